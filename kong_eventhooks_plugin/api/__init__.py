@@ -1,0 +1,1 @@
+"""Use cases, and thin doors on them."""

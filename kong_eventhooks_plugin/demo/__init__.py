@@ -1,0 +1,1 @@
+"""The recorded Kong that plays its traffic through the real socket protocol."""

@@ -1,0 +1,1 @@
+"""What we know of the Kong node, from its Admin API."""

@@ -1,0 +1,1 @@
+"""From an event to the world, and what came of it."""

@@ -1,0 +1,1 @@
+"""Hook definitions: where they are declared, what is valid, which are in force."""

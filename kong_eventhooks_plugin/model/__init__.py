@@ -1,0 +1,1 @@
+"""Frozen values that every part speaks in. They hold data and pure rules; they do no I/O."""

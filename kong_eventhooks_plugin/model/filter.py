@@ -1,0 +1,51 @@
+"""on_change and snooze: whether a hook fires for an event it hears, as a pure rule.
+
+The observed behaviour of Kong Enterprise's event hooks, which users bring along:
+
+=========  ======  =====================================================================================
+on_change  snooze  fires
+=========  ======  =====================================================================================
+no         no      always
+yes        no      where the digest differs from the one this hook last fired for on this event
+no         yes     not for so many seconds after it fired, whatever the data
+yes        yes     not for so many seconds after it fired for that digest; other digests fire
+=========  ======  =====================================================================================
+
+The rule is applied inside the store's transaction that accepts the event, so that two processes over
+one store, or an event told twice, cannot fire a hook that one of them has just silenced.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Suppression = Literal["snoozed", "unchanged"]
+
+
+class FilterRule(msgspec.Struct, frozen=True):
+    """What a hook asks for; at least one of the two is set. ``snooze`` is in seconds."""
+
+    on_change: bool
+    snooze: int | None
+
+    def slot(self, digest: bytes) -> bytes:
+        """Return the part of the state's key beside hook and event: the digest where both are asked for."""
+        return digest if self.on_change and self.snooze else b""
+
+
+class FilterState(msgspec.Struct, frozen=True):
+    """What a hook remembers of one slot: the digest it fired for, and until when (Unix seconds) it is silent."""
+
+    digest: bytes
+    until: float
+
+
+def decide(rule: FilterRule, state: FilterState | None, digest: bytes, now: float) -> Suppression | FilterState:
+    """Return why the hook stays silent, or, when it fires, the state to remember from now on."""
+    if state is not None:
+        if rule.snooze:
+            if now < state.until:
+                return "snoozed"
+        elif state.digest == digest:
+            return "unchanged"
+    return FilterState(digest=digest, until=now + rule.snooze if rule.snooze else 0.0)

@@ -1,0 +1,54 @@
+"""A hook: which event calls which handler, and where that was declared."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
+
+Place = Literal["instance", "admin-api", "file", "api"]
+"""Where a hook is declared: the configuration that Kong handed to a plugin instance, the Admin API's
+list of plugins, a kong.yml read by the sidecar, our own API."""
+
+STRENGTH: tuple[Place, ...] = ("instance", "admin-api", "file", "api")
+"""Strongest first: the same name from a weaker place is the same hook, and the stronger one's definition holds."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a definition stands. ``key`` groups what is replaced together (a plugin's id, a file's path)."""
+
+    place: Place
+    key: str
+    path: str
+    """For people: ``/etc/kong/kong.yml: plugins[0].config.hooks[2]``."""
+
+
+class Hook(msgspec.Struct, frozen=True):
+    """A validated definition. ``config`` has its defaults filled in and its references unresolved.
+
+    ``snooze`` is in seconds. ``created_at`` and ``updated_at`` are Unix seconds.
+    """
+
+    id: str
+    name: str
+    source: str
+    handler: str
+    config: dict[str, Any]
+    origin: Origin
+    event: str | None = None
+    on_change: bool = False
+    snooze: int | None = None
+    scope: HookScope = GLOBAL
+    enabled: bool = True
+    tags: tuple[str, ...] = ()
+    created_at: int = 0
+    updated_at: int = 0
+
+    def same_definition(self, other: "Hook") -> bool:
+        """Tell whether both say the same, whenever and wherever they were declared."""
+        return _meaning(self) == _meaning(other)
+
+
+def _meaning(hook: Hook) -> Hook:
+    nowhere = Origin(place="file", key="", path="")
+    return msgspec.structs.replace(hook, origin=nowhere, created_at=0, updated_at=0)

@@ -1,0 +1,1 @@
+"""Kong's door: the supervisor and its socket, instances, PDK calls, phases, plugin info."""

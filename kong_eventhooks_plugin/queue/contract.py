@@ -1,0 +1,225 @@
+"""The durable queue, as every engine keeps it.
+
+An engine holds events, deliveries and their attempts, the state of on_change and snooze, hook
+definitions, endpoints' health and the lease of the one delivering process. tests/contract/queue runs
+one suite over every engine.
+
+Promises:
+
+- ``offer`` resolves only after the event and all that it caused are committed: a receipt survives a
+  ``kill -9``. An event whose id is already there changes nothing and is told so.
+- on_change and snooze are decided inside that transaction (``model.filter``).
+- ``settle`` changes a delivery's state and records its attempt in one transaction; a delivery whose
+  lease was lost meanwhile is left as it is.
+- Past a limit an offer's delivery is refused and counted, never dropped in silence; nothing that was
+  accepted makes room for something newer.
+
+All times are Unix seconds from the clock given to the engine.
+"""
+
+from asyncio import Future
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.filter import FilterRule
+from kong_eventhooks_plugin.model.hook import Hook
+
+Clock = Callable[[], float]
+
+HeldBack = Literal["snoozed", "unchanged", "disabled", "queue_full", "queue_bytes", "hook_queue_full"]
+"""Why a hook that matched does not fire. The last three are limits: that is loss, and /readyz says so."""
+
+LOSSES: frozenset[str] = frozenset({"queue_full", "queue_bytes", "hook_queue_full"})
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much an engine takes.
+
+    Past ``deliveries``, ``bytes`` or ``deliveries_per_hook`` unsettled deliveries, a new one is refused
+    with that reason. ``waiting`` offers may wait for a commit; one more raises ``QueueFull("buffer")``.
+    Settled deliveries go ``settled_seconds`` after they settled or when there are more than
+    ``settled_count``; events that no delivery needs go with the same limits. ``filter_states`` per hook:
+    past it the one that ends soonest is forgotten.
+    """
+
+    deliveries: int = 1_000_000
+    bytes: int = 1 << 30
+    deliveries_per_hook: int = 100_000
+    waiting: int = 10_000
+    settled_seconds: float = 7 * 86_400.0
+    settled_count: int = 100_000
+    filter_states: int = 100_000
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A hook that matched. ``source`` is the one it named. Without ``rule`` it always fires.
+
+    ``refused`` is a reason found before the store was asked (``disabled``): it is recorded, nothing fires.
+    """
+
+    hook_id: str
+    source: str
+    rule: FilterRule | None = None
+    digest: bytes = b""
+    refused: HeldBack | None = None
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """An event and the hooks that it matched."""
+
+    event: Event
+    candidates: tuple[Candidate, ...]
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of an offer, committed. ``held_back`` is hook id -> reason."""
+
+    event_id: str
+    duplicate: bool
+    fired: tuple[str, ...]
+    held_back: Mapping[str, HeldBack]
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """What an attempt came to: the new state, the attempt to record, when the next one is due.
+
+    ``state`` is ``pending`` (with ``due_at``), ``delivered`` or ``dead`` (with ``reason``). ``attempt``
+    is None where nothing was tried (the hook is gone, the process drains).
+    """
+
+    delivery_id: str
+    state: State
+    attempt: Attempt | None
+    due_at: float | None = None
+    reason: str | None = None
+
+
+class Work(msgspec.Struct, frozen=True):
+    """A hook with pending deliveries, and when the first of them is due."""
+
+    hook_id: str
+    due_at: float
+
+
+class Suppressed(msgspec.Struct, frozen=True):
+    """How often a hook was held back on an event for a reason."""
+
+    hook_id: str
+    source: str
+    event: str
+    reason: HeldBack
+    count: int
+    last_at: float
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """The queue's size now. ``depth`` is by state; ``unsettled_bytes`` what the byte limit counts.
+
+    ``oldest_pending`` is the creation time of the oldest unsettled delivery. ``per_hook`` counts unsettled ones.
+    """
+
+    depth: Mapping[State, int]
+    unsettled_bytes: int
+    oldest_pending: float | None
+    per_hook: Mapping[str, int]
+
+
+class EndpointHealth(msgspec.Struct, frozen=True):
+    """What is remembered of a hook's endpoint over a restart.
+
+    ``failing_since`` is when the run of failures without one success began; ``disabled`` says why
+    deliveries to it have stopped (``gone``: 410; ``failing``: too long without a success).
+    """
+
+    hook_id: str
+    failing_since: float | None = None
+    disabled: Literal["gone", "failing"] | None = None
+    disabled_at: float | None = None
+
+
+class DeliveryFilter(msgspec.Struct, frozen=True):
+    """Which deliveries to list: all that is set must hold. ``since`` and ``until`` are on ``created_at``."""
+
+    hook_id: str | None = None
+    state: State | None = None
+    source: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Deliveries, newest first, and the offset of the next page, None at the end."""
+
+    deliveries: tuple[Delivery, ...]
+    next_offset: str | None
+
+
+class Queue(Protocol):
+    """The contract. Every method may raise ``StoreUnavailable``."""
+
+    async def open(self) -> None:
+        """Connect, migrate the schema, make leases of a dead process due again."""
+
+    async def close(self) -> None:
+        """Commit what waits and let the store go."""
+
+    def offer(self, offer: Offer) -> "Future[Receipt]":
+        """Take an event. Raises ``QueueFull`` at once where too many offers wait; never blocks."""
+
+    async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
+        """Lease up to ``limit`` due deliveries of a hook, those due first first."""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """End leases: state and attempt together."""
+
+    async def work(self) -> list[Work]:
+        """Return every hook with pending deliveries. Leases that ran out count as pending."""
+
+    def on_work(self, wake: Callable[[str], None]) -> None:
+        """Have ``wake(hook_id)`` called, on the loop, after each commit that made a delivery of it pending."""
+
+    async def get(self, delivery_id: str) -> Delivery:
+        """Return one delivery; ``UnknownDelivery`` where there is none."""
+
+    async def attempts(self, delivery_id: str) -> list[Attempt]:
+        """Return a delivery's attempts, first first."""
+
+    async def page(self, where: DeliveryFilter, size: int, offset: str | None = None) -> Page:
+        """Return a page of deliveries, newest first; ``size`` 1 to 1,000."""
+
+    async def replay(self, delivery_id: str) -> Delivery:
+        """Make a dead or delivered delivery pending and due now, with the same id; its attempts go on counting."""
+
+    async def bury(self, hook_id: str, reason: str) -> int:
+        """Make every unsettled delivery of a hook dead, because the hook is gone; return how many."""
+
+    async def suppressed(self) -> list[Suppressed]:
+        """Return the counts of what was held back, by hook, event and reason."""
+
+    async def stats(self) -> Stats:
+        """Return the queue's size now."""
+
+    async def sweep(self) -> int:
+        """Forget what retention no longer keeps, in short transactions; return how many rows went."""
+
+    async def lead(self, holder: str, ttl: float) -> bool:
+        """Take or renew the lease of the one delivering process for ``ttl`` seconds; False where another holds it."""
+
+    async def resign(self, holder: str) -> None:
+        """Give the lease back, if it is ours."""
+
+    async def definitions(self) -> list[Hook]:
+        """Return every stored hook definition."""
+
+    async def store_definitions(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
+        """Write definitions and forget the removed ids, in one transaction."""
+
+    async def endpoints(self) -> list[EndpointHealth]:
+        """Return what is remembered of endpoints."""
+
+    async def remember_endpoint(self, health: EndpointHealth) -> None:
+        """Write what is remembered of one endpoint."""

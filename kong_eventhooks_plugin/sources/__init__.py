@@ -1,0 +1,1 @@
+"""From an observation to events, one file a source, and the catalogue of them."""

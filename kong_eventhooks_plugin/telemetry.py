@@ -1,0 +1,84 @@
+"""The names of metrics and log fields, in one place, and the registry that /metrics prints.
+
+Hot-path counters are plain integers in ``Counts`` (an increment of a prometheus counter takes a lock);
+the collector reads them when it is asked.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+PREFIX = "kong_event_hooks"
+
+
+class Counts(Collector):
+    """Counters that the plugin socket and the dispatcher raise by ``counts.x[labels] += 1``."""
+
+    def __init__(self) -> None:
+        self.calls: Tally[tuple[str]] = Tally()
+        """By call: start_instance, close_instance, handle_event, other."""
+        self.pdk_calls: Tally[tuple[str]] = Tally()
+        """By PDK function."""
+        self.door_faults: Tally[tuple[str]] = Tally()
+        """By reason: what peers on the socket did wrong, and what we could not do for them."""
+        self.events: Tally[tuple[str, str]] = Tally()
+        """By source and event: accepted."""
+        self.lost: Tally[tuple[str]] = Tally()
+        """By reason: events that could not be accepted."""
+        self.suppressed: Tally[tuple[str, str]] = Tally()
+        """By hook name and reason."""
+
+    _FAMILIES = (
+        ("calls", "Calls that Kong made on the plugin socket.", ("call",)),
+        ("pdk_calls", "PDK functions that Kong was asked for.", ("function",)),
+        ("door_faults", "Faults on the plugin socket, by reason.", ("reason",)),
+        ("events", "Events accepted (committed), by source and event.", ("source", "event")),
+        ("lost", "Events that could not be accepted, by reason.", ("reason",)),
+        ("suppressed", "Hooks that matched and did not fire, by hook and reason.", ("hook", "reason")),
+    )
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families for prometheus-client's registry."""
+        for name, text, labels in self._FAMILIES:
+            family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+            for key, value in dict(getattr(self, name)).items():
+                family.add_metric(key, value)
+            yield family
+
+
+class Metrics:
+    """Everything that /metrics prints. One per process; tests make their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.counts = Counts()
+        self.registry.register(self.counts)
+        self.attempts = Counter(
+            f"{PREFIX}_attempts", "Delivery attempts, by hook, outcome and error class.",
+            ["hook", "outcome", "error"], registry=self.registry,
+        )  # fmt: skip
+        self.end_to_end = Histogram(
+            f"{PREFIX}_end_to_end_seconds", "From the event seen to the delivery's success.", ["hook"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400),
+            registry=self.registry,
+        )  # fmt: skip
+        self.depth = Gauge(f"{PREFIX}_queue_deliveries", "Deliveries in the queue.", ["state"], registry=self.registry)
+        self.unsettled_bytes = Gauge(f"{PREFIX}_queue_bytes", "Bytes of unsettled deliveries.", registry=self.registry)
+        self.oldest_pending = Gauge(
+            f"{PREFIX}_queue_oldest_pending_seconds", "Age of the oldest unsettled delivery.", registry=self.registry
+        )
+        self.breaker = Gauge(
+            f"{PREFIX}_breaker_open", "1 where deliveries to a hook are paused.", ["hook", "reason"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.leading = Gauge(
+            f"{PREFIX}_delivering", "1 where this process holds the delivery lease.", registry=self.registry
+        )
+        self.hooks = Gauge(f"{PREFIX}_hooks", "Hooks in force, by place.", ["place"], registry=self.registry)
+        self.connections = Counter(
+            f"{PREFIX}_http_connections", "HTTP connections for deliveries: new or reused.", ["kind"],
+            registry=self.registry,
+        )  # fmt: skip
