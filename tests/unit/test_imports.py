@@ -1,0 +1,56 @@
+"""The architecture's promise: imports run one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "kong_eventhooks_plugin"
+
+# A part may import parts of a lower rank and its own. telemetry is a leaf beside the model.
+RANK = {
+    "errors": 0, "__init__": 0,
+    "model": 1, "telemetry": 1, "settings": 1,
+    "wire": 2, "sources": 2, "queue": 2, "handlers": 2, "hooks": 2, "gateway": 2,
+    "pluginserver": 3, "dispatch": 3, "delivery": 3, "api": 3,
+    "app": 4, "demo": 4,
+    "cli": 5,
+}  # fmt: skip
+# Between parts of one rank only these.
+BESIDE = {("hooks", "gateway")}
+SETTINGS_READERS = {"app", "cli", "demo", "settings"}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module] if node.module != "kong_eventhooks_plugin" else [
+                f"{node.module}.{alias.name}" for alias in node.names
+            ]  # fmt: skip
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("kong_eventhooks_plugin.")}
+    return {part for part in found if part != "__version__"}
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path: Path) -> None:
+    part = part_of(path)
+    for other in imported_parts(path) - {part}:
+        assert RANK[other] < RANK[part] or (part, other) in BESIDE, f"{part} -> {other}"
+        assert other != "settings" or part in SETTINGS_READERS, f"{part} reads settings; hand it values"
+
+
+def test_the_check_sees_a_wrong_import(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("from kong_eventhooks_plugin.app import run\nimport kong_eventhooks_plugin.queue.sqlite\n")
+    assert imported_parts(wrong) == {"app", "queue"}

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kong_eventhooks_plugin import settings
+from kong_eventhooks_plugin.errors import SettingsError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_documentation_is_what_the_descriptions_make() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text() == settings.markdown()
+
+
+def test_every_setting_is_described_and_its_default_is_valid() -> None:
+    described = list(settings.described())
+    assert [one.name for one in described] == [field.name for field in msgspec.structs.fields(settings.Settings)]
+    for one in described:
+        assert one.description.endswith("."), one.name
+        msgspec.convert(one.default, one.hint)
+
+
+def test_a_flag_beats_the_environment_beats_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('data_dir = "/file"\nlisten = "127.0.0.1:1"\nhook_concurrency = 2\n')
+    loaded = settings.load(
+        {"listen": "127.0.0.1:3", "kong_yml": None},
+        file,
+        {"KONG_EVENTHOOKS_LISTEN": "127.0.0.1:2", "KONG_EVENTHOOKS_HOOK_CONCURRENCY": "4", "PATH": "/bin"},
+    )
+    assert (loaded.data_dir, loaded.listen, loaded.hook_concurrency) == ("/file", "127.0.0.1:3", 4)
+
+
+def test_lists_and_booleans_come_as_text_too() -> None:
+    loaded = settings.load({"kong_yml": "a.yml, b.yml,", "deliver": "false"}, environment={})
+    assert loaded.kong_yml == ("a.yml", "b.yml")
+    assert loaded.deliver is False
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({"hook_concurrency": "0"}, "flag: hook_concurrency: Expected `int` >= 1"),
+        ({"protocol": "thrift"}, "one of: protobuf, msgpack"),
+        ({"sokcet_path": "x"}, "flag: unknown setting 'sokcet_path'; docs/settings.md lists them"),
+        ({"timeout_seconds": "soon"}, "flag: timeout_seconds: Expected `float`, got `str`"),
+    ],
+)
+def test_a_wrong_value_names_its_setting(flags: dict[str, str], says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(flags, environment={})
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("a =", "is not TOML"), (None, "cannot be read"), ('x = "1"', "unknown setting")]
+)
+def test_a_wrong_file_names_itself(tmp_path: Path, text: str | None, says: str) -> None:
+    file = tmp_path / "settings.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        settings.load({}, file, {})
+    assert str(file) in str(caught.value)
+    assert says in str(caught.value)
