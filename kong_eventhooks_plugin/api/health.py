@@ -1,0 +1,86 @@
+"""/healthz, /readyz and /metrics: what probes and Prometheus ask.
+
+Limits: a request's headers are aiohttp's (8 KiB a line), bodies are not read, an answer lists at most 100
+faults and held hooks and says how many more there are. The page holds no secret and no event's data.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import msgspec
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from kong_eventhooks_plugin.telemetry import Metrics
+
+MAX_LISTED = 100
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """What /readyz answers.
+
+    ``unready`` (503): events cannot be accepted. ``degraded`` (200): they are, but something needs a
+    person: a faulty declaration, a hook that is held, events lost to a limit.
+    """
+
+    status: Literal["ready", "degraded", "unready"]
+    store: str
+    delivering: bool
+    hooks: int
+    faults: tuple[str, ...] = ()
+    held: dict[str, str] = {}
+    lost: dict[str, int] = {}
+    queue: dict[str, Any] = {}
+
+
+Check = Callable[[], Awaitable[Readiness]]
+Refresh = Callable[[], Awaitable[None]]
+
+
+def health_app(check: Check, metrics: Metrics, refresh: Refresh) -> web.Application:
+    """Return the application; ``refresh`` brings the gauges up to date before they are printed."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        ready = await check()
+        body = msgspec.json.format(msgspec.json.encode(_listed(ready)), indent=2)
+        return web.Response(
+            body=body + b"\n", status=503 if ready.status == "unready" else 200, content_type="application/json"
+        )
+
+    async def prometheus(_: web.Request) -> web.Response:
+        await refresh()
+        return web.Response(body=generate_latest(metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    app = web.Application(client_max_size=1)
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", prometheus)])
+    return app
+
+
+def _listed(ready: Readiness) -> Readiness:
+    """Return it with its lists cut to what an answer may hold."""
+    faults, held = ready.faults, ready.held
+    if len(faults) > MAX_LISTED:
+        faults = (*faults[:MAX_LISTED], f"and {len(faults) - MAX_LISTED} more")
+    if len(held) > MAX_LISTED:
+        held = dict(list(held.items())[:MAX_LISTED]) | {"...": f"and {len(held) - MAX_LISTED} more"}
+    return msgspec.structs.replace(ready, faults=faults, held=held)
+
+
+async def serve_health(app: web.Application, listen: str) -> tuple[web.AppRunner, int]:
+    """Serve ``app`` on ``host:port`` (port 0: a free one); return what to clean up and the port.
+
+    Raises ``OSError`` where the address cannot be had.
+    """
+    host, _, port = listen.rpartition(":")
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    site = web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port))
+    try:
+        await site.start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner, runner.addresses[0][1]

@@ -1,0 +1,287 @@
+"""A real Kong, a real sidecar, a real upstream and a real receiver, each test in its own directory."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.waiting import until
+
+SECRET = "whsec_aW50ZWdyYXRpb24tc2VjcmV0LW9mLTMyLWJ5dGVzIQ=="
+
+
+@pytest.fixture(scope="session")
+def kong_bin(request: pytest.FixtureRequest) -> str:
+    path = request.config.getoption("--kong-bin")
+    if not path:
+        pytest.skip("no real Kong: name its executable with --kong-bin PATH or KONG_BIN")
+    return str(path)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class HttpServer:
+    """An upstream or a receiver: keeps what it got, answers 200."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self._arrived = threading.Condition()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                with outer._arrived:
+                    outer.requests.append({"path": self.path, "headers": dict(self.headers.items()), "body": body})
+                    outer._arrived.notify_all()
+                self.send_response(200)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            do_GET = do_POST = do_PUT = handle_any  # noqa: N815 - http.server's names
+
+            def log_message(self, *_: object) -> None:
+                """Keep the test's output readable."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def wait_for(self, count: int, seconds: float = 20.0) -> list[dict[str, Any]]:
+        """Return the requests as soon as there are ``count``."""
+        with self._arrived:
+            done = self._arrived.wait_for(lambda: len(self.requests) >= count, seconds)
+            assert done, f"{len(self.requests)} of {count} requests arrived within {seconds} s"
+            return list(self.requests)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def upstream() -> Iterator[HttpServer]:
+    server = HttpServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[HttpServer]:
+    server = HttpServer()
+    yield server
+    server.close()
+
+
+class Sidecar:
+    """`kong-event-hooks serve` as a process beside Kong."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.socket_path = directory / "plugin.sock"
+        self.data_dir = directory / "data"
+        self.data_dir.mkdir(mode=0o700)
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = directory / "sidecar.log"
+
+    def arguments(self) -> list[str]:
+        return [
+            "--socket-path", str(self.socket_path), "--data-dir", str(self.data_dir),
+            "--listen", f"127.0.0.1:{self.port}", "--log-format", "json",
+        ]  # fmt: skip
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "kong_eventhooks_plugin", "serve", *self.arguments()],
+                stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        until(self.ready, "the sidecar is ready")
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        except OSError:
+            return 0, b""
+
+    def ready(self) -> bool:
+        return self.get("/readyz")[0] == 200
+
+    def worker_pid(self) -> int:
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(children[0])
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def close(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.stop()
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    made = Sidecar(tmp_path)
+    yield made
+    made.close()
+    if made.log.exists():
+        print(made.log.read_text()[-8000:])
+
+
+class Kong:
+    """One Kong node in a prefix of its own, DB-less, on loopback."""
+
+    def __init__(self, binary: str, directory: Path, socket_path: Path) -> None:
+        self.binary = binary
+        self.prefix = directory / "kong"
+        self.prefix.mkdir()
+        self.proxy = free_port()
+        self.admin = free_port()
+        self.declarative = directory / "kong.yml"
+        self.conf = directory / "kong.conf"
+        self.extra_conf: dict[str, str] = {}
+        self.environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "EVENT_HOOKS_SECRET": SECRET}
+        self.socket_path = socket_path
+
+    def settings(self) -> dict[str, str]:
+        me = f"{sys.executable} -m kong_eventhooks_plugin"
+        base = {
+            "prefix": str(self.prefix), "database": "off", "declarative_config": str(self.declarative),
+            "proxy_listen": f"127.0.0.1:{self.proxy}", "admin_listen": f"127.0.0.1:{self.admin}",
+            "admin_gui_listen": "off", "status_listen": "off", "anonymous_reports": "off",
+            "nginx_worker_processes": "2", "log_level": "notice",
+            "plugins": "bundled,event-hooks,event-hooks-crud",
+            "pluginserver_names": "event-hooks,event-hooks-crud",
+        }  # fmt: skip
+        for name in ("event-hooks", "event-hooks-crud"):
+            key = name.replace("-", "_")
+            base[f"pluginserver_{key}_socket"] = str(self.socket_path)
+            base[f"pluginserver_{key}_query_cmd"] = f"{me} plugin-info {name} --socket-path {self.socket_path}"
+        return base | self.extra_conf
+
+    def declare(self, document: dict[str, Any]) -> None:
+        self.declarative.write_text(yaml.safe_dump({"_format_version": "3.0"} | document))
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        self.conf.write_text("".join(f"{key} = {value}\n" for key, value in self.settings().items()))
+        return subprocess.run(
+            [self.binary, *words], env=self.environment, capture_output=True, text=True, timeout=90, check=False
+        )
+
+    def start(self) -> None:
+        done = self.run("start", "-c", str(self.conf))
+        assert done.returncode == 0, done.stdout + done.stderr + self.error_log()
+        until(lambda: self.get("/nowhere")[0] == 404, "Kong proxies")
+
+    def reload(self) -> None:
+        done = self.run("reload", "-c", str(self.conf), "-p", str(self.prefix))
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def stop(self) -> None:
+        self.run("stop", "-p", str(self.prefix))
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str]]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.proxy}{path}", headers=headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, dict(answer.headers.items())
+        except urllib.error.HTTPError as error:
+            return error.code, dict(error.headers.items())
+        except OSError:
+            return 0, {}
+
+    def post_config(self) -> int:
+        """Load the declarative file anew through POST /config; return the answer's status."""
+        body = json.dumps({"config": self.declarative.read_text()}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.admin}/config", body, {"content-type": "application/json"}, method="POST"
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def error_log(self) -> str:
+        path = self.prefix / "logs" / "error.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+
+@pytest.fixture
+def kong(kong_bin: str, tmp_path: Path, sidecar: Sidecar) -> Iterator[Kong]:
+    made = Kong(kong_bin, tmp_path, sidecar.socket_path)
+    yield made
+    made.stop()
+    print(made.error_log()[-8000:])
+
+
+@contextmanager
+def traffic(kong: Kong, path: str) -> Iterator[dict[int, int]]:
+    """Send requests one after the other from two threads until the block ends; yields status -> count."""
+    seen: dict[int, int] = {}
+    over = threading.Event()
+    lock = threading.Lock()
+
+    def send() -> None:
+        while not over.is_set():
+            status = kong.get(path)[0]
+            with lock:
+                seen[status] = seen.get(status, 0) + 1
+
+    threads = [threading.Thread(target=send) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def hooks_document(upstream: HttpServer, hooks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a kong.yml with a service that is limited to two requests an hour and the hooks on event-hooks."""
+    return {
+        "services": [
+            {
+                "name": "demo",
+                "url": f"http://127.0.0.1:{upstream.port}",
+                "routes": [{"name": "demo", "paths": ["/demo"]}],
+                "plugins": [{"name": "rate-limiting", "config": {"hour": 2, "policy": "local"}}],
+            }
+        ],
+        "plugins": [{"name": "event-hooks", "config": {"hooks": hooks}}],
+    }
+
+
+def webhook(receiver: HttpServer, **fields: Any) -> dict[str, Any]:
+    """Return a webhook hook on rate-limiting that calls the receiver, its secret a vault reference."""
+    config = {"url": f"http://127.0.0.1:{receiver.port}/hook", "secret": "{vault://env/event-hooks-secret}"}
+    return {"name": "told", "source": "rate-limiting", "handler": "webhook", "config": config} | fields

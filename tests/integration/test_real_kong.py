@@ -1,0 +1,180 @@
+"""The main job against a real Kong: what only Kong itself can prove."""
+
+import json
+import os
+import signal
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from standardwebhooks import Webhook
+
+from tests.integration.conftest import SECRET, HttpServer, Kong, Sidecar, hooks_document, traffic, webhook
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.kong, pytest.mark.timeout(240)]
+
+
+def exhaust(kong: Kong, wanted: int = 1) -> None:
+    """Use the two requests that the limit allows, then break it ``wanted`` times."""
+    statuses = [kong.get("/demo/a?apikey=hidden")[0] for _ in range(2 + wanted)]
+    assert statuses == [200, 200] + [429] * wanted, statuses
+
+
+def test_kong_starts_with_both_plugins_and_a_429_becomes_a_signed_webhook(
+    kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer
+) -> None:
+    sidecar.start()
+    log_hook = {"name": "logged", "source": "rate-limiting-advanced", "handler": "log"}
+    kong.declare(hooks_document(upstream, [webhook(receiver), log_hook]))
+    kong.start()
+    exhaust(kong)
+
+    def of_event() -> list[dict[str, object]]:
+        return [got for got in receiver.requests if json.loads(got["body"])["event"] == "rate-limit-exceeded"]
+
+    got = until(of_event, "the webhook arrives")[0]
+    told = Webhook(SECRET).verify(got["body"], got["headers"])
+    assert told["source"] == "rate-limiting"
+    assert (told["limit"], told["rate"], told["window"]) == (2, 3, "hour")
+    assert told["consumer"] == {}
+    assert told["service"]["name"] == "demo"
+    assert told["request"]["path"] == "/demo/a"
+    assert b"hidden" not in got["body"]
+
+    kong.get("/demo/again")  # the next log phase takes waiting lines along
+    line = until(
+        lambda: [one for one in kong.error_log().splitlines() if "log callback" in one], "the line in Kong's error log"
+    )[0]
+    assert "[notice]" in line
+    plugins = json.load(urllib.request.urlopen(f"http://127.0.0.1:{kong.admin}/", timeout=5))["plugins"]
+    assert {"event-hooks", "event-hooks-crud"} <= set(plugins["available_on_server"])
+
+
+def test_kong_refuses_a_global_crud_plugin_and_bad_hooks(kong: Kong, sidecar: Sidecar, upstream: HttpServer) -> None:
+    sidecar.start()
+    for plugins, says in (
+        ([{"name": "event-hooks-crud"}], "route"),
+        ([{"name": "event-hooks", "config": {"hooks": [{"name": "x", "source": "rate-limiting"}]}}], "required field"),
+        (
+            [
+                {
+                    "name": "event-hooks",
+                    "config": {"hooks": [{"name": "x", "source": "rate-limiting", "handler": "carrier-pigeon"}]},
+                }
+            ],
+            "handler",
+        ),
+    ):
+        kong.declare({"plugins": plugins})
+        done = kong.run("config", "parse", str(kong.declarative), "-c", str(kong.conf))
+        assert done.returncode != 0
+        assert says in done.stdout + done.stderr
+
+
+def test_the_example_kong_yml_is_one_that_kong_takes(kong: Kong, sidecar: Sidecar) -> None:
+    sidecar.start()
+    example = Path(__file__).parents[2] / "kong.yml"
+    done = kong.run("config", "parse", str(example), "-c", str(kong.conf))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_worker_killed_under_load_loses_nothing(
+    kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer
+) -> None:
+    sidecar.start()
+    kong.declare(hooks_document(upstream, [webhook(receiver)]))
+    kong.start()
+    with traffic(kong, "/demo/load") as seen:
+        for _ in range(2):
+            enough = sum(seen.values()) + 200
+            until(lambda target=enough: sum(seen.values()) >= target, "200 more requests")
+            os.kill(sidecar.worker_pid(), signal.SIGKILL)
+            until(sidecar.ready, "the worker is back")
+        enough = sum(seen.values()) + 100
+        until(lambda: sum(seen.values()) >= enough, "100 more requests")
+    assert set(seen) == {200, 429}
+
+    def heard() -> int:
+        bodies = [json.loads(got["body"]) for got in list(receiver.requests)]
+        return len({body["request"]["id"] for body in bodies if body["event"] != "ping"})
+
+    until(lambda: heard() == seen[429], f"each of {seen[429]} broken limits is told", seconds=60)
+
+
+def test_a_sidecar_restarted_goes_on(kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer) -> None:
+    sidecar.start()
+    kong.declare(hooks_document(upstream, [webhook(receiver)]))
+    kong.start()
+    exhaust(kong)
+    receiver.wait_for(1)
+    assert sidecar.stop() == 0
+    assert not sidecar.socket_path.exists()
+    assert kong.get("/demo/unheard")[0] == 429  # lost, as promised nowhere; the client is not hurt
+    sidecar.start()
+    assert kong.get("/demo/heard")[0] == 429
+    until(lambda: any(b"/demo/heard" in got["body"] for got in receiver.requests), "the event after the restart")
+    assert not any(b"/demo/unheard" in got["body"] for got in receiver.requests)
+
+
+def test_kong_reload_and_new_configuration(
+    kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer
+) -> None:
+    sidecar.start()
+    kong.declare(hooks_document(upstream, [webhook(receiver)]))
+    kong.start()
+    exhaust(kong)
+    receiver.wait_for(1)
+    other = HttpServer()
+    try:
+        kong.declare(hooks_document(upstream, [webhook(other)]))
+        assert kong.post_config() == 201
+        until(lambda: kong.get("/demo/new")[0] == 429, "the limit is broken again")
+        until(lambda: any(b"/demo/new" in got["body"] for got in other.requests), "the new URL is called")
+        kong.reload()
+        until(
+            lambda: (
+                kong.get("/demo/reloaded")[0] == 429 and any(b"/demo/reloaded" in got["body"] for got in other.requests)
+            ),
+            "events after the reload",
+            pace=0.2,
+        )
+    finally:
+        other.close()
+
+
+def test_kong_starts_the_sidecar_itself_with_an_empty_environment(
+    kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer
+) -> None:
+    words = [sys.executable, "-m", "kong_eventhooks_plugin", "serve", "--started-by-kong", *sidecar.arguments()]
+    kong.extra_conf["pluginserver_event_hooks_start_cmd"] = " ".join(words)
+    kong.declare(hooks_document(upstream, [webhook(receiver)]))
+    kong.start()
+    until(sidecar.ready, "the sidecar that Kong started is ready", seconds=30)
+    exhaust(kong)
+    got = receiver.wait_for(1)[0]
+    Webhook(SECRET).verify(got["body"], got["headers"])
+    for round_ in range(2):
+        kong.reload()
+        path = f"/demo/reload{round_}"
+        until(
+            lambda path=path: (
+                kong.get(path)[0] in {200, 429} and any(path.encode() in got["body"] for got in receiver.requests)
+            ),
+            "events after the reload",
+            seconds=40,
+            pace=0.2,
+        )
+    kong.stop()
+    until(lambda: not sidecar.ready(), "the sidecar leaves with its Kong", seconds=30)
+
+
+def test_the_plugin_is_taken_out_again(kong: Kong, sidecar: Sidecar, upstream: HttpServer) -> None:
+    """Without a database: plugins out of kong.yml and kong.conf, then Kong starts without us."""
+    kong.declare(hooks_document(upstream, []) | {"plugins": []})
+    kong.extra_conf |= {"plugins": "bundled", "pluginserver_names": ""}
+    for name in ("event_hooks", "event_hooks_crud"):
+        kong.extra_conf |= {f"pluginserver_{name}_socket": "", f"pluginserver_{name}_query_cmd": ""}
+    kong.start()
+    assert kong.get("/demo/x")[0] == 200
