@@ -13,13 +13,20 @@ yes        yes     not for so many seconds after it fired for that digest; other
 
 The rule is applied inside the store's transaction that accepts the event, so that two processes over
 one store, or an event told twice, cannot fire a hook that one of them has just silenced.
+
+A silence lasts no longer than the hook's snooze and ``CLOCK_SLACK``, counted from now: a snooze that was made
+shorter, or a clock that was set back, cannot leave a hook silent for the old time. The slack is for processes
+whose clocks differ a little.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 Suppression = Literal["snoozed", "unchanged"]
+
+CLOCK_SLACK: Final = 60.0
+"""Seconds."""
 
 
 class FilterRule(msgspec.Struct, frozen=True):
@@ -44,7 +51,7 @@ def decide(rule: FilterRule, state: FilterState | None, digest: bytes, now: floa
     """Return why the hook stays silent, or, when it fires, the state to remember from now on."""
     if state is not None:
         if rule.snooze:
-            if now < state.until:
+            if now < state.until <= now + rule.snooze + CLOCK_SLACK:
                 return "snoozed"
         elif state.digest == digest:
             return "unchanged"

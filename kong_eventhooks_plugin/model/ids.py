@@ -22,7 +22,7 @@ def event_id(at: float, *parts: str) -> str:
     ``parts`` is what identifies it: Kong's request id, the source, the event, a limit's name.
     """
     digest = int.from_bytes(blake2b("\0".join(parts).encode(), digest_size=10).digest(), "big")
-    milliseconds = int(at * 1000) & ((1 << 48) - 1)
+    milliseconds = round(at * 1000) & ((1 << 48) - 1)
     number = milliseconds << 80 | _VERSION_8 | _VARIANT | (digest & (_RANDOM_A | _RANDOM_B))
     text = f"{number:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -8,7 +8,10 @@ import msgspec
 
 
 class EventScope(msgspec.Struct, frozen=True):
-    """The entities of one request, each as its aliases: id first, then name (username, custom_id)."""
+    """The entities of one request, each as its aliases: id first, then name (a consumer's username).
+
+    Not its custom_id: Kong refers to consumers by id or username, and one's custom_id may be another's username.
+    """
 
     service: tuple[str, ...] = ()
     route: tuple[str, ...] = ()

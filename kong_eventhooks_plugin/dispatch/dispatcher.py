@@ -1,0 +1,201 @@
+"""The dispatcher: what Kong's door hands over becomes events, and events become offers to the queue.
+
+Nothing here waits or does I/O. ``observe`` never raises: what goes wrong is counted as lost with its reason,
+logged now and then, and Kong is answered all the same.
+
+===================  ===============================================================================
+lost, by reason
+===================  ===============================================================================
+unreadable           what Kong handed over is no log of a request
+source_failed        a source raised: a bug
+dispatch_failed      matching or offering raised something unforeseen: a bug
+store_unavailable    the store did not commit
+abandoned            the store let the offer go unanswered (it was closed)
+buffer               too many offers wait for a commit (``QueueFull``'s reason)
+queue_full, ...      committed, but at least one hook misses it through that limit of the queue
+===================  ===============================================================================
+
+Limits: what waits for a commit is bounded by the queue (``Limits.waiting``); nothing is kept here.
+"""
+
+from asyncio import Future, gather
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from pathlib import PurePath
+from typing import Any
+
+from kong_eventhooks_plugin.dispatch.matcher import Matcher
+from kong_eventhooks_plugin.dispatch.seldom import SeldomLog
+from kong_eventhooks_plugin.errors import ObservationError, QueueError, QueueFull
+from kong_eventhooks_plugin.hooks.contract import Change, HookBook
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted, LogObservation
+from kong_eventhooks_plugin.queue.contract import LOSSES, Clock, Offer, Queue, Receipt
+from kong_eventhooks_plugin.sources.catalogue import events_of
+from kong_eventhooks_plugin.sources.contract import LogSource
+from kong_eventhooks_plugin.sources.kong_log import KongLog, decode
+from kong_eventhooks_plugin.telemetry import Metrics
+
+GONE = "(gone)"
+"""The label of a hook that went between its event's offer and the commit."""
+
+
+def _ignore(_: object) -> None:
+    return None
+
+
+def _no_line() -> LogLine | None:
+    return None
+
+
+class Dispatcher:
+    """The house behind Kong's door (``pluginserver.contract.House``); everything on the event loop.
+
+    ``started`` and ``closed`` hear of plugin instances, ``lines`` gives the oldest line for Kong's error log.
+    """
+
+    log_statuses: frozenset[int]
+
+    def __init__(
+        self,
+        book: HookBook,
+        queue: Queue,
+        sources: Sequence[LogSource],
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        started: Callable[[InstanceStarted], None] = _ignore,
+        closed: Callable[[InstanceClosed], None] = _ignore,
+        lines: Callable[[], LogLine | None] = _no_line,
+    ) -> None:
+        self._book = book
+        self._queue = queue
+        self._sources = tuple(sources)
+        self._counts = metrics.counts
+        self._seldom = SeldomLog(clock)
+        self._started = started
+        self._closed = closed
+        self._lines = lines
+        self._index()
+        book.on_change(self._hooks_changed)
+
+    def observe(self, seen: LogObservation) -> "Future[Any] | None":
+        """Turn what the log phase saw into offers; the future ends when all are committed (None: nothing to wait for).
+
+        A single event's future is the queue's own: it raises ``QueueError`` where the store failed, which is
+        counted already.
+        """
+        sources = self._by_status.get(seen.status)
+        if sources is None:
+            return None
+        try:
+            log = decode(seen.serialized)
+        except ObservationError as error:
+            self._lose("unreadable", error)
+            return None
+        offered = [future for source in sources for future in self._hear(source, log, seen)]
+        if not offered:
+            return None
+        return offered[0] if len(offered) == 1 else gather(*offered, return_exceptions=True)
+
+    def publish(self, event: Event) -> "Future[Receipt] | None":
+        """Offer an event from elsewhere to the hooks that hear it; None where none does.
+
+        Raises ``QueueFull`` where too many offers wait: the event is still the caller's, and not counted as lost.
+        """
+        candidates = self._matcher.match(event)
+        if not candidates:
+            return None
+        future = self._queue.offer(Offer(event, candidates))
+        future.add_done_callback(partial(self._settled, event.source, event.event))
+        return future
+
+    def instance_started(self, started: InstanceStarted) -> None:
+        """Hand on that Kong configured a plugin."""
+        self._started(started)
+
+    def instance_closed(self, closed: InstanceClosed) -> None:
+        """Hand on that an instance went."""
+        self._closed(closed)
+
+    def take_line(self) -> LogLine | None:
+        """Give the oldest line that waits for Kong's error log, None where there is none."""
+        return self._lines()
+
+    def _hear(self, source: LogSource, log: KongLog, seen: LogObservation) -> "list[Future[Receipt]]":
+        """Publish what one source makes of the request; its failure is its own."""
+        try:
+            events = source.events(log, seen)
+        except Exception as error:  # noqa: BLE001  a source's bug must reach neither Kong nor another source
+            self._lose("source_failed", error, source=source.name)
+            return []
+        return [future for event in events if (future := self._offer(event)) is not None]
+
+    def _offer(self, event: Event) -> "Future[Receipt] | None":
+        """Publish an event that nobody can offer again."""
+        try:
+            return self.publish(event)
+        except Exception as error:  # noqa: BLE001  whatever the bug, Kong is answered
+            self._lose(_reason(error), error)
+            return None
+
+    def _settled(self, source: str, event: str, future: "Future[Receipt]") -> None:
+        """Count what became of an offer. Asking for the exception also marks it as seen."""
+        if future.cancelled():
+            self._lose("abandoned", None)
+            return
+        error = future.exception()
+        if error is not None:
+            self._lose(_reason(error), error)
+            return
+        receipt = future.result()
+        if receipt.duplicate:
+            return
+        self._counts.events[source, event] += 1
+        if receipt.held_back:
+            self._count_held_back(receipt)
+
+    def _count_held_back(self, receipt: Receipt) -> None:
+        for hook_id, reason in receipt.held_back.items():
+            hook = self._book.get(hook_id)
+            self._counts.suppressed[GONE if hook is None else hook.name, reason] += 1
+        for limit in LOSSES.intersection(receipt.held_back.values()):
+            self._lose(limit, None)
+
+    def _lose(self, reason: str, error: BaseException | None, **fields: str) -> None:
+        """Count a loss, and log it now and then. Only our own errors have texts that hold nothing a client sent."""
+        self._counts.lost[(reason,)] += 1
+        if error is not None:
+            ours = isinstance(error, QueueError | ObservationError)
+            fields |= {"kind": type(error).__name__, "detail": str(error) if ours else f"raised in {_place(error)}"}
+        self._seldom.error("event lost", f"{reason} {fields.get('kind')}", reason=reason, **fields)
+
+    def _hooks_changed(self, _: Collection[Change]) -> None:
+        self._index()
+
+    def _index(self) -> None:
+        """Index the hooks, and keep what of Kong is worth asking for: only what a hook hears that is switched on."""
+        self._matcher = Matcher(self._book.hooks().values())
+        heard = [source for source in self._sources if self._matcher.hears(source.name, events_of(source.name))]
+        self._by_status: Mapping[int, tuple[LogSource, ...]] = {
+            status: tuple(source for source in heard if status in source.statuses())
+            for status in frozenset().union(*(source.statuses() for source in heard))
+        }
+        self.log_statuses = frozenset(self._by_status)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, QueueFull):
+        return error.reason
+    return "store_unavailable" if isinstance(error, QueueError) else "dispatch_failed"
+
+
+def _place(error: BaseException) -> str | None:
+    """Return file and line that raised the error: enough to find a bug by, and nothing that a client sent."""
+    place = None
+    trace = error.__traceback__
+    while trace is not None:
+        place = f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place

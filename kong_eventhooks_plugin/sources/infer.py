@@ -1,0 +1,62 @@
+"""Settings that say: this status on this route or service is a broken rate limit.
+
+Kong's rate-limiting can hide its headers and can answer with any status; then nothing in the answer tells it
+from request-termination or a function of the user's. Only the one who configured both knows.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Final, Literal, cast
+
+import msgspec
+
+from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.model.scope import EventScope
+
+Entity = Literal["route", "service"]
+
+TOO_MANY_REQUESTS: Final = 429
+
+_FORM: Final = re.compile(r"(?P<entity>route|service):(?P<name>[^:@\s]+)(?:@(?P<status>[0-9]{3}))?")
+"""Kong's names hold neither colon nor at sign, and its answers have a status of 100 to 599."""
+
+
+class InferRule(msgspec.Struct, frozen=True):
+    """Kong's own answer with ``status`` on this entity is a broken rate limit, unless its headers say otherwise."""
+
+    entity: Entity
+    name_or_id: str
+    status: int = TOO_MANY_REQUESTS
+
+
+def parse_infer_rule(text: str) -> InferRule:
+    """Read ``route:NAME``, ``service:NAME`` or either with ``@STATUS``. Raises ``SettingsError`` naming the fault."""
+    form = _FORM.fullmatch(text.strip())
+    if form is None:
+        raise SettingsError(
+            f"{text!r} names no route or service: write route:NAME or service:NAME (a name or an id), "
+            f"with a status other than {TOO_MANY_REQUESTS} route:NAME@503"
+        )
+    status = int(form["status"] or TOO_MANY_REQUESTS)
+    if not 100 <= status <= 599:
+        raise SettingsError(f"{text!r}: {status} is no HTTP status, expected 100 to 599")
+    return InferRule(cast("Entity", form["entity"]), form["name"], status)
+
+
+class InferRules:
+    """The rules, ready to be asked for each answer."""
+
+    def __init__(self, rules: Collection[InferRule]) -> None:
+        named: dict[tuple[Entity, int], set[str]] = {}
+        for rule in rules:
+            named.setdefault((rule.entity, rule.status), set()).add(rule.name_or_id)
+        self._named: Mapping[tuple[Entity, int], set[str]] = named
+        self.statuses = frozenset(rule.status for rule in rules)
+
+    def name(self, status: int, scope: EventScope) -> bool:
+        """Tell whether a rule names this status on the request's route or service."""
+        if status not in self.statuses:
+            return False
+        routes = self._named.get(("route", status), ())
+        services = self._named.get(("service", status), ())
+        return any(alias in routes for alias in scope.route) or any(alias in services for alias in scope.service)

@@ -1,0 +1,166 @@
+"""What we read of a finished request: the fields of ``kong.log.serialize`` that a source can use, typed.
+
+Every field may be missing or of another type: a plugin or a setting can edit the serialized log
+(``kong.log.set_serialize_value``), an anonymous request has no consumer, a 404 has no route, and a client
+writes some of it. What has the wrong type is as if it were missing; it never costs the rest. Only what is
+not a JSON object is an ``ObservationError``.
+
+The request's headers are not read at all: Kong leaves an API key in them. The path loses its query string
+here, before anything else can see it, for the same reason.
+
+Limits: a path is kept up to ``PATH_LIMIT`` characters, the rest is cut off. The size of the JSON as a whole is
+limited by the plugin socket's frame.
+"""
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from kong_eventhooks_plugin.errors import ObservationError
+from kong_eventhooks_plugin.model.scope import EventScope
+
+PATH_LIMIT: Final = 2048
+
+_LATEST_START = 1e15
+"""Milliseconds; a request that started later than the year 33000 did not."""
+
+
+class Service(msgspec.Struct, gc=False):
+    """The service that a request was for. Without timestamps: any DB-less reload renews them."""
+
+    id: str | None = None
+    name: str | None = None
+    host: str | None = None
+    port: int | None = None
+    protocol: str | None = None
+    path: str | None = None
+
+
+class Route(msgspec.Struct, gc=False):
+    """The route that a request matched."""
+
+    id: str | None = None
+    name: str | None = None
+
+
+class Consumer(msgspec.Struct, gc=False):
+    """The consumer that a request was authenticated as."""
+
+    id: str | None = None
+    username: str | None = None
+    custom_id: str | None = None
+
+
+class Request(msgspec.Struct, gc=False):
+    """The request. ``uri`` is raw, with the query string: read ``path`` instead."""
+
+    id: str | None = None
+    method: str | None = None
+    uri: str | None = None
+
+    @property
+    def path(self) -> str | None:
+        """Return the path as the client wrote it, without query string and fragment."""
+        return None if self.uri is None else self.uri.partition("?")[0].partition("#")[0][:PATH_LIMIT]
+
+
+class Response(msgspec.Struct, gc=False):
+    """The answer's headers, names in lower case as Kong gives them; a repeated header's value is a list."""
+
+    headers: dict[str, Any] = {}
+
+
+class KongLog(msgspec.Struct, gc=False):
+    """One finished request.
+
+    ``source`` is ``kong`` where Kong itself answered, ``upstream`` where the service did. ``started_at`` is in
+    milliseconds. ``upstream_status`` is ``""`` where the service was never asked, else what it answered to each
+    try, as a text or a number.
+    """
+
+    source: str | None = None
+    client_ip: str | None = None
+    started_at: float | None = None
+    upstream_status: str | float | None = None
+    request: Request = msgspec.field(default_factory=Request)
+    response: Response = msgspec.field(default_factory=Response)
+    service: Service | None = None
+    route: Route | None = None
+    consumer: Consumer | None = None
+
+    @property
+    def asked_service(self) -> bool:
+        """Tell whether Kong asked the service before this request ended."""
+        return bool(self.upstream_status)
+
+    def started_seconds(self, otherwise: float) -> float:
+        """Return when the request started, in Unix seconds; ``otherwise`` where the log does not say it credibly."""
+        started = self.started_at
+        return started / 1000 if started is not None and 0 < started < _LATEST_START else otherwise
+
+    def scope(self) -> EventScope:
+        """Return the request's entities by their aliases."""
+        service, route, consumer = self.service, self.route, self.consumer
+        return EventScope(
+            service=_aliases(service.id, service.name) if service is not None else (),
+            route=_aliases(route.id, route.name) if route is not None else (),
+            consumer=_aliases(consumer.id, consumer.username) if consumer is not None else (),
+        )
+
+
+def _aliases(key: str | None, name: str | None) -> tuple[str, ...]:
+    if key and name:
+        return (key, name)
+    return (key,) if key else (name,) if name else ()
+
+
+# Not strict: a port or a time that comes as a text is read as the number it shows.
+_decoder = msgspec.json.Decoder(KongLog, strict=False)
+
+
+def decode(serialized: str | bytes) -> KongLog:
+    """Read ``kong.log.serialize``'s JSON. Raises ``ObservationError`` where it is not a JSON object."""
+    try:
+        return _decoder.decode(serialized)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _decode_leniently(serialized)
+
+
+def _decode_leniently(serialized: str | bytes) -> KongLog:
+    """Read JSON in which something is not as expected, field by field.
+
+    A client can put bytes that are no UTF-8 into its path: they are replaced, so that nobody can keep a
+    request out of sight by them.
+    """
+    text = serialized.encode("utf-8", "replace") if isinstance(serialized, str) else serialized
+    try:
+        value = msgspec.json.decode(text.decode("utf-8", "replace"))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ObservationError(f"kong.log.serialize gave no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ObservationError(f"kong.log.serialize gave a JSON {type(value).__name__}, expected an object")
+    return _pick(KongLog, value)
+
+
+_NESTED: dict[str, type[msgspec.Struct]] = {
+    "request": Request, "response": Response, "service": Service, "route": Route, "consumer": Consumer,
+}  # fmt: skip
+
+
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+
+
+def _pick(kind: type[_Struct], value: dict[str, Any]) -> _Struct:
+    """Take what has the right type of ``value``'s fields."""
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        given, nested = value.get(field.name), _NESTED.get(field.name)
+        if nested is not None:
+            if isinstance(given, dict):
+                found[field.name] = _pick(nested, given)
+            continue
+        try:
+            found[field.name] = msgspec.convert(given, field.type, strict=False)
+        except msgspec.ValidationError:
+            continue
+    return kind(**found)

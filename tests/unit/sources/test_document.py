@@ -1,0 +1,30 @@
+"""docs/sources.md says what the catalogue does."""
+
+from pathlib import Path
+
+from kong_eventhooks_plugin.sources.catalogue import SOURCES
+from kong_eventhooks_plugin.sources.document import EXAMPLE, document
+from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
+from tests.support.events import events, recorded
+
+PAGE = Path(__file__).parents[3] / "docs" / "sources.md"
+
+
+def test_the_page_is_up_to_date() -> None:
+    fresh = "run: python -m kong_eventhooks_plugin.sources.document > docs/sources.md"
+    assert PAGE.read_text(encoding="utf-8") == document(), fresh
+
+
+def test_every_source_event_and_field_is_on_it() -> None:
+    page = document()
+    for source in SOURCES:
+        assert f"| `{source.name}` |" in page
+        for event in source.events:
+            assert f"### `{event.name}`" in page
+            assert all(f"| `{field.name}` | {field.description} |" in page for field in event.fields)
+
+
+def test_the_example_is_what_a_recorded_request_becomes() -> None:
+    (event,) = events(RateLimiting(), recorded()[8])
+    assert {"source": event.source, "event": event.event, **event.data} == EXAMPLE
+    assert [*EXAMPLE] == ["source", "event", *event.data]
