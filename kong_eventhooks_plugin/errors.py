@@ -14,14 +14,27 @@
     +-- HookError                a hook's definition is refused
     |   +-- SchemaViolation      with Kong's code, name, message and fields
     |   +-- UnresolvedReference  a secret's reference has no value here
+    |   +-- UnknownHook          no hook has that id or name
+    |   +-- HookTaken            another hook has that id or name
+    |   +-- HookDeclared         the hook is declared elsewhere and can be changed there only
+    |   +-- HookGone             what is asked for needs a hook that is not in force any more
+    |   +-- NoPing               the hook's handler has no ping
+    |   +-- TrialFailed          a ping or a test did not arrive; with what came back
     +-- QueueError               the store did not take or give something
     |   +-- QueueFull            a limit is reached: count, bytes, hook or buffer
     |   +-- StoreUnavailable     the store itself failed (disk, lock, connection)
     |   +-- UnknownDelivery      no delivery with that id
+    +-- ApiError                 a call of our API cannot be done
+    |   +-- BadArgument          a parameter or body is wrong, in Kong's shape where Kong has one
+    |   +-- UnknownSource        no source, or no event of it, has that name
+    |   +-- AccessRefused        the caller may not do that from there; the text says why
+    |   |   +-- TokenNeeded      the admin token is missing or wrong
+    |   +-- TooBusy              a limit on what runs at once is reached
     +-- AddressRefused           an address that a hook may not dial
+    +-- AdminApiError            Kong's Admin API did not give what was asked of it
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -69,7 +82,8 @@ class SchemaViolation(HookError):
     """A definition breaks the schema; carries the body that Kong's Admin API would answer.
 
     ``fields`` mirrors the shape of the definition, with a text for each faulty field:
-    ``{"handler": "required field missing", "config": {"url": "expected a string"}}``.
+    ``{"handler": "required field missing", "config": {"url": "expected a string"}}``. A list has ``None`` where
+    an element is good; what is wrong with a record as a whole stands under ``@entity``, as a list of texts.
     """
 
     code = 2
@@ -77,20 +91,29 @@ class SchemaViolation(HookError):
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         self.fields = dict(fields)
-        super().__init__(f"schema violation ({_flatten(self.fields)})")
+        texts = [f"{path}: {text}" if path else text for path, text in self.leaves()]
+        count = "schema violation" if len(texts) == 1 else f"{len(texts)} schema violations"
+        super().__init__(f"{count} ({'; '.join(texts)})")
+
+    def leaves(self) -> Iterator[tuple[str, str]]:
+        """Yield each fault's path (``config.hooks[2].url``; empty for the whole) and text, records' own first."""
+        return _leaves(self.fields, "")
 
     def body(self) -> dict[str, Any]:
         """Return Kong's 400 body: code, name, message and fields."""
         return {"code": self.code, "name": self.name, "message": str(self), "fields": self.fields}
 
 
-def _flatten(fields: Mapping[str, Any], prefix: str = "") -> str:
-    """Join nested field errors as ``config.url: text; handler: text``, sorted as Kong does."""
-    parts = []
-    for key in sorted(fields, key=str):
-        value, path = fields[key], f"{prefix}{key}"
-        parts.append(_flatten(value, f"{path}.") if isinstance(value, Mapping) else f"{path}: {value}")
-    return "; ".join(parts)
+def _leaves(errors: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(errors, Mapping):
+        yield from ((path, str(text)) for text in errors.get("@entity", ()))
+        for key in sorted((key for key in errors if key != "@entity"), key=str):
+            yield from _leaves(errors[key], f"{path}.{key}" if path else str(key))
+    elif isinstance(errors, list):
+        for index, error in enumerate(errors):
+            yield from _leaves(error, f"{path}[{index}]")
+    elif errors is not None:
+        yield path, str(errors)
 
 
 class UnresolvedReference(HookError):
@@ -103,6 +126,52 @@ class UnresolvedReference(HookError):
         self.missing = dict(missing)
         names = ", ".join(f"{field}={reference}" for field, reference in sorted(self.missing.items()))
         super().__init__(f"no value for {names}")
+
+
+class UnknownHook(HookError):
+    """No hook in force has that id or name."""
+
+
+class HookTaken(HookError):
+    """Another hook has that id or name; ``field`` says which, ``value`` is it."""
+
+    def __init__(self, field: str, value: str) -> None:
+        self.field = field
+        self.value = value
+        kind = "primary key violation on key" if field == "id" else "UNIQUE violation detected on"
+        super().__init__(f"{kind} '{{{field}=\"{value}\"}}'")
+
+
+class HookDeclared(HookError):
+    """The hook is declared in a file or in Kong and cannot be changed through the API; ``where`` names the place."""
+
+    def __init__(self, name: str, where: str) -> None:
+        self.where = where
+        super().__init__(f"hook '{name}' is declared in {where}; change it there")
+
+
+class HookGone(HookError):
+    """The hook is not in force any more."""
+
+
+class NoPing(HookError):
+    """The hook's handler has nothing to ping."""
+
+    def __init__(self, handler: str) -> None:
+        super().__init__(f"handler '{handler}' does not support 'ping'")
+
+
+class TrialFailed(HookError):
+    """A ping or a test did not arrive.
+
+    ``error`` is the class of what went wrong (``model.delivery.ErrorClass``); ``answer`` what came back, None where
+    nothing did (it is a ``model.delivery.Answer``, which this file cannot name).
+    """
+
+    def __init__(self, error: str, detail: str, answer: Any = None) -> None:
+        self.error = error
+        self.answer = answer
+        super().__init__(detail)
 
 
 class QueueError(EventHooksError):
@@ -125,5 +194,41 @@ class UnknownDelivery(QueueError):
     """No delivery has that id."""
 
 
+class ApiError(EventHooksError):
+    """A call of our API cannot be done."""
+
+
+class BadArgument(ApiError):
+    """A parameter or a body is wrong. ``code`` and ``name`` are Kong's where it has such an error, else None."""
+
+    def __init__(
+        self, message: str, code: int | None = None, name: str | None = None, options: Mapping[str, str] | None = None
+    ) -> None:
+        self.code = code
+        self.name = name
+        self.options = options
+        super().__init__(message)
+
+
+class UnknownSource(ApiError):
+    """No source, or no event of it, has that name."""
+
+
+class AccessRefused(ApiError):
+    """The caller may not do that from there: a foreign web page, a host name that is not ours."""
+
+
+class TokenNeeded(AccessRefused):
+    """The admin token is missing or wrong."""
+
+
+class TooBusy(ApiError):
+    """A limit on what runs at the same time is reached; later is better."""
+
+
 class AddressRefused(EventHooksError):
     """A hook's endpoint resolves to an address that must not be dialled."""
+
+
+class AdminApiError(EventHooksError):
+    """Kong's Admin API was not reached, refused, or answered what cannot be read; the text says which."""

@@ -46,4 +46,7 @@ class HookBook(Protocol):
         """Return what is wrong with declarations now; the last good ones hold meanwhile."""
 
     def on_change(self, heard: Callable[[list[Change]], None]) -> None:
-        """Have ``heard`` called on the loop after each change of the hooks in force."""
+        """Have ``heard`` called on the loop after each change of the hooks in force.
+
+        It is told of no change (an empty list) when stored definitions came into force, which are not new.
+        """

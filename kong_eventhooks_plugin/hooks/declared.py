@@ -1,0 +1,39 @@
+"""What one place declares under one key: a plugin instance, a plugin of the Admin API's list, a file."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.model.hook import Hook
+
+MAX_FAULTS = 1_000
+"""Faults kept of one reading; past it the last says how many more there are."""
+
+MAX_FAULT_TEXT = 1_000
+"""Characters kept of a fault's path and of its message, which may quote a name that somebody made long."""
+
+
+class Declared(msgspec.Struct, frozen=True):
+    """Hooks that are good, and what is wrong with the others.
+
+    ``values`` has what Kong resolved, reference -> value, ``""`` where it could not. In memory only: never
+    stored, never logged.
+    """
+
+    hooks: tuple[Hook, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    values: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Declared(hooks={[hook.name for hook in self.hooks]}, faults={len(self.faults)})"
+
+
+def at_most(faults: list[Fault], limit: int = MAX_FAULTS) -> tuple[Fault, ...]:
+    """Return the faults, their texts cut to their limit, their number to ``limit`` with a last one that says so."""
+    kept = faults if len(faults) <= limit else faults[: limit - 1]
+    cut = [Fault(fault.where, fault.path[:MAX_FAULT_TEXT], fault.message[:MAX_FAULT_TEXT]) for fault in kept]
+    if len(kept) < len(faults):
+        rest = len(faults) - len(kept)
+        cut.append(Fault(where=faults[0].where, path="", message=f"and {rest:,} more faults"))
+    return tuple(cut)

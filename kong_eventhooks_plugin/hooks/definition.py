@@ -1,0 +1,37 @@
+"""From a valid definition to a ``Hook``, and from a refusal to faults with their places."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.model.hook import Hook, Origin
+from kong_eventhooks_plugin.model.ids import hook_id
+from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
+
+
+def to_hook(definition: dict[str, Any], origin: Origin, scope: HookScope = GLOBAL, *, enabled: bool = True) -> Hook:
+    """Return the hook that a valid definition declares; ``enabled`` False is the plugin instance's own switch.
+
+    Unset fields are left out of its ``config``. ``created_at`` and ``updated_at`` are the book's to say.
+    """
+    return Hook(
+        id=hook_id(definition["name"]),
+        name=definition["name"],
+        source=definition["source"],
+        event=definition["event"],
+        handler=definition["handler"],
+        on_change=bool(definition["on_change"]),
+        snooze=definition["snooze"],
+        config={name: value for name, value in definition["config"].items() if value is not None},
+        origin=origin,
+        scope=scope,
+        enabled=enabled and definition["enabled"],
+        tags=tuple(definition["tags"] or ()),
+    )
+
+
+def faults_of(violation: SchemaViolation, where: str, prefix: str) -> Iterator[Fault]:
+    """Yield a fault for each text of a refusal, its path below ``prefix`` (``plugins[0].config``)."""
+    for path, text in violation.leaves():
+        yield Fault(where=where, path=f"{prefix}.{path}" if path else prefix, message=text)

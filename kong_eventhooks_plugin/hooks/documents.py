@@ -1,0 +1,75 @@
+"""A declarative file's bytes, and the value in them.
+
+A file of more than 16 MiB is refused (100,000 entities are about 19 MB of Kong's own export; a kong.yml that a
+person writes is far below), as is anything that is not a regular file. Reading blocks: on an event loop, call it
+in a thread.
+"""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kong_eventhooks_plugin.hooks import yaml_values
+from kong_eventhooks_plugin.hooks.contract import Fault
+
+MAX_BYTES = 16 << 20
+
+
+class Unreadable(Exception):
+    """A file or its text cannot be read; ``fault`` says where and why."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(str(fault))
+
+
+def read_bytes(path: str) -> bytes:
+    """Return a file's content; raises ``Unreadable``."""
+    try:
+        file = Path(path)
+        if not stat.S_ISREG(file.stat().st_mode):
+            # Opening a pipe could wait for ever, and reading a device never end.
+            raise Unreadable(Fault(where=path, path="", message="is not a regular file"))
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise Unreadable(Fault(where=path, path="", message=f"cannot be read: {why}")) from error
+    if len(data) > MAX_BYTES:
+        raise Unreadable(Fault(where=path, path="", message=f"is larger than {MAX_BYTES >> 20} MiB"))
+    return data
+
+
+def parse(data: bytes, where: str) -> Any:
+    """Return the document's value: JSON where the name ends in ``.json``, else YAML; raises ``Unreadable``."""
+    try:
+        return _json(data) if where.endswith(".json") else yaml_values.load(data)
+    except yaml_values.YamlFault as error:
+        raise Unreadable(Fault(where=where, path=_at(error.line, error.column), message=str(error))) from error
+    except json.JSONDecodeError as error:
+        raise Unreadable(Fault(where=where, path=_at(error.lineno, error.colno), message=error.msg)) from error
+    except (ValueError, RecursionError) as error:
+        message = "is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise Unreadable(Fault(where=where, path="", message=message)) from error
+
+
+def _at(line: int | None, column: int | None) -> str:
+    return "" if line is None else f"line {line}, column {column}"
+
+
+def _json(data: bytes) -> Any:
+    return json.loads(data, object_pairs_hook=_no_repetition, parse_constant=_no_constant)
+
+
+def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key '{key[:100]}' stands twice in one object")
+        values[key] = value
+    return values
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

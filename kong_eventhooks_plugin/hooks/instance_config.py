@@ -1,0 +1,115 @@
+"""A plugin instance's configuration, as Kong hands it to ``StartInstance``, to hooks.
+
+Kong puts keys of its own beside the schema's: ``__plugin_id``, ``__seq__`` (grows with each configuration that a
+running Kong builds), ``__key__``, ``__ws_id``, ``plugin_instance_name``, and the scope as ``service_id``,
+``route_id``, ``consumer_id``. Unset fields are left out; an empty list may come as ``{}``.
+
+Values that came out of a vault are resolved already, and ``$refs`` beside them says which they were
+(``process_auto_fields`` of kong/db/schema/init.lua): for a text the reference, for a map or a list the reference by
+key or place. The definition gets the reference back, so that what is stored is what the user wrote; the value
+stays in memory. A reference that Kong could not resolve has the value ``""``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.declared import Declared, at_most
+from kong_eventhooks_plugin.hooks.definition import faults_of, to_hook
+from kong_eventhooks_plugin.hooks.references import is_reference
+from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.model.hook import Origin
+from kong_eventhooks_plugin.model.scope import HookScope
+
+
+class InstanceConfig(msgspec.Struct, frozen=True):
+    """One configuration of one plugin instance. ``seq`` is None where Kong gave none."""
+
+    plugin_id: str
+    seq: int | None
+    declared: Declared
+
+
+def read(config: bytes, validation: Validation) -> InstanceConfig:
+    """Return what an event-hooks instance declares. A bad hook is a fault, the others hold; raises nothing."""
+    try:
+        document = msgspec.json.decode(config)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return _unreadable(f"its configuration is not JSON that can be read: {error}")
+    if not isinstance(document, dict):
+        return _unreadable("its configuration is not an object")
+    plugin_id = _text(document, "__plugin_id") or ""
+    seq = document.get("__seq__")
+    declared = _declared(document, plugin_id, validation)
+    return InstanceConfig(plugin_id, seq if isinstance(seq, int) else None, declared)
+
+
+def _unreadable(why: str) -> InstanceConfig:
+    return InstanceConfig("", None, Declared(faults=(Fault(where="plugin instance", path="", message=why),)))
+
+
+def _declared(document: dict[str, Any], plugin_id: str, validation: Validation) -> Declared:
+    values: dict[str, str] = {}
+    hooks = document.get("hooks", [])
+    written = [_as_written(hook, values) for hook in hooks] if isinstance(hooks, list) else hooks
+    checked = validation.config({"hooks": written})
+    where = f"plugin {plugin_id}"
+    scope = HookScope(
+        service=_text(document, "service_id"),
+        route=_text(document, "route_id"),
+        consumer=_text(document, "consumer_id"),
+    )
+    good = [
+        to_hook(definition, Origin("instance", plugin_id, f"{where}: config.hooks[{index}]"), scope)
+        for index, definition in checked.hooks.items()
+    ]
+    faults = list(faults_of(checked.violation, where, "config")) if checked.violation else []
+    return Declared(hooks=tuple(good), faults=at_most(faults), values=values)
+
+
+def _text(document: Mapping[str, Any], name: str) -> str | None:
+    value = document.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _as_written(hook: Any, values: dict[str, str]) -> Any:
+    """Return the hook with the references in the places of what Kong resolved, which goes to ``values``."""
+    if not isinstance(hook, dict):
+        return hook
+    written = _with_references(hook, values)
+    if isinstance(written.get("config"), dict):
+        written["config"] = _with_references(written["config"], values)
+    return written
+
+
+def _with_references(record: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
+    written = {name: value for name, value in record.items() if name != "$refs"}
+    for name, reference in _items(record.get("$refs")):
+        if is_reference(reference):
+            values[reference] = _value(record.get(name))
+            written[name] = reference
+        else:
+            written[name] = _entries_with_references(record.get(name), reference, values)
+    return written
+
+
+def _entries_with_references(entries: Any, references: Any, values: dict[str, str]) -> Any:
+    """Do the same for a map's entries. No list of the schema takes references: one is left as Kong gave it."""
+    if not isinstance(entries, dict):
+        return entries
+    written = dict(entries)
+    for name, reference in _items(references):
+        if is_reference(reference):
+            values[reference] = _value(entries.get(name))
+            written[name] = reference
+    return written
+
+
+def _items(references: Any) -> list[tuple[str, Any]]:
+    return list(references.items()) if isinstance(references, dict) else []
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else ""

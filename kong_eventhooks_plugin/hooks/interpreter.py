@@ -1,0 +1,180 @@
+"""Reads Kong's schema language: fills in defaults and says what is wrong, in Kong's shape and texts.
+
+What goes in is a definition (``hooks.schema``) and any value at all; what comes out are errors as Kong's
+``Schema:validate`` returns them: a text for a field, a mapping for a record, a list with ``None`` for what is
+good for an array, texts under ``@entity`` for a record as a whole. tests/captures/schema-answers.jsonl holds a
+real Kong's answers to compare with.
+
+Differences, on purpose: a list or ``false`` in the place of a record is "expected a record" (Kong calls a list's
+elements unknown fields and takes ``false`` for unset), a number there too (Kong answers 500), and of a map's faulty
+entries the first in order is told (Kong tells any). The depth of the work is the schema's, never the value's, so a
+value that holds itself does no harm.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kong_eventhooks_plugin.hooks import entity_checks, validators
+from kong_eventhooks_plugin.hooks import kong_texts as texts
+from kong_eventhooks_plugin.hooks.references import is_reference
+
+Errors = str | list[Any] | dict[str, Any]
+Definition = Mapping[str, Any]
+
+
+def with_defaults(field: Definition, value: Any) -> Any:
+    """Return the value with every unset field of its records there, and sets without repetitions.
+
+    What does not suit the definition is returned as it is. Kong: ``Schema:process_auto_fields``.
+    """
+    fill = _FILLERS.get(field["type"])
+    return fill(field, value) if fill else value
+
+
+def errors_of(field: Definition, value: Any) -> Errors | None:
+    """Return what is wrong with a value whose defaults are filled in; None where nothing is.
+
+    Kong: ``Schema:validate_field``.
+    """
+    if value is None:
+        return texts.REQUIRED if field.get("required") else None
+    return _CHECKERS[field["type"]](field, value)
+
+
+def _fill_record(field: Definition, value: Any) -> Any:
+    if value == []:
+        value = {}  # Lua has one kind of empty table.
+    if not isinstance(value, Mapping):
+        return value
+    filled = dict(value)
+    for entry in field["fields"]:
+        for name, definition in entry.items():
+            filled[name] = with_defaults(definition, value[name]) if name in value else _default(definition)
+    return filled
+
+
+def _default(field: Definition) -> Any:
+    if "default" in field:
+        return list(field["default"]) if isinstance(field["default"], list) else field["default"]
+    return with_defaults(field, {}) if field["type"] == "record" and field.get("required") else None
+
+
+def _fill_list(field: Definition, value: Any) -> Any:
+    if not isinstance(value, list):
+        return [] if value == {} else value
+    filled = [with_defaults(field["elements"], each) for each in value]
+    return list(_distinct(filled)) if field["type"] == "set" else filled
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    seen: set[Any] = set()
+    kept = []
+    for value in values:
+        if not isinstance(value, str) or value not in seen:
+            kept.append(value)
+        if isinstance(value, str):
+            seen.add(value)
+    return kept
+
+
+def _fill_map(_field: Definition, value: Any) -> Any:
+    return {} if value == [] else value
+
+
+def _fill_integer(_field: Definition, value: Any) -> Any:
+    # Lua has one kind of number, so 60.0 is an integer.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _check_list(field: Definition, value: Any) -> Errors | None:
+    if not isinstance(value, list):
+        return texts.SET if field["type"] == "set" else texts.ARRAY
+    element = {**field["elements"], "required": True}
+    found = [errors_of(element, each) for each in value]
+    while found and found[-1] is None:
+        found.pop()
+    return found or validators.problem(value, field)
+
+
+def _check_map(field: Definition, value: Any) -> Errors | None:
+    if isinstance(value, list):
+        # A Lua table as well, with numbers for keys.
+        return texts.STRING
+    if not isinstance(value, Mapping):
+        return texts.MAP
+    key_field, value_field = {**field["keys"], "required": True}, {**field["values"], "required": True}
+    for key, each in value.items():
+        found = errors_of(key_field, key) or errors_of(value_field, each)
+        if found is not None:
+            return found
+    return validators.problem(value, field)
+
+
+def _check_record(field: Definition, value: Any) -> Errors | None:
+    if not isinstance(value, Mapping):
+        return texts.RECORD
+    definitions = {name: definition for entry in field["fields"] for name, definition in entry.items()}
+    errors: dict[str, Any] = {str(name): texts.UNKNOWN for name in value if name not in definitions}
+    for name, definition in definitions.items():
+        found = errors_of(definition, value.get(name))
+        if found is not None:
+            errors[name] = found
+    whole = entity_checks.problems(value, field, errors, _suits)
+    return {**errors, "@entity": whole} if whole else errors or None
+
+
+def _suits(field: Definition, value: Any) -> bool:
+    return errors_of(field, value) is None
+
+
+def _check_string(field: Definition, value: Any) -> Errors | None:
+    if not isinstance(value, str):
+        return texts.STRING
+    if field.get("referenceable") and is_reference(value):
+        return None
+    return validators.problem(value, {"len_min": 1, **field})
+
+
+def _check_boolean(field: Definition, value: Any) -> Errors | None:
+    return validators.problem(value, field) if isinstance(value, bool) else texts.BOOLEAN
+
+
+def _check_integer(field: Definition, value: Any) -> Errors | None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return texts.INTEGER
+    return validators.problem(value, field)
+
+
+def _check_json(field: Definition, value: Any) -> Errors | None:
+    wanted = field["json_schema"]["inline"]["type"]
+    if isinstance(value, Mapping):
+        return None
+    return texts.JSON_TYPE.format(", ".join(wanted), _json_type(value))
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return "integer"
+    names = ((bool, "boolean"), (int, "integer"), (float, "number"), (list, "array"))
+    return next((name for kind, name in names if isinstance(value, kind)), "string")
+
+
+_FILLERS: dict[str, Callable[[Definition, Any], Any]] = {
+    "record": _fill_record,
+    "array": _fill_list,
+    "set": _fill_list,
+    "map": _fill_map,
+    "json": _fill_map,
+    "integer": _fill_integer,
+}
+
+_CHECKERS: dict[str, Callable[[Definition, Any], Errors | None]] = {
+    "record": _check_record,
+    "array": _check_list,
+    "set": _check_list,
+    "map": _check_map,
+    "json": _check_json,
+    "string": _check_string,
+    "boolean": _check_boolean,
+    "integer": _check_integer,
+}

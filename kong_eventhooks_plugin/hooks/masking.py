@@ -1,0 +1,45 @@
+"""A hook as it may be shown: literal secrets masked, references as they were written."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from kong_eventhooks_plugin.hooks.references import is_reference
+from kong_eventhooks_plugin.model.hook import Hook
+
+MASK = "***"
+
+_SECRETS = ("secret", "previous_secret")
+
+
+def masked(hook: Hook) -> Hook:
+    """Return the hook with every literal secret and header value as ``***``, its URL without what may be one.
+
+    A header is masked whatever its name: nobody knows which of them let somebody in.
+    """
+    config = dict(hook.config)
+    for name in _SECRETS:
+        if name in config:
+            config[name] = _masked(config[name])
+    if isinstance(config.get("headers"), Mapping):
+        config["headers"] = {name: _masked(value) for name, value in config["headers"].items()}
+    if "url" in config:
+        config["url"] = _shown_url(config["url"])
+    return msgspec.structs.replace(hook, config=config)
+
+
+def _masked(value: Any) -> Any:
+    return value if is_reference(value) else MASK
+
+
+def _shown_url(url: Any) -> Any:
+    """Return a URL without user, password, query and fragment; all masked where it cannot be taken apart."""
+    if is_reference(url):
+        return url
+    try:
+        parts = urlsplit(url)
+    except (ValueError, TypeError, AttributeError):
+        return MASK
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))

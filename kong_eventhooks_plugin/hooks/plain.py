@@ -1,0 +1,118 @@
+"""What any value of a declaration may be: JSON that can be stored, logged and sent.
+
+YAML can say more than JSON (a value that holds itself, half a surrogate pair, NaN), and both can say a lot in
+few bytes through aliases. Limits, each a fault where it is passed: 32 levels, 10,000 values a hook (a value that is
+reached twice counts twice), whole numbers of 64 bits.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+MAX_DEPTH = 32
+MAX_VALUES = 10_000
+
+
+class Problem(NamedTuple):
+    """What cannot be kept, and where: ``config.payload.list[3]``; empty for the value itself."""
+
+    path: str
+    text: str
+
+
+class Tagged(NamedTuple):
+    """A YAML value with a tag that is not JSON's (``!!binary``), in the place of that value."""
+
+    tag: str
+
+
+def problem(value: Any, path: str = "", limit: int = MAX_VALUES) -> Problem | None:
+    """Return the first thing in the value that JSON cannot hold or that passes a limit; None where all is well."""
+    for count, (at, depth, each) in enumerate(walk(value, path), start=1):
+        if depth > MAX_DEPTH:
+            return Problem(at, f"nested deeper than {MAX_DEPTH} levels")
+        if count > limit:
+            return Problem(path, f"holds more than {limit:,} values")
+        text = _scalar_problem(each)
+        if text is not None:
+            return Problem(at, text)
+    return None
+
+
+def walk(value: Any, path: str = "") -> Iterator[tuple[str, int, Any]]:
+    """Yield path, depth and value of everything in it, keys too, itself first; depth first, without an end of its own.
+
+    The caller stops it: a value may hold itself.
+    """
+    waiting: list[Iterator[tuple[str, int, Any]]] = [iter([(path, 0, value)])]
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+            continue
+        yield entry
+        waiting.append(_inside(*entry))
+
+
+def _inside(path: str, depth: int, value: Any) -> Iterator[tuple[str, int, Any]]:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield path, depth + 1, key if isinstance(key, str) else _Key(key)
+            yield f"{path}.{key}" if path else str(key), depth + 1, each
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield f"{path}[{index}]", depth + 1, each
+
+
+class _Key(NamedTuple):
+    """A mapping's key that is no text."""
+
+    key: Any
+
+
+def _scalar_problem(value: Any) -> str | None:
+    check = _SCALARS.get(type(value))
+    return check(value) if check else f"a {type(value).__name__} cannot stand here"
+
+
+def _text_problem(value: str) -> str | None:
+    if "\0" in value:
+        return "may not hold a NUL character"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "is not valid Unicode text"
+    return None
+
+
+def _integer_problem(value: int) -> str | None:
+    return None if -(1 << 63) <= value < (1 << 63) else "is not a number of 64 bits"
+
+
+def _float_problem(value: float) -> str | None:
+    return None if math.isfinite(value) else "is not a finite number"
+
+
+def _key_problem(value: _Key) -> str | None:
+    return f"the key {str(value.key)[:100]!r} is not a string; put it in quotes"
+
+
+def _tag_problem(value: Tagged) -> str:
+    return f"a value with the tag {value.tag} cannot stand here"
+
+
+def _fine(_value: Any) -> None:
+    return None
+
+
+_SCALARS: dict[type, Callable[[Any], str | None]] = {
+    str: _text_problem,
+    int: _integer_problem,
+    float: _float_problem,
+    _Key: _key_problem,
+    Tagged: _tag_problem,
+    bool: _fine,
+    type(None): _fine,
+    dict: _fine,
+    list: _fine,
+}

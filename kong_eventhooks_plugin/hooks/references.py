@@ -1,0 +1,70 @@
+"""References to a vault, ``{vault://env/my-secret}``: what one looks like, and the values of Kong's env vault.
+
+How Kong reads them: ``is_reference`` and ``parse_reference`` of kong/pdk/vault.lua, kong/vaults/env/init.lua.
+Only the env vault can be read here, and only where this process has Kong's environment: a reference
+to any other vault, and one through a vault entity of another name, is Kong's to resolve.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+_START = "{vault://"
+
+
+class Reference(NamedTuple):
+    """The parts of ``{vault://VAULT/RESOURCE/KEY?prefix=PREFIX#VERSION}``; ``key`` picks a field of a JSON secret."""
+
+    vault: str
+    resource: str
+    key: str | None
+    prefix: str | None
+    version: int | None
+
+
+def is_reference(value: Any) -> bool:
+    """Tell whether Kong takes the value for a reference."""
+    return isinstance(value, str) and value.startswith(_START) and value.endswith("}")
+
+
+def parse(text: str) -> Reference | None:
+    """Return the parts of a reference, None where Kong could not make sense of it either."""
+    try:
+        url = urlsplit(text[1:-1])
+        version = int(url.fragment) if url.fragment else None
+        prefix = parse_qs(url.query).get("prefix", [None])[0]
+    except ValueError:
+        return None
+    path = url.path.removeprefix("/")
+    parts = [part for part in path.split("/") if part]
+    if not url.netloc or not parts:
+        return None
+    whole = len(parts) == 1 or path.endswith("/")
+    resource = "/".join(parts if whole else parts[:-1])
+    return Reference(url.netloc, unquote(resource), None if whole else unquote(parts[-1]), prefix, version)
+
+
+def from_environment(text: str, environ: Mapping[str, str]) -> str | None:
+    """Return the value of a reference to the env vault, None where it has none here.
+
+    ``KONG_VAULT_ENV_PREFIX`` is Kong's setting vault_env_prefix. An empty value is none: nobody signs with "".
+    """
+    reference = parse(text)
+    if reference is None or reference.vault != "env":
+        return None
+    prefix = environ.get("KONG_VAULT_ENV_PREFIX", "") if reference.prefix is None else reference.prefix
+    name = f"{prefix}{reference.resource}".replace("-", "_").upper()
+    value = environ.get(f"{name}_PREVIOUS" if reference.version == 2 else name)
+    if value and reference.key is not None:
+        value = _json_key(value, reference.key)
+    return value or None
+
+
+def _json_key(secret: str, key: str) -> str | None:
+    try:
+        fields = json.loads(secret)
+    except (ValueError, RecursionError):
+        return None
+    value = fields.get(key) if isinstance(fields, dict) else None
+    return value if isinstance(value, str) else None

@@ -1,0 +1,314 @@
+"""What a hook may say, as data in Kong's own schema language.
+
+One document serves two readers: Kong takes it from ``kong-event-hooks plugin-info`` and refuses bad hooks
+by itself, and ``hooks.validation`` interprets it where there is no Kong (``check``, a kong.yml read by the
+sidecar, the API). What Kong's language can say and which attributes it knows: kong/db/schema/metaschema.lua.
+There are no functions in it, so three rules stand in ``hooks.beyond_kong`` instead: names are unique,
+``secret_file`` replaces ``secret``, values can be stored.
+
+Rules for this file:
+
+- It imports nothing heavy: Kong waits for plugin-info at its start.
+- A pattern must mean the same as a Lua pattern and as a Python one: anchors, sets of plain characters and
+  ranges, ``*``, ``+``, ``?``. A dash stands only inside a set, a NUL nowhere, no ``%`` or backslash
+  (tests/unit/hooks/test_schema.py).
+- ``err`` replaces the text of every validator of its field, so it says all that the field wants. A URL's or
+  a header's own text would quote the value, which may hold a password.
+- Texts of ``err`` are plain; ``then_err`` is a format in Lua: no ``%`` in either.
+
+Limits of one definition, all enforced by Kong as well: name 128 bytes, URL 8,192, a header's value 8,192
+and 100 of them, a secret 4,096, body 1 MiB, 32 functions of 64 KiB, 64 tags, 1,000 hooks an instance.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+Field = dict[str, Any]
+"""A field's definition: ``{"type": "string", "required": True, ...}``."""
+
+PLUGIN = "event-hooks"
+CRUD_PLUGIN = "event-hooks-crud"
+
+AVAILABLE_HANDLERS: tuple[str, ...] = ("webhook", "log")
+PLANNED_HANDLERS: tuple[str, ...] = ("webhook-custom", "lambda")
+
+MAX_HOOKS = 1_000
+MAX_SNOOZE_SECONDS = 366 * 86_400
+"""A leap year: longer than that, a hook is better disabled."""
+
+RESERVED_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "te", "upgrade")
+"""Headers that the HTTP client owns; those that begin with ``webhook-`` belong to Standard Webhooks."""
+
+
+class Known(NamedTuple):
+    """What this release can do: its sources with their events, and what has only a name so far.
+
+    A source with no events named takes any. The composition root fills it from the sources' catalogue.
+    """
+
+    sources: Mapping[str, tuple[str, ...]]
+    planned_sources: tuple[str, ...] = ()
+    handlers: tuple[str, ...] = AVAILABLE_HANDLERS
+    planned_handlers: tuple[str, ...] = PLANNED_HANDLERS
+
+
+def plugin_config(known: Known) -> Field:
+    """Return the ``config`` of the plugin event-hooks: a record with its list of hooks."""
+    return _record(
+        _field(
+            "hooks",
+            type="array",
+            required=True,
+            default=[],
+            len_max=MAX_HOOKS,
+            elements=hook(known),
+            description="The hooks that this plugin instance declares.",
+        ),
+        required=True,
+    )
+
+
+def hook(known: Known) -> Field:
+    """Return the record of one hook."""
+    return {
+        **_record(*_hook_fields(known)),
+        "entity_checks": [
+            {
+                "conditional_at_least_one_of": {
+                    "if_field": "handler",
+                    "if_match": {"one_of": ["webhook", "webhook-custom"]},
+                    "then_at_least_one_of": ["config.url"],
+                    "then_err": "config.url is required by this handler",
+                }
+            },
+        ],
+    }
+
+
+def _hook_fields(known: Known) -> tuple[Field, ...]:
+    return (
+        _field(
+            "name",
+            type="string",
+            required=True,
+            len_max=128,
+            match="^[A-Za-z0-9][A-Za-z0-9._~-]*$",
+            err="expected 1 to 128 letters, digits, '.', '_', '~' or '-', the first a letter or a digit",
+            description="The hook's name, unique among all hooks; its id is derived from it.",
+        ),
+        _field(
+            "source",
+            type="string",
+            required=True,
+            **_choice(known.sources, known.planned_sources),
+            description="What the hook listens to.",
+        ),
+        _event(known),
+        _field(
+            "handler",
+            type="string",
+            required=True,
+            **_choice(known.handlers, known.planned_handlers),
+            description="What is done with an event.",
+        ),
+        _field(
+            "on_change",
+            type="boolean",
+            description="Fire only where the event's data differs from that of the last time.",
+        ),
+        _field(
+            "snooze",
+            type="integer",
+            between=[1, MAX_SNOOZE_SECONDS],
+            description="Seconds of silence after the hook fired.",
+        ),
+        _field(
+            "enabled",
+            type="boolean",
+            required=True,
+            default=True,
+            description="Whether the hook fires; what it would have fired for is counted.",
+        ),
+        _field(
+            "tags",
+            type="set",
+            len_max=64,
+            elements={
+                "type": "string",
+                "len_max": 128,
+                "match": "^[^,/]*$",
+                "err": "expected a tag of at most 128 bytes without ',' and '/'",
+            },
+            description="Words of your own, to find the hook by.",
+        ),
+        {"config": handler_config()},
+    )
+
+
+def _event(known: Known) -> Field:
+    names = sorted({event for events in known.sources.values() for event in events})
+    closed = all(known.sources.values())
+    limits = {"one_of": names} if names and closed else {"len_max": 256}
+    text = "The event of the source; without it the hook hears all of them."
+    return _field("event", type="string", **limits, description=text)
+
+
+def handler_config() -> Field:
+    """Return the record ``config`` of a hook, with the fields of every handler."""
+    return {
+        **_record(*_REQUEST_FIELDS, *_SECRET_FIELDS, *_CUSTOM_FIELDS, required=True),
+        "entity_checks": [{"mutually_exclusive": ["secret", "secret_file"]}],
+        "description": "What the handler needs; a handler reads only its own fields.",
+    }
+
+
+def _record(*fields: Field, **more: Any) -> Field:
+    return {"type": "record", "fields": list(fields), **more}
+
+
+def _field(name: str, **definition: Any) -> Field:
+    return {name: definition}
+
+
+def _choice(available: Iterable[str], planned: Iterable[str]) -> dict[str, Any]:
+    names, later = list(available), ", ".join(planned)
+    text = f"expected one of: {', '.join(names)}"
+    return {"one_of": names, "err": f"{text} (not available in this version: {later})" if later else text}
+
+
+def _any_case(name: str) -> str:
+    """Return a pattern for a header's name that Lua and Python read alike, whatever its case."""
+    return "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else f"[{letter}]" for letter in name)
+
+
+def _reserved_headers() -> list[dict[str, str]]:
+    exact = [
+        {"pattern": f"^{_any_case(name)}$", "err": f"the header {name} is not yours to set"}
+        for name in RESERVED_HEADERS
+    ]
+    prefix = {"pattern": f"^{_any_case('webhook-')}", "err": "headers that begin with webhook- are not yours to set"}
+    return [*exact, prefix]
+
+
+_URL_ERR = "expected a URL that begins with http:// or https:// and holds no spaces, of at most 8,192 bytes"
+
+_REQUEST_FIELDS = (
+    _field(
+        "url",
+        type="string",
+        referenceable=True,
+        len_max=8_192,
+        match="^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \x01-\x1f\x7f][^ \x01-\x1f\x7f]*$",
+        err=_URL_ERR,
+        description="Where the request goes.",
+    ),
+    _field(
+        "method",
+        type="string",
+        len_max=32,
+        match="^[A-Z]+$",
+        err="expected an HTTP method in capital letters",
+        description="The request's method (webhook-custom).",
+    ),
+    _field(
+        "headers",
+        type="map",
+        len_max=100,
+        keys={
+            "type": "string",
+            "len_max": 256,
+            "match_none": _reserved_headers(),
+            "match_all": [
+                {
+                    "pattern": "^[A-Za-z0-9_.-]+$",
+                    "err": "expected header names of letters, digits, '-', '_' and '.'",
+                }
+            ],
+        },
+        values={
+            "type": "string",
+            "referenceable": True,
+            "len_max": 8_192,
+            "match": "^[^\x01-\x08\x0a-\x1f\x7f]*$",
+            "err": "expected header values of 1 to 8,192 bytes without line ends and control characters",
+        },
+        description="Headers of the request, beside our own.",
+    ),
+    _field(
+        "ssl_verify",
+        type="boolean",
+        required=True,
+        default=True,
+        description="Whether the endpoint's certificate is verified.",
+    ),
+)
+
+_SECRET_FIELDS = (
+    _field(
+        "secret",
+        type="string",
+        referenceable=True,
+        encrypted=True,
+        len_max=4_096,
+        description="The key of the signatures; best a reference to a vault.",
+    ),
+    _field(
+        "previous_secret",
+        type="string",
+        referenceable=True,
+        encrypted=True,
+        len_max=4_096,
+        description="The key before this one: while it is set, both sign.",
+    ),
+    _field(
+        "secret_file",
+        type="string",
+        len_max=4_096,
+        starts_with="/",
+        err="expected an absolute path",
+        description="A file, readable by the sidecar, that holds the secret.",
+    ),
+)
+
+_CUSTOM_FIELDS = (
+    _field(
+        "payload",
+        type="json",
+        json_schema={"inline": {"type": ["object", "null"]}},
+        description="The body as an object, encoded as the content-type header says (webhook-custom).",
+    ),
+    _field(
+        "payload_format",
+        type="boolean",
+        required=True,
+        default=True,
+        description="Whether the payload's strings are templates (webhook-custom).",
+    ),
+    _field(
+        "body",
+        type="string",
+        len_max=1 << 20,
+        description="The body as it is sent, instead of a payload (webhook-custom).",
+    ),
+    _field(
+        "body_format",
+        type="boolean",
+        required=True,
+        default=True,
+        description="Whether the body is a template (webhook-custom).",
+    ),
+    _field(
+        "headers_format",
+        type="boolean",
+        required=True,
+        default=False,
+        description="Whether header values are templates (webhook-custom).",
+    ),
+    _field(
+        "functions",
+        type="array",
+        len_max=32,
+        elements={"type": "string", "len_max": 1 << 16},
+        description="Lua chunks, each of which returns a function (lambda).",
+    ),
+)

@@ -1,0 +1,93 @@
+"""The values of references: what Kong resolved, this process's environment, secret files.
+
+Fails closed: a hook with a reference that has no value is not delivered to, never sent unsigned. Values are
+kept in memory only and never logged. Limits: 10,000 values from Kong, past which the oldest goes; a secret file of 64
+KiB, past which it has no value.
+"""
+
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kong_eventhooks_plugin.errors import UnresolvedReference
+from kong_eventhooks_plugin.hooks.references import from_environment, is_reference
+from kong_eventhooks_plugin.hooks.schema import handler_config
+
+MAX_VALUES = 10_000
+MAX_FILE_BYTES = 64 << 10
+
+_FIELDS = {name: field for entry in handler_config()["fields"] for name, field in entry.items()}
+_TEXTS = tuple(name for name, field in _FIELDS.items() if field.get("referenceable"))
+_MAPS = tuple(name for name, field in _FIELDS.items() if field.get("values", {}).get("referenceable"))
+
+
+class Secrets:
+    """Finds the value of every reference of a hook."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._from_kong: dict[str, str] = {}
+
+    def learn(self, values: Mapping[str, str]) -> None:
+        """Remember what Kong resolved, ``""`` where it no longer could."""
+        for reference, value in values.items():
+            self._from_kong.pop(reference, None)
+            self._from_kong[reference] = value
+        while len(self._from_kong) > MAX_VALUES:
+            del self._from_kong[next(iter(self._from_kong))]
+
+    def resolve(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a hook's config with values in place of references, a secret file's content as ``secret``.
+
+        Raises ``UnresolvedReference`` with all that is missing. A secret file is read each time, so a
+        rotated one counts at once.
+        """
+        resolved, missing = dict(config), dict[str, str]()
+        for field, holder, name, reference in _references(resolved):
+            value = self._value(reference)
+            if value is None:
+                missing[field] = reference
+            else:
+                holder[name] = value
+        path = resolved.pop("secret_file", None)
+        if path is not None:
+            secret = _file_content(path)
+            if secret is None:
+                missing["secret_file"] = path
+            else:
+                resolved["secret"] = secret
+        if missing:
+            raise UnresolvedReference(missing)
+        return resolved
+
+    def _value(self, reference: str) -> str | None:
+        # "" is no value: nobody signs with it.
+        return self._from_kong.get(reference) or from_environment(reference, self._environ)
+
+
+def _references(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str, str]]:
+    """Yield for each reference its field, what holds it (maps are copied first), its name there, and itself."""
+    for name in _TEXTS:
+        if is_reference(config.get(name)):
+            yield name, config, name, config[name]
+    for name in _MAPS:
+        if config.get(name):
+            config[name] = dict(config[name])
+            for key, value in list(config[name].items()):
+                if is_reference(value):
+                    yield f"{name}.{key}", config[name], key, value
+
+
+def _file_content(path: str) -> str | None:
+    """Return a secret file's text without its last line end; None where it cannot be had or is empty."""
+    try:
+        file = Path(path)
+        if not stat.S_ISREG(file.stat().st_mode):
+            return None
+        with file.open("rb") as opened:
+            data = opened.read(MAX_FILE_BYTES + 1)
+        text = data.decode() if len(data) <= MAX_FILE_BYTES else ""
+    except (OSError, ValueError):
+        return None
+    return text.removesuffix("\n").removesuffix("\r") or None

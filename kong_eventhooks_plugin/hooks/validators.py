@@ -1,0 +1,81 @@
+"""Whether one value keeps to its field's attributes: Kong's ``Schema.validators``, those that our schema uses.
+
+A validator takes the value and the attribute's argument and returns what is wrong, None where nothing is.
+Lengths are in bytes, as Lua counts them.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from kong_eventhooks_plugin.hooks import kong_texts as texts
+
+Validator = Callable[[Any, Any], str | None]
+
+
+def length(value: Any) -> int:
+    """Return what Lua would count: a string's bytes, a list's elements, a map's entries."""
+    return len(value.encode("utf-8", "surrogatepass")) if isinstance(value, str) else len(value)
+
+
+@cache
+def pattern(source: str) -> re.Pattern[str]:
+    """Compile a pattern of the schema, which Lua and Python read alike (``hooks.schema`` says how)."""
+    return re.compile(source[:-1] + r"\Z" if source.endswith("$") else source)
+
+
+def _one_of(value: Any, options: list[str]) -> str | None:
+    return None if value in options else texts.ONE_OF.format(", ".join(options))
+
+
+def _between(value: float, limits: list[float]) -> str | None:
+    low, high = limits
+    return None if low <= value <= high else texts.BETWEEN.format(low, high)
+
+
+def _len_min(value: Any, limit: int) -> str | None:
+    return None if length(value) >= limit else texts.LEN_MIN.format(limit)
+
+
+def _len_max(value: Any, limit: int) -> str | None:
+    return None if length(value) <= limit else texts.LEN_MAX.format(limit)
+
+
+def _starts_with(value: str, start: str) -> str | None:
+    return None if value.startswith(start) else texts.STARTS_WITH.format(start)
+
+
+def _match(value: str, source: str) -> str | None:
+    return None if pattern(source).search(value) else texts.MATCH.format(value)
+
+
+def _match_none(value: str, rules: list[Mapping[str, str]]) -> str | None:
+    return next((rule["err"] for rule in rules if pattern(rule["pattern"]).search(value)), None)
+
+
+def _match_all(value: str, rules: list[Mapping[str, str]]) -> str | None:
+    return next((rule["err"] for rule in rules if not pattern(rule["pattern"]).search(value)), None)
+
+
+IN_KONGS_ORDER: tuple[tuple[str, Validator], ...] = (
+    ("one_of", _one_of),
+    ("between", _between),
+    ("len_min", _len_min),
+    ("len_max", _len_max),
+    ("starts_with", _starts_with),
+    ("match_none", _match_none),
+    ("match", _match),
+    ("match_all", _match_all),
+)
+"""``Schema.validators_order`` of kong/db/schema/init.lua: the first that fails is the one that is told."""
+
+
+def problem(value: Any, field: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a value of the right type; a field's ``err`` replaces every validator's text."""
+    for name, validator in IN_KONGS_ORDER:
+        if name in field:
+            text = validator(value, field[name])
+            if text is not None:
+                return str(field.get("err", text))
+    return None

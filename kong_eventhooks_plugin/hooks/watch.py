@@ -1,0 +1,108 @@
+"""Watches declarative files by looking at them once a second.
+
+Polling, not inotify: a Kubernetes ConfigMap changes by a swapped symlink, NFS tells nobody, editors rename. A
+look is a ``stat``; the content is read where that differs from the last time, and once more at the next look,
+since a second change within one tick of the file system's clock leaves the same ``stat``. Parsed is what has another
+hash than before. Reading and parsing run in a thread.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from hashlib import sha256
+from pathlib import Path
+
+import structlog
+
+from kong_eventhooks_plugin.hooks import declarative, documents
+from kong_eventhooks_plugin.hooks.declared import Declared
+from kong_eventhooks_plugin.hooks.validation import Validation
+
+SECONDS = 1.0
+
+_log = structlog.get_logger()
+
+Heard = Callable[[str, Declared], None]
+
+
+class Watch:
+    """Tells ``heard`` what a file declares: at the first look, and whenever that changed.
+
+    A file that cannot be read or has faults is told as such; that the last good hooks hold is the book's to see to.
+    ``wait`` takes the seconds to the next look; tests give their own.
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[str],
+        validation: Validation,
+        heard: Heard,
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._files = [_File(path, validation) for path in paths]
+        self._heard = heard
+        self._wait = wait
+
+    async def look(self) -> None:
+        """Look at every file once."""
+        for file in self._files:
+            declared = await asyncio.to_thread(file.look)
+            if declared is not None:
+                _report(file.path, declared)
+                self._heard(file.path, declared)
+
+    async def run(self) -> None:
+        """Go on looking until cancelled."""
+        while True:
+            await self._wait(SECONDS)
+            await self.look()
+
+
+def _report(path: str, declared: Declared) -> None:
+    if declared.faults:
+        _log.warning(
+            "declarative file has faults", file=path, count=len(declared.faults), first=str(declared.faults[0])
+        )
+    else:
+        _log.info("declarative file read", file=path, hooks=len(declared.hooks))
+
+
+_Signature = tuple[int, int, int, int] | str
+
+
+class _File:
+    """One file and what was last seen of it."""
+
+    def __init__(self, path: str, validation: Validation) -> None:
+        self.path = path
+        self._validation = validation
+        self._signature: _Signature | None = None
+        self._settled = False
+        self._content: bytes | None = None
+
+    def look(self) -> Declared | None:
+        """Return what the file declares where its content is new, else None."""
+        signature = _signature(self.path)
+        moved, self._signature = signature != self._signature, signature
+        if not moved and self._settled:
+            return None
+        self._settled = not moved
+        try:
+            data = documents.read_bytes(self.path)
+        except documents.Unreadable as error:
+            unreadable = Declared(faults=(error.fault,))
+            return self._if_new(str(error).encode(), lambda: unreadable)
+        return self._if_new(sha256(data).digest(), lambda: declarative.parse(data, self.path, self._validation))
+
+    def _if_new(self, content: bytes, read: Callable[[], Declared]) -> Declared | None:
+        if content == self._content:
+            return None
+        self._content = content
+        return read()
+
+
+def _signature(path: str) -> _Signature:
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError) as error:
+        return str(error)
+    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev)

@@ -1,0 +1,97 @@
+"""Records what a real Kong answers to hook definitions, good and bad, for tests/captures/schema-answers.jsonl.
+
+The Kong must have been started with the schema of ``tests.support.hooks.KNOWN``: print it with
+
+    python -m tests.support.hooks_of_kong schema SOCKET_PATH > plugin-info.json
+
+let ``pluginserver_event_hooks_query_cmd`` be ``cat plugin-info.json``, then run
+
+    python -m tests.support.hooks_of_kong record http://127.0.0.1:8001 > tests/captures/schema-answers.jsonl
+"""
+
+import json
+import random
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from kong_eventhooks_plugin.hooks import schema
+from tests.support.hooks import KNOWN, log_hook, webhook
+
+VALUES: tuple[Any, ...] = (
+    None, True, False, 0, 1, 1.5, 60.0, -1, 10**10, "", "x", "{vault://env/x}", "{vault://", "http://a.b", "http://",
+    "HTTPS://a", "http://ho st", "ftp://a", "http://Üni.code/ä?b#c", "/x", "relative", [], {}, ["a"], {"a": "b"},
+    ["a", "a"], {"Host": "x"}, {"x-a": "{vault://env/y}"}, {"x-a": ""}, {"x-a": 1}, {"x-a": "a\nb"}, {"x-a": "a\tb"},
+    {"Webhook-Id": "1"}, {"x y": "z"}, {"te": "x"}, {"tea": "x"}, "log", "webhook", "webhook-custom", "lambda", "GET",
+    "get", "rate-limit-exceeded", "rate-limiting", "crud", "a/b", "a\nb", ["a/b"], ["a", "b,c"], [None], [1, None, "b"],
+    {"a": {"b": [1, 2]}}, "-a", "a~b.c_d-e", [[]], 31_622_400, 31_622_401,
+)  # fmt: skip
+LONG: tuple[tuple[str, Any], ...] = (
+    ("name", "x" * 128), ("name", "x" * 129), ("name", "é" * 64), ("event", "x" * 257),
+    ("tags", ["x" * 128]), ("tags", ["x" * 129]), ("tags", ["é" * 65]),
+    ("tags", [str(n) for n in range(64)]), ("tags", [str(n) for n in range(65)]),
+)  # fmt: skip
+LONG_CONFIG: tuple[tuple[str, Any], ...] = (
+    ("url", "http://" + "a" * 8_185), ("url", "http://" + "a" * 8_186), ("method", "X" * 33),
+    ("secret", "x" * 4_096), ("secret", "x" * 4_097), ("secret_file", "/" + "x" * 4_096),
+    ("headers", {f"x-{n}": "a" for n in range(101)}), ("headers", {"x" * 257: "a"}), ("headers", {"x": "a" * 8_193}),
+    ("functions", ["x"] * 33), ("functions", ["x" * 65_537]),
+)  # fmt: skip
+HOOK_FIELDS = (
+    "name", "source", "event", "handler", "on_change", "snooze", "enabled", "tags", "config", "bogus",
+)  # fmt: skip
+CONFIG_FIELDS = (
+    "url", "method", "headers", "ssl_verify", "secret", "previous_secret", "secret_file", "payload", "payload_format",
+    "body", "body_format", "headers_format", "functions", "bogus",
+)  # fmt: skip
+
+
+def configs(seed: int = 20_261_121, count: int = 250) -> Iterator[dict[str, Any]]:
+    """Every value in every field, then fields at random together."""
+    good = log_hook("first")
+    for field in HOOK_FIELDS:
+        yield {"hooks": [good, {key: value for key, value in webhook("b").items() if key != field}]}
+        yield from ({"hooks": [{**webhook("b"), field: value}]} for value in VALUES)
+    for field in CONFIG_FIELDS:
+        yield from ({"hooks": [{**log_hook("b"), "config": {field: value}}]} for value in VALUES)
+    yield from ({"hooks": [{**log_hook("b"), field: value}]} for field, value in LONG)
+    yield from ({"hooks": [{**log_hook("b"), "config": {field: value}}]} for field, value in LONG_CONFIG)
+    yield from ({"hooks": value} for value in VALUES)
+    yield from ({}, {"bogus": 1}, {"hooks": [], "bogus": 1})
+    chance = random.Random(seed)
+    for _ in range(count):
+        hook = {**log_hook("b"), chance.choice(HOOK_FIELDS): chance.choice(VALUES)}
+        config = {chance.choice(CONFIG_FIELDS): chance.choice(VALUES) for _ in range(3)}
+        yield {"hooks": [good, {"config": config, **hook}]}
+
+
+def ask(admin_url: str, config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    request = urllib.request.Request(
+        f"{admin_url}/schemas/plugins/validate",
+        data=json.dumps({"name": "event-hooks", "config": config}).encode(),
+        headers={"content-type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def main() -> None:
+    action, argument = sys.argv[1:]
+    if action == "schema":
+        about = {"Name": "event-hooks", "Phases": ["log"], "Version": "0.1.0", "Priority": 1}
+        about["Schema"] = {"name": "event-hooks", "fields": [{"config": schema.plugin_config(KNOWN)}]}
+        json.dump({"Protocol": "ProtoBuf:1", "SocketPath": argument, "Plugins": [about]}, sys.stdout)
+        return
+    for config in configs():
+        status, answer = ask(argument, config)
+        fields = answer.get("fields", {}).get("config", {})
+        sys.stdout.write(json.dumps({"config": config, "status": status, "fields": fields}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""The Admin API's client against a real HTTP server that serves recorded and broken answers."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from kong_eventhooks_plugin.errors import AdminApiError
+from kong_eventhooks_plugin.gateway.admin_client import AdminClient, AdminSettings
+
+CAPTURES = Path(__file__).parents[2] / "captures" / "admin-api"
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Kong:
+    """An HTTP server that answers as the test says and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[web.Request] = []
+        self.answer: Answer
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._handle)
+        self.server = TestServer(app)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request)
+        return await self.answer(request)
+
+    def serves(self, *pages: Any) -> None:
+        """Serve pages by their number, which is the offset too."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            return web.json_response(pages[int(request.query.get("offset", "0"))])
+
+        self.answer = answer
+
+    def client(self, prefix: str = "", **settings: Any) -> AdminClient:
+        return AdminClient(AdminSettings(url=str(self.server.make_url(prefix or "/")), **settings))
+
+
+@pytest.fixture
+async def kong() -> AsyncIterator[Kong]:
+    kong = Kong()
+    await kong.server.start_server()
+    yield kong
+    await kong.server.close()
+
+
+def recorded(name: str) -> Any:
+    return json.loads((CAPTURES / name).read_text())
+
+
+async def entities(kong: Kong, path: str = "/plugins", **settings: Any) -> list[dict[str, Any]]:
+    async with kong.client(**settings) as client:
+        return await client.entities(path)
+
+
+async def refusal(kong: Kong, **settings: Any) -> str:
+    with pytest.raises(AdminApiError) as caught:
+        await entities(kong, **settings)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["dbless-plugins.json", "pg-plugins.json", "pg-consumers.json"])
+async def test_a_recorded_list(kong: Kong, name: str) -> None:
+    kong.serves(recorded(name))
+    assert await entities(kong) == recorded(name)["data"]
+    assert dict(kong.asked[0].query) == {"size": "100"}
+
+
+async def test_recorded_pages(kong: Kong) -> None:
+    first = recorded("pg-consumers-page1.json")
+    assert first["next"].startswith("/consumers?offset=")
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "offset" not in request.query:
+            return web.json_response(first)
+        assert request.query["offset"] == first["offset"]
+        return web.json_response({"data": [{"id": "last"}], "next": None})
+
+    kong.answer = answer
+    async with kong.client(prefix="/admin/") as client:
+        found = await client.entities("/consumers", size=1)
+    assert [each["id"] for each in found] == [first["data"][0]["id"], "last"]
+    assert [request.path for request in kong.asked] == ["/admin/consumers"] * 2, "behind a route's prefix"
+
+
+async def test_an_empty_list_as_kong_may_write_it(kong: Kong) -> None:
+    kong.serves({"data": {}, "next": None})
+    assert await entities(kong) == []
+
+
+async def test_the_token(kong: Kong) -> None:
+    kong.serves({"data": []})
+    await entities(kong, token="t0k", token_header="X-Token")
+    await entities(kong)
+    assert [request.headers.get("X-Token") for request in kong.asked] == ["t0k", None]
+    assert "t0k" not in repr(AdminSettings(url="http://u:t0k@a", token="t0k"))
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ([], "the answer is not an object"),
+        ({}, "a page has no list of entities under data"),
+        ({"data": [5]}, "a page has no list of entities under data"),
+        ({"data": None}, "a page has no list of entities under data"),
+        ({"data": [], "offset": 5}, "a page's offset is not a string"),
+    ],
+)
+async def test_what_is_no_list(kong: Kong, page: Any, text: str) -> None:
+    kong.serves(page)
+    assert await refusal(kong) == f"/plugins: {text}"
+
+
+async def test_half_a_list_is_none(kong: Kong) -> None:
+    kong.serves({"data": [{"id": "a"}], "offset": "1"}, {"message": "later"})
+    assert "no list of entities" in await refusal(kong)
+
+
+async def test_pages_have_a_limit(kong: Kong) -> None:
+    kong.serves({"data": [], "offset": "0"})
+    assert await refusal(kong, max_pages=3) == "/plugins: more than 3 pages"
+    assert len(kong.asked) == 3
+
+
+@pytest.mark.parametrize("status", [204, 301, 401, 404, 500])
+async def test_any_other_status(kong: Kong, status: int) -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, headers={"location": "/elsewhere"} if status == 301 else {})
+
+    kong.answer = answer
+    assert await refusal(kong) == f"/plugins: answered {status}"
+    assert len(kong.asked) == 1
+
+
+async def test_a_page_has_a_size_limit(kong: Kong) -> None:
+    kong.serves({"data": [{"id": "x" * 5000}]})
+    assert await refusal(kong, max_page_bytes=4096) == "/plugins: a page is larger than 4,096 bytes"
+
+
+async def test_a_compressed_page_counts_as_what_it_becomes(kong: Kong) -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        response = web.json_response({"data": [{"id": "x" * 100_000}]})
+        response.enable_compression()
+        return response
+
+    kong.answer = answer
+    assert "larger than 4,096" in await refusal(kong, max_page_bytes=4096)
+
+
+async def test_a_page_has_a_time_limit_however_it_trickles(kong: Kong) -> None:
+    ended = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b" ")
+                await asyncio.sleep(0.01)
+        except (ConnectionError, asyncio.CancelledError):
+            ended.set()
+            raise
+
+    kong.answer = answer
+    assert await refusal(kong, page_seconds=0.2) == "/plugins: no answer within 0.2 s"
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_garbage(kong: Kong) -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"[" * 100_000)
+
+    kong.answer = answer
+    assert "the answer is not JSON" in await refusal(kong)
+
+
+async def test_nobody_there(unused_tcp_port: int) -> None:
+    async with AdminClient(AdminSettings(url=f"http://user:hunter2@127.0.0.1:{unused_tcp_port}")) as client:
+        with pytest.raises(AdminApiError) as caught:
+            await client.entities("/plugins")
+    assert str(caught.value).startswith("/plugins: ")
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_url_that_is_none() -> None:
+    async with AdminClient(AdminSettings(url="http://[::x")) as client:
+        with pytest.raises(AdminApiError):
+            await client.entities("/plugins")
+
+
+async def test_the_environment_s_proxies_are_not_used(kong: Kong, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    kong.serves({"data": []})
+    assert await entities(kong) == []

@@ -1,0 +1,55 @@
+"""Our interpreter of Kong's schema language against what a real Kong answered (tests.support.hooks_of_kong).
+
+It was Kong 3.9.1, whose schema code is that of 3.9.3.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kong_eventhooks_plugin.hooks import interpreter, schema
+from tests.support.hooks import KNOWN
+
+RECORDED = Path(__file__).parents[2] / "captures" / "schema-answers.jsonl"
+ANSWERS = [json.loads(line) for line in RECORDED.read_text().splitlines()]
+FIELD = schema.plugin_config(KNOWN)
+
+
+def our_answer(config: Any) -> Any:
+    return interpreter.errors_of(FIELD, interpreter.with_defaults(FIELD, config)) or {}
+
+
+def is_known_difference(recorded: dict[str, Any]) -> bool:
+    """A list in a record's place (Kong: its elements are unknown fields), or `false` (Kong: the field is unset)."""
+    hooks = recorded["config"].get("hooks")
+    return isinstance(hooks, list) and any(
+        isinstance(record, list) or record is False
+        for hook in hooks
+        for record in (hook, hook.get("config") if isinstance(hook, dict) else None)
+    )
+
+
+def test_there_is_enough_to_compare() -> None:
+    statuses = [recorded["status"] for recorded in ANSWERS]
+    assert statuses.count(200) > 100
+    assert statuses.count(400) > 1000
+
+
+def test_our_answers_are_kongs() -> None:
+    different = [
+        (recorded, ours)
+        for recorded in ANSWERS
+        if recorded["status"] != 500
+        and not is_known_difference(recorded)
+        and (ours := our_answer(recorded["config"])) != recorded["fields"]
+    ]
+    assert not different, f"{len(different)} differ; the first: {different[0]}"
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_what_kong_refuses_we_refuse(status: int) -> None:
+    refused = [recorded["config"] for recorded in ANSWERS if recorded["status"] == status]
+    assert refused
+    assert all(our_answer(config) for config in refused)

@@ -1,0 +1,154 @@
+"""Whatever stands in a file, an instance's configuration or the Admin API's list: hooks and faults, no exception."""
+
+import json
+from typing import Any
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kong_eventhooks_plugin.hooks import admin_api, declarative, instance_config
+from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.declared import Declared
+from tests.support.hooks import VALIDATION, log_hook, webhook
+
+WORDS = (
+    "name",
+    "source",
+    "event",
+    "handler",
+    "on_change",
+    "snooze",
+    "enabled",
+    "tags",
+    "config",
+    "url",
+    "headers",
+    "secret",
+    "payload",
+    "functions",
+    "hooks",
+    "plugins",
+    "services",
+    "routes",
+    "consumers",
+    "consumer_groups",
+    "service",
+    "route",
+    "consumer",
+    "consumer_group",
+    "id",
+    "username",
+    "event-hooks",
+    "event-hooks-crud",
+    "rate-limiting",
+    "webhook",
+    "log",
+    "_format_version",
+    "3.0",
+    "_config",
+    "_plugin_configs",
+    "$refs",
+    "{vault://env/x}",
+    "https://a.b",
+    "${{",
+    "",
+    "__plugin_id",
+    "__seq__",
+    "service_id",
+    "é",
+)
+words = st.sampled_from(WORDS)
+scalars = words | st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.binary(max_size=2)
+anything = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(words | st.integers(0, 3) | st.none(), inner, max_size=5)
+    ),
+    max_leaves=25,
+)
+as_json = st.recursive(
+    words | st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=5),
+    max_leaves=25,
+)
+hooks = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("name", "source", "handler", "config", "snooze", "tags"), anything)
+)
+nearly = st.sampled_from([log_hook(), webhook(), webhook(secret="{vault://env/x}")]).flatmap(
+    lambda hook: st.dictionaries(words, anything, max_size=2).map(lambda changes: {**hook, **changes})
+)
+plugins = st.fixed_dictionaries(
+    {"name": st.sampled_from(["event-hooks", "event-hooks", "event-hooks-crud"])},
+    optional={
+        "config": anything | st.fixed_dictionaries({"hooks": st.lists(hooks | nearly | anything, max_size=3)}),
+        "enabled": anything,
+        "service": anything,
+        "route": anything,
+        "consumer": anything,
+        "_config": anything,
+    },
+)
+documents = st.fixed_dictionaries(
+    {"_format_version": st.just("3.0")},
+    optional={
+        "plugins": anything | st.lists(plugins, max_size=2),
+        "services": anything
+        | st.lists(st.fixed_dictionaries({"name": anything, "plugins": st.lists(plugins, max_size=1)}), max_size=2),
+        "_plugin_configs": anything,
+    },
+)
+
+
+def is_sound(declared: Declared) -> None:
+    assert all(isinstance(fault, Fault) and fault.message for fault in declared.faults)
+    for hook in declared.hooks:
+        # What is taken can be stored.
+        json.dumps([hook.name, hook.config, hook.origin.path, hook.tags], allow_nan=False).encode()
+        assert len(hook.id) == 36
+
+
+@settings(max_examples=300)
+@given(documents | anything)
+def test_a_document(document: Any) -> None:
+    declared = declarative.read(document, "kong.yml", VALIDATION)
+    is_sound(declared)
+    assert not (declared.hooks and declared.faults)
+
+
+@given(st.lists(nearly, max_size=3))
+def test_a_document_as_text(hooks: list[Any]) -> None:
+    document = {"_format_version": "3.0", "plugins": [{"name": "event-hooks", "config": {"hooks": hooks}}]}
+    is_sound(declarative.parse(yaml.safe_dump(document).encode("utf-8", "surrogatepass"), "kong.yml", VALIDATION))
+
+
+@given(st.binary(max_size=100), st.sampled_from(["kong.yml", "kong.json"]))
+def test_any_bytes(data: bytes, where: str) -> None:
+    is_sound(declarative.parse(data, where, VALIDATION))
+
+
+@settings(max_examples=300)
+@given(
+    st.fixed_dictionaries(
+        {"__plugin_id": st.just("p")},
+        optional={
+            "hooks": as_json | st.lists(st.dictionaries(words, as_json, max_size=6), max_size=2),
+            "__seq__": as_json,
+            "route_id": as_json,
+        },
+    )
+    | as_json
+)
+def test_an_instance(config: Any) -> None:
+    is_sound(instance_config.read(json.dumps(config).encode(), VALIDATION).declared)
+
+
+@given(st.binary(max_size=60))
+def test_an_instance_of_any_bytes(config: bytes) -> None:
+    assert instance_config.read(config, VALIDATION).declared.hooks == ()
+
+
+@given(st.lists(anything | plugins.flatmap(lambda p: st.just({"id": "p", "route": {"id": 5}, **p})), max_size=3))
+def test_the_admin_apis_list(listed: Any) -> None:
+    for declared in admin_api.read(listed, VALIDATION).declared.values():
+        is_sound(declared)

@@ -1,0 +1,72 @@
+"""docs/kong-yml.md and kong.yml say what the code does."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kong_eventhooks_plugin.hooks import declarative, plain, schema
+from kong_eventhooks_plugin.hooks.references import is_reference
+from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.pluginserver.plugin_info import known
+
+ROOT = Path(__file__).parents[3]
+GUIDE = (ROOT / "docs" / "kong-yml.md").read_text()
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+VALIDATION = Validation(known())
+
+
+def field_names(record: dict[str, Any]) -> Iterator[str]:
+    for entry in record["fields"]:
+        for name, field in entry.items():
+            yield name
+            if field["type"] == "record":
+                yield from field_names(field)
+
+
+@pytest.mark.parametrize("name", sorted(set(field_names(schema.hook(known())))))
+def test_every_field_is_described(name: str) -> None:
+    assert f"`{name}`" in GUIDE
+
+
+def test_limits_are_the_code_s() -> None:
+    for limit in (f"{schema.MAX_SNOOZE_SECONDS:,}", f"{plain.MAX_VALUES:,} values", f"{plain.MAX_DEPTH} levels"):
+        assert limit in GUIDE
+    for header in schema.RESERVED_HEADERS:
+        assert f"`{header}`" in GUIDE
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_is_valid(example: str) -> None:
+    declared = declarative.parse(example.encode(), "example.yml", VALIDATION)
+    assert declared.faults == ()
+    assert declared.hooks
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 4
+
+
+class TestTopLevelFile:
+    DECLARED = declarative.read_file(str(ROOT / "kong.yml"), VALIDATION)
+
+    def test_it_is_valid(self) -> None:
+        assert declarative.check([str(ROOT / "kong.yml")], VALIDATION) == []
+
+    def test_it_shows_what_it_should(self) -> None:
+        hooks = {hook.name: hook for hook in self.DECLARED.hooks}
+        assert {hook.handler for hook in hooks.values()} == {"webhook", "log"}
+        assert hooks["limits-to-receiver"].config["secret"] == "{vault://env/event-hooks-secret}"
+        assert any(hook.snooze for hook in hooks.values())
+        assert {hook.scope.service for hook in hooks.values()} == {None, "demo"}
+
+    def test_no_secret_is_in_it_but_a_reference(self) -> None:
+        for hook in self.DECLARED.hooks:
+            values = [
+                hook.config.get("secret"),
+                hook.config.get("previous_secret"),
+                *hook.config.get("headers", {}).values(),
+            ]
+            assert all(value is None or is_reference(value) for value in values)

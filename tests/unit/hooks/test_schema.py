@@ -1,0 +1,105 @@
+"""The schema as data: what Kong's meta-schema and our two readers of it need."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kong_eventhooks_plugin.hooks import entity_checks, interpreter, schema, validators
+from tests.support.hooks import KNOWN
+
+CONFIG = schema.plugin_config(KNOWN)
+
+
+def fields(definition: dict[str, Any], path: str = "config") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, definition
+    for entry in definition.get("fields", ()):
+        for name, field in entry.items():
+            yield from fields(field, f"{path}.{name}")
+    for part in ("elements", "keys", "values"):
+        if part in definition:
+            yield from fields(definition[part], f"{path}.{part}")
+
+
+ALL = dict(fields(CONFIG))
+PATTERNS = {
+    (path, pattern)
+    for path, field in ALL.items()
+    for pattern in [
+        *([field["match"]] if "match" in field else []),
+        *[rule["pattern"] for name in ("match_none", "match_all") for rule in field.get(name, ())],
+    ]
+}
+
+
+def test_it_is_plain_json() -> None:
+    assert json.loads(json.dumps(CONFIG)) == CONFIG
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_every_attribute_is_one_that_we_interpret(path: str) -> None:
+    structure = {
+        "type", "required", "default", "fields", "elements", "keys", "values", "entity_checks", "err", "description",
+        "referenceable", "encrypted", "json_schema",
+    }  # fmt: skip
+    assert ALL[path].keys() <= structure | {name for name, _ in validators.IN_KONGS_ORDER}
+    assert ALL[path]["type"] in interpreter._CHECKERS
+    for check in ALL[path].get("entity_checks", ()):
+        assert check.keys() <= entity_checks._CHECKS.keys()
+
+
+@pytest.mark.parametrize("path", [path for path, field in ALL.items() if "description" in field])
+def test_descriptions_have_the_length_that_kong_wants(path: str) -> None:
+    assert 10 <= len(ALL[path]["description"]) <= 500
+
+
+def test_every_field_of_a_hook_is_described() -> None:
+    undescribed = {path for path, field in ALL.items() if "description" not in field}
+    assert {path.rpartition(".")[2] for path in undescribed} <= {"config", "elements", "keys", "values"}
+
+
+@pytest.mark.parametrize(("path", "pattern"), sorted(PATTERNS))
+def test_patterns_mean_the_same_in_lua_and_python(path: str, pattern: str) -> None:
+    """Outside sets: letters, `:`, `/`, anchors at the ends, `*+?`. Inside: plain characters and ranges."""
+    assert re.fullmatch(r"\^?(?:\[\^?[^\]\[\\%]+\][*+?]?|[A-Za-z0-9:/][*+?]?)*\$?", pattern), path
+    assert "\0" not in pattern
+    for inside in re.findall(r"\[\^?([^\]]+)\]", pattern):
+        dashes = [index for index, character in enumerate(inside) if character == "-"]
+        ends = {0, len(inside) - 1}
+        assert all(index in ends or (inside[index - 1] < inside[index + 1]) for index in dashes)
+
+
+def test_texts_hold_no_lua_format() -> None:
+    assert "%" not in json.dumps([field.get("err", "") for field in ALL.values()])
+    assert "%" not in json.dumps([field.get("entity_checks", []) for field in ALL.values()])
+
+
+def test_a_field_that_may_hold_a_credential_never_quotes_its_value() -> None:
+    """Kong's own text for `match` and `starts_with` quotes what was given."""
+    for path, field in ALL.items():
+        if {"match", "starts_with"} & field.keys():
+            assert "err" in field, path
+
+
+def test_references_work_for_url_headers_and_secrets() -> None:
+    referenceable = {
+        path.removeprefix("config.hooks.elements.config.") for path, f in ALL.items() if f.get("referenceable")
+    }
+    assert referenceable == {"url", "headers.values", "secret", "previous_secret"}
+
+
+def test_what_is_planned_is_named_as_such() -> None:
+    hook = ALL["config.hooks.elements.handler"]
+    assert hook["one_of"] == ["webhook", "log"]
+    assert hook["err"] == "expected one of: webhook, log (not available in this version: webhook-custom, lambda)"
+    source = ALL["config.hooks.elements.source"]
+    assert source["err"].endswith("(not available in this version: crud, balancer)")
+
+
+def test_a_source_whose_events_are_not_closed_opens_the_field_event() -> None:
+    known = schema.Known(sources={"rate-limiting": ("rate-limit-exceeded",), "crud": ()})
+    event = dict(fields(schema.hook(known)))["config.event"]
+    assert "one_of" not in event
+    assert ALL["config.hooks.elements.event"]["one_of"] == ["rate-limit-exceeded"]

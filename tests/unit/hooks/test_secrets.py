@@ -1,0 +1,92 @@
+"""A hook's references get values, or it is held with every missing one named."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kong_eventhooks_plugin.errors import UnresolvedReference
+from kong_eventhooks_plugin.hooks import secrets as module
+from kong_eventhooks_plugin.hooks.secrets import Secrets
+
+CONFIG = {
+    "url": "{vault://hcv/url}",
+    "secret": "{vault://env/a-secret}",
+    "previous_secret": "literal",
+    "headers": {"authorization": "{vault://env/token}", "x-plain": "{not a reference}"},
+}
+
+
+def test_from_kong_and_from_the_environment() -> None:
+    secrets = Secrets({"A_SECRET": "from env", "TOKEN": "t"})
+    secrets.learn({"{vault://hcv/url}": "https://example.com", "{vault://env/a-secret}": "from kong"})
+    assert secrets.resolve(CONFIG) == {
+        "url": "https://example.com",
+        "secret": "from kong",
+        "previous_secret": "literal",
+        "headers": {"authorization": "t", "x-plain": "{not a reference}"},
+    }
+    assert CONFIG["headers"]["authorization"] == "{vault://env/token}", "the definition keeps its references"  # type: ignore[index]
+
+
+def test_all_that_is_missing_is_named() -> None:
+    with pytest.raises(UnresolvedReference) as caught:
+        Secrets({}).resolve({**CONFIG, "secret_file": "/nowhere"})
+    assert caught.value.missing == {
+        "url": "{vault://hcv/url}",
+        "secret": "{vault://env/a-secret}",
+        "headers.authorization": "{vault://env/token}",
+        "secret_file": "/nowhere",
+    }
+
+
+def test_what_kong_can_no_longer_resolve_is_forgotten() -> None:
+    secrets = Secrets({})
+    secrets.learn({"{vault://hcv/url}": "x"})
+    secrets.learn({"{vault://hcv/url}": ""})
+    with pytest.raises(UnresolvedReference):
+        secrets.resolve({"url": "{vault://hcv/url}"})
+
+
+def test_values_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_VALUES", 2)
+    secrets = Secrets({})
+    secrets.learn({"{vault://a/1}": "1", "{vault://a/2}": "2"})
+    secrets.learn({"{vault://a/1}": "one"})
+    secrets.learn({"{vault://a/3}": "3"})
+    assert secrets.resolve({"url": "{vault://a/1}", "secret": "{vault://a/3}"}) == {"url": "one", "secret": "3"}
+    with pytest.raises(UnresolvedReference):
+        secrets.resolve({"url": "{vault://a/2}"})
+
+
+class TestFile:
+    @pytest.mark.parametrize(
+        ("content", "secret"), [("s3", "s3"), ("s3\n", "s3"), ("s3\r\n", "s3"), (" s\n\n", " s\n")]
+    )
+    def test_its_last_line_end_goes(self, tmp_path: Path, content: str, secret: str) -> None:
+        path = tmp_path / "secret"
+        path.write_bytes(content.encode())
+        assert Secrets({}).resolve({"url": "u", "secret_file": str(path)}) == {"url": "u", "secret": secret}
+
+    def test_a_rotated_one_counts_at_once(self, tmp_path: Path) -> None:
+        path = tmp_path / "secret"
+        path.write_text("old")
+        before = path.stat()
+        secrets = Secrets({})
+        assert secrets.resolve({"secret_file": str(path)}) == {"secret": "old"}
+        path.write_text("new")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert secrets.resolve({"secret_file": str(path)}) == {"secret": "new"}
+
+    @pytest.mark.parametrize("content", [b"", b"\n", b"\xff", b"x" * (64 * 1024 + 1)])
+    def test_what_is_no_secret(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "secret"
+        path.write_bytes(content)
+        with pytest.raises(UnresolvedReference):
+            Secrets({}).resolve({"secret_file": str(path)})
+
+    def test_what_is_no_file(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        for path in (str(tmp_path), str(tmp_path / "pipe"), "/dev/zero", "a\0b"):
+            with pytest.raises(UnresolvedReference):
+                Secrets({}).resolve({"secret_file": path})

@@ -1,0 +1,185 @@
+"""Refusals in Kong's shape, and our own rules beyond Kong's."""
+
+from typing import Any
+
+import pytest
+
+from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.hooks import plain
+from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, Known
+from kong_eventhooks_plugin.hooks.validation import Validation
+from tests.support.hooks import VALIDATION, log_hook, webhook
+
+
+def refusal(hook: Any) -> SchemaViolation:
+    with pytest.raises(SchemaViolation) as caught:
+        VALIDATION.hook(hook)
+    return caught.value
+
+
+def test_defaults_are_filled_in() -> None:
+    hook = VALIDATION.hook(log_hook(tags=["a", "b", "a"], snooze=60.0))
+    assert hook["enabled"] is True
+    assert hook["tags"] == ["a", "b"]
+    assert hook["snooze"] == 60
+    assert hook["event"] is None
+    assert hook["config"]["ssl_verify"] is True
+    assert hook["config"]["headers_format"] is False
+    assert hook["config"]["url"] is None
+
+
+def test_one_fault_has_kongs_body() -> None:
+    hook = log_hook()
+    del hook["handler"]
+    assert refusal(hook).body() == {
+        "code": 2,
+        "name": "schema violation",
+        "message": "schema violation (handler: required field missing)",
+        "fields": {"handler": "required field missing"},
+    }
+
+
+def test_several_faults_are_counted() -> None:
+    error = refusal({"name": "a", "handler": "log", "config": {"headers": {"Host": "x"}, "ssl_verify": 1}})
+    assert str(error) == (
+        "3 schema violations (config.headers: the header host is not yours to set; "
+        "config.ssl_verify: expected a boolean; source: required field missing)"
+    )
+
+
+@pytest.mark.parametrize("hook", [None, 5, "x", [], [1], object()])
+def test_what_is_no_hook_at_all(hook: Any) -> None:
+    assert "missing" in str(refusal(hook)) or "record" in str(refusal(hook)) or "cannot" in str(refusal(hook))
+
+
+def test_a_webhook_needs_a_url_and_a_log_does_not() -> None:
+    without = webhook()
+    del without["config"]["url"]
+    assert refusal(without).fields == {"@entity": ["config.url is required by this handler"]}
+    assert VALIDATION.hook(log_hook())["config"]["url"] is None
+
+
+def test_a_reference_stands_for_any_value() -> None:
+    reference = "{vault://env/anything}"
+    hook = VALIDATION.hook(webhook(url=reference, secret=reference, headers={"authorization": reference}))
+    assert hook["config"]["url"] == reference
+
+
+@pytest.mark.parametrize("handler", ["webhook-custom", "lambda"])
+def test_a_handler_to_come_is_refused_as_such(handler: str) -> None:
+    text = refusal(webhook() | {"handler": handler}).fields["handler"]
+    assert text == "expected one of: webhook, log (not available in this version: webhook-custom, lambda)"
+
+
+def test_a_source_to_come_is_refused_as_such() -> None:
+    assert "not available in this version: crud" in refusal(log_hook(source="crud")).fields["source"]
+
+
+def test_no_refusal_quotes_a_url_or_a_header() -> None:
+    error = refusal(
+        webhook(
+            url="ftp://user:hunter2@example.com", headers={"x": "hunter2\n"}, secret="hunter2", secret_file="hunter2"
+        )
+    )
+    assert "hunter2" not in str(error.body())
+
+
+class TestBeyondKong:
+    def test_a_name_stands_once(self) -> None:
+        checked = VALIDATION.config({"hooks": [log_hook("a"), log_hook("b"), log_hook("a")]})
+        assert list(checked.hooks) == [0, 1]
+        assert checked.violation is not None
+        assert list(checked.violation.leaves()) == [
+            ("hooks[2].name", "'a' is the name of hooks[0] already; names are unique")
+        ]
+
+    def test_secret_and_file_exclude_each_other_also_as_a_reference(self) -> None:
+        error = refusal(webhook(secret="{vault://env/x}", secret_file="/run/secret"))
+        assert error.fields == {
+            "config": {"@entity": ["only one or none of these fields must be set: 'secret', 'secret_file'"]}
+        }
+
+    def test_an_event_is_of_its_source(self) -> None:
+        validation = Validation(
+            Known(sources={"rate-limiting": ("rate-limit-exceeded",), "balancer": ("health",), "crud": ()})
+        )
+        for source, event in (("balancer", "health"), ("crud", "consumers:create"), ("rate-limiting", None)):
+            assert validation.hook(log_hook(source=source, event=event))["event"] == event
+        with pytest.raises(SchemaViolation) as caught:
+            validation.hook(log_hook(source="rate-limiting", event="health"))
+        assert caught.value.fields == {"event": "expected one of: rate-limit-exceeded"}
+
+    @pytest.mark.parametrize(
+        ("payload", "path", "text"),
+        [
+            ({"a": ["\ud800"]}, "config.payload.a[0]", "is not valid Unicode text"),
+            ({"a": {"\0": 1}}, "config.payload.a", "may not hold a NUL character"),
+            ({"a": float("nan")}, "config.payload.a", "is not a finite number"),
+            ({"a": 1 << 64}, "config.payload.a", "is not a number of 64 bits"),
+            ({"a": {1: 2}}, "config.payload.a", "the key '1' is not a string; put it in quotes"),
+            ({"a": b"x"}, "config.payload.a", "a bytes cannot stand here"),
+        ],
+    )
+    def test_what_json_cannot_hold_is_told_with_its_place(self, payload: Any, path: str, text: str) -> None:
+        assert refusal(log_hook(config={"payload": payload})).fields == {path: text}
+
+    def test_a_value_that_holds_itself_ends(self) -> None:
+        payload: dict[str, Any] = {}
+        payload["a"] = [payload]
+        assert "nested deeper than 32 levels" in str(refusal(log_hook(config={"payload": payload})))
+
+    def test_a_value_that_grows_by_aliases_ends(self) -> None:
+        payload: Any = {"a": 1}
+        for _ in range(20):
+            payload = {"a": payload, "b": payload}
+        assert "holds more than 10,000 values" in str(refusal(log_hook(config={"payload": payload})))
+
+
+def test_too_many_hooks_are_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One big hook behind 100,000 aliases is a short file and a long work."""
+    monkeypatch.setattr(plain, "problem", lambda *_: pytest.fail("looked at"))
+    assert VALIDATION.config({"hooks": [log_hook()] * (MAX_HOOKS + 1)}).violation is not None
+
+
+def test_the_good_hold_beside_the_bad() -> None:
+    checked = VALIDATION.config({"hooks": [log_hook("a"), 5, log_hook("b", snooze=0), log_hook("c")]})
+    assert {index: hook["name"] for index, hook in checked.hooks.items()} == {0: "a", 3: "c"}
+    assert checked.violation is not None
+    assert checked.violation.fields["hooks"] == [
+        None,
+        "expected a record",
+        {"snooze": "value should be between 1 and 31622400"},
+    ]
+
+
+def test_a_bad_name_does_not_take_the_name() -> None:
+    checked = VALIDATION.config({"hooks": [log_hook("a", snooze=0), log_hook("a")]})
+    assert list(checked.hooks) == [1]
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        (None, "required field missing"),
+        ("x", "expected a record"),
+        ({"hooks": 5}, "hooks: expected an array"),
+        ({"hooks": None}, "hooks: required field missing"),
+        ({"hooks": [], "more": 1}, "more: unknown field"),
+        ({"hooks": [log_hook(str(n)) for n in range(MAX_HOOKS + 1)]}, "hooks: length must be at most 1000"),
+    ],
+)
+def test_what_is_wrong_with_the_whole(config: Any, text: str) -> None:
+    checked = VALIDATION.config(config)
+    assert checked.violation is not None
+    assert str(checked.violation) == f"schema violation ({text})"
+
+
+@pytest.mark.parametrize("config", [{}, [], {"hooks": []}, {"hooks": {}}])
+def test_no_hooks_are_fine(config: Any) -> None:
+    checked = VALIDATION.config(config)
+    assert (dict(checked.hooks), checked.violation) == ({}, None)
+
+
+def test_luas_empty_tables() -> None:
+    hook = VALIDATION.hook(log_hook(tags={}, config={"headers": [], "functions": {}, "payload": []}))
+    assert (hook["tags"], hook["config"]["headers"], hook["config"]["functions"]) == ([], {}, [])

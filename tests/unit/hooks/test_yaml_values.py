@@ -1,0 +1,106 @@
+"""YAML read from events: as PyYAML reads it, but bounded, without dates, without keys that stand twice."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kong_eventhooks_plugin.hooks import yaml_values
+from kong_eventhooks_plugin.hooks.plain import Tagged
+from kong_eventhooks_plugin.hooks.yaml_values import YamlFault
+
+keys = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=8)
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | keys,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=15,
+)
+
+
+@given(documents, st.sampled_from([None, True, False]))
+def test_what_pyyaml_writes_is_read_the_same(document: Any, flow: bool | None) -> None:
+    assert yaml_values.load(yaml.safe_dump(document, default_flow_style=flow, allow_unicode=True).encode()) == document
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_value_or_a_fault(data: bytes) -> None:
+    with suppress(YamlFault):
+        yaml_values.load(data)
+
+
+@given(st.text("{}[]&*a!:-?<>|'\"#%, \n\t1.\\_~=", max_size=60))
+def test_any_yaml_like_text_gives_a_value_or_a_fault(text: str) -> None:
+    with suppress(YamlFault):
+        yaml_values.load(text.encode())
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000, b"{a: " * 100_000, b"- " * 100_000])
+def test_deep_nesting_is_a_fault_and_not_the_end_of_the_process(data: bytes) -> None:
+    with pytest.raises(YamlFault, match="nested deeper than 100 levels"):
+        yaml_values.load(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("# only a comment", None),
+        ("a: 2026-11-21", {"a": "2026-11-21"}),
+        ("a: off", {"a": False}),
+        ("a: 'off'", {"a": "off"}),
+        ("a: !!str off", {"a": "off"}),
+        ("a: ! off", {"a": "off"}),
+        ("a: 0x1F", {"a": 31}),
+        ("a: 60.0", {"a": 60.0}),
+        ("a: ~", {"a": None}),
+        ("a: <<", {"a": "<<"}),
+        ("x: &x {a: 1, b: 2}\ny: {b: 3, <<: *x}", {"x": {"a": 1, "b": 2}, "y": {"b": 3, "a": 1}}),
+        (
+            "x: &x {a: 1}\ny: &y {a: 2, b: 2}\nz: {<<: [*x, *y]}",
+            {"x": {"a": 1}, "y": {"a": 2, "b": 2}, "z": {"a": 1, "b": 2}},
+        ),
+        ("x: &x [1]\ny: *x", {"x": [1], "y": [1]}),
+        ("a: !!binary aGk=", {"a": Tagged("tag:yaml.org,2002:binary")}),
+        ("a: !vault {b: 1}", {"a": Tagged("!vault")}),
+        ("\ufeffa: 1", {"a": 1}),
+    ],
+)
+def test_values(text: str, value: Any) -> None:
+    assert yaml_values.load(text.encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "fault", "at"),
+    [
+        ("a: 1\nb: 2\na: 3", "the key 'a' stands twice in one mapping", (3, 1)),
+        ("a: [", "did not find expected node content", (2, 1)),
+        ("a:\n\t- b", "found character that cannot start any token", (2, 1)),
+        ("? [a]\n: 1", "a list or a mapping cannot be a key", (1, 3)),
+        ("a: *b", "the alias 'b' has no anchor before it", (1, 4)),
+        ("--- a\n--- b", "holds more than one document", (2, 1)),
+        ("<<: 3", "'<<' takes a mapping or a list of mappings", (1, 5)),
+        ("<<: [1]", "'<<' takes a mapping or a list of mappings", (1, 5)),
+        ("a: !!int hunter2", "this cannot be read as int", (1, 4)),
+        ("a: \x01", "control characters are not allowed at position 3", (None, None)),
+    ],
+)
+def test_faults_say_where(text: str, fault: str, at: tuple[int | None, int | None]) -> None:
+    with pytest.raises(YamlFault) as caught:
+        yaml_values.load(text.encode())
+    assert fault in str(caught.value)
+    assert (caught.value.line, caught.value.column) == at
+
+
+def test_an_alias_may_hold_itself() -> None:
+    value = yaml_values.load(b"a: &a [*a]")
+    assert value["a"][0] is value["a"]
+
+
+def test_without_libyaml_it_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    assert yaml_values.load(b"a: [1, {b: &x off}, *x]") == {"a": [1, {"b": False}, False]}
+    with pytest.raises(YamlFault):
+        yaml_values.load(b"\xff\xfe\x00\xd8")
