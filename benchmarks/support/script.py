@@ -1,0 +1,76 @@
+"""What Kong and a plugin server say to each other in each of the benchmark's cases, as bytes; drivers and servers share it.
+
+=========  ==============================================================  ==================
+case       PDK functions                                                   Kong's status
+=========  ==============================================================  ==================
+none       none                                                            -
+status     kong.response.get_status                                        200: no hook cares
+durable    kong.response.get_status, kong.log.serialize                    429: one hook does
+=========  ==============================================================  ==================
+"""
+
+from itertools import count
+
+import msgspec
+
+from kong_eventhooks_plugin.demo.player import load
+from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
+from kong_eventhooks_plugin.wire.calls import encode_echo
+from kong_eventhooks_plugin.wire.frames import EMPTY_FRAME, encode_frame
+
+FUNCTIONS = {
+    "none": (),
+    "status": ("kong.response.get_status",),
+    "durable": ("kong.response.get_status", "kong.log.serialize"),
+}
+CASES = tuple(FUNCTIONS)
+STATUS = {"none": 0, "status": 200, "durable": 429}
+PLUGIN = "event-hooks"
+
+_SEQUENCE = 70_000  # three bytes as a varint, as most of a busy worker's
+_ID = b"0123456789abcdef0123456789abcdef"
+
+
+def asked(function: str) -> bytes:
+    """Return what a server sends to ask for ``function``."""
+    return encode_frame(function.encode()) + EMPTY_FRAME
+
+
+def call(instance_id: int) -> bytes:
+    """Return Kong's handle_event, encoded in Kong's order."""
+    event = pb.RpcCall(cmd_handle_event=pb.CmdHandleEvent(instance_id=instance_id, event_name="log"))
+    return encode_frame(event.SerializeToString() + encode_echo(_SEQUENCE))
+
+
+def ended() -> bytes:
+    """Return what a server sends at a call's end."""
+    return EMPTY_FRAME + encode_frame(encode_echo(_SEQUENCE))
+
+
+def status_answer(case: str) -> bytes:
+    """Return Kong's answer to get_status."""
+    return encode_frame(pb.Int(v=STATUS[case]).SerializeToString())
+
+
+class Requests:
+    """Request logs that differ in nothing but the request's id."""
+
+    def __init__(self) -> None:
+        """Take the first request of the recording that rate-limiting refused."""
+        recorded = next(
+            call.pdk["kong.log.serialize"] for call in load() if call.pdk.get("kong.response.get_status") == 429
+        )
+        recorded["request"]["id"] = recorded["response"]["headers"]["x-kong-request-id"] = _ID.decode()
+        self._parts = msgspec.json.encode(recorded).split(_ID)
+        self._numbers = count()
+
+    def json(self) -> bytes:
+        """Return the next request's log."""
+        return (b"%032x" % next(self._numbers)).join(self._parts)
+
+    def frame(self) -> bytes:
+        """Return it as Kong's answer to serialize."""
+        text = self.json()
+        size = len(text)
+        message = b"\x0a" + bytes([size & 0x7F | 0x80, size >> 7]) + text
+        return encode_frame(message)

@@ -1,0 +1,86 @@
+"""Our plugin server with the real dispatcher and, where it is needed, the real queue. ``serve_ours.py SOCKET CASE DIRECTORY``."""
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from script import PLUGIN
+
+from kong_eventhooks_plugin.model.hook import Hook, Origin
+from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.observation import LogObservation
+from kong_eventhooks_plugin.pluginserver.contract import House
+from kong_eventhooks_plugin.pluginserver.instances import Instances
+from kong_eventhooks_plugin.pluginserver.lines import LineBuffer
+from kong_eventhooks_plugin.pluginserver.plugin_info import plugin_info
+from kong_eventhooks_plugin.pluginserver.server import PluginServer
+from kong_eventhooks_plugin.telemetry import Metrics
+
+
+class Book:
+    """One hook on rate-limiting."""
+
+    def __init__(self) -> None:
+        origin = Origin("file", "bench", "bench")
+        hook = Hook("bench", "bench", "rate-limiting", "webhook", {"url": "http://127.0.0.1:9"}, origin)
+        self.all = {hook.id: hook}
+
+    def hooks(self) -> Mapping[str, Hook]:
+        return self.all
+
+    def get(self, hook_id: str) -> Hook | None:
+        return self.all.get(hook_id)
+
+    def on_change(self, heard: Callable[[Any], None]) -> None:
+        """Nothing changes."""
+
+
+class Deaf:
+    """A house without (``none``) or with (``status``) a hook, where nothing fires; lines may wait as in the real one."""
+
+    def __init__(self, case: str, metrics: Metrics) -> None:
+        self.log_statuses = frozenset({429} if case == "status" else ())
+        self.take_line: Callable[[], LogLine | None] = LineBuffer(metrics.counts).take
+
+    def observe(self, seen: LogObservation) -> None:
+        raise AssertionError("no hook cares")
+
+    def instance_started(self, started: object) -> None:
+        """Nobody cares."""
+
+    def instance_closed(self, closed: object) -> None:
+        """Nobody cares."""
+
+
+async def durable(directory: Path, metrics: Metrics) -> House:
+    """Return the real dispatcher over a real SQLite queue."""
+    from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
+    from kong_eventhooks_plugin.queue.contract import Limits
+    from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
+    from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
+
+    limits = Limits(deliveries_per_hook=1_000_000)
+    queue = SqliteQueue(directory / "bench.db", limits, time.time)
+    await queue.open()
+    return Dispatcher(Book(), queue, [RateLimiting()], metrics, time.time, lines=LineBuffer(metrics.counts).take)
+
+
+async def main(path: str, case: str, directory: Path) -> None:
+    metrics = Metrics()
+    house: House = await durable(directory, metrics) if case == "durable" else Deaf(case, metrics)
+    infos = {PLUGIN: plugin_info(PLUGIN, path)["Plugins"][0]}
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen(1024)
+        await PluginServer(house, metrics, Instances(time.time), infos).serve(listening)
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))

@@ -1,0 +1,255 @@
+"""The listening socket that Kong's calls arrive on, bound beside its path and renamed over it.
+
+The path therefore never refuses a call while one server hands over to the next. The lock that keeps
+two starters apart is on the directory, so that nothing else is left lying there.
+
+Limits, and what happens past them:
+
+- A path has at most ``PATH_BYTES`` bytes (the kernel takes 107, and the name beside it is longer): ``SocketError``.
+- The kernel keeps ``net.core.somaxconn`` calls waiting (4,096 by default): Kong is refused the next one.
+- A starter waits ``LOCK_SECONDS`` for another's lock: then ``SocketError``.
+
+The socket is 0660: whoever reaches it can register hooks, so it is for its user and one group, never for all.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from kong_eventhooks_plugin.errors import SocketError, SocketInUse
+
+MODE = 0o660
+BACKLOG = 65_535
+"""More than any somaxconn in use: the kernel cuts it down to that."""
+
+_BESIDE = ".new"
+PATH_BYTES = 107 - len(_BESIDE)
+LOCK_SECONDS = 5.0
+_LOCK_PACE = 0.02
+
+State = Literal["ours", "taken", "gone"]
+
+
+class SocketPlan(NamedTuple):
+    """How the socket is to be had.
+
+    ``group`` is a group's name or number, None for our own. ``take_over`` renames over a live socket of
+    another process (a server that Kong starts while the one before a reload still runs); without it
+    such a socket is refused.
+    """
+
+    path: Path
+    group: str | None = None
+    take_over: bool = False
+
+
+class SocketLease:
+    """A listening socket and the path that leads to it, for as long as both are ours.
+
+    ``plan`` is None where the socket was handed to us (systemd): its path is then never ours to remove.
+    """
+
+    def __init__(
+        self, sock: socket.socket, path: Path, plan: SocketPlan | None, identity: tuple[int, int] | None
+    ) -> None:
+        self.sock = sock
+        self.path = path
+        self._plan = plan
+        self._identity = identity
+
+    def fileno(self) -> int:
+        """Return the listening socket's descriptor."""
+        return self.sock.fileno()
+
+    def listen(self) -> None:
+        """Make the queue of waiting calls as long as it may be, and this process the one that is seen to listen.
+
+        To be called again once a worker serves. A worker should accept and never listen(2) on the socket that it
+        shares with us: asyncio's and uvloop's servers do, and cut the queue to their own length (100 by default).
+        This puts it right, but what Kong sends in the moment between is refused where more calls wait than that.
+        """
+        self.sock.listen(BACKLOG)
+
+    def state(self) -> State:
+        """Tell whether the path leads to our socket (``ours``), to something else (``taken``) or nowhere (``gone``)."""
+        if self._identity is None:
+            return "ours"
+        try:
+            found = self.path.lstat()
+        except FileNotFoundError:
+            return "gone"
+        except OSError:
+            return "ours"  # cannot be seen just now (permission, I/O): no reason to give up what we serve
+        return "ours" if (found.st_dev, found.st_ino) == self._identity else "taken"
+
+    def still_ours(self) -> bool:
+        """Tell whether the path leads to our socket."""
+        return self.state() == "ours"
+
+    def rebind(self) -> "SocketLease":
+        """Bind anew where the path has vanished; the old socket stays open. Raises ``SocketError``."""
+        if self._plan is None:
+            raise SocketError(f"{self.path}: this socket was handed over to us and cannot be bound anew")
+        return bind(self._plan)
+
+    def release(self) -> None:
+        """Close the socket, and remove the path if it is still our own."""
+        if self._identity is not None:
+            # Without the lock another starter could rename over the path between the look and the removal. A path
+            # that stays because of that is a stale one, which the next starter replaces.
+            with contextlib.suppress(SocketError, OSError), _only_starter(self.path.parent):
+                if self.still_ours():
+                    self.path.unlink()
+        self.sock.close()
+
+
+def bind(plan: SocketPlan) -> SocketLease:
+    """Listen on the plan's path; raises ``SocketInUse`` or a ``SocketError`` that names the setting and the fix."""
+    _check_length(plan.path)
+    with _explained(plan.path), _only_starter(plan.path.parent):
+        _check_occupant(plan)
+        return _bind(plan)
+
+
+def _bind(plan: SocketPlan) -> SocketLease:
+    beside = plan.path.with_name(plan.path.name + _BESIDE)
+    beside.unlink(missing_ok=True)  # of a starter that was killed here: we hold the lock, so it is nobody's now
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(str(beside))
+        _admit(beside, plan.group)
+        found = beside.stat()
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+        beside.rename(plan.path)
+    except BaseException:
+        sock.close()
+        beside.unlink(missing_ok=True)
+        raise
+    return SocketLease(sock, plan.path, plan, (found.st_dev, found.st_ino))
+
+
+def _admit(beside: Path, group: str | None) -> None:
+    """Let our user and one group in; before anybody can connect, because nothing listens yet."""
+    if group is not None:
+        number = _group_number(group)
+        try:
+            os.chown(beside, -1, number)
+        except PermissionError as error:
+            raise SocketError(
+                f"socket_group {group!r}: this process may not give its socket to that group; "
+                "run it as a member of the group, or as root"
+            ) from error
+    beside.chmod(MODE)
+
+
+def _group_number(group: str) -> int:
+    if group.isdecimal():
+        return int(group)
+    import grp  # a module of the C library's name service: only where a name is used
+
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise SocketError(f"socket_group {group!r}: there is no such group; give its name or its number") from error
+
+
+def _check_length(path: Path) -> None:
+    length = len(os.fsencode(path))
+    if length > PATH_BYTES:
+        raise SocketError(
+            f"socket_path {path}: {length} bytes, and a unix socket's path may have {PATH_BYTES} here; "
+            "choose a shorter one"
+        )
+
+
+def _check_occupant(plan: SocketPlan) -> None:
+    """Refuse what must not be replaced: a file that is no socket and, unless we take over, a live socket."""
+    try:
+        found = plan.path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise SocketError(f"socket_path {plan.path}: something is there that is not a socket; remove it or set another")
+    if not plan.take_over:
+        holder = _holder(plan.path)
+        if holder is not None:
+            raise SocketInUse(
+                f"socket_path {plan.path}: {holder} already listens there; stop it, or set another socket_path "
+                "(a server that Kong starts takes over with --started-by-kong)"
+            )
+
+
+def _holder(path: Path) -> str | None:
+    """Name the process that listens on the path, None where nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return None
+        except BlockingIOError:
+            return "a process with a full queue"
+        except PermissionError as error:
+            raise SocketError(
+                f"socket_path {path}: another user's socket is there, and we may not ask whether it is in use; "
+                "remove it or set another"
+            ) from error
+        except OSError as error:
+            return f"a process of another kind ({error.strerror})"
+        size = struct.calcsize("3i")
+        pid, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return f"process {pid}" if pid else "a process of another container"
+
+
+@contextlib.contextmanager
+def _only_starter(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _lock(descriptor, directory)
+        yield
+    finally:
+        os.close(descriptor)  # and the lock with it
+
+
+def _lock(descriptor: int, directory: Path) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise SocketError(
+                    f"{directory}: another process has held the lock of this directory for {LOCK_SECONDS:g} s; "
+                    "look for a server that hangs while it starts"
+                ) from error
+        time.sleep(_LOCK_PACE)
+
+
+_FIXES = {
+    errno.ENOENT: "the directory {directory} does not exist; create it, or set another socket_path",
+    errno.ENOTDIR: "{directory} is not a directory; set another socket_path",
+    errno.EACCES: "this process may not write to {directory}; give it to our user, or set another socket_path",
+    errno.EPERM: "this process may not write to {directory}; give it to our user, or set another socket_path",
+    errno.EROFS: "{directory} is read-only; set another socket_path",
+}
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what the kernel says into a ``SocketError`` that names the setting and the fix."""
+    try:
+        yield
+    except OSError as error:
+        fix = _FIXES.get(error.errno or 0, "{reason}; set another socket_path")
+        text = fix.format(directory=path.parent, reason=error.strerror or error)
+        raise SocketError(f"socket_path {path}: {text}") from error

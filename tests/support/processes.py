@@ -1,0 +1,260 @@
+"""Real processes for tests: a supervisor started as in production, its log lines, a client that calls as Kong does."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+STUB = (sys.executable, str(ROOT / "tests" / "support" / "stub_worker.py"))
+
+Line = dict[str, Any]
+
+
+class Running:
+    """A started process whose JSON log lines are kept as they come."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], **options: Any) -> None:
+        self.process = subprocess.Popen(
+            command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+        )
+        self.pid = self.process.pid
+        self.output: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line.rstrip("\n"))
+
+    def lines(self, event: str) -> list[Line]:
+        """Return the log lines of one event so far."""
+        parsed = (json.loads(line) for line in list(self.output) if line.startswith("{"))
+        return [line for line in parsed if line.get("event") == event]
+
+    def wait_for(self, event: str, count: int = 1, seconds: float = 20.0) -> Line:
+        """Wait until an event has been logged ``count`` times; return that line."""
+        try:
+            return until(lambda: self.lines(event)[count - 1 :], f"{count} x {event!r} in the log", seconds)[0]
+        except AssertionError as error:
+            raise AssertionError("\n".join([str(error), *self.output])) from error
+
+    def worker(self) -> int:
+        """Return the process id of the newest ready worker."""
+        self.wait_for("worker ready")
+        return int(self.lines("worker ready")[-1]["worker"])
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 20.0) -> int:
+        """Wait for its end; return the exit status."""
+        code = self.process.wait(seconds)
+        self._reader.join(seconds)
+        return code
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(5)
+        if self.process.stdout is not None:
+            self._reader.join(5)
+            self.process.stdout.close()
+
+
+def supervision(path: Path, worker: Sequence[str] = STUB, **changes: Any) -> str:
+    """Return the argument of ``kong_eventhooks_plugin.pluginserver.supervise``."""
+    told = {
+        "socket_path": str(path),
+        "socket_group": None,
+        "started_by_kong": False,
+        "drain_seconds": 5.0,
+        "log": "json",
+        "worker": list(worker),
+    }
+    return json.dumps(told | changes)
+
+
+SUPERVISE = (sys.executable, "-P", "-m", "kong_eventhooks_plugin.pluginserver.supervise")
+
+
+class Processes:
+    """Starts processes and, used as a context, ends them."""
+
+    def __init__(self) -> None:
+        self._running: list[Running] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for running in reversed(self._running):
+            running.stop()
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str] | None = None, **options: Any) -> Running:
+        """Start a command, by default in an empty environment, as Kong does."""
+        running = Running(command, environment or {}, **options)
+        self._running.append(running)
+        return running
+
+    def supervisor(self, path: Path, worker: Sequence[str] = STUB, **changes: Any) -> Running:
+        """Start a supervisor over the stub worker."""
+        return self.run([*SUPERVISE, supervision(path, worker, **changes)])
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs (one that has ended and waits to be collected does not)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Closed(Exception):
+    """The connection ended before the answer: Kong calls again then."""
+
+
+class StubClient:
+    """Calls the stub worker as Kong calls a plugin server.
+
+    A connection that ends ("closed") is called again, without a limit. Everything else is what Kong loses, and is kept
+    in ``lost``: nobody listens, the queue is full, a reset, a broken pipe.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._idle: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self.repeated = 0
+        self.lost: list[str] = []
+
+    def call(self, text: str, seconds: float = 30.0) -> str:
+        """Make one call; return the answer."""
+        while True:
+            try:
+                return self._once(text, seconds)
+            except Closed:
+                with self._lock:
+                    self.repeated += 1
+
+    def _once(self, text: str, seconds: float) -> str:
+        sock = self._connection(seconds)
+        answer = b""
+        try:
+            sock.sendall(f"{text}\n".encode())
+            while not answer.endswith(b"\n") and (part := sock.recv(4096)):
+                answer += part
+        except OSError as error:
+            sock.close()
+            with self._lock:
+                self.lost.append(repr(error))
+            raise
+        if not answer.endswith(b"\n"):
+            sock.close()
+            raise Closed
+        with self._lock:
+            self._idle.append(sock)
+        return answer.decode().strip()
+
+    def _connection(self, seconds: float) -> socket.socket:
+        with self._lock:
+            while self._idle:
+                sock = self._idle.pop()
+                if _is_open(sock):
+                    return sock
+                sock.close()
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(seconds)
+        try:
+            sock.connect(self._path)
+        except OSError as error:
+            sock.close()
+            with self._lock:
+                self.lost.append(repr(error))
+            raise
+        return sock
+
+    def close(self) -> None:
+        for sock in self._idle:
+            sock.close()
+        self._idle.clear()
+
+
+def _is_open(sock: socket.socket) -> bool:
+    """Tell whether the server has not ended an idle connection; nginx lets such a one go as soon as it hears of it."""
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+class Load:
+    """Calls at a steady rate, each in its own thread; ``answers`` is call -> answer."""
+
+    def __init__(self, call: Callable[[str], str], per_second: float) -> None:
+        self._call = call
+        self._pause = 1 / per_second
+        self.answers: dict[str, str] = {}
+        self.faults: list[str] = []
+        self.made = 0
+        self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._pacer = threading.Thread(target=self._pace)
+
+    def _pace(self) -> None:
+        due = time.monotonic()
+        while not self._over.is_set():
+            name = f"call-{self.made}"
+            self.made += 1
+            thread = threading.Thread(target=self._one, args=(name,))
+            thread.start()
+            self._threads.append(thread)
+            due += self._pause
+            self._over.wait(max(0.0, due - time.monotonic()))
+
+    def _one(self, name: str) -> None:
+        try:
+            self.answers[name] = self._call(name)
+        except Exception as error:  # noqa: BLE001 - the test looks at every fault
+            self.faults.append(f"{name}: {error!r}")
+
+    def answered(self, count: int) -> None:
+        """Wait until ``count`` more calls have been answered."""
+        goal = len(self.answers) + count
+        until(lambda: len(self.answers) >= goal, f"{goal} answers; faults {self.faults[:3]}")
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Load"]:
+        """Call until the block ends, then wait for every answer."""
+        self._pacer.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            self._pacer.join(10)
+            for thread in self._threads:
+                thread.join(40)

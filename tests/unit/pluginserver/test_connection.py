@@ -1,0 +1,505 @@
+"""One connection, over a transport in memory: what Kong is answered, and what a broken or hostile peer cannot do."""
+
+import asyncio
+from asyncio import Future
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.observation import LogObservation
+from kong_eventhooks_plugin.pluginserver.connection import ANSWER_SECONDS, ROUTES, Connection
+from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
+from kong_eventhooks_plugin.wire.calls import encode_echo
+from kong_eventhooks_plugin.wire.frames import encode_frame
+from tests.kong_node.node import string
+from tests.support.door import INFOS, NOW, Clock, Door, House, Transport, frames_of
+
+LIMIT = 2_000
+STATUS_FRAMES = [b"kong.response.get_status", b""]
+LOG_FRAMES = [b"kong.log.serialize", b""]
+OK, LIMITED = b"\x08\xc8\x01", b"\x08\xad\x03"
+
+
+class Peer:
+    """A connection and what a test does with it."""
+
+    def __init__(self, house: House | None = None, **options: Any) -> None:
+        self.house = house or House()
+        self.door = Door(self.house, frame_bytes=LIMIT, **options)
+        self.connection, self.transport = self.another()
+        self.sequence = 1
+
+    def another(self) -> tuple[Connection, Transport]:
+        connection, transport = Connection(self.door.server._door), Transport()
+        connection.connection_made(transport)
+        return connection, transport
+
+    def send(self, *frames: bytes) -> list[bytes]:
+        """Send frames in one read; return the frames that come back."""
+        self.connection.data_received(b"".join(map(encode_frame, frames)))
+        return self.transport.frames()
+
+    def call(self, **command: Any) -> list[bytes]:
+        self.sequence += 1
+        return self.send(pb.RpcCall(**command).SerializeToString() + encode_echo(self.sequence))
+
+    def start(self, name: str = "event-hooks", config: bytes = b"{}") -> int:
+        (answer,) = self.call(cmd_start_instance=pb.CmdStartInstance(name=name, config=config))
+        message = pb.RpcReturn.FromString(answer)
+        assert message.sequence == self.sequence
+        assert message.instance_status.name == name
+        return message.instance_status.instance_id
+
+    def event(self, instance_id: int, phase: str = "log") -> list[bytes]:
+        return self.call(cmd_handle_event=pb.CmdHandleEvent(instance_id=instance_id, event_name=phase))
+
+    @property
+    def end(self) -> list[bytes]:
+        """What ends the last event."""
+        return [b"", encode_echo(self.sequence)]
+
+    @property
+    def faults(self) -> dict[str, int]:
+        return self.door.faults()
+
+
+def event(instance_id: int, sequence: int, *, first: bool = False, phase: str = "log") -> bytes:
+    handle = pb.CmdHandleEvent(instance_id=instance_id, event_name=phase)
+    command, echo = pb.RpcCall(cmd_handle_event=handle).SerializeToString(), encode_echo(sequence)
+    return echo + command if first else command + echo
+
+
+class TestCalls:
+    def test_start_status_close(self) -> None:
+        peer = Peer()
+        number = peer.start(config=b'{"hooks":[]}')
+        (started,) = peer.house.started
+        assert (started.plugin, started.instance_id, started.config) == ("event-hooks", number, b'{"hooks":[]}')
+        (status,) = peer.call(cmd_get_instance_status=pb.CmdGetInstanceStatus(instance_id=number))
+        assert pb.RpcReturn.FromString(status).instance_status.started_at == int(NOW)
+        assert peer.call(cmd_close_instance=pb.CmdCloseInstance(instance_id=number)) == [encode_echo(peer.sequence)]
+        assert [closed.instance_id for closed in peer.house.closed] == [number]
+        assert not peer.faults
+        assert peer.door.counts.calls == {("start_instance",): 1, ("other",): 1, ("close_instance",): 1}
+
+    def test_names_and_info(self) -> None:
+        peer = Peer()
+        (names,) = peer.call(cmd_get_plugin_names=pb.CmdGetPluginNames())
+        assert list(pb.RpcReturn.FromString(names).plugin_names.names) == list(INFOS)
+        (info,) = peer.call(cmd_get_plugin_info=pb.CmdGetPluginInfo(name="event-hooks-crud"))
+        assert list(pb.RpcReturn.FromString(info).plugin_info.phases) == ["response", "log"]
+
+    def test_what_is_unknown_is_answered_all_the_same(self) -> None:
+        peer = Peer()
+        for command in (
+            {"cmd_close_instance": pb.CmdCloseInstance(instance_id=5)},
+            {"cmd_get_instance_status": pb.CmdGetInstanceStatus(instance_id=5)},
+            {"cmd_get_plugin_info": pb.CmdGetPluginInfo(name="x")},
+            {},
+        ):
+            assert peer.call(**command) == [encode_echo(peer.sequence)]
+        assert peer.faults == {"unknown_instance": 1, "unknown_plugin": 1, "unknown_call": 1}
+        assert not peer.transport.ended
+
+    def test_an_unknown_plugin_gets_an_instance_that_does_nothing(self) -> None:
+        """Without one, Kong's worker fails this request and holds the next ones for 10 s."""
+        peer = Peer(House(429))
+        number = peer.start("other")
+        assert not peer.house.started
+        assert peer.event(number) == peer.end
+        peer.call(cmd_close_instance=pb.CmdCloseInstance(instance_id=number))
+        assert not peer.house.closed
+        assert peer.faults == {"unknown_plugin": 1, "unknown_phase": 1}
+
+    def test_a_config_over_the_limit_gets_an_instance_that_works(self) -> None:
+        peer = Peer(House(429))
+        number = peer.start("event-hooks", b"x" * LIMIT)
+        assert not peer.house.started
+        assert peer.event(number) == STATUS_FRAMES
+        assert peer.send(OK) == peer.end
+        assert peer.faults == {"oversized": 1}
+
+    def test_past_the_number_of_instances_one_goes_and_is_told(self) -> None:
+        peer = Peer(instances=2)
+        first = peer.start()
+        peer.start()
+        peer.start()
+        assert [closed.instance_id for closed in peer.house.closed] == [first]
+        assert peer.faults == {"instance_evicted": 1}
+        assert peer.event(first) == []
+        assert peer.transport.ended
+
+    @pytest.mark.parametrize("known", [False, True])
+    def test_an_unknown_instance_ends_the_connection_and_nothing_else(self, *, known: bool) -> None:
+        peer = Peer()
+        number = peer.start()
+        if known:
+            assert peer.event(number) == peer.end  # so that the call's meaning is remembered
+        peer.call(cmd_close_instance=pb.CmdCloseInstance(instance_id=number))
+        other, transport = peer.another()
+        assert peer.event(number) == []
+        assert peer.transport.ended
+        assert not peer.transport.aborted
+        assert peer.faults == {"unknown_instance": 1}
+        peer.connection.data_received(b"more")
+        assert peer.transport.taken() == b""
+        other.data_received(encode_frame(b"\xfa\x01\x00\x08\x05"))
+        assert len(transport.frames()) == 1
+
+    def test_a_house_that_fails_is_not_kongs_trouble(self) -> None:
+        peer = Peer(House(429))
+        peer.house.fails = True
+        number = peer.start()
+        assert peer.event(number) == STATUS_FRAMES
+        assert peer.send(LIMITED) == LOG_FRAMES
+        assert peer.send(string(b"{}")) == peer.end
+        assert peer.call(cmd_close_instance=pb.CmdCloseInstance(instance_id=number)) == [encode_echo(peer.sequence)]
+        assert peer.faults == {"house_failed": 3}
+
+
+class TestEvents:
+    def test_no_hook_nothing_asked(self) -> None:
+        peer = Peer()
+        number = peer.start()
+        for _ in range(3):
+            assert peer.event(number) == peer.end
+        assert not peer.door.counts.pdk_calls
+        assert peer.door.counts.calls["handle_event",] == 3
+
+    def test_status_then_log(self) -> None:
+        peer = Peer(House(429))
+        number = peer.start()
+        for _ in range(2):
+            assert peer.event(number) == STATUS_FRAMES
+            assert peer.send(LIMITED) == LOG_FRAMES
+            assert peer.send(string(b'{"a":1}')) == peer.end
+            assert peer.event(number) == STATUS_FRAMES
+            assert peer.send(OK) == peer.end
+        assert peer.house.seen == [LogObservation("event-hooks", 429, '{"a":1}', NOW)] * 2
+        assert peer.door.counts.pdk_calls == {("kong.response.get_status",): 4, ("kong.log.serialize",): 2}
+
+    def test_a_byte_that_is_not_utf_8_hides_no_event(self) -> None:
+        peer = Peer(House(429))
+        peer.event(peer.start())
+        peer.send(LIMITED)
+        assert peer.send(string(b'{"user-agent":"\xff"}')) == peer.end
+        assert peer.house.seen[0].serialized == '{"user-agent":"\ufffd"}'
+
+    def test_lines(self) -> None:
+        peer = Peer()
+        peer.house.lines.append(LogLine("notice", "a\nb"))
+        assert peer.event(peer.start("event-hooks-crud")) == [b"kong.log.notice", b"\x0a\x05\x1a\x03a\nb"]
+        assert peer.send(b"") == peer.end
+
+    def test_the_crud_plugins_phases(self) -> None:
+        peer = Peer(House(429))
+        number = peer.start("event-hooks-crud")
+        for phase in ("response", "log"):
+            assert peer.event(number, phase) == peer.end
+        assert peer.event(number, "access") == peer.end
+        assert peer.faults == {"unknown_phase": 1}
+
+    def test_both_orders_and_any_split_of_a_call(self) -> None:
+        peer = Peer()
+        number = peer.start()
+        for first in (False, True):
+            data = encode_frame(event(number, 70_000, first=first))
+            for cut in range(len(data) + 1):
+                peer.connection.data_received(data[:cut])
+                peer.connection.data_received(data[cut:]) if cut < len(data) else None
+                assert peer.transport.frames() == [b"", encode_echo(70_000)]
+
+    def test_calls_sent_ahead_are_answered_in_order(self) -> None:
+        peer = Peer()
+        number = peer.start()
+        calls = [event(number, sequence) for sequence in range(1, 6)]
+        assert peer.send(*calls) == [part for sequence in range(1, 6) for part in (b"", encode_echo(sequence))]
+
+    def test_remembered_calls_are_bounded(self) -> None:
+        peer = Peer()
+        number = peer.start()
+        peer.event(number)
+        routes = peer.door.server._door.routes
+        (route,) = routes.values()
+        routes.update((at.to_bytes(4, "big"), route) for at in range(ROUTES - 1))
+        assert peer.event(peer.start()) == peer.end
+        assert len(routes) == 1
+
+    @pytest.mark.parametrize(
+        ("answers", "reason"),
+        [
+            ([b""], "pdk_answer"),
+            ([string(b"429")], "pdk_answer"),
+            ([b"\xff\xff"], "pdk_answer"),
+            ([b"x" * (LIMIT + 1)], "oversized"),
+            ([LIMITED, b""], "pdk_answer"),
+            ([LIMITED, OK], "pdk_answer"),
+            ([LIMITED, string(b"x" * LIMIT)], "oversized"),
+        ],
+    )
+    def test_an_answer_that_cannot_be_finishes_the_call(self, answers: list[bytes], reason: str) -> None:
+        peer = Peer(House(429))
+        number = peer.start()
+        peer.event(number)
+        for answer in answers:
+            replied = peer.send(answer)
+        assert replied == peer.end
+        assert peer.faults == {reason: 1}
+        assert not peer.house.seen
+        assert peer.event(number) == STATUS_FRAMES  # and the connection goes on
+
+
+class TestWaiting:
+    def waiting(self) -> tuple[Peer, "Future[Any]"]:
+        future: Future[Any] = asyncio.get_running_loop().create_future()
+        peer = Peer(House(429, accept=lambda seen: future))
+        peer.event(peer.start())
+        peer.send(LIMITED)
+        assert peer.send(string(b"{}")) == []
+        return peer, future
+
+    async def test_the_answer_comes_after_the_commit(self) -> None:
+        peer, future = self.waiting()
+        assert peer.connection.busy
+        future.set_result(None)
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == peer.end
+        assert not peer.connection.busy
+        assert not peer.faults
+
+    @pytest.mark.parametrize("how", ["exception", "cancel"])
+    async def test_a_commit_that_fails_is_counted(self, how: str) -> None:
+        peer, future = self.waiting()
+        future.cancel() if how == "cancel" else future.set_exception(OSError("disk full"))
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == peer.end
+        assert peer.faults == {"not_accepted": 1}
+
+    @pytest.mark.parametrize("fails", [False, True])
+    async def test_kong_does_not_wait_longer_than_that(self, *, fails: bool) -> None:
+        peer, future = self.waiting()
+        clock = peer.door.monotonic
+        assert isinstance(clock, Clock)
+        clock.now += ANSWER_SECONDS - 0.01
+        peer.door.server._answer_late()
+        assert peer.transport.frames() == []
+        clock.now += 0.02
+        peer.door.server._answer_late()
+        assert peer.transport.frames() == peer.end
+        assert peer.faults == {"late": 1}
+        future.set_exception(OSError()) if fails else future.set_result(None)
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == []  # answered once
+        assert peer.faults == ({"late": 1, "not_accepted": 1} if fails else {"late": 1})
+
+    async def test_the_time_is_counted_from_the_call(self) -> None:
+        """A Kong that was slow with its own answers leaves the commit what is left of the second."""
+        future: Future[Any] = asyncio.get_running_loop().create_future()
+        peer = Peer(House(429, accept=lambda seen: future))
+        clock = peer.door.monotonic
+        assert isinstance(clock, Clock)
+        peer.event(peer.start())
+        clock.now += 5.0
+        peer.send(LIMITED)
+        peer.send(string(b"{}"))
+        assert len(peer.house.seen) == 1
+        peer.door.server._answer_late()
+        assert peer.transport.frames() == peer.end
+
+    async def test_what_comes_meanwhile_waits(self) -> None:
+        peer, future = self.waiting()
+        number = peer.house.started[0].instance_id
+        peer.house.log_statuses = frozenset()
+        assert peer.send(event(number, 50), event(number, 51)) == []
+        ended = peer.end
+        future.set_result(None)
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == [*ended, b"", encode_echo(50), b"", encode_echo(51)]
+        assert peer.send(event(number, 52)) == [b"", encode_echo(52)]
+
+    async def test_a_peer_that_sends_far_ahead_is_not_read(self) -> None:
+        peer, future = self.waiting()
+        number = peer.house.started[0].instance_id
+        peer.house.log_statuses = frozenset()
+        ahead = encode_frame(event(number, 50)) * 5_000
+        peer.connection.data_received(ahead)
+        assert not peer.transport.reading
+        future.set_result(None)
+        await asyncio.sleep(0)
+        assert peer.transport.reading
+        assert len(peer.transport.frames()) == 2 + 2 * 5_000
+
+    async def test_a_peer_that_goes(self) -> None:
+        peer, future = self.waiting()
+        peer.connection.connection_lost(ConnectionResetError())
+        assert peer.faults == {"peer_gone": 1}
+        future.set_exception(OSError())
+        await asyncio.sleep(0)
+        assert not peer.door.server._door.waiting
+        assert peer.transport.taken() == b""
+
+
+class TestHoldingBack:
+    def test_a_peer_that_does_not_read_is_not_served(self) -> None:
+        peer = Peer()
+        number = peer.start()
+        peer.connection.pause_writing()
+        assert peer.send(event(number, 5), event(number, 6)) == []
+        peer.connection.resume_writing()
+        assert peer.transport.frames() == [b"", encode_echo(5), b"", encode_echo(6)]
+
+    def test_a_peer_that_stands_still_in_a_frame_is_cut(self) -> None:
+        peer = Peer()
+        peer.connection.data_received(encode_frame(b"x" * 10)[:7])
+        for _ in range(5):
+            peer.connection.sweep(3)
+        assert peer.transport.aborted
+        assert peer.faults["stalled"] >= 1
+
+    def test_so_is_one_that_owes_an_answer(self) -> None:
+        peer = Peer(House(429))
+        peer.event(peer.start())
+        for _ in range(5):
+            peer.connection.sweep(3)
+        assert peer.transport.aborted
+
+    def test_one_that_trickles_or_is_idle_is_not(self) -> None:
+        peer = Peer()
+        for _ in range(5):
+            peer.connection.sweep(3)
+        for byte in encode_frame(b"x" * 10):
+            peer.connection.data_received(bytes([byte]))
+            peer.connection.sweep(3)
+        for _ in range(5):
+            peer.connection.sweep(3)
+        assert not peer.transport.aborted
+
+
+class TestTheEnd:
+    def test_an_idle_connection_ends_at_once(self) -> None:
+        peer = Peer()
+        peer.connection.end_when_idle()
+        assert peer.transport.ended
+        assert not peer.transport.aborted
+
+    def test_a_busy_one_after_its_call(self) -> None:
+        peer = Peer(House(429))
+        peer.event(peer.start())
+        peer.connection.end_when_idle()
+        assert not peer.transport.ended
+        assert peer.send(OK) == peer.end
+        assert peer.transport.ended
+        peer.connection.data_received(encode_frame(b"x"))
+        peer.connection.connection_lost(None)
+        assert not peer.faults
+
+    def test_a_call_that_dies_closes_its_phase(self) -> None:
+        peer = Peer(House(429))
+        peer.event(peer.start())
+        steps = peer.connection._steps
+        assert steps is not None
+        peer.connection.connection_lost(None)
+        assert steps.gi_frame is None  # type: ignore[attr-defined]
+        assert peer.faults == {"peer_gone": 1}
+
+
+# ---- whatever comes, in whatever pieces ----
+
+CONFIG = st.binary(max_size=LIMIT + 200)
+KNOWN = 70_001
+
+
+def start(name: str, config: bytes) -> bytes:
+    command = pb.CmdStartInstance(name=name, config=config)
+    return pb.RpcCall(sequence=9, cmd_start_instance=command).SerializeToString()
+
+
+def close(instance_id: int) -> bytes:
+    return pb.RpcCall(cmd_close_instance=pb.CmdCloseInstance(instance_id=instance_id)).SerializeToString()
+
+
+def status(instance_id: int) -> bytes:
+    return pb.RpcCall(cmd_get_instance_status=pb.CmdGetInstanceStatus(instance_id=instance_id)).SerializeToString()
+
+
+SEQUENCES = st.integers(0, 2**63 - 1)
+CALLS = st.one_of(
+    st.builds(event, st.just(KNOWN), SEQUENCES, first=st.booleans(), phase=st.sampled_from(["log", "x"])),
+    st.builds(start, st.sampled_from([*INFOS, "nobody"]), CONFIG),
+    st.builds(close, st.integers(0, 9)),
+    st.builds(status, st.just(KNOWN)),
+    st.binary(max_size=60),
+)
+
+
+def split(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+def others_are_served(peer: Peer, number: int) -> None:
+    """Hold that another connection gets its answers, and that the house was not harmed."""
+    peer.house.log_statuses = frozenset()
+    connection, transport = peer.another()
+    connection.data_received(encode_frame(event(number, 77)))
+    assert transport.frames() == [b"", encode_echo(77)]
+
+
+@given(st.lists(CALLS, max_size=6), st.lists(st.integers(min_value=0), max_size=12), st.integers(min_value=0))
+def test_any_calls_in_any_pieces(calls: list[bytes], cuts: list[int], cut: int) -> None:
+    """Every call has an answer, the same whatever the pieces; a peer that goes in the middle takes nothing along."""
+    whole, pieces = Peer(base=KNOWN - 1), Peer(base=KNOWN - 1)
+    number = whole.start()
+    assert pieces.start() == number == KNOWN
+    expected = b""
+    for call in calls:
+        whole.connection.data_received(encode_frame(call))
+        answer = whole.transport.taken()
+        assert frames_of(answer), call
+        expected += answer
+    data = b"".join(map(encode_frame, calls))
+    for piece in split(data, cuts):
+        pieces.connection.data_received(piece)
+    assert pieces.transport.taken() == expected
+    assert not pieces.connection.busy
+    cut_off = Peer(base=KNOWN - 1)
+    cut_off.start()
+    cut_off.connection.data_received(data[: cut % (len(data) + 1)])
+    cut_off.connection.connection_lost(None)
+    others_are_served(cut_off, KNOWN)
+
+
+@given(st.binary(max_size=400), st.lists(st.integers(min_value=0), max_size=8))
+def test_garbage(garbage: bytes, cuts: list[int]) -> None:
+    peer = Peer()
+    number = peer.start()
+    for piece in split(garbage, cuts):
+        peer.connection.data_received(piece)
+    frames_of(peer.transport.taken())
+    peer.connection.connection_lost(None)
+    others_are_served(peer, number)
+
+
+ANSWERS = st.one_of(st.sampled_from([LIMITED, OK, b"", string(b"{}"), b"x" * (LIMIT + 5)]), st.binary(max_size=30))
+
+
+@given(st.lists(ANSWERS, min_size=1, max_size=6), st.lists(st.integers(min_value=0), max_size=8), st.booleans())
+def test_any_answers_in_any_pieces(answers: list[bytes], cuts: list[int], gone: bool) -> None:
+    """Whatever Kong's side answers, in whatever pieces, the call ends once and the next one is served."""
+    peer = Peer(House(429))
+    number = peer.start()
+    for answer in answers:
+        if not peer.connection.busy:
+            peer.event(number)
+        for piece in split(encode_frame(answer), cuts):
+            peer.connection.data_received(piece)
+        replied = peer.transport.frames()
+        assert replied in (LOG_FRAMES, peer.end)
+        assert peer.connection.busy == (replied == LOG_FRAMES)
+    if gone:
+        peer.connection.connection_lost(None)
+    others_are_served(peer, number)
