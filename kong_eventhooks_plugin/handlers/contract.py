@@ -43,8 +43,13 @@ class Handler(Protocol):
     async def deliver(self, job: Job) -> Outcome:
         """Make one attempt."""
 
-    async def ping(self, hook: Hook, config: Mapping[str, Any], operation: Operation, now: float) -> Outcome | None:
-        """Tell the endpoint that the hook was created, changed or deleted; None where the handler has no ping."""
+    async def ping(
+        self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float
+    ) -> Outcome | None:
+        """Tell the endpoint that the hook was created, changed or deleted; None where the handler has no ping.
+
+        ``operation`` None: somebody only wants to know whether it arrives.
+        """
 
     async def close(self) -> None:
         """Let connections go."""

@@ -1,0 +1,72 @@
+"""What follows an attempt's outcome, as a value. Pure.
+
+The number of an attempt says which step of the schedule comes next. The one attempt that follows a quick failure to
+connect at once is no step, so the first attempt's record says whether there was one. After a replay the attempts
+go on counting: a delivery that had used up its schedule gets one more attempt for each replay.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from kong_eventhooks_plugin.delivery.limits import RetryPolicy
+from kong_eventhooks_plugin.model.delivery import Attempt, Delivered, Discard, Outcome, Retry
+from kong_eventhooks_plugin.queue.contract import Settlement
+
+EXHAUSTED = "exhausted"
+
+Random = Callable[[], float]
+"""Returns a number from 0 to 1."""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What to write, and until when (Unix seconds) the endpoint is left alone; ``disable`` switches the hook off."""
+
+    settlement: Settlement
+    hold_until: float | None = None
+    disable: bool = False
+
+
+def decide(
+    delivery_id: str,
+    outcome: Outcome,
+    attempt: Attempt,
+    first: Attempt | None,
+    policy: RetryPolicy,
+    now: float,
+    random: Random,
+) -> Decision:
+    """Return what follows ``outcome`` of ``attempt``; ``first`` is the delivery's first, where this is a later one."""
+    if isinstance(outcome, Delivered):
+        return Decision(Settlement(delivery_id, "delivered", attempt))
+    if isinstance(outcome, Discard):
+        return Decision(Settlement(delivery_id, "dead", attempt, reason=outcome.error), disable=outcome.disable)
+    hold_until = now + hold_seconds(outcome, policy) if outcome.hold else None
+    delay = _delay(outcome, attempt, first, policy, random)
+    if delay is None:
+        return Decision(Settlement(delivery_id, "dead", attempt, reason=EXHAUSTED), hold_until)
+    return Decision(Settlement(delivery_id, "pending", attempt, due_at=now + delay), hold_until)
+
+
+def hold_seconds(outcome: Retry, policy: RetryPolicy) -> float:
+    """Return for how long the whole endpoint is left alone."""
+    return max(policy.hold, min(outcome.retry_after or 0.0, policy.hold_cap))
+
+
+def failed_quickly(attempt: Attempt, policy: RetryPolicy) -> bool:
+    """Tell whether the connection itself failed, and at once."""
+    return attempt.error == "connect" and attempt.seconds < policy.quick_failure
+
+
+def _delay(
+    outcome: Retry, attempt: Attempt, first: Attempt | None, policy: RetryPolicy, random: Random
+) -> float | None:
+    """Return the seconds to the next attempt, None where there is none left."""
+    if attempt.number == 1 and failed_quickly(attempt, policy):
+        return 0.0
+    extra = 1 if first is not None and failed_quickly(first, policy) else 0
+    step = attempt.number - 1 - extra
+    if step >= len(policy.schedule):
+        return None
+    delay = policy.schedule[step] * (1 + policy.jitter * (2 * random() - 1))
+    return max(delay, min(outcome.retry_after or 0.0, policy.retry_after_cap))

@@ -1,0 +1,76 @@
+"""What is remembered of hooks' endpoints: how long one has failed without a success, and that it was switched off.
+
+A run of failures is written to the store once it has lasted ``remember_failing``, and again when it ends: an endpoint
+that fails now and then costs no writes. The rules are ``after_attempt``, which is pure.
+"""
+
+from collections.abc import Callable, Iterable
+
+from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.queue.contract import EndpointHealth
+
+Remember = Callable[[EndpointHealth], None]
+"""Has a value written to the store, some time soon; never blocks."""
+
+
+def after_attempt(health: EndpointHealth, now: float, limits: DeliveryLimits, *, ok: bool) -> EndpointHealth:
+    """Return what is known after an attempt reached the endpoint (``ok``) or failed to."""
+    if ok:
+        return EndpointHealth(health.hook_id, disabled=health.disabled, disabled_at=health.disabled_at)
+    since = now if health.failing_since is None else health.failing_since
+    if health.disabled is None and now - since >= limits.failing:
+        return EndpointHealth(health.hook_id, since, "failing", now)
+    return EndpointHealth(health.hook_id, since, health.disabled, health.disabled_at)
+
+
+class Health:
+    """All hooks' endpoints, in memory; ``remember`` has changes written."""
+
+    def __init__(self, limits: DeliveryLimits, remember: Remember) -> None:
+        self._limits = limits
+        self._remember = remember
+        self._known: dict[str, EndpointHealth] = {}
+        self._stored: dict[str, EndpointHealth] = {}
+        self.writes = 0
+        """Raised with each value that is to be written: what was read before that is out of date."""
+
+    def load(self, stored: Iterable[EndpointHealth]) -> None:
+        """Take over what the store holds: another process may have enabled a hook, or written what it saw."""
+        fresh = {health.hook_id: health for health in stored}
+        for hook_id, health in fresh.items():
+            if health != self._stored.get(hook_id):
+                self._known[hook_id] = health
+        self._stored = fresh
+
+    def disabled(self, hook_id: str) -> str | None:
+        """Return why the hook is switched off: ``gone`` or ``failing``."""
+        health = self._known.get(hook_id)
+        return None if health is None else health.disabled
+
+    def note(self, hook_id: str, now: float, *, ok: bool) -> bool:
+        """Take an attempt in; return whether it switched the hook off."""
+        before = self._known.get(hook_id) or EndpointHealth(hook_id)
+        after = after_attempt(before, now, self._limits, ok=ok)
+        self._known[hook_id] = after
+        stored = self._stored.get(hook_id) or EndpointHealth(hook_id)
+        lasting = after.failing_since is not None and now - after.failing_since >= self._limits.remember_failing
+        if after != stored and (lasting or after.failing_since is None or after.disabled != stored.disabled):
+            self._write(after)
+        return after.disabled is not None and before.disabled is None
+
+    def disable_gone(self, hook_id: str, now: float) -> None:
+        """Switch a hook off, because its endpoint answered 410."""
+        before = self._known.get(hook_id)
+        self._write(EndpointHealth(hook_id, before.failing_since if before else None, "gone", now))
+
+    def enable(self, hook_id: str) -> bool:
+        """Forget all that is held against a hook; return whether it had been switched off."""
+        was = self._known.get(hook_id)
+        if was is not None and was != EndpointHealth(hook_id):
+            self._write(EndpointHealth(hook_id))
+        return was is not None and was.disabled is not None
+
+    def _write(self, health: EndpointHealth) -> None:
+        self._known[health.hook_id] = self._stored[health.hook_id] = health
+        self.writes += 1
+        self._remember(health)

@@ -1,0 +1,130 @@
+"""Lanes: what every hook has under way, and whose turn it is. Pure; no I/O, no tasks.
+
+Each hook has its own lane, so an endpoint that hangs fills its lane and no other. Turns go round the lanes. Where the
+total would not do for all busy lanes, each gets an equal share of it; an eighth of the total is kept for lanes that
+have nothing in flight, so that many hanging endpoints do not stop the others.
+
+Limits: ``per_hook`` in flight in a lane, ``total`` in all; ``waiting_per_hook`` claimed and not started: past it
+nothing more is claimed and the rest stays in the queue.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.model.delivery import Delivery
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A delivery that is ours until then (Unix seconds)."""
+
+    delivery: Delivery
+    until: float
+
+
+class Lane:
+    """One hook's lane. ``look_at`` is when there is, or may be, something to claim; None: nothing known of."""
+
+    def __init__(self, hook_id: str) -> None:
+        self.hook_id = hook_id
+        self.in_flight = 0
+        self.waiting: deque[Claimed] = deque()
+        self.look_at: float | None = None
+        self.claiming = False
+        self.missing_since: float | None = None
+        self.has_turn = False
+
+    def expect(self, at: float) -> None:
+        """Remember that there may be work at that time."""
+        self.look_at = at if self.look_at is None else min(self.look_at, at)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it takes part in the sharing."""
+        return bool(self.waiting) or self.in_flight > 0
+
+
+class Lanes:
+    """All lanes."""
+
+    def __init__(self, limits: DeliveryLimits) -> None:
+        self._limits = limits
+        self._lanes: dict[str, Lane] = {}
+        self._turns: deque[Lane] = deque()
+        self._busy: set[str] = set()
+        self._reserve = limits.total // 8
+        self.in_flight = 0
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(list(self._lanes.values()))
+
+    def lane(self, hook_id: str) -> Lane:
+        """Return a hook's lane, a new one where it has none."""
+        lane = self._lanes.get(hook_id)
+        if lane is None:
+            lane = self._lanes[hook_id] = Lane(hook_id)
+        return lane
+
+    @property
+    def share(self) -> int:
+        """How many one lane may have in flight now."""
+        return max(1, min(self._limits.per_hook, self._limits.total // max(1, len(self._busy))))
+
+    def room(self, lane: Lane) -> int:
+        """Return how many may be claimed; 0 while enough of them wait, so that claims come in batches."""
+        if len(lane.waiting) > self._limits.waiting_per_hook // 2:
+            return 0
+        return self._limits.waiting_per_hook + self._limits.per_hook - len(lane.waiting) - lane.in_flight
+
+    def put(self, lane: Lane, claimed: Iterable[Claimed]) -> None:
+        """Have deliveries wait for their turn."""
+        lane.waiting.extend(claimed)
+        self._changed(lane)
+
+    def take(self) -> tuple[Lane, Claimed] | None:
+        """Return the next to start, which is then in flight; None where nobody may start."""
+        free = self._limits.total - self.in_flight
+        for _ in range(len(self._turns) if free > 0 else 0):
+            lane = self._turns.popleft()
+            if lane.in_flight and free <= self._reserve:
+                self._turns.append(lane)
+                continue
+            lane.has_turn = False
+            if lane.waiting and lane.in_flight < self.share:
+                claimed = lane.waiting.popleft()
+                lane.in_flight += 1
+                self.in_flight += 1
+                self._changed(lane)
+                return lane, claimed
+        return None
+
+    def done(self, lane: Lane) -> None:
+        """Say that one in flight has ended."""
+        lane.in_flight -= 1
+        self.in_flight -= 1
+        self._changed(lane)
+
+    def clear(self, lane: Lane) -> list[Claimed]:
+        """Take back all that waits in a lane."""
+        waiting = list(lane.waiting)
+        lane.waiting.clear()
+        self._changed(lane)
+        return waiting
+
+    def tidy(self) -> None:
+        """Forget lanes in which nothing is and nothing is expected."""
+        for lane in list(self._lanes.values()):
+            if not (lane.busy or lane.claiming or lane.look_at is not None or lane.missing_since is not None):
+                del self._lanes[lane.hook_id]
+
+    def _changed(self, lane: Lane) -> None:
+        if lane.busy:
+            self._busy.add(lane.hook_id)
+        else:
+            self._busy.discard(lane.hook_id)
+        # A lane at its share is out of the round until one of its own has ended.
+        if lane.waiting and not lane.has_turn and lane.in_flight < self.share:
+            lane.has_turn = True
+            self._turns.append(lane)

@@ -1,0 +1,86 @@
+"""The lease of the one delivering process (decision 5): taken, renewed every third of its time, given back.
+
+A process believes that it leads only until the lease that the store last gave it runs out: where the store does
+not answer, it stops in time by itself.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from kong_eventhooks_plugin.delivery.waiting import Clock, Wait, pause
+from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.queue.contract import Queue
+
+log = structlog.get_logger()
+
+
+class Leadership:
+    """``holder`` names this process; ``ttl`` is in seconds; ``won`` runs before the first claim, ``lost`` at once."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        holder: str,
+        ttl: float,
+        clock: Clock,
+        wait: Wait,
+        *,
+        won: Callable[[], Awaitable[None]],
+        lost: Callable[[], None],
+    ) -> None:
+        self._queue = queue
+        self._holder = holder
+        self._ttl = ttl
+        self._clock = clock
+        self._wait = wait
+        self._won = won
+        self._lost = lost
+        self._until = 0.0
+        self._announced = False
+
+    @property
+    def held(self) -> bool:
+        """Whether this process is the one that delivers, now."""
+        return self._announced and self._clock() < self._until
+
+    async def keep(self) -> None:
+        """Take and renew the lease until cancelled."""
+        while True:
+            await self.renew()
+            await pause(self._wait, self._clock, self._ttl / 3)
+
+    async def renew(self) -> None:
+        """Ask the store once. The time runs from before the question: an answer may be late."""
+        asked_at = self._clock()
+        if self._announced and asked_at >= self._until:
+            # The process stood still for too long: somebody else may have delivered meanwhile.
+            self._ended()
+        try:
+            async with asyncio.timeout(self._ttl):
+                ours = await self._queue.lead(self._holder, self._ttl)
+        except (QueueError, TimeoutError) as error:
+            log.warning("delivery lease not renewed", error=type(error).__name__)
+            ours = self._clock() < self._until
+        else:
+            self._until = asked_at + self._ttl if ours else 0.0
+        if ours and not self._announced:
+            await self._won()
+            log.info("delivering", holder=self._holder)
+        elif self._announced and not ours:
+            self._ended()
+        self._announced = ours
+
+    def _ended(self) -> None:
+        log.info("no longer delivering", holder=self._holder)
+        self._announced = False
+        self._lost()
+
+    async def resign(self) -> None:
+        """Give the lease back, so that another process need not wait for its end."""
+        self._until, self._announced = 0.0, False
+        try:
+            await self._queue.resign(self._holder)
+        except QueueError as error:
+            log.warning("delivery lease not given back", error=type(error).__name__)

@@ -1,0 +1,75 @@
+"""What the delivery worker keeps to; the defaults are the project's page on webhooks. All times are seconds."""
+
+import msgspec
+
+SCHEDULE: tuple[float, ...] = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h after the failure before: 75.6 h in all."""
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """When a delivery is tried again.
+
+    Each step of ``schedule`` is moved by up to ``jitter`` of itself, either way. An endpoint's own wish (Retry-After)
+    is kept up to ``retry_after_cap``. Where the connection itself failed within ``quick_failure``, the first failure
+    of a delivery is followed by one attempt at once.
+    """
+
+    schedule: tuple[float, ...] = SCHEDULE
+    jitter: float = 0.2
+    retry_after_cap: float = 86_400.0
+    quick_failure: float = 1.0
+    hold: float = 60.0
+    """An endpoint that timed out or answered 429, 502 or 504 is left alone for so long, or for its own wish."""
+    hold_cap: float = 3_600.0
+    """Its own wish counts up to this: hooks of other people may share the endpoint."""
+
+
+class BreakerPolicy(msgspec.Struct, frozen=True):
+    """When an endpoint is given a rest: at least ``attempts`` in ``window`` and ``failures`` of them failed.
+
+    After ``rest`` one probe goes through; its success ends the rest.
+    """
+
+    window: float = 300.0
+    attempts: int = 10
+    failures: float = 0.7
+    rest: float = 30.0
+
+
+class DeliveryLimits(msgspec.Struct, frozen=True):
+    """How much the worker has under way, and its times."""
+
+    per_hook: int = 8
+    """Attempts in flight for one hook."""
+    total: int = 256
+    """Attempts in flight in all; where many hooks are busy, each gets its share."""
+    waiting_per_hook: int = 24
+    """Deliveries claimed and not yet started, for one hook; further ones stay in the queue."""
+    starts_per_turn: int = 8
+    """Attempts started in one turn of the event loop, which also serves Kong's socket."""
+    attempt: float = 15.0
+    """One attempt in all, as the handlers keep it."""
+    margin: float = 5.0
+    """After so much longer the worker ends an attempt that its handler did not end."""
+    lease: float = 90.0
+    """A claimed delivery is ours for so long; for three longest attempts, where these take longer."""
+    poll: float = 1.0
+    """How often the queue is asked for work of other processes and for what has become due."""
+    leadership: float = 10.0
+    """The lease of the delivering process; renewed every third of it."""
+    unsettled: int = 1_000
+    """Outcomes that wait to be written; past it nothing new is started."""
+    settle_batch: int = 256
+    store_pause: float = 1.0
+    """After the store failed, it is asked again this much later."""
+    removed_grace: float = 30.0
+    """A hook must be out of force for so long before its deliveries are buried: a reload takes a hook away and
+    brings it back."""
+    failing: float = 432_000.0
+    """An endpoint that failed for so long (120 h) without one success is switched off for its hook."""
+    remember_failing: float = 300.0
+    """A run of failures is written down once it has lasted so long."""
+    reread_health: float = 15.0
+    """How often it is looked up whether another process has enabled a hook again."""
+    retry: RetryPolicy = RetryPolicy()
+    breaker: BreakerPolicy = BreakerPolicy()

@@ -1,0 +1,78 @@
+"""Whether a hook's deliveries may go out now: its definition, its secrets, its handler, its endpoint.
+
+=================== ====================================================================
+reason              what ends it
+=================== ====================================================================
+hook_removed        the hook comes back; else its deliveries are buried after a while
+disabled            its definition says ``enabled: true`` again
+endpoint_gone       (410) the definition changes, or somebody enables the hook again
+endpoint_failing    (120 h without a success) the same
+no_handler          a version of this program that has the handler
+unresolved          the reference gets a value
+endpoint_held       time: the endpoint timed out or asked for a rest
+breaker_open        time, then a probe
+breaker_probing     the probe's end
+=================== ====================================================================
+
+Held deliveries stay pending and can be seen; the queue's limits hold for them as for all.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from kong_eventhooks_plugin.delivery.breaker import Block, Breaker
+from kong_eventhooks_plugin.delivery.endpoints import Endpoints
+from kong_eventhooks_plugin.delivery.health import Health
+from kong_eventhooks_plugin.errors import UnresolvedReference
+from kong_eventhooks_plugin.handlers.contract import Handler
+from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.model.hook import Hook
+
+REMOVED = "hook_removed"
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """All that an attempt needs. ``config`` holds secrets: never log it."""
+
+    hook: Hook
+    handler: Handler
+    config: Mapping[str, Any]
+    breaker: Breaker | None
+
+
+class Readiness:
+    """Asks everybody who may object."""
+
+    def __init__(self, book: HookBook, handlers: Mapping[str, Handler], health: Health, endpoints: Endpoints) -> None:
+        self._book = book
+        self._handlers = handlers
+        self._health = health
+        self._endpoints = endpoints
+
+    def of(self, hook_id: str, now: float) -> Ready | Block:
+        """Return what an attempt needs, or why there may be none."""
+        hook = self._book.get(hook_id)
+        if hook is None:
+            return Block(REMOVED, None)
+        handler = self._handlers.get(hook.handler)
+        if handler is None:
+            return Block("no_handler", None)
+        if not hook.enabled:
+            return Block("disabled", None)
+        if (why := self._health.disabled(hook_id)) is not None:
+            return Block(f"endpoint_{why}", None)
+        try:
+            config = self._book.resolved(hook)
+        except UnresolvedReference:
+            return Block("unresolved", None)
+        breaker = self._endpoints.breaker(handler.endpoint(config))
+        if breaker is not None and (block := breaker.block(now)) is not None:
+            return block
+        return Ready(hook, handler, config, breaker)
+
+    def held(self, now: float) -> dict[str, str]:
+        """Return hook id -> reason, for every hook in force that may not deliver now."""
+        verdicts = {hook_id: self.of(hook_id, now) for hook_id in self._book.hooks()}
+        return {hook_id: verdict.reason for hook_id, verdict in verdicts.items() if isinstance(verdict, Block)}

@@ -1,0 +1,80 @@
+"""What the worker tells the outside: metrics and log lines. Never a header, a body, a URL or a secret."""
+
+from collections.abc import Mapping
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from kong_eventhooks_plugin.delivery.backoff import EXHAUSTED
+from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Outcome, Retry
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.queue.contract import Settlement
+from kong_eventhooks_plugin.telemetry import Metrics
+
+FAILING_AFTER = 4
+"""The attempt whose failure is worth a warning."""
+
+log = structlog.get_logger()
+
+
+class Reports:
+    """Counts attempts and shows what is held."""
+
+    def __init__(self, metrics: Metrics, book: HookBook) -> None:
+        self._metrics = metrics
+        self._book = book
+        self._shown: set[tuple[str, str]] = set()
+        # Looking a label up costs more than counting; there are as many entries as label values in use.
+        self._counters: dict[tuple[str, str, str], Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+
+    def attempted(self, hook: Hook, delivery: Delivery, outcome: Outcome, settlement: Settlement, now: float) -> None:
+        """Report one attempt."""
+        if isinstance(outcome, Delivered):
+            self._count(hook.name, "delivered", "")
+            self._delivered_after(hook.name).observe(max(0.0, now - delivery.event.time))
+            if delivery.attempts >= FAILING_AFTER:
+                log.info("delivery recovered", hook=hook.name, delivery=delivery.id, attempts=delivery.attempts + 1)
+            return
+        retry = isinstance(outcome, Retry)
+        self._count(hook.name, "retry" if retry else "discard", outcome.error)
+        said = {"hook": hook.name, "delivery": delivery.id, "error": outcome.error, "detail": outcome.detail}
+        if settlement.state == "dead":
+            name = "delivery exhausted" if settlement.reason == EXHAUSTED else "delivery discarded"
+            log.warning(name, attempts=delivery.attempts + 1, **said)
+        elif delivery.attempts + 1 == FAILING_AFTER:
+            log.warning("delivery failing", attempts=FAILING_AFTER, due_at=settlement.due_at, **said)
+        else:
+            log.debug("attempt failed", attempts=delivery.attempts + 1, due_at=settlement.due_at, **said)
+
+    def switched_off(self, hook: Hook, reason: str) -> None:
+        """Report that a hook was switched off for its endpoint."""
+        log.warning("endpoint disabled, its deliveries stay pending", hook=hook.name, reason=reason)
+
+    def leading(self, *, value: bool) -> None:
+        """Show whether this process delivers."""
+        self._metrics.leading.set(value)
+
+    def held(self, held: Mapping[str, str]) -> None:
+        """Show which hooks are held, and no longer those that are not."""
+        hooks = self._book.hooks()
+        shown = {(hooks[hook_id].name, reason) for hook_id, reason in held.items() if hook_id in hooks}
+        for gone in self._shown - shown:
+            self._metrics.breaker.remove(*gone)
+        for labels in shown - self._shown:
+            self._metrics.breaker.labels(*labels).set(1)
+        self._shown = shown
+
+    def _count(self, hook: str, outcome: str, error: str) -> None:
+        labels = (hook, outcome, error)
+        counter = self._counters.get(labels)
+        if counter is None:
+            counter = self._counters[labels] = self._metrics.attempts.labels(*labels)
+        counter.inc()
+
+    def _delivered_after(self, hook: str) -> Histogram:
+        histogram = self._histograms.get(hook)
+        if histogram is None:
+            histogram = self._histograms[hook] = self._metrics.end_to_end.labels(hook)
+        return histogram

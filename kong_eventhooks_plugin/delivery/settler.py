@@ -1,0 +1,107 @@
+"""Writes outcomes to the queue, many in one transaction: while one batch is being committed, the next one gathers.
+
+Limits: ``unsettled`` outcomes wait; past it ``full`` says so and the worker starts nothing new. Endpoints' health
+waits beside them, one value a hook. While the store fails, all of it waits and is tried again after ``store_pause``;
+a lease that runs out meanwhile means a second delivery with the same id.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.delivery.waiting import Clock, Wait, pause
+from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.queue.contract import EndpointHealth, Queue, Settlement
+
+log = structlog.get_logger()
+
+
+class Settler:
+    """One writer; ``write`` runs until cancelled; ``relieved`` is called after each batch."""
+
+    def __init__(
+        self, queue: Queue, limits: DeliveryLimits, clock: Clock, wait: Wait, relieved: Callable[[], None]
+    ) -> None:
+        self._queue = queue
+        self._limits = limits
+        self._clock = clock
+        self._wait = wait
+        self._relieved = relieved
+        self._settlements: list[Settlement] = []
+        self._health: dict[str, EndpointHealth] = {}
+        self._something = asyncio.Event()
+        self._nothing = asyncio.Event()
+        self._nothing.set()
+
+    def settle(self, settlement: Settlement) -> None:
+        """Have an outcome written."""
+        self._settlements.append(settlement)
+        self._woken()
+
+    def remember(self, health: EndpointHealth) -> None:
+        """Have an endpoint's health written; only the last value counts."""
+        self._health[health.hook_id] = health
+        self._woken()
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that nothing new should be started."""
+        return len(self._settlements) >= self._limits.unsettled
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits to be written."""
+        return bool(self._settlements or self._health)
+
+    async def write(self) -> None:
+        """Write whatever comes."""
+        while True:
+            await self._something.wait()
+            try:
+                await self._write_batch()
+            except QueueError as error:
+                log.warning("outcomes not written, trying again", error=type(error).__name__)
+                await pause(self._wait, self._clock, self._limits.store_pause)
+            self._relieved()
+            if not self.busy:
+                self._something.clear()
+                self._nothing.set()
+
+    async def written(self, until: float) -> bool:
+        """Wait until all is written, at most until then (Unix seconds); return whether it is."""
+        await self._wait(self._nothing, until)
+        return self._nothing.is_set()
+
+    async def _write_batch(self) -> None:
+        batch = self._settlements[: self._limits.settle_batch]
+        if batch:
+            await self._settle(batch)
+            del self._settlements[: len(batch)]
+        for hook_id, health in list(self._health.items()):
+            await self._queue.remember_endpoint(health)
+            if self._health.get(hook_id) is health:
+                del self._health[hook_id]
+
+    async def _settle(self, batch: list[Settlement]) -> None:
+        """Settle a batch; where an engine trips over one of them, that one alone must not stop the others."""
+        try:
+            await self._queue.settle(batch)
+        except QueueError:
+            raise
+        except Exception:
+            log.exception("settling failed, trying one by one", batch=len(batch))
+        else:
+            return
+        for settlement in batch:
+            try:
+                await self._queue.settle([settlement])
+            except QueueError:
+                raise
+            except Exception:
+                log.exception("outcome dropped, it will be delivered again", delivery=settlement.delivery_id)
+
+    def _woken(self) -> None:
+        self._something.set()
+        self._nothing.clear()

@@ -1,0 +1,36 @@
+"""Waiting for something or until a time: injected, so that tests own the clock."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+Clock = Callable[[], float]
+"""Returns Unix seconds."""
+
+
+class Wait(Protocol):
+    """Waits until ``event`` is set or until the time ``until`` (Unix seconds; None: for ever)."""
+
+    async def __call__(self, event: asyncio.Event, until: float | None) -> None:
+        """Return at whichever comes first; the event stays as it is."""
+
+
+def waiting(clock: Clock) -> Wait:
+    """Return the real thing, for ``clock``."""
+
+    async def wait(event: asyncio.Event, until: float | None) -> None:
+        if until is None:
+            await event.wait()
+            return
+        try:
+            async with asyncio.timeout(max(0.0, until - clock())):
+                await event.wait()
+        except TimeoutError:
+            return
+
+    return wait
+
+
+async def pause(wait: Wait, clock: Clock, seconds: float) -> None:
+    """Wait for so long."""
+    await wait(asyncio.Event(), clock() + seconds)

@@ -1,0 +1,403 @@
+"""The delivery worker: claims due deliveries, has them attempted, settles. The only place that retries.
+
+It works in the process that holds the lease (``leadership``). Each hook has a lane (``lanes``); a lane claims in small
+batches when the queue tells of work, when something becomes due, or when the poll finds work of another process.
+``readiness`` says whether a hook may deliver at all, ``backoff`` what an outcome leads to; ``settler`` writes outcomes
+in batches.
+
+A claimed delivery is ours for ``lease`` seconds. Whatever happens between sending and settling (a crash, a failing
+store) ends with the lease, and the delivery goes out again under the same id: at least once.
+
+Limits are ``DeliveryLimits``; nothing is dropped past them, it waits in the queue.
+"""
+
+import asyncio
+import random as random_module
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import structlog
+
+from kong_eventhooks_plugin.delivery.attempts import Attempts, Made
+from kong_eventhooks_plugin.delivery.backoff import Random
+from kong_eventhooks_plugin.delivery.breaker import Block
+from kong_eventhooks_plugin.delivery.endpoints import Endpoints
+from kong_eventhooks_plugin.delivery.errands import Errands
+from kong_eventhooks_plugin.delivery.health import Health
+from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
+from kong_eventhooks_plugin.delivery.leadership import Leadership
+from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.delivery.pings import Pings
+from kong_eventhooks_plugin.delivery.readiness import REMOVED, Readiness, Ready
+from kong_eventhooks_plugin.delivery.reports import Reports
+from kong_eventhooks_plugin.delivery.settler import Settler
+from kong_eventhooks_plugin.delivery.waiting import Clock, Wait, pause, waiting
+from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.handlers.contract import Handler
+from kong_eventhooks_plugin.hooks.contract import Change, HookBook
+from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Retry
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.queue.contract import Queue, Settlement
+from kong_eventhooks_plugin.telemetry import Metrics
+
+ENDPOINT_ERRORS = frozenset({"connect", "tls", "timeout", "status", "redirect", "protocol"})
+"""Errors that are the endpoint's. Others (config, template, internal, address_refused) say nothing of its health."""
+
+REMOVED_KEPT = 1_000
+"""How many removed definitions are remembered, to see whether one comes back changed."""
+
+_DEFAULT_LIMITS = DeliveryLimits()
+
+log = structlog.get_logger()
+
+
+class DeliveryWorker:
+    """See the file's head.
+
+    ``holder`` names this process in the lease. ``clock`` returns Unix seconds and ``wait`` goes with it; ``monotonic``
+    returns seconds of a clock that never jumps; ``random`` returns 0 to 1.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        book: HookBook,
+        handlers: Mapping[str, Handler],
+        metrics: Metrics,
+        settings: DeliveryLimits = _DEFAULT_LIMITS,
+        *,
+        holder: str,
+        clock: Clock = time.time,
+        random: Random = random_module.random,
+        wait: Wait | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queue = queue
+        self._limits = settings
+        self._longest = settings.attempt + settings.margin
+        self._lease = max(settings.lease, 3 * self._longest)
+        self._clock = clock
+        self._wait = wait or waiting(clock)
+        self._attempts = Attempts(queue, settings, clock, monotonic, random)
+        self._errands = Errands()
+        self._lanes = Lanes(settings)
+        self._settler = Settler(queue, settings, clock, self._wait, relieved=self._feed)
+        self._health = Health(settings, self._settler.remember)
+        self._endpoints = Endpoints(settings.breaker)
+        self._readiness = Readiness(book, handlers, self._health, self._endpoints)
+        self._reports = Reports(metrics, book)
+        self._leadership = Leadership(
+            queue, holder, settings.leadership, clock, self._wait, won=self._won, lost=self._look_again
+        )
+        self._pings = Pings(book, handlers, lambda: self._working, clock, self._wait)
+        self._draining = False
+        self._feeding = False
+        self._look = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._next_poll = 0.0
+        self._next_health = 0.0
+        self._loops: list[asyncio.Task[None]] = []
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._removed: OrderedDict[str, Hook] = OrderedDict()
+        queue.on_work(self._woken)
+        book.on_change(self._hooks_changed)
+
+    async def run(self) -> None:
+        """Deliver until ``drain`` has ended or this is cancelled."""
+        work = (self._leadership.keep, self._watch, self._settler.write)
+        self._loops = [asyncio.create_task(self._going_on(each)) for each in work]
+        try:
+            await asyncio.wait(self._loops)
+        finally:
+            self._draining = True
+            await _cancelled(self._in_flight | set(self._loops))
+            await self._errands.finish(0)
+            await self._pings.stop()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop: claim nothing more, let attempts in flight end within ``seconds``, give back the rest and the lease.
+
+        An attempt that is cut off has perhaps arrived; whoever delivers next sends it again with the same id.
+        Draining what never ran, or twice, is fine.
+        """
+        self._draining = True
+        if not self._loops:
+            return
+        until = self._clock() + seconds
+        await self._errands.finish(seconds)
+        for lane in self._lanes:
+            self._give_back(lane)
+        await self._pings.stop()
+        await self._wait(self._idle, until)
+        await _cancelled(self._in_flight)
+        if not await self._settler.written(self._clock() + self._limits.store_pause):
+            log.warning("outcomes not written, they will be delivered again")
+        await self._leadership.resign()
+        self._reports.leading(value=False)
+        await _cancelled(set(self._loops))
+
+    def held(self) -> Mapping[str, str]:
+        """Return hook id -> reason (``readiness``), for hooks whose deliveries are held back now."""
+        return self._readiness.held(self._clock())
+
+    def ping_changes(self, changes: list[Change]) -> None:
+        """Ping the endpoints of hooks that came, changed or went; call it where stored definitions changed."""
+        self._pings.add(changes)
+        self._look.set()
+
+    def enable(self, hook_id: str) -> bool:
+        """Let a hook that was switched off for its endpoint deliver again; return whether it had been."""
+        was_off = self._health.enable(hook_id)
+        self._look.set()
+        return was_off
+
+    @property
+    def leading(self) -> bool:
+        """Whether this process is the one that delivers."""
+        return self._leadership.held
+
+    @property
+    def _working(self) -> bool:
+        return self._leadership.held and not self._draining
+
+    # What wakes the worker.
+
+    def _woken(self, hook_id: str) -> None:
+        """Hear from the queue that something of that hook is pending."""
+        lane = self._lanes.lane(hook_id)
+        lane.expect(self._clock())
+        self._consider(lane)
+
+    def _hooks_changed(self, changes: list[Change]) -> None:
+        """Enable hooks whose definition says something else than when they were switched off."""
+        for change in changes:
+            if change.after is None:
+                if change.before is not None:
+                    self._removed[change.before.id] = change.before
+                continue
+            before = change.before or self._removed.pop(change.after.id, None)
+            if before is not None and not before.same_definition(change.after):
+                self._health.enable(change.after.id)
+        while len(self._removed) > REMOVED_KEPT:
+            self._removed.popitem(last=False)
+        self._look.set()
+
+    def _look_again(self) -> None:
+        self._look.set()
+
+    async def _won(self) -> None:
+        self._health.load(await self._queue.endpoints())
+        self._next_poll = 0.0
+        self._look.set()
+
+    async def _watch(self) -> None:
+        """Look at all lanes whenever the clock or somebody says so."""
+        while True:
+            await self._wait(self._look, self._next_look())
+            self._look.clear()
+            now = self._clock()
+            if now >= self._next_poll:
+                self._next_poll = now + self._limits.poll
+                await self._poll(now)
+            for lane in self._lanes:
+                self._consider(lane)
+            self._pings.send()
+            self._lanes.tidy()
+
+    def _next_look(self) -> float:
+        now = self._clock()
+        # Never further away than one poll: a clock that is set back must not put it off.
+        self._next_poll = min(self._next_poll, now + self._limits.poll)
+        expected = [lane.look_at for lane in self._lanes if lane.look_at is not None and lane.look_at > now]
+        return min([self._next_poll, *expected])
+
+    async def _poll(self, now: float) -> None:
+        self._reports.leading(value=self._working)
+        if not self._working:
+            return
+        try:
+            if now >= self._next_health and not self._settler.busy:
+                self._next_health = now + self._limits.reread_health
+                await self._reread_health()
+            for work in await self._queue.work():
+                self._lanes.lane(work.hook_id).expect(work.due_at)
+        except QueueError as error:
+            log.warning("queue not asked for work", error=type(error).__name__)
+        self._endpoints.tidy(now)
+        self._reports.held(self._readiness.held(now))
+
+    async def _reread_health(self) -> None:
+        writes = self._health.writes
+        stored = await self._queue.endpoints()
+        if writes == self._health.writes:
+            self._health.load(stored)
+
+    # Claiming.
+
+    def _consider(self, lane: Lane) -> None:
+        """Claim for a lane, where there may be something, there is room and nobody objects."""
+        if not self._working:
+            self._give_back(lane)
+            return
+        now = self._clock()
+        if lane.claiming or lane.look_at is None or lane.look_at > now or self._settler.full:
+            return
+        room = self._lanes.room(lane)
+        if room == 0:
+            return
+        verdict = self._readiness.of(lane.hook_id, now)
+        if isinstance(verdict, Block):
+            self._blocked(lane, verdict, now)
+            return
+        if verdict.breaker is not None and verdict.breaker.probes(now):
+            room = 1
+        lane.claiming, lane.look_at, lane.missing_since = True, None, None
+        self._errands.run(self._claim(lane, room))
+
+    def _blocked(self, lane: Lane, block: Block, now: float) -> None:
+        """Give back what was claimed, and look again when the reason may have gone."""
+        self._give_back(lane)
+        if block.until is not None:
+            lane.look_at = block.until
+        if block.reason != REMOVED:
+            lane.missing_since = None
+            return
+        lane.missing_since = now if lane.missing_since is None else lane.missing_since
+        if now - lane.missing_since >= self._limits.removed_grace:
+            lane.claiming, lane.look_at, lane.missing_since = True, None, None
+            self._errands.run(self._bury(lane))
+
+    async def _claim(self, lane: Lane, room: int) -> None:
+        now = self._clock()
+        try:
+            found = await self._queue.claim(lane.hook_id, room, self._lease)
+        except QueueError as error:
+            log.warning("nothing claimed", error=type(error).__name__)
+            lane.expect(now + self._limits.store_pause)
+            return
+        finally:
+            lane.claiming = False
+        self._lanes.put(lane, [Claimed(delivery, now + self._lease) for delivery in found])
+        if len(found) == room:
+            lane.expect(now)
+        self._feed()
+        self._consider(lane)
+
+    async def _bury(self, lane: Lane) -> None:
+        """End the deliveries of a hook that has been out of force for a while."""
+        try:
+            count = await self._queue.bury(lane.hook_id, REMOVED)
+        except QueueError as error:
+            log.warning("deliveries of a removed hook not buried", hook_id=lane.hook_id, error=type(error).__name__)
+        else:
+            self._health.enable(lane.hook_id)
+            log.warning("deliveries of a removed hook are dead", hook_id=lane.hook_id, count=count)
+        finally:
+            lane.claiming = False
+
+    def _give_back(self, lane: Lane) -> None:
+        """Return what was claimed and not started, as it was."""
+        for claimed in self._lanes.clear(lane):
+            self._return(claimed.delivery)
+
+    def _return(self, delivery: Delivery) -> None:
+        self._settler.settle(Settlement(delivery.id, "pending", None, due_at=delivery.due_at))
+
+    # Attempts.
+
+    def _feed(self) -> None:
+        """Start attempts, a few in each turn of the loop: the loop serves Kong's socket as well."""
+        for _ in range(self._limits.starts_per_turn):
+            if self._settler.full or not self._working or (taken := self._lanes.take()) is None:
+                return
+            self._start(*taken)
+        if not self._feeding:
+            self._feeding = True
+            asyncio.get_running_loop().call_soon(self._feed_on)
+
+    def _feed_on(self) -> None:
+        self._feeding = False
+        self._feed()
+
+    def _start(self, lane: Lane, claimed: Claimed) -> None:
+        now = self._clock()
+        late = now > claimed.until - self._longest
+        verdict = self._readiness.of(lane.hook_id, now)
+        if late or isinstance(verdict, Block) or not (verdict.breaker is None or verdict.breaker.start(now)):
+            self._return(claimed.delivery)
+            self._lanes.done(lane)
+            self._give_back(lane)
+            lane.expect(now)
+            return
+        self._idle.clear()
+        task = asyncio.create_task(self._attempt(lane, claimed.delivery, verdict))
+        self._in_flight.add(task)
+        task.add_done_callback(partial(self._ended, lane))
+
+    async def _attempt(self, lane: Lane, delivery: Delivery, ready: Ready) -> None:
+        """Make one attempt and hand its outcome to the settler."""
+        try:
+            made = await self._attempts.make(delivery, ready)
+        except asyncio.CancelledError:
+            if ready.breaker is not None:
+                ready.breaker.abandon()
+            self._return(delivery)
+            raise
+        settlement = made.decision.settlement
+        self._settler.settle(settlement)
+        if settlement.due_at is not None:
+            lane.expect(settlement.due_at)
+        self._note_endpoint(ready, made)
+        self._reports.attempted(ready.hook, delivery, made.outcome, settlement, made.at)
+
+    def _ended(self, lane: Lane, task: "asyncio.Task[None]") -> None:
+        self._in_flight.discard(task)
+        self._lanes.done(lane)
+        if not self._in_flight:
+            self._idle.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("attempt not settled, it will be delivered again", exc_info=error)
+        self._feed()
+        self._consider(lane)
+
+    def _note_endpoint(self, ready: Ready, made: Made) -> None:
+        """Let breaker and health know, and switch the hook off where that follows."""
+        if made.decision.disable:
+            self._health.disable_gone(ready.hook.id, made.at)
+            self._reports.switched_off(ready.hook, "gone")
+        breaker = ready.breaker
+        if breaker is None:
+            return
+        ok = isinstance(made.outcome, Delivered)
+        if not ok and not (isinstance(made.outcome, Retry) and made.outcome.error in ENDPOINT_ERRORS):
+            breaker.abandon()
+            return
+        if made.decision.hold_until is not None:
+            breaker.hold(made.decision.hold_until)
+        was_closed = breaker.state == "closed"
+        breaker.record(made.at, ok=ok)
+        if self._health.note(ready.hook.id, made.at, ok=ok):
+            self._reports.switched_off(ready.hook, "failing")
+        if not (was_closed and ok):
+            # Other hooks may share the endpoint: some must stop now, or may go on.
+            self._look.set()
+
+    async def _going_on(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run one of the worker's loops; a bug in it is logged, and it goes on."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("delivery loop failed, going on")
+                await pause(self._wait, self._clock, self._limits.store_pause)
+
+
+async def _cancelled(tasks: "set[asyncio.Task[None]]") -> None:
+    """Cancel and wait until all have ended."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)

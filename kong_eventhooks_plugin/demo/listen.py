@@ -1,0 +1,55 @@
+"""``kong-event-hooks listen``: receive webhooks, print each, verify its signatures; until Ctrl-C."""
+
+import asyncio
+import contextlib
+import signal
+from datetime import UTC, datetime
+
+import click
+import msgspec
+
+from kong_eventhooks_plugin.demo.receiver import Received, Receiver
+from kong_eventhooks_plugin.errors import SettingsError
+
+
+def run_listen(address: str, secret: str | None) -> int:
+    """Listen on ``host:port``; return the exit status. Raises ``SettingsError`` for an address that cannot be had."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        raise SettingsError(f"--address {address}: expected HOST:PORT, for example 127.0.0.1:8020")
+    try:
+        asyncio.run(_listen(host.strip("[]") or "127.0.0.1", int(port), secret))
+    except OSError as error:
+        raise SettingsError(f"--address {address}: {error.strerror or error}") from error
+    return 0
+
+
+async def _listen(host: str, port: int, secret: str | None) -> None:
+    receiver = Receiver(host, port, secret=secret, on_delivery=_print)
+    await receiver.start()
+    click.echo(f"Listening on {receiver.url}" + ("" if secret else " (no --secret-file: signatures are not checked)"))
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, over.set)
+    try:
+        await over.wait()
+    finally:
+        with contextlib.suppress(OSError):
+            await receiver.close()
+
+
+def _print(got: Received) -> None:
+    at = datetime.now(UTC).strftime("%H:%M:%S")
+    click.echo(f"{at}  {got.method} {got.path}  {_verdict(got)}")
+    try:
+        text = msgspec.json.format(got.body, indent=2).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = repr(got.body)
+    click.echo("\n".join(f"    {line}" for line in text.splitlines()))
+
+
+def _verdict(got: Received) -> str:
+    if got.verified is None:
+        return "signature not checked"
+    return "signatures right" if got.verified else f"SIGNATURE WRONG: {'; '.join(got.problems)}"

@@ -1,0 +1,141 @@
+"""A small webhook receiver: takes a POST on any path, checks its signatures, tells what came. For trying things out.
+
+It answers 204; 401 where a secret is known and a signature is missing, wrong or too old (so that the sender's
+attempts show it), 413 past ``BODY``. It listens on loopback unless told otherwise.
+
+Limits: bodies of ``BODY`` bytes; a timestamp may be ``TOLERANCE`` seconds away, as Standard Webhooks advises.
+"""
+
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Self
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from kong_eventhooks_plugin.handlers.signing import KongDigest, key_of, kong_signature, standard_signature
+
+BODY = 1 << 20
+TOLERANCE = 300.0
+
+log = structlog.get_logger()
+
+
+class Received(msgspec.Struct, frozen=True):
+    """One request. ``verified`` is None where no secret is known; ``problems`` say what the signatures lack."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+    verified: bool | None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; empty where it is none."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def id(self) -> str | None:
+        """The delivery's id, the same for every attempt; None where the sender gave none."""
+        return self.headers.get("webhook-id")
+
+
+class Receiver:
+    """See the file's head. ``on_delivery`` hears of each request; ``port`` 0 takes a free one; ``clock``: Unix seconds.
+
+    Raises ``ValueError`` for a secret that is none.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        secret: str | None = None,
+        on_delivery: Callable[[Received], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._secret = secret
+        self._on_delivery = on_delivery
+        self._clock = clock
+        if secret is not None:
+            key_of(secret)
+        app = web.Application(client_max_size=BODY)
+        app.router.add_route("*", "/{path:.*}", self._take)
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def start(self) -> None:
+        """Listen; raises ``OSError`` where the address cannot be had."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        self._port = int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        """Stop listening; closing twice is fine."""
+        await self._runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a path."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    async def _take(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        now = self._clock()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        problems = () if self._secret is None else tuple(signature_problems(self._secret, headers, body, now))
+        verified = None if self._secret is None else not problems
+        self._tell(Received(request.method, request.path_qs, headers, body, now, verified, problems))
+        if verified is False:
+            return web.Response(status=HTTPStatus.UNAUTHORIZED, text="; ".join(problems) + "\n")
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    def _tell(self, received: Received) -> None:
+        if self._on_delivery is None:
+            return
+        try:
+            self._on_delivery(received)
+        except Exception:
+            log.exception("on_delivery failed", path=received.path)
+
+
+def signature_problems(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> Iterator[str]:
+    """Yield what is wrong with a request's signatures; nothing where all is right. ``headers`` by lower-case name."""
+    kongs = headers.get("x-kong-signature", "")
+    digest: KongDigest = "sha1" if kongs.startswith("sha1=") else "sha256"
+    if not _same(kongs, kong_signature(secret, body, digest)):
+        yield "x-kong-signature is wrong" if kongs else "x-kong-signature is missing"
+    stamp, message_id = headers.get("webhook-timestamp", ""), headers.get("webhook-id", "")
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 16):
+        yield "webhook-timestamp is no time"
+        return
+    if abs(now - int(stamp)) > TOLERANCE:
+        yield f"webhook-timestamp is more than {TOLERANCE:.0f} s away"
+    expected = standard_signature([key_of(secret)], message_id, int(stamp), body)
+    given = headers.get("webhook-signature", "")
+    if not any([_same(each, expected) for each in given.split(" ")]):  # noqa: C419 - all are compared, whichever matches
+        yield "webhook-signature is wrong" if given else "webhook-signature is missing"
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode())

@@ -1,0 +1,161 @@
+"""Which addresses a hook may dial: judged at the dial, after name resolution, so no changing name gets round it.
+
+A verdict is the first of these that says something:
+
+1. **never**: cloud metadata, link-local, unspecified, multicast and broadcast addresses are refused whatever a
+   setting says.
+2. **lists**: of all networks in ``deny`` and ``allow`` that hold the address, the most specific one (the longest
+   prefix) decides; with equal length ``deny`` does.
+3. **private**: where ``private`` is False, loopback, private and other non-public ranges are refused.
+4. otherwise it is allowed. An ``allow`` list alone closes nothing: add ``0.0.0.0/0`` and ``::/0`` to ``deny`` for that.
+
+An IPv6 address that carries an IPv4 one (mapped, compatible, 6to4, Teredo, NAT64) is also refused where the IPv4
+address is, whatever a list says of the IPv6 one: a gateway on the way would turn it into just that.
+
+Limits: a list has at most ``MAX_NETWORKS`` entries; more raise ``SettingsError``.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+
+from kong_eventhooks_plugin.errors import SettingsError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+MAX_NETWORKS = 1_000
+
+_NEVER: tuple[tuple[Network, str], ...] = tuple(
+    (ipaddress.ip_network(network), reason)
+    for network, reason in (
+        ("169.254.0.0/16", "link-local, where cloud metadata lives"),
+        ("fe80::/10", "link-local"),
+        ("100.100.100.200/32", "cloud metadata (Alibaba)"),
+        ("168.63.129.16/32", "cloud metadata (Azure)"),
+        ("192.0.0.192/32", "cloud metadata (Oracle)"),
+        ("fd00:ec2::/32", "cloud metadata (AWS)"),
+        ("fd20:ce::254/128", "cloud metadata (Google)"),
+        ("fd00:42::42/128", "cloud metadata (Scaleway)"),
+        ("0.0.0.0/8", "unspecified"),
+        ("::/128", "unspecified"),
+        ("224.0.0.0/4", "multicast"),
+        ("ff00::/8", "multicast"),
+        ("240.0.0.0/4", "reserved or broadcast"),
+    )
+)
+
+_PRIVATE: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "127.0.0.0/8",
+        "100.64.0.0/10",
+        "192.0.0.0/24",
+        "198.18.0.0/15",
+        "::1/128",
+        "fc00::/7",
+        "fec0::/10",
+    )
+)
+
+_LOOPBACK_6 = ipaddress.IPv6Address("::1")
+_COMPATIBLE = ipaddress.IPv6Network("::/96")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
+_LOW_32 = (1 << 32) - 1
+
+
+class AddressRules:
+    """The rules, ready to be asked. ``allow`` and ``deny`` are CIDR networks as text.
+
+    Raises ``SettingsError`` where one of them is not a network or there are too many.
+    """
+
+    def __init__(self, *, allow: Sequence[str] = (), deny: Sequence[str] = (), private: bool = True) -> None:
+        denied = [(network, False) for network in _networks(deny, "deny")]
+        allowed = [(network, True) for network in _networks(allow, "allow")]
+        # Longest prefix first; the sort is stable, so that of two alike the denied one comes first.
+        self._lists = sorted(denied + allowed, key=lambda entry: -entry[0].prefixlen)
+        self._private = private
+
+    def refusal(self, address: str) -> str | None:
+        """Return why ``address`` (an IP address as text, its zone allowed) may not be dialled; None: it may."""
+        try:
+            dialled = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return "not an IP address"
+        embedded = list(embedded_addresses(dialled))
+        if reason := self._verdict(dialled, closed=not embedded):
+            return reason
+        for inner in embedded:
+            if reason := self._verdict(inner):
+                return f"{reason} ({inner} inside it)"
+        return None
+
+    def _verdict(self, address: Address, *, closed: bool = True) -> str | None:
+        """Return the first of the rules that says something, as a reason, "" where it allows, None where none does."""
+        reason = _never(address)
+        if reason is None:
+            reason = self._listed(address)
+        return self._closed(address) if reason is None and closed else reason
+
+    def _listed(self, address: Address) -> str | None:
+        """Return a reason where a deny network decides, "" where an allow network does, None where none does."""
+        for network, allowed in self._lists:
+            if address.version == network.version and address in network:
+                return "" if allowed else f"in the denied network {network}"
+        return None
+
+    def _closed(self, address: Address) -> str | None:
+        if self._private:
+            return None
+        return "a private address" if any(_inside(address, network) for network in _PRIVATE) else None
+
+
+def embedded_addresses(address: Address) -> Iterator[ipaddress.IPv4Address]:
+    """Yield every IPv4 address that an IPv6 address stands for on its way."""
+    if isinstance(address, ipaddress.IPv4Address) or address == _LOOPBACK_6:
+        return
+    number = int(address)
+    if address.ipv4_mapped is not None:
+        yield address.ipv4_mapped
+    if address in _COMPATIBLE or address in _NAT64 or address in _NAT64_LOCAL:
+        yield ipaddress.IPv4Address(number & _LOW_32)
+    if address in _NAT64_LOCAL:
+        # RFC 6052 puts the address around bits 64 to 71 where the prefix has 48 bits.
+        yield ipaddress.IPv4Address((number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF)
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    if address.teredo is not None:
+        yield from address.teredo
+
+
+def is_literal(host: str) -> bool:
+    """Tell whether a URL's host is an address itself, so that no later name resolution can make it another."""
+    try:
+        ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _never(address: Address) -> str | None:
+    return next((reason for network, reason in _NEVER if _inside(address, network)), None)
+
+
+def _inside(address: Address, network: Network) -> bool:
+    return address.version == network.version and address in network
+
+
+def _networks(texts: Sequence[str], name: str) -> list[Network]:
+    if len(texts) > MAX_NETWORKS:
+        raise SettingsError(f"{name}: {len(texts)} networks, at most {MAX_NETWORKS} are taken")
+    networks = []
+    for text in texts:
+        try:
+            networks.append(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise SettingsError(f"{name}: {text!r} is not a network like 10.0.0.0/8 ({error})") from None
+    return networks

@@ -1,0 +1,113 @@
+"""One request to an endpoint, and the Outcome that its answer means. Every handler that speaks HTTP goes through here.
+
+=====================================  ==========================================================
+answer                                 outcome
+=====================================  ==========================================================
+2xx                                    Delivered, even where the body breaks off: the status decides
+3xx                                    Retry, ``redirect``: none is followed
+410                                    Discard, ``gone``, and the hook is disabled
+429, 502, 504                          Retry, ``status``, the endpoint is held back
+any other status                       Retry, ``status``
+no answer in time                      Retry, ``timeout``, the endpoint is held back
+no connection, or it broke             Retry, ``connect``
+certificate or TLS not acceptable      Retry, ``tls``
+not HTTP                               Retry, ``protocol``
+an address that may not be dialled     Discard for an address in the URL; Retry for a name, which may
+                                       lead elsewhere tomorrow; both ``address_refused``
+a request that cannot be written       Retry, ``config``: the definition may be mended
+=====================================  ==========================================================
+
+Limits: ``KEPT`` bytes of the answer's body are read and kept; where there is more, the connection is closed. Of its
+headers the first ``KEPT_HEADERS`` are. What an endpoint repeats of the request's credentials is masked.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import httpx
+
+from kong_eventhooks_plugin.errors import AddressRefused
+from kong_eventhooks_plugin.handlers.addresses import is_literal
+from kong_eventhooks_plugin.handlers.engine import TlsFailed
+from kong_eventhooks_plugin.handlers.payload import MASK
+from kong_eventhooks_plugin.handlers.retry_after import retry_after_seconds
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, ErrorClass, Outcome, Retry
+
+KEPT = 20_000
+KEPT_HEADERS = 100
+HOLDING = frozenset({429, 502, 504})
+GONE = 410
+
+_FAILURES: tuple[tuple[type[Exception], ErrorClass], ...] = (
+    (httpx.TimeoutException, "timeout"),
+    (TlsFailed, "tls"),
+    (httpx.NetworkError, "connect"),
+    (httpx.RemoteProtocolError, "protocol"),
+    (httpx.UnsupportedProtocol, "config"),
+    (httpx.LocalProtocolError, "config"),
+)
+"""First match first."""
+
+
+async def exchange(
+    client: httpx.AsyncClient, request: httpx.Request, now: float, sensitive: Iterable[bytes]
+) -> Outcome:
+    """Send ``request`` and judge the answer. ``now`` is Unix seconds; ``sensitive`` is masked in what is kept."""
+    try:
+        response = await client.send(request, stream=True)
+    except AddressRefused as refused:
+        detail = f"address refused: {refused}"
+        literal = is_literal(request.url.host)
+        return Discard("address_refused", detail) if literal else Retry("address_refused", detail)
+    except httpx.HTTPError as error:
+        return failed(error)
+    body = await _kept(response)
+    hidden = [*sensitive]
+    answer = Answer(response.status_code, _masked(body, hidden)[:KEPT], tuple(_shown(response, hidden)))
+    return judged(answer, response.headers.get("retry-after"), now)
+
+
+def judged(answer: Answer, retry_after: str | None, now: float) -> Outcome:
+    """Return what an answer means."""
+    status = answer.status or 0
+    if 200 <= status < 300:
+        return Delivered(answer)
+    if status == GONE:
+        return Discard("gone", "answered 410", answer, disable=True)
+    wish = retry_after_seconds(retry_after, now)
+    if 300 <= status < 400:
+        return Retry("redirect", f"answered {status}, redirects are not followed", answer, wish)
+    return Retry("status", f"answered {status}", answer, wish, hold=status in HOLDING)
+
+
+def failed(error: httpx.HTTPError) -> Retry:
+    """Return what it means that there is no answer. The engine's texts name no URL and quote no endpoint."""
+    kind: ErrorClass = next((kind for match, kind in _FAILURES if isinstance(error, match)), "internal")
+    return Retry(kind, str(error), hold=kind == "timeout")
+
+
+def _shown(response: httpx.Response, hidden: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    """Yield the answer's headers, as many as are kept, spelled as they came."""
+    for name, value in islice(response.headers.raw, KEPT_HEADERS):
+        yield name.decode("latin-1"), _masked(value, hidden).decode("latin-1")
+
+
+def _masked(text: bytes, hidden: Iterable[bytes]) -> bytes:
+    for secret in hidden:
+        text = text.replace(secret, MASK.encode())
+    return text
+
+
+async def _kept(response: httpx.Response) -> bytes:
+    """Read the body as far as it is kept. Where it breaks off, what has come is kept: the status is known."""
+    kept = bytearray()
+    try:
+        with contextlib.suppress(httpx.HTTPError):
+            async for chunk in response.aiter_raw():
+                kept += chunk
+                if len(kept) >= KEPT:
+                    break
+    finally:
+        await response.aclose()
+    return bytes(kept)

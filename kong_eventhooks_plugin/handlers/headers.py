@@ -1,0 +1,63 @@
+"""The headers that a hook's definition may add to a request. Pure.
+
+Not taken, because they would change how the message is framed, routed or proven: ``RESERVED`` and every name
+that begins with ``webhook-``. They are left out; the definition's check has said so. A name or value that cannot be
+written as a header at all makes the request impossible.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kong_eventhooks_plugin.errors import SchemaViolation
+
+RESERVED = frozenset(
+    {
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "te",
+        "upgrade",
+        # Of the same kind: they speak of this connection, or make the client wait for a go-ahead.
+        "keep-alive",
+        "proxy-connection",
+        "trailer",
+        "expect",
+    }
+)
+RESERVED_PREFIX = "webhook-"
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SHORTEST_SECRET = 6
+
+
+def user_headers(config: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name (lower case) and value of each header that is taken; raises ``SchemaViolation`` for a bad one."""
+    headers = config.get("headers") or {}
+    if not isinstance(headers, Mapping):
+        raise SchemaViolation({"config": {"headers": "expected a map"}})
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise SchemaViolation({"config": {"headers": "a name that no header can have"}})
+        if not isinstance(value, str) or _BAD_VALUE.search(value):
+            raise SchemaViolation({"config": {"headers": {name: "not a header's value"}}})
+        lower = name.lower()
+        if lower not in RESERVED and not lower.startswith(RESERVED_PREFIX):
+            yield lower.encode(), _encoded(name, value)
+
+
+def header_secrets(headers: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """Yield what an endpoint that repeats its request would give away: each value, and the last word of it."""
+    for value in headers.values():
+        for part in (value, value.rpartition(b" ")[2]):
+            if len(part) >= _SHORTEST_SECRET:
+                yield part
+
+
+def _encoded(name: str, value: str) -> bytes:
+    try:
+        return value.strip(" \t").encode()
+    except UnicodeEncodeError:
+        raise SchemaViolation({"config": {"headers": {name: "not text"}}}) from None

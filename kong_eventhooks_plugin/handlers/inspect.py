@@ -1,0 +1,122 @@
+"""Values as ``kong.log.inspect`` of Kong 3.9 writes them: the tables of inspect.lua 3.1 in a box 120 wide. Pure.
+
+``render`` follows inspect.lua: a list on one line, a table's keys sorted and one a line, strings quoted with ``"``
+(with ``'`` where they hold ``"`` and no ``'``), numbers as Lua prints them, JSON's null as ``<userdata 1>``, which is
+what ngx.null looks like there. ``box`` follows kong/pdk/log.lua: a header line filled up with dashes, lines of ``WRAP``
+between bars, longer ones cut into several. Kong counts bytes and may cut a character in two; here characters are
+counted.
+
+Limits: tables deeper than ``DEPTH`` are ``{...}``, as inspect.lua's own option does it; past ``LENGTH`` characters a
+text ends with ``[cut]``. What cannot be UTF-8 (half a surrogate pair) becomes ``?``.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+WRAP = 120
+DEPTH = 32
+LENGTH = 32_768
+CUT = " [cut]"
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTROL = re.compile(r"([\x00-\x1f\x7f])(?=([0-9])?)")
+_SHORT = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\x7f": "\\127"}
+
+
+def render(value: Any) -> str:
+    """Return ``value`` as inspect.lua prints it."""
+    return "".join(_parts(value, 0))
+
+
+def box(header: str, *values: Any) -> str:
+    """Return the lines that ``kong.log.inspect(*values)`` writes, joined; ``header`` is its first line's beginning."""
+    text = " ".join(render(value) for value in values)
+    if len(text) > LENGTH:
+        text = text[:LENGTH] + CUT
+    boxed = "\n".join(_lines(escaped(header), text))
+    return boxed if boxed.isascii() else boxed.encode("utf-8", "replace").decode()
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` with backslashes and control characters as escapes; Lua needs three digits before a digit."""
+    return _CONTROL.sub(_escape, text.replace("\\", "\\\\"))
+
+
+def _lines(header: str, text: str) -> Iterator[str]:
+    yield header + "-" * (WRAP + 1 - len(header)) + "+"
+    at = 0
+    while at < len(text):
+        line, newline, _ = text[at : at + WRAP].partition("\n")
+        # A line of just WRAP characters leaves its newline to the next round, which prints an empty line: so does Kong.
+        at += len(line) + len(newline)
+        yield f"|{line:<{WRAP}}|"
+    yield "+" + "-" * WRAP + "+"
+
+
+def _parts(value: Any, level: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield _quoted(escaped(value))
+    elif isinstance(value, Mapping):
+        yield from _table((), value, level)
+    elif isinstance(value, list | tuple):
+        yield from _table(value, {}, level)
+    else:
+        yield _scalar(value)
+
+
+def _table(sequence: list[Any] | tuple[Any, ...], fields: Mapping[Any, Any], level: int) -> Iterator[str]:
+    if level >= DEPTH:
+        yield "{...}"
+        return
+    yield "{"
+    separator = " "
+    for item in sequence:
+        yield separator
+        yield from _parts(item, level + 1)
+        separator = ", "
+    indent = "\n" + "  " * (level + 1)
+    separator = indent
+    for name, item in sorted(((str(name), item) for name, item in fields.items()), key=_by_bytes):
+        yield separator
+        yield name if _IDENTIFIER.fullmatch(name) else f"[{_quoted(escaped(name))}]"
+        yield " = "
+        yield from _parts(item, level + 1)
+        separator = "," + indent
+    if fields:
+        yield "\n" + "  " * level
+    yield " }" if sequence else "}"
+
+
+def _by_bytes(field: tuple[str, Any]) -> bytes:
+    return field[0].encode("utf-8", "surrogatepass")
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "<userdata 1>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return _number(value)
+    return f"<{type(value).__name__}>"
+
+
+def _number(value: float) -> str:
+    try:
+        return f"{float(value):.14g}"
+    except OverflowError:
+        return "inf" if value > 0 else "-inf"
+
+
+def _quoted(text: str) -> str:
+    if '"' in text and "'" not in text:
+        return f"'{text}'"
+    return '"' + text.replace('"', '\\"') + '"'
+
+
+def _escape(match: re.Match[str]) -> str:
+    character, digit = match.groups()
+    if (short := _SHORT.get(character)) is not None:
+        return short
+    return f"\\{ord(character):03d}" if digit else f"\\{ord(character)}"

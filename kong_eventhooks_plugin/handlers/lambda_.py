@@ -1,0 +1,131 @@
+"""The ``lambda`` handler: calls the hook's Lua functions in the sandbox, one after the other, and writes their lines.
+
+============================================  =====================================================================
+a function                                    what comes of it
+============================================  =====================================================================
+returns a value                               it is the next one's ``data``; of the last, the delivery is done
+ends without a value                          the next one gets the same ``data``
+``error()``, or fails                         done: that is how a lambda logs; the text is a line at ``err``
+returns ``false`` or ``nil, err``             the chain stops; tried again, ``TRIES`` times in all
+breaks a limit                                a dead letter; wall time: tried again, ``TRIES`` times in all
+============================================  =====================================================================
+
+Lines go to our own output and, at their level, to Kong's error log, with the chunk's name and line as Kong writes them.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+import msgspec
+import structlog
+
+from kong_eventhooks_plugin.handlers.contract import Job, Operation
+from kong_eventhooks_plugin.handlers.inspect import box
+from kong_eventhooks_plugin.handlers.log import NAME, PIECE, pieces
+from kong_eventhooks_plugin.handlers.templated import as_fields
+from kong_eventhooks_plugin.handlers.webhook_custom import TRIES, no_answer
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.lines import Level, LineSink, LogLine
+from kong_eventhooks_plugin.sandbox.pool import Pool
+from kong_eventhooks_plugin.sandbox.tasks import Call, Called, Check, Checked, Failed, Line
+
+KEPT = 20_000
+"""Bytes of the last answer that are kept with the attempt."""
+
+_OURS = {"notice": "info", "warn": "warning", "err": "error", "crit": "critical", "alert": "critical"}
+
+log = structlog.get_logger()
+
+
+class LambdaHandler:
+    """See the file's head. ``pool`` is not closed here; ``pid`` is what the functions get."""
+
+    name = "lambda"
+
+    def __init__(self, pool: Pool, lines: LineSink, pid: int | None = None) -> None:
+        self._pool = pool
+        self._lines = lines
+        self._pid = os.getpid() if pid is None else pid
+
+    def endpoint(self, config: Mapping[str, Any]) -> str | None:
+        """Return None: nothing is dialled."""
+
+    async def deliver(self, job: Job) -> Outcome:
+        """Call the functions."""
+        try:
+            return await self._deliver(job)
+        except Exception as error:  # noqa: BLE001 - a handler never raises: a bug must not cost the delivery
+            log.warning("lambda handler failed", error=type(error).__name__, hook=job.hook.name)
+            return Retry("internal", f"the handler failed ({type(error).__name__})")
+
+    async def ping(
+        self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float
+    ) -> Outcome | None:
+        """Return None: Kong's ``lambda`` does not support ping."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _deliver(self, job: Job) -> Outcome:
+        task = Call(
+            owner=job.hook.id,
+            functions=tuple(job.config.get("functions") or ()),
+            data=job.event.data,
+            event=job.event.event,
+            source=job.source,
+            pid=self._pid,
+        )
+        result = await self._pool.run(task, job.hook.id)
+        if isinstance(result, Called):
+            for line in result.lines:
+                self._write(job.hook, line)
+            return self._settled(job, result)
+        if isinstance(result, Failed):
+            if not result.temporary:
+                self._write(job.hook, Line("err", "", result.text))
+            return no_answer(result, job.attempt)
+        return Retry("internal", "no result came back")
+
+    def _settled(self, job: Job, result: Called) -> Outcome:
+        if result.end == "raised":
+            self._write(job.hook, Line("err", "", result.text))
+            return Delivered(Answer(body=result.text.encode()[:KEPT]))
+        if result.end == "done":
+            return Delivered(Answer(body=b"" if result.value is None else msgspec.json.encode(result.value)[:KEPT]))
+        return Retry("template", result.text) if job.attempt < TRIES else Discard("template", result.text)
+
+    def _write(self, hook: Hook, line: Line) -> None:
+        level: Level = next((known for known in get_args(Level) if known == line.level), "notice")
+        text = _shown(hook.name[:NAME], line)
+        getattr(log, _OURS.get(level, level))(text, hook=hook.name)
+        for piece in pieces(text):
+            for part in _parts(piece):
+                self._lines(LogLine(level, part))
+
+
+async def check(pool: Pool, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what does not compile in a definition's functions, as ``SchemaViolation`` takes it; ``{}``: all does."""
+    faults: dict[str, str] = {}
+    for number, text in enumerate(config.get("functions") or ()):
+        result = await pool.run(Check(kind="lambda", text=text))
+        if isinstance(result, Failed):
+            faults[f"config.functions.[{number}]"] = f"could not be checked: {result.text}"
+        elif isinstance(result, Checked) and result.fault is not None:
+            faults[f"config.functions.[{number}]"] = str(result.fault)
+    return as_fields(faults)
+
+
+def _shown(hook: str, line: Line) -> str:
+    """Return a line as Kong's would be: ``[kong] event_hooks:NAME [string "return function..."]:3: text``."""
+    header = f"[kong] event_hooks:{hook}"
+    if line.values is not None:
+        return box(f"{header} {line.where}", *line.values)
+    return f"{header} {line.where}: {line.text}" if line.where else f"{header} {line.text}"
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield one line, however long, in parts of ``PIECE`` characters: nginx cuts what is longer."""
+    for at in range(0, max(len(text), 1), PIECE):
+        yield text[at : at + PIECE]

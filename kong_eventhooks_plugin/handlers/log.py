@@ -1,0 +1,86 @@
+"""The ``log`` handler: writes the event as Kong's event hooks do, ``"log callback: "`` and the event in an inspect box.
+
+The box goes to our own output, whole, and to Kong's error log at the level that ``config.level`` names. nginx cuts an
+entry of its error log at 4,096 bytes, prefix and request included, so the box goes there in pieces of whole lines
+of at most ``PIECE`` bytes. It always counts as delivered; what Kong's log could not take is counted where it waits.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+import structlog
+
+from kong_eventhooks_plugin.handlers.contract import Job, Operation
+from kong_eventhooks_plugin.handlers.inspect import box
+from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.lines import Level, LineSink, LogLine
+
+PIECE = 2_000
+NAME = 60
+
+_OURS: Mapping[Level, str] = {
+    "debug": "debug",
+    "info": "info",
+    "notice": "info",
+    "warn": "warning",
+    "err": "error",
+    "crit": "critical",
+    "alert": "critical",
+}
+
+log = structlog.get_logger()
+
+
+class LogHandler:
+    """See the file's head. ``lines`` takes what Kong's error log should show; ``pid`` stands in the box."""
+
+    name = "log"
+
+    def __init__(self, lines: LineSink, pid: int | None = None) -> None:
+        self._lines = lines
+        self._pid = os.getpid() if pid is None else pid
+
+    def endpoint(self, config: Mapping[str, Any]) -> str | None:
+        """Return None: nothing is dialled."""
+
+    async def deliver(self, job: Job) -> Outcome:
+        """Write the box."""
+        level = _level(job.config)
+        header = f"[kong] event_hooks:{job.hook.name[:NAME]}:? [event-hooks]"
+        try:
+            text = box(header, "log callback: ", [job.event.event, job.source, job.event.data, self._pid])
+        except (RecursionError, ValueError) as error:
+            return Discard("internal", f"the event's data cannot be shown ({type(error).__name__})")
+        getattr(log, _OURS[level])(text, hook=job.hook.name)
+        for piece in pieces(text):
+            self._lines(LogLine(level, piece))
+        return Delivered()
+
+    async def ping(
+        self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float
+    ) -> Outcome | None:
+        """Return None: Kong's ``log`` does not support ping."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def pieces(text: str) -> Iterator[str]:
+    """Yield ``text`` in pieces of whole lines of at most ``PIECE`` bytes; a line is never that long in a box."""
+    piece: list[str] = []
+    size = 0
+    for line in text.split("\n"):
+        length = len(line.encode("utf-8", "replace")) + 1
+        if piece and size + length > PIECE:
+            yield "\n".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += length
+    yield "\n".join(piece)
+
+
+def _level(config: Mapping[str, Any]) -> Level:
+    level = config.get("level")
+    return next((known for known in get_args(Level) if known == level), "notice")

@@ -1,0 +1,80 @@
+"""What the ``webhook`` handler posts. Pure.
+
+The body is the event's fields at the top level beside ``source`` and ``event``, as Kong's is. These two always say what
+happened: receivers choose by them. A field of the event's data that has one of their names is not lost: it
+stands as ``data_source`` or ``data_event`` (with one more ``data_`` for each time that this is taken too).
+
+A ping holds the hook as an entity, without what only its owner may know: secrets are left out, header values
+are masked, credentials and the query are cut from the URL.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from kong_eventhooks_plugin.handlers.contract import Operation
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.hook import Hook
+
+PING_SOURCE = "kong:event_hooks"
+PING_EVENT = "ping"
+MASK = "***"
+
+_ENVELOPE = ("source", "event")
+_encoder = msgspec.json.Encoder()
+
+
+def event_body(event: Event, source: str) -> bytes:
+    """Return the JSON body.
+
+    Raises ``TypeError``, ``ValueError``, ``OverflowError`` or ``RecursionError`` where the data is not JSON-ready.
+    """
+    body: dict[str, Any] = {"source": source, "event": event.event}
+    for name, value in event.data.items():
+        body[_free_name(name, event.data) if name in _ENVELOPE else name] = value
+    return _encoder.encode(body)
+
+
+def ping_body(hook: Hook, operation: Operation | None) -> bytes:
+    """Return the body that tells an endpoint that its hook was created, changed or deleted, or is only tried (None)."""
+    entity = {
+        "id": hook.id,
+        "name": hook.name,
+        "source": hook.source,
+        "event": hook.event,
+        "handler": hook.handler,
+        "on_change": hook.on_change,
+        "snooze": hook.snooze,
+        "config": public_config(hook.config),
+        "created_at": hook.created_at,
+        "updated_at": hook.updated_at,
+    }
+    told = {"source": PING_SOURCE, "event": PING_EVENT, "event_hooks": entity}
+    return _encoder.encode(told | {"operation": operation} if operation else told)
+
+
+def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of a configuration what everybody may see."""
+    shown = {name: value for name, value in config.items() if "secret" not in name and not name.startswith("$")}
+    if isinstance(headers := shown.get("headers"), Mapping):
+        shown["headers"] = dict.fromkeys(map(str, headers), MASK)
+    if isinstance(url := shown.get("url"), str):
+        shown["url"] = public_url(url)
+    return shown
+
+
+def public_url(url: str) -> str:
+    """Return a URL without user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except ValueError:
+        return MASK
+
+
+def _free_name(name: str, taken: Mapping[str, Any]) -> str:
+    while name in taken:
+        name = f"data_{name}"
+    return name

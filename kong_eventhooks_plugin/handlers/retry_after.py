@@ -1,0 +1,18 @@
+"""What an answer's ``Retry-After`` asks for (RFC 9110, 10.2.3). Pure; whoever uses it sets a cap."""
+
+from email.utils import parsedate_to_datetime
+
+MAX_LENGTH = 64
+
+
+def retry_after_seconds(value: str | None, now: float) -> float | None:
+    """Return the seconds from ``now`` (Unix seconds), never below 0; None where there is no readable wish."""
+    if value is None or len(value) > MAX_LENGTH:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

@@ -1,0 +1,74 @@
+"""A hook's URL, taken apart once: where it leads, what signs it in, what of it must not be repeated. Pure.
+
+Limits: ``CACHED`` URLs are kept parsed; a URL over ``MAX_URL`` characters is refused.
+"""
+
+import base64
+from functools import lru_cache
+from urllib.parse import parse_qsl, unquote
+
+import httpx
+import msgspec
+
+from kong_eventhooks_plugin.errors import SchemaViolation
+
+CACHED = 1_024
+MAX_URL = 8_192
+_PORTS = {"http": 80, "https": 443}
+_TOKEN_SEGMENT = 16
+_TOKEN_VALUE = 6
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where to send.
+
+    ``url`` is without user and password: they are in ``authorization``, a header's value. ``endpoint`` is scheme, host
+    and port. ``sensitive`` are the parts that may be credentials: password, query values, long path segments.
+    """
+
+    url: httpx.URL
+    endpoint: str
+    authorization: bytes | None
+    sensitive: tuple[bytes, ...]
+
+
+@lru_cache(CACHED)
+def target(url: str) -> Target:
+    """Take a URL apart; raises ``SchemaViolation`` (which does not quote it) where it is not one to post to."""
+    if len(url) > MAX_URL:
+        raise SchemaViolation({"config": {"url": f"over {MAX_URL} characters"}})
+    try:
+        parsed = httpx.URL(url)
+        clean = parsed.copy_with(username=None, password=None, fragment=None)
+    except (httpx.InvalidURL, ValueError):
+        raise SchemaViolation({"config": {"url": "not a URL"}}) from None
+    if clean.scheme not in _PORTS or not clean.host:
+        raise SchemaViolation({"config": {"url": "expected http:// or https:// and a host"}})
+    port = _PORTS[clean.scheme] if clean.port is None else clean.port
+    if not 0 < port < 1 << 16:
+        raise SchemaViolation({"config": {"url": "a port is 1 to 65535"}})
+    host = f"[{clean.host}]" if ":" in clean.host else clean.host
+    return Target(
+        url=clean,
+        endpoint=f"{clean.scheme}://{host}:{port}",
+        authorization=_basic(parsed),
+        sensitive=tuple(_sensitive(parsed)),
+    )
+
+
+def _basic(url: httpx.URL) -> bytes | None:
+    if not url.userinfo:
+        return None
+    return b"Basic " + base64.b64encode(f"{url.username}:{url.password}".encode())
+
+
+def _sensitive(url: httpx.URL) -> list[bytes]:
+    query = url.query.decode("ascii", "replace")
+    values = [value for _, value in parse_qsl(query)] + [part.partition("=")[2] for part in query.split("&")]
+    texts = [url.password, *values]
+    kept = [text for text in texts if len(text) >= _TOKEN_VALUE]
+    path = url.raw_path.partition(b"?")[0].decode("ascii", "replace")
+    for segment in path.split("/"):
+        if len(segment) >= _TOKEN_SEGMENT:
+            kept += [segment, unquote(segment)]
+    return [text.encode("utf-8", "replace") for text in dict.fromkeys(kept)]

@@ -1,0 +1,126 @@
+"""Which strings of a ``webhook-custom`` hook are templates, rendered all at once, and put back. No I/O of its own.
+
+==================  ===========================  ====================================================
+field               is a template                ``{{ }}`` escapes for
+==================  ===========================  ====================================================
+``payload``         unless ``payload_format``    nothing: JSON, forms and queries are encoded afterwards
+                    is false; every string in
+                    it, however deep
+``body``            unless ``body_format``       its content type: JSON strings, HTML and XML, forms;
+                    is false                     nothing for any other
+``headers``         with ``headers_format``      nothing; the result must be a header's value
+``url``             with ``url_format``; behind  a URL: a value cannot add a segment or a parameter
+                    scheme and host only
+==================  ===========================  ====================================================
+
+A string without a tag is not rendered at all.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from kong_eventhooks_plugin.handlers.payload_encoding import FORM, is_json, media_type
+from kong_eventhooks_plugin.sandbox.tasks import Dialect, Place, Template, is_plain
+
+_MARKUP = ("text/html", "application/xhtml+xml", "text/xml", "application/xml")
+
+
+class Request(msgspec.Struct, frozen=True):
+    """The strings of a request, templates or rendered."""
+
+    url: str
+    headers: Mapping[str, Any]
+    body: str | None
+    payload: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "Request":
+        """Return what a definition says."""
+        return cls(
+            url=config.get("url") or "",
+            headers=config.get("headers") or {},
+            body=config.get("body"),
+            payload=config.get("payload"),
+        )
+
+
+def dialect_of(config: Mapping[str, Any]) -> Dialect:
+    """Return the dialect that a definition chose."""
+    return "jinja2" if config.get("template") == "jinja2" else "resty"
+
+
+def content_type(headers: Mapping[str, Any]) -> str | None:
+    """Return the value of the content-type header."""
+    return next((str(value) for name, value in headers.items() if str(name).lower() == "content-type"), None)
+
+
+def templates(config: Mapping[str, Any]) -> list[Template]:
+    """Return every string of a definition that has to be rendered, each with its path."""
+    found: list[Template] = []
+    dialect = dialect_of(config)
+
+    def note(path: str, text: str, place: Place) -> str:
+        if not is_plain(text, dialect):
+            found.append(Template(path, text, place))
+        return text
+
+    _each(config, note)
+    return found
+
+
+def rendered(config: Mapping[str, Any], texts: Mapping[str, str]) -> Request:
+    """Return the request with ``texts`` (path -> result) in the places of its templates."""
+    return _each(config, lambda path, text, _: texts.get(path, text))
+
+
+def _each(config: Mapping[str, Any], change: Callable[[str, str, Place], str]) -> Request:
+    """Pass every string that is a template through ``change``."""
+    request = Request.of(config)
+    url, headers, body, payload = request.url, request.headers, request.body, request.payload
+    if config.get("url_format"):
+        url = change("config.url", url, "url")
+    if config.get("headers_format"):
+        headers = {name: change(f"config.headers.{name}", str(value), "plain") for name, value in headers.items()}
+    if body is not None and config.get("body_format") is not False:
+        body = change("config.body", body, _body_place(content_type(request.headers)))
+    if payload is not None and config.get("payload_format") is not False:
+        payload = _in_strings(payload, "config.payload", change)
+    return Request(url, headers, body, payload)
+
+
+def _in_strings(value: Any, path: str, change: Callable[[str, str, Place], str]) -> Any:
+    if isinstance(value, str):
+        return change(path, value, "plain")
+    if isinstance(value, Mapping):
+        return {name: _in_strings(inner, f"{path}.{name}", change) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_strings(inner, f"{path}[{number}]", change) for number, inner in enumerate(value)]
+    return value
+
+
+def _body_place(header: str | None) -> Place:
+    media = media_type(header)
+    if is_json(media):
+        return "json"
+    if media == FORM:
+        return "form"
+    return "html" if media in _MARKUP or media.endswith("+xml") else "plain"
+
+
+def as_fields(faults: Mapping[str, str]) -> dict[str, Any]:
+    """Return faults by path (``config.payload.blocks[0].text``) in the shape of the definition."""
+    fields: dict[str, Any] = {}
+    for path, text in faults.items():
+        *parents, last = _steps(path)
+        here = fields
+        for step in parents:
+            here = here.setdefault(step, {})
+        here[last] = text
+    return fields
+
+
+def _steps(path: str) -> Iterator[str]:
+    """Yield ``config`` and the field; what lies deeper is one step: a name in it may hold a full stop."""
+    yield from path.split(".", 2)

@@ -1,0 +1,193 @@
+"""The ``webhook-custom`` handler: a request that the definition makes up, its strings rendered in the sandbox.
+
+``method`` (default POST), ``url``, ``headers``, and ``body`` as it is, or else ``payload`` as the content type says
+(``payload_encoding``); what is a template and what is not: ``templated``. Signatures, addresses, answers and retries
+are ``webhook``'s. There is no ping: what would a chat channel do with it.
+
+A template that fails on an event, and a result that no request can hold (a line end in a header, a path that leads
+elsewhere), end the delivery for good: it would fail the next time, too. Where the sandbox had no time for it, it is
+tried again, where a limit on wall time was broken ``TRIES`` times in all.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+import msgspec
+import structlog
+
+from kong_eventhooks_plugin import __version__
+from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.handlers.contract import Job, Operation
+from kong_eventhooks_plugin.handlers.engine import SSL_VERIFY
+from kong_eventhooks_plugin.handlers.exchange import exchange
+from kong_eventhooks_plugin.handlers.headers import header_secrets, user_headers
+from kong_eventhooks_plugin.handlers.payload_encoding import Encoded, encode_payload
+from kong_eventhooks_plugin.handlers.signing import KongDigest
+from kong_eventhooks_plugin.handlers.target import Target, target
+from kong_eventhooks_plugin.handlers.templated import (
+    Request,
+    as_fields,
+    content_type,
+    dialect_of,
+    rendered,
+    templates,
+)
+from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
+from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.sandbox.pool import Pool
+from kong_eventhooks_plugin.sandbox.tasks import Check, Checked, Failed, Render, Rendered
+
+TRIES = 3
+
+_BASE = {
+    b"user-agent": f"kong-event-hooks/{__version__}".encode(),
+    b"accept": b"*/*",
+    b"accept-encoding": b"identity",
+}
+_CONTENT_TYPE = b"content-type"
+_DOTS = (".", "..")
+
+log = structlog.get_logger()
+
+
+class WebhookCustomHandler(WebhookHandler):
+    """See the file's head. ``client`` comes from ``client.make_client``; ``pool`` is not closed here."""
+
+    name = "webhook-custom"
+
+    def __init__(self, client: httpx.AsyncClient, pool: Pool, digest: KongDigest = "sha256") -> None:
+        super().__init__(client, digest)
+        self._pool = pool
+
+    def endpoint(self, config: Mapping[str, Any]) -> str | None:
+        """Return scheme, host and port of the URL; None where it is not a URL."""
+        return super().endpoint({"url": authority(str(config.get("url") or ""))})
+
+    async def deliver(self, job: Job) -> Outcome:
+        """Render and send."""
+        try:
+            request = await self._rendered(job)
+            return await self._send(job, request) if isinstance(request, Request) else request
+        except Exception as error:  # noqa: BLE001 - a handler never raises: a bug must not cost the delivery
+            # Without the exception's text and traceback: they may hold the URL.
+            log.warning("webhook-custom handler failed", error=type(error).__name__, hook=job.hook.name)
+            return Retry("internal", f"the handler failed ({type(error).__name__})")
+
+    async def ping(  # type: ignore[override]  # None is the contract's "has no ping"
+        self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float
+    ) -> Outcome | None:
+        """Return None: see the file's head."""
+
+    async def _rendered(self, job: Job) -> Request | Outcome:
+        asked = templates(job.config)
+        if not asked:
+            return Request.of(job.config)
+        task = Render(
+            templates=tuple(asked),
+            data=job.event.data,
+            event=job.event.event,
+            source=job.source,
+            dialect=dialect_of(job.config),
+        )
+        result = await self._pool.run(task, job.hook.id)
+        if isinstance(result, Rendered):
+            return rendered(job.config, {one.name: text for one, text in zip(asked, result.texts, strict=True)})
+        return no_answer(result, job.attempt) if isinstance(result, Failed) else Retry("internal", "no text came back")
+
+    async def _send(self, job: Job, request: Request) -> Outcome:
+        config, made = job.config, bool(templates(job.config))
+        try:
+            place = _place(config, request.url)
+            own = dict(user_headers({"headers": request.headers}))
+            encoded = _encoded(config, request)
+            signed = self._signed(config, encoded.body, job.delivery_id, int(job.now))
+        except SchemaViolation as refused:
+            return _refused(config, refused) if made else Retry("config", str(refused))
+        hidden = [*place.sensitive, *header_secrets(own)]
+        if encoded.content_type is not None:
+            own[_CONTENT_TYPE] = encoded.content_type.strip().encode()
+        if place.authorization is not None:
+            own.setdefault(b"authorization", place.authorization)
+        message = httpx.Request(
+            str(config.get("method") or "POST"),
+            _with_query(place.url, encoded.query),
+            headers=list((_BASE | own | signed).items()),
+            stream=httpx.ByteStream(encoded.body),
+            extensions={SSL_VERIFY: config.get("ssl_verify") is not False},
+        )
+        return await exchange(self._client, message, job.now, hidden)
+
+
+async def check(pool: Pool, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what does not compile in a definition's templates, as ``SchemaViolation`` takes it; ``{}``: all does."""
+    faults: dict[str, str] = {}
+    url = str(config.get("url") or "")
+    if config.get("url_format") and "{" in authority(url):
+        faults["config.url"] = "a template may fill path and query, never scheme, host or port"
+    for template in templates(config):
+        result = await pool.run(Check(kind=dialect_of(config), text=template.text))
+        if isinstance(result, Failed):
+            faults[template.name] = f"could not be checked: {result.text}"
+        elif isinstance(result, Checked) and result.fault is not None:
+            faults[template.name] = str(result.fault)
+    return as_fields(faults)
+
+
+def no_answer(failed: Failed, attempt: int) -> Outcome:
+    """Return what it means for a delivery that the sandbox has no answer."""
+    if failed.temporary and failed.reason != "wall":
+        return Retry("internal", f"sandbox {failed.reason}: {failed.text}")
+    if failed.temporary and attempt < TRIES:
+        return Retry("template", failed.text)
+    return Discard("template", failed.text)
+
+
+def authority(url: str) -> str:
+    """Return a URL up to its path, query or fragment, which is where a template may begin."""
+    start = url.find("//") + 2
+    ends = [at for at in (url.find(mark, start) for mark in "/?#") if at >= 0]
+    return url[: min(ends, default=len(url))]
+
+
+def _place(config: Mapping[str, Any], url: str) -> Target:
+    """Return where the rendered URL leads; raises ``SchemaViolation`` where that is not where the definition does."""
+    template = str(config.get("url") or "")
+    if url != template:
+        if authority(url) != authority(template):
+            raise SchemaViolation({"config": {"url": "its scheme or host would change"}})
+        path = url.partition("?")[0].partition("#")[0]
+        if any(unquote(segment) in _DOTS for segment in path.split("/")) and ".." not in template:
+            raise SchemaViolation({"config": {"url": "a value is . or .., which leads elsewhere"}})
+    return target(url)
+
+
+def _encoded(config: Mapping[str, Any], request: Request) -> Encoded:
+    header = content_type(request.headers)
+    try:
+        if request.body is not None:
+            return Encoded(body=request.body.encode(), content_type=header)
+        if request.payload is None:
+            return Encoded(content_type=header)
+        return encode_payload(request.payload, header, str(config.get("method") or "POST"))
+    except (UnicodeEncodeError, msgspec.MsgspecError, OverflowError, TypeError) as error:
+        raise SchemaViolation({"config": {"payload": f"cannot be encoded ({type(error).__name__})"}}) from None
+
+
+def _with_query(url: httpx.URL, query: str) -> httpx.URL:
+    if not query:
+        return url
+    own = url.query.decode("ascii")
+    return url.copy_with(query=(f"{own}&{query}" if own else query).encode())
+
+
+def _refused(config: Mapping[str, Any], refused: SchemaViolation) -> Outcome:
+    """Return what it means that a rendered request cannot be sent: the definition's fault, or this event's."""
+    try:
+        dict(user_headers(config))
+        target(authority(str(config.get("url") or "")))
+    except SchemaViolation:
+        return Retry("config", str(refused))
+    return Discard("template", str(refused))
