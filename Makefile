@@ -28,7 +28,7 @@ protobuf: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m kong_eventhooks_plugin.settings > docs/settings.md
-	$(BIN)/python -m kong_eventhooks_plugin.sources.catalogue > docs/sources.md
+	$(BIN)/python -m kong_eventhooks_plugin.sources.document > docs/sources.md
 
 $(STAMP): pyproject.toml scripts/make_venv.sh
 	sh scripts/make_venv.sh "$(PYTHON)" "$(VENV)"

@@ -70,13 +70,13 @@ def serve(settings_file: Path | None, **flags: Any) -> None:
 
 @cli.command(hidden=True)
 @click.option("--fd", type=int, required=True, help="The listening socket that the supervisor holds.")
+@click.option("--link", type=int, help="The socket to the supervisor.")
 @with_settings
-def worker(fd: int, settings_file: Path | None, **flags: Any) -> None:
+def worker(fd: int, link: int | None, settings_file: Path | None, **flags: Any) -> None:
     """Run the worker process under `serve`; not for people."""
     from kong_eventhooks_plugin.app import run_worker
-    from kong_eventhooks_plugin.settings import load
 
-    sys.exit(run_worker(load(flags, settings_file), fd))
+    sys.exit(run_worker(flags, settings_file, fd, link))
 
 
 @cli.command("plugin-info")
@@ -94,10 +94,11 @@ def plugin_info(name: str, socket_path: str, protocol: str) -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 def check(files: tuple[Path, ...]) -> None:
     """Check the hooks declared in FILES; every fault is printed with its path, and the exit status is 1."""
-    from kong_eventhooks_plugin.documents import known
     from kong_eventhooks_plugin.hooks.declarative import check as check_files
+    from kong_eventhooks_plugin.hooks.validation import Validation
+    from kong_eventhooks_plugin.pluginserver.plugin_info import known
 
-    faults = check_files(list(files), known())
+    faults = check_files([str(file) for file in files], Validation(known()))
     for fault in faults:
         click.echo(str(fault))
     if faults:
@@ -153,9 +154,7 @@ def deliveries() -> None:
 @click.option("--state", type=click.Choice(["pending", "leased", "delivered", "dead"]))
 @click.option("--size", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--offset", help="Where the last page said to go on.")
-def deliveries_list(
-    data_dir: Path, output: str, hook: str | None, state: Any, size: int, offset: str | None
-) -> None:
+def deliveries_list(data_dir: Path, output: str, hook: str | None, state: Any, size: int, offset: str | None) -> None:
     """List deliveries, newest first."""
     from kong_eventhooks_plugin import inspection
 

@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import hook_id
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter, Page, Queue, Stats
-from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
+from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
 
 T = TypeVar("T")
 

@@ -30,6 +30,8 @@ class Counts(Collector):
         """By reason: events that could not be accepted."""
         self.suppressed: Tally[tuple[str, str]] = Tally()
         """By hook name and reason."""
+        self.sandbox_tasks: Tally[tuple[str, str]] = Tally()
+        """By task (render, call, decide, check) and what came of it: done, or why not."""
 
     _FAMILIES = (
         ("calls", "Calls that Kong made on the plugin socket.", ("call",)),
@@ -38,6 +40,7 @@ class Counts(Collector):
         ("events", "Events accepted (committed), by source and event.", ("source", "event")),
         ("lost", "Events that could not be accepted, by reason.", ("reason",)),
         ("suppressed", "Hooks that matched and did not fire, by hook and reason.", ("hook", "reason")),
+        ("sandbox_tasks", "Tasks of user code, by kind and what came of them.", ("task", "outcome")),
     )
 
     def collect(self) -> Iterator[Metric]:

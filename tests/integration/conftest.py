@@ -200,6 +200,18 @@ class Kong:
         assert done.returncode == 0, done.stdout + done.stderr + self.error_log()
         until(lambda: self.get("/nowhere")[0] == 404, "Kong proxies")
 
+    def refusal(self) -> str:
+        """Start Kong with what is declared, see that it refuses, return what it says."""
+        done = self.run("start", "-c", str(self.conf))
+        if done.returncode == 0:
+            self.stop()
+            raise AssertionError("Kong started with a declaration that it should refuse")
+        return done.stdout + done.stderr
+
+    def admin_get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5) as answer:
+            return json.load(answer)
+
     def reload(self) -> None:
         done = self.run("reload", "-c", str(self.conf), "-p", str(self.prefix))
         assert done.returncode == 0, done.stdout + done.stderr

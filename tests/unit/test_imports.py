@@ -13,12 +13,13 @@ RANK = {
     "model": 1, "telemetry": 1, "settings": 1,
     "wire": 2, "sources": 2, "queue": 2, "handlers": 2, "hooks": 2, "gateway": 2,
     "pluginserver": 3, "dispatch": 3, "delivery": 3, "api": 3,
-    "app": 4, "demo": 4,
-    "cli": 5,
+    "definitions": 3,
+    "app": 4, "demo": 4, "serve": 4, "documents": 3, "inspection": 3, "logs": 1,
+    "cli": 5, "__main__": 6, "remote": 4, "client": 2, "sandbox": 2,
 }  # fmt: skip
 # Between parts of one rank only these.
-BESIDE = {("hooks", "gateway")}
-SETTINGS_READERS = {"app", "cli", "demo", "settings"}
+BESIDE = {("documents", "pluginserver"), ("hooks", "gateway"), ("handlers", "sandbox")}
+SETTINGS_READERS = {"app", "cli", "demo", "serve"}
 
 
 def part_of(path: Path) -> str:

@@ -1,0 +1,151 @@
+"""Who may call the API: pure rules that every door asks, whatever it speaks.
+
+- Beyond loopback nothing listens without a token (``require_token_beyond_loopback``).
+- A token is compared in constant time; where one is set, changes and what was delivered need it, and a caller
+  without it sees hooks with their secrets masked.
+- A web page that a person visits can send requests to localhost. So a call has to name this machine or a name that was
+  allowed (a page that made its own name point here, DNS rebinding, cannot), and a state-changing call that a browser
+  made must come from a page of the same address. A browser says so by ``Origin`` and ``Sec-Fetch-Site``; curl sends
+  neither.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Collection
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from kong_eventhooks_plugin.errors import AccessRefused, SettingsError, TokenNeeded
+
+MASKED_CALLS_HINT: Final = "send it as 'Authorization: Bearer <token>' or 'Kong-Admin-Token: <token>'"
+MIN_TOKEN_BYTES: Final = 16
+MAX_TOKEN_BYTES: Final = 4_096
+
+_OWN_NAMES: Final = frozenset({"localhost"})
+_OWN_PAGES: Final = frozenset({"same-origin", "none"})
+
+
+class Caller(NamedTuple):
+    """What a door knows of who calls: the token that was sent, and what a browser says of where it comes from."""
+
+    token: str | None = None
+    host: str | None = None
+    origin: str | None = None
+    fetch_site: str | None = None
+
+
+class Access:
+    """The rules of one API. ``token`` None: there is none, and everybody who reaches us is trusted.
+
+    ``hosts`` are names under which the API may be called, beside ``localhost`` and any IP address.
+    """
+
+    def __init__(self, token: str | None = None, hosts: Collection[str] = ()) -> None:
+        self._token = None if token is None else token.encode()
+        self._hosts = _OWN_NAMES | {host.casefold().rstrip(".") for host in hosts}
+
+    def trusted(self, caller: Caller) -> bool:
+        """Tell whether the caller may see and do everything: the token is right, or none is set."""
+        if self._token is None:
+            return True
+        # A wrong token takes as long as none at all.
+        sent = (caller.token or "").encode("utf-8", "surrogateescape")
+        return hmac.compare_digest(sent, self._token)
+
+    def need_token(self, caller: Caller) -> None:
+        """Raise ``TokenNeeded`` where the caller is not trusted."""
+        if not self.trusted(caller):
+            wrong = "the admin token is wrong" if caller.token else "this call needs the admin token"
+            raise TokenNeeded(f"{wrong}; {MASKED_CALLS_HINT}")
+
+    def check_host(self, caller: Caller) -> None:
+        """Raise ``AccessRefused`` where the name that was called is not one of ours."""
+        name = host_of(caller.host)
+        if name is None or not (name in self._hosts or _is_address(name)):
+            raise AccessRefused(
+                f"the API was called as '{printable(caller.host)}', which is not a name of it; call it by its address, "
+                "as localhost, or add the name to the setting api_hosts"
+            )
+
+    def check_page(self, caller: Caller) -> None:
+        """Raise ``AccessRefused`` where a browser says that a page of another address makes this call."""
+        if caller.fetch_site is not None and caller.fetch_site not in _OWN_PAGES:
+            raise AccessRefused("a page of another site may not change anything here (Sec-Fetch-Site)")
+        if caller.origin is not None and not same_address(caller.origin, caller.host):
+            raise AccessRefused(
+                f"a page of '{printable(caller.origin)}' may not change anything here (Origin); only pages of the "
+                "API's own address may"
+            )
+
+
+def require_token_beyond_loopback(listen: str, token: str | None, setting: str = "listen") -> None:
+    """Raise ``SettingsError`` where ``listen`` (``host:port``) can be reached from elsewhere and there is no token.
+
+    Also for a token that anybody could guess or that no header could hold. ``setting`` names what holds the address.
+    """
+    if token is not None:
+        _check_token(token)
+        return
+    host = listen.rpartition(":")[0].strip("[]")
+    if not _is_loopback(host):
+        raise SettingsError(
+            f"{setting}: {listen} can be reached from other machines, and the API has no admin token; set "
+            "admin_token, or listen on 127.0.0.1"
+        )
+
+
+def host_of(header: str | None) -> str | None:
+    """Return the host of a ``Host`` header without its port, as it is compared; None where there is none in it."""
+    if not header or header != header.strip():
+        return None
+    try:
+        parts = urlsplit(f"//{header}")
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.path or parts.query or parts.fragment or parts.username is not None:
+        return None
+    return host.casefold().rstrip(".") if host else None
+
+
+def same_address(origin: str, host: str | None) -> bool:
+    """Tell whether a page's origin has the very host and port that was called."""
+    try:
+        parts = urlsplit(origin)
+        if parts.scheme not in {"http", "https"} or parts.path or parts.query or parts.username is not None:
+            return False
+        default = 443 if parts.scheme == "https" else 80
+        called = urlsplit(f"//{host or ''}")
+        return (host_of(parts.netloc), parts.port or default) == (host_of(host), called.port or default)
+    except ValueError:
+        return False
+
+
+def printable(header: str | None) -> str:
+    """Return a header's value for a message: at most 100 characters, none of them a control character."""
+    return "".join(each if each.isprintable() else "?" for each in (header or "")[:100])
+
+
+def _check_token(token: str) -> None:
+    if not MIN_TOKEN_BYTES <= len(token.encode()) <= MAX_TOKEN_BYTES:
+        raise SettingsError(f"admin_token: must have {MIN_TOKEN_BYTES} to {MAX_TOKEN_BYTES} bytes")
+    if not token.isascii() or any(each <= " " or each == "\x7f" for each in token):
+        raise SettingsError("admin_token: may hold only letters, digits and punctuation of ASCII, no spaces")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # An empty host means every address for some, and a name may lead anywhere tomorrow.
+        return False

@@ -1,0 +1,138 @@
+"""A hook as the API shows it, and as it takes it back.
+
+As in Kong Enterprise an unset field is null, and ``config`` has the fields that the hook's handler reads; another
+handler's are shown only where they were set. Beyond Enterprise: ``name`` (null where the API made the hook without
+one), ``enabled``, ``tags``, ``updated_at``; and, for hooks that are declared elsewhere, ``declared_in`` and ``scope``,
+which cannot be written.
+
+Who is not trusted sees ``***`` wherever a secret may stand: secrets, header values, the URL behind its host (a Slack
+webhook's path is its password), bodies, payloads and functions.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from kong_eventhooks_plugin.hooks.masking import MASK, masked
+from kong_eventhooks_plugin.hooks.references import is_reference
+from kong_eventhooks_plugin.hooks.schema import handler_config
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.scope import GLOBAL
+
+READ_ONLY: Final = ("declared_in", "scope")
+
+_REQUEST: Final = ("webhook", "webhook-custom")
+_CUSTOM: Final = ("webhook-custom",)
+_HANDLERS_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "url": _REQUEST,
+    "headers": _REQUEST,
+    "ssl_verify": _REQUEST,
+    "secret": _REQUEST,
+    "previous_secret": _REQUEST,
+    "secret_file": _REQUEST,
+    "method": _CUSTOM,
+    "payload": _CUSTOM,
+    "payload_format": _CUSTOM,
+    "body": _CUSTOM,
+    "body_format": _CUSTOM,
+    "headers_format": _CUSTOM,
+    "url_format": _CUSTOM,
+    "template": _CUSTOM,
+    "functions": ("lambda",),
+    "level": ("log",),
+}
+"""Which handlers read a field of ``config``; one that is not here is shown for all."""
+
+_CONFIG_FIELDS: Final = {name: field for entry in handler_config()["fields"] for name, field in entry.items()}
+
+
+def entity(hook: Hook, *, trusted: bool) -> dict[str, Any]:
+    """Return the hook as JSON-ready values. ``trusted``: the caller may see secrets."""
+    shown = hook if trusted else _without_secrets(hook)
+    declared = hook.origin.place != "api"
+    return {
+        "id": shown.id,
+        "name": None if is_unnamed(shown) else shown.name,
+        "source": shown.source,
+        "event": shown.event,
+        "handler": shown.handler,
+        "on_change": shown.on_change or None,
+        "snooze": shown.snooze,
+        "enabled": shown.enabled,
+        "tags": list(shown.tags) or None,
+        **_more_fields(shown),
+        "config": _config(shown),
+        "created_at": shown.created_at,
+        "updated_at": shown.updated_at,
+        "declared_in": shown.origin.path if declared else None,
+        "scope": None if shown.scope == GLOBAL else msgspec.structs.asdict(shown.scope),
+    }
+
+
+def definition_of(hook: Hook) -> dict[str, Any]:
+    """Return what would define the hook anew, every field there: what a PATCH is laid over."""
+    return {
+        "name": None if is_unnamed(hook) else hook.name,
+        "source": hook.source,
+        "event": hook.event,
+        "handler": hook.handler,
+        "on_change": hook.on_change or None,
+        "snooze": hook.snooze,
+        "enabled": hook.enabled,
+        "tags": list(hook.tags) or None,
+        **_more_fields(hook),
+        "config": {name: hook.config.get(name) for name in _CONFIG_FIELDS},
+    }
+
+
+def is_unnamed(hook: Hook) -> bool:
+    """Tell whether the API made the hook without a name: its id stands in for one in logs and metrics."""
+    return hook.origin.place == "api" and hook.name == hook.id
+
+
+def _more_fields(hook: Hook) -> dict[str, Any]:
+    """Return the fields that later releases gave to hooks; one without a value is null."""
+    return {name: getattr(hook, name) for name in ("filter",) if hasattr(hook, name)}
+
+
+def _config(hook: Hook) -> dict[str, Any]:
+    shown = {}
+    for name, field in _CONFIG_FIELDS.items():
+        value = hook.config.get(name)
+        if hook.handler in _HANDLERS_OF.get(name, (hook.handler,)) or value not in (None, field.get("default")):
+            shown[name] = value
+    return shown
+
+
+def _without_secrets(hook: Hook) -> Hook:
+    hook = masked(hook)
+    config = {name: _masked(value) if name in _TEXTS else value for name, value in hook.config.items()}
+    if "url" in config:
+        config["url"] = _host_alone(config["url"])
+    return msgspec.structs.replace(hook, config=config)
+
+
+_TEXTS: Final = frozenset({"body", "payload", "functions", "secret_file"})
+
+
+def _masked(value: Any) -> Any:
+    """Return a value with every text in it masked; its depth is limited by validation."""
+    if isinstance(value, str):
+        return value if is_reference(value) else MASK
+    if isinstance(value, Mapping):
+        return {name: _masked(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(each) for each in value]
+    return value
+
+
+def _host_alone(url: Any) -> Any:
+    if not isinstance(url, str) or is_reference(url):
+        return url
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{MASK if parts.path.strip('/') else ''}"
+    except ValueError:
+        return MASK

@@ -1,0 +1,58 @@
+"""A list in pages, as Kong's Admin API has them: ``size`` 1 to 1,000, 100 by default, and an opaque ``offset``.
+
+Kong's errors for both (kong/db/dao/init.lua, kong/db/strategies/postgres/init.lua; the texts are a real one's).
+"""
+
+import base64
+import binascii
+import json
+from typing import Final
+
+from kong_eventhooks_plugin.errors import BadArgument
+
+DEFAULT_SIZE: Final = 100
+MAX_SIZE: Final = 1_000
+MAX_OFFSET: Final = 1_024
+"""Characters; a longer one is none of ours."""
+
+
+def page_size(size: float | None) -> int:
+    """Return how many entries a page has; raises ``BadArgument``."""
+    if size is None:
+        return DEFAULT_SIZE
+    if size != int(size) or not 1 <= size <= MAX_SIZE:
+        raise BadArgument(f"size must be an integer between 1 and {MAX_SIZE}", 9, "invalid size")
+    return int(size)
+
+
+def size_is_no_number() -> BadArgument:
+    """Return the error for a size that is no number at all."""
+    return BadArgument("size must be a number", 9, "invalid size")
+
+
+def bad_offset(offset: str, why: str) -> BadArgument:
+    """Return the error for an offset that is not one that a page gave."""
+    return BadArgument(f"'{offset[:MAX_OFFSET]}' is not a valid offset: {why}", 7, "invalid offset")
+
+
+def encoded(position: str) -> str:
+    """Return the offset that stands for what was last on a page."""
+    text = json.dumps([position], ensure_ascii=True)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decoded(offset: str) -> str:
+    """Return what an offset stands for; raises ``BadArgument``."""
+    if len(offset) > MAX_OFFSET:
+        raise bad_offset(offset, "too long")
+    try:
+        text = base64.b64decode(offset + "=" * (-len(offset) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise bad_offset(offset, "bad base64 encoding") from error
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise bad_offset(offset, "bad json encoding") from error
+    if not (isinstance(values, list) and len(values) == 1 and isinstance(values[0], str)):
+        raise bad_offset(offset, "bad offset string")
+    return values[0]

@@ -1,0 +1,105 @@
+"""What /readyz and the gauges of /metrics say, looked up when they are asked.
+
+Limits: the store is asked for its size once per question and given ``STORE_SECONDS`` to answer. A loss is
+news for ``NEWS_SECONDS``; its count stays.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from kong_eventhooks_plugin.api.health import Readiness
+from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.queue.contract import Queue, Stats
+from kong_eventhooks_plugin.telemetry import Metrics
+
+STORE_SECONDS = 2.0
+NEWS_SECONDS = 300.0
+
+
+class Delivering(Protocol):
+    """What is asked of the delivery worker."""
+
+    @property
+    def leading(self) -> bool:
+        """Whether this process delivers."""
+
+    def held(self) -> Mapping[str, str]:
+        """Return hook id -> reason, of hooks whose deliveries are held back."""
+
+
+class Look:
+    """Looks at everything that a probe wants to know. ``monotonic`` gives seconds."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        book: HookBook,
+        metrics: Metrics,
+        delivery: Delivering,
+        monotonic: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self._queue = queue
+        self._book = book
+        self._metrics = metrics
+        self._delivery = delivery
+        self._monotonic = monotonic
+        self._clock = clock
+        self._lost_total = 0
+        self._lost_at = -NEWS_SECONDS
+
+    async def check(self) -> Readiness:
+        """Return the state now."""
+        stats, store = await self._stats()
+        hooks = self._book.hooks()
+        held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
+        faults = tuple(str(fault) for fault in self._book.faults())
+        troubled = bool(faults) or any(reason != "disabled" for reason in held.values()) or self._losing()
+        return Readiness(
+            status="unready" if stats is None else "degraded" if troubled else "ready",
+            store=store,
+            delivering=self._delivery.leading,
+            hooks=len(hooks),
+            faults=faults,
+            held=held,
+            lost={labels[0]: count for labels, count in self._metrics.counts.lost.items()},
+            queue={} if stats is None else _shown(stats, hooks),
+        )
+
+    async def refresh(self) -> None:
+        """Bring the gauges up to date."""
+        stats, _ = await self._stats()
+        if stats is None:
+            return
+        for state, count in stats.depth.items():
+            self._metrics.depth.labels(state=state).set(count)
+        self._metrics.unsettled_bytes.set(stats.unsettled_bytes)
+        age = 0.0 if stats.oldest_pending is None else max(0.0, self._clock() - stats.oldest_pending)
+        self._metrics.oldest_pending.set(age)
+
+    async def _stats(self) -> tuple[Stats | None, str]:
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                return await self._queue.stats(), "ok"
+        except QueueError as error:
+            return None, str(error)
+        except TimeoutError:
+            return None, f"no answer within {STORE_SECONDS:g} s"
+
+    def _losing(self) -> bool:
+        total = sum(self._metrics.counts.lost.values())
+        if total != self._lost_total:
+            self._lost_total, self._lost_at = total, self._monotonic()
+        return self._monotonic() - self._lost_at < NEWS_SECONDS
+
+
+def _shown(stats: Stats, hooks: Mapping[str, object]) -> dict[str, object]:
+    names = {hook_id: getattr(hooks.get(hook_id), "name", hook_id) for hook_id in stats.per_hook}
+    return {
+        "depth": dict(stats.depth),
+        "unsettled_bytes": stats.unsettled_bytes,
+        "oldest_pending": stats.oldest_pending,
+        "per_hook": {names[hook_id]: count for hook_id, count in stats.per_hook.items()},
+    }

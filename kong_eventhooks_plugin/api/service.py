@@ -1,0 +1,50 @@
+"""All use cases of the API in one value; the doors (REST, gRPC) are given nothing else.
+
+They take and give plain values and the model's structs, and raise what ``errors`` names; what a door's protocol says for
+each error is the door's to know.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from kong_eventhooks_plugin.api.deliveries import Deliveries
+from kong_eventhooks_plugin.api.events import Events, Publish
+from kong_eventhooks_plugin.api.feed import Feed
+from kong_eventhooks_plugin.api.hooks import Check, Hooks, nothing_to_check
+from kong_eventhooks_plugin.api.shelf import Shelf
+from kong_eventhooks_plugin.api.trials import Trials
+from kong_eventhooks_plugin.handlers.contract import Handler
+from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.queue.contract import Queue
+
+
+class Service(NamedTuple):
+    """The use cases; sources are pure functions (``api.sources``)."""
+
+    hooks: Hooks
+    trials: Trials
+    deliveries: Deliveries
+    events: Events
+
+
+def make_service(
+    *,
+    book: HookBook,
+    shelf: Shelf,
+    queue: Queue,
+    feed: Feed,
+    handlers: Mapping[str, Handler],
+    validation: Validation,
+    publish: Publish,
+    clock: Callable[[], float],
+    check: Check = nothing_to_check,
+) -> Service:
+    """Wire the use cases. ``check`` finds what only a compiler can: see ``api.hooks``."""
+    hooks = Hooks(book, shelf, validation, clock, check)
+    return Service(
+        hooks=hooks,
+        trials=Trials(book, handlers, hooks.get, clock),
+        deliveries=Deliveries(book, queue),
+        events=Events(queue, feed, publish, clock),
+    )
