@@ -1,0 +1,165 @@
+"""Kong's door for tests: a house that records, a transport in memory, and a server on a real socket."""
+
+import asyncio
+import socket
+import tempfile
+from asyncio import Future
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted, LogObservation
+from kong_eventhooks_plugin.pluginserver.instances import Instances
+from kong_eventhooks_plugin.pluginserver.server import PluginServer
+from kong_eventhooks_plugin.telemetry import Counts, Metrics
+from kong_eventhooks_plugin.wire.frames import FrameReader, Oversized
+
+NOW = 1_795_278_775.0
+INFOS = {
+    name: {"Name": name, "Phases": phases, "Version": "1.0.0", "Priority": 1, "Schema": {"name": name}}
+    for name, phases in {"event-hooks": ["log"], "event-hooks-crud": ["response", "log"]}.items()
+}
+
+Accept = Callable[[LogObservation], "Future[Any] | None"]
+
+
+class House:
+    """Records what it is told. ``accept`` says what ``observe`` does; ``fails`` makes everything raise."""
+
+    def __init__(self, *statuses: int, accept: Accept = lambda seen: None) -> None:
+        self.log_statuses = frozenset(statuses)
+        self.accept = accept
+        self.fails = False
+        self.seen: list[LogObservation] = []
+        self.started: list[InstanceStarted] = []
+        self.closed: list[InstanceClosed] = []
+        self.lines: deque[LogLine] = deque()
+
+    def observe(self, seen: LogObservation) -> "Future[Any] | None":
+        self._fail()
+        self.seen.append(seen)
+        return self.accept(seen)
+
+    def instance_started(self, started: InstanceStarted) -> None:
+        self._fail()
+        self.started.append(started)
+
+    def instance_closed(self, closed: InstanceClosed) -> None:
+        self._fail()
+        self.closed.append(closed)
+
+    def take_line(self) -> LogLine | None:
+        self._fail()
+        return self.lines.popleft() if self.lines else None
+
+    def _fail(self) -> None:
+        if self.fails:
+            raise RuntimeError("a bug behind the door")
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written; says when it would be closed or paused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = bytearray()
+        self.reading = True
+        self.ended = False
+        self.aborted = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def write(self, data: Any) -> None:
+        assert not self.ended
+        assert not self.aborted
+        self.written += data
+
+    def write_eof(self) -> None:
+        assert not self.ended
+        self.ended = True
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def pause_reading(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.reading
+        self.reading = True
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def taken(self) -> bytes:
+        """Return what was written since the last look."""
+        data = bytes(self.written)
+        self.written.clear()
+        return data
+
+    def frames(self) -> list[bytes]:
+        """Return it as frames; there must be nothing behind the last."""
+        return frames_of(self.taken())
+
+
+def frames_of(data: bytes) -> list[bytes]:
+    """Return the frames in ``data``, which holds nothing else."""
+    reader = FrameReader()
+    reader.keep(data)
+    found = []
+    while (frame := reader.next()) is not None:
+        assert not isinstance(frame, Oversized)
+        found.append(frame)
+    assert not reader.partial
+    return found
+
+
+class Door:
+    """A plugin server with all that it was made of."""
+
+    def __init__(self, house: House, **options: Any) -> None:
+        self.house = house
+        self.metrics = Metrics()
+        self.monotonic = options.setdefault("monotonic", Clock())
+        self.instances = Instances(lambda: NOW, base=options.pop("base", 70_000), limit=options.pop("instances", 1_000))
+        self.server = PluginServer(house, self.metrics, self.instances, INFOS, clock=lambda: NOW, **options)
+        self.path = Path()
+
+    @property
+    def counts(self) -> Counts:
+        return self.metrics.counts
+
+    def faults(self) -> dict[str, int]:
+        """Return how many of each fault there were."""
+        return {reason: count for (reason,), count in self.counts.door_faults.items()}
+
+
+@asynccontextmanager
+async def serving(house: House, **options: Any) -> AsyncIterator[Door]:
+    """Serve on a real socket in a directory of its own (a socket's path has room for 107 bytes only)."""
+    options.setdefault("monotonic", asyncio.get_running_loop().time)
+    door = Door(house, **options)
+    with tempfile.TemporaryDirectory() as made, socket.socket(socket.AF_UNIX) as listening:
+        door.path = Path(made) / "kong.sock"
+        listening.bind(str(door.path))
+        listening.listen(512)
+        await door.server.serve(listening)
+        try:
+            yield door
+        finally:
+            await door.server.drain(0.0)
