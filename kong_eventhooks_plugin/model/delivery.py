@@ -34,10 +34,14 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the endpoint answered: its status, and at most the first 20,000 bytes of its body."""
+    """What the endpoint answered: its status, and at most the first 20,000 bytes of its body.
+
+    ``headers`` are for who waits for the answer (a hook's test); they are not kept with the attempt.
+    """
 
     status: int | None = None
     body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 NO_ANSWER = Answer()

@@ -43,7 +43,8 @@ class Limits(msgspec.Struct, frozen=True):
     with that reason. ``waiting`` offers may wait for a commit; one more raises ``QueueFull("buffer")``.
     Settled deliveries go ``settled_seconds`` after they settled or when there are more than
     ``settled_count``; events that no delivery needs go with the same limits. ``filter_states`` per hook:
-    past it the one that ends soonest is forgotten.
+    past it the one that ends soonest is forgotten. Bodies of answers that are kept with attempts take at
+    most ``answer_bytes`` in all: past it an attempt is kept without its body.
     """
 
     deliveries: int = 1_000_000
@@ -53,6 +54,7 @@ class Limits(msgspec.Struct, frozen=True):
     settled_seconds: float = 7 * 86_400.0
     settled_count: int = 100_000
     filter_states: int = 100_000
+    answer_bytes: int = 1 << 28
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -158,6 +160,48 @@ class Page(msgspec.Struct, frozen=True):
     next_offset: str | None
 
 
+class EventFilter(msgspec.Struct, frozen=True):
+    """Which events to list: all that is set must hold.
+
+    ``hook_id`` is a hook that the event fired or that was held back on it. ``since`` and ``until`` are on when it was
+    accepted. ``after`` is the id of an event: those accepted after it; none where there is no such event any more.
+    """
+
+    source: str | None = None
+    event: str | None = None
+    hook_id: str | None = None
+    since: float | None = None
+    until: float | None = None
+    after: str | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """An event and what it led to: hook id -> its delivery's state now, hook id -> why it was held back."""
+
+    event: Event
+    accepted_at: float
+    fired: Mapping[str, State]
+    held_back: Mapping[str, HeldBack]
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """Events, newest first, and the offset of the next page, None at the end."""
+
+    events: tuple[Accepted, ...]
+    next_offset: str | None
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """How many deliveries are pending anew. ``refused`` is the limit that left no room for the rest.
+
+    ``more`` says that there were more than one call replays.
+    """
+
+    count: int
+    refused: str | None = None
+    more: bool = False
+
+
 class Queue(Protocol):
     """The contract. Every method may raise ``StoreUnavailable``."""
 
@@ -193,6 +237,15 @@ class Queue(Protocol):
 
     async def replay(self, delivery_id: str) -> Delivery:
         """Make a dead or delivered delivery pending and due now, with the same id; its attempts go on counting."""
+
+    async def replay_all(self, where: DeliveryFilter) -> Replayed:
+        """Replay every settled delivery that ``where`` names, oldest first; its ``state`` is delivered, dead or None.
+
+        At most ``queue.limits.REPLAYED_AT_ONCE`` of them. What is not settled stays as it is.
+        """
+
+    async def events(self, where: EventFilter, size: int, offset: str | None = None) -> EventPage:
+        """Return a page of events, newest first; ``size`` 1 to 1,000. An event that no hook heard is never kept."""
 
     async def bury(self, hook_id: str, reason: str) -> int:
         """Make every unsettled delivery of a hook dead, because the hook is gone; return how many."""

@@ -1,0 +1,27 @@
+"""Limits that every engine applies in the same way."""
+
+from kong_eventhooks_plugin.queue.contract import HeldBack, Limits
+
+LARGEST_PAGE = 1_000
+"""Deliveries or events a page has at most; asked for more, ``page`` and ``events`` raise ``QueueError``."""
+
+LONGEST_OFFSET = 40
+"""Characters of a page's offset; a longer one raises ``QueueError``."""
+
+REPLAYED_AT_ONCE = 100_000
+"""Deliveries that one ``replay_all`` replays at most; where there are more, its answer says so."""
+
+
+def refusal(limits: Limits, of_hook: int, deliveries: int, held_bytes: int, size: int) -> HeldBack | None:
+    """Return which limit another unsettled delivery of ``size`` bytes would break, None where it fits.
+
+    ``of_hook`` and ``deliveries`` count the unsettled ones of its hook and of all; ``held_bytes`` is what all
+    of them hold. The hook's own limit is named first: it says whose flood it is.
+    """
+    if of_hook >= limits.deliveries_per_hook:
+        return "hook_queue_full"
+    if deliveries >= limits.deliveries:
+        return "queue_full"
+    if held_bytes + size > limits.bytes:
+        return "queue_bytes"
+    return None

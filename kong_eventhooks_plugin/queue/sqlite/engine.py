@@ -1,0 +1,257 @@
+"""``SqliteQueue``: the queue's contract over one SQLite file.
+
+Any number of processes may have one file open; limits, duplicates, filters and leases hold across them. ``CLOSING``
+seconds is how long ``close`` waits for what is not committed, ``RELEASING`` how long ``open`` waits for leases to be
+made due again (past it they are as soon as the file can be written).
+"""
+
+import asyncio
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.queue.contract import (
+    Clock,
+    DeliveryFilter,
+    EndpointHealth,
+    EventFilter,
+    EventPage,
+    Limits,
+    Offer,
+    Page,
+    Receipt,
+    Replayed,
+    Settlement,
+    Stats,
+    Suppressed,
+    Work,
+)
+from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
+from kong_eventhooks_plugin.queue.sqlite import keeping, leases, reads, retention
+from kong_eventhooks_plugin.queue.sqlite.accept import Offered
+from kong_eventhooks_plugin.queue.sqlite.books import Books
+from kong_eventhooks_plugin.queue.sqlite.cycle import Cycle
+from kong_eventhooks_plugin.queue.sqlite.file import open_writer
+from kong_eventhooks_plugin.queue.sqlite.reads import Reader
+from kong_eventhooks_plugin.queue.sqlite.rows import encoded
+from kong_eventhooks_plugin.queue.sqlite.thread import CallThread
+
+T = TypeVar("T")
+
+CLOSING = 5.0
+REPLAYED_TOGETHER = 500
+RELEASING = 2.0
+
+log = structlog.get_logger()
+
+
+class SqliteQueue:
+    """The durable queue in one file. ``read_only`` looks into another process's store and changes nothing in it.
+
+    ``clock`` gives Unix seconds. All methods are called on the loop that ``open`` ran on.
+    """
+
+    def __init__(
+        self, path: Path, limits: Limits | None = None, clock: Clock = time.time, *, read_only: bool = False
+    ) -> None:
+        self._path = path
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._read_only = read_only
+        self._listeners: list[Callable[[str], None]] = []
+        self._reader: Reader | None = None
+        self._cycle: Cycle | None = None
+        self._leading = False
+
+    async def open(self) -> None:
+        """Create or open the file, migrate it; make leases due again where nobody delivers."""
+        loop = asyncio.get_running_loop()
+        if not self._read_only:
+            opener = CallThread("event-hooks-store-opening", loop)
+            try:
+                connection = await opener.call(lambda: open_writer(self._path))
+            finally:
+                opener.stop()
+            owner = secrets.randbits(62) + 1
+            books = Books(connection, self._limits, owner)
+            self._cycle = Cycle(connection, books, self._path, self._clock, self._wake)
+            # Where another process has the file locked this happens later; accepting need not wait for it.
+            await asyncio.wait([self._cycle.submit(_release_where_nobody_delivers)], timeout=RELEASING)
+        self._reader = Reader(self._path, loop)
+        try:
+            await self._reader.open()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Commit what waits, at most ``CLOSING`` seconds long, and let the file go."""
+        reader, self._reader = self._reader, None
+        cycle, self._cycle = self._cycle, None
+        if cycle is not None:
+            await cycle.close(CLOSING)
+        if reader is not None:
+            await reader.close()
+
+    def offer(self, offer: Offer) -> "asyncio.Future[Receipt]":
+        """Take an event; see the contract."""
+        cycle = self._writer()
+        if cycle.waiting >= self._limits.waiting:
+            raise QueueFull("buffer", f"{cycle.waiting} offers wait for the store already")
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        try:
+            data, scope = encoded(offer.event)
+        except QueueError as error:
+            future.set_exception(error)
+        else:
+            cycle.offer(Offered(offer, data, scope, future))
+        return future
+
+    async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
+        """Lease up to ``limit`` due deliveries of a hook, those due first first."""
+        return await self._write(lambda books: leases.claim(books, hook_id, limit, lease_seconds))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """End leases: state and attempt together. Raises ``QueueError`` where a new state is ``leased``."""
+        if any(settlement.state == "leased" for settlement in settlements):
+            raise QueueError("a settlement ends a lease; it cannot make one")
+
+        def settle(books: Books) -> None:
+            for settlement in settlements:
+                leases.settle(books, settlement)
+
+        await self._write(settle)
+
+    async def work(self) -> list[Work]:
+        """Return every hook with pending deliveries. Leases that ran out count as pending."""
+        return await self._read(partial(reads.work, now=self._clock()))
+
+    def on_work(self, wake: Callable[[str], None]) -> None:
+        """Have ``wake(hook_id)`` called after this process's commits; another's show in ``work`` alone."""
+        self._listeners.append(wake)
+
+    async def get(self, delivery_id: str) -> Delivery:
+        """Return one delivery; ``UnknownDelivery`` where there is none."""
+        return await self._read(partial(reads.get, delivery=delivery_id, now=self._clock()))
+
+    async def attempts(self, delivery_id: str) -> list[Attempt]:
+        """Return a delivery's attempts, first first; ``UnknownDelivery`` where there is none."""
+        return await self._read(partial(reads.attempts, delivery=delivery_id))
+
+    async def page(self, where: DeliveryFilter, size: int, offset: str | None = None) -> Page:
+        """Return a page of deliveries, newest first; ``size`` 1 to 1,000."""
+        return await self._read(partial(reads.page, where=where, size=size, offset=offset, now=self._clock()))
+
+    async def replay(self, delivery_id: str) -> Delivery:
+        """Make a settled delivery pending and due now. Raises ``QueueFull`` where a limit leaves no room for it."""
+        return await self._write(lambda books: leases.replay(books, delivery_id))
+
+    async def replay_all(self, where: DeliveryFilter) -> Replayed:
+        """Replay every settled delivery that ``where`` names, ``REPLAYED_TOGETHER`` a transaction."""
+        found = await self._read(partial(reads.replayable, where=where, size=REPLAYED_AT_ONCE + 1))
+        more, found = len(found) > REPLAYED_AT_ONCE, found[:REPLAYED_AT_ONCE]
+        total = 0
+        for start in range(0, len(found), REPLAYED_TOGETHER):
+            some = found[start : start + REPLAYED_TOGETHER]
+            count, refused = await self._writer().submit(partial(leases.replay_some, deliveries=some), heavy=True)
+            total += count
+            if refused is not None:
+                return Replayed(total, refused, more=True)
+        return Replayed(total, more=more)
+
+    async def events(self, where: EventFilter, size: int, offset: str | None = None) -> EventPage:
+        """Return a page of events, newest first; ``size`` 1 to 1,000."""
+        return await self._read(partial(reads.events, where=where, size=size, offset=offset, now=self._clock()))
+
+    async def bury(self, hook_id: str, reason: str) -> int:
+        """Make every unsettled delivery of a hook dead; return how many."""
+        return await self._repeat(lambda books: retention.bury_some(books, hook_id, reason))
+
+    async def suppressed(self) -> list[Suppressed]:
+        """Return the counts of what was held back, by hook, event and reason."""
+        return await self._read(reads.suppressed)
+
+    async def stats(self) -> Stats:
+        """Return the queue's size now."""
+        return await self._read(partial(reads.stats, now=self._clock()))
+
+    async def sweep(self) -> int:
+        """Forget what retention no longer keeps; return how many deliveries, events and filter states went."""
+        return sum([await self._repeat(step) for step in retention.STEPS])
+
+    async def lead(self, holder: str, ttl: float) -> bool:
+        """Take or renew the lease of the one delivering process for ``ttl`` seconds; False where another holds it."""
+
+        def lead(books: Books) -> bool:
+            leading = keeping.lead(books, holder, ttl)
+            if leading and not self._leading:
+                # Who delivered before does so no more: what it left half done is due.
+                leases.release_others(books)
+            return leading
+
+        self._leading = await self._write(lead)
+        return self._leading
+
+    async def resign(self, holder: str) -> None:
+        """Give the lease back, if it is ours."""
+        await self._write(lambda books: keeping.resign(books, holder))
+        self._leading = False
+
+    async def definitions(self) -> list[Hook]:
+        """Return every stored hook definition, by name."""
+        return await self._read(reads.definitions)
+
+    async def store_definitions(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
+        """Write definitions and forget the removed ids, in one transaction."""
+        await self._write(lambda books: keeping.store_definitions(books, hooks, removed))
+
+    async def endpoints(self) -> list[EndpointHealth]:
+        """Return what is remembered of endpoints, by hook id."""
+        return await self._read(reads.endpoints)
+
+    async def remember_endpoint(self, health: EndpointHealth) -> None:
+        """Write what is remembered of one endpoint."""
+        await self._write(lambda books: keeping.remember_endpoint(books, health))
+
+    def _writer(self) -> Cycle:
+        if self._cycle is None:
+            raise StoreUnavailable(f"{self._path}: is {'open read-only' if self._read_only else 'not open'}")
+        return self._cycle
+
+    async def _write(self, run: Callable[[Books], T]) -> T:
+        return await self._writer().submit(run)
+
+    async def _repeat(self, step: retention.Step) -> int:
+        """Run a heavy step, a transaction each time, until it has nothing to do."""
+        total = 0
+        while done := await self._writer().submit(step, heavy=True):
+            total += done
+        return total
+
+    async def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        if self._reader is None:
+            raise StoreUnavailable(f"{self._path}: is not open")
+        return await self._reader.read(read)
+
+    def _wake(self, hook_id: str) -> None:
+        for wake in self._listeners:
+            try:
+                wake(hook_id)
+            except Exception:
+                # A listener's fault is not the store's: the next transaction has to start.
+                log.exception("a listener for work failed", hook=hook_id)
+
+
+def _release_where_nobody_delivers(books: Books) -> None:
+    """Make leases of a process that ended due again, as it opens; where another delivers they are that one's."""
+    if keeping.leader(books) is None:
+        leases.release_others(books)

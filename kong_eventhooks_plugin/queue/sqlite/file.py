@@ -1,0 +1,146 @@
+"""The store's file: create it, recognise it, migrate it, open it.
+
+The file is created readable by its owner alone (0600; SQLite gives its -wal and -shm companions the same mode): it
+holds what the gateway's clients did. A file that is there keeps the mode that its owner gave it.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.queue.sqlite.statements import MIGRATIONS, SQL, split_script
+
+APPLICATION_ID = 0x4B_45_68_6B
+"""In the file's header (``KEhk``), so that ``file`` and we know it for ours."""
+
+VERSION = max(MIGRATIONS)
+"""The schema's version that this code reads and writes, kept in ``PRAGMA user_version``."""
+
+OPENING_PATIENCE = 10_000
+"""Milliseconds that opening waits for another process's lock (it may be migrating); then it fails."""
+
+OLDEST_SQLITE = (3, 35, 0)
+"""What the statements need: upserts, row values, JSON."""
+
+# 1,000 pages are 4 MB: a checkpoint then takes some milliseconds of the store's thread, and four times as many pages
+# were not cheaper (measured). A reader can hold the log back; once it lets go, the file is cut to 16 MB again.
+_WRITER = """
+PRAGMA busy_timeout = 0;
+PRAGMA synchronous = FULL;
+PRAGMA wal_autocheckpoint = 1000;
+PRAGMA journal_size_limit = 16777216;
+PRAGMA cache_size = -8192;
+PRAGMA temp_store = MEMORY;
+"""
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open the store for writing; creates and migrates it. Blocks. Raises ``StoreUnavailable``."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreUnavailable(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 is needed")
+    _create(path)
+    with _closed_on_error(path, "rw") as connection:
+        _migrate(connection, path)
+        connection.executescript(_WRITER)
+        connection.execute(SQL["create_chosen"])
+        return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open the store of this or another process for reading; never creates or migrates. Blocks."""
+    if not path.is_file():
+        raise StoreUnavailable(f"{path}: there is no such file")
+    with _closed_on_error(path, "ro") as connection:
+        connection.execute("PRAGMA query_only = ON")
+        version = _version(connection, path)
+        if version != VERSION:
+            raise StoreUnavailable(f"{path}: its schema is {version}, ours {VERSION}; `serve` brings it up to date")
+        return connection
+
+
+@contextmanager
+def _closed_on_error(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    """Give a new connection, which stays open unless something is raised; SQLite's errors become ours."""
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,  # the cycle lends it to one thread at a time
+            cached_statements=256,
+        )
+        connection.execute(f"PRAGMA busy_timeout = {OPENING_PATIENCE}")
+        yield connection
+    except Exception as error:
+        if connection is not None:
+            connection.close()
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise StoreUnavailable(f"{path}: is not an SQLite file; choose another") from error
+        if isinstance(error, StoreUnavailable):
+            raise
+        raise StoreUnavailable(f"{path}: {error}") from error
+
+
+def _create(path: Path) -> None:
+    """Create the file, and its directory where only that one is missing."""
+    folder = path.parent
+    try:
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            return
+        # The name must survive a power cut as well as the contents: SQLite only looks after its journal's.
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except FileNotFoundError as error:
+        raise StoreUnavailable(f"{path}: the directory {folder.parent} does not exist; create it first") from error
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: cannot be created: {error.strerror}") from error
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the schema's version; 0 for a file without any table. Refuses what is not ours or newer."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (application or version or tables):
+        raise StoreUnavailable(f"{path}: belongs to another program; choose another file")
+    if version > VERSION:
+        raise StoreUnavailable(
+            f"{path}: was written by a newer version of this program (its schema is {version}, ours {VERSION}); "
+            "run that version, or choose another file"
+        )
+    return int(version)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the schema to our version, all or nothing; two processes may try at once."""
+    version = _version(connection, path)
+    if version == 0:
+        # Both must be set before there is a table. Space comes back in steps (retention), never all at once.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreUnavailable(f"{path}: this file system cannot keep a write-ahead log; choose a local disk")
+    if version == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for version in range(_version(connection, path) + 1, VERSION + 1):
+            for statement in split_script(MIGRATIONS[version]):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

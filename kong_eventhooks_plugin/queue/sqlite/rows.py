@@ -1,0 +1,78 @@
+"""Rows to values and back."""
+
+from typing import Any
+
+import msgspec
+
+from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.model.scope import NOWHERE, EventScope
+from kong_eventhooks_plugin.queue.contract import HeldBack
+
+encode = msgspec.json.Encoder().encode
+
+_data = msgspec.json.Decoder(dict[str, Any]).decode
+_held = msgspec.json.Decoder(dict[str, HeldBack]).decode
+_scope = msgspec.json.Decoder(tuple[EventScope, tuple[str, ...]]).decode
+_hook = msgspec.json.Decoder(Hook).decode
+
+Row = tuple[Any, ...]
+
+
+def encoded(event: Event) -> tuple[bytes, bytes | None]:
+    """Return the columns ``data`` and ``scope`` of an event. Raises ``QueueError`` where it is not JSON-ready."""
+    try:
+        data = encode(event.data)
+        if not event.unique and event.scope == NOWHERE:
+            return data, None
+        return data, encode((event.scope, event.unique))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise QueueError(f"event {event.id} cannot be written as JSON: {error}") from error
+
+
+def event_from(row: Row) -> Event:
+    """Return the event of the columns id, source, event, data, time, scope."""
+    event_id, source, name, data, time, scope = row
+    where, unique = (NOWHERE, ()) if scope is None else _scope(scope)
+    return Event(id=event_id, source=source, event=name, data=_data(data), time=time, scope=where, unique=unique)
+
+
+def held_from(held: str | None) -> dict[str, HeldBack]:
+    """Return the column ``held`` of an event: hook id -> why it was held back."""
+    return {} if held is None else _held(held)
+
+
+def delivery_from(row: Row, now: float) -> Delivery:
+    """Return the delivery of a row of the ``delivery`` and ``page`` statements; a lease that ran out is no lease."""
+    _, _, hook_id, source, state, attempts, created_at, due_at, leased_until, settled_at, reason, *event = row
+    return Delivery(
+        id=delivery_id(event[0], hook_id),
+        event=event_from(tuple(event)),
+        hook_id=hook_id,
+        source=source,
+        state="pending" if state == "leased" and leased_until <= now else state,
+        attempts=attempts,
+        created_at=created_at,
+        due_at=due_at,
+        settled_at=settled_at,
+        reason=reason,
+    )
+
+
+def attempt_from(row: Row) -> Attempt:
+    """Return the attempt of a row of ``attempts``."""
+    return Attempt(*row)
+
+
+def hook_from(row: Row) -> Hook:
+    """Return the hook of a row of ``definitions``."""
+    return _hook(row[0])
+
+
+def splits(delivery: str) -> list[tuple[str, str]]:
+    """Return the pairs of event and hook that could have made a delivery's id: one, unless there are ``_`` in them."""
+    parts = delivery.split("_")
+    return [("_".join(parts[:at]), "_".join(parts[at:])) for at in range(1, len(parts))]

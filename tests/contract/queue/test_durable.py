@@ -1,0 +1,137 @@
+"""What outlives the queue that wrote it, and what two queues over one store see of each other."""
+
+import asyncio
+
+import pytest
+
+from kong_eventhooks_plugin.errors import QueueFull
+from kong_eventhooks_plugin.model.filter import FilterRule
+from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, Limits
+from tests.support.queue import SOURCE, FakeClock, attempt, deliver, delivered, hook, id_of, offer, postponed
+from tests.support.queue_engines import Store
+
+SNOOZE = FilterRule(on_change=False, snooze=60)
+
+
+async def test_everything_is_there_after_a_restart(durable: Store, clock: FakeClock) -> None:
+    before = await durable.open()
+    await before.offer(offer(1, "a", "b", Candidate("c", SOURCE, refused="disabled"), snow="❄"))
+    await before.offer(offer(2, "a"))
+    await before.claim("a", 1, 60)
+    await before.settle([postponed(id_of(1, "a"), clock.now + 5)])
+    await deliver(before, 3, hook="z")
+    await before.store_definitions([hook("one")], [])
+    await before.remember_endpoint(EndpointHealth("a", failing_since=1.0))
+    told = [await before.get(id_of(*key)) for key in ((1, "a"), (1, "b"), (2, "a"), (3, "z"))]
+    stats, suppressed, work = await before.stats(), await before.suppressed(), await before.work()
+    await before.close()
+
+    after = await durable.open()
+    assert [await after.get(id_of(*key)) for key in ((1, "a"), (1, "b"), (2, "a"), (3, "z"))] == told
+    assert (await after.stats(), await after.suppressed(), await after.work()) == (stats, suppressed, work)
+    assert await after.attempts(id_of(1, "a")) == [attempt(1)]
+    assert await after.definitions() == [hook("one")]
+    assert await after.endpoints() == [EndpointHealth("a", failing_since=1.0)]
+    assert (await after.offer(offer(1, "a"))).duplicate
+
+
+async def test_a_snooze_outlives_a_restart(durable: Store) -> None:
+    before = await durable.open()
+    await before.offer(offer(1, Candidate("h", SOURCE, SNOOZE)))
+    await before.close()
+    after = await durable.open()
+    assert (await after.offer(offer(2, Candidate("h", SOURCE, SNOOZE)))).held_back == {"h": "snoozed"}
+
+
+async def test_leases_of_an_ended_process_are_due_when_the_next_opens(durable: Store) -> None:
+    before = await durable.open()
+    await before.offer(offer(1))
+    await before.claim("h", 1, 3_600)
+    await before.close()
+    after = await durable.open()
+    assert (await after.get(id_of(1))).state == "pending"
+    assert [claimed.id for claimed in await after.claim("h", 1, 60)] == [id_of(1)]
+
+
+async def test_a_process_that_only_accepts_leaves_the_deliverers_leases(durable: Store) -> None:
+    delivers = await durable.open()
+    await delivers.lead("delivers", 60)
+    await delivers.offer(offer(1))
+    await delivers.claim("h", 1, 60)
+    accepts = await durable.open()
+    assert (await accepts.get(id_of(1))).state == "leased"
+    await delivers.settle([delivered(id_of(1))])
+    assert (await accepts.get(id_of(1))).state == "delivered"
+
+
+async def test_who_takes_over_has_the_others_leases_at_once(durable: Store, clock: FakeClock) -> None:
+    killed, heir = await durable.open(), await durable.open()
+    await killed.lead("killed", 10)
+    await killed.offer(offer(1))
+    await killed.claim("h", 1, 3_600)
+    assert not await heir.lead("heir", 10)
+    assert await heir.claim("h", 1, 60) == []
+    clock.advance(10)
+    woken: list[str] = []
+    heir.on_work(woken.append)
+    assert await heir.lead("heir", 10)
+    assert woken == ["h"]
+    assert [claimed.id for claimed in await heir.claim("h", 1, 60)] == [id_of(1)]
+
+    # The one that was thought dead comes back: what it settles is no longer its own.
+    await killed.settle([delivered(id_of(1))])
+    assert (await heir.get(id_of(1))).state == "leased"
+    assert await heir.attempts(id_of(1)) == []
+    await heir.settle([postponed(id_of(1), clock.now)])
+    assert await heir.attempts(id_of(1)) == [attempt(1)]
+
+
+async def test_who_leads_on_keeps_its_leases(durable: Store, clock: FakeClock) -> None:
+    queue = await durable.open()
+    await queue.lead("me", 10)
+    await queue.offer(offer(1))
+    await queue.claim("h", 1, 3_600)
+    clock.advance(9)
+    await queue.lead("me", 10)
+    assert await queue.claim("h", 1, 60) == []
+
+
+async def test_an_event_told_to_two_processes_is_one(durable: Store) -> None:
+    first, second = await durable.open(), await durable.open()
+    for key in range(20):
+        one, two = await asyncio.gather(first.offer(offer(key)), second.offer(offer(key)))
+        assert sorted((one.duplicate, two.duplicate)) == [False, True]
+
+
+async def test_two_processes_share_a_snooze(durable: Store) -> None:
+    first, second = await durable.open(), await durable.open()
+    for _ in range(3):
+        await first.offer(offer("warm up"))
+    assert (await first.offer(offer(1, Candidate("h", SOURCE, SNOOZE)))).fired
+    assert (await second.offer(offer(2, Candidate("h", SOURCE, SNOOZE)))).held_back == {"h": "snoozed"}
+
+
+async def test_limits_are_exact_over_two_processes(durable: Store) -> None:
+    limits = Limits(deliveries=50, deliveries_per_hook=30)
+    queues = [await durable.open(limits), await durable.open(limits)]
+    offers = [queues[key % 2].offer(offer(key, "a" if key % 4 < 2 else "b")) for key in range(200)]
+    receipts = await asyncio.gather(*offers)
+    fired = [hook for receipt in receipts for hook in receipt.fired]
+    assert len(fired) == 50
+    assert max(fired.count("a"), fired.count("b")) <= 30
+    assert (await queues[0].stats()).per_hook == {"a": fired.count("a"), "b": fired.count("b")}
+    reasons = {reason for receipt in receipts for reason in receipt.held_back.values()}
+    assert reasons <= {"queue_full", "hook_queue_full"}
+
+
+async def test_room_that_another_process_made_is_room(durable: Store) -> None:
+    limits = Limits(deliveries_per_hook=1)
+    accepts, delivers = await durable.open(limits), await durable.open(limits)
+    for key in range(3):
+        assert (await accepts.offer(offer(key))).fired
+        assert not (await accepts.offer(offer(f"{key} again"))).fired
+        (claimed,) = await delivers.claim("h", 1, 60)
+        await delivers.settle([delivered(claimed.id)])
+    assert (await accepts.offer(offer("last"))).fired
+    with pytest.raises(QueueFull):
+        await delivers.replay(id_of(0))

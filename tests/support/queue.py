@@ -1,0 +1,108 @@
+"""Values for tests of the queue: events, offers, attempts, a clock that is set by hand."""
+
+from typing import Any
+
+from kong_eventhooks_plugin.model.delivery import Attempt
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.hook import Hook, Origin
+from kong_eventhooks_plugin.model.ids import delivery_id, event_id
+from kong_eventhooks_plugin.model.scope import EventScope
+from kong_eventhooks_plugin.queue.contract import Candidate, Limits, Offer, Queue, Settlement
+
+SOURCE = "rate-limiting"
+NAME = "rate-limit-exceeded"
+START = 1_800_000_000.0
+
+
+class FakeClock:
+    """Unix seconds that go on only when told."""
+
+    def __init__(self, now: float = START) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def event(key: object, name: str = NAME, **data: Any) -> Event:
+    """An event that ``key`` tells apart."""
+    return Event(
+        id=event_id(START, SOURCE, str(key)),
+        source=SOURCE,
+        event=name,
+        data={"key": str(key), **data},
+        time=START - 0.5,
+        scope=EventScope(service=("5e1d", "demo"), consumer=("c0de", "alice")),
+        unique=("key",),
+    )
+
+
+def offer(key: object, *candidates: Candidate | str, name: str = NAME, **data: Any) -> Offer:
+    """An offer of an event to hooks, each given whole or by its id; to the hook ``h`` where none is."""
+    wanted = candidates or ("h",)
+    hooks = tuple(Candidate(one, SOURCE) if isinstance(one, str) else one for one in wanted)
+    return Offer(event(key, name, **data), hooks)
+
+
+def id_of(key: object, hook: str = "h") -> str:
+    """The id of the delivery of ``event(key)`` to a hook."""
+    return delivery_id(event(key).id, hook)
+
+
+def attempt(number: int, outcome: Any = "retry", **changes: Any) -> Attempt:
+    """An attempt's record."""
+    values: dict[str, Any] = {
+        "number": number,
+        "started_at": START + number,
+        "seconds": 0.25,
+        "outcome": outcome,
+        "error": None if outcome == "delivered" else "status",
+        "detail": None if outcome == "delivered" else "answered 503",
+        "status": 200 if outcome == "delivered" else 503,
+        "body": b"\xff\x00sorry",
+    }
+    return Attempt(**{**values, **changes})
+
+
+def delivered(delivery: str, number: int = 1, **changes: Any) -> Settlement:
+    """The end of a delivery that arrived."""
+    return Settlement(delivery, "delivered", attempt(number, "delivered", **changes))
+
+
+def postponed(delivery: str, due_at: float, number: int = 1, **changes: Any) -> Settlement:
+    """The end of an attempt that is to be tried again."""
+    return Settlement(delivery, "pending", attempt(number, **changes), due_at=due_at)
+
+
+def dead(delivery: str, number: int = 1) -> Settlement:
+    """The end of a delivery that can never arrive."""
+    return Settlement(delivery, "dead", attempt(number, "discard"), reason="410 Gone")
+
+
+async def deliver(queue: Queue, *keys: object, hook: str = "h") -> None:
+    """Offer events to a hook, claim and deliver them."""
+    for key in keys:
+        await queue.offer(offer(key, hook))
+        for claimed in await queue.claim(hook, 1, 60):
+            await queue.settle([delivered(claimed.id, claimed.attempts + 1)])
+
+
+def hook(name: str, **changes: Any) -> Hook:
+    """A definition."""
+    values: dict[str, Any] = {
+        "id": f"id-{name}",
+        "name": name,
+        "source": SOURCE,
+        "handler": "webhook",
+        "config": {"url": "http://127.0.0.1/", "secret": "{vault://env/secret}", "headers": {"x-a": "b"}},
+        "origin": Origin(place="file", key="kong.yml", path="kong.yml: plugins[0].config.hooks[0]"),
+        "snooze": 60,
+        "tags": ("a", "b"),
+    }
+    return Hook(**{**values, **changes})
+
+
+SMALL = Limits(deliveries=8, bytes=10_000, deliveries_per_hook=5, settled_seconds=100.0, settled_count=6)

@@ -1,0 +1,46 @@
+"""The engines that the queue's contract suite runs on. A new one joins by its name in ``ENGINES``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kong_eventhooks_plugin.queue.contract import Clock, Limits, Queue
+from kong_eventhooks_plugin.queue.memory import MemoryQueue
+from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
+from tests.support.queue import FakeClock
+
+Maker = Callable[[Limits, Clock], Queue]
+
+
+def memory(_folder: Path) -> Maker:
+    """Queues that share nothing."""
+    return MemoryQueue
+
+
+def sqlite(folder: Path) -> Maker:
+    """Queues over one file in ``folder``."""
+    return lambda limits, clock: SqliteQueue(folder / "queue.db", limits, clock)
+
+
+ENGINES: dict[str, Callable[[Path], Maker]] = {"memory": memory, "sqlite": sqlite}
+DURABLE = [name for name in ENGINES if name != "memory"]
+
+
+class Store:
+    """One store of one engine: opens queues over it, closes them all in the end."""
+
+    def __init__(self, make: Maker, clock: FakeClock) -> None:
+        self._make = make
+        self._clock = clock
+        self._opened: list[Queue] = []
+
+    async def open(self, limits: Limits | None = None) -> Queue:
+        """Open a queue over the store; another over the same store where the engine is durable."""
+        queue = self._make(limits or Limits(), self._clock)
+        await queue.open()
+        self._opened.append(queue)
+        return queue
+
+    async def close(self) -> None:
+        """Close every queue; closing one twice does no harm."""
+        for queue in self._opened:
+            await queue.close()

@@ -1,0 +1,208 @@
+"""The file: who may read it, whose it is, which version it has."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EndpointHealth
+from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, file
+from kong_eventhooks_plugin.queue.sqlite.statements import MIGRATIONS
+from tests.support.queue import NAME, SOURCE, START, FakeClock, attempt, event, hook, id_of, offer
+
+VERSION_1 = Path(__file__).with_name("store-v1.sql")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def make(path: Path, script: str) -> bytes:
+    """Write a database with a script; return the file's bytes."""
+    connection = sqlite3.connect(path)
+    connection.executescript(script)
+    connection.close()
+    return path.read_bytes()
+
+
+async def refusal(path: Path, *, read_only: bool = False) -> str:
+    """The text with which a file is refused."""
+    queue = SqliteQueue(path, read_only=read_only)
+    with pytest.raises(StoreUnavailable) as refused:
+        await queue.open()
+    await queue.close()
+    return str(refused.value)
+
+
+async def test_only_its_owner_reads_it(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        queue = SqliteQueue(path)
+        await queue.open()
+        await queue.offer(offer(1))
+        modes = {name: mode(path.with_name(name)) for name in ("queue.db", "queue.db-wal", "queue.db-shm")}
+        await queue.close()
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(modes, 0o600)
+
+
+async def test_a_file_that_is_there_keeps_its_mode(path: Path) -> None:
+    path.touch(0o640)
+    path.chmod(0o640)
+    queue = SqliteQueue(path)
+    await queue.open()
+    await queue.close()
+    assert mode(path) == 0o640
+
+
+async def test_it_says_what_it_is(path: Path) -> None:
+    queue = SqliteQueue(path)
+    await queue.open()
+    await queue.close()
+    connection = sqlite3.connect(path)
+    try:
+        assert connection.execute("PRAGMA application_id").fetchone() == (file.APPLICATION_ID,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (file.VERSION,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    finally:
+        connection.close()
+
+
+def test_every_commit_reaches_the_disk(path: Path) -> None:
+    connection = file.open_writer(path)
+    try:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    finally:
+        connection.close()
+
+
+async def test_its_directory_is_made(tmp_path: Path) -> None:
+    queue = SqliteQueue(tmp_path / "new" / "queue.db")
+    await queue.open()
+    await queue.close()
+    assert mode(tmp_path / "new") == 0o700
+
+
+async def test_its_directorys_parent_is_not(tmp_path: Path) -> None:
+    told = await refusal(tmp_path / "not" / "there" / "queue.db")
+    assert told == f"{tmp_path}/not/there/queue.db: the directory {tmp_path}/not does not exist; create it first"
+
+
+@pytest.mark.parametrize("name", ["a b.db", "a?mode=ro.db", "a#b%20c.db", "grüße.db"])
+async def test_a_strange_name(tmp_path: Path, name: str) -> None:
+    queue = SqliteQueue(tmp_path / name)
+    await queue.open()
+    await queue.offer(offer(1))
+    await queue.close()
+    assert (tmp_path / name).stat().st_size > 0
+
+
+async def test_an_empty_file_is_taken(path: Path) -> None:
+    path.touch()
+    queue = SqliteQueue(path)
+    await queue.open()
+    assert (await queue.offer(offer(1))).fired
+    await queue.close()
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["CREATE TABLE theirs (a);", "PRAGMA application_id = 7;", "PRAGMA user_version = 1; CREATE TABLE events (id);"],
+)
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_another_programs_file_is_left_alone(path: Path, script: str, read_only: bool) -> None:
+    before = make(path, script)
+    assert await refusal(path, read_only=read_only) == f"{path}: belongs to another program; choose another file"
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_what_is_no_database_is_left_alone(path: Path, read_only: bool) -> None:
+    path.write_bytes(b"dear diary, " * 100)
+    assert await refusal(path, read_only=read_only) == f"{path}: is not an SQLite file; choose another"
+    assert path.read_bytes() == b"dear diary, " * 100
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_a_newer_version_is_left_alone(path: Path, read_only: bool) -> None:
+    script = f"PRAGMA application_id = {file.APPLICATION_ID}; PRAGMA user_version = 999; CREATE TABLE x (a);"
+    before = make(path, script)
+    told = await refusal(path, read_only=read_only)
+    assert "newer version" in told
+    assert "999" in told
+    assert path.read_bytes() == before
+
+
+async def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert str(tmp_path) in await refusal(tmp_path)
+
+
+async def test_a_store_that_is_old_is_read_when_it_is_migrated(path: Path) -> None:
+    make(path, f"PRAGMA application_id = {file.APPLICATION_ID};")
+    assert "`serve` brings it up to date" in await refusal(path, read_only=True)
+
+
+def test_many_may_create_it_at_once(path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for connection in list(pool.map(file.open_writer, [path] * 8)):
+            assert connection.execute("PRAGMA user_version").fetchone() == (file.VERSION,)
+            connection.close()
+
+
+def test_migrations_have_no_gap() -> None:
+    assert sorted(MIGRATIONS) == list(range(1, file.VERSION + 1))
+
+
+def test_a_migration_is_made_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.open_writer(path).close()
+    monkeypatch.setattr(file, "VERSION", 3)
+    half = {2: "CREATE TABLE two (a);", 3: "CREATE TABLE three (a);\nINSERT INTO missing VALUES (1);"}
+    monkeypatch.setattr(file, "MIGRATIONS", {**MIGRATIONS, **half})
+    with pytest.raises(StoreUnavailable, match="missing"):
+        file.open_writer(path)
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('two', 'three')").fetchone() == (0,)
+    connection.close()
+
+    monkeypatch.setitem(file.MIGRATIONS, 3, "CREATE TABLE three (a); -- done")
+    connection = file.open_writer(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+    connection.execute("INSERT INTO three VALUES (1)")
+    connection.close()
+
+
+async def test_a_store_of_version_1_opens(path: Path, clock: FakeClock) -> None:
+    """Written by version 1 of the schema, and never to be written anew: a later version has to read it."""
+    make(path, VERSION_1.read_text("utf-8"))
+    clock.advance(100)
+    queue = SqliteQueue(path, clock=clock)
+    await queue.open()
+    try:
+        page = await queue.page(DeliveryFilter(), 10)
+        assert [(one.id, one.state, one.attempts) for one in page.deliveries] == [
+            (id_of(3), "pending", 0),
+            (id_of(2), "dead", 1),
+            (id_of(1, "g"), "pending", 0),
+            (id_of(1), "delivered", 2),
+        ]
+        assert page.deliveries[-1].event == event(1, text="grüße")
+        assert await queue.attempts(id_of(1)) == [attempt(1), attempt(2, "delivered")]
+        assert await queue.definitions() == [hook("one")]
+        assert await queue.endpoints() == [EndpointHealth("h", START, "gone", START + 1)]
+        assert [(one.hook_id, one.source, one.event, one.reason) for one in await queue.suppressed()] == [
+            ("s", SOURCE, NAME, "snoozed")
+        ]
+        assert (await queue.stats()).depth == {"pending": 2, "leased": 0, "delivered": 1, "dead": 1}
+        assert (await queue.offer(offer(1))).duplicate
+        receipts = await asyncio.gather(queue.offer(offer(4)), queue.offer(offer(5)))
+        assert [receipt.fired for receipt in receipts] == [("h",), ("h",)]
+    finally:
+        await queue.close()
