@@ -1,0 +1,299 @@
+"""What holds for every handler that calls an endpoint, against a real server that misbehaves in every way it can."""
+
+import asyncio
+import http
+import json
+import resource
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kong_eventhooks_plugin.handlers.addresses import AddressRules
+from kong_eventhooks_plugin.handlers.exchange import KEPT
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
+from kong_eventhooks_plugin.telemetry import Metrics
+from tests.support.delivery_jobs import IMPATIENT, make_job, webhook_handler
+from tests.support.delivery_tls import self_signed
+from tests.support.http_receiver import Answer as Scripted
+from tests.support.http_receiver import HttpReceiver, answer, hang, raw, repeat
+
+Deliver = Callable[..., Any]
+HANDLERS: dict[str, Callable[..., Any]] = {"webhook": webhook_handler}
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture(params=sorted(HANDLERS))
+def make(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextManager[Deliver]]:
+    @asynccontextmanager
+    async def made(**options: Any) -> AsyncIterator[Deliver]:
+        handler = HANDLERS[request.param](**options)
+
+        async def deliver(url: str, **config: Any) -> Outcome:
+            return await handler.deliver(make_job({"url": url, **config}, handler=request.param))
+
+        try:
+            yield deliver
+        finally:
+            await handler.close()
+
+    return made
+
+
+def expected(status: int) -> tuple[type[Outcome], str | None, bool]:
+    if 200 <= status < 300:
+        return Delivered, None, False
+    if status == 410:
+        return Discard, "gone", True
+    if 300 <= status < 400:
+        return Retry, "redirect", False
+    return Retry, "status", status in (429, 502, 504)
+
+
+def seen(outcome: Outcome) -> tuple[type[Outcome], str | None, bool]:
+    if isinstance(outcome, Delivered):
+        return Delivered, None, False
+    flag = outcome.hold if isinstance(outcome, Retry) else outcome.disable
+    return type(outcome), outcome.error, flag
+
+
+async def test_every_final_status_has_its_outcome(make: Any) -> None:
+    statuses = [101, *range(200, 600)]
+    async with HttpReceiver(*[answer(status, b"why") for status in statuses]) as receiver, make() as deliver:
+        for status in statuses:
+            outcome = await deliver(receiver.url)
+            assert seen(outcome) == expected(status), status
+            assert outcome.answer.status == status
+            assert outcome.answer.body in (b"why", b"")
+
+
+@pytest.mark.parametrize("status", [status for status in range(100, 200) if status != 101])
+async def test_an_interim_status_is_followed_by_the_final_one(make: Any, status: int) -> None:
+    interim = f"HTTP/1.1 {status} {http.client.responses.get(status, 'Wait')}\r\n\r\n".encode()
+    async with HttpReceiver(raw(interim * 3 + OK + b"content-length: 0\r\n\r\n")) as receiver, make() as deliver:
+        assert await deliver(receiver.url) == Delivered(Answer(200, headers=(("content-length", "0"),)))
+
+
+@pytest.mark.parametrize(
+    ("scripted", "error", "hold"),
+    [
+        pytest.param(hang(), "timeout", True, id="never answers"),
+        pytest.param(raw(b"HTTP/1.1 2", close=False), "timeout", True, id="stops in the status line"),
+        pytest.param(raw(OK + b"x: y", close=False), "timeout", True, id="stops in the headers"),
+        pytest.param(repeat(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01), "timeout", True,
+                     id="100 for ever"),
+        pytest.param(repeat(OK, b"x", 0.05), "timeout", True, id="drips a header"),
+        pytest.param(raw(b""), "connect", False, id="closes at once"),
+        pytest.param(raw(b"HTTP/1.1 2"), "connect", False, id="cut in the status line"),
+        pytest.param(raw(OK + b"x: y\r\nz"), "connect", False, id="cut in the headers"),
+        pytest.param(raw(b"\x16\x03\x01garbage\r\n\r\n"), "protocol", False, id="garbage"),
+        pytest.param(raw(b"SSH-2.0-OpenSSH_9.6\r\n"), "protocol", False, id="another protocol"),
+        pytest.param(raw(b"HTTP/1.1 abc Bad\r\n\r\n"), "protocol", False, id="a status that is no number"),
+        pytest.param(raw(OK + b"no colon\r\n\r\n"), "protocol", False, id="a header without a colon"),
+        pytest.param(raw(OK + b"content-length: -1\r\n\r\n"), "protocol", False, id="a negative length"),
+        pytest.param(raw(OK + b"content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n"), "protocol", False,
+                     id="two lengths"),
+        pytest.param(raw(OK + b"transfer-encoding: chunked\r\n\r\nzz\r\n"), "protocol", False, id="no chunk length"),
+        pytest.param(repeat(OK, b"x" * 4096), "protocol", False, id="an endless header"),
+        pytest.param(repeat(OK, b"x: y\r\n" * 100), "protocol", False, id="endless headers"),
+    ],
+)  # fmt: skip
+async def test_no_answer_is_a_retry(make: Any, scripted: Scripted, error: str, hold: bool) -> None:
+    async with HttpReceiver(scripted) as receiver, make(limits=IMPATIENT) as deliver:
+        outcome = await deliver(receiver.url)
+    assert isinstance(outcome, Retry)
+    assert (outcome.error, outcome.hold, outcome.answer) == (error, hold, Answer())
+    assert outcome.detail
+    assert "\n" not in outcome.detail
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(raw(b"content-length: 100\r\n\r\nsome", close=True), id="cut in the body"),
+        pytest.param(raw(b"transfer-encoding: chunked\r\n\r\n4\r\nsome\r\n", close=True), id="cut between chunks"),
+        pytest.param(raw(b"content-length: 100\r\n\r\nsome", close=False), id="stops in the body"),
+    ],
+)
+async def test_where_the_body_breaks_off_the_status_decides(make: Any, status: int, body: Scripted) -> None:
+    async def scripted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {status} Said\r\n".encode())
+        await body(reader, writer)
+
+    async with HttpReceiver(scripted) as receiver, make(limits=IMPATIENT) as deliver:
+        outcome = await deliver(receiver.url)
+    assert seen(outcome) == expected(status)
+    assert outcome.answer.status == status
+    assert outcome.answer.body in (b"some", b"")
+
+
+@pytest.mark.parametrize(
+    "scripted",
+    [
+        pytest.param(repeat(OK + b"\r\n", b"x" * 65_536), id="without a length"),
+        pytest.param(repeat(OK + b"content-length: 99999999999\r\n\r\n", b"x" * 65_536), id="with one"),
+        pytest.param(
+            repeat(OK + b"transfer-encoding: chunked\r\n\r\n", b"ffff\r\n" + b"x" * 65_535 + b"\r\n"), id="chunked"
+        ),
+    ],
+)
+async def test_of_an_endless_body_the_beginning_is_kept_and_the_connection_closed(
+    make: Any, scripted: Scripted
+) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    async with HttpReceiver(scripted) as receiver, make() as deliver:
+        async with asyncio.timeout(5):
+            outcome = await deliver(receiver.url)
+        assert isinstance(outcome, Delivered)
+        assert (outcome.answer.status, outcome.answer.body) == (200, b"x" * KEPT)
+        await deliver(receiver.url)
+        assert receiver.connections == 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32_768, "KiB"
+
+
+async def test_a_compressed_body_is_not_unfolded(make: Any) -> None:
+    bomb = raw(OK + b"content-encoding: gzip\r\ncontent-length: 4\r\n\r\n\x1f\x8b\x08\x00")
+    async with HttpReceiver(bomb) as receiver, make() as deliver:
+        assert (await deliver(receiver.url)).answer.body == b"\x1f\x8b\x08\x00"
+        assert receiver.requests[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("location", ["/elsewhere", "http://[bad", "", "http://169.254.169.254/"])
+async def test_a_redirect_is_not_followed_wherever_it_points(make: Any, location: str) -> None:
+    async with HttpReceiver(answer(302, headers={"location": location})) as receiver, make() as deliver:
+        outcome = await deliver(receiver.url)
+        assert seen(outcome) == expected(302)
+        assert len(receiver.requests) == 1
+
+
+async def test_connections_are_kept_and_counted_and_cookies_are_not_kept(make: Any) -> None:
+    metrics = Metrics()
+    cookie = answer(200, b"ok", {"set-cookie": "a=b; path=/"})
+    async with HttpReceiver(cookie) as receiver, make(metrics=metrics) as deliver:
+        for _ in range(3):
+            await deliver(receiver.url)
+        assert receiver.connections == 1
+        assert [request.headers.get("cookie") for request in receiver.requests] == [None] * 3
+    kinds = {kind: metrics.registry.get_sample_value("kong_event_hooks_http_connections_total", {"kind": kind})
+             for kind in ("new", "reused")}  # fmt: skip
+    assert kinds == {"new": 1, "reused": 2}
+
+
+async def test_a_kept_connection_that_has_gone_is_a_failed_connection(make: Any) -> None:
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(receiver.requests) == 1:
+            writer.write(OK + b"content-length: 0\r\n\r\n")
+        else:
+            writer.transport.abort()
+
+    async with HttpReceiver(once) as receiver, make() as deliver:
+        assert isinstance(await deliver(receiver.url), Delivered)
+        outcome = await deliver(receiver.url)
+    assert seen(outcome) == (Retry, "connect", False)
+
+
+async def test_nothing_from_the_environment_is_used(make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async with HttpReceiver() as proxy, HttpReceiver() as receiver, make() as deliver:
+        for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(variable, proxy.url)
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login me password pw\n")
+        monkeypatch.setenv("NETRC", str(netrc))
+        assert isinstance(await deliver(receiver.url), Delivered)
+        assert "authorization" not in receiver.requests[0].headers
+        assert proxy.connections == 0
+
+
+async def test_a_port_where_nobody_listens(make: Any, unused_tcp_port: int) -> None:
+    async with make() as deliver:
+        outcome = await deliver(f"http://127.0.0.1:{unused_tcp_port}/")
+    assert seen(outcome) == (Retry, "connect", False)
+    assert outcome.detail == "no connection: Connection refused"
+
+
+async def test_a_host_that_takes_no_connection_in_time(make: Any) -> None:
+    # A listener whose backlog is full drops what comes: the client waits for an answer to its first packet.
+    with socket.socket() as full, socket.socket() as one, socket.socket() as two:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for filler in (one, two):
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        async with make(limits=IMPATIENT) as deliver:
+            outcome = await deliver(f"http://127.0.0.1:{full.getsockname()[1]}/")
+    assert seen(outcome) == (Retry, "timeout", True)
+    assert outcome.detail == "no connection in time"
+
+
+async def test_a_name_that_nobody_knows(make: Any) -> None:
+    async with make() as deliver:
+        outcome = await deliver("http://nowhere.invalid/")
+    assert seen(outcome) == (Retry, "connect", False)
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/", "http://[::ffff:169.254.169.254]/", "http://[fe80::1]/"])
+async def test_a_forbidden_address_is_discarded(make: Any, url: str) -> None:
+    metrics = Metrics()
+    async with make(metrics=metrics) as deliver:
+        outcome = await deliver(url)
+    assert seen(outcome) == (Discard, "address_refused", False)
+    assert metrics.registry.get_sample_value("kong_event_hooks_http_connections_total", {"kind": "new"}) in (None, 0)
+
+
+@pytest.mark.parametrize("host", ["localhost", "0x7f.1"])
+async def test_a_name_that_leads_to_one_is_tried_again(make: Any, host: str) -> None:
+    async with HttpReceiver() as receiver:
+        url = f"http://{host}:{receiver.port}/"
+        async with make() as deliver:
+            assert isinstance(await deliver(url), Delivered), "loopback is allowed where no setting says otherwise"
+        async with make(addresses=AddressRules(private=False)) as deliver:
+            assert seen(await deliver(url)) == (Retry, "address_refused", False)
+        assert len(receiver.requests) == 1
+
+
+async def test_an_address_written_as_one_number_is_not_dialled(make: Any) -> None:
+    async with HttpReceiver() as receiver, make() as deliver:
+        assert seen(await deliver(f"http://2130706433:{receiver.port}/")) == (Retry, "config", False)
+        assert receiver.connections == 0
+
+
+async def test_a_certificate_is_checked_where_the_hook_does_not_say_otherwise(make: Any, tmp_path: Path) -> None:
+    context, certificate = self_signed(tmp_path)
+    async with HttpReceiver(tls=context) as receiver:
+        async with make() as deliver:
+            outcome = await deliver(receiver.url)
+            assert seen(outcome) == (Retry, "tls", False)
+            assert outcome.detail == "certificate refused: self-signed certificate"
+            assert isinstance(await deliver(receiver.url, ssl_verify=False), Delivered)
+            assert seen(await deliver(receiver.url, ssl_verify=True)) == (Retry, "tls", False), (
+                "not the same connection"
+            )
+        async with make(tls=ssl.create_default_context(cafile=certificate)) as deliver:
+            assert isinstance(await deliver(receiver.url), Delivered)
+
+
+async def test_tls_to_a_server_without(make: Any) -> None:
+    async with HttpReceiver(raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as receiver, make(limits=IMPATIENT) as deliver:
+        outcome = await deliver(receiver.url.replace("http:", "https:"))
+    assert isinstance(outcome, Retry)
+    assert outcome.error in ("tls", "timeout", "connect")
+
+
+async def test_retry_after_is_told(make: Any) -> None:
+    async with HttpReceiver(answer(429, headers={"retry-after": "7"})) as receiver, make() as deliver:
+        outcome = await deliver(receiver.url)
+    assert (outcome.retry_after, outcome.hold) == (7.0, True)
+
+
+async def test_an_endpoint_sees_the_same_body_again(make: Any) -> None:
+    async with HttpReceiver(answer(500), answer(200)) as receiver, make() as deliver:
+        await deliver(receiver.url, secret="s")
+        await deliver(receiver.url, secret="s")
+    first, second = receiver.requests
+    assert json.loads(first.body)["event"] == "rate-limit-exceeded"
+    assert (first.body, first.headers["webhook-id"]) == (second.body, second.headers["webhook-id"])

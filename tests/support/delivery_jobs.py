@@ -1,0 +1,37 @@
+"""Jobs for handlers, the handlers themselves over the real client, and what is logged meanwhile."""
+
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from kong_eventhooks_plugin.handlers.addresses import AddressRules
+from kong_eventhooks_plugin.handlers.client import make_client
+from kong_eventhooks_plugin.handlers.contract import Job
+from kong_eventhooks_plugin.handlers.engine import EngineLimits
+from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.telemetry import Metrics
+from tests.support.events import SEEN_AT, make_event, make_hook
+
+# Short enough for a test, long enough for a machine under load to answer in time.
+IMPATIENT = EngineLimits(connect_seconds=0.5, total_seconds=0.7)
+
+
+def make_job(config: Mapping[str, Any], data: Any = None, handler: str = "webhook", now: float = SEEN_AT) -> Job:
+    """A first attempt of a delivery whose event holds ``data``."""
+    hook: Hook = make_hook("alert", handler=handler, config=dict(config))
+    event = make_event() if data is None else make_event(data=data)
+    return Job(delivery_id(event.id, hook.id), event, hook.source, hook, config, 1, now)
+
+
+def webhook_handler(
+    limits: EngineLimits | None = None,
+    addresses: AddressRules | None = None,
+    tls: ssl.SSLContext | None = None,
+    metrics: Metrics | None = None,
+    **options: Any,
+) -> WebhookHandler:
+    """The webhook handler over the real client."""
+    client = make_client(metrics or Metrics(), addresses, limits or EngineLimits(), tls)
+    return WebhookHandler(client, **options)

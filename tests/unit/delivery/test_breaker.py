@@ -1,0 +1,125 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kong_eventhooks_plugin.delivery.breaker import TRANSITIONS, Block, Breaker
+from kong_eventhooks_plugin.delivery.endpoints import Endpoints
+from kong_eventhooks_plugin.delivery.limits import BreakerPolicy
+
+NOW = 1_800_000_000.0
+POLICY = BreakerPolicy()
+
+
+def after(*results: bool, at: float = NOW) -> Breaker:
+    breaker = Breaker(POLICY)
+    for ok in results:
+        assert breaker.start(at)
+        breaker.record(at, ok=ok)
+    return breaker
+
+
+def test_it_opens_at_seventy_percent_of_at_least_ten() -> None:
+    assert after(*[False] * 9).state == "closed"
+    assert after(*[False] * 9, False).state == "open"
+    assert after(*[True] * 3, *[False] * 6).state == "closed"
+    assert after(*[True] * 3, *[False] * 7).state == "open"
+    assert after(*[True] * 4, *[False] * 9).state == "closed", "nine of thirteen are less"
+
+
+def test_what_is_older_than_the_window_does_not_count() -> None:
+    breaker = after(*[False] * 9)
+    breaker.record(NOW + 311, ok=False)
+    assert breaker.state == "closed"
+    for _ in range(9):
+        breaker.record(NOW + 320, ok=False)
+    assert breaker.state == "open"
+
+
+def test_after_the_rest_one_probe_goes_through() -> None:
+    breaker = after(*[False] * 10)
+    assert breaker.block(NOW + 29.9) == Block("breaker_open", NOW + 30)
+    assert not breaker.start(NOW + 29.9)
+    assert breaker.probes(NOW + 30)
+    assert breaker.start(NOW + 30)
+    assert breaker.block(NOW + 31) == Block("breaker_probing", None)
+    assert not breaker.start(NOW + 31)
+
+
+def test_the_probes_success_closes_with_an_empty_window_and_its_failure_opens_again() -> None:
+    breaker = after(*[False] * 10)
+    assert breaker.start(NOW + 30)
+    breaker.record(NOW + 31, ok=False)
+    assert breaker.block(NOW + 60.9) == Block("breaker_open", NOW + 61)
+    assert breaker.start(NOW + 61)
+    breaker.record(NOW + 61, ok=True)
+    assert breaker.state == "closed"
+    breaker.record(NOW + 61, ok=False)
+    assert breaker.state == "closed"
+
+
+def test_a_probe_that_says_nothing_or_never_ends_makes_room_for_another() -> None:
+    breaker = after(*[False] * 10)
+    assert breaker.start(NOW + 30)
+    breaker.abandon()
+    assert breaker.state == "half_open"
+    assert breaker.start(NOW + 31)
+    assert not breaker.start(NOW + 60)
+    assert breaker.start(NOW + 61)
+
+
+def test_a_hold_lets_nothing_through_and_is_never_shortened() -> None:
+    breaker = Breaker(POLICY)
+    breaker.hold(NOW + 60)
+    breaker.hold(NOW + 10)
+    assert breaker.block(NOW + 59) == Block("endpoint_held", NOW + 60)
+    assert breaker.block(NOW + 60) is None
+    assert breaker.state == "closed"
+
+
+def test_the_table_knows_only_what_the_head_of_the_file_says() -> None:
+    assert len(TRANSITIONS) == 4
+    breaker = after(*[False] * 10)
+    breaker.record(NOW + 1, ok=True)
+    assert breaker.state == "open", "an attempt that was under way when it opened"
+
+
+def test_breakers_are_shared_by_endpoint_and_forgotten() -> None:
+    endpoints = Endpoints(POLICY)
+    assert endpoints.breaker(None) is None
+    first = endpoints.breaker("http://a:80")
+    assert first is endpoints.breaker("http://a:80")
+    assert first is not None
+    first.record(NOW, ok=False)
+    endpoints.tidy(NOW + 300)
+    assert endpoints.breaker("http://a:80") is first
+    endpoints.tidy(NOW + 301)
+    assert endpoints.breaker("http://a:80") is not first
+
+
+steps = st.lists(
+    st.tuples(st.floats(0, 100), st.sampled_from(["start", "ok", "failed", "abandon", "hold"])), max_size=80
+)
+
+
+@given(steps)
+def test_it_never_blocks_for_ever(history: list[tuple[float, str]]) -> None:
+    breaker, now = Breaker(POLICY), NOW
+    for seconds, what in history:
+        now += seconds
+        if what == "start":
+            assert breaker.start(now) == (breaker.block(now) is None or breaker.state == "half_open")
+        elif what == "hold":
+            breaker.hold(now + 60)
+        elif what == "abandon":
+            breaker.abandon()
+        else:
+            breaker.record(now, ok=what == "ok")
+    assert breaker.block(now + 100) is None
+
+
+@pytest.mark.parametrize("attempts", [10, 1_000])
+def test_its_memory_does_not_grow(attempts: int) -> None:
+    breaker = Breaker(POLICY)
+    for number in range(attempts):
+        breaker.record(NOW + number * 60, ok=True)
+    assert len(breaker._window._counts) <= 31

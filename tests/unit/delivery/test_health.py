@@ -1,0 +1,73 @@
+from kong_eventhooks_plugin.delivery.health import Health, after_attempt
+from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.queue.contract import EndpointHealth
+
+NOW = 1_800_000_000.0
+HOUR = 3_600.0
+LIMITS = DeliveryLimits()
+
+
+def health() -> tuple[Health, list[EndpointHealth]]:
+    written: list[EndpointHealth] = []
+    return Health(LIMITS, written.append), written
+
+
+def test_the_run_of_failures_begins_with_the_first_and_ends_with_a_success() -> None:
+    first = after_attempt(EndpointHealth("h"), NOW, LIMITS, ok=False)
+    later = after_attempt(first, NOW + HOUR, LIMITS, ok=False)
+    assert (first.failing_since, later.failing_since) == (NOW, NOW)
+    assert after_attempt(later, NOW + 2 * HOUR, LIMITS, ok=True) == EndpointHealth("h")
+
+
+def test_after_120_hours_it_is_switched_off() -> None:
+    since = EndpointHealth("h", failing_since=NOW)
+    assert after_attempt(since, NOW + 120 * HOUR - 1, LIMITS, ok=False).disabled is None
+    assert after_attempt(since, NOW + 120 * HOUR, LIMITS, ok=False) == EndpointHealth(
+        "h", NOW, "failing", NOW + 120 * HOUR
+    )
+
+
+def test_an_endpoint_that_fails_now_and_then_costs_no_writes() -> None:
+    known, written = health()
+    for second in range(100):
+        assert not known.note("h", NOW + second, ok=second % 2 == 0)
+    assert written == []
+
+
+def test_a_run_that_lasts_is_written_once_and_again_when_it_ends() -> None:
+    known, written = health()
+    for minute in range(20):
+        known.note("h", NOW + minute * 60, ok=False)
+    assert written == [EndpointHealth("h", NOW)]
+    known.note("h", NOW + HOUR, ok=True)
+    assert written[1:] == [EndpointHealth("h")]
+
+
+def test_switching_off_is_written_and_told_once() -> None:
+    known, written = health()
+    known.load([EndpointHealth("h", NOW)])
+    assert known.note("h", NOW + 121 * HOUR, ok=False)
+    assert not known.note("h", NOW + 122 * HOUR, ok=False)
+    assert (known.disabled("h"), len(written)) == ("failing", 1)
+    known.disable_gone("h", NOW)
+    assert (known.disabled("h"), known.disabled("other")) == ("gone", None)
+    assert known.enable("h")
+    assert (known.disabled("h"), written[-1]) == (None, EndpointHealth("h"))
+
+
+def test_a_late_success_does_not_switch_it_on_again() -> None:
+    known, _ = health()
+    known.disable_gone("h", NOW)
+    known.note("h", NOW + 1, ok=True)
+    assert known.disabled("h") == "gone"
+
+
+def test_what_another_process_wrote_is_taken_over_and_what_is_known_better_is_kept() -> None:
+    known, _ = health()
+    known.note("mine", NOW, ok=False)
+    known.load([EndpointHealth("theirs", None, "gone", NOW)])
+    known.load([EndpointHealth("theirs", None, "gone", NOW)])
+    assert known.disabled("theirs") == "gone"
+    assert known.note("mine", NOW + 120 * HOUR, ok=False), "the run that began before"
+    known.load([EndpointHealth("theirs")])
+    assert known.disabled("theirs") is None

@@ -1,0 +1,124 @@
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
+from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.model.delivery import Delivery
+from tests.support.events import make_event
+
+
+def claimed(count: int, hook: str = "h") -> list[Claimed]:
+    delivery = Delivery("d", make_event(), hook, "s", "leased", 0, 0.0, 0.0)
+    return [Claimed(delivery, 100.0)] * count
+
+
+def take_all(lanes: Lanes) -> list[Lane]:
+    taken = []
+    while (turn := lanes.take()) is not None:
+        taken.append(turn[0])
+    return taken
+
+
+def test_a_lane_has_eight_in_flight_and_the_rest_waits() -> None:
+    lanes = Lanes(DeliveryLimits())
+    lane = lanes.lane("a")
+    lanes.put(lane, claimed(10))
+    assert len(take_all(lanes)) == 8
+    assert (lane.in_flight, len(lane.waiting)) == (8, 2)
+    lanes.done(lane)
+    assert len(take_all(lanes)) == 1
+
+
+def test_turns_go_round() -> None:
+    lanes = Lanes(DeliveryLimits())
+    for name in "abc":
+        lanes.put(lanes.lane(name), claimed(2))
+    assert [lane.hook_id for lane in take_all(lanes)] == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_many_busy_lanes_share_the_total() -> None:
+    lanes = Lanes(DeliveryLimits(per_hook=8, total=256))
+    for number in range(64):
+        lanes.put(lanes.lane(f"busy-{number}"), claimed(20))
+    taken = Counter(lane.hook_id for lane in take_all(lanes))
+    assert set(taken.values()) == {3, 4}
+    assert sum(taken.values()) == 256 - 32
+
+
+def test_an_eighth_is_kept_for_hooks_that_have_nothing_in_flight() -> None:
+    lanes = Lanes(DeliveryLimits(per_hook=8, total=256))
+    for number in range(40):
+        lanes.put(lanes.lane(f"hanging-{number}"), claimed(20))
+        take_all(lanes)
+    for number in range(10):
+        lanes.put(lanes.lane(f"healthy-{number}"), claimed(20))
+        assert [lane.hook_id for lane in take_all(lanes)] == [f"healthy-{number}"]
+    lane = lanes.lane("healthy-0")
+    lanes.done(lane)
+    assert take_all(lanes) == [lane], "the next of its own"
+
+
+def test_every_lane_has_at_least_one_even_where_there_are_more_than_the_total() -> None:
+    lanes = Lanes(DeliveryLimits(total=4))
+    for number in range(10):
+        lanes.put(lanes.lane(str(number)), claimed(2))
+    first = take_all(lanes)
+    assert len(first) == len(set(first)) == 4
+    for lane in first:
+        lanes.done(lane)
+    assert [lane.hook_id for lane in take_all(lanes)] == ["4", "5", "6", "7"]
+
+
+def test_claims_come_in_batches() -> None:
+    lanes = Lanes(DeliveryLimits(per_hook=8, waiting_per_hook=24))
+    lane = lanes.lane("a")
+    assert lanes.room(lane) == 32
+    lanes.put(lane, claimed(32))
+    take_all(lanes)
+    assert lanes.room(lane) == 0
+    for _ in range(12):
+        lanes.done(lane)
+        take_all(lanes)
+    assert lanes.room(lane) == 12
+
+
+def test_what_waits_can_be_taken_back_and_idle_lanes_are_forgotten() -> None:
+    lanes = Lanes(DeliveryLimits())
+    lane = lanes.lane("a")
+    lanes.put(lane, claimed(3))
+    assert len(lanes.clear(lane)) == 3
+    assert lanes.take() is None
+    lanes.tidy()
+    assert list(lanes) == []
+    expected = lanes.lane("b")
+    expected.expect(5.0)
+    expected.expect(7.0)
+    lanes.tidy()
+    assert (list(lanes), expected.look_at) == ([expected], 5.0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["put", "take", "done", "clear"])), max_size=200))
+def test_limits_hold_and_nobody_starves(history: list[tuple[str, str]]) -> None:
+    lanes = Lanes(DeliveryLimits(per_hook=3, total=7))
+    for name, what in history:
+        lane = lanes.lane(name)
+        if what == "put":
+            lanes.put(lane, claimed(2))
+        elif what == "take":
+            lanes.take()
+        elif what == "clear":
+            lanes.clear(lane)
+        elif lane.in_flight:
+            lanes.done(lane)
+        assert lanes.in_flight == sum(each.in_flight for each in lanes) <= 7
+        assert all(each.in_flight <= 3 for each in lanes)
+    # All that is in flight ends, again and again: then all that waits gets its turn.
+    for _ in range(500):
+        for lane in take_all(lanes):
+            lanes.done(lane)
+        for lane in lanes:
+            while lane.in_flight:
+                lanes.done(lane)
+    assert not any(lane.waiting for lane in lanes)

@@ -1,0 +1,142 @@
+import asyncio
+
+import pytest
+import structlog
+
+from kong_eventhooks_plugin.delivery.pings import AT_ONCE, WAITING, pings_for
+from kong_eventhooks_plugin.hooks.contract import Change
+from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Retry
+from kong_eventhooks_plugin.model.hook import Hook
+from tests.support.delivery_world import World, scripted_hook, world
+from tests.support.events import make_hook
+
+A = scripted_hook("a")
+CHANGED = scripted_hook("a", config={"endpoint": "http://elsewhere:80"})
+OFF = scripted_hook("a", enabled=False)
+LOG = make_hook("a", handler="log")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (None, A, [(A, "create")]),
+        (A, CHANGED, [(CHANGED, "update")]),
+        (A, None, [(A, "delete")]),
+        (A, scripted_hook("a", updated_at=99), []),
+        (None, OFF, []),
+        (OFF, None, []),
+        (A, OFF, []),
+        (OFF, A, [(A, "update")]),
+        (A, LOG, [(A, "delete"), (LOG, "create")]),
+        (None, None, []),
+    ],
+)
+def test_what_a_change_is_worth_telling(before: Hook | None, after: Hook | None, told: list[tuple[Hook, str]]) -> None:
+    assert list(pings_for(Change(before, after))) == told
+
+
+async def pinged(w: World, count: int) -> None:
+    await w.handler.news.until(lambda: len(w.handler.pings) >= count)
+
+
+async def test_pings_go_out_and_their_end_is_logged() -> None:
+    b = scripted_hook("b")
+    async with world(A, b) as w:
+        w.handler.outcomes["ping b"] = [Discard("gone", "answered 410", disable=True)]
+        with structlog.testing.capture_logs() as logs:
+            w.worker.ping_changes([Change(None, A), Change(None, b)])
+            await pinged(w, 2)
+            await w.turn()
+        said = {each["hook"]: each["delivered"] for each in logs if each["event"] == "ping"}
+        assert said == {"a": True, "b": False}
+        assert w.worker.held() == {}, "a ping switches nothing off"
+
+
+async def test_a_failed_ping_is_tried_three_times() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["ping a"] = [Retry("status", "answered 500")]
+        w.worker.ping_changes([Change(None, A)])
+        await pinged(w, 1)
+        await w.turn()
+        for number, seconds in ((2, 5), (3, 30)):
+            w.time.advance(seconds)
+            await pinged(w, number)
+            await w.turn()
+        w.time.advance(1_000)
+        await w.turn()
+        assert len(w.handler.pings) == 3
+
+
+async def test_only_the_delivering_process_pings() -> None:
+    async with world(A) as one, world(A, time=one.time, queue=one.queue, holder="two") as two:
+        for each in (one, two):
+            each.worker.ping_changes([Change(None, A)])
+        await pinged(one, 1)
+        one.time.advance(3)
+        await two.turn()
+        for _ in range(62):
+            one.time.advance(1)
+            await two.turn()
+        await one.worker.drain(1)
+        for _ in range(15):
+            one.time.advance(1)
+            await two.turn()
+        assert two.worker.leading
+        assert (len(one.handler.pings), two.handler.pings) == (1, [])
+
+
+async def test_a_ping_waits_for_the_lease_at_the_start() -> None:
+    async with World(A) as w:
+        w.worker.ping_changes([Change(None, A)])
+        await pinged(w, 1)
+
+
+async def test_a_hook_that_goes_is_told_with_the_config_it_had() -> None:
+    async with world(A) as w:
+        w.worker.ping_changes([Change(A, None)])
+        w.book.unresolved.add("a")
+        await pinged(w, 1)
+        assert w.handler.pings == [("a", "delete")]
+
+
+async def test_no_ping_without_its_secret_or_its_handler() -> None:
+    async with world(A) as w:
+        w.book.unresolved.add("a")
+        w.worker.ping_changes([Change(None, A), Change(None, LOG)])
+        await w.turn()
+        assert w.handler.pings == []
+
+
+async def test_a_ping_that_raises_is_a_failed_ping() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["ping a"] = [ValueError("x"), Delivered()]
+        w.worker.ping_changes([Change(None, A)])
+        await pinged(w, 1)
+        await w.turn()
+        w.time.advance(5)
+        await pinged(w, 2)
+
+
+async def test_too_many_are_dropped_and_said() -> None:
+    async with World(A) as w:
+        with structlog.testing.capture_logs() as logs:
+            w.worker.ping_changes([Change(None, A)] * (WAITING + 3))
+        assert [each["event"] for each in logs] == ["ping dropped, too many wait"] * 3
+        await pinged(w, WAITING)
+
+
+async def test_a_few_at_once_and_drain_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(A) as w:
+        running, never = [], asyncio.Event()
+
+        async def slow(*_: object) -> None:
+            running.append(1)
+            w.handler.news.tell()
+            await never.wait()
+
+        monkeypatch.setattr(w.handler, "ping", slow)
+        w.worker.ping_changes([Change(None, A)] * 20)
+        await w.handler.news.until(lambda: len(running) >= AT_ONCE)
+        await w.turn()
+        assert len(running) == AT_ONCE
+        await w.worker.drain(1)

@@ -1,0 +1,496 @@
+"""The worker over the queue in memory, a scripted handler and a clock that the test moves."""
+
+import asyncio
+
+import pytest
+import structlog
+
+from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Retry
+from kong_eventhooks_plugin.queue.contract import EndpointHealth
+from tests.support.delivery_time import FakeTime
+from tests.support.delivery_world import World, scripted_hook, world
+from tests.support.events import make_hook
+
+A, B = scripted_hook("a"), scripted_hook("b")
+FAILED = Retry("status", "answered 500", Answer(500, b"why"))
+TIMED_OUT = Retry("timeout", "no answer in time", hold=True)
+
+
+async def test_an_event_is_delivered_and_the_attempt_recorded() -> None:
+    async with world(A) as w:
+        [delivery] = await w.offer(A, time=w.time() - 2)
+        await w.queue.settled(1)
+        stored = await w.queue.get(delivery)
+        [attempt] = await w.queue.attempts(delivery)
+        assert (stored.state, stored.attempts) == ("delivered", 1)
+        assert (attempt.number, attempt.outcome, attempt.error) == (1, "delivered", None)
+        job = w.handler.jobs[0]
+        assert (job.delivery_id, job.source, job.attempt, job.now) == (delivery, "rate-limiting", 1, w.time())
+        assert job.config == {"endpoint": "http://a:80"}
+        assert w.metric("attempts_total", hook="a", outcome="delivered", error="") == 1
+        assert w.metric("end_to_end_seconds_sum", hook="a") == 2
+
+
+async def test_a_failure_is_tried_again_on_schedule_until_the_delivery_is_dead() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [FAILED]
+        [delivery] = await w.offer(A)
+        started = w.time()
+        for number, wait in enumerate([5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400], start=1):
+            await w.queue.settled(number)
+            assert (await w.queue.get(delivery)).due_at == w.time() + wait
+            w.time.advance(wait - 1)
+            await w.turn()
+            assert len(w.handler.jobs) == number, "not before its time"
+            w.time.advance(1)
+        await w.queue.settled(10)
+        stored = await w.queue.get(delivery)
+        assert (stored.state, stored.reason, w.time() - started) == ("dead", "exhausted", 272_105)
+        attempts = await w.queue.attempts(delivery)
+        assert [attempt.number for attempt in attempts] == list(range(1, 11))
+        assert {(attempt.status, attempt.body, attempt.error) for attempt in attempts} == {(500, b"why", "status")}
+        assert w.metric("attempts_total", hook="a", outcome="retry", error="status") == 10
+        await w.queue.replay(delivery)
+        await w.queue.settled(11)
+        assert (await w.queue.get(delivery)).state == "dead", "a replay is one more attempt"
+
+
+async def test_a_connection_that_failed_at_once_is_tried_again_at_once_and_once() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [Retry("connect", "refused")]
+        [delivery] = await w.offer(A)
+        await w.queue.settled(2)
+        await w.turn()
+        assert (await w.queue.get(delivery)).due_at == w.time() + 5
+        assert len(w.handler.jobs) == 2
+
+
+async def test_a_discarded_delivery_is_dead_at_once() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [Discard("address_refused", "link-local")]
+        [delivery] = await w.offer(A)
+        await w.queue.settled(1)
+        stored = await w.queue.get(delivery)
+        assert (stored.state, stored.reason) == ("dead", "address_refused")
+        assert w.worker.held() == {}
+
+
+async def test_a_hook_has_eight_in_flight_and_a_hanging_one_delays_no_other() -> None:
+    async with world(A, B) as w:
+        w.handler.gates["a"] = asyncio.Event()
+        await w.offer(A, count=50)
+        await w.handler.called(8, "a")
+        await w.offer(B, count=20)
+        await w.queue.settled(20)
+        assert (w.handler.most["a"], len(w.handler.jobs_of("a"))) == (8, 8)
+        w.handler.gates["a"].set()
+        await w.queue.settled(70)
+        assert w.handler.most["a"] == 8
+
+
+async def test_many_hanging_hooks_leave_room_for_a_healthy_one() -> None:
+    hanging = [scripted_hook(f"hanging-{number}") for number in range(40)]
+    async with world(A, *hanging) as w:
+        for hook in hanging:
+            w.handler.gates[hook.name] = asyncio.Event()
+            await w.offer(hook, count=10)
+        await w.turn(500)
+        assert len(w.handler.jobs) < 256
+        await w.offer(A, count=20)
+        await w.queue.settled(20)
+        assert {settlement.state for settlement in w.queue.attempted} == {"delivered"}
+
+
+async def test_a_time_out_holds_the_endpoint_and_every_hook_that_shares_it() -> None:
+    shared = scripted_hook("shared", config=A.config)
+    async with world(A, shared, B) as w:
+        w.handler.outcomes["a"] = [TIMED_OUT, Delivered()]
+        await w.offer(A)
+        await w.queue.settled(1)
+        assert w.worker.held() == {A.id: "endpoint_held", shared.id: "endpoint_held"}
+        await w.offer(shared, B)
+        await w.queue.settled(2)
+        w.time.advance(59)
+        await w.turn()
+        assert len(w.queue.attempted) == 2
+        w.time.advance(1)
+        await w.queue.settled(4)
+        assert w.worker.held() == {}
+
+
+async def test_what_was_claimed_and_not_started_goes_back_when_the_endpoint_is_held() -> None:
+    async with world(A, limits=DeliveryLimits(per_hook=1)) as w:
+        w.handler.outcomes["a"] = [TIMED_OUT, Delivered()]
+        ids = await w.offer(A, count=5)
+        await w.queue.settled(1)
+        await w.queue.news.until(lambda: len(w.queue.settlements) >= 5)
+        states = [(await w.queue.get(delivery)).state for delivery in ids]
+        assert states == ["pending"] * 5
+        assert [(await w.queue.get(delivery)).attempts for delivery in ids] == [1, 0, 0, 0, 0]
+        w.time.advance(60)
+        await w.queue.settled(6)
+
+
+async def test_a_failing_endpoint_gets_a_rest_then_one_probe() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [FAILED]
+        await w.offer(A, count=10)
+        await w.queue.settled(10)
+        assert w.worker.held() == {A.id: "breaker_open"}
+        w.time.advance(1)
+        await w.turn()
+        assert w.metric("breaker_open", hook="a", reason="breaker_open") == 1
+        w.time.advance(29)
+        await w.queue.settled(11)
+        await w.turn()
+        assert len(w.handler.jobs) == 11
+        assert w.worker.held() == {A.id: "breaker_open"}
+        w.handler.outcomes["a"] = [Delivered()]
+        w.time.advance(30)
+        await w.queue.settled(20)
+        assert w.worker.held() == {}
+        w.time.advance(1)
+        await w.turn()
+        assert w.metric("breaker_open", hook="a", reason="breaker_open") is None
+
+
+async def test_a_410_switches_the_hook_off_and_its_deliveries_stay_pending() -> None:
+    async with world(A, B) as w:
+        w.handler.outcomes["a"] = [Discard("gone", "answered 410", Answer(410), disable=True)]
+        [first] = await w.offer(A)
+        await w.queue.settled(1)
+        [second] = await w.offer(A)
+        w.time.advance(7 * 86_400)
+        await w.turn()
+        assert (await w.queue.get(first)).state == "dead"
+        assert (await w.queue.get(second)).state == "pending"
+        assert w.worker.held() == {A.id: "endpoint_gone"}
+        assert await w.queue.endpoints() == [EndpointHealth(A.id, None, "gone", w.time() - 7 * 86_400)]
+        w.handler.outcomes["a"] = [Delivered()]
+        assert w.worker.enable(A.id)
+        assert not w.worker.enable(A.id)
+        await w.queue.settled(2)
+        assert (await w.queue.get(second)).state == "delivered"
+
+
+async def test_switched_off_survives_a_restart_and_ends_when_the_definition_changes() -> None:
+    time = FakeTime()
+    async with world(A, time=time) as w:
+        queue = w.queue
+        w.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True)]
+        await w.offer(A)
+        await queue.settled(1)
+        await w.worker.drain(1)
+    async with world(A, time=time, queue=queue, holder="two") as w:
+        await w.offer(A)
+        await w.turn()
+        assert w.worker.held() == {A.id: "endpoint_gone"}
+        w.book.set()
+        w.book.set(A)
+        await w.turn()
+        assert w.worker.held() == {A.id: "endpoint_gone"}, "the same definition, taken away and brought back"
+        changed = scripted_hook("a", config={"endpoint": "http://elsewhere:80"})
+        w.book.set(changed)
+        await queue.settled(2)
+        assert w.worker.held() == {}
+
+
+async def test_another_process_can_enable_a_hook() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True), Delivered()]
+        await w.offer(A)
+        await w.queue.settled(1)
+        await w.offer(A)
+        await w.turn()
+        await w.queue.remember_endpoint(EndpointHealth(A.id))
+        for _ in range(20):
+            w.time.advance(1)
+            await w.turn()
+        await w.queue.settled(2)
+
+
+async def test_an_endpoint_without_a_success_for_120_hours_is_switched_off() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [FAILED]
+        with structlog.testing.capture_logs() as logs:
+            hours = 0
+            while w.worker.held().get(A.id) != "endpoint_failing":
+                await w.offer(A)
+                before = len(w.queue.attempted)
+                await w.turn()
+                w.time.advance(3600)
+                await w.queue.settled(before + 1)
+                hours += 1
+        assert hours == 121
+        assert any(each["event"].startswith("endpoint disabled") and each["reason"] == "failing" for each in logs)
+        assert (await w.queue.endpoints())[0].disabled == "failing"
+
+
+async def test_a_hook_whose_secret_has_no_value_is_held_and_sends_nothing() -> None:
+    async with world(A) as w:
+        w.book.unresolved.add("a")
+        await w.offer(A)
+        w.time.advance(3600)
+        await w.turn()
+        assert (w.handler.jobs, w.worker.held()) == ([], {A.id: "unresolved"})
+        w.book.unresolved.clear()
+        w.time.advance(1)
+        await w.queue.settled(1)
+
+
+async def test_a_disabled_hook_and_one_without_a_handler_are_held() -> None:
+    other = make_hook("other", handler="lambda")
+    async with world(A, other) as w:
+        w.book.set(scripted_hook("a", enabled=False), other)
+        await w.offer(A, other)
+        await w.turn()
+        assert (w.handler.jobs, w.worker.held()) == ([], {A.id: "disabled", other.id: "no_handler"})
+        w.book.set(A, other)
+        await w.queue.settled(1)
+
+
+async def test_deliveries_of_a_removed_hook_are_buried_but_not_at_once() -> None:
+    async with world(A) as w:
+        w.book.set()
+        [delivery] = await w.offer(A)
+        w.time.advance(1)
+        await w.turn()
+        w.time.advance(28)
+        await w.turn()
+        assert (await w.queue.get(delivery)).state == "pending"
+        w.book.set(A)
+        await w.queue.settled(1)
+        w.book.set()
+        [delivery] = await w.offer(A)
+        w.time.advance(1)
+        await w.turn()
+        w.time.advance(30)
+        await w.turn()
+        stored = await w.queue.get(delivery)
+        assert (stored.state, stored.reason) == ("dead", "hook_removed")
+
+
+async def test_a_handler_that_raises_costs_an_attempt_and_its_text_is_not_told() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [ValueError("https://user:pw@host"), Delivered()]
+        with structlog.testing.capture_logs() as logs:
+            [delivery] = await w.offer(A)
+            await w.queue.settled(1)
+        [attempt] = await w.queue.attempts(delivery)
+        assert (attempt.error, attempt.detail) == ("internal", "the handler raised ValueError")
+        assert "pw@host" not in repr(logs)
+        assert w.worker.held() == {}, "our bug is not the endpoint's"
+
+
+async def test_a_handler_that_never_ends_is_ended() -> None:
+    async with world(A, limits=DeliveryLimits(attempt=0.05, margin=0.05)) as w:
+        w.handler.gates["a"] = asyncio.Event()
+        [delivery] = await w.offer(A)
+        await w.queue.settled(1)
+        [attempt] = await w.queue.attempts(delivery)
+        assert (attempt.error, attempt.outcome) == ("timeout", "retry")
+        assert w.worker.held() == {A.id: "endpoint_held"}
+
+
+async def test_work_of_another_process_is_found_by_the_poll() -> None:
+    async with world(A) as w:
+        listeners, w.queue._listeners = w.queue._listeners, []
+        await w.offer(A)
+        await w.turn()
+        assert w.handler.jobs == []
+        w.time.advance(1)
+        await w.queue.settled(1)
+        w.queue._listeners = listeners
+
+
+async def test_nothing_is_claimed_where_nothing_is_to_do() -> None:
+    async with world(A) as w:
+        await w.offer(A)
+        await w.queue.settled(1)
+        await w.turn()
+        claims = len(w.queue.claims)
+        for _ in range(30):
+            w.time.advance(1)
+            await w.turn()
+        assert len(w.queue.claims) == claims
+
+
+async def test_a_store_that_fails_is_asked_again_and_nothing_is_lost() -> None:
+    async with world(A) as w:
+        w.handler.gates["a"] = asyncio.Event()
+        ids = await w.offer(A, count=5)
+        await w.handler.called(5)
+        with structlog.testing.capture_logs() as logs:
+            w.queue.failing = StoreUnavailable("disk full")
+            w.handler.gates["a"].set()
+            await w.turn()
+            assert w.queue.attempted == []
+            w.queue.failing = None
+            w.time.advance(1)
+            await w.queue.settled(5)
+        assert [(await w.queue.get(delivery)).state for delivery in ids] == ["delivered"] * 5
+        assert any("trying again" in each["event"] for each in logs)
+
+
+async def test_while_outcomes_cannot_be_written_nothing_new_is_started() -> None:
+    async with world(A, limits=DeliveryLimits(unsettled=3)) as w:
+        w.handler.gates["a"] = asyncio.Event()
+        await w.offer(A, count=20)
+        await w.handler.called(8)
+        w.queue.failing = StoreUnavailable("disk full")
+        w.handler.gates["a"].set()
+        await w.turn()
+        assert len(w.handler.jobs) <= 11
+        w.queue.failing = None
+        w.time.advance(1)
+        await w.queue.settled(20)
+
+
+async def test_a_crash_between_sending_and_settling_delivers_again_with_the_same_id() -> None:
+    time = FakeTime()
+    async with world(A, time=time) as w:
+        queue = w.queue
+        w.handler.gates["a"] = asyncio.Event()
+        [delivery] = await w.offer(A)
+        await w.handler.called(1)
+        w.queue.failing = StoreUnavailable("killed")
+    # The process is gone; its lease and the delivery's run out.
+    queue.failing = None
+    queue._listeners.clear()
+    time.advance(91)
+    async with world(A, time=time, queue=queue, holder="two") as w:
+        await queue.settled(1)
+        assert [job.delivery_id for job in w.handler.jobs] == [delivery]
+        assert (await queue.get(delivery)).state == "delivered"
+
+
+async def test_one_of_two_processes_delivers_and_the_other_takes_over() -> None:
+    time = FakeTime()
+    async with world(A, time=time) as one, world(A, time=time, queue=one.queue, holder="two") as two:
+        await one.offer(A, count=3)
+        await one.queue.settled(3)
+        assert (one.worker.leading, two.worker.leading) == (True, False)
+        assert (len(one.handler.jobs), len(two.handler.jobs)) == (3, 0)
+        time.advance(1)
+        await one.turn()
+        assert (one.metric("delivering"), two.metric("delivering")) == (1, 0)
+        await one.worker.drain(1)
+        assert not one.worker.leading
+        time.advance(4)
+        await two.turn()
+        await one.offer(A)
+        await one.queue.settled(4)
+        assert (len(one.handler.jobs), len(two.handler.jobs)) == (3, 1)
+
+
+async def test_a_process_that_cannot_renew_its_lease_stops_in_time() -> None:
+    async with world(A) as w:
+        w.queue.failing = StoreUnavailable("away")
+        with structlog.testing.capture_logs():
+            for _ in range(11):
+                w.time.advance(1)
+                await w.turn()
+            assert not w.worker.leading
+            w.queue.failing = None
+            w.time.advance(4)
+            await w.turn()
+            assert w.worker.leading
+            await w.offer(A)
+            await w.queue.settled(1)
+
+
+async def test_drain_lets_attempts_end_gives_back_the_rest_and_the_lease() -> None:
+    async with world(A, B, limits=DeliveryLimits(per_hook=2)) as w:
+        w.handler.gates = {"a": asyncio.Event(), "b": asyncio.Event()}
+        ids = await w.offer(A, B, count=5)
+        await w.handler.called(4)
+        draining = asyncio.create_task(w.worker.drain(10))
+        await w.turn()
+        w.handler.gates["a"].set()
+        await w.queue.settled(2)
+        assert not draining.done()
+        w.time.advance(10)
+        await draining
+        await w.running
+        states = [(await w.queue.get(delivery)).state for delivery in ids]
+        assert sorted(states) == ["delivered"] * 2 + ["pending"] * 8
+        assert await w.queue.lead("another", 10)
+        jobs = len(w.handler.jobs)
+        await w.offer(A)
+        w.time.advance(100)
+        await w.turn()
+        assert len(w.handler.jobs) == jobs == 4
+
+
+async def test_a_delivery_that_waited_until_its_lease_is_nearly_over_is_claimed_anew_first() -> None:
+    async with world(A, limits=DeliveryLimits(per_hook=1, attempt=40.0)) as w:
+        w.handler.gates["a"] = asyncio.Event()
+        ids = await w.offer(A, count=2)
+        await w.handler.called(1)
+        # The lease is three longest attempts of 45 s; with 44 s left another attempt could outlive it.
+        for _ in range(91):
+            w.time.advance(1)
+            await w.turn(5)
+        w.handler.gates["a"].set()
+        await w.queue.settled(2)
+        returned = [each for each in w.queue.settlements if each.attempt is None]
+        assert [each.delivery_id for each in returned] == [ids[1]]
+        assert [(await w.queue.get(delivery)).state for delivery in ids] == ["delivered"] * 2
+        assert len(w.handler.jobs) == 2
+
+
+async def test_draining_twice_or_before_it_ran_is_fine() -> None:
+    made = World(A)
+    await made.worker.drain(1)
+    async with world(A) as w:
+        await w.worker.drain(1)
+        await w.worker.drain(1)
+
+
+async def test_a_bug_in_a_loop_is_logged_and_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(A) as w:
+        real = w.queue.work
+
+        async def broken() -> None:
+            monkeypatch.setattr(w.queue, "work", real)
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(w.queue, "work", broken)
+        with structlog.testing.capture_logs() as logs:
+            w.time.advance(1)
+            await w.turn()
+        assert [each["event"] for each in logs] == ["delivery loop failed, going on"]
+        w.time.advance(2)
+        await w.turn()
+        await w.offer(A)
+        await w.queue.settled(1)
+
+
+async def test_the_fourth_failure_and_the_recovery_are_said() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [FAILED, FAILED, FAILED, FAILED, Delivered()]
+        with structlog.testing.capture_logs() as logs:
+            await w.offer(A)
+            for number, wait in enumerate([5, 300, 1800, 7200], start=1):
+                await w.queue.settled(number)
+                w.time.advance(wait)
+            await w.queue.settled(5)
+            await w.turn()
+        said = [
+            each["event"] for each in logs if each["log_level"] in ("warning", "info") and "deliver" in each["event"]
+        ]
+        assert said.count("delivery failing") == 1
+        assert "delivery recovered" in said
+
+
+async def test_cancelling_ends_everything() -> None:
+    made = World(A)
+    async with made as w:
+        w.handler.gates["a"] = asyncio.Event()
+        await w.turn()
+        await w.offer(A)
+        await w.handler.called(1)
+    assert made.running.cancelled()
+    assert made.handler.in_flight == {"a": 0}
