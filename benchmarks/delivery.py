@@ -4,7 +4,8 @@
 
 Part one, the HTTP client (decision 14): the same signed POST by httpx alone, httpx over the package httpx-aiohttp (left
 out where it is not installed), httpx over our engine, our webhook handler with all that it does, and aiohttp alone;
-in turns, in one run, against a receiver in a process of its own. The median of the runs counts, and its ratio to aiohttp alone.
+in turns, in one run, against a receiver in a process of its own. The median of the runs counts, and its ratio to
+aiohttp alone.
 
 Part two, the whole way: events accepted by the SQLite queue, claimed, posted, settled durably; per CPU second of
 this process (the queue's thread included) and per second; then again while other hooks' endpoints hang.
@@ -57,11 +58,13 @@ Send = Callable[[], Awaitable[Any]]
 class Receive(asyncio.Protocol):
     """Answers 200 to whatever is posted, as fast as Python can; on the path /hang it answers nothing."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
+        """Keep the transport."""
         self.transport = transport
         self.buffer = b""
 
     def data_received(self, data: bytes) -> None:
+        """Answer each whole request."""
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = self.buffer[:end].lower()
@@ -74,6 +77,7 @@ class Receive(asyncio.Protocol):
 
 
 async def receive() -> None:
+    """Listen on two ports until killed: one to answer on, one to hang on."""
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(Receive, "127.0.0.1", 0) for _ in range(2)]
     print(*[server.sockets[0].getsockname()[1] for server in servers], flush=True)
@@ -84,16 +88,19 @@ async def receive() -> None:
 
 
 def job(url: str) -> Job:
+    """Return a first attempt of a webhook's delivery."""
     hook = make_hook("bench", url)
     return Job("e_h", make_event(0), "rate-limiting", hook, hook.config, 1, time.time())
 
 
 def make_hook(name: str, url: str) -> Hook:
+    """Return a signed webhook."""
     config = {"url": url, "secret": SECRET, "ssl_verify": True}
     return Hook(name, name, "rate-limiting", "webhook", config, Origin("file", "x", "x"))
 
 
 def make_event(number: int) -> Event:
+    """Return a broken rate limit."""
     return Event(f"{number:032x}", "rate-limiting", "rate-limit-exceeded", DATA, time.time())
 
 
@@ -112,6 +119,7 @@ async def posted_once(url: str) -> tuple[dict[str, str], bytes]:
 
 @asynccontextmanager
 async def httpx_alone(url: str, headers: dict[str, str], body: bytes, at_once: int) -> AsyncIterator[Send]:
+    """Make httpx as it is."""
     limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
     async with httpx.AsyncClient(trust_env=False, limits=limits) as client:
         yield lambda: client.post(url, content=body, headers=headers)
@@ -119,6 +127,7 @@ async def httpx_alone(url: str, headers: dict[str, str], body: bytes, at_once: i
 
 @asynccontextmanager
 async def httpx_aiohttp(url: str, headers: dict[str, str], body: bytes, at_once: int) -> AsyncIterator[Send]:
+    """Make httpx over the package that does what our engine does."""
     from httpx_aiohttp import AiohttpTransport
 
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once))
@@ -128,6 +137,7 @@ async def httpx_aiohttp(url: str, headers: dict[str, str], body: bytes, at_once:
 
 @asynccontextmanager
 async def our_client(url: str, headers: dict[str, str], body: bytes, at_once: int) -> AsyncIterator[Send]:
+    """Make the client that all our handlers use."""
     async with make_client(Metrics()) as client:
         place, raw = httpx.URL(url), [(name.encode(), value.encode()) for name, value in headers.items()]
 
@@ -141,6 +151,7 @@ async def our_client(url: str, headers: dict[str, str], body: bytes, at_once: in
 
 @asynccontextmanager
 async def our_handler(url: str, headers: dict[str, str], body: bytes, at_once: int) -> AsyncIterator[Send]:
+    """Make all that a delivery costs: body, signatures, the answer kept."""
     handler = WebhookHandler(make_client(Metrics()))
     one = job(url)
 
@@ -153,6 +164,7 @@ async def our_handler(url: str, headers: dict[str, str], body: bytes, at_once: i
 
 @asynccontextmanager
 async def aiohttp_alone(url: str, headers: dict[str, str], body: bytes, at_once: int) -> AsyncIterator[Send]:
+    """Make aiohttp as it is."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once)) as session:
 
         async def send() -> None:
@@ -182,6 +194,7 @@ async def rate(candidate: Any, url: str, at_once: int, requests: int) -> float:
 
 
 async def drive(send: Send, at_once: int, requests: int) -> None:
+    """Send so many requests, so many at once."""
     numbers = iter(range(requests))
 
     async def one_after_another() -> None:
@@ -192,6 +205,7 @@ async def drive(send: Send, at_once: int, requests: int) -> None:
 
 
 def clients(url: str, at_once: int, runs: int, requests: int) -> None:
+    """Run part one and print it."""
     print(f"\nrequests per CPU second, {at_once} at once, median of {runs} runs (least to most)")
     rates: dict[str, list[float]] = {name: [] for name in CANDIDATES}
     for _ in range(runs):
@@ -219,15 +233,19 @@ class Book:
         self._hooks = {hook.id: hook for hook in hooks}
 
     def hooks(self) -> dict[str, Hook]:
+        """Return all."""
         return self._hooks
 
     def get(self, hook_id: str) -> Hook | None:
+        """Return one."""
         return self._hooks.get(hook_id)
 
     def resolved(self, hook: Hook) -> dict[str, Any]:
+        """Return its config: nothing is a reference."""
         return hook.config
 
     def faults(self) -> list[Any]:
+        """Return none."""
         return []
 
     def on_change(self, heard: Callable[[list[Change]], None]) -> None:
@@ -250,7 +268,7 @@ async def whole_way(url: str, hanging_url: str, deliveries: int, hanging: int) -
         await asyncio.gather(*[queue.offer(Offer(make_event(number), candidates)) for number in range(deliveries)])
         started, cpu = time.perf_counter(), time.process_time()
         running = asyncio.create_task(worker.run())
-        while (await queue.stats()).depth.get("delivered", 0) < deliveries:
+        while (await queue.stats()).depth.get("delivered", 0) < deliveries:  # noqa: ASYNC110 - as a person would look
             await asyncio.sleep(0.02)
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         running.cancel()
@@ -261,6 +279,7 @@ async def whole_way(url: str, hanging_url: str, deliveries: int, hanging: int) -
 
 
 def end_to_end(url: str, hanging_url: str, deliveries: int, runs: int) -> None:
+    """Run part two and print it."""
     print(
         f"\nfrom the queue to the receiver, {deliveries:,} deliveries of one hook (8 in flight), median of {runs} runs"
     )
@@ -271,6 +290,7 @@ def end_to_end(url: str, hanging_url: str, deliveries: int, runs: int) -> None:
 
 
 def main() -> None:
+    """Run both parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--at-once", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--runs", type=int, default=5)

@@ -2,14 +2,22 @@
 
 ``python benchmarks/plugin_server.py [--seconds 2.5] [--runs 5] [--case none --case status --case durable]``
 
-Server and driver are processes of their own; every server gets the same driver, in the same run, one after the other, and the
-median of the runs counts. A server's CPU time (user and system, all its threads) is read from /proc by this process. Sixty-four calls are in flight.
-Beside it, the memory of our server at rest.
+Server and driver are processes of their own, each on its own processor where there are two; every server gets the same
+driver, in the same run, one after the other, and the median of the runs counts. A server's CPU time (user and system,
+all its threads) is read from /proc by this process. Sixty-four calls are in flight, one a connection.
+
+- ``none``: no hook cares, nothing is asked.
+- ``status``: one PDK call, and no hook cares for that status.
+- ``durable``: two PDK calls, an event for one hook, committed to SQLite (synchronous=FULL) before the answer. Afterwards
+  the store is opened and counted. kong-pdk and the bare server ask the same and keep nothing.
+
+At the end the memory of our server at rest, with its dispatcher and its store.
 """
 
 import argparse
 import os
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -22,6 +30,7 @@ SUPPORT = Path(__file__).resolve().parent / "support"
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVERS = {"bare": "protobuf", "ours": "protobuf", "kong_pdk": "msgpack"}
 CASES = ("none", "status", "durable")
+STORE = "bench.db"
 REACH = {"none": ("ratio", 0.75), "status": ("ratio", 0.75), "durable": ("rate", 12_000)}
 
 
@@ -86,8 +95,34 @@ def measure(name: str, case: str, in_flight: int, seconds: float) -> tuple[float
                 if not line:
                     raise SystemExit(f"the driver ended against {name}, {case}")
                 events.append(int(line[1]))
+        if name == "ours" and case == "durable":
+            hold_stored(Path(made), events[1])
     answered = events[1] - events[0]
     return answered / (spent[1] - spent[0]), answered / seconds
+
+
+def drive(pid: int, arguments: list[str]) -> tuple[list[int], list[float]]:
+    """Run a driver against the server ``pid``; return its two counts, and the server's CPU seconds at each."""
+    events, spent = [], []
+    with subprocess.Popen([sys.executable, str(SUPPORT / "driver.py"), *arguments], stdout=subprocess.PIPE) as driver:
+        assert driver.stdout is not None
+        apart(driver.pid, server=False)
+        for _ in range(2):
+            line = driver.stdout.readline().split()
+            spent.append(cpu_seconds(pid))
+            if not line:
+                raise SystemExit(f"the driver ended: {arguments}")
+            events.append(int(line[1]))
+    return events, spent
+
+
+def hold_stored(directory: Path, answered: int) -> None:
+    """Look into the store, with the server gone: every call that was answered left a delivery."""
+    with sqlite3.connect(directory / STORE) as store:
+        (stored,) = store.execute("SELECT count(*) FROM deliveries").fetchone()
+    store.close()
+    if stored < answered:
+        raise SystemExit(f"{answered} calls were answered, {stored} deliveries stored")
 
 
 def report(case: str, rates: dict[str, list[tuple[float, float]]]) -> None:

@@ -42,6 +42,7 @@ from kong_eventhooks_plugin.pluginserver.server import PluginServer
 from kong_eventhooks_plugin.pluginserver.supervisor import EXIT_SETTINGS
 from kong_eventhooks_plugin.pluginserver.worker_link import WorkerLink
 from kong_eventhooks_plugin.queue.contract import Limits
+from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
 from kong_eventhooks_plugin.settings import Settings, load
 from kong_eventhooks_plugin.sources.contract import LogSource
@@ -52,7 +53,9 @@ from kong_eventhooks_plugin.telemetry import Metrics
 
 OPENING_SECONDS = 2.0
 RETRY_SECONDS = 1.0
-SWEEP_SECONDS = 60.0
+SWEEP_SECONDS = 10.0
+SPARE_CONNECTIONS = 64
+"""HTTP connections beyond those of deliveries in flight: pings never wait for one."""
 
 log = structlog.get_logger()
 
@@ -103,20 +106,20 @@ class Parts:
         limits = EngineLimits(
             connect_seconds=self.settings.connect_timeout_seconds,
             total_seconds=self.settings.timeout_seconds,
-            connections=self.settings.total_concurrency,
+            connections=self.settings.total_concurrency + SPARE_CONNECTIONS,
         )
         client = make_client(self.metrics, self._addresses, limits)
         handlers: list[Handler] = [WebhookHandler(client, self.settings.kong_signature), LogHandler(self.lines)]
         return {handler.name: handler for handler in handlers}
 
-    def server(self) -> Any:
-        """Return Kong's door for the protocol that is set."""
+    def server(self, link: WorkerLink) -> Any:
+        """Return Kong's door for the protocol that is set; over ProtoBuf:1 its connections outlive the worker."""
         instances = Instances(time.time)
         if self.settings.protocol == "msgpack":
             from kong_eventhooks_plugin.pluginserver.kong_pdk_adapter import KongPdkServer
 
             return KongPdkServer(self.dispatcher, self.metrics, instances, self._infos())
-        return PluginServer(self.dispatcher, self.metrics, instances, self._infos())
+        return PluginServer(self.dispatcher, self.metrics, instances, self._infos(), keeper=link)
 
     def _infos(self) -> dict[str, Any]:
         return {name: plugin_info(name, self.settings.socket_path)["Plugins"][0] for name in plugin_names()}
@@ -137,12 +140,12 @@ class Worker:
         link = WorkerLink(self._link_descriptor)
         handlers = parts.handlers()
         delivery = DeliveryWorker(
-            parts.queue, parts.book, handlers, parts.metrics, _delivery_limits(settings), holder=_holder()
+            parts.queue, parts.book, handlers, parts.metrics, _delivery_limits(settings), holder=this_process()
         )
         parts.book.on_change(delivery.ping_changes)
         opening = self._spawn(self._open_store(delivery))
         await asyncio.wait({opening}, timeout=OPENING_SECONDS)
-        server = parts.server()
+        server = parts.server(link)
         await server.serve(self._listening)
         page = self._spawn(self._health_page(delivery))
         self._spawn(parts.keeper.run())
@@ -261,10 +264,6 @@ class Worker:
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()
-
-
-def _holder() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
 
 
 def _sources(settings: Settings) -> list[LogSource]:

@@ -15,7 +15,8 @@
     |   +-- SchemaViolation      with Kong's code, name, message and fields
     |   +-- UnresolvedReference  a secret's reference has no value here
     |   +-- UnknownHook          no hook has that id or name
-    |   +-- HookTaken            another hook has that id or name
+    |   +-- HookTaken            another hook has that name
+    |   |   +-- IdTaken          another hook has that id
     |   +-- HookDeclared         the hook is declared elsewhere and can be changed there only
     |   +-- HookGone             what is asked for needs a hook that is not in force any more
     |   +-- NoPing               the hook's handler has no ping
@@ -30,6 +31,7 @@
     |   +-- AccessRefused        the caller may not do that from there; the text says why
     |   |   +-- TokenNeeded      the admin token is missing or wrong
     |   +-- TooBusy              a limit on what runs at once is reached
+    +-- RemoteError              the command line did not get from the API what it asked for; the text says what to do
     +-- AddressRefused           an address that a hook may not dial
     +-- AdminApiError            Kong's Admin API did not give what was asked of it
 """
@@ -133,13 +135,29 @@ class UnknownHook(HookError):
 
 
 class HookTaken(HookError):
-    """Another hook has that id or name; ``field`` says which, ``value`` is it."""
+    """Another hook has the name ``value``; carries the body that Kong's Admin API would answer."""
 
-    def __init__(self, field: str, value: str) -> None:
-        self.field = field
+    code = 5
+    name = "unique constraint violation"
+    field = "name"
+    text = "UNIQUE violation detected on"
+
+    def __init__(self, value: str) -> None:
         self.value = value
-        kind = "primary key violation on key" if field == "id" else "UNIQUE violation detected on"
-        super().__init__(f"{kind} '{{{field}=\"{value}\"}}'")
+        super().__init__(f"{self.text} '{{{self.field}=\"{value}\"}}'")
+
+    def body(self) -> dict[str, Any]:
+        """Return Kong's body: code, name, message and fields."""
+        return {"code": self.code, "name": self.name, "message": str(self), "fields": {self.field: self.value}}
+
+
+class IdTaken(HookTaken):
+    """Another hook has the id ``value``."""
+
+    code = 3
+    name = "primary key violation"
+    field = "id"
+    text = "primary key violation on key"
 
 
 class HookDeclared(HookError):
@@ -224,6 +242,10 @@ class TokenNeeded(AccessRefused):
 
 class TooBusy(ApiError):
     """A limit on what runs at the same time is reached; later is better."""
+
+
+class RemoteError(EventHooksError):
+    """The API was not reached, refused, or answered what cannot be read; the text says what to do about it."""
 
 
 class AddressRefused(EventHooksError):

@@ -4,14 +4,29 @@ Hot-path counters are plain integers in ``Counts`` (an increment of a prometheus
 the collector reads them when it is asked.
 """
 
-from collections import Counter as Tally
 from collections.abc import Iterator
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 PREFIX = "kong_event_hooks"
+
+Labels = TypeVar("Labels")
+
+
+class Tally(dict[Labels, int]):
+    """Label values -> how often; what was never counted is 0.
+
+    The standard library's Counter takes twice as long for ``+= 1``: its ``__delitem__`` makes every store a lookup of a
+    Python method, and an event raises two of these.
+    """
+
+    __slots__ = ()
+
+    def __missing__(self, labels: Labels) -> int:
+        return 0
 
 
 class Counts(Collector):

@@ -1,8 +1,8 @@
 """Kong's side of the benchmark, in a process of its own: ``driver.py PROTOCOL SOCKET CASE IN_FLIGHT SECONDS``.
 
-Keeps so many calls in flight, one a connection, warms up, prints ``begin COUNT``, runs for so many seconds, prints ``end COUNT``: how many
-calls were answered so far. Every byte of a server's is compared with what is right, so a fast wrong answer ends the
-run.
+Keeps so many calls in flight, one a connection, warms up, prints ``begin COUNT``, runs for so many seconds, prints
+``end COUNT``: how many calls were answered so far. Every byte of a server's is compared with what is right, so a fast
+wrong answer ends the run.
 """
 
 import asyncio
@@ -38,10 +38,12 @@ class ProtobufCaller(asyncio.Protocol):
         self.had = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Make the first call."""
         self.write = transport.write
         self.write(self.first)
 
     def data_received(self, data: bytes) -> None:
+        """Say what comes next."""
         if data != self.wanted:
             data = self.had = self.had + data
             if len(data) < len(self.wanted):
@@ -87,10 +89,12 @@ class MsgpackCaller(asyncio.Protocol):
         self.unpacker = msgpack.Unpacker()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Make the first call."""
         self.write = transport.write
         self.write(self.first)
 
     def data_received(self, data: bytes) -> None:
+        """Say what comes next."""
         self.unpacker.feed(data)
         for _, _, error, result in self.unpacker:
             assert error is None, error

@@ -1,4 +1,4 @@
-"""What Kong and a plugin server say to each other in each of the benchmark's cases, as bytes; drivers and servers share it.
+"""What Kong and a plugin server say to each other in each of the benchmark's cases, as bytes.
 
 =========  ==============================================================  ==================
 case       PDK functions                                                   Kong's status

@@ -35,9 +35,11 @@ class Bare(asyncio.Protocol):
         self.rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
         self.write = transport.write
 
     def data_received(self, data: bytes) -> None:
+        """Take frames."""
         if self.rest:
             data = self.rest + data
         at = 0
@@ -50,6 +52,7 @@ class Bare(asyncio.Protocol):
         self.rest = data[at:]
 
     def frame(self, frame: bytes) -> None:
+        """Take a call or an answer."""
         if self.end:
             self.go_on()
         elif frame.startswith(EVENT):
@@ -60,6 +63,7 @@ class Bare(asyncio.Protocol):
             self.write(answer_start(frame))
 
     def go_on(self) -> None:
+        """Ask the next question, or end the call."""
         if self.asked < len(self.questions):
             self.write(self.questions[self.asked])
             self.asked += 1
@@ -70,6 +74,7 @@ class Bare(asyncio.Protocol):
 
 
 async def main(path: str, case: str) -> None:
+    """Serve for ever."""
     questions = tuple(asked(function) for function in FUNCTIONS[case])
     await asyncio.get_running_loop().create_unix_server(lambda: Bare(questions), path, backlog=1024)
     print("ready", flush=True)

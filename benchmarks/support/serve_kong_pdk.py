@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from gevent import monkey
 
-monkey.patch_all()
+monkey.patch_all()  # before anything that it patches is imported
 
 from kong_pdk.listener import UnixStreamServer  # noqa: E402
 from kong_pdk.logger import Logger  # noqa: E402
@@ -22,7 +23,7 @@ def plugin(case: str) -> type:
         def __init__(self, config: object) -> None:
             self.config = config
 
-        def log(self, kong) -> None:  # noqa: ANN001 - kong-pdk's own shape
+        def log(self, kong: Any) -> None:
             if asks_status:
                 kong.response.get_status()
             if asks_log:
@@ -32,6 +33,7 @@ def plugin(case: str) -> type:
 
 
 def main(path: Path, case: str) -> None:
+    """Serve for ever."""
     server = PluginServer(loglevel=Logger.WARNING, use_gevent=True, name="bench", lua_style=False)
     module = type("module", (), {"Plugin": plugin(case), "Schema": [], "version": "1.0.0", "priority": 0})
     server.plugins[PLUGIN] = Module(PLUGIN, module=module)

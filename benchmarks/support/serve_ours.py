@@ -1,4 +1,4 @@
-"""Our plugin server with the real dispatcher and, where it is needed, the real queue. ``serve_ours.py SOCKET CASE DIRECTORY``."""
+"""Our plugin server; in the case ``durable`` with the real dispatcher and queue. ``serve_ours.py SOCKET CASE DIRECTORY``."""
 
 import asyncio
 import socket
@@ -31,9 +31,11 @@ class Book:
         self.all = {hook.id: hook}
 
     def hooks(self) -> Mapping[str, Hook]:
+        """Return it."""
         return self.all
 
     def get(self, hook_id: str) -> Hook | None:
+        """Return it."""
         return self.all.get(hook_id)
 
     def on_change(self, heard: Callable[[Any], None]) -> None:
@@ -41,13 +43,14 @@ class Book:
 
 
 class Deaf:
-    """A house without (``none``) or with (``status``) a hook, where nothing fires; lines may wait as in the real one."""
+    """A house without (``none``) or with (``status``) a hook, where nothing fires. Lines are asked for as in the real one."""
 
     def __init__(self, case: str, metrics: Metrics) -> None:
         self.log_statuses = frozenset({429} if case == "status" else ())
         self.take_line: Callable[[], LogLine | None] = LineBuffer(metrics.counts).take
 
     def observe(self, seen: LogObservation) -> None:
+        """Never happens."""
         raise AssertionError("no hook cares")
 
     def instance_started(self, started: object) -> None:
@@ -59,6 +62,7 @@ class Deaf:
 
 async def durable(directory: Path, metrics: Metrics) -> House:
     """Return the real dispatcher over a real SQLite queue."""
+    # Imported here: the other cases measure the door alone.
     from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
     from kong_eventhooks_plugin.queue.contract import Limits
     from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
@@ -71,6 +75,7 @@ async def durable(directory: Path, metrics: Metrics) -> House:
 
 
 async def main(path: str, case: str, directory: Path) -> None:
+    """Serve for ever."""
     metrics = Metrics()
     house: House = await durable(directory, metrics) if case == "durable" else Deaf(case, metrics)
     infos = {PLUGIN: plugin_info(PLUGIN, path)["Plugins"][0]}

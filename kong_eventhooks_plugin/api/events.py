@@ -2,12 +2,14 @@
 
 An event that no hook hears is neither stored nor told to watchers: there is nothing to say of it but that.
 
-Limits: an event's name 256 bytes, its data as deep and large as any definition (``hooks.plain``); after a break, a watcher
-is told at most ``CAUGHT_UP`` events again.
+Limits: an event's name 256 characters, its data as deep and large as any definition (``hooks.plain``); after a break, a
+watcher is told at most ``CAUGHT_UP`` events again.
 """
 
+import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from asyncio import Future
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -27,8 +29,10 @@ CAUGHT_UP: Final = 1_000
 MAX_NAME: Final = 256
 MAX_KEY: Final = 128
 
-Publish = Callable[[Event], "Any"]
-"""``dispatch.Dispatcher.publish``: a future of the receipt, None where no hook hears the event; ``QueueFull`` at once."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+Publish = Callable[[Event], "Future[Receipt] | None"]
+"""``Dispatcher.publish``: a future of the receipt, None where no hook hears the event; ``QueueFull`` at once."""
 
 
 class Events:
@@ -62,8 +66,7 @@ class Events:
         accepted = self._publish(event)
         if accepted is None:
             return Receipt(event_id=event.id, duplicate=False, fired=(), held_back={})
-        receipt: Receipt = await accepted
-        return receipt
+        return await accepted
 
     @contextmanager
     def watch(self, wanted: WatchFilter) -> Iterator[Watcher]:
@@ -71,7 +74,7 @@ class Events:
         with self._feed.watch(wanted) as watcher:
             yield watcher
 
-    async def follow(self, watcher: Watcher, wanted: WatchFilter, last: str | None) -> AsyncIterator[Watched | Missed]:
+    async def follow(self, watcher: Watcher, wanted: WatchFilter, last: str | None) -> AsyncGenerator[Watched | Missed]:
         """Yield what was accepted after the event ``last`` and is still known, then what ``watcher`` hears."""
         told: set[str] = set()
         if last is not None:
@@ -104,11 +107,15 @@ def _receipt(accepted: Accepted) -> Receipt:
     return Receipt(accepted.event.id, duplicate=False, fired=tuple(accepted.fired), held_back=accepted.held_back)
 
 
+def _is_word(text: str, longest: int) -> bool:
+    return 1 <= len(text) <= longest and _CONTROL.search(text) is None
+
+
 def _check_event(name: str, data: dict[str, Any], key: str | None) -> None:
     faults: dict[str, str] = {}
-    if not 1 <= len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME or not name.isprintable():
-        faults["event"] = f"expected 1 to {MAX_NAME} bytes of text without control characters"
-    if key is not None and (not 1 <= len(key) <= MAX_KEY or not key.isprintable()):
+    if not _is_word(name, MAX_NAME):
+        faults["event"] = f"expected 1 to {MAX_NAME} characters, none of them a control character"
+    if key is not None and not _is_word(key, MAX_KEY):
         faults["key"] = f"expected 1 to {MAX_KEY} characters, none of them a control character"
     problem = plain.problem(data)
     if problem is not None:

@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.api import paging
 from kong_eventhooks_plugin.api.entity import READ_ONLY, definition_of
 from kong_eventhooks_plugin.api.shelf import ORIGIN, Shelf
 from kong_eventhooks_plugin.api.tags import TagFilter
-from kong_eventhooks_plugin.errors import HookDeclared, HookTaken, SchemaViolation, UnknownHook
+from kong_eventhooks_plugin.errors import HookDeclared, HookTaken, IdTaken, SchemaViolation, UnknownHook
 from kong_eventhooks_plugin.hooks.contract import HookBook
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.masking import MASK
@@ -36,8 +36,8 @@ _STAND_IN: Final = "unnamed"
 """The name with which a hook without one is validated."""
 
 _TIMES: Final = ("created_at", "updated_at")
-_LATEST: Final = 1 << 40
-"""Unix seconds, some 30,000 years on: no time of ours, and what other systems can still hold."""
+LATEST: Final = (1 << 32) - 1
+"""Unix seconds, in 2106: the latest ``created_at`` that is taken."""
 
 
 async def nothing_to_check(_: Hook) -> Mapping[str, Any]:
@@ -113,13 +113,11 @@ class Hooks:
     async def upsert(self, key: str, given: Given) -> Hook:
         """Make the hook with that id or name, or replace it whole. Raises as ``update``, but for ``UnknownHook``."""
         by_id = _uuid(key)
-        if by_id is None:
-            given = {**given, "name": key}
         async with self._shelf.changing():
             before = self._find(key)
             if before is not None:
                 self._changeable(before)
-            own, hook = self._read(given)
+            own, hook = self._read(given, None if by_id else key)
             new_id = before.id if before is not None else by_id or hook_id(key)
             return await self._keep(self._made(hook, new_id, own, before), before)
 
@@ -138,23 +136,28 @@ class Hooks:
             raise HookDeclared(hook.name, hook.origin.path)
         return hook
 
-    def _read(self, given: Given) -> tuple[_Own, Hook]:
-        """Validate what was sent; the hook's id and times are still to be settled, and its name where it is empty."""
+    def _read(self, given: Given, named: str | None = None) -> tuple[_Own, Hook]:
+        """Validate what was sent; the hook's id and times are still to be settled, and its name where it is empty.
+
+        ``named`` goes before the name that was sent, which has to be good all the same.
+        """
         faults: dict[str, Any] = {}
         own = _own_fields(given, faults)
         definition = {name: value for name, value in given.items() if name not in {"id", *_TIMES, *READ_ONLY}}
         nameless = definition.get("name") is None
         if nameless:
-            definition["name"] = _STAND_IN
+            definition["name"] = named or _STAND_IN
         _refuse_masked(definition, faults)
         try:
             valid = self._validation.hook(definition)
+            if named is not None:
+                valid = self._validation.hook({**definition, "name": named})
         except SchemaViolation as violation:
             raise SchemaViolation({**faults, **violation.fields}) from None
         if faults:
             raise SchemaViolation(faults)
         hook = to_hook(valid, ORIGIN)
-        return own, msgspec.structs.replace(hook, name="") if nameless else hook
+        return own, msgspec.structs.replace(hook, name="") if nameless and named is None else hook
 
     def _made(self, hook: Hook, new_id: str, own: _Own, before: Hook | None) -> Hook:
         now = int(self._clock())
@@ -164,10 +167,10 @@ class Hooks:
     async def _keep(self, hook: Hook, before: Hook | None) -> Hook:
         known = {**self._shelf.made(), **self._book.hooks()}
         if before is None and hook.id in known:
-            # By the name where that is what was given: the id was only derived from it.
-            raise HookTaken("id", hook.id) if known[hook.id].name != hook.name else HookTaken("name", hook.name)
+            # By the name where the id was only derived from it.
+            raise HookTaken(hook.name) if hook.id == hook_id(hook.name) else IdTaken(hook.id)
         if any(other.name == hook.name and other.id != hook.id for other in known.values()):
-            raise HookTaken("name", hook.name)
+            raise HookTaken(hook.name)
         faults = await self._check(hook)
         if faults:
             raise SchemaViolation(faults)
@@ -224,7 +227,7 @@ def _is_masked(value: Any) -> bool:
 
 def _is_time(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and value == value // 1 and 0 <= value < _LATEST
+    return is_number and value == value // 1 and 0 <= value <= LATEST
 
 
 def _uuid(text: str) -> str | None:

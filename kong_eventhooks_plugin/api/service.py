@@ -1,7 +1,7 @@
 """All use cases of the API in one value; the doors (REST, gRPC) are given nothing else.
 
-They take and give plain values and the model's structs, and raise what ``errors`` names; what a door's protocol says for
-each error is the door's to know.
+They take and give plain values and the model's structs, and raise what ``errors`` names; what a door's protocol says
+for each error is the door's to know.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """The use cases ``ping`` and ``test``: a hook's handler called at once, past queue, filters and ``enabled``.
 
-Nothing of it is stored, counted or tried again. Limits: ``AT_ONCE`` trials run at the same time, one more is refused; one
-takes at most ``LONGEST`` seconds.
+Nothing of it is stored, counted or tried again. Limits: ``AT_ONCE`` trials run at the same time, one more is refused;
+one takes at most ``LONGEST`` seconds.
 """
 
 import asyncio
@@ -112,7 +112,7 @@ class Trials:
             raise TrialFailed("timeout", "the handler did not end in time") from error
         except HookError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a handler's bug is told to who tried it, and harms nothing else
             # Without its text, which may hold a URL or a header.
             raise TrialFailed("internal", f"the handler raised {type(error).__name__}") from None
         finally:

@@ -54,8 +54,9 @@ class Lanes:
         self._lanes: dict[str, Lane] = {}
         self._turns: deque[Lane] = deque()
         self._busy: set[str] = set()
-        self._reserve = limits.total // 8
         self.in_flight = 0
+        self.ceiling = limits.total
+        """How many may be in flight in all, now; never over ``total``."""
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(list(self._lanes.values()))
@@ -70,7 +71,7 @@ class Lanes:
     @property
     def share(self) -> int:
         """How many one lane may have in flight now."""
-        return max(1, min(self._limits.per_hook, self._limits.total // max(1, len(self._busy))))
+        return max(1, min(self._limits.per_hook, self.ceiling // max(1, len(self._busy))))
 
     def room(self, lane: Lane) -> int:
         """Return how many may be claimed; 0 while enough of them wait, so that claims come in batches."""
@@ -85,10 +86,10 @@ class Lanes:
 
     def take(self) -> tuple[Lane, Claimed] | None:
         """Return the next to start, which is then in flight; None where nobody may start."""
-        free = self._limits.total - self.in_flight
+        free = self.ceiling - self.in_flight
         for _ in range(len(self._turns) if free > 0 else 0):
             lane = self._turns.popleft()
-            if lane.in_flight and free <= self._reserve:
+            if lane.in_flight and free <= self.ceiling // 8:
                 self._turns.append(lane)
                 continue
             lane.has_turn = False

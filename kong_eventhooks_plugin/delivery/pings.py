@@ -72,6 +72,7 @@ class Pings:
         for change in changes:
             for hook, operation in pings_for(change):
                 self._add(hook, operation)
+        self.send()
 
     def send(self) -> None:
         """Start what may be sent now; called whenever something may have changed."""

@@ -23,6 +23,7 @@ import structlog
 from kong_eventhooks_plugin.delivery.attempts import Attempts, Made
 from kong_eventhooks_plugin.delivery.backoff import Random
 from kong_eventhooks_plugin.delivery.breaker import Block
+from kong_eventhooks_plugin.delivery.courtesy import BEAT, Courtesy
 from kong_eventhooks_plugin.delivery.endpoints import Endpoints
 from kong_eventhooks_plugin.delivery.errands import Errands
 from kong_eventhooks_plugin.delivery.health import Health
@@ -82,6 +83,7 @@ class DeliveryWorker:
         self._wait = wait or waiting(clock)
         self._attempts = Attempts(queue, settings, clock, monotonic, random)
         self._errands = Errands()
+        self._courtesy = Courtesy(settings.total)
         self._lanes = Lanes(settings)
         self._settler = Settler(queue, settings, clock, self._wait, relieved=self._feed)
         self._health = Health(settings, self._settler.remember)
@@ -94,6 +96,7 @@ class DeliveryWorker:
         self._pings = Pings(book, handlers, lambda: self._working, clock, self._wait)
         self._draining = False
         self._feeding = False
+        self._beating = False
         self._look = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -322,6 +325,22 @@ class DeliveryWorker:
         self._feeding = False
         self._feed()
 
+    def _listen(self) -> None:
+        """Find out how busy the loop is, as long as attempts are in flight."""
+        if not self._beating:
+            self._beating = True
+            loop = asyncio.get_running_loop()
+            due = loop.time() + BEAT
+            loop.call_at(due, self._beat, due)
+
+    def _beat(self, due: float) -> None:
+        self._beating = False
+        self._courtesy.beat(asyncio.get_running_loop().time() - due)
+        self._lanes.ceiling = self._courtesy.ceiling
+        if self._in_flight:
+            self._listen()
+            self._feed()
+
     def _start(self, lane: Lane, claimed: Claimed) -> None:
         now = self._clock()
         late = now > claimed.until - self._longest
@@ -333,6 +352,7 @@ class DeliveryWorker:
             lane.expect(now)
             return
         self._idle.clear()
+        self._listen()
         task = asyncio.create_task(self._attempt(lane, claimed.delivery, verdict))
         self._in_flight.add(task)
         task.add_done_callback(partial(self._ended, lane))

@@ -45,6 +45,10 @@ def _ignore(_: object) -> None:
     return None
 
 
+def _tell_nobody(_event: Event, _receipt: Receipt) -> None:
+    return None
+
+
 def _no_line() -> LogLine | None:
     return None
 
@@ -52,7 +56,8 @@ def _no_line() -> LogLine | None:
 class Dispatcher:
     """The house behind Kong's door (``pluginserver.contract.House``); everything on the event loop.
 
-    ``started`` and ``closed`` hear of plugin instances, ``lines`` gives the oldest line for Kong's error log.
+    ``started`` and ``closed`` hear of plugin instances, ``lines`` gives the oldest line for Kong's error log, ``accepted``
+    hears of each event once it is committed, with what it led to; it must not wait.
     """
 
     log_statuses: frozenset[int]
@@ -68,6 +73,7 @@ class Dispatcher:
         started: Callable[[InstanceStarted], None] = _ignore,
         closed: Callable[[InstanceClosed], None] = _ignore,
         lines: Callable[[], LogLine | None] = _no_line,
+        accepted: Callable[[Event, Receipt], None] = _tell_nobody,
     ) -> None:
         self._book = book
         self._queue = queue
@@ -77,6 +83,7 @@ class Dispatcher:
         self._started = started
         self._closed = closed
         self._lines = lines
+        self._accepted = accepted
         self._index()
         book.on_change(self._hooks_changed)
 
@@ -108,7 +115,7 @@ class Dispatcher:
         if not candidates:
             return None
         future = self._queue.offer(Offer(event, candidates))
-        future.add_done_callback(partial(self._settled, event.source, event.event))
+        future.add_done_callback(partial(self._settled, event))
         return future
 
     def instance_started(self, started: InstanceStarted) -> None:
@@ -140,7 +147,7 @@ class Dispatcher:
             self._lose(_reason(error), error)
             return None
 
-    def _settled(self, source: str, event: str, future: "Future[Receipt]") -> None:
+    def _settled(self, event: Event, future: "Future[Receipt]") -> None:
         """Count what became of an offer. Asking for the exception also marks it as seen."""
         if future.cancelled():
             self._lose("abandoned", None)
@@ -152,9 +159,10 @@ class Dispatcher:
         receipt = future.result()
         if receipt.duplicate:
             return
-        self._counts.events[source, event] += 1
+        self._counts.events[event.source, event.event] += 1
         if receipt.held_back:
             self._count_held_back(receipt)
+        self._accepted(event, receipt)
 
     def _count_held_back(self, receipt: Receipt) -> None:
         for hook_id, reason in receipt.held_back.items():

@@ -17,15 +17,18 @@ forgotten, and found again; so are ``ANSWERS`` numbers that a function answered.
 """
 
 import asyncio
+import contextlib
+import socket
 import time
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from typing import Any, cast
 
 import msgspec
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.model.observation import LogObservation
+from kong_eventhooks_plugin.pluginserver.call_marks import IDLE, NO_SLOT, SLOTS, UNDER_WAY
 from kong_eventhooks_plugin.pluginserver.calls import CallDesk
 from kong_eventhooks_plugin.pluginserver.contract import House
 from kong_eventhooks_plugin.pluginserver.faults import Faults
@@ -66,6 +69,10 @@ _COMMITTING = 2  # its call waits until what it caused is committed
 _ENDED = 4  # the connection is about to end: nothing more is taken from it
 
 
+def _never() -> bool:
+    return False
+
+
 class Route(msgspec.Struct, frozen=True, eq=False):
     """What a handle_event means: an instance, and what runs in the phase."""
 
@@ -96,6 +103,10 @@ class Door(msgspec.Struct, frozen=True, eq=False):
     monotonic: Callable[[], float] = time.monotonic
     frame_bytes: int = FRAME_BYTES
     answer_seconds: float = ANSWER_SECONDS
+    marks: MutableSequence[int] = msgspec.field(default_factory=lambda: bytearray(SLOTS + 1))
+    """A byte for each connection's slot: whether a call is under way on it."""
+    hands_over: Callable[[], bool] = _never
+    """Tells whether a connection that we close goes on elsewhere."""
 
 
 class Connection(asyncio.Protocol):
@@ -113,21 +124,31 @@ class Connection(asyncio.Protocol):
         "_instances",
         "_known",
         "_last_call",
+        "_marks",
         "_paused",
         "_pdk_calls",
+        "_queued",
         "_reader",
         "_reads",
         "_routes",
+        "_send",
+        "_sock",
         "_started",
         "_steps",
         "_still",
         "_swept_reads",
         "_transport",
-        "_write",
+        "handed_over",
+        "slot",
     )
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, slot: int, sock: socket.socket) -> None:
         self._door = door
+        self._marks = door.marks
+        self.slot = slot
+        """Our place in the marks of calls under way."""
+        self.handed_over = False
+        """Whether this connection goes on elsewhere: only our end of it is closed."""
         self._house = door.house
         self._instances = door.instances
         self._routes = door.routes
@@ -135,7 +156,11 @@ class Connection(asyncio.Protocol):
         self._pdk_calls = door.counts.pdk_calls
         self._reader = FrameReader(door.frame_bytes, door.room)
         self._transport: asyncio.Transport | None = None
-        self._write: Callable[[bytes], None] = _nowhere
+        # What is written goes straight into the socket, and through the transport only what finds no place there: so we
+        # know when an answer has left, and it costs no more.
+        self._sock = sock
+        self._send: Callable[[bytes], int] = sock.send
+        self._queued = False  # the transport may still hold bytes of ours
         self._held = 0
         self._paused = False
         self._last_call = False
@@ -158,7 +183,6 @@ class Connection(asyncio.Protocol):
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=UNREAD_BYTES)
-        self._write = self._transport.write
         self._door.made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -168,18 +192,21 @@ class Connection(asyncio.Protocol):
             self._keep(data)
             return
         if self._clean:
-            if self._steps is None:
+            steps = self._steps
+            if steps is None:
+                self._marks[self.slot] = UNDER_WAY
                 if self._begin_known(data):
                     return
             elif (value := self._known.get(data)) is not None:
-                self._go_on(self._steps, value)
+                self._go_on(steps, value)
                 return
+        self._marks[self.slot] = UNDER_WAY
         frame = self._reader.feed(data)
         if frame is not None:
             self._take(frame)
         elif self._reader.waiting:
             self._take_waiting()
-        self._clean = not self._reader.partial
+        self._look_back()
 
     def pause_writing(self) -> None:
         """Stop beginning calls: the peer does not read."""
@@ -194,8 +221,8 @@ class Connection(asyncio.Protocol):
         steps, future = self._steps, self._future
         if (steps is not None or future is not None) and not self._held & _ENDED:
             self._door.faults("peer_gone", function=self._ask.name if steps is not None else None)
-        self._write = _nowhere
         self._transport = None
+        self._send = _nowhere
         self._held |= _ENDED
         self._forget_call()
         self._reader.close()
@@ -240,7 +267,7 @@ class Connection(asyncio.Protocol):
             call = parse_call(frame)
         except BadMessage:
             self._calls[_OTHER_CALL] += 1
-            self._write(self._door.desk.answer_damaged(frame))
+            self._answer(self._door.desk.answer_damaged(frame))
             return
         if isinstance(call, HandleEvent):
             route = self._find_route(call)
@@ -251,12 +278,12 @@ class Connection(asyncio.Protocol):
                 self._run(route)
         else:
             self._calls[_CALL_NAMES.get(type(call), _OTHER_CALL)] += 1
-            self._write(self._door.desk.answer(call))
+            self._answer(self._door.desk.answer(call))
 
     def _take_oversized(self, frame: Oversized) -> None:
         if self._steps is None:
             self._calls[_OTHER_CALL] += 1
-            self._write(self._door.desk.answer_damaged(frame))
+            self._answer(self._door.desk.answer_damaged(frame))
         else:
             self._door.faults("oversized", bytes=frame.length, function=self._ask.name)
             self._give_up()
@@ -337,7 +364,10 @@ class Connection(asyncio.Protocol):
             question = steps.send(value)
         except StopIteration as done:
             self._steps = None
-            self._seen(done.value)
+            if done.value is None:
+                self._finish()
+            else:
+                self._seen(done.value)
         except BadMessage as error:
             self._bad_answer(error)
         except Exception as error:  # noqa: BLE001 - as in _run
@@ -390,16 +420,49 @@ class Connection(asyncio.Protocol):
     def _stop_waiting(self) -> None:
         self._future = None
         self._door.waiting.pop(self, None)
-        if self._transport is None or self._transport.is_closing():
-            self._write = _nowhere  # the peer has gone; connection_lost is about to say so
         self._finish()
         self._release(_COMMITTING)
 
     def _finish(self) -> None:
         """Write the end of a ``handle_event``."""
-        self._write(finished(self._echo))
+        self._answer(finished(self._echo))
         if self._last_call:
-            self.end()
+            self._leave()
+
+    def _answer(self, frames: bytes) -> None:
+        """Write what ends a call. Once it has left, Kong may use the connection for another one: the mark goes back."""
+        if self._write(frames):
+            self._marks[self.slot] = IDLE
+
+    def _look_back(self) -> None:
+        """After a look at all that was sent: note what is left, which is a call under way as well."""
+        self._clean = not self._reader.partial
+        if self._steps is not None or self._held or not self._clean:
+            self._marks[self.slot] = UNDER_WAY
+
+    def _write(self, data: bytes) -> bool:
+        """Write ``data``; True where all of it has left."""
+        if self._queued:
+            if self._transport is not None and self._transport.get_write_buffer_size():
+                return self._write_behind(data)
+            self._queued = False
+        try:
+            sent = self._send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self._send = _nowhere  # the peer has gone; connection_lost is about to say so
+            return False
+        if sent == len(data):
+            return True
+        self._queued = True
+        return self._write_behind(data[sent:])
+
+    def _write_behind(self, data: bytes) -> bool:
+        """Write ``data`` after what the transport still holds; it tells us where the peer does not read."""
+        if self._transport is not None and not self._transport.is_closing() and not self._held & _ENDED:
+            self._transport.write(data)
+        return False
 
     def _forget_call(self) -> None:
         steps, self._steps = self._steps, None
@@ -417,8 +480,8 @@ class Connection(asyncio.Protocol):
         """Keep bytes for later; nothing is kept of a connection that ends."""
         if self._held & _ENDED:
             return
+        self._marks[self.slot] = UNDER_WAY
         self._reader.keep(data)
-        self._clean = False
         if self._reader.waiting > AHEAD_BYTES and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
@@ -428,7 +491,7 @@ class Connection(asyncio.Protocol):
         if self._held:
             return
         self._take_waiting()
-        self._clean = not self._reader.partial
+        self._look_back()
         if self._paused and not self._held and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
@@ -444,6 +507,18 @@ class Connection(asyncio.Protocol):
         """End after the call under way, now where there is none."""
         self._last_call = True
         if not self.busy:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Hand the connection over where somebody holds it and nothing of Kong's is half read; else end it."""
+        if self._transport is None or self._held & _ENDED:
+            return
+        if self.slot != NO_SLOT and self._clean and not self._held and self._door.hands_over():
+            self.handed_over = True
+            self._held |= _ENDED
+            self._send = _nowhere
+            self._transport.close()  # after what is written; a holder's copy keeps the connection itself open
+        else:
             self.end()
 
     def end(self) -> None:
@@ -455,15 +530,17 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing() or self._held & _ENDED:
             return
         self._held |= _ENDED
-        self._write = _nowhere
+        self._send = _nowhere
         self._transport.write_eof()
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Cut the connection, also where somebody else holds it."""
         if self._transport is not None:
+            with contextlib.suppress(OSError):  # the peer has gone already
+                self._sock.shutdown(socket.SHUT_RDWR)
             self._transport.abort()
 
     def sweep(self, limit: int) -> None:
@@ -478,5 +555,6 @@ class Connection(asyncio.Protocol):
             self.abort()
 
 
-def _nowhere(data: bytes) -> None:
-    """Take what a connection that is gone would write."""
+def _nowhere(data: bytes) -> int:
+    """Stand for a socket that is not ours any more."""
+    raise BrokenPipeError

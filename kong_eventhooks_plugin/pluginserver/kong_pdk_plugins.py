@@ -13,6 +13,7 @@ event ids from 0            the same, for an answer that comes after a restart: 
 ``handle_event``            holds one lock while the first question is made, and for ever where a phase raises
 ``events``                  never forgotten where Kong does not come back: ``EVENTS`` and ``EVENT_SECONDS`` here
 instances keep their config secrets in it would be told by ``get_status``: they are given none
+a module's age              asked of a path that need not exist, see below
 the listener                see ``kong_pdk_adapter``
 ==========================  ========================================================================================
 
@@ -45,10 +46,14 @@ from kong_eventhooks_plugin.telemetry import Counts
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kong_pdk.const asks for the locale in a deprecated way
-    from kong_pdk.module import Module
+    from kong_pdk import module as kong_pdk_module
     from kong_pdk.pdk import Kong
     from kong_pdk.server import MSG_RET
     from kong_pdk.server import PluginServer as KongPdkPluginServer
+
+# A module's age is asked of sys.path[0], which under ``python -P`` is an archive that is rarely there: then no plugin
+# could be made at all. Nobody looks at the age.
+kong_pdk_module.FILEPATH = __file__
 
 EVENTS = 4_096
 EVENT_SECONDS = 60.0
@@ -145,7 +150,7 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         self._monotonic = monotonic
         self._max_events = max_events
         for name, phases in {**{name: info["Phases"] for name, info in infos.items()}, _NO_PLUGIN: ()}.items():
-            self.plugins[name] = Module(name, module=_module(name, phases, self._run_phase))
+            self.plugins[name] = kong_pdk_module.Module(name, module=_module(name, phases, self._run_phase))
 
     # ---- instances ----
 

@@ -9,9 +9,10 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, MutableSequence
+from typing import Any, Protocol
 
+from kong_eventhooks_plugin.pluginserver.call_marks import NO_SLOT, SLOTS
 from kong_eventhooks_plugin.pluginserver.calls import CallDesk
 from kong_eventhooks_plugin.pluginserver.connection import STALL_SECONDS, TICK_SECONDS, Connection, Door
 from kong_eventhooks_plugin.pluginserver.contract import House
@@ -20,12 +21,56 @@ from kong_eventhooks_plugin.pluginserver.instances import Instances
 from kong_eventhooks_plugin.telemetry import Metrics
 from kong_eventhooks_plugin.wire.frames import FRAME_BYTES, Room
 
-CONNECTIONS = 4_096
+CONNECTIONS = SLOTS
 LINGER_SECONDS = 0.5
 _ACCEPTS_AT_ONCE = 64
 _SWEEPS_TO_STALL = 12
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _DESCRIPTOR_PAUSE = 0.5
+
+
+class Keeper(Protocol):
+    """Holds connections beside us, so that they outlive us (``worker_link.WorkerLink``, over the supervisor)."""
+
+    marks: MutableSequence[int]
+
+    @property
+    def holds(self) -> bool:
+        """Whether a connection that we let go lives on."""
+
+    def hold(self, connection: socket.socket) -> int:
+        """Hold a connection; return its slot."""
+
+    def gone(self, slot: int) -> None:
+        """Hear that a connection has ended."""
+
+    def let_go(self, slot: int) -> None:
+        """Hear that we no longer serve a connection: somebody else may."""
+
+    def on_adopt(self, adopt: Callable[[socket.socket], None]) -> None:
+        """Have ``adopt`` called with each connection that we are to serve."""
+
+
+class _Nobody:
+    """Holds nothing: connections end with us."""
+
+    holds = False
+
+    def __init__(self) -> None:
+        self.marks: MutableSequence[int] = bytearray(SLOTS + 1)
+
+    def hold(self, connection: socket.socket) -> int:
+        """Hold nothing."""
+        return NO_SLOT
+
+    def gone(self, slot: int) -> None:
+        """Hear it."""
+
+    def let_go(self, slot: int) -> None:
+        """Hear it."""
+
+    def on_adopt(self, adopt: Callable[[socket.socket], None]) -> None:
+        """Have nothing to hand over."""
 
 
 class PluginServer:
@@ -47,7 +92,9 @@ class PluginServer:
         max_connections: int = CONNECTIONS,
         frame_bytes: int = FRAME_BYTES,
         stall_seconds: float = STALL_SECONDS,
+        keeper: Keeper | None = None,
     ) -> None:
+        self._keeper: Keeper = keeper or _Nobody()
         faults = Faults(metrics.counts, clock=monotonic)
         self._door = Door(
             house=house,
@@ -63,6 +110,8 @@ class PluginServer:
             clock=clock,
             monotonic=monotonic,
             frame_bytes=frame_bytes,
+            marks=self._keeper.marks,
+            hands_over=lambda: self._keeper.holds,
         )
         self._faults = faults
         self._max = max_connections
@@ -90,6 +139,7 @@ class PluginServer:
         """Begin to accept on ``sock`` and return. It listens already, and is neither closed nor unlinked here."""
         sock.setblocking(False)
         self._sock = sock
+        self._keeper.on_adopt(self._adopt)
         self._resume_accepting()
         self._sweep()
 
@@ -128,7 +178,6 @@ class PluginServer:
         sock = self._sock
         if sock is None:
             return
-        loop = asyncio.get_running_loop()
         for _ in range(_ACCEPTS_AT_ONCE):
             if self.connections >= self._max:
                 self._faults("connections", limit=self._max)
@@ -141,10 +190,14 @@ class PluginServer:
             except OSError as error:
                 self._cannot_accept(error)
                 return
-            peer.setblocking(False)
-            task = loop.create_task(self._connect(peer))
-            self._opening.add(task)
-            task.add_done_callback(self._opened)
+            self._adopt(peer)
+
+    def _adopt(self, peer: socket.socket) -> None:
+        """Serve a connection: one just accepted, or one that a predecessor served."""
+        peer.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._connect(peer, self._keeper.hold(peer)))
+        self._opening.add(task)
+        task.add_done_callback(self._opened)
 
     def _cannot_accept(self, error: OSError) -> None:
         """Wait for descriptors to come free; any other error is looked at again when the loop tells of a caller."""
@@ -153,11 +206,12 @@ class PluginServer:
             self._pause_accepting()
             asyncio.get_running_loop().call_later(_DESCRIPTOR_PAUSE, self._resume_accepting)
 
-    async def _connect(self, peer: socket.socket) -> None:
+    async def _connect(self, peer: socket.socket, slot: int) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(self._door), peer)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(self._door, slot, peer), peer)
         except OSError as error:
             peer.close()
+            self._keeper.gone(slot)
             self._faults("peer_gone", error)
 
     def _opened(self, task: "asyncio.Task[Any]") -> None:
@@ -171,6 +225,10 @@ class PluginServer:
 
     def _gone(self, connection: Connection) -> None:
         self._open.discard(connection)
+        if connection.handed_over:
+            self._keeper.let_go(connection.slot)
+        else:
+            self._keeper.gone(connection.slot)
         self._changed.set()
         self._resume_accepting()
 

@@ -7,7 +7,8 @@ connection a dying worker closed. So no call is lost, whatever happens to a work
 What it does, and the limits it keeps:
 
 ==============================  ==================================================================================
-a worker dies                   another one at once, then after growing pauses up to 5 s (``restart_pauses``)
+a worker dies                   another one at once, then after growing pauses up to 5 s (``restart_pauses``); Kong's
+                                connections live on for it (``held_connections``)
 a worker is not ready in 60 s   killed, which counts as a death
 a worker exits with 78          before any was ever ready: trying again is useless (settings); we exit with 78 too
 SIGTERM, SIGINT                 the worker drains; after ``drain_seconds``, and 3 s to close its store, it is killed;
@@ -32,6 +33,7 @@ While a worker cannot be started for long, calls wait in the queue (``sockets.BA
 """
 
 import contextlib
+import resource
 import selectors
 import signal
 import socket
@@ -40,13 +42,22 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from kong_eventhooks_plugin.errors import SocketError
+from kong_eventhooks_plugin.pluginserver.held_connections import HeldConnections
 from kong_eventhooks_plugin.pluginserver.parent import ParentWatch
 from kong_eventhooks_plugin.pluginserver.plain_log import Log
 from kong_eventhooks_plugin.pluginserver.restart_pauses import RestartPauses
 from kong_eventhooks_plugin.pluginserver.sockets import SocketLease
-from kong_eventhooks_plugin.pluginserver.worker_process import TAKEN_OVER, WorkerProcess, bury_orphans
+from kong_eventhooks_plugin.pluginserver.worker_process import (
+    HOLD,
+    LET_GO,
+    READY,
+    TAKEN_OVER,
+    WorkerProcess,
+    bury_orphans,
+)
 
 LOOK_SECONDS = 0.5
+ENDING_LOOK_SECONDS = 0.05
 READY_SECONDS = 60.0
 CLOSING_SECONDS = 3.0
 LINGER_SECONDS = 3.0
@@ -95,6 +106,7 @@ class Supervisor:
         self._parent = parent or ParentWatch()
         self._clock = clock
         self._selector = selectors.DefaultSelector()
+        self._held = HeldConnections(clock)
         self._pauses = RestartPauses()
         self._serving: WorkerProcess | None = None
         self._coming: WorkerProcess | None = None
@@ -113,7 +125,9 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until stopped and every worker has left; return the exit status."""
+        _allow_descriptors()
         with self._signals():
+            self._selector.register(self._held.fileno(), selectors.EVENT_READ, self._held.look)
             self._log.info("supervisor started", path=str(self._lease.path), parent=self._parent.pid)
             self._start_at = self._clock()
             try:
@@ -130,7 +144,8 @@ class Supervisor:
         self._keep_deadlines()
         self._look_round()
         self._start_what_is_due()
-        if self._stopping and not any(self._workers()):
+        self._place_connections()
+        if self._stopping and not any(self._workers()) and not self._held.ending():
             return False
         for key, _ in self._selector.select(self._wait_seconds()):
             key.data()
@@ -138,7 +153,7 @@ class Supervisor:
 
     def _wait_seconds(self) -> float:
         due = self._look_at if self._start_at is None else min(self._look_at, self._start_at)
-        return max(0.0, due - self._clock())
+        return max(0.0, min(due - self._clock(), ENDING_LOOK_SECONDS if self._held.ending() else LOOK_SECONDS))
 
     def _workers(self) -> Iterator[WorkerProcess]:
         yield from (worker for worker in (self._serving, self._coming) if worker is not None)
@@ -206,8 +221,13 @@ class Supervisor:
     def _on_word(self, worker: WorkerProcess) -> None:
         link = worker.link
         key = link.fileno()
-        if worker.hear():
-            self._on_ready(worker)
+        for kind, slot, connection in worker.hear():
+            if kind == READY:
+                self._on_ready(worker)
+            elif kind == HOLD and connection is not None:
+                self._held.hold(worker.pid, slot, connection)
+            elif kind == LET_GO:
+                self._held.let_go(worker.pid, slot)
         if link.fileno() < 0:
             self._selector.unregister(key)
 
@@ -242,6 +262,9 @@ class Supervisor:
         for worker in list(self._workers()):
             code = worker.exit_code()
             if code is not None:
+                while worker.link.fileno() >= 0:
+                    self._on_word(worker)  # what it still said, above all which connections it had
+                self._held.orphan(worker.pid, worker.marks)
                 self._forget(worker)
                 self._on_end(worker, code)
         bury_orphans({worker.pid for worker in self._workers()})
@@ -292,7 +315,18 @@ class Supervisor:
         """Leave nothing behind, whatever ended the loop."""
         for worker in list(self._workers()):
             worker.kill()
+        self._held.close()
         self._lease.release()
+
+    def _place_connections(self) -> None:
+        """Hand connections without a worker to the one that serves; end them where none will come."""
+        self._held.tidy()
+        if not self._held.waiting():
+            return
+        if self._serving is not None and self._serving.ready:
+            self._held.offer(self._serving.pid, self._serving.give)
+        elif self._serving is None and self._start_at is None:
+            self._held.end_waiting()
 
     # --- looking round ------------------------------------------------------------------------------------------
 
@@ -350,6 +384,13 @@ class Supervisor:
             self._start_at = self._start_at or self._clock()
         else:
             self._change_wanted = True
+
+
+def _allow_descriptors() -> None:
+    """Use as many descriptors as we may: each of Kong's connections takes one here, and one in the worker."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

@@ -10,13 +10,26 @@ Two events, each set once and for good:
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
-from typing import Literal
+from collections.abc import Callable, MutableSequence
+from typing import Any, Literal, cast
 
 import structlog
 
-from kong_eventhooks_plugin.pluginserver.worker_process import READY, TAKEN_OVER
+from kong_eventhooks_plugin.pluginserver import call_marks
+from kong_eventhooks_plugin.pluginserver.call_marks import IDLE, NO_SLOT, SLOTS
+from kong_eventhooks_plugin.pluginserver.worker_process import (
+    ADOPT,
+    HOLD,
+    LET_GO,
+    MARKS,
+    MESSAGE_BYTES,
+    READY,
+    SLOT_BYTES,
+    TAKEN_OVER,
+)
 
 _log = structlog.get_logger()
 
@@ -37,6 +50,11 @@ class WorkerLink:
         """Why ``drain`` is set."""
         self._loop = asyncio.get_running_loop()
         self._sock = socket.socket(fileno=descriptor) if descriptor is not None else None
+        self._adopt: Callable[[socket.socket], None] | None = None
+        self._adopted: list[socket.socket] = []
+        self._slots = list(range(SLOTS))
+        self.marks = self._make_marks()
+        """A byte for each slot: ``call_marks.UNDER_WAY`` while a call runs on that connection."""
         if self._sock is not None:
             self._sock.setblocking(False)
             self._sock.set_inheritable(False)  # our own children (the sandbox) must not keep it open
@@ -50,6 +68,59 @@ class WorkerLink:
             with contextlib.suppress(OSError):  # it has gone: the end of the stream is about to be read
                 self._sock.send(READY)
 
+    # ---- Kong's connections ----
+
+    @property
+    def holds(self) -> bool:
+        """Whether somebody holds the connections: then one that we let go lives on."""
+        return self._sock is not None
+
+    def hold(self, connection: socket.socket) -> int:
+        """Have a connection held from before its first byte is read; return its slot."""
+        if self._sock is None or not self._slots:
+            return NO_SLOT
+        slot = self._slots.pop()
+        self.marks[slot] = IDLE
+        try:
+            socket.send_fds(self._sock, [HOLD + slot.to_bytes(SLOT_BYTES, "little")], [connection.fileno()])
+        except OSError:  # the supervisor is slow or has gone: the connection will die with us
+            self._slots.append(slot)
+            return NO_SLOT
+        return slot
+
+    def gone(self, slot: int) -> None:
+        """Hear that a connection has ended, for both sides."""
+        if slot != NO_SLOT:
+            self.marks[slot] = IDLE
+            self._slots.append(slot)
+
+    def let_go(self, slot: int) -> None:
+        """Hand a connection over; ours is closed, and nothing of it was read that was not answered."""
+        if self._sock is not None and slot != NO_SLOT:
+            self.marks[slot] = IDLE
+            with contextlib.suppress(OSError):
+                self._sock.send(LET_GO + slot.to_bytes(SLOT_BYTES, "little"))
+
+    def on_adopt(self, adopt: Callable[[socket.socket], None]) -> None:
+        """Have ``adopt`` called with each connection that we are handed, also those that came already."""
+        self._adopt = adopt
+        waiting, self._adopted = self._adopted, []
+        for connection in waiting:
+            adopt(connection)
+
+    def _make_marks(self) -> MutableSequence[int]:
+        if self._sock is None:
+            return bytearray(SLOTS + 1)
+        descriptor = call_marks.make()
+        try:
+            socket.send_fds(self._sock, [MARKS], [descriptor])
+            marks: Any = call_marks.look_into(descriptor)
+        finally:
+            os.close(descriptor)
+        return cast("MutableSequence[int]", marks)
+
+    # ---- the supervisor's word ----
+
     def close(self) -> None:
         """Let link and signals go."""
         for number in _SIGNALS:
@@ -57,20 +128,27 @@ class WorkerLink:
         self._hang_up()
 
     def _hear(self) -> None:
-        if self._sock is None:
-            return
-        try:
-            said = self._sock.recv(64)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            said = b""
-        if TAKEN_OVER in said and not self.taken_over.is_set():
-            _log.info("socket taken over, no more deliveries from here")
-            self.taken_over.set()
-        if not said:
-            self._hang_up()
-            self._leave("supervisor gone")
+        while self._sock is not None:
+            try:
+                said, descriptors, _, _ = socket.recv_fds(self._sock, MESSAGE_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                said, descriptors = b"", []
+            if not said:
+                self._hang_up()
+                self._leave("supervisor gone")
+            elif said == ADOPT and descriptors:
+                self._take(socket.socket(fileno=descriptors[0]))
+            elif said == TAKEN_OVER and not self.taken_over.is_set():
+                _log.info("socket taken over, no more deliveries from here")
+                self.taken_over.set()
+
+    def _take(self, connection: socket.socket) -> None:
+        if self._adopt is None:
+            self._adopted.append(connection)
+        else:
+            self._adopt(connection)
 
     def _hang_up(self) -> None:
         if self._sock is not None:

@@ -1,22 +1,44 @@
 """A worker as its supervisor sees it: a child process, the listening socket it inherits, and a link to it.
 
-The link is a pair of connected sockets; each message is one byte. The worker says ``READY`` when it
-serves; the supervisor says ``TAKEN_OVER`` when the socket's path leads to another server. When one side
-has gone, the other reads the end of the stream: that is how a worker notices a killed supervisor.
+The link is a pair of connected sockets that keep messages apart; a message is one byte, some with a connection's slot
+(two bytes) or a descriptor behind it. When one side has gone, the other reads the end: that is how a worker notices a
+killed supervisor.
+
+============== ================== ====================================================================
+from           message            meaning
+============== ================== ====================================================================
+worker         READY              it serves
+worker         MARKS, descriptor  its ``call_marks``
+worker         HOLD slot, desc.   it serves this connection of Kong's (``held_connections``)
+worker         LET_GO slot        it no longer does: somebody else may
+supervisor     TAKEN_OVER         the socket's path leads to another server
+supervisor     ADOPT, descriptor  serve this connection
+============== ================== ====================================================================
 
 The worker's command gets ``--fd N --link M`` appended: the numbers of the two descriptors. To drain it
 gets SIGTERM. It runs in a process group of its own, so that a Ctrl-C reaches the supervisor alone.
 """
 
 import contextlib
+import mmap
 import os
 import signal
 import socket
 import subprocess
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+
+from kong_eventhooks_plugin.pluginserver.call_marks import look_into
 
 READY = b"R"
+MARKS = b"M"
+HOLD = b"H"
+LET_GO = b"L"
 TAKEN_OVER = b"T"
+ADOPT = b"A"
+
+MESSAGE_BYTES = 16
+SLOT_BYTES = 2
+_MESSAGES_AT_ONCE = 1_000
 
 
 class WorkerProcess:
@@ -24,7 +46,7 @@ class WorkerProcess:
 
     def __init__(self, command: Sequence[str], listening: int, now: float, deadline: float) -> None:
         """Start it; raises ``OSError`` where the system cannot."""
-        self.link, theirs = socket.socketpair()
+        self.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.link.setblocking(False)
         descriptors = (listening, theirs.fileno())
         try:
@@ -45,29 +67,47 @@ class WorkerProcess:
         self.deadline: float | None = deadline
         self.ready = False
         self.killed = False
+        self.marks: mmap.mmap | None = None
 
-    def hear(self) -> bool:
-        """Read what it said; True when it has just become ready. Closes the link at its end."""
-        try:
-            said = self.link.recv(64)
-        except BlockingIOError:
-            return False
-        except OSError:
-            said = b""
-        if not said:
-            self.link.close()
-        if READY in said and not self.ready:
-            self.ready = True
-            self.deadline = None
-            return True
-        return False
+    def hear(self) -> Iterator[tuple[bytes, int, socket.socket | None]]:
+        """Yield what it said since: kind, slot (0 where there is none), connection. Closes the link at its end.
+
+        ``READY`` and ``MARKS`` are noted here as well.
+        """
+        for _ in range(_MESSAGES_AT_ONCE):
+            try:
+                said, descriptors, _, _ = socket.recv_fds(self.link, MESSAGE_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                return
+            except OSError:
+                said, descriptors = b"", []
+            if not said:
+                self.link.close()
+                return
+            kind, slot = said[:1], int.from_bytes(said[1 : 1 + SLOT_BYTES], "little")
+            connection = None
+            if kind == MARKS and descriptors:
+                self.marks = look_into(descriptors[0])
+                os.close(descriptors[0])
+            elif descriptors:
+                connection = socket.socket(fileno=descriptors[0])
+            elif kind == READY:
+                self.ready = True
+                self.deadline = None
+            yield kind, slot, connection
 
     def tell(self, message: bytes) -> None:
         """Send it a message; one that has gone does not hear it, and its end is seen anyway."""
-        try:
+        with contextlib.suppress(OSError):
             self.link.send(message)
+
+    def give(self, connection: socket.socket) -> bool:
+        """Have it serve a connection; False where it takes none now."""
+        try:
+            socket.send_fds(self.link, [ADOPT], [connection.fileno()])
         except OSError:
-            return
+            return False
+        return True
 
     def exit_code(self) -> int | None:
         """Return its exit status (negative: the signal that ended it), None while it runs."""

@@ -108,7 +108,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Suppressed(msgspec.Struct, frozen=True):
-    """How often a hook was held back on an event for a reason."""
+    """How often a hook was held back on an event for a reason. ``source`` is the one that the hook named."""
 
     hook_id: str
     source: str
@@ -144,7 +144,7 @@ class EndpointHealth(msgspec.Struct, frozen=True):
 
 
 class DeliveryFilter(msgspec.Struct, frozen=True):
-    """Which deliveries to list: all that is set must hold. ``since`` and ``until`` are on ``created_at``."""
+    """Which deliveries to list: all that is set must hold. since <= ``created_at`` < until."""
 
     hook_id: str | None = None
     state: State | None = None
@@ -236,7 +236,10 @@ class Queue(Protocol):
         """Return a page of deliveries, newest first; ``size`` 1 to 1,000."""
 
     async def replay(self, delivery_id: str) -> Delivery:
-        """Make a dead or delivered delivery pending and due now, with the same id; its attempts go on counting."""
+        """Make a dead or delivered delivery pending and due now, with the same id; its attempts go on counting.
+
+        One that is neither stays as it is. Raises ``QueueFull`` where a limit leaves no room for it.
+        """
 
     async def replay_all(self, where: DeliveryFilter) -> Replayed:
         """Replay every settled delivery that ``where`` names, oldest first; its ``state`` is delivered, dead or None.

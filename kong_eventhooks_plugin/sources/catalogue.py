@@ -115,6 +115,11 @@ _ALIAS = (
     "`rate-limiting-advanced`, as the hook named it."
 )
 
+_ANY_EVENT = (
+    "Whoever publishes names the event and gives its fields (docs/api.md), so a hook may name any event here, or none "
+    "to hear them all."
+)
+
 
 def _exceeded(description: str) -> EventEntry:
     return EventEntry(RATE_LIMIT_EXCEEDED, description, _EXCEEDED_FIELDS, _UNIQUE)
@@ -148,6 +153,14 @@ SOURCES: tuple[SourceEntry, ...] = (
         ("rate-limiting-advanced", "rate-limiting", "response-ratelimiting"),
         (_exceeded("A client broke a limit of either plugin."),),
         notes=(_ALIAS,),
+    ),
+    SourceEntry(
+        "custom",
+        "Something that you publish yourself, through the API.",
+        "0.1.0",
+        ("custom",),
+        (),
+        notes=(_ANY_EVENT,),
     ),
     _planned("crud", "An entity of Kong was created, changed or deleted."),
     _planned("dao:crud", "The same as crud, with the operation as the event."),

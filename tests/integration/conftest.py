@@ -255,14 +255,14 @@ def kong(kong_bin: str, tmp_path: Path, sidecar: Sidecar) -> Iterator[Kong]:
 
 
 @contextmanager
-def traffic(kong: Kong, path: str) -> Iterator[dict[int, int]]:
-    """Send requests one after the other from two threads until the block ends; yields status -> count."""
+def traffic(kong: Kong, path: str, per_second: int = 200) -> Iterator[dict[int, int]]:
+    """Send requests from two threads until the block ends; yields status -> count."""
     seen: dict[int, int] = {}
     over = threading.Event()
     lock = threading.Lock()
 
     def send() -> None:
-        while not over.is_set():
+        while not over.wait(2 / per_second):
             status = kong.get(path)[0]
             with lock:
                 seen[status] = seen.get(status, 0) + 1

@@ -71,11 +71,17 @@ class Clock:
 
 
 class Transport(asyncio.Transport):
-    """Keeps what is written; says when it would be closed or paused."""
+    """A transport and its socket in one. Keeps what is written; says when it would be closed or paused.
+
+    ``room`` is how many bytes the socket takes before it is full (None: any number); what the transport then keeps goes
+    out with ``flush``.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.written = bytearray()
+        self.room: int | None = None
+        self.kept = bytearray()
         self.reading = True
         self.ended = False
         self.aborted = False
@@ -83,10 +89,36 @@ class Transport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
 
+    def send(self, data: bytes) -> int:
+        """Be the socket."""
+        assert not self.ended
+        assert not self.kept, "bytes went past those that wait"
+        if self.aborted:
+            raise BrokenPipeError
+        if self.room == 0:
+            raise BlockingIOError
+        taken = data[: self.room]
+        self.written += taken
+        if self.room is not None:
+            self.room -= len(taken)
+        return len(taken)
+
     def write(self, data: Any) -> None:
         assert not self.ended
         assert not self.aborted
-        self.written += data
+        self.kept += data
+
+    def shutdown(self, how: int) -> None:
+        """Be the socket."""
+
+    def flush(self) -> None:
+        """Let the peer read all of it."""
+        self.room = None
+        self.written += self.kept
+        self.kept.clear()
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.kept)
 
     def write_eof(self) -> None:
         assert not self.ended

@@ -2,8 +2,11 @@
 
 ``slow <id>`` is answered only once draining has begun, so that a test can have a call in flight then.
 ``tell`` is answered with what the link has told. ``--die SECONDS`` ends the worker with ``--code`` after
-that time without ever being ready; ``--stubborn`` ignores the request to drain; ``--queue`` is the length that
-its server gives to listen(2) on the shared socket.
+that time without ever being ready; ``--stubborn`` ignores the request to drain; ``--queue`` is a length that
+it gives to listen(2) on the shared socket, as asyncio's own servers do.
+
+With connections it does what the real server does: each is held before its first byte is read, and is marked in the
+same step that reads a call.
 """
 
 import argparse
@@ -12,59 +15,111 @@ import os
 import socket
 import sys
 
-from kong_eventhooks_plugin.pluginserver.sockets import BACKLOG
+from kong_eventhooks_plugin.pluginserver.call_marks import IDLE, UNDER_WAY
 from kong_eventhooks_plugin.pluginserver.worker_link import WorkerLink
 
 
 class Stub:
-    def __init__(self, link: WorkerLink) -> None:
+    def __init__(self, link: WorkerLink, listening: socket.socket) -> None:
         self.link = link
-        self.busy = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self.writers: set[asyncio.StreamWriter] = set()
+        self.listening = listening
+        self.open: set[Connection] = set()
+        self.tasks: set[asyncio.Task[object]] = set()
+        self.changed = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writers.add(writer)
+    def serve(self) -> None:
+        self.listening.setblocking(False)
+        self.link.on_adopt(self.adopt)
+        self.loop.add_reader(self.listening, self.accept)
+
+    def accept(self) -> None:
         try:
-            while line := await reader.readline():
-                self.busy += 1
-                self.idle.clear()
-                writer.write(await self.answer(line.decode().strip()))
-                await writer.drain()
-                self.busy -= 1
-                if not self.busy:
-                    self.idle.set()
-        except ConnectionError:
-            pass
-        finally:
-            self.writers.discard(writer)
-            writer.close()
+            connection, _ = self.listening.accept()
+        except BlockingIOError:  # another worker was faster
+            return
+        self.adopt(connection)
 
-    async def answer(self, call: str) -> bytes:
+    def adopt(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        slot = self.link.hold(connection)
+        task = self.loop.create_task(self.loop.connect_accepted_socket(lambda: Connection(self, slot), connection))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def drain(self) -> None:
+        self.loop.remove_reader(self.listening)
+        while self.tasks or any(connection.calls for connection in self.open):
+            self.changed.clear()
+            await asyncio.wait({asyncio.ensure_future(self.changed.wait()), *self.tasks}, timeout=0.1)
+        for connection in list(self.open):
+            connection.hand_over()
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, stub: Stub, slot: int) -> None:
+        self.stub = stub
+        self.slot = slot
+        self.calls = 0
+        self.rest = b""
+        self.handed_over = False
+        self.transport = asyncio.Transport()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.stub.open.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.stub.link.marks[self.slot] = UNDER_WAY
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        for line in lines:
+            self.calls += 1
+            task = self.stub.loop.create_task(self.answer(line.decode()))
+            self.stub.tasks.add(task)
+            task.add_done_callback(self.stub.tasks.discard)
+
+    async def answer(self, call: str) -> None:
         if call.startswith("slow "):
-            await self.link.drain.wait()
+            await self.stub.link.drain.wait()
             call = call.removeprefix("slow ")
         if call == "tell":
-            return f"taken_over={self.link.taken_over.is_set()} {os.getpid()}\n".encode()
-        return f"{call} {os.getpid()}\n".encode()
+            call = f"taken_over={self.stub.link.taken_over.is_set()}"
+        self.transport.write(f"{call} {os.getpid()}\n".encode())
+        self.calls -= 1
+        if not self.calls and not self.rest:
+            self.stub.link.marks[self.slot] = IDLE
+        self.stub.changed.set()
+
+    def hand_over(self) -> None:
+        self.handed_over = self.stub.link.holds
+        if self.handed_over:
+            self.stub.link.let_go(self.slot)
+        self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.stub.open.discard(self)
+        if not self.handed_over:
+            self.stub.link.gone(self.slot)
+        self.stub.changed.set()
 
 
 async def main(options: argparse.Namespace) -> int:
     if options.die is not None:
         await asyncio.sleep(options.die)
         return int(options.code)
+    listening = socket.socket(fileno=options.fd)
+    if options.queue is not None:
+        listening.listen(options.queue)
     link = WorkerLink(options.link)
-    stub = Stub(link)
-    server = await asyncio.start_unix_server(stub.serve, sock=socket.socket(fileno=options.fd), backlog=options.queue)
+    stub = Stub(link, listening)
+    stub.serve()
     link.ready()
     await link.drain.wait()
     if options.stubborn:
         await asyncio.Event().wait()
-    server.close()
-    await stub.idle.wait()
-    for writer in list(stub.writers):
-        writer.close()
+    await stub.drain()
+    await asyncio.sleep(0)  # the transports close in the loop's next round
     link.close()
     return 0
 
@@ -75,6 +130,6 @@ if __name__ == "__main__":
     parser.add_argument("--link", type=int, required=True)
     parser.add_argument("--die", type=float)
     parser.add_argument("--code", type=int, default=1)
-    parser.add_argument("--queue", type=int, default=BACKLOG)
+    parser.add_argument("--queue", type=int)
     parser.add_argument("--stubborn", action="store_true")
     sys.exit(asyncio.run(main(parser.parse_args())))

@@ -12,8 +12,8 @@ from typing import Any
 
 Field = Mapping[str, Any]
 
-_HEXADECIMAL = re.compile(r"\s*([+-]?)0[xX]([0-9a-fA-F]{1,15})\s*\Z")
-_DECIMAL = re.compile(r"\s*[+-]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][+-]?\d{1,3})?\s*\Z")
+_HEXADECIMAL = re.compile(r"\s*([+-]?)0[xX]([0-9a-fA-F]{1,15})\s*\Z", re.ASCII)
+_DECIMAL = re.compile(r"\s*[+-]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][+-]?\d{1,3})?\s*\Z", re.ASCII)
 
 
 def inferred(value: Any, field: Field) -> Any:

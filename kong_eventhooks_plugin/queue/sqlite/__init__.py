@@ -4,7 +4,7 @@ How it is put together, from the outside in:
 
 - ``engine``: ``SqliteQueue``, the contract's methods and nothing else.
 - ``cycle``: group commit. Everything that writes waits for the next transaction and is answered after its commit.
-- ``accept``, ``leases``, ``retention``, ``keeping``: what the operations do inside a transaction.
+- ``accept``, ``leases``, ``settling``, ``retention``, ``keeping``: what the operations do inside a transaction.
 - ``books``, ``filters``: what is counted and remembered of the file between transactions, so that a limit is a
   comparison and not a query.
 - ``reads``: everything that only reads, on a connection of its own, in a thread of its own.

@@ -66,6 +66,8 @@ class Books:
         self.filters = FilterBook(connection, limits.filter_states)
         self.woken: set[str] = set()
         """Hooks of which this transaction made a delivery pending."""
+        self.dropping_answers = False
+        """Answers' bodies found no room, the last time."""
         self._seen_version: int | None = None
         self._accounts: dict[str, Account] = {}
         self._changed: dict[int, Account] = {}
@@ -104,7 +106,6 @@ class Books:
         self._changed.clear()
         self._suppressed.clear()
         self.woken.clear()
-        self.filters.forget()
 
     def take_woken(self) -> set[str]:
         """Return the hooks to wake after the commit."""
@@ -169,5 +170,5 @@ class Books:
         self._bytes = sum(row[3] for row in rows)
         self.totals = Totals(*self.connection.execute(_READ_TOTALS).fetchone())
         self._totals_as_read = self.totals.row()
-        (self._last_event,) = self.connection.execute(_LAST_EVENT).fetchone()
         self.filters.forget()
+        (self._last_event,) = self.connection.execute(_LAST_EVENT).fetchone()

@@ -36,7 +36,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
-from kong_eventhooks_plugin.queue.sqlite import keeping, leases, reads, retention
+from kong_eventhooks_plugin.queue.sqlite import keeping, leases, reads, retention, settling
 from kong_eventhooks_plugin.queue.sqlite.accept import Offered
 from kong_eventhooks_plugin.queue.sqlite.books import Books
 from kong_eventhooks_plugin.queue.sqlite.cycle import Cycle
@@ -97,10 +97,11 @@ class SqliteQueue:
         """Commit what waits, at most ``CLOSING`` seconds long, and let the file go."""
         reader, self._reader = self._reader, None
         cycle, self._cycle = self._cycle, None
-        if cycle is not None:
-            await cycle.close(CLOSING)
+        # The writer last: the last to close puts the log into the file and removes it, which a reader may not.
         if reader is not None:
             await reader.close()
+        if cycle is not None:
+            await cycle.close(CLOSING)
 
     def offer(self, offer: Offer) -> "asyncio.Future[Receipt]":
         """Take an event; see the contract."""
@@ -124,12 +125,7 @@ class SqliteQueue:
         """End leases: state and attempt together. Raises ``QueueError`` where a new state is ``leased``."""
         if any(settlement.state == "leased" for settlement in settlements):
             raise QueueError("a settlement ends a lease; it cannot make one")
-
-        def settle(books: Books) -> None:
-            for settlement in settlements:
-                leases.settle(books, settlement)
-
-        await self._write(settle)
+        await self._write(lambda books: settling.settle(books, settlements))
 
     async def work(self) -> list[Work]:
         """Return every hook with pending deliveries. Leases that ran out count as pending."""
@@ -186,7 +182,9 @@ class SqliteQueue:
 
     async def sweep(self) -> int:
         """Forget what retention no longer keeps; return how many deliveries, events and filter states went."""
-        return sum([await self._repeat(step) for step in retention.STEPS])
+        forgotten = sum([await self._repeat(step) for step in retention.STEPS])
+        await self._repeat(retention.give_back_pages)
+        return forgotten
 
     async def lead(self, holder: str, ttl: float) -> bool:
         """Take or renew the lease of the one delivering process for ``ttl`` seconds; False where another holds it."""

@@ -6,11 +6,13 @@ holds what the gateway's clients did. A file that is there keeps the mode that i
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.queue.sqlite.faults import is_busy
 from kong_eventhooks_plugin.queue.sqlite.statements import MIGRATIONS, SQL, split_script
 
 APPLICATION_ID = 0x4B_45_68_6B
@@ -19,8 +21,10 @@ APPLICATION_ID = 0x4B_45_68_6B
 VERSION = max(MIGRATIONS)
 """The schema's version that this code reads and writes, kept in ``PRAGMA user_version``."""
 
-OPENING_PATIENCE = 10_000
-"""Milliseconds that opening waits for another process's lock (it may be migrating); then it fails."""
+OPENING_PATIENCE = 10.0
+"""Seconds that opening waits for another process's lock (it may be migrating); then it fails."""
+
+OPENING_PAUSE = 0.01
 
 OLDEST_SQLITE = (3, 35, 0)
 """What the statements need: upserts, row values, JSON."""
@@ -42,6 +46,20 @@ def open_writer(path: Path) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreUnavailable(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 is needed")
     _create(path)
+    give_up = time.monotonic() + OPENING_PATIENCE
+    while True:
+        try:
+            return _open_writer(path)
+        except StoreUnavailable as error:
+            # Two that turn a new file to WAL at once can be in each other's way; SQLite then fails without waiting.
+            if not isinstance(error.__cause__, sqlite3.Error) or not is_busy(error.__cause__):
+                raise
+            if time.monotonic() >= give_up:
+                raise
+        time.sleep(OPENING_PAUSE)
+
+
+def _open_writer(path: Path) -> sqlite3.Connection:
     with _closed_on_error(path, "rw") as connection:
         _migrate(connection, path)
         connection.executescript(_WRITER)
@@ -73,7 +91,7 @@ def _closed_on_error(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
             check_same_thread=False,  # the cycle lends it to one thread at a time
             cached_statements=256,
         )
-        connection.execute(f"PRAGMA busy_timeout = {OPENING_PATIENCE}")
+        connection.execute(f"PRAGMA busy_timeout = {int(OPENING_PATIENCE * 1_000)}")
         yield connection
     except Exception as error:
         if connection is not None:
@@ -109,9 +127,8 @@ def _create(path: Path) -> None:
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     """Return the schema's version; 0 for a file without any table. Refuses what is not ours or newer."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    # One statement, one view: another process may be creating it right now.
+    application, version, tables = connection.execute(SQL["header"]).fetchone()
     if application != APPLICATION_ID and (application or version or tables):
         raise StoreUnavailable(f"{path}: belongs to another program; choose another file")
     if version > VERSION:

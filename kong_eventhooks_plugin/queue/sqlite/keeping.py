@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import EndpointHealth
+from kong_eventhooks_plugin.queue.holders import gone
 from kong_eventhooks_plugin.queue.sqlite.books import Books
 from kong_eventhooks_plugin.queue.sqlite.rows import encode
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
@@ -17,9 +18,9 @@ _WRITE_ENDPOINT = SQL["write_endpoint"]
 
 
 def leader(books: Books) -> str | None:
-    """Return who delivers now, None where nobody does."""
+    """Return who delivers now, None where nobody does or where that process has gone."""
     row = books.connection.execute(_LEADER).fetchone()
-    return row[0] if row is not None and row[1] > books.now else None
+    return row[0] if row is not None and row[1] > books.now and not gone(row[0]) else None
 
 
 def lead(books: Books, holder: str, ttl: float) -> bool:

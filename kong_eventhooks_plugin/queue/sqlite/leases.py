@@ -1,37 +1,24 @@
-"""Leases inside a transaction: claim, settle, replay, release.
+"""Leases inside a transaction: claim, replay, release. ``settling`` ends them.
 
-A lease carries the mark of the opening of the store that took it (``Books.owner``), and a settlement counts only
-where that mark still stands and the attempt's number is the next one: a process that lost its lease, or a second
-try of the same delivery in this one, changes nothing.
-
-Bodies of answers are kept up to ``Limits.answer_bytes`` in all; past it an attempt is kept without its body.
+A lease carries the mark of the opening of the store that took it (``Books.owner``).
 """
 
 from collections.abc import Sequence
 
-import structlog
-
 from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
-from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
+from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.model.ids import delivery_id
-from kong_eventhooks_plugin.queue.contract import Settlement
-from kong_eventhooks_plugin.queue.sqlite.books import Account, Books
+from kong_eventhooks_plugin.queue.sqlite.books import Books
 from kong_eventhooks_plugin.queue.sqlite.rows import delivery_from, event_from, splits
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
 _DUE = SQL["due"]
 _LEASE = SQL["lease"]
-_LEASED = SQL["leased"]
-_POSTPONE = SQL["postpone"]
-_END = SQL["end"]
-_ADD_ATTEMPT = SQL["add_attempt"]
 _DELIVERY = SQL["delivery"]
 _BYTES_OF = SQL["bytes_of"]
 _REVIVE = SQL["revive"]
 _OTHERS_LEASES = SQL["others_leases"]
 _RELEASE_OTHERS_LEASES = SQL["release_others_leases"]
-
-log = structlog.get_logger()
 
 
 def claim(books: Books, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
@@ -39,7 +26,7 @@ def claim(books: Books, hook_id: str, limit: int, lease_seconds: float) -> list[
     account = books.known(hook_id)
     if account is None or account.deliveries == 0 or limit < 1:
         return []
-    rows = books.connection.execute(_DUE, (account.n, books.now, limit)).fetchall()
+    rows = books.connection.execute(_DUE, {"hook": account.n, "now": books.now, "limit": limit}).fetchall()
     until = books.now + lease_seconds
     books.connection.executemany(_LEASE, [(books.owner, until, row[0], account.n) for row in rows])
     return [
@@ -55,53 +42,6 @@ def claim(books: Books, hook_id: str, limit: int, lease_seconds: float) -> list[
         )
         for _, source, attempts, created_at, due_at, event_id, *event in rows
     ]
-
-
-def settle(books: Books, settlement: Settlement) -> None:
-    """End one lease, whose new state is not ``leased``; where it is not ours (any more) nothing changes."""
-    attempt = settlement.attempt
-    for event_id, hook_id in splits(settlement.delivery_id):
-        account = books.known(hook_id)
-        if account is None:
-            continue
-        row = books.connection.execute(_LEASED, (event_id, account.n, books.owner)).fetchone()
-        if row is None:
-            continue
-        event, attempts, size = row
-        if attempt is not None and attempt.number != attempts + 1:
-            continue
-        if attempt is not None:
-            _record(books, event, account, attempt)
-            attempts = attempt.number
-        _move(books, settlement, (event, attempts, size), account)
-        return
-    log.info("settlement of a lost lease", delivery=settlement.delivery_id, state=settlement.state)
-
-
-def _move(books: Books, settlement: Settlement, row: tuple[int, int, int], account: Account) -> None:
-    event, attempts, size = row
-    state = settlement.state
-    if state == "pending":
-        due_at = books.now if settlement.due_at is None else settlement.due_at
-        books.connection.execute(_POSTPONE, (attempts, due_at, event, account.n))
-        books.woken.add(account.hook_id)
-    else:
-        reason = settlement.reason if state == "dead" else None
-        books.connection.execute(_END, (state, attempts, books.now, reason, event, account.n))
-        books.shift(account, -1, -size)
-        books.settle(state, 1)
-
-
-def _record(books: Books, event: int, account: Account, attempt: Attempt) -> None:
-    body = attempt.body
-    if books.totals.answer_bytes + len(body) > books.limits.answer_bytes:
-        body = b""
-    books.totals.answer_bytes += len(body)
-    books.connection.execute(
-        _ADD_ATTEMPT,
-        (event, account.n, attempt.number, attempt.started_at, attempt.seconds, attempt.outcome, attempt.error,
-         attempt.detail, attempt.status, body),
-    )  # fmt: skip
 
 
 def replay(books: Books, delivery: str) -> Delivery:

@@ -1,5 +1,9 @@
 -- Every statement of the SQLite store, by name. A line "-- name: x" begins one; statements.py reads the file.
 
+-- name: header
+SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)
+FROM pragma_application_id, pragma_user_version;
+
 -- name: known_events
 -- Which of these ids (a JSON array) are already there.
 SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?));
@@ -57,8 +61,9 @@ ON CONFLICT DO UPDATE SET count = count + excluded.count, last_at = excluded.las
 -- What a hook can lease now.
 SELECT d.event, d.source, d.attempts, d.created_at, d.due_at, e.id, e.source, e.event, e.data, e.time, e.scope
 FROM deliveries AS d INDEXED BY deliveries_due CROSS JOIN events AS e ON e.n = d.event
-WHERE d.hook = ?1 AND d.settled_at IS NULL AND d.due_at <= ?2 AND (d.lease_until IS NULL OR d.lease_until <= ?2)
-ORDER BY d.due_at, d.event LIMIT ?3;
+WHERE d.hook = :hook AND d.settled_at IS NULL AND d.due_at <= :now
+  AND (d.lease_until IS NULL OR d.lease_until <= :now)
+ORDER BY d.due_at, d.event LIMIT :limit;
 
 -- name: lease
 UPDATE deliveries SET state = 'leased', lease = ?, lease_until = ? WHERE event = ? AND hook = ?;

@@ -29,7 +29,7 @@ _FORGET_IDLE_FIRST = SQL["forget_idle_first"]
 _FORGET_ENDED_STATES = SQL["forget_ended_states"]
 
 Step = Callable[[Books], int]
-"""One transaction's work: returns how many rows went, 0 when there is nothing (more) to do."""
+"""One transaction's work: returns how many rows or pages went, 0 when there is nothing (more) to do."""
 
 
 def bury_some(books: Books, hook_id: str, reason: str) -> int:
@@ -87,18 +87,20 @@ def forget_ended_states(books: Books) -> int:
 
 
 def give_back_pages(books: Books) -> int:
-    """Give spare pages back to the file system; returns 0, for pages are no rows."""
+    """Give spare pages back to the file system; return how many."""
     (free,) = books.connection.execute("PRAGMA freelist_count").fetchone()
-    if free > SPARE_PAGES:
-        # The pragma frees one page a step: all its (empty) rows must be fetched.
-        books.connection.execute(f"PRAGMA incremental_vacuum({min(VACUUM_PAGES, free - SPARE_PAGES)})").fetchall()
-    return 0
+    pages: int = min(VACUUM_PAGES, free - SPARE_PAGES)
+    if pages <= 0:
+        return 0
+    # The pragma frees one page a step: all its (empty) rows must be fetched.
+    books.connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+    return pages
 
 
 STEPS: tuple[Step, ...] = (
-    forget_old_settled, forget_many_settled, forget_old_idle, forget_many_idle, forget_ended_states, give_back_pages,
+    forget_old_settled, forget_many_settled, forget_old_idle, forget_many_idle, forget_ended_states,
 )  # fmt: skip
-"""What a sweep does, each until it returns 0."""
+"""What a sweep forgets, each until it returns 0."""
 
 
 def _forget(books: Books, choose: str, *values: float) -> int:

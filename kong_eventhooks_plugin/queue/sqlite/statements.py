@@ -23,9 +23,12 @@ def named_statements(text: str) -> dict[str, str]:
 
 
 def split_script(script: str) -> Iterator[str]:
-    """Yield the statements of a script one by one, so that they can run inside one transaction."""
+    """Yield the statements of a script one by one, so that they can run inside one transaction.
+
+    Comments stay: SQLite keeps those inside a CREATE with the schema.
+    """
     statement = ""
-    for line in _COMMENT.sub("", script).splitlines():
+    for line in script.splitlines():
         statement += f"{line}\n"
         if sqlite3.complete_statement(statement):
             yield statement.strip()

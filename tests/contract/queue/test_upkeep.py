@@ -155,6 +155,15 @@ async def test_events_that_nobody_needs_go_by_age_and_count(store: Store, clock:
     assert [(await queue.offer(Offer(event(key), ()))).duplicate for key in (3, 2)] == [True, False]
 
 
+async def test_events_whose_deliveries_went_are_needed_by_nobody(store: Store) -> None:
+    queue = await store.open(Limits(settled_count=2))
+    await deliver(queue, 1, 2, 3, 4)
+    assert await queue.sweep() == 2  # deliveries 1 and 2; their events are the two that may stay
+    await deliver(queue, 5)
+    assert await queue.sweep() == 2  # delivery 3 and event 1
+    assert [(await queue.offer(Offer(event(key), ()))).duplicate for key in (2, 3, 4, 5, 1)] == [True] * 4 + [False]
+
+
 async def test_states_of_snooze_go_when_they_are_over(queue: Queue, clock: FakeClock) -> None:
     for key, rule in enumerate((FilterRule(True, 60), FilterRule(False, 90), FilterRule(True, None))):
         await queue.offer(offer(key, Candidate(f"h{key}", SOURCE, rule, b"digest")))

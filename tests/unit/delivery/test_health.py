@@ -64,9 +64,10 @@ def test_a_late_success_does_not_switch_it_on_again() -> None:
 
 def test_what_another_process_wrote_is_taken_over_and_what_is_known_better_is_kept() -> None:
     known, _ = health()
+    stored = [EndpointHealth("mine"), EndpointHealth("theirs", None, "gone", NOW)]
+    known.load(stored)
     known.note("mine", NOW, ok=False)
-    known.load([EndpointHealth("theirs", None, "gone", NOW)])
-    known.load([EndpointHealth("theirs", None, "gone", NOW)])
+    known.load(stored)
     assert known.disabled("theirs") == "gone"
     assert known.note("mine", NOW + 120 * HOUR, ok=False), "the run that began before"
     known.load([EndpointHealth("theirs")])

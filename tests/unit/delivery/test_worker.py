@@ -146,6 +146,7 @@ async def test_a_failing_endpoint_gets_a_rest_then_one_probe() -> None:
         await w.queue.settled(11)
         await w.turn()
         assert len(w.handler.jobs) == 11
+        assert w.queue.claims[-1] == (A.id, 1)
         assert w.worker.held() == {A.id: "breaker_open"}
         w.handler.outcomes["a"] = [Delivered()]
         w.time.advance(30)
@@ -408,6 +409,7 @@ async def test_drain_lets_attempts_end_gives_back_the_rest_and_the_lease() -> No
         await w.handler.called(4)
         draining = asyncio.create_task(w.worker.drain(10))
         await w.turn()
+        assert (await w.queue.stats()).depth["pending"] == 6, "given back at once, not after the attempts in flight"
         w.handler.gates["a"].set()
         await w.queue.settled(2)
         assert not draining.done()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.pluginserver.connection import ANSWER_SECONDS, ROUTES, Connection
+from kong_eventhooks_plugin.pluginserver.call_marks import IDLE, UNDER_WAY
+from kong_eventhooks_plugin.pluginserver.connection import ANSWER_SECONDS, ANSWERS, ROUTES, Connection
 from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.wire.calls import encode_echo
 from kong_eventhooks_plugin.wire.frames import encode_frame
@@ -19,6 +20,7 @@ from tests.kong_node.node import string
 from tests.support.door import INFOS, NOW, Clock, Door, House, Transport, frames_of
 
 LIMIT = 2_000
+SLOT = 7
 STATUS_FRAMES = [b"kong.response.get_status", b""]
 LOG_FRAMES = [b"kong.log.serialize", b""]
 OK, LIMITED = b"\x08\xc8\x01", b"\x08\xad\x03"
@@ -34,7 +36,8 @@ class Peer:
         self.sequence = 1
 
     def another(self) -> tuple[Connection, Transport]:
-        connection, transport = Connection(self.door.server._door), Transport()
+        transport = Transport()
+        connection = Connection(self.door.server._door, SLOT, transport)  # type: ignore[arg-type]
         connection.connection_made(transport)
         return connection, transport
 
@@ -104,6 +107,12 @@ class TestCalls:
             assert peer.call(**command) == [encode_echo(peer.sequence)]
         assert peer.faults == {"unknown_instance": 1, "unknown_plugin": 1, "unknown_call": 1}
         assert not peer.transport.ended
+
+    def test_bytes_that_are_no_call_are_finished_with_what_looks_like_the_sequence(self) -> None:
+        peer = Peer()
+        assert peer.send(b"\xff\xff\x08\x05") == [b"", b"\x08\x05"]
+        assert peer.send(b"\xff") == [b"", b""]
+        assert peer.faults == {"bad_call": 2}
 
     def test_an_unknown_plugin_gets_an_instance_that_does_nothing(self) -> None:
         """Without one, Kong's worker fails this request and holds the next ones for 10 s."""
@@ -219,6 +228,28 @@ class TestEvents:
         calls = [event(number, sequence) for sequence in range(1, 6)]
         assert peer.send(*calls) == [part for sequence in range(1, 6) for part in (b"", encode_echo(sequence))]
 
+    def test_a_call_inside_another_frame_is_not_a_call(self) -> None:
+        peer = Peer()
+        number = peer.start()
+        peer.event(number)
+        inner = encode_frame(event(number, 5))
+        outer = encode_frame(b"\xff" * 8 + inner)
+        peer.connection.data_received(outer[:12])
+        peer.connection.data_received(inner)
+        assert peer.transport.frames() == [b"", b"\x08\x05"]
+        assert peer.faults == {"bad_call": 1}
+
+    def test_remembered_answers_are_bounded(self) -> None:
+        peer = Peer(House(429))
+        number = peer.start()
+        for value in range(1, ANSWERS + 10):
+            peer.event(number)
+            assert peer.send(pb.Int(v=value).SerializeToString()) == (LOG_FRAMES if value == 429 else peer.end)
+            if value == 429:
+                assert peer.send(string(b"{}")) == peer.end
+            assert len(peer.connection._known) <= ANSWERS
+        assert 0 < len(peer.connection._known) < ANSWERS
+
     def test_remembered_calls_are_bounded(self) -> None:
         peer = Peer()
         number = peer.start()
@@ -321,6 +352,18 @@ class TestWaiting:
         assert peer.transport.frames() == [*ended, b"", encode_echo(50), b"", encode_echo(51)]
         assert peer.send(event(number, 52)) == [b"", encode_echo(52)]
 
+    async def test_half_a_frame_that_comes_meanwhile_waits_for_its_other_half(self) -> None:
+        peer, future = self.waiting()
+        inner = encode_frame(event(peer.house.started[0].instance_id, 5))
+        outer = encode_frame(b"\xff" * 8 + inner)
+        peer.connection.data_received(outer[:12])
+        ended = peer.end
+        future.set_result(None)
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == ended
+        peer.connection.data_received(inner)
+        assert peer.faults["bad_call"] == 1
+
     async def test_a_peer_that_sends_far_ahead_is_not_read(self) -> None:
         peer, future = self.waiting()
         number = peer.house.started[0].instance_id
@@ -378,8 +421,87 @@ class TestHoldingBack:
             peer.connection.sweep(3)
         assert not peer.transport.aborted
 
+    def test_one_that_we_have_ended_is_cut_without_a_word(self) -> None:
+        peer = Peer()
+        peer.connection.end_when_idle()
+        for _ in range(5):
+            peer.connection.sweep(3)
+        assert peer.transport.aborted
+        assert peer.faults == {}
+
+    def test_what_finds_no_place_in_the_socket_goes_after_it_in_order(self) -> None:
+        peer = Peer(House(429))
+        number = peer.start()
+        calls = [part for sequence in range(1, 6) for part in (event(number, sequence), OK)]
+        peer.transport.room = 50  # in the middle of a question
+        peer.connection.data_received(b"".join(map(encode_frame, calls)))
+        assert peer.transport.kept
+        peer.transport.flush()
+        expected = [part for sequence in range(1, 6) for part in (*STATUS_FRAMES, b"", encode_echo(sequence))]
+        assert peer.transport.frames() == expected
+        assert peer.send(event(number, 9)) == STATUS_FRAMES  # straight into the socket again
+        assert not peer.transport.kept
+
+    def test_a_peer_that_goes_while_we_write(self) -> None:
+        peer = Peer()
+        number = peer.start()
+        peer.transport.aborted = True
+        for sequence in (1, 2):
+            peer.connection.data_received(encode_frame(event(number, sequence)))
+        assert peer.transport.taken() == b""
+        assert peer.faults == {}
+
+
+class TestMarks:
+    """What the supervisor reads where the worker was killed: Kong waits on a connection, or may use it again."""
+
+    def mark(self, peer: Peer) -> int:
+        return peer.door.server._door.marks[SLOT]
+
+    async def test_a_call_is_under_way_until_its_answer_has_left(self) -> None:
+        future: Future[Any] = asyncio.get_running_loop().create_future()
+        peer = Peer(House(429, accept=lambda seen: future))
+        number = peer.start()
+        assert self.mark(peer) == IDLE
+        peer.event(number)
+        assert self.mark(peer) == UNDER_WAY
+        peer.send(LIMITED)
+        peer.send(string(b"{}"))
+        assert self.mark(peer) == UNDER_WAY
+        future.set_result(None)
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == peer.end
+        assert self.mark(peer) == IDLE
+        peer.event(number)
+        peer.send(OK)
+        assert self.mark(peer) == IDLE
+
+    def test_half_a_call_is_one_under_way(self) -> None:
+        peer = Peer()
+        number = peer.start()
+        call = encode_frame(event(number, 5))
+        for data, mark in ((call[:6], UNDER_WAY), (call[6:], IDLE), (call + call[:3], UNDER_WAY), (call[3:], IDLE)):
+            peer.connection.data_received(data)
+            assert self.mark(peer) == mark
+
+    def test_an_answer_that_waits_is_one_under_way(self) -> None:
+        peer = Peer()
+        number = peer.start()
+        peer.transport.room = 5
+        peer.connection.data_received(encode_frame(event(number, 5)))
+        assert self.mark(peer) == UNDER_WAY
+        peer.transport.flush()
+        peer.connection.data_received(encode_frame(event(number, 6)))
+        assert self.mark(peer) == IDLE
+
 
 class TestTheEnd:
+    def test_who_comes_while_we_drain_is_ended(self) -> None:
+        peer = Peer()
+        peer.door.server._draining = True
+        _, transport = peer.another()
+        assert transport.ended
+
     def test_an_idle_connection_ends_at_once(self) -> None:
         peer = Peer()
         peer.connection.end_when_idle()
@@ -484,10 +606,10 @@ def test_garbage(garbage: bytes, cuts: list[int]) -> None:
     others_are_served(peer, number)
 
 
-ANSWERS = st.one_of(st.sampled_from([LIMITED, OK, b"", string(b"{}"), b"x" * (LIMIT + 5)]), st.binary(max_size=30))
+REPLIES = st.one_of(st.sampled_from([LIMITED, OK, b"", string(b"{}"), b"x" * (LIMIT + 5)]), st.binary(max_size=30))
 
 
-@given(st.lists(ANSWERS, min_size=1, max_size=6), st.lists(st.integers(min_value=0), max_size=8), st.booleans())
+@given(st.lists(REPLIES, min_size=1, max_size=6), st.lists(st.integers(min_value=0), max_size=8), st.booleans())
 def test_any_answers_in_any_pieces(answers: list[bytes], cuts: list[int], gone: bool) -> None:
     """Whatever Kong's side answers, in whatever pieces, the call ends once and the next one is served."""
     peer = Peer(House(429))

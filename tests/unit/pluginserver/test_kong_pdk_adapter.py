@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import socket
+import subprocess
+import sys
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -511,6 +513,16 @@ async def test_a_peer_that_says_nothing_is_let_go(tmp_path: Path, monkeypatch: p
     writer.close()
     assert node.faults() == {}
     await node.close()
+
+
+def test_plugins_can_be_made_without_a_directory_to_import_from() -> None:
+    """As in a worker, which runs under ``python -P``: sys.path[0] need not exist then, and kong-pdk looks at it."""
+    program = (
+        "import kong_eventhooks_plugin.pluginserver.kong_pdk_plugins as plugins\n"
+        "plugins.kong_pdk_module.Module('x', module=plugins._module('x', (), print))\n"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], env={}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 async def test_it_does_not_make_gevents_loop(node: Node) -> None:

@@ -275,6 +275,26 @@ class TestFailingPeers:
 
 
 class TestLimits:
+    async def test_a_peer_that_sends_and_does_not_read(self) -> None:
+        """It gets all its answers, in order, once it reads; meanwhile little is kept for it, and others are served."""
+        house = House(429)
+        calls = 40_000
+        async with serving(house) as door, KongNode(door.path) as kong:
+            assert await kong.log()
+            number = house.started[0].instance_id
+            reader, writer = await asyncio.open_unix_connection(str(door.path), limit=1 << 16)
+            call = b"\xa2\x02\x0b\x08" + _varint(number) + b"\x12\x03log\x08\x05"
+            writer.write((encode_frame(call) + encode_frame(b"\x08\xc8\x01")) * calls)
+            await until(lambda: any(each._held for each in door.server._open), "it is held back")
+            (held,) = [each for each in door.server._open if each._held]
+            assert await kong.log()
+            assert held._reader.waiting < 1 << 20
+            expected = encode_frame(b"kong.response.get_status") + encode_frame(b"") * 2 + encode_frame(b"\x08\x05")
+            assert await reader.readexactly(len(expected) * calls) == expected * calls
+            writer.close()
+            await writer.wait_closed()
+            assert door.faults() == {}
+
     async def test_past_the_number_of_connections_callers_wait_in_the_backlog(self) -> None:
         house = House()
         async with serving(house, max_connections=2) as door, KongNode(door.path) as kong:

@@ -29,12 +29,12 @@ def test_every_source_of_kong_enterprise_has_a_name() -> None:
 
 
 def test_what_is_there_in_this_release() -> None:
-    assert AVAILABLE == ("rate-limiting", "response-ratelimiting", "rate-limiting-advanced")
+    assert AVAILABLE == ("rate-limiting", "response-ratelimiting", "rate-limiting-advanced", "custom")
     assert set(PLANNED) == ENTERPRISE - {"rate-limiting-advanced"}
     assert all(source.since <= __version__ for source in SOURCES if source.since)
 
 
-@pytest.mark.parametrize("name", AVAILABLE)
+@pytest.mark.parametrize("name", [name for name in AVAILABLE if name != "custom"])
 def test_the_fields_of_kong_enterprise_come_first(name: str) -> None:
     (event,) = BY_NAME[name].events
     assert [field.name for field in event.fields][:6] == ["consumer", "ip", "service", "rate", "limit", "window"]
@@ -52,6 +52,11 @@ def test_rate_limiting_advanced_hears_both() -> None:
     assert set(heard_by("rate-limiting-advanced")) == {
         "rate-limiting-advanced", "rate-limiting", "response-ratelimiting",
     }  # fmt: skip
+
+
+def test_custom_takes_any_event() -> None:
+    assert events_of("custom") == ()
+    assert heard_by("custom") == ("custom",)
 
 
 def test_an_unknown_source_hears_itself_and_has_no_events() -> None:

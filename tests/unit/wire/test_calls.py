@@ -119,6 +119,7 @@ class TestSplitEvent:
         [
             b"\xa2\x02\x87\x00\x08\x01\x12\x03log\x08\x03",  # a long length
             b"\xa2\x02\x07\x08\x01\x12\x03log\x08\x02\x08\x03",  # the sequence twice
+            b"\x08\x02\xa2\x02\x07\x08\x01\x12\x03log\x08\x03",  # the same, at both ends
             b"\xa2\x02\x07\x08\x01\x12\x03log",  # none
         ],
     )
@@ -141,6 +142,11 @@ class TestDamaged:
     @given(st.binary(max_size=300), st.binary(max_size=64))
     def test_oversized_garbage(self, head: bytes, tail: bytes) -> None:
         broken = salvage(Oversized(1 << 30, head, tail))
+        pb.RpcReturn.FromString(answers.finished(broken.echo)[8:])
+
+    @pytest.mark.parametrize("tail", [b"\x08" + b"\xff" * 60 + b"\x01", b"\xff" * 64, b"\x08" * 64, b"\x08", b""])
+    def test_a_tail_that_looks_like_a_sequence(self, tail: bytes) -> None:
+        broken = salvage(Oversized(1 << 30, b"", tail))
         pb.RpcReturn.FromString(answers.finished(broken.echo)[8:])
 
     @given(st.integers(1, 2**63 - 1), st.booleans())

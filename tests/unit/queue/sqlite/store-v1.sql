@@ -41,7 +41,7 @@ CREATE TABLE deliveries (
 INSERT INTO "deliveries" VALUES(1,1,'rate-limiting','delivered',2,28,1800000000.0,1800000001.0,NULL,NULL,1800000001.0,NULL);
 INSERT INTO "deliveries" VALUES(1,2,'rate-limiting','pending',0,28,1800000000.0,1800000000.0,NULL,NULL,NULL,NULL);
 INSERT INTO "deliveries" VALUES(2,1,'rate-limiting','dead',1,11,1800000001.0,1800000001.0,NULL,NULL,1800000001.0,'410 Gone');
-INSERT INTO "deliveries" VALUES(3,1,'rate-limiting','leased',0,11,1800000001.0,1800000001.0,417453826109454642,1800000061.0,NULL,NULL);
+INSERT INTO "deliveries" VALUES(3,1,'rate-limiting','leased',0,11,1800000001.0,1800000001.0,3536096058521604378,1800000061.0,NULL,NULL);
 CREATE TABLE endpoints (
   hook_id TEXT PRIMARY KEY,
   failing_since REAL,
@@ -56,10 +56,10 @@ CREATE TABLE events (
   event TEXT NOT NULL,
   time REAL NOT NULL,
   accepted_at REAL NOT NULL,
-  data BLOB NOT NULL,            
-  scope BLOB,                    
-  held TEXT,                     
-  deliveries INTEGER NOT NULL    
+  data BLOB NOT NULL,            -- JSON
+  scope BLOB,                    -- JSON, [scope, unique]; NULL where both are empty
+  held TEXT,                     -- JSON, {hook id: why it was held back}; NULL where nothing was
+  deliveries INTEGER NOT NULL    -- how many rows of deliveries need this one
 );
 INSERT INTO "events" VALUES(1,'01a3185c-5000-800b-bc9b-2be85c34165e','rate-limiting','rate-limit-exceeded',1799999999.5,1800000000.0,X'7B226B6579223A2231222C2274657874223A226772C3BCC39F65227D',X'5B7B2273657276696365223A5B2235653164222C2264656D6F225D2C22726F757465223A5B5D2C22636F6E73756D6572223A5B2263306465222C22616C696365225D7D2C5B226B6579225D5D',NULL,2);
 INSERT INTO "events" VALUES(2,'01a3185c-5000-859f-9a5b-2683d4431d82','rate-limiting','rate-limit-exceeded',1799999999.5,1800000001.0,X'7B226B6579223A2232227D',X'5B7B2273657276696365223A5B2235653164222C2264656D6F225D2C22726F757465223A5B5D2C22636F6E73756D6572223A5B2263306465222C22616C696365225D7D2C5B226B6579225D5D',NULL,1);
@@ -101,10 +101,10 @@ CREATE TABLE suppressed (
 INSERT INTO "suppressed" VALUES(3,'rate-limiting','rate-limit-exceeded','snoozed',1,1800000001.0);
 CREATE TABLE totals (
   one INTEGER PRIMARY KEY CHECK (one = 1),
-  delivered INTEGER NOT NULL,    
+  delivered INTEGER NOT NULL,    -- rows of deliveries in that state
   dead INTEGER NOT NULL,
-  idle INTEGER NOT NULL,         
-  answer_bytes INTEGER NOT NULL  
+  idle INTEGER NOT NULL,         -- events that no delivery needs
+  answer_bytes INTEGER NOT NULL  -- bodies kept in attempts
 );
 INSERT INTO "totals" VALUES(1,1,1,0,21);
 CREATE INDEX events_idle ON events (accepted_at) WHERE deliveries = 0;

@@ -14,6 +14,7 @@ from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EndpointHealth
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, file
 from kong_eventhooks_plugin.queue.sqlite.statements import MIGRATIONS
 from tests.support.queue import NAME, SOURCE, START, FakeClock, attempt, event, hook, id_of, offer
+from tests.support.queue_processes import locked
 
 VERSION_1 = Path(__file__).with_name("store-v1.sql")
 
@@ -22,12 +23,21 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def make(path: Path, script: str) -> bytes:
-    """Write a database with a script; return the file's bytes."""
+def make(path: Path, script: str, permissions: int = 0o644) -> bytes:
+    """Write a database with a script; return the file's bytes, none for no script."""
     connection = sqlite3.connect(path)
     connection.executescript(script)
     connection.close()
+    path.chmod(permissions)
+    return contents(path)
+
+
+def contents(path: Path) -> bytes:
     return path.read_bytes()
+
+
+def write(path: Path, what: bytes) -> None:
+    path.write_bytes(what)
 
 
 async def refusal(path: Path, *, read_only: bool = False) -> str:
@@ -53,8 +63,7 @@ async def test_only_its_owner_reads_it(path: Path) -> None:
 
 
 async def test_a_file_that_is_there_keeps_its_mode(path: Path) -> None:
-    path.touch(0o640)
-    path.chmod(0o640)
+    make(path, "", 0o640)
     queue = SqliteQueue(path)
     await queue.open()
     await queue.close()
@@ -105,7 +114,7 @@ async def test_a_strange_name(tmp_path: Path, name: str) -> None:
 
 
 async def test_an_empty_file_is_taken(path: Path) -> None:
-    path.touch()
+    make(path, "")
     queue = SqliteQueue(path)
     await queue.open()
     assert (await queue.offer(offer(1))).fired
@@ -120,14 +129,14 @@ async def test_an_empty_file_is_taken(path: Path) -> None:
 async def test_another_programs_file_is_left_alone(path: Path, script: str, read_only: bool) -> None:
     before = make(path, script)
     assert await refusal(path, read_only=read_only) == f"{path}: belongs to another program; choose another file"
-    assert path.read_bytes() == before
+    assert contents(path) == before
 
 
 @pytest.mark.parametrize("read_only", [False, True])
 async def test_what_is_no_database_is_left_alone(path: Path, read_only: bool) -> None:
-    path.write_bytes(b"dear diary, " * 100)
+    write(path, b"dear diary, " * 100)
     assert await refusal(path, read_only=read_only) == f"{path}: is not an SQLite file; choose another"
-    assert path.read_bytes() == b"dear diary, " * 100
+    assert contents(path) == b"dear diary, " * 100
 
 
 @pytest.mark.parametrize("read_only", [False, True])
@@ -137,7 +146,7 @@ async def test_a_newer_version_is_left_alone(path: Path, read_only: bool) -> Non
     told = await refusal(path, read_only=read_only)
     assert "newer version" in told
     assert "999" in told
-    assert path.read_bytes() == before
+    assert contents(path) == before
 
 
 async def test_a_folder_is_no_file(tmp_path: Path) -> None:
@@ -154,6 +163,18 @@ def test_many_may_create_it_at_once(path: Path) -> None:
         for connection in list(pool.map(file.open_writer, [path] * 8)):
             assert connection.execute("PRAGMA user_version").fetchone() == (file.VERSION,)
             connection.close()
+
+
+def test_a_lock_that_lasts_is_told_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.open_writer(path).close()
+    monkeypatch.setattr(file, "OPENING_PATIENCE", 0.05)
+    monkeypatch.setattr(file, "VERSION", 2)
+    monkeypatch.setattr(file, "MIGRATIONS", {**MIGRATIONS, 2: "CREATE TABLE two (a);"})
+    with locked(path) as lock:
+        with pytest.raises(StoreUnavailable, match="locked"):
+            file.open_writer(path)
+        lock.release()
+        file.open_writer(path).close()
 
 
 def test_migrations_have_no_gap() -> None:

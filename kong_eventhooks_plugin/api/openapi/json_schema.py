@@ -1,0 +1,106 @@
+"""A field of Kong's schema language as JSON Schema 2020-12, as OpenAPI 3.1 has it.
+
+Lengths are bytes there and characters here, so what is allowed here can be refused for its length where it is not
+ASCII.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+Schema = dict[str, Any]
+Field = Mapping[str, Any]
+
+NO_NUL: Final = "^[^\u0000]*$"
+
+
+def of_field(field: Field) -> Schema:
+    """Return the schema of a field; one that may be unset takes null."""
+    schema = _BY_TYPE[field["type"]](field)
+    if "description" in field:
+        schema["description"] = field["description"]
+    if "default" in field:
+        schema["default"] = field["default"]
+    return schema if field.get("required") else _or_null(schema)
+
+
+def of_record(field: Field, required: list[str]) -> Schema:
+    """Return the schema of a record with the fields that have to be there named."""
+    properties = {name: of_field(each) for entry in field["fields"] for name, each in entry.items()}
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**schema, "required": required} if required else schema
+
+
+def _or_null(schema: Schema) -> Schema:
+    """Let a schema take null as well."""
+    if "type" in schema:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        schema["type"] = [*kinds, *([] if "null" in kinds else ["null"])]
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
+        return schema
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _string(field: Field) -> Schema:
+    schema: Schema = {"type": "string", "minLength": field.get("len_min", 1)}
+    if "one_of" in field:
+        return {"type": "string", "enum": list(field["one_of"])}
+    if "len_max" in field:
+        schema["maxLength"] = field["len_max"]
+    patterns = [field["match"]] if "match" in field else []
+    patterns += [f"^{field['starts_with']}"] if "starts_with" in field else []
+    patterns += [rule["pattern"] for rule in field.get("match_all", ())]
+    schema |= {"pattern": patterns[0]} if len(patterns) == 1 else {"pattern": NO_NUL}
+    forbidden = [{"pattern": rule["pattern"]} for rule in field.get("match_none", ())]
+    if forbidden:
+        schema["not"] = {"anyOf": forbidden}
+    return schema
+
+
+def _integer(field: Field) -> Schema:
+    schema: Schema = {"type": "integer"}
+    if "between" in field:
+        schema["minimum"], schema["maximum"] = field["between"]
+    return schema
+
+
+def _boolean(_field: Field) -> Schema:
+    return {"type": "boolean"}
+
+
+def _list(field: Field) -> Schema:
+    schema: Schema = {"type": "array", "items": of_field({**field["elements"], "required": True})}
+    if "len_max" in field:
+        schema["maxItems"] = field["len_max"]
+    return schema
+
+
+def _map(field: Field) -> Schema:
+    schema: Schema = {
+        "type": "object",
+        "propertyNames": of_field({**field["keys"], "required": True}),
+        "additionalProperties": of_field({**field["values"], "required": True}),
+    }
+    if "len_max" in field:
+        schema["maxProperties"] = field["len_max"]
+    return schema
+
+
+def _record(field: Field) -> Schema:
+    return of_record(field, [])
+
+
+def _json(_field: Field) -> Schema:
+    return {"type": "object"}
+
+
+_BY_TYPE: Final[dict[str, Callable[[Field], Schema]]] = {
+    "string": _string,
+    "integer": _integer,
+    "boolean": _boolean,
+    "array": _list,
+    "set": _list,
+    "map": _map,
+    "record": _record,
+    "json": _json,
+}

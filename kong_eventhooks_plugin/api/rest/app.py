@@ -1,0 +1,92 @@
+"""The REST door as one aiohttp application, health pages included: what listens on ``listen``.
+
+The health pages keep their own rules: anybody may ask them, they tell no secret.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+from kong_eventhooks_plugin.api.access import Access
+from kong_eventhooks_plugin.api.entity import is_unnamed
+from kong_eventhooks_plugin.api.feed import Feed
+from kong_eventhooks_plugin.api.openapi.document import document
+from kong_eventhooks_plugin.api.rest.answers import NameOf, json_response
+from kong_eventhooks_plugin.api.rest.bodies import MAX_BODY
+from kong_eventhooks_plugin.api.rest.events_calls import EventCalls
+from kong_eventhooks_plugin.api.rest.form_values import Field
+from kong_eventhooks_plugin.api.rest.hooks_calls import HookCalls
+from kong_eventhooks_plugin.api.rest.refusals import response_for_http
+from kong_eventhooks_plugin.api.rest.routes import Call, Gate, Handler, add_calls
+from kong_eventhooks_plugin.api.rest.stream import HEARTBEAT
+from kong_eventhooks_plugin.api.service import Service
+from kong_eventhooks_plugin.hooks import schema
+from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.hooks.schema import Known
+
+
+class RestParts(NamedTuple):
+    """What the door is made of. ``heartbeat`` of a stream in seconds."""
+
+    service: Service
+    access: Access
+    book: HookBook
+    feed: Feed
+    known: Known
+    heartbeat: float = HEARTBEAT
+
+
+def rest_app(parts: RestParts, health: web.Application | None = None) -> web.Application:
+    """Return the application; the routes of ``health`` (an application that does not run itself) are served beside."""
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[_kongs_refusals])
+    if health is not None:
+        for route in health.router.routes():
+            if route.resource is not None:
+                app.router.add_route(route.method, route.resource.canonical, route.handler)
+    add_calls(app, _calls(parts), Gate(parts.access))
+
+    async def end_streams(_: web.Application) -> None:
+        parts.feed.close()
+
+    app.on_shutdown.append(end_streams)
+    return app
+
+
+def _calls(parts: RestParts) -> Iterator[Call]:
+    name_of = _names_of(parts.book)
+    yield from HookCalls(parts.service, parts.access, hook_form(parts.known), name_of).calls()
+    yield from EventCalls(parts.service, name_of, parts.heartbeat).calls()
+    yield Call("GET", "/openapi.json", _openapi(document(parts.known)), "open")
+
+
+def hook_form(known: Known) -> Field:
+    """Return the schema by which a form's texts get their types: a hook's, and the API's own fields."""
+    hook = schema.hook(known)
+    own = [{"id": {"type": "string"}}, {"created_at": {"type": "integer"}}, {"updated_at": {"type": "integer"}}]
+    read_only = [{"declared_in": {"type": "string"}}, {"scope": {"type": "record", "fields": []}}]
+    return {**hook, "fields": [*hook["fields"], *own, *read_only]}
+
+
+def _names_of(book: HookBook) -> NameOf:
+    def name_of(hook_id: str) -> str | None:
+        hook = book.get(hook_id)
+        return None if hook is None or is_unnamed(hook) else hook.name
+
+    return name_of
+
+
+def _openapi(described: dict[str, Any]) -> Handler:
+    async def openapi(_: web.Request) -> web.Response:
+        return json_response(described)
+
+    return openapi
+
+
+@web.middleware
+async def _kongs_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer for unknown paths and methods as Kong does; calls have their own answers already."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return response_for_http(error)

@@ -1,0 +1,86 @@
+"""What stands behind the question mark: sizes, offsets, times, names.
+
+As in Kong, unknown parameters are left alone, and the first of a repeated one counts. A time is Unix seconds or ISO
+8601 with its zone (``2026-01-31T12:00:00Z``).
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar, cast, get_args
+
+from kong_eventhooks_plugin.api import paging
+from kong_eventhooks_plugin.api.rest.form_values import number
+from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.model.delivery import State
+
+T = TypeVar("T", bound=str)
+
+Query = Mapping[str, str]
+
+MAX_TEXT: Final = 256
+
+
+def size(query: Query) -> float | None:
+    """Return ``size``; raises ``BadArgument``."""
+    text = query.get("size")
+    if text is None:
+        return None
+    found = number(text)
+    if found is None:
+        raise paging.size_is_no_number()
+    return found
+
+
+def text(query: Query, name: str) -> str | None:
+    """Return a parameter that is any text, None where it is not there or empty; raises ``SchemaViolation``."""
+    value = query.get(name)
+    if value is not None and len(value) > MAX_TEXT:
+        raise SchemaViolation({name: f"length must be at most {MAX_TEXT}"})
+    return value or None
+
+
+def moment(query: Query, name: str) -> float | None:
+    """Return a parameter that is a time, in Unix seconds; raises ``SchemaViolation``."""
+    return as_moment(query.get(name), name)
+
+
+def as_moment(value: Any, name: str) -> float | None:
+    """Return a value that somebody sent as a time, in Unix seconds; raises ``SchemaViolation``."""
+    if value is None:
+        return None
+    seconds = _seconds(value)
+    if seconds is None or not math.isfinite(seconds):
+        raise SchemaViolation({name: "expected Unix seconds, or a time like 2026-01-31T12:00:00Z"})
+    return float(seconds)
+
+
+def state(query: Query) -> State | None:
+    """Return ``state``; raises ``SchemaViolation``."""
+    value = query.get("state") or None
+    return None if value is None else one_of(value, "state", cast("tuple[State, ...]", get_args(State)))
+
+
+def one_of(value: Any, name: str, choices: tuple[T, ...]) -> T:
+    """Return the choice that a value is; raises ``SchemaViolation`` with Kong's text."""
+    found = next((choice for choice in choices if choice == value), None)
+    if found is None:
+        raise SchemaViolation({name: f"expected one of: {', '.join(choices)}"})
+    return found
+
+
+def _seconds(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        return None
+    found = number(value)
+    if found is not None:
+        return found
+    try:
+        when = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return when.timestamp() if when.tzinfo is not None else None

@@ -1,0 +1,99 @@
+"""``GET /events/stream``: live events as server-sent events (WHATWG HTML, "Server-sent events").
+
+Each event is a message with the event's id; ``event: missed`` says how many a slow reader lost (null: unknown); a
+comment every ``HEARTBEAT`` seconds keeps proxies from closing a quiet stream. A reader that comes back with
+``Last-Event-ID`` is told what it missed, as far as the store knows.
+
+Limits: those of ``feed``; a reader that takes nothing for ``STALLED`` seconds is let go, and so is everybody when the
+process leaves.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from kong_eventhooks_plugin.api.events import Events
+from kong_eventhooks_plugin.api.feed import Missed, Watched, WatchFilter
+from kong_eventhooks_plugin.api.rest.answers import NameOf, watched_body
+from kong_eventhooks_plugin.errors import QueueError
+
+HEARTBEAT: Final = 15.0
+STALLED: Final = 30.0
+RETRY_MILLISECONDS: Final = 2_000
+"""What a browser's EventSource is told to wait before it comes back."""
+
+_HEADERS: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    # nginx, and so Kong, would otherwise collect a stream into a buffer.
+    "x-accel-buffering": "no",
+}
+
+
+async def stream(
+    request: web.Request,
+    events: Events,
+    name_of: NameOf,
+    wanted: WatchFilter,
+    last: str | None,
+    heartbeat: float,
+) -> web.StreamResponse:
+    """Answer with events until the reader or the process leaves. Raises ``TooBusy`` before anything is sent.
+
+    ``last`` is the event after which to begin; ``heartbeat`` in seconds.
+    """
+    with events.watch(wanted) as watcher:
+        response = web.StreamResponse(headers=_HEADERS)
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError, TimeoutError, QueueError):
+            await _write(response, f"retry: {RETRY_MILLISECONDS}\n\n".encode())
+            async with (
+                contextlib.aclosing(events.follow(watcher, wanted, last)) as entries,
+                contextlib.aclosing(_with_heartbeats(entries, heartbeat)) as beating,
+            ):
+                async for entry in beating:
+                    await _write(response, _message(entry, name_of))
+    return response
+
+
+def _message(entry: Watched | Missed | None, name_of: NameOf) -> bytes:
+    if entry is None:
+        return b":\n\n"
+    if isinstance(entry, Missed):
+        return b"event: missed\ndata: %s\n\n" % msgspec.json.encode({"count": entry.count})
+    data = msgspec.json.encode(watched_body(entry, name_of))
+    return b"id: %s\ndata: %s\n\n" % (entry.event.id.encode(), data)
+
+
+async def _with_heartbeats(
+    entries: AsyncGenerator[Watched | Missed], seconds: float
+) -> AsyncGenerator[Watched | Missed | None]:
+    """Yield the entries, and None whenever there was none for so many seconds."""
+    waiting: asyncio.Task[Watched | Missed] | None = None
+    try:
+        while True:
+            waiting = waiting or asyncio.ensure_future(anext(entries))
+            done, _ = await asyncio.wait({waiting}, timeout=seconds)
+            if not done:
+                yield None
+                continue
+            try:
+                entry = waiting.result()
+            except StopAsyncIteration:
+                return
+            waiting = None
+            yield entry
+    finally:
+        if waiting is not None and not waiting.done():
+            waiting.cancel()
+            await asyncio.wait({waiting})
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    async with asyncio.timeout(STALLED):
+        await response.write(data)

@@ -1,0 +1,30 @@
+"""Which connections have a call under way, in memory that outlives the worker.
+
+When a worker is killed, nobody can ask it any more; but what becomes of a connection depends on it: Kong waits
+on one with a call under way, and has only put an idle one back into its pool. The worker marks a byte per
+connection; the supervisor maps the same memory and reads it when the worker has ended.
+
+Limit: ``SLOTS`` connections, as many as a server has open (``server.CONNECTIONS``); one more shares ``NO_SLOT``,
+which nobody reads.
+"""
+
+import mmap
+import os
+
+SLOTS = 4_096
+NO_SLOT = SLOTS
+
+IDLE = 0
+UNDER_WAY = 1
+
+
+def make() -> int:
+    """Return a descriptor of fresh marks, all idle."""
+    descriptor = os.memfd_create("event-hooks-calls", os.MFD_CLOEXEC)
+    os.ftruncate(descriptor, SLOTS + 1)
+    return descriptor
+
+
+def look_into(descriptor: int) -> mmap.mmap:
+    """Map marks, for reading and writing; the descriptor may be closed afterwards."""
+    return mmap.mmap(descriptor, SLOTS + 1)

@@ -1,0 +1,48 @@
+"""The name of a process that may hold the delivery lease, and whether its bearer has gone.
+
+A lease runs out after some seconds; a worker that was killed would hold up every delivery for so long. Its successor
+on the same machine can see that it has gone. A name is ``host/namespace/pid/start``: process ids mean something within
+one PID namespace only (containers), and the start time tells a process from a later one with the same id.
+"""
+
+import os
+import socket
+from pathlib import Path
+
+_PARTS = 4
+_STAT_START = 19
+"""In /proc/PID/stat, behind the command: field 22, in clock ticks since the machine started (proc(5))."""
+
+
+def this_process() -> str:
+    """Return the name of the calling process."""
+    pid = os.getpid()
+    return "/".join((socket.gethostname(), _namespace(), str(pid), _started(pid) or "?"))
+
+
+def gone(holder: str) -> bool:
+    """Tell whether the process of that name has certainly gone; False for one that cannot be judged from here."""
+    parts = holder.rsplit("/", _PARTS - 1)
+    if len(parts) != _PARTS or not parts[2].isdecimal():
+        return False
+    host, namespace, pid, started = parts
+    if host != socket.gethostname() or namespace != _namespace() or started == "?":
+        return False
+    return _started(int(pid)) != started
+
+
+def _namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return "?"
+
+
+def _started(pid: int) -> str | None:
+    """Return when the process began, None where there is none or it has ended and waits to be collected."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else fields[_STAT_START]

@@ -1,0 +1,122 @@
+"""Jinja2 templates in a worker: its sandbox, read-only data, nothing to include, missing fields empty at any depth.
+
+``{{ }}`` is escaped in HTML and XML alone, as Jinja2 does; ``tojson`` and ``urlencode`` are its own filters. Where a
+value stands by itself, null is empty, and an object or list is JSON. A field comes before a method of the same name
+(``entity.items``). Limits on time and memory are the process's (``walls``).
+"""
+
+# What Jinja2 and MarkupSafe import at the first error or the first use of a filter: then nothing can be any more.
+import html  # noqa: F401 - see above
+import pprint  # noqa: F401 - see above
+import textwrap  # noqa: F401 - see above
+from collections.abc import Iterator
+from typing import Any
+
+import jinja2.debug  # noqa: F401 - see above
+import msgspec
+from jinja2 import ChainableUndefined, Template, TemplateSyntaxError, nodes
+from jinja2.exceptions import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from kong_eventhooks_plugin.sandbox.recent import Key, Recent
+from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, Fault, Limits, Render, Rendered
+from kong_eventhooks_plugin.sandbox.tasks import Template as Asked
+from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile, TaskFailed
+
+_NO_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+_TAGS = ("{{", "{%", "{#")
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, dict) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
+def _finalize(value: Any) -> Any:
+    if value is None:
+        return ""
+    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
+
+
+def _environment(*, escape: bool) -> _Environment:
+    environment = _Environment(
+        autoescape=escape, undefined=ChainableUndefined, finalize=_finalize, keep_trailing_newline=True, cache_size=0
+    )
+    environment.globals.pop("lipsum", None)
+    return environment
+
+
+class JinjaTemplates:
+    """Renders Jinja2 templates."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._environments = {False: _environment(escape=False), True: _environment(escape=True)}
+        self._compiled: Recent[Template] = Recent(limits.compiled)
+
+    def render(self, task: Render) -> Rendered:
+        """Return the texts; raises ``TaskFailed``."""
+        context = task.data | {"event": task.event, "source": task.source}
+        room, texts = self._limits.output_bytes, []
+        for template in task.templates:
+            text = self._text(template, context, room)
+            room -= len(text)
+            texts.append(text)
+        return Rendered(tuple(texts))
+
+    def check(self, text: str) -> None:
+        """Compile a template; raises ``DoesNotCompile``."""
+        self._compiled.get((text, ""), self._compile)
+
+    def _text(self, template: Asked, context: dict[str, Any], room: int) -> str:
+        try:
+            compiled = self._compiled.get((template.text, "html" if template.place == "html" else ""), self._compile)
+            text = _within(room, compiled.generate(context))
+        except MemoryError:
+            raise
+        except DoesNotCompile as error:
+            raise TaskFailed("template", f"{template.name}: {error}") from error
+        except Exception as error:  # whatever user code raises is that template's failure
+            raise TaskFailed("template", f"{template.name}: {_said(error)}") from error
+        if text is None:
+            raise TaskFailed("output", f"{template.name}: more than {self._limits.output_bytes} bytes of text")
+        return text
+
+    def _compile(self, key: Key) -> Template:
+        text, escape = key
+        if len(text) > MAX_SOURCE:
+            raise DoesNotCompile(Fault(1, 1, f"a template may have {MAX_SOURCE} characters"))
+        environment = self._environments[bool(escape)]
+        try:
+            tree = environment.parse(text)
+            for node in tree.find_all(_NO_FILES):
+                raise DoesNotCompile(_fault(text, node.lineno, "there are no files to include, import or extend"))
+            return environment.from_string(tree)
+        except TemplateSyntaxError as error:
+            raise DoesNotCompile(_fault(text, error.lineno, error.message or "syntax error")) from error
+        except (TemplateError, RecursionError, SyntaxError) as error:
+            raise DoesNotCompile(Fault(1, 1, _said(error))) from error
+
+
+def _within(room: int, parts: Iterator[str]) -> str | None:
+    """Join the parts, None where they have more than ``room`` characters."""
+    kept = []
+    for part in parts:
+        room -= len(part)
+        if room < 0:
+            return None
+        kept.append(part)
+    return "".join(kept)
+
+
+def _fault(text: str, line: int, message: str) -> Fault:
+    """Jinja2 knows lines alone: the column is that of the first tag on it."""
+    row = text.splitlines()[line - 1] if 0 < line <= len(text.splitlines()) else ""
+    columns = [row.find(tag) for tag in _TAGS if tag in row]
+    return Fault(line, min(columns, default=0) + 1, message)
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

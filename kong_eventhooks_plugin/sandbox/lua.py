@@ -1,0 +1,188 @@
+"""Lua in a worker: LuaJIT 2.1, the Lua that Kong runs, by way of lupa. Templates and lambdas have a state each.
+
+Nothing of Python's goes into a state: bytes and numbers alone, and the bridge (eval, builtins, attributes) is shut.
+``prelude.lua`` is what runs inside. Limits on time and memory are the process's (``walls``); after a task that left
+much behind, the state's garbage is collected at once.
+"""
+
+import re
+from collections.abc import Callable
+from importlib.resources import files
+from itertools import count
+from typing import Any
+
+import msgspec
+from lupa import LuaError, luajit21
+
+from kong_eventhooks_plugin.sandbox.lua_values import encode
+from kong_eventhooks_plugin.sandbox.recent import Key, Recent
+from kong_eventhooks_plugin.sandbox.resty import Compiled, compile_template
+from kong_eventhooks_plugin.sandbox.tasks import (
+    MAX_SOURCE,
+    Call,
+    Called,
+    Fault,
+    Limits,
+    Line,
+    LuaRules,
+    Render,
+    Rendered,
+    Template,
+)
+from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile, TaskFailed
+
+COLLECT_OVER = 16 << 10
+"""KiB of Lua's memory; a task that leaves more behind is followed by a full collection."""
+
+_OUT_OF_MEMORY = "not enough memory"
+_OPENED = re.compile(r"(\(to close '\w+' at line )(\d+)\)")
+_AT_LINE = re.compile(r"^(?:template|\[string .*?\]):(\d+): (.*)$", re.DOTALL)
+
+
+def _refuse(*_: object) -> Any:
+    raise AttributeError("access denied")
+
+
+def _state(kind: str, rules: LuaRules, limits: Limits) -> tuple[Any, ...]:
+    """Return the functions of a fresh state's prelude."""
+    runtime = luajit21.LuaRuntime(
+        encoding=None,
+        register_eval=False,
+        register_builtins=False,
+        unpack_returned_tuples=True,
+        attribute_handlers=(_refuse, _refuse),
+    )
+    source = files(__package__).joinpath("prelude.lua").read_bytes()
+    prelude = runtime.compile(source, name=b"=prelude", mode=b"t")
+    names = (",".join(rules.requires), ",".join(rules.environment), rules.path)
+    functions: tuple[Any, ...] = prelude(
+        kind.encode(), rules.untrusted_lua.encode(), *(name.encode() for name in names), limits.lines, limits.line_bytes
+    )
+    return functions
+
+
+class _State:
+    """What both states have: numbered pieces of code, and a memory to look after."""
+
+    def __init__(self, kind: str, rules: LuaRules, limits: Limits) -> None:
+        self._limits = limits
+        self._ids = count(1)
+        self._load, self._drop, *self._functions, self._used, self._collect = _state(kind, rules, limits)
+
+    def tidy(self) -> None:
+        """Collect garbage where there is much."""
+        if self._used() > COLLECT_OVER:
+            self._collect(b"collect")
+
+    def _guarded(self, function: Callable[..., Any], *arguments: object) -> Any:
+        try:
+            return function(*arguments)
+        except LuaError as error:
+            text = str(error)
+            raise TaskFailed("memory" if _OUT_OF_MEMORY in text else "template", text) from error
+
+
+class Templates(_State):
+    """Renders templates of lua-resty-template's dialect."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__("templates", LuaRules(), limits)
+        self._context, self._render = self._functions
+        self._compiled: Recent[tuple[int, Compiled]] = Recent(limits.compiled, lambda entry: self._drop(entry[0]))
+
+    def render(self, task: Render) -> Rendered:
+        """Return the texts; raises ``TaskFailed``, ``DoesNotCompile``."""
+        self._guarded(self._context, encode(task.data | {"event": task.event, "source": task.source}))
+        room, texts = self._limits.output_bytes, []
+        for template in task.templates:
+            raw = self._text(template)
+            room -= len(raw)
+            if room < 0:
+                raise TaskFailed("output", f"{template.name}: more than {self._limits.output_bytes} bytes of text")
+            texts.append(raw.decode("utf-8", "replace"))
+        return Rendered(tuple(texts))
+
+    def check(self, text: str) -> None:
+        """Compile a template; raises ``DoesNotCompile``."""
+        self._compiled.get((text,), self._compile)
+
+    def _text(self, template: Template) -> bytes:
+        try:
+            number, compiled = self._compiled.get((template.text,), self._compile)
+        except DoesNotCompile as error:
+            raise TaskFailed("template", f"{template.name}: {error}") from error
+        ok, answer = self._guarded(self._render, number, template.place.encode())
+        if not ok:
+            raise _failure(template.name, compiled, answer.decode("utf-8", "replace"))
+        raw: bytes = answer
+        return raw
+
+    def _compile(self, key: Key) -> tuple[int, Compiled]:
+        compiled, number = compile_template(key[0]), next(self._ids)
+        fault = self._guarded(self._load, number, compiled.source.encode())
+        if fault is not None:
+            raise DoesNotCompile(_fault(fault.decode("utf-8", "replace"), compiled.place))
+        return number, compiled
+
+
+class Lambdas(_State):
+    """Calls chained functions."""
+
+    def __init__(self, rules: LuaRules, limits: Limits) -> None:
+        super().__init__("lambdas", rules, limits)
+        self._call, self._problems = self._functions
+        self._off = rules.untrusted_lua == "off"
+        self._compiled: Recent[tuple[int]] = Recent(limits.compiled, lambda entry: self._drop(entry[0]))
+
+    def call(self, task: Call) -> Called:
+        """Call the chain; raises ``TaskFailed``, ``DoesNotCompile``."""
+        (number,) = self._compiled.get((task.owner, *task.functions), self._compile)
+        names = (task.event.encode(), task.source.encode())
+        answer = self._guarded(self._call, number, encode(task.data, keep_nulls=True), *names, task.pid)
+        end, text, value, lines, more = answer
+        text = text.decode("utf-8", "replace")
+        if end == b"raised" and _OUT_OF_MEMORY in text:
+            raise TaskFailed("memory", text)
+        if len(value) > self._limits.output_bytes:
+            raise TaskFailed("output", f"the answer has more than {self._limits.output_bytes} bytes")
+        return Called(end.decode(), text, _json(value), _lines(_json(lines), int(more)))
+
+    def check(self, text: str) -> None:
+        """Load one function; raises ``DoesNotCompile``."""
+        self._compile(("", text))
+
+    def _compile(self, key: Key) -> tuple[int]:
+        if self._off:
+            raise DoesNotCompile(Fault(1, 1, "lambdas are switched off: untrusted_lua = off"))
+        if any(len(text) > MAX_SOURCE for text in key[1:]):
+            raise DoesNotCompile(Fault(1, 1, f"a function may have {MAX_SOURCE} characters"))
+        number = next(self._ids)
+        fault = self._guarded(self._load, number, *(text.encode() for text in key[1:]))
+        if fault is not None:
+            raise DoesNotCompile(_fault(fault.decode("utf-8", "replace"), lambda line: (line, 1)))
+        return (number,)
+
+
+def _fault(text: str, place: Callable[[int], tuple[int, int]]) -> Fault:
+    found = _AT_LINE.match(text)
+    if found is None:
+        return Fault(1, 1, text)
+    said = _OPENED.sub(lambda opened: f"{opened[1]}{place(int(opened[2]))[0]})", found[2])
+    return Fault(*place(int(found[1])), said)
+
+
+def _failure(name: str, compiled: Compiled, text: str) -> TaskFailed:
+    if _OUT_OF_MEMORY in text:
+        return TaskFailed("memory", f"{name}: {_OUT_OF_MEMORY}")
+    return TaskFailed("template", f"{name}: {_fault(text, compiled.place) if _AT_LINE.match(text) else text}")
+
+
+def _json(raw: bytes) -> Any:
+    return msgspec.json.decode(raw.decode("utf-8", "replace"))
+
+
+def _lines(rows: list[list[Any]], more: int) -> tuple[Line, ...]:
+    lines = [Line(level, where, text, None if values is None else tuple(values)) for level, where, text, values in rows]
+    if more:
+        lines.append(Line("warn", "", f"{more} more lines were cut"))
+    return tuple(lines)

@@ -1,0 +1,97 @@
+"""JSON values as bytes that LuaJIT's own deserialiser reads: pure Lua tables come out, never a Python object. Pure.
+
+The format is LuaJIT's ``string.buffer`` serialisation (its manual gives the grammar). What becomes of what:
+
+===================  =========================================================================
+JSON                 Lua
+===================  =========================================================================
+object               a table; a field that is null is absent, as in the events that Kong makes
+array                a table with the mark ``ARRAY``, so that an empty one stays an array
+null in an array     ``ngx.null``: a hole would end the array
+number               a number: a double, exact up to 2**53, as in Kong
+===================  =========================================================================
+
+With ``keep_nulls`` null fields are ``ngx.null`` as well; the receiving side removes and remembers them.
+"""
+
+import struct
+from typing import Any
+
+MAX_DEPTH = 90
+"""Levels of nesting; the deserialiser refuses more than 100."""
+
+_NIL, _FALSE, _TRUE, _NULL, _EMPTY = b"\x00", b"\x01", b"\x02", b"\x03", b"\x08"
+_HASH, _ARRAY, _STRING = 0x09, b"\x0e\x00\x0c", 0x20
+_EMPTY_ARRAY = b"\x0e\x00\x08"
+_number = struct.Struct("<cd").pack
+
+
+def encode(value: Any, *, keep_nulls: bool = False) -> bytes:
+    """Return the bytes of a JSON-ready value.
+
+    Raises ``ValueError`` where it is nested too deep, ``OverflowError`` for a whole number that no double can hold,
+    ``TypeError`` for what JSON does not have.
+    """
+    parts: list[bytes] = []
+    _put(value, parts.append, keep_nulls, MAX_DEPTH)
+    return b"".join(parts)
+
+
+def _put(value: Any, add: Any, keep_nulls: bool, depth: int) -> None:
+    kind = type(value)
+    if kind is str:
+        add(_text(value))
+    elif kind is dict:
+        _put_object(value, add, keep_nulls, depth)
+    elif value is None or kind is bool:
+        add(_NULL if value is None else _TRUE if value else _FALSE)
+    elif kind is int or kind is float:
+        add(_number(b"\x07", float(value)))
+    elif kind is list or kind is tuple:
+        _put_array(value, add, keep_nulls, depth)
+    else:
+        raise TypeError(f"JSON has no {kind.__name__}")
+
+
+def _put_object(fields: dict[str, Any], add: Any, keep_nulls: bool, depth: int) -> None:
+    if not depth:
+        raise ValueError("nested too deep")
+    if not keep_nulls:
+        fields = {name: value for name, value in fields.items() if value is not None}
+    if not fields:
+        add(_EMPTY)
+        return
+    add(_tagged(_HASH, len(fields)))
+    for name, value in fields.items():
+        add(_text(name))
+        _put(value, add, keep_nulls, depth - 1)
+
+
+def _put_array(values: list[Any] | tuple[Any, ...], add: Any, keep_nulls: bool, depth: int) -> None:
+    if not depth:
+        raise ValueError("nested too deep")
+    if not values:
+        add(_EMPTY_ARRAY)
+        return
+    add(_ARRAY + _size(len(values) + 1))
+    for value in values:
+        _put(value, add, keep_nulls, depth - 1)
+
+
+def _text(text: str) -> bytes:
+    raw = text.encode("utf-8", "surrogatepass")
+    return _size(_STRING + len(raw)) + raw
+
+
+def _tagged(tag: int, size: int) -> bytes:
+    return bytes((tag,)) + _size(size)
+
+
+def _size(number: int) -> bytes:
+    """Return the manual's U124: one, two or five bytes."""
+    if number < 0xE0:
+        return bytes((number,))
+    if number < 0x1FE0:
+        number -= 0xE0
+        return bytes((0xE0 | number >> 8, number & 0xFF))
+    return b"\xff" + number.to_bytes(4, "little")

@@ -1,0 +1,585 @@
+-- The trusted Lua of a sandbox process, run once for each Lua state before any user code.
+--
+-- There are two states, so that what one kind of code needs cannot be used by the other: in the one for templates nil can
+-- be indexed (a missing field is empty), in the one for lambdas it cannot, as in Kong. Strings go in and out as bytes;
+-- nothing of Python's is ever handed to this side, and the bridge to it is removed below.
+--
+-- What sandboxed code sees is Kong's list: the basic functions without load, dofile, raw access, metatables and
+-- collectgarbage; coroutine, math, string, table without what can harm; four functions of os. Each piece of code has
+-- tables of its own for these, so that no code can change what another one calls.
+
+local KIND, MODE, REQUIRES, ENVIRONMENT, PATH, MAX_LINES, MAX_LINE_BYTES = ...
+
+local buffer = require "string.buffer"
+local assert, error, ipairs, next, pairs, pcall, rawset, select = assert, error, ipairs, next, pairs, pcall, rawset, select
+local tonumber, tostring, type, load, setmetatable, getmetatable = tonumber, tostring, type, load, setmetatable, getmetatable
+local setfenv = setfenv
+local concat, sort = table.concat, table.sort
+local byte, find, format, gmatch, gsub, match = string.byte, string.find, string.format, string.gmatch, string.gsub, string.match
+local floor, huge = math.floor, math.huge
+local getinfo, set_base_metatable = debug.getinfo, debug.setmetatable
+local collect, require, package, jit = collectgarbage, require, package, jit
+local _G = _G
+
+-- User code is short: what a compiler could win is less than what it adds to the surface that such code can attack.
+jit.off()
+
+local NULL = buffer.decode("\3") -- a light userdata, as ngx.null
+local ARRAY = { __metatable = false } -- marks arrays
+local WHOLE = 2 ^ 63 -- whole numbers under this are written with all their digits
+local MAX_DEPTH = 90
+
+
+--------------------------------------------------------------------------------------------------- JSON
+
+local QUOTED = { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+
+local function quoted(text)
+  return (gsub(text, '[%c\\"\127]', function(char)
+    return QUOTED[char] or format("\\u%04x", byte(char))
+  end))
+end
+
+local function number_text(number)
+  if number == floor(number) and number < WHOLE and number > -WHOLE then
+    return format("%.0f", number)
+  end
+  return tostring(number)
+end
+
+local nulls = setmetatable({}, { __mode = "k" }) -- object -> names of its fields that came as null
+
+local function keys_of(object)
+  local keys, n = {}, 0
+  for key in next, object do
+    if type(key) == "string" or type(key) == "number" then
+      n = n + 1
+      keys[n] = key
+    end
+  end
+  for _, key in ipairs(nulls[object] or {}) do
+    if object[key] == nil then
+      n = n + 1
+      keys[n] = key
+    end
+  end
+  sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  return keys
+end
+
+local function is_array(object)
+  if getmetatable(object) == false then -- the mark's __metatable
+    return true
+  end
+  local n = #object
+  if n == 0 then
+    return false
+  end
+  local count = 0
+  for _ in next, object do
+    count = count + 1
+  end
+  return count == n
+end
+
+local to_json
+
+local function json_object(value, seen, depth)
+  local parts = {}
+  if is_array(value) then
+    for i = 1, #value do
+      parts[i] = to_json(value[i], seen, depth)
+    end
+    return "[" .. concat(parts, ",") .. "]"
+  end
+  for i, key in ipairs(keys_of(value)) do
+    parts[i] = '"' .. quoted(tostring(key)) .. '":' .. to_json(value[key], seen, depth)
+  end
+  return "{" .. concat(parts, ",") .. "}"
+end
+
+-- What JSON does not have becomes its type's name in angle brackets.
+function to_json(value, seen, depth)
+  local kind = type(value)
+  if kind == "string" then
+    return '"' .. quoted(value) .. '"'
+  elseif kind == "number" then
+    if value ~= value or value == huge or value == -huge then
+      return "null"
+    end
+    return value == floor(value) and value < WHOLE and value > -WHOLE and number_text(value) or format("%.17g", value)
+  elseif kind == "boolean" then
+    return tostring(value)
+  elseif value == nil or value == NULL then
+    return "null"
+  elseif kind ~= "table" then
+    return '"<' .. kind .. '>"'
+  end
+  seen, depth = seen or {}, depth or MAX_DEPTH
+  if seen[value] or depth == 0 then
+    return seen[value] and '"<cycle>"' or '"<too deep>"'
+  end
+  seen[value] = true
+  local text = json_object(value, seen, depth - 1)
+  seen[value] = nil
+  return text
+end
+
+local function json(value)
+  return to_json(value)
+end
+
+local decoder = buffer.new({ metatable = { ARRAY } })
+
+local function decode(bytes)
+  return decoder:reset():put(bytes):decode()
+end
+
+local function remember_nulls(value)
+  if type(value) ~= "table" then
+    return
+  end
+  local names
+  for key, field in next, value do
+    if field == NULL and type(key) == "string" then
+      names = names or {}
+      names[#names + 1] = key
+    else
+      remember_nulls(field)
+    end
+  end
+  if names then
+    for _, name in ipairs(names) do
+      value[name] = nil
+    end
+    nulls[value] = names
+  end
+end
+
+
+--------------------------------------------------------------------------------------------------- what user code sees
+
+local BASE, LIBRARIES = {}, { coroutine = {}, math = {}, os = {}, string = {}, table = {} }
+
+for id in gmatch([[
+  _VERSION assert error ipairs next pairs pcall select tonumber tostring type unpack xpcall
+
+  coroutine.create coroutine.resume coroutine.running coroutine.status coroutine.wrap coroutine.yield
+
+  math.abs math.acos math.asin math.atan math.atan2 math.ceil math.cos math.cosh math.deg math.exp math.floor math.fmod
+  math.frexp math.huge math.ldexp math.log math.log10 math.max math.min math.modf math.pi math.pow math.rad
+  math.random math.sin math.sinh math.sqrt math.tan math.tanh
+
+  os.clock os.date os.difftime os.time
+
+  string.byte string.char string.find string.format string.gmatch string.gsub string.len string.lower string.match
+  string.rep string.reverse string.sub string.upper
+
+  table.concat table.insert table.maxn table.remove table.sort
+]], "%S+") do
+  local library, name = match(id, "^(%w+)%.(%w+)$")
+  if library then
+    LIBRARIES[library][name] = _G[library][name]
+  else
+    BASE[id] = _G[id]
+  end
+end
+
+local function read_only(name, values)
+  return setmetatable({}, {
+    __index = values,
+    __newindex = function(_, key)
+      error("the sandbox protects " .. name .. "." .. tostring(key), 2)
+    end,
+    __metatable = false,
+  })
+end
+
+-- A dotted name of a global, made visible: tables through a read-only view, as deep as the name goes.
+local function link(path, from, to)
+  local head, rest = match(path, "^([^%.]+)%.?(.*)$")
+  local value = head and from[head]
+  if value == nil then
+    return
+  elseif rest == "" then
+    to[head] = type(value) == "table" and read_only(head, value) or value
+  elseif type(value) == "table" then
+    to[head] = type(to[head]) == "table" and to[head] or {}
+    link(rest, value, to[head])
+  end
+end
+
+local modules, linked, problems = {}, {}, {}
+
+local function open_wider()
+  if PATH ~= "" then
+    package.path = PATH
+  end
+  for name in gmatch(REQUIRES, "[^,]+") do
+    local ok, module = pcall(require, name)
+    modules[name] = ok and { module } or { nil, "module '" .. name .. "' was not found when the sandbox started" }
+    if not ok then
+      problems[#problems + 1] = name
+    end
+  end
+  for path in gmatch(ENVIRONMENT, "[^,]+") do
+    link(path, _G, linked)
+  end
+end
+
+local function sandbox_require(name)
+  local module = modules[name]
+  if not module then
+    error("require '" .. tostring(name) .. "' is not allowed in the sandbox (untrusted_lua_sandbox_requires)", 2)
+  elseif module[2] then
+    error(module[2], 2)
+  end
+  return module[1]
+end
+
+local function base_values()
+  local values = {}
+  for name, value in next, BASE do
+    values[name] = value
+  end
+  for name, functions in next, LIBRARIES do
+    values[name] = read_only(name, functions)
+  end
+  values.ngx = read_only("ngx", { null = NULL })
+  return values
+end
+
+local function text_of_error(err)
+  local kind = type(err)
+  if kind == "string" then
+    return err
+  end
+  return (kind == "table" or kind == "boolean" or kind == "nil") and to_json(err) or tostring(err)
+end
+
+
+--------------------------------------------------------------------------------------------------- templates
+
+local templates = {}
+
+local HTML = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;", ["/"] = "&#47;" }
+local CODE = setmetatable({ ["{"] = "&#123;", ["}"] = "&#125;" }, { __index = HTML })
+
+local function output(value)
+  local kind = type(value)
+  if kind == "string" then
+    return value
+  elseif value == nil or value == NULL then
+    return ""
+  elseif kind == "number" then
+    return number_text(value)
+  elseif kind == "function" then
+    return output(value())
+  elseif kind == "table" then
+    return to_json(value)
+  end
+  return tostring(value)
+end
+
+-- The library's own: what a template calls by name writes entities, wherever its text ends up.
+local function escape_html(value, code)
+  if type(value) ~= "string" then
+    return output(value)
+  end
+  return (gsub(value, code and "[}{\">/<'&]" or "[\">/<'&]", code and CODE or HTML))
+end
+
+local function percent_encoded(value)
+  return (gsub(output(value), "[^%w%-._~]", function(char)
+    return format("%%%02X", byte(char))
+  end))
+end
+
+local ESCAPES = {
+  plain = output,
+  -- A table is a JSON value of its own; a string is a part of one, between the template's quotes.
+  json = function(value)
+    local text = output(value)
+    return type(value) == "table" and text or quoted(text)
+  end,
+  html = function(value)
+    return escape_html(output(value))
+  end,
+  form = percent_encoded,
+  url = percent_encoded,
+}
+
+local function echo_into(out)
+  return function(...)
+    for i = 1, select("#", ...) do
+      out[#out + 1] = tostring((select(i, ...)))
+    end
+  end
+end
+
+local context = {}
+
+local function template_environment()
+  local values = base_values()
+  values.json, values.escape, values.output = json, escape_html, output
+  values.template = read_only("template", { escape = escape_html, output = output })
+  -- A field that is missing has no elements.
+  values.ipairs = function(list) return ipairs(list == nil and {} or list) end
+  values.pairs = function(object) return pairs(object == nil and {} or object) end
+  return setmetatable({}, {
+    __index = function(_, name)
+      local value = context[name]
+      if value ~= nil then
+        return value
+      end
+      return values[name]
+    end,
+    __metatable = false,
+  })
+end
+
+local function template_load(id, source)
+  local env = template_environment()
+  local template, err = load(source, "=template", "t", env)
+  if not template then
+    return err
+  end
+  templates[id] = { template, env }
+end
+
+local function template_drop(id)
+  templates[id] = nil
+end
+
+local function template_context(bytes)
+  context = decode(bytes)
+end
+
+local function template_render(id, place)
+  local template, env = templates[id][1], templates[id][2]
+  local out = {}
+  local ok, err = pcall(template, context, out, ESCAPES[place], output, {}, echo_into, concat)
+  for name in next, env do -- what it made global ends with it
+    rawset(env, name, nil)
+  end
+  if not ok then
+    return false, text_of_error(err)
+  end
+  return true, concat(out)
+end
+
+local function empty_nil()
+  local function part(value)
+    return value == nil and "" or output(value)
+  end
+  local function nothing()
+    return nil
+  end
+  set_base_metatable(nil, {
+    __index = nothing,
+    __concat = function(a, b) return part(a) .. part(b) end,
+    __metatable = false,
+  })
+  -- A field of what has no fields is missing as well.
+  set_base_metatable(0, { __index = nothing, __metatable = false })
+  set_base_metatable(true, { __index = nothing, __metatable = false })
+end
+
+
+--------------------------------------------------------------------------------------------------- lambdas
+
+local lambdas = {}
+local lines, line_bytes, more_lines
+
+local function where(level, with_name)
+  local info = getinfo(level, with_name and "Sln" or "Sl")
+  if not info then
+    return "?"
+  end
+  local name = with_name and ":" .. (info.name or "?") or ""
+  return info.short_src .. name .. ":" .. info.currentline
+end
+
+local function add_line(level, at, text, values)
+  if #lines >= MAX_LINES or line_bytes > MAX_LINE_BYTES then
+    more_lines = more_lines + 1
+    return
+  end
+  local room = MAX_LINE_BYTES - line_bytes
+  line_bytes = line_bytes + #text
+  if values and #text > room then
+    text, values = "(a value too long to show)", nil
+  end
+  lines[#lines + 1] = { level, at, #text > room and text:sub(1, room) or text, values }
+end
+
+local function joined(...)
+  local parts = {}
+  for i = 1, select("#", ...) do
+    parts[i] = tostring((select(i, ...)))
+  end
+  return concat(parts)
+end
+
+local function kong_table()
+  local log = {}
+  for level in gmatch("alert crit err warn notice info debug", "%S+") do
+    log[level] = function(...)
+      add_line(level, where(3), joined(...))
+    end
+  end
+  local inspect = setmetatable({ on = function() end, off = function() end }, {
+    __call = function(_, ...)
+      local values = {}
+      for i = 1, select("#", ...) do
+        values[i] = to_json((select(i, ...)))
+      end
+      add_line("notice", where(3, true), "[" .. concat(values, ",") .. "]", true)
+    end,
+    __metatable = false,
+  })
+  log.inspect = inspect
+  return read_only("kong", {
+    log = setmetatable({}, {
+      __index = log,
+      __newindex = function(_, key) error("the sandbox protects kong.log." .. tostring(key), 2) end,
+      __call = function(_, ...) add_line("notice", where(3), joined(...)) end,
+      __metatable = false,
+    }),
+  })
+end
+
+local function lambda_environment()
+  if MODE == "on" then
+    return setmetatable({ kong = kong_table(), ngx = { null = NULL } }, { __index = _G })
+  end
+  local env = base_values()
+  env.kong = kong_table()
+  env.require = sandbox_require
+  for name, value in next, linked do
+    if env[name] == nil or type(value) ~= "table" then
+      env[name] = value
+    else -- os.getenv beside what the sandbox has of os
+      local both = setmetatable({}, { __index = env[name] })
+      for key, field in next, value do
+        both[key] = field
+      end
+      env[name] = read_only(name, both)
+    end
+  end
+  env._G = env
+  return env
+end
+
+-- The chunk's name is its text, so that messages say [string "return function (data, ..."]:3: as Kong's do.
+local function lambda_function(code)
+  local chunk, err = load(code, code, "t", lambda_environment())
+  if not chunk then
+    return nil, err
+  end
+  local ok, answer = pcall(chunk)
+  if not ok then
+    return nil, text_of_error(answer)
+  elseif type(answer) ~= "function" then
+    return nil, "it must return a function, and returns " .. (answer == nil and "nothing" or "a " .. type(answer))
+  end
+  return answer
+end
+
+local function begin_lines()
+  lines, line_bytes, more_lines = {}, 0, 0
+end
+
+local function lambda_load(id, ...)
+  begin_lines()
+  local functions = {}
+  for i = 1, select("#", ...) do
+    local answer, err = lambda_function((select(i, ...)))
+    if not answer then
+      return err
+    end
+    functions[i] = answer
+  end
+  lambdas[id] = functions
+end
+
+local function lambda_drop(id)
+  lambdas[id] = nil
+end
+
+local function json_lines()
+  local parts = {}
+  for i, line in ipairs(lines) do
+    local text = line[4] and '"",' .. line[3] or '"' .. quoted(line[3]) .. '",null'
+    parts[i] = '["' .. line[1] .. '","' .. quoted(line[2]) .. '",' .. text .. "]"
+  end
+  return "[" .. concat(parts, ",") .. "]", more_lines
+end
+
+local function answers(ok, ...)
+  return ok, select("#", ...), ...
+end
+
+-- Returns how the chain ended, a text, the last answer as JSON, the lines as JSON and how many more there were.
+local function lambda_call(id, bytes, event, source, pid)
+  begin_lines()
+  local data = decode(bytes)
+  remember_nulls(data)
+  local last
+  for _, step in ipairs(lambdas[id]) do
+    local ok, _, answer, err = answers(pcall(step, data, event, source, pid))
+    if not ok then
+      return "raised", text_of_error(answer), "null", json_lines()
+    elseif answer == false or (answer == nil and err ~= nil) then
+      return "refused", err ~= nil and text_of_error(err) or "a function answered false", "null", json_lines()
+    end
+    last = answer
+    if answer ~= nil then
+      data = answer
+    end
+  end
+  return "done", "", to_json(last), json_lines()
+end
+
+
+--------------------------------------------------------------------------------------------------- the walls
+
+local function used()
+  return collect("count")
+end
+
+-- Nothing that the sandbox does not show is left in the state, wherever a way out of it might lead.
+local function strip()
+  local strings = {}
+  for name, value in next, LIBRARIES.string do
+    strings[name] = value
+  end
+  getmetatable("").__index = strings -- ("x"):rep(2) finds the sandbox's string library
+  getmetatable("").__metatable = false
+  for name in next, package.loaded do
+    package.loaded[name] = nil
+  end
+  for name in next, package.preload do
+    package.preload[name] = nil
+  end
+  for name in next, _G do
+    rawset(_G, name, nil)
+  end
+end
+
+_G.python = nil
+package.loaded.python = nil
+
+if KIND == "templates" then
+  empty_nil()
+  strip()
+  return template_load, template_drop, template_context, template_render, used, collect
+end
+
+if MODE == "sandbox" then
+  open_wider()
+  if REQUIRES == "" and ENVIRONMENT == "" then
+    strip()
+  end
+end
+return lambda_load, lambda_drop, lambda_call, function() return concat(problems, ",") end, used, collect

@@ -1,0 +1,256 @@
+"""One worker process, as the pool sees it: started, handed tasks, ended; and why it ended.
+
+Limits: an answer over ``MAX_ANSWER`` bytes, or one that cannot be read, ends the process: whatever writes such a
+thing is no longer our code. A process that has not said it is ready after ``START_SECONDS`` is killed. Beside the
+kernel's timers in the process, its own wall clock here ends a task ``GRACE_SECONDS`` after its limit.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from kong_eventhooks_plugin.sandbox.tasks import (
+    HEADER,
+    READY,
+    Engine,
+    Failed,
+    Limits,
+    Reason,
+    Result,
+    Setup,
+    Task,
+    engine_of,
+    pack,
+    unpack,
+)
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
+MAX_ANSWER = 32 << 20
+START_SECONDS = 30.0
+GRACE_SECONDS = 1.0
+
+_MODULE = "kong_eventhooks_plugin.sandbox.worker"
+_SIGNALS: dict[int, Reason] = {-signal.SIGALRM: "wall", -signal.SIGPROF: "cpu"}
+_results = msgspec.msgpack.Decoder(Result)
+
+
+class Job(msgspec.Struct, eq=False):
+    """A task on its way. ``lane`` is whose it is; ``alone``: no other task shares a worker with it meanwhile.
+
+    ``fresh``: only a worker that has done nothing yet may have it.
+    """
+
+    frame: bytes
+    kind: str
+    engine: Engine
+    lane: str
+    answer: "asyncio.Future[Result]"
+    alone: bool = False
+    fresh: bool = False
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """Whom a worker tells: a task is answered (or the worker became ready), it has ended."""
+
+    progress: Callable[["Worker"], None]
+    answered: Callable[["Worker", Job, Result], None]
+    ended: Callable[["Worker", Reason, str], None]
+
+
+class Worker(asyncio.Protocol):
+    """A process and its socket. ``jobs`` are those in its hands, the one that it works on first."""
+
+    def __init__(self, setup: Setup, listener: Listener) -> None:
+        self.engines = setup.engines
+        self.jobs: deque[Job] = deque()
+        self.ready = False
+        self.leaving = False
+        self.done = 0
+        self._setup = setup
+        self._listener = listener
+        self._limits: Limits = setup.limits
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._process: Process | None = None
+        self._lost = asyncio.Event()
+        self._clock: asyncio.TimerHandle | None = None
+        self._moved = 0.0
+        self._why: tuple[Reason, str] | None = None
+        self._stopped = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is ready and has nothing in hand."""
+        return self.ready and not self.jobs and not self.leaving
+
+    @property
+    def pid(self) -> int | None:
+        """The process, None before there is one."""
+        return self._process.pid if self._process else None
+
+    async def run(self) -> None:
+        """Start the process, see it to its end and tell of it. Cancelled, it kills the process first."""
+        try:
+            await self._start()
+            await self._lost.wait()
+        except OSError as error:
+            self._why = "unavailable", f"no process can be started: {error.strerror}"
+        finally:
+            status = 0
+            if self._process is not None:
+                if not self._lost.is_set():
+                    self.kill("closed", "the sandbox is closed")
+                status = await self._gone(self._process)
+            self._stop_clock()
+            self._listener.ended(self, *self._why_ended(status))
+
+    def stop(self) -> None:
+        """Kill the process, as soon as there is one: the pool closes."""
+        self._stopped = True
+        self.kill("closed", "the sandbox is closed")
+
+    @staticmethod
+    async def _gone(process: "Process") -> int:
+        """Return the exit status; what has closed its socket and does not end is killed."""
+        try:
+            return await asyncio.wait_for(process.wait(), GRACE_SECONDS)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            return await process.wait()
+
+    async def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            ours.setblocking(False)
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-I", "-m", _MODULE, str(os.getpid()),
+                    stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL, env={}, cwd="/", start_new_session=True,
+                )  # fmt: skip
+            except BaseException:
+                ours.close()
+                raise
+        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
+        if self._stopped:
+            self.kill("closed", "the sandbox is closed")
+        self._arm(START_SECONDS)
+        self._write(pack(self._setup))
+
+    def send(self, jobs: list[Job]) -> None:
+        """Hand it tasks."""
+        if not self.jobs:
+            self._moved = asyncio.get_running_loop().time()
+            self._arm(self._limits.wall_seconds + GRACE_SECONDS)
+        self.jobs.extend(jobs)
+        self._write(b"".join(job.frame for job in jobs))
+
+    def leave(self) -> None:
+        """Let it end by itself: it has nothing in hand and gets nothing more."""
+        self.leaving = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def kill(self, reason: Reason, text: str) -> None:
+        """End it now; ``reason`` is why."""
+        if self._why is None and self._process is not None and self._process.returncode is None:
+            self._why = reason, text
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take answers."""
+        self._buffer += data
+        for body in unpack(self._buffer):
+            try:
+                result = _results.decode(body)
+            except msgspec.DecodeError:
+                self.kill("crash", "its answer could not be read")
+                return
+            self._take(result)
+        if len(self._buffer) > MAX_ANSWER + HEADER:
+            self.kill("crash", "its answer was too long")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the process has closed, or we have."""
+        self._lost.set()
+
+    def _take(self, result: Result) -> None:
+        if not self.ready:
+            self._begin(result)
+        elif self.jobs:
+            self.done += 1
+            self._moved = asyncio.get_running_loop().time()
+            self._listener.answered(self, self.jobs.popleft(), result)
+        else:
+            self.kill("crash", "it answered what nobody asked")
+
+    def _begin(self, result: Result) -> None:
+        self._stop_clock()
+        if result == READY:
+            self.ready = True
+            self._listener.progress(self)
+        else:
+            self.kill("unavailable", result.text if isinstance(result, Failed) else "it did not say that it is ready")
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _arm(self, seconds: float) -> None:
+        self._stop_clock()
+        self._clock = asyncio.get_running_loop().call_later(seconds, self._clock_rang)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _clock_rang(self) -> None:
+        """Kill what has stood still too long; look again later at what has not."""
+        self._clock = None
+        if not self.ready:
+            self.kill("unavailable", f"it was not ready within {START_SECONDS:g} s")
+        elif self.jobs:
+            left = self._moved + self._limits.wall_seconds + GRACE_SECONDS - asyncio.get_running_loop().time()
+            if left > 0:
+                self._arm(left)
+            else:
+                self.kill("wall", _text("wall", self._limits))
+
+    def _why_ended(self, status: int) -> tuple[Reason, str]:
+        if self._why is not None:
+            return self._why
+        reason = _SIGNALS.get(status)
+        if reason is not None:
+            return reason, _text(reason, self._limits)
+        return "crash", f"its process ended ({_status(status)})"
+
+
+def _text(reason: Reason, limits: Limits) -> str:
+    seconds, of = (limits.wall_seconds, "time") if reason == "wall" else (limits.cpu_seconds, "CPU time")
+    return f"stopped after {seconds:g} s of {of}"
+
+
+def _status(status: int) -> str:
+    return signal.Signals(-status).name if status < 0 else f"status {status}"
+
+
+def make_job(task: Task, lane: str, answer: "asyncio.Future[Result]") -> Job:
+    """Return the job of a task; raises what ``pack`` does."""
+    kind = str(task.__struct_config__.tag)
+    return Job(frame=pack(task), kind=kind, engine=engine_of(task), lane=lane, answer=answer)

@@ -1,0 +1,233 @@
+"""What the sandbox is asked and what it answers, and how both cross the socket. Pure.
+
+A message is a little-endian uint32 length and that many bytes of MessagePack; one that is over ``Limits.task_bytes``
+is not sent. A worker answers its tasks in their order, so an answer needs no number.
+"""
+
+import struct
+from typing import Any, Literal
+
+import msgspec
+
+Dialect = Literal["resty", "jinja2"]
+
+Place = Literal["plain", "json", "html", "form", "url"]
+"""Where a template's text ends up, and so what ``{{ }}`` escapes: nothing (it is encoded afterwards, or there is
+nothing to escape), a JSON document, HTML or XML, a form's body, a URL."""
+
+Engine = Literal["lua", "jinja2", "cel"]
+"""What a worker has loaded: nothing can be imported once it has shut itself in."""
+
+Reason = Literal["template", "wall", "cpu", "memory", "output", "crash", "data", "busy", "closed", "unavailable"]
+"""Why there is no answer: the code failed; a limit; the process ended; the event cannot be handed over; too many tasks
+wait; the pool is closed; no worker can be started."""
+
+TEMPORARY: frozenset[str] = frozenset({"wall", "busy", "closed", "unavailable"})
+"""Reasons that may not hold another time. Wall time is one: a busy machine breaks that limit, too."""
+
+MAX_SOURCE = 1 << 20
+"""Characters of one template or lambda function; a longer one is refused."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one task may use, and how much the pool takes on.
+
+    Past ``wall_seconds``, ``cpu_seconds`` or ``memory_bytes`` (beyond what an idle worker has) the worker is killed and
+    replaced and that task fails. Past ``output_bytes`` of rendered text the task fails. A lambda's log is cut after
+    ``lines`` lines or ``line_bytes`` bytes. Past ``waiting`` tasks a new one fails with ``busy``, past ``task_bytes``
+    with ``data``. Up to ``workers`` processes run, each with at most ``batch`` tasks in hand; one is replaced after
+    ``worker_tasks`` tasks; all end after ``idle_seconds`` without one. Each keeps ``compiled`` templates, lambdas and
+    filters, and forgets those unused longest.
+    """
+
+    wall_seconds: float = 2.0
+    cpu_seconds: float = 1.0
+    memory_bytes: int = 64 << 20
+    output_bytes: int = 1 << 20
+    lines: int = 100
+    line_bytes: int = 64 << 10
+    waiting: int = 1_000
+    task_bytes: int = 8 << 20
+    workers: int = 2
+    batch: int = 16
+    worker_tasks: int = 100_000
+    idle_seconds: float = 60.0
+    compiled: int = 256
+
+
+class LuaRules(msgspec.Struct, frozen=True):
+    """Kong's ``untrusted_lua`` settings, for lambdas. Templates are always in the sandbox.
+
+    ``requires`` are the modules that ``require`` gives, found along ``path`` (Lua's ``package.path``) when a worker
+    starts; ``environment`` the globals, dotted ones too, that the sandbox shows. Both count for ``sandbox`` alone.
+    ``on`` opens everything that this Lua has, files and processes too; the limits on time, memory and output stay.
+    """
+
+    untrusted_lua: Literal["off", "sandbox", "on"] = "sandbox"
+    requires: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    path: str = ""
+
+
+class Template(msgspec.Struct, frozen=True, array_like=True):
+    """``name`` is said in an error: ``config.payload.text``."""
+
+    name: str
+    text: str
+    place: Place = "plain"
+
+
+class Render(msgspec.Struct, frozen=True, tag="render", array_like=True):
+    """Render ``templates`` over the fields of ``data`` with ``event`` and ``source`` beside them -> ``Rendered``."""
+
+    templates: tuple[Template, ...]
+    data: dict[str, Any]
+    event: str
+    source: str
+    dialect: Dialect = "resty"
+
+
+class Call(msgspec.Struct, frozen=True, tag="call", array_like=True):
+    """Call a lambda's functions, chained -> ``Called``. ``owner`` (a hook's id) has its own globals and upvalues."""
+
+    owner: str
+    functions: tuple[str, ...]
+    data: dict[str, Any]
+    event: str
+    source: str
+    pid: int
+
+
+class Decide(msgspec.Struct, frozen=True, tag="decide", array_like=True):
+    """Evaluate filters over one event -> ``Decided``."""
+
+    expressions: tuple[str, ...]
+    data: dict[str, Any]
+    event: str
+    source: str
+
+
+class Check(msgspec.Struct, frozen=True, tag="check", array_like=True):
+    """Say what is wrong with a template, a lambda's function or a filter -> ``Checked``."""
+
+    kind: Literal["resty", "jinja2", "lambda", "filter"]
+    text: str
+
+
+Task = Render | Call | Decide | Check
+
+
+class Rendered(msgspec.Struct, frozen=True, tag="rendered", array_like=True):
+    """The texts, in the order of the templates."""
+
+    texts: tuple[str, ...]
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """A line that a lambda wrote. ``where`` is chunk name and line; ``values`` are those of ``kong.log.inspect``."""
+
+    level: str
+    where: str
+    text: str
+    values: tuple[Any, ...] | None = None
+
+
+class Called(msgspec.Struct, frozen=True, tag="called", array_like=True):
+    """How a chain ended.
+
+    ``done``: ``value`` is what the last function answered (None where it returned nothing). ``refused``: a function
+    answered ``false`` or ``nil, err``; ``text`` is the error. ``raised``: ``text`` is it, with chunk name and line.
+    """
+
+    end: Literal["done", "refused", "raised"]
+    text: str
+    value: Any
+    lines: tuple[Line, ...]
+
+
+class Decided(msgspec.Struct, frozen=True, tag="decided", array_like=True):
+    """A verdict for each expression: whether it is true, or why that cannot be said."""
+
+    verdicts: tuple[bool | str, ...]
+
+
+class Fault(msgspec.Struct, frozen=True, array_like=True):
+    """What does not compile, and where, both counted from 1."""
+
+    line: int
+    column: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}: {self.text}"
+
+
+class Checked(msgspec.Struct, frozen=True, tag="checked", array_like=True):
+    """None where all is well."""
+
+    fault: Fault | None
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed", array_like=True):
+    """There is no answer; ``text``, for people, says why."""
+
+    reason: Reason
+    text: str
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it may go well another time."""
+        return self.reason in TEMPORARY
+
+
+Result = Rendered | Called | Decided | Checked | Failed
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """The first message to a worker; it answers with ``READY`` when it has shut itself in."""
+
+    engines: tuple[Engine, ...]
+    limits: Limits
+    lua: LuaRules
+
+
+READY = Failed("closed", "ready")
+"""A worker's first message; any other ``Failed`` says why it cannot work."""
+
+_LENGTH = struct.Struct("<I")
+HEADER = _LENGTH.size
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def pack(message: Task | Result | Setup) -> bytes:
+    """Return the message's bytes, length first; raises what msgspec does for data that MessagePack cannot hold."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def unpack(buffer: bytearray) -> list[bytes]:
+    """Take the bodies of all whole messages out of ``buffer``."""
+    bodies, at = [], 0
+    while len(buffer) - at >= HEADER:
+        end = at + HEADER + _LENGTH.unpack_from(buffer, at)[0]
+        if end > len(buffer):
+            break
+        bodies.append(bytes(buffer[at + HEADER : end]))
+        at = end
+    del buffer[:at]
+    return bodies
+
+
+def engine_of(task: Task) -> Engine:
+    """Return what a worker needs to have loaded for a task."""
+    if isinstance(task, Decide):
+        return "cel"
+    dialect = task.dialect if isinstance(task, Render) else task.kind if isinstance(task, Check) else "lambda"
+    return {"jinja2": "jinja2", "filter": "cel"}.get(dialect, "lua")  # type: ignore[return-value]  # the values are engines
+
+
+def is_plain(text: str, dialect: Dialect) -> bool:
+    """Tell whether a template has no tag at all: it is its own result."""
+    tags = ("{{", "{*", "{%", "{#", "{-", "{(", "{[") if dialect == "resty" else ("{{", "{%", "{#")
+    return not any(tag in text for tag in tags)

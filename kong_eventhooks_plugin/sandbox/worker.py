@@ -1,0 +1,184 @@
+"""A sandbox process: ``python -m kong_eventhooks_plugin.sandbox.worker PARENT``, its socket on descriptor 0.
+
+It reads a ``Setup``, loads the engines, shuts itself in (``walls``), says ``READY`` and answers tasks in their order.
+Each answer is sent before the next task is begun, so that whoever sees this process die knows which task it died of.
+After a task that ran out of memory it ends: what is left of it may be in any state.
+"""
+
+import gc
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from kong_eventhooks_plugin.sandbox.tasks import (
+    READY,
+    Call,
+    Check,
+    Checked,
+    Decide,
+    Engine,
+    Failed,
+    Render,
+    Result,
+    Setup,
+    Task,
+    pack,
+    unpack,
+)
+from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile, TaskFailed
+from kong_eventhooks_plugin.sandbox.walls import Alarms, leave_with_parent, shut_in
+
+_CHUNK = 1 << 18
+_tasks = msgspec.msgpack.Decoder(Task)
+
+
+class Languages:
+    """The engines that are loaded, by what they do."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._checks: dict[str, Callable[[str], None]] = {}
+        self._renders: dict[str, Callable[[Render], Result]] = {}
+        self._call: Callable[[Call], Result] | None = None
+        self._decide: Callable[[Decide], Result] | None = None
+        self.tidy: Callable[[], None] = lambda: None
+        loaders: dict[Engine, Callable[[Setup], None]] = {
+            "lua": self._load_lua,
+            "jinja2": self._load_jinja,
+            "cel": self._load_cel,
+        }
+        for engine in setup.engines:
+            loaders[engine](setup)
+
+    def answer(self, task: Task) -> Result:
+        """Do one task; only what ends the process is raised."""
+        try:
+            return self._do(task)
+        except TaskFailed as error:
+            return Failed(error.reason, str(error))
+        except DoesNotCompile as error:
+            return Failed("template", str(error))
+        except MemoryError:
+            return Failed("memory", "out of memory")
+        except (OverflowError, ValueError, TypeError, RecursionError) as error:
+            return Failed("data", f"the event cannot be handed to the sandbox: {error}")
+
+    def _do(self, task: Task) -> Result:
+        if isinstance(task, Render):
+            return self._renders[task.dialect](task)
+        if isinstance(task, Decide) and self._decide:
+            return self._decide(task)
+        if isinstance(task, Call) and self._call:
+            return self._call(task)
+        if isinstance(task, Check):
+            return self._check(task)
+        return Failed("unavailable", "this worker lacks the engine")
+
+    def _check(self, task: Check) -> Checked:
+        try:
+            self._checks[task.kind](task.text)
+        except DoesNotCompile as error:
+            return Checked(error.fault)
+        return Checked(None)
+
+    # Imported here: nothing can be once the process has shut itself in, and what is not used costs no memory.
+
+    def _load_lua(self, setup: Setup) -> None:
+        from kong_eventhooks_plugin.sandbox.lua import Lambdas, Templates
+
+        templates, lambdas = Templates(setup.limits), Lambdas(setup.lua, setup.limits)
+        self._checks |= {"resty": templates.check, "lambda": lambdas.check}
+        self._renders["resty"] = templates.render
+        self._call = lambdas.call
+
+        def tidy() -> None:
+            templates.tidy()
+            lambdas.tidy()
+
+        self.tidy = tidy
+
+    def _load_jinja(self, setup: Setup) -> None:
+        from kong_eventhooks_plugin.sandbox.jinja import JinjaTemplates
+
+        templates = JinjaTemplates(setup.limits)
+        self._checks["jinja2"] = templates.check
+        self._renders["jinja2"] = templates.render
+
+    def _load_cel(self, setup: Setup) -> None:
+        from kong_eventhooks_plugin.sandbox.filters import Filters
+
+        filters = Filters(setup.limits)
+        self._checks["filter"] = filters.check
+        self._decide = filters.decide
+
+
+class _Door:
+    """Messages over the socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = bytearray()
+
+    def receive(self) -> list[bytes]:
+        """Return the next messages, none once the other side has closed."""
+        while True:
+            chunk = self._connection.recv(_CHUNK)
+            if not chunk:
+                return []
+            self._buffer += chunk
+            bodies = unpack(self._buffer)
+            if bodies:
+                return bodies
+
+    def send(self, result: Result) -> None:
+        """Send one answer."""
+        self._connection.sendall(pack(result))
+
+
+def serve(connection: socket.socket, parent: int) -> None:
+    """Work until the other side closes."""
+    door = _Door(connection)
+    first = door.receive()
+    if not first:
+        return
+    setup = msgspec.msgpack.decode(first[0], type=Setup)
+    try:
+        leave_with_parent(parent)
+        languages = Languages(setup)
+        gc.freeze()
+        shut_in(setup.limits, files_and_processes=setup.lua.untrusted_lua == "on")
+    except (OSError, ImportError, ValueError) as error:
+        door.send(Failed("unavailable", f"{type(error).__name__}: {error}"))
+        return
+    door.send(READY)
+    alarms = Alarms(setup.limits)
+    while bodies := door.receive():
+        for body in bodies:
+            alarms.set()
+            result = _answer(languages, body)
+            alarms.clear()
+            door.send(result)
+            if isinstance(result, Failed) and result.reason == "memory":
+                return
+
+
+def _answer(languages: Languages, body: bytes) -> Result:
+    try:
+        task: Any = _tasks.decode(body)
+    except (msgspec.DecodeError, MemoryError) as error:
+        return Failed("data", f"the task cannot be read: {error}")
+    result = languages.answer(task)
+    languages.tidy()
+    return result
+
+
+def main() -> None:
+    """Run on descriptor 0."""
+    with socket.socket(fileno=0) as connection:
+        serve(connection, int(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""The real sidecar as real processes, started with an empty environment as Kong starts it, under a played Kong's calls.
+
+What counts as kept is read from the store afterwards: each request that Kong told of must be there, once.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kong_eventhooks_plugin import inspection
+from tests.kong_node.msgpack_kong import MsgpackKong
+from tests.kong_node.node import CRUD, LOG, KongNode, request_log
+from tests.support.processes import Processes, Running, is_alive
+from tests.support.waiting import until
+
+HOOKS = {
+    "hooks": [{"name": "told", "source": "rate-limiting", "handler": "log", "config": {}}],
+    "__plugin_id": "7d2a4c1e-0000-4000-8000-000000000001",  # Kong always says whose configuration it is
+}
+PER_SECOND = 200
+
+
+class House:
+    """One machine: a socket's path and a store; sidecars and Kongs on them."""
+
+    def __init__(self, directory: Path, processes: Processes) -> None:
+        self.path = directory / "plugin.sock"
+        self.data = directory / "data"
+        self.data.mkdir(mode=0o700)
+        self._processes = processes
+
+    def sidecar(self, *flags: str) -> Running:
+        """Start a sidecar; its worker is waited for by whoever needs it."""
+        command = [sys.executable, "-P", "-m", "kong_eventhooks_plugin", "serve"]
+        settings = [
+            f"--socket-path={self.path}",
+            f"--data-dir={self.data}",
+            "--listen=127.0.0.1:0",
+            "--log-format=json",
+        ]
+        return self._processes.run([*command, *settings, *flags])
+
+    def kong(self) -> KongNode:
+        node = KongNode(self.path)
+        node.configure(LOG, HOOKS)
+        node.configure(CRUD)
+        return node
+
+    async def kept(self) -> list[str]:
+        """Return the request of every event in the store, sorted."""
+        return sorted(await asyncio.to_thread(self._kept))
+
+    def _kept(self) -> list[str]:
+        found: list[str] = []
+        offset: str | None = None
+        while True:
+            page = json.loads(inspection.deliveries(self.data, None, None, 1000, offset, as_json=True))
+            for delivery in page["data"]:
+                one = json.loads(inspection.delivery(self.data, delivery["id"], as_json=True))
+                found.append(one["event_data"]["request"]["id"])
+            offset = page["offset"]
+            if offset is None:
+                return found
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with Processes() as processes:
+        yield House(tmp_path, processes)
+
+
+class Calls:
+    """Requests that a Kong tells of, at a steady rate, while the block runs; all are answered when it has ended."""
+
+    def __init__(self, tell: Callable[[str], Any]) -> None:
+        self._tell = tell
+        self.told: list[str] = []
+        self.answered: list[str] = []
+        self._changed = asyncio.Event()
+
+    async def _one(self, request_id: str) -> None:
+        if await self._tell(request_id):
+            self.answered.append(request_id)
+            self._changed.set()
+
+    async def _pace(self, over: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        async with asyncio.TaskGroup() as calls:
+            while not over.is_set():
+                self.told.append(uuid.uuid4().hex)
+                calls.create_task(self._one(self.told[-1]))
+                due += 1 / PER_SECOND
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), max(0.0, due - loop.time()))
+
+    async def more(self, count: int) -> None:
+        """Wait until ``count`` more have been answered."""
+        goal = len(self.answered) + count
+        async with asyncio.timeout(30):
+            while len(self.answered) < goal:
+                self._changed.clear()
+                await self._changed.wait()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Calls"]:
+        over = asyncio.Event()
+        pace = asyncio.create_task(self._pace(over))
+        try:
+            yield self
+        finally:
+            over.set()
+            await pace
+
+
+def telling(node: KongNode) -> Callable[[str], Any]:
+    return lambda request_id: node.log(log=request_log(request_id=request_id))
+
+
+async def waited(ask: Callable[[], Any], what: str) -> Any:
+    """Wait for another process without holding up the Kong that runs here."""
+    return await asyncio.to_thread(until, ask, what)
+
+
+async def ready(sidecar: Running, count: int = 1) -> int:
+    """Wait for the ``count``th worker to be ready; return its process id."""
+    line = await asyncio.to_thread(sidecar.wait_for, "worker ready", count)
+    return int(line["worker"])
+
+
+async def test_a_worker_killed_under_load_loses_no_call(house: House) -> None:
+    sidecar = house.sidecar()
+    worker = await ready(sidecar)
+    async with house.kong() as node, Calls(telling(node)).running() as calls:
+        for killed in range(3):
+            await calls.more(100)
+            os.kill(worker, signal.SIGKILL)
+            worker = await ready(sidecar, killed + 2)
+        await calls.more(100)
+    assert node.played.lost == []
+    assert len(calls.answered) == len(calls.told)
+    sidecar.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(sidecar.wait) == 0
+    assert await house.kept() == sorted(calls.told)
+
+
+async def test_a_reload_under_load_loses_no_call(house: House) -> None:
+    sidecar = house.sidecar()
+    await ready(sidecar)
+    async with house.kong() as node, Calls(telling(node)).running() as calls:
+        await calls.more(100)
+        sidecar.signal(signal.SIGHUP)
+        await asyncio.to_thread(sidecar.wait_for, "worker left")
+        await calls.more(100)
+    assert node.played.lost == []
+    assert len(calls.answered) == len(calls.told)
+    sidecar.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(sidecar.wait) == 0
+    assert await house.kept() == sorted(calls.told)
+
+
+async def test_a_take_over_under_load_loses_no_call(house: House) -> None:
+    old = house.sidecar("--started-by-kong")
+    await ready(old)
+    async with house.kong() as node, Calls(telling(node)).running() as calls:
+        await calls.more(100)
+        new = house.sidecar("--started-by-kong")
+        await ready(new)
+        await asyncio.to_thread(old.wait_for, "socket taken over by another server")
+        await calls.more(100)
+        old.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(old.wait) == 0
+        await calls.more(100)
+        assert house.path.is_socket()
+    assert node.played.lost == []
+    assert len(calls.answered) == len(calls.told)
+    new.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(new.wait) == 0
+    assert not house.path.exists()
+    assert await house.kept() == sorted(calls.told)
+
+
+async def test_after_a_restart_the_plugins_are_not_taken_for_each_other(house: House) -> None:
+    """The crud route calls first after the restart: an id that counts anew would hand it the other's events."""
+    sidecar = house.sidecar()
+    worker = await ready(sidecar)
+    async with house.kong() as node:
+        assert await node.log(log=request_log(request_id="before"))
+        assert await node.respond()
+        os.kill(worker, signal.SIGKILL)
+        await ready(sidecar, 2)
+        assert await node.respond()
+        assert await node.log(log=request_log(request_id="after"))
+        assert node.played.lost == []
+    sidecar.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(sidecar.wait) == 0
+    assert await house.kept() == ["after", "before"]
+
+
+async def test_what_was_answered_before_a_stop_is_kept(house: House) -> None:
+    sidecar = house.sidecar()
+    worker = await ready(sidecar)
+    async with house.kong() as node, Calls(telling(node)).running() as calls:
+        await calls.more(100)
+        sidecar.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(sidecar.wait) == 0
+    assert sidecar.lines("worker left")[0]["killed"] is False
+    assert sidecar.lines("worker left")[0]["exit_code"] == 0
+    assert not is_alive(worker)
+    assert not house.path.exists()
+    kept = await house.kept()
+    assert len(kept) == len(set(kept))
+    assert set(calls.answered) <= set(kept)
+
+
+async def test_a_second_stand_alone_sidecar_is_refused_and_the_first_serves_on(house: House) -> None:
+    first = house.sidecar()
+    await ready(first)
+    second = house.sidecar()
+    assert await asyncio.to_thread(second.wait) == 2
+    assert f"process {first.pid} already listens there" in second.output[-1]
+    async with house.kong() as node:
+        assert await node.log()
+
+
+async def test_the_worker_leaves_when_its_supervisor_is_killed(house: House) -> None:
+    sidecar = house.sidecar()
+    worker = await ready(sidecar)
+    sidecar.signal(signal.SIGKILL)
+    await waited(lambda: not is_alive(worker), "the worker's end")
+    again = house.sidecar()
+    await ready(again)
+    async with house.kong() as node:
+        assert await node.log()
+
+
+async def test_over_msgpack_it_serves_and_comes_back(house: House) -> None:
+    """Kong does not repeat a call over this protocol, so what a killed worker was asked is not asked for here."""
+    sidecar = house.sidecar("--protocol=msgpack")
+    worker = await ready(sidecar)
+
+    def answers(request_id: str) -> Callable[[str, list[Any]], Any]:
+        found = {"kong.response.get_status": 429, "kong.log.serialize": json.dumps(request_log(request_id=request_id))}
+        return lambda name, _arguments: found.get(name)
+
+    async with MsgpackKong(house.path) as kong:
+        await kong.run_phase(LOG, "log", answers("before"), HOOKS)
+        await kong.run_phase(CRUD, "response", answers("-"))
+        os.kill(worker, signal.SIGKILL)
+        await ready(sidecar, 2)
+        kong.forget_connections()
+        await kong.run_phase(CRUD, "response", answers("-"))
+        await kong.run_phase(LOG, "log", answers("after"), HOOKS)
+        assert kong.errors == []
+    sidecar.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(sidecar.wait) == 0
+    assert await house.kept() == ["after", "before"]

@@ -1,0 +1,310 @@
+"""/events, /deliveries and the stream, over HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kong_eventhooks_plugin.api import feed
+from kong_eventhooks_plugin.api.rest import routes, stream
+from kong_eventhooks_plugin.client.sse import Message, Parser
+from kong_eventhooks_plugin.model.ids import delivery_id
+from tests.support.api import Api, running
+from tests.support.queue import dead, delivered
+
+LOG = {"source": "custom", "handler": "log"}
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with running(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(api: Api) -> AsyncIterator[httpx.AsyncClient]:
+    async with api.served() as opened:
+        yield opened
+
+
+class TestPublish:
+    async def test_it_fires_and_says_what(self, client: httpx.AsyncClient) -> None:
+        fires = (await client.put("/event-hooks/fires", json=LOG)).json()["id"]
+        off = (await client.put("/event-hooks/off", json={**LOG, "enabled": False})).json()["id"]
+        answer = await client.post("/events", json={"event": "deploy", "data": {"version": "1.2"}, "key": "k"})
+        told = answer.json()
+        assert (answer.status_code, told["duplicate"]) == (201, False)
+        delivery = delivery_id(told["id"], fires)
+        assert told["fired"] == [{"event_hook": {"id": fires, "name": "fires"}, "delivery": delivery}]
+        assert told["held_back"] == [{"event_hook": {"id": off, "name": "off"}, "reason": "disabled"}]
+        again = (await client.post("/events", json={"event": "deploy", "key": "k"})).json()
+        assert (again["id"], again["duplicate"], again["fired"]) == (told["id"], True, [])
+        form = await client.post("/events", data={"event": "deploy", "data.version": "1.3"})
+        assert form.status_code == 201
+
+    @pytest.mark.parametrize(
+        ("body", "fields"),
+        [
+            ({}, {"event": "required field missing"}),
+            ({"event": 5, "data": [], "key": 1, "x": 1},
+             {"event": "expected a string", "data": "expected a record", "key": "expected a string",
+              "x": "unknown field"}),
+        ],
+    )  # fmt: skip
+    async def test_what_is_refused(self, client: httpx.AsyncClient, body: Any, fields: dict[str, str]) -> None:
+        answer = await client.post("/events", json=body)
+        assert (answer.status_code, answer.json()["fields"]) == (400, fields)
+
+
+async def test_events_with_what_they_led_to(api: Api, client: httpx.AsyncClient) -> None:
+    a, s = [(await client.put(f"/event-hooks/{name}", json={**LOG, **more})).json()["id"]
+            for name, more in (("a", {}), ("s", {"snooze": 60}))]  # fmt: skip
+    ids = [(await client.post("/events", json={"event": name})).json()["id"] for name in ("x", "x", "y")]
+    await api.queue.claim(a, 1, 60)
+    await api.queue.settle([delivered(delivery_id(ids[0], a))])
+    newest, middle, oldest = (await client.get("/events")).json()["data"]
+    assert [one["id"] for one in (newest, middle, oldest)] == ids[::-1]
+    assert (oldest["source"], oldest["event"], oldest["data"]) == ("custom", "x", {})
+    assert {one["event_hook"]["name"]: one["state"] for one in oldest["fired"]} == {"a": "delivered", "s": "pending"}
+    assert middle["held_back"] == [{"event_hook": {"id": s, "name": "s"}, "reason": "snoozed"}]
+    assert oldest["accepted_at"] >= oldest["time"] > 1_700_000_000
+
+    async def found(query: str) -> list[str]:
+        return [one["id"] for one in (await client.get(f"/events?{query}")).json()["data"]]
+
+    assert await found("event=y") == [ids[2]]
+    assert await found("source=nowhere") == []
+    assert await found("hook=s&event=x") == [ids[1], ids[0]]
+    assert await found(f"hook={a}") == ids[::-1]
+    assert await found("hook=nobody") == []
+    assert await found(f"since={middle['accepted_at']}") == [ids[2], ids[1]]
+    assert await found("until=2020-01-01T00:00:00Z") == []
+    page = (await client.get("/events?size=2&hook=a")).json()
+    assert page["next"] == f"/events?offset={page['offset']}&hook=a&size=2"
+    assert [one["id"] for one in (await client.get(page["next"])).json()["data"]] == [ids[0]]
+
+
+async def test_deliveries(api: Api, client: httpx.AsyncClient) -> None:
+    hook = (await client.put("/event-hooks/a", json=LOG)).json()["id"]
+    ids = [delivery_id((await client.post("/events", json={"event": "x", "data": {"n": n}})).json()["id"], hook)
+           for n in range(3)]  # fmt: skip
+    await api.queue.claim(hook, 2, 60)
+    await api.queue.settle([dead(ids[0]), delivered(ids[1])])
+    for path in ("/deliveries", "/event-hooks/a/deliveries", f"/default/event-hooks/{hook}/deliveries"):
+        assert [one["id"] for one in (await client.get(path)).json()["data"]] == ids[::-1]
+        assert [one["id"] for one in (await client.get(f"{path}?state=dead")).json()["data"]] == [ids[0]]
+        page = (await client.get(f"{path}?size=2&until=4000000000")).json()
+        assert page["next"] == f"{path}?offset={page['offset']}&until=4000000000&size=2"
+        assert [one["id"] for one in (await client.get(page["next"])).json()["data"]] == [ids[0]]
+    assert (await client.get("/deliveries?hook=a&source=custom&since=0")).json()["data"]
+    assert (await client.get("/deliveries?hook=nobody")).json() == {"data": [], "next": None}
+    one = (await client.get(f"/deliveries/{ids[0]}")).json()
+    assert one["event_hook"] == {"id": hook, "name": "a"}
+    assert (one["state"], one["reason"], one["attempt_count"], one["data"]) == ("dead", "410 Gone", 1, {"n": 0})
+    (attempt,) = one["attempts"]
+    assert (attempt["number"], attempt["status"], attempt["outcome"]) == (1, 503, "discard")
+    assert attempt["body"] == "\ufffd\x00sorry"
+
+
+async def test_replay(api: Api, client: httpx.AsyncClient) -> None:
+    hook = (await client.put("/event-hooks/a", json=LOG)).json()["id"]
+    ids = [delivery_id((await client.post("/events", json={"event": "x", "data": {"n": n}})).json()["id"], hook)
+           for n in range(4)]  # fmt: skip
+    await api.queue.claim(hook, 4, 60)
+    await api.queue.settle([dead(one) for one in ids])
+    one = await client.post(f"/deliveries/{ids[0]}/replay")
+    assert (one.status_code, one.json()["state"], one.json()["id"]) == (200, "pending", ids[0])
+    many = await client.post("/event-hooks/a/replay", json={"since": 0, "until": "2100-01-01T00:00:00+00:00"})
+    assert (many.status_code, many.json()) == (200, {"replayed": 3, "refused": None, "more": False})
+    form = await client.post("/event-hooks/a/replay", data={"since": "0", "state": "delivered"})
+    assert form.json() == {"replayed": 0, "refused": None, "more": False}
+    await api.queue.claim(hook, 4, 60)
+    await api.queue.settle([dead(one, 2) for one in ids])
+    await client.delete("/event-hooks/a")
+    gone = await client.post(f"/deliveries/{ids[0]}/replay")
+    assert gone.status_code == 409
+    assert "hook" in gone.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/deliveries?state=x", {"state": "expected one of: pending, leased, delivered, dead"}),
+        ("/deliveries?since=x", {"since": "expected Unix seconds, or a time like 2026-01-31T12:00:00Z"}),
+        ("/events?until=2026-01-31T12:00:00", {"until": "expected Unix seconds, or a time like 2026-01-31T12:00:00Z"}),
+        ("/events?since=2&until=1", {"until": "must not be before since"}),
+        (f"/events?source={'x' * 257}", {"source": "length must be at most 256"}),
+    ],
+)
+async def test_questions_that_are_none(client: httpx.AsyncClient, path: str, fields: dict[str, str]) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["fields"]) == (400, fields)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"state": "pending"}, "state"), ({"state": {}}, "state"), ({"since": []}, "since"), ({"since": True}, "since"),
+     ({"since": 2, "until": 1}, "until"), ({"sinse": 2}, "sinse")],
+)  # fmt: skip
+async def test_ranges_that_are_none(client: httpx.AsyncClient, body: Any, field: str) -> None:
+    await client.put("/event-hooks/a", json=LOG)
+    answer = await client.post("/event-hooks/a/replay", json=body)
+    assert (answer.status_code, list(answer.json()["fields"])) == (400, [field])
+
+
+async def test_a_store_that_is_away(api: Api, client: httpx.AsyncClient) -> None:
+    await client.put("/event-hooks/a", json=LOG)
+    await api.queue.close()
+    for answer in (await client.get("/events"), await client.put("/event-hooks/a", json=LOG)):
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json() == {
+            "message": "the store is not available; what was asked for may or may not have been done"
+        }
+    assert (await client.get("/event-hooks/a")).status_code == 200, "hooks in force are known all the same"
+
+
+class Reading:
+    """A reader of the stream. ``comments`` counts heartbeats."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._chunks = response.aiter_bytes()
+        self._parser = Parser()
+        self._ready: list[Message] = []
+        self.comments = 0
+
+    async def next(self) -> Message:
+        async with asyncio.timeout(5):
+            while not self._ready:
+                chunk = await anext(self._chunks)
+                self.comments += chunk.count(b":\n\n")
+                self._ready += self._parser.feed(chunk)
+        return self._ready.pop(0)
+
+
+class TestStream:
+    async def test_live(self, api: Api, client: httpx.AsyncClient) -> None:
+        await client.put("/event-hooks/a", json=LOG)
+        async with client.stream("GET", "/events/stream") as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            reading = Reading(response)
+            await watched(api, 1)
+            for n in range(3):
+                told = (await client.post("/events", json={"event": "x", "data": {"n": n}})).json()
+                message = await reading.next()
+                heard = json.loads(message.data)
+                assert (message.event, message.last_id, heard["id"]) == ("message", told["id"], told["id"])
+                assert (heard["data"], heard["fired"]) == ({"n": n}, told["fired"])
+        await watched(api, 0)
+
+    async def test_filters(self, api: Api, client: httpx.AsyncClient) -> None:
+        await client.put("/event-hooks/a", json={**LOG, "event": "x"})
+        await client.put("/event-hooks/b", json={**LOG, "event": "y"})
+        async with client.stream("GET", "/events/stream?hook=b&source=custom") as response:
+            await watched(api, 1)
+            for name in ("x", "y"):
+                await client.post("/events", json={"event": name})
+            assert json.loads((await Reading(response).next()).data)["event"] == "y"
+
+    async def test_after_a_break(self, api: Api, client: httpx.AsyncClient) -> None:
+        await client.put("/event-hooks/a", json=LOG)
+        ids = [(await client.post("/events", json={"event": "x"})).json()["id"] for _ in range(3)]
+        for headers, query in (({"last-event-id": ids[0]}, ""), ({}, f"?last_event_id={ids[0]}")):
+            async with client.stream("GET", f"/events/stream{query}", headers=headers) as response:
+                reading = Reading(response)
+                assert [(await reading.next()).last_id for _ in range(2)] == ids[1:]
+
+    async def test_heartbeats(self, api: Api) -> None:
+        async with api.served(heartbeat=0.02) as client, client.stream("GET", "/events/stream") as response:
+            async with asyncio.timeout(5):
+                seen = b""
+                async for chunk in response.aiter_bytes():
+                    seen += chunk
+                    if seen.count(b":\n\n") >= 3:
+                        break
+            assert seen.startswith(b"retry: 2000\n\n")
+
+    async def test_who_reads_too_slowly_is_told_what_was_lost(
+        self, api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(feed, "WAITING", 2)
+        hook = (await client.put("/event-hooks/a", json=LOG)).json()
+        assert hook["id"]
+        async with client.stream("GET", "/events/stream") as response:
+            await watched(api, 1)
+            # All at once: the stream's task has no turn in between.
+            published = [api.service.events.publish("x", {"n": n}) for n in range(5)]
+            await asyncio.gather(*published)
+            reading = Reading(response)
+            message = await reading.next()
+            if message.event == "message":
+                message = await reading.next()
+            assert message.event == "missed"
+            assert json.loads(message.data)["count"] in (2, 3)
+
+    async def test_only_so_many(self, api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(feed, "WATCHERS", 1)
+        async with client.stream("GET", "/events/stream"):
+            await watched(api, 1)
+            refused = await client.get("/events/stream")
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+
+    async def test_it_ends_when_the_process_leaves(self, api: Api) -> None:
+        async with asyncio.timeout(5):
+            async with api.served() as client:
+                response = await client.send(client.build_request("GET", "/events/stream"), stream=True)
+                await watched(api, 1)
+        await response.aclose()
+
+    async def test_a_reader_that_takes_nothing_is_let_go(
+        self, api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(stream, "STALLED", 0.05)
+        await client.put("/event-hooks/a", json=LOG)
+        host, port = api.base.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1)
+        writer.write(b"GET /events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await writer.drain()
+        await watched(api, 1)
+        async with asyncio.timeout(20):
+            while len(api.feed._watchers):
+                await api.service.events.publish("x", {"text": "x" * 500_000})
+        writer.close()
+        assert reader is not None
+
+
+class TestLimits:
+    async def test_only_so_many_calls_at_once(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(routes, "AT_ONCE", 3)
+        async with api.served() as client:
+            await client.put("/event-hooks/a", json={**LOG, "handler": "lambda"})
+            recorder = api.recorders["lambda"]
+            recorder.gate = asyncio.Event()
+            waiting = [asyncio.create_task(client.post("/event-hooks/a/test", json={})) for _ in range(3)]
+            await recorder.called(3)
+            refused = await client.get("/event-hooks")
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            recorder.gate.set()
+            assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200] * 3
+            assert (await client.get("/event-hooks")).status_code == 200
+
+    async def test_a_call_that_takes_too_long(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(routes, "CALL_SECONDS", 0.05)
+        async with api.served():
+            host, port = api.base.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"POST /event-hooks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                         b"Content-Length: 100\r\n\r\n{")  # fmt: skip
+            async with asyncio.timeout(5):
+                assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+            writer.close()
+
+
+async def watched(api: Api, count: int) -> None:
+    """Wait until so many watch."""
+    async with asyncio.timeout(5):
+        while len(api.feed._watchers) != count:
+            await asyncio.sleep(0.001)

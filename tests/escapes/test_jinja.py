@@ -1,0 +1,115 @@
+"""Jinja2's attribute tricks and bombs. None leads anywhere, and the pool goes on serving."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from kong_eventhooks_plugin.sandbox.pool import Pool
+from kong_eventhooks_plugin.sandbox.tasks import Check, Failed, Rendered
+from tests.support.sandbox import render
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+Serves = Callable[[], Awaitable[None]]
+
+TRICKS = [
+    "''.__class__",
+    "''.__class__.__mro__",
+    "''['__class__']",
+    "''|attr('__class__')",
+    "[].__class__.__base__",
+    "().__class__.__subclasses__()",
+    "(1).__class__",
+    "consumer.__class__.__init__.__globals__",
+    "self.__init__.__globals__",
+    "self._TemplateReference__context",
+    "cycler.__init__.__globals__.os",
+    "joiner.__init__.__globals__",
+    "namespace.__init__.__globals__",
+    "dict.__base__.__subclasses__()",
+    "range.__class__",
+    "lipsum.__globals__",
+    "lipsum",
+    "config",
+    "request",
+    "get_flashed_messages.__globals__",
+    "url_for.__globals__",
+    "'{0.__class__}'.format(1)",
+    "'{0.__class__.__mro__}'.format('')",
+    "'%s'.__mod__",
+    "''.format_map({'a': 1}.__class__)",
+    "('{0.__class__.__init__}'|format(1)).__class__",
+    "{}.__getattribute__('__class__')",
+    "(x for x in [1])",
+    "[1]|map(attribute='__class__')|list",
+    "[consumer]|map(attribute='__class__.__mro__')|list",
+    "[1]|groupby('__class__')",
+    "'a'|attr('__' ~ 'class__')",
+    "'a'|attr('\\x5f\\x5fclass__')",
+    "caller",
+    "varargs",
+    "loop",
+    "super()",
+    "consumer.update({'a': 1})",
+    "service.tags.append(1)",
+    "service.tags.clear()",
+    "consumer.pop('x')",
+    "consumer.username.join.__self__",
+    "''.join.__func__",
+    "context",
+    "environment",
+]
+
+BOMBS = {
+    "a long range": ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", {"cpu"}),
+    "a large number": ("{{ 9 ** (9 ** 9) }}", {"cpu", "memory"}),
+    "a long string": ("{% set x = 'x' * 10 ** 10 %}", {"memory"}),
+    "strings that double": (
+        "{% set n = namespace(s='x' * 99) %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+        {"memory", "cpu"},
+    ),
+    "a wide format": ("{{ '%9999999999d' % 1 }}", {"memory", "template"}),
+    "a wide format by method": ("{{ '{:99999999999}'.format('x') }}", {"memory", "template"}),
+    "a list that repeats": ("{% set x = [0] * 10 ** 9 %}", {"memory"}),
+    "macros": ("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", {"template", "cpu", "memory"}),
+    "output": ("{% for a in range(99999) %}xxxxxxxxxx{% endfor %}", {"output"}),
+    "a filter": ("{{ 'x'|center(10 ** 10) }}", {"memory"}),
+    "an indent": ("{{ ('x\n' * 9999)|indent(10 ** 7) }}", {"memory", "cpu"}),
+    "a filter, often": ("{% for i in range(9999) %}{{ ('<' * 30000)|striptags }}{% endfor %}", {"cpu", "output"}),
+    "a batch": ("{{ [1]|batch(10 ** 10, 'x')|list }}", {"memory", "cpu"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", TRICKS)
+async def test_a_trick_gives_nothing(pool: Pool, expression: str, still_serves: Serves) -> None:
+    result = await pool.run(render("{{ " + expression + " }}", dialect="jinja2"), "evil")
+    if isinstance(result, Rendered):
+        text = result.texts[0]
+        assert not any(sign in text for sign in ("<class", "<function", "<module", "subclasses", "globals", "os."))
+        assert "object at 0x" not in text or "generator" in text
+    else:
+        assert isinstance(result, Failed)
+        assert result.reason == "template"
+    await still_serves()
+
+
+@pytest.mark.parametrize("name", list(BOMBS))
+async def test_a_bomb_costs_itself_alone(pool: Pool, name: str, still_serves: Serves) -> None:
+    template, reasons = BOMBS[name]
+    result = await pool.run(render(template, dialect="jinja2"), "evil")
+    assert isinstance(result, Failed), result
+    assert result.reason in reasons | {"crash"}
+    await still_serves()
+
+
+@pytest.mark.parametrize("tag", ["include", "import", "extends", "from"])
+async def test_there_are_no_files(pool: Pool, tag: str) -> None:
+    more = {"import": " as x", "from": " import x"}.get(tag, "")
+    result = await pool.run(Check("jinja2", f"{{% {tag} '/etc/passwd'{more} %}}"))
+    assert "there are no files" in str(getattr(result, "fault", result))
+
+
+async def test_data_is_not_changed_for_the_next_template(pool: Pool) -> None:
+    change = "{% set consumer = 1 %}{% set service.name = 2 %}"
+    assert isinstance(await pool.run(render(change, dialect="jinja2"), "evil"), Failed)
+    twice = await pool.run(render("{% set consumer = 1 %}", "{{ consumer.username }}", dialect="jinja2"), "evil")
+    assert twice == Rendered(("", "Joanna"))

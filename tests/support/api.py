@@ -1,0 +1,180 @@
+"""A running API for tests: real sockets, a real SQLite store, real handlers where a test brings none of its own."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from aiohttp import web
+
+from kong_eventhooks_plugin.api.access import Access
+from kong_eventhooks_plugin.api.feed import Feed
+from kong_eventhooks_plugin.api.health import serve_health
+from kong_eventhooks_plugin.api.rest.app import RestParts, rest_app
+from kong_eventhooks_plugin.api.service import Service, make_service
+from kong_eventhooks_plugin.api.shelf import Shelf
+from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
+from kong_eventhooks_plugin.handlers.contract import Handler, Job, Operation
+from kong_eventhooks_plugin.hooks import declarative
+from kong_eventhooks_plugin.hooks.book import Book
+from kong_eventhooks_plugin.hooks.contract import Change
+from kong_eventhooks_plugin.hooks.schema import Known
+from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.queue.contract import Queue
+from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
+from kong_eventhooks_plugin.telemetry import Metrics
+
+ALL = Known(
+    sources={
+        "custom": (),
+        "crud": ("consumers", "consumers:create", "admins"),
+        "balancer": ("health",),
+        "rate-limiting": ("rate-limit-exceeded",),
+        "rate-limiting-advanced": ("rate-limit-exceeded",),
+    },
+    planned_sources=(),
+    handlers=("webhook", "webhook-custom", "log", "lambda"),
+    planned_handlers=(),
+)
+"""Every handler, and sources enough for the examples of Kong's documentation."""
+
+RECORDED = Known(
+    sources={
+        "crud": ("consumers", "consumers:create"),
+        "custom": (),
+        "rate-limiting-advanced": ("rate-limit-exceeded",),
+    },
+    handlers=("webhook", "log", "webhook-custom", "lambda"),
+    planned_handlers=(),
+)
+"""What the answers in tests/captures/rest were recorded with."""
+
+CAPTURES = Path(__file__).parents[1] / "captures" / "rest"
+
+
+class Recorder:
+    """A handler that remembers, and answers as it is told. ``pings`` None: it has no ping."""
+
+    def __init__(self, name: str, *, pings: bool = True) -> None:
+        self.name = name
+        self.jobs: list[Job] = []
+        self.pinged: list[tuple[str, Operation | None]] = []
+        self.outcome: Outcome = Delivered(
+            Answer(200, b"ok", (("Content-Type", "text/plain"), ("X-A", "1"), ("X-A", "2")))
+        )
+        self._pings = pings
+        self.gate: asyncio.Event | None = None
+        self._news = asyncio.Condition()
+
+    def endpoint(self, config: Mapping[str, Any]) -> str | None:
+        return config.get("url")
+
+    async def deliver(self, job: Job) -> Outcome:
+        async with self._news:
+            self.jobs.append(job)
+            self._news.notify_all()
+        if self.gate is not None:
+            await self.gate.wait()
+        return self.outcome
+
+    async def ping(
+        self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float
+    ) -> Outcome | None:
+        if not self._pings:
+            return None
+        self.pinged.append((hook.name, operation))
+        return self.outcome
+
+    async def called(self, count: int, seconds: float = 5.0) -> None:
+        """Wait until so many jobs have come."""
+        async with asyncio.timeout(seconds), self._news:
+            await self._news.wait_for(lambda: len(self.jobs) >= count)
+
+    async def close(self) -> None:
+        pass
+
+
+def recorders() -> dict[str, Recorder]:
+    """One of each kind."""
+    made = [Recorder("webhook"), *(Recorder(name, pings=False) for name in ("webhook-custom", "log", "lambda"))]
+    return {one.name: one for one in made}
+
+
+class Api:
+    """An API over a store. ``base`` is its address."""
+
+    def __init__(self, folder: Path, *, known: Known = ALL, handlers: Mapping[str, Handler] | None = None) -> None:
+        self.known = known
+        self.queue: Queue = SqliteQueue(folder / "events.db")
+        self.validation = Validation(known)
+        self.persisted: list[tuple[Sequence[Hook], Sequence[str]]] = []
+        self.changes: list[Change] = []
+        self.recorders = recorders()
+        self.handlers: Mapping[str, Handler] = handlers or self.recorders
+        self.base = ""
+
+    async def open(self) -> None:
+        """Open the store and make the use cases."""
+        await self.queue.open()
+        self.book = Book(self.validation, lambda hooks, gone: self.persisted.append((hooks, gone)), environ={})
+        self.book.on_change(self.changes.extend)
+        self.shelf = Shelf(self.book, self.queue)
+        self.feed = Feed()
+        self.dispatcher = Dispatcher(self.book, self.queue, [], Metrics(), time.time, accepted=self.feed.tell)
+        stored = await self.queue.definitions()
+        self.book.load(stored)
+        self.shelf.load(stored)
+        self.service: Service = make_service(
+            book=self.book,
+            shelf=self.shelf,
+            queue=self.queue,
+            feed=self.feed,
+            handlers=self.handlers,
+            validation=self.validation,
+            publish=self.dispatcher.publish,
+            clock=time.time,
+        )
+
+    async def close(self) -> None:
+        """Let everything go."""
+        await self.shelf.close()
+        await self.queue.close()
+
+    def declare(self, *hooks: dict[str, Any], path: str = "/etc/kong/kong.yml") -> None:
+        """Declare hooks in a file."""
+        entry = {"name": "event-hooks", "config": {"hooks": list(hooks)}}
+        document = {"_format_version": "3.0", "plugins": [entry]}
+        self.book.file_read(path, declarative.read(document, path, self.validation))
+
+    def rest_parts(self, access: Access | None = None, heartbeat: float = 15.0) -> RestParts:
+        """What the door is made of."""
+        return RestParts(self.service, access or Access(), self.book, self.feed, self.known, heartbeat)
+
+    @contextlib.asynccontextmanager
+    async def served(
+        self, *, access: Access | None = None, heartbeat: float = 15.0, health: web.Application | None = None
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        """Serve it on a free port; the client speaks to it."""
+        runner, port = await serve_health(rest_app(self.rest_parts(access, heartbeat), health), "127.0.0.1:0")
+        self.base = f"http://127.0.0.1:{port}"
+        try:
+            async with httpx.AsyncClient(base_url=self.base) as client:
+                yield client
+        finally:
+            await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, **options: Any) -> AsyncIterator[Api]:
+    """An open API; ``served`` puts it on a port."""
+    api = Api(folder, **options)
+    await api.open()
+    try:
+        yield api
+    finally:
+        await api.close()

@@ -1,0 +1,64 @@
+"""``webhook-custom`` and ``lambda`` handlers over a real pool and a real client."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from kong_eventhooks_plugin.handlers.addresses import AddressRules
+from kong_eventhooks_plugin.handlers.client import make_client
+from kong_eventhooks_plugin.handlers.engine import EngineLimits
+from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
+from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
+from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.sandbox.pool import Pool
+from kong_eventhooks_plugin.telemetry import Metrics
+from tests.support.sandbox import running_pool
+
+
+@asynccontextmanager
+async def custom_handler(pool: Pool) -> AsyncIterator[WebhookCustomHandler]:
+    handler = WebhookCustomHandler(make_client(Metrics(), AddressRules()), pool)
+    try:
+        yield handler
+    finally:
+        await handler.close()
+
+
+@asynccontextmanager
+async def pool_and_custom_handler() -> AsyncIterator[tuple[Pool, WebhookCustomHandler]]:
+    async with running_pool() as pool, custom_handler(pool) as handler:
+        yield pool, handler
+
+
+class OwningCustomHandler(WebhookCustomHandler):
+    """Closes its pool with itself: for suites that make a handler a test."""
+
+    async def close(self) -> None:
+        await super().close()
+        await self._pool.close()
+
+
+class OwningLambdaHandler(LambdaHandler):
+    """The same for lambdas."""
+
+    async def close(self) -> None:
+        await super().close()
+        await self._pool.close()
+
+
+def webhook_custom_handler(
+    limits: EngineLimits | None = None,
+    addresses: AddressRules | None = None,
+    tls: ssl.SSLContext | None = None,
+    metrics: Metrics | None = None,
+    **options: Any,
+) -> WebhookCustomHandler:
+    """The webhook-custom handler over the real client and a pool of its own."""
+    client = make_client(metrics or Metrics(), addresses, limits or EngineLimits(), tls)
+    return OwningCustomHandler(client, Pool(), **options)
+
+
+def lambda_handler() -> LambdaHandler:
+    """The lambda handler over a pool of its own; its lines go nowhere."""
+    return OwningLambdaHandler(Pool(), list[LogLine]().append)

@@ -1,0 +1,76 @@
+"""Every example of docs/handlers.md does what the page says."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from kong_eventhooks_plugin.handlers.contract import Job
+from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
+from kong_eventhooks_plugin.handlers.log import LogHandler
+from kong_eventhooks_plugin.model.delivery import Delivered
+from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.sandbox.pool import Pool
+from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided
+from tests.support.custom_webhooks import custom_handler
+from tests.support.events import make_event, make_hook
+from tests.support.http_receiver import HttpReceiver
+from tests.support.sandbox import running_pool
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PAGE = (Path(__file__).parents[3] / "docs" / "handlers.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+EVENT = json.loads(next(text for kind, name, text in BLOCKS if (kind, name) == ("json", "event")))
+EXAMPLES = [
+    (yaml.safe_load(text), *BLOCKS[number + 1]) for number, (kind, _, text) in enumerate(BLOCKS) if kind == "yaml"
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[Pool]:
+    async with running_pool() as running:
+        yield running
+
+
+def job_of(handler: str, config: dict[str, Any]) -> Job:
+    hook = make_hook("example", handler=handler, config=config, source=EVENT["source"])
+    event = make_event(**EVENT)
+    return Job(delivery_id(event.id, hook.id), event, hook.source, hook, config, 1, event.time)
+
+
+@pytest.mark.parametrize(
+    ("hook", "kind", "name", "shown"), EXAMPLES, ids=[f"{n}-{each[0]['handler']}" for n, each in enumerate(EXAMPLES)]
+)
+async def test_an_example_does_what_the_page_says(
+    pool: Pool, hook: dict[str, Any], kind: str, name: str, shown: str
+) -> None:
+    config, lines = hook["config"], list[LogLine]()
+    if hook["handler"] == "webhook-custom":
+        assert (kind, name) == ("json", "body")
+        async with HttpReceiver() as receiver, custom_handler(pool) as handler:
+            outcome = await handler.deliver(job_of("webhook-custom", config | {"url": receiver.url}))
+            assert json.loads(receiver.requests[0].body) == json.loads(shown)
+    else:
+        one = LambdaHandler(pool, lines.append) if hook["handler"] == "lambda" else LogHandler(lines.append)
+        outcome = await one.deliver(job_of(hook["handler"], config))
+        assert [line.level for line in lines] == [name]
+        assert shown.strip() in lines[0].text
+    assert isinstance(outcome, Delivered)
+
+
+async def test_the_filter_of_the_page_holds(pool: Pool) -> None:
+    (filter_,) = (text.strip() for kind, _, text in BLOCKS if kind == "cel")
+    task = Decide((filter_,), EVENT["data"], EVENT["event"], EVENT["source"])
+    assert await pool.run(task) == Decided((True,))
+
+
+async def test_the_page_has_examples_of_every_handler_it_is_about() -> None:
+    assert {hook["handler"] for hook, *_ in EXAMPLES} == {"webhook-custom", "lambda", "log"}
+    assert len(EXAMPLES) >= 8

@@ -1,0 +1,182 @@
+import base64
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from kong_eventhooks_plugin import __version__
+from kong_eventhooks_plugin.handlers.client import make_client
+from kong_eventhooks_plugin.handlers.exchange import KEPT
+from kong_eventhooks_plugin.handlers.signing import kong_signature
+from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Retry
+from kong_eventhooks_plugin.telemetry import Metrics
+from tests.support.delivery_jobs import make_job, webhook_handler
+from tests.support.http_receiver import HttpReceiver, Request, answer
+
+SECRET = "whsec_" + base64.b64encode(b"a very secret key").decode()
+
+
+async def posted(config: dict[str, Any], now: float | None = None, **options: Any) -> Request:
+    handler = webhook_handler(**options)
+    async with HttpReceiver() as receiver:
+        job = make_job({"url": receiver.url} | config, now=time.time() if now is None else now)
+        assert isinstance(await handler.deliver(job), Delivered)
+        await handler.close()
+        return receiver.requests[0]
+
+
+async def test_what_is_posted() -> None:
+    request = await posted({}, now=1_795_278_776.9)
+    assert (request.method, request.path) == ("POST", "/hook")
+    assert json.loads(request.body) == {"source": "rate-limiting", "event": "rate-limit-exceeded", "a": 1}
+    port = request.headers.pop("host").partition(":")[2]
+    assert port.isdigit()
+    assert request.headers == {
+        "content-type": "application/json",
+        "user-agent": f"kong-event-hooks/{__version__}",
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        "content-length": str(len(request.body)),
+        "webhook-id": make_job({}).delivery_id,
+        "webhook-timestamp": "1795278776",
+    }
+
+
+async def test_the_official_verifier_accepts_it() -> None:
+    request = await posted({"secret": SECRET})
+    assert Webhook(SECRET).verify(request.body, request.headers)["event"] == "rate-limit-exceeded"
+    assert request.headers["x-kong-signature"] == kong_signature(SECRET, request.body, "sha256")
+
+
+async def test_both_secrets_sign_during_a_rotation_and_kongs_header_has_the_new_one() -> None:
+    request = await posted({"secret": "new one", "previous_secret": SECRET}, digest="sha1")
+    for secret in ("whsec_" + base64.b64encode(b"new one").decode(), SECRET):
+        assert Webhook(secret).verify(request.body, request.headers)
+    assert request.headers["x-kong-signature"] == kong_signature("new one", request.body, "sha1")
+
+
+async def test_the_definitions_headers_replace_ours_but_not_what_proves_the_message() -> None:
+    headers = {
+        "User-Agent": "mine",
+        "Content-Type": "application/vnd.x+json",
+        "X-Team": "a",
+        "Webhook-Id": "forged",
+        "X-Kong-Signature": "forged",
+        "Host": "elsewhere",
+        "Content-Length": "1",
+        "Connection": "close",
+    }
+    request = await posted({"headers": headers, "secret": "s"})
+    got = request.headers
+    assert (got["user-agent"], got["content-type"], got["x-team"]) == ("mine", "application/vnd.x+json", "a")
+    assert got["webhook-id"] == make_job({}).delivery_id
+    assert got["x-kong-signature"] == kong_signature("s", request.body, "sha256")
+    assert got["host"].startswith("127.0.0.1:")
+    assert got["content-length"] == str(len(request.body))
+    assert "connection" not in got
+
+
+async def test_user_and_password_of_the_url_sign_in_unless_a_header_does() -> None:
+    async with HttpReceiver() as receiver:
+        handler = webhook_handler()
+        url = receiver.url.replace("//", "//me:pw@")
+        await handler.deliver(make_job({"url": url}))
+        await handler.deliver(make_job({"url": url, "headers": {"Authorization": "Bearer x"}}))
+        await handler.close()
+    sent = [request.headers["authorization"] for request in receiver.requests]
+    assert sent == ["Basic " + base64.b64encode(b"me:pw").decode(), "Bearer x"]
+
+
+async def test_the_query_arrives_as_it_is_written() -> None:
+    async with HttpReceiver() as receiver:
+        handler = webhook_handler()
+        await handler.deliver(make_job({"url": receiver.url + "/a%2Fb?sig=%2B%7e%3D&x=a+b"}))
+        await handler.close()
+    assert receiver.requests[0].path == "/hook/a%2Fb?sig=%2B%7e%3D&x=a+b"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"secret": ""},
+        {"secret": 5},
+        {"secret": "whsec_???"},
+        {"secret": "s", "previous_secret": ""},
+        {"url": None},
+        {"url": "ftp://x"},
+        {"headers": {"a": "b\n"}},
+    ],
+)
+async def test_what_cannot_be_signed_or_sent_is_not_sent_and_may_be_mended(config: dict[str, Any]) -> None:
+    handler = webhook_handler()
+    async with HttpReceiver() as receiver:
+        outcome = await handler.deliver(make_job({"url": receiver.url} | config))
+        assert isinstance(outcome, Retry)
+        assert outcome.error == "config"
+        assert receiver.connections == 0
+    await handler.close()
+
+
+async def test_an_event_that_is_not_json_can_never_arrive() -> None:
+    handler = webhook_handler()
+    outcome = await handler.deliver(make_job({"url": "http://127.0.0.1:9/"}, {"x": object()}))
+    assert outcome == Discard("internal", "the event's data is not JSON (TypeError)")
+    await handler.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, KEPT - 1, KEPT, KEPT + 1])
+async def test_so_much_of_the_answer_is_kept(size: int) -> None:
+    handler = webhook_handler()
+    async with HttpReceiver(answer(500, b"x" * size)) as receiver:
+        outcome = await handler.deliver(make_job({"url": receiver.url}))
+    assert outcome.answer == Answer(500, b"x" * min(size, KEPT), (("content-length", str(size)),))
+    await handler.close()
+
+
+async def test_a_ping_tells_of_the_hook_and_is_signed() -> None:
+    handler = webhook_handler()
+    async with HttpReceiver() as receiver:
+        config = {"url": receiver.url, "secret": SECRET}
+        job = make_job(config)
+        assert isinstance(await handler.ping(job.hook, config, "create", time.time()), Delivered)
+        request = receiver.requests[0]
+    await handler.close()
+    body = Webhook(SECRET).verify(request.body, request.headers)
+    assert (body["source"], body["event"], body["operation"]) == ("kong:event_hooks", "ping", "create")
+    assert body["event_hooks"]["config"] == {"url": receiver.url}
+    assert request.headers["webhook-id"] == f"ping_{job.hook.id}_create_0"
+
+
+async def test_each_ping_that_somebody_asks_for_has_an_id_of_its_own() -> None:
+    handler = webhook_handler()
+    async with HttpReceiver() as receiver:
+        job = make_job({"url": receiver.url})
+        for now in (1.0, 2.5):
+            await handler.ping(job.hook, job.config, None, now)
+    await handler.close()
+    assert len(set(receiver.ids)) == 2
+    assert not any("." in each for each in receiver.ids)
+
+
+async def test_a_bug_below_is_an_outcome() -> None:
+    def broken(_: httpx.Request) -> httpx.Response:
+        raise ZeroDivisionError
+
+    handler = WebhookHandler(httpx.AsyncClient(transport=httpx.MockTransport(broken)))
+    outcome = await handler.deliver(make_job({"url": "http://127.0.0.1:9/"}))
+    assert outcome == Retry("internal", "the handler failed (ZeroDivisionError)")
+    await handler.close()
+
+
+async def test_the_client_is_httpx_and_keeps_no_cookies() -> None:
+    async with make_client(Metrics()) as client, HttpReceiver(answer(200, b"ok", {"set-cookie": "a=b"})) as receiver:
+        response = await client.get(receiver.url)
+        assert (response.text, dict(client.cookies)) == ("ok", {})
+        assert (await client.get(receiver.url)).headers["set-cookie"] == "a=b"
+        assert "cookie" not in receiver.requests[1].headers
+    with pytest.raises(RuntimeError):
+        await client.get(receiver.url)

@@ -1,0 +1,98 @@
+"""One transaction at a time; what comes while it commits is the next one."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
+from kong_eventhooks_plugin.queue.sqlite.cycle import Cycle
+from tests.support.queue import delivered, id_of, offer
+from tests.unit.queue.sqlite.test_lock import rounds
+
+
+class SlowDisk:
+    """Stands before the COMMIT: counts them, and holds them up while it is stalled."""
+
+    def __init__(self, commit: Callable[[], None]) -> None:
+        self._commit = commit
+        self._runs = threading.Event()
+        self._runs.set()
+        self.commits = 0
+
+    def __call__(self) -> None:
+        assert self._runs.wait(30)
+        self._commit()
+        self.commits += 1
+
+    def stall(self) -> None:
+        self._runs.clear()
+
+    def go_on(self) -> None:
+        self._runs.set()
+
+
+@pytest.fixture
+def disk(queue: SqliteQueue) -> SlowDisk:
+    assert isinstance(queue._cycle, Cycle)
+    slow = SlowDisk(queue._cycle._commit)
+    queue._cycle._commit = slow  # type: ignore[method-assign]
+    return slow
+
+
+async def test_offers_of_one_round_share_a_commit(queue: SqliteQueue, disk: SlowDisk) -> None:
+    await asyncio.gather(*(queue.offer(offer(key)) for key in range(100)))
+    assert disk.commits == 1
+
+
+async def test_what_comes_meanwhile_shares_the_next(queue: SqliteQueue, disk: SlowDisk) -> None:
+    await queue.offer(offer("before"))
+    disk.stall()
+    first = queue.offer(offer("first"))
+    await rounds()
+    later = []
+    for key in range(100):
+        later.append(queue.offer(offer(key)))
+        await rounds(1)
+    claim = asyncio.ensure_future(queue.claim("h", 1, 60))
+    await rounds()
+    assert not first.done()
+    assert not any(future.done() for future in later)
+    disk.go_on()
+    await asyncio.gather(first, *later)
+    assert [one.id for one in await claim] == [id_of("before")]
+    assert disk.commits == 3
+
+
+async def test_nobody_is_told_before_the_commit(queue: SqliteQueue, disk: SlowDisk) -> None:
+    woken: list[str] = []
+    queue.on_work(woken.append)
+    disk.stall()
+    waiting = queue.offer(offer(1))
+    await rounds()
+    assert not waiting.done()
+    assert woken == []
+    assert await queue.work() == []
+    disk.go_on()
+    await waiting
+    assert woken == ["h"]
+
+
+async def test_a_sweep_does_not_hold_up_offers(queue: SqliteQueue, disk: SlowDisk) -> None:
+    for key in range(3):
+        await asyncio.gather(*(queue.offer(offer(f"{key} {number}")) for number in range(500)))
+    await queue.settle([delivered(one.id) for one in await queue.claim("h", 2_000, 60)])
+    queue._clock.advance(1e7)  # type: ignore[attr-defined]
+    sweep = asyncio.ensure_future(queue.sweep())
+    turns = 0
+    while not sweep.done():
+        await queue.offer(offer(f"during {turns}"))
+        turns += 1
+    assert await sweep == 3_000
+    assert turns >= 6  # three chunks of deliveries and three of events: an offer came between any two
+
+
+async def test_very_many_waiting_are_taken_in_turns(queue: SqliteQueue, disk: SlowDisk) -> None:
+    await asyncio.gather(*(queue.offer(offer(key)) for key in range(600)))
+    assert disk.commits == 3

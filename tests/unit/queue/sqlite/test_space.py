@@ -1,0 +1,52 @@
+"""Disk space comes back, and the write-ahead log stays small."""
+
+from pathlib import Path
+
+import pytest
+
+from kong_eventhooks_plugin.queue.contract import Limits
+from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, retention
+from tests.support.queue import FakeClock, delivered, offer
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+async def fill(queue: SqliteQueue, count: int) -> None:
+    futures = [queue.offer(offer(key, text="x" * 2_000)) for key in range(count)]
+    for future in futures:
+        await future
+    while claimed := await queue.claim("h", 500, 60):
+        await queue.settle([delivered(one.id) for one in claimed])
+
+
+async def test_a_sweep_gives_space_back(path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "SPARE_PAGES", 20)
+    queue = SqliteQueue(path, Limits(settled_seconds=100), clock)
+    await queue.open()
+    await fill(queue, 1_500)
+    clock.advance(100)
+    assert await queue.sweep() == 3_000
+    await queue.close()
+    assert size(path) < 4_096 * 60
+    assert size(path.with_name("queue.db-wal")) == 0
+
+
+async def test_spare_pages_are_kept_for_what_comes(path: Path, clock: FakeClock) -> None:
+    queue = SqliteQueue(path, Limits(settled_seconds=100), clock)
+    await queue.open()
+    await fill(queue, 500)
+    clock.advance(100)
+    await queue.sweep()
+    await queue.close()
+    assert size(path) > 500 * 2_000
+
+
+async def test_the_log_does_not_grow_with_what_is_written(path: Path) -> None:
+    queue = SqliteQueue(path)
+    await queue.open()
+    for _ in range(5):
+        await fill(queue, 600)
+    assert 0 < size(path.with_name("queue.db-wal")) < 8 << 20
+    await queue.close()

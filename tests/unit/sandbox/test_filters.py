@@ -1,0 +1,90 @@
+"""Filters in CEL."""
+
+from typing import Any
+
+import pytest
+
+from kong_eventhooks_plugin.sandbox.filters import MAX_FILTER, Filters
+from kong_eventhooks_plugin.sandbox.tasks import Decide, Fault, Limits
+from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile
+from tests.support.sandbox import DATA
+
+FILTERS = Filters(Limits())
+UNKNOWN = "there is no 'limit': source, event and data are; the event's fields are under data"
+
+
+def verdict(expression: str, data: dict[str, Any] | None = None) -> bool | str:
+    task = Decide((expression,), DATA if data is None else data, "rate-limit-exceeded", "rate-limiting")
+    (said,) = FILTERS.decide(task).verdicts
+    return said
+
+
+@pytest.mark.parametrize(
+    ("expression", "holds"),
+    [
+        ('data.consumer.username == "Joanna" && data.limit >= 4', True),
+        ('data.consumer.username in ["Max", "Moritz"]', False),
+        ('source == "rate-limiting" && event.startsWith("rate")', True),
+        ('data.service.name.matches("^de.o$")', True),
+        ('data.service.tags.exists(tag, tag == "b")', True),
+        ("has(data.consumer.email)", False),
+        ('!has(data.consumer.email) || data.consumer.email.endsWith("@example.com")', True),
+        ("data.nothing == null", True),
+        ("data.rate > 4.5 && data.limit == 4.0", True),
+        ("size(data.service.tags) == 2", True),
+        ("data.missing == 1 || true", True),
+    ],
+)
+def test_what_holds(expression: str, holds: bool) -> None:
+    FILTERS.check(expression)
+    assert verdict(expression) is holds
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("data.missing == 1", 'NOT_FOUND: Key not found in map : "missing"'),
+        ("data.limit / 0 == 1", "INVALID_ARGUMENT: divide by zero"),
+        ("data.limit", "it is neither true nor false but INT"),
+        ("data.limit > data.window", "UNKNOWN: No matching overloads found : _>_(int64, string)"),
+        ("data.service.tags.all(a, [1,2].exists(b, b == a) || data.window.matches('('))", "missing ): ("),
+    ],
+)
+def test_what_cannot_be_said_is_a_text(expression: str, said: str) -> None:
+    answer = verdict(expression)
+    assert isinstance(answer, str)
+    assert said in answer
+
+
+@pytest.mark.parametrize(
+    ("expression", "fault"),
+    [
+        ("data.limit >", Fault(1, 13, "Syntax error: mismatched input '<EOF>'")),
+        ("true &&\n limit > 3", Fault(2, 2, UNKNOWN)),
+        ("source", Fault(1, 1, "a filter must be true or false; this one is STRING")),
+        ("source > 4", Fault(1, 8, "found no matching overload for '_>_' applied to '(string, int)'")),
+        ("x" * (MAX_FILTER + 1), Fault(1, 1, f"a filter may have {MAX_FILTER} characters")),
+    ],
+)  # fmt: skip
+def test_what_does_not_compile_is_refused_with_its_place(expression: str, fault: Fault) -> None:
+    with pytest.raises(DoesNotCompile) as refused:
+        FILTERS.check(expression)
+    assert refused.value.fault == fault
+    assert verdict(expression) == str(fault)
+
+
+def test_every_filter_of_an_event_is_asked_at_once() -> None:
+    verdicts = FILTERS.decide(Decide(("data.limit == 4", "data.x", "data.limit == 5"), DATA, "e", "s")).verdicts
+    assert (verdicts[0], verdicts[2]) == (True, False)
+    assert isinstance(verdicts[1], str)
+
+
+def test_loops_within_loops_have_a_budget() -> None:
+    answer = verdict("data.l.all(a, data.l.all(b, a + b >= 0))", {"l": list(range(1000))})
+    assert isinstance(answer, str)
+    assert "budget" in answer
+
+
+@pytest.mark.parametrize("value", [2**70, "\ud800", float("nan")])
+def test_odd_values_raise_nothing(value: Any) -> None:
+    assert verdict("data.x == 1", {"x": value}) is not True

@@ -1,0 +1,75 @@
+"""Jinja2 templates."""
+
+from typing import Any
+
+import pytest
+
+from kong_eventhooks_plugin.sandbox.jinja import JinjaTemplates
+from kong_eventhooks_plugin.sandbox.tasks import Fault, Limits, Place
+from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile, TaskFailed
+from tests.support.sandbox import render
+
+TEMPLATES = JinjaTemplates(Limits(output_bytes=1000))
+
+
+def text(template: str, place: Place = "plain", data: dict[str, Any] | None = None) -> str:
+    return TEMPLATES.render(render(template, place=place, dialect="jinja2", data=data)).texts[0]
+
+
+@pytest.mark.parametrize(
+    ("template", "result"),
+    [
+        ("{{ consumer.username }} on {{ service.name }}\n", "Joanna on demo\n"),
+        ("{{ event }} of {{ source }}", "rate-limit-exceeded of rate-limiting"),
+        ("{% for tag in service.tags %}{{ loop.index }}{{ tag }}{% endfor %}", "1a2b"),
+        ("{{ missing }}{{ missing.deep.er }}{{ nothing }}{{ consumer.custom_id }}", ""),
+        ("{{ note }} {{ note | tojson }}", 'A "B" <C> & D/E "A \\"B\\" \\u003cC\\u003e \\u0026 D/E"'),
+        ("{{ consumer }} {{ service.tags }}", '{"username":"Joanna","custom_id":null} ["a","b"]'),
+        ("{{ limit + 1 }} {{ rate > limit }}", "5 True"),
+        ("{{ note | urlencode }}", "A%20%22B%22%20%3CC%3E%20%26%20D/E"),
+        ("{% set x = 2 %}{{ x }}{# gone #}", "2"),
+        ("{{ 'x' | default('y') }}{{ missing | default('y') }}", "xy"),
+    ],
+)
+def test_what_a_template_gives(template: str, result: str) -> None:
+    assert text(template) == result
+
+
+def test_html_is_escaped_in_html_alone() -> None:
+    assert text("{{ note }}", "html") == "A &#34;B&#34; &lt;C&gt; &amp; D/E"
+    assert text("{{ note }}", "json") == 'A "B" <C> & D/E'
+
+
+def test_a_field_comes_before_a_method() -> None:
+    assert text("{{ x.items }} {{ x.keys }}", data={"x": {"items": 3, "keys": ["k"]}}) == '3 ["k"]'
+
+
+@pytest.mark.parametrize(
+    ("template", "fault"),
+    [
+        ("a\n  {{ limit + }}", Fault(2, 3, "unexpected 'end of print statement'")),
+        ("{% include 'x' %}", Fault(1, 1, "there are no files to include, import or extend")),
+        ("a\nb {% extends 'x' %}", Fault(2, 3, "there are no files to include, import or extend")),
+        ("{{ x | nofilter }}", Fault(1, 1, "No filter named 'nofilter'.")),
+        ("x {% frob %}", Fault(1, 3, "Encountered unknown tag 'frob'.")),
+    ],
+)
+def test_what_does_not_compile_is_refused_with_its_place(template: str, fault: Fault) -> None:
+    with pytest.raises(DoesNotCompile) as refused:
+        TEMPLATES.check(template)
+    assert refused.value.fault == fault
+
+
+@pytest.mark.parametrize(
+    ("template", "reason", "said"),
+    [
+        ("{{ 1 / 0 }}", "template", "t0: ZeroDivisionError: division by zero"),
+        ("{{ missing() }}", "template", "t0: UndefinedError: 'missing' is undefined"),
+        ("{{ 'x' * 1001 }}", "output", "t0: more than 1000 bytes of text"),
+        ("{% for i in range(9999) %}xxxxx{% endfor %}", "output", "t0: more than 1000 bytes of text"),
+    ],
+)
+def test_what_fails_says_why(template: str, reason: str, said: str) -> None:
+    with pytest.raises(TaskFailed) as failed:
+        text(template)
+    assert (failed.value.reason, str(failed.value)) == (reason, said)

@@ -1,0 +1,196 @@
+"""Lambdas: what results mean, what is written, what the three modes of untrusted_lua allow."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kong_eventhooks_plugin.sandbox.lua import Lambdas
+from kong_eventhooks_plugin.sandbox.tasks import Called, Fault, Limits, Line, LuaRules
+from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile, TaskFailed
+from tests.support.sandbox import DATA, call
+
+LAMBDAS = Lambdas(LuaRules(), Limits(lines=5, line_bytes=1000))
+
+
+def run(*functions: str, **more: Any) -> Called:
+    return LAMBDAS.call(call(*functions, **more))
+
+
+def test_a_function_gets_data_event_source_and_pid() -> None:
+    code = "return function(data, event, source, pid) return {data.consumer.username, event, source, pid} end"
+    assert run(code).value == ["Joanna", "consumers", "crud", 7]
+
+
+def test_the_result_is_the_next_ones_data() -> None:
+    first, second = "return function(d) return {n = d.limit} end", "return function(d, e) return e .. d.n end"
+    assert run(first, second) == Called("done", "", "consumers4", ())
+
+
+def test_a_function_without_a_result_hands_its_data_on() -> None:
+    assert run("return function(d) d.limit = 9 end", "return function(d) return d.limit end").value == 9
+
+
+def test_a_last_function_without_a_return_is_done() -> None:
+    assert run("return function() end") == Called("done", "", None, ())
+    assert run("return function() return nil end") == Called("done", "", None, ())
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("return function() return false end", "a function answered false"),
+        ("return function() return false, 'busy' end", "busy"),
+        ("return function() return nil, 'not yet' end", "not yet"),
+        ("return function() return nil, {code = 5} end", '{"code":5}'),
+    ],
+)
+def test_false_and_nil_with_an_error_stop_the_chain(code: str, said: str) -> None:
+    never = "return function() error('never') end"
+    assert run(code, never) == Called("refused", said, None, ())
+
+
+def test_error_has_the_chunks_name_and_line_as_in_kongs_documentation() -> None:
+    code = (
+        "return function (data, event, source, pid)\n"
+        "  local user = data.entity.username\n"
+        '  error("Event hook on consumer " .. user .. "")\n'
+        "end\n"
+    )
+    result = run(code, data={"entity": {"username": "Lois Lane"}})
+    assert result.end == "raised"
+    assert result.text == '[string "return function (data, event, source, pid)..."]:3: Event hook on consumer Lois Lane'
+
+
+def test_a_mistake_is_an_error_too_and_nil_cannot_be_indexed_as_in_kong() -> None:
+    result = run("return function(d) return d.nope.x end")
+    assert result.end == "raised"
+    assert result.text.endswith(":1: attempt to index field 'nope' (a nil value)")
+
+
+def test_lines_come_back_with_level_place_and_text() -> None:
+    code = (
+        "return function(d)\n"
+        " kong.log.err('a', 1, nil, true)\n"
+        " kong.log('plain')\n"
+        " kong.log.inspect({1, x = 2}, 'two', print)\n"
+        "end"
+    )
+    assert run(code).lines == (
+        Line("err", '[string "return function(d)..."]:2', "a1niltrue"),
+        Line("notice", '[string "return function(d)..."]:3', "plain"),
+        Line("notice", '[string "return function(d)..."]:?:4', "", ({"1": 1, "x": 2}, "two", None)),
+    )
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "notice", "warn", "err", "crit", "alert"])
+def test_every_level_of_kong_is_there(level: str) -> None:
+    (line,) = run(f"return function() kong.log.{level}('x') end").lines
+    assert (line.level, line.text) == (level, "x")
+
+
+def test_lines_before_an_error_are_kept() -> None:
+    result = run("return function() kong.log.warn('before') error('x') end")
+    assert (result.end, [line.text for line in result.lines]) == ("raised", ["before"])
+
+
+def test_lines_have_limits_and_what_is_cut_is_said() -> None:
+    result = run("return function() for i = 1, 9 do kong.log.info(i) end end")
+    assert [line.text for line in result.lines] == ["1", "2", "3", "4", "5", "4 more lines were cut"]
+    (long,) = run("return function() kong.log(('x'):rep(5000)) end").lines
+    assert long.text == "x" * 1000
+    (value,) = run("return function() kong.log.inspect(('x'):rep(5000)) end").lines
+    assert (value.text, value.values) == ("(a value too long to show)", None)
+
+
+def test_upvalues_and_globals_live_with_their_hook() -> None:
+    code = "local n = 0 return function() n = n + 1 g = (g or 0) + 1 return {n, g} end"
+    assert [run(code, owner=owner).value for owner in ("a", "a", "b")] == [[1, 1], [2, 2], [1, 1]]
+
+
+def test_what_json_does_not_have_is_named() -> None:
+    code = "return function() local t = {f = function() end, n = 0/0} t.t = t return t end"
+    assert run(code).value == {"f": "<function>", "n": None, "t": "<cycle>"}
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("return function(", Fault(1, 1, "<name> or '...' expected near '<eof>'")),
+        ("local x = 1\nreturn = 2", Fault(2, 1, "unexpected symbol near '='")),
+        ("return 5", Fault(1, 1, "it must return a function, and returns a number")),
+        ("local x = 1", Fault(1, 1, "it must return a function, and returns nothing")),
+        ("error('at once')", Fault(1, 1, "at once")),
+        ("\x1bLJ\x02", Fault(1, 1, "attempt to load chunk with wrong mode")),
+    ],
+)
+def test_what_is_no_function_is_refused(code: str, fault: Fault) -> None:
+    with pytest.raises(DoesNotCompile) as refused:
+        LAMBDAS.check(code)
+    assert refused.value.fault == fault
+
+
+def test_a_very_long_answer_is_a_failure() -> None:
+    small = Lambdas(LuaRules(), Limits(output_bytes=100))
+    with pytest.raises(TaskFailed) as failed:
+        small.call(call("return function() return ('x'):rep(200) end"))
+    assert failed.value.reason == "output"
+
+
+def test_off_refuses_lambdas() -> None:
+    off = Lambdas(LuaRules("off"), Limits())
+    with pytest.raises(DoesNotCompile, match="untrusted_lua = off"):
+        off.check("return function() end")
+
+
+def test_on_opens_everything(tmp_path: Path) -> None:
+    on = Lambdas(LuaRules("on"), Limits())
+    path = tmp_path / "written"
+    code = f"""return function()
+      local file = io.open("{path}", "w") file:write("by lua") file:close()
+      kong.log.info("still there")
+      return {{type(debug), type(load), type(ffi or require("ffi")), type(_G.python)}}
+    end"""
+    result = on.call(call(code))
+    assert result.value == ["table", "function", "table", "nil"]
+    assert path.read_text() == "by lua"
+    assert [line.text for line in result.lines] == ["still there"]
+
+
+def test_requires_lets_modules_in_by_name(tmp_path: Path) -> None:
+    (tmp_path / "greeting.lua").write_text("return {hello = function(n) return 'hello ' .. n end}")
+    rules = LuaRules(requires=("greeting", "not_there", "bit"), path=f"{tmp_path}/?.lua")
+    wide = Lambdas(rules, Limits())
+    code = "return function() return {require('greeting').hello('x'), require('bit').band(6, 3)} end"
+    assert wide.call(call(code)).value == ["hello x", 2]
+    missing = wide.call(call("return function() return require('not_there') end")).text
+    assert "module 'not_there' was not found" in missing
+    refused = wide.call(call("return function() local o = require('os') return o end")).text
+    assert "require 'os' is not allowed in the sandbox" in refused
+
+
+def test_environment_shows_globals_by_dotted_name() -> None:
+    wide = Lambdas(LuaRules(environment=("os.getenv", "jit", "nope.nothing")), Limits())
+    code = """return function()
+      local ok = pcall(function() jit.version = 'changed' end)
+      return {type(os.getenv), type(os.time), type(os.execute), type(jit.version), ok, type(nope)}
+    end"""
+    assert wide.call(call(code)).value == ["function", "function", "nil", "string", False, "nil"]
+
+
+def test_one_hook_cannot_change_what_another_calls() -> None:
+    change = """return function()
+      local done = {}
+      for _, lib in ipairs({string, table, math, os, coroutine, kong, kong.log}) do
+        done[#done + 1] = pcall(function() lib.format = 1 lib.err = 1 lib.log = 1 end)
+      end
+      return done
+    end"""
+    assert run(change).value == [False] * 7
+    assert run("return function() table.insert(string, 'mine') return #string end", owner="a").value == 1
+    assert run("return function() return string[1] == nil end", owner="b").value is True
+
+
+def test_data_is_each_calls_own() -> None:
+    run("return function(d) d.consumer.username = 'changed' end")
+    assert run("return function(d) return d.consumer.username end").value == DATA["consumer"]["username"]

@@ -1,0 +1,272 @@
+"""The pool, over real processes."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+
+import pytest
+
+from kong_eventhooks_plugin.sandbox import pool as pool_module
+from kong_eventhooks_plugin.sandbox import process
+from kong_eventhooks_plugin.sandbox.pool import Pool
+from kong_eventhooks_plugin.sandbox.tasks import (
+    Check,
+    Checked,
+    Decide,
+    Decided,
+    Failed,
+    Fault,
+    Limits,
+    LuaRules,
+    Rendered,
+)
+from tests.support.sandbox import DATA, QUICK, call, gone, render, running_pool, text_of
+from tests.support.waiting import until
+
+SPIN = "{% while true do end %}"
+ONE = Limits(wall_seconds=5, cpu_seconds=0.3, workers=1, batch=8)
+
+
+async def settled(pool: Pool, count: int) -> list[int]:
+    """Wait until so many processes run."""
+    await asyncio.to_thread(until, lambda: len(pool.processes) == count, f"{count} processes")
+    return pool.processes
+
+
+async def test_every_kind_of_task_is_answered() -> None:
+    async with running_pool() as pool:
+        assert await pool.run(render("{{ limit }}")) == Rendered(("4",))
+        assert await pool.run(render("{{ limit }}", dialect="jinja2")) == Rendered(("4",))
+        result = await pool.run(call("return function(d) return d.limit end"))
+        assert (result.end, result.value) == ("done", 4)  # type: ignore[union-attr]
+        assert await pool.run(Decide(("data.limit == 4",), DATA, "e", "s")) == Decided((True,))
+        assert await pool.run(Check("resty", "{{ limit")) == Checked(Fault(1, 1, "{{ is not closed by }}"))
+        assert await pool.run(Check("filter", "data.limit > 3")) == Checked(None)
+        assert pool.counts == Counter(
+            {("render", "done"): 2, ("call", "done"): 1, ("decide", "done"): 1, ("check", "done"): 2}
+        )
+
+
+async def test_nothing_runs_before_the_first_task_and_then_one_and_a_spare() -> None:
+    async with running_pool() as pool:
+        assert pool.processes == []
+        await text_of(pool, "{{ limit }}")
+        pids = await settled(pool, 2)
+    assert all(gone(pid) for pid in pids)
+
+
+async def test_they_end_when_nothing_is_asked_and_come_back() -> None:
+    async with running_pool(Limits(idle_seconds=0.2)) as pool:
+        assert await text_of(pool, "{{ limit }}") == "4"
+        await settled(pool, 0)
+        assert await text_of(pool, "{{ limit }}") == "4"
+
+
+async def test_a_limit_costs_one_task_and_the_worker() -> None:
+    async with running_pool(ONE) as pool:
+        await text_of(pool, "{{ limit }}")
+        (before,) = pool.processes
+        tasks = [text_of(pool, "{{ limit }}", f"a{n}") for n in range(3)]
+        tasks += [text_of(pool, SPIN, "bad"), *(text_of(pool, "{{ rate }}", f"b{n}") for n in range(3))]
+        results = await asyncio.gather(*tasks)
+        assert results == ["4"] * 3 + [Failed("cpu", "stopped after 0.3 s of CPU time")] + ["5"] * 3
+        assert pool.processes != [before]
+        assert gone(before)
+        assert pool.counts["render", "cpu"] == 1
+
+
+async def test_wall_time_ends_what_uses_no_cpu_time() -> None:
+    async with running_pool(Limits(wall_seconds=0.5, cpu_seconds=5)) as pool:
+        await text_of(pool, "x{{ limit }}")
+        spinning = asyncio.ensure_future(text_of(pool, SPIN))
+        await asyncio.sleep(0.1)
+        for pid in pool.processes:
+            os.kill(pid, signal.SIGSTOP)
+        result = await spinning
+        assert result == Failed("wall", "stopped after 0.5 s of time")
+        assert result.temporary
+
+
+async def test_memory_is_bounded_and_the_worker_replaced() -> None:
+    async with running_pool(QUICK) as pool:
+        assert await text_of(pool, "{{ limit }}") == "4"
+        result = await text_of(pool, "{% local t = {} for i = 1, 200 do t[i] = ('x'):rep(1e6) .. i end %}", "big")
+        assert isinstance(result, Failed)
+        assert result.reason == "memory"
+        assert await text_of(pool, "{{ limit }}") == "4"
+
+
+async def test_what_an_earlier_task_left_behind_is_not_held_against_the_next() -> None:
+    hog = "local kept = {} return function() for i = 1, 35 do kept[#kept + 1] = ('x'):rep(1e6) .. #kept end end"
+    async with running_pool(Limits(workers=1, cpu_seconds=5, wall_seconds=10)) as pool:
+        for _ in range(4):  # the second call, and each after it, does not fit beside the one before
+            result = await pool.run(call(hog), "hog")
+            assert getattr(result, "end", result) == "done"
+
+
+async def test_a_killed_worker_costs_nothing_but_time() -> None:
+    async with running_pool(Limits(workers=1, cpu_seconds=5, wall_seconds=10)) as pool:
+        await text_of(pool, "{{ limit }}")
+        slow = asyncio.ensure_future(text_of(pool, "{% for i = 1, 2e7 do end %}{{ limit }}", "slow"))
+        others = [asyncio.ensure_future(text_of(pool, "{{ rate }}", "other")) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        os.kill(pool.processes[0], signal.SIGKILL)
+        assert [await slow, *[await other for other in others]] == ["4", "5", "5", "5"]
+
+
+async def test_a_task_that_kills_its_fresh_worker_fails() -> None:
+    async with running_pool(Limits(workers=1, wall_seconds=20, cpu_seconds=20)) as pool:
+        await text_of(pool, "{{ limit }}")
+        spinning = asyncio.ensure_future(text_of(pool, SPIN))
+        seen: set[int] = set()
+        for _ in range(2):
+            await asyncio.sleep(0.3)
+            (pid,) = await settled(pool, 1)
+            seen.add(pid)
+            os.kill(pid, signal.SIGSEGV)
+        result = await spinning
+        assert result == Failed("crash", "its process ended (SIGSEGV)")
+        assert len(seen) == 2
+
+
+async def test_more_than_may_wait_is_refused_at_once() -> None:
+    async with running_pool(Limits(waiting=2)) as pool:
+        results = await asyncio.gather(*(text_of(pool, "{{ limit }}") for _ in range(4)))
+        assert results == ["4", "4"] + [Failed("busy", "2 tasks wait already")] * 2
+        assert pool.counts["render", "busy"] == 2
+
+
+async def test_what_cannot_be_sent_is_refused() -> None:
+    async with running_pool(Limits(task_bytes=1000)) as pool:
+        for data in ({"x": object()}, {"x": 2**70}, {"x": "\ud800"}, {"x": "y" * 1001}):
+            result = await text_of(pool, "{{ x }}", data=data)
+            assert isinstance(result, Failed)
+            assert result.reason == "data"
+        deep: list[object] = []
+        for _ in range(95):
+            deep = [deep]
+        assert await text_of(pool, "{{ x }}", data={"x": deep}) == Failed(
+            "data", "the event cannot be handed to the sandbox: nested too deep"
+        )
+        assert pool.counts["render", "data"] == 5
+
+
+async def test_a_cancelled_task_is_forgotten() -> None:
+    async with running_pool(Limits(workers=1, waiting=3, cpu_seconds=1)) as pool:
+        waiting = [asyncio.ensure_future(text_of(pool, "{{ limit }}")) for _ in range(3)]
+        await asyncio.sleep(0)
+        for task in waiting[:2]:
+            task.cancel()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(result) for result in results[:2]] == [asyncio.CancelledError] * 2
+        assert results[2] == "4"
+        spinning = asyncio.ensure_future(text_of(pool, "{% for i = 1, 1e7 do end %}"))
+        await asyncio.sleep(0.01)
+        spinning.cancel()
+        assert await text_of(pool, "{{ rate }}") == "5"
+
+
+async def test_closing_answers_what_waits_and_ends_the_processes() -> None:
+    pool = Pool(Limits(cpu_seconds=20, wall_seconds=20))
+    await text_of(pool, "{{ limit }}")
+    running = [asyncio.ensure_future(text_of(pool, SPIN, f"{n}")) for n in range(20)]
+    await asyncio.sleep(0.05)
+    pids = pool.processes
+    await pool.close()
+    assert [await task for task in running] == [Failed("closed", "the sandbox is closed")] * 20
+    assert await text_of(pool, "x{{ limit }}") == Failed("closed", "the sandbox is closed")
+    assert all(gone(pid) for pid in pids)
+    await pool.close()
+
+
+async def test_workers_are_renewed_after_their_time() -> None:
+    async with running_pool(Limits(workers=1, worker_tasks=3)) as pool:
+        seen = set()
+        for _ in range(7):
+            assert await text_of(pool, "{{ limit }}") == "4"
+            seen |= set(pool.processes)
+        assert len(seen) >= 2
+
+
+async def test_a_hook_that_breaks_limits_leaves_a_worker_to_the_others() -> None:
+    async with running_pool(Limits(wall_seconds=10, cpu_seconds=0.5, workers=2, batch=4)) as pool:
+        await text_of(pool, SPIN, "bad")
+        bad = [asyncio.ensure_future(text_of(pool, SPIN, "bad")) for _ in range(6)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(2):
+            assert await asyncio.gather(*(text_of(pool, "{{ limit }}", f"{n}") for n in range(50))) == ["4"] * 50
+        assert sum(task.done() for task in bad) < 4
+        for task in bad:
+            task.cancel()
+
+
+async def test_lanes_take_turns_and_filters_go_first() -> None:
+    async with running_pool(Limits(workers=1, batch=1)) as pool:
+        await asyncio.gather(text_of(pool, "{{ limit }}"), pool.run(Decide(("true",), DATA, "e", "s")))
+        order: list[str] = []
+
+        async def ask(name: str, lane: str) -> None:
+            if lane == "filter":
+                await pool.run(Decide(("true",), DATA, "e", "s"), lane)
+            else:
+                await text_of(pool, "{{ limit }}", lane)
+            order.append(name)
+
+        asked = [*(("burst", "a") for _ in range(6)), ("other", "b"), ("filter", "filter")]
+        await asyncio.gather(*(ask(*one) for one in asked))
+        assert order.index("filter") == 1  # behind the one that had begun
+        assert order.index("other") <= 3
+        assert order.count("burst") == 6
+
+
+async def test_what_cannot_start_says_so_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(pool_module, "LONGEST_PAUSE_SECONDS", 0.05)
+    async with running_pool() as pool:
+        with monkeypatch.context() as broken:
+            broken.setattr(process, "_MODULE", "kong_eventhooks_plugin.no_such_module")
+            result = await text_of(pool, "{{ limit }}")
+            assert isinstance(result, Failed)
+            assert result.reason == "unavailable"
+            broken.setattr(process.sys, "executable", "/no/such/python")
+            result = await text_of(pool, "{{ limit }}")
+            assert isinstance(result, Failed)
+            assert "No such file" in result.text
+        assert await text_of(pool, "{{ limit }}") == "4"
+
+
+async def test_a_worker_that_speaks_nonsense_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MAX_ANSWER", 10)
+    async with running_pool(Limits(workers=1)) as pool:
+        result = await text_of(pool, "{{ ('x'):rep(900000) }}")
+        assert isinstance(result, str) or result.reason == "crash"
+
+
+async def test_lambdas_are_called_under_the_rules_of_the_pool() -> None:
+    async with running_pool(lua=LuaRules("off")) as pool:
+        result = await pool.run(call("return function() end"))
+        assert result == Failed("template", "line 1, column 1: lambdas are switched off: untrusted_lua = off")
+
+
+async def test_workers_die_with_their_parent(tmp_path: object) -> None:
+    code = (
+        "import asyncio, os, sys\n"
+        "from kong_eventhooks_plugin.sandbox.pool import Pool\n"
+        "from kong_eventhooks_plugin.sandbox.tasks import Limits, Render, Template\n"
+        "async def main():\n"
+        " pool = Pool(Limits(cpu_seconds=60, wall_seconds=60))\n"
+        " await pool.run(Render((Template('t', '{{ 1 }}'),), {}, 'e', 's'))\n"
+        " asyncio.ensure_future(pool.run(Render((Template('t', '{% while true do end %}'),), {}, 'e', 's')))\n"
+        " await asyncio.sleep(0.3)\n"
+        " print(*pool.processes, flush=True)\n"
+        " os._exit(1)\n"
+        "asyncio.run(main())\n"
+    )
+    import sys
+
+    program = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    out, _ = await program.communicate()
+    pids = [int(pid) for pid in out.split()]
+    assert len(pids) == 2
+    until(lambda: all(gone(pid) for pid in pids), "the workers end", seconds=5)
