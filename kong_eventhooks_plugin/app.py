@@ -6,6 +6,7 @@ door opens without it (events are then counted as lost until it opens); a health
 """
 
 import asyncio
+import gc
 import os
 import socket
 import time
@@ -23,7 +24,8 @@ from kong_eventhooks_plugin.definitions import DefinitionKeeper
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
-from kong_eventhooks_plugin.errors import AdminApiError, QueueError, SettingsError
+from kong_eventhooks_plugin.documents import write_documents
+from kong_eventhooks_plugin.errors import AdminApiError, QueueError, SettingsError, SocketError
 from kong_eventhooks_plugin.gateway.admin_client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.handlers.addresses import AddressRules
 from kong_eventhooks_plugin.handlers.client import make_client
@@ -146,6 +148,7 @@ class Worker:
         opening = self._spawn(self._open_store(delivery))
         await asyncio.wait({opening}, timeout=OPENING_SECONDS)
         server = parts.server(link)
+        self._write_documents()
         await server.serve(self._listening)
         page = self._spawn(self._health_page(delivery))
         self._spawn(parts.keeper.run())
@@ -153,12 +156,22 @@ class Worker:
         log.info(
             "serving", version=__version__, socket=settings.socket_path, protocol=settings.protocol, pid=os.getpid()
         )
+        gc.collect()
+        gc.freeze()  # what is here by now stays: the collector need not look at it again
         await self._until_told(link, delivery, page)
         page.cancel()
         await asyncio.gather(server.drain(settings.drain_seconds), delivery.drain(settings.drain_seconds))
         await self._end(handlers)
         link.close()
         log.info("left", pid=os.getpid())
+
+    def _write_documents(self) -> None:
+        """Write what Kong's ``query_cmd`` reads. Here, not before the socket is had: they are the server's that has it."""
+        settings = self._parts.settings
+        try:
+            write_documents(settings.socket_path, settings.protocol)
+        except SocketError as error:
+            log.warning("plugin documents not written", error=str(error))
 
     async def _until_told(self, link: WorkerLink, delivery: DeliveryWorker, page: "asyncio.Task[None]") -> None:
         """Wait for the word to leave; a taken-over server leaves delivery and health page to its successor at once."""
@@ -294,6 +307,7 @@ def _queue_limits(settings: Settings) -> Limits:
         deliveries_per_hook=settings.queue_deliveries_per_hook,
         settled_seconds=settings.keep_settled_seconds,
         settled_count=settings.keep_settled_count,
+        answer_bytes=settings.keep_answer_bytes,
     )
 
 

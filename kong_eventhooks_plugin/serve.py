@@ -1,11 +1,10 @@
-"""``serve``: check what can be checked before anything starts, write the plugin documents, become the supervisor."""
+"""``serve``: check what can be checked before anything starts, then become the supervisor."""
 
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from kong_eventhooks_plugin.documents import write_documents
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.pluginserver.supervise import Supervision, become
 from kong_eventhooks_plugin.settings import described, load
@@ -14,11 +13,10 @@ from kong_eventhooks_plugin.settings import described, load
 def serve(settings_file: Path | None, flags: Mapping[str, Any]) -> NoReturn:
     """Replace this process by the supervisor of a worker that is given the same flags.
 
-    Raises ``SettingsError`` or ``SocketError`` for what would keep every worker from serving.
+    Raises ``SettingsError`` for what would keep every worker from serving.
     """
     settings = load(flags, settings_file)
     prepare_data_dir(Path(settings.data_dir))
-    write_documents(settings.socket_path, settings.protocol)
     human = settings.log_format == "human" or (settings.log_format == "auto" and sys.stdout.isatty())
     become(
         Supervision(

@@ -124,6 +124,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Seconds, Meta(description="How long a delivered or dead delivery is kept, with its attempts.")
     ] = 604_800.0
     keep_settled_count: Annotated[int, Meta(ge=0, description="How many of them are kept at most.")] = 100_000
+    keep_answer_bytes: Annotated[
+        int,
+        Meta(
+            ge=0, description="Bytes of endpoints' answers kept in all; past it an attempt is kept without its answer."
+        ),
+    ] = 1 << 28
     drain_seconds: Annotated[
         Seconds, Meta(description="Seconds that a stopping worker has to end calls and deliveries in flight.")
     ] = 10.0
