@@ -8,8 +8,8 @@ all its threads) is read from /proc by this process. Sixty-four calls are in fli
 
 - ``none``: no hook cares, nothing is asked.
 - ``status``: one PDK call, and no hook cares for that status.
-- ``durable``: two PDK calls, an event for one hook, committed to SQLite (synchronous=FULL) before the answer. Afterwards
-  the store is opened and counted. kong-pdk and the bare server ask the same and keep nothing.
+- ``durable``: two PDK calls, an event for one hook, committed to SQLite (synchronous=FULL) before the answer.
+  Afterwards the store is opened and counted. kong-pdk and the bare server ask the same and keep nothing.
 
 At the end the memory of our server at rest, with its dispatcher and its store.
 """

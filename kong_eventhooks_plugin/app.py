@@ -166,7 +166,7 @@ class Worker:
         log.info("left", pid=os.getpid())
 
     def _write_documents(self) -> None:
-        """Write what Kong's ``query_cmd`` reads. Here, not before the socket is had: they are the server's that has it."""
+        """Write what Kong's ``query_cmd`` reads; only now, since another server may have the socket until we have it."""
         settings = self._parts.settings
         try:
             write_documents(settings.socket_path, settings.protocol)

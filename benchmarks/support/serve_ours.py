@@ -1,4 +1,4 @@
-"""Our plugin server; in the case ``durable`` with the real dispatcher and queue. ``serve_ours.py SOCKET CASE DIRECTORY``."""
+"""Our plugin server; for ``durable`` with the real dispatcher and queue. ``serve_ours.py SOCKET CASE DIRECTORY``."""
 
 import asyncio
 import socket
@@ -43,7 +43,7 @@ class Book:
 
 
 class Deaf:
-    """A house without (``none``) or with (``status``) a hook, where nothing fires. Lines are asked for as in the real one."""
+    """A house without (``none``) or with (``status``) a hook, where nothing fires. It has lines as the real one."""
 
     def __init__(self, case: str, metrics: Metrics) -> None:
         self.log_statuses = frozenset({429} if case == "status" else ())

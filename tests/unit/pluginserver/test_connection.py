@@ -472,7 +472,8 @@ class TestMarks:
         await asyncio.sleep(0)
         assert peer.transport.frames() == peer.end
         assert self.mark(peer) == IDLE
-        peer.event(number)
+        peer.event(number)  # whose meaning is known by now
+        assert self.mark(peer) == UNDER_WAY
         peer.send(OK)
         assert self.mark(peer) == IDLE
 
