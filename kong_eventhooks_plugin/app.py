@@ -10,16 +10,24 @@ import gc
 import os
 import socket
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import uvloop
 
 from kong_eventhooks_plugin import __version__, logs
+from kong_eventhooks_plugin.api.access import Access, require_token_beyond_loopback
+from kong_eventhooks_plugin.api.feed import Feed
+from kong_eventhooks_plugin.api.grpc.serve import serve_grpc
 from kong_eventhooks_plugin.api.health import health_app, serve_health
 from kong_eventhooks_plugin.api.readiness import Look
+from kong_eventhooks_plugin.api.rest.app import RestParts, rest_app
+from kong_eventhooks_plugin.api.service import Service, make_service
+from kong_eventhooks_plugin.api.shelf import Shelf
+from kong_eventhooks_plugin.compilation import Compilation
 from kong_eventhooks_plugin.definitions import DefinitionKeeper
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
@@ -29,10 +37,13 @@ from kong_eventhooks_plugin.errors import AdminApiError, QueueError, SettingsErr
 from kong_eventhooks_plugin.gateway.admin_client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.handlers.addresses import AddressRules
 from kong_eventhooks_plugin.handlers.client import make_client
+from kong_eventhooks_plugin.handlers.compiling import compile_faults
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.handlers.engine import EngineLimits
+from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
+from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.hooks import admin_api
 from kong_eventhooks_plugin.hooks.book import Book
 from kong_eventhooks_plugin.hooks.validation import Validation
@@ -46,6 +57,9 @@ from kong_eventhooks_plugin.pluginserver.worker_link import WorkerLink
 from kong_eventhooks_plugin.queue.contract import Limits
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
+from kong_eventhooks_plugin.sandbox.pool import Pool
+from kong_eventhooks_plugin.sandbox.tasks import Limits as SandboxLimits
+from kong_eventhooks_plugin.sandbox.tasks import LuaRules
 from kong_eventhooks_plugin.settings import Settings, load
 from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.infer import parse_infer_rule
@@ -56,8 +70,12 @@ from kong_eventhooks_plugin.telemetry import Metrics
 OPENING_SECONDS = 2.0
 RETRY_SECONDS = 1.0
 SWEEP_SECONDS = 10.0
+REFRESH_SECONDS = 5.0
+DOOR_GRACE_SECONDS = 1.0
 SPARE_CONNECTIONS = 64
 """HTTP connections beyond those of deliveries in flight: pings never wait for one."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -90,6 +108,10 @@ class Parts:
         self.keeper = DefinitionKeeper(self.queue)
         self.validation = Validation(known())
         self.book = Book(self.validation, self.keeper.persist, metrics=self.metrics)
+        self.pool = Pool(_sandbox_limits(settings), _lua_rules(settings), self.metrics.counts.sandbox_tasks)
+        self.compilation = Compilation(self.pool, self.book.hooks, self.book.compiled)
+        self.feed = Feed()
+        self.shelf = Shelf(self.book, self.queue)
         self.dispatcher = Dispatcher(
             self.book,
             self.queue,
@@ -99,8 +121,14 @@ class Parts:
             started=self.book.instance_started,
             closed=self.book.instance_closed,
             lines=self.lines.take,
+            pool=self.pool,
+            accepted=self.feed.tell,
         )
-        self.admin_token = _admin_token(settings)
+        self.admin_token = _token(settings.admin_token_file, "admin_token_file")
+        self.api_token = _token(settings.api_token_file, "api_token_file")
+        require_token_beyond_loopback(settings.listen, self.api_token)
+        if settings.grpc_listen is not None:
+            require_token_beyond_loopback(settings.grpc_listen, self.api_token, "grpc_listen")
         self._addresses = _addresses(settings)
 
     def handlers(self) -> dict[str, Handler]:
@@ -111,7 +139,12 @@ class Parts:
             connections=self.settings.total_concurrency + SPARE_CONNECTIONS,
         )
         client = make_client(self.metrics, self._addresses, limits)
-        handlers: list[Handler] = [WebhookHandler(client, self.settings.kong_signature), LogHandler(self.lines)]
+        handlers: list[Handler] = [
+            WebhookHandler(client, self.settings.kong_signature),
+            WebhookCustomHandler(client, self.pool, self.settings.kong_signature),
+            LambdaHandler(self.pool, self.lines),
+            LogHandler(self.lines),
+        ]
         return {handler.name: handler for handler in handlers}
 
     def server(self, link: WorkerLink) -> Any:
@@ -122,6 +155,20 @@ class Parts:
 
             return KongPdkServer(self.dispatcher, self.metrics, instances, self._infos())
         return PluginServer(self.dispatcher, self.metrics, instances, self._infos(), keeper=link)
+
+    def service(self, handlers: Mapping[str, Handler]) -> Service:
+        """Return the use cases of the API."""
+        return make_service(
+            book=self.book,
+            shelf=self.shelf,
+            queue=self.queue,
+            feed=self.feed,
+            handlers=handlers,
+            validation=self.validation,
+            publish=self.dispatcher.publish,
+            clock=time.time,
+            check=partial(compile_faults, self.pool),
+        )
 
     def _infos(self) -> dict[str, Any]:
         return {name: plugin_info(name, self.settings.socket_path)["Plugins"][0] for name in plugin_names()}
@@ -145,53 +192,62 @@ class Worker:
             parts.queue, parts.book, handlers, parts.metrics, _delivery_limits(settings), holder=this_process()
         )
         parts.book.on_change(delivery.ping_changes)
+        parts.book.on_change(parts.compilation.hooks_changed)
         opening = self._spawn(self._open_store(delivery))
         await asyncio.wait({opening}, timeout=OPENING_SECONDS)
         server = parts.server(link)
         self._write_documents()
         await server.serve(self._listening)
-        page = self._spawn(self._health_page(delivery))
+        service = parts.service(handlers)
+        doors = [self._spawn(self._rest_door(service, delivery))]
+        if settings.grpc_listen is not None:
+            doors.append(self._spawn(self._grpc_door(service, settings.grpc_listen)))
         self._spawn(parts.keeper.run())
+        self._spawn(parts.compilation.run())
         link.ready()
         log.info(
             "serving", version=__version__, socket=settings.socket_path, protocol=settings.protocol, pid=os.getpid()
         )
         gc.collect()
         gc.freeze()  # what is here by now stays: the collector need not look at it again
-        await self._until_told(link, delivery, page)
-        page.cancel()
+        await self._until_told(link, delivery, doors)
+        await _ended(doors)
         await asyncio.gather(server.drain(settings.drain_seconds), delivery.drain(settings.drain_seconds))
         await self._end(handlers)
         link.close()
         log.info("left", pid=os.getpid())
 
     def _write_documents(self) -> None:
-        """Write what Kong's ``query_cmd`` reads; only now, since another server may have the socket until we have it."""
+        """Write what Kong's ``query_cmd`` reads; not before we have the socket, which another server may have had."""
         settings = self._parts.settings
         try:
             write_documents(settings.socket_path, settings.protocol)
         except SocketError as error:
             log.warning("plugin documents not written", error=str(error))
 
-    async def _until_told(self, link: WorkerLink, delivery: DeliveryWorker, page: "asyncio.Task[None]") -> None:
-        """Wait for the word to leave; a taken-over server leaves delivery and health page to its successor at once."""
+    async def _until_told(
+        self, link: WorkerLink, delivery: DeliveryWorker, doors: Collection["asyncio.Task[None]"]
+    ) -> None:
+        """Wait for the word to leave; a taken-over server leaves delivery and the API to its successor at once."""
         leave = asyncio.create_task(link.drain.wait())
         taken = asyncio.create_task(link.taken_over.wait())
         await asyncio.wait({leave, taken}, return_when=asyncio.FIRST_COMPLETED)
         if taken.done() and not leave.done():
-            page.cancel()
+            await _ended(doors)
             await delivery.drain(self._parts.settings.drain_seconds)
         await leave
         taken.cancel()
 
     async def _end(self, handlers: Mapping[str, Handler]) -> None:
         await self._parts.keeper.flush()
+        await self._parts.shelf.close()
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for handler in handlers.values():
             await handler.close()
+        await self._parts.pool.close()
         await self._parts.queue.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
@@ -218,6 +274,8 @@ class Worker:
                 log.error("store not open, trying again; events are lost meanwhile", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
         self._parts.book.load(stored)
+        self._parts.shelf.load(stored)
+        self._spawn(self._refresh_shelf())
         self._spawn(self._watch_files())
         if self._parts.settings.admin_url:
             self._spawn(self._read_admin_api(self._parts.settings.admin_url))
@@ -245,6 +303,15 @@ class Worker:
                     parts.book.plugins_not_listed(str(error))
                 await asyncio.sleep(settings.admin_poll_seconds)
 
+    async def _refresh_shelf(self) -> None:
+        """Look for hooks that another process over the same store has made."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self._parts.shelf.refresh()
+            except QueueError as error:
+                log.warning("hooks made elsewhere not looked for, trying again", error=str(error))
+
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
@@ -258,25 +325,48 @@ class Worker:
 
     # What is seen from outside.
 
-    async def _health_page(self, delivery: DeliveryWorker) -> None:
+    async def _rest_door(self, service: Service, delivery: DeliveryWorker) -> None:
         parts = self._parts
         look = Look(parts.queue, parts.book, parts.metrics, delivery, time.monotonic, time.time)
-        app = health_app(look.check, parts.metrics, look.refresh)
-        told = False
-        while True:
-            try:
-                runner, port = await serve_health(app, parts.settings.listen)
-                break
-            except OSError as error:
-                if not told:
-                    log.warning("health page waits for its address", listen=parts.settings.listen, error=str(error))
-                    told = True
-                await asyncio.sleep(RETRY_SECONDS)
-        log.info("health page", port=port, paths="/healthz /readyz /metrics")
+        health = health_app(look.check, parts.metrics, look.refresh)
+        access = Access(parts.api_token, parts.settings.api_hosts)
+        app = rest_app(RestParts(service, access, parts.book, parts.feed, known()), health)
+        runner, port = await self._listen("listen", lambda: serve_health(app, parts.settings.listen))
+        log.info("API and health page", port=port, paths="/event-hooks /deliveries /events /readyz /metrics")
         try:
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()
+
+    async def _grpc_door(self, service: Service, listen: str) -> None:
+        # We fork for the sandbox and exec at once: gRPC's fork handlers have nothing to do, and would write log lines.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+        served = await self._listen("grpc_listen", lambda: serve_grpc(service, listen, self._parts.api_token))
+        log.info("gRPC API", port=served.port)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await served.stop(DOOR_GRACE_SECONDS)
+
+    async def _listen(self, setting: str, serve: Callable[[], Awaitable[T]]) -> T:
+        """Serve on an address, as soon as nobody else has it: at a reload our predecessor does for a moment."""
+        told = False
+        while True:
+            try:
+                return await serve()
+            except OSError as error:
+                if not told:
+                    log.warning("an address is taken, waiting for it", setting=setting, error=str(error))
+                    told = True
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _ended(doors: Collection["asyncio.Task[None]"]) -> None:
+    """End doors and wait until their addresses are free."""
+    for door in doors:
+        door.cancel()
+    await asyncio.gather(*doors, return_exceptions=True)
 
 
 def _sources(settings: Settings) -> list[LogSource]:
@@ -287,13 +377,13 @@ def _sources(settings: Settings) -> list[LogSource]:
     return [RateLimiting(rules), ResponseRateLimiting()]
 
 
-def _admin_token(settings: Settings) -> str | None:
-    if settings.admin_token_file is None:
+def _token(file: str | None, setting: str) -> str | None:
+    if file is None:
         return None
     try:
-        return Path(settings.admin_token_file).read_text("utf-8").strip()
+        return Path(file).read_text("utf-8").strip()
     except (OSError, UnicodeError) as error:
-        raise SettingsError(f"admin_token_file: {settings.admin_token_file}: cannot be read ({error})") from error
+        raise SettingsError(f"{setting}: {file}: cannot be read ({error})") from error
 
 
 def _addresses(settings: Settings) -> AddressRules:
@@ -308,6 +398,24 @@ def _queue_limits(settings: Settings) -> Limits:
         settled_seconds=settings.keep_settled_seconds,
         settled_count=settings.keep_settled_count,
         answer_bytes=settings.keep_answer_bytes,
+    )
+
+
+def _sandbox_limits(settings: Settings) -> SandboxLimits:
+    return SandboxLimits(
+        wall_seconds=settings.sandbox_wall_seconds,
+        cpu_seconds=settings.sandbox_cpu_seconds,
+        memory_bytes=settings.sandbox_memory_bytes,
+        output_bytes=settings.sandbox_output_bytes,
+        workers=settings.sandbox_workers,
+    )
+
+
+def _lua_rules(settings: Settings) -> LuaRules:
+    return LuaRules(
+        untrusted_lua=settings.untrusted_lua,
+        requires=settings.untrusted_lua_sandbox_requires,
+        environment=settings.untrusted_lua_sandbox_environment,
     )
 
 

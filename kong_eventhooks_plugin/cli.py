@@ -14,6 +14,7 @@ import click
 
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.errors import EventHooksError, SettingsError
+from kong_eventhooks_plugin.remote_commands import attach
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,7 +95,7 @@ def plugin_info(name: str, socket_path: str, protocol: str) -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 def check(files: tuple[Path, ...]) -> None:
     """Check the hooks declared in FILES; every fault is printed with its path, and the exit status is 1."""
-    from kong_eventhooks_plugin.hooks.declarative import check as check_files
+    from kong_eventhooks_plugin.checking import check_files
     from kong_eventhooks_plugin.hooks.validation import Validation
     from kong_eventhooks_plugin.pluginserver.plugin_info import known
 
@@ -185,3 +186,6 @@ def hooks_list(data_dir: Path, output: str) -> None:
     from kong_eventhooks_plugin import inspection
 
     click.echo(inspection.hooks(data_dir, as_json=output == "json"))
+
+
+attach(cli, hooks, deliveries)

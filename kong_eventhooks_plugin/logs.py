@@ -30,4 +30,6 @@ def configure(style: Format, level: str) -> None:
         cache_logger_on_first_use=False,
     )
     # Libraries (aiohttp, httpx) log through the standard module: only what is wrong, through the same door.
+    # aiohttp's server quotes a malformed request's bytes, which may hold credentials.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

@@ -70,8 +70,25 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Seconds, Meta(description="Seconds between two readings of the Admin API's plugins.")
     ] = 10.0
     listen: Annotated[
-        str, Meta(description="Address and port of /healthz, /readyz and /metrics; port 0 takes a free one.")
+        str,
+        Meta(
+            description="Address and port of the REST API, /healthz, /readyz and /metrics; port 0 takes a free one. "
+            "Beyond loopback a token is needed."
+        ),
     ] = "127.0.0.1:8010"
+    grpc_listen: Annotated[
+        str | None, Meta(description="Address and port of the gRPC API; the same rule. Unset: off.")
+    ] = None
+    api_token_file: Annotated[
+        str | None,
+        Meta(
+            description="File with the token that changes through the API need, and without which secrets are masked."
+        ),
+    ] = None
+    api_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Names under which the API may be called, beside `localhost` and any IP address."),
+    ] = ()
     log_format: Annotated[
         Literal["auto", "json", "human"],
         Meta(description="Log lines as JSON or for people; `auto`: for people on a terminal."),
@@ -130,6 +147,36 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ge=0, description="Bytes of endpoints' answers kept in all; past it an attempt is kept without its answer."
         ),
     ] = 1 << 28
+    untrusted_lua: Annotated[
+        Literal["off", "sandbox", "on"],
+        Meta(
+            description="What lambdas may do: `sandbox` as in Kong, `off` refuses them, `on` lets them use files and "
+            "processes too. The sandbox's limits hold in any case."
+        ),
+    ] = "sandbox"
+    untrusted_lua_sandbox_requires: Annotated[
+        tuple[str, ...], Meta(description="Modules that lambdas may `require` in the sandbox.")
+    ] = ()
+    untrusted_lua_sandbox_environment: Annotated[
+        tuple[str, ...], Meta(description="Globals that lambdas see in the sandbox beside its own: `os.getenv`.")
+    ] = ()
+    sandbox_workers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Processes at most that run lambdas, templates and filters; none runs while there is nothing "
+            "to do.",
+        ),
+    ] = 2
+    sandbox_wall_seconds: Annotated[Seconds, Meta(description="Seconds that one task of theirs may last.")] = 2.0
+    sandbox_cpu_seconds: Annotated[Seconds, Meta(description="Seconds of CPU time that one task may use.")] = 1.0
+    sandbox_memory_bytes: Annotated[
+        int, Meta(ge=1 << 20, description="Bytes of memory that a task may use beyond what an idle process has.")
+    ] = 64 << 20
+    sandbox_output_bytes: Annotated[
+        int, Meta(ge=1024, description="Bytes of text that the templates of one delivery may make.")
+    ] = 1 << 20
     drain_seconds: Annotated[
         Seconds, Meta(description="Seconds that a stopping worker has to end calls and deliveries in flight.")
     ] = 10.0

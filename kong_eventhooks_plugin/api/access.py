@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 
 from kong_eventhooks_plugin.errors import AccessRefused, SettingsError, TokenNeeded
 
-MASKED_CALLS_HINT: Final = "send it as 'Authorization: Bearer <token>' or 'Kong-Admin-Token: <token>'"
+TOKEN_SETTING: Final = "api_token_file"  # noqa: S105 - a setting's name
+HOSTS_SETTING: Final = "api_hosts"
+HOW_TO_SEND: Final = "send it as 'Authorization: Bearer <token>' or 'Kong-Admin-Token: <token>'"
 MIN_TOKEN_BYTES: Final = 16
 MAX_TOKEN_BYTES: Final = 4_096
 
@@ -56,7 +58,7 @@ class Access:
         """Raise ``TokenNeeded`` where the caller is not trusted."""
         if not self.trusted(caller):
             wrong = "the admin token is wrong" if caller.token else "this call needs the admin token"
-            raise TokenNeeded(f"{wrong}; {MASKED_CALLS_HINT}")
+            raise TokenNeeded(f"{wrong}; {HOW_TO_SEND}")
 
     def check_host(self, caller: Caller) -> None:
         """Raise ``AccessRefused`` where the name that was called is not one of ours."""
@@ -64,7 +66,7 @@ class Access:
         if name is None or not (name in self._hosts or _is_address(name)):
             raise AccessRefused(
                 f"the API was called as '{printable(caller.host)}', which is not a name of it; call it by its address, "
-                "as localhost, or add the name to the setting api_hosts"
+                f"as localhost, or add the name to the setting {HOSTS_SETTING}"
             )
 
     def check_page(self, caller: Caller) -> None:
@@ -90,7 +92,7 @@ def require_token_beyond_loopback(listen: str, token: str | None, setting: str =
     if not _is_loopback(host):
         raise SettingsError(
             f"{setting}: {listen} can be reached from other machines, and the API has no admin token; set "
-            "admin_token, or listen on 127.0.0.1"
+            f"{TOKEN_SETTING}, or listen on 127.0.0.1"
         )
 
 
@@ -128,9 +130,9 @@ def printable(header: str | None) -> str:
 
 def _check_token(token: str) -> None:
     if not MIN_TOKEN_BYTES <= len(token.encode()) <= MAX_TOKEN_BYTES:
-        raise SettingsError(f"admin_token: must have {MIN_TOKEN_BYTES} to {MAX_TOKEN_BYTES} bytes")
+        raise SettingsError(f"{TOKEN_SETTING}: the token must have {MIN_TOKEN_BYTES} to {MAX_TOKEN_BYTES} bytes")
     if not token.isascii() or any(each <= " " or each == "\x7f" for each in token):
-        raise SettingsError("admin_token: may hold only letters, digits and punctuation of ASCII, no spaces")
+        raise SettingsError(f"{TOKEN_SETTING}: the token may hold only ASCII letters, digits and punctuation")
 
 
 def _is_address(host: str) -> bool:

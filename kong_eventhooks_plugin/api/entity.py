@@ -2,8 +2,8 @@
 
 As in Kong Enterprise an unset field is null, and ``config`` has the fields that the hook's handler reads; another
 handler's are shown only where they were set. Beyond Enterprise: ``name`` (null where the API made the hook without
-one), ``enabled``, ``tags``, ``updated_at``; and, for hooks that are declared elsewhere, ``declared_in`` and ``scope``,
-which cannot be written.
+one), ``filter``, ``enabled``, ``tags``, ``updated_at``; and, for hooks that are declared elsewhere, ``declared_in`` and
+``scope``, which cannot be written.
 
 Who is not trusted sees ``***`` wherever a secret may stand: secrets, header values, the URL behind its host (a Slack
 webhook's path is its password), bodies, payloads and functions.
@@ -60,9 +60,9 @@ def entity(hook: Hook, *, trusted: bool) -> dict[str, Any]:
         "handler": shown.handler,
         "on_change": shown.on_change or None,
         "snooze": shown.snooze,
+        "filter": shown.filter,
         "enabled": shown.enabled,
         "tags": list(shown.tags) or None,
-        **_more_fields(shown),
         "config": _config(shown),
         "created_at": shown.created_at,
         "updated_at": shown.updated_at,
@@ -80,9 +80,9 @@ def definition_of(hook: Hook) -> dict[str, Any]:
         "handler": hook.handler,
         "on_change": hook.on_change or None,
         "snooze": hook.snooze,
+        "filter": hook.filter,
         "enabled": hook.enabled,
         "tags": list(hook.tags) or None,
-        **_more_fields(hook),
         "config": {name: hook.config.get(name) for name in _CONFIG_FIELDS},
     }
 
@@ -90,11 +90,6 @@ def definition_of(hook: Hook) -> dict[str, Any]:
 def is_unnamed(hook: Hook) -> bool:
     """Tell whether the API made the hook without a name: its id stands in for one in logs and metrics."""
     return hook.origin.place == "api" and hook.name == hook.id
-
-
-def _more_fields(hook: Hook) -> dict[str, Any]:
-    """Return the fields that later releases gave to hooks; one without a value is null."""
-    return {name: getattr(hook, name) for name in ("filter",) if hasattr(hook, name)}
 
 
 def _config(hook: Hook) -> dict[str, Any]:

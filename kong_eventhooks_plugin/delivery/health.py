@@ -33,6 +33,8 @@ class Health:
         self._stored: dict[str, EndpointHealth] = {}
         self.writes = 0
         """Raised with each value that is to be written: what was read before that is out of date."""
+        self._enabled_unread: set[str] | None = set()
+        """Hooks enabled before the store was first read; None since then. As many as definitions changed by then."""
 
     def load(self, stored: Iterable[EndpointHealth]) -> None:
         """Take over what the store holds: another process may have enabled a hook, or written what it saw."""
@@ -41,6 +43,9 @@ class Health:
             if health != self._stored.get(hook_id):
                 self._known[hook_id] = health
         self._stored = fresh
+        unread, self._enabled_unread = self._enabled_unread, None
+        for hook_id in unread or ():
+            self.enable(hook_id)
 
     def disabled(self, hook_id: str) -> str | None:
         """Return why the hook is switched off: ``gone`` or ``failing``."""
@@ -64,7 +69,12 @@ class Health:
         self._write(EndpointHealth(hook_id, before.failing_since if before else None, "gone", now))
 
     def enable(self, hook_id: str) -> bool:
-        """Forget all that is held against a hook; return whether it had been switched off."""
+        """Forget all that is held against a hook, also what the store says and was not read yet.
+
+        Return whether it is known to have been switched off.
+        """
+        if self._enabled_unread is not None:
+            self._enabled_unread.add(hook_id)
         was = self._known.get(hook_id)
         if was is not None and was != EndpointHealth(hook_id):
             self._write(EndpointHealth(hook_id))

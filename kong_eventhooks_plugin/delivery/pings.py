@@ -1,10 +1,12 @@
 """Pings: telling an endpoint that its hook was created, changed or deleted.
 
-Best effort, and only by the process that delivers.
+Best effort, and only by the process that delivers. Where a reference has no value yet (Kong tells it with a hook's
+first request) the ping goes out once it has, looked up every ``AGAIN`` seconds.
 
-Limits: ``WAITING`` pings wait, further ones are dropped and logged; one that could not be sent for ``EXPIRES``
-seconds, because another process delivers, is dropped (that one sends its own); ``AT_ONCE`` run side by side, each with
-``PAUSES`` between its tries. A slow endpoint therefore delays other pings at the worst, and no delivery.
+Limits: ``WAITING`` pings wait, and as many for a reference; further ones are dropped and logged; one that could not be
+sent for ``EXPIRES`` seconds, because another process delivers, is dropped (that one sends its own); ``AT_ONCE`` run
+side by side, each with ``PAUSES`` between its tries. A slow endpoint therefore delays other pings at the worst, and no
+delivery.
 """
 
 import asyncio
@@ -27,6 +29,7 @@ EXPIRES = 60.0
 AT_ONCE = 8
 PAUSES = (5.0, 30.0)
 LONGEST = 20.0
+AGAIN = 1.0
 
 log = structlog.get_logger()
 
@@ -65,6 +68,8 @@ class Pings:
         self._clock = clock
         self._wait = wait
         self._waiting: deque[Ping] = deque()
+        self._unresolved: dict[str, Ping] = {}
+        self._looked_at: float | None = None
         self._running: set[asyncio.Task[None]] = set()
 
     def add(self, changes: Sequence[Change]) -> None:
@@ -77,6 +82,7 @@ class Pings:
     def send(self) -> None:
         """Start what may be sent now; called whenever something may have changed."""
         now = self._clock()
+        self._look_again(now)
         while self._waiting and len(self._running) < AT_ONCE:
             ping = self._waiting[0]
             if not self._leading():
@@ -93,6 +99,7 @@ class Pings:
     async def stop(self) -> None:
         """End those under way."""
         self._waiting.clear()
+        self._unresolved.clear()
         running = list(self._running)
         for task in running:
             task.cancel()
@@ -104,8 +111,32 @@ class Pings:
         if len(self._waiting) >= WAITING:
             log.warning("ping dropped, too many wait", hook=hook.name, operation=operation)
             return
+        before = self._unresolved.pop(hook.id, None)
+        if before is not None and operation == "update":
+            operation = before.operation  # what came first was never told
         config = self._config(hook) if operation == "delete" else None
         self._waiting.append(Ping(hook, operation, self._clock(), config))
+
+    def _look_again(self, now: float) -> None:
+        """Let those go out that waited for a reference's value; forget those whose hook says something else now."""
+        if self._looked_at is not None and 0 <= now - self._looked_at < AGAIN:
+            return
+        self._looked_at = now
+        for hook_id, ping in list(self._unresolved.items()):
+            in_force = self._book.get(hook_id)
+            if in_force is None or not in_force.same_definition(ping.hook):
+                del self._unresolved[hook_id]
+            elif self._config(ping.hook) is not None:
+                del self._unresolved[hook_id]
+                self._waiting.append(msgspec.structs.replace(ping, asked_at=now))
+
+    def _keep(self, ping: Ping) -> None:
+        """Have a ping wait for a reference's value; there is none to wait for where the hook went."""
+        if ping.operation == "delete" or len(self._unresolved) >= WAITING:
+            log.info("no ping, a reference has no value", hook=ping.hook.name)
+            return
+        log.info("ping waits, a reference has no value", hook=ping.hook.name)
+        self._unresolved.setdefault(ping.hook.id, ping)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)
@@ -122,6 +153,7 @@ class Pings:
                 await pause(self._wait, self._clock, wait_before)
             config = ping.config if ping.config is not None else self._config(ping.hook)
             if config is None:
+                self._keep(ping)
                 return
             outcome = await self._try(ping, config)
             if not isinstance(outcome, Retry):
@@ -145,5 +177,4 @@ class Pings:
         try:
             return self._book.resolved(hook)
         except UnresolvedReference:
-            log.info("no ping, a reference has no value", hook=hook.name)
             return None

@@ -12,7 +12,7 @@ import structlog
 
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.waiting import Clock, Wait, pause
-from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import EndpointHealth, Queue, Settlement
 
 log = structlog.get_logger()
@@ -88,7 +88,7 @@ class Settler:
         """Settle a batch; where an engine trips over one of them, that one alone must not stop the others."""
         try:
             await self._queue.settle(batch)
-        except QueueError:
+        except StoreUnavailable:
             raise
         except Exception:
             log.exception("settling failed, trying one by one", batch=len(batch))
@@ -97,7 +97,7 @@ class Settler:
         for settlement in batch:
             try:
                 await self._queue.settle([settlement])
-            except QueueError:
+            except StoreUnavailable:
                 raise
             except Exception:
                 log.exception("outcome dropped, it will be delivered again", delivery=settlement.delivery_id)

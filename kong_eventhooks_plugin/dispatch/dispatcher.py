@@ -1,7 +1,8 @@
 """The dispatcher: what Kong's door hands over becomes events, and events become offers to the queue.
 
-Nothing here waits or does I/O. ``observe`` never raises: what goes wrong is counted as lost with its reason,
-logged now and then, and Kong is answered all the same.
+Nothing here does I/O, and nothing waits but for a hook's filter (``dispatch.expressions``): until the sandbox has said
+whether it is true, a bounded time, an event is in memory alone. ``observe`` never raises: what goes wrong is counted as
+lost with its reason, logged now and then, and Kong is answered all the same.
 
 ===================  ===============================================================================
 lost, by reason
@@ -15,15 +16,17 @@ buffer               too many offers wait for a commit (``QueueFull``'s reason)
 queue_full, ...      committed, but at least one hook misses it through that limit of the queue
 ===================  ===============================================================================
 
-Limits: what waits for a commit is bounded by the queue (``Limits.waiting``); nothing is kept here.
+Limits: what waits for a commit is bounded by the queue (``Limits.waiting``), what waits for filters by the sandbox's
+pool; nothing else is kept here.
 """
 
-from asyncio import Future, gather
+from asyncio import Future, Task, gather, get_running_loop, shield
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import PurePath
 from typing import Any
 
+from kong_eventhooks_plugin.dispatch.expressions import Expressions
 from kong_eventhooks_plugin.dispatch.matcher import Matcher
 from kong_eventhooks_plugin.dispatch.seldom import SeldomLog
 from kong_eventhooks_plugin.errors import ObservationError, QueueError, QueueFull
@@ -31,7 +34,8 @@ from kong_eventhooks_plugin.hooks.contract import Change, HookBook
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted, LogObservation
-from kong_eventhooks_plugin.queue.contract import LOSSES, Clock, Offer, Queue, Receipt
+from kong_eventhooks_plugin.queue.contract import LOSSES, Candidate, Clock, Offer, Queue, Receipt
+from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sources.catalogue import events_of
 from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.kong_log import KongLog, decode
@@ -56,8 +60,9 @@ def _no_line() -> LogLine | None:
 class Dispatcher:
     """The house behind Kong's door (``pluginserver.contract.House``); everything on the event loop.
 
-    ``started`` and ``closed`` hear of plugin instances, ``lines`` gives the oldest line for Kong's error log, ``accepted``
-    hears of each event once it is committed, with what it led to; it must not wait.
+    ``started`` and ``closed`` hear of plugin instances, ``lines`` gives the oldest line for Kong's error log.
+    ``accepted`` hears of each event once it is committed, with what it led to; it must not wait. ``pool`` decides on
+    hooks' filters; without it every filter lets pass.
     """
 
     log_statuses: frozenset[int]
@@ -74,6 +79,7 @@ class Dispatcher:
         closed: Callable[[InstanceClosed], None] = _ignore,
         lines: Callable[[], LogLine | None] = _no_line,
         accepted: Callable[[Event, Receipt], None] = _tell_nobody,
+        pool: Pool | None = None,
     ) -> None:
         self._book = book
         self._queue = queue
@@ -84,6 +90,8 @@ class Dispatcher:
         self._closed = closed
         self._lines = lines
         self._accepted = accepted
+        self._expressions = None if pool is None else Expressions(pool, clock, self._name_of)
+        self._sifting: set[Task[Receipt]] = set()
         self._index()
         book.on_change(self._hooks_changed)
 
@@ -109,14 +117,10 @@ class Dispatcher:
     def publish(self, event: Event) -> "Future[Receipt] | None":
         """Offer an event from elsewhere to the hooks that hear it; None where none does.
 
-        Raises ``QueueFull`` where too many offers wait: the event is still the caller's, and not counted as lost.
+        Raises ``QueueFull`` where too many offers wait: the event is still the caller's, and not counted as lost. Where
+        filters are asked first the future raises it.
         """
-        candidates = self._matcher.match(event)
-        if not candidates:
-            return None
-        future = self._queue.offer(Offer(event, candidates))
-        future.add_done_callback(partial(self._settled, event))
-        return future
+        return self._publish(event, ours=False)
 
     def instance_started(self, started: InstanceStarted) -> None:
         """Hand on that Kong configured a plugin."""
@@ -139,10 +143,50 @@ class Dispatcher:
             return []
         return [future for event in events if (future := self._offer(event)) is not None]
 
+    def _publish(self, event: Event, *, ours: bool) -> "Future[Receipt] | None":
+        candidates = self._matcher.match(event)
+        if not candidates:
+            return None
+        filters = self._matcher.filters
+        if filters and any(candidate.hook_id in filters for candidate in candidates):
+            return self._sift(event, candidates, ours=ours)
+        return self._take(event, candidates)
+
+    def _take(self, event: Event, candidates: tuple[Candidate, ...]) -> "Future[Receipt]":
+        future = self._queue.offer(Offer(event, candidates))
+        future.add_done_callback(partial(self._settled, event))
+        return future
+
+    def _sift(self, event: Event, candidates: tuple[Candidate, ...], *, ours: bool) -> "Future[Receipt]":
+        """Ask the filters, then offer. Who gives up waiting for the future stops neither."""
+        task = get_running_loop().create_task(self._sifted(event, candidates, self._matcher.filters, ours=ours))
+        self._sifting.add(task)
+        task.add_done_callback(self._sifting.discard)
+        future = shield(task)
+        future.add_done_callback(_look_at)
+        return future
+
+    async def _sifted(
+        self, event: Event, candidates: tuple[Candidate, ...], filters: Mapping[str, str], *, ours: bool
+    ) -> Receipt:
+        try:
+            if self._expressions is not None:
+                candidates = await self._expressions.sift(event, candidates, filters)
+            future = self._take(event, candidates)
+        except Exception as error:
+            if ours:
+                self._lose(_reason(error), error)
+            raise
+        return await future
+
+    def _name_of(self, hook_id: str) -> str:
+        hook = self._book.get(hook_id)
+        return GONE if hook is None else hook.name
+
     def _offer(self, event: Event) -> "Future[Receipt] | None":
         """Publish an event that nobody can offer again."""
         try:
-            return self.publish(event)
+            return self._publish(event, ours=True)
         except Exception as error:  # noqa: BLE001  whatever the bug, Kong is answered
             self._lose(_reason(error), error)
             return None
@@ -166,8 +210,7 @@ class Dispatcher:
 
     def _count_held_back(self, receipt: Receipt) -> None:
         for hook_id, reason in receipt.held_back.items():
-            hook = self._book.get(hook_id)
-            self._counts.suppressed[GONE if hook is None else hook.name, reason] += 1
+            self._counts.suppressed[self._name_of(hook_id), reason] += 1
         for limit in LOSSES.intersection(receipt.held_back.values()):
             self._lose(limit, None)
 
@@ -191,6 +234,12 @@ class Dispatcher:
             for status in frozenset().union(*(source.statuses() for source in heard))
         }
         self.log_statuses = frozenset(self._by_status)
+
+
+def _look_at(future: "Future[Receipt]") -> None:
+    """Mark a failure as seen: it is counted, and not everybody waits for it."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _reason(error: BaseException) -> str:

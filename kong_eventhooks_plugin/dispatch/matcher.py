@@ -28,12 +28,16 @@ class Matcher:
     """An index of hooks; made anew when hooks change.
 
     ``enabled`` has the pairs of source and event (None: every event) that some hook which is not switched off hears.
+    ``filters`` has the filter of each hook that is not switched off and has one, by its id.
     """
 
     def __init__(self, hooks: Iterable[Hook]) -> None:
         self._listeners: dict[tuple[str, str | None], list[_Listener]] = {}
         self.enabled: set[tuple[str, str | None]] = set()
+        self.filters: dict[str, str] = {}
         for hook in hooks:
+            if hook.enabled and hook.filter is not None:
+                self.filters[hook.id] = hook.filter
             listener = _Listener(None if hook.scope == GLOBAL else hook.scope, _candidate(hook))
             for source in heard_by(hook.source):
                 self._listeners.setdefault((source, hook.event), []).append(listener)

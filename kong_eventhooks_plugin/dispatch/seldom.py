@@ -15,7 +15,7 @@ _OTHERS: Final = "others"
 
 
 class SeldomLog:
-    """Logs an error event at most once per period and key. ``clock`` gives seconds."""
+    """Logs an event at most once per period and key. ``clock`` gives seconds."""
 
     def __init__(self, clock: Callable[[], float], period: float = PERIOD) -> None:
         self._clock = clock
@@ -24,7 +24,14 @@ class SeldomLog:
         self._seen: dict[str, tuple[float, int]] = {}
 
     def error(self, event: str, key: str, **fields: Any) -> None:
-        """Log the event with its fields and with ``left_out``, unless one with this key was logged just now."""
+        """Log the event as an error, with its fields and ``left_out``, unless one with this key was logged just now."""
+        self._write(self._log.error, event, key, fields)
+
+    def warning(self, event: str, key: str, **fields: Any) -> None:
+        """Do the same as a warning."""
+        self._write(self._log.warning, event, key, fields)
+
+    def _write(self, write: Callable[..., Any], event: str, key: str, fields: dict[str, Any]) -> None:
         now = self._clock()
         if key not in self._seen and len(self._seen) >= KEYS:
             key = _OTHERS
@@ -33,4 +40,4 @@ class SeldomLog:
             self._seen[key] = (logged_at, left_out + 1)
             return
         self._seen[key] = (now, 0)
-        self._log.error(event, left_out=left_out, **fields)
+        write(event, left_out=left_out, **fields)

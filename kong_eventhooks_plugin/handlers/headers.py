@@ -1,4 +1,4 @@
-"""The headers that a hook's definition may add to a request. Pure.
+"""The headers of a request: ours, and those that a hook's definition may add. Pure.
 
 Not taken, because they would change how the message is framed, routed or proven: ``RESERVED`` and every name
 that begins with ``webhook-``. They are left out; the definition's check has said so. A name or value that cannot be
@@ -9,7 +9,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.errors import SchemaViolation
+
+BASE_HEADERS: Mapping[bytes, bytes] = {
+    b"user-agent": f"kong-event-hooks/{__version__}".encode(),
+    b"accept": b"*/*",
+    b"accept-encoding": b"identity",
+}
+"""What every request has; a definition's own headers win."""
 
 RESERVED = frozenset(
     {

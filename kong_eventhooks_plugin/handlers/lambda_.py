@@ -15,26 +15,24 @@ Lines go to our own output and, at their level, to Kong's error log, with the ch
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import structlog
 
+from kong_eventhooks_plugin.handlers.checked import compile_fault
 from kong_eventhooks_plugin.handlers.contract import Job, Operation
 from kong_eventhooks_plugin.handlers.inspect import box
-from kong_eventhooks_plugin.handlers.log import NAME, PIECE, pieces
-from kong_eventhooks_plugin.handlers.templated import as_fields
+from kong_eventhooks_plugin.handlers.log import NAME, OUR_LEVELS, PIECE, level_named, pieces
 from kong_eventhooks_plugin.handlers.webhook_custom import TRIES, no_answer
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.model.lines import Level, LineSink, LogLine
+from kong_eventhooks_plugin.model.lines import LineSink, LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Call, Called, Check, Checked, Failed, Line
+from kong_eventhooks_plugin.sandbox.tasks import Call, Called, Check, Failed, Line
 
 KEPT = 20_000
 """Bytes of the last answer that are kept with the attempt."""
-
-_OURS = {"notice": "info", "warn": "warning", "err": "error", "crit": "critical", "alert": "critical"}
 
 log = structlog.get_logger()
 
@@ -97,9 +95,9 @@ class LambdaHandler:
         return Retry("template", result.text) if job.attempt < TRIES else Discard("template", result.text)
 
     def _write(self, hook: Hook, line: Line) -> None:
-        level: Level = next((known for known in get_args(Level) if known == line.level), "notice")
+        level = level_named(line.level)
         text = _shown(hook.name[:NAME], line)
-        getattr(log, _OURS.get(level, level))(text, hook=hook.name)
+        getattr(log, OUR_LEVELS[level])(text, hook=hook.name)
         for piece in pieces(text):
             for part in _parts(piece):
                 self._lines(LogLine(level, part))
@@ -107,14 +105,10 @@ class LambdaHandler:
 
 async def check(pool: Pool, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what does not compile in a definition's functions, as ``SchemaViolation`` takes it; ``{}``: all does."""
-    faults: dict[str, str] = {}
-    for number, text in enumerate(config.get("functions") or ()):
-        result = await pool.run(Check(kind="lambda", text=text))
-        if isinstance(result, Failed):
-            faults[f"config.functions.[{number}]"] = f"could not be checked: {result.text}"
-        elif isinstance(result, Checked) and result.fault is not None:
-            faults[f"config.functions.[{number}]"] = str(result.fault)
-    return as_fields(faults)
+    found = [await compile_fault(pool, Check(kind="lambda", text=text)) for text in config.get("functions") or ()]
+    while found and found[-1] is None:
+        found.pop()
+    return {"config": {"functions": found}} if found else {}
 
 
 def _shown(hook: str, line: Line) -> str:

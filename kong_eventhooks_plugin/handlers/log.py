@@ -20,7 +20,7 @@ from kong_eventhooks_plugin.model.lines import Level, LineSink, LogLine
 PIECE = 2_000
 NAME = 60
 
-_OURS: Mapping[Level, str] = {
+OUR_LEVELS: Mapping[Level, str] = {
     "debug": "debug",
     "info": "info",
     "notice": "info",
@@ -29,6 +29,7 @@ _OURS: Mapping[Level, str] = {
     "crit": "critical",
     "alert": "critical",
 }
+"""Kong's level -> the method of our own log."""
 
 log = structlog.get_logger()
 
@@ -47,13 +48,13 @@ class LogHandler:
 
     async def deliver(self, job: Job) -> Outcome:
         """Write the box."""
-        level = _level(job.config)
+        level = level_named(job.config.get("level"))
         header = f"[kong] event_hooks:{job.hook.name[:NAME]}:? [event-hooks]"
         try:
             text = box(header, "log callback: ", [job.event.event, job.source, job.event.data, self._pid])
         except (RecursionError, ValueError) as error:
             return Discard("internal", f"the event's data cannot be shown ({type(error).__name__})")
-        getattr(log, _OURS[level])(text, hook=job.hook.name)
+        getattr(log, OUR_LEVELS[level])(text, hook=job.hook.name)
         for piece in pieces(text):
             self._lines(LogLine(level, piece))
         return Delivered()
@@ -81,6 +82,6 @@ def pieces(text: str) -> Iterator[str]:
     yield "\n".join(piece)
 
 
-def _level(config: Mapping[str, Any]) -> Level:
-    level = config.get("level")
-    return next((known for known in get_args(Level) if known == level), "notice")
+def level_named(name: object) -> Level:
+    """Return Kong's level of that name, ``notice`` where there is none."""
+    return next((known for known in get_args(Level) if known == name), "notice")

@@ -2,8 +2,7 @@
 
 Headers, the later winning: ``content-type``, ``user-agent``, ``accept`` and ``accept-encoding``; a user and password
 that the URL holds; the definition's own (``headers``); ``webhook-id`` (the delivery's id, the same for every attempt)
-and ``webhook-timestamp``; and with a ``secret`` ``webhook-signature`` and ``x-kong-signature`` (``signing``). During a
-rotation ``previous_secret`` signs too; Kong's header has room for one and takes the new.
+and ``webhook-timestamp``; and with a ``secret`` ``webhook-signature`` and ``x-kong-signature`` (``signed``).
 
 Fails closed: a secret that is there but empty or not readable sends nothing.
 """
@@ -14,24 +13,19 @@ from typing import Any
 import httpx
 import structlog
 
-from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.errors import SchemaViolation
 from kong_eventhooks_plugin.handlers.contract import Job, Operation
 from kong_eventhooks_plugin.handlers.engine import SSL_VERIFY
 from kong_eventhooks_plugin.handlers.exchange import exchange
-from kong_eventhooks_plugin.handlers.headers import header_secrets, user_headers
+from kong_eventhooks_plugin.handlers.headers import BASE_HEADERS, header_secrets, user_headers
 from kong_eventhooks_plugin.handlers.payload import event_body, ping_body
-from kong_eventhooks_plugin.handlers.signing import KongDigest, key_of, kong_signature, standard_signature
+from kong_eventhooks_plugin.handlers.signed import signed_headers
+from kong_eventhooks_plugin.handlers.signing import KongDigest
 from kong_eventhooks_plugin.handlers.target import Target, target
 from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 
-_BASE = {
-    b"content-type": b"application/json",
-    b"user-agent": f"kong-event-hooks/{__version__}".encode(),
-    b"accept": b"*/*",
-    b"accept-encoding": b"identity",
-}
+_BASE = {b"content-type": b"application/json", **BASE_HEADERS}
 _UNSIGNED = (TypeError, ValueError, OverflowError, RecursionError)
 
 log = structlog.get_logger()
@@ -78,7 +72,7 @@ class WebhookHandler:
         try:
             place = _target(config)
             own = dict(user_headers(config))
-            signed = self._signed(config, body, message_id, int(now))
+            signed = signed_headers(config, body, message_id, int(now), self._digest)
         except SchemaViolation as refused:
             return Retry("config", str(refused))
         if place.authorization is not None:
@@ -97,36 +91,9 @@ class WebhookHandler:
             log.warning("webhook handler failed", error=type(error).__name__, endpoint=place.endpoint)
             return Retry("internal", f"the handler failed ({type(error).__name__})")
 
-    def _signed(self, config: Mapping[str, Any], body: bytes, message_id: str, timestamp: int) -> dict[bytes, bytes]:
-        headers = {b"webhook-id": message_id.encode(), b"webhook-timestamp": b"%d" % timestamp}
-        secret = _secret(config, "secret")
-        if secret is None:
-            return headers
-        keys = [_key("secret", secret)]
-        if (previous := _secret(config, "previous_secret")) is not None:
-            keys.append(_key("previous_secret", previous))
-        headers[b"webhook-signature"] = standard_signature(keys, message_id, timestamp, body).encode()
-        headers[b"x-kong-signature"] = kong_signature(secret, body, self._digest).encode()
-        return headers
-
 
 def _target(config: Mapping[str, Any]) -> Target:
     url = config.get("url")
     if not isinstance(url, str):
         raise SchemaViolation({"config": {"url": "required field missing"}})
     return target(url)
-
-
-def _secret(config: Mapping[str, Any], name: str) -> str | None:
-    secret = config.get(name)
-    if secret is None or isinstance(secret, str):
-        return secret
-    raise SchemaViolation({"config": {name: "expected a string"}})
-
-
-def _key(name: str, secret: str) -> bytes:
-    try:
-        return key_of(secret)
-    except ValueError as error:
-        text = "not text" if isinstance(error, UnicodeError) else str(error)
-        raise SchemaViolation({"config": {name: text}}) from None

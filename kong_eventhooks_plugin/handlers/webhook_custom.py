@@ -17,13 +17,14 @@ import httpx
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.handlers.checked import compile_fault
 from kong_eventhooks_plugin.handlers.contract import Job, Operation
 from kong_eventhooks_plugin.handlers.engine import SSL_VERIFY
 from kong_eventhooks_plugin.handlers.exchange import exchange
-from kong_eventhooks_plugin.handlers.headers import header_secrets, user_headers
+from kong_eventhooks_plugin.handlers.headers import BASE_HEADERS, header_secrets, user_headers
 from kong_eventhooks_plugin.handlers.payload_encoding import Encoded, encode_payload
+from kong_eventhooks_plugin.handlers.signed import signed_headers
 from kong_eventhooks_plugin.handlers.signing import KongDigest
 from kong_eventhooks_plugin.handlers.target import Target, target
 from kong_eventhooks_plugin.handlers.templated import (
@@ -34,37 +35,35 @@ from kong_eventhooks_plugin.handlers.templated import (
     rendered,
     templates,
 )
-from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Check, Checked, Failed, Render, Rendered
+from kong_eventhooks_plugin.sandbox.tasks import Check, Failed, Render, Rendered
 
 TRIES = 3
 
-_BASE = {
-    b"user-agent": f"kong-event-hooks/{__version__}".encode(),
-    b"accept": b"*/*",
-    b"accept-encoding": b"identity",
-}
 _CONTENT_TYPE = b"content-type"
 _DOTS = (".", "..")
 
 log = structlog.get_logger()
 
 
-class WebhookCustomHandler(WebhookHandler):
+class WebhookCustomHandler:
     """See the file's head. ``client`` comes from ``client.make_client``; ``pool`` is not closed here."""
 
     name = "webhook-custom"
 
     def __init__(self, client: httpx.AsyncClient, pool: Pool, digest: KongDigest = "sha256") -> None:
-        super().__init__(client, digest)
+        self._client = client
         self._pool = pool
+        self._digest: KongDigest = digest
 
     def endpoint(self, config: Mapping[str, Any]) -> str | None:
         """Return scheme, host and port of the URL; None where it is not a URL."""
-        return super().endpoint({"url": authority(str(config.get("url") or ""))})
+        try:
+            return target(authority(str(config.get("url") or ""))).endpoint
+        except SchemaViolation:
+            return None
 
     async def deliver(self, job: Job) -> Outcome:
         """Render and send."""
@@ -76,10 +75,14 @@ class WebhookCustomHandler(WebhookHandler):
             log.warning("webhook-custom handler failed", error=type(error).__name__, hook=job.hook.name)
             return Retry("internal", f"the handler failed ({type(error).__name__})")
 
-    async def ping(  # type: ignore[override]  # None is the contract's "has no ping"
+    async def ping(
         self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float
     ) -> Outcome | None:
         """Return None: see the file's head."""
+
+    async def close(self) -> None:
+        """Close the client, which closes its connections."""
+        await self._client.aclose()
 
     async def _rendered(self, job: Job) -> Request | Outcome:
         asked = templates(job.config)
@@ -103,7 +106,7 @@ class WebhookCustomHandler(WebhookHandler):
             place = _place(config, request.url)
             own = dict(user_headers({"headers": request.headers}))
             encoded = _encoded(config, request)
-            signed = self._signed(config, encoded.body, job.delivery_id, int(job.now))
+            signed = signed_headers(config, encoded.body, job.delivery_id, int(job.now), self._digest)
         except SchemaViolation as refused:
             return _refused(config, refused) if made else Retry("config", str(refused))
         hidden = [*place.sensitive, *header_secrets(own)]
@@ -114,7 +117,7 @@ class WebhookCustomHandler(WebhookHandler):
         message = httpx.Request(
             str(config.get("method") or "POST"),
             _with_query(place.url, encoded.query),
-            headers=list((_BASE | own | signed).items()),
+            headers=list(({**BASE_HEADERS, **own, **signed}).items()),
             stream=httpx.ByteStream(encoded.body),
             extensions={SSL_VERIFY: config.get("ssl_verify") is not False},
         )
@@ -124,15 +127,10 @@ class WebhookCustomHandler(WebhookHandler):
 async def check(pool: Pool, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what does not compile in a definition's templates, as ``SchemaViolation`` takes it; ``{}``: all does."""
     faults: dict[str, str] = {}
-    url = str(config.get("url") or "")
-    if config.get("url_format") and "{" in authority(url):
-        faults["config.url"] = "a template may fill path and query, never scheme, host or port"
     for template in templates(config):
-        result = await pool.run(Check(kind=dialect_of(config), text=template.text))
-        if isinstance(result, Failed):
-            faults[template.name] = f"could not be checked: {result.text}"
-        elif isinstance(result, Checked) and result.fault is not None:
-            faults[template.name] = str(result.fault)
+        fault = await compile_fault(pool, Check(kind=dialect_of(config), text=template.text))
+        if fault is not None:
+            faults[template.name] = fault
     return as_fields(faults)
 
 

@@ -3,16 +3,26 @@
 - A name stands once in a list.
 - An event is one of its source's own (Kong is given the events of all sources together).
 - ``secret`` and ``secret_file`` exclude each other also where ``secret`` is a reference.
+- A URL holds spaces inside its templates alone, and templates only behind scheme, host and port; a handler that
+  renders no URL takes none.
 - Values can be stored and sent as JSON (``hooks.plain``).
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from kong_eventhooks_plugin.hooks import kong_texts as texts
-from kong_eventhooks_plugin.hooks.schema import Known
+from kong_eventhooks_plugin.hooks.references import is_reference
+from kong_eventhooks_plugin.hooks.schema import STRICT_URL, URL_ERR, Known
+from kong_eventhooks_plugin.hooks.validators import pattern
 
 Errors = dict[str, Any]
+
+_TAG = re.compile(r"\{\{.*?\}\}|\{\*.*?\*\}|\{%.*?%\}|\{#.*?#\}")
+"""A template's tag, in either dialect."""
+
+_TEMPLATE_IN_HOST = "a template may fill path and query, never scheme, host or port"
 
 
 def problem(hook: Mapping[str, Any], known: Known) -> Errors | None:
@@ -22,7 +32,19 @@ def problem(hook: Mapping[str, Any], known: Known) -> Errors | None:
         return {"event": texts.ONE_OF.format(", ".join(events))}
     if hook["config"]["secret"] is not None and hook["config"]["secret_file"] is not None:
         return {"config": {"@entity": [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]}}
-    return None
+    wrong_url = _url_problem(hook)
+    return None if wrong_url is None else {"config": {"url": wrong_url}}
+
+
+def _url_problem(hook: Mapping[str, Any]) -> str | None:
+    url = hook["config"]["url"]
+    if url is None or is_reference(url):
+        return None
+    if hook["handler"] != "webhook-custom" or not hook["config"]["url_format"]:
+        return None if pattern(STRICT_URL).search(url) else URL_ERR
+    if "{" in re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]:
+        return _TEMPLATE_IN_HOST
+    return None if pattern(STRICT_URL).search(_TAG.sub("x", url)) else URL_ERR
 
 
 def repeated_name(name: str, first: int) -> Errors:

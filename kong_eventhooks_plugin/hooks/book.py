@@ -5,7 +5,8 @@ API by being listed, a file by being read. So deliveries that waited over a rest
 speaks with faults keeps what it said before.
 
 Everything runs on the event loop and never waits; storing is the composition root's, told by ``persist``.
-Limits: 1,000 faults shown, those of ``declared``, ``instances`` and ``secrets`` for what they keep.
+Limits: 1,000 faults shown, those of ``declared``, ``instances`` and ``secrets`` for what they keep; of hooks in force
+whose code does not compile no more are kept than there are hooks.
 """
 
 import time
@@ -16,11 +17,12 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.errors import UnresolvedReference
+from kong_eventhooks_plugin.errors import SchemaViolation, UnresolvedReference
 from kong_eventhooks_plugin.hooks import instance_config
 from kong_eventhooks_plugin.hooks.admin_api import ListedPlugins
 from kong_eventhooks_plugin.hooks.contract import Change, Fault
 from kong_eventhooks_plugin.hooks.declared import Declared, at_most
+from kong_eventhooks_plugin.hooks.definition import faults_of
 from kong_eventhooks_plugin.hooks.entity_ids import same_scope
 from kong_eventhooks_plugin.hooks.instances import Instances
 from kong_eventhooks_plugin.hooks.merge import Merged, Set, merge
@@ -66,6 +68,7 @@ class Book:
         self._faults: dict[tuple[Place, str], tuple[Fault, ...]] = {}
         self._merged = Merged({}, {}, ())
         self._in_force: dict[str, Hook] = {}
+        self._uncompiled: dict[str, tuple[Hook, SchemaViolation]] = {}
         self._listeners: list[Callable[[list[Change]], None]] = []
         self._loaded = False
 
@@ -97,7 +100,12 @@ class Book:
     def faults(self) -> list[Fault]:
         """Return what is wrong with declarations now; the last good ones hold meanwhile."""
         declared = [fault for faults in self._faults.values() for fault in faults]
-        return list(at_most([*declared, *self._merged.faults]))
+        compiled = [
+            fault
+            for hook, violation in self._uncompiled.values()
+            for fault in faults_of(violation, hook.origin.path, "")
+        ]
+        return list(at_most([*declared, *self._merged.faults, *compiled]))
 
     def declarations(self) -> list[Declaration]:
         """Return every hook in force with the weaker places that declare it too, by name."""
@@ -190,6 +198,13 @@ class Book:
         self._put("api", "api", tuple(hooks), ())
         self._update()
 
+    def compiled(self, hook: Hook, violation: SchemaViolation | None) -> None:
+        """Hear what a compiler says of a hook's code: it stays in force, and what is wrong is a fault meanwhile."""
+        self._uncompiled.pop(hook.id, None)
+        in_force = self._in_force.get(hook.id)
+        if violation is not None and in_force is not None and in_force.same_definition(hook):
+            self._uncompiled[hook.id] = hook, violation
+
     # How it comes together.
 
     def _keys(self, place: Place) -> set[str]:
@@ -213,6 +228,11 @@ class Book:
         removed = [hook_id for hook_id in before if hook_id not in after]
         to_store = [hook for hook_id, hook in after.items() if hook != before.get(hook_id)]
         self._in_force = after
+        self._uncompiled = {
+            hook_id: (hook, violation)
+            for hook_id, (hook, violation) in self._uncompiled.items()
+            if hook_id in after and after[hook_id].same_definition(hook)
+        }
         self._count()
         if not self._loaded:
             self._tell([])

@@ -9,7 +9,7 @@ document of whatever shape. Limits, past which there is a fault: 500,000 entitie
 event-hooks plugins, 1,000 faults told.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.hooks import documents, plain
@@ -36,8 +36,11 @@ _NESTED: Mapping[str, tuple[str, ...]] = {
 """Which entities can stand under which, as far as plugins can be below them."""
 
 _SCOPES = {"services": "service", "routes": "route", "consumers": "consumer"}
-_NAMES = {"services": ("id", "name"), "routes": ("id", "name"), "consumers": ("id", "username", "custom_id")}
-"""How a hook's scope names an entity, best first. An id is what a plugin instance's configuration will say."""
+_NAMES = {"services": ("id", "name"), "routes": ("id", "name"), "consumers": ("id", "username")}
+"""How a hook's scope names an entity, best first. An id is what a plugin instance's configuration will say.
+
+Not a consumer's custom_id: events do not carry it as a name, since it may be another consumer's username.
+"""
 
 _UNRENDERED = "${{"
 _RENDER_FIRST = "decK has not filled this in yet; render the file first (deck file render)"
@@ -67,11 +70,6 @@ class _Refused(Exception):
         super().__init__(message)
 
 
-def check(paths: Iterable[str], validation: Validation) -> list[Fault]:
-    """Return every fault of every file, in the files' order."""
-    return [fault for path in paths for fault in read_file(path, validation).faults]
-
-
 def read_file(path: str, validation: Validation) -> Declared:
     """Return what a file declares: hooks, or its faults. Blocks while it reads; raises nothing."""
     try:
@@ -94,7 +92,8 @@ def read(document: Any, where: str, validation: Validation) -> Declared:
     reading = _Reading(document, where, validation)
     reading.run()
     if reading.faults:
-        return Declared(faults=at_most(reading.faults))
+        # What plugins share is told once.
+        return Declared(faults=at_most(list(dict.fromkeys(reading.faults))))
     return Declared(hooks=tuple(reading.hooks))
 
 
@@ -191,7 +190,8 @@ class _Reading:
         """Note every value that decK has yet to fill in; tell whether there is any."""
         before = len(self.faults)
         names = {name: found.parent.get(name) for name in _NAMES.get(found.kind, ())}
-        for value, at in ((names, found.parent_path), (found.entry, found.path)):
+        shared = (self._shared(found), f"_plugin_configs.{found.entry.get('_config')}")
+        for value, at in ((names, found.parent_path), (found.entry, found.path), shared):
             for path, depth, each in plain.walk(value, at):
                 self._values += 1
                 if self._values > MAX_VALUES:
@@ -208,11 +208,15 @@ class _Reading:
         own = {} if own is None else own
         if shared is None:
             return own
-        all_shared = self._document.get("_plugin_configs")
-        base = all_shared.get(shared) if isinstance(all_shared, Mapping) and isinstance(shared, str) else None
+        base = self._shared(found)
         if not isinstance(base, Mapping):
             raise _Refused(f"{found.path}._config", "names nothing under _plugin_configs")
         return {**base, **own} if isinstance(own, Mapping) else own
+
+    def _shared(self, found: _Found) -> Any:
+        """Return what decK shares under the name that the plugin gives; None where there is nothing."""
+        name, shared = found.entry.get("_config"), self._document.get("_plugin_configs")
+        return shared.get(name) if isinstance(shared, Mapping) and isinstance(name, str) else None
 
 
 def _enabled(found: _Found) -> bool:
@@ -241,7 +245,7 @@ def _name_of(found: _Found) -> str:
         value = found.parent.get(name)
         if isinstance(value, str) and value and plain.problem(value) is None:
             return value
-    names = " or ".join(_NAMES[found.kind][1:2])
+    names = _NAMES[found.kind][1]
     raise _Refused(found.parent_path, f"has event-hooks, so it needs a {names} (or an id) to be told apart by")
 
 

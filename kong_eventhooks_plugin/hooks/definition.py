@@ -23,6 +23,7 @@ def to_hook(definition: dict[str, Any], origin: Origin, scope: HookScope = GLOBA
         handler=definition["handler"],
         on_change=bool(definition["on_change"]),
         snooze=definition["snooze"],
+        filter=definition["filter"],
         config={name: value for name, value in definition["config"].items() if value is not None},
         origin=origin,
         scope=scope,
@@ -34,4 +35,4 @@ def to_hook(definition: dict[str, Any], origin: Origin, scope: HookScope = GLOBA
 def faults_of(violation: SchemaViolation, where: str, prefix: str) -> Iterator[Fault]:
     """Yield a fault for each text of a refusal, its path below ``prefix`` (``plugins[0].config``)."""
     for path, text in violation.leaves():
-        yield Fault(where=where, path=f"{prefix}.{path}" if path else prefix, message=text)
+        yield Fault(where=where, path=".".join(part for part in (prefix, path) if part), message=text)

@@ -1,30 +1,39 @@
 """Rules over several fields of one record: Kong's ``Schema.entity_checkers``, those that our schema uses.
 
-A check takes the record's values, its argument, the record's definition and the rule that tells whether a
-value suits a field; it returns what is wrong with the record as a whole, None where nothing is. As in Kong,
+A check takes the record's values, its argument, the record's definition and the rule that tells what is wrong with
+a field's value; it returns what is wrong with the record as a whole, None where nothing is. As in Kong,
 a field that holds a reference to a vault ends the check, since nobody knows what the reference stands for
 (``run_entity_check`` of kong/db/schema/init.lua).
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.references import is_reference
 
-Suits = Callable[[Mapping[str, Any], Any], bool]
+Judge = Callable[[Mapping[str, Any], Any], Any]
+"""Takes a field and a value; returns what is wrong, None where nothing is."""
 
 
-def problems(values: Mapping[str, Any], record: Mapping[str, Any], faulty: Container[str], suits: Suits) -> list[str]:
-    """Return the texts for a record's ``@entity``. ``faulty`` holds the fields that are wrong by themselves."""
+class Problem(NamedTuple):
+    """What is wrong with the record as a whole, and the errors of single fields that come with it."""
+
+    text: str
+    fields: Mapping[str, Any] = {}
+
+
+def problems(values: Mapping[str, Any], record: Mapping[str, Any], errors: dict[str, Any], judge: Judge) -> list[str]:
+    """Return the texts for a record's ``@entity``. ``errors`` has the fields' own and gets those of the checks."""
     found = []
     for check in record.get("entity_checks", ()):
         for name, argument in check.items():
-            if name in _ONLY_WITH_GOOD_FIELDS and any(path in faulty for path in argument):
+            if name in _ONLY_WITH_GOOD_FIELDS and any(path in errors for path in argument):
                 continue
-            text = _CHECKS[name](values, argument, record, suits)
-            if text is not None:
-                found.append(text)
+            problem = _CHECKS[name](values, argument, record, judge)
+            if problem is not None:
+                found.append(problem.text)
+                errors.update(problem.fields)
     return found
 
 
@@ -58,29 +67,45 @@ def _quoted(names: Iterable[str]) -> str:
 
 
 def _conditional_at_least_one_of(
-    values: Mapping[str, Any], argument: Mapping[str, Any], record: Mapping[str, Any], suits: Suits
-) -> str | None:
+    values: Mapping[str, Any], argument: Mapping[str, Any], record: Mapping[str, Any], judge: Judge
+) -> Problem | None:
     condition, wanted = argument["if_field"], argument["then_at_least_one_of"]
     value = value_at(values, condition)
     if value is None or _referenced(values, record, [condition, *wanted]):
         return None
-    if not suits({**field_at(record, condition), **argument["if_match"]}, value):
+    if judge({**field_at(record, condition), **argument["if_match"]}, value) is not None:
         return None
     if any(_nonempty(value_at(values, path)) for path in wanted):
         return None
-    return str(argument.get("then_err", texts.AT_LEAST_ONE_OF.format(_quoted(wanted))))
+    return Problem(str(argument.get("then_err", texts.AT_LEAST_ONE_OF.format(_quoted(wanted)))))
+
+
+def _conditional(
+    values: Mapping[str, Any], argument: Mapping[str, Any], record: Mapping[str, Any], judge: Judge
+) -> Problem | None:
+    """Judge ``then_field`` where ``if_field`` suits. Both are fields of the record itself, not of one below it."""
+    condition, wanted = argument["if_field"], argument["then_field"]
+    if _referenced(values, record, [condition, wanted]):
+        return None
+    if judge({**field_at(record, condition), **argument["if_match"]}, value_at(values, condition)) is not None:
+        return None
+    error = judge({**field_at(record, wanted), **argument["then_match"]}, value_at(values, wanted))
+    if error is None:
+        return None
+    return Problem(str(argument.get("then_err", texts.CONDITIONAL.format(condition))), {wanted: error})
 
 
 def _mutually_exclusive(
-    values: Mapping[str, Any], argument: list[str], record: Mapping[str, Any], _suits: Suits
-) -> str | None:
+    values: Mapping[str, Any], argument: list[str], record: Mapping[str, Any], _judge: Judge
+) -> Problem | None:
     if _referenced(values, record, argument) or sum(_nonempty(value_at(values, path)) for path in argument) < 2:
         return None
-    return texts.MUTUALLY_EXCLUSIVE.format(_quoted(argument))
+    return Problem(texts.MUTUALLY_EXCLUSIVE.format(_quoted(argument)))
 
 
-_CHECKS: dict[str, Callable[[Mapping[str, Any], Any, Mapping[str, Any], Suits], str | None]] = {
+_CHECKS: dict[str, Callable[[Mapping[str, Any], Any, Mapping[str, Any], Judge], Problem | None]] = {
     "conditional_at_least_one_of": _conditional_at_least_one_of,
+    "conditional": _conditional,
     "mutually_exclusive": _mutually_exclusive,
 }
 

@@ -37,6 +37,8 @@ def errors_of(field: Definition, value: Any) -> Errors | None:
     Kong: ``Schema:validate_field``.
     """
     if value is None:
+        if "eq" in field:
+            return validators.problem(value, {"eq": field["eq"]})
         return texts.REQUIRED if field.get("required") else None
     return _CHECKERS[field["type"]](field, value)
 
@@ -119,12 +121,8 @@ def _check_record(field: Definition, value: Any) -> Errors | None:
         found = errors_of(definition, value.get(name))
         if found is not None:
             errors[name] = found
-    whole = entity_checks.problems(value, field, errors, _suits)
+    whole = entity_checks.problems(value, field, errors, errors_of)
     return {**errors, "@entity": whole} if whole else errors or None
-
-
-def _suits(field: Definition, value: Any) -> bool:
-    return errors_of(field, value) is None
 
 
 def _check_string(field: Definition, value: Any) -> Errors | None:

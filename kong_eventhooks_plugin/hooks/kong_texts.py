@@ -15,6 +15,7 @@ STRING = "expected a string"  # STRING
 BOOLEAN = "expected a boolean"  # BOOLEAN
 INTEGER = "expected an integer"  # INTEGER
 
+EQ = "value must be {}"  # EQ
 BETWEEN = "value should be between {} and {}"  # BETWEEN
 LEN_MIN = "length must be at least {}"  # LEN_MIN
 LEN_MAX = "length must be at most {}"  # LEN_MAX
@@ -23,6 +24,7 @@ MATCH = "invalid value: {}"  # MATCH
 ONE_OF = "expected one of: {}"  # ONE_OF
 
 AT_LEAST_ONE_OF = "at least one of these fields must be non-empty: {}"  # CONDITIONAL_AT_LEAST_ONE_OF
+CONDITIONAL = "failed conditional validation given value of field '{}'"  # CONDITIONAL
 MUTUALLY_EXCLUSIVE = "only one or none of these fields must be set: {}"  # MUTUALLY_EXCLUSIVE
 
 JSON_TYPE = "wrong type: expected one of {}, got {}"  # lua-resty-ljsonschema, which kong/db/schema/json.lua calls

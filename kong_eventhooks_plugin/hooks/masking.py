@@ -12,12 +12,14 @@ from kong_eventhooks_plugin.model.hook import Hook
 MASK = "***"
 
 _SECRETS = ("secret", "previous_secret")
+_CUSTOM = ("payload", "body")
 
 
 def masked(hook: Hook) -> Hook:
     """Return the hook with every literal secret and header value as ``***``, its URL without what may be one.
 
-    A header is masked whatever its name: nobody knows which of them let somebody in.
+    A header is masked whatever its name: nobody knows which of them let somebody in. The same goes for what chat and
+    alerting services take as a key: a ``webhook-custom`` hook's path (Slack), payload (PagerDuty) and body.
     """
     config = dict(hook.config)
     for name in _SECRETS:
@@ -27,6 +29,10 @@ def masked(hook: Hook) -> Hook:
         config["headers"] = {name: _masked(value) for name, value in config["headers"].items()}
     if "url" in config:
         config["url"] = _shown_url(config["url"])
+    if hook.handler == "webhook-custom":
+        config |= {name: _masked_texts(config[name]) for name in _CUSTOM if name in config}
+        if "url" in config:
+            config["url"] = _host_alone(config["url"])
     return msgspec.structs.replace(hook, config=config)
 
 
@@ -43,3 +49,22 @@ def _shown_url(url: Any) -> Any:
     except (ValueError, TypeError, AttributeError):
         return MASK
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+def _masked_texts(value: Any) -> Any:
+    """Return a value with every text in it masked; its depth is limited by validation."""
+    if isinstance(value, str):
+        return MASK
+    if isinstance(value, Mapping):
+        return {name: _masked_texts(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked_texts(each) for each in value]
+    return value
+
+
+def _host_alone(url: Any) -> Any:
+    """Return what ``_shown_url`` left without its path."""
+    if is_reference(url) or url == MASK:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"/{MASK}" if parts.path.strip("/") else parts.path))

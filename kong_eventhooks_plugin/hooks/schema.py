@@ -3,8 +3,8 @@
 One document serves two readers: Kong takes it from ``kong-event-hooks plugin-info`` and refuses bad hooks
 by itself, and ``hooks.validation`` interprets it where there is no Kong (``check``, a kong.yml read by the
 sidecar, the API). What Kong's language can say and which attributes it knows: kong/db/schema/metaschema.lua.
-There are no functions in it, so three rules stand in ``hooks.beyond_kong`` instead: names are unique,
-``secret_file`` replaces ``secret``, values can be stored.
+There are no functions in it, so what needs one stands in ``hooks.beyond_kong`` instead. Whether templates, functions
+and filters compile is for ``handlers.compiling``.
 
 Rules for this file:
 
@@ -17,7 +17,7 @@ Rules for this file:
 - Texts of ``err`` are plain; ``then_err`` is a format in Lua: no ``%`` in either.
 
 Limits of one definition, all enforced by Kong as well: name 128 bytes, URL 8,192, a header's value 8,192
-and 100 of them, a secret 4,096, body 1 MiB, 32 functions of 64 KiB, 64 tags, 1,000 hooks an instance.
+and 100 of them, a secret 4,096, body 1 MiB, 32 functions of 64 KiB, 64 tags, filter 4,096, 1,000 hooks an instance.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,8 +29,9 @@ Field = dict[str, Any]
 PLUGIN = "event-hooks"
 CRUD_PLUGIN = "event-hooks-crud"
 
-AVAILABLE_HANDLERS: tuple[str, ...] = ("webhook", "log")
-PLANNED_HANDLERS: tuple[str, ...] = ("webhook-custom", "lambda")
+AVAILABLE_HANDLERS: tuple[str, ...] = ("webhook", "webhook-custom", "log", "lambda")
+TEMPLATE_LANGUAGES: tuple[str, ...] = ("resty", "jinja2")
+LEVELS: tuple[str, ...] = ("debug", "info", "notice", "warn", "err", "crit", "alert")
 
 MAX_HOOKS = 1_000
 MAX_SNOOZE_SECONDS = 366 * 86_400
@@ -41,7 +42,7 @@ RESERVED_HEADERS = ("host", "content-length", "transfer-encoding", "connection",
 
 
 class Known(NamedTuple):
-    """What this release can do: its sources with their events, and what has only a name so far.
+    """What this release can do: its sources with their events, and those that have only a name so far.
 
     A source with no events named takes any. The composition root fills it from the sources' catalogue.
     """
@@ -49,7 +50,6 @@ class Known(NamedTuple):
     sources: Mapping[str, tuple[str, ...]]
     planned_sources: tuple[str, ...] = ()
     handlers: tuple[str, ...] = AVAILABLE_HANDLERS
-    planned_handlers: tuple[str, ...] = PLANNED_HANDLERS
 
 
 def plugin_config(known: Known) -> Field:
@@ -73,15 +73,21 @@ def hook(known: Known) -> Field:
     return {
         **_record(*_hook_fields(known)),
         "entity_checks": [
-            {
-                "conditional_at_least_one_of": {
-                    "if_field": "handler",
-                    "if_match": {"one_of": ["webhook", "webhook-custom"]},
-                    "then_at_least_one_of": ["config.url"],
-                    "then_err": "config.url is required by this handler",
-                }
-            },
+            _needs("config.url", "webhook", "webhook-custom"),
+            _needs("config.method", "webhook-custom"),
+            _needs("config.functions", "lambda"),
         ],
+    }
+
+
+def _needs(path: str, *handlers: str) -> dict[str, Any]:
+    return {
+        "conditional_at_least_one_of": {
+            "if_field": "handler",
+            "if_match": {"one_of": list(handlers)},
+            "then_at_least_one_of": [path],
+            "then_err": f"{path} is required by this handler",
+        }
     }
 
 
@@ -108,7 +114,7 @@ def _hook_fields(known: Known) -> tuple[Field, ...]:
             "handler",
             type="string",
             required=True,
-            **_choice(known.handlers, known.planned_handlers),
+            **_choice(known.handlers),
             description="What is done with an event.",
         ),
         _field(
@@ -121,6 +127,12 @@ def _hook_fields(known: Known) -> tuple[Field, ...]:
             type="integer",
             between=[1, MAX_SNOOZE_SECONDS],
             description="Seconds of silence after the hook fired.",
+        ),
+        _field(
+            "filter",
+            type="string",
+            len_max=4_096,
+            description="A CEL expression over source, event and data; the hook fires where it is true.",
         ),
         _field(
             "enabled",
@@ -156,8 +168,8 @@ def _event(known: Known) -> Field:
 def handler_config() -> Field:
     """Return the record ``config`` of a hook, with the fields of every handler."""
     return {
-        **_record(*_REQUEST_FIELDS, *_SECRET_FIELDS, *_CUSTOM_FIELDS, required=True),
-        "entity_checks": [{"mutually_exclusive": ["secret", "secret_file"]}],
+        **_record(*_REQUEST_FIELDS, *_SECRET_FIELDS, *_CUSTOM_FIELDS, *_LAMBDA_AND_LOG_FIELDS, required=True),
+        "entity_checks": [{"mutually_exclusive": ["secret", "secret_file"]}, _SPACES_ARE_FOR_TEMPLATES],
         "description": "What the handler needs; a handler reads only its own fields.",
     }
 
@@ -170,7 +182,7 @@ def _field(name: str, **definition: Any) -> Field:
     return {name: definition}
 
 
-def _choice(available: Iterable[str], planned: Iterable[str]) -> dict[str, Any]:
+def _choice(available: Iterable[str], planned: Iterable[str] = ()) -> dict[str, Any]:
     names, later = list(available), ", ".join(planned)
     text = f"expected one of: {', '.join(names)}"
     return {"one_of": names, "err": f"{text} (not available in this version: {later})" if later else text}
@@ -190,7 +202,21 @@ def _reserved_headers() -> list[dict[str, str]]:
     return [*exact, prefix]
 
 
-_URL_ERR = "expected a URL that begins with http:// or https:// and holds no spaces, of at most 8,192 bytes"
+URL_ERR = "expected a URL that begins with http:// or https:// and holds no spaces, of at most 8,192 bytes"
+
+STRICT_URL = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \x01-\x1f\x7f][^ \x01-\x1f\x7f]*$"
+"""A URL without templates."""
+
+_SPACES_ARE_FOR_TEMPLATES = {
+    "conditional": {
+        "if_field": "url",
+        "if_match": {"required": True, "match": " "},
+        "then_field": "url_format",
+        "then_match": {"eq": True},
+        "then_err": "a URL holds spaces in templates alone, which need url_format",
+    }
+}
+"""``required`` in it: without, an unset URL would match, as every validator passes what is unset."""
 
 _REQUEST_FIELDS = (
     _field(
@@ -198,8 +224,8 @@ _REQUEST_FIELDS = (
         type="string",
         referenceable=True,
         len_max=8_192,
-        match="^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \x01-\x1f\x7f][^ \x01-\x1f\x7f]*$",
-        err=_URL_ERR,
+        match="^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \x01-\x1f\x7f][^\x01-\x1f\x7f]*$",
+        err=URL_ERR,
         description="Where the request goes.",
     ),
     _field(
@@ -305,10 +331,34 @@ _CUSTOM_FIELDS = (
         description="Whether header values are templates (webhook-custom).",
     ),
     _field(
+        "url_format",
+        type="boolean",
+        required=True,
+        default=False,
+        description="Whether templates fill the URL's path and query, never its scheme or host (webhook-custom).",
+    ),
+    _field(
+        "template",
+        type="string",
+        one_of=list(TEMPLATE_LANGUAGES),
+        description="The templates' language: resty, as in Kong Enterprise, where unset (webhook-custom).",
+    ),
+)
+
+_LAMBDA_AND_LOG_FIELDS = (
+    _field(
         "functions",
         type="array",
         len_max=32,
         elements={"type": "string", "len_max": 1 << 16},
         description="Lua chunks, each of which returns a function (lambda).",
+    ),
+    _field(
+        "level",
+        type="string",
+        required=True,
+        default="notice",
+        one_of=list(LEVELS),
+        description="The level of the line in Kong's error log (log).",
     ),
 )

@@ -4,6 +4,7 @@ A validator takes the value and the attribute's argument and returns what is wro
 Lengths are in bytes, as Lua counts them.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -23,6 +24,10 @@ def length(value: Any) -> int:
 def pattern(source: str) -> re.Pattern[str]:
     """Compile a pattern of the schema, which Lua and Python read alike (``hooks.schema`` says how)."""
     return re.compile(source[:-1] + r"\Z" if source.endswith("$") else source)
+
+
+def _eq(value: Any, wanted: Any) -> str | None:
+    return None if value == wanted else texts.EQ.format(json.dumps(wanted))
 
 
 def _one_of(value: Any, options: list[str]) -> str | None:
@@ -59,6 +64,7 @@ def _match_all(value: str, rules: list[Mapping[str, str]]) -> str | None:
 
 
 IN_KONGS_ORDER: tuple[tuple[str, Validator], ...] = (
+    ("eq", _eq),
     ("one_of", _one_of),
     ("between", _between),
     ("len_min", _len_min),

@@ -26,7 +26,8 @@ class Origin(msgspec.Struct, frozen=True):
 class Hook(msgspec.Struct, frozen=True):
     """A validated definition. ``config`` has its defaults filled in and its references unresolved.
 
-    ``snooze`` is in seconds. ``created_at`` and ``updated_at`` are Unix seconds.
+    ``snooze`` is in seconds. ``filter`` is a CEL expression that must be true of an event for the hook to fire.
+    ``created_at`` and ``updated_at`` are Unix seconds.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Hook(msgspec.Struct, frozen=True):
     event: str | None = None
     on_change: bool = False
     snooze: int | None = None
+    filter: str | None = None
     scope: HookScope = GLOBAL
     enabled: bool = True
     tags: tuple[str, ...] = ()

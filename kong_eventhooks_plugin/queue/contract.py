@@ -30,8 +30,12 @@ from kong_eventhooks_plugin.model.hook import Hook
 
 Clock = Callable[[], float]
 
-HeldBack = Literal["snoozed", "unchanged", "disabled", "queue_full", "queue_bytes", "hook_queue_full"]
-"""Why a hook that matched does not fire. The last three are limits: that is loss, and /readyz says so."""
+HeldBack = Literal[
+    "snoozed", "unchanged", "disabled", "filter", "filter_error", "queue_full", "queue_bytes", "hook_queue_full"
+]
+"""Why a hook that matched does not fire. ``filter``: its filter is false; ``filter_error``: nobody can say whether it
+is true, because it asks for a field that is not there, say. The last three are limits: that is loss, and /readyz
+says so."""
 
 LOSSES: frozenset[str] = frozenset({"queue_full", "queue_bytes", "hook_queue_full"})
 
@@ -60,7 +64,8 @@ class Limits(msgspec.Struct, frozen=True):
 class Candidate(msgspec.Struct, frozen=True):
     """A hook that matched. ``source`` is the one it named. Without ``rule`` it always fires.
 
-    ``refused`` is a reason found before the store was asked (``disabled``): it is recorded, nothing fires.
+    ``refused`` is a reason found before the store was asked (``disabled``, ``filter``): it is recorded, nothing fires,
+    and what on_change and snooze remember stays as it was.
     """
 
     hook_id: str

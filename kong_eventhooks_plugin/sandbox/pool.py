@@ -53,14 +53,20 @@ log = structlog.get_logger()
 
 
 class Pool:
-    """Runs tasks in worker processes. Used on one event loop; ``counts`` is by task and what came of it."""
+    """Runs tasks in worker processes. Used on one event loop.
+
+    ``counts`` is by task and what came of it; one that is given has a default of 0.
+    """
 
     def __init__(
-        self, limits: Limits | None = None, lua: LuaRules | None = None, counts: Counter[tuple[str, str]] | None = None
+        self,
+        limits: Limits | None = None,
+        lua: LuaRules | None = None,
+        counts: dict[tuple[str, str], int] | None = None,
     ) -> None:
         self._limits = limits or Limits()
         self._lua = lua or LuaRules()
-        self.counts: Counter[tuple[str, str]] = Counter() if counts is None else counts
+        self.counts: dict[tuple[str, str], int] = Counter() if counts is None else counts
         self._urgent: deque[Job] = deque()
         self._lanes: OrderedDict[str, deque[Job]] = OrderedDict()
         self._waiting = 0

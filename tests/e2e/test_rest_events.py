@@ -280,7 +280,7 @@ class TestLimits:
     async def test_only_so_many_calls_at_once(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(routes, "AT_ONCE", 3)
         async with api.served() as client:
-            await client.put("/event-hooks/a", json={**LOG, "handler": "lambda"})
+            await client.put("/event-hooks/a", json={**LOG, "handler": "lambda", "config": {"functions": ["x"]}})
             recorder = api.recorders["lambda"]
             recorder.gate = asyncio.Event()
             waiting = [asyncio.create_task(client.post("/event-hooks/a/test", json={})) for _ in range(3)]
@@ -301,10 +301,11 @@ class TestLimits:
             async with asyncio.timeout(5):
                 assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
             writer.close()
+            await writer.wait_closed()
 
 
 async def watched(api: Api, count: int) -> None:
     """Wait until so many watch."""
     async with asyncio.timeout(5):
-        while len(api.feed._watchers) != count:
+        while len(api.feed._watchers) != count:  # noqa: ASYNC110 - who comes and goes on a socket tells nobody
             await asyncio.sleep(0.001)

@@ -40,7 +40,7 @@ async def test_a_hooks_life(client: httpx.AsyncClient) -> None:
     assert made.status_code == 201
     assert made.headers["content-type"] == "application/json; charset=utf-8"
     hook = made.json()
-    assert (hook["id"], hook["name"], hook["config"]) == (hook_id("a"), "a", {})
+    assert (hook["id"], hook["name"], hook["config"]) == (hook_id("a"), "a", {"level": "notice"})
     for key in (hook["id"], "a"):
         got = await client.get(f"/event-hooks/{key}")
         assert (got.status_code, got.json()) == (200, hook)

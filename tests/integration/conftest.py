@@ -229,6 +229,20 @@ class Kong:
         except OSError:
             return 0, {}
 
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        """Make a JSON call through the proxy; return status and the answer's JSON (None where there is none)."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.proxy}{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"content-type": "application/json"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read() or b"null")
+
     def post_config(self) -> int:
         """Load the declarative file anew through POST /config; return the answer's status."""
         body = json.dumps({"config": self.declarative.read_text()}).encode()

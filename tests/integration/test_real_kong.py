@@ -178,3 +178,31 @@ def test_the_plugin_is_taken_out_again(kong: Kong, sidecar: Sidecar, upstream: H
         kong.extra_conf |= {f"pluginserver_{name}_socket": "", f"pluginserver_{name}_query_cmd": ""}
     kong.start()
     assert kong.get("/demo/x")[0] == 200
+
+
+def test_the_api_is_reached_through_a_kong_route(
+    kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer
+) -> None:
+    sidecar.start()
+    document = hooks_document(upstream, [])
+    document["services"].append(
+        {
+            "name": "event-hooks-api",
+            "url": f"http://127.0.0.1:{sidecar.port}/event-hooks",
+            "routes": [{"name": "event-hooks-api", "paths": ["/admin/event-hooks"]}],
+        }
+    )
+    kong.declare(document)
+    kong.start()
+    hook = {"source": "rate-limiting", "handler": "webhook", "config": {"url": f"http://127.0.0.1:{receiver.port}/"}}
+    status, made = kong.call("POST", "/admin/event-hooks", hook)
+    assert status == 201, made
+    until(lambda: any(b'"ping"' in got["body"] for got in list(receiver.requests)), "the ping of the new hook")
+    until(
+        lambda: kong.get("/demo/api")[0] == 429 and any(b"/demo/api" in got["body"] for got in list(receiver.requests)),
+        "the hook made through Kong fires",
+        pace=0.2,
+    )
+    assert kong.call("GET", f"/admin/event-hooks/{made['id']}")[1]["handler"] == "webhook"
+    assert kong.call("DELETE", f"/admin/event-hooks/{made['id']}")[0] == 204
+    assert kong.call("GET", f"/admin/event-hooks/{made['id']}") == (404, {"message": "Not found"})

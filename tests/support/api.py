@@ -13,6 +13,7 @@ from aiohttp import web
 from kong_eventhooks_plugin.api.access import Access
 from kong_eventhooks_plugin.api.feed import Feed
 from kong_eventhooks_plugin.api.health import serve_health
+from kong_eventhooks_plugin.api.hooks import Check, nothing_to_check
 from kong_eventhooks_plugin.api.rest.app import RestParts, rest_app
 from kong_eventhooks_plugin.api.service import Service, make_service
 from kong_eventhooks_plugin.api.shelf import Shelf
@@ -37,9 +38,7 @@ ALL = Known(
         "rate-limiting": ("rate-limit-exceeded",),
         "rate-limiting-advanced": ("rate-limit-exceeded",),
     },
-    planned_sources=(),
     handlers=("webhook", "webhook-custom", "log", "lambda"),
-    planned_handlers=(),
 )
 """Every handler, and sources enough for the examples of Kong's documentation."""
 
@@ -50,7 +49,6 @@ RECORDED = Known(
         "rate-limiting-advanced": ("rate-limit-exceeded",),
     },
     handlers=("webhook", "log", "webhook-custom", "lambda"),
-    planned_handlers=(),
 )
 """What the answers in tests/captures/rest were recorded with."""
 
@@ -108,7 +106,14 @@ def recorders() -> dict[str, Recorder]:
 class Api:
     """An API over a store. ``base`` is its address."""
 
-    def __init__(self, folder: Path, *, known: Known = ALL, handlers: Mapping[str, Handler] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        known: Known = ALL,
+        handlers: Mapping[str, Handler] | None = None,
+        check: Check = nothing_to_check,
+    ) -> None:
         self.known = known
         self.queue: Queue = SqliteQueue(folder / "events.db")
         self.validation = Validation(known)
@@ -116,6 +121,7 @@ class Api:
         self.changes: list[Change] = []
         self.recorders = recorders()
         self.handlers: Mapping[str, Handler] = handlers or self.recorders
+        self.check = check
         self.base = ""
 
     async def open(self) -> None:
@@ -138,6 +144,7 @@ class Api:
             validation=self.validation,
             publish=self.dispatcher.publish,
             clock=time.time,
+            check=self.check,
         )
 
     async def close(self) -> None:
@@ -157,10 +164,15 @@ class Api:
 
     @contextlib.asynccontextmanager
     async def served(
-        self, *, access: Access | None = None, heartbeat: float = 15.0, health: web.Application | None = None
+        self,
+        *,
+        access: Access | None = None,
+        heartbeat: float = 15.0,
+        health: web.Application | None = None,
+        listen: str = "127.0.0.1:0",
     ) -> AsyncIterator[httpx.AsyncClient]:
-        """Serve it on a free port; the client speaks to it."""
-        runner, port = await serve_health(rest_app(self.rest_parts(access, heartbeat), health), "127.0.0.1:0")
+        """Serve it, on a free port where none is named; the client speaks to it."""
+        runner, port = await serve_health(rest_app(self.rest_parts(access, heartbeat), health), listen)
         self.base = f"http://127.0.0.1:{port}"
         try:
             async with httpx.AsyncClient(base_url=self.base) as client:

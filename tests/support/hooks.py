@@ -15,8 +15,6 @@ KNOWN = Known(
         "rate-limiting-advanced": ("rate-limit-exceeded",),
     },
     planned_sources=("crud", "balancer"),
-    handlers=("webhook", "log"),
-    planned_handlers=("webhook-custom", "lambda"),
 )
 VALIDATION = Validation(KNOWN)
 

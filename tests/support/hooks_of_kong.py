@@ -26,12 +26,14 @@ VALUES: tuple[Any, ...] = (
     ["a", "a"], {"Host": "x"}, {"x-a": "{vault://env/y}"}, {"x-a": ""}, {"x-a": 1}, {"x-a": "a\nb"}, {"x-a": "a\tb"},
     {"Webhook-Id": "1"}, {"x y": "z"}, {"te": "x"}, {"tea": "x"}, "log", "webhook", "webhook-custom", "lambda", "GET",
     "get", "rate-limit-exceeded", "rate-limiting", "crud", "a/b", "a\nb", ["a/b"], ["a", "b,c"], [None], [1, None, "b"],
-    {"a": {"b": [1, 2]}}, "-a", "a~b.c_d-e", [[]], 31_622_400, 31_622_401,
+    {"a": {"b": [1, 2]}}, "-a", "a~b.c_d-e", [[]], 31_622_400, 31_622_401, "http://h/{{ a }}", "http://{{ a }}/",
+    "resty", "jinja2", "warn", "data.limit > 3",
 )  # fmt: skip
 LONG: tuple[tuple[str, Any], ...] = (
     ("name", "x" * 128), ("name", "x" * 129), ("name", "é" * 64), ("event", "x" * 257),
     ("tags", ["x" * 128]), ("tags", ["x" * 129]), ("tags", ["é" * 65]),
     ("tags", [str(n) for n in range(64)]), ("tags", [str(n) for n in range(65)]),
+    ("filter", "x" * 4_096), ("filter", "x" * 4_097),
 )  # fmt: skip
 LONG_CONFIG: tuple[tuple[str, Any], ...] = (
     ("url", "http://" + "a" * 8_185), ("url", "http://" + "a" * 8_186), ("method", "X" * 33),
@@ -40,12 +42,27 @@ LONG_CONFIG: tuple[tuple[str, Any], ...] = (
     ("functions", ["x"] * 33), ("functions", ["x" * 65_537]),
 )  # fmt: skip
 HOOK_FIELDS = (
-    "name", "source", "event", "handler", "on_change", "snooze", "enabled", "tags", "config", "bogus",
+    "name", "source", "event", "handler", "on_change", "snooze", "filter", "enabled", "tags", "config", "bogus",
 )  # fmt: skip
 CONFIG_FIELDS = (
     "url", "method", "headers", "ssl_verify", "secret", "previous_secret", "secret_file", "payload", "payload_format",
-    "body", "body_format", "headers_format", "functions", "bogus",
+    "body", "body_format", "headers_format", "url_format", "template", "functions", "level", "bogus",
 )  # fmt: skip
+TOGETHER: tuple[dict[str, Any], ...] = tuple(
+    {"handler": handler, "config": config}
+    for handler in ("webhook", "webhook-custom", "log", "lambda")
+    for config in (
+        {}, {"method": "GET"}, {"url": "http://h/", "method": "POST"}, {"url": "http://h/", "method": "post"},
+        {"url": "{vault://env/x}", "method": "POST"}, {"functions": []}, {"functions": ["return 1"]},
+        {"functions": [""]},
+        *(
+            {"url": url, "method": "POST", "url_format": flag}
+            for url in ("http://h/{{ a }}", "http://h/a b", "http:// h/", "ftp://a b", "{vault://env/a b}", "http://h/{{a}}")
+            for flag in (None, False, True, "yes")
+        ),
+    )
+)  # fmt: skip
+"""What one field says of another."""
 
 
 def configs(seed: int = 20_261_121, count: int = 250) -> Iterator[dict[str, Any]]:
@@ -58,6 +75,7 @@ def configs(seed: int = 20_261_121, count: int = 250) -> Iterator[dict[str, Any]
         yield from ({"hooks": [{**log_hook("b"), "config": {field: value}}]} for value in VALUES)
     yield from ({"hooks": [{**log_hook("b"), field: value}]} for field, value in LONG)
     yield from ({"hooks": [{**log_hook("b"), "config": {field: value}}]} for field, value in LONG_CONFIG)
+    yield from ({"hooks": [{**log_hook("b"), **fields}]} for fields in TOGETHER)
     yield from ({"hooks": value} for value in VALUES)
     yield from ({}, {"bogus": 1}, {"hooks": [], "bogus": 1})
     chance = random.Random(seed)

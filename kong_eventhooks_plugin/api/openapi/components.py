@@ -1,15 +1,14 @@
 """The schemas of what the API takes and gives."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from kong_eventhooks_plugin.api.deliveries import SETTLED
 from kong_eventhooks_plugin.api.hooks import LATEST
-from kong_eventhooks_plugin.api.openapi.json_schema import Schema, of_field, of_record
+from kong_eventhooks_plugin.api.openapi.json_schema import Schema, of_record
 from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.model.delivery import State
-
-NEEDS_URL: Final = ("webhook", "webhook-custom")
 
 _TEXT: Final[Schema] = {"type": "string"}
 _TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
@@ -109,7 +108,7 @@ def hook_input(known: Known) -> Schema:
     return {
         **record,
         "allOf": [
-            {"anyOf": [_with_url(known), {"properties": {"handler": {"enum": _without_url(known)}}}]},
+            {"anyOf": [_of_handler(handler, hook) for handler in known.handlers]},
             {"anyOf": [_of_source(source, events) for source, events in known.sources.items()]},
         ],
     }
@@ -139,6 +138,8 @@ _UUID_PATTERN: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F
 
 def _config() -> Schema:
     config = of_record(schema.handler_config(), [])
+    # Where url_format lets templates in, spaces may stand inside them.
+    config["properties"]["url"]["pattern"] = schema.STRICT_URL
     return {
         **config,
         "type": ["object", "null"],
@@ -150,19 +151,32 @@ def _config() -> Schema:
     }
 
 
-def _with_url(known: Known) -> Schema:
-    url = of_field(_field_of(schema.handler_config(), "url"))
-    return {
-        "properties": {
-            "handler": {"enum": [name for name in known.handlers if name in NEEDS_URL]},
-            "config": {"type": "object", "properties": {"url": {**url, "type": "string"}}, "required": ["url"]},
-        },
-        "required": ["config"],
-    }
+def _of_handler(handler: str, hook: dict[str, Any]) -> Schema:
+    """Return what a hook with that handler has to say: the fields of config that the schema's checks ask for."""
+    needed = [path.removeprefix("config.") for path in _needed_by(handler, hook)]
+    rule: Schema = {"properties": {"handler": {"const": handler}}}
+    if needed:
+        config = of_record(schema.handler_config(), [])["properties"]
+        rule["properties"]["config"] = {
+            "type": "object",
+            "properties": {name: _set(config[name]) for name in needed},
+            "required": needed,
+        }
+        rule["required"] = ["config"]
+    return rule
 
 
-def _without_url(known: Known) -> list[str]:
-    return [name for name in known.handlers if name not in NEEDS_URL]
+def _needed_by(handler: str, hook: dict[str, Any]) -> Iterator[str]:
+    checks = [check["conditional_at_least_one_of"] for check in hook["entity_checks"]]
+    for check in checks:
+        if check["if_field"] == "handler" and handler in check["if_match"]["one_of"]:
+            yield from check["then_at_least_one_of"]
+
+
+def _set(field: Schema) -> Schema:
+    """Return the schema of a field that has to be there: neither null nor an empty list."""
+    kinds = [kind for kind in field["type"] if kind != "null"]
+    return {**field, "type": kinds, **({"minItems": 1} if "array" in kinds else {})}
 
 
 def _of_source(source: str, events: tuple[str, ...]) -> Schema:
@@ -170,11 +184,6 @@ def _of_source(source: str, events: tuple[str, ...]) -> Schema:
     if events:
         rule["properties"]["event"] = {"enum": [*events, None]}
     return rule
-
-
-def _field_of(record: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(entry[name] for entry in record["fields"] if name in entry)
-    return found
 
 
 def _hook(known: Known) -> Schema:
@@ -189,6 +198,7 @@ def _hook(known: Known) -> Schema:
         "handler": _TEXT,
         "on_change": {"type": ["boolean", "null"]},
         "snooze": {"type": ["integer", "null"]},
+        "filter": _TEXT_OR_NULL,
         "enabled": {"type": "boolean"},
         "tags": {"type": ["array", "null"], "items": _TEXT},
         "config": {"type": "object", "description": "The handler's fields; secrets are *** without the admin token."},

@@ -4,13 +4,14 @@ Each event is a message with the event's id; ``event: missed`` says how many a s
 comment every ``HEARTBEAT`` seconds keeps proxies from closing a quiet stream. A reader that comes back with
 ``Last-Event-ID`` is told what it missed, as far as the store knows.
 
-Limits: those of ``feed``; a reader that takes nothing for ``STALLED`` seconds is let go, and so is everybody when the
-process leaves.
+Limits: those of ``feed``; a reader that takes nothing for ``STALLED`` seconds is let go, one that went is noticed after
+``LOOK`` seconds at most, and all end when the process leaves.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -23,6 +24,7 @@ from kong_eventhooks_plugin.errors import QueueError
 
 HEARTBEAT: Final = 15.0
 STALLED: Final = 30.0
+LOOK: Final = 1.0
 RETRY_MILLISECONDS: Final = 2_000
 """What a browser's EventSource is told to wait before it comes back."""
 
@@ -54,7 +56,7 @@ async def stream(
             await _write(response, f"retry: {RETRY_MILLISECONDS}\n\n".encode())
             async with (
                 contextlib.aclosing(events.follow(watcher, wanted, last)) as entries,
-                contextlib.aclosing(_with_heartbeats(entries, heartbeat)) as beating,
+                contextlib.aclosing(_with_heartbeats(entries, heartbeat, partial(_is_there, request))) as beating,
             ):
                 async for entry in beating:
                     await _write(response, _message(entry, name_of))
@@ -70,24 +72,32 @@ def _message(entry: Watched | Missed | None, name_of: NameOf) -> bytes:
     return b"id: %s\ndata: %s\n\n" % (entry.event.id.encode(), data)
 
 
+def _is_there(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
+
+
 async def _with_heartbeats(
-    entries: AsyncGenerator[Watched | Missed], seconds: float
+    entries: AsyncGenerator[Watched | Missed], seconds: float, is_there: Callable[[], bool]
 ) -> AsyncGenerator[Watched | Missed | None]:
-    """Yield the entries, and None whenever there was none for so many seconds."""
+    """Yield the entries, and None whenever there was none for so many seconds; end when the reader has gone."""
     waiting: asyncio.Task[Watched | Missed] | None = None
+    quiet = 0.0
     try:
-        while True:
+        while is_there():
             waiting = waiting or asyncio.ensure_future(anext(entries))
-            done, _ = await asyncio.wait({waiting}, timeout=seconds)
-            if not done:
+            pause = min(LOOK, seconds - quiet)
+            done, _ = await asyncio.wait({waiting}, timeout=pause)
+            quiet = 0.0 if done else quiet + pause
+            if done:
+                try:
+                    entry = waiting.result()
+                except StopAsyncIteration:
+                    return
+                waiting = None
+                yield entry
+            elif quiet >= seconds:
+                quiet = 0.0
                 yield None
-                continue
-            try:
-                entry = waiting.result()
-            except StopAsyncIteration:
-                return
-            waiting = None
-            yield entry
     finally:
         if waiting is not None and not waiting.done():
             waiting.cancel()

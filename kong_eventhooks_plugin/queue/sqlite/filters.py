@@ -1,7 +1,8 @@
 """What on_change and snooze remember, read and written in the transaction that fires a hook.
 
 At most ``KEPT`` states stay in memory between transactions; past it all of them are dropped and read again when
-they are asked for. In the file a hook has at most ``Limits.filter_states``: past it those that end soonest go.
+they are asked for. What the transaction under way has put is not in the file yet and is kept beside them. In the file a
+hook has at most ``Limits.filter_states``: past it those that end soonest go.
 """
 
 import sqlite3
@@ -35,7 +36,7 @@ class FilterBook:
 
     def get(self, key: Key) -> FilterState | None:
         """Return the state of a slot."""
-        state = self._kept.get(key)
+        state = self._kept.get(key) or self._written.get(key)
         if state is None:
             row = self._connection.execute(_FILTER_STATE, key).fetchone()
             if row is None:

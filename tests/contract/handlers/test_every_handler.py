@@ -13,10 +13,16 @@ from hypothesis import strategies as st
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Retry
+from tests.support.custom_webhooks import lambda_handler, webhook_custom_handler
 from tests.support.delivery_jobs import IMPATIENT, make_job, webhook_handler
 from tests.support.http_receiver import HttpReceiver, answer
 
-FACTORIES = {"webhook": lambda: webhook_handler(IMPATIENT), "log": lambda: LogHandler([].append)}
+FACTORIES = {
+    "webhook": lambda: webhook_handler(IMPATIENT),
+    "webhook-custom": lambda: webhook_custom_handler(IMPATIENT),
+    "lambda": lambda_handler,
+    "log": lambda: LogHandler([].append),
+}
 SECRETS = ("s3cr3t-one", "s3cr3t-two", "Bearer-s3cr3t", "hunter2-s3cr3t", "t0ken-s3cr3t", "s3cr3t-path-segment")
 
 json_values = st.recursive(
@@ -26,7 +32,10 @@ json_values = st.recursive(
 )
 # Also what no source gives: whatever it is, it must not stop the worker.
 odd_values = json_values | st.builds(object) | st.binary() | st.dictionaries(st.integers(), json_values, max_size=2)
-config_names = st.sampled_from(["url", "headers", "secret", "previous_secret", "ssl_verify", "level"]) | st.text()
+config_names = st.sampled_from([
+    "url", "headers", "secret", "previous_secret", "ssl_verify", "level", "method", "payload", "payload_format", "body",
+    "body_format", "headers_format", "url_format", "template", "functions",
+]) | st.text()  # fmt: skip
 
 
 @pytest.fixture(params=sorted(FACTORIES))
@@ -85,7 +94,7 @@ async def test_no_secret_is_in_what_it_says(name: str, status: int, caplog: pyte
     # What an endpoint can repeat is what was sent to it; the keys of signatures never are.
     leaked = [secret for secret in SECRETS[2:] if secret in said]
     assert leaked == []
-    assert name != "webhook" or receiver.requests[0].headers["authorization"] == f"Basic {SECRETS[2]}"
+    assert not name.startswith("webhook") or receiver.requests[0].headers["authorization"] == f"Basic {SECRETS[2]}"
 
 
 @pytest.mark.parametrize("fault", ["refused", "unknown name", "bad"])

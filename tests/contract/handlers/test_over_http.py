@@ -17,13 +17,23 @@ from kong_eventhooks_plugin.handlers.addresses import AddressRules
 from kong_eventhooks_plugin.handlers.exchange import KEPT
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.telemetry import Metrics
+from tests.support.custom_webhooks import webhook_custom_handler
 from tests.support.delivery_jobs import IMPATIENT, make_job, webhook_handler
 from tests.support.delivery_tls import self_signed
 from tests.support.http_receiver import Answer as Scripted
 from tests.support.http_receiver import HttpReceiver, answer, hang, raw, repeat
 
 Deliver = Callable[..., Any]
-HANDLERS: dict[str, Callable[..., Any]] = {"webhook": webhook_handler}
+HANDLERS: dict[str, Callable[..., Any]] = {"webhook": webhook_handler, "webhook-custom": webhook_custom_handler}
+# What webhook-custom needs beside a URL; with a template in it, so that the sandbox has its part in every test.
+NEEDED = {
+    "webhook": {},
+    "webhook-custom": {
+        "method": "POST",
+        "headers": {"content-type": "application/json"},
+        "payload": {"event": "{{ event }}", "all": "{{ source }}"},
+    },
+}
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -34,7 +44,9 @@ def make(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextMa
         handler = HANDLERS[request.param](**options)
 
         async def deliver(url: str, **config: Any) -> Outcome:
-            return await handler.deliver(make_job({"url": url, **config}, handler=request.param))
+            return await handler.deliver(
+                make_job({"url": url, **NEEDED[request.param], **config}, handler=request.param)
+            )
 
         try:
             yield deliver

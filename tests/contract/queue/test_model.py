@@ -37,7 +37,7 @@ candidates = st.builds(
     source=st.sampled_from([SOURCE, "other"]),
     rule=rules,
     digest=st.sampled_from([b"", b"1", b"2", b"3"]),
-    refused=st.sampled_from([None, None, None, "disabled"]),
+    refused=st.sampled_from([None, None, None, None, "disabled", "filter", "filter_error"]),
 )
 offers = st.builds(
     lambda key, candidates, data: Offer(event(key, **data), tuple(candidates)),

@@ -113,7 +113,7 @@ def test_loopback_needs_no_token(listen: str) -> None:
 @pytest.mark.parametrize("listen", ["0.0.0.0:8010", "[::]:8010", "192.0.2.7:8010", ":8010", "sidecar:8010", "8010"])
 def test_beyond_it_a_token_is_needed(listen: str) -> None:
     require_token_beyond_loopback(listen, TOKEN)
-    with pytest.raises(SettingsError, match=r"^listen: .*admin_token"):
+    with pytest.raises(SettingsError, match=r"^listen: .*api_token_file"):
         require_token_beyond_loopback(listen, None)
 
 
@@ -123,7 +123,7 @@ def test_beyond_it_a_token_is_needed(listen: str) -> None:
      "line\nend-line\nend-line", "tab\ttab\ttab\ttab\ttab"],
 )  # fmt: skip
 def test_a_token_that_is_none(token: str) -> None:
-    with pytest.raises(SettingsError, match="admin_token"):
+    with pytest.raises(SettingsError, match=r"^api_token_file: the token m"):
         require_token_beyond_loopback("127.0.0.1:8010", token)
 
 

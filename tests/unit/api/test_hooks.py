@@ -373,7 +373,8 @@ def test_a_time_is_a_whole_number_of_seconds() -> None:
 async def test_what_a_hook_says_comes_back_as_its_definition(api: Api) -> None:
     hook = await api.service.hooks.create(
         {"source": "crud", "handler": "webhook-custom", "snooze": 5, "on_change": True, "tags": ["a"], "enabled": False,
-         "name": "a", "config": {"url": "http://x/", "payload": {"a": [1, {"b": None}]}, "headers": {"x": "y"}}}
+         "name": "a", "filter": "data.a == 1",
+         "config": {"url": "http://x/", "method": "PUT", "payload": {"a": [1, {"b": None}]}, "headers": {"x": "y"}}}
     )  # fmt: skip
     again = await api.service.hooks.upsert("a", definition_of(hook))
     assert msgspec.structs.replace(again, updated_at=hook.updated_at) == hook

@@ -72,3 +72,13 @@ def test_what_another_process_wrote_is_taken_over_and_what_is_known_better_is_ke
     assert known.note("mine", NOW + 120 * HOUR, ok=False), "the run that began before"
     known.load([EndpointHealth("theirs")])
     assert known.disabled("theirs") is None
+
+
+def test_a_definition_that_changed_before_the_store_was_read_enables_its_hook() -> None:
+    known, written = health()
+    known.enable("mended")
+    known.load([EndpointHealth("mended", None, "gone", NOW), EndpointHealth("other", None, "gone", NOW)])
+    assert (known.disabled("mended"), known.disabled("other")) == (None, "gone")
+    assert written == [EndpointHealth("mended")]
+    known.load([EndpointHealth("mended", None, "gone", NOW + 1)])
+    assert known.disabled("mended") == "gone", "what happened later counts"

@@ -107,6 +107,39 @@ async def test_no_ping_without_its_secret_or_its_handler() -> None:
         assert w.handler.pings == []
 
 
+async def test_a_ping_waits_for_its_secret() -> None:
+    async with world(A) as w:
+        w.book.unresolved.add("a")
+        w.worker.ping_changes([Change(None, A)])
+        for _ in range(200):
+            await w.turn()
+            w.time.advance(1)
+        assert w.handler.pings == []
+        w.book.unresolved.clear()
+        await w.turn()
+        w.time.advance(1)
+        await pinged(w, 1)
+        for _ in range(3):
+            w.time.advance(1)
+            await w.turn()
+        assert w.handler.pings == [("a", "create")]
+
+
+@pytest.mark.parametrize(("later", "told"), [(CHANGED, [("a", "create")]), (OFF, []), (None, [])])
+async def test_what_becomes_of_a_hook_meanwhile_counts(later: Hook | None, told: list[tuple[str, str]]) -> None:
+    async with world(A) as w:
+        w.book.unresolved.add("a")
+        w.worker.ping_changes([Change(None, A)])
+        await w.turn()
+        w.worker.ping_changes(w.book.set(*([] if later is None else [later])))
+        await w.turn()
+        w.book.unresolved.clear()
+        for _ in range(3):
+            w.time.advance(1)
+            await w.turn()
+        assert w.handler.pings == told
+
+
 async def test_a_ping_that_raises_is_a_failed_ping() -> None:
     async with world(A) as w:
         w.handler.outcomes["ping a"] = [ValueError("x"), Delivered()]

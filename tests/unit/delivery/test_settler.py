@@ -6,7 +6,7 @@ import structlog
 
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.settler import Settler
-from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import EndpointHealth, Settlement
 from tests.support.delivery_time import FakeTime
 
@@ -77,10 +77,11 @@ async def test_while_one_batch_is_committed_the_next_gathers(settler: Settler, s
     assert store.batches == [["a"], ["b", "c"]]
 
 
+@pytest.mark.parametrize("fault", [KeyError("b"), QueueError("the store cannot keep this")])
 async def test_one_that_trips_the_engine_does_not_stop_the_others(
-    settler: Settler, store: Store, time: FakeTime
+    settler: Settler, store: Store, time: FakeTime, fault: Exception
 ) -> None:
-    store.poison["b"] = KeyError("b")
+    store.poison["b"] = fault
     with structlog.testing.capture_logs() as logs:
         for name in "abc":
             settler.settle(settlement(name))
@@ -90,7 +91,7 @@ async def test_one_that_trips_the_engine_does_not_stop_the_others(
 
 
 async def test_a_store_that_is_away_is_asked_again(settler: Settler, store: Store, time: FakeTime) -> None:
-    store.poison["a"] = QueueError("away")
+    store.poison["a"] = StoreUnavailable("away")
     settler.settle(settlement("a"))
     settler.remember(EndpointHealth("h", 1.0))
     settler.remember(EndpointHealth("h", 2.0))

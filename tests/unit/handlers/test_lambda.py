@@ -118,13 +118,13 @@ async def test_off_refuses_them(calls: Calls) -> None:
         outcome = await Calls(off)("return function() end")
         assert outcome == Discard("template", "line 1, column 1: lambdas are switched off: untrusted_lua = off")
         assert await check(off, {"functions": ["return function() end"]}) == {
-            "config": {"functions": {"[0]": "line 1, column 1: lambdas are switched off: untrusted_lua = off"}}
+            "config": {"functions": ["line 1, column 1: lambdas are switched off: untrusted_lua = off"]}
         }
 
 
 async def test_functions_are_checked_when_the_hook_is_made(pool: Pool) -> None:
     assert await check(pool, {"functions": [LOG_A_CONSUMER, "return 5"]}) == {
-        "config": {"functions": {"[1]": "line 1, column 1: it must return a function, and returns a number"}}
+        "config": {"functions": [None, "line 1, column 1: it must return a function, and returns a number"]}
     }
     assert await check(pool, {"functions": [LOG_A_CONSUMER]}) == {}
 

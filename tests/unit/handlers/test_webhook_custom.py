@@ -297,7 +297,6 @@ async def test_what_does_not_compile_is_found_when_the_hook_is_made(pool: Pool) 
     }  # fmt: skip
     assert await check(pool, config) == {
         "config": {
-            "url": "a template may fill path and query, never scheme, host or port",
             "headers": {"x": "line 1, column 1: {% is not closed by %}"},
             "payload": {"a[0].b": "line 2, column 2: unexpected symbol near ')'"},
         }

@@ -53,6 +53,7 @@ def test_a_hook_with_all_its_fields() -> None:
               handler: webhook
               on_change: true
               snooze: 60
+              filter: data.limit > 3
               tags: [ops, slack, ops]
               config:
                 url: https://example.com/hook
@@ -69,6 +70,7 @@ def test_a_hook_with_all_its_fields() -> None:
         handler="webhook",
         on_change=True,
         snooze=60,
+        filter="data.limit > 3",
         tags=("ops", "slack"),
         config={
             "url": "https://example.com/hook",
@@ -78,6 +80,8 @@ def test_a_hook_with_all_its_fields() -> None:
             "payload_format": True,
             "body_format": True,
             "headers_format": False,
+            "url_format": False,
+            "level": "notice",
         },
         origin=Origin("file", "kong.yml", "kong.yml: plugins[0].config.hooks[0]"),
     )
@@ -101,7 +105,6 @@ class TestScopes:
             ),
             ({"routes": [{"name": "r", "plugins": [plugin(log_hook())]}]}, HookScope(route="r")),
             ({"consumers": [{"username": "joe", "plugins": [plugin(log_hook())]}]}, HookScope(consumer="joe")),
-            ({"consumers": [{"custom_id": "42", "plugins": [plugin(log_hook())]}]}, HookScope(consumer="42")),
             (
                 {"routes": [{"name": "r", "plugins": [plugin(log_hook(), consumer="joe")]}]},
                 HookScope(route="r", consumer="joe"),
@@ -111,6 +114,12 @@ class TestScopes:
     )
     def test_nested(self, entities: Any, scope: HookScope) -> None:
         assert scope_of(**entities) == scope
+
+    def test_a_consumer_with_a_custom_id_alone_could_be_mistaken_for_another(self) -> None:
+        declared = document(consumers=[{"custom_id": "joe", "plugins": [plugin(log_hook())]}])
+        assert [str(fault) for fault in declared.faults] == [
+            "kong.yml: consumers[0]: has event-hooks, so it needs a username (or an id) to be told apart by"
+        ]
 
     @pytest.mark.parametrize(
         ("reference", "scope"),
@@ -200,7 +209,7 @@ def test_every_fault_of_a_file_is_told_at_once_and_in_order() -> None:
         plugins:
         - name: event-hooks-crud
         - name: event-hooks
-          config: {hooks: [{name: fine, source: crud, handler: lambda}], more: 1}
+          config: {hooks: [{name: fine, source: crud, handler: carrier-pigeon}], more: 1}
         - name: event-hooks
           config: {hooks: [{name: fine, source: rate-limiting, handler: log}]}
     """)
@@ -212,7 +221,7 @@ def test_every_fault_of_a_file_is_told_at_once_and_in_order() -> None:
         (f"{nested}[1].config.url", "expected a URL that begins with http:// or https://"),
         (f"{nested}[1].name", "expected 1 to 128 letters, digits, '.', '_', '~' or '-'"),
         ("plugins[0]", "event-hooks-crud belongs on the route that leads to Kong's Admin API and nowhere else"),
-        ("plugins[1].config.hooks[0].handler", "expected one of: webhook, log (not available in this version: "),
+        ("plugins[1].config.hooks[0].handler", "expected one of: webhook, webhook-custom, log, lambda"),
         (
             "plugins[1].config.hooks[0].source",
             "expected one of: rate-limiting, response-ratelimiting, rate-limiting-adv",
@@ -321,6 +330,14 @@ class TestDeck:
                 "services[0].plugins[0].config.hooks[0].config.headers",
             )
         ]
+
+    def test_an_unrendered_value_in_what_plugins_share_is_told_once(self) -> None:
+        shared = log_hook("a") | {"config": {"secret": '${{ env "DECK_SECRET" }}'}}
+        sharing = {"name": "event-hooks", "_config": "ours"}
+        declared = document(_plugin_configs={"ours": {"hooks": [shared]}}, plugins=[sharing, sharing])
+        [fault] = declared.faults
+        assert fault.path == "_plugin_configs.ours.hooks[0].config.secret"
+        assert fault.message == "decK has not filled this in yet; render the file first (deck file render)"
 
     def test_shared_configuration(self) -> None:
         declared = document(
@@ -441,10 +458,3 @@ class TestFiles:
         path.write_bytes(b"#" * (1 << 20) + b"\n")
         [fault] = declarative.read_file(str(path), VALIDATION).faults
         assert fault.message == "is larger than 1 MiB"
-
-    def test_check_tells_of_every_file(self, tmp_path: Path) -> None:
-        good, bad = tmp_path / "good.yml", tmp_path / "bad.yml"
-        good.write_text('_format_version: "3.0"\n')
-        bad.write_text("{}")
-        faults = declarative.check([str(good), str(bad), str(tmp_path / "none.yml")], VALIDATION)
-        assert [fault.where for fault in faults] == [str(bad), str(tmp_path / "none.yml")]

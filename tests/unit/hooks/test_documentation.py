@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kong_eventhooks_plugin.checking import check_files
 from kong_eventhooks_plugin.hooks import declarative, plain, schema
 from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.validation import Validation
@@ -53,11 +54,12 @@ class TestTopLevelFile:
     DECLARED = declarative.read_file(str(ROOT / "kong.yml"), VALIDATION)
 
     def test_it_is_valid(self) -> None:
-        assert declarative.check([str(ROOT / "kong.yml")], VALIDATION) == []
+        assert check_files([str(ROOT / "kong.yml")], VALIDATION) == []
 
     def test_it_shows_what_it_should(self) -> None:
         hooks = {hook.name: hook for hook in self.DECLARED.hooks}
-        assert {hook.handler for hook in hooks.values()} == {"webhook", "log"}
+        assert {hook.handler for hook in hooks.values()} == {"webhook", "webhook-custom", "log"}
+        assert hooks["limits-to-slack"].config["url"] == "{vault://env/slack-webhook}"
         assert hooks["limits-to-receiver"].config["secret"] == "{vault://env/event-hooks-secret}"
         assert any(hook.snooze for hook in hooks.values())
         assert {hook.scope.service for hook in hooks.values()} == {None, "demo"}
@@ -67,6 +69,6 @@ class TestTopLevelFile:
             values = [
                 hook.config.get("secret"),
                 hook.config.get("previous_secret"),
-                *hook.config.get("headers", {}).values(),
+                *(value for name, value in hook.config.get("headers", {}).items() if name != "content-type"),
             ]
             assert all(value is None or is_reference(value) for value in values)

@@ -3,11 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from kong_eventhooks_plugin.hooks import entity_checks, interpreter, schema, validators
+from kong_eventhooks_plugin.model.lines import Level
+from kong_eventhooks_plugin.sandbox.filters import MAX_FILTER
+from kong_eventhooks_plugin.sandbox.tasks import Dialect
 from tests.support.hooks import KNOWN
 
 CONFIG = schema.plugin_config(KNOWN)
@@ -90,10 +93,16 @@ def test_references_work_for_url_headers_and_secrets() -> None:
     assert referenceable == {"url", "headers.values", "secret", "previous_secret"}
 
 
+def test_levels_and_template_languages_are_the_code_s() -> None:
+    """The schema imports nothing heavy, so it has them once more."""
+    assert get_args(Level) == schema.LEVELS
+    assert get_args(Dialect) == schema.TEMPLATE_LANGUAGES
+    assert ALL["config.hooks.elements.filter"]["len_max"] == MAX_FILTER
+
+
 def test_what_is_planned_is_named_as_such() -> None:
     hook = ALL["config.hooks.elements.handler"]
-    assert hook["one_of"] == ["webhook", "log"]
-    assert hook["err"] == "expected one of: webhook, log (not available in this version: webhook-custom, lambda)"
+    assert hook["err"] == "expected one of: webhook, webhook-custom, log, lambda"
     source = ALL["config.hooks.elements.source"]
     assert source["err"].endswith("(not available in this version: crud, balancer)")
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.errors import SchemaViolation
-from kong_eventhooks_plugin.hooks import plain
+from kong_eventhooks_plugin.hooks import plain, schema
 from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, Known
 from kong_eventhooks_plugin.hooks.validation import Validation
 from tests.support.hooks import VALIDATION, log_hook, webhook
@@ -65,10 +65,64 @@ def test_a_reference_stands_for_any_value() -> None:
     assert hook["config"]["url"] == reference
 
 
-@pytest.mark.parametrize("handler", ["webhook-custom", "lambda"])
-def test_a_handler_to_come_is_refused_as_such(handler: str) -> None:
-    text = refusal(webhook() | {"handler": handler}).fields["handler"]
-    assert text == "expected one of: webhook, log (not available in this version: webhook-custom, lambda)"
+@pytest.mark.parametrize(
+    ("handler", "config", "missing"),
+    [
+        ("webhook", {}, ["config.url"]),
+        ("webhook-custom", {}, ["config.url", "config.method"]),
+        ("webhook-custom", {"url": "https://a.b/"}, ["config.method"]),
+        ("webhook-custom", {"url": "https://a.b/", "method": "PUT"}, []),
+        ("lambda", {}, ["config.functions"]),
+        ("lambda", {"functions": []}, ["config.functions"]),
+        ("lambda", {"functions": ["return print"]}, []),
+        ("log", {}, []),
+    ],
+)
+def test_what_a_handler_needs(handler: str, config: dict[str, Any], missing: list[str]) -> None:
+    hook = {**log_hook(), "handler": handler, "config": config}
+    if missing:
+        assert refusal(hook).fields == {"@entity": [f"{path} is required by this handler" for path in missing]}
+    else:
+        assert VALIDATION.hook(hook)["handler"] == handler
+
+
+SPACES = "a URL holds spaces in templates alone, which need url_format"
+
+
+@pytest.mark.parametrize(
+    ("handler", "url", "url_format", "says"),
+    [
+        ("webhook-custom", "https://a.b/{{ service.name }}?x={* ip *}#{% if a then %}b{% end %}{# c #}", True, None),
+        ("webhook-custom", "https://a.b/{{service.name}}", False, None),
+        ("webhook-custom", "https://a.b/{{ service.name }}", False, SPACES),
+        ("webhook", "https://a.b/{{ service.name }}", True, schema.URL_ERR),
+        ("webhook-custom", "https://a.b/ {{ service.name }}", True, schema.URL_ERR),
+        ("webhook-custom", "https://a.b/{{ service.name", True, schema.URL_ERR),
+        ("webhook-custom", "https://{{ service.host }}/x", True, "never scheme, host or port"),
+        ("webhook-custom", "https://a.b:{{port}}", True, "never scheme, host or port"),
+        ("webhook-custom", "{{ scheme }}://a.b/", True, schema.URL_ERR),
+        ("webhook-custom", "{vault://env/url}", True, None),
+    ],
+)
+def test_where_templates_may_stand_in_a_url(handler: str, url: str, url_format: bool, says: str | None) -> None:
+    hook = webhook(url=url, method="POST", url_format=url_format) | {"handler": handler}
+    if says is None:
+        assert VALIDATION.hook(hook)["config"]["url"] == url
+    else:
+        assert says in str(refusal(hook))
+
+
+def test_a_filter_a_level_and_a_template_language() -> None:
+    hook = VALIDATION.hook(log_hook(filter="data.limit > 3", config={"level": "warn", "template": "jinja2"}))
+    assert (hook["filter"], hook["config"]["level"], hook["config"]["template"]) == ("data.limit > 3", "warn", "jinja2")
+    plain = VALIDATION.hook(log_hook())
+    assert (plain["filter"], plain["config"]["level"], plain["config"]["template"]) == (None, "notice", None)
+    assert refusal(log_hook(config={"level": "loud", "template": "erb"})).fields == {
+        "config": {
+            "level": "expected one of: debug, info, notice, warn, err, crit, alert",
+            "template": "expected one of: resty, jinja2",
+        }
+    }
 
 
 def test_a_source_to_come_is_refused_as_such() -> None:

@@ -1,0 +1,1 @@
+"""Generated modules of the protobuf package ``eventhooks``: scripts/generate_protobuf.py makes them."""

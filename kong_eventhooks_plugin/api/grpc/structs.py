@@ -1,0 +1,91 @@
+"""JSON-ready values <-> ``google.protobuf.Struct``; Unix seconds <-> ``google.protobuf.Timestamp``.
+
+A Struct's numbers are doubles. A whole one comes out of it as an integer, as it would out of JSON; an integer beyond
+2^53 goes into it rounded. A Struct has no order either: names come out sorted, so that equal data are equal bytes.
+
+Limit: protobuf's readers take 100 messages inside each other, three to a level of JSON. What is nested deeper than
+``MAX_DEPTH`` levels goes out as its JSON text instead of breaking the reader's whole answer.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from kong_eventhooks_plugin.errors import SchemaViolation
+
+MAX_DEPTH: Final = 32
+"""Levels of what is sent, the record itself included: what fits where the record stands three messages deep."""
+
+_EXACT: Final = 1 << 53
+_FIRST: Final = -62_135_596_800
+_LAST: Final = 253_402_300_799
+"""Timestamp's own range: the years 1 to 9999."""
+
+
+def from_struct(struct: Struct) -> dict[str, Any]:
+    """Return what a Struct holds; its depth is limited by what protobuf reads."""
+    return {name: _plain(struct.fields[name]) for name in sorted(struct.fields)}
+
+
+def to_struct(data: Mapping[str, Any]) -> Struct:
+    """Return JSON-ready values as a Struct."""
+    struct = Struct()
+    _fill(struct, data, 1)
+    return struct
+
+
+def from_timestamp(timestamp: Timestamp, field: str) -> float:
+    """Return Unix seconds, an integer where they are whole; raises ``SchemaViolation`` for what is no time."""
+    seconds, nanos = timestamp.seconds, timestamp.nanos
+    if not (_FIRST <= seconds <= _LAST and 0 <= nanos < 10**9):
+        raise SchemaViolation({field: "expected a time of the years 1 to 9999, with 0 to 999,999,999 nanoseconds"})
+    return seconds + nanos / 1e9 if nanos else seconds
+
+
+def to_timestamp(seconds: float) -> Timestamp:
+    """Return Unix seconds as a Timestamp that ``from_timestamp`` turns into the very same number."""
+    whole = int(seconds // 1)
+    nanos = round((seconds - whole) * 1e9)
+    return Timestamp(seconds=whole + nanos // 10**9, nanos=nanos % 10**9)
+
+
+def _plain(value: Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return from_struct(value.struct_value)
+    if kind == "list_value":
+        return [_plain(each) for each in value.list_value.values]
+    if kind == "number_value":
+        number = value.number_value
+        return int(number) if number.is_integer() and abs(number) <= _EXACT else number
+    return None if kind in {None, "null_value"} else getattr(value, kind)
+
+
+def _fill(struct: Struct, data: Mapping[str, Any], depth: int) -> None:
+    for name, each in data.items():
+        _put(struct.fields[name], each, depth)
+
+
+def _put(into: Value, value: Any, depth: int) -> None:
+    """Set ``into``; ``depth`` is that of the record or list it stands in."""
+    if value is None:
+        into.null_value = NULL_VALUE
+    elif isinstance(value, bool):
+        into.bool_value = value
+    elif isinstance(value, int | float):
+        into.number_value = value
+    elif isinstance(value, str):
+        into.string_value = value
+    elif depth >= MAX_DEPTH:
+        into.string_value = msgspec.json.encode(value).decode()
+    elif isinstance(value, Mapping):
+        # An empty one, too, has to be told from nothing.
+        into.struct_value.SetInParent()
+        _fill(into.struct_value, value, depth + 1)
+    else:
+        into.list_value.SetInParent()
+        for each in value:
+            _put(into.list_value.values.add(), each, depth + 1)

@@ -1,0 +1,41 @@
+"""docs/grpc.md: its example runs, and what it lists is what there is."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+from kong_eventhooks_plugin.api.access import Access
+from kong_eventhooks_plugin.api.grpc.door import Door
+from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events_pb2, hooks_pb2, sources_pb2
+from kong_eventhooks_plugin.api.grpc.refusals import REFUSALS
+from tests.support.api import running
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "grpc.md").read_text()
+
+
+async def test_the_example_runs(tmp_path: Path) -> None:
+    (example,) = re.findall(r"(?s)```python\n(.*?)```", PAGE)
+    (token,) = re.findall(r"Bearer ([^\"]+)\"", example)
+    async with running(tmp_path) as api:
+        door = Door(api.service, Access(token))
+        await door.open("127.0.0.1:0")
+        program = example.replace("127.0.0.1:8011", f"127.0.0.1:{door.port}")
+        pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
+        run = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=tmp_path, **pipes)
+        try:
+            printed, _ = await asyncio.wait_for(run.communicate(), 60)
+        finally:
+            await door.stop(0)
+    assert printed.decode() == "fired: deploys\nseen: deploy 1.2.3\n"
+    assert run.returncode == 0
+
+
+def test_every_call_and_every_code_is_listed() -> None:
+    for module in (hooks_pb2, sources_pb2, deliveries_pb2, events_pb2):
+        for service in module.DESCRIPTOR.services_by_name.values():
+            (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{service.name}`")]
+            assert set(re.findall(r"`(\w+)`", row)) == {service.name, *(method.name for method in service.methods)}
+    listed = set(re.findall(r"(?m)^\| ([A-Z_]+) \|", PAGE))
+    assert listed == {refusal.code.name for _, refusal in REFUSALS}

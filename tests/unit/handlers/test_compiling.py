@@ -1,0 +1,75 @@
+"""What only a compiler finds in a hook."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from kong_eventhooks_plugin.handlers.compiling import compile_faults, compile_problems, has_code
+from kong_eventhooks_plugin.sandbox.pool import Pool
+from tests.support.events import make_hook
+from tests.support.sandbox import running_pool
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[Pool]:
+    async with running_pool() as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("fields", "faults"),
+    [
+        ({"filter": "data.limit >"}, {"filter": "line 1, column 13: Syntax error: mismatched input '<EOF>'"}),
+        ({"filter": "limit > 3"}, {"filter": "line 1, column 1: there is no 'limit': source, event and data are; the "
+                                             "event's fields are under data"}),
+        ({"filter": "1 + 1"}, {"filter": "line 1, column 1: a filter must be true or false; this one is INT"}),
+        ({"filter": "data.limit > 3"}, {}),
+        ({"handler": "webhook-custom", "config": {"payload": {"a": "{% if %}"}}, "filter": "("},
+         {"config": {"payload": {"a": "line 1, column 9: unexpected symbol near 'if'"}},
+          "filter": "line 1, column 2: Syntax error: mismatched input '<EOF>'"}),
+        ({"handler": "webhook-custom", "config": {"payload": {"a": "{% if %}"}, "template": "jinja2"}},
+         {"config": {"payload": {"a": "line 1, column 1: Expected an expression, got 'end of statement block'"}}}),
+        ({"handler": "lambda", "config": {"functions": ["return function() end", "return 1", "return function() end"]}},
+         {"config": {"functions": [None, "line 1, column 1: it must return a function, and returns a number"]}}),
+        ({"handler": "webhook", "config": {"url": "{% if %}"}}, {}),
+    ],
+)  # fmt: skip
+async def test_faults_have_the_shape_of_the_definition(
+    pool: Pool, fields: dict[str, Any], faults: dict[str, Any]
+) -> None:
+    hook = make_hook(**fields)
+    found = await compile_faults(pool, hook)
+    assert found == faults
+    problem = await compile_problems(pool, hook)
+    assert (problem is None) == (faults == {})
+    if problem is not None:
+        assert problem.fields == found
+
+
+async def test_the_refusal_names_the_place(pool: Pool) -> None:
+    hook = make_hook(handler="lambda", config={"functions": ["return function() end", "return ("]})
+    problem = await compile_problems(pool, hook)
+    assert problem is not None
+    assert [path for path, _ in problem.leaves()] == ["config.functions[1]"]
+    assert "line 1, column 1: " in str(problem)
+
+
+async def test_a_sandbox_that_cannot_say_refuses_too() -> None:
+    closed = Pool()
+    await closed.close()
+    assert await compile_faults(closed, make_hook(filter="true")) == {
+        "filter": "could not be checked: the sandbox is closed"
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [({}, False), ({"handler": "webhook"}, False), ({"handler": "lambda"}, True), ({"filter": "true"}, True),
+     ({"handler": "webhook-custom"}, True)],
+)  # fmt: skip
+async def test_what_has_code(fields: dict[str, Any], expected: bool) -> None:
+    assert has_code(make_hook(**fields)) is expected
