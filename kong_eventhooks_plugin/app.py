@@ -285,9 +285,9 @@ class Worker:
 
     async def _watch_files(self) -> None:
         parts = self._parts
-        parts.book.files_are(parts.settings.kong_yml)
         watch = Watch(parts.settings.kong_yml, parts.validation, parts.book.file_read)
         await watch.look()
+        parts.book.files_are(parts.settings.kong_yml)  # after the look: a hook may have moved to another file
         await watch.run()
 
     async def _read_admin_api(self, url: str) -> None:
@@ -374,7 +374,7 @@ def _sources(settings: Settings) -> list[LogSource]:
         rules = [parse_infer_rule(text) for text in settings.infer_rate_limits_on]
     except SettingsError as error:
         raise SettingsError(f"infer_rate_limits_on: {error}") from error
-    return [RateLimiting(rules), ResponseRateLimiting()]
+    return [RateLimiting(rules), ResponseRateLimiting(rules)]
 
 
 def _token(file: str | None, setting: str) -> str | None:

@@ -21,8 +21,9 @@ from kong_eventhooks_plugin.hooks import plain
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
 from kong_eventhooks_plugin.queue.contract import Accepted, EventFilter, EventPage, Queue, Receipt
+from kong_eventhooks_plugin.sources.catalogue import CUSTOM
 
-SOURCE: Final = "custom"
+SOURCE: Final = CUSTOM
 """What everything published has as its source; a hook names it and any event."""
 
 CAUGHT_UP: Final = 1_000

@@ -55,6 +55,7 @@ class Look:
         stats, store = await self._stats()
         hooks = self._book.hooks()
         held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
+        held |= {name: f"unresolved: {error}" for name, error in self._book.unresolved().items()}
         faults = tuple(str(fault) for fault in self._book.faults())
         troubled = bool(faults) or any(reason != "disabled" for reason in held.values()) or self._losing()
         return Readiness(

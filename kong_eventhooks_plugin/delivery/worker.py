@@ -290,8 +290,15 @@ class DeliveryWorker:
         self._consider(lane)
 
     async def _bury(self, lane: Lane) -> None:
-        """End the deliveries of a hook that has been out of force for a while."""
+        """End the deliveries of a hook that has been out of force for a while.
+
+        Not those of one that is stored: another process over the store knows it, and they wait for it.
+        """
         try:
+            if any(hook.id == lane.hook_id for hook in await self._queue.definitions()):
+                lane.missing_since = None
+                lane.expect(self._clock() + self._limits.removed_grace)
+                return
             count = await self._queue.bury(lane.hook_id, REMOVED)
         except QueueError as error:
             log.warning("deliveries of a removed hook not buried", hook_id=lane.hook_id, error=type(error).__name__)

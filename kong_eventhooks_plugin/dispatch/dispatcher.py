@@ -36,10 +36,13 @@ from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted, LogObservation
 from kong_eventhooks_plugin.queue.contract import LOSSES, Candidate, Clock, Offer, Queue, Receipt
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sources.catalogue import events_of
+from kong_eventhooks_plugin.sources.catalogue import CUSTOM, events_of
 from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.kong_log import KongLog, decode
 from kong_eventhooks_plugin.telemetry import Metrics
+
+OTHER = "(other)"
+"""The label of an event that its publisher named."""
 
 GONE = "(gone)"
 """The label of a hook that went between its event's offer and the commit."""
@@ -203,7 +206,9 @@ class Dispatcher:
         receipt = future.result()
         if receipt.duplicate:
             return
-        self._counts.events[event.source, event.event] += 1
+        # Who publishes names the event as it likes: a label for each would grow without a limit.
+        name = OTHER if event.source == CUSTOM else event.event
+        self._counts.events[event.source, name] += 1
         if receipt.held_back:
             self._count_held_back(receipt)
         self._accepted(event, receipt)

@@ -211,6 +211,9 @@ class Book:
         return {key for at, key in [*self._sets, *self._faults] if at == place}
 
     def _put(self, place: Place, key: str, hooks: tuple[Hook, ...], faults: tuple[Fault, ...]) -> None:
+        if place == "instance":
+            # To the end: Kong closes no instance of a plugin that was removed, so of two the one started last holds.
+            self._sets.pop((place, key), None)
         self._sets[place, key] = Set(place, hooks)
         self._faults.pop((place, key), None)
         if faults:

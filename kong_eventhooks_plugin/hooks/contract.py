@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.model.hook import Hook
 
 
@@ -41,6 +42,9 @@ class HookBook(Protocol):
 
     def resolved(self, hook: Hook) -> Mapping[str, Any]:
         """Return its config with every reference's value; raises ``UnresolvedReference``. Never log it."""
+
+    def unresolved(self) -> Mapping[str, UnresolvedReference]:
+        """Return by name the enabled hooks that are held because a reference has no value."""
 
     def faults(self) -> list[Fault]:
         """Return what is wrong with declarations now; the last good ones hold meanwhile."""

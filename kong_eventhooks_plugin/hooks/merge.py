@@ -1,6 +1,7 @@
 """Which of several declarations of a hook is in force.
 
-The strongest place holds (``model.hook.STRENGTH``), within a place the first; what was only stored and not yet
+The strongest place holds (``model.hook.STRENGTH``), within a place the first, but of plugin instances the one started
+last: Kong does not close the instance of a plugin that a hook was moved away from. What was only stored and not yet
 declared anew since the start is the last of its place, and nothing is said of its conflicts: its plugin
 instance may be gone.
 """
@@ -30,12 +31,15 @@ class Merged(NamedTuple):
 
 
 def merge(sets: Iterable[Set]) -> Merged:
-    """Merge sets; those of one place in the order in which they were first declared."""
+    """Merge sets; those of one place in the order in which they were declared."""
     hooks: dict[str, Hook] = {}
     only_stored: set[str] = set()
     also: dict[str, list[Origin]] = {}
     faults: list[Fault] = []
-    for each in sorted(sets, key=lambda one: (STRENGTH.index(one.place), one.stored)):
+    ordered = list(sets)
+    latest_first = [one for one in reversed(ordered) if one.place == "instance"]
+    ordered = latest_first + [one for one in ordered if one.place != "instance"]
+    for each in sorted(ordered, key=lambda one: (STRENGTH.index(one.place), one.stored)):
         for hook in each.hooks:
             holds = hooks.setdefault(hook.id, hook)
             if holds is hook:

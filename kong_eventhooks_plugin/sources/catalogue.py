@@ -43,6 +43,9 @@ class SourceEntry(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+CUSTOM = "custom"
+"""The source of events that somebody publishes through our API; who publishes names them."""
+
 RATE_LIMIT_EXCEEDED = "rate-limit-exceeded"
 
 _UNIQUE = ("consumer", "ip", "service")
@@ -155,10 +158,10 @@ SOURCES: tuple[SourceEntry, ...] = (
         notes=(_ALIAS,),
     ),
     SourceEntry(
-        "custom",
+        CUSTOM,
         "Something that you publish yourself, through the API.",
         "0.1.0",
-        ("custom",),
+        (CUSTOM,),
         (),
         notes=(_ANY_EVENT,),
     ),

@@ -5,13 +5,13 @@ status                         the answer's headers                        it is
 =============================  ==========================================  ====================================
 429                            prove it (``rate_headers``)                 the event, attributed ``headers``
 another, named by a rule       prove it                                    the event, attributed ``headers``
-429, named by a rule           do not, nor prove response-ratelimiting     the event, attributed ``inferred``
+429, named by a rule           do not, and the service was not asked       the event, attributed ``inferred``
 another, named by a rule       show no limits, service not asked           the event, attributed ``inferred``
 anything else                                                              not this event
 =============================  ==========================================  ====================================
 
 An answer of the service's own is never it. A 429 that a rule names may come from response-ratelimiting with
-hidden headers or ``block_on_first_violation``: nothing tells the two apart, so it has this source as well.
+``block_on_first_violation``: nothing tells the two apart, so it has this source as well.
 """
 
 from collections.abc import Collection
@@ -21,7 +21,7 @@ from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.sources.exceeded import rate_limit_exceeded
 from kong_eventhooks_plugin.sources.infer import TOO_MANY_REQUESTS, InferRule, InferRules
 from kong_eventhooks_plugin.sources.kong_log import KongLog
-from kong_eventhooks_plugin.sources.rate_headers import by_rate_limiting, by_response_rate_limiting, shows_limits
+from kong_eventhooks_plugin.sources.rate_headers import by_rate_limiting, shows_limits
 
 
 class RateLimiting:
@@ -51,6 +51,6 @@ class RateLimiting:
 
 def _may_be(log: KongLog, status: int) -> bool:
     """Tell whether an answer that a rule names, and whose headers prove nothing, can be a broken limit."""
-    if status == TOO_MANY_REQUESTS:
-        return by_response_rate_limiting(log) is None
-    return not log.asked_service and not shows_limits(log)
+    if log.asked_service:  # rate-limiting answers before
+        return False
+    return status == TOO_MANY_REQUESTS or not shows_limits(log)

@@ -62,10 +62,10 @@ TRICKS = [
 BOMBS = {
     "a long range": ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", {"cpu"}),
     "a large number": ("{{ 9 ** (9 ** 9) }}", {"cpu", "memory"}),
-    "a long string": ("{% set x = 'x' * 10 ** 10 %}", {"memory"}),
+    "a long string": ("{% set x = 'x' * 10 ** 10 %}", {"memory", "template"}),
     "strings that double": (
         "{% set n = namespace(s='x' * 99) %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
-        {"memory", "cpu"},
+        {"memory", "cpu", "template"},
     ),
     "a wide format": ("{{ '%9999999999d' % 1 }}", {"memory", "template"}),
     "a wide format by method": ("{{ '{:99999999999}'.format('x') }}", {"memory", "template"}),

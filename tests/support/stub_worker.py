@@ -5,8 +5,8 @@
 that time without ever being ready; ``--stubborn`` ignores the request to drain; ``--queue`` is a length that
 it gives to listen(2) on the shared socket, as asyncio's own servers do.
 
-With connections it does what the real server does: each is held before its first byte is read, and is marked in the
-same step that reads a call.
+With connections it does what the real server does: each is held before its first byte is read, and is marked before
+a call is read.
 """
 
 import argparse
@@ -56,12 +56,13 @@ class Stub:
             connection.hand_over()
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     def __init__(self, stub: Stub, slot: int) -> None:
         self.stub = stub
         self.slot = slot
         self.calls = 0
         self.rest = b""
+        self.space = bytearray(4096)
         self.handed_over = False
         self.transport = asyncio.Transport()
 
@@ -70,9 +71,12 @@ class Connection(asyncio.Protocol):
         self.transport = transport
         self.stub.open.add(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
         self.stub.link.marks[self.slot] = UNDER_WAY
-        *lines, self.rest = (self.rest + data).split(b"\n")
+        return self.space
+
+    def buffer_updated(self, nbytes: int) -> None:
+        *lines, self.rest = (self.rest + self.space[:nbytes]).split(b"\n")
         for line in lines:
             self.calls += 1
             task = self.stub.loop.create_task(self.answer(line.decode()))

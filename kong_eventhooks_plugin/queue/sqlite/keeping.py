@@ -9,6 +9,9 @@ from kong_eventhooks_plugin.queue.sqlite.books import Books
 from kong_eventhooks_plugin.queue.sqlite.rows import encode
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
+LONGEST = 120.0
+"""Seconds: a lease that seems to end later was written before the clock was set back."""
+
 _LEADER = SQL["leader"]
 _TAKE_LEADERSHIP = SQL["take_leadership"]
 _GIVE_LEADERSHIP = SQL["give_leadership"]
@@ -20,7 +23,9 @@ _WRITE_ENDPOINT = SQL["write_endpoint"]
 def leader(books: Books) -> str | None:
     """Return who delivers now, None where nobody does or where that process has gone."""
     row = books.connection.execute(_LEADER).fetchone()
-    return row[0] if row is not None and row[1] > books.now and not gone(row[0]) else None
+    if row is None or not books.now < row[1] <= books.now + LONGEST or gone(row[0]):
+        return None
+    return str(row[0])
 
 
 def lead(books: Books, holder: str, ttl: float) -> bool:

@@ -113,16 +113,16 @@ class TestPrecedence:
         assert desk.told() == ["-b", "~a"]
         assert desk.in_force() == {"a": "file"}
 
-    def test_a_duplicate_name_is_a_fault_and_the_first_holds(self) -> None:
+    def test_a_duplicate_name_is_a_fault_and_the_instance_started_last_holds(self) -> None:
         desk = Desk()
         desk.book.instance_started(started(log_hook("a", snooze=1), plugin_id="p1", instance_id=1))
         desk.book.instance_started(started(log_hook("a", snooze=2), plugin_id="p2", instance_id=2))
-        assert desk.hook("a").snooze == 1
-        [fault] = desk.book.faults()
-        assert "is declared by plugin p1" in fault.message
-        desk.book.instance_closed(closed(1))
-        assert desk.book.faults() == []
         assert desk.hook("a").snooze == 2
+        [fault] = desk.book.faults()
+        assert "is declared by plugin p2" in fault.message
+        desk.book.instance_closed(closed(2))
+        assert desk.book.faults() == []
+        assert desk.hook("a").snooze == 1
 
     def test_scopes_that_differ_are_a_fault(self) -> None:
         desk = Desk()

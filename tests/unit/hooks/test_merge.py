@@ -27,10 +27,16 @@ def test_hooks_of_all_places_are_there() -> None:
 
 
 def test_within_a_place_the_first_holds_and_the_second_is_a_fault() -> None:
+    merged = merge([Set("file", (hook("a", "file", "f1"),)), Set("file", (hook("a", "file", "f2"),))])
+    assert merged.hooks["id-a"].origin.key == "f1"
+    assert [str(fault) for fault in merged.faults] == ["file f2 a: name: 'a' is declared by file f1 a too, which holds"]
+
+
+def test_of_two_instances_the_one_started_last_holds() -> None:
     merged = merge([Set("instance", (hook("a", "instance", "p1"),)), Set("instance", (hook("a", "instance", "p2"),))])
-    assert merged.hooks["id-a"].origin.key == "p1"
+    assert merged.hooks["id-a"].origin.key == "p2"
     assert [str(fault) for fault in merged.faults] == [
-        "instance p2 a: name: 'a' is declared by instance p1 a too, which holds"
+        "instance p1 a: name: 'a' is declared by instance p2 a too, which holds"
     ]
 
 

@@ -86,8 +86,11 @@ class TestIsIt:
     def test_response_ratelimiting_with_headers_is_its_own_event(self) -> None:
         assert attributed(RateLimiting([RULE_429]), answered()) == []
 
-    def test_response_ratelimiting_with_hidden_headers_is_inferred(self) -> None:
-        assert attributed(RateLimiting([RULE_429]), answered(**HIDDEN)) == ["inferred"]
+    def test_response_ratelimiting_with_hidden_headers_is_the_other_source(self) -> None:
+        assert attributed(RateLimiting([RULE_429]), answered(**HIDDEN)) == []
+        assert attributed(ResponseRateLimiting([RULE_429]), answered(**HIDDEN)) == ["inferred"]
+        assert attributed(ResponseRateLimiting(), answered(**HIDDEN)) == []
+        assert attributed(ResponseRateLimiting([RULE_429]), serialized(**HIDDEN)) == []
 
     def test_a_log_that_does_not_say_who_answered_is_not(self) -> None:
         assert attributed(RateLimiting([RULE_429]), serialized(source=None)) == []
