@@ -2,7 +2,7 @@
 
 When a worker is killed, nobody can ask it any more; but what becomes of a connection depends on it: Kong waits
 on one with a call under way, and has only put an idle one back into its pool. The worker marks a byte per
-connection; the supervisor maps the same memory and reads it when the worker has ended.
+connection before it reads from it; the supervisor maps the same memory and reads it when the worker has ended.
 
 Limit: ``SLOTS`` connections, as many as a server has open (``server.CONNECTIONS``); one more shares ``NO_SLOT``,
 which nobody reads.

@@ -1,6 +1,6 @@
 """One connection of Kong's: one call at a time, driven from what the transport hands over.
 
-Everything runs inside ``data_received``: a call is parsed, its phase runs until it has a question for Kong or is
+Everything runs inside ``buffer_updated``: a call is parsed, its phase runs until it has a question for Kong or is
 done, the answer is written, and no task, lock or queue is involved. Only what an event caused is waited for (until it
 is committed), as a future's callback. What is slow is done once: a call's meaning is remembered by its bytes, which
 differ in nothing but the sequence, and so are the numbers that a function answered (benchmarks/plugin_server.py).
@@ -10,11 +10,12 @@ start its instances anew. Whatever else goes wrong, the call is finished, counte
 longer than ``ANSWER_SECONDS``, measured from the call.
 
 Limits: ``ANSWER_SECONDS`` for what an event causes to be committed (checked every ``TICK_SECONDS``, together under
-Kong's and our 1 s); past it Kong is answered, the commit goes on, and ``late`` is counted. ``STALL_SECONDS`` for a
-peer that stops in the middle of a frame or does not answer or read; past it the connection is cut. ``READ_BYTES`` at
-most in one read, the rest in the next. ``AHEAD_BYTES`` that a peer may send ahead while its call is being worked on, past it it is not read; ``UNREAD_BYTES`` of ours that it
-has not read, past it no call of it is begun. ``ROUTES`` calls are remembered with what they mean; past it all are
-forgotten, and found again; so are ``ANSWERS`` numbers that a function answered. Frames have theirs in wire.frames.
+Kong's and our 1 s); past it Kong is answered, the commit goes on, and ``late`` is counted. ``STALL_SECONDS`` for a peer
+that stops in the middle of a frame or does not answer or read; past it the connection is cut. ``READ_BYTES`` at most in
+one read, the rest in the next. ``AHEAD_BYTES`` that a peer may send ahead while its call is being worked on, past it it
+is not read; ``UNREAD_BYTES`` of ours that it has not read, past it no call of it is begun. ``ROUTES`` calls are
+remembered with what they mean; past it all are forgotten, and found again; so are ``ANSWERS`` numbers that a function
+answered. Frames have theirs in wire.frames.
 """
 
 import asyncio
@@ -204,11 +205,8 @@ class Connection(asyncio.BufferedProtocol):
         return self._space
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what was read."""
-        self.data_received(self._read[:nbytes].tobytes())
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes; answer what they complete."""
+        """Take what was read; answer what it completes."""
+        data = self._read[:nbytes].tobytes()
         self._reads += 1
         if self._held:
             self._keep(data)
@@ -246,6 +244,8 @@ class Connection(asyncio.BufferedProtocol):
         self._held |= _ENDED
         self._forget_call()
         self._reader.close()
+        if not self.handed_over:
+            self._shut()  # a holder's copy would keep it open for a peer that has ended its own direction alone
         self._door.gone(self)
 
     # ---- frames ----
@@ -440,6 +440,7 @@ class Connection(asyncio.BufferedProtocol):
     def _stop_waiting(self) -> None:
         self._future = None
         self._door.waiting.pop(self, None)
+        self._held &= ~_COMMITTING  # before the answer: a last call's connection is handed over with it
         self._finish()
         self._release(_COMMITTING)
 
@@ -534,7 +535,7 @@ class Connection(asyncio.BufferedProtocol):
         """Hand the connection over where somebody holds it and nothing of Kong's is half read; else end it."""
         if self._transport is None or self._held & _ENDED:
             return
-        if self.slot != NO_SLOT and self._clean and not self._held and self._door.hands_over():
+        if self.slot != NO_SLOT and not (self._held or self._reader.partial) and self._door.hands_over():
             self.handed_over = True
             self._held |= _ENDED
             self._send = _nowhere
@@ -558,11 +559,15 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def abort(self) -> None:
-        """Cut the connection, also where somebody else holds it."""
+        """Cut the connection."""
         if self._transport is not None:
-            with contextlib.suppress(OSError):  # the peer has gone already
-                self._sock.shutdown(socket.SHUT_RDWR)
+            self._shut()
             self._transport.abort()
+
+    def _shut(self) -> None:
+        """End it in both directions, also where somebody else holds it."""
+        with contextlib.suppress(OSError):  # the peer has gone already
+            self._sock.shutdown(socket.SHUT_RDWR)
 
     def sweep(self, limit: int) -> None:
         """Cut the connection where the peer has owed us something and stood still for ``limit`` sweeps in a row."""

@@ -15,8 +15,8 @@ let go by a worker that drains           handed to its successor; without one, e
 ======================================  =========================================================================
 
 Limits: ``call_marks.SLOTS`` connections; one more is not held and dies with its worker. Nor is one held that was
-accepted in the instant before the worker died. A connection that was ended is closed when Kong has closed it, at the
-latest after ``ENDING_SECONDS``.
+accepted in the instant before the worker died, or while the link was full (``worker_link``). A connection that was
+ended is closed when Kong has closed it, at the latest after ``ENDING_SECONDS``.
 """
 
 import contextlib

@@ -6,6 +6,7 @@ lost. ``LINGER_SECONDS`` for a peer to let a connection go that we have ended.
 """
 
 import asyncio
+import contextlib
 import errno
 import socket
 import time
@@ -210,6 +211,8 @@ class PluginServer:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(self._door, slot, peer), peer)
         except OSError as error:
+            with contextlib.suppress(OSError):  # a keeper's copy would keep it open
+                peer.shutdown(socket.SHUT_RDWR)
             peer.close()
             self._keeper.gone(slot)
             self._faults("peer_gone", error)

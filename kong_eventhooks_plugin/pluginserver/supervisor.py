@@ -218,10 +218,15 @@ class Supervisor:
             worker.tell(TAKEN_OVER)
         return worker
 
-    def _on_word(self, worker: WorkerProcess) -> None:
+    def _on_word(self, worker: WorkerProcess) -> bool:
+        """Do what it says; False where it has nothing to say, though the link may be open in a child that it left."""
         link = worker.link
         key = link.fileno()
+        if key < 0:
+            return False
+        heard = False
         for kind, slot, connection in worker.hear():
+            heard = True
             if kind == READY:
                 self._on_ready(worker)
             elif kind == HOLD and connection is not None:
@@ -230,6 +235,7 @@ class Supervisor:
                 self._held.let_go(worker.pid, slot)
         if link.fileno() < 0:
             self._selector.unregister(key)
+        return heard
 
     def _on_ready(self, worker: WorkerProcess) -> None:
         self._was_ready = True
@@ -262,8 +268,8 @@ class Supervisor:
         for worker in list(self._workers()):
             code = worker.exit_code()
             if code is not None:
-                while worker.link.fileno() >= 0:
-                    self._on_word(worker)  # what it still said, above all which connections it had
+                while self._on_word(worker):  # what it still said, above all which connections it had
+                    pass
                 self._held.orphan(worker.pid, worker.marks)
                 self._forget(worker)
                 self._on_end(worker, code)

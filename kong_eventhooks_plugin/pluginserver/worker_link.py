@@ -6,13 +6,19 @@ Two events, each set once and for good:
   (without it nobody would restart us or free the socket's path).
 - ``taken_over``: the socket's path leads to another server now. Give the delivery lease back and deliver
   no more; serve the connections that are open until ``drain``.
+
+Limit: the link keeps some 270 messages that the supervisor has not read. A connection accepted while it is full is not
+held; one that is handed to us waits, so that we never serve one that the supervisor believes untouched; and what we
+have let go of is said later.
 """
 
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable, MutableSequence
 from typing import Any, Literal, cast
 
@@ -25,10 +31,10 @@ from kong_eventhooks_plugin.pluginserver.worker_process import (
     HOLD,
     LET_GO,
     MARKS,
-    MESSAGE_BYTES,
     READY,
     SLOT_BYTES,
     TAKEN_OVER,
+    receive,
 )
 
 _log = structlog.get_logger()
@@ -52,6 +58,7 @@ class WorkerLink:
         self._sock = socket.socket(fileno=descriptor) if descriptor is not None else None
         self._adopt: Callable[[socket.socket], None] | None = None
         self._adopted: list[socket.socket] = []
+        self._let_go: deque[int] = deque()  # slots that the supervisor has still to be told of
         self._slots = list(range(SLOTS))
         self.marks = self._make_marks()
         """A byte for each slot: ``call_marks.UNDER_WAY`` while a call runs on that connection."""
@@ -98,8 +105,8 @@ class WorkerLink:
         """Hand a connection over; ours is closed, and nothing of it was read that was not answered."""
         if self._sock is not None and slot != NO_SLOT:
             self.marks[slot] = IDLE
-            with contextlib.suppress(OSError):
-                self._sock.send(LET_GO + slot.to_bytes(SLOT_BYTES, "little"))
+            self._let_go.append(slot)
+            self._tell_let_go()
 
     def on_adopt(self, adopt: Callable[[socket.socket], None]) -> None:
         """Have ``adopt`` called with each connection that we are handed, also those that came already."""
@@ -107,6 +114,18 @@ class WorkerLink:
         waiting, self._adopted = self._adopted, []
         for connection in waiting:
             adopt(connection)
+
+    def _tell_let_go(self) -> None:
+        while self._let_go and self._sock is not None:
+            try:
+                self._sock.send(LET_GO + self._let_go[0].to_bytes(SLOT_BYTES, "little"))
+            except (BlockingIOError, InterruptedError):
+                self._loop.add_writer(self._sock, self._on_room)
+                return
+            except OSError:  # it has gone: the end of the stream is about to be read
+                self._let_go.clear()
+            else:
+                self._let_go.popleft()
 
     def _make_marks(self) -> MutableSequence[int]:
         if self._sock is None:
@@ -129,8 +148,12 @@ class WorkerLink:
 
     def _hear(self) -> None:
         while self._sock is not None:
+            if not _has_room(self._sock):  # for our HOLD, should the next message be a connection
+                self._loop.remove_reader(self._sock)
+                self._loop.add_writer(self._sock, self._on_room)
+                return
             try:
-                said, descriptors, _, _ = socket.recv_fds(self._sock, MESSAGE_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+                said, descriptors = receive(self._sock)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
@@ -144,6 +167,14 @@ class WorkerLink:
                 _log.info("socket taken over, no more deliveries from here")
                 self.taken_over.set()
 
+    def _on_room(self) -> None:
+        """Go on with what waited for the supervisor to read."""
+        if self._sock is not None:
+            self._loop.remove_writer(self._sock)
+            self._loop.add_reader(self._sock, self._hear)
+            self._tell_let_go()
+            self._hear()
+
     def _take(self, connection: socket.socket) -> None:
         if self._adopt is None:
             self._adopted.append(connection)
@@ -153,6 +184,7 @@ class WorkerLink:
     def _hang_up(self) -> None:
         if self._sock is not None:
             self._loop.remove_reader(self._sock)
+            self._loop.remove_writer(self._sock)
             self._sock.close()
             self._sock = None
 
@@ -161,3 +193,10 @@ class WorkerLink:
             _log.info("draining", why=why)
             self.why = why
             self.drain.set()
+
+
+def _has_room(sock: socket.socket) -> bool:
+    """Tell whether messages go out (the kernel says so while less than a quarter is taken), or never will again."""
+    asked = select.poll()
+    asked.register(sock, select.POLLOUT)
+    return bool(asked.poll(0))

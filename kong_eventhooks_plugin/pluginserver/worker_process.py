@@ -41,6 +41,17 @@ SLOT_BYTES = 2
 _MESSAGES_AT_ONCE = 1_000
 
 
+def receive(link: socket.socket) -> tuple[bytes, list[int]]:
+    """Return a message (empty: the other side has gone) and its descriptors, which are not for our children.
+
+    ``socket.recv_fds`` drops the flag that would say so (seen in Python 3.11).
+    """
+    said, descriptors, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 1)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return said, descriptors
+
+
 class WorkerProcess:
     """One running worker. ``deadline`` (clock seconds) is when it is killed: unready for too long, or undrained."""
 
@@ -76,7 +87,7 @@ class WorkerProcess:
         """
         for _ in range(_MESSAGES_AT_ONCE):
             try:
-                said, descriptors, _, _ = socket.recv_fds(self.link, MESSAGE_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+                said, descriptors = receive(self.link)
             except BlockingIOError:
                 return
             except OSError:

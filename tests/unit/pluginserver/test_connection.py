@@ -26,6 +26,15 @@ LOG_FRAMES = [b"kong.log.serialize", b""]
 OK, LIMITED = b"\x08\xc8\x01", b"\x08\xad\x03"
 
 
+def feed(connection: Connection, data: bytes) -> None:
+    """Hand over bytes as a loop does: in as many reads as they take."""
+    while data:
+        space = connection.get_buffer(-1)
+        read, data = data[: len(space)], data[len(space) :]
+        space[: len(read)] = read
+        connection.buffer_updated(len(read))
+
+
 class Peer:
     """A connection and what a test does with it."""
 
@@ -43,7 +52,7 @@ class Peer:
 
     def send(self, *frames: bytes) -> list[bytes]:
         """Send frames in one read; return the frames that come back."""
-        self.connection.data_received(b"".join(map(encode_frame, frames)))
+        feed(self.connection, b"".join(map(encode_frame, frames)))
         return self.transport.frames()
 
     def call(self, **command: Any) -> list[bytes]:
@@ -154,9 +163,9 @@ class TestCalls:
         assert peer.transport.ended
         assert not peer.transport.aborted
         assert peer.faults == {"unknown_instance": 1}
-        peer.connection.data_received(b"more")
+        feed(peer.connection, b"more")
         assert peer.transport.taken() == b""
-        other.data_received(encode_frame(b"\xfa\x01\x00\x08\x05"))
+        feed(other, encode_frame(b"\xfa\x01\x00\x08\x05"))
         assert len(transport.frames()) == 1
 
     def test_a_house_that_fails_is_not_kongs_trouble(self) -> None:
@@ -218,8 +227,8 @@ class TestEvents:
         for first in (False, True):
             data = encode_frame(event(number, 70_000, first=first))
             for cut in range(len(data) + 1):
-                peer.connection.data_received(data[:cut])
-                peer.connection.data_received(data[cut:]) if cut < len(data) else None
+                feed(peer.connection, data[:cut])
+                feed(peer.connection, data[cut:]) if cut < len(data) else None
                 assert peer.transport.frames() == [b"", encode_echo(70_000)]
 
     def test_calls_sent_ahead_are_answered_in_order(self) -> None:
@@ -234,8 +243,8 @@ class TestEvents:
         peer.event(number)
         inner = encode_frame(event(number, 5))
         outer = encode_frame(b"\xff" * 8 + inner)
-        peer.connection.data_received(outer[:12])
-        peer.connection.data_received(inner)
+        feed(peer.connection, outer[:12])
+        feed(peer.connection, inner)
         assert peer.transport.frames() == [b"", b"\x08\x05"]
         assert peer.faults == {"bad_call": 1}
 
@@ -356,12 +365,12 @@ class TestWaiting:
         peer, future = self.waiting()
         inner = encode_frame(event(peer.house.started[0].instance_id, 5))
         outer = encode_frame(b"\xff" * 8 + inner)
-        peer.connection.data_received(outer[:12])
+        feed(peer.connection, outer[:12])
         ended = peer.end
         future.set_result(None)
         await asyncio.sleep(0)
         assert peer.transport.frames() == ended
-        peer.connection.data_received(inner)
+        feed(peer.connection, inner)
         assert peer.faults["bad_call"] == 1
 
     async def test_a_peer_that_sends_far_ahead_is_not_read(self) -> None:
@@ -369,7 +378,7 @@ class TestWaiting:
         number = peer.house.started[0].instance_id
         peer.house.log_statuses = frozenset()
         ahead = encode_frame(event(number, 50)) * 5_000
-        peer.connection.data_received(ahead)
+        feed(peer.connection, ahead)
         assert not peer.transport.reading
         future.set_result(None)
         await asyncio.sleep(0)
@@ -397,7 +406,7 @@ class TestHoldingBack:
 
     def test_a_peer_that_stands_still_in_a_frame_is_cut(self) -> None:
         peer = Peer()
-        peer.connection.data_received(encode_frame(b"x" * 10)[:7])
+        feed(peer.connection, encode_frame(b"x" * 10)[:7])
         for _ in range(5):
             peer.connection.sweep(3)
         assert peer.transport.aborted
@@ -415,7 +424,7 @@ class TestHoldingBack:
         for _ in range(5):
             peer.connection.sweep(3)
         for byte in encode_frame(b"x" * 10):
-            peer.connection.data_received(bytes([byte]))
+            feed(peer.connection, bytes([byte]))
             peer.connection.sweep(3)
         for _ in range(5):
             peer.connection.sweep(3)
@@ -434,7 +443,7 @@ class TestHoldingBack:
         number = peer.start()
         calls = [part for sequence in range(1, 6) for part in (event(number, sequence), OK)]
         peer.transport.room = 50  # in the middle of a question
-        peer.connection.data_received(b"".join(map(encode_frame, calls)))
+        feed(peer.connection, b"".join(map(encode_frame, calls)))
         assert peer.transport.kept
         peer.transport.flush()
         expected = [part for sequence in range(1, 6) for part in (*STATUS_FRAMES, b"", encode_echo(sequence))]
@@ -447,7 +456,7 @@ class TestHoldingBack:
         number = peer.start()
         peer.transport.aborted = True
         for sequence in (1, 2):
-            peer.connection.data_received(encode_frame(event(number, sequence)))
+            feed(peer.connection, encode_frame(event(number, sequence)))
         assert peer.transport.taken() == b""
         assert peer.faults == {}
 
@@ -477,22 +486,28 @@ class TestMarks:
         peer.send(OK)
         assert self.mark(peer) == IDLE
 
+    def test_it_is_marked_before_it_is_read(self) -> None:
+        """A worker killed between the two would leave a call that nobody knows of."""
+        peer = Peer()
+        peer.connection.get_buffer(-1)
+        assert self.mark(peer) == UNDER_WAY
+
     def test_half_a_call_is_one_under_way(self) -> None:
         peer = Peer()
         number = peer.start()
         call = encode_frame(event(number, 5))
         for data, mark in ((call[:6], UNDER_WAY), (call[6:], IDLE), (call + call[:3], UNDER_WAY), (call[3:], IDLE)):
-            peer.connection.data_received(data)
+            feed(peer.connection, data)
             assert self.mark(peer) == mark
 
     def test_an_answer_that_waits_is_one_under_way(self) -> None:
         peer = Peer()
         number = peer.start()
         peer.transport.room = 5
-        peer.connection.data_received(encode_frame(event(number, 5)))
+        feed(peer.connection, encode_frame(event(number, 5)))
         assert self.mark(peer) == UNDER_WAY
         peer.transport.flush()
-        peer.connection.data_received(encode_frame(event(number, 6)))
+        feed(peer.connection, encode_frame(event(number, 6)))
         assert self.mark(peer) == IDLE
 
 
@@ -516,7 +531,7 @@ class TestTheEnd:
         assert not peer.transport.ended
         assert peer.send(OK) == peer.end
         assert peer.transport.ended
-        peer.connection.data_received(encode_frame(b"x"))
+        feed(peer.connection, encode_frame(b"x"))
         peer.connection.connection_lost(None)
         assert not peer.faults
 
@@ -568,7 +583,7 @@ def others_are_served(peer: Peer, number: int) -> None:
     """Hold that another connection gets its answers, and that the house was not harmed."""
     peer.house.log_statuses = frozenset()
     connection, transport = peer.another()
-    connection.data_received(encode_frame(event(number, 77)))
+    feed(connection, encode_frame(event(number, 77)))
     assert transport.frames() == [b"", encode_echo(77)]
 
 
@@ -580,18 +595,18 @@ def test_any_calls_in_any_pieces(calls: list[bytes], cuts: list[int], cut: int) 
     assert pieces.start() == number == KNOWN
     expected = b""
     for call in calls:
-        whole.connection.data_received(encode_frame(call))
+        feed(whole.connection, encode_frame(call))
         answer = whole.transport.taken()
         assert frames_of(answer), call
         expected += answer
     data = b"".join(map(encode_frame, calls))
     for piece in split(data, cuts):
-        pieces.connection.data_received(piece)
+        feed(pieces.connection, piece)
     assert pieces.transport.taken() == expected
     assert not pieces.connection.busy
     cut_off = Peer(base=KNOWN - 1)
     cut_off.start()
-    cut_off.connection.data_received(data[: cut % (len(data) + 1)])
+    feed(cut_off.connection, data[: cut % (len(data) + 1)])
     cut_off.connection.connection_lost(None)
     others_are_served(cut_off, KNOWN)
 
@@ -601,7 +616,7 @@ def test_garbage(garbage: bytes, cuts: list[int]) -> None:
     peer = Peer()
     number = peer.start()
     for piece in split(garbage, cuts):
-        peer.connection.data_received(piece)
+        feed(peer.connection, piece)
     frames_of(peer.transport.taken())
     peer.connection.connection_lost(None)
     others_are_served(peer, number)
@@ -619,7 +634,7 @@ def test_any_answers_in_any_pieces(answers: list[bytes], cuts: list[int], gone: 
         if not peer.connection.busy:
             peer.event(number)
         for piece in split(encode_frame(answer), cuts):
-            peer.connection.data_received(piece)
+            feed(peer.connection, piece)
         replied = peer.transport.frames()
         assert replied in (LOG_FRAMES, peer.end)
         assert peer.connection.busy == (replied == LOG_FRAMES)

@@ -4,21 +4,24 @@ import asyncio
 import errno
 import socket
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from kong_eventhooks_plugin.demo.player import Player, SocketLink
 from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.pluginserver.call_marks import IDLE, SLOTS, UNDER_WAY
 from kong_eventhooks_plugin.pluginserver.instances import Instances
 from kong_eventhooks_plugin.pluginserver.server import PluginServer
 from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.wire.frames import encode_frame
 from tests.kong_node.node import CRUD, LOG, KongNode, request_log
 from tests.support.door import INFOS, NOW, Door, House, serving
 from tests.support.recordings import NAMES, recording
 
+START = pb.RpcCall(sequence=7, cmd_start_instance=pb.CmdStartInstance(name=LOG, config=b"{}")).SerializeToString()
 QUESTIONS = ("kong.response.get_status", "kong.log.serialize")
 
 
@@ -182,6 +185,107 @@ class TestDrain:
             assert await link.receive() == QUESTIONS[0].encode()
             await door.server.drain(0.05)
             assert door.server.connections == 0
+
+
+class Holder:
+    """Holds copies of the connections, as the supervisor does; ``waiting`` are those that the server has let go."""
+
+    holds = True
+
+    def __init__(self) -> None:
+        self.marks = bytearray(SLOTS + 1)
+        self.held: list[socket.socket] = []
+        self.waiting: list[socket.socket] = []
+        self.ended = 0
+        self.adopt: Callable[[socket.socket], None] = lambda _: None
+
+    def hold(self, connection: socket.socket) -> int:
+        self.held.append(connection.dup())
+        return len(self.held) - 1
+
+    def gone(self, slot: int) -> None:
+        self.ended += 1
+
+    def let_go(self, slot: int) -> None:
+        self.waiting.append(self.held[slot])
+
+    def on_adopt(self, adopt: Callable[[socket.socket], None]) -> None:
+        self.adopt = adopt
+
+
+@pytest.fixture
+def holder() -> Iterator[Holder]:
+    made = Holder()
+    yield made
+    for sock in made.held:
+        sock.close()
+
+
+class TestConnectionsThatSomebodyHolds:
+    async def test_an_idle_one_is_let_go_and_served_by_the_next(self, holder: Holder) -> None:
+        async with serving(House(), keeper=holder) as door:
+            link = await SocketLink.open(str(door.path))
+            link.send(START)
+            assert await link.receive()
+            assert holder.marks[0] == IDLE
+            await door.server.drain(1.0)
+            assert (len(holder.waiting), holder.ended) == (1, 0)
+        following = Holder()
+        async with serving(House(), keeper=following) as door:
+            following.adopt(holder.waiting[0].dup())
+            link.send(START)
+            assert await link.receive()
+            link.close()
+            await until(lambda: following.ended, "Kong's end is heard")
+        following.held[0].close()
+
+    async def test_one_with_a_last_call_is_let_go_with_its_answer(self, holder: Holder) -> None:
+        future: Future[Any] = asyncio.get_running_loop().create_future()
+        house = House(429, accept=lambda seen: future)
+        async with serving(house, keeper=holder) as door, KongNode(door.path) as kong:
+            call = asyncio.create_task(kong.log())
+            await until(lambda: house.seen, "the call waits for its commit")
+            drained = asyncio.create_task(door.server.drain(5.0))
+            await asyncio.sleep(0)
+            future.set_result(None)
+            assert await call
+            await drained
+            assert (len(holder.waiting), holder.ended) == (1, 0)
+            holder.waiting[0].setblocking(False)
+            with pytest.raises(BlockingIOError):
+                holder.waiting[0].recv(1)  # open still, and nothing of Kong's lost
+
+    async def test_one_in_the_middle_of_a_call_is_ended(self, holder: Holder) -> None:
+        async with serving(House(), keeper=holder) as door:
+            kong = await connected(door)
+            with kong:
+                await asyncio.get_running_loop().sock_sendall(kong, START[:3])
+                await until(lambda: holder.held and holder.marks[0] == UNDER_WAY, "it is marked")
+                draining = asyncio.create_task(door.server.drain(1.0))
+                assert await received(kong) == b""
+                kong.close()
+                await draining
+            assert (len(holder.waiting), holder.ended) == (0, 1)
+
+    async def test_a_peer_that_ends_its_own_direction_alone_hears_the_end(self, holder: Holder) -> None:
+        """Our copy is closed; without a word, the holder's would keep the connection open for ever."""
+        async with serving(House(), keeper=holder) as door:
+            kong = await connected(door)
+            with kong:
+                kong.shutdown(socket.SHUT_WR)
+                assert await received(kong) == b""
+            await until(lambda: holder.ended, "its slot comes free")
+
+
+async def connected(door: Door) -> socket.socket:
+    kong = socket.socket(socket.AF_UNIX)
+    kong.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(kong, str(door.path))
+    return kong
+
+
+async def received(kong: socket.socket) -> bytes:
+    return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(kong, 100), 5)
 
 
 def _varint(number: int) -> bytes:

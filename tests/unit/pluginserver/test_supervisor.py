@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.support.processes import (
     Line,
     Load,
     Processes,
+    Running,
     StubClient,
     cpu_seconds,
     is_alive,
@@ -107,6 +108,189 @@ def test_a_killed_worker_loses_no_call(processes: Processes, path: Path, client:
     ended = supervisor.lines("worker ended")
     assert [line["exit_code"] for line in ended] == [-9, -9, -9]
     assert [line["pause"] for line in ended] == [0.0, 0.1, 0.25]
+
+
+@pytest.fixture
+def kept(path: Path) -> Iterator[Callable[[], socket.socket]]:
+    """Open connections that a test keeps, as Kong's pool does."""
+    with contextlib.ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            made = stack.enter_context(socket.socket(socket.AF_UNIX))
+            made.settimeout(20)
+            made.connect(str(path))
+            return made
+
+        yield connect
+
+
+def ask(connection: socket.socket, call: str) -> str:
+    connection.sendall(f"{call}\n".encode())
+    return connection.recv(100).decode().strip()
+
+
+def rest(kept: Callable[[], socket.socket]) -> None:
+    """Wait until the worker has done all that it was told, the marks behind its answers too: it works in order."""
+    assert ask(kept(), "rest")
+
+
+def kill(worker: int) -> None:
+    os.kill(worker, signal.SIGKILL)
+
+
+def hup(supervisor: Running) -> None:
+    supervisor.signal(signal.SIGHUP)
+    supervisor.wait_for("worker left")
+
+
+class TestAConnectionThatIsKept:
+    def test_an_idle_one_outlives_a_killed_worker(
+        self, processes: Processes, path: Path, kept: Callable[[], socket.socket]
+    ) -> None:
+        supervisor = processes.supervisor(path)
+        supervisor.worker()
+        connection = kept()
+        for number in range(3):
+            worker = supervisor.worker()
+            assert ask(connection, f"x{number}") == f"x{number} {worker}"
+            rest(kept)
+            kill(worker)
+            supervisor.wait_for("worker ready", number + 2)
+        assert ask(connection, "y") == f"y {supervisor.worker()}"
+
+    def test_a_call_on_it_while_no_worker_runs_is_answered_by_the_next(
+        self, processes: Processes, path: Path, kept: Callable[[], socket.socket]
+    ) -> None:
+        supervisor = processes.supervisor(path)
+        worker = supervisor.worker()
+        connection = kept()
+        ask(connection, "x")
+        rest(kept)
+        os.kill(worker, signal.SIGSTOP)  # so that it does not read what comes
+        connection.sendall(b"unread\n")
+        kill(worker)
+        assert connection.recv(100).startswith(b"unread ")
+        assert supervisor.worker() != worker
+
+    def test_an_idle_one_outlives_a_reload(
+        self, processes: Processes, path: Path, kept: Callable[[], socket.socket]
+    ) -> None:
+        supervisor = processes.supervisor(path)
+        first = supervisor.worker()
+        connection = kept()
+        assert ask(connection, "x") == f"x {first}"
+        hup(supervisor)
+        second = supervisor.worker()
+        assert ask(connection, "y") == f"y {second}"
+        rest(kept)
+        kill(second)  # handed over once, and held still
+        supervisor.wait_for("worker ready", 3)
+        assert ask(connection, "z") == f"z {supervisor.worker()}"
+
+    def test_in_the_middle_of_a_call_a_reload_ends_the_call_first(
+        self, processes: Processes, path: Path, kept: Callable[[], socket.socket]
+    ) -> None:
+        supervisor = processes.supervisor(path)
+        first = supervisor.worker()
+        connection = kept()
+        assert ask(connection, "x") == f"x {first}"
+        connection.sendall(b"slow y\n")
+        supervisor.signal(signal.SIGHUP)
+        assert connection.recv(100) == f"y {first}\n".encode()
+        supervisor.wait_for("worker left")
+        assert ask(connection, "z") == f"z {supervisor.worker()}"
+
+    @pytest.mark.parametrize("sent", [b"slow never answered\n", b"half a ca"])
+    def test_in_the_middle_of_a_call_a_killed_worker_is_an_end_and_no_reset(
+        self, processes: Processes, path: Path, kept: Callable[[], socket.socket], sent: bytes
+    ) -> None:
+        supervisor = processes.supervisor(path)
+        worker = supervisor.worker()
+        busy, idle = kept(), kept()
+        ask(busy, "x")
+        ask(idle, "x")
+        busy.sendall(sent)
+        rest(kept)
+        os.kill(worker, signal.SIGSTOP)
+        busy.sendall(b"and more that it never reads")  # with which the kernel makes a reset of a closed connection
+        kill(worker)
+        assert busy.recv(100) == b""
+        busy.sendall(b"Kong may still write, and reads the end after that")
+        assert busy.recv(100) == b""
+        supervisor.wait_for("worker ready", 2)
+        assert ask(idle, "y") == f"y {supervisor.worker()}"
+        assert ask(kept(), "again") == f"again {supervisor.worker()}"
+
+    def test_many_at_once_are_handed_over_and_still_known(
+        self, processes: Processes, path: Path, kept: Callable[[], socket.socket]
+    ) -> None:
+        """More than the link between supervisor and worker has room for (some 270)."""
+        supervisor = processes.supervisor(path)
+        supervisor.worker()
+        connections = [kept() for _ in range(450)]
+        for connection in connections:
+            ask(connection, "x")
+        hup(supervisor)
+        second = supervisor.worker()
+        assert {ask(connection, "y") for connection in connections} == {f"y {second}"}
+        for connection in connections:
+            connection.sendall(b"half a ca")
+        rest(kept)
+        kill(second)
+        assert {connection.recv(100) for connection in connections} == {b""}
+
+    def test_when_no_worker_will_come_it_is_ended(
+        self, processes: Processes, path: Path, kept: Callable[[], socket.socket]
+    ) -> None:
+        supervisor = processes.supervisor(path)
+        supervisor.worker()
+        connection = kept()
+        ask(connection, "x")
+        supervisor.signal(signal.SIGTERM)
+        assert connection.recv(100) == b""
+        connection.close()
+        assert supervisor.wait() == 0
+
+    def test_one_that_kong_closes_is_let_go(
+        self, processes: Processes, path: Path, kept: Callable[[], socket.socket]
+    ) -> None:
+        supervisor = processes.supervisor(path)
+        supervisor.worker()
+        before = sockets_of(supervisor)
+        for _ in range(3):
+            connections = [kept() for _ in range(5)]
+            for connection in connections:
+                ask(connection, "x")
+            assert sockets_of(supervisor) == before + 5
+            for connection in connections:
+                connection.close()
+            until(lambda: sockets_of(supervisor) == before, "the supervisor lets them go")
+
+
+def sockets_of(supervisor: Running) -> int:
+    found = 0
+    for link in Path(f"/proc/{supervisor.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            found += "socket:" in str(link.readlink())
+    return found
+
+
+def test_a_child_that_a_killed_worker_leaves_behind_keeps_nobody_waiting(
+    processes: Processes, path: Path, client: StubClient
+) -> None:
+    """It has inherited the worker's end of the link, whose end the supervisor therefore does not read."""
+    left = path.with_name("left")
+    command = ["/bin/sh", "-c", f'sleep 60 >/dev/null 2>&1 & echo $! >>{left}; exec "$@"', "sh", *STUB]
+    supervisor = processes.supervisor(path, worker=command)
+    try:
+        worker = supervisor.worker()
+        assert client.call("x") == f"x {worker}"
+        kill(worker)
+        supervisor.wait_for("worker ready", 2)
+        assert client.call("y") == f"y {supervisor.worker()}"
+    finally:
+        for pid in left.read_text().split():
+            kill(int(pid))
 
 
 def test_a_call_made_while_no_worker_runs_waits_for_the_next(processes: Processes, path: Path) -> None:
