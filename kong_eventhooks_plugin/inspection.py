@@ -134,6 +134,12 @@ def _json(data: Any) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> str:
     if not rows:
         return nothing
+    rows = [[_printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
                      for row in (head, *rows))  # fmt: skip
+
+
+def _printable(cell: str) -> str:
+    """Return a cell without line ends and escape sequences: endpoints' answers are printed on terminals."""
+    return "".join(letter if letter.isprintable() else " " for letter in cell)

@@ -117,7 +117,7 @@ def _sidecar(directory: Path, health: str) -> Any:
         )  # fmt: skip
     try:
         yield process
-    except BaseException:
+    except Exception:  # not where a person ends it with Ctrl-C
         click.echo(log.read_text(errors="replace")[-4000:], err=True)
         raise
     finally:

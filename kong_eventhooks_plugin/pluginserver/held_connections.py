@@ -78,10 +78,14 @@ class HeldConnections:
             sock.close()
             return
         sock.setblocking(False)
+        try:
+            self._epoll.register(sock.fileno(), 0)  # an end is told without asking
+        except OSError:  # no memory, or past fs.epoll.max_user_watches
+            sock.close()
+            return
         held = _Held(sock, inode, worker, slot)
         self._by_inode[inode] = held
         self._by_descriptor[sock.fileno()] = held
-        self._epoll.register(sock.fileno(), 0)  # an end is told without asking
 
     def let_go(self, worker: int, slot: int) -> None:
         """Hear that a draining worker no longer serves one of its connections."""

@@ -98,7 +98,8 @@ class WorkerProcess:
             kind, slot = said[:1], int.from_bytes(said[1 : 1 + SLOT_BYTES], "little")
             connection = None
             if kind == MARKS and descriptors:
-                self.marks = look_into(descriptors[0])
+                with contextlib.suppress(OSError):  # no memory: then each of its connections may have a call
+                    self.marks = look_into(descriptors[0])
                 os.close(descriptors[0])
             elif descriptors:
                 connection = socket.socket(fileno=descriptors[0])
