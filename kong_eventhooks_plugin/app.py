@@ -6,6 +6,7 @@ door opens without it (events are then counted as lost until it opens); a health
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
@@ -153,6 +154,7 @@ class Parts:
         if self.settings.protocol == "msgpack":
             from kong_eventhooks_plugin.pluginserver.kong_pdk_adapter import KongPdkServer
 
+            link.on_adopt(_turn_away)
             return KongPdkServer(self.dispatcher, self.metrics, instances, self._infos())
         return PluginServer(self.dispatcher, self.metrics, instances, self._infos(), keeper=link)
 
@@ -234,7 +236,7 @@ class Worker:
         await asyncio.wait({leave, taken}, return_when=asyncio.FIRST_COMPLETED)
         if taken.done() and not leave.done():
             await _ended(doors)
-            await delivery.drain(self._parts.settings.drain_seconds)
+            self._spawn(delivery.drain(self._parts.settings.drain_seconds))  # the word to leave may come meanwhile
         await leave
         taken.cancel()
 
@@ -375,6 +377,13 @@ def _sources(settings: Settings) -> list[LogSource]:
     except SettingsError as error:
         raise SettingsError(f"infer_rate_limits_on: {error}") from error
     return [RateLimiting(rules), ResponseRateLimiting(rules)]
+
+
+def _turn_away(connection: socket.socket) -> None:
+    """End a connection of a predecessor that spoke the other protocol: Kong opens another."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 def _token(file: str | None, setting: str) -> str | None:

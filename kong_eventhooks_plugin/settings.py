@@ -274,6 +274,9 @@ def markdown() -> str:
         "A setting is a flag of `serve`, else an environment variable, else a key of the TOML file given with",
         "`--settings`, else its default. A server that Kong starts sees no environment: use flags or the file.",
         "",
+        "SIGHUP starts a new worker, which reads file and environment anew, and lets the old one go. `socket_path`,",
+        "`socket_group`, `protocol`, `started_by_kong`, `drain_seconds` and `log_format` need a restart of the whole.",
+        "",
         "| key and flag | default | what it says |",
         "|---|---|---|",
     ]

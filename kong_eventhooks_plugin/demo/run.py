@@ -222,7 +222,7 @@ def _sum_up(
 ) -> int:
     counts = {name: sum(got.path == f"/{name}" for got in arrived) for name in EXPECTED}
     right = all(got.verified for got in arrived)
-    good = settled and right and not player.played.lost and all(counts[name] >= EXPECTED[name] for name in ("told",))
+    good = settled and right and not player.played.lost and counts == EXPECTED
     click.echo(
         f"\n{len(calls)} calls played in {seconds:.1f} s, {len(player.played.lost)} lost; "
         f"{len(arrived)} deliveries arrived ({', '.join(f'{name}: {count}' for name, count in counts.items())}), "
