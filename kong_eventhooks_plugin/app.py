@@ -47,6 +47,7 @@ from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.hooks import admin_api
 from kong_eventhooks_plugin.hooks.book import Book
+from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.hooks.watch import Watch
 from kong_eventhooks_plugin.pluginserver.instances import Instances
@@ -166,7 +167,7 @@ class Parts:
             queue=self.queue,
             feed=self.feed,
             handlers=handlers,
-            validation=self.validation,
+            validation=Validation(known_to_api()),
             publish=self.dispatcher.publish,
             clock=time.time,
             check=partial(compile_faults, self.pool),
@@ -329,10 +330,12 @@ class Worker:
 
     async def _rest_door(self, service: Service, delivery: DeliveryWorker) -> None:
         parts = self._parts
-        look = Look(parts.queue, parts.book, parts.metrics, delivery, time.monotonic, time.time)
+        look = Look(
+            parts.queue, parts.book, parts.metrics, delivery, time.monotonic, time.time, frozenset(known().sources)
+        )
         health = health_app(look.check, parts.metrics, look.refresh)
         access = Access(parts.api_token, parts.settings.api_hosts)
-        app = rest_app(RestParts(service, access, parts.book, parts.feed, known()), health)
+        app = rest_app(RestParts(service, access, parts.book, parts.feed, known_to_api()), health)
         runner, port = await self._listen("listen", lambda: serve_health(app, parts.settings.listen))
         log.info("API and health page", port=port, paths="/event-hooks /deliveries /events /readyz /metrics")
         try:
@@ -377,6 +380,16 @@ def _sources(settings: Settings) -> list[LogSource]:
     except SettingsError as error:
         raise SettingsError(f"infer_rate_limits_on: {error}") from error
     return [RateLimiting(rules), ResponseRateLimiting(rules)]
+
+
+def known_to_api() -> Known:
+    """Return what the API takes: also sources that this release does not have yet.
+
+    Documentation and scripts for Kong Enterprise name them, and such a hook can be kept, pinged and tested. That it
+    stays silent is told in /readyz. A declared one is refused: whoever writes it reads the refusal.
+    """
+    now = known()
+    return now._replace(sources={**now.sources, **dict.fromkeys(now.planned_sources, ())}, planned_sources=())
 
 
 def _turn_away(connection: socket.socket) -> None:

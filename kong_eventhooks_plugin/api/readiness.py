@@ -5,7 +5,7 @@ news for ``NEWS_SECONDS``; its count stays.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
 from kong_eventhooks_plugin.api.health import Readiness
@@ -30,7 +30,7 @@ class Delivering(Protocol):
 
 
 class Look:
-    """Looks at everything that a probe wants to know. ``monotonic`` gives seconds."""
+    """Looks at everything that a probe wants to know. ``monotonic`` gives seconds; ``sources`` are those there are."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Look:
         delivery: Delivering,
         monotonic: Callable[[], float],
         clock: Callable[[], float],
+        sources: Collection[str],
     ) -> None:
         self._queue = queue
         self._book = book
@@ -47,6 +48,7 @@ class Look:
         self._delivery = delivery
         self._monotonic = monotonic
         self._clock = clock
+        self._sources = sources
         self._lost_total = 0
         self._lost_at = -NEWS_SECONDS
 
@@ -56,7 +58,7 @@ class Look:
         hooks = self._book.hooks()
         held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
         held |= {name: f"unresolved: {error}" for name, error in self._book.unresolved().items()}
-        faults = tuple(str(fault) for fault in self._book.faults())
+        faults = (*(str(fault) for fault in self._book.faults()), *self._silent())
         troubled = bool(faults) or any(reason != "disabled" for reason in held.values()) or self._losing()
         return Readiness(
             status="unready" if stats is None else "degraded" if troubled else "ready",
@@ -68,6 +70,12 @@ class Look:
             lost={labels[0]: count for labels, count in self._metrics.counts.lost.items()},
             queue={} if stats is None else _shown(stats, hooks),
         )
+
+    def _silent(self) -> Iterator[str]:
+        """Yield what to say of hooks on sources that this release does not have."""
+        for hook in self._book.hooks().values():
+            if hook.enabled and hook.source not in self._sources:
+                yield f"{hook.name}: source {hook.source} is not available in this version; the hook stays silent"
 
     async def refresh(self) -> None:
         """Bring the gauges up to date."""
