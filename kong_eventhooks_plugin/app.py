@@ -58,7 +58,7 @@ from kong_eventhooks_plugin.pluginserver.supervisor import EXIT_SETTINGS
 from kong_eventhooks_plugin.pluginserver.worker_link import WorkerLink
 from kong_eventhooks_plugin.queue.contract import Limits
 from kong_eventhooks_plugin.queue.holders import this_process
-from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
+from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Limits as SandboxLimits
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules
@@ -106,7 +106,7 @@ class Parts:
         self.settings = settings
         self.metrics = Metrics()
         self.lines = LineBuffer(self.metrics.counts)
-        self.queue = SqliteQueue(Path(settings.data_dir) / "events.db", _queue_limits(settings))
+        self.queue = SqliteQueue(Path(settings.data_dir) / DATABASE, _queue_limits(settings))
         self.keeper = DefinitionKeeper(self.queue)
         self.validation = Validation(known())
         self.book = Book(self.validation, self.keeper.persist, metrics=self.metrics)
@@ -214,7 +214,7 @@ class Worker:
         gc.collect()
         gc.freeze()  # what is here by now stays: the collector need not look at it again
         await self._until_told(link, delivery, doors)
-        await _ended(doors)
+        await _closed(doors)
         await asyncio.gather(server.drain(settings.drain_seconds), delivery.drain(settings.drain_seconds))
         await self._end(handlers)
         link.close()
@@ -236,7 +236,7 @@ class Worker:
         taken = asyncio.create_task(link.taken_over.wait())
         await asyncio.wait({leave, taken}, return_when=asyncio.FIRST_COMPLETED)
         if taken.done() and not leave.done():
-            await _ended(doors)
+            await _closed(doors)
             self._spawn(delivery.drain(self._parts.settings.drain_seconds))  # the word to leave may come meanwhile
         await leave
         taken.cancel()
@@ -367,7 +367,7 @@ class Worker:
                 await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _ended(doors: Collection["asyncio.Task[None]"]) -> None:
+async def _closed(doors: Collection["asyncio.Task[None]"]) -> None:
     """End doors and wait until their addresses are free."""
     for door in doors:
         door.cancel()

@@ -15,12 +15,12 @@ import click
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.errors import EventHooksError, SettingsError
 from kong_eventhooks_plugin.remote_commands import attach
+from kong_eventhooks_plugin.settings import Settings, described
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PLUGIN_NAMES = ("event-hooks", "event-hooks-crud")
-DEFAULT_SOCKET = "/run/kong-event-hooks/plugin.sock"
-DEFAULT_DATA = "/var/lib/kong-event-hooks"
+DEFAULTS = Settings()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -41,8 +41,6 @@ def main() -> NoReturn:
 
 def with_settings(command: F) -> F:
     """Give a command one flag for each setting, and ``--settings FILE``."""
-    from kong_eventhooks_plugin.settings import described
-
     for setting in reversed(list(described())):
         is_switch = setting.name == "started_by_kong"
         command = click.option(
@@ -82,7 +80,7 @@ def worker(fd: int, link: int | None, settings_file: Path | None, **flags: Any) 
 
 @cli.command("plugin-info")
 @click.argument("name", type=click.Choice(PLUGIN_NAMES))
-@click.option("--socket-path", default=DEFAULT_SOCKET, show_default=True, help="Where the sidecar listens.")
+@click.option("--socket-path", default=DEFAULTS.socket_path, show_default=True, help="Where the sidecar listens.")
 @click.option("--protocol", type=click.Choice(["protobuf", "msgpack"]), default="protobuf", show_default=True)
 def plugin_info(name: str, socket_path: str, protocol: str) -> None:
     """Print what Kong's `query_cmd` wants to know of plugin NAME: one JSON document and nothing else."""
@@ -135,7 +133,7 @@ def listen(address: str, secret_file: Path | None) -> None:
 
 
 data_dir_option = click.option(
-    "--data-dir", default=DEFAULT_DATA, show_default=True, envvar="KONG_EVENTHOOKS_DATA_DIR",
+    "--data-dir", default=DEFAULTS.data_dir, show_default=True, envvar="KONG_EVENTHOOKS_DATA_DIR",
     type=click.Path(path_type=Path), help="The sidecar's data directory.",
 )  # fmt: skip
 output_option = click.option(

@@ -17,11 +17,10 @@ from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import hook_id
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter, Page, Queue, Stats
-from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
+from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
 
 T = TypeVar("T")
 
-DATABASE = "events.db"
 BODY_SHOWN = 200
 """Characters of an endpoint's answer in the table; ``--output json`` has all that was kept."""
 

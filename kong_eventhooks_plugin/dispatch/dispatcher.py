@@ -23,7 +23,6 @@ pool; nothing else is kept here.
 from asyncio import Future, Task, gather, get_running_loop, shield
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from pathlib import PurePath
 from typing import Any
 
 from kong_eventhooks_plugin.dispatch.expressions import Expressions
@@ -35,6 +34,7 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted, LogObservation
 from kong_eventhooks_plugin.queue.contract import LOSSES, Candidate, Clock, Offer, Queue, Receipt
+from kong_eventhooks_plugin.raised import raised_at
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sources.catalogue import CUSTOM, events_of
 from kong_eventhooks_plugin.sources.contract import LogSource
@@ -224,7 +224,7 @@ class Dispatcher:
         self._counts.lost[(reason,)] += 1
         if error is not None:
             ours = isinstance(error, QueueError | ObservationError)
-            fields |= {"kind": type(error).__name__, "detail": str(error) if ours else f"raised in {_place(error)}"}
+            fields |= {"kind": type(error).__name__, "detail": str(error) if ours else f"raised in {raised_at(error)}"}
         self._seldom.error("event lost", f"{reason} {fields.get('kind')}", reason=reason, **fields)
 
     def _hooks_changed(self, _: Collection[Change]) -> None:
@@ -251,13 +251,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, QueueFull):
         return error.reason
     return "store_unavailable" if isinstance(error, QueueError) else "dispatch_failed"
-
-
-def _place(error: BaseException) -> str | None:
-    """Return file and line that raised the error: enough to find a bug by, and nothing that a client sent."""
-    place = None
-    trace = error.__traceback__
-    while trace is not None:
-        place = f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return place

@@ -19,10 +19,10 @@ bytes that are no call               what the most can be read as, finished with
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
 from kong_eventhooks_plugin.pluginserver.contract import House
 from kong_eventhooks_plugin.pluginserver.faults import Faults
 from kong_eventhooks_plugin.pluginserver.instances import Instance, Instances
+from kong_eventhooks_plugin.pluginserver.news import News
 from kong_eventhooks_plugin.wire import answers
 from kong_eventhooks_plugin.wire.calls import (
     Broken,
@@ -46,10 +46,10 @@ class CallDesk:
     def __init__(
         self, house: House, instances: Instances, infos: PluginInfos, faults: Faults, clock: Callable[[], float]
     ) -> None:
-        self._house = house
         self._instances = instances
         self._infos = infos
         self._faults = faults
+        self._news = News(house, faults, infos)
         self._loaded_at = clock()
         self._answers: Mapping[type[Call], Callable[[Any], bytes]] = {
             StartInstance: self._start,
@@ -82,8 +82,7 @@ class CallDesk:
 
     def _start(self, call: StartInstance) -> bytes:
         instance = self._new_instance(call.name)
-        if call.name in self._infos:
-            self._tell(self._house.instance_started, InstanceStarted(call.name, instance.id, call.config))
+        self._news.started(instance, call.config)
         return answers.instance_status(call.echo, instance.plugin, instance.id, instance.started_at)
 
     def _new_instance(self, name: str) -> Instance:
@@ -92,24 +91,14 @@ class CallDesk:
         instance, gone = self._instances.start(name)
         if gone is not None:
             self._faults("instance_evicted", plugin=gone.plugin)
-            self._gone(gone)
+            self._news.closed(gone)
         return instance
 
     def _close(self, call: CloseInstance) -> bytes:
         instance = self._instances.close(call.instance_id)
         if instance is not None:
-            self._gone(instance)
+            self._news.closed(instance)
         return answers.returned(call.echo)
-
-    def _gone(self, instance: Instance) -> None:
-        if instance.plugin in self._infos:
-            self._tell(self._house.instance_closed, InstanceClosed(instance.plugin, instance.id))
-
-    def _tell(self, hear: Callable[[Any], None], news: InstanceStarted | InstanceClosed) -> None:
-        try:
-            hear(news)
-        except Exception as error:  # noqa: BLE001 - whatever the house raises, Kong gets its instance
-            self._faults("house_failed", error, plugin=news.plugin)
 
     def _status(self, call: GetInstanceStatus) -> bytes:
         instance = self._instances.get(call.instance_id)

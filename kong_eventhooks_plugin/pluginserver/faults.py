@@ -7,12 +7,11 @@ table.
 
 import time
 from collections.abc import Callable
-from pathlib import PurePath
-from traceback import extract_tb
 from typing import Any, Literal
 
 import structlog
 
+from kong_eventhooks_plugin.raised import raised_in
 from kong_eventhooks_plugin.telemetry import Counts
 
 LOG_SECONDS = 10.0
@@ -59,11 +58,5 @@ class Faults:
         if kept_back:
             fields["kept_back"] = kept_back
         if error is not None:
-            fields |= {"kind": type(error).__name__, "raised_in": _places(error)}
+            fields |= {"kind": type(error).__name__, "raised_in": raised_in(error, PLACES)}
         _log.warning("plugin socket fault", reason=reason, **fields)
-
-
-def _places(error: BaseException) -> list[str]:
-    """Return where ``error`` was raised, innermost last. Its text is left out: it may quote what a client sent."""
-    calls = extract_tb(error.__traceback__)[-PLACES:]
-    return [f"{PurePath(call.filename).name}:{call.lineno} {call.name}" for call in calls]

@@ -35,11 +35,12 @@ from greenlet import GreenletExit, greenlet
 from kong_pdk.exception import PluginServerException
 
 from kong_eventhooks_plugin.errors import BadMessage
-from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted, LogObservation
+from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.pluginserver.contract import House
 from kong_eventhooks_plugin.pluginserver.faults import Faults
-from kong_eventhooks_plugin.pluginserver.instances import Instance, Instances
+from kong_eventhooks_plugin.pluginserver.instances import Instances
 from kong_eventhooks_plugin.pluginserver.msgpack_rpc import exact
+from kong_eventhooks_plugin.pluginserver.news import News
 from kong_eventhooks_plugin.pluginserver.pdk import Ask
 from kong_eventhooks_plugin.pluginserver.phases import PHASES
 from kong_eventhooks_plugin.telemetry import Counts
@@ -146,6 +147,7 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         self._faults = faults
         self._ids = instances
         self._infos = infos
+        self._news = News(house, faults, infos)
         self._clock = clock
         self._monotonic = monotonic
         self._max_events = max_events
@@ -170,12 +172,12 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         if evicted is not None:
             self._faults("instance_evicted", plugin=evicted.plugin)
             super().close_instance(evicted.id)
-            self._told_closed(evicted)
+            self._news.closed(evicted)
         self.instance_id = instance.id
         answer = super().start_instance({"Name": instance.plugin, "Config": json.dumps({})})
         if known:
             config = str(cfg.get("Config", "")).encode(errors="surrogateescape")
-            self._tell(self._house.instance_started, InstanceStarted(name, instance.id, config))
+            self._news.started(instance, config)
         return {**answer, "Name": name}
 
     def close_instance(self, iid: int) -> dict[str, Any]:
@@ -183,18 +185,8 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         answer: dict[str, Any] = super().close_instance(iid)
         closed = self._ids.close(iid)
         if closed is not None:
-            self._told_closed(closed)
+            self._news.closed(closed)
         return answer
-
-    def _told_closed(self, instance: Instance) -> None:
-        if instance.plugin in self._infos:
-            self._tell(self._house.instance_closed, InstanceClosed(instance.plugin, instance.id))
-
-    def _tell(self, hear: Callable[[Any], None], news: InstanceStarted | InstanceClosed) -> None:
-        try:
-            hear(news)
-        except Exception as error:  # noqa: BLE001 - whatever the house raises, Kong gets its instance
-            self._faults("house_failed", error, plugin=news.plugin)
 
     # ---- events ----
 

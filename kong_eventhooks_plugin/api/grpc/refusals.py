@@ -10,9 +10,7 @@ faulty fields as many are named as have room in ``FAULT_BYTES``, of an endpoint'
 told.
 """
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePath
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 from urllib.parse import quote
 
@@ -46,6 +44,7 @@ from kong_eventhooks_plugin.errors import (
     UnknownHook,
     UnknownSource,
 )
+from kong_eventhooks_plugin.raised import raised_at
 
 MESSAGE_BYTES: Final = 1_200
 FAULT_BYTES: Final = 2_300
@@ -81,7 +80,7 @@ async def refuse(context: Ending, error: Exception) -> NoReturn:
     """End a call with the status for what was raised; what nobody foresaw is logged, without its text."""
     code, status = status_of(error)
     if code is Code.INTERNAL:
-        log.error("grpc call failed", error=type(error).__name__, at=_place(error))
+        log.error("grpc call failed", error=type(error).__name__, at=raised_at(error))
     elif code is Code.UNAVAILABLE:
         log.warning("grpc call refused by the store", error=str(error))
     metadata = ((DETAILS_KEY, status.SerializeToString()),) if status.details else ()
@@ -198,9 +197,3 @@ def _cut(text: str, limit: int) -> str:
 
 
 _SAFE: Final = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
-
-
-def _place(error: BaseException) -> str | None:
-    """Return file and line that raised the error: enough to find a bug by, and nothing that a client sent."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else None

@@ -4,7 +4,6 @@ Kong's bodies where Kong has such an error (kong/db/errors.lua, kong/api/endpoin
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import structlog
@@ -30,6 +29,7 @@ from kong_eventhooks_plugin.errors import (
     UnknownHook,
     UnknownSource,
 )
+from kong_eventhooks_plugin.raised import raised_at
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ def response_for(error: Exception) -> web.Response:
     """Return the answer for what a handler raised; what nobody foresaw is logged, without its text."""
     refusal = next((refusal for kind, refusal in _REFUSALS if isinstance(error, kind)), None)
     if refusal is None:
-        log.error("api call failed", error=type(error).__name__, at=_place(error))
+        log.error("api call failed", error=type(error).__name__, at=raised_at(error))
         return json_response({"message": UNEXPECTED}, 500)
     if isinstance(error, QueueError) and not isinstance(error, UnknownDelivery):
         log.warning("api call refused by the store", error=str(error))
@@ -121,13 +121,3 @@ _REFUSALS: tuple[tuple[type[Exception], Refusal], ...] = (
     (EventHooksError, Refusal(500, lambda _: {"message": UNEXPECTED})),
 )
 """The first that an error is an instance of counts."""
-
-
-def _place(error: BaseException) -> str | None:
-    """Return file and line that raised the error: enough to find a bug by, and nothing that a client sent."""
-    place = None
-    trace = error.__traceback__
-    while trace is not None:
-        place = f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return place

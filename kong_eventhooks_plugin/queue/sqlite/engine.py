@@ -47,6 +47,9 @@ from kong_eventhooks_plugin.queue.sqlite.thread import CallThread
 
 T = TypeVar("T")
 
+DATABASE = "events.db"
+"""The file's name in the data directory."""
+
 CLOSING = 5.0
 REPLAYED_TOGETHER = 500
 RELEASING = 2.0
