@@ -47,10 +47,21 @@ class Deaf:
 
     def __init__(self, case: str, metrics: Metrics) -> None:
         self.log_statuses = frozenset({429} if case == "status" else ())
+        self.hears_changes = False
         self.take_line: Callable[[], LogLine | None] = LineBuffer(metrics.counts).take
 
     def observe(self, seen: LogObservation) -> None:
         """Never happens."""
+        raise AssertionError("no hook cares")
+
+    def may_change(self, method: str, path: str) -> bool:
+        """Never happens either."""
+        raise AssertionError("no hook cares")
+
+    wants_answer = may_change
+
+    def observe_change(self, seen: object) -> None:
+        """Nor this."""
         raise AssertionError("no hook cares")
 
     def instance_started(self, started: object) -> None:

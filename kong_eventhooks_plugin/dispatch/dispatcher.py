@@ -25,6 +25,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from kong_eventhooks_plugin.dispatch.changes import OF_CHANGES, ChangeTaker, Nobody
 from kong_eventhooks_plugin.dispatch.expressions import Expressions
 from kong_eventhooks_plugin.dispatch.matcher import Matcher
 from kong_eventhooks_plugin.dispatch.seldom import SeldomLog
@@ -32,7 +33,7 @@ from kong_eventhooks_plugin.errors import ObservationError, QueueError, QueueFul
 from kong_eventhooks_plugin.hooks.contract import Change, HookBook
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.lines import LogLine
-from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted, LogObservation
+from kong_eventhooks_plugin.model.observation import ChangeObservation, InstanceClosed, InstanceStarted, LogObservation
 from kong_eventhooks_plugin.queue.contract import LOSSES, Candidate, Clock, Offer, Queue, Receipt
 from kong_eventhooks_plugin.raised import raised_at
 from kong_eventhooks_plugin.sandbox.pool import Pool
@@ -65,10 +66,12 @@ class Dispatcher:
 
     ``started`` and ``closed`` hear of plugin instances, ``lines`` gives the oldest line for Kong's error log.
     ``accepted`` hears of each event once it is committed, with what it led to; it must not wait. ``pool`` decides on
-    hooks' filters; without it every filter lets pass.
+    hooks' filters; without it every filter lets pass. ``changes`` takes what the Admin API's route saw; without it
+    nobody does.
     """
 
     log_statuses: frozenset[int]
+    hears_changes: bool
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Dispatcher:
         lines: Callable[[], LogLine | None] = _no_line,
         accepted: Callable[[Event, Receipt], None] = _tell_nobody,
         pool: Pool | None = None,
+        changes: ChangeTaker | None = None,
     ) -> None:
         self._book = book
         self._queue = queue
@@ -94,6 +98,8 @@ class Dispatcher:
         self._lines = lines
         self._accepted = accepted
         self._expressions = None if pool is None else Expressions(pool, clock, self._name_of)
+        self._takes_changes = changes is not None
+        self._changes: ChangeTaker = Nobody() if changes is None else changes
         self._sifting: set[Task[Receipt]] = set()
         self._index()
         book.on_change(self._hooks_changed)
@@ -116,6 +122,18 @@ class Dispatcher:
         if not offered:
             return None
         return offered[0] if len(offered) == 1 else gather(*offered, return_exceptions=True)
+
+    def may_change(self, method: str, path: str) -> bool:
+        """Tell whether a request that the Admin API took can have changed something that anybody asks about."""
+        return self._changes.may_change(method, path)
+
+    def wants_answer(self, method: str, path: str) -> bool:
+        """Tell whether the answer to such a request can hold a changed entity."""
+        return self._changes.wants_answer(method, path)
+
+    def observe_change(self, seen: ChangeObservation) -> None:
+        """Hand on what the Admin API's route saw."""
+        self._changes.observe_change(seen)
 
     def publish(self, event: Event) -> "Future[Receipt] | None":
         """Offer an event from elsewhere to the hooks that hear it; None where none does.
@@ -239,6 +257,7 @@ class Dispatcher:
             for status in frozenset().union(*(source.statuses() for source in heard))
         }
         self.log_statuses = frozenset(self._by_status)
+        self.hears_changes = self._takes_changes and any(source in OF_CHANGES for source, _ in self._matcher.enabled)
 
 
 def _look_at(future: "Future[Receipt]") -> None:

@@ -29,14 +29,13 @@ from typing import Any, cast
 import msgspec
 
 from kong_eventhooks_plugin.errors import BadMessage
-from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.pluginserver.call_marks import IDLE, NO_SLOT, SLOTS, UNDER_WAY
 from kong_eventhooks_plugin.pluginserver.calls import CallDesk
 from kong_eventhooks_plugin.pluginserver.contract import House
 from kong_eventhooks_plugin.pluginserver.faults import Faults
 from kong_eventhooks_plugin.pluginserver.instances import Instance, Instances
 from kong_eventhooks_plugin.pluginserver.pdk import NO_QUESTION, Ask
-from kong_eventhooks_plugin.pluginserver.phases import PHASES, Run, Steps
+from kong_eventhooks_plugin.pluginserver.phases import PHASES, Run, Seen, Steps, hand_over
 from kong_eventhooks_plugin.telemetry import Counts
 from kong_eventhooks_plugin.wire.answers import finished
 from kong_eventhooks_plugin.wire.calls import (
@@ -301,12 +300,13 @@ class Connection(asyncio.BufferedProtocol):
             self._answer(self._door.desk.answer(call))
 
     def _take_oversized(self, frame: Oversized) -> None:
-        if self._steps is None:
+        steps = self._steps
+        if steps is None:
             self._calls[_OTHER_CALL] += 1
             self._answer(self._door.desk.answer_damaged(frame))
         else:
             self._door.faults("oversized", bytes=frame.length, function=self._ask.name)
-            self._give_up()
+            self._go_on_without(steps, BadMessage("an answer over the limit"))
 
     # ---- handle_event ----
 
@@ -367,6 +367,7 @@ class Connection(asyncio.BufferedProtocol):
             value = DECODERS[self._ask.result](frame)
         except BadMessage as error:
             self._bad_answer(error)
+            self._go_on_without(steps, error)
             return
         if self._ask.result == "Int" and value is not None:
             if len(self._known) >= ANSWERS:
@@ -376,7 +377,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def _bad_answer(self, error: BadMessage) -> None:
         self._door.faults("pdk_answer", function=self._ask.name, what=str(error))
-        self._give_up()
 
     def _go_on(self, steps: Steps, value: Any) -> None:
         """Hand the phase Kong's answer, and Kong its next question."""
@@ -390,8 +390,24 @@ class Connection(asyncio.BufferedProtocol):
                 self._seen(done.value)
         except BadMessage as error:
             self._bad_answer(error)
+            self._give_up()
         except Exception as error:  # noqa: BLE001 - as in _run
             self._door.faults("house_failed", error, function=self._ask.name)
+            self._give_up()
+        else:
+            self._question(question)
+
+    def _go_on_without(self, steps: Steps, error: BadMessage) -> None:
+        """Let the phase go on, if it can, without an answer that cannot be read; it is counted already."""
+        try:
+            question = steps.throw(error)
+        except StopIteration as done:
+            self._steps = None
+            self._seen(done.value)
+        except BadMessage:
+            self._give_up()
+        except Exception as failure:  # noqa: BLE001 - as in _run
+            self._door.faults("house_failed", failure, function=self._ask.name)
             self._give_up()
         else:
             self._question(question)
@@ -402,16 +418,16 @@ class Connection(asyncio.BufferedProtocol):
 
     # ---- what the phase saw ----
 
-    def _seen(self, observation: LogObservation | None) -> None:
+    def _seen(self, observation: Seen | None) -> None:
         if observation is None:
             self._finish()
             return
         try:
-            future = self._house.observe(observation)
+            future = hand_over(self._house, observation)
             if future is not None:
                 future.add_done_callback(self._committed)  # which is never called from within
         except Exception as error:  # noqa: BLE001 - as in _run
-            self._door.faults("house_failed", error, plugin=observation.plugin)
+            self._door.faults("house_failed", error, what=type(observation).__name__)
             future = None
         if future is None:
             self._finish()

@@ -4,7 +4,12 @@ from asyncio import Future
 from typing import Any, Protocol
 
 from kong_eventhooks_plugin.model.lines import LogLine
-from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted, LogObservation
+from kong_eventhooks_plugin.model.observation import (
+    ChangeObservation,
+    InstanceClosed,
+    InstanceStarted,
+    LogObservation,
+)
 
 
 class House(Protocol):
@@ -12,6 +17,18 @@ class House(Protocol):
 
     log_statuses: frozenset[int]
     """Statuses of which some hook can hear something in the log phase; empty: Kong is asked for nothing."""
+
+    hears_changes: bool
+    """Whether somebody wants to know of changes through the Admin API's route."""
+
+    def may_change(self, method: str, path: str) -> bool:
+        """Tell whether a request that the Admin API took can have changed something that anybody asks about."""
+
+    def wants_answer(self, method: str, path: str) -> bool:
+        """Tell whether the answer to such a request can hold a changed entity; otherwise its body is not asked for."""
+
+    def observe_change(self, seen: ChangeObservation) -> None:
+        """Take what the response phase saw. A client waits: nothing is waited for."""
 
     def observe(self, seen: LogObservation) -> "Future[Any] | None":
         """Take what the log phase saw; the future ends when all it caused is committed (None: no wait)."""

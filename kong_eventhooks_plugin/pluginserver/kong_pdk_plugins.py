@@ -35,15 +35,15 @@ from greenlet import GreenletExit, greenlet
 from kong_pdk.exception import PluginServerException
 
 from kong_eventhooks_plugin.errors import BadMessage
-from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.pluginserver.contract import House
 from kong_eventhooks_plugin.pluginserver.faults import Faults
 from kong_eventhooks_plugin.pluginserver.instances import Instances
 from kong_eventhooks_plugin.pluginserver.msgpack_rpc import exact
 from kong_eventhooks_plugin.pluginserver.news import News
 from kong_eventhooks_plugin.pluginserver.pdk import Ask
-from kong_eventhooks_plugin.pluginserver.phases import PHASES
+from kong_eventhooks_plugin.pluginserver.phases import PHASES, Seen, hand_over
 from kong_eventhooks_plugin.telemetry import Counts
+from kong_eventhooks_plugin.wire.values import checked
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kong_pdk.const asks for the locale in a deprecated way
@@ -247,33 +247,48 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         """Run a phase to its end and hand on what it saw. Never raises, or Kong would hear of it."""
         try:
             seen = self._through(plugin, phase, kong)
-            return None if seen is None else self._house.observe(seen)
+            return None if seen is None else hand_over(self._house, seen)
         except BadMessage as error:
             self._faults("pdk_answer", what=str(error))
         except Exception as error:  # noqa: BLE001 - a bug in a phase must not reach Kong
             self._faults("house_failed", error, phase=phase)
         return None
 
-    def _through(self, plugin: str, phase: str, kong: Any) -> LogObservation | None:
+    def _through(self, plugin: str, phase: str, kong: Any) -> Seen | None:
         steps = PHASES[plugin, phase](self._house, self._clock)
         if steps is None:
             return None
+        unreadable: BadMessage | None = None
         try:
             question = next(steps)
             while True:
-                question = steps.send(_ask(kong, question))
+                try:
+                    value = _ask(kong, question)
+                except BadMessage as error:
+                    self._faults("pdk_answer", function=question.name, what=str(error))
+                    unreadable = error
+                    question = steps.throw(error)
+                else:
+                    question = steps.send(value)
         except StopIteration as done:
-            seen: LogObservation | None = done.value
+            seen: Seen | None = done.value
             return seen
+        except BadMessage as error:
+            if error is not unreadable:  # which is counted already
+                raise
+            return None
         finally:
             steps.close()
 
 
 def _ask(kong: Any, question: Ask) -> Any:
-    """Call the function on kong-pdk's ``kong``; its error (a phase must not need to know) comes as nil."""
+    """Call the function on kong-pdk's ``kong``; its error (a phase must not need to know) comes as nil.
+
+    ``BadMessage`` for an answer of another type.
+    """
     function = reduce(getattr, question.name.split(".")[1:], kong)
     value, _ = function(*question.args)
-    return value
+    return checked(question.result, value)
 
 
 def _module(name: str, phases: Any, run: Callable[[str, str, Any], Commit]) -> type:

@@ -44,7 +44,11 @@ _ALL = (
     Function("kong.log.alert", "ListValue", "Empty", EITHER),
     Function("kong.node.get_id", "Empty", "String", EITHER),
     Function("kong.client.get_consumer", "Empty", "Consumer", EITHER),
+    Function("kong.client.get_credential", "Empty", "AuthenticatedCredential", EITHER),
     Function("kong.client.get_forwarded_ip", "Empty", "String", RESPONSE),
+    Function("kong.nginx.get_var", "String", "String", RESPONSE),
+    Function("kong.nginx.req_start_time", "Empty", "Number", EITHER),
+    Function("kong.request.get_header", "String", "String", EITHER),
     Function("kong.request.get_method", "Empty", "String", RESPONSE),
     Function("kong.request.get_path_with_query", "Empty", "String", RESPONSE),
     Function("kong.service.response.get_status", "Empty", "Int", RESPONSE),
@@ -84,6 +88,12 @@ def ask(phase: Phase, name: str, *args: Any) -> Ask:
     function = FUNCTIONS.get(name)
     if function is None or phase not in function.phases:
         raise PhaseError(f"{name} may not be asked for in the phase {phase}")
-    if args and function.argument == "Empty":
-        raise PhaseError(f"{name} takes no argument")
+    if not _takes(function.argument, args):
+        raise PhaseError(f"{name} takes other arguments")
     return Ask(function, args)
+
+
+def _takes(argument: Argument, args: tuple[Any, ...]) -> bool:
+    if argument == "String":
+        return len(args) == 1 and isinstance(args[0], str)
+    return argument == "ListValue" or not args

@@ -22,7 +22,11 @@ import msgpack
 Pdk = Callable[[str, list[Any]], Any]
 """A PDK function by name, with its arguments; what it returns, or a ``PdkError``."""
 
-_STEPS = {"kong.client.get_consumer": "plugin.StepConsumer", "kong.response.get_headers": "plugin.StepMultiMap"}
+_STEPS = {
+    "kong.client.get_consumer": "plugin.StepConsumer",
+    "kong.client.get_credential": "plugin.StepCredential",
+    "kong.response.get_headers": "plugin.StepMultiMap",
+}
 
 
 class RpcError(Exception):

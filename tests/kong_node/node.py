@@ -17,9 +17,12 @@ import msgspec
 
 from kong_eventhooks_plugin.demo.player import Played, Player, RecordedCall, RecordedFrame, load
 from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
+from tests.kong_node.answers import METHOD, asked_and_answered
 from tests.kong_node.links import Links
 
 LOG, CRUD = "event-hooks", "event-hooks-crud"
+READ = {METHOD: "GET"}
+"""What Kong answers of a request that only reads."""
 
 
 def request_log(status: int = 429, *, request_id: str | None = None, **changes: Any) -> dict[str, Any]:
@@ -61,36 +64,18 @@ class KongNode(AbstractAsyncContextManager["KongNode"]):
         if log is None:
             log = request_log(status)
         serialized = log if isinstance(log, bytes) else msgspec.json.encode(log)
-        answers = {
-            "kong.response.get_status": pb.Int(v=status).SerializeToString(),
-            "kong.log.serialize": string(serialized),
-        }
+        answers = {"kong.response.get_status": status, "kong.log.serialize": serialized}
         return await self.run(plugin, "log", answers)
 
-    async def respond(self, plugin: str = CRUD) -> bool:
-        """Run the plugin's response phase."""
-        return await self.run(plugin, "response", {})
+    async def respond(self, answers: Mapping[str, Any] = READ, plugin: str = CRUD) -> bool:
+        """Run the plugin's response phase; ``answers`` as ``tests.kong_node.answers.change`` gives them."""
+        return await self.run(plugin, "response", answers)
 
-    async def run(self, plugin: str, phase: str, answers: Mapping[str, bytes]) -> bool:
-        """Run a phase, answering each PDK function with a frame."""
+    async def run(self, plugin: str, phase: str, answers: Mapping[str, Any]) -> bool:
+        """Run a phase; ``answers`` has what each PDK function gives, a value or an ``answers.Frame``."""
         if plugin not in self._configured:
             self.configure(plugin)
-        frames = [RecordedFrame("kong", b"")]
-        for function, answer in answers.items():
-            frames += [RecordedFrame("server", function.encode()), RecordedFrame("server", b"")]
-            frames += [RecordedFrame("kong", answer)]
+        frames = [RecordedFrame("kong", b""), *asked_and_answered(answers)]
         frames += [RecordedFrame("server", b""), RecordedFrame("server", b"")]
         number = self._configured[plugin]
         return await self._player.make(RecordedCall("cmd_handle_event", number, frames, plugin=plugin, phase=phase))
-
-
-def string(value: bytes) -> bytes:
-    """Return Kong's ``String`` with any bytes in it: Kong checks no encoding, protobuf's own code does."""
-    size = len(value)
-    if not size:
-        return b""
-    length = bytearray()
-    while size > 0x7F:
-        length.append(size & 0x7F | 0x80)
-        size >>= 7
-    return b"\x0a" + bytes([*length, size]) + value

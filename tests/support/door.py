@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kong_eventhooks_plugin.model.lines import LogLine
-from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted, LogObservation
+from kong_eventhooks_plugin.model.observation import ChangeObservation, InstanceClosed, InstanceStarted, LogObservation
 from kong_eventhooks_plugin.pluginserver.instances import Instances
 from kong_eventhooks_plugin.pluginserver.server import PluginServer
 from kong_eventhooks_plugin.telemetry import Counts, Metrics
@@ -27,10 +27,17 @@ Accept = Callable[[LogObservation], "Future[Any] | None"]
 
 
 class House:
-    """Records what it is told. ``accept`` says what ``observe`` does; ``fails`` makes everything raise."""
+    """Records what it is told. ``accept`` says what ``observe`` does; ``fails`` makes everything raise.
 
-    def __init__(self, *statuses: int, accept: Accept = lambda seen: None) -> None:
+    ``answers`` says of which changes (method, path) the answer is wanted, once ``hears_changes`` is set; paths below
+    ``/status`` never change anything.
+    """
+
+    def __init__(self, *statuses: int, accept: Accept = lambda seen: None, hears_changes: bool = False) -> None:
         self.log_statuses = frozenset(statuses)
+        self.hears_changes = hears_changes
+        self.answers: Callable[[str, str], bool] = lambda method, path: method != "DELETE"
+        self.changes: list[ChangeObservation] = []
         self.accept = accept
         self.fails = False
         self.seen: list[LogObservation] = []
@@ -42,6 +49,18 @@ class House:
         self._fail()
         self.seen.append(seen)
         return self.accept(seen)
+
+    def may_change(self, method: str, path: str) -> bool:
+        self._fail()
+        return not path.startswith("/status")
+
+    def wants_answer(self, method: str, path: str) -> bool:
+        self._fail()
+        return self.answers(method, path)
+
+    def observe_change(self, seen: ChangeObservation) -> None:
+        self._fail()
+        self.changes.append(seen)
 
     def instance_started(self, started: InstanceStarted) -> None:
         self._fail()

@@ -33,6 +33,7 @@ from tests.support.events import (
     seen,
     serialized,
 )
+from tests.support.waiting import SECONDS
 
 LIMITED = seen(serialized())
 BOTH = (RateLimiting(), ResponseRateLimiting())
@@ -142,7 +143,7 @@ class TestObserve:
         await setup.queue.fail(StoreUnavailable("disk full"), 1)
         assert not future.done()
         await setup.queue.commit(0)
-        first, second = await asyncio.wait_for(future, 5)
+        first, second = await asyncio.wait_for(future, SECONDS)
         assert (first.event_id, type(second)) == ("e-1", StoreUnavailable)
         assert setup.lost == {"store_unavailable": 1}
 

@@ -6,15 +6,15 @@ import pytest
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.model.lines import LogLine
-from kong_eventhooks_plugin.model.observation import LogObservation
+from kong_eventhooks_plugin.model.observation import ChangeObservation, LogObservation
 from kong_eventhooks_plugin.pluginserver.pdk import FUNCTIONS
-from kong_eventhooks_plugin.pluginserver.phases import LINES_PER_CALL, PHASES, Steps
+from kong_eventhooks_plugin.pluginserver.phases import LINES_PER_CALL, PHASES, Seen, Steps, hand_over
 from tests.support.door import INFOS, NOW, House
 
-STATUS, LOG = "kong.response.get_status", "kong.log.serialize"
+STATUS, LOG, METHOD = "kong.response.get_status", "kong.log.serialize", "kong.request.get_method"
 
 
-def drive(steps: Steps | None, answers: dict[str, Any]) -> tuple[list[str], LogObservation | None]:
+def drive(steps: Steps | None, answers: dict[str, Any]) -> tuple[list[str], Seen | None]:
     """Run a phase; return what it asked and what it saw."""
     asked: list[str] = []
     if steps is None:
@@ -28,8 +28,8 @@ def drive(steps: Steps | None, answers: dict[str, Any]) -> tuple[list[str], LogO
         return asked, done.value
 
 
-def run(house: House, plugin: str, phase: str, **answers: Any) -> tuple[list[str], LogObservation | None]:
-    named = {STATUS: answers.get("status"), LOG: answers.get("log")}
+def run(house: House, plugin: str, phase: str, **answers: Any) -> tuple[list[str], Seen | None]:
+    named = {STATUS: answers.get("status"), LOG: answers.get("log"), METHOD: answers.get("method")}
     return drive(PHASES[plugin, phase](house, lambda: NOW), named)
 
 
@@ -50,7 +50,7 @@ def test_a_status_that_a_hook_cares_for() -> None:
     assert run(House(429, 503), "event-hooks", "log", status=429, log="{}") == ([STATUS, LOG], seen)
 
 
-def test_the_crud_plugin_only_answers() -> None:
+def test_the_crud_plugin_only_answers_where_nobody_hears_of_changes() -> None:
     assert run(House(429), "event-hooks-crud", "response", status=429) == ([], None)
     assert run(House(429), "event-hooks-crud", "log", status=429) == ([], None)
 
@@ -89,6 +89,8 @@ def test_no_line_goes_out_in_response() -> None:
     house = House(429)
     house.lines.append(LogLine("alert", "x"))
     assert run(house, "event-hooks-crud", "response") == ([], None)
+    house.hears_changes = True
+    assert run(house, "event-hooks-crud", "response", method="GET") == ([METHOD], None)
     assert house.lines
 
 
@@ -103,3 +105,12 @@ def test_every_level_is_a_function(level: str) -> None:
 def test_an_answer_that_cannot_be(answers: dict[str, Any]) -> None:
     with pytest.raises(BadMessage):
         run(House(429), "event-hooks", "log", **answers)
+
+
+def test_what_was_seen_goes_to_whom_it_is_for() -> None:
+    log, change = LogObservation("event-hooks", 429, "{}", NOW), ChangeObservation("PUT", "/a", 200, None, NOW, NOW)
+    house = House(accept=lambda seen: committed)  # type: ignore[arg-type,return-value]
+    committed = object()
+    assert hand_over(house, log) is committed  # type: ignore[comparison-overlap]
+    assert hand_over(house, change) is None
+    assert (house.seen, house.changes) == ([log], [change])

@@ -1,0 +1,37 @@
+"""Who takes what the Admin API's route saw, as the dispatcher needs it: the app gives one, and most tests none."""
+
+from typing import Final, Protocol
+
+from kong_eventhooks_plugin.model.observation import ChangeObservation
+from kong_eventhooks_plugin.sources.crud import CRUD, DAO_CRUD
+
+OF_CHANGES: Final = frozenset({CRUD, DAO_CRUD})
+"""The sources that tell of changes."""
+
+
+class ChangeTaker(Protocol):
+    """Asked only while some hook hears of changes; what each method means says ``pluginserver.contract.House``."""
+
+    def may_change(self, method: str, path: str) -> bool:
+        """Tell whether such a request can have changed something that anybody asks about."""
+
+    def wants_answer(self, method: str, path: str) -> bool:
+        """Tell whether its answer can hold a changed entity."""
+
+    def observe_change(self, seen: ChangeObservation) -> None:
+        """Take it, and wait for nothing."""
+
+
+class Nobody:
+    """Takes nothing."""
+
+    def may_change(self, method: str, path: str) -> bool:
+        """Nothing can have changed."""
+        return False
+
+    def wants_answer(self, method: str, path: str) -> bool:
+        """No answer is wanted."""
+        return False
+
+    def observe_change(self, seen: ChangeObservation) -> None:
+        """Let it go."""

@@ -1,0 +1,81 @@
+"""What the dispatcher does with changes: whether anybody hears of them, and who takes them."""
+
+from typing import Any
+
+import pytest
+
+from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
+from kong_eventhooks_plugin.model.observation import ChangeObservation
+from kong_eventhooks_plugin.pluginserver.contract import House
+from kong_eventhooks_plugin.telemetry import Metrics
+from tests.support.events import SEEN_AT, StandInBook, StandInQueue, make_hook
+
+CHANGE = ChangeObservation("POST", "/consumers", 201, b"{}", 1.0, 2.0)
+
+
+class Taker:
+    """Takes what it is given, and says yes to POST."""
+
+    def __init__(self) -> None:
+        self.taken: list[ChangeObservation] = []
+
+    def may_change(self, method: str, path: str) -> bool:
+        return (method, path) == ("POST", "/consumers")
+
+    def wants_answer(self, method: str, path: str) -> bool:
+        return (method, path) == ("POST", "/services")
+
+    def observe_change(self, seen: ChangeObservation) -> None:
+        self.taken.append(seen)
+
+
+def make(taker: Taker | None, *hooks: dict[str, Any]) -> tuple[Dispatcher, StandInBook]:
+    book = StandInBook(*(make_hook(str(at), **fields) for at, fields in enumerate(hooks)))
+    queue = StandInQueue()
+    made = Dispatcher(book, queue, (), Metrics(), lambda: SEEN_AT, changes=taker)  # type: ignore[arg-type]  # stands in
+    return made, book
+
+
+@pytest.mark.parametrize(
+    ("hooks", "hears"),
+    [
+        ([], False),
+        ([{}], False),
+        ([{"source": "crud"}], True),
+        ([{"source": "crud", "event": "consumers"}], True),
+        ([{"source": "crud", "event": "an_entity_of_a_plugin:create"}], True),
+        ([{"source": "dao:crud", "event": "delete"}], True),
+        ([{"source": "crud", "enabled": False}], False),
+        ([{"source": "custom", "event": "crud"}], False),
+        ([{"source": "custom"}, {"source": "dao:crud"}], True),
+    ],
+)
+async def test_who_hears_of_changes(hooks: list[dict[str, Any]], hears: bool) -> None:
+    assert make(Taker(), *hooks)[0].hears_changes is hears
+    assert make(None, *hooks)[0].hears_changes is False
+
+
+async def test_it_follows_the_hooks() -> None:
+    dispatcher, book = make(Taker())
+    book.change(make_hook(source="crud"))
+    assert dispatcher.hears_changes
+    book.change(make_hook(source="crud", enabled=False))
+    assert not dispatcher.hears_changes
+
+
+async def test_the_taker_is_asked_and_given() -> None:
+    taker = Taker()
+    house: House = make(taker, {"source": "crud"})[0]
+    assert house.may_change("POST", "/consumers")
+    assert not house.may_change("POST", "/services")
+    assert house.wants_answer("POST", "/services")
+    assert not house.wants_answer("POST", "/consumers")
+    house.observe_change(CHANGE)
+    assert taker.taken == [CHANGE]
+
+
+async def test_without_one_nothing_is_wanted_or_kept() -> None:
+    house: House = make(None, {"source": "crud"})[0]
+    assert not house.may_change("POST", "/consumers")
+    assert not house.wants_answer("POST", "/consumers")
+    house.observe_change(CHANGE)
