@@ -1,31 +1,47 @@
-"""``check``: every fault of declarative files, what does not compile included.
+"""``check``: every fault of declarative files, what does not compile included, and warnings.
 
 A sandbox is started only for files with hooks that have code. It runs with its default limits and ``untrusted_lua =
 sandbox``: the machine that checks need not be the one that serves.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kong_eventhooks_plugin.handlers.compiling import compile_problems, has_code
+from kong_eventhooks_plugin.hooks import admin_route_check, declarative, documents
 from kong_eventhooks_plugin.hooks.contract import Fault
-from kong_eventhooks_plugin.hooks.declarative import read_file
 from kong_eventhooks_plugin.hooks.definition import faults_of
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
 
 
-def check_files(paths: Sequence[str], validation: Validation) -> list[Fault]:
-    """Return every fault of every file, in the files' order. What compiles is looked at where the rest has no fault."""
+def _unheard(_: Fault) -> None:
+    pass
+
+
+def check_files(paths: Sequence[str], validation: Validation, warn: Callable[[Fault], None] = _unheard) -> list[Fault]:
+    """Return every fault of every file, in the files' order. What compiles is looked at where the rest has no fault.
+
+    ``warn`` is told what is no fault, but should be looked at.
+    """
     found: list[Fault] = []
     for path in paths:
-        declared = read_file(path, validation)
-        found += declared.faults
-        code = [hook for hook in declared.hooks if has_code(hook)]
-        if code:
-            found += asyncio.run(_compile_faults(code))
+        found += _check_file(path, validation, warn)
     return found
+
+
+def _check_file(path: str, validation: Validation, warn: Callable[[Fault], None]) -> list[Fault]:
+    try:
+        document = documents.parse(documents.read_bytes(path), path)
+    except documents.Unreadable as error:
+        return [error.fault]
+    declared = declarative.read(document, path, validation)
+    route = admin_route_check.check(document, path)
+    for warning in route.warnings:
+        warn(warning)
+    code = [hook for hook in declared.hooks if has_code(hook)]
+    return [*declared.faults, *route.faults, *(asyncio.run(_compile_faults(code)) if code else ())]
 
 
 async def _compile_faults(hooks: Sequence[Hook]) -> list[Fault]:
