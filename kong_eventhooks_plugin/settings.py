@@ -59,8 +59,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin_url: Annotated[
         str | None,
         Meta(
-            description="Kong's Admin API (`http://127.0.0.1:8001`), to read hooks before the first request. Unset: "
-            "not asked."
+            description="Kong's Admin API (`http://127.0.0.1:8001`): hooks are read from it before the first request, "
+            "and `crud`, `dao:crud`, `balancer`, `certificate` and `gateway` need it. Unset: not asked."
         ),
     ] = None
     admin_token_file: Annotated[
@@ -69,6 +69,52 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin_poll_seconds: Annotated[
         Seconds, Meta(description="Seconds between two readings of the Admin API's plugins.")
     ] = 10.0
+    admin_page_size: Annotated[
+        int, Meta(ge=1, le=1000, description="Entities a page that the Admin API is asked for; it proxies meanwhile.")
+    ] = 100
+    admin_pause_factor: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="Pause after each page of a round, as a multiple of the time that the page took: with 2, Kong is "
+            "busy with us for a third of the time at most.",
+        ),
+    ] = 2.0
+    crud_round_seconds: Annotated[
+        Seconds,
+        Meta(description="Seconds between two rounds, which find changes that took another way than the route."),
+    ] = 60.0
+    crud_settle_seconds: Annotated[
+        Seconds, Meta(description="Seconds that a round waits for the route to tell a change, with who made it.")
+    ] = 2.0
+    crud_reveal: Annotated[
+        tuple[str, ...],
+        Meta(description="Secret fields to show in crud events all the same: `keyauth_credentials.key`."),
+    ] = ()
+    balancer_poll_seconds: Annotated[
+        Seconds, Meta(description="Seconds between two looks at an upstream's health.")
+    ] = 10.0
+    balancer_trouble_seconds: Annotated[
+        Seconds, Meta(description="The same for an upstream with an address that is not healthy.")
+    ] = 2.0
+    gateway_poll_seconds: Annotated[
+        Seconds, Meta(description="Seconds between two questions whether the Admin API and its database are there.")
+    ] = 5.0
+    gateway_failures: Annotated[
+        int, Meta(ge=1, description="Failures in a row after which the gateway is told to be unreachable.")
+    ] = 3
+    certificate_days: Annotated[
+        tuple[Annotated[int, Meta(ge=1)], ...],
+        Meta(description="Days left at which a certificate is told to expire; that it has expired always is."),
+    ] = (30, 7, 1)
+    certificate_look_seconds: Annotated[Seconds, Meta(description="Seconds between two looks at all certificates.")] = (
+        86_400.0
+    )
+    rate_limit_approaching_percent: Annotated[
+        float,
+        Meta(gt=0, le=100, description="Used share of a limit, in percent, from which it is told as approaching."),
+    ] = 80.0
     listen: Annotated[
         str,
         Meta(
@@ -287,6 +333,8 @@ def markdown() -> str:
 
 
 def _literal(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_literal, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

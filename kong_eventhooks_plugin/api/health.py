@@ -20,7 +20,7 @@ class Readiness(msgspec.Struct, frozen=True):
     """What /readyz answers.
 
     ``unready`` (503): events cannot be accepted. ``degraded`` (200): they are, but something needs a
-    person: a faulty declaration, a hook that is held, events lost to a limit.
+    person: a faulty declaration, a hook that is held, events lost to a limit, a Kong that cannot be looked at.
     """
 
     status: Literal["ready", "degraded", "unready"]
@@ -31,6 +31,7 @@ class Readiness(msgspec.Struct, frozen=True):
     held: dict[str, str] = {}
     lost: dict[str, int] = {}
     queue: dict[str, Any] = {}
+    observing: dict[str, Any] = {}
 
 
 Check = Callable[[], Awaitable[Readiness]]

@@ -5,8 +5,10 @@ news for ``NEWS_SECONDS``; its count stays.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
 
 from kong_eventhooks_plugin.api.health import Readiness
 from kong_eventhooks_plugin.errors import QueueError
@@ -29,8 +31,19 @@ class Delivering(Protocol):
         """Return hook id -> reason, of hooks whose deliveries are held back."""
 
 
+class Observed(msgspec.Struct, frozen=True):
+    """What our own look at Kong has to say: ``faults`` need a person, ``state`` is shown as it is."""
+
+    faults: tuple[str, ...] = ()
+    state: dict[str, Any] = {}
+
+
+def _nothing() -> Observed:
+    return Observed()
+
+
 class Look:
-    """Looks at everything that a probe wants to know. ``monotonic`` gives seconds; ``sources`` are those there are."""
+    """Looks at everything that a probe wants to know. ``monotonic`` gives seconds, ``observed`` what looks at Kong."""
 
     def __init__(
         self,
@@ -40,7 +53,7 @@ class Look:
         delivery: Delivering,
         monotonic: Callable[[], float],
         clock: Callable[[], float],
-        sources: Collection[str],
+        observed: Callable[[], Observed] = _nothing,
     ) -> None:
         self._queue = queue
         self._book = book
@@ -48,7 +61,7 @@ class Look:
         self._delivery = delivery
         self._monotonic = monotonic
         self._clock = clock
-        self._sources = sources
+        self._observed = observed
         self._lost_total = 0
         self._lost_at = -NEWS_SECONDS
 
@@ -58,7 +71,8 @@ class Look:
         hooks = self._book.hooks()
         held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
         held |= {name: f"unresolved: {error}" for name, error in self._book.unresolved().items()}
-        faults = (*(str(fault) for fault in self._book.faults()), *self._silent())
+        observed = self._observed()
+        faults = (*(str(fault) for fault in self._book.faults()), *observed.faults)
         troubled = bool(faults) or any(reason != "disabled" for reason in held.values()) or self._losing()
         return Readiness(
             status="unready" if stats is None else "degraded" if troubled else "ready",
@@ -69,13 +83,8 @@ class Look:
             held=held,
             lost={labels[0]: count for labels, count in self._metrics.counts.lost.items()},
             queue={} if stats is None else _shown(stats, hooks),
+            observing=observed.state,
         )
-
-    def _silent(self) -> Iterator[str]:
-        """Yield what to say of hooks on sources that this release does not have."""
-        for hook in self._book.hooks().values():
-            if hook.enabled and hook.source not in self._sources:
-                yield f"{hook.name}: source {hook.source} is not available in this version; the hook stays silent"
 
     async def refresh(self) -> None:
         """Bring the gauges up to date."""

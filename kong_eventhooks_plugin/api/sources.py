@@ -3,29 +3,31 @@
 from typing import Any
 
 from kong_eventhooks_plugin.errors import UnknownSource
-from kong_eventhooks_plugin.sources.catalogue import AVAILABLE, BY_NAME, EventEntry
+from kong_eventhooks_plugin.sources.catalogue import BY_NAME, entry_of
+from kong_eventhooks_plugin.sources.entry import EventEntry
 
 Described = dict[str, Any]
 
 
 def all_sources() -> dict[str, dict[str, Described]]:
     """Return source -> event -> what is known of it."""
-    return {name: events_of_source(name) for name in AVAILABLE}
+    return {name: events_of_source(name) for name in BY_NAME}
 
 
 def events_of_source(source: str) -> dict[str, Described]:
     """Return event -> what is known of it; raises ``UnknownSource``."""
-    if source not in AVAILABLE:
+    if source not in BY_NAME:
         raise UnknownSource(f"no source is called '{source[:100]}'")
     return {event.name: _described(event) for event in BY_NAME[source].events}
 
 
 def event_of_source(source: str, event: str) -> Described:
     """Return what is known of one event; raises ``UnknownSource``."""
-    events = events_of_source(source)
-    if event not in events:
+    events_of_source(source)
+    found = entry_of(source, event)
+    if found is None:
         raise UnknownSource(f"source '{source}' has no event '{event[:100]}'")
-    return events[event]
+    return _described(found)
 
 
 def _described(event: EventEntry) -> Described:

@@ -27,13 +27,23 @@ _TEMPLATE_IN_HOST = "a template may fill path and query, never scheme, host or p
 
 def problem(hook: Mapping[str, Any], known: Known) -> Errors | None:
     """Return what is wrong with a hook that Kong would take, in Kong's shape; None where nothing is."""
-    events = known.sources.get(hook["source"], ())
-    if hook["event"] is not None and events and hook["event"] not in events:
-        return {"event": texts.ONE_OF.format(", ".join(events))}
+    wrong_event = _event_problem(hook["source"], hook["event"], known)
+    if wrong_event is not None:
+        return {"event": wrong_event}
     if hook["config"]["secret"] is not None and hook["config"]["secret_file"] is not None:
         return {"config": {"@entity": [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]}}
     wrong_url = _url_problem(hook)
     return None if wrong_url is None else {"config": {"url": wrong_url}}
+
+
+def _event_problem(source: str, event: str | None, known: Known) -> str | None:
+    events, patterns = known.sources.get(source, ()), known.patterns.get(source, ())
+    if event is None or event in events or not (events or patterns):
+        return None
+    if any(re.fullmatch(expression, event) for _, expression in patterns):
+        return None
+    # A source with patterns lists hundreds of names that follow them.
+    return texts.ONE_OF.format(", ".join([shown for shown, _ in patterns] if patterns else events))
 
 
 def _url_problem(hook: Mapping[str, Any]) -> str | None:

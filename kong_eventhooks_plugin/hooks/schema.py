@@ -42,13 +42,14 @@ RESERVED_HEADERS = ("host", "content-length", "transfer-encoding", "connection",
 
 
 class Known(NamedTuple):
-    """What this release can do: its sources with their events, and those that have only a name so far.
+    """What this release can do: its sources with their events.
 
-    A source with no events named takes any. The composition root fills it from the sources' catalogue.
+    ``patterns`` has the events that a source does not list one by one, each as its name for people and a regular
+    expression. A source with neither takes any. The composition root fills it from the sources' catalogue.
     """
 
     sources: Mapping[str, tuple[str, ...]]
-    planned_sources: tuple[str, ...] = ()
+    patterns: Mapping[str, tuple[tuple[str, str], ...]] = {}
     handlers: tuple[str, ...] = AVAILABLE_HANDLERS
 
 
@@ -106,7 +107,7 @@ def _hook_fields(known: Known) -> tuple[Field, ...]:
             "source",
             type="string",
             required=True,
-            **_choice(known.sources, known.planned_sources),
+            **_choice(known.sources),
             description="What the hook listens to.",
         ),
         _event(known),
@@ -159,7 +160,7 @@ def _hook_fields(known: Known) -> tuple[Field, ...]:
 
 def _event(known: Known) -> Field:
     names = sorted({event for events in known.sources.values() for event in events})
-    closed = all(known.sources.values())
+    closed = all(known.sources.values()) and not known.patterns
     limits = {"one_of": names} if names and closed else {"len_max": 256}
     text = "The event of the source; without it the hook hears all of them."
     return _field("event", type="string", **limits, description=text)
@@ -182,10 +183,9 @@ def _field(name: str, **definition: Any) -> Field:
     return {name: definition}
 
 
-def _choice(available: Iterable[str], planned: Iterable[str] = ()) -> dict[str, Any]:
-    names, later = list(available), ", ".join(planned)
-    text = f"expected one of: {', '.join(names)}"
-    return {"one_of": names, "err": f"{text} (not available in this version: {later})" if later else text}
+def _choice(available: Iterable[str]) -> dict[str, Any]:
+    names = list(available)
+    return {"one_of": names, "err": f"expected one of: {', '.join(names)}"}
 
 
 def _any_case(name: str) -> str:

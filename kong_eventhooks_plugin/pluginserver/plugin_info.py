@@ -29,8 +29,8 @@ class _Plugin(NamedTuple):
 def known() -> schema.Known:
     """Return what this release can do, for Kong's schema and for our own validation."""
     return schema.Known(
-        sources={source: catalogue.events_of(source) for source in catalogue.AVAILABLE},
-        planned_sources=catalogue.PLANNED,
+        sources={source: catalogue.events_of(source) for source in catalogue.BY_NAME},
+        patterns={source: found for source in catalogue.BY_NAME if (found := catalogue.patterns_of(source))},
     )
 
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kong_eventhooks_plugin.sources.catalogue import SOURCES, EventEntry, SourceEntry
+from kong_eventhooks_plugin.sources.catalogue import SOURCES
+from kong_eventhooks_plugin.sources.entry import EventEntry, SourceEntry
 
 _HEAD = """# Sources and events
 
@@ -56,8 +57,8 @@ def _overview() -> Iterator[str]:
     yield "| source | events | since | what happened |"
     yield "|---|---|---|---|"
     for source in SOURCES:
-        names = ", ".join(f"`{event.name}`" for event in source.events) or "-"
-        yield f"| `{source.name}` | {names} | {source.since or 'not yet'} | {source.description} |"
+        names = ", ".join(f"`{name}`" for name, _ in _shown(source)) or "-"
+        yield f"| `{source.name}` | {names} | {source.since} | {source.description} |"
     yield ""
 
 
@@ -65,23 +66,28 @@ def _details() -> Iterator[str]:
     """Yield a chapter for each source that is there; events with the same fields share a table."""
     shown: dict[tuple[object, ...], str] = {}
     for source in SOURCES:
-        if source.since is None:
-            continue
         yield f"## {source.name}\n"
         yield f"{source.description}\n"
         for note in source.notes:
             yield f"{note}\n"
-        for event in source.events:
-            yield from _event(source, event, shown)
+        for name, event in _shown(source):
+            yield from _event(source, name, event, shown)
 
 
-def _event(source: SourceEntry, event: EventEntry, shown: dict[tuple[object, ...], str]) -> Iterator[str]:
-    yield f"### `{event.name}`\n"
+def _shown(source: SourceEntry) -> list[tuple[str, EventEntry]]:
+    """Return the source's events by their names for people: of those that follow patterns, the patterns."""
+    families = [(family.shown, family.entry) for family in source.families]
+    return families or [(event.name, event) for event in source.events]
+
+
+def _event(source: SourceEntry, name: str, event: EventEntry, shown: dict[tuple[object, ...], str]) -> Iterator[str]:
+    yield f"### `{name}`\n"
     unique = ", ".join(f"`{name}`" for name in event.unique) or "all fields"
     yield f"{event.description} unique: {unique}.\n"
-    first = shown.setdefault(event.fields, source.name)
-    if first != source.name:
-        yield f"Fields: those of [{first}](#{first}).\n"
+    title = f"{source.name}, {name}"
+    first = shown.setdefault(event.fields, title)
+    if first != title:
+        yield f"Fields: those of {first}.\n"
         return
     yield from _table((field.name, field.description) for field in event.fields)
 

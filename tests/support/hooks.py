@@ -14,7 +14,6 @@ KNOWN = Known(
         "response-ratelimiting": ("rate-limit-exceeded",),
         "rate-limiting-advanced": ("rate-limit-exceeded",),
     },
-    planned_sources=("crud", "balancer"),
 )
 VALIDATION = Validation(KNOWN)
 

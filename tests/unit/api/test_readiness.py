@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from kong_eventhooks_plugin.api.health import Readiness
-from kong_eventhooks_plugin.api.readiness import NEWS_SECONDS, Look
+from kong_eventhooks_plugin.api.readiness import NEWS_SECONDS, Look, Observed
 from kong_eventhooks_plugin.errors import StoreUnavailable, UnresolvedReference
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Stats
@@ -38,9 +38,11 @@ class Desk:
         self.book = Book(*hooks)
         self.metrics = Metrics()
         self.delivery = Delivery()
+        self.observed = Observed()
         self.look = Look(
-            self.queue, self.book, self.metrics, self.delivery, lambda: self.now, lambda: self.now, {"rate-limiting"}
-        )
+            self.queue, self.book, self.metrics, self.delivery, lambda: self.now, lambda: self.now,
+            lambda: self.observed,
+        )  # fmt: skip
 
     async def check(self) -> Readiness:
         await self.queue.open()
@@ -80,11 +82,13 @@ async def test_a_disabled_hook_is_no_trouble() -> None:
     assert (await desk.check()).status == "ready"
 
 
-async def test_a_hook_on_a_source_to_come_is_told() -> None:
-    hook = make_hook("a", source="crud")
-    ready = await Desk(hook).check()
-    assert ready.status == "degraded"
-    assert ready.faults == (f"{hook.name}: source crud is not available in this version; the hook stays silent",)
+async def test_what_looks_at_kong_has_its_say() -> None:
+    desk = Desk()
+    assert (await desk.check()).observing == {}
+    desk.observed = Observed(("crud: no admin_url",), {"crud": {"outbox": 0}})
+    ready = await desk.check()
+    assert (ready.status, ready.faults) == ("degraded", ("crud: no admin_url",))
+    assert ready.observing == {"crud": {"outbox": 0}}
 
 
 async def test_a_loss_is_news_for_a_while_and_stays_counted() -> None:

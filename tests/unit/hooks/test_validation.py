@@ -125,8 +125,15 @@ def test_a_filter_a_level_and_a_template_language() -> None:
     }
 
 
-def test_a_source_to_come_is_refused_as_such() -> None:
-    assert "not available in this version: crud" in refusal(log_hook(source="crud")).fields["source"]
+def test_events_that_follow_a_pattern() -> None:
+    entities = ("<entity>", "[a-z_]+"), ("<entity>:create", "[a-z_]+:create")
+    validation = Validation(Known(sources={"crud": ("consumers",), "x": ("y",)}, patterns={"crud": entities}))
+    for event in ("consumers", "my_entities", "my_entities:create", None):
+        assert validation.hook(log_hook(source="crud", event=event))["event"] == event
+    for event in ("consumers:made", "Consumers", "consumers:create "):
+        with pytest.raises(SchemaViolation) as refused:
+            validation.hook(log_hook(source="crud", event=event))
+        assert refused.value.fields == {"event": "expected one of: <entity>, <entity>:create"}
 
 
 def test_no_refusal_quotes_a_url_or_a_header() -> None:

@@ -1,9 +1,9 @@
 """What Kong is told of the two plugins before it starts."""
 
 import json
+import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -52,8 +52,8 @@ def test_versions_are_x_y_z(version: str, kongs: str) -> None:
 
 
 def test_what_is_known_is_the_catalogue_s() -> None:
-    assert set(known().sources) == set(catalogue.AVAILABLE)
-    assert known().planned_sources == catalogue.PLANNED
+    assert set(known().sources) == set(catalogue.BY_NAME)
+    assert set(known().patterns) == {source.name for source in catalogue.SOURCES if source.families}
     assert known().handlers == AVAILABLE_HANDLERS
 
 
@@ -63,9 +63,10 @@ def test_it_is_made_without_anything_heavy() -> None:
         "import json, sys; from kong_eventhooks_plugin.pluginserver.plugin_info import plugin_info;"
         "json.dumps(plugin_info('event-hooks', '/x')); print(*sys.modules)"
     )
-    begun = time.perf_counter()
-    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=30)
-    took = time.perf_counter() - begun
+    before = os.times()
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    after = os.times()
     heavy = {"aiohttp", "asyncio", "httpx", "msgspec", "google", "prometheus_client", "structlog", "uvloop", "yaml"}
     assert not heavy & set(loaded.stdout.split())
-    assert took < 5, "a shared machine is slow, but not that slow"
+    took = after.children_user + after.children_system - before.children_user - before.children_system
+    assert took < 5, "processor seconds: a shared machine is slow, but not that slow"

@@ -1,0 +1,126 @@
+"""What the catalogue says of changes of Kong's entities."""
+
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventFamily, Field, SourceEntry
+
+CRUD = "crud"
+DAO_CRUD = "dao:crud"
+
+OPERATIONS = ("create", "update", "delete")
+
+ENTITIES = (
+    "acls", "admins", "basicauth_credentials", "ca_certificates", "certificates", "consumer_groups", "consumers",
+    "filter_chains", "hmacauth_credentials", "jwt_secrets", "key_sets", "keyauth_credentials", "keyauth_enc_credentials",
+    "keys", "mtls_auth_credentials", "oauth2_credentials", "oauth2_tokens", "partials", "plugins", "rbac_roles",
+    "rbac_users", "routes", "services", "snis", "targets", "upstreams", "vaults", "workspaces",
+)  # fmt: skip
+"""Entities of Kong and Kong Enterprise, listed for people. A hook may name any other that its Kong has."""
+
+_UNIQUE = ("operation", "entity", "old_entity", "schema")
+
+_FIELDS = (
+    Field("operation", "`create`, `update` or `delete`."),
+    Field(
+        "entity",
+        "The entity as it is now; of a delete, as it was last known. Secrets are `***` (below).",
+    ),
+    Field(
+        "old_entity",
+        "The entity as it was last known before; null for a create, and where it was not known.",
+    ),
+    Field("schema", "The kind of entity: `consumers`, `keyauth_credentials`, ..."),
+    Field(
+        "changed",
+        "Of an update the fields that differ, as dotted paths (`config.minute`), `created_at` and `updated_at` aside; "
+        "empty for a write that changed nothing.",
+    ),
+    Field(
+        "actor",
+        "Who did it, where the Admin API's route saw it: `consumer` (`id`, `username`, `custom_id`; null for an "
+        "anonymous client), `credential` (its id), `ip`, `user_agent`, `request_id`, `method` and `path`, in which keys "
+        "are `***`. null where a round found the change.",
+    ),
+    Field(
+        "seen_by", "`route` where the Admin API's route saw the change, `round` where a reading of the Admin API did."
+    ),
+    Field("old_at", "When `old_entity` was last known to hold, Unix seconds. null where it is null."),
+    Field("workspace", "The workspace's name, under Kong Enterprise where there are several. null else."),
+    Field(
+        "went_with",
+        "The entity whose delete took this one along, as `schema:id`: a consumer's credentials go with it. null else.",
+    ),
+)
+
+
+def _entry(name: str, description: str) -> EventEntry:
+    return EventEntry(name, description, _FIELDS, _UNIQUE)
+
+
+_NAME = "[a-z][a-z0-9_]*"
+
+_FAMILIES = (
+    EventFamily("<entity>", _NAME, _entry("<entity>", "An entity of that kind was created, changed or deleted.")),
+    EventFamily("<entity>:create", f"{_NAME}:create", _entry("<entity>:create", "One was created.")),
+    EventFamily("<entity>:update", f"{_NAME}:update", _entry("<entity>:update", "One was changed.")),
+    EventFamily("<entity>:delete", f"{_NAME}:delete", _entry("<entity>:delete", "One was deleted.")),
+)
+_OF_A_KIND = "An entity of the kind {} was created, changed or deleted."
+_DONE = {
+    "create": "An entity of the kind {} was created.",
+    "update": "An entity of the kind {} was changed.",
+    "delete": "An entity of the kind {} was deleted.",
+}
+
+
+def _crud_events() -> tuple[EventEntry, ...]:
+    listed = []
+    for entity in ENTITIES:
+        listed.append(_entry(entity, _OF_A_KIND.format(entity)))
+        listed += [_entry(f"{entity}:{operation}", text.format(entity)) for operation, text in _DONE.items()]
+    return tuple(listed)
+
+
+_WHAT_IT_NEEDS = (
+    "It needs the setting `admin_url`. Changes made through a route with the plugin `event-hooks-crud` on it "
+    "(docs/admin-api-route.md) are told at once and with who made them; all others (straight at the admin port, by "
+    "another node, by decK, by a new kong.yml) by the next round, a reading of all entities every `crud_round_seconds`: "
+    "one event for each entity that differs between two rounds. A change is told once, whichever way it was seen. The "
+    "first round ever tells nothing; after a restart, and after up to a day without hooks on it, a round tells what "
+    "changed meanwhile."
+)
+_TWO_EVENTS = (
+    "One change is one event `<entity>` and one `<entity>:<operation>` here, and one of `dao:crud`: a hook that names no "
+    "event hears both of the former. `<entity>` is as Kong calls it, in the plural: {} and whatever else this Kong has, "
+    "custom plugins' entities included."
+).format(", ".join(f"`{entity}`" for entity in ENTITIES))
+_SECRETS = (
+    "Secrets are shown as `***`: fields that Kong marks as `encrypted` or `referenceable`, and keys, passwords and "
+    "secrets of credentials, private keys and vaults' configuration, which it does not mark. A reference to a vault "
+    "stays. `crud_reveal` lets single fields through. That one of them changed is told in `changed`."
+)
+_WHAT_IS_NONE = (
+    "Refused requests, validations, deletes of what was not there and marking targets healthy or unhealthy are no "
+    "events. A write that changed nothing is an `update`, as in Kong Enterprise, with `changed` empty."
+)
+
+SOURCES: tuple[SourceEntry, ...] = (
+    SourceEntry(
+        CRUD,
+        "An entity of Kong was created, changed or deleted.",
+        "0.1.0",
+        (CRUD,),
+        _crud_events(),
+        _FAMILIES,
+        notes=(_WHAT_IT_NEEDS, _TWO_EVENTS, _WHAT_IS_NONE, _SECRETS),
+    ),
+    SourceEntry(
+        DAO_CRUD,
+        "The same as crud, with the operation as the event.",
+        "0.1.0",
+        (DAO_CRUD,),
+        (
+            _entry("create", "An entity was created."),
+            _entry("update", "An entity was changed."),
+            _entry("delete", "An entity was deleted."),
+        ),
+    ),
+)
