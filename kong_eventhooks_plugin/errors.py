@@ -253,4 +253,11 @@ class AddressRefused(EventHooksError):
 
 
 class AdminApiError(EventHooksError):
-    """Kong's Admin API was not reached, refused, or answered what cannot be read; the text says which."""
+    """Kong's Admin API was not reached, refused, or answered what cannot be read; the text says which.
+
+    ``status`` is what it answered where that was the trouble (404: no such path, no such entity), else None.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)

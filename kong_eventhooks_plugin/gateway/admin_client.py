@@ -1,17 +1,27 @@
-"""Lists entities of Kong's Admin API, page by page.
+"""Reads Kong's Admin API: one object, one page of a list, or a whole list.
 
 Limits: 100 entities a page (at 1,000, Kong's proxied p99 rose from 3 to 130 ms), 1,000 pages a list, 16 MiB a
 page, 5 s to connect, 30 s a page. Past any of them the whole list fails with ``AdminApiError``: half a list looks
-like entities that were deleted. Redirects are not followed and the environment's proxies are not used, since the token
-would go along.
+like entities that were deleted. 64 connections at once; past that a request waits, and its time to connect runs.
+Redirects are not followed and the environment's proxies are not used, since the token would go along; a compressed
+answer is not asked for and refused.
+
+Why aiohttp without httpx before it: a page of 100 entities (17 kB) took 1.08 ms of CPU with httpx alone, 0.48 ms with
+httpx over an aiohttp transport like ``handlers.engine``, 0.16 to 0.21 ms with aiohttp, 0.075 ms of each being the
+decoding. A round over 100,000 entities is 1,000 pages.
 """
 
 import asyncio
+import os
+import ssl
+from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-import httpx
+import aiohttp
 import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
 
 from kong_eventhooks_plugin.errors import AdminApiError
 
@@ -20,6 +30,9 @@ MAX_PAGES = 1_000
 MAX_PAGE_BYTES = 16 << 20
 CONNECT_SECONDS = 5.0
 PAGE_SECONDS = 30.0
+CONNECTIONS = 64
+READ_BUFFER = 262_144
+"""Bytes that may wait unread: a page of 100 entities is there at once."""
 
 
 class AdminSettings(msgspec.Struct, frozen=True):
@@ -38,18 +51,19 @@ class AdminSettings(msgspec.Struct, frozen=True):
         return "AdminSettings(...)"
 
 
+class Page(NamedTuple):
+    """One page of a list; ``offset`` asks for the next one, None: this was the last."""
+
+    entities: list[dict[str, Any]]
+    offset: str | None
+
+
 class AdminClient:
     """Asks one Kong node's Admin API. Close it, or use it with ``async with``."""
 
     def __init__(self, settings: AdminSettings) -> None:
         self._settings = settings
-        self._client = httpx.AsyncClient(
-            headers={settings.token_header: settings.token} if settings.token else {},
-            timeout=httpx.Timeout(settings.page_seconds, connect=settings.connect_seconds),
-            verify=settings.verify,
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,52 +75,106 @@ class AdminClient:
 
     async def close(self) -> None:
         """Let the connections go."""
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
-    async def entities(self, path: str, size: int = PAGE_SIZE) -> list[dict[str, Any]]:
-        """Return every entity of a list (``/plugins``), ``size`` (1 to 1,000) a page; raises ``AdminApiError``.
+    async def get(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
+        """Return the JSON object under a path (``/status``); raises ``AdminApiError``.
 
-        A page's ``offset`` is sent back, not its ``next``: that one lacks the prefix of an API behind a route.
+        The path is relative to the Admin API's URL; what names an entity in it is percent-encoded by the caller.
         """
-        found: list[dict[str, Any]] = []
-        offset: str | None = None
-        for _ in range(self._settings.max_pages):
-            page = await self._page(path, {"size": str(size), **({"offset": offset} if offset else {})})
-            found.extend(_data(page, path))
-            offset = page.get("offset")
-            if offset is None:
-                return found
-            if not isinstance(offset, str):
-                raise AdminApiError(f"{path}: a page's offset is not a string")
-        raise AdminApiError(f"{path}: more than {self._settings.max_pages:,} pages")
-
-    async def _page(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         # Errors name the path alone: the URL may hold a password.
         try:
             async with asyncio.timeout(self._settings.page_seconds):
-                body = await self._body(path, query)
+                body = await self._body(path, query or {})
+        except aiohttp.ConnectionTimeoutError as error:
+            raise AdminApiError(f"{path}: no connection within {self._settings.connect_seconds:g} s") from error
         except TimeoutError as error:
             raise AdminApiError(f"{path}: no answer within {self._settings.page_seconds:g} s") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise AdminApiError(f"{path}: {str(error) or type(error).__name__}") from error
+        except _TROUBLES as error:
+            raise AdminApiError(f"{path}: {_text(error)}") from error
         try:
-            page = msgspec.json.decode(body)
+            document = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise AdminApiError(f"{path}: the answer is not JSON: {error}") from error
-        if not isinstance(page, dict):
+        if not isinstance(document, dict):
             raise AdminApiError(f"{path}: the answer is not an object")
-        return page
+        return document
+
+    async def page(self, path: str, size: int = PAGE_SIZE, offset: str | None = None) -> Page:
+        """Return one page of a list (``/plugins``) of up to ``size`` (1 to 1,000) entities; raises ``AdminApiError``.
+
+        ``offset`` is the page's before, None for the first one. It is sent back rather than the page's ``next``: that
+        one lacks the prefix of an API behind a route.
+        """
+        document = await self.get(path, {"size": str(size), **({"offset": offset} if offset is not None else {})})
+        following = document.get("offset")
+        if following is not None and not isinstance(following, str):
+            raise AdminApiError(f"{path}: a page's offset is not a string")
+        return Page(_data(document, path), following)
+
+    async def entities(self, path: str, size: int = PAGE_SIZE) -> list[dict[str, Any]]:
+        """Return every entity of a list, ``size`` a page; raises ``AdminApiError``."""
+        found: list[dict[str, Any]] = []
+        offset: str | None = None
+        for _ in range(self._settings.max_pages):
+            page = await self.page(path, size, offset)
+            found.extend(page.entities)
+            offset = page.offset
+            if offset is None:
+                return found
+        raise AdminApiError(f"{path}: more than {self._settings.max_pages:,} pages")
 
     async def _body(self, path: str, query: dict[str, str]) -> bytes:
-        async with self._client.stream("GET", self._settings.url.rstrip("/") + path, params=query) as answer:
-            if answer.status_code != httpx.codes.OK:
-                raise AdminApiError(f"{path}: answered {answer.status_code}")
+        url = URL(self._settings.url.rstrip("/") + path).update_query(query)
+        session = self._session or self._open()
+        async with session.get(url, allow_redirects=False, ssl=self._settings.verify) as answer:
+            if answer.status != HTTPStatus.OK:
+                raise AdminApiError(f"{path}: answered {answer.status}", answer.status)
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise AdminApiError(f"{path}: the answer is compressed")
             body = bytearray()
-            async for chunk in answer.aiter_bytes():
+            async for chunk in answer.content.iter_any():
                 body += chunk
                 if len(body) > self._settings.max_page_bytes:
                     raise AdminApiError(f"{path}: a page is larger than {self._settings.max_page_bytes:,} bytes")
             return bytes(body)
+
+    def _open(self) -> aiohttp.ClientSession:
+        """Make the session: it belongs to the loop that runs now, so it cannot be made before."""
+        settings = self._settings
+        headers = {"Accept-Encoding": "identity"}
+        if settings.token:
+            headers[settings.token_header] = settings.token
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+            # get() bounds the whole; an infinite threshold keeps aiohttp from rounding times up to whole seconds.
+            timeout=aiohttp.ClientTimeout(total=None, connect=settings.connect_seconds, ceil_threshold=float("inf")),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=READ_BUFFER,
+        )
+        return self._session
+
+
+_TROUBLES = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
+
+
+def _text(error: Exception) -> str:
+    """Say what went wrong in words of our own: aiohttp's can quote the URL, or bytes that were answered."""
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return "TLS failed"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host's name was not resolved"
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError | HttpProcessingError):
+        return "the answer is not HTTP"
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return "the URL cannot be dialled"
+    number = getattr(error, "errno", None)
+    reason = os.strerror(number) if isinstance(number, int) and number > 0 else "closed by Kong"
+    return f"{'no connection' if isinstance(error, aiohttp.ClientConnectorError) else 'the connection broke'}: {reason}"
 
 
 def _data(page: dict[str, Any], path: str) -> list[dict[str, Any]]:

@@ -140,19 +140,112 @@ async def test_any_other_status(kong: Kong, status: int) -> None:
     assert len(kong.asked) == 1
 
 
+async def test_a_refusal_has_its_status(kong: Kong) -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.json_response({"message": "Not found"}, status=404)
+
+    kong.answer = answer
+    async with kong.client() as client:
+        with pytest.raises(AdminApiError) as caught:
+            await client.get("/workspaces")
+    assert caught.value.status == 404
+
+
+async def test_nobody_there_has_no_status(unused_tcp_port: int) -> None:
+    async with AdminClient(AdminSettings(url=f"http://127.0.0.1:{unused_tcp_port}")) as client:
+        with pytest.raises(AdminApiError) as caught:
+            await client.get("/")
+    assert caught.value.status is None
+    assert str(caught.value) == "/: no connection: Connection refused"
+
+
+async def test_an_object_and_its_query(kong: Kong) -> None:
+    kong.serves(recorded("dbless-status.json"))
+    async with kong.client(prefix="/admin/") as client:
+        assert await client.get("/status") == recorded("dbless-status.json")
+        await client.get("/upstreams/a%2Fb%20c/health", {"balancer_health": "1", "x": "a b&c"})
+    assert kong.asked[0].raw_path == "/admin/status"
+    assert kong.asked[1].raw_path.startswith("/admin/upstreams/a%2Fb%20c/health?")
+    assert dict(kong.asked[1].query) == {"balancer_health": "1", "x": "a b&c"}
+
+
+async def test_one_page_at_a_time(kong: Kong) -> None:
+    kong.serves({"data": [{"id": "a"}], "offset": "1"}, {"data": [{"id": "b"}]})
+    async with kong.client() as client:
+        first = await client.page("/plugins", 5)
+        assert first == ([{"id": "a"}], "1")
+        assert await client.page("/plugins", 5, first.offset) == ([{"id": "b"}], None)
+    assert [dict(request.query) for request in kong.asked] == [{"size": "5"}, {"size": "5", "offset": "1"}]
+
+
+async def test_an_offset_is_sent_as_it_came(kong: Kong) -> None:
+    """Kong's are base64: with ``+``, ``/`` and ``=``."""
+    offset = "WyIr+/8=&x"
+    kong.answer = lambda _request: _json({"data": []})
+    async with kong.client() as client:
+        await client.page("/plugins", offset=offset)
+    assert kong.asked[0].query["offset"] == offset
+
+
+async def _json(answer: Any) -> web.StreamResponse:
+    return web.json_response(answer)
+
+
+async def test_one_connection_is_enough(kong: Kong) -> None:
+    ports = set()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        ports.add(request.transport.get_extra_info("peername")[1])
+        return web.json_response({"data": []})
+
+    kong.answer = answer
+    async with kong.client() as client:
+        for _ in range(5):
+            await client.entities("/plugins")
+    assert len(ports) == 1
+
+
 async def test_a_page_has_a_size_limit(kong: Kong) -> None:
     kong.serves({"data": [{"id": "x" * 5000}]})
     assert await refusal(kong, max_page_bytes=4096) == "/plugins: a page is larger than 4,096 bytes"
 
 
-async def test_a_compressed_page_counts_as_what_it_becomes(kong: Kong) -> None:
-    async def answer(_request: web.Request) -> web.StreamResponse:
+async def test_a_compressed_answer_is_not_asked_for_and_refused(kong: Kong) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.headers["Accept-Encoding"] == "identity"
         response = web.json_response({"data": [{"id": "x" * 100_000}]})
-        response.enable_compression()
+        response.enable_compression(web.ContentCoding.gzip)
         return response
 
     kong.answer = answer
-    assert "larger than 4,096" in await refusal(kong, max_page_bytes=4096)
+    assert await refusal(kong) == "/plugins: the answer is compressed"
+
+
+async def test_what_is_no_http() -> None:
+    async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-hunter2\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, AdminClient(AdminSettings(url=f"http://127.0.0.1:{port}")) as client:
+        with pytest.raises(AdminApiError) as caught:
+            await client.get("/")
+    assert str(caught.value) == "/: the answer is not HTTP"
+
+
+async def test_a_connection_that_is_cut(kong: Kong) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        await response.write(b'{"data": [')
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    kong.answer = answer
+    assert (await refusal(kong)).startswith("/plugins: ")
 
 
 async def test_a_page_has_a_time_limit_however_it_trickles(kong: Kong) -> None:

@@ -1,0 +1,146 @@
+"""The mirror's tables in their SQLite file: create, recognise, migrate, open; a damaged file is moved aside.
+
+The file is shared with ``gateway.notes``, so the tables' version is a row of their own and not the file's. What is in
+it can be found again by a round, but for the outbox: a file that SQLite cannot read is kept beside as ``*.damaged``
+(one of them: the latest), told in the log, and a new one begun, whose first round is silent.
+
+Limits: ``PATIENCE`` seconds for another process's lock, then ``StoreUnavailable``. The log before a checkpoint is about
+4 MB and cut to 16 MB after a large transaction. NORMAL: a transaction outlives the process from its commit on, the
+machine from the next checkpoint on; a power cut may have changes told again.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.gateway.mirror import statements as sql
+
+PATIENCE: Final = 5.0
+
+_SETTINGS: Final = (
+    f"PRAGMA busy_timeout = {int(PATIENCE * 1_000)}",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA wal_autocheckpoint = 1000",
+    "PRAGMA journal_size_limit = 16777216",
+    "PRAGMA cache_size = -16384",
+    "PRAGMA temp_store = MEMORY",
+)
+_DAMAGES: Final = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
+_PRIMARY_CODE: Final = 0xFF
+
+log = structlog.get_logger()
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open the file for reading and writing, made and migrated where needed. Blocks. Raises ``StoreUnavailable``."""
+    try:
+        return _open(path)
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise StoreUnavailable(f"{path}: {error}") from error
+        move_aside(path, str(error))
+    try:
+        return _open(path)
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"{path}: {error}") from error
+
+
+def is_damage(error: BaseException) -> bool:
+    """Tell whether an error of SQLite's says that the file cannot be read."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY_CODE in _DAMAGES
+
+
+def file_number(path: Path) -> int | None:
+    """Return the file system's number of the file; None where there is none."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def move_aside(path: Path, why: str) -> None:
+    """Keep the file, and its log, as ``*.damaged``; raises ``StoreUnavailable`` where that does not go."""
+    aside = path.with_name(f"{path.name}.damaged")
+    log.error("damaged file moved aside", path=str(path), to=str(aside), why=why)
+    try:
+        for companion in ("-wal", "-shm", ""):
+            old = path.with_name(path.name + companion)
+            if old.exists():
+                old.replace(aside.with_name(aside.name + companion))
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: is damaged and cannot be moved aside: {error.strerror}") from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    _create(path)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    try:
+        for setting in _SETTINGS:
+            connection.execute(setting)
+        _keep_log(connection, path)
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _keep_log(connection: sqlite3.Connection, path: Path) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreUnavailable(f"{path}: this file system cannot keep a write-ahead log; choose a local disk")
+
+
+def _create(path: Path) -> None:
+    """Make the file, readable by its owner alone.
+
+    One that is there is not touched: to close a file that SQLite has open in this process would let go of its locks.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: cannot be created: {error.strerror}") from error
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the tables to our version, all or nothing; two processes may try at once."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(connection)
+        if version > sql.VERSION:
+            raise StoreUnavailable(
+                f"{path}: was written by a newer version of this program (its mirror is {version}, ours "
+                f"{sql.VERSION}); run that version, or remove the file"
+            )
+        for step in range(version + 1, sql.VERSION + 1):
+            for statement in _statements(sql.STEPS[step]):
+                connection.execute(statement)
+            connection.execute(sql.SET_FACT, ("version", step))
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    if connection.execute(sql.IS_THERE).fetchone() is None:
+        return 0
+    row = connection.execute(sql.FACT, ("version",)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _statements(script: str) -> list[str]:
+    statements, statement = [], ""
+    for line in script.splitlines():
+        statement += f"{line}\n"
+        if sqlite3.complete_statement(statement):
+            statements.append(statement)
+            statement = ""
+    return statements

@@ -1,0 +1,173 @@
+"""Small durable notes, name -> bytes, in a table of the data directory's ``gateway.db``.
+
+They keep over a restart what Kong was last known to say: a cache that Kong can fill again. So a file that SQLite cannot
+read is moved aside (``mirror.file``, which has its tables in the same file) and begun anew, at the start and while
+running; a file that somebody else moved aside is noticed and opened anew. Two processes may use it at once. A note that
+was put is there after a kill -9; after a power cut the last ones may be missing.
+
+Statements run in one thread of their own, since the disk and another process's lock can block.
+
+Limits: 16 MiB a note and 64 MiB in all, 200 characters a name, 5 s for another process's lock: past any of them
+``StoreUnavailable``, and nothing is changed.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.gateway.mirror.file import file_number, is_damage, move_aside
+
+MAX_NOTE = 16 << 20
+MAX_TOTAL = 64 << 20
+MAX_NAME = 200
+PATIENCE = 5.0
+
+_SETTINGS = (
+    f"PRAGMA busy_timeout = {int(PATIENCE * 1_000)}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA journal_size_limit = 16777216",
+    "CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
+)
+_GET = "SELECT value FROM notes WHERE name = ?"
+_PUT = "INSERT INTO notes (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_OTHERS = "SELECT coalesce(sum(length(value)), 0) FROM notes WHERE name <> ?"
+_NAMES = "SELECT name FROM notes WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name"
+_DROP = "DELETE FROM notes WHERE name = ?"
+
+T = TypeVar("T")
+
+
+class Notes:
+    """The notes of one file. ``open`` before use, ``close`` after it. Everything raises ``StoreUnavailable``."""
+
+    def __init__(self, path: Path, limit: int = MAX_TOTAL) -> None:
+        self._path = path
+        self._limit = limit
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="notes")
+        self._connection: sqlite3.Connection | None = None
+        self._number: int | None = None
+
+    async def open(self) -> None:
+        """Create or open the file (0600); a damaged one is moved aside."""
+        await self._in_thread(self._open)
+
+    async def close(self) -> None:
+        """Let the file go; closing twice is fine."""
+        if self._connection is not None:
+            await self._in_thread(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def get(self, name: str) -> bytes | None:
+        """Return a note, None where there is none."""
+        rows = await self._run(lambda connection: connection.execute(_GET, (name,)).fetchall())
+        return bytes(rows[0][0]) if rows else None
+
+    async def put(self, name: str, value: bytes) -> None:
+        """Write a note in the place of the one before."""
+        if len(value) > MAX_NOTE or len(name) > MAX_NAME:
+            raise StoreUnavailable(f"a note is larger than {MAX_NOTE:,} bytes, or its name than {MAX_NAME} characters")
+        await self._run(lambda connection: self._put(connection, name, value))
+
+    async def names(self, prefix: str = "") -> list[str]:
+        """Return the names that begin with ``prefix``, sorted."""
+        rows = await self._run(lambda connection: connection.execute(_NAMES, (prefix,)).fetchall())
+        return [name for (name,) in rows]
+
+    async def drop(self, name: str) -> None:
+        """Forget a note; one that is not there is fine."""
+        await self._run(lambda connection: connection.execute(_DROP, (name,)).close())
+
+    async def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._in_thread(lambda: self._told(call))
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        except RuntimeError as error:  # the thread is stopped
+            raise StoreUnavailable(f"{self._path}: the notes are closed") from error
+
+    def _told(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a call; where the file is damaged, run it again on a new one."""
+        try:
+            return call(self._current())
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise StoreUnavailable(f"{self._path}: {error}") from error
+            self._replace(error)
+        try:
+            return call(self._current())
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{self._path}: {error}") from error
+
+    def _current(self) -> sqlite3.Connection:
+        if self._connection is not None and file_number(self._path) != self._number:
+            self._close()
+            self._open()
+        if self._connection is None:
+            raise StoreUnavailable(f"{self._path}: the notes are not open")
+        return self._connection
+
+    def _put(self, connection: sqlite3.Connection, name: str, value: bytes) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            (others,) = connection.execute(_OTHERS, (name,)).fetchone()
+            if others + len(value) > self._limit:
+                raise StoreUnavailable(f"{self._path}: the notes would be larger than {self._limit:,} bytes")
+            connection.execute(_PUT, (name, value))
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _open(self) -> None:
+        try:
+            self._connect()
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise StoreUnavailable(f"{self._path}: {error}") from error
+            self._replace(error)
+
+    def _replace(self, error: sqlite3.Error) -> None:
+        damaged = self._number is None or file_number(self._path) == self._number
+        self._close()
+        if damaged:
+            move_aside(self._path, str(error))
+        try:
+            self._connect()
+        except sqlite3.Error as again:
+            raise StoreUnavailable(f"{self._path}: {again}") from again
+
+    def _connect(self) -> None:
+        _create(self._path)
+        connection = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            for setting in _SETTINGS:
+                connection.execute(setting)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection, self._number = connection, file_number(self._path)
+
+    def _close(self) -> None:
+        connection, self._connection, self._number = self._connection, None, None
+        if connection is not None:
+            connection.close()
+
+
+def _create(path: Path) -> None:
+    """Make the file, readable by its owner alone; one that is there is not touched.
+
+    Opening and closing a file that SQLite has open in this process would let go of SQLite's locks on it (POSIX).
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: cannot be created: {error.strerror}") from error
