@@ -35,3 +35,6 @@ class Nobody:
 
     def observe_change(self, seen: ChangeObservation) -> None:
         """Let it go."""
+
+
+NOBODY: Final = Nobody()

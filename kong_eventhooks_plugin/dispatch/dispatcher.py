@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from kong_eventhooks_plugin.dispatch.changes import OF_CHANGES, ChangeTaker, Nobody
+from kong_eventhooks_plugin.dispatch.changes import NOBODY, OF_CHANGES, ChangeTaker
 from kong_eventhooks_plugin.dispatch.expressions import Expressions
 from kong_eventhooks_plugin.dispatch.matcher import Matcher
 from kong_eventhooks_plugin.dispatch.seldom import SeldomLog
@@ -66,8 +66,8 @@ class Dispatcher:
 
     ``started`` and ``closed`` hear of plugin instances, ``lines`` gives the oldest line for Kong's error log.
     ``accepted`` hears of each event once it is committed, with what it led to; it must not wait. ``pool`` decides on
-    hooks' filters; without it every filter lets pass. ``changes`` takes what the Admin API's route saw; without it
-    nobody does.
+    hooks' filters; without it every filter lets pass. What the Admin API's route saw goes to nobody until
+    ``hand_changes_to``.
     """
 
     log_statuses: frozenset[int]
@@ -86,7 +86,6 @@ class Dispatcher:
         lines: Callable[[], LogLine | None] = _no_line,
         accepted: Callable[[Event, Receipt], None] = _tell_nobody,
         pool: Pool | None = None,
-        changes: ChangeTaker | None = None,
     ) -> None:
         self._book = book
         self._queue = queue
@@ -98,8 +97,7 @@ class Dispatcher:
         self._lines = lines
         self._accepted = accepted
         self._expressions = None if pool is None else Expressions(pool, clock, self._name_of)
-        self._takes_changes = changes is not None
-        self._changes: ChangeTaker = Nobody() if changes is None else changes
+        self._changes: ChangeTaker = NOBODY
         self._sifting: set[Task[Receipt]] = set()
         self._index()
         book.on_change(self._hooks_changed)
@@ -123,6 +121,11 @@ class Dispatcher:
             return None
         return offered[0] if len(offered) == 1 else gather(*offered, return_exceptions=True)
 
+    def hand_changes_to(self, taker: ChangeTaker) -> None:
+        """Give ``taker`` what the Admin API's route sees from now on, while some hook hears of changes."""
+        self._changes = taker
+        self._index()
+
     def may_change(self, method: str, path: str) -> bool:
         """Tell whether a request that the Admin API took can have changed something that anybody asks about."""
         return self._changes.may_change(method, path)
@@ -138,8 +141,8 @@ class Dispatcher:
     def publish(self, event: Event) -> "Future[Receipt] | None":
         """Offer an event from elsewhere to the hooks that hear it; None where none does.
 
-        Raises ``QueueFull`` where too many offers wait: the event is still the caller's, and not counted as lost. Where
-        filters are asked first the future raises it.
+        Raises ``QueueFull`` where too many offers wait. Where filters are asked first the future raises it, and where
+        the store failed ``StoreUnavailable``. The event is still the caller's then, and not counted as lost.
         """
         return self._publish(event, ours=False)
 
@@ -171,11 +174,11 @@ class Dispatcher:
         filters = self._matcher.filters
         if filters and any(candidate.hook_id in filters for candidate in candidates):
             return self._sift(event, candidates, ours=ours)
-        return self._take(event, candidates)
+        return self._take(event, candidates, ours=ours)
 
-    def _take(self, event: Event, candidates: tuple[Candidate, ...]) -> "Future[Receipt]":
+    def _take(self, event: Event, candidates: tuple[Candidate, ...], *, ours: bool) -> "Future[Receipt]":
         future = self._queue.offer(Offer(event, candidates))
-        future.add_done_callback(partial(self._settled, event))
+        future.add_done_callback(partial(self._settled, event, ours))
         return future
 
     def _sift(self, event: Event, candidates: tuple[Candidate, ...], *, ours: bool) -> "Future[Receipt]":
@@ -193,7 +196,7 @@ class Dispatcher:
         try:
             if self._expressions is not None:
                 candidates = await self._expressions.sift(event, candidates, filters)
-            future = self._take(event, candidates)
+            future = self._take(event, candidates, ours=ours)
         except Exception as error:
             if ours:
                 self._lose(_reason(error), error)
@@ -212,14 +215,16 @@ class Dispatcher:
             self._lose(_reason(error), error)
             return None
 
-    def _settled(self, event: Event, future: "Future[Receipt]") -> None:
+    def _settled(self, event: Event, ours: bool, future: "Future[Receipt]") -> None:
         """Count what became of an offer. Asking for the exception also marks it as seen."""
         if future.cancelled():
-            self._lose("abandoned", None)
+            if ours:
+                self._lose("abandoned", None)
             return
         error = future.exception()
         if error is not None:
-            self._lose(_reason(error), error)
+            if ours:
+                self._lose(_reason(error), error)
             return
         receipt = future.result()
         if receipt.duplicate:
@@ -248,16 +253,21 @@ class Dispatcher:
     def _hooks_changed(self, _: Collection[Change]) -> None:
         self._index()
 
+    def statuses_changed(self) -> None:
+        """Ask the sources anew for the statuses that they hear."""
+        self._index()
+
     def _index(self) -> None:
         """Index the hooks, and keep what of Kong is worth asking for: only what a hook hears that is switched on."""
         self._matcher = Matcher(self._book.hooks().values())
-        heard = [source for source in self._sources if self._matcher.hears(source.name, events_of(source.name))]
+        listening = [source for source in self._sources if self._matcher.hears(source.name, events_of(source.name))]
         self._by_status: Mapping[int, tuple[LogSource, ...]] = {
-            status: tuple(source for source in heard if status in source.statuses())
-            for status in frozenset().union(*(source.statuses() for source in heard))
+            status: tuple(source for source in listening if status in source.statuses())
+            for status in frozenset().union(*(source.statuses() for source in listening))
         }
         self.log_statuses = frozenset(self._by_status)
-        self.hears_changes = self._takes_changes and any(source in OF_CHANGES for source, _ in self._matcher.enabled)
+        heard = any(source in OF_CHANGES for source, _ in self._matcher.enabled)
+        self.hears_changes = heard and self._changes is not NOBODY
 
 
 def _look_at(future: "Future[Receipt]") -> None:

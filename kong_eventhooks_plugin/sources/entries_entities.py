@@ -9,9 +9,10 @@ OPERATIONS = ("create", "update", "delete")
 
 ENTITIES = (
     "acls", "admins", "basicauth_credentials", "ca_certificates", "certificates", "consumer_groups", "consumers",
-    "filter_chains", "hmacauth_credentials", "jwt_secrets", "key_sets", "keyauth_credentials", "keyauth_enc_credentials",
-    "keys", "mtls_auth_credentials", "oauth2_credentials", "oauth2_tokens", "partials", "plugins", "rbac_roles",
-    "rbac_users", "routes", "services", "snis", "targets", "upstreams", "vaults", "workspaces",
+    "filter_chains", "hmacauth_credentials", "jwt_secrets", "key_sets", "keyauth_credentials",
+    "keyauth_enc_credentials", "keys", "mtls_auth_credentials", "oauth2_credentials", "oauth2_tokens", "partials",
+    "plugins", "rbac_roles", "rbac_users", "routes", "services", "snis", "targets", "upstreams", "vaults",
+    "workspaces",
 )  # fmt: skip
 """Entities of Kong and Kong Enterprise, listed for people. A hook may name any other that its Kong has."""
 
@@ -21,32 +22,43 @@ _FIELDS = (
     Field("operation", "`create`, `update` or `delete`."),
     Field(
         "entity",
-        "The entity as it is now; of a delete, as it was last known. Secrets are `***` (below).",
+        "The entity as it is now; of a delete, as it was last known (`{}` where only a path named it). Secrets are "
+        "`***`.",
     ),
     Field(
         "old_entity",
-        "The entity as it was last known before; null for a create, and where it was not known.",
+        "The entity as it was last known before. null for a create, for a delete (as in Kong Enterprise), and where "
+        "it was not known.",
     ),
     Field("schema", "The kind of entity: `consumers`, `keyauth_credentials`, ..."),
     Field(
         "changed",
-        "Of an update the fields that differ, as dotted paths (`config.minute`), `created_at` and `updated_at` aside; "
-        "empty for a write that changed nothing.",
+        "Of an update the fields that differ, as dotted paths (`config.minute`), `created_at` and `updated_at` "
+        "aside; empty for a write that changed nothing.",
     ),
     Field(
         "actor",
         "Who did it, where the Admin API's route saw it: `consumer` (`id`, `username`, `custom_id`; null for an "
-        "anonymous client), `credential` (its id), `ip`, `user_agent`, `request_id`, `method` and `path`, in which keys "
-        "are `***`. null where a round found the change.",
+        "anonymous client), `credential` (its id), `ip`, `user_agent`, `request_id`, `method` and `path`, in which "
+        "keys are `***`. null where a round found the change.",
     ),
     Field(
         "seen_by", "`route` where the Admin API's route saw the change, `round` where a reading of the Admin API did."
     ),
-    Field("old_at", "When `old_entity` was last known to hold, Unix seconds. null where it is null."),
+    Field(
+        "old_at",
+        "When the state before (`old_entity`; of a delete `entity`) was last known to hold, Unix seconds. null where "
+        "none was known.",
+    ),
     Field("workspace", "The workspace's name, under Kong Enterprise where there are several. null else."),
     Field(
         "went_with",
         "The entity whose delete took this one along, as `schema:id`: a consumer's credentials go with it. null else.",
+    ),
+    Field(
+        "left_out",
+        "Fields of `entity` and `old_entity` that are null here because the entity is larger than 1 MiB, as dotted "
+        "paths; mostly empty.",
     ),
 )
 
@@ -82,20 +94,28 @@ def _crud_events() -> tuple[EventEntry, ...]:
 _WHAT_IT_NEEDS = (
     "It needs the setting `admin_url`. Changes made through a route with the plugin `event-hooks-crud` on it "
     "(docs/admin-api-route.md) are told at once and with who made them; all others (straight at the admin port, by "
-    "another node, by decK, by a new kong.yml) by the next round, a reading of all entities every `crud_round_seconds`: "
-    "one event for each entity that differs between two rounds. A change is told once, whichever way it was seen. The "
-    "first round ever tells nothing; after a restart, and after up to a day without hooks on it, a round tells what "
-    "changed meanwhile."
+    "another node, by decK, by a new kong.yml) by the next round, a reading of all entities every "
+    "`crud_round_seconds`: one event for each entity that differs between two rounds. A change is told once, "
+    "whichever way it was seen. The first round ever tells nothing; after a restart, and after up to ten minutes "
+    "without hooks on it, a round tells what changed meanwhile."
 )
 _TWO_EVENTS = (
-    "One change is one event `<entity>` and one `<entity>:<operation>` here, and one of `dao:crud`: a hook that names no "
-    "event hears both of the former. `<entity>` is as Kong calls it, in the plural: {} and whatever else this Kong has, "
-    "custom plugins' entities included."
+    "One change is one event `<entity>` and one `<entity>:<operation>` here, and one of `dao:crud`: a hook that "
+    "names no event hears both of the former. `<entity>` is as Kong calls it, in the plural: {} and whatever else "
+    "this Kong has, custom plugins' entities included."
 ).format(", ".join(f"`{entity}`" for entity in ENTITIES))
 _SECRETS = (
     "Secrets are shown as `***`: fields that Kong marks as `encrypted` or `referenceable`, and keys, passwords and "
     "secrets of credentials, private keys and vaults' configuration, which it does not mark. A reference to a vault "
     "stays. `crud_reveal` lets single fields through. That one of them changed is told in `changed`."
+)
+_WHO_HEARS = (
+    "A hook that is declared on a service, a route or a consumer hears changes of that entity and of those that "
+    "refer to it: a consumer's credentials, a service's routes and plugins."
+)
+_NOT_AT_ONCE = (
+    "What the route sees and cannot be read, or comes while 1,000 changes or 64 MiB wait, is counted as lost and "
+    "told by the next round, without `actor`. The route does not see requests with `Upgrade: websocket`, either."
 )
 _WHAT_IS_NONE = (
     "Refused requests, validations, deletes of what was not there and marking targets healthy or unhealthy are no "
@@ -110,7 +130,7 @@ SOURCES: tuple[SourceEntry, ...] = (
         (CRUD,),
         _crud_events(),
         _FAMILIES,
-        notes=(_WHAT_IT_NEEDS, _TWO_EVENTS, _WHAT_IS_NONE, _SECRETS),
+        notes=(_WHAT_IT_NEEDS, _TWO_EVENTS, _WHAT_IS_NONE, _SECRETS, _WHO_HEARS, _NOT_AT_ONCE),
     ),
     SourceEntry(
         DAO_CRUD,

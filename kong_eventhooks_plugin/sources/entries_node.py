@@ -22,10 +22,12 @@ _HEALTH = EventEntry(
     ),
 )
 _HEALTH_NOTES = (
-    "It needs the setting `admin_url`. Every upstream with active or passive health checks is asked for every "
-    "`balancer_poll_seconds`, one with an unhealthy address every `balancer_trouble_seconds`. After a start only what "
-    "differs from what was last known is told. An address that is new and healthy, and one that is gone, are no events; "
-    "nor is switching health checks off.",
+    (
+        "It needs the setting `admin_url`. Every upstream with active or passive health checks is asked for every "
+        "`balancer_poll_seconds`, one with an unhealthy address every `balancer_trouble_seconds`. After a start only "
+        "what differs from what was last known is told. An address that is new and healthy, and one that is gone, "
+        "are no events; nor is switching health checks off."
+    ),
     "Several Kong nodes each check for themselves. The node that `admin_url` names is the one that is asked.",
 )
 
@@ -48,8 +50,10 @@ _EXPIRING = EventEntry(
     ),
 )
 _EXPIRING_NOTES = (
-    "It needs the setting `admin_url`. Certificates are looked at once a day. Each of `certificate_days`, and the end, "
-    "is told once for each certificate; a renewed one is another. Private keys are not looked at.",
+    (
+        "It needs the setting `admin_url`. Certificates are looked at once a day. Each of `certificate_days`, and "
+        "the end, is told once for each certificate; a renewed one is another. Private keys are not looked at."
+    ),
 )
 
 _OUTAGE = (
@@ -60,9 +64,11 @@ _OUTAGE = (
     Field("failures", "How many times in a row."),
 )
 _OUTAGE_NOTES = (
-    "It needs the setting `admin_url`, which is asked every `gateway_poll_seconds`; `gateway_failures` in a row are an "
-    "outage. It is told of the Admin API and of its database, not of the traffic that Kong proxies. An outage that began "
-    "before a restart of ours is told as over after it.",
+    (
+        "It needs the setting `admin_url`, which is asked every `gateway_poll_seconds`; `gateway_failures` in a row "
+        "are an outage. It is told of the Admin API and of its database, not of the traffic that Kong proxies. An "
+        "outage that began before a restart of ours is told as over after it."
+    ),
 )
 
 SOURCES: tuple[SourceEntry, ...] = (

@@ -32,7 +32,9 @@ class Taker:
 def make(taker: Taker | None, *hooks: dict[str, Any]) -> tuple[Dispatcher, StandInBook]:
     book = StandInBook(*(make_hook(str(at), **fields) for at, fields in enumerate(hooks)))
     queue = StandInQueue()
-    made = Dispatcher(book, queue, (), Metrics(), lambda: SEEN_AT, changes=taker)  # type: ignore[arg-type]  # stands in
+    made = Dispatcher(book, queue, (), Metrics(), lambda: SEEN_AT)  # type: ignore[arg-type]  # stands in
+    if taker is not None:
+        made.hand_changes_to(taker)
     return made, book
 
 

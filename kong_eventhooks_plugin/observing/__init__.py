@@ -1,0 +1,1 @@
+"""What looks at Kong by itself: it asks ``gateway``, makes events by ``sources`` and hands them on to be published."""

@@ -1,0 +1,190 @@
+"""The whole way of a change: a stand-in Admin API, the real mirror and rounds, observer, dispatcher, SQLite queue."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import httpx
+
+from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
+from kong_eventhooks_plugin.gateway.admin_client import AdminClient, AdminSettings
+from kong_eventhooks_plugin.gateway.knowledge import Knowledge
+from kong_eventhooks_plugin.gateway.mirror.mirror import Mirror
+from kong_eventhooks_plugin.gateway.mirror.rounds import Rounds, RoundSettings
+from kong_eventhooks_plugin.gateway.notes import Notes
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.observation import ChangeObservation
+from kong_eventhooks_plugin.observing.crud import CrudObserver, hears_crud
+from kong_eventhooks_plugin.observing.crud_pump import Publish
+from kong_eventhooks_plugin.queue.contract import EventFilter, Receipt
+from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
+from kong_eventhooks_plugin.telemetry import Metrics
+from tests.support.admin_node import AdminNode
+from tests.support.events import StandInBook, make_hook
+
+CAPTURES = Path(__file__).resolve().parents[1] / "captures"
+HOOKS = (make_hook("to-crud", source="crud"), make_hook("to-dao", source="dao:crud"))
+NO_ROUNDS = 3_600.0
+SECONDS = 10.0
+
+
+class Request(NamedTuple):
+    """One that the Admin API's route led on, and Kong's answer."""
+
+    method: str
+    path: str
+    status: int
+    body: bytes
+    at: float
+    more: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} {self.status}"
+
+
+def recorded_requests() -> Iterator[Request]:
+    """Yield the requests that a real Kong's Admin API route saw, in order."""
+    calls = map(json.loads, (CAPTURES / "admin-crud.jsonl").read_text().splitlines())
+    at = 1_795_278_830.0
+    for call in calls:
+        if (call["call"], call.get("phase"), call.get("plugin")) != (
+            "cmd_handle_event",
+            "response",
+            "event-hooks-crud",
+        ):
+            continue
+        pdk, at = call["pdk"], at + 0.05
+        body = (pdk["kong.service.response.get_raw_body"] or "").encode()
+        more = {
+            "consumer": pdk["kong.client.get_consumer"],
+            "ip": pdk["kong.client.get_forwarded_ip"],
+        }
+        path = pdk["kong.nginx.get_var(upstream_uri)"]
+        yield Request(pdk["kong.request.get_method"], path, pdk["kong.response.get_status"], body, at, more)
+
+
+def shown(event: Event) -> str:
+    """Return an event in short: ``consumers:update grace (custom_id)``, ``plugins:delete rl < routes``."""
+    entity = event.data["entity"]
+    names = (entity.get(field) for field in ("username", "name", "target", "group", "id"))
+    text = f"{event.data['schema']}:{event.data['operation']} {next(name for name in names if name)}"
+    if event.data["operation"] == "update":
+        text += f" ({', '.join(event.data['changed'])})"
+    if event.data["went_with"]:
+        text += f" < {event.data['went_with'].partition(':')[0]}"
+    return text
+
+
+class CrudWorld:
+    """Use it with ``async with``; over the same ``folder`` it goes on where another ended, or beside it.
+
+    ``publish`` takes events in the dispatcher's place.
+    """
+
+    def __init__(
+        self, folder: Path, node: AdminNode, *, hooks: tuple[Hook, ...] = HOOKS, interval: float = NO_ROUNDS,
+        settle: float = 0.0,
+        publish: Publish | None = None,
+    ) -> None:  # fmt: skip
+        self.folder, self.node = folder, node
+        self.metrics = Metrics()
+        self.accepted: list[Event] = []
+        self.committed_at: dict[str, float] = {}
+        self._moved = asyncio.Condition()
+        self._hooks = hooks
+        self._publish = publish
+        self._settings = RoundSettings(admin_url=node.url, interval=interval, settle=settle, pause_factor=0.0)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        stack = self._stack
+        client = await stack.enter_async_context(AdminClient(AdminSettings(url=self.node.url)))
+        self.http = await stack.enter_async_context(httpx.AsyncClient(base_url=self.node.url, trust_env=False))
+        notes = Notes(self.folder / "gateway.db")
+        self.knowledge = Knowledge(client, notes, lambda: b"k" * 32)
+        self.mirror = Mirror(self.folder / "gateway.db", self.knowledge.entities)
+        self.queue = SqliteQueue(self.folder / "queue.db")
+        for each in (notes, self.queue, self.mirror):
+            await each.open()
+            stack.push_async_callback(each.close)
+        await self.knowledge.open()
+        self.dispatcher = Dispatcher(
+            StandInBook(*self._hooks), self.queue, [], self.metrics, time.time, accepted=self._heard
+        )
+        self.rounds = Rounds(self.mirror, client, self.knowledge, self._settings, news=lambda: self.observer.look())
+        self.observer = CrudObserver(
+            self.knowledge, self.mirror, self.rounds, self._publish or self.dispatcher.publish, self.metrics.counts
+        )
+        self.observer.want(hears_crud(self._hooks))
+        running = asyncio.create_task(self.observer.run())
+        stack.push_async_callback(_ended, running)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def _heard(self, event: Event, _receipt: Receipt) -> None:
+        self.accepted.append(event)
+        self.committed_at[event.id] = time.perf_counter()
+        self._tasks = asyncio.ensure_future(self._tell())
+
+    async def _tell(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
+    def observe(self, request: Request) -> None:
+        """Do as the response phase does with an answer of Kong's."""
+        observer = self.observer
+        if request.status // 100 != 2 or not observer.may_change(request.method, request.path):
+            return
+        body = request.body if observer.wants_answer(request.method, request.path) else None
+        observer.observe_change(
+            ChangeObservation(
+                request.method, request.path, request.status, body, request.at, request.at + 0.01, **request.more
+            )
+        )
+
+    async def route(self, method: str, path: str, **fields: Any) -> Request:
+        """Send a request to the node as the route would, and observe the answer; ``fields`` are the JSON body."""
+        at = time.time()
+        answer = await self.http.request(method, path, json=fields or None)
+        request = Request(method, path, answer.status_code, answer.content, at, {})
+        self.observe(request)
+        return request
+
+    async def told(self, events: int) -> list[Event]:
+        """Wait until so many events of all sources are committed, and return them in the order of their commits."""
+        async with asyncio.timeout(SECONDS), self._moved:
+            await self._moved.wait_for(lambda: len(self.accepted) >= events)
+        return self.accepted
+
+    async def round(self) -> None:
+        """Have a round run and wait for its end."""
+        began = self.rounds.state().ended_at
+        self.rounds.trigger()
+        async with asyncio.timeout(SECONDS):
+            while self.rounds.state().ended_at in (None, began):  # noqa: ASYNC110  rounds tell nobody of their end
+                await asyncio.sleep(0.005)
+
+    async def stored(self) -> list[Event]:
+        """Return every event that the queue has, in the order of acceptance."""
+        found: list[Event] = []
+        offset = None
+        while True:
+            page = await self.queue.events(EventFilter(), 1_000, offset)
+            found.extend(each.event for each in page.events)
+            offset = page.next_offset
+            if offset is None:
+                return found[::-1]
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
