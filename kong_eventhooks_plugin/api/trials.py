@@ -26,7 +26,7 @@ from kong_eventhooks_plugin.hooks.contract import HookBook
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.sources.catalogue import events_of
+from kong_eventhooks_plugin.sources.catalogue import events_of, patterns_of
 
 AT_ONCE: Final = 8
 LONGEST: Final = 20.0
@@ -132,4 +132,5 @@ def _event_name(hook: Hook, data: Mapping[str, Any]) -> str:
     told = data.get("event")
     if isinstance(told, str) and told:
         return told
-    return next(iter(events_of(hook.source)), "test")
+    # One name out of hundreds that a pattern stands for would mean nothing.
+    return "test" if patterns_of(hook.source) else next(iter(events_of(hook.source)), "test")

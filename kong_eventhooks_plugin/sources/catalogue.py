@@ -10,7 +10,7 @@ add come last.
 import re
 from collections.abc import Mapping
 
-from kong_eventhooks_plugin.sources import entries_entities, entries_limits, entries_node
+from kong_eventhooks_plugin.sources import entries_entities, entries_limits, entries_node, entries_requests
 from kong_eventhooks_plugin.sources.entries_limits import RATE_LIMIT_EXCEEDED
 from kong_eventhooks_plugin.sources.entry import EventEntry, SourceEntry
 
@@ -31,6 +31,7 @@ _CUSTOM_SOURCE = SourceEntry(
 SOURCES: tuple[SourceEntry, ...] = (
     *entries_entities.SOURCES,
     *entries_limits.SOURCES,
+    *entries_requests.SOURCES,
     *entries_node.SOURCES,
     _CUSTOM_SOURCE,
 )

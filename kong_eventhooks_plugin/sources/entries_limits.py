@@ -19,14 +19,14 @@ _EXCEEDED_FIELDS = (
     ),
     Field(
         "rate",
-        "The usage that broke the limit: one more than the limit lets through. Kong does not say how often the client "
-        "has asked since, so it stays the same until the window ends. null where the limit is not known.",
+        "The usage that broke the limit: one more than the limit lets through. Kong does not say how often the "
+        "client has asked since, so it stays the same until the window ends. null where the limit is not known.",
     ),
     Field("limit", "The limit of the window that broke. null where it is not known."),
     Field(
         "window",
-        "The period that broke: `second`, `minute`, `hour`, `day`, `month` or `year`; the longest where several are "
-        "used up. null where it is not known.",
+        "The period that broke: `second`, `minute`, `hour`, `day`, `month` or `year`, or its seconds (`30`) for "
+        "rate-limiting-advanced; the longest where several are used up. null where it is not known.",
     ),
     Field("route", "The route that was asked for: `id`, `name`. `{}` where there is none."),
     Field(
@@ -42,19 +42,24 @@ _EXCEEDED_FIELDS = (
     ),
     Field(
         "attributed",
-        "How we know that it was a rate limit: `headers` where Kong's rate-limit headers prove it, `inferred` where a "
-        "setting says that this status on this route or service means one.",
+        "How we know that it was a rate limit: `headers` where Kong's rate-limit headers prove it; `plugins` where "
+        "no header says it, but of the plugins in force on the request (setting `admin_url`) only this one can have "
+        "answered so; `inferred` where a setting says that this status on this route or service means one.",
     ),
 )
 
 
 _HOW_RATE_LIMITING_IS_TOLD = (
     "Kong's plugin tells it by its response headers: `x-ratelimit-remaining-<window>: 0` together with the "
-    "`retry-after` that it sets only when it refuses. With `hide_client_headers: true` nothing in the answer says that "
-    "it was a rate limit (request-termination can answer 429 too), and with another `error_code` than 429 Kong is not "
-    "even asked for it. Such an answer is this event only where the setting `infer_rate_limits_on` names its route or "
-    "service: `route:NAME`, `service:NAME`, or with another status `route:NAME@503`; NAME may be an id. Where its "
-    "headers prove nothing, `rate`, `limit`, `window` and `retry_after` are null, and `attributed` is `inferred`."
+    "`retry-after` that it sets only when it refuses. With `hide_client_headers: true` nothing in the answer says "
+    "that it was a rate limit (request-termination can answer 429 too), and with another `error_code` than 429 Kong "
+    "is not even asked for it. With the setting `admin_url` the plugins are known: such an answer is this event "
+    "where this plugin alone can have given it, `attributed` is `plugins`, and `rate`, `limit` and `window` are "
+    "filled where its configuration has one limit. That is never certain with a status that Kong answers by itself "
+    "(503 among them), nor beside a plugin that can answer with anything (pre-function, one of your own). Otherwise "
+    "the setting `infer_rate_limits_on` has to name its route or service: `route:NAME`, `service:NAME`, or with "
+    "another status `route:NAME@503`; NAME may be an id. Where its headers prove nothing, `rate`, `limit`, `window` "
+    "and `retry_after` are null then, and `attributed` is `inferred`."
 )
 _WHAT_IS_NOT_INFERRED = (
     "Where a status other than 429 is named, an answer that came after the service was asked, or that carries "
@@ -65,13 +70,14 @@ _WHICH_NAMED_LIMIT = (
     "Kong does not say which of them ended the request: the one with the longest window is told."
 )
 _BLOCKED_AT_ONCE = (
-    "With `block_on_first_violation: true` Kong answers before it writes its headers, and with "
-    "`hide_client_headers: true` it writes none: such an answer is an event of `rate-limiting`, with `attributed` "
-    "`inferred`, and only where the setting `infer_rate_limits_on` names its route or service."
+    "With `block_on_first_violation: true` Kong answers before it writes its headers, and with `hide_client_headers: "
+    "true` it writes none: such an answer is known by the plugins in force. Where they leave it open it needs "
+    "`infer_rate_limits_on`, and is then an event of `rate-limiting` where it came before the service was asked."
 )
 _ALIAS = (
-    "The open-source gateway has no rate-limiting-advanced plugin. What a hook on this source receives says "
-    "`rate-limiting-advanced`, as the hook named it."
+    "Under Kong Enterprise the plugin of this name is told where the setting `admin_url` lets us know that it is in "
+    "force; its headers are those of rate-limiting. The open-source gateway does not have it. What a hook on this "
+    "source receives says `rate-limiting-advanced`, as the hook named it."
 )
 
 

@@ -12,6 +12,7 @@ Limits: a path is kept up to ``PATH_LIMIT`` characters, the rest is cut off. The
 limited by the plugin socket's frame.
 """
 
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from kong_eventhooks_plugin.model.scope import EventScope
 
 PATH_LIMIT: Final = 2048
 
+_NO_TRIES: Final = msgspec.Raw()
 _LATEST_START = 1e15
 """Milliseconds; a request that started later than the year 33000 did not."""
 
@@ -70,18 +72,33 @@ class Response(msgspec.Struct, gc=False):
     headers: dict[str, Any] = {}
 
 
+class Try(msgspec.Struct, gc=False):
+    """One time that Kong asked an address of the service. ``balancer_latency`` is in milliseconds.
+
+    ``state`` and ``code`` are there where it failed: ``failed`` and the status that it would have come to.
+    """
+
+    ip: str | None = None
+    port: int | None = None
+    balancer_latency: int | float | None = None
+    state: str | None = None
+    code: int | None = None
+
+
 class KongLog(msgspec.Struct, gc=False):
     """One finished request.
 
     ``source`` is ``kong`` where Kong itself answered, ``upstream`` where the service did. ``started_at`` is in
-    milliseconds. ``upstream_status`` is ``""`` where the service was never asked, else what it answered to each
-    try, as a text or a number.
+    milliseconds. ``upstream_status`` is what the service answered to each try, as a text or a number, ``""`` where
+    there was none. ``tries`` is JSON that ``attempts`` reads: few sources look at it.
     """
 
     source: str | None = None
     client_ip: str | None = None
     started_at: float | None = None
     upstream_status: str | float | None = None
+    workspace_name: str | None = None
+    tries: msgspec.Raw = _NO_TRIES
     request: Request = msgspec.field(default_factory=Request)
     response: Response = msgspec.field(default_factory=Response)
     service: Service | None = None
@@ -90,8 +107,24 @@ class KongLog(msgspec.Struct, gc=False):
 
     @property
     def asked_service(self) -> bool:
-        """Tell whether Kong asked the service before this request ended."""
-        return bool(self.upstream_status)
+        """Tell whether Kong asked the service before this request ended.
+
+        Where it buffers the answer there is a status only of a service that answered (seen: 502 and 504 behind
+        event-hooks-crud), but always a try.
+        """
+        return bool(self.upstream_status) or bool(self.attempts())
+
+    def attempts(self) -> list[Try]:
+        """Return the tries that had an address, oldest first; none where they are not as expected.
+
+        The last one has no address where the balancer had no target left for it.
+        """
+        if len(self.tries) <= _EMPTY_LIST:
+            return []
+        try:
+            return [each for each in _tries_decoder.decode(self.tries) if each.ip is not None]
+        except (msgspec.DecodeError, UnicodeError):
+            return []
 
     def started_seconds(self, otherwise: float) -> float:
         """Return when the request started, in Unix seconds; ``otherwise`` where the log does not say it credibly."""
@@ -116,6 +149,8 @@ def _aliases(key: str | None, name: str | None) -> tuple[str, ...]:
 
 # Not strict: a port or a time that comes as a text is read as the number it shows.
 _decoder = msgspec.json.Decoder(KongLog, strict=False)
+_tries_decoder = msgspec.json.Decoder(list[Try], strict=False)
+_EMPTY_LIST: Final = len(b"[]")
 
 
 def decode(serialized: str | bytes) -> KongLog:
@@ -147,6 +182,13 @@ _NESTED: dict[str, type[msgspec.Struct]] = {
 }  # fmt: skip
 
 
+def _convert(given: Any, kind: Any) -> Any:
+    """Return ``given`` as a field's type; raises ``ValidationError``."""
+    if kind is msgspec.Raw:
+        return msgspec.Raw(msgspec.json.encode(given))
+    return msgspec.convert(given, kind, strict=False)
+
+
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
@@ -159,8 +201,6 @@ def _pick(kind: type[_Struct], value: dict[str, Any]) -> _Struct:
             if isinstance(given, dict):
                 found[field.name] = _pick(nested, given)
             continue
-        try:
-            found[field.name] = msgspec.convert(given, field.type, strict=False)
-        except msgspec.ValidationError:
-            continue
+        with suppress(msgspec.ValidationError, RecursionError):
+            found[field.name] = _convert(given, field.type)
     return kind(**found)

@@ -1,4 +1,4 @@
-"""Which limit broke, read from the headers of Kong's two rate-limiting plugins.
+"""Which limit broke, read from the headers of Kong's rate-limiting plugins.
 
 Facts of Kong 3.9's plugins, from their sources and from recorded answers:
 
@@ -13,6 +13,13 @@ Facts of Kong 3.9's plugins, from their sources and from recorded answers:
 So the two are told apart by whether the service was asked. An answer's headers can also hold the service's own,
 look-alikes included, but only where it was asked, and rate-limiting's event needs that it was not.
 
+Enterprise's rate-limiting-advanced and service-protection decide before too, with the same headers. From their public
+documentation (developer.konghq.com/plugins/rate-limiting-advanced, "Headers sent to the client", and both plugins'
+configuration references; the one of service-protection names RateLimit-Reset and Retry-After and lists no others):
+
+- A window without a name is its seconds: ``X-RateLimit-Limit-30``.
+- ``Retry-After`` can be later than ``RateLimit-Reset``, by ``retry_after_jitter_max``.
+
 Limits: a number over 2**53 is no limit of Kong's and is not read.
 """
 
@@ -22,9 +29,10 @@ from math import ceil
 from typing import Any, Final, NamedTuple
 
 from kong_eventhooks_plugin.sources.kong_log import KongLog
+from kong_eventhooks_plugin.sources.plugin_limits import SECONDS, seconds_of
 
-WINDOWS: Final = ("year", "month", "day", "hour", "minute", "second")
-"""The periods of both plugins, longest first."""
+WINDOWS: Final = tuple(SECONDS)
+"""The open-source plugins' periods, longest first."""
 
 _RANK: Final = {window: rank for rank, window in enumerate(WINDOWS)}
 _HEADERS: Final = tuple((w, f"x-ratelimit-remaining-{w}", f"x-ratelimit-limit-{w}") for w in WINDOWS)
@@ -39,20 +47,31 @@ _NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?")
 
 
 class Broken(NamedTuple):
-    """The limit that broke. ``name`` is response-ratelimiting's; ``retry_after`` is in seconds."""
+    """The limit that broke, as far as it is known.
 
-    limit: int | float
-    window: str
+    ``name`` is response-ratelimiting's, or an AI provider; ``retry_after`` is in seconds.
+    """
+
+    limit: int | float | None
+    window: str | None
     name: str | None = None
     retry_after: int | None = None
 
     @property
-    def rate(self) -> int:
+    def rate(self) -> int | None:
         """Return the usage that broke the limit: the first request over it.
 
         Kong lets a request through while something is left, so a limit of 2.5 lets 3 through.
         """
-        return ceil(self.limit) + 1
+        return None if self.limit is None else ceil(self.limit) + 1
+
+
+class Left(NamedTuple):
+    """What is left of a window."""
+
+    limit: int | float
+    remaining: int | float
+    window: str
 
 
 def by_rate_limiting(log: KongLog) -> Broken | None:
@@ -60,18 +79,42 @@ def by_rate_limiting(log: KongLog) -> Broken | None:
     if log.asked_service:
         return None
     headers = log.response.headers
-    retry_after = _text(headers.get("retry-after"))
-    if retry_after is None or _text(headers.get("ratelimit-reset", retry_after)) != retry_after:
+    retry_after = text(headers.get("retry-after"))
+    if retry_after is None or text(headers.get("ratelimit-reset", retry_after)) != retry_after:
         return None
     for window, remaining, limit in _HEADERS:
-        if remaining in headers and _text(headers[remaining]) == "0":
-            number = _positive(headers.get(limit))
+        if remaining in headers and text(headers[remaining]) == "0":
+            number = positive(headers.get(limit))
             if number is not None:
-                seconds = _number(retry_after)
-                return Broken(
-                    number, window, retry_after=int(seconds) if seconds is not None and seconds >= 0 else None
-                )
+                return Broken(number, window, retry_after=seconds(retry_after))
     return None
+
+
+def by_enterprise(log: KongLog) -> Broken | None:
+    """Return the longest used-up window where the headers say that one of Enterprise's two plugins refused.
+
+    Without knowing that one of them is in force they say less: ask only then.
+    """
+    headers = log.response.headers
+    if log.asked_service or "retry-after" not in headers:
+        return None
+    used_up = [left for left in windows_left(log) if left.remaining == 0]
+    if not used_up:
+        return None
+    longest = max(used_up, key=lambda left: seconds_of(left.window) or 0)
+    return Broken(longest.limit, longest.window, retry_after=seconds(headers["retry-after"]))
+
+
+def windows_left(log: KongLog) -> list[Left]:
+    """Return what the headers say of each window, in their order; of response-ratelimiting's names nothing."""
+    headers = log.response.headers
+    found = []
+    for key in headers:
+        if key.startswith(_REMAINING) and seconds_of(window := key[len(_REMAINING) :]) is not None:
+            limit, remaining = positive(headers.get(_LIMIT + window)), number(headers[key])
+            if limit is not None and remaining is not None and remaining >= 0:
+                found.append(Left(limit, remaining, window))
+    return found
 
 
 def by_response_rate_limiting(log: KongLog) -> Broken | None:
@@ -83,7 +126,7 @@ def by_response_rate_limiting(log: KongLog) -> Broken | None:
         return None
     headers = log.response.headers
     used_up = [broken for key in headers if key.startswith(_REMAINING) and (broken := _named(headers, key))]
-    return min(used_up, key=lambda broken: (_RANK[broken.window], broken.name), default=None)
+    return min(used_up, key=lambda broken: (_RANK[broken.window or ""], broken.name), default=None)
 
 
 def shows_limits(log: KongLog) -> bool:
@@ -95,16 +138,41 @@ def shows_limits(log: KongLog) -> bool:
 def _named(headers: Mapping[str, Any], key: str) -> Broken | None:
     """Read one ``x-ratelimit-remaining-<name>-<window>`` header; a name may hold dashes itself."""
     name, dash, window = key[len(_REMAINING) :].rpartition("-")
-    if not dash or window not in _RANK or _text(headers[key]) != "0":
+    if not dash or window not in _RANK or text(headers[key]) != "0":
         return None
-    before = _number(headers.get(_REMAINING + name))
+    before = number(headers.get(_REMAINING + name))
     if before is not None and before > 0:
         return None  # this answer used up the rest of it: the next one will break it
-    limit = _positive(headers.get(f"{_LIMIT}{name}-{window}"))
+    limit = positive(headers.get(f"{_LIMIT}{name}-{window}"))
     return None if limit is None else Broken(limit, window, name)
 
 
-def _text(value: object) -> str | None:
+def seconds(value: object) -> int | None:
+    """Read a time to come back."""
+    found = number(value)
+    return int(found) if found is not None and found >= 0 else None
+
+
+def number(value: object) -> int | float | None:
+    """Read a header's number as Kong writes it; a whole one is an int."""
+    shown = text(value)
+    if shown in _SMALL:
+        return _SMALL[shown]
+    if shown is None or not _NUMBER.fullmatch(shown):
+        return None
+    found = float(shown)
+    if abs(found) > _LARGEST:
+        return None
+    return int(found) if found.is_integer() else found
+
+
+def positive(value: object) -> int | float | None:
+    """Read a header's number over 0."""
+    found = number(value)
+    return found if found is not None and found > 0 else None
+
+
+def text(value: object) -> str | None:
     """Return a header's value, the first where it is repeated; None where it is neither text nor number."""
     if isinstance(value, str):
         return value
@@ -112,21 +180,3 @@ def _text(value: object) -> str | None:
         value = value[0]
         return value if isinstance(value, str) else None
     return str(value) if isinstance(value, int | float) else None
-
-
-def _number(value: object) -> int | float | None:
-    """Read a number as Kong writes it; a whole one is an int."""
-    text = _text(value)
-    if text in _SMALL:
-        return _SMALL[text]
-    if text is None or not _NUMBER.fullmatch(text):
-        return None
-    number = float(text)
-    if abs(number) > _LARGEST:
-        return None
-    return int(number) if number.is_integer() else number
-
-
-def _positive(value: object) -> int | float | None:
-    number = _number(value)
-    return number if number is not None and number > 0 else None

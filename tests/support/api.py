@@ -29,6 +29,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Queue
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
 from kong_eventhooks_plugin.telemetry import Metrics
+from tests.support.waiting import SECONDS
 
 ALL = Known(
     sources={
@@ -88,7 +89,7 @@ class Recorder:
         self.pinged.append((hook.name, operation))
         return self.outcome
 
-    async def called(self, count: int, seconds: float = 5.0) -> None:
+    async def called(self, count: int, seconds: float = SECONDS) -> None:
         """Wait until so many jobs have come."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(lambda: len(self.jobs) >= count)
@@ -175,7 +176,7 @@ class Api:
         runner, port = await serve_health(rest_app(self.rest_parts(access, heartbeat), health), listen)
         self.base = f"http://127.0.0.1:{port}"
         try:
-            async with httpx.AsyncClient(base_url=self.base) as client:
+            async with httpx.AsyncClient(base_url=self.base, timeout=SECONDS) as client:
                 yield client
         finally:
             await runner.cleanup()

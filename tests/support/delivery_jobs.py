@@ -14,7 +14,7 @@ from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.telemetry import Metrics
 from tests.support.events import SEEN_AT, make_event, make_hook
 
-# Short enough for a test, long enough for a machine under load to answer in time.
+# For endpoints that never answer: short enough for a test. A machine under load may not be done with one that does.
 IMPATIENT = EngineLimits(connect_seconds=0.5, total_seconds=0.7)
 
 

@@ -19,8 +19,7 @@ from kong_eventhooks_plugin.queue.memory import MemoryQueue
 from kong_eventhooks_plugin.telemetry import Metrics
 from tests.support.delivery_time import FakeTime
 from tests.support.events import make_event, make_hook
-
-SECONDS = 10.0
+from tests.support.waiting import SECONDS
 
 
 class Noticed:

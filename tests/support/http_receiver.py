@@ -9,6 +9,8 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+from tests.support.waiting import SECONDS
+
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -106,7 +108,7 @@ class HttpReceiver:
         """The ``webhook-id`` of each request, in order of arrival."""
         return [request.headers.get("webhook-id", "") for request in self.requests]
 
-    async def received(self, count: int, seconds: float = 10.0) -> list[Request]:
+    async def received(self, count: int, seconds: float = SECONDS) -> list[Request]:
         """Wait until so many requests have arrived."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(lambda: len(self.requests) >= count)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.support.waiting import until
+from tests.support.waiting import SECONDS, until
 
 ROOT = Path(__file__).resolve().parents[2]
 STUB = (sys.executable, str(ROOT / "tests" / "support" / "stub_worker.py"))
@@ -44,7 +44,7 @@ class Running:
         parsed = (json.loads(line) for line in list(self.output) if line.startswith("{"))
         return [line for line in parsed if line.get("event") == event]
 
-    def wait_for(self, event: str, count: int = 1, seconds: float = 20.0) -> Line:
+    def wait_for(self, event: str, count: int = 1, seconds: float = SECONDS) -> Line:
         """Wait until an event has been logged ``count`` times; return that line."""
         try:
             return until(lambda: self.lines(event)[count - 1 :], f"{count} x {event!r} in the log", seconds)[0]
@@ -59,7 +59,7 @@ class Running:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def wait(self, seconds: float = SECONDS) -> int:
         """Wait for its end; return the exit status."""
         code = self.process.wait(seconds)
         self._reader.join(seconds)
@@ -69,12 +69,12 @@ class Running:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(15)
+                self.process.wait(SECONDS)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(5)
+                self.process.wait(SECONDS)
         if self.process.stdout is not None:
-            self._reader.join(5)
+            self._reader.join(SECONDS)
             self.process.stdout.close()
 
 
@@ -120,11 +120,21 @@ class Processes:
 
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs (one that has ended and waits to be collected does not)."""
+    return _state(pid) not in ("", "Z")
+
+
+def hold_still(pid: int) -> None:
+    """Stop a process; it has stopped on return. The signal alone may let it run on for a moment."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: _state(pid) == "T", f"process {pid} stands still", pace=0.001)
+
+
+def _state(pid: int) -> str:
+    """Return its letter of proc(5), nothing for one that is not there."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
+        return ""
 
 
 def cpu_seconds(pid: int) -> float:
@@ -151,7 +161,7 @@ class StubClient:
         self.repeated = 0
         self.lost: list[str] = []
 
-    def call(self, text: str, seconds: float = 30.0) -> str:
+    def call(self, text: str, seconds: float = SECONDS) -> str:
         """Make one call; return the answer."""
         while True:
             try:
@@ -198,9 +208,10 @@ class StubClient:
         return sock
 
     def close(self) -> None:
-        for sock in self._idle:
+        with self._lock:  # other threads may be about to take one, or to bring one back
+            idle, self._idle = self._idle, []
+        for sock in idle:
             sock.close()
-        self._idle.clear()
 
 
 def _is_open(sock: socket.socket) -> bool:
@@ -209,7 +220,12 @@ def _is_open(sock: socket.socket) -> bool:
 
 
 class Load:
-    """Calls at a steady rate, each in its own thread; ``answers`` is call -> answer."""
+    """Calls at a steady rate, each in its own thread; ``answers`` is call -> answer.
+
+    No more than ``AT_ONCE`` wait for an answer: where the machine is too slow for the rate, calls come more slowly.
+    """
+
+    AT_ONCE = 200
 
     def __init__(self, call: Callable[[str], str], per_second: float) -> None:
         self._call = call
@@ -218,12 +234,15 @@ class Load:
         self.faults: list[str] = []
         self.made = 0
         self._over = threading.Event()
+        self._free = threading.Semaphore(self.AT_ONCE)
         self._threads: list[threading.Thread] = []
         self._pacer = threading.Thread(target=self._pace)
 
     def _pace(self) -> None:
         due = time.monotonic()
         while not self._over.is_set():
+            if not self._free.acquire(timeout=0.1):
+                continue
             name = f"call-{self.made}"
             self.made += 1
             thread = threading.Thread(target=self._one, args=(name,))
@@ -237,6 +256,8 @@ class Load:
             self.answers[name] = self._call(name)
         except Exception as error:  # noqa: BLE001 - the test looks at every fault
             self.faults.append(f"{name}: {error!r}")
+        finally:
+            self._free.release()
 
     def answered(self, count: int) -> None:
         """Wait until ``count`` more calls have been answered."""
@@ -251,6 +272,6 @@ class Load:
             yield self
         finally:
             self._over.set()
-            self._pacer.join(10)
+            self._pacer.join(SECONDS)
             for thread in self._threads:
-                thread.join(40)
+                thread.join(SECONDS)

@@ -76,6 +76,38 @@ def test_whether_the_service_was_asked(status: Any, asked: bool) -> None:
     assert read(upstream_status=status).asked_service is asked
 
 
+@pytest.mark.parametrize("status", ["", None])
+def test_a_try_is_proof_that_the_service_was_asked(status: Any) -> None:
+    # Seen where Kong buffers the answer: there is no status of a service that did not answer.
+    assert read(upstream_status=status, tries=[{"ip": "127.0.0.1", "port": 9}]).asked_service
+    assert not read(upstream_status=status, tries=[{"balancer_start": 1795293910332}]).asked_service
+
+
+class TestAttempts:
+    def test_what_they_say(self) -> None:
+        given = {"ip": "192.0.2.1", "port": 80, "balancer_latency": 0, "state": "failed", "code": 502}
+        (one,) = read(tries=[given | {"balancer_start": 1795293910332, "balancer_latency_ns": 1}]).attempts()
+        assert msgspec.structs.asdict(one) == given
+        assert type(one.balancer_latency) is int
+
+    def test_one_without_an_address_found_no_target(self) -> None:
+        tries = [{"ip": "192.0.2.1", "port": 80}, {"balancer_start": 1795293910332}]
+        assert [each.ip for each in read(tries=tries).attempts()] == ["192.0.2.1"]
+
+    @pytest.mark.parametrize("tries", [[], {}, None, "x", 7, [7], [{"ip": 7}], [{"ip": "x", "port": "y"}]], ids=repr)
+    def test_odd_ones_are_none(self, tries: Any) -> None:
+        assert read(tries=tries).attempts() == []
+        assert read(tries=tries, client_ip=["odd"]).attempts() == []
+
+    def test_they_survive_what_is_odd_elsewhere(self) -> None:
+        log = read(tries=[{"ip": "192.0.2.1"}], client_ip=["odd"])
+        assert [each.ip for each in log.attempts()] == ["192.0.2.1"]
+
+    def test_bytes_in_them_that_are_no_text_raise_nothing(self) -> None:
+        raw = json.dumps(serialized(tries=[{"ip": "192.0.2.1", "state": "S"}])).encode().replace(b'"S"', b'"\xff"')
+        assert [each.ip for each in decode(raw).attempts()] in ([], ["192.0.2.1"])
+
+
 @pytest.mark.parametrize("field", serialized())
 @pytest.mark.parametrize("value", ODD, ids=repr)
 def test_a_field_of_another_type_costs_nothing_but_itself(field: str, value: Any) -> None:

@@ -1,0 +1,233 @@
+"""Which plugins Kong runs for a request, from what the Admin API lists under ``/plugins``.
+
+Kong runs each plugin at most once a request, and of its enabled instances the most specific one (its
+``runloop/plugins_iterator.lua``; with Enterprise's consumer groups its documentation, "Plugin precedence"): ``ORDER``.
+Protocols are left aside: an instance's fit its route's.
+
+A request's log does not say which groups its consumer is in. Where they are not known and a plugin has instances on
+groups, all that may have run are given: what one of them does is possible then, not certain.
+
+Of an instance is kept what ``read`` makes of its name and config, and equal ones are kept once: there can be 100,000,
+with secrets in them.
+
+Limits: the answers for ``REMEMBERED`` places are remembered, then all of them are forgotten at once. A list is some
+seconds older or newer than what a Kong node runs; that is not seen here.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+Read = TypeVar("Read")
+
+DEFAULT_WORKSPACE: Final = "default"
+"""The open-source edition has this workspace alone, and names it in a request's log."""
+
+REMEMBERED: Final = 10_000
+
+
+class Shape(NamedTuple):
+    """Which entities an instance is on."""
+
+    route: bool = False
+    service: bool = False
+    consumer: bool = False
+    group: bool = False
+
+
+ORDER: Final = (
+    Shape(route=True, service=True, consumer=True),
+    Shape(route=True, service=True, group=True),
+    Shape(route=True, consumer=True),
+    Shape(service=True, consumer=True),
+    Shape(route=True, group=True),
+    Shape(service=True, group=True),
+    Shape(route=True, service=True),
+    Shape(consumer=True),
+    Shape(group=True),
+    Shape(route=True),
+    Shape(service=True),
+    Shape(),
+)
+"""The most specific first. Kong has no instance on a consumer and a group."""
+
+_RANK: Final[Mapping[Shape, int]] = {shape: rank for rank, shape in enumerate(ORDER)}
+
+
+class Place(NamedTuple):
+    """The ids of a request's entities, or of those that an instance is on."""
+
+    route: str | None = None
+    service: str | None = None
+    consumer: str | None = None
+
+    def seen_by(self, shape: Shape) -> "Place":
+        """Return what an instance of this shape looks at."""
+        return Place(
+            self.route if shape.route else None,
+            self.service if shape.service else None,
+            self.consumer if shape.consumer else None,
+        )
+
+
+class _Plugin(Generic[Read]):
+    """One plugin's enabled instances in one workspace."""
+
+    def __init__(self) -> None:
+        # A shape's rank -> place -> group (None: on no group) -> the instance.
+        self._ranks: dict[int, dict[Place, dict[str | None, Read]]] = {}
+
+    def add(self, place: Place, group: str | None, said: Read) -> None:
+        rank = _RANK.get(Shape(*(key is not None for key in (*place, group))))
+        if rank is None:
+            return
+        if rank not in self._ranks:
+            self._ranks[rank] = {}
+            self._ranks = dict(sorted(self._ranks.items()))
+        self._ranks[rank].setdefault(place, {})[group] = said
+
+    def asks_for_consumers(self) -> bool:
+        """Tell whether it makes a difference who asks."""
+        return any(ORDER[rank].consumer or ORDER[rank].group for rank in self._ranks)
+
+    def on(self, request: Place, groups: Collection[str] | None) -> Iterator[Read]:
+        """Yield the instance that runs, none, or, where that hangs on groups which are not known, all that may."""
+        for rank, places in self._ranks.items():
+            shape = ORDER[rank]
+            found = places.get(request.seen_by(shape))
+            if found is None:
+                continue
+            if not shape.group:
+                yield found[None]
+                return
+            if request.consumer is None:
+                continue
+            if groups is None:
+                yield from found.values()
+            elif mine := [found[group] for group in groups if group in found]:
+                yield from mine
+                return
+
+
+class Listed(Generic[Read]):
+    """The list of one workspace's plugins, ready to be asked. ``every`` is what is in force anywhere in it."""
+
+    def __init__(
+        self, plugins: Iterable[Mapping[str, Any]], read: Callable[[str, Mapping[str, Any]], Read | None]
+    ) -> None:
+        kept: dict[Read, Read] = {}
+        self._plugins: dict[str, _Plugin[Read]] = {}
+        for plugin in plugins:
+            self._add(plugin, read, kept)
+        self.every = frozenset(kept)
+        self._asks_for_consumers = any(plugin.asks_for_consumers() for plugin in self._plugins.values())
+
+    def place(self, service: str | None, route: str | None, consumer: str | None) -> Place:
+        """Return what makes a difference of a request's ids."""
+        return Place(route, service, consumer if self._asks_for_consumers else None)
+
+    def on(self, place: Place, groups: Collection[str] | None) -> tuple[Read, ...]:
+        """Return what is in force there."""
+        return tuple(said for plugin in self._plugins.values() for said in plugin.on(place, groups))
+
+    def _add(
+        self,
+        plugin: Mapping[str, Any],
+        read: Callable[[str, Mapping[str, Any]], Read | None],
+        kept: dict[Read, Read],
+    ) -> None:
+        name, config = plugin.get("name"), plugin.get("config")
+        if not isinstance(name, str) or plugin.get("enabled") is False:
+            return
+        said = read(name, config if isinstance(config, dict) else {})
+        if said is None:
+            return
+        references = [plugin.get(field) for field in ("route", "service", "consumer", "consumer_group")]
+        *place, group = ids = [_id(reference) for reference in references]
+        if [key is None for key in ids] != [reference is None for reference in references]:
+            return  # taken for one without that reference it would be in force everywhere
+        self._plugins.setdefault(name, _Plugin()).add(Place(*place), group, kept.setdefault(said, said))
+
+
+class PluginsInForce(Generic[Read]):
+    """What is in force on a request; knows nothing until the first list.
+
+    ``read`` makes of a plugin's name and config what is kept of it (hashable), None where nothing is.
+    """
+
+    def __init__(self, read: Callable[[str, Mapping[str, Any]], Read | None]) -> None:
+        self._read = read
+        self._lists: dict[str, Listed[Read]] = {}
+        self._answered: dict[tuple[object, ...], tuple[Read, ...]] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def listed(self, plugins: Iterable[Mapping[str, Any]]) -> Listed[Read]:
+        """Make a list ready, without taking it yet: half a second of work for 100,000, which another thread can do.
+
+        ``plugins`` are as the Admin API gives them; entries that are not as expected are passed over.
+        """
+        return Listed(plugins, self._read)
+
+    def take(self, listed: Listed[Read], workspace: str = DEFAULT_WORKSPACE) -> None:
+        """Put a whole list in the place of what was known of its workspace.
+
+        Listeners hear of it where something is in force that was nowhere before, or nothing of a kind any more.
+        """
+        before = self._lists.get(workspace)
+        self._lists[workspace] = listed
+        self._answered = {}
+        if before is None or before.every != listed.every:
+            self._tell()
+
+    def replace(self, plugins: Iterable[Mapping[str, Any]], workspace: str = DEFAULT_WORKSPACE) -> None:
+        """Do both at once."""
+        self.take(self.listed(plugins), workspace)
+
+    def forget(self) -> None:
+        """Know nothing, as before the first list: it is another Kong, or has been away for too long."""
+        known = bool(self._lists)
+        self._lists, self._answered = {}, {}
+        if known:
+            self._tell()
+
+    def on_change(self, heard: Callable[[], None]) -> None:
+        """Have ``heard`` called after each change of ``every``."""
+        self._listeners.append(heard)
+
+    def every(self) -> frozenset[Read]:
+        """Return what is in force anywhere."""
+        return frozenset().union(*(listed.every for listed in self._lists.values()))
+
+    def on(
+        self,
+        workspace: str | None,
+        service: str | None,
+        route: str | None,
+        consumer: str | None,
+        groups: Collection[str] | None = None,
+    ) -> tuple[Read, ...] | None:
+        """Return what is in force on a request of these ids; None where nothing is known of its workspace.
+
+        ``workspace`` is a name; ``groups`` are the ids of the consumer's groups, None: not known.
+        """
+        name = DEFAULT_WORKSPACE if workspace is None else workspace
+        listed = self._lists.get(name)
+        if listed is None:
+            return None
+        place = listed.place(service, route, consumer)
+        key = (name, place, None if groups is None else tuple(groups))
+        answer = self._answered.get(key)
+        if answer is None:
+            answer = listed.on(place, groups)
+            if len(self._answered) >= REMEMBERED:
+                self._answered.clear()
+            self._answered[key] = answer
+        return answer
+
+    def _tell(self) -> None:
+        for heard in self._listeners:
+            heard()
+
+
+def _id(reference: object) -> str | None:
+    found = reference.get("id") if isinstance(reference, dict) else None
+    return found if isinstance(found, str) else None

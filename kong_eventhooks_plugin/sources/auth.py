@@ -1,0 +1,65 @@
+"""The source ``auth``: Kong turned a client away with 401 or 403. Ours alone.
+
+Kong itself answers neither: it was a plugin, before the service was asked. Where the plugins in force are known, the
+event names those that can have answered so, and where none but one with another purpose can (request-termination,
+rate-limiting with such an ``error_code``), it is no event. Rate-limit headers that prove a refusal make it none either.
+
+Limits: ``HEADER`` characters of ``www-authenticate``.
+"""
+
+from typing import Final
+
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.observation import LogObservation
+from kong_eventhooks_plugin.sources.entries_requests import AUTH as ENTRY
+from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce, in_force_on
+from kong_eventhooks_plugin.sources.kong_log import KongLog
+from kong_eventhooks_plugin.sources.rate_headers import by_enterprise, text
+from kong_eventhooks_plugin.sources.request_event import (
+    consumer_of,
+    request_event,
+    request_of,
+    route_of,
+    service_of,
+    told,
+)
+
+HEADER: Final = 256
+
+_TOLD = told(ENTRY)
+_STATUSES: Final = frozenset((401, 403))
+
+
+class AuthFailed:
+    """Hears 401 and 403."""
+
+    name = ENTRY.name
+
+    def __init__(self, plugins: InForce = NOTHING_KNOWN) -> None:
+        self._plugins = plugins
+
+    def statuses(self) -> frozenset[int]:
+        """Return 401 and 403."""
+        return _STATUSES
+
+    def events(self, log: KongLog, seen: LogObservation) -> list[Event]:
+        """Return the event, or nothing."""
+        if seen.status not in _STATUSES or log.source != "kong" or log.asked_service or by_enterprise(log) is not None:
+            return []
+        known = in_force_on(log, self._plugins)
+        able = [each for each in known or () if each.can_answer_silently(seen.status, asked=False)]
+        plugins = sorted({each.plugin for each in able if each.meaning in ("auth", "unknown")})
+        if able and not plugins:
+            return []
+        challenge = text(log.response.headers.get("www-authenticate"))
+        data = {
+            "status": seen.status,
+            "consumer": consumer_of(log),
+            "ip": log.client_ip,
+            "service": service_of(log),
+            "route": route_of(log),
+            "request": request_of(log),
+            "plugins": None if known is None else plugins,
+            "www_authenticate": None if challenge is None else challenge[:HEADER],
+        }
+        return [request_event(_TOLD, log, seen.seen_at, data)]

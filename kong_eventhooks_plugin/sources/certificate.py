@@ -1,0 +1,43 @@
+"""The source ``certificate``: a certificate that Kong uses comes near its end. Ours alone.
+
+An event for each threshold that it has crossed, told once: the id comes from the certificate's fingerprint, its end
+and the threshold, so telling it again is a duplicate.
+"""
+
+import math
+from typing import Final
+
+from kong_eventhooks_plugin.model.certificate import Certificate
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.ids import event_id
+
+CERTIFICATE: Final = "certificate"
+EXPIRING: Final = "expiring"
+
+_DAY: Final = 86_400
+
+
+def expiring_event(certificate: Certificate, threshold: int, at: float) -> Event:
+    """Return the event that ``certificate`` has no more than ``threshold`` days left (0: it has ended) ``at``."""
+    data = {
+        "certificate_id": certificate.entity_id,
+        "kind": certificate.kind,
+        "field": certificate.field,
+        "position": certificate.position,
+        "snis": list(certificate.snis),
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "serial": certificate.serial,
+        "fingerprint": certificate.fingerprint,
+        "not_after": int(certificate.not_after),
+        "days_left": math.floor((certificate.not_after - at) / _DAY),
+        "threshold": threshold,
+    }
+    identity = (certificate.kind, certificate.fingerprint, str(threshold))
+    return Event(
+        id=event_id(certificate.not_after, CERTIFICATE, EXPIRING, *identity),
+        source=CERTIFICATE,
+        event=EXPIRING,
+        data=data,
+        time=at,
+    )

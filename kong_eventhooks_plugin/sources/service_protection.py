@@ -1,0 +1,36 @@
+"""The source ``service-protection``: Kong Enterprise's plugin of that name refused a request.
+
+It is about a service, whoever asks: its events have no consumer and no address. They need to know that the plugin is in
+force: by its headers alone it cannot be told from rate-limiting.
+"""
+
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.sources.attribution import Verdict
+from kong_eventhooks_plugin.sources.entries_requests import SERVICE_PROTECTION as ENTRY
+from kong_eventhooks_plugin.sources.exceeded import NOT_KNOWN
+from kong_eventhooks_plugin.sources.kong_log import KongLog
+from kong_eventhooks_plugin.sources.limit_source import LimitSource
+from kong_eventhooks_plugin.sources.request_event import request_event, request_of, route_of, service_of, told
+
+_TOLD = told(ENTRY)
+
+
+class ServiceProtection(LimitSource):
+    """Hears 429 and the statuses that the plugin is configured with."""
+
+    name = ENTRY.name
+
+    def event(self, log: KongLog, verdict: Verdict, seen_at: float) -> Event:
+        """Build the event."""
+        broken = verdict.broken or NOT_KNOWN
+        data = {
+            "service": service_of(log),
+            "rate": broken.rate,
+            "limit": broken.limit,
+            "window": broken.window,
+            "route": route_of(log),
+            "request": request_of(log),
+            "retry_after": broken.retry_after,
+            "attributed": verdict.attributed,
+        }
+        return request_event(_TOLD, log, seen_at, data)

@@ -1,0 +1,168 @@
+"""What every source of the log phase keeps to (``sources/contract.py``), whatever it is given."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kong_eventhooks_plugin.model.observation import LogObservation
+from kong_eventhooks_plugin.sources.ai_rate_limiting_advanced import AiRateLimitingAdvanced
+from kong_eventhooks_plugin.sources.auth import AuthFailed
+from kong_eventhooks_plugin.sources.contract import LogSource
+from kong_eventhooks_plugin.sources.entries_limits import SOURCES as LIMITS
+from kong_eventhooks_plugin.sources.entries_requests import SOURCES as REQUESTS
+from kong_eventhooks_plugin.sources.infer import InferRule
+from kong_eventhooks_plugin.sources.kong_log import decode
+from kong_eventhooks_plugin.sources.oas_validation import OasValidation
+from kong_eventhooks_plugin.sources.rate_limit_approaching import RateLimitApproaching
+from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.sources.rate_limiting_advanced import RateLimitingAdvanced
+from kong_eventhooks_plugin.sources.response_rate_limiting import ResponseRateLimiting
+from kong_eventhooks_plugin.sources.service_protection import ServiceProtection
+from kong_eventhooks_plugin.sources.upstream import UpstreamError
+from tests.support.enterprise_logs import (
+    documented_advanced_refusal,
+    documented_ai_plugin,
+    documented_ai_refusal,
+    documented_validation_failure,
+    documented_validation_plugin,
+    documented_windows_plugin,
+)
+from tests.support.events import answered, events, recorded, seen, serialized
+from tests.support.recorded_logs import plugin, plugin_list, plugins_of, recorded_logs
+
+Make = Callable[[Any], LogSource]
+
+RULES = [InferRule("route", "demo-route"), InferRule("service", "demo", 503)]
+PLUGINS = [
+    *plugin_list(),
+    documented_windows_plugin("rate-limiting-advanced"),
+    documented_windows_plugin("service-protection", service="protected"),
+    documented_ai_plugin(),
+    documented_validation_plugin(route="validated"),
+    plugin("my-plugin", consumer="c-9"),
+]
+MAKES: dict[str, Make] = {
+    "rate-limiting": lambda plugins: RateLimiting(RULES, plugins),
+    "response-ratelimiting": lambda plugins: ResponseRateLimiting(RULES, plugins),
+    "rate-limiting-advanced": lambda plugins: RateLimitingAdvanced(RULES, plugins),
+    "ai-rate-limiting-advanced": lambda plugins: AiRateLimitingAdvanced(RULES, plugins),
+    "service-protection": lambda plugins: ServiceProtection(RULES, plugins),
+    "oas-validation": OasValidation,
+    "rate-limit-approaching": lambda plugins: RateLimitApproaching(80, plugins),
+    "auth": AuthFailed,
+    "upstream": UpstreamError,
+}
+ENTRIES = {entry.name: entry for entry in (*LIMITS, *REQUESTS)}
+PROTECTED = {"id": "protected", "name": "p"}
+SEEN: list[LogObservation] = [
+    *recorded().values(),
+    *recorded_logs().values(),
+    seen(serialized()),
+    seen(answered()),
+    seen(documented_advanced_refusal(("30", 3))),
+    seen(documented_advanced_refusal(("30", 3)) | {"service": PROTECTED}),
+    seen(documented_ai_refusal()),
+    seen(documented_validation_failure(route={"id": "validated"}), 400),
+]
+
+
+@pytest.fixture(params=MAKES, ids=str)
+def source(request: pytest.FixtureRequest) -> LogSource:
+    return MAKES[request.param](plugins_of(*PLUGINS))
+
+
+def test_it_has_its_name_and_its_entry(source: LogSource, request: pytest.FixtureRequest) -> None:
+    assert source.name in ENTRIES
+    assert source.name == request.node.callspec.params["source"]
+
+
+def test_it_tells_something_of_what_was_recorded_or_documented(source: LogSource) -> None:
+    assert any(events(source, each) for each in SEEN)
+
+
+def test_it_hears_every_status_of_which_it_makes_events(source: LogSource) -> None:
+    statuses = source.statuses()
+    assert all(100 <= status <= 599 for status in statuses)
+    for each in SEEN:
+        if each.status not in statuses:
+            assert events(source, each) == []
+
+
+def test_its_events_say_what_the_catalogue_promises(source: LogSource) -> None:
+    (entry,) = ENTRIES[source.name].events
+    for each in SEEN:
+        for event in events(source, each):
+            assert (event.source, event.event, event.unique) == (source.name, entry.name, entry.unique)
+            assert list(event.data) == [field.name for field in entry.fields]
+            assert (event.time, event.scope) == (each.seen_at, decode(each.serialized).scope())
+
+
+def test_told_again_its_events_have_the_same_ids(source: LogSource) -> None:
+    for each in SEEN:
+        later = msgspec.structs.replace(each, seen_at=each.seen_at + 9)
+        ids = [event.id for event in events(source, each)]
+        assert ids == [event.id for event in events(source, later)]
+        assert len(set(ids)) == len(ids)
+
+
+def test_nothing_of_the_query_string_or_the_requests_headers_is_in_them(source: LogSource) -> None:
+    for each in SEEN:
+        text = msgspec.json.encode(events(source, each))
+        assert not any(secret in text for secret in (b"joekey", b"made-up", b"recorder/1.0", b"apikey"))
+
+
+def test_a_stranger_hears_nothing_of_what_the_service_answered(source: LogSource) -> None:
+    for each in SEEN:
+        log = json.loads(each.serialized) | {"source": "upstream", "upstream_status": str(each.status)}
+        got = events(source, seen(log, each.status))
+        assert got == [] or source.name == "rate-limit-approaching"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+header_names = st.sampled_from(
+    [
+        "retry-after",
+        "ratelimit-reset",
+        "www-authenticate",
+        "x-ratelimit-remaining-minute",
+        "x-ratelimit-limit-minute",
+        "x-ratelimit-remaining-30",
+        "x-ratelimit-limit-30",
+        "x-ratelimit-remaining-sms-hour",
+        "x-ratelimit-limit-sms-hour",
+        "x-ratelimit-remaining-",
+        "x-ai-ratelimit-retry-after",
+        "x-ai-ratelimit-retry-after-30-a",
+        "x-ai-ratelimit-remaining-30-a",
+        "x-ai-ratelimit-limit-30-a",
+        "x-ai-ratelimit-query-cost",
+        "x-ai-ratelimit-remaining-",
+    ]
+)
+header_values = st.sampled_from(["0", "5", "1e99", "x", "", "-1", "9" * 30]) | json_values
+changes = st.dictionaries(st.sampled_from([*serialized()]), json_values, max_size=3)
+tries = st.lists(st.dictionaries(st.sampled_from(["ip", "port", "state", "code", "balancer_latency"]), json_values))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    changes,
+    st.dictionaries(header_names, header_values, max_size=6),
+    tries | json_values,
+    st.sampled_from([200, 400, 401, 403, 406, 429, 502, 503, 504, 420]),
+)
+def test_whatever_a_log_holds_nothing_is_raised(odd: dict[str, Any], headers: Any, tried: Any, status: int) -> None:
+    log = serialized(**{"response": {"headers": headers}, "tries": tried, **odd})
+    for make in MAKES.values():
+        for plugins in (plugins_of(*PLUGINS), plugins_of(plugin("cors"))):
+            for event in events(make(plugins), seen(log, status)):
+                msgspec.json.encode(event)

@@ -1,0 +1,46 @@
+"""Requests that a real Kong finished or refused, and the plugins that it had (tests/captures/logs)."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kong_eventhooks_plugin.gateway.plugins_in_force import PluginsInForce
+from kong_eventhooks_plugin.model.observation import LogObservation
+from kong_eventhooks_plugin.sources.plugin_answers import Answers, read_plugin
+from tests.support.events import SEEN_AT
+
+LOGS = Path(__file__).resolve().parents[1] / "captures" / "logs"
+GROUPS = ("upstream", "auth", "limits", "near")
+
+
+@cache
+def recorded_logs() -> dict[str, LogObservation]:
+    """Every recorded request by its name."""
+    return {
+        name: LogObservation("event-hooks", row["status"], json.dumps(row["log"]), SEEN_AT)
+        for group in GROUPS
+        for name, row in json.loads((LOGS / f"{group}.json").read_text()).items()
+    }
+
+
+def plugin_list() -> list[dict[str, Any]]:
+    """What the Admin API of that Kong listed under /plugins."""
+    data: list[dict[str, Any]] = json.loads((LOGS / "plugins.json").read_text())["data"]
+    return data
+
+
+def plugins_of(*plugins: dict[str, Any]) -> PluginsInForce[Answers]:
+    """An index of these plugins; of the recorded ones where none is named."""
+    index: PluginsInForce[Answers] = PluginsInForce(read_plugin)
+    index.replace(plugins or plugin_list())
+    return index
+
+
+def plugin(name: str, **fields: Any) -> dict[str, Any]:
+    """A plugin as the Admin API lists it; ``route``, ``service``, ``consumer`` and ``consumer_group`` are ids (None:
+    any), ``enabled`` is itself, all others are its config."""
+    ids = {scope: fields.pop(scope, None) for scope in ("route", "service", "consumer", "consumer_group")}
+    on = {scope: None if key is None else {"id": key} for scope, key in ids.items()}
+    enabled = fields.pop("enabled", True)
+    return {"id": f"plugin-{name}", "name": name, "enabled": enabled, "config": fields, "tags": None, **on}

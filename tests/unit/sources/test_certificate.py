@@ -1,0 +1,28 @@
+import pytest
+
+from kong_eventhooks_plugin.model.certificate import Certificate
+from kong_eventhooks_plugin.sources.certificate import expiring_event
+
+DAY = 86_400
+CERTIFICATE = Certificate("c1", "certificates", "cert", 0, ("a.example",), "CN=a", "CN=b", "1f", "ab12", 100.0 * DAY)
+
+
+def test_its_fields() -> None:
+    event = expiring_event(CERTIFICATE, 7, 93.5 * DAY)
+    assert (event.source, event.event, event.time) == ("certificate", "expiring", 93.5 * DAY)
+    assert event.data == {
+        "certificate_id": "c1", "kind": "certificates", "field": "cert", "position": 0, "snis": ["a.example"],
+        "subject": "CN=a", "issuer": "CN=b", "serial": "1f", "fingerprint": "ab12", "not_after": 100 * DAY,
+        "days_left": 6, "threshold": 7,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("at", "days"), [(99.5, 0), (100, 0), (100.1, -1), (102.5, -3)])
+def test_days_left_are_whole_ones_and_negative_after_the_end(at: float, days: int) -> None:
+    assert expiring_event(CERTIFICATE, 0, at * DAY).data["days_left"] == days
+
+
+def test_told_again_it_has_the_same_id_another_threshold_another() -> None:
+    first = expiring_event(CERTIFICATE, 7, 93 * DAY)
+    assert expiring_event(CERTIFICATE, 7, 94 * DAY).id == first.id
+    assert expiring_event(CERTIFICATE, 1, 99 * DAY).id != first.id
