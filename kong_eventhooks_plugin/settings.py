@@ -77,8 +77,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             le=100,
-            description="Pause after each page of a round, as a multiple of the time that the page took: with 2, Kong is "
-            "busy with us for a third of the time at most.",
+            description="Pause after each page of a round, as a multiple of the time that the page took: with 2, Kong "
+            "is busy with us for a third of the time at most.",
         ),
     ] = 2.0
     crud_round_seconds: Annotated[
@@ -98,6 +98,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     balancer_trouble_seconds: Annotated[
         Seconds, Meta(description="The same for an upstream with an address that is not healthy.")
     ] = 2.0
+    balancer_requests_per_second: Annotated[
+        float,
+        Meta(gt=0, description="Questions for health a second, in all; past it upstreams are looked at later."),
+    ] = 50.0
     gateway_poll_seconds: Annotated[
         Seconds, Meta(description="Seconds between two questions whether the Admin API and its database are there.")
     ] = 5.0

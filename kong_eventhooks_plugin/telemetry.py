@@ -47,6 +47,8 @@ class Counts(Collector):
         """By hook name and reason."""
         self.sandbox_tasks: Tally[tuple[str, str]] = Tally()
         """By task (render, call, decide, check) and what came of it: done, or why not."""
+        self.looks: Tally[tuple[str, str]] = Tally()
+        """By what of Kong is looked at (health, status, certificates) and what came of it: ok, or why not."""
 
     _FAMILIES = (
         ("calls", "Calls that Kong made on the plugin socket.", ("call",)),
@@ -56,6 +58,7 @@ class Counts(Collector):
         ("lost", "Events that could not be accepted, by reason.", ("reason",)),
         ("suppressed", "Hooks that matched and did not fire, by hook and reason.", ("hook", "reason")),
         ("sandbox_tasks", "Tasks of user code, by kind and what came of them.", ("task", "outcome")),
+        ("looks", "Our own looks at Kong, by what is looked at and what came of them.", ("look", "outcome")),
     )
 
     def collect(self) -> Iterator[Metric]:

@@ -1,7 +1,7 @@
 """The source ``certificate``: a certificate that Kong uses comes near its end. Ours alone.
 
-An event for each threshold that it has crossed, told once: the id comes from the certificate's fingerprint, its end
-and the threshold, so telling it again is a duplicate.
+An event for each threshold that it has crossed. The id's time is when that was seen, not when the certificate ends: ids
+sort by time, and one of the future would stay the newest.
 """
 
 import math
@@ -35,7 +35,7 @@ def expiring_event(certificate: Certificate, threshold: int, at: float) -> Event
     }
     identity = (certificate.kind, certificate.fingerprint, str(threshold))
     return Event(
-        id=event_id(certificate.not_after, CERTIFICATE, EXPIRING, *identity),
+        id=event_id(at, CERTIFICATE, EXPIRING, *identity),
         source=CERTIFICATE,
         event=EXPIRING,
         data=data,

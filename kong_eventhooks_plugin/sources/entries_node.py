@@ -14,10 +14,16 @@ _HEALTH = EventEntry(
         Field("ip", "The address. null where the target's name does not resolve."),
         Field("port", "The port."),
         Field("hostname", "The target's host, as it is configured."),
-        Field("health", "`healthy`, `unhealthy`, or `dns_error` where the target's name does not resolve."),
+        Field(
+            "health",
+            "`healthy` or `unhealthy`, as in Kong Enterprise, or `dns_error` where the target's name does not resolve.",
+        ),
         Field("upstream", "The upstream's name."),
         Field("target", "The target, as it is configured (`host:port`)."),
-        Field("old_health", "The health before. null where the address is new."),
+        Field(
+            "old_health",
+            "The health before; `healthy` also where the address is new: Kong takes it so until a check fails.",
+        ),
         Field("node_id", "The Kong node that sees it so: each has a view of its own."),
     ),
 )
@@ -28,7 +34,11 @@ _HEALTH_NOTES = (
         "what differs from what was last known is told. An address that is new and healthy, and one that is gone, "
         "are no events; nor is switching health checks off."
     ),
-    "Several Kong nodes each check for themselves. The node that `admin_url` names is the one that is asked.",
+    (
+        "Several Kong nodes each check for themselves. The node that `admin_url` names is the one that is asked; in "
+        "hybrid mode the control plane has no balancer, so nothing is told there. A restarted Kong begins with "
+        "everything healthy, and that may be told. A name that does not resolve is told at the second look."
+    ),
 )
 
 _EXPIRING = EventEntry(
@@ -60,14 +70,18 @@ _OUTAGE = (
     Field("reason", "What is away: `admin_api`, or `database` where the Admin API says that Kong cannot reach it."),
     Field("admin_url", "The address that was asked, without user and password."),
     Field("since", "When it began, Unix seconds."),
-    Field("error", "How it failed: `timeout`, `connect`, a status, ..."),
+    Field(
+        "error",
+        "`timeout`, `connect`, `tls`, `connection`, `unreadable`, `status_<n>`; `not_reachable` for the database.",
+    ),
     Field("failures", "How many times in a row."),
 )
 _OUTAGE_NOTES = (
     (
         "It needs the setting `admin_url`, which is asked every `gateway_poll_seconds`; `gateway_failures` in a row "
-        "are an outage. It is told of the Admin API and of its database, not of the traffic that Kong proxies. An "
-        "outage that began before a restart of ours is told as over after it."
+        "are an outage. It is told of the Admin API and of its database, not of the traffic that Kong proxies. A "
+        "refused answer (401, 503) counts as well. An outage that began before a restart of ours is told as over "
+        "after it."
     ),
 )
 
@@ -90,7 +104,11 @@ SOURCES: tuple[SourceEntry, ...] = (
         (GATEWAY,),
         (
             EventEntry("unreachable", "It has not answered for some time.", _OUTAGE),
-            EventEntry("recovered", "It answers again.", (*_OUTAGE, Field("seconds", "How long it was away."))),
+            EventEntry(
+                "recovered",
+                "It answers again.",
+                (*_OUTAGE, Field("seconds", "How long it lasted, from the first failed look.")),
+            ),
         ),
         notes=_OUTAGE_NOTES,
     ),

@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from kong_eventhooks_plugin.model.certificate import Certificate
 from kong_eventhooks_plugin.sources.certificate import expiring_event
@@ -22,7 +23,9 @@ def test_days_left_are_whole_ones_and_negative_after_the_end(at: float, days: in
     assert expiring_event(CERTIFICATE, 0, at * DAY).data["days_left"] == days
 
 
-def test_told_again_it_has_the_same_id_another_threshold_another() -> None:
+def test_ids_tell_them_apart_and_sort_by_when_it_was_seen() -> None:
     first = expiring_event(CERTIFICATE, 7, 93 * DAY)
-    assert expiring_event(CERTIFICATE, 7, 94 * DAY).id == first.id
-    assert expiring_event(CERTIFICATE, 1, 99 * DAY).id != first.id
+    assert expiring_event(CERTIFICATE, 7, 93 * DAY).id == first.id
+    assert expiring_event(CERTIFICATE, 1, 93 * DAY).id != first.id
+    assert expiring_event(replace(CERTIFICATE, fingerprint="cd"), 7, 93 * DAY).id != first.id
+    assert expiring_event(CERTIFICATE, 7, 94 * DAY).id > first.id

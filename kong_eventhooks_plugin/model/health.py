@@ -1,0 +1,36 @@
+"""How Kong's balancer sees one address of one target, and that this changed."""
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+Health = Literal["healthy", "unhealthy", "dns_error"]
+"""The first two are Kong Enterprise's; ``dns_error``: the target's name does not resolve."""
+
+
+class Address(NamedTuple):
+    """One address of one target. ``ip`` is None for the target's name itself, which resolves or does not.
+
+    ``target`` is Kong's text (``host:port``), ``hostname`` that without the port. ``ip`` can be a name, where an SRV
+    record leads to one.
+    """
+
+    target: str
+    hostname: str
+    ip: str | None
+    port: int
+
+
+class HealthChange(msgspec.Struct, frozen=True):
+    """One address changed its health, in the eyes of one Kong node (``node_id``; None where Kong does not tell it).
+
+    ``at`` is when we saw it, Unix seconds. ``upstream`` is its name.
+    """
+
+    upstream_id: str
+    upstream: str
+    address: Address
+    health: Health
+    old_health: Health
+    node_id: str | None
+    at: float

@@ -1,0 +1,151 @@
+"""All that looks at Kong by itself, put together: one client of the Admin API, one file of what is known, four loops.
+
+It needs the Admin API's address. Without one there is nothing of this, and hooks on its sources stay silent:
+``silent_hooks`` says so in /readyz.
+
+Limits: the file ``gateway.db`` is opened again every ``RETRY_SECONDS`` where it cannot be; until then nothing is looked
+at, and what the Admin API's route sees waits within the limits of ``crud_waiting``.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from kong_eventhooks_plugin.errors import EventHooksError
+from kong_eventhooks_plugin.gateway.admin_client import AdminClient
+from kong_eventhooks_plugin.gateway.knowledge import Knowledge
+from kong_eventhooks_plugin.gateway.mirror.mirror import Mirror
+from kong_eventhooks_plugin.gateway.mirror.rounds import Rounds, RoundSettings
+from kong_eventhooks_plugin.gateway.mirror_key import mirror_key
+from kong_eventhooks_plugin.gateway.notes import Notes
+from kong_eventhooks_plugin.gateway.reachability import shown_url
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.observing.balancer import BalancerWatch, HealthPace
+from kong_eventhooks_plugin.observing.certificates import CertificateWatch, ExpiryPace
+from kong_eventhooks_plugin.observing.crud import CrudObserver, hears_crud
+from kong_eventhooks_plugin.observing.gateway import GatewayWatch, Patience
+from kong_eventhooks_plugin.observing.telling import Publish
+from kong_eventhooks_plugin.observing.turns import Turns
+from kong_eventhooks_plugin.sources.balancer import BALANCER
+from kong_eventhooks_plugin.sources.catalogue import heard_by
+from kong_eventhooks_plugin.sources.certificate import CERTIFICATE
+from kong_eventhooks_plugin.sources.crud import CRUD, DAO_CRUD
+from kong_eventhooks_plugin.sources.gateway import GATEWAY
+from kong_eventhooks_plugin.telemetry import Counts
+
+DATABASE: Final = "gateway.db"
+RETRY_SECONDS: Final = 1.0
+
+OF_THE_ADMIN_API: Final = frozenset({CRUD, DAO_CRUD, BALANCER, CERTIFICATE, GATEWAY})
+"""The sources that nothing is heard of without an Admin API."""
+
+Hooks = Callable[[], Iterable[Hook]]
+
+log = structlog.get_logger()
+
+
+class Observing(msgspec.Struct, frozen=True):
+    """Where what is known is kept, how and how often to look, and which secret fields to show all the same."""
+
+    data_dir: Path
+    rounds: RoundSettings
+    health: HealthPace = HealthPace()
+    expiry: ExpiryPace = ExpiryPace()
+    patience: Patience = Patience()
+    reveal: tuple[str, ...] = ()
+
+
+class Observers:
+    """See the file's head. ``crud`` takes what the Admin API's route sees; ``run`` goes on until cancelled.
+
+    ``hooks`` gives those in force, ``leads`` tells whether this process may poll.
+    """
+
+    def __init__(
+        self,
+        client: AdminClient,
+        observing: Observing,
+        publish: Publish,
+        hooks: Hooks,
+        counts: Counts,
+        leads: Callable[[], bool],
+    ) -> None:
+        self._client = client
+        self._hooks = hooks
+        file = observing.data_dir / DATABASE
+        self._notes = Notes(file)
+        self._knowledge = Knowledge(client, self._notes, partial(mirror_key, observing.data_dir), observing.reveal)
+        self._mirror = Mirror(file, self._knowledge.entities)
+        rounds = Rounds(self._mirror, client, self._knowledge, observing.rounds, leads=leads, news=self._news)
+        self.crud = CrudObserver(self._knowledge, self._mirror, rounds, publish, counts, leads=leads)
+
+        def turns(source: str) -> Turns:
+            return Turns(leads, lambda: hears(hooks(), source))
+
+        url = shown_url(observing.rounds.admin_url)
+        self._watches = {
+            BALANCER: BalancerWatch(client, self._notes, publish, counts, turns(BALANCER), observing.health),
+            CERTIFICATE: CertificateWatch(client, self._notes, publish, counts, turns(CERTIFICATE), observing.expiry),
+            GATEWAY: GatewayWatch(client, self._notes, publish, counts, turns(GATEWAY), url, observing.patience),
+        }
+
+    def hooks_changed(self, _: object = None) -> None:
+        """Look anew whether somebody hears of changes."""
+        self.crud.want(hears_crud(self._hooks()))
+
+    async def run(self) -> None:
+        """Open what is known, then look."""
+        await self._open()
+        self.hooks_changed()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.crud.run())
+            for watch in self._watches.values():
+                tasks.create_task(watch.run())
+
+    async def close(self) -> None:
+        """Let the file go."""
+        await self._mirror.close()
+        await self._notes.close()
+        await self._client.close()
+
+    def state(self) -> dict[str, Any]:
+        """Return what /readyz shows."""
+        return {CRUD: msgspec.to_builtins(self.crud.state()), **{n: w.state() for n, w in self._watches.items()}}
+
+    def faults(self) -> list[str]:
+        """Return what needs a person."""
+        return [f"{name}: {error}" for name, watch in self._watches.items() if (error := watch.state()["error"])]
+
+    def _news(self) -> None:
+        self.crud.look()
+
+    async def _open(self) -> None:
+        said = False
+        while True:
+            try:
+                await self._notes.open()
+                await self._mirror.open()
+                await self._knowledge.open()
+                break
+            except (EventHooksError, OSError) as error:
+                if not said:
+                    log.error("what is known of Kong cannot be read, trying again", error=str(error))
+                    said = True
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+def hears(hooks: Iterable[Hook], source: str) -> bool:
+    """Tell whether a hook that is not switched off hears the source."""
+    return any(hook.enabled and source in heard_by(hook.source) for hook in hooks)
+
+
+def silent_hooks(hooks: Iterable[Hook]) -> Iterator[str]:
+    """Yield what to say of hooks that nothing is heard for where no Admin API is known."""
+    for hook in hooks:
+        if hook.enabled and hook.source in OF_THE_ADMIN_API:
+            yield f"{hook.name}: the source {hook.source} needs the setting admin_url; the hook stays silent"

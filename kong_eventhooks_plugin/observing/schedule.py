@@ -1,0 +1,39 @@
+"""What is to be done when, the one that is due first first. Times are seconds of one clock.
+
+Limit: one time a name. A time that was set anew stays in the heap until it comes, so the heap has at most what was
+set within the longest interval.
+"""
+
+import heapq
+
+
+class Schedule:
+    """Names, each with when it is due."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+        self._heap: list[tuple[float, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._due
+
+    def set(self, name: str, at: float) -> None:
+        """Have it due at a time, whatever was set before."""
+        self._due[name] = at
+        heapq.heappush(self._heap, (at, name))
+
+    def drop(self, name: str) -> None:
+        """Forget it."""
+        self._due.pop(name, None)
+
+    def first(self) -> tuple[float, str] | None:
+        """Return what is due first and when, None where there is nothing."""
+        while self._heap:
+            at, name = self._heap[0]
+            if self._due.get(name) == at:
+                return at, name
+            heapq.heappop(self._heap)
+        return None
