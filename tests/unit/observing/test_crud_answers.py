@@ -33,6 +33,8 @@ BOMB = gzip.compress(b"[" + b" " * (BYTES + 1) + b"]")
     "body",
     [b"", b"null", b"[]", b'"x"', b"{", b"\xff\xfe", b"<html>", b"[" * 100_000, gzip.compress(PLAIN)[:-9],
      gzip.compress(b"[]"), b"\x1f\x8b", b"x", b"\x78\x9c", BOMB, b" " * (BYTES + 1)],
+    ids=["nothing", "null", "list", "text", "begun", "binary", "html", "deep", "cut", "packed list", "gzip's head",
+         "letter", "zlib's head", "bomb", "blanks"],
 )  # fmt: skip
 def test_unreadable(body: bytes) -> None:
     with pytest.raises(ObservationError) as caught:
