@@ -1,13 +1,20 @@
 """Options and hypothesis profiles of the whole suite."""
 
 import os
+import socket
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
 
-# CI machines are shared: an example that took long says nothing about the code.
-hypothesis.settings.register_profile("ci", deadline=None, print_blob=True)
-hypothesis.settings.load_profile("ci")
+# CI machines are shared: an example that took long says nothing about the code, and nor does a slow generator.
+hypothesis.settings.register_profile(
+    "explore", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+# The same examples in every run, so that a change is judged by what it did. To look for new ones:
+# HYPOTHESIS_PROFILE=explore.
+hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("explore"), derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,3 +24,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("KONG_BIN"),
         help="a native kong executable (3.9 or newer); tests/integration runs against it",
     )
+    parser.addoption(
+        "--kong-pg",
+        metavar="URL",
+        default=os.environ.get("KONG_PG"),
+        help="a PostgreSQL for that Kong, as a role that may create databases: postgresql://USER:PASSWORD@HOST:PORT/DB",
+    )
+
+
+@pytest.fixture
+def unused_tcp_port() -> Iterator[int]:
+    """A port of loopback where nobody listens, and nobody else will while the test runs: it is bound all the time."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield int(bound.getsockname()[1])

@@ -164,8 +164,8 @@ class WorkerLink:
             elif said == ADOPT and descriptors:
                 self._take(socket.socket(fileno=descriptors[0]))
             elif said == TAKEN_OVER and not self.taken_over.is_set():
-                _log.info("socket taken over, no more deliveries from here")
                 self.taken_over.set()
+                _log.info("socket taken over, no more deliveries from here")
 
     def _on_room(self) -> None:
         """Go on with what waited for the supervisor to read."""
@@ -190,9 +190,9 @@ class WorkerLink:
 
     def _leave(self, why: Why) -> None:
         if not self.drain.is_set():
-            _log.info("draining", why=why)
             self.why = why
-            self.drain.set()
+            self.drain.set()  # before it is said: whoever read our log may have gone, and saying it raises then
+            _log.info("draining", why=why)
 
 
 def _has_room(sock: socket.socket) -> bool:

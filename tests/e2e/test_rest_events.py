@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.client.sse import Message, Parser
 from kong_eventhooks_plugin.model.ids import delivery_id
 from tests.support.api import Api, running
 from tests.support.queue import dead, delivered
+from tests.support.waiting import SECONDS
 
 LOG = {"source": "custom", "handler": "log"}
 
@@ -177,7 +178,7 @@ class Reading:
         self.comments = 0
 
     async def next(self) -> Message:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             while not self._ready:
                 chunk = await anext(self._chunks)
                 self.comments += chunk.count(b":\n\n")
@@ -219,7 +220,7 @@ class TestStream:
 
     async def test_heartbeats(self, api: Api) -> None:
         async with api.served(heartbeat=0.02) as client, client.stream("GET", "/events/stream") as response:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS):
                 seen = b""
                 async for chunk in response.aiter_bytes():
                     seen += chunk
@@ -253,7 +254,7 @@ class TestStream:
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
 
     async def test_it_ends_when_the_process_leaves(self, api: Api) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             async with api.served() as client:
                 response = await client.send(client.build_request("GET", "/events/stream"), stream=True)
                 await watched(api, 1)
@@ -269,7 +270,7 @@ class TestStream:
         writer.write(b"GET /events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await writer.drain()
         await watched(api, 1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS):
             while len(api.feed._watchers):
                 await api.service.events.publish("x", {"text": "x" * 500_000})
         writer.close()
@@ -298,7 +299,7 @@ class TestLimits:
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(b"POST /event-hooks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                          b"Content-Length: 100\r\n\r\n{")  # fmt: skip
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS):
                 assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
             writer.close()
             await writer.wait_closed()
@@ -306,6 +307,6 @@ class TestLimits:
 
 async def watched(api: Api, count: int) -> None:
     """Wait until so many watch."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS):
         while len(api.feed._watchers) != count:  # noqa: ASYNC110 - who comes and goes on a socket tells nobody
             await asyncio.sleep(0.001)

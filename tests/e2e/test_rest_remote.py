@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from kong_eventhooks_plugin.model.ids import delivery_id
 from tests.support.api import Api, running
 from tests.support.http_receiver import HttpReceiver, answer, raw
 from tests.support.queue import dead
+from tests.support.waiting import SECONDS
 
 T = TypeVar("T")
 
@@ -139,12 +140,12 @@ class Tail:
         asyncio.run_coroutine_threadsafe(told(), self._loop).result()
 
     async def until(self, enough: Callable[["Tail"], bool]) -> None:
-        async with asyncio.timeout(10), self._news:
+        async with asyncio.timeout(SECONDS), self._news:
             await self._news.wait_for(lambda: enough(self))
 
     async def stop(self) -> None:
         self._stop.set()
-        await asyncio.to_thread(self._thread.join, 10)
+        await asyncio.to_thread(self._thread.join, SECONDS)
 
 
 async def test_tail_shows_the_recent_ones_and_goes_on(tmp_path: Path) -> None:
@@ -169,10 +170,16 @@ async def test_tail_shows_the_recent_ones_and_goes_on(tmp_path: Path) -> None:
     assert all("trying again" in warning for warning in tail.warnings)
 
 
-async def test_tail_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        listen = f"127.0.0.1:{free.getsockname()[1]}"
+@pytest.fixture
+def listen() -> Iterator[str]:
+    """An address to listen on more than once: bound all the time, so that nobody else is given it meanwhile."""
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+async def test_tail_goes_on_where_it_was_after_a_restart(tmp_path: Path, listen: str) -> None:
     async with running(tmp_path) as api:
         await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
         async with api.served(listen=listen):
@@ -313,6 +320,6 @@ async def test_a_path_may_hold_anything(api: Api) -> None:
 
 
 async def watched(api: Api) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while not api.feed._watchers:  # noqa: ASYNC110 - who comes on a socket tells nobody
             await asyncio.sleep(0.005)

@@ -33,9 +33,7 @@ def filled_in(admin_port: int, sidecar_port: int) -> dict[str, Any]:
 def put_into_database(document: dict[str, Any], create: Callable[[str, dict[str, Any]], None]) -> None:
     """Create the entities; ``create`` sends one to a path of the Admin API and raises where it is refused."""
     for consumer in document["consumers"]:
-        _with_children(
-            create, "/consumers", consumer, "username", {"acls": "acls", "keyauth_credentials": "key-auth"}
-        )
+        _with_children(create, "/consumers", consumer, "username", {"acls": "acls", "keyauth_credentials": "key-auth"})
     for service in document["services"]:
         _with_children(create, "/services", service, "name", {"routes": "routes"})
 

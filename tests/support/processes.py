@@ -52,7 +52,7 @@ class Running:
             raise AssertionError("\n".join([str(error), *self.output])) from error
 
     def worker(self) -> int:
-        """Return the process id of the newest ready worker."""
+        """Return the process id of the newest ready worker, as far as the log was read: wait for its line first."""
         self.wait_for("worker ready")
         return int(self.lines("worker ready")[-1]["worker"])
 

@@ -14,6 +14,7 @@ from kong_eventhooks_plugin.model.hook import Origin
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Checked, Fault, Result, Task
 from tests.support.hooks import VALIDATION, log_hook
+from tests.support.waiting import SECONDS
 
 
 class World:
@@ -37,7 +38,7 @@ class World:
 
     async def rest(self) -> float | None:
         """Wait until all is looked at; return how long it would wait."""
-        return await asyncio.wait_for(self.waits.get(), 10)
+        return await asyncio.wait_for(self.waits.get(), SECONDS)
 
     def declare(self, *definitions: dict[str, Any]) -> None:
         hooks = [

@@ -3,6 +3,7 @@ import time
 from kong_eventhooks_plugin.delivery.courtesy import LATE, LEAST, Courtesy
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from tests.support.delivery_world import Noticed, scripted_hook, world
+from tests.support.waiting import SECONDS
 
 
 def test_it_halves_where_the_loop_is_late_and_comes_back_in_steps() -> None:
@@ -32,7 +33,7 @@ async def test_a_loop_that_others_keep_busy_lowers_what_is_in_flight() -> None:
         w.handler.gates = {hook.name: gate._news for hook in hooks}
         await w.offer(*hooks, count=8)
         await w.handler.called(56)
-        busy_until = time.monotonic() + 5
+        busy_until = time.monotonic() + SECONDS
         while w.worker._lanes.ceiling > LEAST and time.monotonic() < busy_until:
             time.sleep(0.03)  # noqa: ASYNC251 - what a busy loop is
             await w.turn(3)

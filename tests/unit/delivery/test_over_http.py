@@ -14,6 +14,7 @@ from tests.support.delivery_time import FakeTime
 from tests.support.delivery_world import World, world
 from tests.support.events import make_hook
 from tests.support.http_receiver import HttpReceiver, answer, hang, raw
+from tests.support.waiting import SECONDS
 
 
 def webhook(name: str, receiver: HttpReceiver, **config: Any) -> Hook:
@@ -129,7 +130,7 @@ async def test_drain_ends_what_is_in_flight_within_its_time() -> None:
             draining = asyncio.create_task(w.worker.drain(5))
             await w.turn()
             w.time.advance(5)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 await draining
             assert {(await w.queue.get(delivery)).state for delivery in ids} == {"pending"}
             assert await w.queue.lead("two", 10)

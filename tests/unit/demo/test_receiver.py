@@ -9,6 +9,7 @@ from kong_eventhooks_plugin.demo.receiver import BODY, Received, Receiver, signa
 from kong_eventhooks_plugin.handlers.signing import key_of, kong_signature, standard_signature
 from kong_eventhooks_plugin.model.delivery import Delivered, Retry
 from tests.support.delivery_jobs import make_job, webhook_handler
+from tests.support.waiting import SECONDS
 
 SECRET = "whsec_c2VjcmV0"
 NOW = 1_800_000_000
@@ -77,7 +78,7 @@ async def test_the_webhook_handler_and_the_receiver_agree() -> None:
 
 async def test_without_a_secret_nothing_is_checked() -> None:
     got: list[Received] = []
-    async with Receiver(on_delivery=got.append) as receiver, httpx.AsyncClient() as client:
+    async with Receiver(on_delivery=got.append) as receiver, httpx.AsyncClient(timeout=SECONDS) as client:
         for body in (b"[1]", b"\xff", b"", b'{"a":1}'):
             assert (await client.post(receiver.url + "/deep/path", content=body)).status_code == 204
         assert (await client.get(receiver.url)).status_code == 204
@@ -87,7 +88,7 @@ async def test_without_a_secret_nothing_is_checked() -> None:
 
 async def test_a_body_over_the_limit_is_refused() -> None:
     got: list[Received] = []
-    async with Receiver(on_delivery=got.append) as receiver, httpx.AsyncClient() as client:
+    async with Receiver(on_delivery=got.append) as receiver, httpx.AsyncClient(timeout=SECONDS) as client:
         assert (await client.post(receiver.url, content=b"x" * (BODY + 1))).status_code == 413
         assert got == []
 
@@ -96,7 +97,7 @@ async def test_a_listener_that_fails_does_not_fail_the_request() -> None:
     def broken(_: Received) -> None:
         raise ZeroDivisionError
 
-    async with Receiver(on_delivery=broken) as receiver, httpx.AsyncClient() as client:
+    async with Receiver(on_delivery=broken) as receiver, httpx.AsyncClient(timeout=SECONDS) as client:
         with structlog.testing.capture_logs() as logs:
             assert (await client.post(receiver.url)).status_code == 204
     assert [each["event"] for each in logs] == ["on_delivery failed"]

@@ -12,6 +12,7 @@ from kong_eventhooks_plugin.pluginserver import held_connections
 from kong_eventhooks_plugin.pluginserver.call_marks import UNDER_WAY, look_into, make
 from kong_eventhooks_plugin.pluginserver.held_connections import ENDING_SECONDS, HeldConnections
 from tests.support.door import Clock
+from tests.support.waiting import SECONDS
 
 FIRST, SECOND = 101, 102
 """Process ids of workers."""
@@ -31,8 +32,8 @@ class House:
     def connect(self, slot: int, worker: int = FIRST) -> tuple[socket.socket, socket.socket]:
         """Have a worker accept a connection and have it held; return Kong's end and the worker's."""
         kong, worked = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        kong.settimeout(5)
-        worked.settimeout(5)
+        kong.settimeout(SECONDS)
+        worked.settimeout(SECONDS)
         self._open += [kong, worked]
         self.held.hold(worker, slot, worked.dup())
         return kong, worked

@@ -49,7 +49,13 @@ def test_what_answers_in_log_by_luck_cannot_be_asked_there(name: str) -> None:
 
 
 def test_an_unknown_function_or_a_wrong_argument() -> None:
-    for name, args in [("kong.request.get_start_time", ()), ("kong.response.get_status", (1,))]:
+    for name, args in [
+        ("kong.request.get_start_time", ()),
+        ("kong.response.get_status", (1,)),
+        ("kong.request.get_header", ()),
+        ("kong.request.get_header", (5,)),
+        ("kong.request.get_header", ("a", "b")),
+    ]:
         with pytest.raises(PhaseError):
             ask("log", name, *args)
 
@@ -61,3 +67,12 @@ def test_a_question_is_two_frames() -> None:
     line = ask("log", "kong.log.err", "what\nwas")
     assert line.frames == encode_frame(b"kong.log.err") + encode_frame(b"\x0a\x0a\x1a\x08what\nwas")
     assert "kong.log.err" in repr(line)
+    variable = ask("response", "kong.nginx.get_var", "upstream_uri")
+    assert variable.frames == encode_frame(b"kong.nginx.get_var") + encode_frame(b"\x0a\x0cupstream_uri")
+
+
+@pytest.mark.parametrize("name", ["kong.nginx.get_var", "kong.request.get_method", "kong.client.get_forwarded_ip"])
+def test_what_leaks_a_request_in_log_cannot_be_asked_there(name: str) -> None:
+    """There Kong raises, and a later request's response phase gets this one's saved data."""
+    with pytest.raises(PhaseError):
+        ask("log", name, *(["upstream_uri"] if "get_var" in name else []))

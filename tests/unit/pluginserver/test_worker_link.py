@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from kong_eventhooks_plugin.pluginserver import worker_link
 from kong_eventhooks_plugin.pluginserver.call_marks import IDLE, NO_SLOT, SLOTS, UNDER_WAY, look_into
 from kong_eventhooks_plugin.pluginserver.worker_link import WorkerLink
 from kong_eventhooks_plugin.pluginserver.worker_process import (
@@ -19,6 +20,7 @@ from kong_eventhooks_plugin.pluginserver.worker_process import (
     READY,
     TAKEN_OVER,
 )
+from tests.support.waiting import SECONDS
 
 Said = tuple[bytes, int, int | None]
 """Kind, slot and inode of the descriptor."""
@@ -192,7 +194,7 @@ class TestAFullLink:
         for slot in slots:
             link.let_go(slot)
         said: list[Said] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while sum(kind == LET_GO for kind, _, _ in said) < len(slots):
                 said += supervisor.all()
                 await asyncio.sleep(0)
@@ -213,7 +215,7 @@ class TestAFullLink:
         supervisor.give(connection)
         await until_idle()
         assert held == []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while not held:
                 supervisor.all()
                 await asyncio.sleep(0)
@@ -230,7 +232,7 @@ class TestAFullLink:
 
         link.on_adopt(adopt)
         given = 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS):
             while len(held) < 1_000:
                 before = given
                 while given < 1_000 and supervisor.give(connection):
@@ -249,7 +251,7 @@ class TestAFullLink:
             link.let_go(slot)
         await until_idle()
         supervisor.link.close()
-        await asyncio.wait_for(link.drain.wait(), 10)
+        await asyncio.wait_for(link.drain.wait(), SECONDS)
         assert link.why == "supervisor gone"
 
 
@@ -261,7 +263,7 @@ async def test_a_supervisor_that_has_gone_holds_nothing(
     assert link.hold(connection) == NO_SLOT
     link.ready()
     link.let_go(slot)
-    await asyncio.wait_for(link.drain.wait(), 10)
+    await asyncio.wait_for(link.drain.wait(), SECONDS)
     assert link.why == "supervisor gone"
     assert not link.holds
     assert link.hold(connection) == NO_SLOT
@@ -270,7 +272,7 @@ async def test_a_supervisor_that_has_gone_holds_nothing(
 
 async def test_a_take_over_is_heard_and_means_no_leaving(supervisor: Supervisor, link: WorkerLink) -> None:
     supervisor.link.send(TAKEN_OVER)
-    await asyncio.wait_for(link.taken_over.wait(), 10)
+    await asyncio.wait_for(link.taken_over.wait(), SECONDS)
     assert not link.drain.is_set()
 
 
@@ -281,13 +283,29 @@ async def test_an_unknown_message_and_one_without_its_descriptor_mean_nothing(
     supervisor.link.send(b"?")
     supervisor.link.send(ADOPT)
     supervisor.link.send(TAKEN_OVER)
-    await asyncio.wait_for(link.taken_over.wait(), 10)
+    await asyncio.wait_for(link.taken_over.wait(), SECONDS)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_signals_drain(link: WorkerLink, number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
-    await asyncio.wait_for(link.drain.wait(), 10)
+    await asyncio.wait_for(link.drain.wait(), SECONDS)
+    assert link.why == "signal"
+
+
+async def test_where_nobody_reads_the_log_any_more_it_still_leaves(
+    supervisor: Supervisor, link: WorkerLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unread:
+        def info(self, event: str, **_: object) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(worker_link, "_log", Unread())
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    supervisor.link.send(TAKEN_OVER)
+    await asyncio.wait_for(link.taken_over.wait(), SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(link.drain.wait(), SECONDS)
     assert link.why == "signal"
 
 

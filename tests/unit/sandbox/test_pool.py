@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -22,16 +24,28 @@ from kong_eventhooks_plugin.sandbox.tasks import (
     Rendered,
 )
 from tests.support.sandbox import DATA, QUICK, call, gone, render, running_pool, text_of
-from tests.support.waiting import until
+from tests.support.waiting import SECONDS, until
 
 SPIN = "{% while true do end %}"
-ONE = Limits(wall_seconds=5, cpu_seconds=0.3, workers=1, batch=8)
+ONE = Limits(wall_seconds=SECONDS, cpu_seconds=0.3, workers=1, batch=8)
+
+
+async def seen(ask: Callable[[], Any]) -> None:
+    """Wait until ``ask()`` is true of a pool. On its loop, for only there does it stand still while it is looked at."""
+    async with asyncio.timeout(SECONDS):
+        while not ask():  # noqa: ASYNC110 - nobody outside is told when a process has started or ended
+            await asyncio.sleep(0.01)
 
 
 async def settled(pool: Pool, count: int) -> list[int]:
     """Wait until so many processes run."""
-    await asyncio.to_thread(until, lambda: len(pool.processes) == count, f"{count} processes")
+    await seen(lambda: len(pool.processes) == count)
     return pool.processes
+
+
+def at_work(pool: Pool) -> set[int]:
+    """Return the processes that have come up and have a task in hand."""
+    return {worker.pid for worker in pool._workers if worker.pid is not None and worker.ready and worker.jobs}
 
 
 async def test_every_kind_of_task_is_answered() -> None:
@@ -57,7 +71,7 @@ async def test_nothing_runs_before_the_first_task_and_then_one_and_a_spare() -> 
 
 
 async def test_they_end_when_nothing_is_asked_and_come_back() -> None:
-    async with running_pool(Limits(idle_seconds=0.2)) as pool:
+    async with running_pool(Limits(idle_seconds=0.2, wall_seconds=SECONDS)) as pool:
         assert await text_of(pool, "{{ limit }}") == "4"
         await settled(pool, 0)
         assert await text_of(pool, "{{ limit }}") == "4"
@@ -99,14 +113,14 @@ async def test_memory_is_bounded_and_the_worker_replaced() -> None:
 
 async def test_what_an_earlier_task_left_behind_is_not_held_against_the_next() -> None:
     hog = "local kept = {} return function() for i = 1, 35 do kept[#kept + 1] = ('x'):rep(1e6) .. #kept end end"
-    async with running_pool(Limits(workers=1, cpu_seconds=5, wall_seconds=10)) as pool:
+    async with running_pool(Limits(workers=1, cpu_seconds=5, wall_seconds=SECONDS)) as pool:
         for _ in range(4):  # the second call, and each after it, does not fit beside the one before
             result = await pool.run(call(hog), "hog")
             assert getattr(result, "end", result) == "done"
 
 
 async def test_a_killed_worker_costs_nothing_but_time() -> None:
-    async with running_pool(Limits(workers=1, cpu_seconds=5, wall_seconds=10)) as pool:
+    async with running_pool(Limits(workers=1, cpu_seconds=5, wall_seconds=SECONDS)) as pool:
         await text_of(pool, "{{ limit }}")
         slow = asyncio.ensure_future(text_of(pool, "{% for i = 1, 2e7 do end %}{{ limit }}", "slow"))
         others = [asyncio.ensure_future(text_of(pool, "{{ rate }}", "other")) for _ in range(3)]
@@ -116,22 +130,23 @@ async def test_a_killed_worker_costs_nothing_but_time() -> None:
 
 
 async def test_a_task_that_kills_its_fresh_worker_fails() -> None:
-    async with running_pool(Limits(workers=1, wall_seconds=20, cpu_seconds=20)) as pool:
+    async with running_pool(Limits(workers=1, wall_seconds=100, cpu_seconds=100)) as pool:
         await text_of(pool, "{{ limit }}")
         spinning = asyncio.ensure_future(text_of(pool, SPIN))
-        seen: set[int] = set()
+        killed: set[int] = set()
         for _ in range(2):
-            await asyncio.sleep(0.3)
-            (pid,) = await settled(pool, 1)
-            seen.add(pid)
+            # The task is in its hand: one that is killed before that has merely not started, and another one follows.
+            await seen(lambda: at_work(pool) - killed)
+            (pid,) = at_work(pool)
             os.kill(pid, signal.SIGSEGV)
+            killed.add(pid)
         result = await spinning
         assert result == Failed("crash", "its process ended (SIGSEGV)")
-        assert len(seen) == 2
+        assert len(killed) == 2
 
 
 async def test_more_than_may_wait_is_refused_at_once() -> None:
-    async with running_pool(Limits(waiting=2)) as pool:
+    async with running_pool(Limits(waiting=2, wall_seconds=SECONDS)) as pool:
         results = await asyncio.gather(*(text_of(pool, "{{ limit }}") for _ in range(4)))
         assert results == ["4", "4"] + [Failed("busy", "2 tasks wait already")] * 2
         assert pool.counts["render", "busy"] == 2
@@ -153,7 +168,7 @@ async def test_what_cannot_be_sent_is_refused() -> None:
 
 
 async def test_a_cancelled_task_is_forgotten() -> None:
-    async with running_pool(Limits(workers=1, waiting=3, cpu_seconds=1)) as pool:
+    async with running_pool(Limits(workers=1, waiting=3, cpu_seconds=5, wall_seconds=SECONDS)) as pool:
         waiting = [asyncio.ensure_future(text_of(pool, "{{ limit }}")) for _ in range(3)]
         await asyncio.sleep(0)
         for task in waiting[:2]:
@@ -181,7 +196,7 @@ async def test_closing_answers_what_waits_and_ends_the_processes() -> None:
 
 
 async def test_workers_are_renewed_after_their_time() -> None:
-    async with running_pool(Limits(workers=1, worker_tasks=3)) as pool:
+    async with running_pool(Limits(workers=1, worker_tasks=3, wall_seconds=SECONDS)) as pool:
         seen = set()
         for _ in range(7):
             assert await text_of(pool, "{{ limit }}") == "4"
@@ -190,11 +205,11 @@ async def test_workers_are_renewed_after_their_time() -> None:
 
 
 async def test_a_hook_that_breaks_limits_leaves_a_worker_to_the_others() -> None:
-    async with running_pool(Limits(wall_seconds=10, cpu_seconds=0.5, workers=2, batch=4)) as pool:
+    async with running_pool(Limits(wall_seconds=SECONDS, cpu_seconds=0.5, workers=2, batch=4)) as pool:
         await text_of(pool, SPIN, "bad")
         bad = [asyncio.ensure_future(text_of(pool, SPIN, "bad")) for _ in range(6)]
         await asyncio.sleep(0)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(SECONDS):
             assert await asyncio.gather(*(text_of(pool, "{{ limit }}", f"{n}") for n in range(50))) == ["4"] * 50
         assert sum(task.done() for task in bad) < 4
         for task in bad:
@@ -202,7 +217,7 @@ async def test_a_hook_that_breaks_limits_leaves_a_worker_to_the_others() -> None
 
 
 async def test_lanes_take_turns_and_filters_go_first() -> None:
-    async with running_pool(Limits(workers=1, batch=1)) as pool:
+    async with running_pool(Limits(workers=1, batch=1, wall_seconds=SECONDS)) as pool:
         await asyncio.gather(text_of(pool, "{{ limit }}"), pool.run(Decide(("true",), DATA, "e", "s")))
         order: list[str] = []
 
@@ -258,7 +273,7 @@ async def test_workers_die_with_their_parent(tmp_path: object) -> None:
         " pool = Pool(Limits(cpu_seconds=60, wall_seconds=60))\n"
         " await pool.run(Render((Template('t', '{{ 1 }}'),), {}, 'e', 's'))\n"
         " asyncio.ensure_future(pool.run(Render((Template('t', '{% while true do end %}'),), {}, 'e', 's')))\n"
-        " await asyncio.sleep(0.3)\n"
+        " while len(pool.processes) < 2: await asyncio.sleep(0.01)\n"
         " print(*pool.processes, flush=True)\n"
         " os._exit(1)\n"
         "asyncio.run(main())\n"
@@ -269,4 +284,4 @@ async def test_workers_die_with_their_parent(tmp_path: object) -> None:
     out, _ = await program.communicate()
     pids = [int(pid) for pid in out.split()]
     assert len(pids) == 2
-    until(lambda: all(gone(pid) for pid in pids), "the workers end", seconds=5)
+    until(lambda: all(gone(pid) for pid in pids), "the workers end")

@@ -57,7 +57,7 @@ class Kernel:
 
 
 async def test_a_worker_has_shut_itself_in() -> None:
-    async with running_pool(Limits(workers=1)) as pool:
+    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
         await text_of(pool, "{{ limit }}")
         (pid,) = pool.processes
         said = await asyncio.to_thread(Kernel, pid)
@@ -80,7 +80,7 @@ async def test_with_untrusted_lua_on_files_and_processes_stay() -> None:
 
 
 async def test_a_small_worker_does_not_carry_what_it_does_not_need() -> None:
-    async with running_pool(Limits(workers=1)) as pool:
+    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
         await text_of(pool, "{{ limit }}")
         said = await asyncio.to_thread(Kernel, pool.processes[0])
         assert "luajit21" in said.maps
@@ -90,7 +90,7 @@ async def test_a_small_worker_does_not_carry_what_it_does_not_need() -> None:
 @pytest.mark.parametrize("kind", ["filter", "test"])
 async def test_all_of_jinja2_works_where_nothing_can_be_imported(kind: str) -> None:
     names = {"filter": FILTERS, "test": TESTS}[kind]
-    async with running_pool(Limits(workers=1)) as pool:
+    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
         for name in names:
             for value in ("'<b>x</b>'", "[1, 2]", "consumer"):
                 tag = f"{{{{ {value} | {name} }}}}" if kind == "filter" else f"{{{{ {value} is {name} }}}}"
@@ -105,14 +105,14 @@ async def test_all_of_luas_library_works_where_nothing_can_be_opened() -> None:
     code = """return function()
       return {os.date('%Y', 0), os.date('*t', 0).year, type(os.time()), type(os.clock()), math.floor(math.random())}
     end"""
-    async with running_pool(Limits(workers=1)) as pool:
+    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
         result = await pool.run(call(code))
         assert result.value[1:] == [1970, "number", "number", 0]  # type: ignore[union-attr]
 
 
 def test_nothing_can_be_opened_written_or_started(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", TRY_ALL, str(tmp_path / "file")], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-c", TRY_ALL, str(tmp_path / "file")], capture_output=True, text=True, check=False, timeout=60
     )
     said = dict(line.split(": ") for line in done.stdout.splitlines())
     # The kernel lets root start processes in spite of RLIMIT_NPROC; only another user's attempt says something.
@@ -131,5 +131,5 @@ def test_the_main_process_loads_no_language() -> None:
         "import kong_eventhooks_plugin.handlers.lambda_\n"
         "print([name for name in ('lupa', 'jinja2', 'cel_expr_python', 'ctypes') if name in sys.modules])\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert not {"lupa", "jinja2", "cel_expr_python"} & set(eval(done.stdout))  # noqa: S307 - our own list

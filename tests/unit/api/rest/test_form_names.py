@@ -83,10 +83,10 @@ def test_limits() -> None:
     "name", ["[" * 400_000, "a" + "[]" * 200_000, "]" * 400_000, "a[" * 200_000 + "]", "." * 400_000]
 )
 def test_the_work_grows_with_the_length_alone(name: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with contextlib.suppress(BadArgument):
         nested([(name, "x")])
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 3
 
 
 @given(st.lists(st.tuples(st.text(alphabet="ab.[]01\n\u00fc", max_size=12), st.text(max_size=3)), max_size=6))
