@@ -273,3 +273,32 @@ async def test_over_msgpack_it_serves_and_comes_back(house: House) -> None:
     sidecar.signal(signal.SIGTERM)
     assert await asyncio.to_thread(sidecar.wait) == 0
     assert await house.kept() == ["after", "before"]
+
+
+def only_child(pid: int) -> int:
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
+
+
+async def test_a_log_that_nobody_reads_any_more_ends_nobody(house: House) -> None:
+    """Kong's process held the other end of our output, and crashed."""
+    reader, writer = os.pipe()
+    command = [sys.executable, "-P", "-m", "kong_eventhooks_plugin", "serve", f"--socket-path={house.path}"]
+    sidecar = await asyncio.create_subprocess_exec(
+        *command, f"--data-dir={house.data}", "--listen=127.0.0.1:0", stdout=writer, stderr=writer, env={}
+    )
+    os.close(writer)
+    try:
+        kong = house.kong()
+        await waited(house.path.is_socket, "the socket")
+        assert await kong.log(log=request_log(request_id="before"))
+        os.close(reader)
+        os.kill(only_child(sidecar.pid), signal.SIGKILL)
+        assert await kong.log(log=request_log(request_id="after"))
+        sidecar.terminate()
+        assert await asyncio.wait_for(sidecar.wait(), SECONDS) == 0
+        assert await house.kept() == ["after", "before"]
+    finally:
+        if sidecar.returncode is None:
+            sidecar.kill()
+            await sidecar.wait()

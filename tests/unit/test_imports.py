@@ -14,7 +14,7 @@ RANK = {
     "wire": 2, "sources": 2, "queue": 2, "handlers": 2, "hooks": 2, "gateway": 2,
     "pluginserver": 3, "dispatch": 3, "delivery": 3, "api": 3, "observing": 3,
     "definitions": 3, "compilation": 3, "checking": 4,
-    "app": 4, "demo": 4, "serve": 4, "documents": 3, "inspection": 3, "logs": 1,
+    "app": 4, "demo": 4, "serve": 4, "documents": 3, "inspection": 3, "logs": 1, "log_output": 0,
     "cli": 5, "__main__": 6, "remote": 3, "remote_commands": 4, "client": 2, "sandbox": 2,
 }  # fmt: skip
 # Between parts of one rank only these.
