@@ -12,6 +12,7 @@ from kong_eventhooks_plugin.model.change import Change
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.queue.contract import Receipt
+from tests.support.waiting import SECONDS
 
 AT = 1_795_278_830.5
 
@@ -117,7 +118,7 @@ class StandInMirror:
 
     async def until(self, holds: Callable[["StandInMirror"], bool]) -> None:
         """Wait until it is as it should be; fails after five seconds."""
-        async with asyncio.timeout(5), self.moved:
+        async with asyncio.timeout(SECONDS), self.moved:
             await self.moved.wait_for(lambda: holds(self))
 
 
@@ -176,7 +177,7 @@ class Publisher:
 
     async def until(self, events: int) -> None:
         """Wait until so many events came; fails after ten seconds."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while len(self.events) < events:
                 self._moved.clear()
                 await self._moved.wait()
@@ -189,7 +190,7 @@ async def settled(holds: Callable[[], bool] = lambda: True) -> None:
     """Let the loop run some rounds, and then on until it is so; fails where it does not come to be."""
     for _ in range(20):
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS):
         for _ in range(1_000_000):
             if holds():
                 return

@@ -26,11 +26,11 @@ from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from kong_eventhooks_plugin.telemetry import Metrics
 from tests.support.admin_node import AdminNode
 from tests.support.events import StandInBook, make_hook
+from tests.support.waiting import SECONDS
 
 CAPTURES = Path(__file__).resolve().parents[1] / "captures"
 HOOKS = (make_hook("to-crud", source="crud"), make_hook("to-dao", source="dao:crud"))
 NO_ROUNDS = 3_600.0
-SECONDS = 10.0
 
 
 class Request(NamedTuple):
@@ -104,7 +104,9 @@ class CrudWorld:
     async def __aenter__(self) -> Self:
         stack = self._stack
         client = await stack.enter_async_context(AdminClient(AdminSettings(url=self.node.url)))
-        self.http = await stack.enter_async_context(httpx.AsyncClient(base_url=self.node.url, trust_env=False))
+        self.http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=self.node.url, trust_env=False, timeout=SECONDS)
+        )
         notes = Notes(self.folder / "gateway.db")
         self.knowledge = Knowledge(client, notes, lambda: b"k" * 32)
         self.mirror = Mirror(self.folder / "gateway.db", self.knowledge.entities)

@@ -16,6 +16,7 @@ import pytest
 from tests.support.admin_node import AdminNode, Faults, PageAsk
 from tests.support.admin_schemas import CAPTURES
 from tests.support.recordings import recording
+from tests.support.waiting import SECONDS
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 MADE = re.compile(r"[0-9A-Za-z]{32}")
@@ -30,7 +31,7 @@ async def node() -> AsyncIterator[AdminNode]:
 
 @pytest.fixture
 async def client(node: AdminNode) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=node.url, trust_env=False, timeout=SECONDS) as client:
         yield client
 
 
@@ -163,7 +164,10 @@ async def test_a_dbless_node_takes_a_document_and_renews_what_kong_renews() -> N
         "upstreams": [{"name": "u", "targets": [{"target": "127.0.0.1:1"}]}],
         "plugins": [{"name": "cors", "service": "s"}],
     }
-    async with AdminNode(dbless=True) as node, httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
+    async with (
+        AdminNode(dbless=True) as node,
+        httpx.AsyncClient(base_url=node.url, trust_env=False, timeout=SECONDS) as client,
+    ):
         status = (await client.get("/status")).json()
         assert shape(status) == shape(recorded("dbless-status.json"))
         first = await client.post("/config", json=document)
@@ -290,7 +294,10 @@ async def test_it_goes_away_and_comes_back_with_everything(node: AdminNode, clie
 
 
 async def test_enterprise_has_workspaces_admins_and_groups() -> None:
-    async with AdminNode(enterprise=True) as node, httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
+    async with (
+        AdminNode(enterprise=True) as node,
+        httpx.AsyncClient(base_url=node.url, trust_env=False, timeout=SECONDS) as client,
+    ):
         assert (await client.post("/workspaces", json={"name": "team"})).status_code == 201
         assert (await client.post("/team/consumers", json={"username": "ada"})).status_code == 201
         assert (await client.get("/consumers/ada")).status_code == 404
@@ -321,6 +328,6 @@ def test_it_runs_as_a_process() -> None:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().strip()
-            assert len(httpx.get(f"{url}/consumers", trust_env=False).json()["data"]) == 3
+            assert len(httpx.get(f"{url}/consumers", trust_env=False, timeout=SECONDS).json()["data"]) == 3
         finally:
             process.terminate()
