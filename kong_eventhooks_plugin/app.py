@@ -24,7 +24,7 @@ from kong_eventhooks_plugin.api.access import Access, require_token_beyond_loopb
 from kong_eventhooks_plugin.api.feed import Feed
 from kong_eventhooks_plugin.api.grpc.serve import serve_grpc
 from kong_eventhooks_plugin.api.health import health_app, serve_health
-from kong_eventhooks_plugin.api.readiness import Look
+from kong_eventhooks_plugin.api.readiness import Look, Observed
 from kong_eventhooks_plugin.api.rest.app import RestParts, rest_app
 from kong_eventhooks_plugin.api.service import Service, make_service
 from kong_eventhooks_plugin.api.shelf import Shelf
@@ -36,6 +36,8 @@ from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.documents import write_documents
 from kong_eventhooks_plugin.errors import AdminApiError, QueueError, SettingsError, SocketError
 from kong_eventhooks_plugin.gateway.admin_client import AdminClient, AdminSettings
+from kong_eventhooks_plugin.gateway.mirror.rounds import RoundSettings
+from kong_eventhooks_plugin.gateway.plugins_in_force import PluginsInForce
 from kong_eventhooks_plugin.handlers.addresses import AddressRules
 from kong_eventhooks_plugin.handlers.client import make_client
 from kong_eventhooks_plugin.handlers.compiling import compile_faults
@@ -47,9 +49,12 @@ from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.hooks import admin_api
 from kong_eventhooks_plugin.hooks.book import Book
-from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.hooks.watch import Watch
+from kong_eventhooks_plugin.observing.balancer import HealthPace
+from kong_eventhooks_plugin.observing.certificates import ExpiryPace
+from kong_eventhooks_plugin.observing.gateway import Patience
+from kong_eventhooks_plugin.observing.observers import Observers, Observing, silent_hooks
 from kong_eventhooks_plugin.pluginserver.instances import Instances
 from kong_eventhooks_plugin.pluginserver.lines import LineBuffer
 from kong_eventhooks_plugin.pluginserver.plugin_info import known, plugin_info, plugin_names
@@ -63,10 +68,19 @@ from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Limits as SandboxLimits
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules
 from kong_eventhooks_plugin.settings import Settings, load
+from kong_eventhooks_plugin.sources.ai_rate_limiting_advanced import AiRateLimitingAdvanced
+from kong_eventhooks_plugin.sources.auth import AuthFailed
 from kong_eventhooks_plugin.sources.contract import LogSource
+from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce
 from kong_eventhooks_plugin.sources.infer import parse_infer_rule
+from kong_eventhooks_plugin.sources.oas_validation import OasValidation
+from kong_eventhooks_plugin.sources.plugin_answers import read_plugin
+from kong_eventhooks_plugin.sources.rate_limit_approaching import RateLimitApproaching
 from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.sources.rate_limiting_advanced import RateLimitingAdvanced
 from kong_eventhooks_plugin.sources.response_rate_limiting import ResponseRateLimiting
+from kong_eventhooks_plugin.sources.service_protection import ServiceProtection
+from kong_eventhooks_plugin.sources.upstream import UpstreamError
 from kong_eventhooks_plugin.telemetry import Metrics
 
 OPENING_SECONDS = 2.0
@@ -114,10 +128,11 @@ class Parts:
         self.compilation = Compilation(self.pool, self.book.hooks, self.book.compiled)
         self.feed = Feed()
         self.shelf = Shelf(self.book, self.queue)
+        self.plugins = PluginsInForce(read_plugin)
         self.dispatcher = Dispatcher(
             self.book,
             self.queue,
-            _sources(settings),
+            _sources(settings, self.plugins if settings.admin_url else NOTHING_KNOWN),
             self.metrics,
             time.time,
             started=self.book.instance_started,
@@ -126,6 +141,7 @@ class Parts:
             pool=self.pool,
             accepted=self.feed.tell,
         )
+        self.plugins.on_change(self.dispatcher.statuses_changed)
         self.admin_token = _token(settings.admin_token_file, "admin_token_file")
         self.api_token = _token(settings.api_token_file, "api_token_file")
         require_token_beyond_loopback(settings.listen, self.api_token)
@@ -167,11 +183,29 @@ class Parts:
             queue=self.queue,
             feed=self.feed,
             handlers=handlers,
-            validation=Validation(known_to_api()),
+            validation=self.validation,
             publish=self.dispatcher.publish,
             clock=time.time,
             check=partial(compile_faults, self.pool),
         )
+
+    def observers(self, leads: Callable[[], bool]) -> Observers | None:
+        """Return what looks at Kong by itself; None where no Admin API is known. Call it on the loop."""
+        settings = self.settings
+        if settings.admin_url is None:
+            return None
+        client = AdminClient(AdminSettings(url=settings.admin_url, token=self.admin_token))
+        observing = _observing(settings, settings.admin_url)
+        hooks = self.book.hooks
+        return Observers(
+            client, observing, self.dispatcher.publish, lambda: hooks().values(), self.metrics.counts, leads
+        )
+
+    def observed(self, observers: Observers | None) -> Observed:
+        """Return what /readyz says of looking at Kong."""
+        if observers is None:
+            return Observed(tuple(silent_hooks(self.book.hooks().values())))
+        return Observed(tuple(observers.faults()), observers.state())
 
     def _infos(self) -> dict[str, Any]:
         return {name: plugin_info(name, self.settings.socket_path)["Plugins"][0] for name in plugin_names()}
@@ -196,17 +230,22 @@ class Worker:
         )
         parts.book.on_change(delivery.ping_changes)
         parts.book.on_change(parts.compilation.hooks_changed)
+        observers = parts.observers(lambda: delivery.leading)
+        if observers is not None:
+            parts.dispatcher.hand_changes_to(observers.crud)
+            parts.book.on_change(observers.hooks_changed)
         opening = self._spawn(self._open_store(delivery))
         await asyncio.wait({opening}, timeout=OPENING_SECONDS)
         server = parts.server(link)
         self._write_documents()
         await server.serve(self._listening)
         service = parts.service(handlers)
-        doors = [self._spawn(self._rest_door(service, delivery))]
+        doors = [self._spawn(self._rest_door(service, delivery, partial(parts.observed, observers)))]
         if settings.grpc_listen is not None:
             doors.append(self._spawn(self._grpc_door(service, settings.grpc_listen)))
         self._spawn(parts.keeper.run())
         self._spawn(parts.compilation.run())
+        observing = self._spawn(observers.run()) if observers is not None else None
         link.ready()
         log.info(
             "serving", version=__version__, socket=settings.socket_path, protocol=settings.protocol, pid=os.getpid()
@@ -216,6 +255,9 @@ class Worker:
         await self._until_told(link, delivery, doors)
         await _closed(doors)
         await asyncio.gather(server.drain(settings.drain_seconds), delivery.drain(settings.drain_seconds))
+        if observers is not None and observing is not None:
+            await _closed((observing,))
+            await observers.close()
         await self._end(handlers)
         link.close()
         log.info("left", pid=os.getpid())
@@ -302,6 +344,7 @@ class Worker:
                     plugins = await client.entities("/plugins")
                     listed = await asyncio.to_thread(admin_api.read, plugins, parts.validation)
                     parts.book.plugins_listed(listed, began_at)
+                    parts.plugins.take(await asyncio.to_thread(parts.plugins.listed, plugins))
                 except AdminApiError as error:
                     parts.book.plugins_not_listed(str(error))
                 await asyncio.sleep(settings.admin_poll_seconds)
@@ -328,14 +371,12 @@ class Worker:
 
     # What is seen from outside.
 
-    async def _rest_door(self, service: Service, delivery: DeliveryWorker) -> None:
+    async def _rest_door(self, service: Service, delivery: DeliveryWorker, observed: Callable[[], Observed]) -> None:
         parts = self._parts
-        look = Look(
-            parts.queue, parts.book, parts.metrics, delivery, time.monotonic, time.time, frozenset(known().sources)
-        )
+        look = Look(parts.queue, parts.book, parts.metrics, delivery, time.monotonic, time.time, observed)
         health = health_app(look.check, parts.metrics, look.refresh)
         access = Access(parts.api_token, parts.settings.api_hosts)
-        app = rest_app(RestParts(service, access, parts.book, parts.feed, known_to_api()), health)
+        app = rest_app(RestParts(service, access, parts.book, parts.feed, known()), health)
         runner, port = await self._listen("listen", lambda: serve_health(app, parts.settings.listen))
         log.info("API and health page", port=port, paths="/event-hooks /deliveries /events /readyz /metrics")
         try:
@@ -374,22 +415,22 @@ async def _closed(doors: Collection["asyncio.Task[None]"]) -> None:
     await asyncio.gather(*doors, return_exceptions=True)
 
 
-def _sources(settings: Settings) -> list[LogSource]:
+def _sources(settings: Settings, plugins: InForce) -> list[LogSource]:
     try:
         rules = [parse_infer_rule(text) for text in settings.infer_rate_limits_on]
     except SettingsError as error:
         raise SettingsError(f"infer_rate_limits_on: {error}") from error
-    return [RateLimiting(rules), ResponseRateLimiting(rules)]
-
-
-def known_to_api() -> Known:
-    """Return what the API takes: also sources that this release does not have yet.
-
-    Documentation and scripts for Kong Enterprise name them, and such a hook can be kept, pinged and tested. That it
-    stays silent is told in /readyz. A declared one is refused: whoever writes it reads the refusal.
-    """
-    now = known()
-    return now._replace(sources={**now.sources, **dict.fromkeys(now.planned_sources, ())}, planned_sources=())
+    return [
+        RateLimiting(rules, plugins),
+        ResponseRateLimiting(rules, plugins),
+        RateLimitingAdvanced(rules, plugins),
+        AiRateLimitingAdvanced(rules, plugins),
+        ServiceProtection(rules, plugins),
+        OasValidation(plugins),
+        RateLimitApproaching(settings.rate_limit_approaching_percent, plugins),
+        AuthFailed(plugins),
+        UpstreamError(plugins),
+    ]
 
 
 def _turn_away(connection: socket.socket) -> None:
@@ -438,6 +479,25 @@ def _lua_rules(settings: Settings) -> LuaRules:
         untrusted_lua=settings.untrusted_lua,
         requires=settings.untrusted_lua_sandbox_requires,
         environment=settings.untrusted_lua_sandbox_environment,
+    )
+
+
+def _observing(settings: Settings, admin_url: str) -> Observing:
+    return Observing(
+        data_dir=Path(settings.data_dir),
+        rounds=RoundSettings(
+            admin_url=admin_url,
+            interval=settings.crud_round_seconds,
+            page_size=settings.admin_page_size,
+            pause_factor=settings.admin_pause_factor,
+            settle=settings.crud_settle_seconds,
+        ),
+        health=HealthPace(
+            settings.balancer_poll_seconds, settings.balancer_trouble_seconds, settings.balancer_requests_per_second
+        ),
+        expiry=ExpiryPace(settings.certificate_look_seconds, settings.certificate_days),
+        patience=Patience(settings.gateway_poll_seconds, settings.gateway_failures),
+        reveal=settings.crud_reveal,
     )
 
 

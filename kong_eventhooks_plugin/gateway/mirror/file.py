@@ -4,9 +4,9 @@ The file is shared with ``gateway.notes``, so the tables' version is a row of th
 it can be found again by a round, but for the outbox: a file that SQLite cannot read is kept beside as ``*.damaged``
 (one of them: the latest), told in the log, and a new one begun, whose first round is silent.
 
-Limits: ``PATIENCE`` seconds for another process's lock, then ``StoreUnavailable``. The log before a checkpoint is about
-4 MB and cut to 16 MB after a large transaction. NORMAL: a transaction outlives the process from its commit on, the
-machine from the next checkpoint on; a power cut may have changes told again.
+Limits: ``PATIENCE`` seconds for another process's lock, then ``StoreUnavailable``. The log is carried over into the
+file (``tidy``) from ``LOG_BYTES`` on, at moments when nobody waits for it; should there be none, at 64 MB. NORMAL: a
+transaction outlives the process from its commit on, the machine from then on; a power cut may have changes told again.
 """
 
 import os
@@ -20,11 +20,12 @@ from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.gateway.mirror import statements as sql
 
 PATIENCE: Final = 5.0
+LOG_BYTES: Final = 4 << 20
 
 _SETTINGS: Final = (
     f"PRAGMA busy_timeout = {int(PATIENCE * 1_000)}",
     "PRAGMA synchronous = NORMAL",
-    "PRAGMA wal_autocheckpoint = 1000",
+    "PRAGMA wal_autocheckpoint = 16000",
     "PRAGMA journal_size_limit = 16777216",
     "PRAGMA cache_size = -16384",
     "PRAGMA temp_store = MEMORY",
@@ -61,6 +62,16 @@ def file_number(path: Path) -> int | None:
         return path.stat().st_ino
     except OSError:
         return None
+
+
+def tidy(connection: sqlite3.Connection, path: Path) -> None:
+    """Carry a log that has grown over into the file; it takes some fsyncs."""
+    try:
+        size = path.with_name(f"{path.name}-wal").stat().st_size
+    except OSError:
+        return
+    if size >= LOG_BYTES:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
 
 
 def move_aside(path: Path, why: str) -> None:

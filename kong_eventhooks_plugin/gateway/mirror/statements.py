@@ -26,9 +26,8 @@ CREATE TABLE mirror_entities (
   route_rev INTEGER NOT NULL,   -- of the one that wrote it last for the route; 0: none did
   rules BLOB NOT NULL,          -- digest of the rules that it is hidden and compared by
   content BLOB NOT NULL,
-  exact BLOB NOT NULL,
   natural BLOB,                 -- digest of what is unique beside the id
-  since REAL NOT NULL,          -- it is known to exist since
+  since REAL NOT NULL,          -- it was certainly there first
   low REAL NOT NULL,            -- this state was Kong's at some moment from low to high
   high REAL NOT NULL,
   others BLOB,                  -- contents of states that may be the later one, 16 bytes each; zeros: it may be gone
@@ -72,7 +71,6 @@ CREATE TABLE mirror_round_told (
   schema TEXT NOT NULL,
   id TEXT NOT NULL,
   rules BLOB NOT NULL,
-  exact BLOB NOT NULL,
   high REAL NOT NULL,
   shown BLOB NOT NULL,
   digests BLOB
@@ -103,7 +101,7 @@ SET_LISTED: Final = (
 )
 
 _ROW: Final = (
-    "n, schema, id, workspace, rev, route_rev, rules, content, exact, natural, since, low, high, others, shown, digests"
+    "n, schema, id, workspace, rev, route_rev, rules, content, natural, since, low, high, others, shown, digests"
 )
 ROW_BY_ID: Final = f"SELECT {_ROW} FROM mirror_entities WHERE schema = ? AND id = ?"
 ROW_BY_N: Final = f"SELECT {_ROW} FROM mirror_entities WHERE n = ?"
@@ -114,16 +112,15 @@ REFERENCES_TO: Final = (
     "SELECT n, field, on_delete FROM mirror_references WHERE id = ? AND schema = ? ORDER BY n LIMIT ?"
 )
 REFERS: Final = "SELECT 1 FROM mirror_references WHERE n = ? AND schema = ? AND id = ?"
-ADD_ROW: Final = f"INSERT INTO mirror_entities ({_ROW}) VALUES (NULL, {', '.join('?' * 15)})"
+ADD_ROW: Final = f"INSERT INTO mirror_entities ({_ROW}) VALUES ({', '.join('?' * 15)})"
+NEXT_N: Final = "SELECT coalesce(max(n), 0) + 1 FROM mirror_entities"
 SET_ROW: Final = (
     "UPDATE mirror_entities SET schema = ?, id = ?, workspace = ?, rev = ?, route_rev = ?, rules = ?, content = ?, "
-    "exact = ?, natural = ?, since = ?, low = ?, high = ?, others = ?, shown = ?, digests = ? WHERE n = ?"
+    "natural = ?, since = ?, low = ?, high = ?, others = ?, shown = ?, digests = ? WHERE n = ?"
 )
-ROUND_TOLD: Final = (
-    "INSERT INTO mirror_round_told (schema, id, rules, exact, high, shown, digests) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
+ROUND_TOLD: Final = "INSERT INTO mirror_round_told (schema, id, rules, high, shown, digests) VALUES (?, ?, ?, ?, ?, ?)"
 TOLD_OF: Final = (
-    "SELECT n, rules, exact, shown, digests FROM mirror_round_told WHERE schema = ? AND id = ? AND high > ? ORDER BY n"
+    "SELECT n, rules, shown, digests FROM mirror_round_told WHERE schema = ? AND id = ? AND high > ? ORDER BY n"
 )
 CLAIM: Final = "DELETE FROM mirror_round_told WHERE n = ?"
 DROP_OLD_TOLD: Final = "DELETE FROM mirror_round_told WHERE high < ?"
@@ -132,11 +129,13 @@ DROP_NAMES: Final = "DELETE FROM mirror_names WHERE n = ?"
 NAMES_OF: Final = "SELECT name FROM mirror_names WHERE n = ?"
 ADD_NAME: Final = "INSERT OR IGNORE INTO mirror_names VALUES (?, ?)"
 DROP_REFERENCES: Final = "DELETE FROM mirror_references WHERE n = ?"
+REFERENCES_OF: Final = "SELECT field, schema, id, on_delete FROM mirror_references WHERE n = ?"
 ADD_REFERENCE: Final = "INSERT OR IGNORE INTO mirror_references VALUES (?, ?, ?, ?, ?)"
 
 TOMBSTONE: Final = (
     "SELECT rev, route_rev, since, low, high, others, root FROM mirror_tombstones WHERE schema = ? AND id = ?"
 )
+TOMBSTONES: Final = "SELECT id FROM mirror_tombstones WHERE schema = ? AND id IN "
 SET_TOMBSTONE: Final = "INSERT OR REPLACE INTO mirror_tombstones VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DROP_TOMBSTONE: Final = "DELETE FROM mirror_tombstones WHERE schema = ? AND id = ?"
 DROP_OLD_TOMBSTONES: Final = "DELETE FROM mirror_tombstones WHERE high < ?"
@@ -150,8 +149,10 @@ TOLD: Final = "DELETE FROM mirror_outbox WHERE identity = ?"
 OUTBOX: Final = "SELECT (SELECT max(n) FROM mirror_outbox) - (SELECT min(n) FROM mirror_outbox) + 1"
 """As good as a count, and as quick with many: the oldest leave first. NULL: it is empty."""
 
-STANDING: Final = "SELECT id, n, rev, route_rev, content, others, high FROM mirror_entities WHERE schema = ? AND id IN "
-IDS: Final = "SELECT id, n FROM mirror_entities WHERE schema = ? AND workspace IS ?"
+STANDING: Final = (
+    "SELECT id, n, rev, route_rev, workspace, content, others, high FROM mirror_entities WHERE schema = ? AND id IN "
+)
+IDS: Final = "SELECT id, n FROM mirror_entities WHERE schema = ? AND (workspace IS ? OR workspace IS NULL)"
 IDS_AFTER: Final = "SELECT id, n FROM mirror_entities WHERE schema = ? AND id > ? ORDER BY id LIMIT ?"
 COUNTS: Final = "SELECT schema, count(*) FROM mirror_entities GROUP BY schema"
 SHOWN: Final = "SELECT shown FROM mirror_entities WHERE schema = ? ORDER BY n LIMIT ?"

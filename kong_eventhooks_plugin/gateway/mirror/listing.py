@@ -1,0 +1,165 @@
+"""A round's lists, compared page by page with the mirror. Nothing is written here but findings.
+
+Nearly every entity is as it was: its fingerprint says so, and its row is not even read. Of any other the content is
+compared, and one whose content differs in one form only (``forms``) is no difference either, but adopted.
+
+Limits: of the rows that a schema's list showed, one bit by the row's number; numbers are not used again, so 1 MB is
+enough for the first 8 million entities that a mirror ever had, and it grows on.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kong_eventhooks_plugin.gateway.entities import PLUGINS, Entities
+from kong_eventhooks_plugin.gateway.mirror import judge
+from kong_eventhooks_plugin.gateway.mirror.findings import Findings
+from kong_eventhooks_plugin.gateway.mirror.fingerprints import Fingerprints
+from kong_eventhooks_plugin.gateway.mirror.image import image_of
+from kong_eventhooks_plugin.gateway.mirror.judge import Mark, Window
+from kong_eventhooks_plugin.gateway.mirror.store import Known, Store
+
+
+class Source(NamedTuple):
+    """The list that a page is of."""
+
+    schema: str
+    workspace: str | None
+
+
+class Bits:
+    """A set of small numbers."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray()
+
+    def add(self, number: int) -> None:
+        """Put a number in."""
+        at = number >> 3
+        if at >= len(self._bits):
+            self._bits.extend(bytes(at + 1 - len(self._bits)))
+        self._bits[at] |= 1 << (number & 7)
+
+    def __contains__(self, number: int) -> bool:
+        at = number >> 3
+        return at < len(self._bits) and bool(self._bits[at] >> (number & 7) & 1)
+
+
+class Listing:
+    """What one round has listed so far. Used in the mirror's thread.
+
+    ``mark``: how far the route had written when it began; ``epoch``: the mirror's then (``Store.forget`` moves it).
+    """
+
+    def __init__(self, folder: Path, mark: Mark, epoch: int) -> None:
+        self.mark = mark
+        self.epoch = epoch
+        self.findings = Findings(folder)
+        self.seen: dict[str, Bits] = {}
+        self.windows: dict[str, Window] = {}
+        self.entities: dict[str, int] = {}
+        self._asked: set[tuple[str, str | None]] = set()
+        self.failed = False
+        """Whether a list failed that may be there next time."""
+        self.pending = 0
+        """Differences found."""
+        self.dropped = 0
+        """Differences that are not judged, because the route touched the entity."""
+
+    def close(self) -> None:
+        """Let the findings go."""
+        self.findings.close()
+
+    def unknown(self, rules: Entities, source: Source, page: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return entities whose rules are missing, one of each sort, and no sort twice."""
+        missing = {}
+        for entity in page:
+            if not rules.knows(source.schema, entity):
+                sort = (source.schema, str(entity.get("name")) if source.schema == PLUGINS else None)
+                if sort not in self._asked:
+                    self._asked.add(sort)
+                    missing[sort] = entity
+        return list(missing.values())
+
+    def fail(self, schema: str, *, for_now: bool) -> None:
+        """Forget a schema: its list failed, and half a list says nothing. ``for_now``: it may be there next time."""
+        self.failed |= for_now
+        for known in (self.seen, self.windows, self.entities):
+            known.pop(schema, None)
+        self.findings.drop_schema(schema)
+
+    def ids(self, store: Store, source: Source, limit: int) -> list[str]:
+        """Return the ids of up to ``limit`` entities that were listed."""
+        seen = self.seen.get(source.schema, Bits())
+        found = self.findings.created_ids(source.schema, source.workspace, limit)
+        for entity_id, number in store.ids(source.schema, source.workspace):
+            if len(found) >= limit:
+                break
+            if number in seen:
+                found.append(entity_id)
+        return found
+
+    def compare(
+        self,
+        store: Store,
+        rules: Entities,
+        fingerprints: Fingerprints,
+        source: Source,
+        page: Sequence[dict[str, Any]],
+        window: Window,
+    ) -> None:
+        """Compare one page, asked for and answered in ``window``."""
+        schema = source.schema
+        before = self.windows.get(schema)
+        self.windows[schema] = window if before is None else window.around(before)
+        by_id = {entity["id"]: entity for entity in page if isinstance(entity.get("id"), str)}
+        if by_id:
+            with self.findings.together():
+                self._compare(store, rules, fingerprints, source, by_id, window)
+
+    def _compare(
+        self,
+        store: Store,
+        rules: Entities,
+        fingerprints: Fingerprints,
+        source: Source,
+        by_id: dict[str, dict[str, Any]],
+        window: Window,
+    ) -> None:
+        schema = source.schema
+        seen = self.seen.setdefault(schema, Bits())
+        known = store.standing(schema, list(by_id))
+        count = 0
+        for entity_id, entity in by_id.items():
+            row = known.get(entity_id)
+            if row is None:
+                image = image_of(rules, schema, entity, source.workspace)
+                added = self.findings.add("created", image, window)
+                self.pending += added
+                count += added
+            elif row.number not in seen:
+                seen.add(row.number)
+                count += 1
+                fingerprint = fingerprints.of(entity, row.number, row.rev)
+                if not fingerprints.has(row.number, fingerprint) and self._is_same(
+                    store, rules, source, entity, row, window
+                ):
+                    fingerprints.keep(row.number, fingerprint)
+        self.entities[schema] = self.entities.get(schema, 0) + count
+
+    def _is_same(
+        self, store: Store, rules: Entities, source: Source, entity: dict[str, Any], row: Known, window: Window
+    ) -> bool:
+        """Tell whether there is nothing to do about an entity; keep it where there is."""
+        schema = source.schema
+        content = rules.content(schema, rules.hide(schema, entity))
+        # The route does not always say the workspace.
+        placed = row.workspace is not None or source.workspace is None
+        if placed and judge.listed(content, row.content, row.others) == "same":
+            return True
+        if self.mark.touched(row.route_rev, row.high):
+            self.dropped += 1
+            return False
+        image = image_of(rules, schema, entity, source.workspace)
+        self.pending += self.findings.add("differs", image, window, row.number, row.rev)
+        return False

@@ -1,0 +1,43 @@
+"""Which new entity is which old one under a new id. Pure.
+
+Without a database Kong gives an entity that is declared without an id a new one at each reload, unless one follows
+from its name. So a list can have entities that the mirror does not know, and lack as many that it knows, though
+nothing changed. Pairs are made by the natural key first (it is unique in Kong), then by equal content; of several with
+the same content any may be any.
+
+Beside a database ids are stable: there an entity made again under its old name is a delete and a create, and nothing
+is paired.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Candidate(NamedTuple):
+    """One side of a pair: ``number`` is the caller's own for it."""
+
+    number: int
+    natural: bytes | None
+    content: bytes
+
+
+def pairs(gone: Iterable[Candidate], created: Iterable[Candidate]) -> list[tuple[int, int]]:
+    """Return (number of the gone, number of the created) of those that are the same entity."""
+    old, new = list(gone), list(created)
+    by_key = _matched(
+        [(one.natural, one.number) for one in old if one.natural is not None],
+        [(one.natural, one.number) for one in new if one.natural is not None],
+    )
+    olds, news = {pair[0] for pair in by_key}, {pair[1] for pair in by_key}
+    return by_key + _matched(
+        [(one.content, one.number) for one in old if one.number not in olds],
+        [(one.content, one.number) for one in new if one.number not in news],
+    )
+
+
+def _matched(old: list[tuple[bytes, int]], new: list[tuple[bytes, int]]) -> list[tuple[int, int]]:
+    waiting: dict[bytes, list[int]] = defaultdict(list)
+    for key, number in reversed(old):
+        waiting[key].append(number)
+    return [(waiting[key].pop(), number) for key, number in new if waiting.get(key)]
