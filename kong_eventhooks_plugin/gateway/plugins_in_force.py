@@ -2,7 +2,8 @@
 
 Kong runs each plugin at most once a request, and of its enabled instances the most specific one (its
 ``runloop/plugins_iterator.lua``; with Enterprise's consumer groups its documentation, "Plugin precedence"): ``ORDER``.
-Protocols are left aside: an instance's fit its route's.
+Of an instance's protocols it counts only whether one of them is among ``HTTP``: any of these runs for all of them, and an
+instance for streams alone runs for no request.
 
 A request's log does not say which groups its consumer is in. Where they are not known and a plugin has instances on
 groups, all that may have run are given: what one of them does is possible then, not certain.
@@ -23,6 +24,9 @@ DEFAULT_WORKSPACE: Final = "default"
 """The open-source edition has this workspace alone, and names it in a request's log."""
 
 REMEMBERED: Final = 10_000
+
+HTTP: Final = frozenset({"http", "https", "grpc", "grpcs", "ws", "wss"})
+"""The protocols whose requests have a log of HTTP (Kong's ``constants.PROTOCOLS_WITH_SUBSYSTEM``)."""
 
 
 class Shape(NamedTuple):
@@ -136,7 +140,7 @@ class Listed(Generic[Read]):
         kept: dict[Read, Read],
     ) -> None:
         name, config = plugin.get("name"), plugin.get("config")
-        if not isinstance(name, str) or plugin.get("enabled") is False:
+        if not isinstance(name, str) or plugin.get("enabled") is False or _is_for_streams(plugin.get("protocols")):
             return
         said = read(name, config if isinstance(config, dict) else {})
         if said is None:
@@ -157,6 +161,7 @@ class PluginsInForce(Generic[Read]):
     def __init__(self, read: Callable[[str, Mapping[str, Any]], Read | None]) -> None:
         self._read = read
         self._lists: dict[str, Listed[Read]] = {}
+        self._every: frozenset[Read] = frozenset()
         self._answered: dict[tuple[object, ...], tuple[Read, ...]] = {}
         self._listeners: list[Callable[[], None]] = []
 
@@ -176,6 +181,7 @@ class PluginsInForce(Generic[Read]):
         self._lists[workspace] = listed
         self._answered = {}
         if before is None or before.every != listed.every:
+            self._every = frozenset().union(*(each.every for each in self._lists.values()))
             self._tell()
 
     def replace(self, plugins: Iterable[Mapping[str, Any]], workspace: str = DEFAULT_WORKSPACE) -> None:
@@ -185,7 +191,7 @@ class PluginsInForce(Generic[Read]):
     def forget(self) -> None:
         """Know nothing, as before the first list: it is another Kong, or has been away for too long."""
         known = bool(self._lists)
-        self._lists, self._answered = {}, {}
+        self._lists, self._answered, self._every = {}, {}, frozenset()
         if known:
             self._tell()
 
@@ -195,7 +201,7 @@ class PluginsInForce(Generic[Read]):
 
     def every(self) -> frozenset[Read]:
         """Return what is in force anywhere."""
-        return frozenset().union(*(listed.every for listed in self._lists.values()))
+        return self._every
 
     def on(
         self,
@@ -226,6 +232,10 @@ class PluginsInForce(Generic[Read]):
     def _tell(self) -> None:
         for heard in self._listeners:
             heard()
+
+
+def _is_for_streams(protocols: object) -> bool:
+    return isinstance(protocols, list) and bool(protocols) and HTTP.isdisjoint(map(str, protocols))
 
 
 def _id(reference: object) -> str | None:
