@@ -2,7 +2,8 @@
 
 The only module that knows every other. Limits of its own: ``OPENING_SECONDS`` for the store before Kong's
 door opens without it (events are then counted as lost until it opens); a health page whose port is taken
-(by the worker before a reload) is tried again every ``RETRY_SECONDS``.
+(by the worker before a reload) is tried again every ``RETRY_SECONDS``. What the Admin API listed as plugins is
+believed for ``PLUGINS_SECONDS`` while it cannot be asked anew; then refusals are attributed by their headers alone.
 """
 
 import asyncio
@@ -64,6 +65,7 @@ from kong_eventhooks_plugin.pluginserver.worker_link import WorkerLink
 from kong_eventhooks_plugin.queue.contract import Limits
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
+from kong_eventhooks_plugin.raised import raised_at
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Limits as SandboxLimits
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules
@@ -86,6 +88,7 @@ from kong_eventhooks_plugin.telemetry import Metrics
 OPENING_SECONDS = 2.0
 RETRY_SECONDS = 1.0
 SWEEP_SECONDS = 10.0
+PLUGINS_SECONDS = 600.0
 REFRESH_SECONDS = 5.0
 DOOR_GRACE_SECONDS = 1.0
 SPARE_CONNECTIONS = 64
@@ -337,6 +340,7 @@ class Worker:
 
     async def _read_admin_api(self, url: str) -> None:
         settings, parts = self._parts.settings, self._parts
+        listed_at = time.monotonic()
         async with AdminClient(AdminSettings(url=url, token=parts.admin_token)) as client:
             while True:
                 began_at = time.time()
@@ -345,8 +349,15 @@ class Worker:
                     listed = await asyncio.to_thread(admin_api.read, plugins, parts.validation)
                     parts.book.plugins_listed(listed, began_at)
                     parts.plugins.take(await asyncio.to_thread(parts.plugins.listed, plugins))
+                    listed_at = time.monotonic()
                 except AdminApiError as error:
                     parts.book.plugins_not_listed(str(error))
+                    if time.monotonic() - listed_at > PLUGINS_SECONDS:
+                        parts.plugins.forget()
+                except Exception as error:  # noqa: BLE001  a list that trips our code must not be the last one
+                    place = f"{type(error).__name__} raised in {raised_at(error)}"
+                    log.error("plugins not taken, a bug; trying again", where=place)
+                    parts.book.plugins_not_listed(f"a bug: {place}")
                 await asyncio.sleep(settings.admin_poll_seconds)
 
     async def _refresh_shelf(self) -> None:
@@ -428,8 +439,8 @@ def _sources(settings: Settings, plugins: InForce) -> list[LogSource]:
         ServiceProtection(rules, plugins),
         OasValidation(plugins),
         RateLimitApproaching(settings.rate_limit_approaching_percent, plugins),
-        AuthFailed(plugins),
-        UpstreamError(plugins),
+        AuthFailed(plugins, rules),
+        UpstreamError(plugins, rules),
     ]
 
 

@@ -50,7 +50,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = False
     data_dir: Annotated[
-        str, Meta(description="Directory of the durable queue, `events.db`; it must exist and be writable by us alone.")
+        str,
+        Meta(
+            description="Directory of the durable queue, `events.db`, and of what is known of Kong, `gateway.db`; it "
+            "must exist and be writable by us alone."
+        ),
     ] = "/var/lib/kong-event-hooks"
     kong_yml: Annotated[
         tuple[str, ...],
@@ -59,15 +63,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin_url: Annotated[
         str | None,
         Meta(
-            description="Kong's Admin API (`http://127.0.0.1:8001`): hooks are read from it before the first request, "
-            "and `crud`, `dao:crud`, `balancer`, `certificate` and `gateway` need it. Unset: not asked."
+            description="Kong's Admin API (`http://127.0.0.1:8001`): hooks are read from it before the first request; "
+            "`crud`, `dao:crud`, `balancer`, `certificate`, `gateway`, `service-protection` and `oas-validation` need "
+            "it, and other refusals are told apart by the plugins that it lists. Unset: not asked."
         ),
     ] = None
     admin_token_file: Annotated[
         str | None, Meta(description="File with the token that the Admin API wants as `Kong-Admin-Token`.")
     ] = None
     admin_poll_seconds: Annotated[
-        Seconds, Meta(description="Seconds between two readings of the Admin API's plugins.")
+        Seconds,
+        Meta(
+            description="Seconds between two readings of the Admin API's plugins, for their hooks and for telling "
+            "whose a refusal is."
+        ),
     ] = 10.0
     admin_page_size: Annotated[
         int, Meta(ge=1, le=1000, description="Entities a page that the Admin API is asked for; it proxies meanwhile.")

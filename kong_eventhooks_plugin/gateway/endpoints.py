@@ -107,11 +107,6 @@ class Endpoints:
         """Return every name in braces, sorted: those that Kong may have a schema for."""
         return tuple(sorted({name for template in _templates(paths) for part in template if (name := _brace(part))}))
 
-    @property
-    def has_workspaces(self) -> bool:
-        """Whether this Kong has workspaces (Enterprise): the segment before a known path is then a workspace."""
-        return self._enterprise
-
     def lists(self) -> tuple[tuple[str, str], ...]:
         """Return (schema, ``/key-auths``): the root collection of each entity, targets of references first.
 
@@ -119,6 +114,11 @@ class Endpoints:
         not known, the order is that of the names.
         """
         return tuple((schema, "/" + "/".join(self._roots[schema])) for schema in self._reader.in_order())
+
+    @property
+    def entities(self) -> frozenset[str]:
+        """Every entity that a path can lead to."""
+        return self._reader.entities
 
     def nested(self, schema: str) -> tuple[tuple[str, str], ...]:
         """Return (parent schema, ``/upstreams/{}/targets``) for each collection of the schema under another entity.
@@ -180,11 +180,11 @@ class _Reader:
     ) -> None:
         self._templates = templates
         self._roots = roots
-        self._entities = frozenset(roots) | (frozenset(schemas or ()) - VIEWS)
+        self.entities = frozenset(roots) | (frozenset(schemas or ()) - VIEWS)
         self._collections: dict[_Template, str] = {}
         for template in templates:
             name = _brace(template[-1])
-            if name in self._entities and self._keys(template)[1] == len(template):
+            if name in self.entities and self._keys(template)[1] == len(template):
                 self._collections[template[:-1]] = name
         self._targets: Targets = self._guessed() if schemas is None else schemas
 
@@ -233,7 +233,7 @@ class _Reader:
             name = _brace(part)
             if name is None:
                 continue
-            if name not in self._entities or not (keys or template[:at] == self._roots.get(name)):
+            if name not in self.entities or not (keys or template[:at] == self._roots.get(name)):
                 break
             keys.append((at, name))
         return tuple(keys), keys[-1][0] + 1 if keys else 0

@@ -2,14 +2,16 @@
 
 Kong runs each plugin at most once a request, and of its enabled instances the most specific one (its
 ``runloop/plugins_iterator.lua``; with Enterprise's consumer groups its documentation, "Plugin precedence"): ``ORDER``.
-Of an instance's protocols it counts only whether one of them is among ``HTTP``: any of these runs for all of them, and an
-instance for streams alone runs for no request.
+Of an instance's protocols it counts only whether one is among ``HTTP``: with one of these Kong runs it for all of them,
+and an instance for streams alone runs for no request.
 
 A request's log does not say which groups its consumer is in. Where they are not known and a plugin has instances on
 groups, all that may have run are given: what one of them does is possible then, not certain.
 
 Of an instance is kept what ``read`` makes of its name and config, and equal ones are kept once: there can be 100,000,
 with secrets in them.
+
+The app lists the workspace ``default``: under Enterprise nothing is known of the others.
 
 Limits: the answers for ``REMEMBERED`` places are remembered, then all of them are forgotten at once. A list is some
 seconds older or newer than what a Kong node runs; that is not seen here.
@@ -166,7 +168,7 @@ class PluginsInForce(Generic[Read]):
         self._listeners: list[Callable[[], None]] = []
 
     def listed(self, plugins: Iterable[Mapping[str, Any]]) -> Listed[Read]:
-        """Make a list ready, without taking it yet: half a second of work for 100,000, which another thread can do.
+        """Make a list ready, without taking it yet: two seconds of work for 100,000, which another thread can do.
 
         ``plugins`` are as the Admin API gives them; entries that are not as expected are passed over.
         """
@@ -189,7 +191,7 @@ class PluginsInForce(Generic[Read]):
         self.take(self.listed(plugins), workspace)
 
     def forget(self) -> None:
-        """Know nothing, as before the first list: it is another Kong, or has been away for too long."""
+        """Know nothing, as before the first list: Kong has been away for too long."""
         known = bool(self._lists)
         self._lists, self._answered, self._every = {}, {}, frozenset()
         if known:

@@ -10,14 +10,7 @@ from kong_eventhooks_plugin.sources.entries_requests import AI_RATE_LIMITING_ADV
 from kong_eventhooks_plugin.sources.exceeded import NOT_KNOWN
 from kong_eventhooks_plugin.sources.kong_log import KongLog
 from kong_eventhooks_plugin.sources.limit_source import LimitSource
-from kong_eventhooks_plugin.sources.request_event import (
-    consumer_of,
-    request_event,
-    request_of,
-    route_of,
-    service_of,
-    told,
-)
+from kong_eventhooks_plugin.sources.request_event import client_and_service, request_event, route_and_request, told
 
 _TOLD = told(ENTRY)
 
@@ -31,14 +24,11 @@ class AiRateLimitingAdvanced(LimitSource):
         """Build the event. What was used is not known: the plugin counts tokens, and says only that none are left."""
         broken = verdict.broken or NOT_KNOWN
         data = {
-            "consumer": consumer_of(log),
-            "ip": log.client_ip,
-            "service": service_of(log),
+            **client_and_service(log),
             "rate": None,
             "limit": broken.limit,
             "window": broken.window,
-            "route": route_of(log),
-            "request": request_of(log),
+            **route_and_request(log),
             "retry_after": broken.retry_after,
             "attributed": verdict.attributed,
             "provider": broken.name,

@@ -91,6 +91,15 @@ class Attribution:
         proven = _after(log, status) if log.asked_service else _before(log, status, known, named=named)
         return proven or _by_plugins(log, status, known) or (_by_rule(log, status, known) if named else None)
 
+    def is_broken_limit(self, log: KongLog, status: int) -> bool:
+        """Tell whether the answer is one, so that no source with another purpose tells it as well.
+
+        Headers count here on any status: where the plugins are not known, an ``error_code`` is not either.
+        """
+        if self.verdict(log, status) is not None:
+            return True
+        return by_enterprise(log) is not None or by_ai_rate_limiting(log) is not None
+
 
 def _after(log: KongLog, status: int) -> Verdict | None:
     if status != TOO_MANY_REQUESTS:

@@ -2,27 +2,23 @@
 
 Kong itself answers neither: it was a plugin, before the service was asked. Where the plugins in force are known, the
 event names those that can have answered so, and where none but one with another purpose can (request-termination,
-rate-limiting with such an ``error_code``), it is no event. Rate-limit headers that prove a refusal make it none either.
+rate-limiting with such an ``error_code``), it is no event. Nor is what ``attribution`` takes for a broken rate limit.
 
 Limits: ``HEADER`` characters of ``www-authenticate``.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import LogObservation
+from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.entries_requests import AUTH as ENTRY
 from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce, in_force_on
+from kong_eventhooks_plugin.sources.infer import InferRule
 from kong_eventhooks_plugin.sources.kong_log import KongLog
-from kong_eventhooks_plugin.sources.rate_headers import by_enterprise, text
-from kong_eventhooks_plugin.sources.request_event import (
-    consumer_of,
-    request_event,
-    request_of,
-    route_of,
-    service_of,
-    told,
-)
+from kong_eventhooks_plugin.sources.rate_headers import text
+from kong_eventhooks_plugin.sources.request_event import client_and_service, request_event, route_and_request, told
 
 HEADER: Final = 256
 
@@ -31,12 +27,13 @@ _STATUSES: Final = frozenset((401, 403))
 
 
 class AuthFailed:
-    """Hears 401 and 403."""
+    """Hears 401 and 403. ``rules`` are those of the rate limits' sources."""
 
     name = ENTRY.name
 
-    def __init__(self, plugins: InForce = NOTHING_KNOWN) -> None:
+    def __init__(self, plugins: InForce = NOTHING_KNOWN, rules: Collection[InferRule] = ()) -> None:
         self._plugins = plugins
+        self._limits = Attribution(rules, plugins)
 
     def statuses(self) -> frozenset[int]:
         """Return 401 and 403."""
@@ -44,7 +41,9 @@ class AuthFailed:
 
     def events(self, log: KongLog, seen: LogObservation) -> list[Event]:
         """Return the event, or nothing."""
-        if seen.status not in _STATUSES or log.source != "kong" or log.asked_service or by_enterprise(log) is not None:
+        if seen.status not in _STATUSES or log.source != "kong" or log.asked_service:
+            return []
+        if self._limits.is_broken_limit(log, seen.status):
             return []
         known = in_force_on(log, self._plugins)
         able = [each for each in known or () if each.can_answer_silently(seen.status, asked=False)]
@@ -54,11 +53,8 @@ class AuthFailed:
         challenge = text(log.response.headers.get("www-authenticate"))
         data = {
             "status": seen.status,
-            "consumer": consumer_of(log),
-            "ip": log.client_ip,
-            "service": service_of(log),
-            "route": route_of(log),
-            "request": request_of(log),
+            **client_and_service(log),
+            **route_and_request(log),
             "plugins": None if known is None else plugins,
             "www_authenticate": None if challenge is None else challenge[:HEADER],
         }

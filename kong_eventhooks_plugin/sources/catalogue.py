@@ -14,7 +14,17 @@ from kong_eventhooks_plugin.sources import entries_entities, entries_limits, ent
 from kong_eventhooks_plugin.sources.entries_limits import RATE_LIMIT_EXCEEDED
 from kong_eventhooks_plugin.sources.entry import EventEntry, SourceEntry
 
-__all__ = ["BY_NAME", "CUSTOM", "RATE_LIMIT_EXCEEDED", "SOURCES", "entry_of", "events_of", "heard_by", "unique_fields"]
+__all__ = [
+    "BY_NAME",
+    "CUSTOM",
+    "RATE_LIMIT_EXCEEDED",
+    "SOURCES",
+    "entry_of",
+    "events_of",
+    "heard_by",
+    "patterns_of",
+    "unique_fields",
+]
 
 CUSTOM = "custom"
 """The source of events that somebody publishes through our API; who publishes names them."""

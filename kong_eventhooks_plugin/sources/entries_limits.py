@@ -75,9 +75,10 @@ _BLOCKED_AT_ONCE = (
     "`infer_rate_limits_on`, and is then an event of `rate-limiting` where it came before the service was asked."
 )
 _ALIAS = (
-    "Under Kong Enterprise the plugin of this name is told where the setting `admin_url` lets us know that it is in "
-    "force; its headers are those of rate-limiting. The open-source gateway does not have it. What a hook on this "
-    "source receives says `rate-limiting-advanced`, as the hook named it."
+    "A hook on this source hears the events of `rate-limiting` and `response-ratelimiting` as well, each refusal once; "
+    "what it receives says `rate-limiting-advanced`, as the hook named it. The open-source gateway has no plugin of "
+    "this name. Under Kong Enterprise its headers are those of rate-limiting: with the setting `admin_url` we know "
+    "which of the two is in force, in the workspace `default`; without it the event is one of `rate-limiting`."
 )
 
 
@@ -104,10 +105,10 @@ SOURCES: tuple[SourceEntry, ...] = (
     ),
     SourceEntry(
         "rate-limiting-advanced",
-        "A name that hears rate-limiting and response-ratelimiting: hooks from Kong Enterprise name it.",
+        "Kong's rate-limiting, response-ratelimiting or, under Kong Enterprise, rate-limiting-advanced plugin refused.",
         "0.1.0",
         ("rate-limiting-advanced", "rate-limiting", "response-ratelimiting"),
-        (_exceeded("A client broke a limit of either plugin."),),
+        (_exceeded("A client broke a limit of rate-limiting-advanced, rate-limiting or response-ratelimiting."),),
         notes=(_ALIAS,),
     ),
 )

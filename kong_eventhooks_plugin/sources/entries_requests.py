@@ -17,7 +17,7 @@ _SECONDS_AS_WINDOW = (
 )
 _FROM_THE_DOCUMENTATION = (
     "The open-source gateway does not have this plugin: what its answers look like is taken from Kong's public "
-    "documentation and was not tried."
+    "documentation and was not tried. The plugins of the workspace `default` are known, of other workspaces none."
 )
 _HIDDEN = (
     "With `hide_client_headers: true`, and with another `error_code` than 429, it is told where the setting "
@@ -174,10 +174,10 @@ RATE_LIMIT_APPROACHING = SourceEntry(
             "each client and window is told once in that time."
         ),
         (
-            "It is read from the headers `x-ratelimit-limit-<window>` and `x-ratelimit-remaining-<window>` of rate- "
-            "limiting and rate-limiting-advanced, so hidden headers hide it, and a service that sends such headers "
-            "itself is taken for Kong unless the setting `admin_url` lets us know the plugins. The named limits of "
-            "response-ratelimiting are not told."
+            "It is read from the headers `x-ratelimit-limit-<window>` and `x-ratelimit-remaining-<window>` of "
+            "rate-limiting and rate-limiting-advanced, so hidden headers hide it, and a service that sends such "
+            "headers itself is taken for Kong unless the setting `admin_url` lets us know the plugins. The named "
+            "limits of response-ratelimiting are not told."
         ),
         "While a hook names it, Kong is asked for the log of every request that ends with 200 to 499.",
     ),
@@ -216,9 +216,9 @@ AUTH = SourceEntry(
     ),
     notes=(
         (
-            "A 401 or 403 of the service's own is not told. Nor is one that rate-limiting's headers prove to be a rate "
-            "limit, or that, of the plugins in force, only one with another purpose can have answered (request- "
-            "termination with `status_code: 403`)."
+            "A 401 or 403 of the service's own is not told. Nor is one that is a broken rate limit, or one that, of "
+            "the plugins in force, only one with another purpose can have answered (request-termination with "
+            "`status_code: 403`)."
         ),
         "Clients cause these events at will: give the hook an `on_change` and a `snooze`.",
     ),
@@ -259,10 +259,10 @@ UPSTREAM = SourceEntry(
     ),
     notes=(
         (
-            "A 502, 503 or 504 that the service answered is not told, nor one on a route without a service. An answer "
-            "without any try is not told where rate-limiting's headers prove it to be a rate limit, or where a plugin "
-            "in force is configured to answer so (request-termination, whose `status_code` is 503 by default): that "
-            "needs the setting `admin_url`."
+            "A 502, 503 or 504 that the service answered is not told, nor one that a plugin put in the place of the "
+            "service's answer, nor one on a route without a service. An answer without any try is not told where it "
+            "is a broken rate limit, or where a plugin in force is configured to answer so (request-termination, "
+            "whose `status_code` is 503 by default): that needs the setting `admin_url`."
         ),
     ),
 )

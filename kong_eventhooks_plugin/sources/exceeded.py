@@ -12,14 +12,7 @@ from kong_eventhooks_plugin.sources.plugin_answers import (
     RESPONSE_RATE_LIMITING,
 )
 from kong_eventhooks_plugin.sources.rate_headers import Broken
-from kong_eventhooks_plugin.sources.request_event import (
-    Told,
-    consumer_of,
-    request_event,
-    request_of,
-    route_of,
-    service_of,
-)
+from kong_eventhooks_plugin.sources.request_event import Told, client_and_service, request_event, route_and_request
 
 _TOLD: Final = {
     source: Told(source, RATE_LIMIT_EXCEEDED, unique_fields(source, RATE_LIMIT_EXCEEDED))
@@ -32,14 +25,11 @@ def rate_limit_exceeded(log: KongLog, verdict: Verdict, seen_at: float) -> Event
     """Build the event of rate-limiting, response-ratelimiting or rate-limiting-advanced."""
     broken = verdict.broken or NOT_KNOWN
     data: dict[str, Any] = {
-        "consumer": consumer_of(log),
-        "ip": log.client_ip,
-        "service": service_of(log),
+        **client_and_service(log),
         "rate": broken.rate,
         "limit": broken.limit,
         "window": broken.window,
-        "route": route_of(log),
-        "request": request_of(log),
+        **route_and_request(log),
         "retry_after": broken.retry_after,
         "limit_name": broken.name,
         "attributed": verdict.attributed,

@@ -12,6 +12,7 @@ Limits: a path is kept up to ``PATH_LIMIT`` characters, the rest is cut off. The
 limited by the plugin socket's frame.
 """
 
+import re
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -23,6 +24,9 @@ from kong_eventhooks_plugin.model.scope import EventScope
 PATH_LIMIT: Final = 2048
 
 _NO_TRIES: Final = msgspec.Raw()
+_CREDENTIAL: Final = re.compile(r"(?<=/key-auth/)[^/]+|(?<=/key-auths/)[^/]+|(?<=/oauth2_tokens/)[^/]+")
+"""What a path of Kong's Admin API, behind a route, can name a credential by: the key itself."""
+
 _LATEST_START = 1e15
 """Milliseconds; a request that started later than the year 33000 did not."""
 
@@ -62,8 +66,10 @@ class Request(msgspec.Struct, gc=False):
 
     @property
     def path(self) -> str | None:
-        """Return the path as the client wrote it, without query string and fragment."""
-        return None if self.uri is None else self.uri.partition("?")[0].partition("#")[0][:PATH_LIMIT]
+        """Return the path as the client wrote it, without query string and fragment, and without a credential."""
+        if self.uri is None:
+            return None
+        return _CREDENTIAL.sub("***", self.uri.partition("?")[0].partition("#")[0][:PATH_LIMIT])
 
 
 class Response(msgspec.Struct, gc=False):
@@ -96,7 +102,7 @@ class KongLog(msgspec.Struct, gc=False):
     source: str | None = None
     client_ip: str | None = None
     started_at: float | None = None
-    upstream_status: str | float | None = None
+    upstream_status: str | int | float | None = None
     workspace_name: str | None = None
     tries: msgspec.Raw = _NO_TRIES
     request: Request = msgspec.field(default_factory=Request)

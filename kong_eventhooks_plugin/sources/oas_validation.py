@@ -14,14 +14,7 @@ from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.sources.entries_requests import OAS_VALIDATION as ENTRY
 from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce, in_force_on
 from kong_eventhooks_plugin.sources.kong_log import KongLog
-from kong_eventhooks_plugin.sources.request_event import (
-    consumer_of,
-    request_event,
-    request_of,
-    route_of,
-    service_of,
-    told,
-)
+from kong_eventhooks_plugin.sources.request_event import client_and_service, request_event, route_and_request, told
 
 _TOLD = told(ENTRY)
 
@@ -48,13 +41,10 @@ class OasValidation:
         if {each.plugin for each in known if each.can_answer(seen.status, asked=asked)} != {self.name}:
             return []
         data = {
-            "consumer": consumer_of(log),
-            "ip": log.client_ip,
-            "service": service_of(log),
+            **client_and_service(log),
             "err": None,
             "phase": "response" if asked else "request",
             "status": seen.status,
-            "route": route_of(log),
-            "request": request_of(log),
+            **route_and_request(log),
         }
         return [request_event(_TOLD, log, seen.seen_at, data)]

@@ -18,14 +18,7 @@ from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce, in_f
 from kong_eventhooks_plugin.sources.kong_log import KongLog
 from kong_eventhooks_plugin.sources.plugin_answers import RATE_LIMITING, RATE_LIMITING_ADVANCED, SERVICE_PROTECTION
 from kong_eventhooks_plugin.sources.rate_headers import Left, by_enterprise, windows_left
-from kong_eventhooks_plugin.sources.request_event import (
-    consumer_of,
-    request_event,
-    request_of,
-    route_of,
-    service_of,
-    told,
-)
+from kong_eventhooks_plugin.sources.request_event import client_and_service, request_event, route_and_request, told
 
 PERCENT: Final = 80.0
 WINDOWS: Final = 6
@@ -41,7 +34,7 @@ class RateLimitApproaching:
     name = ENTRY.name
 
     def __init__(self, percent: float = PERCENT, plugins: InForce = NOTHING_KNOWN) -> None:
-        self._share = percent / 100
+        self._percent = percent
         self._plugins = plugins
 
     def statuses(self) -> frozenset[int]:
@@ -50,7 +43,7 @@ class RateLimitApproaching:
 
     def events(self, log: KongLog, seen: LogObservation) -> list[Event]:
         """Return an event for each window that has reached the threshold; none where Kong refused."""
-        near = [left for left in windows_left(log) if _used(left) >= self._share * left.limit]
+        near = [left for left in windows_left(log) if _used(left) * 100 >= self._percent * left.limit]
         if not near or by_enterprise(log) is not None or not self._writes(log):
             return []
         return [_event(log, left, seen.seen_at) for left in _fullest(near)]
@@ -71,15 +64,12 @@ def _fullest(near: Collection[Left]) -> list[Left]:
 def _event(log: KongLog, left: Left, seen_at: float) -> Event:
     used = _used(left)
     data = {
-        "consumer": consumer_of(log),
-        "ip": log.client_ip,
-        "service": service_of(log),
+        **client_and_service(log),
         "used": used,
         "limit": left.limit,
         "remaining": left.remaining,
         "window": left.window,
         "percent": floor(used * 100 / left.limit),
-        "route": route_of(log),
-        "request": request_of(log),
+        **route_and_request(log),
     }
     return request_event(_TOLD, log, seen_at, data, left.window)

@@ -74,3 +74,13 @@ def route_of(log: KongLog) -> dict[str, Any]:
 def request_of(log: KongLog) -> dict[str, Any]:
     """Return the request, without query string and headers."""
     return {"method": log.request.method, "path": log.request.path, "id": log.request.id}
+
+
+def client_and_service(log: KongLog) -> dict[str, Any]:
+    """Return the fields with which most events begin: who asked, from where, and for which service."""
+    return {"consumer": consumer_of(log), "ip": log.client_ip, "service": service_of(log)}
+
+
+def route_and_request(log: KongLog) -> dict[str, Any]:
+    """Return the fields that every event has beside those: by which route, and what was asked."""
+    return {"route": route_of(log), "request": request_of(log)}

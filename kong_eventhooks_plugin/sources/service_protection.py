@@ -10,7 +10,7 @@ from kong_eventhooks_plugin.sources.entries_requests import SERVICE_PROTECTION a
 from kong_eventhooks_plugin.sources.exceeded import NOT_KNOWN
 from kong_eventhooks_plugin.sources.kong_log import KongLog
 from kong_eventhooks_plugin.sources.limit_source import LimitSource
-from kong_eventhooks_plugin.sources.request_event import request_event, request_of, route_of, service_of, told
+from kong_eventhooks_plugin.sources.request_event import request_event, route_and_request, service_of, told
 
 _TOLD = told(ENTRY)
 
@@ -28,8 +28,7 @@ class ServiceProtection(LimitSource):
             "rate": broken.rate,
             "limit": broken.limit,
             "window": broken.window,
-            "route": route_of(log),
-            "request": request_of(log),
+            **route_and_request(log),
             "retry_after": broken.retry_after,
             "attributed": verdict.attributed,
         }

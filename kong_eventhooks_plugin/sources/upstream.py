@@ -4,43 +4,43 @@ Seen on Kong 3.9: a refused or broken connection is 502, one that takes too long
 target, without a healthy one or whose name does not resolve, and then there is no try at all, or a last one without an
 address where the others were just found to be ill. Without a try it looks like a plugin's own 503
 (request-termination's default): it is no event where a plugin in force is configured to answer so. One that can answer
-with anything does not silence it.
+with anything does not silence it. Where the service did answer and a plugin then put its own 503 in that answer's
+place, it is no event either.
 
 Limits: ``TRIES`` of an event, the oldest; ``STATUS`` characters of ``upstream_status``: a service can have 32,767
 retries.
 """
 
+import re
+from collections.abc import Collection
 from typing import Any, Final
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import LogObservation
+from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.entries_requests import UPSTREAM as ENTRY
 from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce, in_force_on
+from kong_eventhooks_plugin.sources.infer import InferRule
 from kong_eventhooks_plugin.sources.kong_log import KongLog, Try
-from kong_eventhooks_plugin.sources.rate_headers import by_enterprise
-from kong_eventhooks_plugin.sources.request_event import (
-    consumer_of,
-    request_event,
-    request_of,
-    route_of,
-    service_of,
-    told,
-)
+from kong_eventhooks_plugin.sources.request_event import consumer_of, request_event, route_and_request, service_of, told
 
 TRIES: Final = 16
 STATUS: Final = 256
 
 _TOLD = told(ENTRY)
 _STATUSES: Final = frozenset((502, 503, 504))
+_LAST: Final = re.compile(r"([0-9]{3})[^0-9]*$")
+"""The status of the last try that there is one of: ``502, 504``, or ``502, 502 : `` where no target was left."""
 
 
 class UpstreamError:
-    """Hears 502, 503 and 504."""
+    """Hears 502, 503 and 504. ``rules`` are those of the rate limits' sources."""
 
     name = ENTRY.name
 
-    def __init__(self, plugins: InForce = NOTHING_KNOWN) -> None:
+    def __init__(self, plugins: InForce = NOTHING_KNOWN, rules: Collection[InferRule] = ()) -> None:
         self._plugins = plugins
+        self._limits = Attribution(rules, plugins)
 
     def statuses(self) -> frozenset[int]:
         """Return 502, 503 and 504."""
@@ -48,7 +48,7 @@ class UpstreamError:
 
     def events(self, log: KongLog, seen: LogObservation) -> list[Event]:
         """Return the event, or nothing."""
-        if seen.status not in _STATUSES or log.source != "kong" or log.service is None:
+        if seen.status not in _STATUSES or log.source != "kong" or log.service is None or _service_answered(log):
             return []
         tries = log.attempts()
         if not tries and not log.upstream_status and self._is_a_plugins(log, seen.status):
@@ -61,17 +61,22 @@ class UpstreamError:
             "try_count": len(tries),
             "consumer": consumer_of(log),
             "ip": log.client_ip,
-            "route": route_of(log),
-            "request": request_of(log),
+            **route_and_request(log),
         }
         return [request_event(_TOLD, log, seen.seen_at, data)]
 
     def _is_a_plugins(self, log: KongLog, status: int) -> bool:
         """Tell whether a plugin, not a service, is what made Kong answer so without a try."""
-        if by_enterprise(log) is not None:
+        if self._limits.is_broken_limit(log, status):
             return True
         known = in_force_on(log, self._plugins) or ()
         return any(each.meaning != "unknown" and each.can_answer_silently(status, asked=False) for each in known)
+
+
+def _service_answered(log: KongLog) -> bool:
+    """Tell whether the last try came to an answer; nginx writes 502 and 504 where it came to none."""
+    last = _LAST.search(str(log.upstream_status or ""))
+    return last is not None and int(last[1]) not in _STATUSES
 
 
 def _told(each: Try) -> dict[str, Any]:

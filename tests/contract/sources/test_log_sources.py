@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.sources.auth import AuthFailed
 from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.entries_limits import SOURCES as LIMITS
 from kong_eventhooks_plugin.sources.entries_requests import SOURCES as REQUESTS
+from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN
 from kong_eventhooks_plugin.sources.infer import InferRule
 from kong_eventhooks_plugin.sources.kong_log import decode
 from kong_eventhooks_plugin.sources.oas_validation import OasValidation
@@ -37,7 +38,7 @@ from tests.support.recorded_logs import plugin, plugin_list, plugins_of, recorde
 
 Make = Callable[[Any], LogSource]
 
-RULES = [InferRule("route", "demo-route"), InferRule("service", "demo", 503)]
+RULES = [InferRule("route", "demo-route"), InferRule("service", "demo", 503), InferRule("route", "demo-route", 403)]
 PLUGINS = [
     *plugin_list(),
     documented_windows_plugin("rate-limiting-advanced"),
@@ -54,8 +55,8 @@ MAKES: dict[str, Make] = {
     "service-protection": lambda plugins: ServiceProtection(RULES, plugins),
     "oas-validation": OasValidation,
     "rate-limit-approaching": lambda plugins: RateLimitApproaching(80, plugins),
-    "auth": AuthFailed,
-    "upstream": UpstreamError,
+    "auth": lambda plugins: AuthFailed(plugins, RULES),
+    "upstream": lambda plugins: UpstreamError(plugins, RULES),
 }
 ENTRIES = {entry.name: entry for entry in (*LIMITS, *REQUESTS)}
 PROTECTED = {"id": "protected", "name": "p"}
@@ -151,6 +152,46 @@ header_names = st.sampled_from(
 header_values = st.sampled_from(["0", "5", "1e99", "x", "", "-1", "9" * 30]) | json_values
 changes = st.dictionaries(st.sampled_from([*serialized()]), json_values, max_size=3)
 tries = st.lists(st.dictionaries(st.sampled_from(["ip", "port", "state", "code", "balancer_latency"]), json_values))
+
+
+refusers = st.lists(
+    st.builds(
+        plugin,
+        st.sampled_from(
+            [
+                "rate-limiting",
+                "rate-limiting-advanced",
+                "service-protection",
+                "ai-rate-limiting-advanced",
+                "response-ratelimiting",
+                "oas-validation",
+                "acl",
+                "request-termination",
+                "my-plugin",
+            ]
+        ),
+        error_code=st.sampled_from([403, 429, 503]),
+        hide_client_headers=st.booleans(),
+        minute=st.just(5),
+        block_on_first_violation=st.booleans(),
+    ),
+    max_size=4,
+)
+shown = st.dictionaries(header_names, st.sampled_from(["0", "5"]), max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(refusers, shown, st.sampled_from([400, 401, 403, 406, 429, 502, 503]), st.booleans(), st.booleans())
+def test_a_refusal_is_told_by_one_source_at_most(
+    plugins: list[dict[str, Any]], headers: dict[str, str], status: int, asked: bool, ruled: bool
+) -> None:
+    route = {"id": "r-1", "name": "demo-route" if ruled else "other"}
+    service = {"id": "s-1", "name": "demo" if ruled else "other"}
+    answer = {"response": {"headers": headers}, "upstream_status": "200" if asked else ""}
+    each = seen(serialized(route=route, service=service, **answer), status)
+    known = plugins_of(*plugins) if plugins else NOTHING_KNOWN
+    telling = [name for name, make in MAKES.items() if name != "rate-limit-approaching" and events(make(known), each)]
+    assert len(telling) <= 1, telling
 
 
 @settings(max_examples=60, deadline=None)

@@ -146,7 +146,6 @@ def test_collections_under_another_entity(kong: Endpoints) -> None:
 
 def test_enterprise() -> None:
     kong = Endpoints.read(ENTERPRISE)
-    assert kong.has_workspaces
     assert kong.resolve("/team-a/admins/ada") == Place("admins", "ada", (), "team-a", None, None, "/team-a/admins/ada")
     assert meaning(kong.resolve("/consumer_groups/gold/consumers/grace")) == place(
         "consumers", "grace", ("consumer_groups", "gold")

@@ -181,6 +181,14 @@ def test_an_odd_entry_is_passed_over(odd: dict[str, Any]) -> None:
     assert on(index(odd, plugin("q")), **FULL) == ("q:",)
 
 
+@pytest.mark.parametrize(
+    ("protocols", "runs"),
+    [(["http", "tcp"], True), (["grpcs"], True), (["tcp", "tls"], False), ([], True), (None, True), ([{}], False)],
+)
+def test_an_instance_for_streams_alone_runs_for_no_request(protocols: Any, runs: bool) -> None:
+    assert on(index(plugin("p") | {"protocols": protocols}), **FULL) == (("p:",) if runs else ())
+
+
 def test_an_odd_config_is_none() -> None:
     assert on(index(plugin("p") | {"config": None}), **FULL) == ("p:",)
 

@@ -6,6 +6,8 @@ import pytest
 
 from kong_eventhooks_plugin.dispatch.digest import digest
 from kong_eventhooks_plugin.sources.auth import HEADER, AuthFailed
+from kong_eventhooks_plugin.sources.infer import InferRule
+from tests.support.enterprise_logs import documented_ai_plugin, documented_ai_refusal
 from tests.support.events import events, refused, seen, serialized
 from tests.support.recorded_logs import plugin, plugins_of
 
@@ -77,6 +79,16 @@ class TestPlugins:
         limited = denied(403, response={"status": 403, "headers": refused(minute=3)})
         assert told(limited, status=403) == []
         assert len(told(denied(403), plugin("rate-limiting", error_code=403), status=403)) == 1
+
+    def test_neither_is_what_ai_rate_limiting_advanced_refused(self) -> None:
+        of_ai = denied(403, response=documented_ai_refusal()["response"] | {"status": 403})
+        assert told(of_ai, documented_ai_plugin(error_code=403), plugin("acl"), status=403) == []
+        assert told(of_ai, status=403) == []
+
+    def test_neither_is_what_a_setting_names_as_one(self) -> None:
+        named = AuthFailed(rules=[InferRule("route", "demo-route", 403)])
+        assert events(named, seen(denied(403), 403)) == []
+        assert len(events(named, seen(denied(401), 401))) == 1
 
 
 @pytest.mark.parametrize(

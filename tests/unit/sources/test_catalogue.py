@@ -72,7 +72,8 @@ def test_events_of_crud_follow_their_patterns() -> None:
     for event in events_of("crud"):
         assert sum(re.fullmatch(pattern, event) is not None for _, pattern in patterns_of("crud")) == 1
     of_a_plugin = entry_of("crud", "my_entities:update")
-    assert of_a_plugin is not None and of_a_plugin.name == "<entity>:update"
+    assert of_a_plugin is not None
+    assert of_a_plugin.name == "<entity>:update"
     assert entry_of("crud", "my_entities:updated") is None
     assert entry_of("nothing", "x") is None
 

@@ -55,6 +55,20 @@ def test_the_path_has_no_query_string(uri: str | None, path: str | None) -> None
     assert read(request={"uri": uri}).request.path == path
 
 
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("/admin/consumers/grace/key-auth/s3cret?x=1", "/admin/consumers/grace/key-auth/***"),
+        ("/admin/key-auths/s3cret/consumer", "/admin/key-auths/***/consumer"),
+        ("/oauth2_tokens/s3cret", "/oauth2_tokens/***"),
+        ("/admin/consumers/grace/key-auth", "/admin/consumers/grace/key-auth"),
+        ("/admin/consumers/grace/key-auth/", "/admin/consumers/grace/key-auth/"),
+    ],
+)
+def test_the_path_names_no_credential(uri: str, path: str) -> None:
+    assert Request(uri=uri).path == path
+
+
 def test_an_entity_may_be_known_by_id_or_name_alone() -> None:
     log = read(service={"id": "s-1"}, route={"name": "demo-route"}, consumer={"id": "", "custom_id": "42"})
     assert log.scope() == EventScope(("s-1",), ("demo-route",), ())

@@ -40,6 +40,8 @@ def test_what_it_says() -> None:
         (21, 100, 80, False),
         (1, 3, 80, False),
         (0, 1, 80, True),
+        (45, 100, 55, True),  # 55 / 100 * 100 is more than 55
+        (93, 100, 7, True),
         (1, 3, 66.6, True),
         (100, 100, 0, True),
         (1, 100, 100, False),

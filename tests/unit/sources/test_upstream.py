@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.dispatch.digest import digest
+from kong_eventhooks_plugin.sources.infer import InferRule
 from kong_eventhooks_plugin.sources.upstream import STATUS, TRIES, UpstreamError
+from tests.support.enterprise_logs import documented_ai_plugin, documented_ai_refusal
 from tests.support.events import events, refused, seen, serialized
 from tests.support.recorded_logs import plugin, plugins_of
 
@@ -94,6 +96,25 @@ class TestWithoutATry:
 
     def test_a_proven_rate_limit_is_not_it(self) -> None:
         assert told(no_target(response={"status": 503, "headers": refused(minute=3)}), status=503) == []
+
+    def test_neither_is_what_ai_rate_limiting_advanced_refused_or_a_rule_names(self) -> None:
+        of_ai = documented_ai_refusal()["response"] | {"status": 503}
+        assert told(no_target(response=of_ai), documented_ai_plugin(error_code=503), status=503) == []
+        assert told(no_target(response=of_ai), status=503) == []
+        named = UpstreamError(rules=[InferRule("service", "demo", 503)])
+        assert events(named, seen(no_target(), 503)) == []
+        assert len(events(named, seen(failed(), 502))) == 1
+
+
+@pytest.mark.parametrize("answer", ["200", 200, "502, 404"])
+def test_a_status_that_a_plugin_put_in_the_place_of_an_answer_is_not(answer: Any) -> None:
+    answered = {"ip": "192.0.2.9", "port": 80, "balancer_latency": 0}
+    assert told(failed(503, tries=[answered], upstream_status=answer), plugin("my-plugin"), status=503) == []
+
+
+@pytest.mark.parametrize("status", ["502, 502 : ", "504", 502, "-"])
+def test_what_no_try_came_to_is_told(status: Any) -> None:
+    assert told(failed(upstream_status=status))[0].data["upstream_status"] == str(status)
 
 
 def test_on_change_looks_at_the_service_and_the_status() -> None:
