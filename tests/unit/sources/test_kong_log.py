@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import ObservationError
 from kong_eventhooks_plugin.model.scope import EventScope
-from kong_eventhooks_plugin.sources.kong_log import PATH_LIMIT, KongLog, decode
+from kong_eventhooks_plugin.sources.kong_log import PATH_LIMIT, KongLog, Request, decode
 from tests.support.events import recorded, serialized
 
 ODD: list[Any] = [None, True, 7, 1.5, "text", [], {}, ["x"], {"x": {"y": None}}]
