@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import re
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
@@ -151,6 +152,7 @@ class Parts:
         if settings.grpc_listen is not None:
             require_token_beyond_loopback(settings.grpc_listen, self.api_token, "grpc_listen")
         self._addresses = _addresses(settings)
+        self._observing = None if settings.admin_url is None else _observing(settings, settings.admin_url)
 
     def handlers(self) -> dict[str, Handler]:
         """Return a handler for each name; call it on the loop, where their HTTP client lives."""
@@ -194,14 +196,12 @@ class Parts:
 
     def observers(self, leads: Callable[[], bool]) -> Observers | None:
         """Return what looks at Kong by itself; None where no Admin API is known. Call it on the loop."""
-        settings = self.settings
-        if settings.admin_url is None:
+        if self._observing is None:
             return None
-        client = AdminClient(AdminSettings(url=settings.admin_url, token=self.admin_token))
-        observing = _observing(settings, settings.admin_url)
+        client = AdminClient(AdminSettings(url=self._observing.rounds.admin_url, token=self.admin_token))
         hooks = self.book.hooks
         return Observers(
-            client, observing, self.dispatcher.publish, lambda: hooks().values(), self.metrics.counts, leads
+            client, self._observing, self.dispatcher.publish, lambda: hooks().values(), self.metrics.counts, leads
         )
 
     def observed(self, observers: Observers | None) -> Observed:
@@ -493,7 +493,13 @@ def _lua_rules(settings: Settings) -> LuaRules:
     )
 
 
+_FIELD = re.compile(r"[a-z][a-z0-9_]*(\.[^.\s]+)+")
+
+
 def _observing(settings: Settings, admin_url: str) -> Observing:
+    wrong = next((path for path in settings.crud_reveal if not _FIELD.fullmatch(path)), None)
+    if wrong is not None:
+        raise SettingsError(f"crud_reveal: {wrong!r} names no field of an entity: write keyauth_credentials.key")
     return Observing(
         data_dir=Path(settings.data_dir),
         rounds=RoundSettings(

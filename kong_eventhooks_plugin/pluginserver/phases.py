@@ -165,7 +165,7 @@ def _id(credential: Any) -> str | None:
 def _who(consumer: Any) -> dict[str, Any] | None:
     if _id(consumer) is None:
         return None
-    return {name: value for name in _WHO if (value := _text(consumer.get(name))) is not None}
+    return {name: _text(consumer.get(name)) for name in _WHO}
 
 
 def _pass_on(house: House, line: LogLine | None) -> Generator[Ask, Any, None]:

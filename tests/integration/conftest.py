@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.kong_postgres import Postgres
 from tests.support.waiting import until
 
 SECRET = "whsec_aW50ZWdyYXRpb24tc2VjcmV0LW9mLTMyLWJ5dGVzIQ=="
@@ -31,6 +32,36 @@ def kong_bin(request: pytest.FixtureRequest) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest, kong_bin: str) -> Postgres:
+    url = request.config.getoption("--kong-pg")
+    if not url:
+        pytest.skip("no PostgreSQL for a real Kong: name one with --kong-pg postgresql://... or KONG_PG")
+    return Postgres(str(url))
+
+
+@pytest.fixture(scope="session")
+def bootstrapped(postgres: Postgres, kong_bin: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database with Kong's tables, empty: the template of each test's own."""
+    directory = tmp_path_factory.mktemp("bootstrap")
+    with postgres.database() as database:
+        kong = Kong(kong_bin, directory, directory / "no.sock")
+        # Kong asks a plugin server even here, where there is nothing to ask it for.
+        kong.extra_conf = postgres.conf(database) | {"plugins": "bundled", "pluginserver_names": ""}
+        done = kong.run("migrations", "bootstrap", "-c", str(kong.conf))
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield database
+
+
+@pytest.fixture
+def pg_kong(kong: "Kong", postgres: Postgres, bootstrapped: str) -> Iterator["Kong"]:
+    """A Kong with a database of its own; neither is started or filled."""
+    with postgres.database(bootstrapped) as database:
+        kong.extra_conf |= postgres.conf(database)
+        yield kong
+        kong.stop()  # before its database goes
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -40,7 +71,7 @@ def free_port() -> int:
 class HttpServer:
     """An upstream or a receiver: keeps what it got, answers 200."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.requests: list[dict[str, Any]] = []
         self._arrived = threading.Condition()
         outer = self
@@ -63,7 +94,7 @@ class HttpServer:
             def log_message(self, *_: object) -> None:
                 """Keep the test's output readable."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -73,6 +104,11 @@ class HttpServer:
             done = self._arrived.wait_for(lambda: len(self.requests) >= count, seconds)
             assert done, f"{len(self.requests)} of {count} requests arrived within {seconds} s"
             return list(self.requests)
+
+    def bodies(self) -> list[dict[str, Any]]:
+        """Return the bodies so far, as JSON."""
+        with self._arrived:
+            return [json.loads(got["body"]) for got in self.requests]
 
     def close(self) -> None:
         self._server.shutdown()
@@ -104,11 +140,12 @@ class Sidecar:
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.log = directory / "sidecar.log"
+        self.options: list[str] = []
 
     def arguments(self) -> list[str]:
         return [
             "--socket-path", str(self.socket_path), "--data-dir", str(self.data_dir),
-            "--listen", f"127.0.0.1:{self.port}", "--log-format", "json",
+            "--listen", f"127.0.0.1:{self.port}", "--log-format", "json", *self.options,
         ]  # fmt: skip
 
     def start(self) -> None:
@@ -130,6 +167,47 @@ class Sidecar:
 
     def ready(self) -> bool:
         return self.get("/readyz")[0] == 200
+
+    def watch(self, kong: "Kong", **settings: object) -> None:
+        """Have it look at that Kong's Admin API, from its next start on; ``settings`` by name."""
+        given = {"admin_url": f"http://127.0.0.1:{kong.admin}", **settings}
+        self.options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+    def make_hooks(self, *hooks: dict[str, Any]) -> None:
+        """Make hooks through the API, and wait for their pings."""
+        for hook in hooks:
+            body = json.dumps(hook).encode()
+            headers = {"content-type": "application/json"}
+            request = urllib.request.Request(f"http://127.0.0.1:{self.port}/event-hooks", body, headers)
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                assert answer.status == 201
+
+    def events(self, source: str) -> list[dict[str, Any]]:
+        """Return the events of a source that were accepted so far, oldest first."""
+        found: list[dict[str, Any]] = []
+        path: str | None = f"/events?source={source}&size=1000"
+        while path:
+            page = json.loads(self.get(path)[1] or b'{"data": []}')
+            found += page["data"]
+            path = page.get("next")
+        return found[::-1]
+
+    def observing(self, what: str) -> dict[str, Any]:
+        """Return what /readyz says of looking at something; {} while it cannot be asked."""
+        state = json.loads(self.get("/readyz")[1] or b"{}").get("observing", {})
+        return dict(state.get(what, {}))
+
+    def rounds(self, count: int = 2) -> None:
+        """Wait until so many rounds have ended. The second began after the call, where changes are not rare."""
+        for _ in range(count):
+            before = self.observing("crud")["rounds"]["ended_at"]
+            until(lambda before=before: self._round_ended(before), "a round ended")
+
+    def _round_ended(self, before: float | None) -> bool:
+        state = self.observing("crud")
+        if not state or state["rounds"]["ended_at"] in (None, before):
+            return False
+        return state["waiting"] == 0 and state["rounds"]["outbox"] == 0
 
     def worker_pid(self) -> int:
         assert self.process is not None
@@ -207,6 +285,20 @@ class Kong:
             self.stop()
             raise AssertionError("Kong started with a declaration that it should refuse")
         return done.stdout + done.stderr
+
+    def send(
+        self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None, *, admin: bool
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Send a request to the admin port, or to the proxy; return status, the answer's JSON, and its headers."""
+        port = self.admin if admin else self.proxy
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}{path}", None if body is None else body.encode(), headers or {}, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.loads(answer.read() or b"null"), dict(answer.headers.items())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read() or b"null"), dict(error.headers.items())
 
     def admin_get(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5) as answer:

@@ -55,19 +55,27 @@ class StandInEntities:
 
 
 class StandInKnowledge:
-    """Knows ``PATHS``, or nothing with ``known`` False."""
+    """Knows ``PATHS``, or nothing with ``known`` False. ``refreshing`` is what happens when Kong is asked anew."""
 
     def __init__(self, *, known: bool = True) -> None:
         self.rules = StandInEntities()
         self.known = known
         self.asked: list[str] = []
         self.learning: Callable[[], Any] | None = None
+        self.refreshed = 0
+        self.refreshing: Callable[[], Any] | None = None
 
     def endpoints(self) -> Endpoints:
         return Endpoints.read(PATHS if self.known else ())
 
     def entities(self) -> Any:
         return self.rules
+
+    async def refresh(self) -> bool:
+        self.refreshed += 1
+        if self.refreshing is not None:
+            self.refreshing()
+        return True
 
     async def learn(self, schema: str, entity: Mapping[str, Any]) -> bool:
         self.asked.append(schema)

@@ -9,7 +9,9 @@ import pytest
 
 from kong_eventhooks_plugin import app
 from kong_eventhooks_plugin.app import Parts, Worker
+from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.settings import Settings
+from tests.support.admin_node import AdminNode
 from tests.support.recorded_logs import plugin
 
 
@@ -32,3 +34,40 @@ async def test_plugins_that_cannot_be_listed_anew_are_believed_for_a_while(
         with contextlib.suppress(asyncio.CancelledError):
             await reading
     assert (known is not None) is kept
+
+
+async def test_a_list_of_plugins_that_trips_our_code_is_a_fault_and_not_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AdminNode() as node:
+        parts = Parts(Settings(data_dir=str(tmp_path), admin_url=node.url, admin_poll_seconds=0.01))
+        taken: asyncio.Queue[object] = asyncio.Queue()
+        refused: asyncio.Queue[str] = asyncio.Queue()
+        bugs = [KeyError("a secret")]
+
+        def take(listed: object, _began_at: float) -> None:
+            if bugs:
+                raise bugs.pop()
+            taken.put_nowait(listed)
+
+        monkeypatch.setattr(parts.book, "plugins_listed", take)
+        monkeypatch.setattr(parts.book, "plugins_not_listed", refused.put_nowait)
+        with socket.socket() as listening:
+            reading = asyncio.create_task(Worker(parts, listening, None)._read_admin_api(node.url))
+            why = await asyncio.wait_for(refused.get(), 30)
+            await asyncio.wait_for(taken.get(), 30)
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading
+        assert why.startswith("a bug: KeyError raised in test_app.py:")
+        assert "secret" not in why
+
+
+@pytest.mark.parametrize(
+    "path", ["keyauth_credentials", "keyauth_credentials.", "plugins. config", "key-auths.key", ""]
+)
+def test_a_field_to_reveal_needs_an_entity_and_a_field(path: str, tmp_path: Path) -> None:
+    fields = ("keyauth_credentials.key", "plugins.config.http_endpoint", path)
+    with pytest.raises(SettingsError, match=f"crud_reveal: {path!r} names no field"):
+        Parts(Settings(data_dir=str(tmp_path), admin_url="http://127.0.0.1:8001", crud_reveal=fields))
+    Parts(Settings(data_dir=str(tmp_path), admin_url="http://127.0.0.1:8001", crud_reveal=fields[:2]))

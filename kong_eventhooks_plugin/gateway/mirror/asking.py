@@ -4,7 +4,8 @@
 an entity's root collection    is listed, in each workspace
 it answers 404                 the entity is listed under its parents, where it has parents of one kind alone
                                (Kong's targets): one list for each of those that this round listed
-it answers 403, or 404         the schema is left out: no such list (for us)
+it answers 400, 403 or 404     the schema is left out: no such list (for us; Kong answers 400 on /filter-chains while
+to its first page              its wasm is off)
 anything else goes wrong       the schema is not judged by this round; after ``UNREACHED`` lists without any answer
                                the round is given up
 =============================  =================================================================================
@@ -37,7 +38,7 @@ WORKSPACES: Final = 1_000
 UNREACHED: Final = 3
 
 _NOT_FOUND: Final = 404
-_LEFT_OUT: Final = frozenset({403, _NOT_FOUND})
+_LEFT_OUT: Final = frozenset({400, 403, _NOT_FOUND})
 
 log = structlog.get_logger()
 
@@ -102,6 +103,7 @@ class Asking:
         self._left_out = left_out
         self._check_lead = check_lead
         self._unreached = 0
+        self._begun = False  # a page of the schema under way has come
 
     async def everything(self, workspaces: tuple[str, ...] = ()) -> list[str]:
         """List everything; return the schemas in their order, those that failed among them. Raises ``AdminApiError``.
@@ -121,11 +123,12 @@ class Asking:
         self, schema: str, path: str, workspaces: list[str] | list[None], nested: tuple[tuple[str, str], ...]
     ) -> None:
         """List one schema, or keep why it is not judged."""
+        self._begun = False
         try:
             for workspace in workspaces:
                 await self._root_or_nested(Source(schema, workspace), path, nested)
         except AdminApiError as error:
-            self._listing.fail(schema, for_now=error.status not in _LEFT_OUT)
+            self._listing.fail(schema, for_now=self._begun or error.status not in _LEFT_OUT)
             self._left_out[path] = str(error)
             self._unreached += error.status is None
             if self._unreached >= UNREACHED:
@@ -173,6 +176,7 @@ class Asking:
         pace = self._pace
         low, began = pace.clock(), pace.timer()
         page = await self._client.page(path, pace.page_size, offset)
+        self._begun = True
         spent = pace.timer() - began
         window = Window(low, max(low, pace.clock()))
         await self._learn(source, page.entities)

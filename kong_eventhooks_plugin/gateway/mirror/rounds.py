@@ -1,7 +1,7 @@
 """Rounds: everything is listed, compared with the mirror, and what differs is told.
 
 =====================================  =========================================================================
-a round begins                         every ``interval``; at once when triggered
+a round begins                         every ``interval``; at once when triggered; sooner after one that failed
 without a database                     only where ``/status``'s configuration_hash is not that of the last complete
                                        round, or when triggered
 it moves during the round              the round starts over: nothing is judged on lists of two configurations
@@ -33,9 +33,15 @@ from kong_eventhooks_plugin.telemetry import Tally
 RESTARTS: Final = 3
 LOOK_SECONDS: Final = 1.0
 """How often a process that does not lead looks whether it does."""
+RETRY_SECONDS: Final = 1.0
+"""After a round that was not completed, twice as long after each more, ``interval`` at most. The first round ever
+should come soon after Kong does: what changes before it is not told."""
 
 Outcome = Literal["done", "same", "moved", "failed", "overtaken"]
 """``same``: the configuration_hash did not move; ``moved``: it did not stop moving; ``overtaken``: no lead any more."""
+
+_REFUSED: Final = ("answered 400", "answered 403", "answered 404")
+_COMPLETE: Final[frozenset[Outcome]] = frozenset({"done", "same"})
 
 log = structlog.get_logger()
 
@@ -128,14 +134,16 @@ class Rounds:
 
     async def run(self) -> None:
         """Run rounds until cancelled: one at once, then every interval, and when triggered."""
+        failures, owed = 0, False
         while True:
-            if self._leads():
-                triggered = self._triggered.is_set()
-                self._triggered.clear()
-                await self.once(triggered=triggered)
-                await self._wait()
-            else:
+            if not self._leads():
                 await self._sleep(LOOK_SECONDS)
+                continue
+            triggered = owed or self._triggered.is_set()
+            self._triggered.clear()
+            complete = await self.once(triggered=triggered) in _COMPLETE
+            failures, owed = (0, False) if complete else (failures + 1, triggered)
+            await self._wait(self._settings.interval if complete else RETRY_SECONDS * 2 ** min(failures - 1, 16))
 
     def trigger(self) -> None:
         """Ask for a round at once, without a database too. Never waits."""
@@ -164,9 +172,9 @@ class Rounds:
         self._say(outcome, seconds, left_out, trouble)
         return outcome
 
-    async def _wait(self) -> None:
+    async def _wait(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(self._settings.interval):
+            async with asyncio.timeout(min(seconds, self._settings.interval)):
                 await self._triggered.wait()
         except TimeoutError:
             return
@@ -251,8 +259,14 @@ class Rounds:
         now = {**left_out, **({"": trouble} if trouble else {})}
         if outcome != "same":
             for path, why in now.items():
-                if self._logged.get(path) != why:
-                    log.warning("list left out of rounds" if path else "round not completed", path=path, why=why)
+                if self._logged.get(path) == why:
+                    continue
+                if not path:
+                    log.warning("round not completed", why=why)
+                else:
+                    # A feature that is off, or an entity of another edition, is nothing to look at.
+                    say = log.info if why.endswith(_REFUSED) else log.warning
+                    say("list left out of rounds", path=path, why=why)
             self._logged = now
         log.debug(
             "round ended", outcome=outcome, seconds=round(seconds, 3), entities=sum(self._state.entities.values())

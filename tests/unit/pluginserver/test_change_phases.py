@@ -166,7 +166,7 @@ class TestByHand:
     def test_only_so_much_of_a_consumer_and_a_credential_is_told(self) -> None:
         said = {**GRACE, CONSUMER: {"id": "i", "custom_id": None, "tags": ["x"]}, CREDENTIAL: {"id": "c", "key": "s3"}}
         seen = drive(House(hears_changes=True), said)[1]
-        assert (seen.consumer, seen.credential) == ({"id": "i"}, "c")
+        assert (seen.consumer, seen.credential) == ({"id": "i", "username": None, "custom_id": None}, "c")
 
 
 # ---- the recordings, through a real socket, over both protocols ----

@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.gateway.mirror.mirror import Mirror
 from kong_eventhooks_plugin.gateway.mirror.rounds import RESTARTS, Rounds, RoundSettings
 from tests.support import kong_shape
 from tests.support.mirror_world import LISTED, Request, World, brief, observation
+from tests.support.waiting import SECONDS
 
 ALL = (*LISTED, "services", "routes", "plugins", "upstreams", "targets", "certificates", "snis")
 
@@ -312,7 +313,7 @@ async def test_children_are_told_after_their_parent(world: World) -> None:
 # lists that fail
 
 
-@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("status", [400, 403, 404])
 async def test_a_list_that_is_refused_is_left_out(world: World, status: int) -> None:
     insert(world, "consumers", username="ada")
     insert(world, "services", name="svc", url="http://localhost")
@@ -470,7 +471,56 @@ async def test_a_list_that_failed_is_asked_for_again_though_the_hash_stays(world
     assert await world.rounds.once(triggered=False) == "same"
 
 
+@pytest.mark.parametrize(("refused", "page", "then"), [(400, 1, "same"), (400, 2, "done"), (503, 1, "done")])
+async def test_a_list_that_kong_never_gives_does_not_make_rounds_go_on(
+    world: World, refused: int, page: int, then: str
+) -> None:
+    """Kong answers 400 on /filter-chains while its wasm is off: a DB-less node is not listed again for that."""
+    for number in range(5):
+        insert(world, "consumers", username=f"c{number}")
+    world.kong.configuration_hash = "1"
+    pages = 0
+
+    async def refuse(path: str) -> None:
+        nonlocal pages
+        pages += path == "/consumers"
+        if path == "/consumers" and pages == page:
+            raise AdminApiError(f"{path}: answered {refused}", refused)
+
+    world.kong.at_page = refuse
+    assert await world.rounds.once(triggered=False) == "done"
+    assert await world.rounds.once(triggered=False) == then
+
+
 # pace, and being asked
+
+
+async def test_a_round_that_failed_is_tried_again_soon(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    over = asyncio.Event()
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 4:
+            world.kong.at_page = None
+        if len(waits) == 6:
+            over.set()
+            await asyncio.Event().wait()
+
+    async def away(path: str) -> None:
+        raise AdminApiError(f"{path}: no connection: refused")
+
+    world.kong.at_page = away
+    world.kong.configuration_hash = "1"
+    monkeypatch.setattr(world.rounds, "_wait", wait)
+    world.rounds.trigger()  # which holds until a round was completed
+    task = asyncio.create_task(world.rounds.run())
+    await asyncio.wait_for(over.wait(), SECONDS)
+    task.cancel()
+    await asyncio.wait([task])
+    assert waits[:4] == [1.0, 2.0, 4.0, 8.0]
+    assert waits[4] == waits[5] > 8.0
+    assert world.rounds.counts.rounds == {("failed",): 4, ("done",): 1, ("same",): 1}
 
 
 async def test_pages_are_paced_by_their_own_time(world: World) -> None:
