@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -209,11 +210,16 @@ def _source_lines(found: dict[str, Any]) -> Iterator[str]:
     for source, events in found.items():
         if not events:
             yield f"{source}  any event"
-        for event, about in events.items():
-            yield f"{source}/{event}  {about['description']}"
-            yield f"    fields: {', '.join(about['fields'])}"
-            if about.get("unique"):
-                yield f"    unique: {', '.join(about['unique'])}"
+        # The fields once for all that have the same, one after another: crud has more than a hundred events.
+        for (fields, unique), alike in groupby(events.items(), _fields_of):
+            yield from (f"{source}/{event}  {about['description']}" for event, about in alike)
+            yield f"    fields: {', '.join(fields)}"
+            if unique:
+                yield f"    unique: {', '.join(unique)}"
+
+
+def _fields_of(event: tuple[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
+    return event[1]["fields"], event[1].get("unique", [])
 
 
 def _printable(text: str) -> str:

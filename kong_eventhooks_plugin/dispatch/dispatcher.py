@@ -261,10 +261,11 @@ class Dispatcher:
         """Index the hooks, and keep what of Kong is worth asking for: only what a hook hears that is switched on."""
         self._matcher = Matcher(self._book.hooks().values())
         listening = [source for source in self._sources if self._matcher.hears(source.name, events_of(source.name))]
-        self._by_status: Mapping[int, tuple[LogSource, ...]] = {
-            status: tuple(source for source in listening if status in source.statuses())
-            for status in frozenset().union(*(source.statuses() for source in listening))
-        }
+        by_status: dict[int, tuple[LogSource, ...]] = {}
+        for source in listening:
+            for status in source.statuses():  # it looks at every plugin's configuration: asked once
+                by_status[status] = (*by_status.get(status, ()), source)
+        self._by_status: Mapping[int, tuple[LogSource, ...]] = by_status
         self.log_statuses = frozenset(self._by_status)
         heard = any(source in OF_CHANGES for source, _ in self._matcher.enabled)
         self.hears_changes = heard and self._changes is not NOBODY

@@ -22,7 +22,7 @@ from kong_eventhooks_plugin.gateway.comparing import (
     record_form,
 )
 from kong_eventhooks_plugin.gateway.digests import Digests, canonical, plain, text_bytes
-from kong_eventhooks_plugin.gateway.kong_facts import NATURAL_KEYS, PATH_NAMES, SECRETS
+from kong_eventhooks_plugin.gateway.kong_facts import NATURAL_KEYS, PATH_NAMES, PLUGIN_SECRETS, SECRETS
 from kong_eventhooks_plugin.gateway.schemas import Field, read_schema
 from kong_eventhooks_plugin.gateway.secrets import MASK, Cover, Covering, Tree, too_deep, tree_of
 
@@ -162,23 +162,27 @@ class Entities:
 
     def _made(self, schema: str, plugin: str | None) -> "_Rules":
         if schema not in self._schemas:
-            return _Rules(schema, None, self._opened.get(schema), self._digests)
+            return _Rules(schema, None, self._opened.get(schema), SECRETS.get(schema, ()), self._digests)
+        secrets = SECRETS.get(schema, ())
         field = read_schema(self._schemas[schema])
         if plugin is not None:
             config = (read_schema(self._plugins[plugin]).fields or {}).get("config")
             field = field._replace(fields={**(field.fields or {}), **({"config": config} if config else {})})
-        rules = self._rules[schema, plugin] = _Rules(schema, field, self._opened.get(schema), self._digests)
+            secrets += PLUGIN_SECRETS.get(plugin, ())
+        rules = self._rules[schema, plugin] = _Rules(schema, field, self._opened.get(schema), secrets, self._digests)
         return rules
 
 
 class _Rules:
-    """The rules of one schema (``field``; None: not known), for plugins of one plugin."""
+    """The rules of one schema (``field``; None: not known), for plugins of one plugin; ``secrets`` are our table's."""
 
-    def __init__(self, schema: str, field: Field | None, opened: Tree | None, digests: Digests) -> None:
+    def __init__(
+        self, schema: str, field: Field | None, opened: Tree | None, secrets: tuple[str, ...], digests: Digests
+    ) -> None:
         self._schema = schema
         self._fields: Mapping[str, Field] = (field and field.fields) or {}
         self._opened = opened
-        self._secrets: Tree | None = tree_of(SECRETS.get(schema, ())) or None
+        self._secrets: Tree | None = tree_of(secrets) or None
         self._digests = digests
         self.cover: Cover = self._known_cover() if field else self._unknown_cover()
         self.form: Form = self._form(field)

@@ -73,6 +73,7 @@ SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "oauth2_credentials": ("client_secret",),
     "oauth2_tokens": ("access_token", "refresh_token"),
     "sessions": ("data", "session_id"),
+    "upstreams": ("healthchecks.active.headers",),
     "vaults": ("config",),
     # Enterprise
     "admins": ("register_url", "token"),
@@ -90,6 +91,20 @@ SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "vault_auth_vaults": ("vault_token",),
 })  # fmt: skip
 """Schema -> secrets by dotted path, whether or not Kong marks them ``encrypted`` or ``referenceable``."""
+
+_WRITTEN_ON = tuple(f"config.{how}.{what}" for how in ("add", "append", "replace")
+                    for what in ("body", "headers", "querystring"))  # fmt: skip
+
+PLUGIN_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "event-hooks": ("config.hooks.config.body",),
+    "request-transformer": _WRITTEN_ON,
+    "request-transformer-advanced": _WRITTEN_ON,
+})  # fmt: skip
+"""The same for single plugins.
+
+What they put on requests to a service or to an alerting service is how these are told who asks: ``Authorization``, a
+routing key. Our own API shows a hook's body to nobody either.
+"""
 
 VIEWS = frozenset({"tags"})
 """Looks like an entity in /endpoints and has a schema; its items are lists of other entities' tags."""

@@ -126,6 +126,7 @@ class Notes:
                 connection.execute("ROLLBACK")
 
     def _open(self) -> None:
+        self._close()
         try:
             self._connect()
         except sqlite3.Error as error:

@@ -9,7 +9,8 @@ upstream can have had its turn.
 the Admin API                          then
 =====================================  ================================================================
 answers 404 for an upstream            it went after it was listed: nothing; the next list does not have it
-answers something else than 200        that upstream later, the others go on; counted
+answers something else than 200        that upstream later, the others go on; counted, logged at the first in a
+                                       row, and a trouble meanwhile
 does not answer                        what is known stays, nothing is told; a pause that grows
 =====================================  ================================================================
 
@@ -82,17 +83,31 @@ class BalancerWatch(Looking):
         self._upstreams: dict[str, Upstream] = {}
         self._kept: dict[str, Kept[Known]] = {}
         self._schedule = Schedule()
+        self._unread: dict[str, str] = {}
 
     def state(self) -> dict[str, Any]:
-        """Return what /readyz shows. ``late_seconds`` is how long the upstream that waits longest has been due."""
+        """Return what /readyz shows.
+
+        ``unread`` counts upstreams whose health Kong did not tell at the last look; ``late_seconds`` is how long the
+        upstream that waits longest has been due.
+        """
         first = self._schedule.first()
         return {
             **super().state(),
             "upstreams": len(self._upstreams),
+            "unread": len(self._unread),
             "unhealthy": sum(kept.state.troubles for kept in self._kept.values()),
             "looked_at": self._looked_at,
             "late_seconds": round(max(0.0, self._monotonic() - first[0]), 1) if first else 0.0,
         }
+
+    def troubles(self) -> list[str]:
+        """Return what needs a person; of upstreams that Kong does not tell of, how many, and one of them."""
+        found = super().troubles()
+        if self._unread:
+            first = next(iter(self._unread.values()))
+            found.append(f"the health of {len(self._unread)} upstreams is not read: {first}")
+        return found
 
     async def work(self) -> bool:
         """Do the next thing, or wait for it."""
@@ -142,6 +157,7 @@ class BalancerWatch(Looking):
             await kept.forget()
             del self._kept[upstream_id]
         self._upstreams.pop(upstream_id, None)
+        self._unread.pop(upstream_id, None)
         self._schedule.drop(upstream_id)
 
     async def _look(self, upstream: Upstream, began: float) -> None:
@@ -154,8 +170,11 @@ class BalancerWatch(Looking):
                 raise
             if error.status != HTTPStatus.NOT_FOUND:
                 self.count("failed")
-                _log.warning("health not read", upstream=upstream.name, error=str(error))
+                if upstream.id not in self._unread:
+                    _log.warning("health not read", upstream=upstream.name, error=str(error))
+                self._unread[upstream.id] = str(error)
             return
+        self._unread.pop(upstream.id, None)
         self.count("ok")
         self.count("unreadable", reading.unreadable)
         now = self._clock()

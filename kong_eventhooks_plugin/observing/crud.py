@@ -9,7 +9,8 @@
 that two writes to one entity are told in theirs.
 
 No path means anything before Kong was once asked for its /endpoints. Until then observations wait within the limits of
-``crud_waiting``; what an earlier process learnt is kept, so this is the first start beside a Kong that is away.
+``crud_waiting``, and Kong is asked again and again: rounds, which ask it too, may be far apart, and are run by the
+process that leads alone. What an earlier process learnt is kept, so this is the first start only.
 
 =====================  =====================================================================================
 lost, by reason        what is done about it
@@ -65,6 +66,9 @@ class Knowledge(Protocol):
     def entities(self) -> Entities:
         """Return the rules as last known."""
 
+    async def refresh(self) -> bool:
+        """Ask Kong for what is missing; raises ``AdminApiError``."""
+
     async def learn(self, schema: str, entity: dict[str, Any]) -> bool:
         """Ask Kong for a schema that is missing; raises ``AdminApiError``."""
 
@@ -104,7 +108,8 @@ class CrudLimits(msgspec.Struct, frozen=True):
 class CrudState(msgspec.Struct, frozen=True):
     """For /readyz. ``waiting`` observations are not worked yet; ``lost`` counts since the start, by reason.
 
-    ``endpoints_known`` False: no path can be read, everything waits. ``trouble`` says why the outbox cannot be emptied.
+    ``endpoints_known`` False: no path can be read, everything waits. ``trouble`` says why observations cannot be
+    worked, why the outbox cannot be emptied, or where rounds trip over a bug.
     """
 
     wanted: bool
@@ -151,6 +156,7 @@ class CrudObserver:
         self._upkeep = Upkeep(rounds.run, self._forget, leads=leads, grace=limits.grace)
         self._pump = Pump(mirror, publish, counts, holds=lambda: self._upkeep.holds)
         self._said: set[str] = set()
+        self._trouble: str | None = None
         self._looked_at: Endpoints | None = None
         self._known = False
 
@@ -195,7 +201,7 @@ class CrudObserver:
             waiting=len(self._waiting),
             lost={reason: count for reason in LOSSES if (count := self._counts.lost[reason,])},
             endpoints_known=self._endpoints() is not None,
-            trouble=self._pump.trouble,
+            trouble=self._trouble or self._pump.trouble or self._upkeep.trouble,
             rounds=self._rounds.state(),
         )
 
@@ -223,12 +229,13 @@ class CrudObserver:
         """Take one observation to its end; False where it has to wait."""
         endpoints = self._endpoints()
         if endpoints is None:
-            self._say("no_endpoints", "changes wait until Kong tells its paths")
+            await self._ask_for_paths()
             return False
         try:
             await self._apply(seen, _changing(endpoints.resolve(seen.path)))
         except QueueError as error:
             self._say("store", "changes wait for the mirror's store", kind=type(error).__name__)
+            self._trouble = f"changes wait for the mirror's store: {error}"
             return False
         except ObservationError as error:
             self._missed("change_unreadable", detail=str(error))
@@ -236,6 +243,7 @@ class CrudObserver:
             self._missed("change_failed", kind=type(error).__name__, raised_at=raised_at(error))
         else:
             self._said.clear()
+        self._trouble = None
         return True
 
     async def _apply(self, seen: ChangeObservation, place: Place | None) -> None:
@@ -249,6 +257,14 @@ class CrudObserver:
         )
         if await self._mirror.apply(change):
             self._pump.look()
+
+    async def _ask_for_paths(self) -> None:
+        try:
+            await self._knowledge.refresh()
+        except AdminApiError as error:
+            self._say("no_endpoints", "changes wait until Kong tells its paths", error=str(error))
+        except Exception as error:  # noqa: BLE001  as above; it is tried again
+            self._say("no_endpoints", "changes wait until Kong tells its paths", raised_at=raised_at(error))
 
     async def _learn(self, schema: str, entity: dict[str, Any]) -> None:
         if self._knowledge.entities().knows(schema, entity):

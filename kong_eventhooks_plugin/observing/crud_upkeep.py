@@ -17,6 +17,7 @@ drops it: another one over the same store may know of other hooks.
 """
 
 import asyncio
+import time
 from asyncio import Event
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -28,6 +29,9 @@ from kong_eventhooks_plugin.raised import raised_at
 GRACE_SECONDS: Final = 600.0
 PAUSE_SECONDS: Final = 5.0
 """Before rounds that ended by an error, a bug, are begun again."""
+
+NEWS_SECONDS: Final = 300.0
+"""How long such an end is a trouble."""
 
 _log = structlog.get_logger()
 
@@ -55,6 +59,7 @@ class Upkeep:
         self._pause = pause
         self._wanted, self._unwanted = Event(), Event()
         self._unwanted.set()
+        self._tripped: tuple[float, str] | None = None
         self.left = False
         """Whether nobody has wanted to for long."""
 
@@ -62,6 +67,13 @@ class Upkeep:
     def wanted(self) -> bool:
         """Whether somebody wants to hear of changes now."""
         return self._wanted.is_set()
+
+    @property
+    def trouble(self) -> str | None:
+        """Where rounds ended by a bug lately; None where they did not."""
+        if self._tripped is None or time.monotonic() - self._tripped[0] >= NEWS_SECONDS:
+            return None
+        return self._tripped[1]
 
     @property
     def holds(self) -> bool:
@@ -123,5 +135,7 @@ class Upkeep:
             try:
                 await self._rounds()
             except Exception as error:  # noqa: BLE001  a round that trips must not be the last one
-                _log.error("rounds ended, beginning again", kind=type(error).__name__, raised_at=raised_at(error))
+                kind, place = type(error).__name__, raised_at(error)
+                self._tripped = time.monotonic(), f"rounds ended by a bug ({kind} raised in {place}), beginning again"
+                _log.error("rounds ended, beginning again", kind=kind, raised_at=place)
             await asyncio.sleep(self._pause)

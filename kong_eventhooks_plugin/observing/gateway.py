@@ -80,6 +80,11 @@ class GatewayWatch(Looking):
         faults = {reason: fault for reason, fault in self._faults.items() if fault}
         return {**super().state(), "faults": faults, "outages": self._kept.state.durable()}
 
+    def troubles(self) -> list[str]:
+        """Return what needs a person; of outages, those that were told."""
+        now = self._kept.state.now
+        return super().troubles() + [f"{reason}: {outage.error}" for reason, outage in now.items() if outage.counts]
+
     async def work(self) -> bool:
         """Look once, then wait for the next look."""
         if not self._loaded:

@@ -41,8 +41,7 @@ class Looking:
                 await self._try()
             else:
                 if not self._asleep:
-                    self.forget()
-                    self._asleep = True
+                    self._fall_asleep()
                 await self._turns.pause(ASLEEP_SECONDS)
 
     async def work(self) -> bool:
@@ -57,10 +56,20 @@ class Looking:
         """Return what /readyz shows: ``asleep`` why nothing is looked at, ``error`` why the last look failed."""
         return {"asleep": self._turns.why_not(), "error": self._error}
 
+    def troubles(self) -> list[str]:
+        """Return what needs a person; nothing while it sleeps."""
+        return [] if self._error is None else [self._error]
+
     def count(self, outcome: str, times: int = 1) -> None:
         """Count looks by what came of them."""
         if times:
             self._counts.looks[self._name, outcome] += times
+
+    def _fall_asleep(self) -> None:
+        self.forget()
+        self._asleep = True
+        self._error = None  # nobody would ever find out that it is over
+        self._backoff.worked()
 
     async def _try(self) -> None:
         try:

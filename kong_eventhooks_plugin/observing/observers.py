@@ -4,11 +4,13 @@ It needs the Admin API's address. Without one there is nothing of this, and hook
 ``silent_hooks`` says so in /readyz.
 
 Limits: the file ``gateway.db`` is opened again every ``RETRY_SECONDS`` where it cannot be; until then nothing is looked
-at, and what the Admin API's route sees waits within the limits of ``crud_waiting``.
+at, which is a fault, and what the Admin API's route sees waits within the limits of ``crud_waiting``. Loops that end by
+a bug are begun again after ``RETRY_SECONDS``; that is a fault for ``NEWS_SECONDS``.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -28,9 +30,11 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.observing.balancer import BalancerWatch, HealthPace
 from kong_eventhooks_plugin.observing.certificates import CertificateWatch, ExpiryPace
 from kong_eventhooks_plugin.observing.crud import CrudObserver, hears_crud
+from kong_eventhooks_plugin.observing.crud_faults import crud_faults
 from kong_eventhooks_plugin.observing.gateway import GatewayWatch, Patience
 from kong_eventhooks_plugin.observing.telling import Publish
 from kong_eventhooks_plugin.observing.turns import Turns
+from kong_eventhooks_plugin.raised import raised_at
 from kong_eventhooks_plugin.sources.balancer import BALANCER
 from kong_eventhooks_plugin.sources.catalogue import heard_by
 from kong_eventhooks_plugin.sources.certificate import CERTIFICATE
@@ -40,6 +44,7 @@ from kong_eventhooks_plugin.telemetry import Counts
 
 DATABASE: Final = "gateway.db"
 RETRY_SECONDS: Final = 1.0
+NEWS_SECONDS: Final = 300.0
 
 OF_THE_ADMIN_API: Final = frozenset({CRUD, DAO_CRUD, BALANCER, CERTIFICATE, GATEWAY})
 """The sources that nothing is heard of without an Admin API."""
@@ -81,6 +86,8 @@ class Observers:
         self._notes = Notes(file)
         self._knowledge = Knowledge(client, self._notes, partial(mirror_key, observing.data_dir), observing.reveal)
         self._mirror = Mirror(file, self._knowledge.entities)
+        self._unopened: str | None = None
+        self._tripped: tuple[float, str] | None = None
         rounds = Rounds(self._mirror, client, self._knowledge, observing.rounds, leads=leads, news=self._news)
         self.crud = CrudObserver(self._knowledge, self._mirror, rounds, publish, counts, leads=leads)
 
@@ -103,15 +110,17 @@ class Observers:
         await self._open()
         self.hooks_changed()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.crud.run())
+            tasks.create_task(self._kept_going(self.crud.run))
             for watch in self._watches.values():
-                tasks.create_task(watch.run())
+                tasks.create_task(self._kept_going(watch.run))
 
     async def close(self) -> None:
-        """Let the file go."""
-        await self._mirror.close()
-        await self._notes.close()
-        await self._client.close()
+        """Let the file go; what goes wrong with that is logged, and not raised: others have to be ended as well."""
+        for part in (self._mirror, self._notes, self._client):
+            try:
+                await part.close()
+            except Exception as error:  # noqa: BLE001 - as said
+                log.warning("not closed", part=type(part).__name__, kind=type(error).__name__)
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows."""
@@ -119,7 +128,32 @@ class Observers:
 
     def faults(self) -> list[str]:
         """Return what needs a person."""
-        return [f"{name}: {error}" for name, watch in self._watches.items() if (error := watch.state()["error"])]
+        found = [] if self._unopened is None else [f"what is known of Kong cannot be read: {self._unopened}"]
+        if self._tripped is not None and time.monotonic() - self._tripped[0] < NEWS_SECONDS:
+            found.append(self._tripped[1])
+        found += crud_faults(self.crud.state(), self._knowledge.endpoints(), self._hooks())
+        return found + [f"{name}: {trouble}" for name, watch in self._watches.items() for trouble in watch.troubles()]
+
+    async def _kept_going(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a loop until cancelled; one that ends by a bug is begun again, and takes no other along."""
+        while True:
+            # In a task of its own: a group of tasks that trips swallows the word to end.
+            loop = asyncio.create_task(run())
+            try:
+                await asyncio.wait([loop])
+            finally:
+                loop.cancel()
+                await asyncio.wait([loop])
+                if not loop.cancelled() and (error := loop.exception()) is not None:
+                    self._trip(error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _trip(self, error: BaseException) -> None:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        place, kind = raised_at(error), type(error).__name__
+        self._tripped = time.monotonic(), f"looking at Kong ended by a bug ({kind} raised in {place}), beginning again"
+        log.error("looking at Kong ended by a bug, beginning again", kind=kind, raised_at=place)
 
     def _news(self) -> None:
         self.crud.look()
@@ -133,10 +167,12 @@ class Observers:
                 await self._knowledge.open()
                 break
             except (EventHooksError, OSError) as error:
+                self._unopened = str(error)
                 if not said:
-                    log.error("what is known of Kong cannot be read, trying again", error=str(error))
+                    log.error("what is known of Kong cannot be read, trying again", error=self._unopened)
                     said = True
                 await asyncio.sleep(RETRY_SECONDS)
+        self._unopened = None
 
 
 def hears(hooks: Iterable[Hook], source: str) -> bool:

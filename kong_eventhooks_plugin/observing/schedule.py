@@ -1,10 +1,14 @@
 """What is to be done when, the one that is due first first. Times are seconds of one clock.
 
-Limit: one time a name. A time that was set anew stays in the heap until it comes, so the heap has at most what was
-set within the longest interval.
+Limit: one time a name. A time that was set anew stays in the heap until it comes, or until the heap is ``SPARE`` times
+as large as it need be and is made anew.
 """
 
 import heapq
+from typing import Final
+
+SPARE: Final = 8
+_SMALL: Final = 64
 
 
 class Schedule:
@@ -24,6 +28,9 @@ class Schedule:
         """Have it due at a time, whatever was set before."""
         self._due[name] = at
         heapq.heappush(self._heap, (at, name))
+        if len(self._heap) > SPARE * len(self._due) + _SMALL:
+            self._heap = [(due, each) for each, due in self._due.items()]
+            heapq.heapify(self._heap)
 
     def drop(self, name: str) -> None:
         """Forget it."""

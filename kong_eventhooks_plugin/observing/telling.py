@@ -59,31 +59,35 @@ class Telling:
         """Offer all and wait for all; return those that were not taken."""
         offered: list[tuple[Event, Future[Receipt]]] = []
         left: list[Event] = []
+        why = ""
         for event in events:
             try:
                 future = self._publish(event)
             except QueueError as error:
-                left.append(_refused(event, str(error)))
+                left.append(event)
+                why = str(error)
             else:
                 offered += [(event, future)] if future is not None else []
         if offered:
             # Waited for like this, a cancelled future does not cancel us, and we do not cancel the queue's.
             await asyncio.wait([future for _, future in offered])
-        return left + [event for event, future in offered if not _taken(event, future)]
+        for event, future in offered:
+            refused = _refused(future)
+            if refused is not None:
+                left.append(event)
+                why = refused
+        if left:
+            # One line for all of them: a store that is full refuses hundreds at every try.
+            _log.warning("events not taken, trying again", source=left[0].source, events=len(left), error=why)
+        return left
 
 
-def _taken(event: Event, future: "Future[Receipt]") -> bool:
+def _refused(future: "Future[Receipt]") -> str | None:
+    """Say why an event was not taken, None where it was; raises what is a bug."""
     if future.cancelled():
-        _refused(event, "the store was closed")
-        return False
+        return "the store was closed"
     try:
         future.result()
     except QueueError as error:
-        _refused(event, str(error))
-        return False
-    return True
-
-
-def _refused(event: Event, why: str) -> Event:
-    _log.warning("event not taken, trying again", source=event.source, told=event.event, error=why)
-    return event
+        return str(error)
+    return None

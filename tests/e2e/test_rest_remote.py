@@ -86,6 +86,9 @@ async def test_sources(api: Api) -> None:
     assert "rate-limiting/rate-limit-exceeded  " in told
     one = await ask(remote.sources, api, "rate-limiting", "rate-limit-exceeded")
     assert "unique: consumer, ip, service" in one
+    crud = (await ask(remote.sources, api, "crud", None)).splitlines()
+    assert sum(line.startswith("    fields: ") for line in crud) == 1, "not again for each of a hundred events"
+    assert crud[0].startswith("crud/acls  ")
     assert json.loads(await ask(remote.sources, api, "custom", None, as_json=True)) == {}
     with pytest.raises(RemoteError, match="there is no source or event 'nope/x'"):
         await ask(remote.sources, api, "nope", "x")

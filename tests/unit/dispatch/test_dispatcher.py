@@ -343,3 +343,19 @@ class TestHouse:
         plain.instance_closed(InstanceClosed("event-hooks", 7))
         assert plain.take_line() is None
         assert plain.observe(LIMITED) is None
+
+
+def test_a_source_is_asked_for_its_statuses_once_each_time() -> None:
+    class Asked(Several):
+        times = 0
+
+        def statuses(self) -> frozenset[int]:
+            self.times += 1
+            return super().statuses()
+
+    many, few = Asked(statuses=tuple(range(200, 500))), Asked()
+    setup = Setup(make_hook(), sources=(many, few))
+    assert (many.times, few.times) == (1, 1)  # each time may look at 100,000 plugins, on the loop
+    setup.dispatcher.statuses_changed()
+    assert (many.times, few.times) == (2, 2)
+    assert setup.dispatcher.log_statuses == set(range(200, 500))

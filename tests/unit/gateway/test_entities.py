@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.gateway.entities import MASK, Entities, Hidden, Reference
 from kong_eventhooks_plugin.hooks import masking
+from kong_eventhooks_plugin.pluginserver.plugin_info import plugin_info
 from tests.support.kong_shape import KEY, plugin, plugin_schemas, recorded, rules, schemas
 
 RULES = rules()
@@ -86,6 +87,39 @@ def test_an_entity_without_secrets_is_shown_as_it_is(schema: str) -> None:
 def test_what_is_not_set_is_not_hidden() -> None:
     entity = with_field(recorded("keyauth_credentials")[0], "key", None)
     assert hide("keyauth_credentials", entity) == Hidden(entity, {})
+
+
+def test_what_an_upstream_s_health_check_sends_along_is_hidden() -> None:
+    upstream = with_field(recorded("upstreams")[0], "healthchecks.active.headers", {"Authorization": [HUSH]})
+    hidden = hide("upstreams", upstream)
+    assert HUSH not in json.dumps(hidden)
+    assert hidden.shown["healthchecks"]["passive"] == upstream["healthchecks"]["passive"]
+
+
+@pytest.mark.parametrize("how", ["add", "append", "replace"])
+@pytest.mark.parametrize("what", ["headers", "querystring", "body"])
+def test_what_request_transformer_writes_on_requests_is_hidden(how: str, what: str) -> None:
+    strings = {"type": "array", "elements": {"type": "string"}}
+    parts = [{"headers": strings}, {"querystring": strings}, {"body": strings}]
+    record = {"type": "record", "fields": parts}
+    config = {"type": "record", "fields": [{name: record} for name in ("add", "append", "replace", "remove")]}
+    plugins = {"request-transformer": {"fields": [{"config": config}]}}
+    entity = {"id": "p", "name": "request-transformer", "config": {
+        how: {what: [f"Authorization:{HUSH}"]}, "remove": {what: ["X-Old"]},
+    }}  # fmt: skip
+    hidden = Entities(schemas(), plugins, KEY).hide("plugins", entity)
+    assert hidden.shown["config"] == {how: {what: [MASK]}, "remove": {what: ["X-Old"]}}
+
+
+def test_of_our_own_plugin_no_more_is_shown_than_our_api_shows() -> None:
+    plugins = {name: plugin_info(name, "/x.sock")["Plugins"][0]["Schema"] for name in ("event-hooks",)}
+    config = {"url": f"http://u:{HUSH}@h/{HUSH}", "headers": {"x": HUSH}, "secret": HUSH, "previous_secret": HUSH,
+              "payload": {"routing_key": HUSH}, "body": f'{{"routing_key": "{HUSH}"}}', "method": "POST"}  # fmt: skip
+    hook = {"name": "pager", "source": "crud", "handler": "webhook-custom", "config": config}
+    entity = {"id": "p", "name": "event-hooks", "config": {"hooks": [hook]}}
+    hidden = Entities(schemas(), plugins, KEY).hide("plugins", entity)
+    assert HUSH not in json.dumps(hidden)
+    assert hidden.shown["config"]["hooks"][0]["config"]["method"] == "POST"
 
 
 def test_a_jwt_key_is_no_secret() -> None:

@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog
 
 from kong_eventhooks_plugin.gateway.admin_client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.observing.balancer import NOTES, BalancerWatch, HealthPace
@@ -216,6 +217,29 @@ async def test_one_upstream_that_cannot_be_read_does_not_hold_the_others_up(kong
         assert [told[0] for told in kong.told()] == ["10.0.3.1:80"]
         assert kong.looks(other) >= 4
         assert kong.counts.looks["health", "failed"] >= 4
+
+
+async def test_upstreams_that_kong_does_not_tell_of_are_a_trouble_and_logged_once(kong: Kong) -> None:
+    other = kong.make("other.local", "10.0.2.1:80")
+    watch = kong.watch(poll_seconds=10)
+    async with kong.running(watch):
+        await kong.time.pass_(15)
+        assert watch.troubles() == []
+        with structlog.testing.capture_logs() as lines:
+            kong.node.faults.only = "/upstreams/"
+            kong.node.faults.status = 500
+            await kong.time.pass_(100)
+        assert len(lines) == 2, "one for each"
+        (trouble,) = watch.troubles()
+        assert trouble.startswith("the health of 2 upstreams is not read: /upstreams/")
+        assert trouble.endswith("/health: answered 500")
+        assert watch.state()["unread"] == 2
+        kong.node.behind.delete("upstreams", other["id"])
+        await kong.time.pass_(25)
+        assert watch.state()["unread"] == 1
+        kong.node.faults.status = None
+        await kong.time.pass_(25)
+        assert watch.troubles() == []
 
 
 async def test_after_a_start_only_what_differs_is_told(kong: Kong) -> None:

@@ -190,6 +190,36 @@ async def test_observations_wait_until_kong_tells_its_paths() -> None:
     assert world.observer.state().endpoints_known
 
 
+async def test_kong_is_asked_for_its_paths_while_observations_wait_whoever_runs_rounds() -> None:
+    async with World(known=False).running() as world:
+        world.observer.observe_change(saw(answer=CONSUMER))
+        troubles = [AdminApiError("away"), RuntimeError("a bug")]
+
+        def refresh() -> None:
+            if troubles:
+                raise troubles.pop(0)
+            world.knowledge.known = True
+
+        world.knowledge.refreshing = refresh
+        await world.worked(1)
+    assert world.knowledge.refreshed == 3
+    assert world.rounds.triggered == 0
+    assert not world.counts.lost
+
+
+async def test_what_keeps_observations_waiting_is_a_trouble_until_it_is_over() -> None:
+    world = World()
+    async with world.running():
+        await settled()
+        world.mirror.troubles = [StoreUnavailable("disk full")] * 1_000_000
+        world.observer.observe_change(saw(answer=CONSUMER))
+        await settled(lambda: world.observer.state().trouble is not None)
+        assert world.observer.state().trouble == "changes wait for the mirror's store: disk full"
+        world.mirror.troubles.clear()
+        await world.worked(1)
+        await settled(lambda: world.observer.state().trouble is None)
+
+
 async def test_the_mirrors_store_in_trouble_loses_nothing() -> None:
     world = World()
     world.mirror.troubles = [StoreUnavailable("x"), StoreUnavailable("x"), StoreUnavailable("x")]

@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+
 from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.observing import crud_upkeep
 from kong_eventhooks_plugin.observing.crud_upkeep import Upkeep
 from tests.support.crud import StandInMirror, StandInRounds, settled
 
@@ -108,5 +111,22 @@ async def test_rounds_that_trip_begin_again() -> None:
     task = asyncio.create_task(upkeep.run())
     await asyncio.wait_for(rounds.began.wait(), 5)
     assert tripped == 1
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_rounds_that_end_by_a_bug_are_a_trouble_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def trips() -> None:
+        raise KeyError("a secret")
+
+    upkeep = Upkeep(trips, StandInMirror().forget, leads=lambda: True, pause=NEVER)
+    assert upkeep.trouble is None
+    upkeep.want(True)
+    task = asyncio.create_task(upkeep.run())
+    await settled(lambda: upkeep.trouble is not None)
+    assert upkeep.trouble is not None
+    assert upkeep.trouble.startswith("rounds ended by a bug (KeyError raised in test_crud_upkeep.py:")
+    monkeypatch.setattr(crud_upkeep, "NEWS_SECONDS", 0.0)
+    assert upkeep.trouble is None
     task.cancel()
     await asyncio.wait([task])

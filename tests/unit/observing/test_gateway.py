@@ -44,6 +44,7 @@ async def test_away_and_back(kong: Kong) -> None:
             "event": "unreachable", "reason": "admin_api", "admin_url": kong.node.url, "error": "connect", "failures": 3
         }  # fmt: skip
         assert list(watch.state()["outages"]) == ["admin_api"]
+        assert watch.troubles() == ["admin_api: connect"]
         await kong.time.pass_(300)
         assert kong.heard.take() == []
         await kong.node.start()
@@ -52,6 +53,7 @@ async def test_away_and_back(kong: Kong) -> None:
         assert (back["event"], back["reason"]) == ("recovered", "admin_api")
         assert 305 <= back["seconds"] <= 325
         assert watch.state()["outages"] == {}
+        assert watch.troubles() == []
         assert kong.notes.kept == {}
 
 

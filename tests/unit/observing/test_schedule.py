@@ -18,6 +18,15 @@ def test_the_one_that_is_due_first() -> None:
     assert schedule.first() is None
 
 
+def test_what_is_set_again_and_again_takes_no_more_room() -> None:
+    schedule = Schedule()
+    for turn in range(10_000):
+        schedule.set("in trouble", 86_400.0 + turn)
+        schedule.set("in trouble", 2.0 + turn)
+    assert schedule.first() == (10_001.0, "in trouble")
+    assert len(schedule._heap) < 100
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.integers(0, 5)), max_size=20))
 def test_it_is_what_a_dictionary_says(steps: list[tuple[str, int | None]]) -> None:
     schedule, plain = Schedule(), dict[str, float]()

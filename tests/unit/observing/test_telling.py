@@ -2,6 +2,7 @@ import asyncio
 
 import msgspec
 import pytest
+import structlog
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.observing.telling import AT_ONCE, Telling
@@ -44,6 +45,15 @@ async def test_many_wait_for_a_commit_together_and_only_what_was_not_taken_is_of
     assert {event.id for event in world.heard.events} == {event.id for event in events}
     assert len(world.heard.offered) == len(events) + 5
     assert world.time.now == pytest.approx(1_800_000_000 + 1)
+
+
+async def test_refused_events_are_one_line_a_try(world: World) -> None:
+    world.heard.full = AT_ONCE
+    world.time.let_go(100)
+    events = [msgspec.structs.replace(EVENT, id=str(number)) for number in range(AT_ONCE)]
+    with structlog.testing.capture_logs() as lines:
+        assert await Telling(world.heard.publish, world.turns).tell(events)
+    assert [line["events"] for line in lines] == [AT_ONCE]
 
 
 async def test_it_gives_up_when_another_process_leads(world: World) -> None:
