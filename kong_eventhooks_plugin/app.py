@@ -345,7 +345,7 @@ class Worker:
             while True:
                 began_at = time.time()
                 try:
-                    plugins = await client.entities("/plugins")
+                    plugins = await client.entities("/plugins", settings.admin_page_size, settings.admin_pause_factor)
                     listed = await asyncio.to_thread(admin_api.read, plugins, parts.validation)
                     parts.book.plugins_listed(listed, began_at)
                     parts.plugins.take(await asyncio.to_thread(parts.plugins.listed, plugins))

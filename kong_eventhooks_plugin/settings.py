@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             le=100,
-            description="Pause after each page of a round, as a multiple of the time that the page took: with 2, Kong "
+            description="Pause after each page, as a multiple of the time that the page took: with 2, Kong "
             "is busy with us for a third of the time at most.",
         ),
     ] = 2.0

@@ -49,6 +49,10 @@ class Counts(Collector):
         """By task (render, call, decide, check) and what came of it: done, or why not."""
         self.looks: Tally[tuple[str, str]] = Tally()
         """By what of Kong is looked at (health, status, certificates) and what came of it: ok, or why not."""
+        self.rounds: Tally[tuple[str]] = Tally()
+        """By outcome: done, same (nothing to read), moved, failed, overtaken."""
+        self.round_differences: Tally[tuple[str]] = Tally()
+        """By what became of them: create, update, delete, or dropped."""
 
     _FAMILIES = (
         ("calls", "Calls that Kong made on the plugin socket.", ("call",)),
@@ -59,6 +63,8 @@ class Counts(Collector):
         ("suppressed", "Hooks that matched and did not fire, by hook and reason.", ("hook", "reason")),
         ("sandbox_tasks", "Tasks of user code, by kind and what came of them.", ("task", "outcome")),
         ("looks", "Our own looks at Kong, by what is looked at and what came of them.", ("look", "outcome")),
+        ("rounds", "Rounds over the Admin API's lists, by what came of them.", ("outcome",)),
+        ("round_differences", "Differences that rounds found, by what became of them.", ("outcome",)),
     )
 
     def collect(self) -> Iterator[Metric]:

@@ -14,6 +14,7 @@ decoding. A round over 100,000 entities is 1,000 pages.
 import asyncio
 import os
 import ssl
+import time
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -113,16 +114,21 @@ class AdminClient:
             raise AdminApiError(f"{path}: a page's offset is not a string")
         return Page(_data(document, path), following)
 
-    async def entities(self, path: str, size: int = PAGE_SIZE) -> list[dict[str, Any]]:
-        """Return every entity of a list, ``size`` a page; raises ``AdminApiError``."""
+    async def entities(self, path: str, size: int = PAGE_SIZE, pause_factor: float = 0.0) -> list[dict[str, Any]]:
+        """Return every entity of a list, ``size`` a page; raises ``AdminApiError``.
+
+        Between two pages there is a pause of the page's own time times ``pause_factor``.
+        """
         found: list[dict[str, Any]] = []
         offset: str | None = None
         for _ in range(self._settings.max_pages):
+            began = time.monotonic()
             page = await self.page(path, size, offset)
             found.extend(page.entities)
             offset = page.offset
             if offset is None:
                 return found
+            await asyncio.sleep((time.monotonic() - began) * pause_factor)
         raise AdminApiError(f"{path}: more than {self._settings.max_pages:,} pages")
 
     async def _body(self, path: str, query: dict[str, str]) -> bytes:

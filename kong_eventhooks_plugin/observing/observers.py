@@ -22,7 +22,7 @@ from kong_eventhooks_plugin.errors import EventHooksError
 from kong_eventhooks_plugin.gateway.admin_client import AdminClient
 from kong_eventhooks_plugin.gateway.knowledge import Knowledge
 from kong_eventhooks_plugin.gateway.mirror.mirror import Mirror
-from kong_eventhooks_plugin.gateway.mirror.rounds import Rounds, RoundSettings
+from kong_eventhooks_plugin.gateway.mirror.rounds import RoundCounts, Rounds, RoundSettings
 from kong_eventhooks_plugin.gateway.mirror_key import mirror_key
 from kong_eventhooks_plugin.gateway.notes import Notes
 from kong_eventhooks_plugin.gateway.reachability import shown_url
@@ -88,7 +88,10 @@ class Observers:
         self._mirror = Mirror(file, self._knowledge.entities)
         self._unopened: str | None = None
         self._tripped: tuple[float, str] | None = None
-        rounds = Rounds(self._mirror, client, self._knowledge, observing.rounds, leads=leads, news=self._news)
+        tallies = RoundCounts(counts.rounds, counts.round_differences)
+        rounds = Rounds(
+            self._mirror, client, self._knowledge, observing.rounds, leads=leads, news=self._news, counts=tallies
+        )
         self.crud = CrudObserver(self._knowledge, self._mirror, rounds, publish, counts, leads=leads)
 
         def turns(source: str) -> Turns:

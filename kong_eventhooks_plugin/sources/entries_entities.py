@@ -106,8 +106,10 @@ _TWO_EVENTS = (
 ).format(", ".join(f"`{entity}`" for entity in ENTITIES))
 _SECRETS = (
     "Secrets are shown as `***`: fields that Kong marks as `encrypted` or `referenceable`, and keys, passwords and "
-    "secrets of credentials, private keys and vaults' configuration, which it does not mark. A reference to a vault "
-    "stays. `crud_reveal` lets single fields through. That one of them changed is told in `changed`."
+    "secrets of credentials, private keys, vaults' configuration, headers of health checks, what request-transformer "
+    "writes into requests and the bodies of hooks, which it does not mark; and all that is not harmless of an entity "
+    "that Kong has no schema for. A reference to a vault stays. `crud_reveal` lets single fields through "
+    "(`keyauth_credentials.key`, `plugins.config.http_endpoint`). That a hidden field changed is told in `changed`."
 )
 _WHO_HEARS = (
     "A hook that is declared on a service, a route or a consumer hears changes of that entity and of those that "

@@ -18,7 +18,7 @@ interval. In memory there is one page at a time; what differs is on disk (``find
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import structlog
@@ -77,17 +77,18 @@ class RoundsState(msgspec.Struct, frozen=True):
     trouble: str | None = None
 
 
-class RoundCounts:
-    """Since the start: rounds by outcome and their seconds, differences told by operation.
+DROPPED: Final = "dropped"
 
-    ``dropped`` counts differences that were not judged because the route touched the entity.
+
+class RoundCounts(NamedTuple):
+    """Since the start: rounds by outcome, and what became of differences.
+
+    That is ``create``, ``update`` or ``delete`` where they were told, or ``dropped``: not judged, since the route
+    touched the entity.
     """
 
-    def __init__(self) -> None:
-        self.rounds: Tally[tuple[Outcome]] = Tally()
-        self.told: Tally[tuple[str]] = Tally()
-        self.dropped = 0
-        self.seconds = 0.0
+    rounds: Tally[tuple[str]]
+    differences: Tally[tuple[str]]
 
 
 class _Overtaken(Exception):
@@ -116,6 +117,7 @@ class Rounds:
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        counts: RoundCounts | None = None,
     ) -> None:
         self._mirror = mirror
         self._client = client
@@ -130,7 +132,7 @@ class Rounds:
         self._pending = 0
         self._state = RoundsState()
         self._logged: dict[str, str] = {}
-        self.counts = RoundCounts()
+        self.counts = counts or RoundCounts(Tally(), Tally())
 
     async def run(self) -> None:
         """Run rounds until cancelled: one at once, then every interval, and when triggered."""
@@ -168,7 +170,6 @@ class Rounds:
             outcome = "overtaken"
         seconds = self._timer() - began
         self.counts.rounds[outcome,] += 1
-        self.counts.seconds += seconds
         self._say(outcome, seconds, left_out, trouble)
         return outcome
 
@@ -247,8 +248,9 @@ class Rounds:
 
     def _count(self, conclusion: Conclusion) -> None:
         for operation, count in conclusion.told.items():
-            self.counts.told[operation] += count
-        self.counts.dropped += conclusion.dropped
+            self.counts.differences[operation] += count
+        if conclusion.dropped:
+            self.counts.differences[DROPPED,] += conclusion.dropped
         if self._mirror.waiting:
             self._news()
 

@@ -69,7 +69,7 @@ async def test_the_first_round_is_silent_and_the_next_tells_what_differs(world: 
     assert {change.seen_by for change in changes} == {"round"}
     assert world.news > 0
     assert await world.round() == []
-    assert world.rounds.counts.told == {("delete",): 1, ("update",): 1, ("create",): 1}
+    assert world.rounds.counts.differences == {("delete",): 1, ("update",): 1, ("create",): 1}
 
 
 async def test_what_only_moved_in_time_is_no_difference(world: World) -> None:
@@ -159,7 +159,7 @@ async def test_what_the_route_touched_during_a_round_is_not_judged_by_it(world: 
     while await world.gate.next(task):
         pass
     assert await world.tell() == []
-    assert world.rounds.counts.dropped == 1
+    assert world.rounds.counts.differences["dropped",] == 1
     world.held = False
     assert await world.round() == []
 
