@@ -3,7 +3,7 @@
 from typing import Any
 
 from kong_eventhooks_plugin.errors import UnknownSource
-from kong_eventhooks_plugin.sources.catalogue import BY_NAME, entry_of
+from kong_eventhooks_plugin.sources.catalogue import BY_NAME
 from kong_eventhooks_plugin.sources.entry import EventEntry
 
 Described = dict[str, Any]
@@ -23,11 +23,10 @@ def events_of_source(source: str) -> dict[str, Described]:
 
 def event_of_source(source: str, event: str) -> Described:
     """Return what is known of one event; raises ``UnknownSource``."""
-    events_of_source(source)
-    found = entry_of(source, event)
-    if found is None:
+    events = events_of_source(source)
+    if event not in events:
         raise UnknownSource(f"source '{source}' has no event '{event[:100]}'")
-    return _described(found)
+    return events[event]
 
 
 def _described(event: EventEntry) -> Described:
