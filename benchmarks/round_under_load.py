@@ -332,7 +332,7 @@ def report_writes(found: dict[str, list[float]]) -> None:
 def arguments() -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(description="see the file's head")
-    parser.add_argument("--kong-bin", default=os.environ.get("KONG_BIN"), required="KONG_BIN" not in os.environ)
+    parser.add_argument("--kong-bin", default=os.environ.get("KONG_BIN"))
     parser.add_argument("--kong-pg", default=os.environ.get("KONG_PG"))
     parser.add_argument("--entities", type=int, default=100_000)
     parser.add_argument(
@@ -348,6 +348,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run it."""
     args = arguments()
+    if not args.kong_bin:
+        print("not measured: name a real Kong's executable with --kong-bin PATH or KONG_BIN")
+        return
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         sidecar = Sidecar(directory)
