@@ -52,8 +52,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_dir: Annotated[
         str,
         Meta(
-            description="Directory of the durable queue, `events.db`, and of what is known of Kong, `gateway.db`; it "
-            "must exist and be writable by us alone."
+            description="Directory of the durable queue, `events.db`, and of what is known of Kong, `gateway.db`; made "
+            "with mode 0700 where it alone is missing. Nobody else should be able to write there."
         ),
     ] = "/var/lib/kong-event-hooks"
     kong_yml: Annotated[
@@ -281,10 +281,11 @@ def _checked(values: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 
 def _convert(key: str, value: Any, hint: Any, place: str) -> Any:
-    if isinstance(value, str) and get_origin(plain(hint)) is tuple:
+    text = isinstance(value, str)
+    if text and get_origin(plain(hint)) is tuple:
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
-        return msgspec.convert(value, hint, strict=not isinstance(value, str))
+        return msgspec.convert(value, hint, strict=not text)
     except msgspec.ValidationError as error:
         choices = get_args(plain(hint)) if get_origin(plain(hint)) is Literal else ()
         hint_text = f"; one of: {', '.join(choices)}" if choices else ""
@@ -331,7 +332,9 @@ def markdown() -> str:
         "<!-- Made by `python -m kong_eventhooks_plugin.settings`; change the descriptions there. -->",
         "",
         "A setting is a flag of `serve`, else an environment variable, else a key of the TOML file given with",
-        "`--settings`, else its default. A server that Kong starts sees no environment: use flags or the file.",
+        "`--settings`, else its default: `--data-dir PATH`, `KONG_EVENTHOOKS_DATA_DIR=PATH`, `data_dir = 'PATH'`.",
+        "A list is a TOML array; in a flag or a variable commas separate its values (`--certificate-days 30,7`).",
+        "A server that Kong starts sees no environment: use flags or the file.",
         "",
         "SIGHUP starts a new worker, which reads file and environment anew, and lets the old one go. `socket_path`,",
         "`socket_group`, `protocol`, `started_by_kong`, `drain_seconds` and `log_format` need a restart of the whole.",

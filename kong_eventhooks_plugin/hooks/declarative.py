@@ -43,7 +43,7 @@ Not a consumer's custom_id: events do not carry it as a name, since it may be an
 """
 
 _UNRENDERED = "${{"
-_RENDER_FIRST = "decK has not filled this in yet; render the file first (deck file render)"
+_RENDER_FIRST = "decK has not filled this in yet; render the file first (deck file render --populate-env-vars)"
 _CRUD_PLACE = (
     "event-hooks-crud belongs on the route that leads to Kong's Admin API and nowhere else: Kong buffers every answer "
     "where it is enabled"

@@ -38,12 +38,19 @@ def test_lists_and_booleans_come_as_text_too() -> None:
     assert loaded.deliver is False
 
 
+@pytest.mark.parametrize("text", ["14, 3", "14,3,"])
+def test_lists_of_numbers_come_as_text_too(text: str) -> None:
+    assert settings.load({"certificate_days": text}, environment={}).certificate_days == (14, 3)
+    assert settings.load({}, environment={"KONG_EVENTHOOKS_CERTIFICATE_DAYS": text}).certificate_days == (14, 3)
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
         ({"hook_concurrency": "0"}, "flag: hook_concurrency: Expected `int` >= 1"),
         ({"protocol": "thrift"}, "one of: protobuf, msgpack"),
         ({"sokcet_path": "x"}, "flag: unknown setting 'sokcet_path'; docs/settings.md lists them"),
+        ({"certificate_days": "30,soon"}, "flag: certificate_days: Expected `int`, got `str` - at `$[1]`"),
         ({"timeout_seconds": "soon"}, "flag: timeout_seconds: Expected `float`, got `str`"),
     ],
 )

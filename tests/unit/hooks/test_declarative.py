@@ -14,6 +14,7 @@ from kong_eventhooks_plugin.model.scope import HookScope
 from tests.support.hooks import VALIDATION, log_hook, webhook
 
 SERVICE_ID = "5dd2b4b8-0b1e-5e0c-8a6e-6b8f0c7f7d11"
+RENDER_FIRST = "decK has not filled this in yet; render the file first (deck file render --populate-env-vars)"
 
 
 def read(text: str) -> Declared:
@@ -322,7 +323,7 @@ class TestDeck:
                       url: ${{ env "DECK_URL" }}
                       headers: {x-a: 'Bearer ${{ env "DECK_TOKEN" | toString }}', '${{ env "DECK_B" }}': c}
         """) == [
-            f"kong.yml: {path}: decK has not filled this in yet; render the file first (deck file render)"
+            f"kong.yml: {path}: {RENDER_FIRST}"
             for path in (
                 "services[0].name",
                 "services[0].plugins[0].config.hooks[0].config.url",
@@ -337,7 +338,7 @@ class TestDeck:
         declared = document(_plugin_configs={"ours": {"hooks": [shared]}}, plugins=[sharing, sharing])
         [fault] = declared.faults
         assert fault.path == "_plugin_configs.ours.hooks[0].config.secret"
-        assert fault.message == "decK has not filled this in yet; render the file first (deck file render)"
+        assert fault.message == RENDER_FIRST
 
     def test_shared_configuration(self) -> None:
         declared = document(
