@@ -378,7 +378,7 @@ class Worker:
                 log.warning("retention not kept, trying again", error=str(error))
             else:
                 if gone:
-                    log.info("forgot what retention no longer keeps", rows=gone)
+                    log.debug("forgot what retention no longer keeps", rows=gone)
 
     # What is seen from outside.
 
@@ -455,9 +455,12 @@ def _token(file: str | None, setting: str) -> str | None:
     if file is None:
         return None
     try:
-        return Path(file).read_text("utf-8").strip()
+        token = Path(file).read_text("utf-8").strip()
     except (OSError, UnicodeError) as error:
         raise SettingsError(f"{setting}: {file}: cannot be read ({error})") from error
+    if not token:
+        raise SettingsError(f"{setting}: {file}: is empty; it has to hold the token")
+    return token
 
 
 def _addresses(settings: Settings) -> AddressRules:

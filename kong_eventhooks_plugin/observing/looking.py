@@ -83,6 +83,8 @@ class Looking:
         else:
             if answered:
                 self._backoff.worked()
+                if self._error is not None:
+                    _log.info("a look at Kong works again", look=self._name)
                 self._error = None
 
     async def _failed(self, outcome: str, error: str) -> None:

@@ -71,3 +71,10 @@ def test_a_field_to_reveal_needs_an_entity_and_a_field(path: str, tmp_path: Path
     with pytest.raises(SettingsError, match=f"crud_reveal: {path!r} names no field"):
         Parts(Settings(data_dir=str(tmp_path), admin_url="http://127.0.0.1:8001", crud_reveal=fields))
     Parts(Settings(data_dir=str(tmp_path), admin_url="http://127.0.0.1:8001", crud_reveal=fields[:2]))
+
+
+@pytest.mark.parametrize("setting", ["admin_token_file", "api_token_file"])
+def test_a_token_file_without_a_token_is_refused(setting: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(" \n")
+    with pytest.raises(SettingsError, match=f"{setting}: .*token: is empty"):
+        Parts(Settings(data_dir=str(tmp_path), **{setting: str(tmp_path / "token")}))

@@ -269,6 +269,8 @@ class Rounds:
                     # A feature that is off, or an entity of another edition, is nothing to look at.
                     say = log.info if why.endswith(_REFUSED) else log.warning
                     say("list left out of rounds", path=path, why=why)
+            if "" in self._logged and "" not in now:
+                log.info("rounds are completed again")
             self._logged = now
         log.debug(
             "round ended", outcome=outcome, seconds=round(seconds, 3), entities=sum(self._state.entities.values())
