@@ -10,11 +10,13 @@ first      fills the mirror
 fresh      after a start: the mirror is there, and no fingerprint; each entity is hidden and compared
 quiet      every one after that: nothing has moved since the last round
 reload     as a DB-less reload leaves it: other times, other order of fields; no fingerprint fits
+renewed    the same, and each key has a new id
 =========  =======================================================================================================
 
 The peer decodes the same pages with msgspec in the same turn and does nothing else. Ratios are the peer's time by ours:
 what part of the round the decoding alone would be. Memory is the process's peak, before the first round (with the
-prepared pages in it) and at the end. Beside it how long ``apply`` takes while a round runs.
+prepared pages in it) and at the end. Beside it how long ``apply`` takes while a round runs: one that fills a mirror,
+one with new ids, and one with nothing new.
 """
 
 import argparse
@@ -115,6 +117,11 @@ def reloaded(entity: Entity) -> Entity:
     return {name: value + 60 if name in {"created_at", "updated_at"} else value for name, value in turned.items()}
 
 
+def renewed(entity: Entity) -> Entity:
+    """Return an entity as a reload leaves it that gives keys new ids."""
+    return reloaded(entity | {"id": str(UUID(entity["id"][::-1]))} if "key" in entity else entity)
+
+
 MAKE: Mapping[str, Callable[[int], Entity]] = {
     "consumers": consumer, "services": service, "keyauth_credentials": credential,
 }  # fmt: skip
@@ -139,10 +146,11 @@ class Client:
 
     def __init__(self, prepared: Lists) -> None:
         self.prepared = prepared
+        self.status: Entity = {}
 
     async def get(self, path: str, query: dict[str, str] | None = None) -> Entity:
-        """Return the status of a node with a database."""
-        return {}
+        """Return the status of a node: with a database, unless it has a configuration_hash."""
+        return self.status
 
     async def page(self, path: str, size: int, offset: str | None = None) -> Page:
         """Return a page, decoded."""
@@ -229,8 +237,19 @@ async def applying(mirror: Mirror, spent: list[float]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def measure(folder: Path, plain: Lists, again: Lists) -> tuple[dict[str, tuple[float, float]], list[float]]:
-    """Return (our, the peer's) CPU seconds by kind of round, and the seconds that applies took meanwhile."""
+class Times(dict[str, list[float]]):
+    """How long applies took, by what ran meanwhile."""
+
+    async def during(self, kind: str, side: Side) -> None:
+        """Run a round with applies beside it."""
+        task = asyncio.create_task(applying(side.mirror, self.setdefault(kind, [])))
+        await side.rounds.once()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def measure(folder: Path, plain: Lists, again: Lists, new: Lists) -> dict[str, tuple[float, float]]:
+    """Return (our, the peer's) CPU seconds by kind of round."""
     client = Client(plain)
     found = {}
     side = Side(folder, client)
@@ -243,15 +262,22 @@ async def measure(folder: Path, plain: Lists, again: Lists) -> tuple[dict[str, t
     found["quiet"] = (await side.round(), decode(plain))
     client.prepared = again
     found["reload"] = (await side.round(), decode(again))
-    applies: list[float] = []
-    task = asyncio.create_task(applying(side.mirror, applies))
-    await side.rounds.once()
-    client.prepared = plain
-    await side.rounds.once()
-    task.cancel()
-    await asyncio.wait([task])
+    client.prepared, client.status = new, {"configuration_hash": "1"}
+    found["renewed"] = (await side.round(), decode(new))
     await side.mirror.close()
-    return found, applies
+    return found
+
+
+async def measure_applies(folder: Path, plain: Lists, new: Lists, times: Times) -> None:
+    """Have applies beside rounds."""
+    client = Client(plain)
+    side = Side(folder, client)
+    await side.mirror.open()
+    await times.during("first", side)
+    client.prepared, client.status = new, {"configuration_hash": "1"}
+    await times.during("renewed", side)
+    await times.during("quiet", side)
+    await side.mirror.close()
 
 
 def peak() -> float:
@@ -266,24 +292,25 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    plain, again = lists(options.entities), lists(options.entities, reloaded)
+    plain, again, new = (lists(options.entities, *change) for change in ((), (reloaded,), (renewed,)))
     before = peak()
     runs = []
-    applies: list[float] = []
+    times = Times()
     for _ in range(options.runs):
         with tempfile.TemporaryDirectory() as folder:
-            found, spent = uvloop.run(measure(Path(folder), plain, again))
-            runs.append(found)
-            applies += spent
+            runs.append(uvloop.run(measure(Path(folder), plain, again, new)))
+        with tempfile.TemporaryDirectory() as folder:
+            uvloop.run(measure_applies(Path(folder), plain, new, times))
     for kind in runs[0]:
         ours, peers = (statistics.median(run[kind][at] for run in runs) for at in (0, 1))
         ratio = statistics.median(run[kind][1] / run[kind][0] for run in runs)
         print(f"{kind:8} ours {ours:6.2f}  decoding alone {peers:6.2f} CPU s, ratio {ratio:.2f}")
         if kind == "quiet":
             print(f"{'':8} reach {REACH_SECONDS:g} s: {'reached' if ours <= REACH_SECONDS else 'NOT reached'}")
-    applies.sort()
-    middle, late = applies[len(applies) // 2] * 1_000, applies[len(applies) * 99 // 100] * 1_000
-    print(f"{'apply':8} during a round: median {middle:.1f} ms, p99 {late:.1f} ms of {len(applies)}")
+    for kind, applies in times.items():
+        applies.sort()
+        middle, late = (applies[len(applies) * share // 100] * 1_000 for share in (50, 99))
+        print(f"{'apply':8} {kind} round: median {middle:.1f} ms, p99 {late:.1f} ms of {len(applies)}")
     print(f"{'memory':8} peak {before:.0f} MB before the first round, {peak():.0f} MB at the end")
 
 

@@ -109,23 +109,24 @@ class Entities:
 
     def name(self, schema: str, key: str) -> bytes:
         """Return the keyed 16-byte digest of a text that may name an entity in a path (``Place.key``)."""
-        text = key.lower() if _UUID.fullmatch(key) else key
-        return self._digests.of(b"name", text_bytes(schema), text_bytes(text))
+        return self._of(schema, {}).name(key)
 
-    def names(self, schema: str, entity: Mapping[str, Any]) -> frozenset[bytes]:
+    def names(self, schema: str, entity: Mapping[str, Any], *, with_id: bool = True) -> frozenset[bytes]:
         """Return the digests (``name``) of all that may name an entity in a path; needs it raw: a key is a name."""
-        texts = _texts(entity, ("id", *self._of(schema, entity).path_names))
-        return frozenset(self.name(schema, text) for text in texts)
+        rules = self._of(schema, entity)
+        fields = ("id", *rules.path_names) if with_id else rules.path_names
+        return frozenset([rules.name(text) for text in _texts(entity, fields)])
 
     def natural_key(self, schema: str, entity: Mapping[str, Any]) -> bytes | None:
         """Return a keyed 16-byte digest of what is unique in Kong beside the id; needs the entity raw.
 
         None where the entity has no such thing, or its fields for it are not set.
         """
-        for fields in self._of(schema, entity).natural_keys:
+        rules = self._of(schema, entity)
+        for fields in rules.natural_keys:
             values = [_value(entity.get(field)) for field in fields]
             if values[0] is not None:
-                return self._digests.of(b"natural key", text_bytes(schema), canonical([fields, values]))
+                return rules.natural(canonical([fields, values]))
         return None
 
     def references(self, schema: str, entity: Mapping[str, Any]) -> tuple[Reference, ...]:
@@ -184,6 +185,8 @@ class _Rules:
         self._opened = opened
         self._secrets: Tree | None = tree_of(secrets) or None
         self._digests = digests
+        self._name = digests.after(b"name", text_bytes(schema))
+        self.natural = digests.after(b"natural key", text_bytes(schema))
         self.cover: Cover = self._known_cover() if field else self._unknown_cover()
         self.form: Form = self._form(field)
         stamps = {name for name, each in self._fields.items() if each.stamp}
@@ -202,6 +205,10 @@ class _Rules:
     def digest(self) -> bytes:
         """A digest of everything that these rules were made of."""
         return plain(repr((self._schema, self._fields, self._secrets, self._opened)))
+
+    def name(self, key: str) -> bytes:
+        """Return the keyed digest of a text that may name an entity in a path."""
+        return self._name(text_bytes(key.lower() if _UUID.fullmatch(key) else key))
 
     def hide_deep(self, entity: dict[str, Any], digests: dict[str, str]) -> dict[str, Any]:
         """Hide what ``cover`` does and, whole, the fields that are nested too deep."""

@@ -25,6 +25,7 @@ Tree = Mapping[str, "Tree"]
 Cover = Callable[[Any, str, dict[str, str]], Any]
 """Takes a value, its path, and the digests to add to; returns the value itself or what is shown in its place."""
 
+_NESTED = (dict, list)
 _PLAIN = frozenset({"string", "number", "integer", "boolean", "foreign"})
 
 
@@ -161,7 +162,7 @@ def too_deep(value: Any) -> bool:
             child
             for each in level
             for child in (each.values() if isinstance(each, dict) else each)
-            if isinstance(child, dict | list)
+            if isinstance(child, _NESTED)
         ]
         if not level:
             return False

@@ -2,8 +2,8 @@
 
 ``on_delete`` cascade: the entity that refers is deleted too, and what refers to it; null: its reference is unset, an
 update of it. The deleted entity is told first and then what it took along, parents before children, as Kong itself
-does (``went_with`` is always the entity that was asked to be deleted). What became known after the delete stays:
-it cannot have gone with it.
+does (``went_with`` is always the entity that was asked to be deleted). What became known after the request began stays:
+nobody can say whether it was made before or after, and the next round sees.
 
 Limits: ``GOING_ALONG`` entities a delete, so that its transaction ends soon; the next round finds the others gone, and
 with whom they went.
@@ -58,7 +58,7 @@ class _Cascade:
 
     def _go_along(self, referring: Referring, schema: str, entity: str) -> None:
         row = self._store.by_number(referring.number)
-        if row is None or judge.outlives(self._window, row.standing):
+        if row is None or not judge.was_there(self._window, row.standing):
             return
         if referring.on_delete == "cascade":
             self._changes.append(self._change(row, "delete"))

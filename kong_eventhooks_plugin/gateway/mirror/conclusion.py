@@ -9,7 +9,7 @@ counted as ``dropped``, and the next round looks again.
 
 Silence: entities that are new are not told where their schema's list was never complete before; that it was is kept
 once all of them are in the mirror, so that a first round that is cut short goes on being silent. What differs from a
-state that is known is told even then.
+state that is known is told even then. (Of a schema of which nothing was known ``listing`` has put them there already.)
 
 Limits: ``BATCH`` entities a transaction, so that the route's waits some milliseconds at most; ``OUTBOX`` changes that
 wait to be told, past which the conclusion ends with ``QueueFull`` and the rest is found by a later round;
@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
-from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.errors import QueueFull
 from kong_eventhooks_plugin.gateway.entities import Entities
 from kong_eventhooks_plugin.gateway.mirror import judge
 from kong_eventhooks_plugin.gateway.mirror.findings import Finding
@@ -59,7 +59,7 @@ class Conclusion:
         self._ids_stable = ids_stable
         self._own_revs: set[int] = set()
         self.told: Tally[tuple[Operation]] = Tally()
-        self.adopted = 0
+        self.adopted = listing.adopted
         self.dropped = listing.dropped
 
     def steps(self) -> Iterator[None]:
@@ -76,9 +76,7 @@ class Conclusion:
 
     @contextmanager
     def _transaction(self) -> Iterator[int]:
-        with self._store.transaction() as rev:
-            if self._store.fact("epoch") != self._listing.epoch:
-                raise StoreUnavailable("the mirror was dropped during the round")
+        with self._listing.transaction(self._store) as rev:
             if self._store.outbox() >= OUTBOX:
                 raise QueueFull("mirror_outbox", f"{OUTBOX:,} changes wait to be told")
             self._own_revs.add(rev)
@@ -90,26 +88,40 @@ class Conclusion:
         created = list(self._listing.findings.created(schema))
         if not created:
             return
+        yield
         gone: list[Candidate] = []
-        for numbers in self._missing(schema):
-            rows = (self._store.by_number(number) for number in numbers)
-            gone += (Candidate(row.n, row.natural, row.content) for row in rows if row is not None)
+        for some in self._gone(schema):
+            gone += some
             yield
-        for some in _chunks(pairs(gone, created), BATCH):
+        for batch in _chunks(pairs(gone, created), BATCH):
             with self._transaction() as rev:
-                for number, i in some:
-                    self._renew_one(number, self._listing.findings.one(i), rev)
-            self._listing.findings.drop([i for _, i in some])
+                self._renew_some(schema, batch, rev)
+            self._listing.findings.drop([i for _, i in batch])
             yield
 
-    def _renew_one(self, number: int, found: Finding, rev: int) -> None:
-        self._seen(found.image.schema).add(number)
-        row = self._store.by_number(number)
-        if row is None or self._is_touched(row):
-            self.dropped += 1
-            return
-        self._take_state(row, found.image, found.window, rev)
-        self._follow(row, found.image, rev)
+    def _gone(self, schema: str) -> Iterator[list[Candidate]]:
+        """Yield the schema's rows that its list did not show, as far as one look goes each time."""
+        seen, last = self._seen(schema), ""
+        while rows := self._store.candidates_after(schema, last, IDS_AT_ONCE):
+            yield [candidate for _, candidate in rows if candidate.number not in seen]
+            last = rows[-1][0]
+
+    def _renew_some(self, schema: str, batch: list[tuple[int, int]], rev: int) -> None:
+        rows = self._store.by_numbers([number for number, _ in batch])
+        found = self._listing.findings.some([i for _, i in batch])
+        renewed = []
+        for number, i in batch:
+            self._seen(schema).add(number)
+            row = rows.get(number)
+            if row is None or self._is_touched(row):
+                self.dropped += 1
+            else:
+                renewed.append((row, found[i].image, found[i].window))
+        self._take_states(renewed, rev)
+        referred = self._store.referred(schema, [row.id for row, _, _ in renewed])
+        for row, image, _ in renewed:
+            if row.id in referred:
+                self._follow(row, image, rev)
 
     def _follow(self, row: Row, image: Image, rev: int) -> None:
         """Have what referred to the old id refer to the new one."""
@@ -165,34 +177,39 @@ class Conclusion:
         while batch := self._listing.findings.batch(schema, "differs", last, BATCH):
             last = batch[-1].i
             with self._transaction() as rev:
-                for found in batch:
-                    self._take_one_different(found, rev)
+                self._take_some_different(batch, rev)
             yield
 
-    def _take_one_different(self, found: Finding, rev: int) -> None:
-        assert found.number is not None  # noqa: S101  what differs was compared with a row
-        row = self._store.by_number(found.number)
-        moved = row is None or (row.rev != found.rev and row.rev not in self._own_revs)
-        if row is None or moved or row.id != found.image.id or self._is_touched(row):
-            self.dropped += 1
-            return
-        self._take_state(row, found.image, found.window, rev)
+    def _take_some_different(self, batch: list[Finding], rev: int) -> None:
+        rows = self._store.by_numbers([found.number for found in batch if found.number is not None])
+        taken = []
+        for found in batch:
+            assert found.number is not None  # noqa: S101  what differs was compared with a row
+            row = rows.get(found.number)
+            moved = row is None or (row.rev != found.rev and row.rev not in self._own_revs)
+            if row is None or moved or row.id != found.image.id or self._is_touched(row):
+                self.dropped += 1
+            else:
+                taken.append((row, found.image, found.window))
+        self._take_states(taken, rev)
 
-    def _take_state(self, row: Row, image: Image, window: Window, rev: int) -> None:
-        """Make a listed state the row's; tell it where it differs in more than its form."""
-        writing = Writing(rev, 0, row.since, window)
-        if judge.listed(image.content, row.content, row.others) == "changed":
-            old, new = comparable(row.hidden(), image.hidden(), _apart(row, image))
-            if self._rules.content(row.schema, old) != self._rules.content(row.schema, new):
-                changed = self._rules.changed(row.schema, old, new)
-                self._store.put(image, writing, row.n)
-                self._store.round_told(image, window.high)
-                self._tell(
-                    self._change("update", row.schema, image.id, image.hidden().shown, window, row, changed=changed)
-                )
-                return
-        self.adopted += 1
-        self._store.put(image, writing, row.n)
+    def _take_states(self, states: list[tuple[Row, Image, Window]], rev: int) -> None:
+        """Make listed states the rows'; tell those that differ in more than their form."""
+        for row, image, window in states:
+            if not self._told_as_update(row, image, window):
+                self.adopted += 1
+        self._store.put_over([(row.n, image, Writing(rev, 0, row.since, window)) for row, image, window in states])
+
+    def _told_as_update(self, row: Row, image: Image, window: Window) -> bool:
+        if judge.listed(image.content, row.content, row.others) != "changed":
+            return False
+        old, new = comparable(row.hidden(), image.hidden(), _apart(row, image))
+        if self._rules.content(row.schema, old) == self._rules.content(row.schema, new):
+            return False
+        changed = self._rules.changed(row.schema, old, new)
+        self._store.round_told(image, window.high)
+        self._tell(self._change("update", row.schema, image.id, image.hidden().shown, window, row, changed=changed))
+        return True
 
     # new
 

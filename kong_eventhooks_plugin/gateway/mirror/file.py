@@ -26,7 +26,8 @@ _SETTINGS: Final = (
     f"PRAGMA busy_timeout = {int(PATIENCE * 1_000)}",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA wal_autocheckpoint = 16000",
-    "PRAGMA journal_size_limit = 16777216",
+    # Below LOG_BYTES: the log's file is cut back after it was carried over, else its size would ask for that for ever.
+    "PRAGMA journal_size_limit = 1048576",
     "PRAGMA cache_size = -16384",
     "PRAGMA temp_store = MEMORY",
 )

@@ -33,7 +33,7 @@ def image_of(rules: Entities, schema: str, entity: Mapping[str, Any], workspace:
     """Return the image of an entity as Kong gives it; its ``id`` is a text."""
     hidden = rules.hide(schema, entity)
     # The id is a name too, with an index of its own.
-    names = rules.names(schema, {**entity, "id": None})
+    names = rules.names(schema, entity, with_id=False)
     return Image(
         schema,
         entity["id"],
@@ -41,7 +41,7 @@ def image_of(rules: Entities, schema: str, entity: Mapping[str, Any], workspace:
         rules.rules(schema, entity),
         rules.content(schema, hidden),
         rules.natural_key(schema, entity),
-        tuple(short(name) for name in names),
+        tuple([short(name) for name in names]),
         rules.references(schema, entity),
         *packed(hidden),
     )

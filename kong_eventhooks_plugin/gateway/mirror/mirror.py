@@ -162,7 +162,13 @@ class Mirror:
     async def compare(self, listing: Listing, source: Source, page: Sequence[dict[str, Any]], window: Window) -> None:
         """Compare a page with the mirror; what differs is kept in the listing."""
         rules = self._entities()
-        await self._with_store(lambda store: listing.compare(store, rules, self._fingerprints, source, page, window))
+        created = await self._with_store(
+            lambda store: listing.compare(store, rules, self._fingerprints, source, page, window)
+        )
+        if created:
+            # Each in its turn: the route's waits for one of them at most.
+            await self._with_store(lambda store: listing.adopt(store, source.schema, created, window))
+            await self._tidy()
 
     async def listed(self, listing: Listing, source: Source, limit: int) -> list[str]:
         """Return the ids of up to ``limit`` entities that the round has listed."""

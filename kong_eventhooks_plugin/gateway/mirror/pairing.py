@@ -9,7 +9,7 @@ Beside a database ids are stable: there an entity made again under its old name 
 is paired.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -26,18 +26,26 @@ def pairs(gone: Iterable[Candidate], created: Iterable[Candidate]) -> list[tuple
     """Return (number of the gone, number of the created) of those that are the same entity."""
     old, new = list(gone), list(created)
     by_key = _matched(
-        [(one.natural, one.number) for one in old if one.natural is not None],
-        [(one.natural, one.number) for one in new if one.natural is not None],
+        ((one.natural, one.number) for one in old if one.natural is not None),
+        ((one.natural, one.number) for one in new if one.natural is not None),
     )
     olds, news = {pair[0] for pair in by_key}, {pair[1] for pair in by_key}
     return by_key + _matched(
-        [(one.content, one.number) for one in old if one.number not in olds],
-        [(one.content, one.number) for one in new if one.number not in news],
+        ((one.content, one.number) for one in old if one.number not in olds),
+        ((one.content, one.number) for one in new if one.number not in news),
     )
 
 
-def _matched(old: list[tuple[bytes, int]], new: list[tuple[bytes, int]]) -> list[tuple[int, int]]:
-    waiting: dict[bytes, list[int]] = defaultdict(list)
-    for key, number in reversed(old):
-        waiting[key].append(number)
-    return [(waiting[key].pop(), number) for key, number in new if waiting.get(key)]
+def _matched(old: Iterable[tuple[bytes, int]], new: Iterable[tuple[bytes, int]]) -> list[tuple[int, int]]:
+    waiting: dict[bytes, int] = {}
+    more: dict[bytes, deque[int]] = defaultdict(deque)  # nearly every key has one number, and needs no list
+    for key, number in old:
+        if waiting.setdefault(key, number) != number:
+            more[key].append(number)
+    found = []
+    for key, number in new:
+        if key in waiting:
+            found.append((waiting.pop(key), number))
+            if more.get(key):
+                waiting[key] = more[key].popleft()
+    return found

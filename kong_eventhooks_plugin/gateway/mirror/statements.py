@@ -105,12 +105,14 @@ _ROW: Final = (
 )
 ROW_BY_ID: Final = f"SELECT {_ROW} FROM mirror_entities WHERE schema = ? AND id = ?"
 ROW_BY_N: Final = f"SELECT {_ROW} FROM mirror_entities WHERE n = ?"
+ROWS_BY_N: Final = f"SELECT {_ROW} FROM mirror_entities WHERE n IN "
 ROWS_BY_NAME: Final = (
     f"SELECT {_ROW} FROM mirror_entities WHERE n IN (SELECT n FROM mirror_names WHERE name = ?) AND schema = ? LIMIT ?"
 )
 REFERENCES_TO: Final = (
     "SELECT n, field, on_delete FROM mirror_references WHERE id = ? AND schema = ? ORDER BY n LIMIT ?"
 )
+REFERRED: Final = "SELECT DISTINCT id FROM mirror_references WHERE schema = ? AND id IN "
 REFERS: Final = "SELECT 1 FROM mirror_references WHERE n = ? AND schema = ? AND id = ?"
 ADD_ROW: Final = f"INSERT INTO mirror_entities ({_ROW}) VALUES ({', '.join('?' * 15)})"
 NEXT_N: Final = "SELECT coalesce(max(n), 0) + 1 FROM mirror_entities"
@@ -127,9 +129,11 @@ DROP_OLD_TOLD: Final = "DELETE FROM mirror_round_told WHERE high < ?"
 DROP_ROW: Final = "DELETE FROM mirror_entities WHERE n = ?"
 DROP_NAMES: Final = "DELETE FROM mirror_names WHERE n = ?"
 NAMES_OF: Final = "SELECT name FROM mirror_names WHERE n = ?"
+NAMES_OF_ROWS: Final = "SELECT n, name FROM mirror_names WHERE n IN "
 ADD_NAME: Final = "INSERT OR IGNORE INTO mirror_names VALUES (?, ?)"
 DROP_REFERENCES: Final = "DELETE FROM mirror_references WHERE n = ?"
 REFERENCES_OF: Final = "SELECT field, schema, id, on_delete FROM mirror_references WHERE n = ?"
+REFERENCES_OF_ROWS: Final = "SELECT n, field, schema, id, on_delete FROM mirror_references WHERE n IN "
 ADD_REFERENCE: Final = "INSERT OR IGNORE INTO mirror_references VALUES (?, ?, ?, ?, ?)"
 
 TOMBSTONE: Final = (
@@ -154,6 +158,9 @@ STANDING: Final = (
 )
 IDS: Final = "SELECT id, n FROM mirror_entities WHERE schema = ? AND (workspace IS ? OR workspace IS NULL)"
 IDS_AFTER: Final = "SELECT id, n FROM mirror_entities WHERE schema = ? AND id > ? ORDER BY id LIMIT ?"
+CANDIDATES_AFTER: Final = (
+    "SELECT id, n, natural, content FROM mirror_entities WHERE schema = ? AND id > ? ORDER BY id LIMIT ?"
+)
 COUNTS: Final = "SELECT schema, count(*) FROM mirror_entities GROUP BY schema"
 SHOWN: Final = "SELECT shown FROM mirror_entities WHERE schema = ? ORDER BY n LIMIT ?"
 

@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.gateway.entities import Hidden, Reference
 from kong_eventhooks_plugin.gateway.mirror import statements as sql
 from kong_eventhooks_plugin.gateway.mirror.image import Image
 from kong_eventhooks_plugin.gateway.mirror.packing import encode, hidden_of, shown_of
+from kong_eventhooks_plugin.gateway.mirror.pairing import Candidate
 from kong_eventhooks_plugin.gateway.mirror.rows import Row, Tombstone, Writing, columns
 from kong_eventhooks_plugin.model.change import Change
 
@@ -106,6 +107,11 @@ class Store:
         """Return the row of that number."""
         return _row(self._run(sql.ROW_BY_N, (number,)).fetchone())
 
+    def by_numbers(self, numbers: Sequence[int]) -> dict[int, Row]:
+        """Return the rows of those numbers that are there, by number."""
+        rows = self._run(f"{sql.ROWS_BY_N}({_marks(numbers)})", numbers)
+        return {row[0]: Row(*row) for row in rows}
+
     def by_name(self, schema: str, name: int) -> list[Row]:
         """Return the rows that the name may mean."""
         return [Row(*row) for row in self._run(sql.ROWS_BY_NAME, (name, schema, NAMESAKES))]
@@ -122,22 +128,43 @@ class Store:
         """Return what refers to an entity."""
         return [Referring(*row) for row in self._run(sql.REFERENCES_TO, (entity, schema, REFERRING))]
 
+    def referred(self, schema: str, entities: Sequence[str]) -> set[str]:
+        """Return those of the entities that something refers to."""
+        return {row[0] for row in self._run(f"{sql.REFERRED}({_marks(entities)})", (schema, *entities))}
+
     def put(self, image: Image, writing: Writing, number: int | None = None) -> None:
         """Write a state, over the row of that number or as a new one; a tombstone goes."""
         if number is None:
             self.put_new([(image, writing)])
+            self._run(sql.DROP_TOMBSTONE, (image.schema, image.id))
         else:
-            self._run(sql.SET_ROW, (*columns(image, writing), number))
-            self._run(sql.DROP_NAMES, (number,))
-            self._run(sql.DROP_REFERENCES, (number,))
-            self._add_words([(number, image)])
-        self._run(sql.DROP_TOMBSTONE, (image.schema, image.id))
+            self.put_over([(number, image, writing)])
 
-    def put_new(self, states: Sequence[tuple[Image, Writing]]) -> None:
-        """Write states of entities that are neither rows nor tombstones."""
+    def put_over(self, states: Sequence[tuple[int, Image, Writing]]) -> None:
+        """Write states over the rows of those numbers; tombstones go."""
+        self._run_many(sql.SET_ROW, [(*columns(image, writing), number) for number, image, writing in states])
+        self._run_many(sql.DROP_TOMBSTONE, [(image.schema, image.id) for _, image, _ in states])
+        moved = self._moved_words(states)
+        self._run_many(sql.DROP_NAMES, [(number,) for number in moved])
+        self._run_many(sql.DROP_REFERENCES, [(number,) for number in moved])
+        self._add_words([(number, image) for number, image, _ in states if number in moved])
+
+    def _moved_words(self, states: Sequence[tuple[int, Image, Writing]]) -> set[int]:
+        """Return the numbers of the rows whose names or references change: to look costs less than to write all."""
+        numbers = [number for number, _, _ in states]
+        there: set[tuple[Any, ...]] = set()
+        for statement in (sql.NAMES_OF_ROWS, sql.REFERENCES_OF_ROWS):
+            there.update(self._run(f"{statement}({_marks(numbers)})", numbers))
+        wanted: set[tuple[Any, ...]] = {(number, name) for number, image, _ in states for name in image.names}
+        wanted.update((number, *reference) for number, image, _ in states for reference in image.references)
+        return {word[0] for word in there ^ wanted}
+
+    def put_new(self, states: Sequence[tuple[Image, Writing]]) -> range:
+        """Write states of entities that are neither rows nor tombstones; return the rows' numbers."""
         first = self._run(sql.NEXT_N).fetchone()[0]
         self._run_many(sql.ADD_ROW, [(number, *columns(*state)) for number, state in enumerate(states, first)])
         self._add_words([(number, image) for number, (image, _) in enumerate(states, first)])
+        return range(first, first + len(states))
 
     def _add_words(self, images: Sequence[tuple[int, Image]]) -> None:
         """Write names and references."""
@@ -221,8 +248,7 @@ class Store:
 
     def buried(self, schema: str, ids: Sequence[str]) -> set[str]:
         """Return those of the entities that have tombstones."""
-        marks = ",".join("?" * len(ids))
-        return {row[0] for row in self._run(f"{sql.TOMBSTONES}({marks})", (schema, *ids))}
+        return {row[0] for row in self._run(f"{sql.TOMBSTONES}({_marks(ids)})", (schema, *ids))}
 
     def image(self, row: Row) -> Image:
         """Return the state of a row."""
@@ -234,8 +260,7 @@ class Store:
 
     def standing(self, schema: str, ids: Sequence[str]) -> dict[str, Known]:
         """Return what is known of those of the entities that are rows, by id."""
-        marks = ",".join("?" * len(ids))
-        rows = self._run(f"{sql.STANDING}({marks})", (schema, *ids))
+        rows = self._run(f"{sql.STANDING}({_marks(ids)})", (schema, *ids))
         return {row[0]: Known(*row[1:]) for row in rows}
 
     def ids(self, schema: str, workspace: str | None) -> Iterator[tuple[str, int]]:
@@ -245,6 +270,11 @@ class Store:
     def ids_after(self, schema: str, entity: str, limit: int) -> list[tuple[str, int]]:
         """Return (id, number) of the schema's rows in the order of their ids, behind ``entity``."""
         return self._run(sql.IDS_AFTER, (schema, entity, limit)).fetchall()
+
+    def candidates_after(self, schema: str, entity: str, limit: int) -> list[tuple[str, Candidate]]:
+        """Return (id, candidate) of the schema's rows in the order of their ids, behind ``entity``."""
+        rows = self._run(sql.CANDIDATES_AFTER, (schema, entity, limit))
+        return [(row[0], Candidate(*row[1:])) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each schema has."""
@@ -263,3 +293,7 @@ class Store:
 
 def _row(row: tuple[Any, ...] | None) -> Row | None:
     return None if row is None else Row(*row)
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))

@@ -11,6 +11,8 @@ from kong_eventhooks_plugin.errors import AdminApiError, QueueFull
 from kong_eventhooks_plugin.gateway.admin_client import Page
 from kong_eventhooks_plugin.gateway.mirror import conclusion as conclusion_module
 from kong_eventhooks_plugin.gateway.mirror import mirror as mirror_module
+from kong_eventhooks_plugin.gateway.mirror.judge import Window
+from kong_eventhooks_plugin.gateway.mirror.listing import Source
 from kong_eventhooks_plugin.gateway.mirror.mirror import Mirror
 from kong_eventhooks_plugin.gateway.mirror.rounds import RESTARTS, Rounds, RoundSettings
 from tests.support import kong_shape
@@ -127,7 +129,11 @@ async def test_a_round_that_is_under_way_when_all_is_forgotten_fails(world: Worl
 
 
 async def test_a_first_round_that_is_cut_short_stays_silent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the route told of one consumer has the others wait for the end of their list."""
     monkeypatch.setattr(conclusion_module, "BATCH", 2)
+    row = insert(world, "consumers", username="route")
+    assert len(await world.see("POST", "/consumers", world.kong.store.shown("consumers", row))) == 1
+    await world.tell()
     for number in range(7):
         insert(world, "consumers", username=f"c{number}")
     steps = 0
@@ -135,16 +141,79 @@ async def test_a_first_round_that_is_cut_short_stays_silent(world: World, monkey
     def die() -> bool:
         nonlocal steps
         steps += 1
-        return steps < 3
+        return steps < 4
 
     monkeypatch.setattr(world.rounds, "_goes_on", die)
     assert await world.rounds.once() == "overtaken"
-    assert 0 < len(await world.mirror.known("consumers")) < 7
+    assert 1 < len(await world.mirror.known("consumers")) < 8
     await world.reopen()
     assert await world.round() == []
+    assert len(await world.mirror.known("consumers")) == 8
+    insert(world, "consumers", username="new")
+    assert len(await world.round()) == 1
+
+
+async def test_a_first_round_that_is_killed_between_two_pages_stays_silent(world: World) -> None:
+    for number in range(7):
+        insert(world, "consumers", username=f"c{number}")
+    world.held = True
+    task = asyncio.create_task(world.rounds.once())
+    while not await world.mirror.known("consumers"):
+        assert await world.gate.next(task)
+    task.cancel()
+    await asyncio.wait([task])
+    assert 0 < len(await world.mirror.known("consumers")) < 7
+    world.held = False
+    await world.reopen()
+    update(world, "consumers", "c0", tags=["x"])
+    told = await world.round()
+    assert {change.operation for change in told} <= {"update"}, "new is none, but a state that is known may differ"
     assert len(await world.mirror.known("consumers")) == 7
     insert(world, "consumers", username="new")
     assert len(await world.round()) == 1
+
+
+async def test_what_is_listed_twice_by_a_first_round_is_one_row(world: World) -> None:
+    """Two workspaces can list one entity, and a page can begin with what the one before it ended with."""
+    row = insert(world, "consumers", username="ada")
+    shown = world.kong.store.shown("consumers", row)
+    listing = await world.mirror.begin("origin", 0.0)
+    for workspace in (None, None, "other"):
+        await world.mirror.compare(listing, Source("consumers", workspace), [shown], Window(1.0, 2.0))
+    assert listing.entities == {"consumers": 1}
+    assert len(await world.mirror.known("consumers")) == 1
+    await world.mirror.end(listing)
+
+
+async def listed_while(world: World, shown: dict[str, Any], request: Request) -> int:
+    """Compare a first list of one entity, and have the route see a request before the entity is taken over."""
+    listing = await world.mirror.begin("origin", 0.0)
+    window = Window(world.time.tick(), world.time.tick())
+    # Both calls wait for the mirror's thread before the first has come back.
+    await asyncio.gather(
+        world.mirror.compare(listing, Source("consumers", None), [shown], window),
+        world.mirror.apply(observation(request)),
+    )
+    conclusion = await world.mirror.conclude(listing, ["consumers"], ids_stable=True, go_on=lambda: True)
+    await world.mirror.end(listing)
+    assert conclusion is not None
+    return conclusion.dropped
+
+
+async def test_what_the_route_made_while_a_first_round_took_it_over_is_one_row(world: World) -> None:
+    shown = world.kong.store.shown("consumers", insert(world, "consumers", username="ada"))
+    request = Request("POST", "/consumers", shown, world.time.tick(), world.time.tick(), 900)
+    assert await listed_while(world, shown, request) == 1
+    assert [change.seen_by for change in await world.tell()] == ["route"]
+    assert [each["username"] for each in await world.mirror.known("consumers")] == ["ada"]
+
+
+async def test_what_the_route_deleted_while_a_first_round_took_it_over_stays_gone(world: World) -> None:
+    shown = world.kong.store.shown("consumers", insert(world, "consumers", username="ada"))
+    request = Request("DELETE", f"/consumers/{shown['id']}", None, world.time.tick(), world.time.tick(), 900)
+    assert await listed_while(world, shown, request) == 1
+    assert [change.operation for change in await world.tell()] == ["delete"]
+    assert await world.mirror.known("consumers") == []
 
 
 async def test_what_the_route_touched_during_a_round_is_not_judged_by_it(world: World) -> None:
