@@ -1,7 +1,7 @@
 """Small durable notes, name -> bytes, in a table of the data directory's ``gateway.db``.
 
 They keep over a restart what Kong was last known to say: a cache that Kong can fill again. So a file that SQLite cannot
-read is moved aside (``mirror.file``, which has its tables in the same file) and begun anew, at the start and while
+read is moved aside (``store_file``: the mirror has its tables in the same file) and begun anew, at the start and while
 running; a file that somebody else moved aside is noticed and opened anew. Two processes may use it at once. A note that
 was put is there after a kill -9; after a power cut the last ones may be missing.
 
@@ -12,7 +12,6 @@ Limits: 16 MiB a note and 64 MiB in all, 200 characters a name, 5 s for another 
 """
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
-from kong_eventhooks_plugin.gateway.mirror.file import file_number, is_damage, move_aside
+from kong_eventhooks_plugin.gateway.store_file import create, file_number, is_damage, move_aside
 
 MAX_NOTE = 16 << 20
 MAX_TOTAL = 64 << 20
@@ -145,7 +144,7 @@ class Notes:
             raise StoreUnavailable(f"{self._path}: {again}") from again
 
     def _connect(self) -> None:
-        _create(self._path)
+        create(self._path)
         connection = sqlite3.connect(self._path, isolation_level=None)
         try:
             for setting in _SETTINGS:
@@ -159,16 +158,3 @@ class Notes:
         connection, self._connection, self._number = self._connection, None, None
         if connection is not None:
             connection.close()
-
-
-def _create(path: Path) -> None:
-    """Make the file, readable by its owner alone; one that is there is not touched.
-
-    Opening and closing a file that SQLite has open in this process would let go of SQLite's locks on it (POSIX).
-    """
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise StoreUnavailable(f"{path}: cannot be created: {error.strerror}") from error

@@ -74,10 +74,6 @@ class CertificateWatch(Looking):
         self._logged: set[str] = set()
         self._last: dict[str, Any] = {}
 
-    def look_soon(self) -> None:
-        """Look at the next turn: a certificate may have changed."""
-        self._due = 0.0
-
     def forget(self) -> None:
         """Know nothing: the note is read before the next look, which comes at the next turn."""
         self._loaded = False

@@ -44,8 +44,8 @@ from kong_eventhooks_plugin.observing.crud_answers import entity_in
 from kong_eventhooks_plugin.observing.crud_pump import Outbox, Publish, Pump
 from kong_eventhooks_plugin.observing.crud_upkeep import GRACE_SECONDS, Upkeep
 from kong_eventhooks_plugin.observing.crud_waiting import BYTES, OBSERVATIONS, Waiting
+from kong_eventhooks_plugin.observing.hearing import hears
 from kong_eventhooks_plugin.raised import raised_at
-from kong_eventhooks_plugin.sources.catalogue import heard_by
 from kong_eventhooks_plugin.sources.entries_entities import CRUD, DAO_CRUD
 from kong_eventhooks_plugin.telemetry import Counts
 
@@ -125,7 +125,7 @@ LOSSES: Final = ("changes_overflow", "change_unreadable", "change_failed")
 
 def hears_crud(hooks: Iterable[Hook]) -> bool:
     """Tell whether a hook that is not switched off hears ``crud`` or ``dao:crud``."""
-    return any(hook.enabled and not {CRUD, DAO_CRUD}.isdisjoint(heard_by(hook.source)) for hook in hooks)
+    return hears(hooks, CRUD, DAO_CRUD)
 
 
 class CrudObserver:

@@ -14,21 +14,18 @@ a hook names an entity that Kong has not     that it stays silent, and what it m
 Nothing is said of hooks before Kong's paths are known. Limit: ``LISTS`` lists are named.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final
 
 from kong_eventhooks_plugin.gateway.endpoints import Endpoints
+from kong_eventhooks_plugin.gateway.mirror.asking import is_refusal
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.observing.crud import CrudState
 from kong_eventhooks_plugin.sources.crud import CRUD
 
 LISTS: Final = 10
-
-_REFUSED: Final = re.compile(r": answered 40[034]\Z")
-"""How ``AdminApiError`` says it."""
 
 
 def crud_faults(state: CrudState, endpoints: Endpoints, hooks: Iterable[Hook]) -> Iterator[str]:
@@ -49,7 +46,7 @@ def crud_faults(state: CrudState, endpoints: Endpoints, hooks: Iterable[Hook]) -
 
 
 def _lists(left_out: Mapping[str, str]) -> Iterator[str]:
-    failed = [why for why in left_out.values() if not _REFUSED.search(why)]
+    failed = [why for why in left_out.values() if not is_refusal(why)]
     for why in failed[:LISTS]:
         yield f"crud: list left out: {why}"
     if len(failed) > LISTS:
@@ -74,6 +71,6 @@ def _silent(entity: str, endpoints: Endpoints, left_out: Mapping[str, str], path
         hint = f" (did you mean {meant}?)" if meant else ""
         return f"this Kong has no entity {entity}{hint}; the hook stays silent"
     refused = left_out.get(path) if path is not None else None
-    if refused is not None and _REFUSED.search(refused):
+    if refused is not None and is_refusal(refused):
         return f"only changes through the Admin API's route are told, Kong refuses the list ({refused})"
     return None

@@ -32,11 +32,11 @@ from kong_eventhooks_plugin.observing.certificates import CertificateWatch, Expi
 from kong_eventhooks_plugin.observing.crud import CrudObserver, hears_crud
 from kong_eventhooks_plugin.observing.crud_faults import crud_faults
 from kong_eventhooks_plugin.observing.gateway import GatewayWatch, Patience
+from kong_eventhooks_plugin.observing.hearing import hears
 from kong_eventhooks_plugin.observing.telling import Publish
 from kong_eventhooks_plugin.observing.turns import Turns
 from kong_eventhooks_plugin.raised import raised_at
 from kong_eventhooks_plugin.sources.balancer import BALANCER
-from kong_eventhooks_plugin.sources.catalogue import heard_by
 from kong_eventhooks_plugin.sources.certificate import CERTIFICATE
 from kong_eventhooks_plugin.sources.crud import CRUD, DAO_CRUD
 from kong_eventhooks_plugin.sources.gateway import GATEWAY
@@ -176,11 +176,6 @@ class Observers:
                     said = True
                 await asyncio.sleep(RETRY_SECONDS)
         self._unopened = None
-
-
-def hears(hooks: Iterable[Hook], source: str) -> bool:
-    """Tell whether a hook that is not switched off hears the source."""
-    return any(hook.enabled and source in heard_by(hook.source) for hook in hooks)
 
 
 def silent_hooks(hooks: Iterable[Hook]) -> Iterator[str]:

@@ -40,6 +40,8 @@ UNREACHED: Final = 3
 _NOT_FOUND: Final = 404
 _LEFT_OUT: Final = frozenset({400, 403, _NOT_FOUND})
 
+_REFUSALS: Final = tuple(f": answered {status}" for status in sorted(_LEFT_OUT))
+
 log = structlog.get_logger()
 
 
@@ -77,6 +79,11 @@ class Pace(NamedTuple):
     clock: Callable[[], float]
     timer: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
+
+
+def is_refusal(why: str) -> bool:
+    """Tell whether what ``Asking.left_out`` says of a list is that Kong has none, or none for us."""
+    return why.endswith(_REFUSALS)
 
 
 class Asking:

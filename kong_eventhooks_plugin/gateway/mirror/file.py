@@ -9,15 +9,13 @@ file (``tidy``) from ``LOG_BYTES`` on, at moments when nobody waits for it; shou
 transaction outlives the process from its commit on, the machine from then on; a power cut may have changes told again.
 """
 
-import os
 import sqlite3
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.gateway.mirror import statements as sql
+from kong_eventhooks_plugin.gateway.store_file import create, is_damage, move_aside
 
 PATIENCE: Final = 5.0
 LOG_BYTES: Final = 4 << 20
@@ -31,10 +29,6 @@ _SETTINGS: Final = (
     "PRAGMA cache_size = -16384",
     "PRAGMA temp_store = MEMORY",
 )
-_DAMAGES: Final = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
-_PRIMARY_CODE: Final = 0xFF
-
-log = structlog.get_logger()
 
 
 def open_file(path: Path) -> sqlite3.Connection:
@@ -51,20 +45,6 @@ def open_file(path: Path) -> sqlite3.Connection:
         raise StoreUnavailable(f"{path}: {error}") from error
 
 
-def is_damage(error: BaseException) -> bool:
-    """Tell whether an error of SQLite's says that the file cannot be read."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & _PRIMARY_CODE in _DAMAGES
-
-
-def file_number(path: Path) -> int | None:
-    """Return the file system's number of the file; None where there is none."""
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return None
-
-
 def tidy(connection: sqlite3.Connection, path: Path) -> None:
     """Carry a log that has grown over into the file; it takes some fsyncs."""
     try:
@@ -75,21 +55,8 @@ def tidy(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
 
 
-def move_aside(path: Path, why: str) -> None:
-    """Keep the file, and its log, as ``*.damaged``; raises ``StoreUnavailable`` where that does not go."""
-    aside = path.with_name(f"{path.name}.damaged")
-    log.error("damaged file moved aside", path=str(path), to=str(aside), why=why)
-    try:
-        for companion in ("-wal", "-shm", ""):
-            old = path.with_name(path.name + companion)
-            if old.exists():
-                old.replace(aside.with_name(aside.name + companion))
-    except OSError as error:
-        raise StoreUnavailable(f"{path}: is damaged and cannot be moved aside: {error.strerror}") from error
-
-
 def _open(path: Path) -> sqlite3.Connection:
-    _create(path)
+    create(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
         for setting in _SETTINGS:
@@ -106,19 +73,6 @@ def _keep_log(connection: sqlite3.Connection, path: Path) -> None:
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StoreUnavailable(f"{path}: this file system cannot keep a write-ahead log; choose a local disk")
-
-
-def _create(path: Path) -> None:
-    """Make the file, readable by its owner alone.
-
-    One that is there is not touched: to close a file that SQLite has open in this process would let go of its locks.
-    """
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise StoreUnavailable(f"{path}: cannot be created: {error.strerror}") from error
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -28,12 +28,13 @@ from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.gateway.entities import Entities
 from kong_eventhooks_plugin.gateway.mirror import route
 from kong_eventhooks_plugin.gateway.mirror.conclusion import Conclusion
-from kong_eventhooks_plugin.gateway.mirror.file import file_number, is_damage, move_aside, open_file, tidy
+from kong_eventhooks_plugin.gateway.mirror.file import open_file, tidy
 from kong_eventhooks_plugin.gateway.mirror.fingerprints import Fingerprints
 from kong_eventhooks_plugin.gateway.mirror.judge import Mark, Window
 from kong_eventhooks_plugin.gateway.mirror.listing import Listing, Source
 from kong_eventhooks_plugin.gateway.mirror.route_change import RouteChange
 from kong_eventhooks_plugin.gateway.mirror.store import Store
+from kong_eventhooks_plugin.gateway.store_file import file_number, is_damage, move_aside
 from kong_eventhooks_plugin.model.change import Change
 
 __all__ = ["Mirror", "RouteChange"]

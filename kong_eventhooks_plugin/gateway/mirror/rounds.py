@@ -24,7 +24,7 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError
-from kong_eventhooks_plugin.gateway.mirror.asking import Asking, Client, Knowledge, Pace
+from kong_eventhooks_plugin.gateway.mirror.asking import Asking, Client, Knowledge, Pace, is_refusal
 from kong_eventhooks_plugin.gateway.mirror.conclusion import Conclusion
 from kong_eventhooks_plugin.gateway.mirror.listing import Listing
 from kong_eventhooks_plugin.gateway.mirror.mirror import Mirror
@@ -40,7 +40,6 @@ should come soon after Kong does: what changes before it is not told."""
 Outcome = Literal["done", "same", "moved", "failed", "overtaken"]
 """``same``: the configuration_hash did not move; ``moved``: it did not stop moving; ``overtaken``: no lead any more."""
 
-_REFUSED: Final = ("answered 400", "answered 403", "answered 404")
 _COMPLETE: Final[frozenset[Outcome]] = frozenset({"done", "same"})
 
 log = structlog.get_logger()
@@ -267,7 +266,7 @@ class Rounds:
                     log.warning("round not completed", why=why)
                 else:
                     # A feature that is off, or an entity of another edition, is nothing to look at.
-                    say = log.info if why.endswith(_REFUSED) else log.warning
+                    say = log.info if is_refusal(why) else log.warning
                     say("list left out of rounds", path=path, why=why)
             if "" in self._logged and "" not in now:
                 log.info("rounds are completed again")
