@@ -76,25 +76,7 @@ def memory(pid: int) -> dict[str, float]:
 def measure(name: str, case: str, in_flight: int, seconds: float) -> tuple[float, float]:
     """Return events per CPU second of the server, and per second of the clock."""
     with tempfile.TemporaryDirectory() as made, serving(name, case, Path(made)) as (pid, path):
-        command = [
-            sys.executable,
-            str(SUPPORT / "driver.py"),
-            SERVERS[name],
-            str(path),
-            case,
-            str(in_flight),
-            str(seconds),
-        ]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
-            assert driver.stdout is not None
-            apart(driver.pid, server=False)
-            events, spent = [], []
-            for _ in range(2):
-                line = driver.stdout.readline().split()
-                spent.append(cpu_seconds(pid))
-                if not line:
-                    raise SystemExit(f"the driver ended against {name}, {case}")
-                events.append(int(line[1]))
+        events, spent = drive(pid, [SERVERS[name], str(path), case, str(in_flight), str(seconds)])
         if name == "ours" and case == "durable":
             hold_stored(Path(made), events[1])
     answered = events[1] - events[0]

@@ -24,19 +24,22 @@ class LogOutput:
         self._descriptor = descriptor
         self._limit = waiting_bytes
         self._changed = threading.Condition()
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[bytes, int]] = deque()  # each with how many dropped ones it tells of
         self._bytes = 0
         self._dropped = 0
+        self._telling = threading.local()  # what the line that this thread is about to write tells of
         self._thread: threading.Thread | None = None
 
     def write(self, text: str) -> int:
         """Take a text; return its length, as files do."""
         data = text.encode(errors="replace")
+        tells: int = getattr(self._telling, "dropped", 0)
+        self._telling.dropped = 0
         with self._changed:
             if self._bytes + len(data) > self._limit:
-                self._dropped += 1
+                self._dropped += 1 + tells
             else:
-                self._waiting.append(data)
+                self._waiting.append((data, tells))
                 self._bytes += len(data)
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._write_on, name="log", daemon=True)
@@ -48,9 +51,13 @@ class LogOutput:
         """Wait for nothing: the thread writes as soon as it can."""
 
     def take_dropped(self) -> int:
-        """Return how many were dropped since the last question."""
+        """Return how many were dropped since the last question, for the line that this thread writes next to say.
+
+        Where that line is dropped as well, so is what it says: the one after it says the sum.
+        """
         with self._changed:
             dropped, self._dropped = self._dropped, 0
+        self._telling.dropped = dropped
         return dropped
 
     def end(self, seconds: float = END_SECONDS) -> bool:
@@ -62,11 +69,11 @@ class LogOutput:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
-                data = self._waiting.popleft()
+                data, tells = self._waiting.popleft()
             written = _write(self._descriptor, data)
             with self._changed:
                 self._bytes -= len(data)
-                self._dropped += not written
+                self._dropped += 0 if written else 1 + tells
                 self._changed.notify_all()
 
 

@@ -21,26 +21,35 @@ def configure(style: Format, level: str) -> None:
     output = LogOutput(sys.stdout.fileno())
     atexit.register(output.end)
     stream = cast("TextIO", output)  # of which loggers use write and flush alone
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()) if human else structlog.processors.JSONRenderer()
-    )
+    renderer: Processor = structlog.processors.JSONRenderer()
+    if human:
+        # Where rich is installed, tracebacks would show local variables, and secrets among them.
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)
+    fields: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        _say_what_was_dropped(output),
+    ]
+    look: list[Processor] = [*([] if human else [structlog.processors.format_exc_info]), renderer]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.StackInfoRenderer(),
-            _say_what_was_dropped(output),
-            *([] if human else [structlog.processors.format_exc_info]),
-            renderer,
-        ],
+        processors=[*fields, *look],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    # Libraries (aiohttp, httpx) log through the standard module: only what is wrong, through the same door.
+    # Libraries (asyncio, aiohttp) log through the standard module: only what is wrong, with the same look.
     # aiohttp's server quotes a malformed request's bytes, which may hold credentials.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    logging.basicConfig(stream=stream, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *look],
+            foreign_pre_chain=[*fields, structlog.stdlib.add_logger_name],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
 def _say_what_was_dropped(output: LogOutput) -> Processor:

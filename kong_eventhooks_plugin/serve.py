@@ -1,22 +1,29 @@
 """``serve``: check what can be checked before anything starts, then become the supervisor."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.pluginserver.sockets import is_served
 from kong_eventhooks_plugin.pluginserver.supervise import Supervision, become
-from kong_eventhooks_plugin.settings import described, load
+from kong_eventhooks_plugin.settings import Settings, described, load
 
 
-def serve(settings_file: Path | None, flags: Mapping[str, Any]) -> NoReturn:
+def serve(settings_file: Path | None, flags: Mapping[str, Any], rehearse: Callable[[Settings], object]) -> NoReturn:
     """Replace this process by the supervisor of a worker that is given the same flags.
+
+    ``rehearse`` makes what a worker makes, and refuses what a worker would refuse. It takes a while, so it is called
+    only where another server would be taken over, which goes on serving meanwhile: taken by one that cannot serve, the
+    socket would be without anybody for seconds, again and again as Kong starts us again.
 
     Raises ``SettingsError`` for what would keep every worker from serving.
     """
     settings = load(flags, settings_file)
     prepare_data_dir(Path(settings.data_dir))
+    if settings.started_by_kong and is_served(Path(settings.socket_path)):
+        rehearse(settings)
     human = settings.log_format == "human" or (settings.log_format == "auto" and sys.stdout.isatty())
     become(
         Supervision(

@@ -11,11 +11,11 @@ longer than ``ANSWER_SECONDS``, measured from the call.
 
 Limits: ``ANSWER_SECONDS`` for what an event causes to be committed (checked every ``TICK_SECONDS``, together under
 Kong's and our 1 s); past it Kong is answered, the commit goes on, and ``late`` is counted. ``STALL_SECONDS`` for a peer
-that stops in the middle of a frame or does not answer or read; past it the connection is cut. ``READ_BYTES`` at most in
-one read, the rest in the next. ``AHEAD_BYTES`` that a peer may send ahead while its call is being worked on, past it it
-is not read; ``UNREAD_BYTES`` of ours that it has not read, past it no call of it is begun. ``ROUTES`` calls are
-remembered with what they mean; past it all are forgotten, and found again; so are ``ANSWERS`` numbers that a function
-answered. Frames have theirs in wire.frames.
+that stops in the middle of a frame or does not answer or read, and for one that we have ended, whatever it sends; past
+it the connection is cut. ``READ_BYTES`` at most in one read, the rest in the next. ``AHEAD_BYTES`` that a peer may send
+ahead while its call is being worked on, past it it is not read; ``UNREAD_BYTES`` of ours that it has not read, past it
+no call of it is begun. ``ROUTES`` calls are remembered with what they mean; past it all are forgotten, and found again;
+so are ``ANSWERS`` numbers that a function answered. Frames have theirs in wire.frames.
 """
 
 import asyncio
@@ -461,7 +461,7 @@ class Connection(asyncio.BufferedProtocol):
         self._release(_COMMITTING)
 
     def _finish(self) -> None:
-        """Write the end of a ``handle_event``."""
+        """Write the end of a ``handle_event``; as ``_answer`` does, without a call where each event costs one."""
         if self._write(finished(self._echo)):
             self._marks[self.slot] = IDLE
         if self._last_call:
@@ -471,6 +471,8 @@ class Connection(asyncio.BufferedProtocol):
         """Write what ends a call. Once it has left, Kong may use the connection for another one: the mark goes back."""
         if self._write(frames):
             self._marks[self.slot] = IDLE
+        if self._last_call:
+            self._leave()
 
     def _look_back(self) -> None:
         """After a look at all that was sent: note what is left, which is a call under way as well."""
@@ -541,10 +543,15 @@ class Connection(asyncio.BufferedProtocol):
         """Tell whether a call is under way."""
         return self._steps is not None or self._future is not None
 
+    @property
+    def halfway(self) -> bool:
+        """Tell whether a call is on its way in: Kong sends its length and its bytes apart."""
+        return self._reader.partial and not self.busy and not self._held & _ENDED
+
     def end_when_idle(self) -> None:
-        """End after the call under way, now where there is none."""
+        """End after the call under way or on its way in, now where there is none."""
         self._last_call = True
-        if not self.busy:
+        if not self.busy and not self.halfway:
             self._leave()
 
     def _leave(self) -> None:
@@ -588,7 +595,7 @@ class Connection(asyncio.BufferedProtocol):
     def sweep(self, limit: int) -> None:
         """Cut the connection where the peer has owed us something and stood still for ``limit`` sweeps in a row."""
         owes = self._steps is not None or self._held or self._reader.partial
-        stands = self._reads == self._swept_reads and not self._held & _COMMITTING
+        stands = (self._reads == self._swept_reads or self._held & _ENDED) and not self._held & _COMMITTING
         self._swept_reads = self._reads
         self._still = self._still + 1 if owes and stands else 0
         if self._still >= limit:

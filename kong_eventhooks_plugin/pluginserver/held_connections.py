@@ -37,11 +37,11 @@ class _Held:
 
     __slots__ = ("ending_until", "inode", "slot", "sock", "worker")
 
-    def __init__(self, sock: socket.socket, inode: int, worker: int | None, slot: int | None) -> None:
+    def __init__(self, sock: socket.socket, inode: int) -> None:
         self.sock = sock
         self.inode = inode
-        self.worker = worker
-        self.slot = slot
+        self.worker: int | None = None
+        self.slot: int | None = None
         self.ending_until: float | None = None
 
     @property
@@ -58,6 +58,7 @@ class HeldConnections:
         self._epoll = select.epoll()
         self._by_inode: dict[int, _Held] = {}
         self._by_descriptor: dict[int, _Held] = {}
+        self._by_slot: dict[tuple[int | None, int | None], _Held] = {}  # by worker and slot: who has it now
 
     def __len__(self) -> int:
         return len(self._by_inode)
@@ -72,7 +73,7 @@ class HeldConnections:
         known = self._by_inode.get(inode)
         if known is not None:
             sock.close()
-            known.worker, known.slot = worker, slot
+            self._give(known, worker, slot)
             return
         if len(self._by_inode) >= SLOTS:
             sock.close()
@@ -83,23 +84,23 @@ class HeldConnections:
         except OSError:  # no memory, or past fs.epoll.max_user_watches
             sock.close()
             return
-        held = _Held(sock, inode, worker, slot)
+        held = _Held(sock, inode)
         self._by_inode[inode] = held
         self._by_descriptor[sock.fileno()] = held
+        self._give(held, worker, slot)
 
     def let_go(self, worker: int, slot: int) -> None:
         """Hear that a draining worker no longer serves one of its connections."""
-        for held in self._by_inode.values():
-            if held.worker == worker and held.slot == slot:
-                held.worker = held.slot = None
-                return
+        held = self._by_slot.get((worker, slot))
+        if held is not None:
+            self._take_back(held)
 
     def orphan(self, worker: int, marks: mmap.mmap | None) -> None:
         """Hear that a worker has ended: end what it was in the middle of, keep the rest for the next one."""
         for held in [held for held in self._by_inode.values() if held.worker == worker]:
             # Without a slot it was handed over and not yet taken: nothing of it was read.
             under_way = held.slot is not None and (marks is None or marks[held.slot] != IDLE)
-            held.worker = held.slot = None
+            self._take_back(held)
             if under_way:
                 self._end(held)
 
@@ -145,6 +146,17 @@ class HeldConnections:
             self._drop(held)
         self._epoll.close()
 
+    def _give(self, held: _Held, worker: int, slot: int) -> None:
+        """Note who serves it. A slot is used again at once: one that had it before has ended, as we are yet to hear."""
+        self._take_back(held)
+        held.worker, held.slot = worker, slot
+        self._by_slot[worker, slot] = held
+
+    def _take_back(self, held: _Held) -> None:
+        if self._by_slot.get((held.worker, held.slot)) is held:
+            del self._by_slot[held.worker, held.slot]
+        held.worker = held.slot = None
+
     def _end(self, held: _Held) -> None:
         with contextlib.suppress(OSError):  # it has ended already
             held.sock.shutdown(socket.SHUT_WR)
@@ -155,6 +167,7 @@ class HeldConnections:
         descriptor = held.sock.fileno()
         self._by_inode.pop(held.inode, None)
         self._by_descriptor.pop(descriptor, None)
+        self._take_back(held)
         self._epoll.unregister(descriptor)
         held.sock.close()
 

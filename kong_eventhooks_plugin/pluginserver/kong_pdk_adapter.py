@@ -192,7 +192,10 @@ class KongPdkServer:
         except BadMessage as error:
             self._faults("bad_call", what=str(error))
         except (OSError, TimeoutError):
-            pass  # the peer has gone, or does not speak or read: Kong opens another connection when it wants one
+            # The peer has gone, or does not speak or read: Kong opens another connection when it wants one. What it has
+            # not read is not waited for.
+            if writer is not None:
+                writer.transport.abort()
         except Exception as error:  # noqa: BLE001 - one peer must not harm the others
             self._faults("house_failed", error)
         finally:

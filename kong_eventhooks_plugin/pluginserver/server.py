@@ -2,7 +2,8 @@
 
 Limits: ``CONNECTIONS`` open at a time (Kong opens one for each call that it makes at a time); past it, and while the
 process has no file descriptor left, nothing is accepted and callers wait in the socket's backlog, where nothing is
-lost. ``LINGER_SECONDS`` for a peer to let a connection go that we have ended.
+lost. When we leave: ``LINGER_SECONDS`` for a peer to send the rest of a call of which half is here, and to let a
+connection go that we have ended.
 """
 
 import asyncio
@@ -148,7 +149,8 @@ class PluginServer:
         """Stop accepting, give the calls under way at most ``seconds`` to end, then let every connection go.
 
         What Kong sends on a connection that we have ended is answered by our successor: Kong reads "closed" and calls
-        again, on a new connection, which waits in the backlog.
+        again, on a new connection, which waits in the backlog. But not so a ``StartInstance``: ended there, Kong
+        raises, and outside ``log`` the client gets a 500. So the rest of a call of which half is here is waited for.
         """
         self._draining = True
         self._pause_accepting()
@@ -156,11 +158,17 @@ class PluginServer:
             self._sweeper.cancel()
         for connection in tuple(self._open):
             connection.end_when_idle()
+        await self._until(lambda: not self._halfway(), min(seconds, LINGER_SECONDS))
+        for connection in self._halfway():
+            connection.end()
         await self._until(lambda: not self.busy and not self._opening, seconds)
         await self._until(lambda: not self._open and not self._opening, LINGER_SECONDS)
         for connection in tuple(self._open):
             connection.abort()
         await self._until(lambda: not self._open, LINGER_SECONDS)
+
+    def _halfway(self) -> list[Connection]:
+        return [connection for connection in self._open if connection.halfway]
 
     async def _until(self, over: Callable[[], bool], seconds: float) -> None:
         """Return when ``over()``, looked at whenever a connection's state may have changed, or after ``seconds``."""

@@ -188,6 +188,14 @@ def _check_occupant(plan: SocketPlan) -> None:
             )
 
 
+def is_served(path: Path) -> bool:
+    """Tell whether a process listens on the path, as far as we may ask."""
+    try:
+        return _holder(path) is not None
+    except SocketError:
+        return True
+
+
 def _holder(path: Path) -> str | None:
     """Name the process that listens on the path, None where nobody does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

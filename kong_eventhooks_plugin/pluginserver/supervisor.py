@@ -20,8 +20,9 @@ the path is another server's    (looked at every 0.5 s) started by Kong: the wor
                                 connections it has, until our Kong has gone; it is not started again, and nor do we
                                 take the path back, or two servers would take it from each other for ever.
                                 Stand-alone: somebody replaced us, so drain and leave
-the path has vanished           bound anew, and a new worker on the new socket as with SIGHUP; where that fails: told
-                                once for each reason, tried again every 0.5 s
+the path has vanished           bound anew, and a new worker on the new socket as with SIGHUP; where binding fails:
+                                told once for each reason, tried again every 0.5 s; a worker that dies meanwhile is
+                                followed as above, because the old one hears nothing on the new socket
 our parent has gone             (every 0.5 s, only where Kong started us) as SIGTERM, but only once another server
                                 has the path or 3 s have passed: when one of Kong's processes crashes, the next one
                                 starts our successor, and Kong's others go on calling meanwhile
@@ -193,23 +194,28 @@ class Supervisor:
             return
         if self._start_at is not None and self._clock() >= self._start_at:
             self._start_at = None
-            self._change_wanted = False  # the one that starts now is as new as one can be
-            self._serving = self._start()
-        elif self._change_wanted and self._serving is not None and self._may_change():
+            self._change_wanted = self._serving is not None  # else the one that starts now is as new as one can be
+            if self._serving is None:
+                self._serving = self._start()
+        if self._change_wanted and self._serving is not None and self._may_change():
             self._change_wanted = False
             self._coming = self._start()
 
     def _may_change(self) -> bool:
         return self._coming is None and len(self._leaving) < MOST_LEAVING
 
+    def _is_served(self) -> bool:
+        """Tell whether somebody accepts on our socket: a worker from before it was bound anew does not."""
+        return self._serving is not None and self._serving.listening is self._lease.sock
+
     def _start(self) -> WorkerProcess | None:
         """Start a worker on the socket; what the system refuses counts as a death."""
         now = self._clock()
         try:
-            worker = WorkerProcess(self._command, self._lease.fileno(), now, now + READY_SECONDS)
+            worker = WorkerProcess(self._command, self._lease.sock, now, now + READY_SECONDS)
         except OSError as error:
             self._log.warning("worker not started", reason=error.strerror or str(error))
-            if self._serving is None:
+            if not self._is_served():
                 self._start_at = now + self._pauses.after(0.0)
             return None
         self._selector.register(worker.link, selectors.EVENT_READ, lambda: self._on_word(worker))
@@ -289,6 +295,8 @@ class Supervisor:
         elif worker is self._coming:
             self._coming = None
             self._log.warning("new worker ended before it was ready, the old one stays", **told)
+            if not self._is_served():
+                self._start_at = self._clock() + self._pauses.after(lived)
         elif self._coming is not None:
             self._serving, self._coming = self._coming, None
             self._log.warning("worker ended while another one starts", **told)

@@ -53,13 +53,17 @@ def receive(link: socket.socket) -> tuple[bytes, list[int]]:
 
 
 class WorkerProcess:
-    """One running worker. ``deadline`` (clock seconds) is when it is killed: unready for too long, or undrained."""
+    """One running worker on the socket ``listening``.
 
-    def __init__(self, command: Sequence[str], listening: int, now: float, deadline: float) -> None:
+    ``deadline`` (clock seconds) is when it is killed: unready for too long, or undrained.
+    """
+
+    def __init__(self, command: Sequence[str], listening: socket.socket, now: float, deadline: float) -> None:
         """Start it; raises ``OSError`` where the system cannot."""
+        self.listening = listening
         self.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.link.setblocking(False)
-        descriptors = (listening, theirs.fileno())
+        descriptors = (listening.fileno(), theirs.fileno())
         try:
             # Not user input: our own command line, with the two descriptors.
             self._process = subprocess.Popen(  # noqa: S603

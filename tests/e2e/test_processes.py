@@ -1,4 +1,4 @@
-"""The real sidecar as real processes, started with an empty environment as Kong starts it, under a played Kong's calls.
+"""The real sidecar as real processes, started with next to no environment as Kong does, under a played Kong's calls.
 
 What counts as kept is read from the store afterwards: each request that Kong told of must be there, once.
 """
@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 from kong_eventhooks_plugin import inspection
 from tests.kong_node.msgpack_kong import MsgpackKong
 from tests.kong_node.node import CRUD, LOG, KongNode, request_log
-from tests.support.processes import Processes, Running, is_alive
+from tests.support.processes import PATIENT, Processes, Running, is_alive, kill_while_all_are_held
 from tests.support.waiting import SECONDS, until
 
 pytestmark = pytest.mark.timeout(300)  # many processes start: on a machine under load that takes its time
@@ -33,13 +34,16 @@ AT_ONCE = 200
 """Where the machine is too slow for the rate, calls come more slowly."""
 
 
+MEMORY = Path("/dev/shm")
+"""Where the stores are: a worker whose disk stalls serves before its store is open, and tells what it loses."""
+
+
 class House:
     """One machine: a socket's path and a store; sidecars and Kongs on them."""
 
-    def __init__(self, directory: Path, processes: Processes) -> None:
+    def __init__(self, directory: Path, data: Path, processes: Processes) -> None:
         self.path = directory / "plugin.sock"
-        self.data = directory / "data"
-        self.data.mkdir(mode=0o700)
+        self.data = data
         self._processes = processes
 
     def sidecar(self, *flags: str) -> Running:
@@ -50,8 +54,9 @@ class House:
             f"--data-dir={self.data}",
             "--listen=127.0.0.1:0",
             "--log-format=json",
+            f"--drain-seconds={SECONDS}",
         ]
-        return self._processes.run([*command, *settings, *flags])
+        return self._processes.run([*command, *settings, *flags], PATIENT)
 
     def kong(self) -> KongNode:
         node = KongNode(self.path)
@@ -78,8 +83,8 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    with Processes() as processes:
-        yield House(tmp_path, processes)
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as data, Processes() as processes:
+        yield House(tmp_path, Path(data), processes)
 
 
 class Calls:
@@ -152,7 +157,7 @@ async def test_a_worker_killed_under_load_loses_no_call(house: House) -> None:
     async with house.kong() as node, Calls(telling(node)).running() as calls:
         for killed in range(3):
             await calls.more(100)
-            os.kill(worker, signal.SIGKILL)
+            await asyncio.to_thread(kill_while_all_are_held, worker, sidecar.pid, house.path)
             worker = await ready(sidecar, killed + 2)
         await calls.more(100)
     assert node.played.lost == []
@@ -196,6 +201,19 @@ async def test_a_take_over_under_load_loses_no_call(house: House) -> None:
     assert await asyncio.to_thread(new.wait) == 0
     assert not house.path.exists()
     assert await house.kept() == sorted(calls.told)
+
+
+async def test_one_that_cannot_serve_takes_nothing_over(house: House) -> None:
+    """Kong starts it again and again: each time the socket would be without anybody for seconds."""
+    old = house.sidecar("--started-by-kong")
+    await ready(old)
+    socket = house.path.stat().st_ino
+    new = house.sidecar("--started-by-kong", f"--api-token-file={house.data / 'missing'}")
+    assert await asyncio.to_thread(new.wait) == 2
+    assert "api_token_file" in new.output[-1]
+    assert house.path.stat().st_ino == socket
+    async with house.kong() as node:
+        assert await node.log()
 
 
 async def test_after_a_restart_the_plugins_are_not_taken_for_each_other(house: House) -> None:
@@ -285,7 +303,7 @@ async def test_a_log_that_nobody_reads_any_more_ends_nobody(house: House) -> Non
     reader, writer = os.pipe()
     command = [sys.executable, "-P", "-m", "kong_eventhooks_plugin", "serve", f"--socket-path={house.path}"]
     sidecar = await asyncio.create_subprocess_exec(
-        *command, f"--data-dir={house.data}", "--listen=127.0.0.1:0", stdout=writer, stderr=writer, env={}
+        *command, f"--data-dir={house.data}", "--listen=127.0.0.1:0", stdout=writer, stderr=writer, env=PATIENT
     )
     os.close(writer)
     try:

@@ -64,6 +64,52 @@ def test_a_reader_that_has_gone_is_counted(pipe: tuple[int, int]) -> None:
     until(lambda: output.take_dropped() == 1, "the line is counted")
 
 
+def test_a_dropped_line_takes_along_no_count(pipe: tuple[int, int]) -> None:
+    """While nothing is read every line says what was dropped before it, and is dropped with what it says."""
+    output = LogOutput(pipe[1], waiting_bytes=100)
+    for _ in range(5):
+        output.take_dropped()
+        output.write("x" * 200)
+    os.close(pipe[0])
+    assert output.take_dropped() == 5
+    output.write("says that there were five, to nobody\n")
+    assert output.end(SECONDS)
+    assert output.take_dropped() == 6
+
+
+def test_what_libraries_say_looks_the_same() -> None:
+    program = (
+        "import logging; from kong_eventhooks_plugin import logs;"
+        "logs.configure('json', 'info');"
+        "log = logging.getLogger('asyncio');"
+        "log.warning('slow %s', 'disk');"
+        "log.info('not wrong');"
+        "log.error('never retrieved', exc_info=ValueError('of a task'))"
+    )
+    got = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=SECONDS
+    ).stdout.splitlines()
+    slow, never = [json.loads(line) for line in got]
+    assert slow.pop("timestamp")
+    assert slow == {"event": "slow disk", "level": "warning", "logger": "asyncio"}
+    assert (never["event"], never["exception"]) == ("never retrieved", "ValueError: of a task")
+
+
+@pytest.mark.parametrize("style", ["json", "human"])
+def test_a_traceback_shows_no_values(style: str) -> None:
+    program = (
+        "import sys, structlog; from kong_eventhooks_plugin import logs\n"
+        "def fail():\n    secret = 'only' * 2\n    raise KeyError\n"
+        "logs.configure(sys.argv[1], 'info')\n"
+        "try: fail()\nexcept KeyError as error: structlog.get_logger().error('failed', exc_info=error)"
+    )
+    got = subprocess.run(
+        [sys.executable, "-c", program, style], capture_output=True, text=True, check=True, timeout=SECONDS
+    ).stdout
+    assert "KeyError" in got
+    assert "onlyonly" not in got
+
+
 @pytest.mark.parametrize("style", ["json", "human"])
 def test_the_next_line_says_how_many_were_dropped(style: str) -> None:
     program = (

@@ -369,10 +369,12 @@ class TestHoldingBack:
             peer.connection.sweep(3)
         assert not peer.transport.aborted
 
-    def test_one_that_we_have_ended_is_cut_without_a_word(self) -> None:
+    @pytest.mark.parametrize("says", [b"", b"x"])
+    def test_one_that_we_have_ended_is_cut_without_a_word(self, says: bytes) -> None:
         peer = Peer()
         peer.connection.end_when_idle()
         for _ in range(5):
+            feed(peer.connection, says)
             peer.connection.sweep(3)
         assert peer.transport.aborted
         assert peer.faults == {}
@@ -462,6 +464,17 @@ class TestTheEnd:
         peer.connection.end_when_idle()
         assert peer.transport.ended
         assert not peer.transport.aborted
+
+    def test_one_with_half_a_call_after_its_other_half(self) -> None:
+        """Kong does not repeat a start whose connection ends: it raises, and the client may get a 500."""
+        peer = Peer()
+        call = encode_frame(start("event-hooks", b"{}"))
+        feed(peer.connection, call[:4])
+        peer.connection.end_when_idle()
+        assert not peer.transport.ended
+        feed(peer.connection, call[4:])
+        assert len(peer.transport.frames()) == 1
+        assert peer.transport.ended
 
     def test_a_busy_one_after_its_call(self) -> None:
         peer = Peer(House(429))

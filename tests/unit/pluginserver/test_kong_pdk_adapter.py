@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import select
 import socket
 import subprocess
 import sys
@@ -224,6 +225,7 @@ async def test_kong_is_answered_after_the_commit(node: Node) -> None:
         return commit
 
     node.house.commit = observed
+    node.server._answer_seconds = SECONDS
     phase = asyncio.create_task(node.kong.run_phase("event-hooks", "log", pdk()))
     await asked.wait()
     done, _ = await asyncio.wait({phase}, timeout=0.1)
@@ -501,6 +503,25 @@ async def test_a_peer_that_says_nothing_is_let_go(tmp_path: Path, monkeypatch: p
     assert await asyncio.wait_for(reader.read(), SECONDS) == b""
     writer.close()
     assert node.faults() == {}
+    await node.close()
+
+
+async def test_a_peer_that_does_not_read_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has not read would keep the connection open for as long as it likes, past every limit."""
+    monkeypatch.setattr(kong_pdk_adapter, "IDLE_SECONDS", 0.1)
+    node = Node(tmp_path / "s")
+    await node.server.serve(node.sock)
+    calls = msgpack.packb([0, 1, "plugin.GetPluginInfo", ["event-hooks"]]) * 1_000
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.setblocking(False)
+        silent.connect(str(node.path))
+        ended = select.poll()
+        ended.register(silent, 0)
+        async with asyncio.timeout(SECONDS):
+            while not ended.poll(0):
+                with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                    silent.send(calls)
+                await asyncio.sleep(0.001)
     await node.close()
 
 

@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.telemetry import Metrics
 from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.wire.frames import encode_frame
 from tests.kong_node.node import CRUD, LOG, KongNode, request_log
-from tests.support.door import INFOS, NOW, Door, House, serving
+from tests.support.door import INFOS, NOW, Clock, Door, House, serving
 from tests.support.recordings import NAMES, recording
 from tests.support.waiting import SECONDS, a_second
 
@@ -156,10 +156,10 @@ class TestDrain:
     async def test_a_call_in_progress_ends_first(self) -> None:
         future: Future[Any] = asyncio.get_running_loop().create_future()
         house = House(429, accept=lambda seen: future)
-        async with serving(house) as door, KongNode(door.path) as kong:
+        async with serving(house, monotonic=Clock()) as door, KongNode(door.path) as kong:
             call = asyncio.create_task(kong.log())
             await until(lambda: house.seen, "the call waits for its commit")
-            drained = asyncio.create_task(door.server.drain(5.0))
+            drained = asyncio.create_task(door.server.drain(SECONDS))
             await asyncio.sleep(0)
             assert not call.done()
             future.set_result(None)
@@ -243,10 +243,10 @@ class TestConnectionsThatSomebodyHolds:
     async def test_one_with_a_last_call_is_let_go_with_its_answer(self, holder: Holder) -> None:
         future: Future[Any] = asyncio.get_running_loop().create_future()
         house = House(429, accept=lambda seen: future)
-        async with serving(house, keeper=holder) as door, KongNode(door.path) as kong:
+        async with serving(house, keeper=holder, monotonic=Clock()) as door, KongNode(door.path) as kong:
             call = asyncio.create_task(kong.log())
             await until(lambda: house.seen, "the call waits for its commit")
-            drained = asyncio.create_task(door.server.drain(5.0))
+            drained = asyncio.create_task(door.server.drain(SECONDS))
             await asyncio.sleep(0)
             future.set_result(None)
             assert await call
@@ -262,11 +262,26 @@ class TestConnectionsThatSomebodyHolds:
             with kong:
                 await asyncio.get_running_loop().sock_sendall(kong, START[:3])
                 await until(lambda: holder.held and holder.marks[0] == UNDER_WAY, "it is marked")
-                draining = asyncio.create_task(door.server.drain(1.0))
+                draining = asyncio.create_task(door.server.drain(SECONDS))
                 assert await received(kong) == b""
                 kong.close()
                 await draining
             assert (len(holder.waiting), holder.ended) == (0, 1)
+
+    async def test_one_that_has_sent_half_a_start_is_answered_first(self, holder: Holder) -> None:
+        """Kong sends a frame's length and its bytes apart, and does not repeat a start whose connection ends."""
+        async with serving(House(), keeper=holder) as door:
+            link = await SocketLink.open(str(door.path))
+            link.write(encode_frame(START)[:4])
+            await until(lambda: holder.held and holder.marks[0] == UNDER_WAY, "it is marked")
+            draining = asyncio.create_task(door.server.drain(SECONDS))
+            await asyncio.sleep(0)
+            link.write(encode_frame(START)[4:])
+            assert LOG.encode() in await link.receive()
+            await draining
+            assert (len(holder.waiting), holder.ended) == (1, 0)
+            assert link.usable()
+            link.close()
 
     async def test_a_peer_that_ends_its_own_direction_alone_hears_the_end(self, holder: Holder) -> None:
         """Our copy is closed; without a word, the holder's would keep the connection open for ever."""

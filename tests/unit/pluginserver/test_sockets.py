@@ -15,7 +15,8 @@ import pytest
 from kong_eventhooks_plugin.errors import SocketError, SocketInUse
 from kong_eventhooks_plugin.pluginserver import sockets
 from kong_eventhooks_plugin.pluginserver.inherited_socket import inherited
-from kong_eventhooks_plugin.pluginserver.sockets import PATH_BYTES, SocketLease, SocketPlan, bind
+from kong_eventhooks_plugin.pluginserver.sockets import PATH_BYTES, SocketLease, SocketPlan, bind, is_served
+from tests.support.waiting import SECONDS
 
 
 @contextlib.contextmanager
@@ -104,6 +105,18 @@ def test_a_socket_whose_queue_is_full_is_alive(tmp_path: Path) -> None:
             bind(SocketPlan(path=path))
 
 
+def test_who_is_served_and_who_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    assert not is_served(path)
+    with bound(path):
+        assert is_served(path)
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    assert not is_served(path)
+    (tmp_path / "file").touch()
+    assert not is_served(tmp_path / "file")
+
+
 def test_take_over_renames_over_a_live_one_and_neither_removes_the_others(tmp_path: Path) -> None:
     path = tmp_path / "s"
     first = bind(SocketPlan(path=path, take_over=True))
@@ -156,7 +169,8 @@ def test_it_listens_before_the_path_leads_to_it(tmp_path: Path, monkeypatch: pyt
         assert listened == [True]
 
 
-def test_of_many_starters_one_wins(tmp_path: Path) -> None:
+def test_of_many_starters_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "LOCK_SECONDS", SECONDS)
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
