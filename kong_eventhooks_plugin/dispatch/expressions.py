@@ -10,10 +10,15 @@ there, types do not fit)
 has no answer in time                 fires: better once too often than lost; logged
 ====================================  ==========================================================
 
-All filters of an event are one task. Limits: ``SECONDS`` for its answer, ``COLD_SECONDS`` where no sandbox process has
-answered yet and one must be started first; both leave room in the second that Kong is answered within. How many events
-wait at once is the pool's limit (``Limits.waiting``): past it there is no answer, as above. ``TEXT`` characters of what
-was wrong are logged.
+All filters of an event are one task. Where that task broke a limit of the sandbox nobody knows whose filter it was:
+each is a suspect, and is asked alone (the pool gives its hook a lane of its own) until it has answered alone. So one
+hook's filter that never ends costs the others the first event, not every one.
+
+Limits: ``SECONDS`` for an answer, ``COLD_SECONDS`` where no sandbox process has answered yet and one must be started
+first; both leave room in the second that Kong is answered within. How many events wait at once is the pool's limit
+(``Limits.waiting``): past it there is no answer, as above. ``SUSPECTS`` hooks are remembered, past them the first is
+forgotten. ``TEXT`` characters of what was wrong are logged, and the names of ``NAMED``
+hooks.
 """
 
 import asyncio
@@ -28,7 +33,11 @@ from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided, Failed
 
 SECONDS: Final = 0.25
 COLD_SECONDS: Final = 0.75
+SUSPECTS: Final = 1_000
+NAMED: Final = 5
 TEXT: Final = 300
+
+_ONE_FILTER_S_DOING: Final = frozenset({"wall", "cpu", "memory", "output", "crash"})
 
 
 class Expressions:
@@ -39,6 +48,7 @@ class Expressions:
         self._seldom = SeldomLog(clock)
         self._name_of = name_of
         self._cold = True
+        self._suspects: dict[str, None] = {}
 
     async def sift(
         self, event: Event, candidates: Sequence[Candidate], filters: Mapping[str, str]
@@ -47,25 +57,53 @@ class Expressions:
         asked = [one for one in candidates if one.refused is None and one.hook_id in filters]
         if not asked:
             return tuple(candidates)
-        verdicts = await self._verdicts(event, tuple(filters[one.hook_id] for one in asked))
-        told = {one.hook_id: self._refusal(one, verdict) for one, verdict in zip(asked, verdicts, strict=True)}
-        return tuple(told.get(one.hook_id, one) for one in candidates)
+        groups = self._groups([one.hook_id for one in asked])
+        verdicts: dict[str, bool | str] = {}
+        for told in await asyncio.gather(*(self._verdicts(event, group, filters) for group in groups)):
+            verdicts |= told
+        sifted = {one.hook_id: self._refusal(one, verdicts[one.hook_id]) for one in asked}
+        return tuple(sifted.get(one.hook_id, one) for one in candidates)
 
-    async def _verdicts(self, event: Event, expressions: tuple[str, ...]) -> tuple[bool | str, ...]:
+    def _groups(self, hooks: Sequence[str]) -> list[tuple[str, ...]]:
+        """Return which hooks' filters are asked in one task: all but the suspects."""
+        together = tuple(hook for hook in hooks if hook not in self._suspects)
+        alone = [(hook,) for hook in hooks if hook in self._suspects]
+        return [together, *alone] if together else [*alone]
+
+    async def _verdicts(
+        self, event: Event, hooks: tuple[str, ...], filters: Mapping[str, str]
+    ) -> dict[str, bool | str]:
         self._cold = self._cold or not self._pool.processes
-        task = Decide(expressions, event.data, event.event, event.source)
+        task = Decide(tuple(filters[hook] for hook in hooks), event.data, event.event, event.source)
         try:
             async with asyncio.timeout(COLD_SECONDS if self._cold else SECONDS):
-                result = await self._pool.run(task)
+                result = await self._pool.run(task, hooks[0] if len(hooks) == 1 else "")
         except TimeoutError:
             result = Failed("wall", "no answer in time")
-        if isinstance(result, Decided) and len(result.verdicts) == len(expressions):
+        if isinstance(result, Decided) and len(result.verdicts) == len(hooks):
             self._cold = False
-            return result.verdicts
+            if len(hooks) == 1:
+                self._suspects.pop(hooks[0], None)
+            return dict(zip(hooks, result.verdicts, strict=True))
         detail = result.text if isinstance(result, Failed) else "no verdict for each"
         reason = result.reason if isinstance(result, Failed) else "unavailable"
-        self._seldom.warning("filters not asked, the hooks fire", reason, reason=reason, detail=detail[:TEXT])
-        return (True,) * len(expressions)
+        self._told(hooks, reason, detail)
+        if reason in _ONE_FILTER_S_DOING:
+            self._suspect(hooks)
+        return dict.fromkeys(hooks, True)
+
+    def _told(self, hooks: tuple[str, ...], reason: str, detail: str) -> None:
+        names = [self._name_of(hook) for hook in hooks[:NAMED]]
+        key = names[0] if len(hooks) == 1 else reason
+        self._seldom.warning(
+            "filters not asked, the hooks fire", key, reason=reason, detail=detail[:TEXT], hooks=names, count=len(hooks)
+        )
+
+    def _suspect(self, hooks: tuple[str, ...]) -> None:
+        for hook in hooks:
+            self._suspects[hook] = None
+        while len(self._suspects) > SUSPECTS:
+            del self._suspects[next(iter(self._suspects))]
 
     def _refusal(self, candidate: Candidate, verdict: bool | str) -> Candidate:
         if verdict is True:

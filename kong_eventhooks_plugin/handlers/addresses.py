@@ -9,8 +9,8 @@ A verdict is the first of these that says something:
 3. **private**: where ``private`` is False, loopback, private and other non-public ranges are refused.
 4. otherwise it is allowed. An ``allow`` list alone closes nothing: add ``0.0.0.0/0`` and ``::/0`` to ``deny`` for that.
 
-An IPv6 address that carries an IPv4 one (mapped, compatible, 6to4, Teredo, NAT64) is also refused where the IPv4
-address is, whatever a list says of the IPv6 one: a gateway on the way would turn it into just that.
+An IPv6 address that carries an IPv4 one (mapped, compatible, translated, 6to4, Teredo, ISATAP, NAT64) is also refused
+where the IPv4 address is, whatever a list says of the IPv6 one: a gateway on the way would turn it into just that.
 
 Limits: a list has at most ``MAX_NETWORKS`` entries; more raise ``SettingsError``.
 """
@@ -60,10 +60,19 @@ _PRIVATE: tuple[Network, ...] = tuple(
     )
 )
 
+_THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
 _LOOPBACK_6 = ipaddress.IPv6Address("::1")
-_COMPATIBLE = ipaddress.IPv6Network("::/96")
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
+_IN_LOW_32 = tuple(
+    ipaddress.IPv6Network(network)
+    for network in (
+        "::/96",  # IPv4-compatible (RFC 4291)
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)
+        "64:ff9b::/96",  # NAT64 (RFC 6052)
+    )
+)
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+"""Bits 64 to 95 of an address that a tunnel brings to the IPv4 address behind them (RFC 5214)."""
 _LOW_32 = (1 << 32) - 1
 
 
@@ -86,20 +95,19 @@ class AddressRules:
             dialled = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
             return "not an IP address"
-        embedded = list(embedded_addresses(dialled))
-        if reason := self._verdict(dialled, closed=not embedded):
+        if reason := self._verdict(dialled):
             return reason
-        for inner in embedded:
+        for inner in embedded_addresses(dialled):
             if reason := self._verdict(inner):
                 return f"{reason} ({inner} inside it)"
         return None
 
-    def _verdict(self, address: Address, *, closed: bool = True) -> str | None:
+    def _verdict(self, address: Address) -> str | None:
         """Return the first of the rules that says something, as a reason, "" where it allows, None where none does."""
         reason = _never(address)
         if reason is None:
             reason = self._listed(address)
-        return self._closed(address) if reason is None and closed else reason
+        return self._closed(address) if reason is None else reason
 
     def _listed(self, address: Address) -> str | None:
         """Return a reason where a deny network decides, "" where an allow network does, None where none does."""
@@ -121,15 +129,27 @@ def embedded_addresses(address: Address) -> Iterator[ipaddress.IPv4Address]:
     number = int(address)
     if address.ipv4_mapped is not None:
         yield address.ipv4_mapped
-    if address in _COMPATIBLE or address in _NAT64 or address in _NAT64_LOCAL:
+    if any(address in network for network in _IN_LOW_32) or number >> 32 & _LOW_32 in _ISATAP:
         yield ipaddress.IPv4Address(number & _LOW_32)
     if address in _NAT64_LOCAL:
-        # RFC 6052 puts the address around bits 64 to 71 where the prefix has 48 bits.
-        yield ipaddress.IPv4Address((number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF)
+        yield from _translated(number)
     if address.sixtofour is not None:
         yield address.sixtofour
     if address.teredo is not None:
         yield from address.teredo
+
+
+def _translated(number: int) -> Iterator[ipaddress.IPv4Address]:
+    """Yield what an address of a local NAT64 prefix carries, for each length that the prefix can have (RFC 6052, 2.2).
+
+    What would be in 0.0.0.0/8 is the other lengths' padding: no gateway leads there.
+    """
+    joined = number >> 64 << 56 | number & (1 << 56) - 1  # bits 64 to 71 are left out
+    readings = (number, *(joined >> 88 - length for length in (48, 56, 64)))
+    for reading in readings:
+        address = ipaddress.IPv4Address(reading & _LOW_32)
+        if not _inside(address, _THIS_NETWORK):
+            yield address
 
 
 def is_literal(host: str) -> bool:

@@ -58,7 +58,7 @@ async def exchange(
         response = await client.send(request, stream=True)
     except AddressRefused as refused:
         detail = f"address refused: {refused}"
-        literal = is_literal(request.url.host)
+        literal = is_literal(request.url.raw_host.decode("ascii"))
         return Discard("address_refused", detail) if literal else Retry("address_refused", detail)
     except httpx.HTTPError as error:
         return failed(error)

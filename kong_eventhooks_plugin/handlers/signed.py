@@ -1,7 +1,7 @@
 """The headers that prove a message: its id and time, and with a secret its signatures. Pure.
 
 During a rotation ``previous_secret`` signs too; Kong's own header has room for one and takes the new. Fails closed: a
-secret that is there but empty or not a text raises.
+secret that is there but empty or not a text raises, and so does a ``previous_secret`` alone.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,13 @@ def signed_headers(
 ) -> dict[bytes, bytes]:
     """Return the headers for ``body``. ``timestamp`` is Unix seconds. Raises ``SchemaViolation``."""
     headers = {b"webhook-id": message_id.encode(), b"webhook-timestamp": b"%d" % timestamp}
-    secret = _secret(config, "secret")
+    secret, previous = _secret(config, "secret"), _secret(config, "previous_secret")
     if secret is None:
+        if previous is not None:
+            raise SchemaViolation({"config": {"previous_secret": "without a secret beside it nothing would be signed"}})
         return headers
     keys = [_key("secret", secret)]
-    if (previous := _secret(config, "previous_secret")) is not None:
+    if previous is not None:
         keys.append(_key("previous_secret", previous))
     headers[b"webhook-signature"] = standard_signature(keys, message_id, timestamp, body).encode()
     headers[b"x-kong-signature"] = kong_signature(secret, body, digest).encode()

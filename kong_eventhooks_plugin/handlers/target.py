@@ -42,18 +42,27 @@ def target(url: str) -> Target:
         clean = parsed.copy_with(username=None, password=None, fragment=None)
     except (httpx.InvalidURL, ValueError):
         raise SchemaViolation({"config": {"url": "not a URL"}}) from None
-    if clean.scheme not in _PORTS or not clean.host:
+    if clean.scheme not in _PORTS or not clean.raw_host:
         raise SchemaViolation({"config": {"url": "expected http:// or https:// and a host"}})
     port = _PORTS[clean.scheme] if clean.port is None else clean.port
     if not 0 < port < 1 << 16:
         raise SchemaViolation({"config": {"url": "a port is 1 to 65535"}})
-    host = f"[{clean.host}]" if ":" in clean.host else clean.host
+    name = _name(clean)
+    host = f"[{name}]" if ":" in name else name
     return Target(
         url=clean,
         endpoint=f"{clean.scheme}://{host}:{port}",
         authorization=_basic(parsed),
         sensitive=tuple(_sensitive(parsed)),
     )
+
+
+def _name(url: httpx.URL) -> str:
+    """Return the host for people. A name that IDNA cannot decode (``xn--i-7iq.ws``) may lead somewhere all the same."""
+    try:
+        return url.host
+    except UnicodeError:
+        return url.raw_host.decode("ascii")
 
 
 def _basic(url: httpx.URL) -> bytes | None:

@@ -16,7 +16,7 @@ field               is a template                ``{{ }}`` escapes for
 A string without a tag is not rendered at all.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -70,9 +70,13 @@ def templates(config: Mapping[str, Any]) -> list[Template]:
     return found
 
 
-def rendered(config: Mapping[str, Any], texts: Mapping[str, str]) -> Request:
-    """Return the request with ``texts`` (path -> result) in the places of its templates."""
-    return _each(config, lambda path, text, _: texts.get(path, text))
+def rendered(config: Mapping[str, Any], texts: Iterable[str]) -> Request:
+    """Return the request with ``texts`` in the places of its ``templates``, in their order.
+
+    Not by their paths: in a payload ``{"a.b": ..., "a": {"b": ...}}`` two have the same.
+    """
+    dialect, results = dialect_of(config), iter(texts)
+    return _each(config, lambda _, text, __: text if is_plain(text, dialect) else next(results))
 
 
 def _each(config: Mapping[str, Any], change: Callable[[str, str, Place], str]) -> Request:

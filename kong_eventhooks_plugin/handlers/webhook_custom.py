@@ -9,6 +9,7 @@ elsewhere), end the delivery for good: it would fail the next time, too. Where t
 tried again, where a limit on wall time was broken ``TRIES`` times in all.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -44,6 +45,7 @@ TRIES = 3
 
 _CONTENT_TYPE = b"content-type"
 _DOTS = (".", "..")
+_STEPS = re.compile(r"[/\\]")
 
 log = structlog.get_logger()
 
@@ -97,7 +99,7 @@ class WebhookCustomHandler:
         )
         result = await self._pool.run(task, job.hook.id)
         if isinstance(result, Rendered):
-            return rendered(job.config, {one.name: text for one, text in zip(asked, result.texts, strict=True)})
+            return rendered(job.config, result.texts)
         return no_answer(result, job.attempt) if isinstance(result, Failed) else Retry("internal", "no text came back")
 
     async def _send(self, job: Job, request: Request) -> Outcome:
@@ -109,7 +111,6 @@ class WebhookCustomHandler:
             signed = signed_headers(config, encoded.body, job.delivery_id, int(job.now), self._digest)
         except SchemaViolation as refused:
             return _refused(config, refused) if made else Retry("config", str(refused))
-        hidden = [*place.sensitive, *header_secrets(own)]
         if encoded.content_type is not None:
             own[_CONTENT_TYPE] = encoded.content_type.strip().encode()
         if place.authorization is not None:
@@ -121,7 +122,7 @@ class WebhookCustomHandler:
             stream=httpx.ByteStream(encoded.body),
             extensions={SSL_VERIFY: config.get("ssl_verify") is not False},
         )
-        return await exchange(self._client, message, job.now, hidden)
+        return await exchange(self._client, message, job.now, [*place.sensitive, *header_secrets(own)])
 
 
 async def check(pool: Pool, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,10 +157,15 @@ def _place(config: Mapping[str, Any], url: str) -> Target:
     if url != template:
         if authority(url) != authority(template):
             raise SchemaViolation({"config": {"url": "its scheme or host would change"}})
-        path = url.partition("?")[0].partition("#")[0]
-        if any(unquote(segment) in _DOTS for segment in path.split("/")) and ".." not in template:
+        if _dots(url) > _dots(template):
             raise SchemaViolation({"config": {"url": "a value is . or .., which leads elsewhere"}})
     return target(url)
+
+
+def _dots(url: str) -> int:
+    """Return how many steps of a URL's path are ``.`` or ``..``; some servers see them only after decoding."""
+    path = url.partition("?")[0].partition("#")[0]
+    return sum(step in _DOTS for step in _STEPS.split(unquote(path)))
 
 
 def _encoded(config: Mapping[str, Any], request: Request) -> Encoded:

@@ -19,7 +19,7 @@ from typing import Any
 from cel_expr_python import cel
 
 from kong_eventhooks_plugin.sandbox.recent import Key, Recent
-from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided, Fault, Limits
+from kong_eventhooks_plugin.sandbox.tasks import MAX_TEXT, Decide, Decided, Fault, Limits
 from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile
 
 MAX_FILTER = 4_096
@@ -86,4 +86,4 @@ def _fault(said: str) -> Fault:
 
 
 def _plain(said: str) -> str:
-    return _KIND.sub("", said.splitlines()[0] if said else said)
+    return _KIND.sub("", said.splitlines()[0] if said else said)[:MAX_TEXT]

@@ -5,7 +5,8 @@ value stands by itself, null is empty, and an object or list is JSON. A field co
 (``entity.items``). Limits on time and memory are the process's (``walls``).
 """
 
-# What Jinja2 and MarkupSafe import at the first error or the first use of a filter: then nothing can be any more.
+# What Jinja2 and MarkupSafe import at the first string literal, error or filter: then nothing can be any more.
+import encodings.unicode_escape  # noqa: F401 - see above
 import html  # noqa: F401 - see above
 import pprint  # noqa: F401 - see above
 import textwrap  # noqa: F401 - see above
@@ -61,28 +62,28 @@ class JinjaTemplates:
         context = task.data | {"event": task.event, "source": task.source}
         room, texts = self._limits.output_bytes, []
         for template in task.templates:
-            text = self._text(template, context, room)
-            room -= len(text)
-            texts.append(text)
+            raw = self._text(template, context, room)
+            room -= len(raw)
+            texts.append(raw.decode())
         return Rendered(tuple(texts))
 
     def check(self, text: str) -> None:
         """Compile a template; raises ``DoesNotCompile``."""
         self._compiled.get((text, ""), self._compile)
 
-    def _text(self, template: Asked, context: dict[str, Any], room: int) -> str:
+    def _text(self, template: Asked, context: dict[str, Any], room: int) -> bytes:
         try:
             compiled = self._compiled.get((template.text, "html" if template.place == "html" else ""), self._compile)
-            text = _within(room, compiled.generate(context))
+            raw = _within(room, compiled.generate(context))
         except MemoryError:
             raise
         except DoesNotCompile as error:
             raise TaskFailed("template", f"{template.name}: {error}") from error
         except Exception as error:  # whatever user code raises is that template's failure
             raise TaskFailed("template", f"{template.name}: {_said(error)}") from error
-        if text is None:
+        if raw is None:
             raise TaskFailed("output", f"{template.name}: more than {self._limits.output_bytes} bytes of text")
-        return text
+        return raw
 
     def _compile(self, key: Key) -> Template:
         text, escape = key
@@ -100,15 +101,16 @@ class JinjaTemplates:
             raise DoesNotCompile(Fault(1, 1, _said(error))) from error
 
 
-def _within(room: int, parts: Iterator[str]) -> str | None:
-    """Join the parts, None where they have more than ``room`` characters."""
+def _within(room: int, parts: Iterator[str]) -> bytes | None:
+    """Join the parts, None where they have more than ``room`` bytes. Half a surrogate pair becomes ``?``."""
     kept = []
     for part in parts:
-        room -= len(part)
+        raw = part.encode("utf-8", "replace")
+        room -= len(raw)
         if room < 0:
             return None
-        kept.append(part)
-    return "".join(kept)
+        kept.append(raw)
+    return b"".join(kept)
 
 
 def _fault(text: str, line: int, message: str) -> Fault:

@@ -19,6 +19,7 @@ from kong_eventhooks_plugin.sandbox.recent import Key, Recent
 from kong_eventhooks_plugin.sandbox.resty import Compiled, compile_template
 from kong_eventhooks_plugin.sandbox.tasks import (
     MAX_SOURCE,
+    MAX_TEXT,
     Call,
     Called,
     Fault,
@@ -140,7 +141,8 @@ class Lambdas(_State):
         names = (task.event.encode(), task.source.encode())
         answer = self._guarded(self._call, number, encode(task.data, keep_nulls=True), *names, task.pid)
         end, text, value, lines, more = answer
-        text = text.decode("utf-8", "replace")
+        room = self._limits.line_bytes if end == b"raised" else MAX_TEXT
+        text = text[:room].decode("utf-8", "replace")
         if end == b"raised" and _OUT_OF_MEMORY in text:
             raise TaskFailed("memory", text)
         if len(value) > self._limits.output_bytes:
@@ -149,7 +151,8 @@ class Lambdas(_State):
 
     def check(self, text: str) -> None:
         """Load one function; raises ``DoesNotCompile``."""
-        self._compile(("", text))
+        (number,) = self._compile(("", text))
+        self._drop(number)
 
     def _compile(self, key: Key) -> tuple[int]:
         if self._off:

@@ -215,8 +215,7 @@ class Pool:
 
     def _has_room(self, worker: Worker) -> bool:
         return (
-            worker.ready
-            and not worker.leaving
+            worker.is_open
             and not self._is_outdated(worker)
             and len(worker.jobs) < self._limits.batch
             and not (worker.jobs and worker.jobs[0].alone)

@@ -26,6 +26,7 @@ jit.off()
 
 local NULL = buffer.decode("\3") -- a light userdata, as ngx.null
 local ARRAY = { __metatable = false } -- marks arrays
+local MAX_NAME = 60 -- of a function's name in a line: it may be as long as the code
 local WHOLE = 2 ^ 63 -- whole numbers under this are written with all their digits
 local MAX_DEPTH = 90
 
@@ -195,21 +196,41 @@ local function read_only(name, values)
   })
 end
 
--- A dotted name of a global, made visible: tables through a read-only view, as deep as the name goes.
+local function node()
+  return { fields = {}, tables = {} }
+end
+
+-- Notes under ``to`` what a dotted name of a global shows: a value, a whole table, or some of what is in one.
 local function link(path, from, to)
   local head, rest = match(path, "^([^%.]+)%.?(.*)$")
   local value = head and from[head]
-  if value == nil then
-    return
-  elseif rest == "" then
-    to[head] = type(value) == "table" and read_only(head, value) or value
-  elseif type(value) == "table" then
-    to[head] = type(to[head]) == "table" and to[head] or {}
-    link(rest, value, to[head])
+  if type(value) == "table" then
+    local inner = to.tables[head] or node()
+    to.tables[head] = inner
+    if rest == "" then
+      inner.whole = value
+    else
+      link(rest, value, inner)
+    end
+  elseif value ~= nil and rest == "" then
+    to.fields[head] = value
   end
 end
 
-local modules, linked, problems = {}, {}, {}
+-- What was noted, read-only, and made anew for each piece of code; beside it ``own``, what the sandbox has there anyway.
+local function view(name, noted, own)
+  local whole = noted.whole or own
+  local values = setmetatable({}, { __index = whole })
+  for key, value in next, noted.fields do
+    values[key] = value
+  end
+  for key, inner in next, noted.tables do
+    values[key] = view(key, inner, whole and whole[key])
+  end
+  return read_only(name, values)
+end
+
+local modules, linked, problems = {}, node(), {}
 
 local function open_wider()
   if PATH ~= "" then
@@ -326,7 +347,7 @@ local function template_environment()
   -- A field that is missing has no elements.
   values.ipairs = function(list) return ipairs(list == nil and {} or list) end
   values.pairs = function(object) return pairs(object == nil and {} or object) end
-  return setmetatable({}, {
+  local env = setmetatable({}, {
     __index = function(_, name)
       local value = context[name]
       if value ~= nil then
@@ -336,15 +357,22 @@ local function template_environment()
     end,
     __metatable = false,
   })
+  local writable = { env } -- table.insert writes into what is read-only, too
+  for _, value in next, values do
+    if type(value) == "table" then
+      writable[#writable + 1] = value
+    end
+  end
+  return env, writable
 end
 
 local function template_load(id, source)
-  local env = template_environment()
+  local env, writable = template_environment()
   local template, err = load(source, "=template", "t", env)
   if not template then
     return err
   end
-  templates[id] = { template, env }
+  templates[id] = { template, writable }
 end
 
 local function template_drop(id)
@@ -356,11 +384,13 @@ local function template_context(bytes)
 end
 
 local function template_render(id, place)
-  local template, env = templates[id][1], templates[id][2]
+  local template, writable = templates[id][1], templates[id][2]
   local out = {}
   local ok, err = pcall(template, context, out, ESCAPES[place], output, {}, echo_into, concat)
-  for name in next, env do -- what it made global ends with it
-    rawset(env, name, nil)
+  for i = 1, #writable do -- what it made global ends with it
+    for name in next, writable[i] do
+      rawset(writable[i], name, nil)
+    end
   end
   if not ok then
     return false, text_of_error(err)
@@ -396,7 +426,7 @@ local function where(level, with_name)
   if not info then
     return "?"
   end
-  local name = with_name and ":" .. (info.name or "?") or ""
+  local name = with_name and ":" .. (info.name or "?"):sub(1, MAX_NAME) or ""
   return info.short_src .. name .. ":" .. info.currentline
 end
 
@@ -456,16 +486,11 @@ local function lambda_environment()
   local env = base_values()
   env.kong = kong_table()
   env.require = sandbox_require
-  for name, value in next, linked do
-    if env[name] == nil or type(value) ~= "table" then
-      env[name] = value
-    else -- os.getenv beside what the sandbox has of os
-      local both = setmetatable({}, { __index = env[name] })
-      for key, field in next, value do
-        both[key] = field
-      end
-      env[name] = read_only(name, both)
-    end
+  for name, value in next, linked.fields do
+    env[name] = value
+  end
+  for name, noted in next, linked.tables do
+    env[name] = view(name, noted, env[name])
   end
   env._G = env
   return env

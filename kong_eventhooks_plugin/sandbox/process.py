@@ -1,8 +1,9 @@
 """One worker process, as the pool sees it: started, handed tasks, ended; and why it ended.
 
-Limits: an answer over ``MAX_ANSWER`` bytes, or one that cannot be read, ends the process: whatever writes such a
-thing is no longer our code. A process that has not said it is ready after ``START_SECONDS`` is killed. Beside the
-kernel's timers in the process, its own wall clock here ends a task ``GRACE_SECONDS`` after its limit.
+Limits: an answer over ``MAX_ANSWER`` bytes more than ``Limits.output_bytes``, or one that cannot be read, ends the
+process: whatever writes such a thing is no longer our code. A process that has not said it is ready after
+``START_SECONDS`` is killed. Beside the kernel's timers in the process, its own wall clock here ends a task
+``GRACE_SECONDS`` after its limit.
 """
 
 import asyncio
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from kong_eventhooks_plugin.sandbox.tasks import (
-    HEADER,
     READY,
     Engine,
     Failed,
@@ -39,6 +39,7 @@ MAX_ANSWER = 32 << 20
 START_SECONDS = 30.0
 GRACE_SECONDS = 1.0
 
+_CHUNK = 1 << 18
 _MODULE = "kong_eventhooks_plugin.sandbox.worker"
 _SIGNALS: dict[int, Reason] = {-signal.SIGALRM: "wall", -signal.SIGPROF: "cpu"}
 _results = msgspec.msgpack.Decoder(Result)
@@ -81,6 +82,7 @@ class Worker(asyncio.Protocol):
         self._limits: Limits = setup.limits
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._rest: socket.socket | None = None
         self._process: Process | None = None
         self._lost = asyncio.Event()
         self._clock: asyncio.TimerHandle | None = None
@@ -92,6 +94,12 @@ class Worker(asyncio.Protocol):
     def idle(self) -> bool:
         """Whether it is ready and has nothing in hand."""
         return self.ready and not self.jobs and not self.leaving
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be handed tasks: it is ready, it stays, and what is written to it can arrive."""
+        connected = self._transport is not None and not self._transport.is_closing()
+        return self.ready and not self.leaving and connected
 
     @property
     def pid(self) -> int | None:
@@ -141,6 +149,7 @@ class Worker(asyncio.Protocol):
             except BaseException:
                 ours.close()
                 raise
+        self._rest = ours.dup()
         await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
         if self._stopped:
             self.kill("closed", "the sandbox is closed")
@@ -182,12 +191,24 @@ class Worker(asyncio.Protocol):
                 self.kill("crash", "its answer could not be read")
                 return
             self._take(result)
-        if len(self._buffer) > MAX_ANSWER + HEADER:
+        if len(self._buffer) > MAX_ANSWER + self._limits.output_bytes:
             self.kill("crash", "its answer was too long")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the process has closed, or we have."""
+        self._take_the_rest()
         self._lost.set()
+
+    def _take_the_rest(self) -> None:
+        """Take answers that have not been read: a write to a process that has died ends the transport before them.
+
+        Without them the process would seem to have died of a task that it had done.
+        """
+        if self._rest is None:
+            return
+        with self._rest, contextlib.suppress(OSError):
+            while chunk := self._rest.recv(_CHUNK):
+                self.data_received(chunk)
 
     def _take(self, result: Result) -> None:
         if not self.ready:

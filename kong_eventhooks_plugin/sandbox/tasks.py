@@ -28,6 +28,9 @@ TEMPORARY: frozenset[str] = frozenset({"wall", "busy", "closed", "unavailable"})
 MAX_SOURCE = 1 << 20
 """Characters of one template or lambda function; a longer one is refused."""
 
+MAX_TEXT = 4_096
+"""Characters of a text that says what is wrong; user code makes such texts too. A longer one is cut."""
+
 
 class Limits(msgspec.Struct, frozen=True):
     """What one task may use, and how much the pool takes on.
@@ -136,7 +139,8 @@ class Called(msgspec.Struct, frozen=True, tag="called", array_like=True):
     """How a chain ended.
 
     ``done``: ``value`` is what the last function answered (None where it returned nothing). ``refused``: a function
-    answered ``false`` or ``nil, err``; ``text`` is the error. ``raised``: ``text`` is it, with chunk name and line.
+    answered ``false`` or ``nil, err``; ``text`` is the error. ``raised``: ``text`` is it, with chunk name and line; it
+    becomes a line of the log and may have a line's ``line_bytes``.
     """
 
     end: Literal["done", "refused", "raised"]

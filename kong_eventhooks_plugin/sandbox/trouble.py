@@ -1,7 +1,7 @@
 """What stops a task inside a worker, as exceptions that become its ``Failed``."""
 
 from kong_eventhooks_plugin.errors import EventHooksError
-from kong_eventhooks_plugin.sandbox.tasks import Fault, Reason
+from kong_eventhooks_plugin.sandbox.tasks import MAX_TEXT, Fault, Reason
 
 
 class TaskFailed(EventHooksError):
@@ -9,12 +9,17 @@ class TaskFailed(EventHooksError):
 
     def __init__(self, reason: Reason, text: str) -> None:
         self.reason = reason
-        super().__init__(text)
+        super().__init__(_sayable(text))
 
 
 class DoesNotCompile(EventHooksError):
     """A template, lambda or filter is refused."""
 
     def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-        super().__init__(str(fault))
+        self.fault = Fault(fault.line, fault.column, _sayable(fault.text))
+        super().__init__(str(self.fault))
+
+
+def _sayable(text: str) -> str:
+    """Return as much of a text as is told; half a surrogate pair, which no message can hold, becomes ``?``."""
+    return text[:MAX_TEXT].encode("utf-8", "replace").decode()

@@ -160,7 +160,7 @@ def serve(connection: socket.socket, parent: int) -> None:
             result = _answer(languages, body)
             alarms.clear()
             door.send(result)
-            if isinstance(result, Failed) and result.reason == "memory":
+            if _is_out_of_memory(result):
                 return
 
 
@@ -170,8 +170,13 @@ def _answer(languages: Languages, body: bytes) -> Result:
     except (msgspec.DecodeError, MemoryError) as error:
         return Failed("data", f"the task cannot be read: {error}")
     result = languages.answer(task)
-    languages.tidy()
+    if not _is_out_of_memory(result):  # Lua panics where nothing is left for the call itself
+        languages.tidy()
     return result
+
+
+def _is_out_of_memory(result: Result) -> bool:
+    return isinstance(result, Failed) and result.reason == "memory"
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.telemetry import Metrics
 from tests.support.api import Api, running
+from tests.support.custom_webhooks import UNHURRIED
 from tests.support.http_receiver import HttpReceiver, answer
 
 EXCEEDED = {"consumer": {"username": "Joe"}, "service": {"name": "demo"}, "limit": 2, "rate": 3, "window": "minute"}
@@ -40,7 +41,7 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    pool, lines, metrics = Pool(), list[LogLine](), Metrics()
+    pool, lines, metrics = Pool(UNHURRIED), list[LogLine](), Metrics()
     handlers = [
         WebhookHandler(make_client(metrics)),
         WebhookCustomHandler(make_client(metrics), pool),

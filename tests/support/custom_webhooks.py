@@ -12,8 +12,13 @@ from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
+from kong_eventhooks_plugin.sandbox.tasks import Limits
 from kong_eventhooks_plugin.telemetry import Metrics
 from tests.support.sandbox import running_pool
+from tests.support.waiting import SECONDS
+
+UNHURRIED = Limits(wall_seconds=SECONDS, cpu_seconds=SECONDS)
+"""For suites that break no limit: no task of theirs is ended because the machine is slow."""
 
 
 @asynccontextmanager
@@ -56,9 +61,9 @@ def webhook_custom_handler(
 ) -> WebhookCustomHandler:
     """The webhook-custom handler over the real client and a pool of its own."""
     client = make_client(metrics or Metrics(), addresses, limits or EngineLimits(), tls)
-    return OwningCustomHandler(client, Pool(), **options)
+    return OwningCustomHandler(client, Pool(UNHURRIED), **options)
 
 
 def lambda_handler() -> LambdaHandler:
     """The lambda handler over a pool of its own; its lines go nowhere."""
-    return OwningLambdaHandler(Pool(), list[LogLine]().append)
+    return OwningLambdaHandler(Pool(UNHURRIED), list[LogLine]().append)

@@ -13,6 +13,7 @@ from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.model.hook import Origin
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Checked, Fault, Result, Task
+from tests.support.custom_webhooks import UNHURRIED
 from tests.support.hooks import VALIDATION, log_hook
 from tests.support.waiting import SECONDS
 
@@ -78,7 +79,7 @@ class Answers:
 
 
 async def test_a_fault_comes_and_goes_with_the_definition() -> None:
-    pool = Pool()
+    pool = Pool(UNHURRIED)
     try:
         async with at_work(pool) as world:
             assert pool.processes == [], "nothing to compile, nothing started"

@@ -248,13 +248,77 @@ async def test_a_host_that_takes_no_connection_in_time(make: Any) -> None:
     assert outcome.detail == "no connection in time"
 
 
-async def test_a_name_that_nobody_knows(make: Any) -> None:
+async def test_a_name_that_nobody_knows(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        """Answer as a name server that is there and quick."""
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     async with make() as deliver:
         outcome = await deliver("http://nowhere.invalid/")
     assert seen(outcome) == (Retry, "connect", False)
 
 
-@pytest.mark.parametrize("url", ["http://169.254.169.254/", "http://[::ffff:169.254.169.254]/", "http://[fe80::1]/"])
+@pytest.mark.parametrize("host", ["xn--", "xn--i-7iq.ws", "xn--a-ecp.ru"])
+async def test_a_name_that_idna_cannot_decode_is_dialled_as_it_is(
+    make: Any, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = socket.getaddrinfo, []
+
+    def local(name: str, *args: Any, **options: Any) -> Any:
+        asked.append(name)
+        return real("127.0.0.1", *args, **options)
+
+    async with HttpReceiver() as receiver, make() as deliver:
+        monkeypatch.setattr(socket, "getaddrinfo", local)
+        assert isinstance(await deliver(f"http://{host}:{receiver.port}/"), Delivered)
+    assert asked == [host]
+
+
+async def test_each_dial_is_judged_anew_whatever_the_name_was_before(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # DNS rebinding: the name leads to a receiver first, and to cloud metadata once it is trusted.
+    real, addresses = socket.getaddrinfo, ["127.0.0.1", "169.254.169.254"]
+
+    def rebinding(_: str, *args: Any, **options: Any) -> Any:
+        return real(addresses.pop(0), *args, **options)
+
+    closing = answer(200, headers={"connection": "close"})
+    async with HttpReceiver(closing) as receiver, make() as deliver:
+        monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+        monkeypatch.setattr("aiohttp.connector._DNSCacheTable.expired", lambda *_: True)  # aiohttp keeps a name 10 s
+        url = f"http://rebinding.test:{receiver.port}/"
+        assert isinstance(await deliver(url), Delivered)
+        assert seen(await deliver(url)) == (Retry, "address_refused", False)
+        assert addresses == []
+
+
+async def test_of_a_names_addresses_none_that_is_forbidden_is_dialled(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, addresses = socket.getaddrinfo, ["169.254.169.254", "::ffff:169.254.169.254", "127.0.0.1"]
+
+    def several(_: str, *args: Any, **options: Any) -> Any:
+        return [info for address in addresses for info in real(address, args[0], 0, *args[2:], **options)]
+
+    metrics = Metrics()
+    async with HttpReceiver() as receiver, make(metrics=metrics) as deliver:
+        monkeypatch.setattr(socket, "getaddrinfo", several)
+        assert isinstance(await deliver(f"http://several.test:{receiver.port}/"), Delivered)
+        del addresses[2]
+        assert seen(await deliver(f"http://forbidden.test:{receiver.port}/")) == (Retry, "address_refused", False)
+    assert metrics.registry.get_sample_value("kong_event_hooks_http_connections_total", {"kind": "new"}) == 1
+
+
+FORBIDDEN = [
+    "169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]", "[fe80::1%25lo]", "[fe80::1%25eth0]",
+    "[::169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::a9fe:a9fe]", "[2002:a9fe:a9fe::1]",
+    "[::ffff:0:169.254.169.254]", "[2001:db8::5efe:169.254.169.254]", "169。254。169。254",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", [f"http://{host}/" for host in FORBIDDEN])
 async def test_a_forbidden_address_is_discarded(make: Any, url: str) -> None:
     metrics = Metrics()
     async with make(metrics=metrics) as deliver:
@@ -306,6 +370,19 @@ async def test_retry_after_is_told(make: Any) -> None:
     async with HttpReceiver(answer(429, headers={"retry-after": "7"})) as receiver, make() as deliver:
         outcome = await deliver(receiver.url)
     assert (outcome.retry_after, outcome.hold) == (7.0, True)
+
+
+async def test_credentials_of_the_url_that_an_endpoint_repeats_are_masked(make: Any) -> None:
+    async def repeats(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = receiver.requests[-1].headers["authorization"].encode()
+        writer.write(b"HTTP/1.1 500 No\r\nx-seen: " + said + b"\r\ncontent-type: application/json\r\n")
+        writer.write(b"content-length: %d\r\n\r\n%b" % (len(said), said))
+
+    async with HttpReceiver(repeats) as receiver, make() as deliver:
+        outcome = await deliver(receiver.url.replace("//", "//someone:password@"))
+        sent = receiver.requests[-1].headers["authorization"].split()[1]
+    assert sent not in repr(outcome)
+    assert dict(outcome.answer.headers)["content-type"] == "application/json", "what is no credential is shown"
 
 
 async def test_an_endpoint_sees_the_same_body_again(make: Any) -> None:

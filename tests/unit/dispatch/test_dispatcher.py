@@ -16,6 +16,7 @@ from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceSta
 from kong_eventhooks_plugin.model.scope import HookScope
 from kong_eventhooks_plugin.pluginserver.contract import House
 from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Receipt
+from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.infer import InferRule
 from kong_eventhooks_plugin.sources.kong_log import KongLog
@@ -290,7 +291,7 @@ class TestAskKongForLittle:
     async def test_statuses(self, hooks: list[dict[str, Any]], statuses: set[int]) -> None:
         made = [make_hook(str(at), **fields) for at, fields in enumerate(hooks)]
         rule = InferRule("route", "demo-route", 503)
-        setup = Setup(*made, sources=(RateLimiting([rule]), ResponseRateLimiting()))
+        setup = Setup(*made, sources=(RateLimiting(Attribution([rule])), ResponseRateLimiting()))
         assert setup.dispatcher.log_statuses == statuses
 
     async def test_they_follow_the_hooks(self) -> None:

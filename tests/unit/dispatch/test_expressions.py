@@ -17,21 +17,35 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Candidate, Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Decided, Failed, Result, Task
+from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided, Failed, Result, Task
 from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
 from kong_eventhooks_plugin.telemetry import Metrics
+from tests.support.custom_webhooks import UNHURRIED
 from tests.support.events import SEEN_AT, StandInBook, StandInQueue, make_event, make_hook, seen, serialized
+from tests.support.waiting import SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMITED = seen(serialized())
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the hooks wait for a real sandbox however slow the machine is; in service they would fire unasked."""
+    monkeypatch.setattr(expressions, "SECONDS", SECONDS)
+    monkeypatch.setattr(expressions, "COLD_SECONDS", SECONDS)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pool() -> AsyncIterator[Pool]:
-    made = Pool()
+async def real_pool() -> AsyncIterator[Pool]:
+    made = Pool(UNHURRIED)
     yield made
     await made.close()
+
+
+@pytest.fixture
+def pool(real_pool: Pool, unhurried: None) -> Pool:
+    return real_pool
 
 
 class StandInPool:
@@ -59,7 +73,7 @@ class StandInPool:
 
 async def rounds_until(condition: Callable[[], object]) -> None:
     """Let the loop go round until something is there: the stand-ins have nothing to wait on."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0)
 
@@ -157,8 +171,48 @@ async def test_a_sandbox_that_must_be_started_has_longer(monkeypatch: pytest.Mon
     assert expressions.SECONDS < expressions.COLD_SECONDS < 1, "Kong is answered within a second"
 
 
+async def test_after_a_broken_limit_each_is_asked_alone_until_it_answers() -> None:
+    stand_in = StandInPool(
+        Failed("cpu", ""), Failed("cpu", ""), Decided((False,)), Decided((False,)), Failed("cpu", ""),
+        Decided((True,)), Decided((True,)), Decided((False, True)),
+    )  # fmt: skip
+    setup = Setup(stand_in, make_hook("bad", filter="x"), make_hook("good", filter="y"))
+    assert await setup.offered(limit=1) == [("bad", None), ("good", None)], "whose doing it was is not known yet"
+    assert await setup.offered(limit=2) == [("bad", None), ("good", "filter")]
+    assert await setup.offered(limit=3) == [("bad", None), ("good", "filter")]
+    assert await setup.offered(limit=4) == [("bad", None), ("good", None)]
+    assert await setup.offered(limit=5) == [("bad", "filter"), ("good", None)], "both have answered alone"
+    asked = [task.expressions for task in stand_in.tasks if isinstance(task, Decide)]
+    assert asked == [("x", "y"), ("x",), ("y",), ("y",), ("x",), ("y",), ("x",), ("x", "y")]
+
+
+async def test_only_so_many_suspects_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expressions, "SUSPECTS", 1)
+    stand_in = StandInPool(Failed("memory", ""), Decided((True,)), Decided((True,)))
+    setup = Setup(stand_in, make_hook("a", filter="x"), make_hook("b", filter="y"))
+    await setup.offered(limit=1)
+    await setup.offered(limit=2)
+    assert [task.expressions for task in stand_in.tasks if isinstance(task, Decide)] == [("x", "y"), ("x",), ("y",)]
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_a_filter_that_breaks_a_limit_leaves_the_others_theirs() -> None:
+    small = Pool(UNHURRIED)
+    hungry = " + ".join(["data.path"] * 16)
+    for name in "abcd":
+        hungry = f"[1,2,3,4,5,6,7,8].map({name}, {hungry})"
+    bad = make_hook("bad", filter=f"size({hungry}) > 0")
+    try:
+        setup = Setup(small, bad, make_hook("good", filter="data.limit > 4"))
+        assert await setup.offered(limit=4, path="/" * 8_000) == [("bad", None), ("good", None)]
+        assert await setup.offered(limit=4, path="/" * 8_000) == [("bad", None), ("good", "filter")]
+    finally:
+        await small.close()
+
+
+@pytest.mark.usefixtures("unhurried")
 async def test_the_first_event_of_a_sandbox_at_rest_is_filtered_too() -> None:
-    fresh = Pool()
+    fresh = Pool(UNHURRIED)
     try:
         assert await Setup(fresh, make_hook("a", filter="data.limit > 4")).offered(limit=4) == [("a", "filter")]
     finally:

@@ -16,6 +16,7 @@ NEVER = [
     "239.255.255.250", "ff02::1", "255.255.255.255", "240.0.0.1",
 ]  # fmt: skip
 PRIVATE = [
+    "fd12::5efe:8.8.8.8",
     "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "198.18.0.1",
     "::1", "fc00::1", "fd12::1",
 ]  # fmt: skip
@@ -33,9 +34,22 @@ def wrapped(address: str) -> list[str]:
         f"::{address}",
         f"2002:{high:x}:{low:x}::1",
         f"64:ff9b::{address}",
-        f"64:ff9b:1::{address}",
-        f"64:ff9b:1:{high:x}:{low >> 8:x}:{(low & 0xFF) << 8:x}::",
+        f"::ffff:0:{address}",
+        f"2001:db8::5efe:{address}",
+        f"2001:db8::200:5efe:{address}",
         f"2001:0:4136:e378:8000:63bf:{client >> 16:x}:{client & 0xFFFF:x}",
+    ]
+
+
+def behind_a_local_nat64(address: str) -> list[str]:
+    """The same for a prefix in 64:ff9b:1::/48 of each length that it can have."""
+    number = int(ipaddress.IPv4Address(address))
+    high, low = number >> 16, number & 0xFFFF
+    return [
+        f"64:ff9b:1:{high:x}:{low >> 8:x}:{(low & 0xFF) << 8:x}::",
+        f"64:ff9b:1:{high >> 8:x}:{number >> 16 & 0xFF:x}:{low:x}::",
+        f"64:ff9b:1:0:{number >> 24:x}:{number >> 8 & 0xFFFF:x}:{(number & 0xFF) << 8:x}:0",
+        f"64:ff9b:1::{address}",
     ]
 
 
@@ -47,8 +61,16 @@ def test_some_addresses_are_refused_whatever_is_allowed(address: str) -> None:
 
 @pytest.mark.parametrize("address", [address for address in NEVER if ":" not in address])
 def test_so_are_ipv6_addresses_that_carry_them(address: str) -> None:
-    for disguise in wrapped(address):
+    # What is in 0.0.0.0/8 is padding there.
+    through = [] if address.startswith("0.") else behind_a_local_nat64(address)
+    for disguise in wrapped(address) + through:
         assert AddressRules(allow=["::/0"]).refusal(disguise), disguise
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "93.184.216.34"])
+def test_public_ones_are_reached_through_any_gateway(address: str) -> None:
+    for disguise in wrapped(address) + behind_a_local_nat64(address):
+        assert AddressRules(private=False).refusal(disguise) is None, disguise
 
 
 @pytest.mark.parametrize("address", PRIVATE)
@@ -57,7 +79,7 @@ def test_private_addresses_are_allowed_and_can_be_refused(address: str) -> None:
     assert AddressRules(private=False).refusal(address)
     assert AddressRules(private=False, allow=[address]).refusal(address) is None
     if ":" not in address:
-        for disguise in wrapped(address):
+        for disguise in wrapped(address) + behind_a_local_nat64(address):
             assert AddressRules(private=False).refusal(disguise), disguise
             assert AddressRules(deny=["127.0.0.0/8", address]).refusal(disguise), disguise
 

@@ -38,3 +38,9 @@ def test_the_schema_refuses_no_header_that_would_be_sent() -> None:
 
 def test_values_and_their_last_words_are_secrets() -> None:
     assert set(header_secrets({b"authorization": b"Bearer abcdef", b"x": b"short"})) == {b"Bearer abcdef", b"abcdef"}
+
+
+def test_what_identifies_nobody_is_no_secret() -> None:
+    assert not list(
+        header_secrets({b"content-type": b"application/json", b"accept": b"text/html", b"user-agent": b"mine 1.0"})
+    )

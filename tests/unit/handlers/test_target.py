@@ -16,6 +16,9 @@ from kong_eventhooks_plugin.handlers.target import target
         ("http://example.com:8080/?x=1", "http://example.com:8080"),
         ("https://user:pw@[::1]:9/", "https://[::1]:9"),
         ("https://bücher.example/", "https://bücher.example:443"),
+        ("https://xn--bcher-kva.example/", "https://bücher.example:443"),
+        ("http://xn--i-7iq.ws/", "http://xn--i-7iq.ws:80"),
+        ("http://xn--/", "http://xn--:80"),
     ],
 )
 def test_the_endpoint_is_scheme_host_and_port(url: str, endpoint: str) -> None:
@@ -49,7 +52,7 @@ def test_a_long_url_is_refused() -> None:
         target("http://x/" + "a" * 8_192)
 
 
-@given(st.text() | st.text().map("http://{}".format))
+@given(st.text() | st.text().map("http://{}".format) | st.text().map("http://xn--{}".format))
 def test_any_text_is_a_target_or_a_violation(url: str) -> None:
     try:
         place = target(url)

@@ -25,7 +25,7 @@ def test_payload_and_body_by_default_headers_and_url_on_request() -> None:
 
 def test_results_are_put_back_where_they_came_from() -> None:
     config = {"payload": {"p": [TAG, {"q": TAG}], "n": 1, "s": "plain"}, "body": None}
-    request = rendered(config, {"config.payload.p[0]": "one", "config.payload.p[1].q": "two"})
+    request = rendered(config, ["one", "two"])
     assert request.payload == {"p": ["one", {"q": "two"}], "n": 1, "s": "plain"}
 
 

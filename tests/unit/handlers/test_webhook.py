@@ -106,6 +106,7 @@ async def test_the_query_arrives_as_it_is_written() -> None:
         {"secret": 5},
         {"secret": "whsec_???"},
         {"secret": "s", "previous_secret": ""},
+        {"previous_secret": "s"},
         {"url": None},
         {"url": "ftp://x"},
         {"headers": {"a": "b\n"}},

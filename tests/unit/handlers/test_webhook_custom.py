@@ -136,6 +136,12 @@ async def test_pagerduty_events_v2(handler: WebhookCustomHandler) -> None:
     assert body["payload"]["custom_details"] == {"ip": "192.0.2.7", "limits": ["4", 4]}
 
 
+async def test_names_with_full_stops_and_brackets_are_told_apart(handler: WebhookCustomHandler) -> None:
+    payload = {"a.b": "{{ ip }}", "a": {"b": "{{ limit }}"}, "l[0]": "{{ rate }}", "l": ["{{ window }}"]}
+    body = json.loads((await sent(handler, headers=JSON, payload=payload)).body)
+    assert body == {"a.b": "192.0.2.7", "a": {"b": "4"}, "l[0]": "5", "l": ["minute"]}
+
+
 async def test_a_form_and_a_query_carry_the_text_unspoiled(handler: WebhookCustomHandler) -> None:
     form = await sent(
         handler,
@@ -214,15 +220,26 @@ async def test_a_url_template_fills_path_and_query_alone(handler: WebhookCustomH
         ("http://127.0.0.1:{{limit}}/x", "its scheme or host would change"),
         ("http://127.0.0.1:9/{{dots}}/x", "a value is . or .., which leads elsewhere"),
         ("http://127.0.0.1:9/{{dot}}", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/{{dots .. ''}}/x", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/a/../{{dots}}/x", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/{{up}}", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/{*up*}", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/u-{{back}}", "a value is . or .., which leads elsewhere"),
     ],
 )
 async def test_a_url_that_would_lead_elsewhere_is_not_called(
     handler: WebhookCustomHandler, url: str, said: str
 ) -> None:
-    outcome = await outcome_of(handler, {"dots": "..", "dot": ".", "ip": "h", "limit": 9}, url=url, url_format=True)
+    data = {"dots": "..", "dot": ".", "ip": "h", "limit": 9, "up": "../admin", "back": "\\..\\admin"}
+    outcome = await outcome_of(handler, data, url=url, url_format=True)
     assert isinstance(outcome, Discard | Retry)
     assert said in outcome.detail
     assert handler.endpoint({"url": "http://h:81{{x}}/"}) is None or "{{" not in str(handler.endpoint({"url": url}))
+
+
+async def test_the_definitions_own_steps_up_stay(handler: WebhookCustomHandler) -> None:
+    request = await sent(handler, url="/a/../{{ ip }}/{{ limit .. '...' }}", url_format=True)
+    assert request.path == "/192.0.2.7/4..."
 
 
 async def test_a_header_cannot_be_split(handler: WebhookCustomHandler) -> None:

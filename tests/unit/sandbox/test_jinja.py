@@ -67,6 +67,7 @@ def test_what_does_not_compile_is_refused_with_its_place(template: str, fault: F
         ("{{ missing() }}", "template", "t0: UndefinedError: 'missing' is undefined"),
         ("{{ 'x' * 1001 }}", "output", "t0: more than 1000 bytes of text"),
         ("{% for i in range(9999) %}xxxxx{% endfor %}", "output", "t0: more than 1000 bytes of text"),
+        ("{{ '\U0001f600' * 251 }}", "output", "t0: more than 1000 bytes of text"),
     ],
 )
 def test_what_fails_says_why(template: str, reason: str, said: str) -> None:

@@ -178,6 +178,39 @@ def test_environment_shows_globals_by_dotted_name() -> None:
     assert wide.call(call(code)).value == ["function", "function", "nil", "string", False, "nil"]
 
 
+def test_environment_shows_whole_libraries_and_one_name_may_hold_another() -> None:
+    wide = Lambdas(LuaRules(environment=("os", "os.getenv", "jit.version", "jit.arch", "string.dump.x")), Limits())
+    code = """return function()
+      return {type(os.getenv), type(os.execute), type(os.time), type(jit.version), type(jit.arch), type(jit.on),
+              type(string.dump)}
+    end"""
+    assert wide.call(call(code)).value == ["function"] * 3 + ["string"] * 2 + ["nil"] * 2
+
+
+def test_one_hook_cannot_change_what_another_sees_of_the_environment() -> None:
+    wide = Lambdas(LuaRules(environment=("jit.version", "os")), Limits())
+    change = """return function()
+      local done = {pcall(function() jit.version = 'changed' end), pcall(function() os.left = 1 end)}
+      table.insert(jit, 'left') table.insert(os, 'left')
+      return done
+    end"""
+    assert wide.call(call(change, owner="a")).value[0] is False
+    look = "return function() return {jit.version ~= 'changed', #jit, #os, os.left == nil} end"
+    assert wide.call(call(look, owner="b")).value == [True, 0, 0, True]
+
+
+def test_what_is_only_checked_is_not_kept() -> None:
+    checked = Lambdas(LuaRules(), Limits())
+    code = "local kept = ('x'):rep(1e5) .. %d return function() return kept end"
+    checked.check(code % 0)
+    checked._collect(b"collect")
+    before = checked._used()
+    for number in range(20):
+        checked.check(code % number)
+    checked._collect(b"collect")
+    assert checked._used() - before < 500, "KiB"
+
+
 def test_one_hook_cannot_change_what_another_calls() -> None:
     change = """return function()
       local done = {}

@@ -1,10 +1,12 @@
 """The pool, over real processes."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from kong_eventhooks_plugin.sandbox.tasks import (
     LuaRules,
     Rendered,
 )
-from tests.support.sandbox import DATA, QUICK, call, gone, render, running_pool, text_of
+from tests.support.sandbox import DATA, call, gone, render, running_pool, text_of
 from tests.support.waiting import SECONDS, until
 
 SPIN = "{% while true do end %}"
@@ -94,21 +96,43 @@ async def test_wall_time_ends_what_uses_no_cpu_time() -> None:
     async with running_pool(Limits(wall_seconds=0.5, cpu_seconds=5)) as pool:
         await text_of(pool, "x{{ limit }}")
         spinning = asyncio.ensure_future(text_of(pool, SPIN))
-        await asyncio.sleep(0.1)
-        for pid in pool.processes:
-            os.kill(pid, signal.SIGSTOP)
+        await seen(lambda: at_work(pool) or spinning.done())
+        for pid in at_work(pool):
+            with contextlib.suppress(ProcessLookupError):  # on a slow machine its time may be over already
+                os.kill(pid, signal.SIGSTOP)
         result = await spinning
         assert result == Failed("wall", "stopped after 0.5 s of time")
         assert result.temporary
 
 
 async def test_memory_is_bounded_and_the_worker_replaced() -> None:
-    async with running_pool(QUICK) as pool:
+    async with running_pool(Limits(cpu_seconds=20, wall_seconds=SECONDS)) as pool:
         assert await text_of(pool, "{{ limit }}") == "4"
         result = await text_of(pool, "{% local t = {} for i = 1, 200 do t[i] = ('x'):rep(1e6) .. i end %}", "big")
         assert isinstance(result, Failed)
         assert result.reason == "memory"
         assert await text_of(pool, "{{ limit }}") == "4"
+
+
+async def test_where_memory_has_run_out_that_is_what_is_said() -> None:
+    # So full that nothing of Lua's can be called any more.
+    body = "local t = {} for i = 1, 1e6 do t['a' .. i] = 1 end"
+    async with running_pool(Limits(cpu_seconds=20, wall_seconds=SECONDS)) as pool:
+        result = await pool.run(call(f"return function() {body} end"))
+        assert isinstance(result, Failed)
+        assert result.reason == "memory"
+
+
+async def test_what_was_answered_before_a_death_counts_whoever_is_written_to_meanwhile() -> None:
+    async with running_pool(ONE) as pool:
+        await text_of(pool, "{{ limit }}")
+        (pid,) = pool.processes
+        first = [asyncio.ensure_future(text_of(pool, text, text)) for text in ("{{ limit }}", SPIN)]
+        await asyncio.sleep(0)  # both are in its hands
+        # The loop stands still until it has answered one and died of the other.
+        until(lambda: gone(pid), "the worker ends")
+        later = asyncio.ensure_future(text_of(pool, "{{ rate }}"))
+        assert await asyncio.gather(*first, later) == ["4", Failed("cpu", "stopped after 0.3 s of CPU time"), "5"]
 
 
 async def test_what_an_earlier_task_left_behind_is_not_held_against_the_next() -> None:
@@ -205,13 +229,17 @@ async def test_workers_are_renewed_after_their_time() -> None:
 
 
 async def test_a_hook_that_breaks_limits_leaves_a_worker_to_the_others() -> None:
-    async with running_pool(Limits(wall_seconds=SECONDS, cpu_seconds=0.5, workers=2, batch=4)) as pool:
-        await text_of(pool, SPIN, "bad")
+    async with running_pool(Limits(wall_seconds=600, cpu_seconds=600, workers=2, batch=4)) as pool:
+        first = asyncio.ensure_future(text_of(pool, SPIN, "bad"))
+        await seen(lambda: at_work(pool))
+        for pid in at_work(pool):
+            os.kill(pid, signal.SIGKILL)
+        assert isinstance(await first, Failed)
         bad = [asyncio.ensure_future(text_of(pool, SPIN, "bad")) for _ in range(6)]
-        await asyncio.sleep(0)
+        await seen(lambda: at_work(pool))
         async with asyncio.timeout(SECONDS):
             assert await asyncio.gather(*(text_of(pool, "{{ limit }}", f"{n}") for n in range(50))) == ["4"] * 50
-        assert sum(task.done() for task in bad) < 4
+        assert not any(task.done() for task in bad)
         for task in bad:
             task.cancel()
 
@@ -251,11 +279,21 @@ async def test_what_cannot_start_says_so_and_is_tried_again(monkeypatch: pytest.
         assert await text_of(pool, "{{ limit }}") == "4"
 
 
-async def test_a_worker_that_speaks_nonsense_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "MAX_ANSWER", 10)
-    async with running_pool(Limits(workers=1)) as pool:
-        result = await text_of(pool, "{{ ('x'):rep(900000) }}")
-        assert isinstance(result, str) or result.reason == "crash"
+@pytest.mark.parametrize(
+    ("says", "text"),
+    [("\\0\\0\\0\\0", "its answer could not be read"), ("\\377\\377\\377\\177", "its answer was too long")],
+)
+async def test_a_worker_that_speaks_nonsense_is_killed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, text: str
+) -> None:
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\nprintf '{says}' >&0\nhead -c 100000 /dev/zero >&0\nexec sleep 600\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(process, "MAX_ANSWER", 1_000)
+    monkeypatch.setattr(process.sys, "executable", str(program))
+    monkeypatch.setattr(pool_module, "PAUSE_SECONDS", 0.01)
+    async with running_pool(Limits(workers=1, output_bytes=1_000)) as pool:
+        assert await text_of(pool, "{{ limit }}") == Failed("unavailable", f"no sandbox can be started: {text}")
 
 
 async def test_lambdas_are_called_under_the_rules_of_the_pool() -> None:

@@ -150,6 +150,13 @@ def test_nothing_is_left_from_one_rendering_to_the_next() -> None:
     assert text("{{ consumer.username }}") == "Joanna"
 
 
+def test_nothing_is_left_in_what_is_read_only() -> None:
+    # table.insert heeds no metatable.
+    keep = "{% for _, each in ipairs({string, table, math, os, coroutine, ngx, template}) do %}"
+    keep += "{{ #each }}{% table.insert(each, consumer) %}{% end %}"
+    assert [text(keep) for _ in range(2)] == ["0" * 7] * 2
+
+
 def test_templates_are_compiled_again_once_forgotten() -> None:
     few = Templates(Limits(compiled=2))
     for _ in range(2):

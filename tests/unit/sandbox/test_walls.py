@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import pytest
 from jinja2.defaults import DEFAULT_FILTERS as FILTERS
 from jinja2.defaults import DEFAULT_TESTS as TESTS
 
+from kong_eventhooks_plugin.sandbox.jinja import JinjaTemplates
 from kong_eventhooks_plugin.sandbox.tasks import Limits, LuaRules
-from tests.support.sandbox import call, running_pool, text_of
+from kong_eventhooks_plugin.sandbox.trouble import TaskFailed
+from tests.support.sandbox import call, render, running_pool, text_of
 
 TRY_ALL = """
 import os, socket, sys
@@ -72,7 +75,7 @@ async def test_a_worker_has_shut_itself_in() -> None:
 
 
 async def test_with_untrusted_lua_on_files_and_processes_stay() -> None:
-    async with running_pool(Limits(workers=1), LuaRules("on")) as pool:
+    async with running_pool(Limits(workers=1, wall_seconds=45), LuaRules("on")) as pool:
         result = await pool.run(call("return function() return io.open('/etc/hostname'):read('*a') end"))
         assert result.value  # type: ignore[union-attr]
         said = await asyncio.to_thread(Kernel, pool.processes[0])
@@ -87,6 +90,18 @@ async def test_a_small_worker_does_not_carry_what_it_does_not_need() -> None:
         assert "cel_expr" not in said.maps
 
 
+def here(tag: str) -> str:
+    """Render in this process, where all can be imported."""
+    try:
+        return JinjaTemplates(Limits()).render(render(tag, dialect="jinja2")).texts[0]
+    except TaskFailed as error:
+        return str(error)
+
+
+def without_addresses(text: str) -> str:
+    return re.sub("0x[0-9a-f]+", "0x", text)
+
+
 @pytest.mark.parametrize("kind", ["filter", "test"])
 async def test_all_of_jinja2_works_where_nothing_can_be_imported(kind: str) -> None:
     names = {"filter": FILTERS, "test": TESTS}[kind]
@@ -95,10 +110,8 @@ async def test_all_of_jinja2_works_where_nothing_can_be_imported(kind: str) -> N
             for value in ("'<b>x</b>'", "[1, 2]", "consumer"):
                 tag = f"{{{{ {value} | {name} }}}}" if kind == "filter" else f"{{{{ {value} is {name} }}}}"
                 result = await text_of(pool, tag, dialect="jinja2")
-                text = getattr(result, "text", result)
-                assert "OSError" not in text
-                assert "ImportError" not in text
-                assert "ModuleNotFound" not in text
+                if name != "random":
+                    assert without_addresses(getattr(result, "text", result)) == without_addresses(here(tag))
 
 
 async def test_all_of_luas_library_works_where_nothing_can_be_opened() -> None:
