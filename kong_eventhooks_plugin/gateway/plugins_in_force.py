@@ -5,8 +5,9 @@ Kong runs each plugin at most once a request, and of its enabled instances the m
 Of an instance's protocols it counts only whether one is among ``HTTP``: with one of these Kong runs it for all of them,
 and an instance for streams alone runs for no request.
 
-A request's log does not say which groups its consumer is in. Where they are not known and a plugin has instances on
-groups, all that may have run are given: what one of them does is possible then, not certain.
+The open-source edition has no groups. A request's log does not say which groups its client is in, and a client without
+a consumer can be in one too (openid-connect's ``consumer_groups_claim``). Where they are not known and a plugin has
+instances on groups, all that may have run are given: what one of them does is possible then, not certain.
 
 Of an instance is kept what ``read`` makes of its name and config, and equal ones are kept once: there can be 100,000,
 with secrets in them.
@@ -93,7 +94,7 @@ class _Plugin(Generic[Read]):
 
     def asks_for_consumers(self) -> bool:
         """Tell whether it makes a difference who asks."""
-        return any(ORDER[rank].consumer or ORDER[rank].group for rank in self._ranks)
+        return any(ORDER[rank].consumer for rank in self._ranks)
 
     def on(self, request: Place, groups: Collection[str] | None) -> Iterator[Read]:
         """Yield the instance that runs, none, or, where that hangs on groups which are not known, all that may."""
@@ -105,8 +106,6 @@ class _Plugin(Generic[Read]):
             if not shape.group:
                 yield found[None]
                 return
-            if request.consumer is None:
-                continue
             if groups is None:
                 yield from found.values()
             elif mine := [found[group] for group in groups if group in found]:
@@ -215,7 +214,7 @@ class PluginsInForce(Generic[Read]):
     ) -> tuple[Read, ...] | None:
         """Return what is in force on a request of these ids; None where nothing is known of its workspace.
 
-        ``workspace`` is a name; ``groups`` are the ids of the consumer's groups, None: not known.
+        ``workspace`` is a name; ``groups`` are the ids of the client's groups, None: not known.
         """
         name = DEFAULT_WORKSPACE if workspace is None else workspace
         listed = self._lists.get(name)

@@ -18,8 +18,6 @@ What is known (``gateway.health_changes``) is kept in a note for each upstream t
 A change is looked for again after a failed note or a killed process, and told once: see ``observing.kept``.
 """
 
-import time
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -27,16 +25,13 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError
-from kong_eventhooks_plugin.gateway.admin_client import AdminClient
 from kong_eventhooks_plugin.gateway.health import Upstream, ask_health, checked_upstreams
 from kong_eventhooks_plugin.gateway.health_changes import Known, compare
-from kong_eventhooks_plugin.observing.kept import Kept, Note, Notes
-from kong_eventhooks_plugin.observing.looking import Looking
+from kong_eventhooks_plugin.observing.kept import Kept, Note
+from kong_eventhooks_plugin.observing.looking import Looking, Means
 from kong_eventhooks_plugin.observing.schedule import Schedule
-from kong_eventhooks_plugin.observing.telling import Publish, Telling
 from kong_eventhooks_plugin.observing.turns import Turns
 from kong_eventhooks_plugin.sources.balancer import health_event
-from kong_eventhooks_plugin.telemetry import Counts
 
 NOTES: Final = "health/"
 
@@ -52,33 +47,21 @@ class HealthPace(msgspec.Struct, frozen=True):
 
 
 class BalancerWatch(Looking):
-    """Polls health until cancelled (``run``). ``clock`` gives Unix seconds, ``monotonic`` those of a stopwatch."""
+    """Polls health until cancelled (``run``)."""
 
     def __init__(
         self,
-        client: AdminClient,
-        notes: Notes,
-        publish: Publish,
-        counts: Counts,
+        means: Means,
         turns: Turns,
         pace: HealthPace = HealthPace(),  # noqa: B008 - frozen
-        *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__("health", turns, counts)
-        self._client = client
-        self._notes = notes
-        self._telling = Telling(publish, turns)
+        super().__init__("health", means, turns)
         self._pace = pace
-        self._clock = clock
-        self._monotonic = monotonic
         self._looked_at: float | None = None
         self.forget()
 
     def forget(self) -> None:
-        """Know nothing: the notes are read before the next look."""
-        self._loaded = False
+        """Know nothing."""
         self._list_due = 0.0
         self._upstreams: dict[str, Upstream] = {}
         self._kept: dict[str, Kept[Known]] = {}
@@ -109,10 +92,16 @@ class BalancerWatch(Looking):
             found.append(f"the health of {len(self._unread)} upstreams is not read: {first}")
         return found
 
+    async def load(self) -> bool:
+        """Read the note of each upstream that has one."""
+        for name in await self._notes.names(NOTES):
+            kept = self._keep(name.removeprefix(NOTES))
+            if not await kept.load():
+                return False
+        return True
+
     async def work(self) -> bool:
         """Do the next thing, or wait for it."""
-        if not self._loaded and not await self._load():
-            return False
         if self._monotonic() >= self._list_due:
             await self._list()
             return True
@@ -123,15 +112,7 @@ class BalancerWatch(Looking):
             await self._turns.pause(due - began)
             return False
         await self._look(self._upstreams[first[1]], began)
-        await self._turns.pause(1 / self._pace.per_second - (self._monotonic() - began))
-        return True
-
-    async def _load(self) -> bool:
-        for name in await self._notes.names(NOTES):
-            kept = self._keep(name.removeprefix(NOTES))
-            if not await kept.load():
-                return False
-        self._loaded = True
+        await self._turns.hold(1 / self._pace.per_second - (self._monotonic() - began))
         return True
 
     def _keep(self, upstream_id: str) -> Kept[Known]:

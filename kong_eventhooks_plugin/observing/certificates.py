@@ -8,25 +8,22 @@ was told. Of what cannot be read ``LOGGED`` names are remembered, so that each i
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError
-from kong_eventhooks_plugin.gateway.admin_client import MAX_PAGES, AdminClient
+from kong_eventhooks_plugin.gateway.admin_client import MAX_PAGES
 from kong_eventhooks_plugin.gateway.certificates import LISTS, Found, read_certificates
 from kong_eventhooks_plugin.gateway.expiry import identity, news
 from kong_eventhooks_plugin.model.certificate import Kind
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.observing.kept import Kept, Note, Notes
-from kong_eventhooks_plugin.observing.looking import Looking
-from kong_eventhooks_plugin.observing.telling import Publish, Telling
+from kong_eventhooks_plugin.observing.kept import Kept, Note
+from kong_eventhooks_plugin.observing.looking import Looking, Means
 from kong_eventhooks_plugin.observing.turns import Turns
 from kong_eventhooks_plugin.sources.certificate import expiring_event
-from kong_eventhooks_plugin.telemetry import Counts
 
 NOTE: Final = "certificates"
 PAGE_PAUSE_SECONDS: Final = 0.1
@@ -49,46 +46,35 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class CertificateWatch(Looking):
-    """Looks until cancelled (``run``). ``clock`` gives Unix seconds, ``monotonic`` those of a stopwatch."""
+    """Looks until cancelled (``run``)."""
 
     def __init__(
         self,
-        client: AdminClient,
-        notes: Notes,
-        publish: Publish,
-        counts: Counts,
+        means: Means,
         turns: Turns,
         pace: ExpiryPace = ExpiryPace(),  # noqa: B008 - frozen
-        *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__("certificates", turns, counts)
-        self._client = client
+        super().__init__("certificates", means, turns)
         self._pace = pace
-        self._clock = clock
-        self._monotonic = monotonic
-        self._kept = Kept(notes, NOTE, Note[Told], Told(), lambda told: told.thresholds, Telling(publish, turns))
-        self._loaded = False
+        self._kept = Kept(self._notes, NOTE, Note[Told], Told(), lambda told: told.thresholds, self._telling)
         self._due = 0.0
         self._logged: set[str] = set()
         self._last: dict[str, Any] = {}
 
     def forget(self) -> None:
-        """Know nothing: the note is read before the next look, which comes at the next turn."""
-        self._loaded = False
+        """Look at once when it is our turn again."""
         self._due = 0.0
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows: of the last whole look, when it was and what it found."""
         return {**super().state(), **self._last}
 
+    async def load(self) -> bool:
+        """Read the note."""
+        return await self._kept.load()
+
     async def work(self) -> bool:
         """Look, or wait for the next look."""
-        if not self._loaded:
-            if not await self._kept.load():
-                return False
-            self._loaded = True
         if self._monotonic() < self._due:
             await self._turns.pause(self._due - self._monotonic())
             return False

@@ -8,23 +8,18 @@ are over, by one small request.
 """
 
 import asyncio
-import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from kong_eventhooks_plugin.errors import AdminApiError
-from kong_eventhooks_plugin.gateway.admin_client import AdminClient
 from kong_eventhooks_plugin.gateway.reachability import database_fault, fault_of, step
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.outage import Outage, Reason
-from kong_eventhooks_plugin.observing.kept import Kept, Note, Notes
-from kong_eventhooks_plugin.observing.looking import Looking
-from kong_eventhooks_plugin.observing.telling import Publish, Telling
+from kong_eventhooks_plugin.observing.kept import Kept, Note
+from kong_eventhooks_plugin.observing.looking import Looking, Means
 from kong_eventhooks_plugin.observing.turns import Turns
 from kong_eventhooks_plugin.sources.gateway import recovered_event, unreachable_event
-from kong_eventhooks_plugin.telemetry import Counts
 
 NOTE: Final = "gateway"
 ANSWER_SECONDS: Final = 10.0
@@ -52,28 +47,16 @@ class GatewayWatch(Looking):
 
     def __init__(
         self,
-        client: AdminClient,
-        notes: Notes,
-        publish: Publish,
-        counts: Counts,
+        means: Means,
         turns: Turns,
         admin_url: str,
         patience: Patience = Patience(),  # noqa: B008 - frozen
-        *,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__("status", turns, counts)
-        self._client = client
+        super().__init__("status", means, turns)
         self._admin_url = admin_url
         self._patience = patience
-        self._clock = clock
-        self._kept = Kept(notes, NOTE, Note[Outages], Outages(), Outages.durable, Telling(publish, turns))
-        self._loaded = False
+        self._kept = Kept(self._notes, NOTE, Note[Outages], Outages(), Outages.durable, self._telling)
         self._faults: dict[Reason, str | None] = {}
-
-    def forget(self) -> None:
-        """Know nothing: the note is read before the next look."""
-        self._loaded = False
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows: what is wrong now, and the outages that were told, by when they began."""
@@ -85,12 +68,12 @@ class GatewayWatch(Looking):
         now = self._kept.state.now
         return super().troubles() + [f"{reason}: {outage.error}" for reason, outage in now.items() if outage.counts]
 
+    async def load(self) -> bool:
+        """Read the note."""
+        return await self._kept.load()
+
     async def work(self) -> bool:
         """Look once, then wait for the next look."""
-        if not self._loaded:
-            if not await self._kept.load():
-                return False
-            self._loaded = True
         self._faults = await self._look()
         self.count("unanswered" if self._faults["admin_api"] else "ok")
         if await self._judge():

@@ -1,4 +1,4 @@
-"""What every loop that looks at Kong by itself has in common: its turn, its failures, what it says of itself.
+"""What every loop that looks at Kong by itself has in common: its turn, notes and failures, what it says of itself.
 
 ======================  ============================================================================
 a piece of work         then
@@ -10,11 +10,16 @@ anything else           counted ``bug``, logged; the same: a loop never ends by 
 ======================  ============================================================================
 """
 
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError, EventHooksError
+from kong_eventhooks_plugin.gateway.admin_client import AdminClient
+from kong_eventhooks_plugin.observing.kept import Notes
+from kong_eventhooks_plugin.observing.telling import Publish, Telling
 from kong_eventhooks_plugin.observing.turns import ASLEEP_SECONDS, Backoff, Turns
 from kong_eventhooks_plugin.raised import raised_at
 from kong_eventhooks_plugin.telemetry import Counts
@@ -22,16 +27,33 @@ from kong_eventhooks_plugin.telemetry import Counts
 _log = structlog.get_logger()
 
 
-class Looking:
-    """A loop called ``name``; a kind of it says what ``work`` is and what it is to ``forget``."""
+class Means(NamedTuple):
+    """What the loops look with. ``clock`` gives Unix seconds, ``monotonic`` those of a stopwatch."""
 
-    def __init__(self, name: str, turns: Turns, counts: Counts) -> None:
+    client: AdminClient
+    notes: Notes
+    publish: Publish
+    counts: Counts
+    clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+class Looking:
+    """A loop called ``name``; a kind of it says how to ``load`` its notes and what ``work`` is."""
+
+    def __init__(self, name: str, means: Means, turns: Turns) -> None:
         self._name = name
+        self._client = means.client
+        self._notes = means.notes
+        self._telling = Telling(means.publish, turns)
+        self._counts = means.counts
+        self._clock = means.clock
+        self._monotonic = means.monotonic
         self._turns = turns
-        self._counts = counts
         self._backoff = Backoff(turns)
         self._error: str | None = None
         self._asleep = True
+        self._loaded = False
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -44,13 +66,16 @@ class Looking:
                     self._fall_asleep()
                 await self._turns.pause(ASLEEP_SECONDS)
 
+    async def load(self) -> bool:
+        """Read the notes, before the first work; False where that was not done and is not our turn any more."""
+        raise NotImplementedError
+
     async def work(self) -> bool:
         """Do one piece of work; False where there was only waiting to do, so that nothing is known of Kong."""
         raise NotImplementedError
 
     def forget(self) -> None:
-        """Know nothing any more: it is not our turn, and another process may change the notes."""
-        raise NotImplementedError
+        """Know nothing any more but what the notes say: they are loaded again at the next turn."""
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows: ``asleep`` why nothing is looked at, ``error`` why the last look failed."""
@@ -66,6 +91,7 @@ class Looking:
             self._counts.looks[self._name, outcome] += times
 
     def _fall_asleep(self) -> None:
+        self._loaded = False  # another process may change the notes
         self.forget()
         self._asleep = True
         self._error = None  # nobody would ever find out that it is over
@@ -73,7 +99,8 @@ class Looking:
 
     async def _try(self) -> None:
         try:
-            answered = await self.work()
+            self._loaded = self._loaded or await self.load()
+            answered = self._loaded and await self.work()
         except AdminApiError as error:
             await self._failed("unanswered", str(error))
         except EventHooksError as error:

@@ -33,6 +33,7 @@ from kong_eventhooks_plugin.observing.crud import CrudObserver, hears_crud
 from kong_eventhooks_plugin.observing.crud_faults import crud_faults
 from kong_eventhooks_plugin.observing.gateway import GatewayWatch, Patience
 from kong_eventhooks_plugin.observing.hearing import hears
+from kong_eventhooks_plugin.observing.looking import Means
 from kong_eventhooks_plugin.observing.telling import Publish
 from kong_eventhooks_plugin.observing.turns import Turns
 from kong_eventhooks_plugin.raised import raised_at
@@ -40,14 +41,17 @@ from kong_eventhooks_plugin.sources.balancer import BALANCER
 from kong_eventhooks_plugin.sources.certificate import CERTIFICATE
 from kong_eventhooks_plugin.sources.crud import CRUD, DAO_CRUD
 from kong_eventhooks_plugin.sources.gateway import GATEWAY
+from kong_eventhooks_plugin.sources.plugin_answers import OAS_VALIDATION, SERVICE_PROTECTION
 from kong_eventhooks_plugin.telemetry import Counts
 
 DATABASE: Final = "gateway.db"
 RETRY_SECONDS: Final = 1.0
 NEWS_SECONDS: Final = 300.0
 
-OF_THE_ADMIN_API: Final = frozenset({CRUD, DAO_CRUD, BALANCER, CERTIFICATE, GATEWAY})
-"""The sources that nothing is heard of without an Admin API."""
+OF_THE_ADMIN_API: Final = frozenset(
+    {CRUD, DAO_CRUD, BALANCER, CERTIFICATE, GATEWAY, OAS_VALIDATION, SERVICE_PROTECTION}
+)
+"""The sources that nothing is heard of without an Admin API; the last two are told by the plugins in force alone."""
 
 Hooks = Callable[[], Iterable[Hook]]
 
@@ -97,11 +101,12 @@ class Observers:
         def turns(source: str) -> Turns:
             return Turns(leads, lambda: hears(hooks(), source))
 
+        means = Means(client, self._notes, publish, counts)
         url = shown_url(observing.rounds.admin_url)
         self._watches = {
-            BALANCER: BalancerWatch(client, self._notes, publish, counts, turns(BALANCER), observing.health),
-            CERTIFICATE: CertificateWatch(client, self._notes, publish, counts, turns(CERTIFICATE), observing.expiry),
-            GATEWAY: GatewayWatch(client, self._notes, publish, counts, turns(GATEWAY), url, observing.patience),
+            BALANCER: BalancerWatch(means, turns(BALANCER), observing.health),
+            CERTIFICATE: CertificateWatch(means, turns(CERTIFICATE), observing.expiry),
+            GATEWAY: GatewayWatch(means, turns(GATEWAY), url, observing.patience),
         }
 
     def hooks_changed(self, _: object = None) -> None:

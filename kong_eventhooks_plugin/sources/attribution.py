@@ -25,10 +25,10 @@ Kong answers with by itself (``KONGS_OWN``). What is known of plugins is some se
 """
 
 from collections.abc import Collection
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from kong_eventhooks_plugin.sources.ai_rate_headers import RETRY_AFTER, by_ai_rate_limiting
-from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce, in_force_on
+from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce, in_force_on, statuses_of
 from kong_eventhooks_plugin.sources.infer import InferRule, InferRules
 from kong_eventhooks_plugin.sources.kong_log import KongLog
 from kong_eventhooks_plugin.sources.plugin_answers import (
@@ -66,30 +66,34 @@ class Verdict(NamedTuple):
 
 
 class Attribution:
-    """Decides. ``rules`` are the setting's."""
+    """Decides. ``rules`` are the setting's.
+
+    One for all the sources: each of them asks about each refusal, and clients decide how many there are, so the last
+    request's verdict is kept until the next request.
+    """
 
     def __init__(self, rules: Collection[InferRule] = (), plugins: InForce = NOTHING_KNOWN) -> None:
         self._rules = InferRules(rules)
         self._plugins = plugins
+        self._last: tuple[KongLog, int, Verdict | None] | None = None
 
     def statuses(self, source: str) -> frozenset[int]:
         """Return the statuses that can be a broken limit of the source, as far as is known now."""
-        found = {TOO_MANY_REQUESTS}
-        for each in self._plugins.every():
-            if each.plugin == source:
-                found |= (each.before or frozenset()) | (each.after or frozenset())
-        if source == RATE_LIMITING:
-            found |= self._rules.statuses
-        return frozenset(found)
+        found = statuses_of(source, self._plugins) | {TOO_MANY_REQUESTS}
+        return found | self._rules.statuses if source == RATE_LIMITING else found
 
     def verdict(self, log: KongLog, status: int) -> Verdict | None:
         """Return whose broken limit the answer is, None where it is none."""
-        if log.source != "kong":
-            return None
-        known = in_force_on(log, self._plugins)
-        named = bool(self._rules.statuses) and self._rules.name(status, log.scope())
-        proven = _after(log, status) if log.asked_service else _before(log, status, known, named=named)
-        return proven or _by_plugins(log, status, known) or (_by_rule(log, status, known) if named else None)
+        last = self._last
+        if last is not None and last[0] is log and last[1] == status:
+            return last[2]
+        found = self._verdict(log, status) if log.source == "kong" else None
+        self._last = (log, status, found)
+        return found
+
+    def in_force(self, log: KongLog) -> Known:
+        """Return what is in force on the request."""
+        return in_force_on(log, self._plugins)
 
     def is_broken_limit(self, log: KongLog, status: int) -> bool:
         """Tell whether the answer is one, so that no source with another purpose tells it as well.
@@ -99,6 +103,16 @@ class Attribution:
         if self.verdict(log, status) is not None:
             return True
         return by_enterprise(log) is not None or by_ai_rate_limiting(log) is not None
+
+    def _verdict(self, log: KongLog, status: int) -> Verdict | None:
+        known = self.in_force(log)
+        named = bool(self._rules.statuses) and self._rules.name(status, log.scope())
+        proven = _after(log, status) if log.asked_service else _before(log, status, known, named=named)
+        return proven or _by_plugins(log, status, known) or (_by_rule(log, status, known) if named else None)
+
+
+HEADERS_ALONE: Final = Attribution()
+"""For a sidecar that knows no plugins and has no rules."""
 
 
 def _after(log: KongLog, status: int) -> Verdict | None:

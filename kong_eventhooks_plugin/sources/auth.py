@@ -7,15 +7,12 @@ rate-limiting with such an ``error_code``), it is no event. Nor is what ``attrib
 Limits: ``HEADER`` characters of ``www-authenticate``.
 """
 
-from collections.abc import Collection
 from typing import Final
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.attribution import Attribution
+from kong_eventhooks_plugin.sources.attribution import HEADERS_ALONE, Attribution
 from kong_eventhooks_plugin.sources.entries_requests import AUTH as ENTRY
-from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce, in_force_on
-from kong_eventhooks_plugin.sources.infer import InferRule
 from kong_eventhooks_plugin.sources.kong_log import KongLog
 from kong_eventhooks_plugin.sources.rate_headers import text
 from kong_eventhooks_plugin.sources.request_event import client_and_service, request_event, route_and_request, told
@@ -27,13 +24,12 @@ _STATUSES: Final = frozenset((401, 403))
 
 
 class AuthFailed:
-    """Hears 401 and 403. ``rules`` are those of the rate limits' sources."""
+    """Hears 401 and 403. ``attribution`` is that of the rate limits' sources."""
 
     name = ENTRY.name
 
-    def __init__(self, plugins: InForce = NOTHING_KNOWN, rules: Collection[InferRule] = ()) -> None:
-        self._plugins = plugins
-        self._limits = Attribution(rules, plugins)
+    def __init__(self, attribution: Attribution = HEADERS_ALONE) -> None:
+        self._attribution = attribution
 
     def statuses(self) -> frozenset[int]:
         """Return 401 and 403."""
@@ -43,9 +39,9 @@ class AuthFailed:
         """Return the event, or nothing."""
         if seen.status not in _STATUSES or log.source != "kong" or log.asked_service:
             return []
-        if self._limits.is_broken_limit(log, seen.status):
+        if self._attribution.is_broken_limit(log, seen.status):
             return []
-        known = in_force_on(log, self._plugins)
+        known = self._attribution.in_force(log)
         able = [each for each in known or () if each.can_answer_silently(seen.status, asked=False)]
         plugins = sorted({each.plugin for each in able if each.meaning in ("auth", "unknown")})
         if able and not plugins:

@@ -8,7 +8,7 @@ from kong_eventhooks_plugin.sources.kong_log import KongLog
 
 
 class LogSource(Protocol):
-    """A source that hears in the log phase. Pure: no I/O, no state that a request changes."""
+    """A source that hears in the log phase. Pure: no I/O, and no request changes what comes of another."""
 
     @property
     def name(self) -> str:

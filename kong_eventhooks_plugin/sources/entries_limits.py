@@ -82,6 +82,13 @@ _ALIAS = (
 )
 
 
+ON_GROUPS = (
+    "Kong's log does not say which consumer groups a client is in: a plugin on a group may have run for any client, so "
+    "where such plugins leave it open an answer without headers is not told, and `limit` and `window` are null where "
+    "they differ."
+)
+
+
 def _exceeded(description: str) -> EventEntry:
     return EventEntry(RATE_LIMIT_EXCEEDED, description, _EXCEEDED_FIELDS, _UNIQUE)
 
@@ -109,6 +116,6 @@ SOURCES: tuple[SourceEntry, ...] = (
         "0.1.0",
         ("rate-limiting-advanced", "rate-limiting", "response-ratelimiting"),
         (_exceeded("A client broke a limit of rate-limiting-advanced, rate-limiting or response-ratelimiting."),),
-        notes=(_ALIAS,),
+        notes=(_ALIAS, ON_GROUPS),
     ),
 )

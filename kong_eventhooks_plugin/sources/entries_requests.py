@@ -1,7 +1,7 @@
 """What the catalogue says of refused and failed requests, beyond the limits of the open-source plugins."""
 
 from kong_eventhooks_plugin.sources import entries_limits
-from kong_eventhooks_plugin.sources.entries_limits import RATE_LIMIT_EXCEEDED
+from kong_eventhooks_plugin.sources.entries_limits import ON_GROUPS, RATE_LIMIT_EXCEEDED
 from kong_eventhooks_plugin.sources.entry import EventEntry, Field, SourceEntry
 
 _EXCEEDED = {field.name: field for field in entries_limits.SOURCES[0].events[0].fields}
@@ -66,6 +66,7 @@ AI_RATE_LIMITING_ADVANCED = SourceEntry(
             "refuses."
         ),
         _HIDDEN,
+        ON_GROUPS,
         _FROM_THE_DOCUMENTATION,
     ),
 )

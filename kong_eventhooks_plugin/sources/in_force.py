@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from kong_eventhooks_plugin.sources.kong_log import KongLog
-from kong_eventhooks_plugin.sources.plugin_answers import Answers
+from kong_eventhooks_plugin.sources.plugin_answers import NEVER, Answers
 
 
 class InForce(Protocol):
@@ -34,6 +34,12 @@ class _NothingKnown:
 
 NOTHING_KNOWN: InForce = _NothingKnown()
 """For a sidecar that is not told where the Admin API is."""
+
+
+def statuses_of(plugin: str, plugins: InForce) -> frozenset[int]:
+    """Return what a plugin is configured to answer with, wherever it is in force."""
+    mine = [each for each in plugins.every() if each.plugin == plugin]
+    return frozenset().union(*((each.before or NEVER) | (each.after or NEVER) for each in mine))
 
 
 def in_force_on(log: KongLog, plugins: InForce) -> tuple[Answers, ...] | None:

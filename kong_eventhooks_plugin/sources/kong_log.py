@@ -24,8 +24,11 @@ from kong_eventhooks_plugin.model.scope import EventScope
 PATH_LIMIT: Final = 2048
 
 _NO_TRIES: Final = msgspec.Raw()
-_CREDENTIAL: Final = re.compile(r"(?<=/key-auth/)[^/]+|(?<=/key-auths/)[^/]+|(?<=/oauth2_tokens/)[^/]+")
-"""What a path of Kong's Admin API, behind a route, can name a credential by: the key itself."""
+_CREDENTIAL: Final = re.compile(r"(?:(?<=/key-auth/)|(?<=/key-auths/)|(?<=/oauth2_tokens/))/*[^/]+")
+"""What a path of Kong's Admin API, behind a route, can name a credential by: the key itself.
+
+A route takes several slashes for one.
+"""
 
 _LATEST_START = 1e15
 """Milliseconds; a request that started later than the year 33000 did not."""

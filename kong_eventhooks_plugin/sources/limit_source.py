@@ -1,23 +1,19 @@
 """What the sources of broken rate limits have in common: ``attribution`` decides whose a refusal is."""
 
-from collections.abc import Collection
-
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.attribution import Attribution, Verdict
+from kong_eventhooks_plugin.sources.attribution import HEADERS_ALONE, Attribution, Verdict
 from kong_eventhooks_plugin.sources.exceeded import rate_limit_exceeded
-from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce
-from kong_eventhooks_plugin.sources.infer import InferRule
 from kong_eventhooks_plugin.sources.kong_log import KongLog
 
 
 class LimitSource:
-    """A ``LogSource`` of one plugin. ``rules`` are the setting's; ``plugins`` knows what is in force."""
+    """A ``LogSource`` of one plugin."""
 
     name: str
 
-    def __init__(self, rules: Collection[InferRule] = (), plugins: InForce = NOTHING_KNOWN) -> None:
-        self._attribution = Attribution(rules, plugins)
+    def __init__(self, attribution: Attribution = HEADERS_ALONE) -> None:
+        self._attribution = attribution
 
     def statuses(self) -> frozenset[int]:
         """Return 429, and what its plugin is configured to answer with or a rule names; it changes with the plugins."""

@@ -12,7 +12,7 @@ request, and no other plugin that is can have answered so. Kong's own 400s come 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.sources.entries_requests import OAS_VALIDATION as ENTRY
-from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce, in_force_on
+from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce, in_force_on, statuses_of
 from kong_eventhooks_plugin.sources.kong_log import KongLog
 from kong_eventhooks_plugin.sources.request_event import client_and_service, request_event, route_and_request, told
 
@@ -29,8 +29,7 @@ class OasValidation:
 
     def statuses(self) -> frozenset[int]:
         """Return 400, 406, both or none; it changes with the plugins."""
-        mine = [each for each in self._plugins.every() if each.plugin == self.name]
-        return frozenset().union(*((each.before or frozenset()) | (each.after or frozenset()) for each in mine))
+        return statuses_of(self.name, self._plugins)
 
     def events(self, log: KongLog, seen: LogObservation) -> list[Event]:
         """Return the event, or nothing."""

@@ -139,9 +139,12 @@ def _cache(name: str, config: Mapping[str, Any]) -> Answers:
 
 
 def _function(name: str, config: Mapping[str, Any]) -> Answers | None:
-    """Read in which phases there is code of the user's."""
-    before = any(config.get(phase) for phase in ("certificate", "rewrite", "access"))
+    """Read in which phases there is code of the user's.
+
+    ``header_filter`` runs for what Kong itself answers too, and can change its status and headers (seen on Kong 3.9).
+    """
     after = bool(config.get("header_filter"))
+    before = after or any(config.get(phase) for phase in ("certificate", "rewrite", "access"))
     if not (before or after):
         return None
     return Answers(name, "unknown", ANY if before else NEVER, ANY if after else NEVER)

@@ -12,15 +12,12 @@ retries.
 """
 
 import re
-from collections.abc import Collection
 from typing import Any, Final
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.attribution import Attribution
+from kong_eventhooks_plugin.sources.attribution import HEADERS_ALONE, Attribution
 from kong_eventhooks_plugin.sources.entries_requests import UPSTREAM as ENTRY
-from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce, in_force_on
-from kong_eventhooks_plugin.sources.infer import InferRule
 from kong_eventhooks_plugin.sources.kong_log import KongLog, Try
 from kong_eventhooks_plugin.sources.request_event import consumer_of, request_event, route_and_request, service_of, told
 
@@ -34,13 +31,12 @@ _LAST: Final = re.compile(r"([0-9]{3})[^0-9]*$")
 
 
 class UpstreamError:
-    """Hears 502, 503 and 504. ``rules`` are those of the rate limits' sources."""
+    """Hears 502, 503 and 504. ``attribution`` is that of the rate limits' sources."""
 
     name = ENTRY.name
 
-    def __init__(self, plugins: InForce = NOTHING_KNOWN, rules: Collection[InferRule] = ()) -> None:
-        self._plugins = plugins
-        self._limits = Attribution(rules, plugins)
+    def __init__(self, attribution: Attribution = HEADERS_ALONE) -> None:
+        self._attribution = attribution
 
     def statuses(self) -> frozenset[int]:
         """Return 502, 503 and 504."""
@@ -67,9 +63,9 @@ class UpstreamError:
 
     def _is_a_plugins(self, log: KongLog, status: int) -> bool:
         """Tell whether a plugin, not a service, is what made Kong answer so without a try."""
-        if self._limits.is_broken_limit(log, status):
+        if self._attribution.is_broken_limit(log, status):
             return True
-        known = in_force_on(log, self._plugins) or ()
+        known = self._attribution.in_force(log) or ()
         return any(each.meaning != "unknown" and each.can_answer_silently(status, asked=False) for each in known)
 
 

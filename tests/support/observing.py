@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.gateway.admin_client import AdminClient
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.observing.looking import Looking
+from kong_eventhooks_plugin.observing.looking import Looking, Means
 from kong_eventhooks_plugin.observing.turns import Turns
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.telemetry import Counts
+from tests.support.waiting import SECONDS
 
 
 class Time:
@@ -41,7 +43,7 @@ class Time:
     async def pass_(self, seconds: float) -> None:
         """Let so much time go by; return when the loop waits for more."""
         self.let_go(seconds)
-        await asyncio.wait_for(self._stands.wait(), 20)
+        await asyncio.wait_for(self._stands.wait(), SECONDS)
         self.now = self._until
 
     def let_go(self, seconds: float) -> None:
@@ -152,6 +154,10 @@ class World:
         self.wanted = True
         self.turns = Turns(lambda: self.leads, lambda: self.wanted, self.time.wait, lambda: 0.5)
 
+    def means(self, client: AdminClient) -> Means:
+        """What the loops are given, with this world's time."""
+        return Means(client, self.notes, self.heard.publish, self.counts, self.time.clock, self.time.clock)
+
     @asynccontextmanager
     async def running(self, loop: Looking) -> AsyncIterator[None]:
         """Run the loop until the block ends."""
@@ -167,6 +173,6 @@ class World:
         """Run the loop until its process is killed at a write to the notes (``notes.die_after``)."""
         self.time.let_go(60.0)
         try:
-            await asyncio.wait_for(loop.run(), 20)
+            await asyncio.wait_for(loop.run(), SECONDS)
         except Killed:
             self.notes.die_after = None

@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.model.observation import LogObservation
+from kong_eventhooks_plugin.observing.observers import OF_THE_ADMIN_API, silent_hooks
 from kong_eventhooks_plugin.sources.ai_rate_limiting_advanced import AiRateLimitingAdvanced
+from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.auth import AuthFailed
+from kong_eventhooks_plugin.sources.catalogue import heard_by
 from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.entries_limits import SOURCES as LIMITS
 from kong_eventhooks_plugin.sources.entries_requests import SOURCES as REQUESTS
@@ -33,7 +36,7 @@ from tests.support.enterprise_logs import (
     documented_validation_plugin,
     documented_windows_plugin,
 )
-from tests.support.events import answered, events, recorded, seen, serialized
+from tests.support.events import answered, events, make_hook, recorded, seen, serialized
 from tests.support.recorded_logs import plugin, plugin_list, plugins_of, recorded_logs
 
 Make = Callable[[Any], LogSource]
@@ -48,15 +51,15 @@ PLUGINS = [
     plugin("my-plugin", consumer="c-9"),
 ]
 MAKES: dict[str, Make] = {
-    "rate-limiting": lambda plugins: RateLimiting(RULES, plugins),
-    "response-ratelimiting": lambda plugins: ResponseRateLimiting(RULES, plugins),
-    "rate-limiting-advanced": lambda plugins: RateLimitingAdvanced(RULES, plugins),
-    "ai-rate-limiting-advanced": lambda plugins: AiRateLimitingAdvanced(RULES, plugins),
-    "service-protection": lambda plugins: ServiceProtection(RULES, plugins),
+    "rate-limiting": lambda plugins: RateLimiting(Attribution(RULES, plugins)),
+    "response-ratelimiting": lambda plugins: ResponseRateLimiting(Attribution(RULES, plugins)),
+    "rate-limiting-advanced": lambda plugins: RateLimitingAdvanced(Attribution(RULES, plugins)),
+    "ai-rate-limiting-advanced": lambda plugins: AiRateLimitingAdvanced(Attribution(RULES, plugins)),
+    "service-protection": lambda plugins: ServiceProtection(Attribution(RULES, plugins)),
     "oas-validation": OasValidation,
     "rate-limit-approaching": lambda plugins: RateLimitApproaching(80, plugins),
-    "auth": lambda plugins: AuthFailed(plugins, RULES),
-    "upstream": lambda plugins: UpstreamError(plugins, RULES),
+    "auth": lambda plugins: AuthFailed(Attribution(RULES, plugins)),
+    "upstream": lambda plugins: UpstreamError(Attribution(RULES, plugins)),
 }
 ENTRIES = {entry.name: entry for entry in (*LIMITS, *REQUESTS)}
 PROTECTED = {"id": "protected", "name": "p"}
@@ -122,6 +125,14 @@ def test_a_stranger_hears_nothing_of_what_the_service_answered(source: LogSource
         log = json.loads(each.serialized) | {"source": "upstream", "upstream_status": str(each.status)}
         got = events(source, seen(log, each.status))
         assert got == [] or source.name == "rate-limit-approaching"
+
+
+def test_who_hears_nothing_without_the_admin_api_is_told_so() -> None:
+    telling = {name for name, make in MAKES.items() if any(events(make(NOTHING_KNOWN), each) for each in SEEN)}
+    silent = {name for name in MAKES if telling.isdisjoint(heard_by(name))}
+    assert silent == OF_THE_ADMIN_API.intersection(MAKES)
+    hooks = [make_hook(name, source=name) for name in (*MAKES, "crud")]
+    assert [line.split(":")[0] for line in silent_hooks(hooks)] == ["service-protection", "oas-validation", "crud"]
 
 
 json_values = st.recursive(

@@ -104,8 +104,11 @@ class TestGroups:
         assert on(made, [], **FULL) == ("p:all", "q:c")
         assert on(made, ["gold"], **FULL) == ("p:gold", "q:c")
 
-    def test_nobody_is_in_no_group(self) -> None:
-        assert on(index(plugin("p", consumer_group="g"), plugin("q")), service="s", route="r") == ("q:",)
+    def test_a_client_without_a_consumer_may_be_in_one(self) -> None:
+        made = index(plugin("p", tag="g", consumer_group="g"), plugin("p", tag="all"))
+        assert on(made, service="s", route="r") == ("p:g", "p:all")
+        assert on(made, [], service="s", route="r") == ("p:all",)
+        assert on(made, ["g"], service="s", route="r") == ("p:g",)
 
 
 class TestKnowing:

@@ -29,10 +29,7 @@ class Kong(World):
         return upstream
 
     def watch(self, **pace: float) -> BalancerWatch:
-        return BalancerWatch(
-            self.client, self.notes, self.heard.publish, self.counts, self.turns, HealthPace(**pace),
-            clock=self.time.clock, monotonic=self.time.clock,
-        )  # fmt: skip
+        return BalancerWatch(self.means(self.client), self.turns, HealthPace(**pace))
 
     def set(self, ip: str, health: str, upstream: str = "up.local") -> None:
         self.node.health.set(upstream, ip, 80, health)
@@ -357,6 +354,13 @@ async def test_many_upstreams_are_paced_and_none_starves(kong: Kong) -> None:
         assert 190 <= looks <= 202
         assert min(kong.looks(upstream) for upstream in made) >= 3
         assert watch.state()["late_seconds"] > 5
+
+
+async def test_less_than_one_look_a_second_is_kept_to(kong: Kong) -> None:
+    made = [kong.make(f"u{number}.local", f"10.9.0.{number}:80") for number in range(5)]
+    async with kong.running(kong.watch(per_second=0.25)):
+        await kong.time.pass_(100)
+        assert 24 <= sum(kong.looks(upstream) for upstream in [*made, kong.upstream]) <= 26
 
 
 async def test_targets_of_several_pages(kong: Kong) -> None:

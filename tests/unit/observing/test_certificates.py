@@ -20,10 +20,7 @@ class Kong(World):
         self.client = client
 
     def watch(self, **pace: Any) -> CertificateWatch:
-        return CertificateWatch(
-            self.client, self.notes, self.heard.publish, self.counts, self.turns, ExpiryPace(**pace),
-            clock=self.time.clock, monotonic=self.time.clock,
-        )  # fmt: skip
+        return CertificateWatch(self.means(self.client), self.turns, ExpiryPace(**pace))
 
     def pem(self, name: str, days: float, serial: int = 1) -> str:
         return pem(name, self.time.now + days * DAY, serial)

@@ -8,6 +8,7 @@ from kong_eventhooks_plugin.model.event import Event
 from tests.support.admin_node import AdminNode
 from tests.support.crud import Publisher
 from tests.support.crud_world import CrudWorld, recorded_requests, shown
+from tests.support.waiting import SECONDS
 
 # Every request that a real Kong's Admin API route saw, and what it is told as. No arrow: nothing.
 EXPECTED = """
@@ -185,7 +186,7 @@ async def test_two_processes_side_by_side_tell_it_once(tmp_path: Path) -> None:
             await (old if number % 2 else new).route("POST", "/consumers", username=f"c{number}")
             old.observer.look()
             new.observer.look()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while len(old.accepted) + len(new.accepted) < 60:  # noqa: ASYNC110  two worlds, each tells of its own
                 await asyncio.sleep(0.01)
         assert len(await new.stored()) == 60

@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.observing.crud import CrudLimits, CrudObserver, hear
 from kong_eventhooks_plugin.telemetry import Counts
 from tests.support.crud import AT, Publisher, StandInKnowledge, StandInMirror, StandInRounds, make_change, saw, settled
 from tests.support.events import make_hook
+from tests.support.waiting import SECONDS
 
 CONSUMER = {"id": "84cc", "username": "grace"}
 KEY = {"id": "33bc", "key": "k1", "consumer": {"id": "84cc"}}
@@ -287,7 +288,7 @@ async def test_only_while_wanted() -> None:
         await world.mirror.until(lambda mirror: mirror.forgotten == 1 and not mirror.outbox)
         assert world.rounds.running == 0
         world.observer.want(True)
-        await asyncio.wait_for(world.rounds.began.wait(), 5)
+        await asyncio.wait_for(world.rounds.began.wait(), SECONDS)
         assert world.observer.hears_changes
         assert world.observer.state().wanted
 

@@ -10,6 +10,7 @@ from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.observing import crud_upkeep
 from kong_eventhooks_plugin.observing.crud_upkeep import Upkeep
 from tests.support.crud import StandInMirror, StandInRounds, settled
+from tests.support.waiting import SECONDS
 
 SOON = 0.01
 NEVER = 3_600.0
@@ -33,7 +34,7 @@ async def test_wanted_from_the_start_it_is_kept_up_and_not_dropped() -> None:
     mirror, rounds = StandInMirror(), StandInRounds()
     async with kept(mirror, rounds) as upkeep:
         upkeep.want(True)
-        await asyncio.wait_for(rounds.began.wait(), 5)
+        await asyncio.wait_for(rounds.began.wait(), SECONDS)
         assert not upkeep.holds
     assert mirror.forgotten == 0
     assert rounds.running == 0, "it ends with its caller"
@@ -52,7 +53,7 @@ async def test_a_hook_that_goes_and_comes_back_finds_the_mirror_kept_up() -> Non
     mirror, rounds = StandInMirror(), StandInRounds()
     async with kept(mirror, rounds) as upkeep:
         upkeep.want(True)
-        await asyncio.wait_for(rounds.began.wait(), 5)
+        await asyncio.wait_for(rounds.began.wait(), SECONDS)
         upkeep.want(False)
         assert upkeep.holds, "what changes meanwhile waits for it"
         await settled()
@@ -66,12 +67,12 @@ async def test_a_hook_that_stays_away_takes_the_mirror_along_and_a_new_one_begin
     mirror, rounds = StandInMirror(), StandInRounds()
     async with kept(mirror, rounds, grace=SOON) as upkeep:
         upkeep.want(True)
-        await asyncio.wait_for(rounds.began.wait(), 5)
+        await asyncio.wait_for(rounds.began.wait(), SECONDS)
         upkeep.want(False)
         await mirror.until(lambda it: it.forgotten == 1)
         assert rounds.running == 0
         upkeep.want(True)
-        await asyncio.wait_for(rounds.began.wait(), 5)
+        await asyncio.wait_for(rounds.began.wait(), SECONDS)
         assert not upkeep.holds
     assert mirror.forgotten == 1
 
@@ -109,7 +110,7 @@ async def test_rounds_that_trip_begin_again() -> None:
     upkeep = Upkeep(trips_once, mirror.forget, leads=lambda: True, pause=0)
     upkeep.want(True)
     task = asyncio.create_task(upkeep.run())
-    await asyncio.wait_for(rounds.began.wait(), 5)
+    await asyncio.wait_for(rounds.began.wait(), SECONDS)
     assert tripped == 1
     task.cancel()
     await asyncio.wait([task])

@@ -17,10 +17,8 @@ class Kong(World):
         self.client = client
 
     def watch(self) -> GatewayWatch:
-        return GatewayWatch(
-            self.client, self.notes, self.heard.publish, self.counts, self.turns,
-            shown_url(self.node.url.replace("//", "//me:secret@")), clock=self.time.clock,
-        )  # fmt: skip
+        url = shown_url(self.node.url.replace("//", "//me:secret@"))
+        return GatewayWatch(self.means(self.client), self.turns, url)
 
 
 @pytest.fixture

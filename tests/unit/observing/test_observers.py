@@ -60,10 +60,8 @@ async def test_a_hook_on_no_entity_is_told_as_soon_as_kong_is_known(tmp_path: Pa
             ]
 
 
-async def test_kong_away_is_a_fault_of_crud(tmp_path: Path) -> None:
-    async with AdminNode() as node:
-        url = node.url
-    observers = make(tmp_path, url, HOOK)
+async def test_kong_away_is_a_fault_of_crud(tmp_path: Path, unused_tcp_port: int) -> None:
+    observers = make(tmp_path, f"http://127.0.0.1:{unused_tcp_port}", HOOK)
     async with running(observers):
         await until(lambda: bool(observers.faults()))
         (fault,) = observers.faults()

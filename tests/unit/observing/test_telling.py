@@ -7,6 +7,7 @@ import structlog
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.observing.telling import AT_ONCE, Telling
 from tests.support.observing import World
+from tests.support.waiting import SECONDS
 
 EVENT = Event("id", "balancer", "health", {"health": "unhealthy"}, 1.0)
 
@@ -62,7 +63,7 @@ async def test_it_gives_up_when_another_process_leads(world: World) -> None:
     await world.time.pass_(30)
     world.leads = False
     world.time.let_go(2)
-    assert await asyncio.wait_for(telling, 5) is False
+    assert await asyncio.wait_for(telling, SECONDS) is False
 
 
 async def test_a_bug_is_raised(world: World) -> None:

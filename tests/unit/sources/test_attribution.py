@@ -36,6 +36,7 @@ class TestWithoutHeaders:
         [
             plugin("request-termination", status_code=429, trigger="x-stop"),
             plugin("pre-function", access=["return"]),
+            plugin("post-function", header_filter=["return"]),
             plugin("my-plugin"),
             plugin("proxy-cache", response_code=[200, 429]),
             plugin("ip-restriction", status=429),
@@ -52,7 +53,7 @@ class TestWithoutHeaders:
         [
             plugin("request-termination", status_code=503),
             plugin("pre-function", log=["return"]),
-            plugin("post-function", header_filter=["return"]),  # after the service
+            plugin("post-function", body_filter=["return"]),
             plugin("my-plugin", route="elsewhere"),
             plugin("my-plugin", enabled=False),
             limiting("response-ratelimiting", hide_client_headers=True),  # after the service
@@ -87,6 +88,14 @@ class TestWithoutHeaders:
         assert verdict(self.LOG, limiting(), group) == Verdict("rate-limiting", Broken(3, "minute"), "plugins")
         other = limiting(consumer_group="gold", service="s-1", minute=100)
         assert verdict(self.LOG, limiting(), other) == Verdict("rate-limiting", None, "plugins")
+
+    @pytest.mark.parametrize("consumer", [None, {"id": "c-1"}])
+    def test_what_runs_for_a_group_may_have_answered(self, consumer: Any) -> None:
+        log = serialized(response=SILENT, consumer=consumer)
+        terminates = plugin("request-termination", status_code=429, consumer_group="blocked")
+        assert verdict(log, limiting(), terminates) is None
+        only = verdict(log, limiting("rate-limiting-advanced", limit=[9], window_size=[60], consumer_group="gold"))
+        assert only == Verdict("rate-limiting-advanced", Broken(9, "minute"), "plugins")
 
     def test_a_configured_status(self) -> None:
         log = serialized(response={"status": 420, "headers": {}})
@@ -150,6 +159,48 @@ class TestHeaders:
             "rate-limiting", Broken(3, "minute", retry_after=5), "headers"
         )
         assert verdict(log, status=503) is None
+
+
+class CountedPlugins:
+    """The plugins in force, and how often they were asked for."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._index = plugins_of(limiting())
+
+    def on(self, *ids: str | None) -> Any:
+        self.asked += 1
+        return self._index.on(*ids)
+
+    def every(self) -> Any:
+        return self._index.every()
+
+
+class TestSharing:
+    def test_a_request_is_judged_once_for_all_who_ask(self) -> None:
+        plugins = CountedPlugins()
+        attribution = Attribution([RULE], plugins)
+        log = decode(seen(serialized(response=SILENT)).serialized)
+        told = [attribution.verdict(log, 429) for _ in range(5)]
+        assert told == [Verdict("rate-limiting", Broken(3, "minute"), "plugins")] * 5
+        assert plugins.asked == 1
+
+    def test_what_is_no_limit_is_judged_once_as_well(self) -> None:
+        plugins = CountedPlugins()
+        attribution = Attribution((), plugins)
+        log = decode(seen(serialized(response={"status": 401, "headers": {}})).serialized)
+        assert [attribution.verdict(log, 401) for _ in range(3)] == [None] * 3
+        assert plugins.asked == 1
+
+    def test_every_request_and_every_status_has_a_verdict_of_its_own(self) -> None:
+        attribution = Attribution((), plugins_of(limiting()))
+        silent = decode(seen(serialized(response=SILENT)).serialized)
+        other = decode(seen(serialized(response=SILENT) | {"source": "upstream"}).serialized)
+        verdicts = [
+            attribution.verdict(log, status)
+            for log, status in ((silent, 429), (silent, 420), (other, 429), (silent, 429))
+        ]
+        assert [each and each.attributed for each in verdicts] == ["plugins", None, None, "plugins"]
 
 
 class TestStatuses:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.dispatch.digest import digest
+from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.auth import HEADER, AuthFailed
 from kong_eventhooks_plugin.sources.infer import InferRule
 from tests.support.enterprise_logs import documented_ai_plugin, documented_ai_refusal
@@ -20,7 +21,7 @@ def denied(status: int = 401, **changes: Any) -> dict[str, Any]:
 
 
 def told(log: dict[str, Any], *plugins: dict[str, Any], status: int = 401) -> list[Any]:
-    source = AuthFailed(plugins_of(*plugins)) if plugins else AuthFailed()
+    source = AuthFailed(Attribution(plugins=plugins_of(*plugins))) if plugins else AuthFailed()
     return events(source, seen(log, status))
 
 
@@ -86,7 +87,7 @@ class TestPlugins:
         assert told(of_ai, status=403) == []
 
     def test_neither_is_what_a_setting_names_as_one(self) -> None:
-        named = AuthFailed(rules=[InferRule("route", "demo-route", 403)])
+        named = AuthFailed(Attribution([InferRule("route", "demo-route", 403)]))
         assert events(named, seen(denied(403), 403)) == []
         assert len(events(named, seen(denied(401), 401))) == 1
 

@@ -10,6 +10,7 @@ import pytest
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.sources.ai_rate_headers import by_ai_rate_limiting
 from kong_eventhooks_plugin.sources.ai_rate_limiting_advanced import AiRateLimitingAdvanced
+from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.infer import InferRule
 from kong_eventhooks_plugin.sources.kong_log import KongLog, Response
 from kong_eventhooks_plugin.sources.rate_headers import Broken
@@ -33,7 +34,8 @@ SILENT = {"status": 429, "headers": {"content-type": "application/json"}}
 def told(log: dict[str, Any], *plugins: dict[str, Any], status: int = 429, rules: Any = ()) -> list[Event]:
     """What all sources together make of it, asked as the dispatcher does."""
     options: tuple[Any, ...] = (rules, plugins_of(*plugins)) if plugins else (rules,)
-    made = [source(*options) for source in SOURCES]
+    attribution = Attribution(*options)
+    made = [source(attribution) for source in SOURCES]
     return [event for each in made if status in each.statuses() for event in events(each, seen(log, status))]
 
 

@@ -61,6 +61,7 @@ def test_the_path_has_no_query_string(uri: str | None, path: str | None) -> None
         ("/admin/consumers/grace/key-auth/s3cret?x=1", "/admin/consumers/grace/key-auth/***"),
         ("/admin/key-auths/s3cret/consumer", "/admin/key-auths/***/consumer"),
         ("/oauth2_tokens/s3cret", "/oauth2_tokens/***"),
+        ("/admin/key-auths//s3cret/consumer", "/admin/key-auths/***/consumer"),
         ("/admin/consumers/grace/key-auth", "/admin/consumers/grace/key-auth"),
         ("/admin/consumers/grace/key-auth/", "/admin/consumers/grace/key-auth/"),
     ],

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from kong_eventhooks_plugin.dispatch.digest import digest
+from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.infer import InferRule
 from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
 from kong_eventhooks_plugin.sources.response_rate_limiting import ResponseRateLimiting
@@ -56,49 +57,49 @@ def test_what_the_request_has_not_is_an_empty_object(missing: str) -> None:
 class TestIsIt:
     def test_an_upstreams_own_429_is_not_even_with_all_headers(self) -> None:
         log = serialized(source="upstream", upstream_status="429")
-        assert attributed(RateLimiting([RULE_429]), log) == []
-        assert attributed(RateLimiting([RULE_429]), serialized(source="upstream")) == []
+        assert attributed(RateLimiting(Attribution([RULE_429])), log) == []
+        assert attributed(RateLimiting(Attribution([RULE_429])), serialized(source="upstream")) == []
 
     def test_a_429_without_headers_is_not(self) -> None:
         assert attributed(RateLimiting(), serialized(**HIDDEN)) == []
 
     def test_a_429_without_headers_is_where_a_rule_names_it(self) -> None:
-        assert attributed(RateLimiting([RULE_429]), serialized(**HIDDEN)) == ["inferred"]
+        assert attributed(RateLimiting(Attribution([RULE_429])), serialized(**HIDDEN)) == ["inferred"]
 
     def test_a_rule_does_not_weaken_a_proof(self) -> None:
-        assert attributed(RateLimiting([RULE_429]), serialized()) == ["headers"]
+        assert attributed(RateLimiting(Attribution([RULE_429])), serialized()) == ["headers"]
 
     def test_another_status_is_not_even_with_a_proof(self) -> None:
         assert attributed(RateLimiting(), serialized(), 503) == []
 
     def test_another_status_is_where_a_rule_names_it(self) -> None:
-        assert attributed(RateLimiting([RULE_503]), serialized(), 503) == ["headers"]
-        assert attributed(RateLimiting([RULE_503]), serialized(**HIDDEN_503), 503) == ["inferred"]
+        assert attributed(RateLimiting(Attribution([RULE_503])), serialized(), 503) == ["headers"]
+        assert attributed(RateLimiting(Attribution([RULE_503])), serialized(**HIDDEN_503), 503) == ["inferred"]
 
     def test_a_503_for_want_of_a_healthy_service_is_not(self) -> None:
         tried = serialized(**HIDDEN_503, upstream_status="502")
-        assert attributed(RateLimiting([RULE_503]), tried, 503) == []
-        assert attributed(RateLimiting([RULE_503]), serialized(**ROOM_503), 503) == []
+        assert attributed(RateLimiting(Attribution([RULE_503])), tried, 503) == []
+        assert attributed(RateLimiting(Attribution([RULE_503])), serialized(**ROOM_503), 503) == []
 
     def test_a_named_429_that_left_room_may_be_response_ratelimitings_first_violation(self) -> None:
-        assert attributed(RateLimiting([RULE_429]), serialized(**ROOM_503)) == ["inferred"]
+        assert attributed(RateLimiting(Attribution([RULE_429])), serialized(**ROOM_503)) == ["inferred"]
 
     def test_response_ratelimiting_with_headers_is_its_own_event(self) -> None:
-        assert attributed(RateLimiting([RULE_429]), answered()) == []
+        assert attributed(RateLimiting(Attribution([RULE_429])), answered()) == []
 
     def test_response_ratelimiting_with_hidden_headers_is_the_other_source(self) -> None:
-        assert attributed(RateLimiting([RULE_429]), answered(**HIDDEN)) == []
-        assert attributed(ResponseRateLimiting([RULE_429]), answered(**HIDDEN)) == ["inferred"]
+        assert attributed(RateLimiting(Attribution([RULE_429])), answered(**HIDDEN)) == []
+        assert attributed(ResponseRateLimiting(Attribution([RULE_429])), answered(**HIDDEN)) == ["inferred"]
         assert attributed(ResponseRateLimiting(), answered(**HIDDEN)) == []
-        assert attributed(ResponseRateLimiting([RULE_429]), serialized(**HIDDEN)) == []
+        assert attributed(ResponseRateLimiting(Attribution([RULE_429])), serialized(**HIDDEN)) == []
 
     def test_a_log_that_does_not_say_who_answered_is_not(self) -> None:
-        assert attributed(RateLimiting([RULE_429]), serialized(source=None)) == []
+        assert attributed(RateLimiting(Attribution([RULE_429])), serialized(source=None)) == []
 
 
 def test_statuses() -> None:
     assert RateLimiting().statuses() == {429}
-    assert RateLimiting([RULE_503, RULE_429]).statuses() == {429, 503}
+    assert RateLimiting(Attribution([RULE_503, RULE_429])).statuses() == {429, 503}
 
 
 class TestIdentity:

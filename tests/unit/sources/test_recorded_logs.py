@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.auth import AuthFailed
 from kong_eventhooks_plugin.sources.contract import LogSource
+from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN
 from kong_eventhooks_plugin.sources.rate_limit_approaching import RateLimitApproaching
 from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
 from kong_eventhooks_plugin.sources.response_rate_limiting import ResponseRateLimiting
@@ -87,9 +89,11 @@ BECOMES: dict[str, tuple[list[Told], list[Told] | None]] = {
 
 
 def sources(*, known: bool) -> Iterator[LogSource]:
-    options: dict[str, Any] = {"plugins": plugins_of()} if known else {}
-    for kind in (RateLimiting, ResponseRateLimiting, AuthFailed, UpstreamError, RateLimitApproaching):
-        yield kind(**options)
+    plugins = plugins_of() if known else NOTHING_KNOWN
+    attribution = Attribution(plugins=plugins)
+    for kind in (RateLimiting, ResponseRateLimiting, AuthFailed, UpstreamError):
+        yield kind(attribution)
+    yield RateLimitApproaching(plugins=plugins)
 
 
 def made(name: str, *, known: bool) -> list[Event]:

@@ -6,6 +6,7 @@ import pytest
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.scope import EventScope
+from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.catalogue import BY_NAME
 from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.infer import InferRule
@@ -76,7 +77,7 @@ def test_it_becomes(line: int) -> None:
 @pytest.mark.parametrize("rule", [InferRule("route", "hidden"), InferRule("service", "hidden")])
 @pytest.mark.parametrize("line", [12, 13])
 def test_hidden_headers_are_heard_where_a_rule_names_the_route_or_service(line: int, rule: InferRule) -> None:
-    (event,) = made(line, RateLimiting([rule]), ResponseRateLimiting())
+    (event,) = made(line, RateLimiting(Attribution([rule])), ResponseRateLimiting())
     unknown = {name: event.data[name] for name in ("rate", "limit", "window", "retry_after", "limit_name")}
     assert (event.source, event.data["attributed"]) == ("rate-limiting", "inferred")
     assert unknown == dict.fromkeys(unknown)
@@ -87,18 +88,18 @@ def test_hidden_headers_are_heard_where_a_rule_names_the_route_or_service(line: 
 def test_a_rule_on_another_route_or_status_changes_nothing(line: int) -> None:
     rules = [InferRule("route", "elsewhere"), InferRule("route", "hidden", 503), InferRule("service", "hidden", 403)]
     before = made(line, RateLimiting(), ResponseRateLimiting())
-    assert made(line, RateLimiting(rules), ResponseRateLimiting()) == before
+    assert made(line, RateLimiting(Attribution(rules)), ResponseRateLimiting()) == before
 
 
 @pytest.mark.parametrize("line", [15, 16])
 def test_a_rule_does_not_tell_response_ratelimiting_a_second_time(line: int) -> None:
-    got = made(line, RateLimiting([InferRule("route", "resp")]), ResponseRateLimiting())
+    got = made(line, RateLimiting(Attribution([InferRule("route", "resp")])), ResponseRateLimiting())
     assert [event.source for event in got] == ["response-ratelimiting"]
 
 
 @pytest.mark.parametrize(("line", "status"), [(10, 401), (17, 404)])
 def test_a_rule_takes_kongs_other_answers_at_its_word(line: int, status: int) -> None:
-    got = made(line, RateLimiting([InferRule("service", "secured", status)]))
+    got = made(line, RateLimiting(Attribution([InferRule("service", "secured", status)])))
     assert len(got) == (1 if line == 10 else 0)  # a 404 has neither route nor service
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.dispatch.digest import digest
+from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.infer import InferRule
 from kong_eventhooks_plugin.sources.upstream import STATUS, TRIES, UpstreamError
 from tests.support.enterprise_logs import documented_ai_plugin, documented_ai_refusal
@@ -28,7 +29,7 @@ def no_target(**changes: Any) -> dict[str, Any]:
 
 
 def told(log: dict[str, Any], *plugins: dict[str, Any], status: int = 502) -> list[Any]:
-    source = UpstreamError(plugins_of(*plugins)) if plugins else UpstreamError()
+    source = UpstreamError(Attribution(plugins=plugins_of(*plugins))) if plugins else UpstreamError()
     return events(source, seen(log, status))
 
 
@@ -101,7 +102,7 @@ class TestWithoutATry:
         of_ai = documented_ai_refusal()["response"] | {"status": 503}
         assert told(no_target(response=of_ai), documented_ai_plugin(error_code=503), status=503) == []
         assert told(no_target(response=of_ai), status=503) == []
-        named = UpstreamError(rules=[InferRule("service", "demo", 503)])
+        named = UpstreamError(Attribution([InferRule("service", "demo", 503)]))
         assert events(named, seen(no_target(), 503)) == []
         assert len(events(named, seen(failed(), 502))) == 1
 
