@@ -72,6 +72,7 @@ from kong_eventhooks_plugin.sandbox.tasks import Limits as SandboxLimits
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules
 from kong_eventhooks_plugin.settings import Settings, load
 from kong_eventhooks_plugin.sources.ai_rate_limiting_advanced import AiRateLimitingAdvanced
+from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.auth import AuthFailed
 from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce
@@ -180,7 +181,7 @@ class Parts:
             return KongPdkServer(self.dispatcher, self.metrics, instances, self._infos())
         return PluginServer(self.dispatcher, self.metrics, instances, self._infos(), keeper=link)
 
-    def service(self, handlers: Mapping[str, Handler]) -> Service:
+    def service(self, handlers: Mapping[str, Handler], delivery: DeliveryWorker) -> Service:
         """Return the use cases of the API."""
         return make_service(
             book=self.book,
@@ -192,6 +193,7 @@ class Parts:
             publish=self.dispatcher.publish,
             clock=time.time,
             check=partial(compile_faults, self.pool),
+            enable=delivery.enable,
         )
 
     def observers(self, leads: Callable[[], bool]) -> Observers | None:
@@ -242,7 +244,7 @@ class Worker:
         server = parts.server(link)
         self._write_documents()
         await server.serve(self._listening)
-        service = parts.service(handlers)
+        service = parts.service(handlers, delivery)
         doors = [self._spawn(self._rest_door(service, delivery, partial(parts.observed, observers)))]
         if settings.grpc_listen is not None:
             doors.append(self._spawn(self._grpc_door(service, settings.grpc_listen)))
@@ -431,16 +433,17 @@ def _sources(settings: Settings, plugins: InForce) -> list[LogSource]:
         rules = [parse_infer_rule(text) for text in settings.infer_rate_limits_on]
     except SettingsError as error:
         raise SettingsError(f"infer_rate_limits_on: {error}") from error
+    attribution = Attribution(rules, plugins)
     return [
-        RateLimiting(rules, plugins),
-        ResponseRateLimiting(rules, plugins),
-        RateLimitingAdvanced(rules, plugins),
-        AiRateLimitingAdvanced(rules, plugins),
-        ServiceProtection(rules, plugins),
+        RateLimiting(attribution),
+        ResponseRateLimiting(attribution),
+        RateLimitingAdvanced(attribution),
+        AiRateLimitingAdvanced(attribution),
+        ServiceProtection(attribution),
         OasValidation(plugins),
         RateLimitApproaching(settings.rate_limit_approaching_percent, plugins),
-        AuthFailed(plugins, rules),
-        UpstreamError(plugins, rules),
+        AuthFailed(attribution),
+        UpstreamError(attribution),
     ]
 
 

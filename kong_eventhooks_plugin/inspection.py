@@ -5,18 +5,20 @@ Secrets are masked: a literal shows as ``***``, a reference as it was written.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from kong_eventhooks_plugin.client.printing import pretty, printable, when
+from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.hooks.masking import masked
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import hook_id
-from kong_eventhooks_plugin.queue.contract import DeliveryFilter, Page, Queue, Stats
+from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EndpointHealth, Page, Queue, Stats
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
 
 T = TypeVar("T")
@@ -38,9 +40,9 @@ def deliveries(
     page, definitions = _read(data_dir, ask)
     names = {one.id: one.name for one in definitions}
     if as_json:
-        return _json({"data": [_delivery_data(one, names) for one in page.deliveries], "offset": page.next_offset})
+        return pretty({"data": [_delivery_data(one, names) for one in page.deliveries], "offset": page.next_offset})
     rows = [
-        (_when(one.created_at), one.state, str(one.attempts), names.get(one.hook_id, one.hook_id),
+        (when(one.created_at), one.state, str(one.attempts), names.get(one.hook_id, one.hook_id),
          f"{one.source}/{one.event.event}", _next(one), one.id)
         for one in page.deliveries
     ]  # fmt: skip
@@ -57,38 +59,57 @@ def delivery(data_dir: Path, delivery_id: str, *, as_json: bool) -> str:
     found, attempts, definitions = _read(data_dir, ask)
     data = _delivery_data(found, {one.id: one.name for one in definitions})
     if as_json:
-        return _json(data | {"event_data": found.event.data, "tries": [_attempt_data(one) for one in attempts]})
+        return pretty(data | {"event_data": found.event.data, "tries": [_attempt_data(one) for one in attempts]})
     head = "\n".join(f"{key:<11} {'-' if value is None else value}" for key, value in data.items())
     rows = [
-        (str(one.number), _when(one.started_at), f"{one.seconds * 1000:.0f} ms", one.outcome, str(one.status or "-"),
+        (str(one.number), when(one.started_at), f"{one.seconds * 1000:.0f} ms", one.outcome, str(one.status or "-"),
          one.error or "-", one.detail or one.body[:BODY_SHOWN].decode(errors="replace"))
         for one in attempts
     ]  # fmt: skip
     table = _table(("TRY", "AT", "TOOK", "OUTCOME", "STATUS", "ERROR", "DETAIL"), rows, "no attempt yet")
-    return f"{head}\n\n{_json(found.event.data)}\n\n{table}"
+    return printable(f"{head}\n\n{pretty(found.event.data)}\n\n{table}")
 
 
 def hooks(data_dir: Path, *, as_json: bool) -> str:
     """Return the stored hooks, each with its place."""
 
-    async def ask(queue: Queue) -> tuple[list[Hook], Stats]:
-        return await queue.definitions(), await queue.stats()
+    async def ask(queue: Queue) -> tuple[list[Hook], Stats, list[EndpointHealth]]:
+        return await queue.definitions(), await queue.stats(), await queue.endpoints()
 
-    found, stats = _read(data_dir, ask)
+    found, stats, endpoints = _read(data_dir, ask)
+    off = {one.hook_id: one.disabled for one in endpoints if one.disabled is not None}
     found.sort(key=lambda one: one.name)
     if as_json:
-        return _json([msgspec.to_builtins(masked(one)) | {"waiting": stats.per_hook.get(one.id, 0)} for one in found])
+        return pretty(
+            [
+                msgspec.to_builtins(masked(one))
+                | {"waiting": stats.per_hook.get(one.id, 0), "switched_off": off.get(one.id)}
+                for one in found
+            ]
+        )
     rows = [
-        (one.name, f"{one.source}/{one.event or '*'}", one.handler, "on" if one.enabled else "off",
+        (one.name, f"{one.source}/{one.event or '*'}", one.handler, _state(one, off),
          str(stats.per_hook.get(one.id, 0)), one.origin.place, one.origin.path)
         for one in found
     ]  # fmt: skip
     return _table(("NAME", "HEARS", "HANDLER", "STATE", "WAITING", "PLACE", "DECLARED IN"), rows, "no hook")
 
 
+def _state(hook: Hook, off: Mapping[str, str]) -> str:
+    """``off`` is why hooks were switched off for their endpoints, by id; ``hooks test`` switches one on again."""
+    if not hook.enabled:
+        return "off"
+    return f"off: endpoint {off[hook.id]}" if hook.id in off else "on"
+
+
 def _read(data_dir: Path, ask: Callable[[Queue], Awaitable[T]]) -> T:
+    path = data_dir / DATABASE
+    with suppress(PermissionError):  # the queue has the words for it
+        if not path.exists():
+            raise SettingsError(f"{path}: there is no such file; name the sidecar's data directory with --data-dir")
+
     async def run() -> T:
-        queue = SqliteQueue(data_dir / DATABASE, read_only=True)
+        queue = SqliteQueue(path, read_only=True)
         await queue.open()
         try:
             return await ask(queue)
@@ -106,9 +127,9 @@ def _hook_id(text: str, definitions: Sequence[Hook]) -> str:
 def _delivery_data(one: Delivery, names: dict[str, str]) -> dict[str, Any]:
     return {
         "id": one.id, "state": one.state, "reason": one.reason, "hook": names.get(one.hook_id, one.hook_id),
-        "source": one.source, "event": one.event.event, "attempts": one.attempts, "created_at": _when(one.created_at),
-        "due_at": _when(one.due_at) if one.state == "pending" else None,
-        "settled_at": _when(one.settled_at) if one.settled_at else None,
+        "source": one.source, "event": one.event.event, "attempts": one.attempts, "created_at": when(one.created_at),
+        "due_at": when(one.due_at) if one.state == "pending" else None,
+        "settled_at": when(one.settled_at) if one.settled_at else None,
     }  # fmt: skip
 
 
@@ -120,14 +141,6 @@ def _next(one: Delivery) -> str:
     if one.state == "dead":
         return one.reason or "-"
     return f"in {max(0.0, one.due_at - time.time()):.0f} s" if one.state == "pending" else "-"
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-
-
-def _json(data: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> str:

@@ -29,6 +29,10 @@ from kong_eventhooks_plugin.model.ids import hook_id
 Check = Callable[[Hook], Awaitable[Mapping[str, Any]]]
 """Finds faults that the schema cannot: a template or a function that does not compile. ``{}`` where there is none."""
 
+Enable = Callable[[str], Awaitable[bool]]
+"""Lets a hook, by its id, deliver again that its endpoint had switched off; tells whether it was. May raise
+``StoreUnavailable``."""
+
 Given = Mapping[str, Any]
 """What a caller sent for a hook: any JSON object."""
 
@@ -43,6 +47,11 @@ LATEST: Final = (1 << 32) - 1
 async def nothing_to_check(_: Hook) -> Mapping[str, Any]:
     """Return that no fault was found: the check of an API without handlers that compile anything."""
     return {}
+
+
+async def nothing_to_enable(_: str) -> bool:
+    """Return that the hook was not off: for an API without a delivery worker."""
+    return False
 
 
 class HookPage(NamedTuple):
@@ -69,12 +78,14 @@ class Hooks:
         validation: Validation,
         clock: Callable[[], float],
         check: Check = nothing_to_check,
+        enable: Enable = nothing_to_enable,
     ) -> None:
         self._book = book
         self._shelf = shelf
         self._validation = validation
         self._clock = clock
         self._check = check
+        self._enable = enable
 
     def page(self, size: float | None = None, offset: str | None = None, tags: TagFilter | None = None) -> HookPage:
         """Return a page of the hooks in force; raises ``BadArgument``."""
@@ -95,20 +106,22 @@ class Hooks:
     async def create(self, given: Given) -> Hook:
         """Make a hook. Raises ``SchemaViolation``, ``HookTaken``, ``BadArgument``, ``StoreUnavailable``."""
         own, hook = self._read(given)
-        name = given.get("name")
-        new_id = own.id or (hook_id(name) if isinstance(name, str) else str(uuid.uuid4()))
         async with self._shelf.changing():
-            return await self._keep(self._made(hook, new_id, own, before=None), before=None)
+            return await self._keep(self._made(hook, own.id or self._new_id(hook.name), own, before=None), before=None)
 
     async def update(self, key: str, given: Given) -> Hook:
         """Change the given fields of a hook; records are merged, everything else is replaced, null unsets.
 
+        ``enabled: true`` switches it on again where its endpoint had switched it off, whatever was declared before.
         Raises as ``create``, and ``UnknownHook``, ``HookDeclared``.
         """
         async with self._shelf.changing():
             before = self._changeable(self.get(key))
             own, hook = self._read(_laid_over(definition_of(before), given))
-            return await self._keep(self._made(hook, before.id, own, before), before)
+            kept = await self._keep(self._made(hook, before.id, own, before), before)
+            if given.get("enabled") is True:
+                await self._enable(kept.id)
+            return kept
 
     async def upsert(self, key: str, given: Given) -> Hook:
         """Make the hook with that id or name, or replace it whole. Raises as ``update``, but for ``UnknownHook``."""
@@ -118,7 +131,7 @@ class Hooks:
             if before is not None:
                 self._changeable(before)
             own, hook = self._read(given, None if by_id else key)
-            new_id = before.id if before is not None else by_id or hook_id(key)
+            new_id = before.id if before is not None else by_id or self._new_id(key)
             return await self._keep(self._made(hook, new_id, own, before), before)
 
     async def delete(self, key: str) -> None:
@@ -130,6 +143,16 @@ class Hooks:
         hooks = self._book.hooks()
         by_id = hooks.get(_uuid(key) or key)
         return by_id or next((hook for hook in hooks.values() if hook.name == key), None)
+
+    def _known(self) -> dict[str, Hook]:
+        return {**self._shelf.made(), **self._book.hooks()}
+
+    def _new_id(self, name: str) -> str:
+        """Return the id of a hook that is to be made; ``name`` is empty where it gets none."""
+        derived = hook_id(name) if name else str(uuid.uuid4())
+        holder = self._known().get(derived)
+        # A hook that was renamed keeps the id of the name it was made with.
+        return derived if holder is None or holder.name == name else str(uuid.uuid4())
 
     def _changeable(self, hook: Hook) -> Hook:
         if hook.origin.place != "api":
@@ -165,15 +188,20 @@ class Hooks:
         return msgspec.structs.replace(hook, id=new_id, name=hook.name or new_id, created_at=created, updated_at=now)
 
     async def _keep(self, hook: Hook, before: Hook | None) -> Hook:
-        known = {**self._shelf.made(), **self._book.hooks()}
-        if before is None and hook.id in known:
-            # By the name where the id was only derived from it.
-            raise HookTaken(hook.name) if hook.id == hook_id(hook.name) else IdTaken(hook.id)
-        if any(other.name == hook.name and other.id != hook.id for other in known.values()):
-            raise HookTaken(hook.name)
         faults = await self._check(hook)
         if faults:
             raise SchemaViolation(faults)
+        # After the compiler has had its time: a file may have declared that id or name meanwhile.
+        known = self._known()
+        holder = known.get(hook.id)
+        if before is None and holder is not None:
+            # By the name where the id was only derived from it.
+            derived = hook.id == hook_id(hook.name) and holder.name == hook.name
+            raise HookTaken(hook.name) if derived else IdTaken(hook.id)
+        if holder is not None:
+            self._changeable(holder)
+        if any(other.name == hook.name and other.id != hook.id for other in known.values()):
+            raise HookTaken(hook.name)
         await self._shelf.keep(hook)
         return hook
 

@@ -68,6 +68,7 @@ class Look:
     async def check(self) -> Readiness:
         """Return the state now."""
         stats, store = await self._stats()
+        accepting = stats is not None and store == "ok"
         hooks = self._book.hooks()
         held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
         held |= {name: f"unresolved: {error}" for name, error in self._book.unresolved().items()}
@@ -75,7 +76,7 @@ class Look:
         faults = (*(str(fault) for fault in self._book.faults()), *observed.faults)
         troubled = bool(faults) or any(reason != "disabled" for reason in held.values()) or self._losing()
         return Readiness(
-            status="unready" if stats is None else "degraded" if troubled else "ready",
+            status="unready" if not accepting else "degraded" if troubled else "ready",
             store=store,
             delivering=self._delivery.leading,
             hooks=len(hooks),
@@ -100,11 +101,12 @@ class Look:
     async def _stats(self) -> tuple[Stats | None, str]:
         try:
             async with asyncio.timeout(STORE_SECONDS):
-                return await self._queue.stats(), "ok"
+                stats = await self._queue.stats()
         except QueueError as error:
             return None, str(error)
         except TimeoutError:
             return None, f"no answer within {STORE_SECONDS:g} s"
+        return stats, self._queue.trouble() or "ok"
 
     def _losing(self) -> bool:
         total = sum(self._metrics.counts.lost.values())

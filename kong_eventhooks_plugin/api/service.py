@@ -10,7 +10,7 @@ from typing import NamedTuple
 from kong_eventhooks_plugin.api.deliveries import Deliveries
 from kong_eventhooks_plugin.api.events import Events, Publish
 from kong_eventhooks_plugin.api.feed import Feed
-from kong_eventhooks_plugin.api.hooks import Check, Hooks, nothing_to_check
+from kong_eventhooks_plugin.api.hooks import Check, Enable, Hooks, nothing_to_check, nothing_to_enable
 from kong_eventhooks_plugin.api.shelf import Shelf
 from kong_eventhooks_plugin.api.trials import Trials
 from kong_eventhooks_plugin.handlers.contract import Handler
@@ -39,12 +39,13 @@ def make_service(
     publish: Publish,
     clock: Callable[[], float],
     check: Check = nothing_to_check,
+    enable: Enable = nothing_to_enable,
 ) -> Service:
-    """Wire the use cases. ``check`` finds what only a compiler can: see ``api.hooks``."""
-    hooks = Hooks(book, shelf, validation, clock, check)
+    """Wire the use cases. ``check`` finds what only a compiler can: and ``enable`` switches on: see ``api.hooks``."""
+    hooks = Hooks(book, shelf, validation, clock, check, enable)
     return Service(
         hooks=hooks,
-        trials=Trials(book, handlers, hooks.get, clock),
+        trials=Trials(book, handlers, hooks.get, clock, enable),
         deliveries=Deliveries(book, queue),
         events=Events(queue, feed, publish, clock),
     )

@@ -2,13 +2,15 @@
 
 A hook that is declared elsewhere under the same name or id takes over for good: the API's is forgotten, so that
 it does not come back by surprise when the declaration goes. Another process over the same store hears of changes by
-``refresh``, which it is to call every few seconds (Enterprise's hooks were silent on other nodes until a restart).
+``refresh``, which it is to call every few seconds (Enterprise's hooks were silent on other nodes until a restart); a
+change begins with the same look, so that it is laid over what the other has made of the hook meanwhile.
 
 Limit: ``MAX_HOOKS`` hooks; one more is refused. Until ``load`` nothing can be changed: what is stored is not known yet.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -58,9 +60,16 @@ class Shelf:
         """Return the API's hooks by id."""
         return MappingProxyType(self._made)
 
-    def changing(self) -> asyncio.Lock:
-        """Return the lock under which a change is checked and kept, so that two cannot take one name."""
-        return self._changing
+    @contextlib.asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """Hold the lock under which a change is checked and kept, so that two cannot take one name.
+
+        Begins with what is stored now. Raises ``StoreUnavailable``.
+        """
+        self._check_loaded()
+        async with self._changing:
+            await self._take_stored()
+            yield
 
     def load(self, stored: Iterable[Hook]) -> None:
         """Take the stored definitions (of all places), after the book has."""
@@ -90,24 +99,26 @@ class Shelf:
 
     async def refresh(self) -> None:
         """Read what is stored: another process may have made, changed or removed hooks. Raises ``StoreUnavailable``."""
-        self._check_loaded()
-        async with self._changing:
-            stored = {hook.id: hook for hook in await self._store.definitions() if hook.origin.place == "api"}
-            overtaken = self._overtaken(stored.values())
-            if overtaken:
-                in_force = self._book.hooks()
-                await self._store.store_definitions([], [one for one in overtaken if _is_apis(in_force.get(one))])
-                log.info("declared elsewhere now, the API's own is forgotten", hooks=len(overtaken))
-            made = {hook_id: hook for hook_id, hook in stored.items() if hook_id not in overtaken}
-            if made != self._made or overtaken:
-                self._made = made
-                self._book.made(made.values())
+        async with self.changing():
+            pass
 
     async def close(self) -> None:
         """End what is under way."""
         for errand in list(self._errands):
             errand.cancel()
         await asyncio.gather(*self._errands, return_exceptions=True)
+
+    async def _take_stored(self) -> None:
+        stored = {hook.id: hook for hook in await self._store.definitions() if hook.origin.place == "api"}
+        overtaken = self._overtaken(stored.values())
+        if overtaken:
+            in_force = self._book.hooks()
+            await self._store.store_definitions([], [one for one in overtaken if _is_apis(in_force.get(one))])
+            log.info("declared elsewhere now, the API's own is forgotten", hooks=len(overtaken))
+        made = {hook_id: hook for hook_id, hook in stored.items() if hook_id not in overtaken}
+        if made != self._made or overtaken:
+            self._made = made
+            self._book.made(made.values())
 
     def _check_loaded(self) -> None:
         if not self._loaded:

@@ -1,6 +1,7 @@
 """The use cases ``ping`` and ``test``: a hook's handler called at once, past queue, filters and ``enabled``.
 
-Nothing of it is stored, counted or tried again. Limits: ``AT_ONCE`` trials run at the same time, one more is refused;
+Nothing of it is stored, counted or tried again; but one that arrives switches a hook on again that its endpoint had
+switched off (docs/delivery.md). Limits: ``AT_ONCE`` trials run at the same time, one more is refused;
 one takes at most ``LONGEST`` seconds.
 """
 
@@ -11,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from kong_eventhooks_plugin.api.hooks import Enable, nothing_to_enable
 from kong_eventhooks_plugin.errors import (
     HookError,
     NoPing,
@@ -50,24 +52,26 @@ class Trials:
         handlers: Mapping[str, Handler],
         find: Callable[[str], Hook],
         clock: Callable[[], float],
+        enable: Enable = nothing_to_enable,
     ) -> None:
         self._book = book
         self._handlers = handlers
         self._find = find
         self._clock = clock
+        self._enable = enable
         self._running = 0
 
     async def ping(self, key: str) -> dict[str, Any]:
         """Send a hook's ping; return the body that was sent, which holds no secret.
 
-        Raises ``UnknownHook``, ``NoPing``, ``TrialFailed``, ``TooBusy``.
+        Raises ``UnknownHook``, ``NoPing``, ``TrialFailed``, ``TooBusy``, ``StoreUnavailable``.
         """
         hook = self._find(key)
         handler = self._handler(hook)
         outcome = await self._run(lambda: handler.ping(hook, self._config(hook), None, self._clock()))
         if outcome is None:
             raise NoPing(hook.handler)
-        _arrived(outcome)
+        await self._arrived(hook, outcome)
         sent: dict[str, Any] = msgspec.json.decode(ping_body(hook, None))
         return sent
 
@@ -75,7 +79,7 @@ class Trials:
         """Call a hook's handler with ``data`` as the event's data.
 
         The event is the hook's own; where it names none, what ``data`` has as ``event``, else the source's first.
-        Raises ``UnknownHook``, ``SchemaViolation``, ``TrialFailed``, ``TooBusy``.
+        Raises ``UnknownHook``, ``SchemaViolation``, ``TrialFailed``, ``TooBusy``, ``StoreUnavailable``.
         """
         hook = self._find(key)
         problem = plain.problem(data)
@@ -87,7 +91,14 @@ class Trials:
         outcome = await self._run(
             lambda: handler.deliver(Job(f"test_{event.id}", event, hook.source, hook, self._config(hook), 1, now))
         )
-        return Tested(data, _arrived(outcome))
+        return Tested(data, await self._arrived(hook, outcome))
+
+    async def _arrived(self, hook: Hook, outcome: Outcome) -> Answer:
+        if not isinstance(outcome, Delivered):
+            answer = outcome.answer if outcome.answer.status is not None else None
+            raise TrialFailed(outcome.error, outcome.detail, answer)
+        await self._enable(hook.id)
+        return outcome.answer
 
     def _handler(self, hook: Hook) -> Handler:
         handler = self._handlers.get(hook.handler)
@@ -117,13 +128,6 @@ class Trials:
             raise TrialFailed("internal", f"the handler raised {type(error).__name__}") from None
         finally:
             self._running -= 1
-
-
-def _arrived(outcome: Outcome) -> Answer:
-    if not isinstance(outcome, Delivered):
-        answer = outcome.answer if outcome.answer.status is not None else None
-        raise TrialFailed(outcome.error, outcome.detail, answer)
-    return outcome.answer
 
 
 def _event_name(hook: Hook, data: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A breaker for each endpoint: when it is spared, and when it may show that it is well again. Pure.
+"""A breaker for each hook's endpoint: when it is spared, and when it may show that it is well again. Pure.
 
 ======== ============== ============================================================
 state    input          next state
@@ -10,10 +10,12 @@ half_open failed        open, for another rest
 ======== ============== ============================================================
 
 Any other input leaves the state as it is. Beside it, an endpoint can be held until a time (after a time-out, a 429):
-that lets nothing through and leaves the state alone.
+that lets nothing through and leaves the state alone. A hold is shared by all hooks with that endpoint, the state is
+not: where one hook's path or payload is refused, its probes would keep the others closed out for as long as it fails.
 
 Limits: the window is ``SLICES`` pairs of numbers, whatever the traffic. A probe that never ends counts as gone after
-another ``rest``.
+another ``rest``. What was to last until a time is over, too, where the clock has been set back by more than
+``CLOCK_SLACK`` seconds since it began: else an hour's correction would be an hour without deliveries.
 """
 
 from collections.abc import Mapping
@@ -34,6 +36,7 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = {
 }
 
 SLICES = 30
+CLOCK_SLACK = 60.0
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -60,31 +63,48 @@ class Window:
 
     def totals(self, now: float) -> tuple[int, int]:
         """Return (failures, attempts) of the window that ends now."""
-        oldest = int(now / self._slice) - SLICES
-        recent = [count for key, count in self._counts.items() if key > oldest]
+        at = int(now / self._slice)
+        recent = [count for key, count in self._counts.items() if at - SLICES < key <= at]
         return sum(count[False] for count in recent), sum(map(sum, recent))
 
 
-class Breaker:
-    """The state of one endpoint."""
+class Hold:
+    """Until when an endpoint is left alone."""
 
-    def __init__(self, policy: BreakerPolicy) -> None:
+    def __init__(self) -> None:
+        self._at = 0.0
+        self.until = 0.0
+
+    def extend(self, now: float, until: float) -> None:
+        """Leave the endpoint alone until then (Unix seconds); never shortens what still lasts."""
+        self._at, self.until = now, max(until, self.until) if self.lasts(now) else until
+
+    def lasts(self, now: float) -> bool:
+        """Tell whether it is left alone now."""
+        return _lasts(self._at, self.until, now)
+
+
+class Breaker:
+    """The state of one hook's endpoint, and the ``hold`` that it shares."""
+
+    def __init__(self, policy: BreakerPolicy, hold: Hold | None = None) -> None:
         self._policy = policy
+        self._hold = hold or Hold()
         self._window = Window(policy.window)
         self._opened_at = 0.0
-        self._held_until = 0.0
-        self._probing_until = 0.0
+        self._probing_at: float | None = None
         self._quiet_since = 0.0
+        self._under_way = 0
         self.state: State = "closed"
 
     def block(self, now: float) -> Block | None:
         """Return why nothing may be sent to the endpoint now, None where it may."""
-        if now < self._held_until:
-            return Block("endpoint_held", self._held_until)
+        if self._hold.lasts(now):
+            return Block("endpoint_held", self._hold.until)
         rested_at = self._opened_at + self._policy.rest
-        if self.state == "open" and now < rested_at:
+        if self.state == "open" and _lasts(self._opened_at, rested_at, now):
             return Block("breaker_open", rested_at)
-        if self.state == "half_open" and now < self._probing_until:
+        if self.state == "half_open" and self._probing(now):
             return Block("breaker_probing", None)
         return None
 
@@ -99,12 +119,13 @@ class Breaker:
         if self.state == "open":
             self._move("rested", now)
         if self.state == "half_open":
-            self._probing_until = now + self._policy.rest
+            self._probing_at = now
+        self._under_way += 1
         return True
 
     def record(self, now: float, *, ok: bool) -> None:
         """Count how an attempt ended."""
-        self._probing_until = 0.0
+        self._ended()
         self._quiet_since = now
         self._window.add(now, ok=ok)
         if self.state == "closed":
@@ -116,15 +137,26 @@ class Breaker:
 
     def abandon(self) -> None:
         """Say that an attempt was not made, or that its end says nothing of the endpoint."""
-        self._probing_until = 0.0
+        self._ended()
 
-    def hold(self, until: float) -> None:
-        """Leave the endpoint alone until then (Unix seconds); never shortens."""
-        self._held_until = max(self._held_until, until)
+    def hold(self, now: float, until: float) -> None:
+        """Have every hook leave the endpoint alone until then (Unix seconds)."""
+        self._hold.extend(now, until)
 
     def forgettable(self, now: float) -> bool:
-        """Tell whether a new breaker would behave the same."""
-        return self.state == "closed" and now >= self._held_until and now - self._quiet_since > self._policy.window
+        """Tell whether a new breaker would behave the same, and no attempt is under way that is to be recorded here."""
+        if self._under_way:
+            return False
+        quiet = abs(now - self._quiet_since) > self._policy.window
+        return self.state == "closed" and quiet and not self._hold.lasts(now)
+
+    def _ended(self) -> None:
+        self._under_way = max(0, self._under_way - 1)
+        self._probing_at = None
+
+    def _probing(self, now: float) -> bool:
+        began = self._probing_at
+        return began is not None and _lasts(began, began + self._policy.rest, now)
 
     def _move(self, what: Input, now: float) -> None:
         was, self.state = self.state, TRANSITIONS.get((self.state, what), self.state)
@@ -132,3 +164,7 @@ class Breaker:
             self._opened_at = now
         if self.state == "closed" and was != "closed":
             self._window = Window(self._policy.window)
+
+
+def _lasts(since: float, until: float, now: float) -> bool:
+    return since - CLOCK_SLACK <= now < until

@@ -1,30 +1,35 @@
-"""The breakers of all endpoints. Hooks that share scheme, host and port share a breaker.
+"""The breakers of all hooks' endpoints. Hooks that share scheme, host and port share a hold, not a breaker.
 
 Limits: a breaker that knows nothing worth keeping is forgotten when ``tidy`` runs, so there are at most as many as
-endpoints that were used within the breaker's window.
+hooks and endpoints that were used within the breaker's window.
 """
 
-from kong_eventhooks_plugin.delivery.breaker import Breaker
+from kong_eventhooks_plugin.delivery.breaker import Breaker, Hold
 from kong_eventhooks_plugin.delivery.limits import BreakerPolicy
 
 
 class Endpoints:
-    """Breakers by endpoint."""
+    """Breakers by hook and endpoint, holds by endpoint."""
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self._policy = policy
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers: dict[tuple[str, str], Breaker] = {}
+        self._holds: dict[str, Hold] = {}
 
-    def breaker(self, endpoint: str | None) -> Breaker | None:
-        """Return an endpoint's breaker, None where a handler dials nothing."""
+    def breaker(self, hook_id: str, endpoint: str | None) -> Breaker | None:
+        """Return the breaker of a hook's endpoint, None where a handler dials nothing."""
         if endpoint is None:
             return None
-        breaker = self._breakers.get(endpoint)
+        breaker = self._breakers.get((hook_id, endpoint))
         if breaker is None:
-            breaker = self._breakers[endpoint] = Breaker(self._policy)
+            hold = self._holds.setdefault(endpoint, Hold())
+            breaker = self._breakers[hook_id, endpoint] = Breaker(self._policy, hold)
         return breaker
 
     def tidy(self, now: float) -> None:
-        """Forget what a new breaker would know as well."""
-        for endpoint in [name for name, breaker in self._breakers.items() if breaker.forgettable(now)]:
-            del self._breakers[endpoint]
+        """Forget what new ones would know as well."""
+        for key in [key for key, breaker in self._breakers.items() if breaker.forgettable(now)]:
+            del self._breakers[key]
+        used = {endpoint for _, endpoint in self._breakers}
+        for endpoint in [endpoint for endpoint in self._holds if endpoint not in used]:
+            del self._holds[endpoint]

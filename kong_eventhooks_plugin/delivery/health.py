@@ -2,6 +2,9 @@
 
 A run of failures is written to the store once it has lasted ``remember_failing``, and again when it ends: an endpoint
 that fails now and then costs no writes. The rules are ``after_attempt``, which is pure.
+
+A hook is switched off only after ``failing_attempts`` failures in a row that this process saw itself: the clock may
+have jumped, the machine may have slept, or nobody may have tried for a week.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,12 +16,12 @@ Remember = Callable[[EndpointHealth], None]
 """Has a value written to the store, some time soon; never blocks."""
 
 
-def after_attempt(health: EndpointHealth, now: float, limits: DeliveryLimits, *, ok: bool) -> EndpointHealth:
-    """Return what is known after an attempt reached the endpoint (``ok``) or failed to."""
-    if ok:
+def after_attempt(health: EndpointHealth, now: float, limits: DeliveryLimits, failures: int) -> EndpointHealth:
+    """Return what is known after an attempt; ``failures`` in a row were seen, 0 where it reached the endpoint."""
+    if failures == 0:
         return EndpointHealth(health.hook_id, disabled=health.disabled, disabled_at=health.disabled_at)
     since = now if health.failing_since is None else health.failing_since
-    if health.disabled is None and now - since >= limits.failing:
+    if health.disabled is None and now - since >= limits.failing and failures >= limits.failing_attempts:
         return EndpointHealth(health.hook_id, since, "failing", now)
     return EndpointHealth(health.hook_id, since, health.disabled, health.disabled_at)
 
@@ -31,6 +34,7 @@ class Health:
         self._remember = remember
         self._known: dict[str, EndpointHealth] = {}
         self._stored: dict[str, EndpointHealth] = {}
+        self._failures: dict[str, int] = {}
         self.writes = 0
         """Raised with each value that is to be written: what was read before that is out of date."""
         self._enabled_unread: set[str] | None = set()
@@ -55,7 +59,8 @@ class Health:
     def note(self, hook_id: str, now: float, *, ok: bool) -> bool:
         """Take an attempt in; return whether it switched the hook off."""
         before = self._known.get(hook_id) or EndpointHealth(hook_id)
-        after = after_attempt(before, now, self._limits, ok=ok)
+        self._failures[hook_id] = failures = 0 if ok else self._failures.get(hook_id, 0) + 1
+        after = after_attempt(before, now, self._limits, failures)
         self._known[hook_id] = after
         stored = self._stored.get(hook_id) or EndpointHealth(hook_id)
         lasting = after.failing_since is not None and now - after.failing_since >= self._limits.remember_failing
@@ -63,10 +68,13 @@ class Health:
             self._write(after)
         return after.disabled is not None and before.disabled is None
 
-    def disable_gone(self, hook_id: str, now: float) -> None:
-        """Switch a hook off, because its endpoint answered 410."""
-        before = self._known.get(hook_id)
-        self._write(EndpointHealth(hook_id, before.failing_since if before else None, "gone", now))
+    def disable_gone(self, hook_id: str, now: float) -> bool:
+        """Switch a hook off, because its endpoint answered 410; return whether it was on."""
+        before = self._known.get(hook_id) or EndpointHealth(hook_id)
+        if before.disabled == "gone":
+            return False
+        self._write(EndpointHealth(hook_id, before.failing_since, "gone", now))
+        return before.disabled is None
 
     def enable(self, hook_id: str) -> bool:
         """Forget all that is held against a hook, also what the store says and was not read yet.
@@ -75,6 +83,7 @@ class Health:
         """
         if self._enabled_unread is not None:
             self._enabled_unread.add(hook_id)
+        self._failures.pop(hook_id, None)
         was = self._known.get(hook_id)
         if was is not None and was != EndpointHealth(hook_id):
             self._write(EndpointHealth(hook_id))

@@ -55,8 +55,7 @@ class Lanes:
         self._turns: deque[Lane] = deque()
         self._busy: set[str] = set()
         self.in_flight = 0
-        self.ceiling = limits.total
-        """How many may be in flight in all, now; never over ``total``."""
+        self._ceiling = limits.total
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(list(self._lanes.values()))
@@ -67,6 +66,18 @@ class Lanes:
         if lane is None:
             lane = self._lanes[hook_id] = Lane(hook_id)
         return lane
+
+    @property
+    def ceiling(self) -> int:
+        """How many may be in flight in all, now; never over ``total``."""
+        return self._ceiling
+
+    @ceiling.setter
+    def ceiling(self, most: int) -> None:
+        raised, self._ceiling = most > self._ceiling, most
+        if raised:
+            for lane in self._lanes.values():
+                self._give_turn(lane)
 
     @property
     def share(self) -> int:
@@ -125,7 +136,10 @@ class Lanes:
             self._busy.add(lane.hook_id)
         else:
             self._busy.discard(lane.hook_id)
-        # A lane at its share is out of the round until one of its own has ended.
+        self._give_turn(lane)
+
+    def _give_turn(self, lane: Lane) -> None:
+        # A lane at its share is out of the round until one of its own has ended, or its share has grown.
         if lane.waiting and not lane.has_turn and lane.in_flight < self.share:
             lane.has_turn = True
             self._turns.append(lane)

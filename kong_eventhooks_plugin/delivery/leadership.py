@@ -1,7 +1,8 @@
 """The lease of the one delivering process (decision 5): taken, renewed every third of its time, given back.
 
 A process believes that it leads only until the lease that the store last gave it runs out: where the store does
-not answer, it stops in time by itself.
+not answer, it stops in time by itself. Giving the lease back waits ``RESIGNING`` seconds for the store at most: a
+process that leaves over a stalled disk leaves all the same.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ import structlog
 from kong_eventhooks_plugin.delivery.waiting import Clock, Wait, pause
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.queue.contract import Queue
+
+RESIGNING = 1.0
 
 log = structlog.get_logger()
 
@@ -81,6 +84,7 @@ class Leadership:
         """Give the lease back, so that another process need not wait for its end."""
         self._until, self._announced = 0.0, False
         try:
-            await self._queue.resign(self._holder)
-        except QueueError as error:
+            async with asyncio.timeout(RESIGNING):
+                await self._queue.resign(self._holder)
+        except (QueueError, TimeoutError) as error:
             log.warning("delivery lease not given back", error=type(error).__name__)

@@ -67,6 +67,8 @@ class DeliveryLimits(msgspec.Struct, frozen=True):
     brings it back."""
     failing: float = 432_000.0
     """An endpoint that failed for so long (120 h) without one success is switched off for its hook."""
+    failing_attempts: int = 10
+    """Failures in a row that this process must have seen for that: the clock alone switches nothing off."""
     remember_failing: float = 300.0
     """A run of failures is written down once it has lasted so long."""
     reread_health: float = 15.0

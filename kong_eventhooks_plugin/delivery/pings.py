@@ -1,6 +1,7 @@
 """Pings: telling an endpoint that its hook was created, changed or deleted.
 
-Best effort, and only by the process that delivers. Where a reference has no value yet (Kong tells it with a hook's
+Best effort, and only by the process that delivers. One that arrives is told to ``arrived``: a hook that its endpoint
+had switched off goes on then. Where a reference has no value yet (Kong tells it with a hook's
 first request) the ping goes out once it has, looked up every ``AGAIN`` seconds.
 
 Limits: ``WAITING`` pings wait, and as many for a reference; further ones are dropped and logged; one that could not be
@@ -57,16 +58,23 @@ def pings_for(change: Change) -> Iterator[tuple[Hook, Operation]]:
 
 
 class Pings:
-    """See the file's head. ``leading`` tells whether this process delivers."""
+    """See the file's head. ``leading`` tells whether this process delivers; ``arrived`` hears of hooks' ids."""
 
     def __init__(
-        self, book: HookBook, handlers: Mapping[str, Handler], leading: Callable[[], bool], clock: Clock, wait: Wait
+        self,
+        book: HookBook,
+        handlers: Mapping[str, Handler],
+        leading: Callable[[], bool],
+        clock: Clock,
+        wait: Wait,
+        arrived: Callable[[str], None],
     ) -> None:
         self._book = book
         self._handlers = handlers
         self._leading = leading
         self._clock = clock
         self._wait = wait
+        self._arrived = arrived
         self._waiting: deque[Ping] = deque()
         self._unresolved: dict[str, Ping] = {}
         self._looked_at: float | None = None
@@ -158,6 +166,8 @@ class Pings:
             outcome = await self._try(ping, config)
             if not isinstance(outcome, Retry):
                 break
+        if isinstance(outcome, Delivered) and ping.operation != "delete":
+            self._arrived(ping.hook.id)
         if outcome is not None:
             said = {} if isinstance(outcome, Delivered) else {"error": outcome.error, "detail": outcome.detail}
             log.info(

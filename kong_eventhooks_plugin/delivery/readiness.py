@@ -5,7 +5,7 @@ reason              what ends it
 =================== ====================================================================
 hook_removed        the hook comes back; else its deliveries are buried after a while
 disabled            its definition says ``enabled: true`` again
-endpoint_gone       (410) the definition changes, or somebody enables the hook again
+endpoint_gone       (410) a ping or a test of the hook arrives, or its definition changes
 endpoint_failing    (120 h without a success) the same
 no_handler          a version of this program that has the handler
 unresolved          the reference gets a value
@@ -67,7 +67,7 @@ class Readiness:
             config = self._book.resolved(hook)
         except UnresolvedReference:
             return Block("unresolved", None)
-        breaker = self._endpoints.breaker(handler.endpoint(config))
+        breaker = self._endpoints.breaker(hook_id, handler.endpoint(config))
         if breaker is not None and (block := breaker.block(now)) is not None:
             return block
         return Ready(hook, handler, config, breaker)

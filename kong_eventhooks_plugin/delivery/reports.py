@@ -50,7 +50,17 @@ class Reports:
 
     def switched_off(self, hook: Hook, reason: str) -> None:
         """Report that a hook was switched off for its endpoint."""
-        log.warning("endpoint disabled, its deliveries stay pending", hook=hook.name, reason=reason)
+        log.warning(
+            "endpoint disabled, its deliveries stay pending",
+            hook=hook.name,
+            reason=reason,
+            again=f"mend the endpoint, then: kong-event-hooks hooks test {hook.name}",
+        )
+
+    def switched_on(self, hook_id: str) -> None:
+        """Report that a hook that had been switched off for its endpoint delivers again."""
+        hook = self._book.get(hook_id)
+        log.info("endpoint enabled again, its deliveries go on", hook=hook_id if hook is None else hook.name)
 
     def leading(self, *, value: bool) -> None:
         """Show whether this process delivers."""

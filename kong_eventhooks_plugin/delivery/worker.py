@@ -40,7 +40,7 @@ from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import Change, HookBook
 from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Retry
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.queue.contract import Queue, Settlement
+from kong_eventhooks_plugin.queue.contract import EndpointHealth, Queue, Settlement
 from kong_eventhooks_plugin.telemetry import Metrics
 
 ENDPOINT_ERRORS = frozenset({"connect", "tls", "timeout", "status", "redirect", "protocol"})
@@ -93,7 +93,7 @@ class DeliveryWorker:
         self._leadership = Leadership(
             queue, holder, settings.leadership, clock, self._wait, won=self._won, lost=self._look_again
         )
-        self._pings = Pings(book, handlers, lambda: self._working, clock, self._wait)
+        self._pings = Pings(book, handlers, lambda: self._working, clock, self._wait, self._ping_arrived)
         self._draining = False
         self._feeding = False
         self._beating = False
@@ -151,11 +151,26 @@ class DeliveryWorker:
         self._pings.add(changes)
         self._look.set()
 
-    def enable(self, hook_id: str) -> bool:
-        """Let a hook that was switched off for its endpoint deliver again; return whether it had been."""
+    async def enable(self, hook_id: str) -> bool:
+        """Let a hook that was switched off for its endpoint deliver again; return whether it had been.
+
+        To be called by whoever knows that the endpoint works: a ping or a test arrived, or a person says so. It is
+        stored on return; the process that delivers, where it is another one, looks every ``reread_health``. Raises
+        ``StoreUnavailable``.
+        """
         was_off = self._health.enable(hook_id)
+        stored = await self._queue.endpoints()
+        was_off |= any(health.hook_id == hook_id and health.disabled is not None for health in stored)
+        if was_off:
+            await self._queue.remember_endpoint(EndpointHealth(hook_id))
+            self._reports.switched_on(hook_id)
         self._look.set()
         return was_off
+
+    def _ping_arrived(self, hook_id: str) -> None:
+        if self._health.enable(hook_id):
+            self._reports.switched_on(hook_id)
+            self._look.set()
 
     @property
     def leading(self) -> bool:
@@ -222,7 +237,9 @@ class DeliveryWorker:
         if not self._working:
             return
         try:
-            if now >= self._next_health and not self._settler.busy:
+            # Never further away than one period: a clock that is set back must not put it off.
+            waits = now < self._next_health <= now + self._limits.reread_health
+            if not waits and not self._settler.busy:
                 self._next_health = now + self._limits.reread_health
                 await self._reread_health()
             for work in await self._queue.work():
@@ -268,7 +285,7 @@ class DeliveryWorker:
         if block.reason != REMOVED:
             lane.missing_since = None
             return
-        lane.missing_since = now if lane.missing_since is None else lane.missing_since
+        lane.missing_since = now if lane.missing_since is None else min(lane.missing_since, now)
         if now - lane.missing_since >= self._limits.removed_grace:
             lane.claiming, lane.look_at, lane.missing_since = True, None, None
             self._errands.run(self._bury(lane))
@@ -392,8 +409,7 @@ class DeliveryWorker:
 
     def _note_endpoint(self, ready: Ready, made: Made) -> None:
         """Let breaker and health know, and switch the hook off where that follows."""
-        if made.decision.disable:
-            self._health.disable_gone(ready.hook.id, made.at)
+        if made.decision.disable and self._health.disable_gone(ready.hook.id, made.at):
             self._reports.switched_off(ready.hook, "gone")
         breaker = ready.breaker
         if breaker is None:
@@ -403,13 +419,13 @@ class DeliveryWorker:
             breaker.abandon()
             return
         if made.decision.hold_until is not None:
-            breaker.hold(made.decision.hold_until)
+            breaker.hold(made.at, made.decision.hold_until)
         was_closed = breaker.state == "closed"
         breaker.record(made.at, ok=ok)
         if self._health.note(ready.hook.id, made.at, ok=ok):
             self._reports.switched_off(ready.hook, "failing")
         if not (was_closed and ok):
-            # Other hooks may share the endpoint: some must stop now, or may go on.
+            # A breaker or a hold may have changed: some must stop now, or may go on.
             self._look.set()
 
     async def _going_on(self, work: Callable[[], Awaitable[None]]) -> None:

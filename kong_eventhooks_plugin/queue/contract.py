@@ -219,6 +219,12 @@ class Queue(Protocol):
     def offer(self, offer: Offer) -> "Future[Receipt]":
         """Take an event. Raises ``QueueFull`` at once where too many offers wait; never blocks."""
 
+    def trouble(self) -> str | None:
+        """Return why events cannot be accepted now (a full or stalled disk), as far as is known without trying.
+
+        None where nothing speaks against it: reading may go on while nothing can be written.
+        """
+
     async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
         """Lease up to ``limit`` due deliveries of a hook, those due first first."""
 
@@ -265,7 +271,11 @@ class Queue(Protocol):
         """Return the queue's size now."""
 
     async def sweep(self) -> int:
-        """Forget what retention no longer keeps, in short transactions; return how many rows went."""
+        """Forget what retention no longer keeps, in short transactions; return how many rows went.
+
+        What a clock that was set back left waiting is made due now: a delivery that was never tried and is due later
+        than now, and any that is due later than ``queue.limits.FURTHEST_DUE`` from now.
+        """
 
     async def lead(self, holder: str, ttl: float) -> bool:
         """Take or renew the lease of the one delivering process for ``ttl`` seconds; False where another holds it."""

@@ -8,6 +8,10 @@ LARGEST_PAGE = 1_000
 LONGEST_OFFSET = 40
 """Characters of a page's offset; a longer one raises ``QueueError``."""
 
+FURTHEST_DUE = 2 * 86_400.0
+"""Seconds: no delivery is due later than that from now. The longest pause between attempts is a day and its jitter;
+what seems to be further away was written before the clock was set back."""
+
 REPLAYED_AT_ONCE = 100_000
 """Deliveries that one ``replay_all`` replays at most; where there are more, its answer says so."""
 

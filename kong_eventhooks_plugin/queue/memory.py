@@ -35,7 +35,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Suppressed,
     Work,
 )
-from kong_eventhooks_plugin.queue.limits import LARGEST_PAGE, LONGEST_OFFSET, REPLAYED_AT_ONCE, refusal
+from kong_eventhooks_plugin.queue.limits import FURTHEST_DUE, LARGEST_PAGE, LONGEST_OFFSET, REPLAYED_AT_ONCE, refusal
 
 _SETTLED = ("delivered", "dead")
 
@@ -189,6 +189,10 @@ class MemoryQueue:
         key = (candidate.hook_id, candidate.source, event, reason)
         before = self._suppressed.get(key)
         self._suppressed[key] = Suppressed(*key, (before.count if before else 0) + 1, self._clock())
+
+    def trouble(self) -> str | None:
+        """Only that it is not open."""
+        return None if self._open else "the queue is not open"
 
     async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
         """Lease up to ``limit`` due deliveries of a hook, those due first first."""
@@ -359,7 +363,19 @@ class MemoryQueue:
     async def sweep(self) -> int:
         """Forget what retention no longer keeps; return how many deliveries, events and filter states went."""
         now = self._now()
+        self._make_due(now)
         return self._sweep_settled(now) + self._sweep_idle(now) + self._sweep_states(now)
+
+    def _make_due(self, now: float) -> None:
+        late = [
+            held
+            for held in self._held.values()
+            if held.unsettled
+            and (held.delivery.due_at > now + FURTHEST_DUE or (held.delivery.due_at > now and not held.attempts))
+        ]
+        for held in late:
+            held.change(due_at=now)
+        self._wake({held.delivery.hook_id for held in late})
 
     def _sweep_settled(self, now: float) -> int:
         settled = sorted(

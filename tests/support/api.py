@@ -120,6 +120,7 @@ class Api:
         self.validation = Validation(known)
         self.persisted: list[tuple[Sequence[Hook], Sequence[str]]] = []
         self.changes: list[Change] = []
+        self.enabled: list[str] = []
         self.recorders = recorders()
         self.handlers: Mapping[str, Handler] = handlers or self.recorders
         self.check = check
@@ -146,7 +147,12 @@ class Api:
             publish=self.dispatcher.publish,
             clock=time.time,
             check=self.check,
+            enable=self._enable,
         )
+
+    async def _enable(self, hook_id: str) -> bool:
+        self.enabled.append(hook_id)
+        return True
 
     async def close(self) -> None:
         """Let everything go."""

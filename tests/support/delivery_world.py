@@ -196,6 +196,7 @@ class World:
             holder=holder,
             clock=self.time,
             wait=self.time.wait,
+            monotonic=self.time,
             random=lambda: 0.5,
         )
 

@@ -68,6 +68,8 @@ class Books:
         """Hooks of which this transaction made a delivery pending."""
         self.dropping_answers = False
         """Answers' bodies found no room, the last time."""
+        self.clock_was_set_back = True
+        """Since ``retention.make_due`` last looked; nobody knows what was before this opening of the store."""
         self._seen_version: int | None = None
         self._accounts: dict[str, Account] = {}
         self._changed: dict[int, Account] = {}
@@ -79,6 +81,7 @@ class Books:
 
     def begin(self, now: float) -> None:
         """Start a transaction's books, just after its BEGIN."""
+        self.clock_was_set_back |= now < self.now
         self.now = now
         (version,) = self.connection.execute("PRAGMA data_version").fetchone()
         if version != self._seen_version:

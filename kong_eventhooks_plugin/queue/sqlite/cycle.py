@@ -13,6 +13,9 @@ Limits, and what happens past them:
 
 A fault in one operation harms none of the others: the transaction is rolled back and run again, each operation in a
 savepoint of its own. A fault of the store fails the operations of this transaction; the next one tries again.
+
+``trouble`` tells of a transaction that has been under way for ``STALLED_SECONDS``, and of a fault of the store for
+``FAILING_SECONDS``, unless something could be written since: a transaction without a change needs no disk.
 """
 
 import asyncio
@@ -39,6 +42,8 @@ BATCH = 256
 WAITING = 10_000
 LOCK_MILLISECONDS = 250
 LOCK_LOG_SECONDS = 5.0
+STALLED_SECONDS = 5.0
+FAILING_SECONDS = 15.0
 
 log = structlog.get_logger()
 
@@ -151,7 +156,10 @@ class Cycle:
         self._heavy: deque[Operation[Any]] = deque()
         self._heavy_turn = False
         self._busy = False
-        self._failing = False
+        self._failing: str | None = None
+        self._failed_at = 0.0
+        self._began_at = 0.0
+        self._changes = 0
         self._closing = False
         self._current: Batch | None = None
         self._idle = asyncio.Event()
@@ -176,6 +184,14 @@ class Cycle:
         if not self._busy:
             self._start()
         return future
+
+    def trouble(self) -> str | None:
+        """Return why nothing can be written now, as far as is known without trying."""
+        now = time.monotonic()
+        under_way = now - self._began_at
+        if self._current is not None and under_way >= STALLED_SECONDS:
+            return f"{self._path}: has been writing, or waiting for another process's lock, for {under_way:.0f} s"
+        return self._failing if now - self._failed_at < FAILING_SECONDS else None
 
     async def close(self, seconds: float) -> None:
         """Commit what waits, for so many seconds at most; what is left fails with ``StoreUnavailable``."""
@@ -218,6 +234,7 @@ class Cycle:
             self._busy = False
             self._idle.set()
         else:
+            self._began_at = time.monotonic()
             self._begin(batch)
 
     def _take(self) -> Batch | None:
@@ -267,6 +284,7 @@ class Cycle:
             self._ended(batch, error)
 
     def _attempt(self, batch: Batch) -> Exception | None:
+        self._changes = self._connection.total_changes
         try:
             self._books.begin(self._clock())
             batch.run(self._books, self._path)
@@ -285,8 +303,8 @@ class Cycle:
         if error is not None:
             self._fail(batch, error)
             return
-        if self._failing:
-            self._failing = False
+        if self._failing is not None and self._connection.total_changes > self._changes:
+            self._failing = None
             log.info("store works again", path=str(self._path))
         batch.resolve()
         for hook_id in self._books.take_woken():
@@ -296,9 +314,9 @@ class Cycle:
     def _fail(self, batch: Batch, error: Exception) -> None:
         self._roll_back()
         told = in_our_words(error, self._path)
-        if not self._failing:
-            self._failing = True
+        if self._failing is None:
             log.error("store failed", path=str(self._path), error=str(told))
+        self._failing, self._failed_at = str(told), time.monotonic()
         batch.fail(told)
         self._over(batch)
 
@@ -326,12 +344,7 @@ class Cycle:
         began = logged = time.monotonic()
         try:
             while not self._closing:
-                try:
-                    execute("BEGIN IMMEDIATE")
-                except sqlite3.Error as error:
-                    if not is_busy(error):
-                        raise
-                else:
+                if self._begins():
                     return
                 if time.monotonic() - logged >= LOCK_LOG_SECONDS:
                     logged = time.monotonic()
@@ -339,6 +352,18 @@ class Cycle:
         finally:
             execute("PRAGMA busy_timeout = 0")
         raise StoreUnavailable(f"{self._path}: closed while another process had it locked")
+
+    def _begins(self) -> bool:
+        """Return whether a transaction could begin; not while closing, for who waits has been told that it failed."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if not is_busy(error):
+                raise
+            return False
+        if self._closing:
+            self._connection.execute("ROLLBACK")
+        return not self._closing
 
 
 def _first(queue: "deque[T]") -> list[T]:

@@ -87,8 +87,11 @@ class SqliteQueue:
             owner = secrets.randbits(62) + 1
             books = Books(connection, self._limits, owner)
             self._cycle = Cycle(connection, books, self._path, self._clock, self._wake)
-            # Where another process has the file locked this happens later; accepting need not wait for it.
-            await asyncio.wait([self._cycle.submit(_release_where_nobody_delivers)], timeout=RELEASING)
+            # Where another process has the file locked this happens later; accepting need not wait for it. Where the
+            # store fails, whoever leads next does it.
+            releasing = self._cycle.submit(_release_where_nobody_delivers)
+            releasing.add_done_callback(lambda done: done.exception())
+            await asyncio.wait([releasing], timeout=RELEASING)
         self._reader = Reader(self._path, loop)
         try:
             await self._reader.open()
@@ -119,6 +122,13 @@ class SqliteQueue:
         else:
             cycle.offer(Offered(offer, data, scope, future))
         return future
+
+    def trouble(self) -> str | None:
+        """Return why nothing can be accepted now, None where nothing speaks against it; see the contract."""
+        try:
+            return self._writer().trouble()
+        except StoreUnavailable as error:
+            return str(error)
 
     async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
         """Lease up to ``limit`` due deliveries of a hook, those due first first."""
@@ -185,6 +195,7 @@ class SqliteQueue:
 
     async def sweep(self) -> int:
         """Forget what retention no longer keeps; return how many deliveries, events and filter states went."""
+        await self._repeat(retention.make_due)
         forgotten = sum([await self._repeat(step) for step in retention.STEPS])
         await self._repeat(retention.give_back_pages)
         return forgotten

@@ -65,6 +65,13 @@ WHERE d.hook = :hook AND d.settled_at IS NULL AND d.due_at <= :now
   AND (d.lease_until IS NULL OR d.lease_until <= :now)
 ORDER BY d.due_at, d.event LIMIT :limit;
 
+-- name: make_due
+-- Those of a hook that wait for a time which a clock set back has put off: at most so many.
+UPDATE deliveries SET due_at = :now WHERE hook = :hook AND event IN (
+  SELECT event FROM deliveries INDEXED BY deliveries_due
+  WHERE hook = :hook AND settled_at IS NULL AND due_at > :now AND (attempts = 0 OR due_at > :furthest) LIMIT :limit
+);
+
 -- name: lease
 UPDATE deliveries SET state = 'leased', lease = ?, lease_until = ? WHERE event = ? AND hook = ?;
 

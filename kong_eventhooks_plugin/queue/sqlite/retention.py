@@ -6,6 +6,7 @@ system, ``VACUUM_PAGES`` (2 MB) a transaction; what is spare is used again.
 
 from collections.abc import Callable
 
+from kong_eventhooks_plugin.queue.limits import FURTHEST_DUE
 from kong_eventhooks_plugin.queue.sqlite.books import Books
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
@@ -27,6 +28,7 @@ _FORGET_CHOSEN = SQL["forget_chosen"]
 _FORGET_IDLE_BEFORE = SQL["forget_idle_before"]
 _FORGET_IDLE_FIRST = SQL["forget_idle_first"]
 _FORGET_ENDED_STATES = SQL["forget_ended_states"]
+_MAKE_DUE = SQL["make_due"]
 
 Step = Callable[[Books], int]
 """One transaction's work: returns how many rows or pages went, 0 when there is nothing (more) to do."""
@@ -47,6 +49,21 @@ def bury_some(books: Books, hook_id: str, reason: str) -> int:
         buried += count
     execute(_BURY_CHOSEN, (books.now, reason))
     return buried
+
+
+def make_due(books: Books) -> int:
+    """Make up to ``CHUNK`` deliveries due that only a clock which was set back keeps waiting."""
+    if not books.clock_was_set_back:
+        return 0
+    values = {"now": books.now, "furthest": books.now + FURTHEST_DUE, "limit": CHUNK}
+    for account in books.accounts():
+        if account.deliveries:
+            made_due = books.connection.execute(_MAKE_DUE, {**values, "hook": account.n}).rowcount
+            if made_due:
+                books.woken.add(account.hook_id)
+                return made_due
+    books.clock_was_set_back = False
+    return 0
 
 
 def forget_old_settled(books: Books) -> int:

@@ -53,6 +53,20 @@ async def test_leases_of_an_ended_process_are_due_when_the_next_opens(durable: S
     assert [claimed.id for claimed in await after.claim("h", 1, 60)] == [id_of(1)]
 
 
+async def test_what_was_accepted_while_the_clock_was_ahead_is_due_after_a_restart(
+    durable: Store, clock: FakeClock
+) -> None:
+    clock.advance(86_400 * 365)
+    before = await durable.open()
+    await before.offer(offer(1))
+    await before.close()
+    clock.advance(-86_400 * 365)
+    after = await durable.open()
+    assert await after.claim("h", 1, 60) == []
+    await after.sweep()
+    assert [claimed.id for claimed in await after.claim("h", 1, 60)] == [id_of(1)]
+
+
 async def test_a_process_that_only_accepts_leaves_the_deliverers_leases(durable: Store) -> None:
     delivers = await durable.open()
     await delivers.lead("delivers", 60)

@@ -176,6 +176,28 @@ async def test_states_of_snooze_go_when_they_are_over(queue: Queue, clock: FakeC
     assert receipt.held_back == {"h2": "unchanged"}
 
 
+async def test_what_a_clock_set_back_left_waiting_is_due_after_a_sweep(queue: Queue, clock: FakeClock) -> None:
+    await queue.offer(offer("tried"))
+    await queue.claim("h", 1, 60)
+    await queue.settle([postponed(id_of("tried"), clock.now + 86_400)])
+    for key in range(2):
+        await queue.offer(offer(key))
+    assert await queue.sweep() == 0
+    clock.advance(-3_600)
+    await queue.offer(offer("later"))
+    assert [one.event.id for one in await queue.claim("h", 10, 60)] == [event("later").id]
+    woken: list[str] = []
+    queue.on_work(woken.append)
+    assert await queue.sweep() == 0, "nothing is forgotten"
+    assert woken == ["h"]
+    assert {one.event.id for one in await queue.claim("h", 10, 60)} == {event(0).id, event(1).id}
+    assert (await queue.get(id_of("tried"))).due_at == START + 86_400, "its pause is one that there can be"
+    clock.advance(-86_400 * 365)
+    await queue.lead("me", 10)
+    await queue.sweep()
+    assert [one.event.id for one in await queue.claim("h", 10, 60)] == [event("tried").id]
+
+
 async def test_sweep_very_many(store: Store, clock: FakeClock) -> None:
     queue = await store.open(Limits(settled_seconds=100))
     for key in range(1_200):

@@ -51,6 +51,34 @@ class TestCreate:
         assert (hook.id, hook.name, hook.created_at) == (ID, "alert", 7)
         assert api.service.hooks.get(ID.upper()) == hook
 
+    async def test_the_name_of_one_that_was_renamed_is_free(self, api: Api) -> None:
+        renamed = await api.service.hooks.create({**LOG, "name": "alert"})
+        await api.service.hooks.update("alert", {"name": "other"})
+        hook = await api.service.hooks.create({**LOG, "name": "alert"})
+        await api.service.hooks.delete("alert")
+        again = await api.service.hooks.upsert("alert", LOG)
+        assert len({renamed.id, hook.id, again.id}) == 3
+        assert named(api) == ["alert", "other"]
+        with pytest.raises(IdTaken):
+            await api.service.hooks.create({**LOG, "name": "third", "id": renamed.id})
+
+    async def test_what_is_declared_while_it_is_compiled_holds(self, api: Api) -> None:
+        await api.service.hooks.create({**LOG, "name": "old"})
+
+        async def check(_: Any) -> dict[str, Any]:
+            api.declare({"name": "new", **LOG}, {"name": "old", **LOG})
+            return {}
+
+        api.service.hooks._check = check
+        with pytest.raises(HookDeclared):
+            await api.service.hooks.update("old", {"snooze": 5})
+        api.declare({"name": "old", **LOG})
+        with pytest.raises(HookTaken):
+            await api.service.hooks.create({**LOG, "name": "new"})
+        await asyncio.gather(*api.shelf._errands)
+        assert [(hook.name, hook.snooze) for hook in await api.queue.definitions()] == [("old", None)]
+        assert {hook.origin.place for hook in api.book.hooks().values()} == {"file"}
+
     async def test_unset_fields_may_be_null(self, api: Api) -> None:
         given = dict.fromkeys(("id", "name", "event", "on_change", "snooze", "tags", "created_at", "scope"))
         hook = await api.service.hooks.create({**LOG, **given})
@@ -356,6 +384,15 @@ class TestAnotherProcess:
             assert named(there) == []
             assert [change.after for change in there.changes] == [made, None]
 
+    async def test_a_change_is_laid_over_what_another_made(self, tmp_path: Path) -> None:
+        async with running(tmp_path) as here, running(tmp_path) as there:
+            await here.service.hooks.create({**LOG, "name": "a"})
+            await there.service.hooks.update("a", {"snooze": 5})
+            changed = await here.service.hooks.update("a", {"tags": ["x"]})
+            assert (changed.snooze, changed.tags) == (5, ("x",))
+            with pytest.raises(HookTaken):
+                await there.service.hooks.create({**LOG, "name": "a", "id": ID})
+
     async def test_a_refresh_without_news_says_nothing(self, api: Api) -> None:
         await api.service.hooks.create(LOG)
         heard = len(api.changes)
@@ -378,3 +415,13 @@ async def test_what_a_hook_says_comes_back_as_its_definition(api: Api) -> None:
     )  # fmt: skip
     again = await api.service.hooks.upsert("a", definition_of(hook))
     assert msgspec.structs.replace(again, updated_at=hook.updated_at) == hook
+
+
+async def test_enabled_said_anew_switches_it_on(api: Api) -> None:
+    hook = await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
+    await api.service.hooks.update("a", {"snooze": 5})
+    assert api.enabled == []
+    await api.service.hooks.update("a", {"enabled": True})
+    assert api.enabled == [hook.id]
+    await api.service.hooks.update("a", {"enabled": False})
+    assert api.enabled == [hook.id]

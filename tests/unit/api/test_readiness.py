@@ -65,6 +65,13 @@ async def test_a_store_that_fails_makes_it_unready(monkeypatch: pytest.MonkeyPat
     assert (ready.status, ready.store) == ("unready", "the disk is full")
 
 
+async def test_a_disk_that_takes_nothing_makes_it_unready(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    monkeypatch.setattr(desk.queue, "trouble", lambda: "disk I/O error")
+    ready = await desk.check()
+    assert (ready.status, ready.store) == ("unready", "disk I/O error"), "though it can still be read"
+
+
 async def test_a_held_hook_says_what_is_missing() -> None:
     hook = make_hook("a", source="rate-limiting")
     desk = Desk(hook)

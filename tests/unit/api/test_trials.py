@@ -28,6 +28,18 @@ async def test_a_ping_is_sent_and_told_without_secrets(api: Api) -> None:
     assert "secret" not in told["event_hooks"]["config"]
 
 
+async def test_one_that_arrives_switches_the_hook_on(api: Api) -> None:
+    hook = await api.service.hooks.create({**WEBHOOK, "enabled": True})
+    assert api.enabled == []
+    await api.service.trials.ping("web")
+    await api.service.trials.test("web", {})
+    assert api.enabled == [hook.id, hook.id]
+    api.recorders["webhook"].outcome = Retry("status", "answered 500", Answer(500))
+    with pytest.raises(TrialFailed):
+        await api.service.trials.test("web", {})
+    assert api.enabled == [hook.id, hook.id]
+
+
 async def test_a_handler_without_ping(api: Api) -> None:
     await api.service.hooks.create({**WEBHOOK, "handler": "log"})
     with pytest.raises(NoPing, match=r"^handler 'log' does not support 'ping'$"):

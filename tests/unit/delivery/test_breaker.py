@@ -69,11 +69,39 @@ def test_a_probe_that_says_nothing_or_never_ends_makes_room_for_another() -> Non
 
 def test_a_hold_lets_nothing_through_and_is_never_shortened() -> None:
     breaker = Breaker(POLICY)
-    breaker.hold(NOW + 60)
-    breaker.hold(NOW + 10)
+    breaker.hold(NOW, NOW + 60)
+    breaker.hold(NOW, NOW + 10)
     assert breaker.block(NOW + 59) == Block("endpoint_held", NOW + 60)
     assert breaker.block(NOW + 60) is None
     assert breaker.state == "closed"
+
+
+def test_a_clock_set_back_ends_the_rest_the_hold_and_the_probe() -> None:
+    yesterday = NOW - 86_400
+    assert after(*[False] * 10).block(yesterday) is None
+    held = Breaker(POLICY)
+    held.hold(NOW, NOW + 60)
+    assert held.block(yesterday) is None
+    held.hold(yesterday, yesterday + 60)
+    assert held.block(yesterday) == Block("endpoint_held", yesterday + 60)
+    assert held.block(yesterday + 60) is None, "not until the day after"
+    probing = after(*[False] * 10)
+    assert probing.start(NOW + 30)
+    assert probing.start(yesterday)
+
+
+def test_a_clock_set_back_a_little_ends_nothing() -> None:
+    assert after(*[False] * 10).block(NOW - 1) == Block("breaker_open", NOW + 30)
+    held = Breaker(POLICY)
+    held.hold(NOW, NOW + 60)
+    assert held.block(NOW - 1) == Block("endpoint_held", NOW + 60)
+
+
+def test_failures_of_a_time_that_is_still_to_come_do_not_count() -> None:
+    breaker = after(*[False] * 9)
+    breaker.record(NOW - 86_400, ok=False)
+    assert breaker.state == "closed"
+    assert breaker.forgettable(NOW - 2 * 86_400)
 
 
 def test_the_table_knows_only_what_the_head_of_the_file_says() -> None:
@@ -83,17 +111,33 @@ def test_the_table_knows_only_what_the_head_of_the_file_says() -> None:
     assert breaker.state == "open", "an attempt that was under way when it opened"
 
 
-def test_breakers_are_shared_by_endpoint_and_forgotten() -> None:
+def test_breakers_are_a_hooks_own_and_forgotten() -> None:
     endpoints = Endpoints(POLICY)
-    assert endpoints.breaker(None) is None
-    first = endpoints.breaker("http://a:80")
-    assert first is endpoints.breaker("http://a:80")
+    assert endpoints.breaker("h", None) is None
+    first = endpoints.breaker("h", "http://a:80")
+    assert first is endpoints.breaker("h", "http://a:80")
+    assert first is not endpoints.breaker("g", "http://a:80")
+    assert first is not endpoints.breaker("h", "http://b:80")
     assert first is not None
     first.record(NOW, ok=False)
     endpoints.tidy(NOW + 300)
-    assert endpoints.breaker("http://a:80") is first
+    assert endpoints.breaker("h", "http://a:80") is first
     endpoints.tidy(NOW + 301)
-    assert endpoints.breaker("http://a:80") is not first
+    assert endpoints.breaker("h", "http://a:80") is not first
+
+
+def test_a_hold_is_shared_by_endpoint_as_long_as_it_lasts() -> None:
+    endpoints = Endpoints(POLICY)
+    first = endpoints.breaker("h", "http://a:80")
+    assert first is not None
+    first.hold(NOW, NOW + 3_600)
+    endpoints.tidy(NOW + 3_599)
+    for hook_id, endpoint, until in (("g", "http://a:80", NOW + 3_600), ("g", "http://b:80", None)):
+        breaker = endpoints.breaker(hook_id, endpoint)
+        assert breaker is not None
+        assert breaker.block(NOW + 3_599) == (until and Block("endpoint_held", until))
+    endpoints.tidy(NOW + 3_600)
+    assert (endpoints._breakers, endpoints._holds) == ({}, {})
 
 
 steps = st.lists(
@@ -109,7 +153,7 @@ def test_it_never_blocks_for_ever(history: list[tuple[float, str]]) -> None:
         if what == "start":
             assert breaker.start(now) == (breaker.block(now) is None or breaker.state == "half_open")
         elif what == "hold":
-            breaker.hold(now + 60)
+            breaker.hold(now, now + 60)
         elif what == "abandon":
             breaker.abandon()
         else:

@@ -47,6 +47,17 @@ def test_many_busy_lanes_share_the_total() -> None:
     assert sum(taken.values()) == 256 - 32
 
 
+def test_a_ceiling_that_was_low_for_a_moment_is_used_again_though_nothing_has_ended() -> None:
+    lanes = Lanes(DeliveryLimits(total=64))
+    lanes.ceiling = 32
+    for number in range(20):
+        lanes.put(lanes.lane(f"busy-{number}"), claimed(8))
+    assert len(take_all(lanes)) == 20
+    lanes.ceiling = 64
+    take_all(lanes)
+    assert lanes.in_flight == 64 - 8
+
+
 def test_an_eighth_is_kept_for_hooks_that_have_nothing_in_flight() -> None:
     lanes = Lanes(DeliveryLimits(per_hook=8, total=256))
     for number in range(40):

@@ -12,6 +12,7 @@ from tests.support import delivery_process
 from tests.support.delivery_process import delivering, hook_for
 from tests.support.events import make_event
 from tests.support.http_receiver import HttpReceiver, answer, hang
+from tests.support.waiting import SECONDS
 
 ROOT = Path(__file__).parents[3]
 
@@ -19,6 +20,13 @@ ROOT = Path(__file__).parents[3]
 def later() -> float:
     """The time after both leases of the killed process have run out."""
     return time.time() + 120
+
+
+async def delivered(queue: SqliteQueue, count: int) -> None:
+    """Wait until so many outcomes are written: draining gives a slow disk no more than a second for that."""
+    async with asyncio.timeout(SECONDS):
+        while (await queue.stats()).depth["delivered"] < count:
+            pass
 
 
 async def test_a_process_killed_between_sending_and_settling_is_followed_by_the_same_delivery(tmp_path: Path) -> None:
@@ -38,6 +46,7 @@ async def test_a_process_killed_between_sending_and_settling_is_followed_by_the_
         assert await queue.attempts(delivery) == [], "nothing was settled"
         async with delivering(queue, hook_for(receiver.url), "second", later):
             await receiver.received(2)
+            await delivered(queue, 1)
         stored = await queue.get(delivery)
         await queue.close()
     assert receiver.ids == [delivery, delivery]
@@ -55,6 +64,7 @@ async def test_a_backlog_arrives_whole_and_each_once(tmp_path: Path) -> None:
         await asyncio.gather(*[queue.offer(Offer(event, candidates)) for event in events])
         async with delivering(queue, hook, "one"):
             await receiver.received(300)
+            await delivered(queue, 300)
         stats = await queue.stats()
         await queue.close()
     assert sorted(receiver.ids) == sorted(f"{event.id}_{hook.id}" for event in events)

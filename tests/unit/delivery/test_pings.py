@@ -5,7 +5,7 @@ import structlog
 
 from kong_eventhooks_plugin.delivery.pings import AT_ONCE, WAITING, pings_for
 from kong_eventhooks_plugin.hooks.contract import Change
-from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Retry
+from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from tests.support.delivery_world import World, scripted_hook, world
 from tests.support.events import make_hook
@@ -50,6 +50,24 @@ async def test_pings_go_out_and_their_end_is_logged() -> None:
         said = {each["hook"]: each["delivered"] for each in logs if each["event"] == "ping"}
         assert said == {"a": True, "b": False}
         assert w.worker.held() == {}, "a ping switches nothing off"
+
+
+@pytest.mark.parametrize(("answer", "held"), [(Delivered(), {}), (Discard("gone", "still"), {A.id: "endpoint_gone"})])
+async def test_a_hook_that_was_switched_off_and_made_anew_goes_on_where_its_ping_arrives(
+    answer: Outcome, held: dict[str, str]
+) -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True), Delivered()]
+        w.handler.outcomes["ping a"] = [answer]
+        await w.offer(A)
+        await w.queue.settled(1)
+        [waits] = await w.offer(A)
+        for hooks in ((), (A,)):
+            w.worker.ping_changes(w.book.set(*hooks))
+        await pinged(w, 2)
+        await w.turn()
+        assert w.worker.held() == held
+        assert (await w.queue.get(waits)).state == ("pending" if held else "delivered")
 
 
 async def test_a_failed_ping_is_tried_three_times() -> None:

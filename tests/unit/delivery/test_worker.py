@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import structlog
 
+from kong_eventhooks_plugin.delivery import leadership
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Retry
@@ -12,6 +13,7 @@ from kong_eventhooks_plugin.queue.contract import EndpointHealth
 from tests.support.delivery_time import FakeTime
 from tests.support.delivery_world import World, scripted_hook, world
 from tests.support.events import make_hook
+from tests.support.waiting import SECONDS
 
 A, B = scripted_hook("a"), scripted_hook("b")
 FAILED = Retry("status", "answered 500", Answer(500, b"why"))
@@ -120,6 +122,20 @@ async def test_a_time_out_holds_the_endpoint_and_every_hook_that_shares_it() -> 
         assert w.worker.held() == {}
 
 
+async def test_a_time_out_holds_the_endpoint_however_long_the_attempt_took() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [TIMED_OUT]
+        w.handler.gates["a"] = asyncio.Event()
+        await w.offer(A)
+        await w.handler.called(1)
+        for _ in range(15):
+            w.time.advance(1)
+            await w.turn()
+        w.handler.gates["a"].set()
+        await w.queue.settled(1)
+        assert w.worker.held() == {A.id: "endpoint_held"}
+
+
 async def test_what_was_claimed_and_not_started_goes_back_when_the_endpoint_is_held() -> None:
     async with world(A, limits=DeliveryLimits(per_hook=1)) as w:
         w.handler.outcomes["a"] = [TIMED_OUT, Delivered()]
@@ -157,6 +173,20 @@ async def test_a_failing_endpoint_gets_a_rest_then_one_probe() -> None:
         assert w.metric("breaker_open", hook="a", reason="breaker_open") is None
 
 
+async def test_a_hook_that_its_endpoint_refuses_closes_no_other_out() -> None:
+    shared = scripted_hook("shared", config=A.config)
+    async with world(A, shared) as w:
+        w.handler.outcomes["a"] = [Retry("status", "answered 404", Answer(404))]
+        await w.offer(A, count=20)
+        await w.queue.settled(8)
+        for _ in range(120):
+            await w.offer(A, shared)
+            w.time.advance(1)
+            await w.turn()
+        assert w.worker.held() == {A.id: "breaker_open"}
+        assert len(w.handler.jobs_of("shared")) == 120
+
+
 async def test_a_410_switches_the_hook_off_and_its_deliveries_stay_pending() -> None:
     async with world(A, B) as w:
         w.handler.outcomes["a"] = [Discard("gone", "answered 410", Answer(410), disable=True)]
@@ -170,10 +200,53 @@ async def test_a_410_switches_the_hook_off_and_its_deliveries_stay_pending() -> 
         assert w.worker.held() == {A.id: "endpoint_gone"}
         assert await w.queue.endpoints() == [EndpointHealth(A.id, None, "gone", w.time() - 7 * 86_400)]
         w.handler.outcomes["a"] = [Delivered()]
-        assert w.worker.enable(A.id)
-        assert not w.worker.enable(A.id)
+        with structlog.testing.capture_logs() as logs:
+            assert await w.worker.enable(A.id)
+            assert await w.queue.endpoints() == [EndpointHealth(A.id)]
+            assert not await w.worker.enable(A.id)
+            assert not await w.worker.enable("of nobody")
+        assert [each["hook"] for each in logs if each["event"].startswith("endpoint enabled")] == ["a"]
         await w.queue.settled(2)
         assert (await w.queue.get(second)).state == "delivered"
+
+
+async def test_of_many_410s_at_once_one_is_told_and_how_to_go_on() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True)]
+        w.handler.gates["a"] = asyncio.Event()
+        await w.offer(A, count=8)
+        await w.handler.called(8)
+        with structlog.testing.capture_logs() as logs:
+            w.handler.gates["a"].set()
+            await w.queue.settled(8)
+        [told] = [each for each in logs if each["event"].startswith("endpoint disabled")]
+        assert (told["hook"], told["reason"]) == ("a", "gone")
+        assert "kong-event-hooks hooks test a" in told["again"]
+
+
+async def test_a_process_that_waits_can_enable_a_hook_for_the_one_that_delivers() -> None:
+    time = FakeTime()
+    async with world(A, time=time) as one, world(A, time=time, queue=one.queue, holder="two") as two:
+        one.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True), Delivered()]
+        await one.offer(A)
+        await one.queue.settled(1)
+        await one.turn()
+        await one.offer(A)
+        await one.turn()
+        assert len(one.queue.attempted) == 1
+        assert await two.worker.enable(A.id)
+        for _ in range(20):
+            time.advance(1)
+            await one.turn()
+        await one.queue.settled(2)
+        assert (len(one.handler.jobs), two.handler.jobs) == (2, [])
+
+
+async def test_a_hook_cannot_be_enabled_for_good_while_the_store_is_away() -> None:
+    async with world(A) as w:
+        w.queue.failing = StoreUnavailable("away")
+        with pytest.raises(StoreUnavailable):
+            await w.worker.enable(A.id)
 
 
 async def test_switched_off_survives_a_restart_and_ends_when_the_definition_changes() -> None:
@@ -210,6 +283,26 @@ async def test_another_process_can_enable_a_hook() -> None:
             w.time.advance(1)
             await w.turn()
         await w.queue.settled(2)
+
+
+async def test_a_clock_set_back_puts_off_neither_deliveries_nor_what_another_process_says() -> None:
+    async with world(A, B) as w:
+        w.handler.outcomes = {"a": [Discard("gone", "answered 410", disable=True), Delivered()], "b": [TIMED_OUT]}
+        await w.offer(A, B)
+        await w.queue.settled(2)
+        w.time.advance(1)
+        await w.turn()
+        w.time.advance(-86_400)
+        w.handler.outcomes["b"] = [Delivered()]
+        await w.offer(A, B)
+        await w.queue.settled(3)
+        await w.queue.remember_endpoint(EndpointHealth(A.id))
+        w.book.set(A, B)  # has it look: a sleeper of the real clock wakes after its seconds, this one's at its time
+        for _ in range(20):
+            await w.turn()
+            w.time.advance(1)
+        await w.turn()
+        assert len(w.queue.attempted) == 4
 
 
 async def test_an_endpoint_without_a_success_for_120_hours_is_switched_off() -> None:
@@ -424,6 +517,20 @@ async def test_drain_lets_attempts_end_gives_back_the_rest_and_the_lease() -> No
         w.time.advance(100)
         await w.turn()
         assert len(w.handler.jobs) == jobs == 4
+
+
+async def test_a_store_that_never_answers_does_not_keep_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leadership, "RESIGNING", 0.05)
+    async with world(A) as w:
+        never = asyncio.Event()
+
+        async def stalled(_holder: str) -> None:
+            await never.wait()
+
+        monkeypatch.setattr(w.queue, "resign", stalled)
+        async with asyncio.timeout(SECONDS):
+            await w.worker.drain(1)
+        assert not w.worker.leading
 
 
 async def test_a_delivery_that_waited_until_its_lease_is_nearly_over_is_claimed_anew_first() -> None:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -17,9 +18,8 @@ def test_a_process_that_ended_has_gone_even_before_it_is_collected() -> None:
         name = process.stdout.readline().strip()
         assert not holders.gone(name)
         process.kill()
-        process.stdout.read()  # ends when the process has
-        while not holders.gone(name):
-            assert process.poll() is None
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and waits to be collected
+        assert holders.gone(name)
     assert holders.gone(name)
 
 

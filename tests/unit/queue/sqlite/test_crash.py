@@ -9,6 +9,7 @@ from kong_eventhooks_plugin.errors import UnknownDelivery
 from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from tests.support.queue_processes import ACCEPT, lines_of, started
+from tests.support.waiting import SECONDS
 
 
 @pytest.mark.parametrize("after", [1, 250, 1_300])
@@ -18,7 +19,7 @@ async def test_every_receipt_is_there_after_a_kill(path: Path, after: int) -> No
         lines = [output.readline() for _ in range(after)]
         process.kill()
         lines += output.readlines()
-        process.wait(10)
+        process.wait(SECONDS)
     receipts = [line.split()[0] for line in lines if line.endswith("fired\n")]
     assert len(receipts) >= after
 

@@ -1,6 +1,7 @@
 """What goes wrong in one operation, in a commit, on the disk."""
 
 import asyncio
+import gc
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -124,12 +125,52 @@ async def test_a_full_disk(queue: SqliteQueue, cycle: Cycle) -> None:
             (refused if isinstance(told, StoreUnavailable) else accepted).append(key)
     assert len(accepted) > 20
     assert (await queue.stats()).per_hook == {"h": 1 + len(accepted)}
+    assert "disk is full" in (queue.trouble() or "")
+    assert not (await queue.offer(offer(accepted[0]))).fired, "a duplicate, which needs no disk"
+    assert "disk is full" in (queue.trouble() or "")
     connection.execute(f"PRAGMA max_page_count = {pages + 3_000}")
     for key in refused:
         receipt = await queue.offer(offer(key, text="x" * 500))
         assert (receipt.duplicate, receipt.fired) == (False, ("h",))
+        assert queue.trouble() is None
     for key in (*accepted, *refused):
         assert (await queue.get(id_of(key))).state == "pending"
+
+
+async def test_a_store_that_cannot_be_written_as_it_opens_is_open_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_books: Books) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context["message"]))
+    queue = SqliteQueue(path)
+    with monkeypatch.context() as patched:
+        patched.setattr("kong_eventhooks_plugin.queue.sqlite.engine._release_where_nobody_delivers", fail)
+        await queue.open()
+    assert (await queue.offer(offer(1))).fired
+    await queue.close()
+    gc.collect()
+    assert complaints == []
+
+
+async def test_an_old_fault_is_no_news(queue: SqliteQueue, cycle: Cycle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cycle, "_commit", fail)
+        with pytest.raises(StoreUnavailable):
+            await queue.offer(offer(1))
+    assert "disk I/O error" in (queue.trouble() or "")
+    monkeypatch.setattr("kong_eventhooks_plugin.queue.sqlite.cycle.FAILING_SECONDS", 0.0)
+    assert queue.trouble() is None
+
+
+async def test_what_is_not_open_takes_nothing(path: Path) -> None:
+    queue = SqliteQueue(path)
+    assert queue.trouble() == f"{path}: is not open"
 
 
 FULL = """

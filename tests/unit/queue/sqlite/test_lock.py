@@ -98,6 +98,25 @@ async def test_closing_does_not_wait_for_ever(opened: Opener, path: Path, monkey
     assert (await again.stats()).per_hook == {"h": 1}
 
 
+async def test_what_was_told_to_have_failed_at_the_close_is_not_written_after_it(
+    opened: Opener, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CLOSING", 0.1)
+    monkeypatch.setattr(cycle, "LOCK_MILLISECONDS", 20_000)
+    queue = await opened()
+    await queue.offer(offer("before"))
+    with locked(path) as lock:
+        inside = queue.offer(offer(1))
+        await rounds()
+        closing = asyncio.ensure_future(queue.close())
+        with pytest.raises(StoreUnavailable):
+            await inside
+        lock.release()
+        await closing
+    again = await opened()
+    assert (await again.stats()).per_hook == {"h": 1}
+
+
 async def test_opening_a_store_that_is_in_use(
     opened: Opener, queue: SqliteQueue, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import threading
 import pytest
 
 from kong_eventhooks_plugin.queue.sqlite.thread import CallThread
+from tests.support.waiting import SECONDS
 
 
 async def test_calls_run_apart_and_in_order() -> None:
@@ -13,7 +14,7 @@ async def test_calls_run_apart_and_in_order() -> None:
     assert await asyncio.gather(*futures) == [0, 1, 2, 3, 4]
     assert ran == [(n, "apart") for n in range(5)]
     thread.stop()
-    thread.join(5)
+    thread.join(SECONDS)
 
 
 async def test_what_a_call_raises_comes_back() -> None:
@@ -22,7 +23,7 @@ async def test_what_a_call_raises_comes_back() -> None:
         await thread.call(lambda: 1 // 0)
     assert await thread.call(lambda: 1) == 1
     thread.stop()
-    thread.join(5)
+    thread.join(SECONDS)
 
 
 async def test_one_who_stops_waiting_is_left_alone() -> None:
@@ -33,7 +34,7 @@ async def test_one_who_stops_waiting_is_left_alone() -> None:
     go_on.set()
     assert await thread.call(lambda: 1) == 1
     thread.stop()
-    thread.join(5)
+    thread.join(SECONDS)
 
 
 def test_a_loop_that_is_closed_hears_nothing() -> None:
@@ -44,5 +45,5 @@ def test_a_loop_that_is_closed_hears_nothing() -> None:
     loop.close()
     go_on.set()
     thread.stop()
-    thread.join(5)
+    thread.join(SECONDS)
     assert "late" not in {running.name for running in threading.enumerate()}

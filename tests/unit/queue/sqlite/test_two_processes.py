@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from tests.support.queue_processes import ACCEPT, lines_of, started
+from tests.support.waiting import SECONDS
 
 
 async def test_limits_hold_for_both_together(path: Path) -> None:
@@ -13,7 +14,7 @@ async def test_limits_hold_for_both_together(path: Path) -> None:
         started(ACCEPT, path, "two", 600, 25, 700) as two,
     ):
         told = [line.split() for process in (one, two) for line in lines_of(process)]
-        assert (one.wait(30), two.wait(30)) == (0, 0)
+        assert (one.wait(SECONDS), two.wait(SECONDS)) == (0, 0)
     assert Counter(result for _, result in told) == {"fired": 700, "hook_queue_full": 500}
     queue = SqliteQueue(path)
     await queue.open()
