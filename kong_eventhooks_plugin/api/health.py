@@ -1,7 +1,8 @@
 """/healthz, /readyz and /metrics: what probes and Prometheus ask.
 
-Limits: a request's headers are aiohttp's (8 KiB a line), bodies are not read, an answer lists at most 100
-faults and held hooks and says how many more there are. The page holds no secret and no event's data.
+Limits: connections' are in ``connections``; a request's headers are aiohttp's (8 KiB a line), bodies are not read, an
+answer lists at most 100 faults and held hooks and says how many more there are. The page holds no secret and no event's
+data.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from kong_eventhooks_plugin.api.connections import IDLE_SECONDS, Site
 from kong_eventhooks_plugin.telemetry import Metrics
 
 MAX_LISTED = 100
@@ -76,11 +78,12 @@ async def serve_health(app: web.Application, listen: str) -> tuple[web.AppRunner
     Raises ``OSError`` where the address cannot be had.
     """
     host, _, port = listen.rpartition(":")
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, keepalive_timeout=IDLE_SECONDS, auto_decompress=False
+    )
     await runner.setup()
-    site = web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port))
     try:
-        await site.start()
+        await Site(runner, host.strip("[]") or "127.0.0.1", int(port)).start()
     except OSError:
         await runner.cleanup()
         raise

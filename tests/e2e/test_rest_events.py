@@ -1,6 +1,7 @@
 """/events, /deliveries and the stream, over HTTP."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from kong_eventhooks_plugin.api import feed
-from kong_eventhooks_plugin.api.rest import routes, stream
+from kong_eventhooks_plugin.api.rest import bodies, hooks_calls, routes, stream
+from kong_eventhooks_plugin.api.rest.sending import cut
 from kong_eventhooks_plugin.client.sse import Message, Parser
 from kong_eventhooks_plugin.model.ids import delivery_id
 from tests.support.api import Api, running
@@ -149,7 +152,7 @@ async def test_questions_that_are_none(client: httpx.AsyncClient, path: str, fie
 @pytest.mark.parametrize(
     ("body", "field"),
     [({"state": "pending"}, "state"), ({"state": {}}, "state"), ({"since": []}, "since"), ({"since": True}, "since"),
-     ({"since": 2, "until": 1}, "until"), ({"sinse": 2}, "sinse")],
+     ({"since": 2, "until": 1}, "until"), ({"sinse": 2}, "sinse"), ({"until": 10**400}, "until")],
 )  # fmt: skip
 async def test_ranges_that_are_none(client: httpx.AsyncClient, body: Any, field: str) -> None:
     await client.put("/event-hooks/a", json=LOG)
@@ -263,7 +266,9 @@ class TestStream:
     async def test_a_reader_that_takes_nothing_is_let_go(
         self, api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        cut_off: list[Any] = []
         monkeypatch.setattr(stream, "STALLED", 0.05)
+        monkeypatch.setattr(stream, "cut", lambda request: cut_off.append(cut(request)))
         await client.put("/event-hooks/a", json=LOG)
         host, port = api.base.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=1)
@@ -273,8 +278,35 @@ class TestStream:
         async with asyncio.timeout(SECONDS):
             while len(api.feed._watchers):
                 await api.service.events.publish("x", {"text": "x" * 500_000})
+        assert cut_off, "else what waits for it is kept as long as it stays connected"
         writer.close()
         assert reader is not None
+
+    @pytest.mark.parametrize("last", [b"\xff", b"a\tb", b"x" * 257])
+    async def test_what_can_be_no_event(self, client: httpx.AsyncClient, last: bytes) -> None:
+        answer = await client.get("/events/stream", headers={b"last-event-id": last})
+        assert (answer.status_code, answer.json()["fields"]) == (400, {"last_event_id": "expected the id of an event"})
+
+    @pytest.mark.usefixtures("client")
+    async def test_a_bug_ends_it_without_a_second_answer(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def fail(*_: Any) -> Any:
+            raise RuntimeError("with a secret in it")
+
+        monkeypatch.setattr(api.queue, "events", fail)
+        host, port = api.base.removeprefix("http://").split(":")
+        with structlog.testing.capture_logs() as logged:
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"GET /events/stream HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: x\r\n\r\n")
+            seen = b""
+            async with asyncio.timeout(SECONDS):
+                with contextlib.suppress(ConnectionResetError):
+                    while chunk := await reader.read(1_000):
+                        seen += chunk
+            writer.close()
+        assert seen.count(b"HTTP/1.1 ") <= 1, "a reset may have overtaken the beginning"
+        (line,) = [line for line in logged if line["log_level"] == "error"]
+        assert (line["event"], line["error"]) == ("api call failed", "RuntimeError")
+        await watched(api, 0)
 
 
 class TestLimits:
@@ -303,6 +335,33 @@ class TestLimits:
                 assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
             writer.close()
             await writer.wait_closed()
+
+    async def test_a_caller_that_leaves_is_no_fault_of_ours(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        reading = asyncio.Event()
+        refused: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        answered = routes.response_for
+
+        async def read_object(*arguments: Any) -> Any:
+            reading.set()
+            return await bodies.read_object(*arguments)
+
+        def noticed(error: Exception) -> Any:
+            refused.set_result(error)
+            return answered(error)
+
+        monkeypatch.setattr(hooks_calls, "read_object", read_object)
+        monkeypatch.setattr(routes, "response_for", noticed)
+        async with api.served():
+            host, port = api.base.removeprefix("http://").split(":")
+            _, writer = await asyncio.open_connection(host, int(port))
+            with structlog.testing.capture_logs() as logged:
+                writer.write(b"POST /event-hooks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                             b"Content-Length: 100\r\n\r\n{")  # fmt: skip
+                async with asyncio.timeout(SECONDS):
+                    await reading.wait()
+                    writer.close()
+                    assert isinstance(await refused, ConnectionError)
+        assert [line for line in logged if line["log_level"] == "error"] == []
 
 
 async def watched(api: Api, count: int) -> None:

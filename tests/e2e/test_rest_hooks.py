@@ -171,6 +171,13 @@ class TestLists:
         assert sorted(seen, key=lambda one: one["id"]) == sorted(made, key=lambda one: one["id"])
         assert seen == sorted(seen, key=lambda one: one["id"])
 
+    async def test_the_next_page_of_a_path_with_anything_in_it(self, client: httpx.AsyncClient) -> None:
+        for _ in range(2):
+            await client.post("/event-hooks", json=LOG)
+        first = (await client.get("/a%2Fb%20c%3F/event-hooks?size=1")).json()
+        second = (await client.get(first["next"])).json()
+        assert (len(second["data"]), second["next"], second["data"] != first["data"]) == (1, None, True)
+
     async def test_an_empty_list(self, client: httpx.AsyncClient) -> None:
         assert (await client.get("/event-hooks")).json() == {"data": [], "next": None}
 
@@ -235,7 +242,8 @@ class TestBodies:
     @pytest.mark.parametrize(
         "headers",
         [{"content-type": "text/plain"}, {"content-type": "application/yaml"}, {},
-         {"content-type": "application/json", "content-encoding": "gzip"}],
+         {"content-type": "application/json", "content-encoding": "gzip"},
+         {"content-type": "application/json", "content-encoding": "br"}],
     )  # fmt: skip
     async def test_a_type_that_is_not_taken(self, client: httpx.AsyncClient, headers: dict[str, str]) -> None:
         answer = await client.post("/event-hooks", content=b"x", headers=headers)

@@ -1,8 +1,7 @@
 """The examples of Kong's event-hook documentation: the same command lines, the same answers.
 
 Host and port are exchanged. One documented line mixes curl's -d and -F, which curl refuses: it is sent with -F
-throughout. HTTPie's requests are recorded ones. ``crud`` has no source in this release; its hooks are made here all
-the same.
+throughout. HTTPie's requests are recorded ones.
 """
 
 import asyncio

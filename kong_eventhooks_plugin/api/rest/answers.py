@@ -34,7 +34,7 @@ def page_body(data: list[Any], request: web.Request, next_offset: str | None, *k
         return {"data": data, "next": None}
     asked = {name: request.query[name] for name in kept if name in request.query}
     following = urlencode({"offset": next_offset, **asked})
-    return {"data": data, "next": f"{request.path.rstrip('/')}?{following}", "offset": next_offset}
+    return {"data": data, "next": f"{request.rel_url.raw_path.rstrip('/')}?{following}", "offset": next_offset}
 
 
 def delivery_body(delivery: Delivery, name_of: NameOf) -> dict[str, Any]:

@@ -103,8 +103,7 @@ class EventCalls:
         wanted = WatchFilter(
             source=queries.text(query, "source"), event=queries.text(query, "event"), hook_id=self._hook_id(query)
         )
-        last = request.headers.get("last-event-id") or query.get("last_event_id") or None
-        return await stream(request, self._service.events, self._name_of, wanted, last, self._heartbeat)
+        return await stream(request, self._service.events, self._name_of, wanted, _last_seen(request), self._heartbeat)
 
     def _hook_id(self, query: queries.Query) -> str | None:
         """Return the id of the hook that a filter names; one that is gone is known by its id alone."""
@@ -115,6 +114,14 @@ class EventCalls:
             return self._service.hooks.get(key).id
         except UnknownHook:
             return key
+
+
+def _last_seen(request: web.Request) -> str | None:
+    """Return the id of the event after which a stream is to begin; raises ``SchemaViolation`` for what can be none."""
+    last = request.headers.get("last-event-id") or request.query.get("last_event_id") or None
+    if last is not None and not (len(last) <= queries.MAX_TEXT and last.isprintable()):
+        raise SchemaViolation({"last_event_id": "expected the id of an event"})
+    return last
 
 
 def _published(given: Mapping[str, Any]) -> _Published:

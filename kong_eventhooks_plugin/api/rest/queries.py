@@ -52,7 +52,7 @@ def as_moment(value: Any, name: str) -> float | None:
     seconds = _seconds(value)
     if seconds is None or not math.isfinite(seconds):
         raise SchemaViolation({name: "expected Unix seconds, or a time like 2026-01-31T12:00:00Z"})
-    return float(seconds)
+    return seconds
 
 
 def state(query: Query) -> State | None:
@@ -73,14 +73,22 @@ def _seconds(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return value
+        return _double(value)
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         return None
     found = number(value)
     if found is not None:
-        return found
+        return _double(found)
     try:
         when = datetime.fromisoformat(value)
     except ValueError:
         return None
     return when.timestamp() if when.tzinfo is not None else None
+
+
+def _double(value: float) -> float | None:
+    """Return a number as a double; None for one that is too large, as JSON's integers may be."""
+    try:
+        return float(value)
+    except OverflowError:
+        return None

@@ -118,6 +118,8 @@ _REFUSALS: tuple[tuple[type[Exception], Refusal], ...] = (
     (QueueFull, Refusal(503, _message, _LATER)),
     (QueueError, Refusal(503, _unavailable, _LATER)),
     (TimeoutError, Refusal(503, lambda _: {"message": "the call took too long"}, _LATER)),
+    # Nobody is there to read it: the caller left before its body had arrived.
+    (ConnectionError, Refusal(400, lambda _: {"message": "the connection ended"})),
     (EventHooksError, Refusal(500, lambda _: {"message": UNEXPECTED})),
 )
 """The first that an error is an instance of counts."""

@@ -20,6 +20,8 @@ from aiohttp import web
 from kong_eventhooks_plugin.api.events import Events
 from kong_eventhooks_plugin.api.feed import Missed, Watched, WatchFilter
 from kong_eventhooks_plugin.api.rest.answers import NameOf, watched_body
+from kong_eventhooks_plugin.api.rest.refusals import response_for
+from kong_eventhooks_plugin.api.rest.sending import cut
 from kong_eventhooks_plugin.errors import QueueError
 
 HEARTBEAT: Final = 15.0
@@ -52,7 +54,7 @@ async def stream(
     with events.watch(wanted) as watcher:
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
-        with contextlib.suppress(ConnectionError, TimeoutError, QueueError):
+        try:
             await _write(response, f"retry: {RETRY_MILLISECONDS}\n\n".encode())
             async with (
                 contextlib.aclosing(events.follow(watcher, wanted, last)) as entries,
@@ -60,6 +62,14 @@ async def stream(
             ):
                 async for entry in beating:
                     await _write(response, _message(entry, name_of))
+        except (ConnectionError, QueueError):
+            pass  # the reader left, or is to come again with ``Last-Event-ID``
+        except TimeoutError:
+            # What waits for a reader that takes nothing would be kept as long as it stays connected.
+            cut(request)
+        except Exception as error:  # noqa: BLE001 - no other answer can be given any more; logged, and the reader comes again
+            response_for(error)
+            cut(request)
     return response
 
 

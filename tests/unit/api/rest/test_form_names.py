@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.api.rest.form_names import nested, steps
 from kong_eventhooks_plugin.errors import BadArgument, SchemaViolation
+from tests.support.waiting import SECONDS
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_the_work_grows_with_the_length_alone(name: str) -> None:
     began = time.process_time()
     with contextlib.suppress(BadArgument):
         nested([(name, "x")])
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < SECONDS  # it takes 0.3 s; with the square of the length, hours
 
 
 @given(st.lists(st.tuples(st.text(alphabet="ab.[]01\n\u00fc", max_size=12), st.text(max_size=3)), max_size=6))
