@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from kong_eventhooks_plugin.handlers.compiling import compile_problems, has_code
-from kong_eventhooks_plugin.hooks import admin_route_check, declarative, documents
+from kong_eventhooks_plugin.hooks import admin_route_check, declarative, documents, unknown_entities
 from kong_eventhooks_plugin.hooks.contract import Fault
-from kong_eventhooks_plugin.hooks.definition import faults_of
+from kong_eventhooks_plugin.hooks.definition import faults_of, place_in_file
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
@@ -38,7 +38,7 @@ def _check_file(path: str, validation: Validation, warn: Callable[[Fault], None]
         return [error.fault]
     declared = declarative.read(document, path, validation)
     route = admin_route_check.check(document, path)
-    for warning in route.warnings:
+    for warning in (*route.warnings, *unknown_entities.warnings(declared.hooks, validation.known)):
         warn(warning)
     code = [hook for hook in declared.hooks if has_code(hook)]
     return [*declared.faults, *route.faults, *(asyncio.run(_compile_faults(code)) if code else ())]
@@ -51,8 +51,7 @@ async def _compile_faults(hooks: Sequence[Hook]) -> list[Fault]:
         for hook in hooks:
             violation = await compile_problems(pool, hook)
             if violation is not None:
-                place = hook.origin.path.removeprefix(f"{hook.origin.key}: ")
-                found += faults_of(violation, hook.origin.key, place)
+                found += faults_of(violation, hook.origin.key, place_in_file(hook))
         return found
     finally:
         await pool.close()

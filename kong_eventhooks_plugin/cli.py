@@ -64,7 +64,14 @@ def serve(settings_file: Path | None, **flags: Any) -> None:
     """Serve Kong's plugin socket and deliver: the sidecar itself."""
     from kong_eventhooks_plugin.serve import serve as run
 
-    sys.exit(run(settings_file, flags))
+    sys.exit(run(settings_file, flags, _rehearse))
+
+
+def _rehearse(settings: Settings) -> None:
+    """Make a worker's parts; raises ``SettingsError`` as the worker would."""
+    from kong_eventhooks_plugin.app import Parts
+
+    Parts(settings)
 
 
 @cli.command(hidden=True)
@@ -95,6 +102,7 @@ def check(files: tuple[Path, ...]) -> None:
     """Check the hooks declared in FILES; every fault is printed with its path, and the exit status is 1.
 
     A route to Kong's Admin API is looked at too: a key that was not filled in is a fault, no authentication a warning.
+    An event of an entity that Kong is not known to have is a warning as well, since a plugin may add it.
     """
     from kong_eventhooks_plugin.checking import check_files
     from kong_eventhooks_plugin.hooks.validation import Validation
@@ -131,9 +139,11 @@ def listen(address: str, secret_file: Path | None) -> None:
     secret = None
     if secret_file is not None:
         try:
-            secret = secret_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise SettingsError(f"--secret-file {secret_file}: {error.strerror}") from error
+            # The same line end does not belong to it as of the setting secret_file.
+            secret = secret_file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+            raise SettingsError(f"--secret-file {secret_file}: {why}") from error
     sys.exit(run_listen(address, secret))
 
 

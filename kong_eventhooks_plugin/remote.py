@@ -1,19 +1,20 @@
 """What the command line asks a running sidecar over REST, as text to print: tables for people or JSON.
 
 Raises ``RemoteError`` with what to do. A field is given as in Kong's documentation, ``config.url=https://...``;
-``NAME=@FILE`` takes a file's content, so that a secret needs not stand on the command line.
+``NAME=@FILE`` takes a file's content without its last line end, as a shell's ``$(cat FILE)`` does and the setting
+``secret_file``; so a secret needs not stand on the command line.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from kong_eventhooks_plugin.client.printing import pretty, printable, when
 from kong_eventhooks_plugin.client.rest import Fields, NotFound, RestClient, Target, Unreached
 from kong_eventhooks_plugin.client.sse import Message
 from kong_eventhooks_plugin.errors import RemoteError
@@ -33,7 +34,7 @@ def hooks_show(target: Target, hook: str, *, as_json: bool) -> str:
 
 def hooks_create(target: Target, given: Sequence[str], file: Path | None, *, as_json: bool) -> str:
     """Make a hook of fields (``source=custom``) or of a JSON file; return it."""
-    with RestClient(target) as client:
+    with _client(target) as client:
         if file is not None:
             if given:
                 raise RemoteError("give the hook's fields or --file, not both")
@@ -52,7 +53,7 @@ def hooks_ping(target: Target, hook: str, *, as_json: bool) -> str:
     """Send a hook's ping; return what was sent."""
     with _client(target, hook) as client:
         sent = client.call("GET", "event-hooks", hook, "ping")
-    return _pretty(sent) if as_json else f"the ping of hook '{hook}' arrived"
+    return pretty(sent) if as_json else f"the ping of hook '{hook}' arrived"
 
 
 def hooks_test(target: Target, hook: str, given: Sequence[str], file: Path | None, *, as_json: bool) -> str:
@@ -61,20 +62,21 @@ def hooks_test(target: Target, hook: str, given: Sequence[str], file: Path | Non
         body: dict[str, Any] = {"form": fields(given)} if file is None else {"json": _json_file(file)}
         tested = client.call("POST", "event-hooks", hook, "test", **body)
     if as_json:
-        return _pretty(tested)
+        return pretty(tested)
     result = tested["result"]
     status = "done" if result["status"] is None else f"answered {result['status']}"
     headers = "\n".join(f"{name}: {value}" for name, value in result["headers"].items())
-    return _printable("\n".join(part for part in (status, headers, result["body"]) if part))
+    return printable("\n".join(part for part in (status, headers, result["body"]) if part))
 
 
 def sources(target: Target, source: str | None, event: str | None, *, as_json: bool) -> str:
     """Return the sources and their events, or those of one source, or one event."""
     path = [part for part in (source, event) if part is not None]
-    with _client(target, "/".join(path), what="source or event", where="kong-event-hooks sources") as client:
+    named = "/".join(path) or None
+    with _client(target, named, what="source or event", where="kong-event-hooks sources") as client:
         found = client.call("GET", "event-hooks", "sources", *path)["data"]
     if as_json:
-        return _pretty(found)
+        return pretty(found)
     if event is not None:
         found = {source: {event: found}}
     elif source is not None:
@@ -87,7 +89,7 @@ def deliveries_replay(target: Target, delivery: str, *, as_json: bool) -> str:
     listed = "kong-event-hooks deliveries list"
     with _client(target, delivery, what="delivery", where=listed) as client:
         replayed = client.call("POST", "deliveries", delivery, "replay")
-    return _pretty(replayed) if as_json else f"delivery {delivery} is {replayed['state']} and due now"
+    return pretty(replayed) if as_json else f"delivery {delivery} is {replayed['state']} and due now"
 
 
 def deliveries_replay_all(
@@ -98,7 +100,7 @@ def deliveries_replay_all(
     with _client(target, hook) as client:
         replayed = client.call("POST", "event-hooks", hook, "replay", json=range_)
     if as_json:
-        return _pretty(replayed)
+        return pretty(replayed)
     said = f"{replayed['replayed']} deliveries of hook '{hook}' are due now"
     if replayed["refused"]:
         return f"{said}; the queue had no room for the rest ({replayed['refused']}): ask again when it has drained"
@@ -123,7 +125,7 @@ def events_tail(
     """
     wanted = {"source": source, "event": event, "hook": hook}
     shown = _json_line if as_json else _event_lines
-    with RestClient(target) as client:
+    with _client(target, hook) as client:
         last = None
         if recent:
             for told in reversed(client.call("GET", "events", query={**wanted, "size": recent})["data"]):
@@ -151,19 +153,23 @@ def fields(given: Sequence[str]) -> Fields:
         name, equals, value = one.partition("=")
         if not (name and equals):
             raise RemoteError(f"'{one}' is not a field: write NAME=VALUE, or NAME=@FILE for a file's content")
-        found.append((name, _file(value[1:]) if value.startswith("@") else value))
+        if value.startswith("@"):
+            value = _file(value[1:]).removesuffix("\n").removesuffix("\r")
+        found.append((name, value))
     return found
 
 
 @contextmanager
 def _client(
-    target: Target, name: str, *, what: str = "hook", where: str = "kong-event-hooks hooks list"
+    target: Target, name: str | None = None, *, what: str = "hook", where: str = "kong-event-hooks hooks list"
 ) -> Iterator[RestClient]:
-    """Open a client for calls about one thing: where it is not there, say so by its name."""
+    """Open a client for calls about one thing: where it is not there, say so by its name. None: about no thing."""
     with RestClient(target) as client:
         try:
             yield client
         except NotFound as error:
+            if name is None:
+                raise
             raise RemoteError(f"there is no {what} '{name}'; '{where}' shows those there are") from error
 
 
@@ -180,10 +186,10 @@ def _shown(message: Message, shown: Callable[[Any], str]) -> str:
 def _event_lines(told: dict[str, Any]) -> str:
     data = _json_line(told["data"])
     cut = data if len(data) <= DATA_SHOWN else f"{data[:DATA_SHOWN]}..."
-    lines = [f"{_when(told['time'])}  {told['source']}/{told['event']}  {cut}"]
+    lines = [f"{when(told['time'])}  {told['source']}/{told['event']}  {cut}"]
     lines += [f"    -> {_hook_name(one)}  {one['delivery']}" for one in told["fired"]]
     lines += [f"    -- {_hook_name(one)}  {one['reason']}" for one in told["held_back"]]
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def _hook_name(one: dict[str, Any]) -> str:
@@ -193,7 +199,7 @@ def _hook_name(one: dict[str, Any]) -> str:
 
 def _entity(hook: dict[str, Any], *, as_json: bool) -> str:
     if as_json:
-        return _pretty(hook)
+        return pretty(hook)
     rows = {name: value for name, value in hook.items() if name != "config" and value is not None}
     rows |= {f"config.{name}": value for name, value in hook["config"].items() if value is not None}
     width = max(len(name) for name in rows)
@@ -202,8 +208,8 @@ def _entity(hook: dict[str, Any], *, as_json: bool) -> str:
 
 def _value(name: str, value: Any) -> str:
     if name in {"created_at", "updated_at"}:
-        return _when(value)
-    return _printable(value) if isinstance(value, str) else _json_line(value)
+        return when(value)
+    return printable(value if isinstance(value, str) else _json_line(value))
 
 
 def _source_lines(found: dict[str, Any]) -> Iterator[str]:
@@ -222,15 +228,6 @@ def _fields_of(event: tuple[str, dict[str, Any]]) -> tuple[list[str], list[str]]
     return event[1]["fields"], event[1].get("unique", [])
 
 
-def _printable(text: str) -> str:
-    """Return text that cannot move a terminal's cursor or colour it: what somebody else wrote is printed here."""
-    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-
-
 def _file(path: str) -> str:
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
@@ -245,10 +242,6 @@ def _json_file(path: Path) -> Any:
     except msgspec.DecodeError as error:
         raise RemoteError(f"{path}: is not JSON: {error}") from error
     return value
-
-
-def _pretty(value: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def _json_line(value: Any) -> str:

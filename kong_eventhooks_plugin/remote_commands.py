@@ -53,6 +53,8 @@ def _target(url: str | None, token_file: Path | None) -> Any:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "is not text"
             raise SettingsError(f"--token-file {token_file}: {why}") from error
+        if not (token and token.isprintable()):
+            raise SettingsError(f"--token-file {token_file}: expected one line, the token")
     listen = environ.get("KONG_EVENTHOOKS_LISTEN")
     if url is None and listen:
         host, _, port = listen.rpartition(":")

@@ -61,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Declarative files to read hooks from and to watch: what a DB-less Kong is started with."),
     ] = ()
     admin_url: Annotated[
-        str | None,
+        Annotated[str, Meta(pattern="^https?://")] | None,
         Meta(
             description="Kong's Admin API (`http://127.0.0.1:8001`): hooks are read from it before the first request; "
             "`crud`, `dao:crud`, `balancer`, `certificate`, `gateway`, `service-protection` and `oas-validation` need "
@@ -281,8 +281,11 @@ def _checked(values: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 
 def _convert(key: str, value: Any, hint: Any, place: str) -> Any:
-    text = isinstance(value, str)
-    if text and get_origin(plain(hint)) is tuple:
+    text, is_list = isinstance(value, str), get_origin(plain(hint)) is tuple
+    if value == "" and not is_list:
+        # Mostly a variable that nobody filled in: to go on without a token's file, say, would be wrong.
+        raise SettingsError(f"{place}: {key}: is empty; leave it out for its default")
+    if text and is_list:
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
         return msgspec.convert(value, hint, strict=not text)
@@ -334,6 +337,7 @@ def markdown() -> str:
         "A setting is a flag of `serve`, else an environment variable, else a key of the TOML file given with",
         "`--settings`, else its default: `--data-dir PATH`, `KONG_EVENTHOOKS_DATA_DIR=PATH`, `data_dir = 'PATH'`.",
         "A list is a TOML array; in a flag or a variable commas separate its values (`--certificate-days 30,7`).",
+        "A list may be empty. Any other empty value is refused: it is mostly a variable that nobody filled in.",
         "A server that Kong starts sees no environment: use flags or the file.",
         "",
         "SIGHUP starts a new worker, which reads file and environment anew, and lets the old one go. `socket_path`,",

@@ -43,7 +43,7 @@ class Unreached(RemoteError):
 
 
 class NotFound(RemoteError):
-    """The API has no such thing; who asked knows what to call it."""
+    """There is no such thing; who asked knows what to call it. Where they named nothing, nobody has our API there."""
 
 
 class RestClient:
@@ -51,9 +51,9 @@ class RestClient:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        headers = {"accept": "application/json", "user-agent": "kong-event-hooks"}
+        headers = {b"accept": b"application/json", b"user-agent": b"kong-event-hooks"}
         if target.token is not None:
-            headers["authorization"] = f"Bearer {target.token}"
+            headers[b"authorization"] = f"Bearer {target.token}".encode()
         try:
             self._http = httpx.Client(base_url=target.url, headers=headers, timeout=SECONDS, trust_env=False)
         except (httpx.InvalidURL, TypeError) as error:
@@ -122,13 +122,18 @@ class RestClient:
         try:
             value = msgspec.json.decode(body) if body else None
         except msgspec.DecodeError as error:
-            raise RemoteError(
-                f"{self._target.url} does not answer as a sidecar does (status {response.status_code}); is --url "
-                "right? It is the address of the setting 'listen'"
-            ) from error
+            raise RemoteError(self._somebody_else(f"status {response.status_code}")) from error
+        if response.status_code == 404:
+            raise NotFound(self._somebody_else(_message(404, value)))
         if not response.is_success:
             raise _refusal(response.status_code, value)
         return value
+
+    def _somebody_else(self, answer: str) -> str:
+        return (
+            f"{self._target.url} does not answer as a sidecar does ({answer}); is --url right? It is the address of "
+            "the setting 'listen'"
+        )
 
     def _unreached(self, error: httpx.HTTPError) -> RemoteError:
         url = self._target.url
@@ -144,12 +149,14 @@ class RestClient:
 
 
 def _refusal(status: int, value: Any) -> RemoteError:
-    message = str(value["message"]) if isinstance(value, dict) and "message" in value else f"answered {status}"
-    if status == 404:
-        return NotFound(message)
+    message = _message(status, value)
     if status == 401:
         message = f"{message.partition(';')[0]}; name a file that holds it with --token-file"
     return RemoteError(f"{message}; try again in a moment" if status == 503 else message)
+
+
+def _message(status: int, value: Any) -> str:
+    return str(value["message"]) if isinstance(value, dict) and "message" in value else f"answered {status}"
 
 
 def _path(parts: Sequence[str]) -> str:

@@ -11,24 +11,29 @@ Limits: 60 s for the sidecar to be ready and for the deliveries of one round to 
 import asyncio
 import base64
 import contextlib
+import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import httpx
+import msgspec
 
 from kong_eventhooks_plugin.demo.player import Player, RecordedCall, load, renumber
 from kong_eventhooks_plugin.demo.receiver import Received, Receiver
+from kong_eventhooks_plugin.settings import ENVIRONMENT_PREFIX
 
 WAIT_SECONDS = 60.0
+LOG = "sidecar.log"
+ENDED = 1
+"""Exit status where SIGTERM or a closed terminal ended it: nobody knows yet whether all arrives."""
 PAUSE = 0.04
 """Seconds between two recorded calls, so that a person sees them come one by one."""
 ROUND_SECONDS = 3.0
@@ -44,6 +49,8 @@ def run_demo(*, follow: bool) -> int:
             return asyncio.run(_demo(Path(directory), follow=follow))
     except KeyboardInterrupt:
         return 0
+    except asyncio.CancelledError:
+        return ENDED
 
 
 def _hooks(receiver_url: str, secret: str) -> dict[str, Any]:
@@ -64,14 +71,14 @@ def _hooks(receiver_url: str, secret: str) -> dict[str, Any]:
 
 
 async def _demo(directory: Path, *, follow: bool) -> int:
+    _end_orderly()
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     arrived: list[Received] = []
     receiver = Receiver("127.0.0.1", 0, secret=secret, on_delivery=_reporter(arrived))
     await receiver.start()
-    health = f"http://127.0.0.1:{_free_port()}"
     try:
-        with _sidecar(directory, health) as process:
-            await _ready(health, process)
+        with _sidecar(directory) as process:
+            health = await _ready(directory, process)
             _introduce(directory, health, receiver.url)
             player = Player(
                 directory / "plugin.sock",
@@ -84,6 +91,14 @@ async def _demo(directory: Path, *, follow: bool) -> int:
         await receiver.close()
     _say_how_to_go_on()
     return status
+
+
+def _end_orderly() -> None:
+    """Have the task cancelled by what would else end this process alone and leave the sidecar running."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, task.cancel)
 
 
 async def _rounds(player: Player, health: str, arrived: list[Received], *, follow: bool) -> int:
@@ -100,20 +115,19 @@ async def _rounds(player: Player, health: str, arrived: list[Received], *, follo
 
 
 @contextlib.contextmanager
-def _sidecar(directory: Path, health: str) -> Any:
+def _sidecar(directory: Path) -> Any:
     """Run ``serve`` as a process of its own; its log goes to a file, whose path is told when it fails."""
     data = directory / "data"
     data.mkdir(mode=0o700)
-    log = directory / "sidecar.log"
+    log = directory / LOG
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command line
             [
                 sys.executable, "-m", "kong_eventhooks_plugin", "serve",
                 "--socket-path", str(directory / "plugin.sock"), "--data-dir", str(data),
-                "--listen", health.removeprefix("http://"), "--infer-rate-limits-on", "route:hidden",
-                "--log-format", "human",
+                "--listen", "127.0.0.1:0", "--infer-rate-limits-on", "route:hidden", "--log-format", "json",
             ],
-            stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=_environment(os.environ),
         )  # fmt: skip
     try:
         yield process
@@ -125,15 +139,44 @@ def _sidecar(directory: Path, health: str) -> Any:
         process.wait()
 
 
-async def _ready(health: str, process: "subprocess.Popen[bytes]") -> None:
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return it without our settings: hooks of a real kong.yml would hear the recording, and call whom they name."""
+    return {name: value for name, value in given.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+
+
+async def _ready(directory: Path, process: "subprocess.Popen[bytes]") -> str:
+    """Return the address of its health page when it is ready."""
+
     async def ready() -> bool:
         if process.poll() is not None:
             raise RuntimeError(f"the sidecar ended with status {process.returncode}")
-        answer = await _ask(health)
+        health = _health(directory)
+        answer = None if health is None else await _ask(health)
         return answer is not None and answer["status"] != "unready"
 
     if not await _until(ready):
         raise RuntimeError("the sidecar was not ready in time")
+    return str(_health(directory))
+
+
+def _health(directory: Path) -> str | None:
+    """Return the address that the sidecar's log tells: it takes a free port itself, so that nobody else has it."""
+    for line in (directory / LOG).read_bytes().splitlines():
+        with contextlib.suppress(msgspec.DecodeError):
+            told = _decode(line)
+            if told.event == "API and health page":
+                return f"http://127.0.0.1:{told.port}"
+    return None
+
+
+class _LogLine(msgspec.Struct):
+    """What is read of a line of the sidecar's log."""
+
+    event: str
+    port: int = 0
+
+
+_decode = msgspec.json.Decoder(_LogLine).decode
 
 
 async def _settled(health: str) -> bool:
@@ -161,12 +204,6 @@ async def _ask(health: str) -> dict[str, Any] | None:
             return None
     body: dict[str, Any] = answer.json()
     return body
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # ---- what a person reads ----

@@ -48,6 +48,7 @@ _CRUD_PLACE = (
     "event-hooks-crud belongs on the route that leads to Kong's Admin API and nowhere else: Kong buffers every answer "
     "where it is enabled"
 )
+_CRUD_CONFIG = f"{texts.UNKNOWN}; event-hooks-crud takes no configuration, hooks belong to the plugin event-hooks"
 _NO_GROUPS = "hooks cannot be declared on a consumer group; the open-source gateway has no plugins there"
 
 
@@ -158,8 +159,7 @@ class _Reading:
 
     def _read_plugin(self, found: _Found) -> None:
         if found.entry["name"] == CRUD_PLUGIN:
-            if found.kind != "routes" and found.entry.get("route") is None:
-                self._fault(found.path, _CRUD_PLACE)
+            self._check_crud(found)
             return
         if self._unrendered(found):
             return
@@ -178,6 +178,16 @@ class _Reading:
             path = f"{prefix}.hooks[{index}]"
             origin = Origin(place="file", key=self._where, path=f"{self._where}: {path}")
             self._take(to_hook(definition, origin, scope, enabled=enabled), path)
+
+    def _check_crud(self, found: _Found) -> None:
+        if found.kind != "routes" and found.entry.get("route") is None:
+            self._fault(found.path, _CRUD_PLACE)
+        config = found.entry.get("config")
+        if isinstance(config, Mapping):
+            for name in config:
+                self._fault(f"{found.path}.config.{name}", _CRUD_CONFIG)
+        elif config not in (None, []):
+            self._fault(f"{found.path}.config", texts.RECORD)
 
     def _take(self, hook: Hook, path: str) -> None:
         first = self._names.setdefault(hook.name, path)

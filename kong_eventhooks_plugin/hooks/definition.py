@@ -36,3 +36,8 @@ def faults_of(violation: SchemaViolation, where: str, prefix: str) -> Iterator[F
     """Yield a fault for each text of a refusal, its path below ``prefix`` (``plugins[0].config``)."""
     for path, text in violation.leaves():
         yield Fault(where=where, path=".".join(part for part in (prefix, path) if part), message=text)
+
+
+def place_in_file(hook: Hook) -> str:
+    """Return where a hook of a file stands in it: ``plugins[0].config.hooks[2]``."""
+    return hook.origin.path.removeprefix(f"{hook.origin.key}: ")

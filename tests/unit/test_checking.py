@@ -50,3 +50,14 @@ def test_the_command_ends_with_1(tmp_path: Path) -> None:
     good = written(tmp_path / "good.json", log_hook(filter="data.x == 1"), slack(body="{{ y }}"))
     ended = CliRunner().invoke(cli, ["check", good])
     assert (ended.exit_code, ended.output) == (0, "1 file checked, no fault\n")
+
+
+def test_an_entity_that_kong_is_not_known_to_have_is_a_warning(tmp_path: Path) -> None:
+    path = written(tmp_path / "crud.json", log_hook(source="crud", event="consumers"),
+                   log_hook("b", source="crud", event="consumer:create"))  # fmt: skip
+    ended = CliRunner().invoke(cli, ["check", path])
+    assert (ended.exit_code, ended.stdout) == (0, "1 file checked, no fault\n")
+    assert ended.stderr == (
+        f"warning: {path}: plugins[0].config.hooks[1].event: Kong is not known to have an entity consumer "
+        "(did you mean consumers?); unless a plugin adds it, the hook stays silent\n"
+    )

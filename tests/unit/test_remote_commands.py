@@ -122,6 +122,16 @@ def test_the_token(asked: list[tuple[Any, ...]], tmp_path: Path) -> None:
     assert "nowhere: No such file or directory" in str(missing.exception)
 
 
+@pytest.mark.parametrize("token", [b"", b" \n", b"t0ken\nt0ken", b"t\x1bken", b"\xff"])
+def test_a_token_that_is_none(asked: list[tuple[Any, ...]], tmp_path: Path, token: bytes) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(token)
+    refused = run("hooks", "show", "a", "--token-file", str(file))
+    assert isinstance(refused.exception, SettingsError)
+    assert str(refused.exception).startswith(f"--token-file {file}: ")
+    assert asked == []
+
+
 def test_plugin_info_does_not_wait_for_them() -> None:
     code = ("import sys, kong_eventhooks_plugin.remote_commands; "
             "print('httpx' in sys.modules or 'kong_eventhooks_plugin.remote' in sys.modules)")  # fmt: skip

@@ -51,6 +51,7 @@ def test_lists_of_numbers_come_as_text_too(text: str) -> None:
         ({"protocol": "thrift"}, "one of: protobuf, msgpack"),
         ({"sokcet_path": "x"}, "flag: unknown setting 'sokcet_path'; docs/settings.md lists them"),
         ({"certificate_days": "30,soon"}, "flag: certificate_days: Expected `int`, got `str` - at `$[1]`"),
+        ({"admin_url": "127.0.0.1:8001"}, "flag: admin_url: Expected `str` matching regex '^https?://'"),
         ({"timeout_seconds": "soon"}, "flag: timeout_seconds: Expected `float`, got `str`"),
     ],
 )
@@ -71,3 +72,15 @@ def test_a_wrong_file_names_itself(tmp_path: Path, text: str | None, says: str) 
         settings.load({}, file, {})
     assert str(file) in str(caught.value)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["admin_url", "api_token_file", "grpc_listen", "socket_path", "deliver"])
+def test_an_empty_value_is_none(name: str) -> None:
+    """``KONG_EVENTHOOKS_API_TOKEN_FILE=`` of a variable that nobody filled in."""
+    with pytest.raises(SettingsError) as caught:
+        settings.load({}, environment={settings.ENVIRONMENT_PREFIX + name.upper(): ""})
+    assert str(caught.value) == f"environment: {name}: is empty; leave it out for its default"
+
+
+def test_a_list_may_be_empty() -> None:
+    assert settings.load({"certificate_days": ""}, environment={}).certificate_days == ()

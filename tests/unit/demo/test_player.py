@@ -12,6 +12,7 @@ from kong_eventhooks_plugin.demo.player import Player, RecordedCall, renumber
 from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.wire.frames import encode_frame
 from tests.support.recordings import NAMES, recording
+from tests.support.waiting import SECONDS
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -41,7 +42,7 @@ async def server(serve: Serve) -> AsyncIterator[Path]:
             yield path
         finally:
             listening.close()
-            await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+            await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), SECONDS)
 
 
 class OtherSide:

@@ -380,6 +380,20 @@ class TestCrudPlugin:
         [fault] = document(**entities).faults
         assert fault.path == path
 
+    @pytest.mark.parametrize(
+        ("config", "faults"),
+        [
+            ({}, []),
+            (None, []),
+            ([], []),
+            ({"hooks": []}, ["plugins[0].config.hooks: unknown field; event-hooks-crud takes no configuration"]),
+            (5, ["plugins[0].config: expected a record"]),
+        ],
+    )
+    def test_it_takes_no_configuration(self, config: Any, faults: list[str]) -> None:
+        told = document(plugins=[{"name": "event-hooks-crud", "route": "admin", "config": config}]).faults
+        assert [str(fault).removeprefix("kong.yml: ").partition(",")[0] for fault in told] == faults
+
 
 class TestLimits:
     def test_entities(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.checking import check_files
-from kong_eventhooks_plugin.hooks import declarative, plain, schema
+from kong_eventhooks_plugin.hooks import declarative, documents, plain, schema
 from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.pluginserver.plugin_info import known
@@ -62,7 +62,13 @@ class TestTopLevelFile:
         assert hooks["limits-to-slack"].config["url"] == "{vault://env/slack-webhook}"
         assert hooks["limits-to-receiver"].config["secret"] == "{vault://env/event-hooks-secret}"
         assert any(hook.snooze for hook in hooks.values())
-        assert {hook.scope.service for hook in hooks.values()} == {None, "demo"}
+        assert {hook.scope.service for hook in hooks.values()} == {None, "partners"}
+
+    def test_there_is_traffic_that_runs_the_global_plugin(self) -> None:
+        """Kong resolves a plugin's references when it runs, so beside hooks on every service none would be sent."""
+        document = documents.parse((ROOT / "kong.yml").read_bytes(), "kong.yml")
+        plugins = [{plugin["name"] for plugin in service["plugins"]} for service in document["services"]]
+        assert {"rate-limiting"} in plugins
 
     def test_no_secret_is_in_it_but_a_reference(self) -> None:
         for hook in self.DECLARED.hooks:

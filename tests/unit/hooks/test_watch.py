@@ -136,7 +136,9 @@ async def test_it_goes_on_looking_until_cancelled(path: Path) -> None:
     watch = Watch([str(path)], VALIDATION, lambda _path, declared: heard.put_nowait(declared), wait)
     running = asyncio.create_task(watch.run())
     assert (await heard.get()).hooks[0].name == "one"
-    path.write_text(text("two"))
+    new = path.with_suffix(".new")
+    new.write_text(text("two"))
+    new.rename(path)  # at once: it is looking all the time, and would see a file that is half written
     assert (await heard.get()).hooks[0].name == "two"
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,34 @@
+"""What ``check`` says of a hook whose event names an entity that no Kong is known to have: ``consumer``.
+
+A warning, never a fault: any plugin may bring entities of its own, and only a running Kong says which it has.
+/readyz asks one, where ``admin_url`` is set (``observing.crud_faults``).
+"""
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+
+from kong_eventhooks_plugin.gateway.kong_facts import PATH_NAMES
+from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.definition import place_in_file
+from kong_eventhooks_plugin.hooks.schema import Known
+from kong_eventhooks_plugin.model.hook import Hook
+
+
+def warnings(hooks: Iterable[Hook], known: Known) -> Iterator[Fault]:
+    """Yield a warning for each hook of a file that names an unknown entity, with the name that it may have meant.
+
+    A source with ``patterns`` is one whose events name entities; those that it lists are known.
+    """
+    for hook in hooks:
+        if hook.event is None or hook.source not in known.patterns:
+            continue
+        entity = hook.event.partition(":")[0]
+        entities = {event.partition(":")[0] for event in known.sources[hook.source]} | PATH_NAMES.keys()
+        if entity not in entities:
+            yield Fault(where=hook.origin.key, path=f"{place_in_file(hook)}.event", message=_text(entity, entities))
+
+
+def _text(entity: str, entities: Iterable[str]) -> str:
+    meant = next(iter(get_close_matches(entity, sorted(entities), 1)), None)
+    hint = f" (did you mean {meant}?)" if meant else ""
+    return f"Kong is not known to have an entity {entity}{hint}; unless a plugin adds it, the hook stays silent"

@@ -1,0 +1,49 @@
+"""Hooks on entities that Kong is not known to have."""
+
+import pytest
+
+from kong_eventhooks_plugin.hooks.unknown_entities import warnings
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.pluginserver.plugin_info import known
+from tests.support.events import make_hook
+
+KNOWN = known()
+
+
+def told(*hooks: Hook) -> list[str]:
+    return [str(warning) for warning in warnings(hooks, KNOWN)]
+
+
+@pytest.mark.parametrize(
+    ("event", "meant"),
+    [
+        ("consumer", " (did you mean consumers?)"),
+        ("consumer:delete", " (did you mean consumers?)"),
+        ("key_auth_credentials", " (did you mean keyauth_credentials?)"),
+        ("zebras", ""),
+    ],
+)
+def test_one_that_kong_is_not_known_to_have(event: str, meant: str) -> None:
+    entity = event.partition(":")[0]
+    (warning,) = told(make_hook("h", source="crud", event=event))
+    assert warning == (
+        f"kong.yml: plugins[0].config.hooks[0].event: Kong is not known to have an entity {entity}{meant}; "
+        "unless a plugin adds it, the hook stays silent"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "event"),
+    [
+        ("crud", None),
+        ("crud", "consumers"),
+        ("crud", "keyauth_credentials:update"),
+        ("crud", "acme_storage:create"),  # of a plugin that Kong brings along
+        ("crud", "admins"),  # of Kong Enterprise
+        ("dao:crud", "create"),
+        ("custom", "consumer"),
+        ("rate-limiting", "rate-limit-exceeded"),
+    ],
+)
+def test_nothing_is_said_of_others(source: str, event: str | None) -> None:
+    assert told(make_hook("h", source=source, event=event)) == []
