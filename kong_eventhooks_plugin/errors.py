@@ -127,7 +127,7 @@ class UnresolvedReference(HookError):
     def __init__(self, missing: Mapping[str, str]) -> None:
         self.missing = dict(missing)
         names = ", ".join(f"{field}={reference}" for field, reference in sorted(self.missing.items()))
-        super().__init__(f"no value for {names}")
+        super().__init__(f'no value for {names}: see docs/kong-yml.md, "References to a vault"')
 
 
 class UnknownHook(HookError):

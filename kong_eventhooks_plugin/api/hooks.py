@@ -40,6 +40,14 @@ _STAND_IN: Final = "unnamed"
 """The name with which a hook without one is validated."""
 
 _TIMES: Final = ("created_at", "updated_at")
+_TAKEN_BY_A_PATH: Final = "sources"
+"""No hook could be read by that name: it is a call of its own."""
+
+_SECRET_FIELDS: Final = (
+    "secret", "previous_secret", "headers", "url", "body", "payload", "functions",
+)  # fmt: skip
+"""Fields of ``config`` that are masked (``api.entity``)."""
+
 LATEST: Final = (1 << 32) - 1
 """Unix seconds, in 2106: the latest ``created_at`` that is taken."""
 
@@ -170,6 +178,8 @@ class Hooks:
         nameless = definition.get("name") is None
         if nameless:
             definition["name"] = named or _STAND_IN
+        if definition["name"] == _TAKEN_BY_A_PATH:
+            faults["name"] = "expected another name: GET /event-hooks/sources lists what can be heard"
         _refuse_masked(definition, faults)
         try:
             valid = self._validation.hook(definition)
@@ -242,15 +252,20 @@ def _refuse_masked(definition: Mapping[str, Any], faults: dict[str, Any]) -> Non
     """Refuse ``***`` for a secret: somebody sends back what was shown to a caller without the token."""
     config = definition.get("config")
     if isinstance(config, Mapping):
-        shown = [name for name in ("secret", "previous_secret", "headers", "url") if _is_masked(config.get(name))]
+        shown = [name for name in _SECRET_FIELDS if _is_masked(config.get(name))]
+        url = config.get("url")
+        if isinstance(url, str) and url.endswith(f"/{MASK}"):
+            shown.append("url")
         if shown:
             faults["config"] = dict.fromkeys(shown, f"'{MASK}' is what is shown instead of a secret; send the secret")
 
 
 def _is_masked(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return MASK in value.values()
-    return isinstance(value, str) and (value == MASK or value.endswith(f"/{MASK}"))
+        return any(map(_is_masked, value.values()))
+    if isinstance(value, list):
+        return any(map(_is_masked, value))
+    return bool(value == MASK)
 
 
 def _is_time(value: Any) -> bool:

@@ -244,7 +244,7 @@ class Queue(Protocol):
         """Return a delivery's attempts, first first."""
 
     async def page(self, where: DeliveryFilter, size: int, offset: str | None = None) -> Page:
-        """Return a page of deliveries, newest first; ``size`` 1 to 1,000."""
+        """Return a page of deliveries, newest first; ``size`` 1 to 1,000, fewer where they are large (``limits``)."""
 
     async def replay(self, delivery_id: str) -> Delivery:
         """Make a dead or delivered delivery pending and due now, with the same id; its attempts go on counting.
@@ -259,7 +259,7 @@ class Queue(Protocol):
         """
 
     async def events(self, where: EventFilter, size: int, offset: str | None = None) -> EventPage:
-        """Return a page of events, newest first; ``size`` 1 to 1,000. An event that no hook heard is never kept."""
+        """Return a page of events, newest first; ``size`` as in ``page``. An event that no hook heard is never kept."""
 
     async def bury(self, hook_id: str, reason: str) -> int:
         """Make every unsettled delivery of a hook dead, because the hook is gone; return how many."""

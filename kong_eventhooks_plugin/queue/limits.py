@@ -1,9 +1,17 @@
 """Limits that every engine applies in the same way."""
 
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
 from kong_eventhooks_plugin.queue.contract import HeldBack, Limits
+
+T = TypeVar("T")
 
 LARGEST_PAGE = 1_000
 """Deliveries or events a page has at most; asked for more, ``page`` and ``events`` raise ``QueueError``."""
+
+PAGE_BYTES = 8 << 20
+"""Bytes of events' data after which a page ends, however many were asked for; one entry alone may have more."""
 
 LONGEST_OFFSET = 40
 """Characters of a page's offset; a longer one raises ``QueueError``."""
@@ -14,6 +22,21 @@ what seems to be further away was written before the clock was set back."""
 
 REPLAYED_AT_ONCE = 100_000
 """Deliveries that one ``replay_all`` replays at most; where there are more, its answer says so."""
+
+
+def one_page(entries: Iterable[T], size: int, bytes_of: Callable[[T], int]) -> tuple[list[T], bool]:
+    """Return the entries of a page of ``size``, and whether more follow: ``PAGE_BYTES`` may end it before.
+
+    No more of ``entries`` is read than that.
+    """
+    taken: list[T] = []
+    room = PAGE_BYTES
+    for entry in entries:
+        if len(taken) == size or room <= 0:
+            return taken, True
+        taken.append(entry)
+        room -= bytes_of(entry)
+    return taken, False
 
 
 def refusal(limits: Limits, of_hook: int, deliveries: int, held_bytes: int, size: int) -> HeldBack | None:

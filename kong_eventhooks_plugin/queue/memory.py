@@ -35,7 +35,14 @@ from kong_eventhooks_plugin.queue.contract import (
     Suppressed,
     Work,
 )
-from kong_eventhooks_plugin.queue.limits import FURTHEST_DUE, LARGEST_PAGE, LONGEST_OFFSET, REPLAYED_AT_ONCE, refusal
+from kong_eventhooks_plugin.queue.limits import (
+    FURTHEST_DUE,
+    LARGEST_PAGE,
+    LONGEST_OFFSET,
+    REPLAYED_AT_ONCE,
+    one_page,
+    refusal,
+)
 
 _SETTLED = ("delivered", "dead")
 
@@ -271,10 +278,10 @@ class MemoryQueue:
             before = (int(event), int(hook))
         found = [held for held in self._held.values() if held.place < before and _matches(where, held.seen(now))]
         found.sort(key=lambda held: held.place, reverse=True)
-        last = found[size - 1].place if len(found) > size else None
+        shown, more = one_page(found, size, lambda held: held.size)
         return Page(
-            deliveries=tuple(held.seen(now) for held in found[:size]),
-            next_offset=None if last is None else f"{last[0]}.{last[1]}",
+            deliveries=tuple(held.seen(now) for held in shown),
+            next_offset=f"{shown[-1].place[0]}.{shown[-1].place[1]}" if more else None,
         )
 
     async def replay(self, delivery_id: str) -> Delivery:
@@ -317,10 +324,8 @@ class MemoryQueue:
         ]
         found = [(place, one) for place, one in found if _is_asked_for(where, one)]
         found.sort(key=lambda entry: entry[0], reverse=True)
-        return EventPage(
-            events=tuple(one for _, one in found[:size]),
-            next_offset=str(found[size - 1][0]) if len(found) > size else None,
-        )
+        shown, more = one_page(found, size, lambda entry: len(msgspec.json.encode(entry[1].event.data)))
+        return EventPage(events=tuple(one for _, one in shown), next_offset=str(shown[-1][0]) if more else None)
 
     def _fired(self, event_id: str, now: float) -> dict[str, State]:
         held = [one.seen(now) for one in self._held.values() if one.delivery.event.id == event_id]

@@ -6,6 +6,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,11 +25,12 @@ from kong_eventhooks_plugin.queue.contract import (
     Suppressed,
     Work,
 )
-from kong_eventhooks_plugin.queue.limits import LARGEST_PAGE, LONGEST_OFFSET
+from kong_eventhooks_plugin.queue.limits import LARGEST_PAGE, LONGEST_OFFSET, one_page
 from kong_eventhooks_plugin.queue.sqlite.faults import in_our_words
 from kong_eventhooks_plugin.queue.sqlite.file import open_reader
 from kong_eventhooks_plugin.queue.sqlite.rows import (
     attempt_from,
+    data_size,
     delivery_from,
     encode,
     event_from,
@@ -132,10 +134,10 @@ def page(connection: sqlite3.Connection, where: DeliveryFilter, size: int, offse
         "since": where.since, "until": where.until, "size": size + 1, "now": now,
     }  # fmt: skip
     statement = _PAGE_UNSETTLED if where.state in {"pending", "leased"} else _PAGE
-    rows = connection.execute(statement, values).fetchall()
-    more = len(rows) > size
-    deliveries = tuple(delivery_from(row, now) for row in rows[:size])
-    return Page(deliveries=deliveries, next_offset=f"{rows[size - 1][0]}.{rows[size - 1][1]}" if more else None)
+    with closing(connection.execute(statement, values)) as rows:
+        shown, more = one_page(rows, size, data_size)
+    deliveries = tuple(delivery_from(row, now) for row in shown)
+    return Page(deliveries=deliveries, next_offset=f"{shown[-1][0]}.{shown[-1][1]}" if more else None)
 
 
 def events(connection: sqlite3.Connection, where: EventFilter, size: int, offset: str | None, now: float) -> EventPage:
@@ -146,8 +148,8 @@ def events(connection: sqlite3.Connection, where: EventFilter, size: int, offset
         "before": _number(offset), "after": where.after, "source": where.source, "name": where.event,
         "hook_id": where.hook_id, "since": where.since, "until": where.until, "size": size + 1,
     }  # fmt: skip
-    rows = connection.execute(_PAGE_EVENTS, values).fetchall()
-    shown = rows[:size]
+    with closing(connection.execute(_PAGE_EVENTS, values)) as rows:
+        shown, more = one_page(rows, size, lambda row: len(row[4]))
     fired: dict[int, dict[str, Any]] = {row[0]: {} for row in shown}
     numbers = {"events": encode(list(fired)).decode(), "now": now}
     for number, hook_id, state in connection.execute(_FIRED_OF_EVENTS, numbers):
@@ -157,7 +159,7 @@ def events(connection: sqlite3.Connection, where: EventFilter, size: int, offset
             Accepted(event_from(row[1:7]), accepted_at=row[7], fired=fired[row[0]], held_back=held_from(row[8]))
             for row in shown
         ),
-        next_offset=str(shown[-1][0]) if len(rows) > size else None,
+        next_offset=str(shown[-1][0]) if more else None,
     )
 
 

@@ -62,6 +62,11 @@ def delivery_from(row: Row, now: float) -> Delivery:
     )
 
 
+def data_size(row: Row) -> int:
+    """Return the bytes of the event's data in such a row."""
+    return len(row[14])
+
+
 def attempt_from(row: Row) -> Attempt:
     """Return the attempt of a row of ``attempts``."""
     return Attempt(*row)

@@ -65,6 +65,18 @@ async def test_pages_join(queue: Queue, size: int) -> None:
     assert seen == ["4", "3", "2", "1", "0"]
 
 
+async def test_large_ones_end_a_page(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_limits, "PAGE_BYTES", 250)
+    for key in range(5):
+        await queue.offer(offer(key, "a", text="x" * (1_000 if key == 1 else 100)))
+    pages, offset = [], None
+    while not pages or offset is not None:
+        page = await queue.events(EVERYTHING, 100, offset)
+        pages.append([one.event.data["key"] for one in page.events])
+        offset = page.next_offset
+    assert pages == [["4", "3", "2"], ["1"], ["0"]]
+
+
 async def test_what_is_asked_for(queue: Queue, clock: FakeClock) -> None:
     for key in range(5):
         await queue.offer(offer(key, "even" if key % 2 == 0 else "odd", SNOOZED, name=NAME if key < 3 else "other"))

@@ -3,6 +3,8 @@
 import pytest
 
 from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.model.delivery import State
+from kong_eventhooks_plugin.queue import limits as queue_limits
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Queue
 from tests.support.queue import START, FakeClock, dead, deliver, delivered, id_of, offer, postponed
 
@@ -44,6 +46,19 @@ async def test_pages_join(queue: Queue, size: int) -> None:
             break
         await queue.offer(offer(f"new {len(seen)}", "a"))
     assert seen == [id_of(key, hook) for key in (2, 1, 0) for hook in ("b", "a")]
+
+
+@pytest.mark.parametrize("state", [None, "pending"])
+async def test_large_ones_end_a_page(queue: Queue, state: State | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_limits, "PAGE_BYTES", 250)
+    for key in range(5):
+        await queue.offer(offer(key, "a", text="x" * (1_000 if key == 1 else 100)))
+    pages, offset = [], None
+    while not pages or offset is not None:
+        page = await queue.page(DeliveryFilter(state=state), 100, offset)
+        pages.append([one.event.data["key"] for one in page.deliveries])
+        offset = page.next_offset
+    assert pages == [["4", "3", "2"], ["1"], ["0"]]
 
 
 async def test_what_is_asked_for(queue: Queue, clock: FakeClock) -> None:

@@ -141,7 +141,15 @@ class TestCreate:
 
     @pytest.mark.parametrize(
         "config",
-        [{"secret": "***"}, {"previous_secret": "***"}, {"headers": {"authorization": "***"}}, {"url": "http://x/***"}],
+        [
+            {"secret": "***"},
+            {"previous_secret": "***"},
+            {"headers": {"authorization": "***"}},
+            {"url": "http://x/***"},
+            {"secret_file": "***"},
+            {"functions": ["***"]},
+            {"payload": {"blocks": [{"text": "***"}]}},
+        ],
     )
     async def test_what_was_shown_masked_is_not_taken_for_a_secret(self, api: Api, config: dict[str, Any]) -> None:
         given = {"source": "custom", "handler": "webhook", "config": {"url": "http://x/", **config}}
@@ -425,3 +433,14 @@ async def test_enabled_said_anew_switches_it_on(api: Api) -> None:
     assert api.enabled == [hook.id]
     await api.service.hooks.update("a", {"enabled": False})
     assert api.enabled == [hook.id]
+
+
+async def test_the_name_of_another_call(api: Api) -> None:
+    definition = {"source": "custom", "handler": "log"}
+    for refused in (
+        api.service.hooks.create({**definition, "name": "sources"}),
+        api.service.hooks.upsert("sources", definition),
+    ):
+        with pytest.raises(SchemaViolation) as caught:
+            await refused
+        assert list(caught.value.fields) == ["name"]
