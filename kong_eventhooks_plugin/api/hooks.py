@@ -43,9 +43,7 @@ _TIMES: Final = ("created_at", "updated_at")
 _TAKEN_BY_A_PATH: Final = "sources"
 """No hook could be read by that name: it is a call of its own."""
 
-_SECRET_FIELDS: Final = (
-    "secret", "previous_secret", "headers", "url", "body", "payload", "functions",
-)  # fmt: skip
+_SECRET_FIELDS: Final = ("secret", "previous_secret", "headers", "url", "body", "payload", "functions")
 """Fields of ``config`` that are masked (``api.entity``)."""
 
 LATEST: Final = (1 << 32) - 1

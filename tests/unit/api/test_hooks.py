@@ -146,7 +146,6 @@ class TestCreate:
             {"previous_secret": "***"},
             {"headers": {"authorization": "***"}},
             {"url": "http://x/***"},
-            {"secret_file": "***"},
             {"functions": ["***"]},
             {"payload": {"blocks": [{"text": "***"}]}},
         ],
