@@ -26,6 +26,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -82,7 +84,8 @@ SHARES = {"consumers": 0.5, "services": 0.1, "keyauth_credentials": 0.4}
 
 
 def _uid(kind: int, number: int) -> str:
-    return str(UUID(int=number << 64 | kind))
+    """Return an id as random as Kong's: what refers to what is all over the mirror's indexes."""
+    return str(UUID(bytes=blake2b(b"%d %d" % (kind, number), digest_size=16).digest()))
 
 
 def consumer(number: int) -> Entity:
@@ -130,13 +133,12 @@ Lists = dict[str, list[bytes]]
 
 
 def lists(entities: int, change: Callable[[Entity], Entity] = lambda entity: entity) -> Lists:
-    """Return every list's pages as bytes, by path."""
+    """Return every list's pages as bytes, by path; in the order of the ids, as Kong lists."""
     found = {}
     for schema, make in MAKE.items():
-        count = round(entities * SHARES[schema])
+        made = sorted((change(make(n)) for n in range(round(entities * SHARES[schema]))), key=itemgetter("id"))
         found[PATHS[schema]] = [
-            msgspec.json.encode({"data": [change(make(n)) for n in range(at, min(at + PAGE, count))], "next": None})
-            for at in range(0, count, PAGE)
+            msgspec.json.encode({"data": made[at : at + PAGE], "next": None}) for at in range(0, len(made), PAGE)
         ]
     return found
 

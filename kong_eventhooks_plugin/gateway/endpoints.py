@@ -6,7 +6,10 @@ collection (``/key-auths`` and ``/key-auths/{keyauth_credentials}``) and for whi
 those names in; without them a name that is a plural or the collection's own counts (``{key}`` behind /cache does not).
 
 Everything else that a path can end in: a collection under an entity, an entity under an entity, a relation
-(``/plugins/{plugins}/consumer`` ends in that plugin's consumer), or an action, which changes no entity.
+(``/plugins/{plugins}/consumer`` ends in that plugin's consumer), or an action, which changes no entity. Where schemas
+are known, an entity under one that it does not refer to is a membership (Enterprise's
+``/consumer_groups/{consumer_groups}/consumers/{consumers}``), and that is an action too: a DELETE there deletes no
+consumer, and the answer to a POST is none.
 
 Segments are split before they are decoded, and ``+`` is a space, as in Kong (seen: /consumers/a+b is ``a b``).
 
@@ -180,6 +183,7 @@ class _Reader:
     ) -> None:
         self._templates = templates
         self._roots = roots
+        self._told: Targets = schemas or {}
         self.entities = frozenset(roots) | (frozenset(schemas or ()) - VIEWS)
         self._collections: dict[_Template, str] = {}
         for template in templates:
@@ -235,8 +239,14 @@ class _Reader:
                 continue
             if name not in self.entities or not (keys or template[:at] == self._roots.get(name)):
                 break
+            if keys and not self._is_child(name, keys[-1][1]):
+                break
             keys.append((at, name))
         return tuple(keys), keys[-1][0] + 1 if keys else 0
+
+    def _is_child(self, schema: str, parent: str) -> bool:
+        """Tell whether the schema's entities refer to the parent's; True where that is not known."""
+        return schema not in self._told or parent in self._told[schema].values()
 
     def _beside_entities(self, template: _Template, hidden: tuple[int, ...]) -> _Meaning:
         """Return the meaning of a path without any entity's key: a root collection, a view beside it, or nothing."""

@@ -249,7 +249,7 @@ class CrudObserver:
     async def _apply(self, seen: ChangeObservation, place: Place | None) -> None:
         if place is None:
             return
-        entity = None if seen.method == "DELETE" else _answered(seen)
+        entity = None if seen.method == "DELETE" else _answered(seen, place.schema)
         if entity is not None:
             await self._learn(place.schema, entity)
         change = RouteChange(
@@ -308,10 +308,14 @@ def _changing(place: Place | None) -> Place | None:
     return None if place is None or place.action is not None else place
 
 
-def _answered(seen: ChangeObservation) -> dict[str, Any]:
+def _answered(seen: ChangeObservation, schema: str) -> dict[str, Any]:
     if seen.body is None:
         raise ObservationError("Kong gave no answer")
     entity = entity_in(seen.body)
+    # Enterprise answers an invitation with {"admin": {...}}.
+    within = entity.get(schema.removesuffix("s"))
+    if "id" not in entity and isinstance(within, dict):
+        entity = within
     if not isinstance(entity.get("id"), str):
         raise ObservationError("the answer has no id")
     return entity

@@ -19,6 +19,7 @@ import asyncio
 import dataclasses
 import inspect
 import json
+import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -118,8 +119,16 @@ def _consumer(number: int, prefix: str, now: int) -> Entity:
     }  # fmt: skip
 
 
+def _bound(port: int) -> socket.socket:
+    """Return a socket that is bound and never listens: nobody else is given the port while the node is away."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    return made
+
+
 class AdminNode:
-    """One node. Use it with ``async with``, or ``start`` and ``stop``; the port stays its own while it is away."""
+    """One node. Use it with ``async with``; between ``stop`` and ``start`` it is away, and the port stays its own."""
 
     def __init__(
         self,
@@ -151,6 +160,7 @@ class AdminNode:
         self.plugins_enabled = sorted(self.schemas.plugin_answers)
         self.groups: dict[tuple[str, str], None] = {}  # Enterprise: (consumer group's id, consumer's id)
         self.port = 0
+        self._address: socket.socket | None = None
         self._runner: web.AppRunner | None = None
         self._page_numbers: Counter[str] = Counter()
         self._right = 0
@@ -171,16 +181,20 @@ class AdminNode:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+        if self._address is not None:
+            self._address.close()
 
     async def start(self, port: int = 0) -> None:
         """Begin to listen; on the port that it had, if it had one."""
+        if self._address is None:
+            self._address = _bound(port)
+            self.port = self._address.getsockname()[1]
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port or port, reuse_address=True)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
         await site.start()
-        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Go away: connections end, new ones are refused. ``start`` comes back with everything."""

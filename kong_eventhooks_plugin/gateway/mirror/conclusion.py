@@ -93,7 +93,8 @@ class Conclusion:
         for some in self._gone(schema):
             gone += some
             yield
-        for batch in _chunks(pairs(gone, created), BATCH):
+        # In the order of the rows: in any other each transaction would write as many pages as it has pairs, twice.
+        for batch in _chunks(sorted(pairs(gone, created)), BATCH):
             with self._transaction() as rev:
                 self._renew_some(schema, batch, rev)
             self._listing.findings.drop([i for _, i in batch])

@@ -45,14 +45,17 @@ def open_file(path: Path) -> sqlite3.Connection:
         raise StoreUnavailable(f"{path}: {error}") from error
 
 
-def tidy(connection: sqlite3.Connection, path: Path) -> None:
-    """Carry a log that has grown over into the file; it takes some fsyncs."""
+def has_grown(path: Path) -> bool:
+    """Tell whether the file's log is worth carrying over."""
     try:
-        size = path.with_name(f"{path.name}-wal").stat().st_size
+        return path.with_name(f"{path.name}-wal").stat().st_size >= LOG_BYTES
     except OSError:
-        return
-    if size >= LOG_BYTES:
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+        return False
+
+
+def tidy(connection: sqlite3.Connection) -> None:
+    """Carry the log over into the file; it takes some fsyncs."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
 
 
 def _open(path: Path) -> sqlite3.Connection:

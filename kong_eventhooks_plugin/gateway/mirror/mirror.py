@@ -28,7 +28,7 @@ from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.gateway.entities import Entities
 from kong_eventhooks_plugin.gateway.mirror import route
 from kong_eventhooks_plugin.gateway.mirror.conclusion import Conclusion
-from kong_eventhooks_plugin.gateway.mirror.file import open_file, tidy
+from kong_eventhooks_plugin.gateway.mirror.file import has_grown, open_file, tidy
 from kong_eventhooks_plugin.gateway.mirror.fingerprints import Fingerprints
 from kong_eventhooks_plugin.gateway.mirror.judge import Mark, Window
 from kong_eventhooks_plugin.gateway.mirror.listing import Listing, Source
@@ -66,6 +66,7 @@ class Mirror:
         self._file: int | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._fingerprints = Fingerprints()
+        self._log_has_grown = False
         self.waiting = 0
         """Changes in the outbox when it was last looked at."""
 
@@ -217,7 +218,8 @@ class Mirror:
 
     async def _tidy(self) -> None:
         """Have the log carried over where it has grown; what waits for the thread goes first."""
-        await self._call(self._tidy_file)
+        if self._log_has_grown:
+            await self._call(self._tidy_file)
 
     async def _with_store(self, call: Callable[[Store], T]) -> T:
         return await self._call(lambda: self._run(call))
@@ -232,6 +234,7 @@ class Mirror:
         try:
             result = call(store)
             self.waiting = store.outbox()
+            self._log_has_grown = has_grown(self._path)
         except sqlite3.Error as error:
             if is_damage(error):
                 self._leave_damaged(error)
@@ -241,7 +244,7 @@ class Mirror:
     def _tidy_file(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):  # what is wrong with the file, the next call says
-                tidy(self._connection, self._path)
+                tidy(self._connection)
 
     def _open(self) -> None:
         self._close()

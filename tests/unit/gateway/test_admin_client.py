@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.gateway.admin_client import AdminClient, AdminSettings
+from tests.support.waiting import SECONDS
 
 CAPTURES = Path(__file__).parents[2] / "captures" / "admin-api"
 
@@ -264,7 +265,7 @@ async def test_a_page_has_a_time_limit_however_it_trickles(kong: Kong) -> None:
 
     kong.answer = answer
     assert await refusal(kong, page_seconds=0.2) == "/plugins: no answer within 0.2 s"
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), SECONDS)
 
 
 async def test_garbage(kong: Kong) -> None:

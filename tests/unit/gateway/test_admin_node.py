@@ -277,7 +277,7 @@ async def test_faults(node: AdminNode, client: httpx.AsyncClient) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         await client.get("/consumers")
     await client.put("/_faults", json={"page_seconds": 5.0})
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx.TimeoutException):
         await client.get("/consumers", timeout=0.05)
     node.faults = Faults()
     node.empty_lists_as_objects = True
@@ -317,7 +317,7 @@ async def test_a_hundred_thousand_consumers_are_there_at_once(node: AdminNode, c
     began = time.monotonic()
     node.behind.fill_consumers(100_000)
     page = (await client.get("/consumers?size=1000")).json()
-    assert time.monotonic() - began < 10.0
+    assert time.monotonic() - began < SECONDS
     assert len(page["data"]) == 1_000
     assert (await client.get("/consumers/consumer-99999")).status_code == 200
 

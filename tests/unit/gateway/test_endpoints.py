@@ -157,6 +157,17 @@ def test_enterprise() -> None:
     assert found.workspace == "team a"
 
 
+def test_what_an_entity_does_not_refer_to_is_no_parent_of_it() -> None:
+    """A membership: to take a consumer out of a group deletes no consumer, and the answer to a POST is no consumer."""
+    kong = Endpoints.read(ENTERPRISE, {**TARGETS, "consumer_groups": {}, "admins": {}})
+    gold = "consumer_groups", "gold"
+    for path in ("consumers", "consumers/grace"):
+        found = kong.resolve(f"/consumer_groups/gold/{path}")
+        assert found is not None
+        assert (found.schema, found.key, found.parents, found.action is None) == (*gold, (), False)
+    assert kong.nested("consumers") == ()
+
+
 @pytest.mark.parametrize(
     ("path", "masked"),
     [

@@ -146,8 +146,19 @@ async def test_a_compressed_answer_is_read() -> None:
     assert world.mirror.applied[0].entity == CONSUMER
 
 
+async def test_an_entity_in_an_object_of_its_own_is_read() -> None:
+    """Enterprise's answer to an invitation, by its public Admin API reference."""
+    async with World().running() as world:
+        world.observer.observe_change(saw(answer={"consumer": CONSUMER}))
+        await world.worked(1)
+    assert world.mirror.applied[0].entity == CONSUMER
+    assert not world.counts.lost
+
+
 @pytest.mark.parametrize(
-    "answer", [None, b"", b"{", [], {"message": "?"}, {"id": 7}, {"data": []}], ids=lambda answer: repr(answer)
+    "answer",
+    [None, b"", b"{", [], {"consumer": {}}, {"consumer": "grace"}, {"message": "?"}, {"id": 7}, {"data": []}],
+    ids=lambda answer: repr(answer),
 )
 async def test_an_answer_that_is_no_entity_is_counted_and_looked_for(answer: object) -> None:
     async with World().running() as world:

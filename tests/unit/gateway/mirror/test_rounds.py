@@ -619,7 +619,7 @@ async def test_run_goes_on_and_hears_triggers(world: World) -> None:
     world.kong.at_page = hear
     task = asyncio.create_task(world.rounds.run())
     for _ in range(3):
-        await asyncio.wait_for(asked.wait(), 10)
+        await asyncio.wait_for(asked.wait(), SECONDS)
         asked.clear()
         world.rounds.trigger()
     task.cancel()
