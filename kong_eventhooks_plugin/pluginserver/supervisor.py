@@ -313,8 +313,8 @@ class Supervisor:
             self._log.warning("worker ended after the take-over, none follows", **told)
         else:
             pause = self._pauses.after(lived)
-            self._start_at = self._clock() + pause
             self._log.warning("worker ended", **told, restarts=self._pauses.total, pause=pause)
+            self._start_at = self._clock() + pause
 
     def _keep_deadlines(self) -> None:
         now = self._clock()

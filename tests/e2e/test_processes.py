@@ -23,8 +23,6 @@ from tests.kong_node.node import CRUD, LOG, KongNode, request_log
 from tests.support.processes import PATIENT, Processes, Running, is_alive, kill_while_all_are_held
 from tests.support.waiting import SECONDS, until
 
-pytestmark = pytest.mark.timeout(300)  # many processes start: on a machine under load that takes its time
-
 HOOKS = {
     "hooks": [{"name": "told", "source": "rate-limiting", "handler": "log", "config": {}}],
     "__plugin_id": "7d2a4c1e-0000-4000-8000-000000000001",  # Kong always says whose configuration it is

@@ -9,8 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
-
 from kong_eventhooks_plugin.api.openapi.document import OPERATIONS, document
 from kong_eventhooks_plugin.api.rest.app import rest_app
 from tests.support.api import ALL, Api, running
@@ -48,7 +46,6 @@ async def with_something_to_find(api: Api) -> None:
     await api.service.events.publish("deploy", {"a": 1})
 
 
-@pytest.mark.timeout(900)  # a machine under load
 async def test_json_as_described(tmp_path: Path) -> None:
     async with running(tmp_path) as api, api.served():
         await with_something_to_find(api)
@@ -56,7 +53,6 @@ async def test_json_as_described(tmp_path: Path) -> None:
     assert status == 0, printed[-20_000:]
 
 
-@pytest.mark.timeout(900)  # a machine under load
 async def test_no_form_breaks_it(tmp_path: Path) -> None:
     async with running(tmp_path) as api, api.served():
         await with_something_to_find(api)

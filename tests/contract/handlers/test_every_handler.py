@@ -51,7 +51,6 @@ def runner() -> Iterator[asyncio.Runner]:
         yield one
 
 
-@pytest.mark.timeout(300)  # a process for many of the examples: on a machine under load that takes its time
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     data=st.dictionaries(st.text(), odd_values, max_size=4),

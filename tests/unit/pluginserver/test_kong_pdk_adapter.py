@@ -332,7 +332,8 @@ async def test_plugin_info(node: Node) -> None:
 async def test_garbage_closes_that_connection_alone(node: Node, garbage: bytes) -> None:
     reader, writer = await asyncio.open_unix_connection(str(node.path))
     writer.write(garbage)
-    assert await asyncio.wait_for(reader.read(), SECONDS) == b""
+    with contextlib.suppress(ConnectionResetError):  # where it was closed before all of it was read
+        assert await asyncio.wait_for(reader.read(), SECONDS) == b""
     writer.close()
     assert node.faults() == {"bad_call": 1}
     await node.kong.run_phase("event-hooks", "log", pdk())

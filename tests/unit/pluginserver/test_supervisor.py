@@ -32,8 +32,6 @@ from tests.support.processes import (
 )
 from tests.support.waiting import SECONDS, until
 
-pytestmark = pytest.mark.timeout(300)  # many processes start: on a machine under load that takes its time
-
 
 @pytest.fixture
 def processes() -> Iterator[Processes]:

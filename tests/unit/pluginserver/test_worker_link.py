@@ -86,7 +86,7 @@ def inode(sock: socket.socket) -> int:
 
 async def until_idle() -> None:
     """Let the loop look at its sockets."""
-    for _ in range(5):
+    for _ in range(50):
         await asyncio.sleep(0)
 
 
