@@ -16,6 +16,8 @@ from kong_eventhooks_plugin.api.connections import IDLE_SECONDS, Site
 from kong_eventhooks_plugin.telemetry import Metrics
 
 MAX_LISTED = 100
+END_SECONDS = 1.0
+"""What calls under way have when the process leaves, twice: Kong's calls and deliveries drain only after them."""
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -79,7 +81,12 @@ async def serve_health(app: web.Application, listen: str) -> tuple[web.AppRunner
     """
     host, _, port = listen.rpartition(":")
     runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, keepalive_timeout=IDLE_SECONDS, auto_decompress=False
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=IDLE_SECONDS,
+        auto_decompress=False,
+        shutdown_timeout=END_SECONDS,
     )
     await runner.setup()
     try:

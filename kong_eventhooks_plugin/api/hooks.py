@@ -176,7 +176,7 @@ class Hooks:
         nameless = definition.get("name") is None
         if nameless:
             definition["name"] = named or _STAND_IN
-        if definition["name"] == _TAKEN_BY_A_PATH:
+        if _TAKEN_BY_A_PATH in (named, definition["name"]):
             faults["name"] = "expected another name: GET /event-hooks/sources lists what can be heard"
         _refuse_masked(definition, faults)
         try:

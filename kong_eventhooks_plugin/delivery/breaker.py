@@ -15,7 +15,8 @@ not: where one hook's path or payload is refused, its probes would keep the othe
 
 Limits: the window is ``SLICES`` pairs of numbers, whatever the traffic. A probe that never ends counts as gone after
 another ``rest``. What was to last until a time is over, too, where the clock has been set back by more than
-``CLOCK_SLACK`` seconds since it began: else an hour's correction would be an hour without deliveries.
+``CLOCK_SLACK`` seconds since it began: else an hour's correction would be an hour without deliveries. After
+``UNUSED_SECONDS`` without an attempt an open one is forgotten, too: its hook was removed, or has another endpoint.
 """
 
 from collections.abc import Mapping
@@ -37,6 +38,8 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = {
 
 SLICES = 30
 CLOCK_SLACK = 60.0
+UNUSED_SECONDS = 2 * 86_400.0
+"""More than the longest pause between two attempts."""
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -144,11 +147,10 @@ class Breaker:
         self._hold.extend(now, until)
 
     def forgettable(self, now: float) -> bool:
-        """Tell whether a new breaker would behave the same, and no attempt is under way that is to be recorded here."""
-        if self._under_way:
+        """Tell whether it knows nothing worth keeping, and no attempt is under way that is to be recorded here."""
+        if self._under_way or self._hold.lasts(now):
             return False
-        quiet = abs(now - self._quiet_since) > self._policy.window
-        return self.state == "closed" and quiet and not self._hold.lasts(now)
+        return abs(now - self._quiet_since) > (self._policy.window if self.state == "closed" else UNUSED_SECONDS)
 
     def _ended(self) -> None:
         self._under_way = max(0, self._under_way - 1)

@@ -1,7 +1,7 @@
 """The breakers of all hooks' endpoints. Hooks that share scheme, host and port share a hold, not a breaker.
 
 Limits: a breaker that knows nothing worth keeping is forgotten when ``tidy`` runs, so there are at most as many as
-hooks and endpoints that were used within the breaker's window.
+hooks and endpoints that were used within the breaker's window, or failed within ``breaker.UNUSED_SECONDS``.
 """
 
 from kong_eventhooks_plugin.delivery.breaker import Breaker, Hold

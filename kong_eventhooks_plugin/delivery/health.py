@@ -89,6 +89,11 @@ class Health:
             self._write(EndpointHealth(hook_id))
         return was is not None and was.disabled is not None
 
+    def enabled_in_store(self, hook_id: str) -> None:
+        """Hear that what ``enable`` did is stored: where the store says something else later, that is newer."""
+        if self._enabled_unread is not None:
+            self._enabled_unread.discard(hook_id)
+
     def _write(self, health: EndpointHealth) -> None:
         self._known[health.hook_id] = self._stored[health.hook_id] = health
         self.writes += 1

@@ -164,6 +164,7 @@ class DeliveryWorker:
         if was_off:
             await self._queue.remember_endpoint(EndpointHealth(hook_id))
             self._reports.switched_on(hook_id)
+        self._health.enabled_in_store(hook_id)
         self._look.set()
         return was_off
 

@@ -98,7 +98,8 @@ def _end_orderly() -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is not None:
         for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, task.cancel)
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup has the terminal's end ignored
+                loop.add_signal_handler(number, task.cancel)
 
 
 async def _rounds(player: Player, health: str, arrived: list[Received], *, follow: bool) -> int:

@@ -11,8 +11,8 @@ has no answer in time                 fires: better once too often than lost; lo
 ====================================  ==========================================================
 
 All filters of an event are one task. Where that task broke a limit of the sandbox nobody knows whose filter it was:
-each is a suspect, and is asked alone (the pool gives its hook a lane of its own) until it has answered alone. So one
-hook's filter that never ends costs the others the first event, not every one.
+each is a suspect, and is asked alone until it has answered alone, in a lane of its own in the pool: not in its hook's,
+whose deliveries did nothing. So one hook's filter that never ends costs the others the first events, not every one.
 
 Limits: ``SECONDS`` for an answer, ``COLD_SECONDS`` where no sandbox process has answered yet and one must be started
 first; both leave room in the second that Kong is answered within. How many events wait at once is the pool's limit
@@ -77,7 +77,7 @@ class Expressions:
         task = Decide(tuple(filters[hook] for hook in hooks), event.data, event.event, event.source)
         try:
             async with asyncio.timeout(COLD_SECONDS if self._cold else SECONDS):
-                result = await self._pool.run(task, hooks[0] if len(hooks) == 1 else "")
+                result = await self._pool.run(task, f"filter of {hooks[0]}" if len(hooks) == 1 else "")
         except TimeoutError:
             result = Failed("wall", "no answer in time")
         if isinstance(result, Decided) and len(result.verdicts) == len(hooks):

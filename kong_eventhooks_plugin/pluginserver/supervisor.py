@@ -295,7 +295,7 @@ class Supervisor:
         elif worker is self._coming:
             self._coming = None
             self._log.warning("new worker ended before it was ready, the old one stays", **told)
-            if not self._is_served():
+            if not (self._taken_over or self._is_served()):
                 self._start_at = self._clock() + self._pauses.after(lived)
         elif self._coming is not None:
             self._serving, self._coming = self._coming, None

@@ -10,9 +10,10 @@ Rules
 - A worker has up to ``Limits.batch`` tasks in hand. When it dies the first of them is why: that one fails. The others
   have not begun and go to another worker.
 - A worker that died otherwise than by a time limit, or ran out of memory, may have been full of what came before:
-  where it had done other tasks, the task gets a second chance in a fresh one.
-- A lane whose task killed a worker is on probation until one of its tasks goes well: its tasks run one by one, with
-  no other in the same worker, and one worker is always left to the others.
+  where it had done other tasks, the task gets a second chance in a fresh one; not so a filter or check of a lane, for
+  which nobody waits that long.
+- A lane whose task killed a worker is on probation until one of its tasks goes well: its tasks run one by one, filters
+  and checks too, with no other in the same worker, and one worker that is up is always left to the others.
 
 Limits (``Limits``): past ``waiting`` tasks a new one fails with ``busy``. ``PROBATIONS`` lanes are remembered. After
 ``STARTS`` workers in a row that did not come up, all that waits fails with ``unavailable``; the next start is tried
@@ -139,15 +140,17 @@ class Pool:
             self._waiting += 1
 
     def _queue_of(self, job: Job) -> deque[Job]:
-        return self._urgent if job.kind in _URGENT else self._lanes.setdefault(job.lane, deque())
+        suspect = job.lane != "" and job.lane in self._probation
+        urgent = job.kind in _URGENT and not suspect
+        return self._urgent if urgent else self._lanes.setdefault(job.lane, deque())
 
     def _take_back(self, job: Job) -> None:
-        queue = self._urgent if job.kind in _URGENT else self._lanes.get(job.lane)
-        if queue is not None and job in queue:
-            queue.remove(job)
-            self._waiting -= 1
-            if not queue and queue is not self._urgent:
-                del self._lanes[job.lane]
+        for queue in (self._urgent, self._lanes.get(job.lane)):  # its lane may have gone on probation meanwhile
+            if queue is not None and job in queue:
+                queue.remove(job)
+                self._waiting -= 1
+                if not queue and queue is not self._urgent:
+                    del self._lanes[job.lane]
 
     def _next(self, worker: Worker, room: int) -> list[Job]:
         """Take up to ``room`` jobs that ``worker`` can do, urgent ones first, then one of each lane in turn."""
@@ -222,9 +225,10 @@ class Pool:
         )
 
     def _may_be_alone(self) -> bool:
-        """Tell whether one more worker can be given up to a single task."""
-        alone = sum(1 for worker in self._workers if worker.jobs and worker.jobs[0].alone)
-        return alone < max(1, self._limits.workers - 1)
+        """Tell whether one more worker can be given up to a single task: one that is up is left to the others."""
+        up = [worker for worker in self._workers if worker.is_open]
+        alone = sum(1 for worker in up if worker.jobs and worker.jobs[0].alone)
+        return len(up) - alone > min(1, self._limits.workers - 1)
 
     def _start_missing(self) -> None:
         """Start workers while there are tasks: one that is free, beside those that work. Let outdated ones go."""
@@ -234,7 +238,8 @@ class Pool:
         if self._paused is not None or not (self._waiting or any(worker.jobs for worker in self._workers)):
             return
         staying = [worker for worker in self._workers if not worker.leaving]
-        if len(staying) < self._limits.workers and all(worker.jobs for worker in staying):
+        one_more = bool(self._lanes) and not self._may_be_alone()
+        if len(staying) < self._limits.workers and all(each.jobs or (one_more and each.ready) for each in staying):
             self._start()
 
     def _is_outdated(self, worker: Worker) -> bool:
@@ -281,7 +286,8 @@ class Pool:
     def _died_of(self, worker: Worker, job: Job, result: Failed) -> None:
         others = worker.done - 1 if result.reason == "memory" else worker.done
         self._on_probation(job.lane)
-        if result.reason in _SECOND_CHANCE and others > 0 and not job.fresh and not job.answer.done():
+        hurried = job.lane != "" and job.kind in _URGENT
+        if result.reason in _SECOND_CHANCE and others > 0 and not (hurried or job.fresh or job.answer.done()):
             job.fresh = True
             self._put_back([job])
         else:

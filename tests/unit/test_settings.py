@@ -51,7 +51,10 @@ def test_lists_of_numbers_come_as_text_too(text: str) -> None:
         ({"protocol": "thrift"}, "one of: protobuf, msgpack"),
         ({"sokcet_path": "x"}, "flag: unknown setting 'sokcet_path'; docs/settings.md lists them"),
         ({"certificate_days": "30,soon"}, "flag: certificate_days: Expected `int`, got `str` - at `$[1]`"),
-        ({"admin_url": "127.0.0.1:8001"}, "flag: admin_url: Expected `str` matching regex '^https?://'"),
+        (
+            {"admin_url": "127.0.0.1:8001"},
+            "flag: admin_url: Expected `str` matching regex '^https?://'; for example http://127.0.0.1:8001",
+        ),
         ({"timeout_seconds": "soon"}, "flag: timeout_seconds: Expected `float`, got `str`"),
     ],
 )

@@ -101,3 +101,14 @@ async def test_one_that_takes_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) ->
             while runner.server is not None and runner.server.connections:  # noqa: ASYNC110 - a kernel tells nobody
                 await asyncio.sleep(0.01)
         peer[1].close()
+
+
+async def test_who_takes_nothing_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "END_SECONDS", 0.05)
+    async with serving() as runner:
+        peer = await connect(runner)
+        peer[1].write(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(SECONDS):
+            await peer[0].readuntil(b"\r\n\r\n")
+            await runner.cleanup()
+        peer[1].close()

@@ -439,6 +439,7 @@ async def test_the_name_of_another_call(api: Api) -> None:
     for refused in (
         api.service.hooks.create({**definition, "name": "sources"}),
         api.service.hooks.upsert("sources", definition),
+        api.service.hooks.upsert("sources", {**definition, "name": "other"}),
     ):
         with pytest.raises(SchemaViolation) as caught:
             await refused

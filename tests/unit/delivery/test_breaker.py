@@ -126,6 +126,18 @@ def test_breakers_are_a_hooks_own_and_forgotten() -> None:
     assert endpoints.breaker("h", "http://a:80") is not first
 
 
+def test_one_that_stayed_open_is_forgotten_where_nobody_tries_any_more() -> None:
+    endpoints = Endpoints(POLICY)
+    for number in range(10):
+        breaker = endpoints.breaker("removed", "http://a:80")
+        assert breaker is not None
+        breaker.record(NOW + number, ok=False)
+    endpoints.tidy(NOW + 30 * 3_600)
+    assert endpoints.breaker("removed", "http://a:80") is breaker, "a retry may be due in a day and its jitter"
+    endpoints.tidy(NOW + 49 * 3_600)
+    assert (endpoints._breakers, endpoints._holds) == ({}, {})
+
+
 def test_a_hold_is_shared_by_endpoint_as_long_as_it_lasts() -> None:
     endpoints = Endpoints(POLICY)
     first = endpoints.breaker("h", "http://a:80")

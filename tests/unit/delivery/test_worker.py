@@ -242,6 +242,24 @@ async def test_a_process_that_waits_can_enable_a_hook_for_the_one_that_delivers(
         assert (len(one.handler.jobs), two.handler.jobs) == (2, [])
 
 
+async def test_what_was_enabled_once_and_switched_off_since_stays_off_for_the_next_that_delivers() -> None:
+    time = FakeTime()
+    async with world(A, time=time) as one, world(A, time=time, queue=one.queue, holder="two") as two:
+        assert not await two.worker.enable(A.id), "a test of it arrived"
+        one.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True)]
+        await one.offer(A)
+        await one.queue.settled(1)
+        await one.turn()
+        await one.worker.drain(1)
+        await one.offer(A)
+        for _ in range(20):
+            time.advance(1)
+            await two.turn()
+        assert two.worker.leading
+        assert two.worker.held() == {A.id: "endpoint_gone"}
+        assert two.handler.jobs == []
+
+
 async def test_a_hook_cannot_be_enabled_for_good_while_the_store_is_away() -> None:
     async with world(A) as w:
         w.queue.failing = StoreUnavailable("away")

@@ -41,3 +41,19 @@ def test_its_sidecar_ends_with_it(number: signal.Signals) -> None:
             process.stdout.read()
             assert process.wait(SECONDS) == ENDED
         assert list(Path(directory).iterdir()) == [], "it waited for the sidecar, then removed its directory"
+
+
+def test_what_nohup_has_ignored_does_not_end_it() -> None:
+    program = (
+        "import asyncio, os, signal\n"
+        "from kong_eventhooks_plugin.demo import run\n"
+        "async def main():\n"
+        "    run._end_orderly()\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    for _ in range(3):\n"
+        "        await asyncio.sleep(0)\n"
+        "asyncio.run(main())\n"
+    )
+    command = ["nohup", sys.executable, "-c", program]
+    done = subprocess.run(command, check=False, timeout=SECONDS, stdin=subprocess.DEVNULL, capture_output=True)
+    assert done.returncode == 0, done.stderr

@@ -54,11 +54,13 @@ class StandInPool:
     def __init__(self, *answers: Result | Exception | None) -> None:
         self.answers = list(answers)
         self.tasks: list[Task] = []
+        self.lanes: list[str] = []
         self.taken_back = 0
         self.processes: list[int] = []
 
     async def run(self, task: Task, lane: str = "") -> Result:
         self.tasks.append(task)
+        self.lanes.append(lane)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -176,7 +178,8 @@ async def test_after_a_broken_limit_each_is_asked_alone_until_it_answers() -> No
         Failed("cpu", ""), Failed("cpu", ""), Decided((False,)), Decided((False,)), Failed("cpu", ""),
         Decided((True,)), Decided((True,)), Decided((False, True)),
     )  # fmt: skip
-    setup = Setup(stand_in, make_hook("bad", filter="x"), make_hook("good", filter="y"))
+    hooks = make_hook("bad", filter="x"), make_hook("good", filter="y")
+    setup = Setup(stand_in, *hooks)
     assert await setup.offered(limit=1) == [("bad", None), ("good", None)], "whose doing it was is not known yet"
     assert await setup.offered(limit=2) == [("bad", None), ("good", "filter")]
     assert await setup.offered(limit=3) == [("bad", None), ("good", "filter")]
@@ -184,6 +187,7 @@ async def test_after_a_broken_limit_each_is_asked_alone_until_it_answers() -> No
     assert await setup.offered(limit=5) == [("bad", "filter"), ("good", None)], "both have answered alone"
     asked = [task.expressions for task in stand_in.tasks if isinstance(task, Decide)]
     assert asked == [("x", "y"), ("x",), ("y",), ("y",), ("x",), ("y",), ("x",), ("x", "y")]
+    assert stand_in.lanes[:3] == ["", *(f"filter of {hook.id}" for hook in hooks)], "not the deliveries' lanes"
 
 
 async def test_only_so_many_suspects_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from kong_eventhooks_plugin.demo.player import Player, SocketLink
 from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.pluginserver import server
 from kong_eventhooks_plugin.pluginserver.call_marks import IDLE, SLOTS, UNDER_WAY
 from kong_eventhooks_plugin.pluginserver.instances import Instances
 from kong_eventhooks_plugin.pluginserver.server import PluginServer
@@ -268,8 +269,11 @@ class TestConnectionsThatSomebodyHolds:
                 await draining
             assert (len(holder.waiting), holder.ended) == (0, 1)
 
-    async def test_one_that_has_sent_half_a_start_is_answered_first(self, holder: Holder) -> None:
+    async def test_one_that_has_sent_half_a_start_is_answered_first(
+        self, holder: Holder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Kong sends a frame's length and its bytes apart, and does not repeat a start whose connection ends."""
+        monkeypatch.setattr(server, "LINGER_SECONDS", SECONDS)
         async with serving(House(), keeper=holder) as door:
             link = await SocketLink.open(str(door.path))
             link.write(encode_frame(START)[:4])

@@ -11,11 +11,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+import structlog
 
 from kong_eventhooks_plugin.pluginserver.restart_pauses import RestartPauses
-from kong_eventhooks_plugin.pluginserver.supervisor import CLOSING_SECONDS
+from kong_eventhooks_plugin.pluginserver.sockets import SocketPlan, bind
+from kong_eventhooks_plugin.pluginserver.supervisor import CLOSING_SECONDS, Supervisor
+from kong_eventhooks_plugin.pluginserver.worker_process import WorkerProcess
 from tests.support.processes import (
     STUB,
     SUPERVISE,
@@ -580,6 +585,22 @@ def test_a_path_bound_anew_is_served_although_the_first_worker_for_it_died(
     supervisor.wait_for("worker left")
     assert client.call("x") == f"x {supervisor.worker()}"
     assert supervisor.worker() != first
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+def test_nor_is_one_followed_that_died_on_a_path_bound_anew_and_taken_over_since(
+    path: Path, *, taken_over: bool
+) -> None:
+    lease = bind(SocketPlan(path))
+    one = Supervisor(lease, ["/bin/false"], started_by_kong=True, drain_seconds=1.0, log=structlog.get_logger())
+    died = SimpleNamespace(started_at=0.0, pid=2, listening=lease.sock)
+    one._serving = cast("WorkerProcess", SimpleNamespace(started_at=0.0, pid=1, listening=None))
+    one._coming = cast("WorkerProcess", died)
+    one._taken_over = taken_over
+    one._on_end(cast("WorkerProcess", died), 78)
+    assert (one._start_at is None) == taken_over
+    one._serving = None
+    one._give_up()
 
 
 def test_a_vanished_directory_is_told_once_and_waited_for(processes: Processes, path: Path) -> None:

@@ -244,6 +244,29 @@ async def test_a_hook_that_breaks_limits_leaves_a_worker_to_the_others() -> None
             task.cancel()
 
 
+async def test_so_does_a_hooks_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    hungry = " + ".join(["data.path"] * 16)
+    for name in "abcd":
+        hungry = f"[1,2,3,4,5,6,7,8].map({name}, {hungry})"
+    bad = Decide((f"size({hungry}) > 0",), {"path": "/" * 8_000}, "e", "s")
+    handed: list[tuple[list[str], int]] = []
+    send = process.Worker.send
+
+    def watched(worker: process.Worker, jobs: list[process.Job]) -> None:
+        others = [each for each in pool._workers if each.is_open and each is not worker]
+        handed.append(([job.lane for job in jobs], len(others)))
+        send(worker, jobs)
+
+    async with running_pool(Limits(wall_seconds=SECONDS, cpu_seconds=SECONDS, workers=2)) as pool:
+        assert isinstance(await pool.run(bad, "bad"), Failed)
+        monkeypatch.setattr(process.Worker, "send", watched)
+        ended = asyncio.gather(*(pool.run(bad, "bad") for _ in range(3)))
+        for _ in range(10):
+            assert await pool.run(Decide(("true",), DATA, "e", "s"), "good") == Decided((True,))
+        assert all(isinstance(result, Failed) for result in await ended)
+    assert [of_bad for of_bad in handed if "bad" in of_bad[0]] == [(["bad"], 1)] * 3
+
+
 async def test_lanes_take_turns_and_filters_go_first() -> None:
     async with running_pool(Limits(workers=1, batch=1, wall_seconds=SECONDS)) as pool:
         await asyncio.gather(text_of(pool, "{{ limit }}"), pool.run(Decide(("true",), DATA, "e", "s")))
