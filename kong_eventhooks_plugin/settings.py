@@ -61,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Declarative files to read hooks from and to watch: what a DB-less Kong is started with."),
     ] = ()
     admin_url: Annotated[
-        Annotated[str, Meta(pattern="^https?://")] | None,
+        Annotated[str, Meta(pattern="^https?://", examples=["http://127.0.0.1:8001"])] | None,
         Meta(
             description="Kong's Admin API (`http://127.0.0.1:8001`): hooks are read from it before the first request; "
             "`crud`, `dao:crud`, `balancer`, `certificate`, `gateway`, `service-protection` and `oas-validation` need "
@@ -291,8 +291,17 @@ def _convert(key: str, value: Any, hint: Any, place: str) -> Any:
         return msgspec.convert(value, hint, strict=not text)
     except msgspec.ValidationError as error:
         choices = get_args(plain(hint)) if get_origin(plain(hint)) is Literal else ()
-        hint_text = f"; one of: {', '.join(choices)}" if choices else ""
+        hint_text = f"; one of: {', '.join(choices)}" if choices else "".join(_for_example(hint))
         raise SettingsError(f"{place}: {key}: {error}{hint_text}") from error
+
+
+def _for_example(hint: Any) -> Iterator[str]:
+    """Yield what to write instead, where the type says so."""
+    for part in get_args(hint):
+        if isinstance(part, Meta):
+            yield from (f"; for example {example}" for example in part.examples or ())
+        else:
+            yield from _for_example(part)
 
 
 def plain(hint: Any) -> Any:

@@ -31,4 +31,7 @@ def warnings(hooks: Iterable[Hook], known: Known) -> Iterator[Fault]:
 def _text(entity: str, entities: Iterable[str]) -> str:
     meant = next(iter(get_close_matches(entity, sorted(entities), 1)), None)
     hint = f" (did you mean {meant}?)" if meant else ""
-    return f"Kong is not known to have an entity {entity}{hint}; unless a plugin adds it, the hook stays silent"
+    return (
+        f"Kong is not known to have an entity {entity}{hint}; "
+        "the hook stays silent unless a plugin of yours, or Enterprise, adds it"
+    )
