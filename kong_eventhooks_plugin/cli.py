@@ -135,12 +135,12 @@ def demo(follow: bool) -> None:
 def listen(address: str, secret_file: Path | None) -> None:
     """Receive webhooks, print each and verify its signatures."""
     from kong_eventhooks_plugin.demo.listen import run_listen
+    from kong_eventhooks_plugin.hooks.secrets import without_line_end
 
     secret = None
     if secret_file is not None:
         try:
-            # The same line end does not belong to it as of the setting secret_file.
-            secret = secret_file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+            secret = without_line_end(secret_file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
             raise SettingsError(f"--secret-file {secret_file}: {why}") from error

@@ -18,6 +18,7 @@ from kong_eventhooks_plugin.client.printing import pretty, printable, when
 from kong_eventhooks_plugin.client.rest import Fields, NotFound, RestClient, Target, Unreached
 from kong_eventhooks_plugin.client.sse import Message
 from kong_eventhooks_plugin.errors import RemoteError
+from kong_eventhooks_plugin.hooks.secrets import without_line_end
 
 AGAIN_SECONDS: Final = 2.0
 DATA_SHOWN: Final = 160
@@ -154,7 +155,7 @@ def fields(given: Sequence[str]) -> Fields:
         if not (name and equals):
             raise RemoteError(f"'{one}' is not a field: write NAME=VALUE, or NAME=@FILE for a file's content")
         if value.startswith("@"):
-            value = _file(value[1:]).removesuffix("\n").removesuffix("\r")
+            value = without_line_end(_file(value[1:]))
         found.append((name, value))
     return found
 

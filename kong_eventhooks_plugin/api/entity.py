@@ -101,6 +101,23 @@ def _config(hook: Hook) -> dict[str, Any]:
     return shown
 
 
+def masked_fields(config: Mapping[str, Any]) -> list[str]:
+    """Return the fields of ``config`` with what is shown to who is not trusted: somebody sends it back."""
+    shown = [name for name in _SECRET if _has_mask(config.get(name))]
+    url = config.get("url")
+    if isinstance(url, str) and url.endswith(f"/{MASK}"):
+        shown.append("url")
+    return shown
+
+
+def _has_mask(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_mask, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_mask, value))
+    return bool(value == MASK)
+
+
 def _without_secrets(hook: Hook) -> Hook:
     hook = masked(hook)
     config = {name: _masked(value) if name in _TEXTS else value for name, value in hook.config.items()}
@@ -110,6 +127,7 @@ def _without_secrets(hook: Hook) -> Hook:
 
 
 _TEXTS: Final = frozenset({"body", "payload", "functions", "secret_file"})
+_SECRET: Final = ("secret", "previous_secret", "headers", "url", *sorted(_TEXTS))
 
 
 def _masked(value: Any) -> Any:

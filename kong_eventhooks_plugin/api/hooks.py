@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from kong_eventhooks_plugin.api import paging
-from kong_eventhooks_plugin.api.entity import READ_ONLY, definition_of
+from kong_eventhooks_plugin.api.entity import READ_ONLY, definition_of, masked_fields
 from kong_eventhooks_plugin.api.shelf import ORIGIN, Shelf
 from kong_eventhooks_plugin.api.tags import TagFilter
 from kong_eventhooks_plugin.errors import HookDeclared, HookTaken, IdTaken, SchemaViolation, UnknownHook
@@ -42,9 +42,6 @@ _STAND_IN: Final = "unnamed"
 _TIMES: Final = ("created_at", "updated_at")
 _TAKEN_BY_A_PATH: Final = "sources"
 """No hook could be read by that name: it is a call of its own."""
-
-_SECRET_FIELDS: Final = ("secret", "previous_secret", "headers", "url", "body", "payload", "functions")
-"""Fields of ``config`` that are masked (``api.entity``)."""
 
 LATEST: Final = (1 << 32) - 1
 """Unix seconds, in 2106: the latest ``created_at`` that is taken."""
@@ -250,20 +247,9 @@ def _refuse_masked(definition: Mapping[str, Any], faults: dict[str, Any]) -> Non
     """Refuse ``***`` for a secret: somebody sends back what was shown to a caller without the token."""
     config = definition.get("config")
     if isinstance(config, Mapping):
-        shown = [name for name in _SECRET_FIELDS if _is_masked(config.get(name))]
-        url = config.get("url")
-        if isinstance(url, str) and url.endswith(f"/{MASK}"):
-            shown.append("url")
+        shown = masked_fields(config)
         if shown:
             faults["config"] = dict.fromkeys(shown, f"'{MASK}' is what is shown instead of a secret; send the secret")
-
-
-def _is_masked(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_is_masked, value.values()))
-    if isinstance(value, list):
-        return any(map(_is_masked, value))
-    return bool(value == MASK)
 
 
 def _is_time(value: Any) -> bool:

@@ -19,6 +19,9 @@ from kong_eventhooks_plugin.telemetry import Metrics
 STORE_SECONDS = 2.0
 NEWS_SECONDS = 300.0
 
+_OK = "ok"
+"""What is said of a store that answers and takes what comes."""
+
 
 class Delivering(Protocol):
     """What is asked of the delivery worker."""
@@ -68,7 +71,6 @@ class Look:
     async def check(self) -> Readiness:
         """Return the state now."""
         stats, store = await self._stats()
-        accepting = stats is not None and store == "ok"
         hooks = self._book.hooks()
         held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
         held |= {name: f"unresolved: {error}" for name, error in self._book.unresolved().items()}
@@ -76,7 +78,7 @@ class Look:
         faults = (*(str(fault) for fault in self._book.faults()), *observed.faults)
         troubled = bool(faults) or any(reason != "disabled" for reason in held.values()) or self._losing()
         return Readiness(
-            status="unready" if not accepting else "degraded" if troubled else "ready",
+            status="unready" if store != _OK else "degraded" if troubled else "ready",
             store=store,
             delivering=self._delivery.leading,
             hooks=len(hooks),
@@ -106,7 +108,7 @@ class Look:
             return None, str(error)
         except TimeoutError:
             return None, f"no answer within {STORE_SECONDS:g} s"
-        return stats, self._queue.trouble() or "ok"
+        return stats, self._queue.trouble() or _OK
 
     def _losing(self) -> bool:
         total = sum(self._metrics.counts.lost.values())

@@ -90,4 +90,9 @@ def _file_content(path: str) -> str | None:
         text = data.decode() if len(data) <= MAX_FILE_BYTES else ""
     except (OSError, ValueError):
         return None
-    return text.removesuffix("\n").removesuffix("\r") or None
+    return without_line_end(text) or None
+
+
+def without_line_end(text: str) -> str:
+    """Return what a file holds as a secret: an editor's last line end does not belong to it."""
+    return text.removesuffix("\n").removesuffix("\r")

@@ -77,6 +77,12 @@ def test_a_dropped_line_takes_along_no_count(pipe: tuple[int, int]) -> None:
     assert output.take_dropped() == 6
 
 
+def said(program: str, *arguments: str) -> str:
+    """Run a Python program; return what it wrote."""
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
+
+
 def test_what_libraries_say_looks_the_same() -> None:
     program = (
         "import logging; from kong_eventhooks_plugin import logs;"
@@ -86,9 +92,7 @@ def test_what_libraries_say_looks_the_same() -> None:
         "log.info('not wrong');"
         "log.error('never retrieved', exc_info=ValueError('of a task'))"
     )
-    got = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=SECONDS
-    ).stdout.splitlines()
+    got = said(program).splitlines()
     slow, never = [json.loads(line) for line in got]
     assert slow.pop("timestamp")
     assert slow == {"event": "slow disk", "level": "warning", "logger": "asyncio"}
@@ -103,9 +107,7 @@ def test_a_traceback_shows_no_values(style: str) -> None:
         "logs.configure(sys.argv[1], 'info')\n"
         "try: fail()\nexcept KeyError as error: structlog.get_logger().error('failed', exc_info=error)"
     )
-    got = subprocess.run(
-        [sys.executable, "-c", program, style], capture_output=True, text=True, check=True, timeout=SECONDS
-    ).stdout
+    got = said(program, style)
     assert "KeyError" in got
     assert "onlyonly" not in got
 
@@ -117,9 +119,7 @@ def test_the_next_line_says_how_many_were_dropped(style: str) -> None:
         "logs.configure(sys.argv[1], 'info');"
         "log = structlog.get_logger(); log.info('y' * (5 << 20)); log.info('next'); log.info('then')"
     )
-    got = subprocess.run(
-        [sys.executable, "-c", program, style], capture_output=True, text=True, check=True, timeout=SECONDS
-    ).stdout.splitlines()
+    got = said(program, style).splitlines()
     assert len(got) == 2
     if style == "json":
         lines = [json.loads(line) for line in got]

@@ -90,14 +90,21 @@ async def test_one_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatch, 
         assert await ended(peer)
 
 
+async def asks_for_much(runner: web.AppRunner) -> Peer:
+    """Connect, and read no more of a large answer than its head."""
+    peer = await connect(runner)
+    peer[1].write(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    async with asyncio.timeout(SECONDS):
+        await peer[0].readuntil(b"\r\n\r\n")
+    return peer
+
+
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel knows no such timeout")
 async def test_one_that_takes_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 1)
     async with serving() as runner:
-        peer = await connect(runner)
-        peer[1].write(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        peer = await asks_for_much(runner)
         async with asyncio.timeout(SECONDS):
-            await peer[0].readuntil(b"\r\n\r\n")
             while runner.server is not None and runner.server.connections:  # noqa: ASYNC110 - a kernel tells nobody
                 await asyncio.sleep(0.01)
         peer[1].close()
@@ -106,9 +113,7 @@ async def test_one_that_takes_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) ->
 async def test_who_takes_nothing_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "END_SECONDS", 0.05)
     async with serving() as runner:
-        peer = await connect(runner)
-        peer[1].write(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        peer = await asks_for_much(runner)
         async with asyncio.timeout(SECONDS):
-            await peer[0].readuntil(b"\r\n\r\n")
             await runner.cleanup()
         peer[1].close()
