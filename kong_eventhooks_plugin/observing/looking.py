@@ -11,6 +11,7 @@ anything else           counted ``bug``, logged; the same: a loop never ends by 
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ class Means(NamedTuple):
     monotonic: Callable[[], float] = time.monotonic
 
 
-class Looking:
+class Looking(ABC):
     """A loop called ``name``; a kind of it says how to ``load`` its notes and what ``work`` is."""
 
     def __init__(self, name: str, means: Means, turns: Turns) -> None:
@@ -66,15 +67,15 @@ class Looking:
                     self._fall_asleep()
                 await self._turns.pause(ASLEEP_SECONDS)
 
+    @abstractmethod
     async def load(self) -> bool:
         """Read the notes, before the first work; False where that was not done and is not our turn any more."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def work(self) -> bool:
         """Do one piece of work; False where there was only waiting to do, so that nothing is known of Kong."""
-        raise NotImplementedError
 
-    def forget(self) -> None:
+    def forget(self) -> None:  # noqa: B027 - a kind that knows nothing but its notes has nothing to forget
         """Know nothing any more but what the notes say: they are loaded again at the next turn."""
 
     def state(self) -> dict[str, Any]:
