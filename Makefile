@@ -1,40 +1,62 @@
-# Two commands do everything: `make run` and `make test`. Both set up their own virtual environment.
+# `make run` and `make test` do everything, each in a virtual environment that it sets up from the locks.
 PYTHON ?= python3
 VENV ?= .venv
 FOLLOW ?=
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# Which Python the environment is for: another PYTHON makes a new one.
+TAG := $(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag)' 2>/dev/null || echo none)
+RUN := $(VENV)/.run-$(TAG)
+DEV := $(VENV)/.dev-$(TAG)
+PIP := install --quiet --disable-pip-version-check
+LOCKED := $(PIP) --require-hashes --no-deps
 
-.PHONY: run test lint types bench protobuf docs clean
+.DEFAULT_GOAL := help
+.PHONY: help run test test-newest lint types bench protobuf docs lock clean
 
-run: $(STAMP)
+help: ## show this list
+	@echo 'make TARGET [PYTHON=python3.12] [VENV=.venv]'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+run: $(RUN) ## play a real Kong's recorded traffic through the sidecar to a receiver (FOLLOW=1: until Ctrl-C); seconds
 	$(BIN)/kong-event-hooks demo $(if $(FOLLOW),--follow)
 
-test: $(STAMP)
+test: $(DEV) ## the test suite, with the locked dependencies; about three minutes on two cores
 	$(BIN)/pytest -n auto
 
-lint: $(STAMP)
+test-newest: ## the test suite with the newest release of every dependency, and which of them differ from the locks
+	sh scripts/test_newest.sh "$(PYTHON)" .venv-newest
+
+lint: $(DEV) ## ruff, as linter and as formatter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)
+types: $(DEV) ## mypy, strict
 	$(BIN)/mypy
 
-bench: $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
+bench: $(DEV) ## every benchmark, one after the other; several minutes
 	for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python "$$each" || exit 1; done
 
-protobuf: $(STAMP)
+protobuf: $(DEV) ## generate the protobuf modules from proto/
 	$(BIN)/python scripts/generate_protobuf.py
 
-docs: $(STAMP)
+docs: $(DEV) ## generate docs/settings.md and docs/sources.md
 	$(BIN)/python -m kong_eventhooks_plugin.settings > docs/settings.md
 	$(BIN)/python -m kong_eventhooks_plugin.sources.document > docs/sources.md
 
-$(STAMP): pyproject.toml scripts/make_venv.sh
-	sh scripts/make_venv.sh "$(PYTHON)" "$(VENV)"
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
-	touch $(STAMP)
+lock: ## resolve the dependencies anew into locks/ (UPGRADE=1: the newest of everything)
+	sh scripts/lock.sh "$(PYTHON)"
 
-clean:
-	rm -rf $(VENV)
+clean: ## remove the virtual environments
+	rm -rf .venv .venv-newest build
+
+$(RUN): locks/runtime.txt locks/build.txt pyproject.toml scripts/make_venv.sh
+	sh scripts/make_venv.sh "$(PYTHON)" "$(VENV)"
+	$(BIN)/pip $(LOCKED) --requirement locks/build.txt --requirement locks/runtime.txt
+	$(BIN)/pip $(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(DEV): locks/dev.txt pyproject.toml scripts/make_venv.sh
+	sh scripts/make_venv.sh "$(PYTHON)" "$(VENV)"
+	$(BIN)/pip $(LOCKED) --requirement locks/dev.txt
+	$(BIN)/pip $(PIP) --no-deps --no-build-isolation --editable .
+	touch $(RUN) $@
