@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from kong_eventhooks_plugin.handlers.compiling import compile_problems, has_code
 from kong_eventhooks_plugin.hooks import admin_route_check, declarative, documents, unknown_entities
 from kong_eventhooks_plugin.hooks.contract import Fault
-from kong_eventhooks_plugin.hooks.definition import faults_of, place_in_file
+from kong_eventhooks_plugin.hooks.definition import as_placed, faults_of, place_in_file
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
@@ -33,12 +33,12 @@ def check_files(paths: Sequence[str], validation: Validation, warn: Callable[[Fa
 
 def _check_file(path: str, validation: Validation, warn: Callable[[Fault], None]) -> list[Fault]:
     try:
-        document = documents.parse(documents.read_bytes(path), path)
+        document = documents.parse(documents.read_bytes(path), path, warn)
     except documents.Unreadable as error:
         return [error.fault]
     declared = declarative.read(document, path, validation)
     route = admin_route_check.check(document, path)
-    for warning in (*route.warnings, *unknown_entities.warnings(declared.hooks, validation.known)):
+    for warning in (*declared.warnings, *route.warnings, *unknown_entities.warnings(declared.hooks, validation.known)):
         warn(warning)
     code = [hook for hook in declared.hooks if has_code(hook)]
     return [*declared.faults, *route.faults, *(asyncio.run(_compile_faults(code)) if code else ())]
@@ -51,7 +51,7 @@ async def _compile_faults(hooks: Sequence[Hook]) -> list[Fault]:
         for hook in hooks:
             violation = await compile_problems(pool, hook)
             if violation is not None:
-                found += faults_of(violation, hook.origin.key, place_in_file(hook))
+                found += faults_of(as_placed(violation, hook.origin), hook.origin.key, place_in_file(hook))
         return found
     finally:
         await pool.close()

@@ -28,6 +28,7 @@ import msgspec
 
 from kong_eventhooks_plugin.demo.player import Player, RecordedCall, load, renumber
 from kong_eventhooks_plugin.demo.receiver import Received, Receiver
+from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
 from kong_eventhooks_plugin.settings import ENVIRONMENT_PREFIX
 
 WAIT_SECONDS = 60.0
@@ -59,13 +60,13 @@ def _hooks(receiver_url: str, secret: str) -> dict[str, Any]:
         "hooks": [
             {
                 "name": "told", "source": "rate-limiting-advanced", "handler": "webhook",
-                "config": {"url": f"{receiver_url}/told", "secret": secret},
+                DECLARED_CONFIG: {"url": f"{receiver_url}/told", "secret": secret},
             },
             {
                 "name": "seldom", "source": "rate-limiting", "handler": "webhook", "snooze": 3600,
-                "config": {"url": f"{receiver_url}/seldom", "secret": secret},
+                DECLARED_CONFIG: {"url": f"{receiver_url}/seldom", "secret": secret},
             },
-            {"name": "logged", "source": "response-ratelimiting", "handler": "log", "config": {}},
+            {"name": "logged", "source": "response-ratelimiting", "handler": "log", DECLARED_CONFIG: {}},
         ]
     }  # fmt: skip
 

@@ -5,13 +5,16 @@
 - ``secret`` and ``secret_file`` exclude each other also where ``secret`` is a reference.
 - A URL holds spaces inside its templates alone, and templates only behind scheme, host and port; a handler that
   renders no URL takes none.
+- A payload that is a text is an object in JSON, of at most ``MAX_PAYLOAD`` characters, without a key that stands twice.
 - Values can be stored and sent as JSON (``hooks.plain``).
 """
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from kong_eventhooks_plugin.hooks import documents, plain
 from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.schema import STRICT_URL, URL_ERR, Known
@@ -25,8 +28,38 @@ _TAG = re.compile(r"\{\{.*?\}\}|\{\*.*?\*\}|\{%.*?%\}|\{#.*?#\}")
 _TEMPLATE_IN_HOST = "a template may fill path and query, never scheme, host or port"
 
 
-def problem(hook: Mapping[str, Any], known: Known) -> Errors | None:
-    """Return what is wrong with a hook that Kong would take, in Kong's shape; None where nothing is."""
+MAX_PAYLOAD = 1 << 20
+
+
+def examined(hook: dict[str, Any], known: Known) -> tuple[dict[str, Any], Errors | None]:
+    """Return a hook that Kong would take with its payload parsed, and what is wrong with it, in Kong's shape."""
+    payload = hook["config"]["payload"]
+    if isinstance(payload, str):
+        payload, wrong = _parsed(payload)
+        if wrong is not None:
+            return hook, {"config": {"payload": wrong}}
+        hook = {**hook, "config": {**hook["config"], "payload": payload}}
+    return hook, _problem(hook, known)
+
+
+def _parsed(text: str) -> tuple[Any, str | None]:
+    """Return the object that a payload's text is, or what is wrong with the text."""
+    if len(text) > MAX_PAYLOAD:
+        return None, texts.LEN_MAX.format(MAX_PAYLOAD)
+    try:
+        value = documents.parse_json(text)
+    except json.JSONDecodeError as error:
+        return None, f"a payload that is a text has to be JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+    except (ValueError, RecursionError) as error:
+        why = "is nested too deep" if isinstance(error, RecursionError) else str(error)
+        return None, f"a payload that is a text has to be JSON: {why}"
+    if not isinstance(value, dict):
+        return None, "a payload that is a text has to be an object in JSON"
+    unfit = plain.problem(value)
+    return value, None if unfit is None else ": ".join(part for part in unfit if part)
+
+
+def _problem(hook: Mapping[str, Any], known: Known) -> Errors | None:
     wrong_event = _event_problem(hook["source"], hook["event"], known)
     if wrong_event is not None:
         return {"event": wrong_event}

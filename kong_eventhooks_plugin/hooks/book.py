@@ -22,7 +22,7 @@ from kong_eventhooks_plugin.hooks import instance_config
 from kong_eventhooks_plugin.hooks.admin_api import ListedPlugins
 from kong_eventhooks_plugin.hooks.contract import Change, Fault
 from kong_eventhooks_plugin.hooks.declared import Declared, at_most
-from kong_eventhooks_plugin.hooks.definition import faults_of
+from kong_eventhooks_plugin.hooks.definition import as_placed, faults_of
 from kong_eventhooks_plugin.hooks.entity_ids import same_scope
 from kong_eventhooks_plugin.hooks.instances import Instances
 from kong_eventhooks_plugin.hooks.merge import Merged, Set, merge
@@ -103,7 +103,7 @@ class Book:
         compiled = [
             fault
             for hook, violation in self._uncompiled.values()
-            for fault in faults_of(violation, hook.origin.path, "")
+            for fault in faults_of(as_placed(violation, hook.origin), hook.origin.path, "")
         ]
         return list(at_most([*declared, *self._merged.faults, *compiled]))
 

@@ -12,7 +12,7 @@ event-hooks plugins, 1,000 faults told.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from kong_eventhooks_plugin.hooks import documents, plain
+from kong_eventhooks_plugin.hooks import documents, payload_objects, plain
 from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.contract import Fault
 from kong_eventhooks_plugin.hooks.declared import Declared, at_most
@@ -95,7 +95,7 @@ def read(document: Any, where: str, validation: Validation) -> Declared:
     if reading.faults:
         # What plugins share is told once.
         return Declared(faults=at_most(list(dict.fromkeys(reading.faults))))
-    return Declared(hooks=tuple(reading.hooks))
+    return Declared(hooks=tuple(reading.hooks), warnings=at_most(reading.warnings))
 
 
 class _Reading:
@@ -103,6 +103,7 @@ class _Reading:
 
     def __init__(self, document: Any, where: str, validation: Validation) -> None:
         self.faults: list[Fault] = []
+        self.warnings: list[Fault] = []
         self.hooks: list[Hook] = []
         self._document = document
         self._where = where
@@ -178,6 +179,7 @@ class _Reading:
             path = f"{prefix}.hooks[{index}]"
             origin = Origin(place="file", key=self._where, path=f"{self._where}: {path}")
             self._take(to_hook(definition, origin, scope, enabled=enabled), path)
+            self.warnings.extend(payload_objects.warnings(config["hooks"][index], self._where, path))
 
     def _check_crud(self, found: _Found) -> None:
         if found.kind != "routes" and found.entry.get("route") is None:

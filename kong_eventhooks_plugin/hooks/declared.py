@@ -18,22 +18,23 @@ class Declared(msgspec.Struct, frozen=True):
     """Hooks that are good, and what is wrong with the others.
 
     ``values`` has what Kong resolved, reference -> value, ``""`` where it could not. In memory only: never
-    stored, never logged.
+    stored, never logged. ``warnings`` say what is good here and will not come through Kong or decK; for ``check``.
     """
 
     hooks: tuple[Hook, ...] = ()
     faults: tuple[Fault, ...] = ()
     values: Mapping[str, str] = {}
+    warnings: tuple[Fault, ...] = ()
 
     def __repr__(self) -> str:
         return f"Declared(hooks={[hook.name for hook in self.hooks]}, faults={len(self.faults)})"
 
 
 def at_most(faults: list[Fault], limit: int = MAX_FAULTS) -> tuple[Fault, ...]:
-    """Return the faults, their texts cut to their limit, their number to ``limit`` with a last one that says so."""
+    """Return faults or warnings, their texts cut, their number cut to ``limit`` with a last one that says so."""
     kept = faults if len(faults) <= limit else faults[: limit - 1]
     cut = [Fault(fault.where, fault.path[:MAX_FAULT_TEXT], fault.message[:MAX_FAULT_TEXT]) for fault in kept]
     if len(kept) < len(faults):
         rest = len(faults) - len(kept)
-        cut.append(Fault(where=faults[0].where, path="", message=f"and {rest:,} more faults"))
+        cut.append(Fault(where=faults[0].where, path="", message=f"and {rest:,} more"))
     return tuple(cut)

@@ -5,6 +5,7 @@ from typing import Any
 
 from kong_eventhooks_plugin.errors import SchemaViolation
 from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.ids import hook_id
 from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
@@ -29,6 +30,15 @@ def to_hook(definition: dict[str, Any], origin: Origin, scope: HookScope = GLOBA
         scope=scope,
         enabled=enabled and definition["enabled"],
         tags=tuple(definition["tags"] or ()),
+    )
+
+
+def as_placed(violation: SchemaViolation, origin: Origin) -> SchemaViolation:
+    """Return the refusal of a definition with ``config`` named as in the place that the definition comes from."""
+    if origin.place == "api":
+        return violation
+    return SchemaViolation(
+        {DECLARED_CONFIG if name == API_CONFIG else name: error for name, error in violation.fields.items()}
     )
 
 

@@ -7,6 +7,7 @@ in a thread.
 
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,10 +42,23 @@ def read_bytes(path: str) -> bytes:
     return data
 
 
-def parse(data: bytes, where: str) -> Any:
-    """Return the document's value: JSON where the name ends in ``.json``, else YAML; raises ``Unreadable``."""
+def _unheard(_: Fault) -> None:
+    return None
+
+
+def parse(data: bytes, where: str, warn: Callable[[Fault], None] = _unheard) -> Any:
+    """Return the document's value: JSON where the name ends in ``.json``, else YAML; raises ``Unreadable``.
+
+    ``warn`` is called for each value that decK reads as another one than Kong.
+    """
+
+    def ambiguous(scalar: yaml_values.Ambiguous) -> None:
+        differ = f"{scalar.text} is {json.dumps(scalar.value)} for Kong and {scalar.deck} for decK"
+        path = _at(scalar.line, scalar.column)
+        warn(Fault(where=where, path=path, message=f"{differ}; put it in quotes, or write what you mean"))
+
     try:
-        return _json(data) if where.endswith(".json") else yaml_values.load(data)
+        return parse_json(data) if where.endswith(".json") else yaml_values.load(data, ambiguous)
     except yaml_values.YamlFault as error:
         raise Unreadable(Fault(where=where, path=_at(error.line, error.column), message=str(error))) from error
     except json.JSONDecodeError as error:
@@ -58,7 +72,8 @@ def _at(line: int | None, column: int | None) -> str:
     return "" if line is None else f"line {line}, column {column}"
 
 
-def _json(data: bytes) -> Any:
+def parse_json(data: bytes | str) -> Any:
+    """Return the value of strict JSON: no key twice, no NaN; raises ValueError and RecursionError."""
     return json.loads(data, object_pairs_hook=_no_repetition, parse_constant=_no_constant)
 
 

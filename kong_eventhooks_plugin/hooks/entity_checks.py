@@ -33,8 +33,20 @@ def problems(values: Mapping[str, Any], record: Mapping[str, Any], errors: dict[
             problem = _CHECKS[name](values, argument, record, judge)
             if problem is not None:
                 found.append(problem.text)
-                errors.update(problem.fields)
+                for path, error in problem.fields.items():
+                    _put(errors, path, error)
     return found
+
+
+def _put(errors: dict[str, Any], path: str, error: Any) -> None:
+    """Set the error of ``config.url`` and the like; where the record itself is at fault already, that says enough."""
+    *above, name = path.split(".")
+    record: Any = errors
+    for each in above:
+        record = record.setdefault(each, {})
+        if not isinstance(record, dict):
+            return
+    record[name] = error
 
 
 def field_at(record: Mapping[str, Any], path: str) -> Mapping[str, Any]:
@@ -66,30 +78,19 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-def _conditional_at_least_one_of(
-    values: Mapping[str, Any], argument: Mapping[str, Any], record: Mapping[str, Any], judge: Judge
-) -> Problem | None:
-    condition, wanted = argument["if_field"], argument["then_at_least_one_of"]
-    value = value_at(values, condition)
-    if value is None or _referenced(values, record, [condition, *wanted]):
-        return None
-    if judge({**field_at(record, condition), **argument["if_match"]}, value) is not None:
-        return None
-    if any(_nonempty(value_at(values, path)) for path in wanted):
-        return None
-    return Problem(str(argument.get("then_err", texts.AT_LEAST_ONE_OF.format(_quoted(wanted)))))
-
-
 def _conditional(
     values: Mapping[str, Any], argument: Mapping[str, Any], record: Mapping[str, Any], judge: Judge
 ) -> Problem | None:
-    """Judge ``then_field`` where ``if_field`` suits. Both are fields of the record itself, not of one below it."""
+    """Judge ``then_field`` where ``if_field`` suits. As in Kong, what is only missing has a text of its own."""
     condition, wanted = argument["if_field"], argument["then_field"]
     if _referenced(values, record, [condition, wanted]):
         return None
     if judge({**field_at(record, condition), **argument["if_match"]}, value_at(values, condition)) is not None:
         return None
-    error = judge({**field_at(record, wanted), **argument["then_match"]}, value_at(values, wanted))
+    value = value_at(values, wanted)
+    if value is None and argument["then_match"].get("required"):
+        return Problem(texts.CONDITIONAL.format(condition), {wanted: texts.REQUIRED})
+    error = judge({**field_at(record, wanted), **argument["then_match"]}, value)
     if error is None:
         return None
     return Problem(str(argument.get("then_err", texts.CONDITIONAL.format(condition))), {wanted: error})
@@ -104,7 +105,6 @@ def _mutually_exclusive(
 
 
 _CHECKS: dict[str, Callable[[Mapping[str, Any], Any, Mapping[str, Any], Judge], Problem | None]] = {
-    "conditional_at_least_one_of": _conditional_at_least_one_of,
     "conditional": _conditional,
     "mutually_exclusive": _mutually_exclusive,
 }

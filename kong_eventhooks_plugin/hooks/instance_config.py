@@ -19,6 +19,7 @@ from kong_eventhooks_plugin.hooks.contract import Fault
 from kong_eventhooks_plugin.hooks.declared import Declared, at_most
 from kong_eventhooks_plugin.hooks.definition import faults_of, to_hook
 from kong_eventhooks_plugin.hooks.references import is_reference
+from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.hook import Origin
 from kong_eventhooks_plugin.model.scope import HookScope
@@ -79,8 +80,8 @@ def _as_written(hook: Any, values: dict[str, str]) -> Any:
     if not isinstance(hook, dict):
         return hook
     written = _with_references(hook, values)
-    if isinstance(written.get("config"), dict):
-        written["config"] = _with_references(written["config"], values)
+    if isinstance(written.get(DECLARED_CONFIG), dict):
+        written[DECLARED_CONFIG] = _with_references(written[DECLARED_CONFIG], values)
     return written
 
 

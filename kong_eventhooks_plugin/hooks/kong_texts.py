@@ -23,7 +23,6 @@ STARTS_WITH = "should start with: {}"  # STARTS_WITH
 MATCH = "invalid value: {}"  # MATCH
 ONE_OF = "expected one of: {}"  # ONE_OF
 
-AT_LEAST_ONE_OF = "at least one of these fields must be non-empty: {}"  # CONDITIONAL_AT_LEAST_ONE_OF
 CONDITIONAL = "failed conditional validation given value of field '{}'"  # CONDITIONAL
 MUTUALLY_EXCLUSIVE = "only one or none of these fields must be set: {}"  # MUTUALLY_EXCLUSIVE
 

@@ -26,6 +26,15 @@ class Tagged(NamedTuple):
     tag: str
 
 
+class Key(NamedTuple):
+    """A mapping's key that is no text, as it is written."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def problem(value: Any, path: str = "", limit: int = MAX_VALUES) -> Problem | None:
     """Return the first thing in the value that JSON cannot hold or that passes a limit; None where all is well."""
     for count, (at, depth, each) in enumerate(walk(value, path), start=1):
@@ -57,17 +66,11 @@ def walk(value: Any, path: str = "") -> Iterator[tuple[str, int, Any]]:
 def _inside(path: str, depth: int, value: Any) -> Iterator[tuple[str, int, Any]]:
     if isinstance(value, Mapping):
         for key, each in value.items():
-            yield path, depth + 1, key if isinstance(key, str) else _Key(key)
+            yield path, depth + 1, key if isinstance(key, str | Key) else Key(str(key))
             yield f"{path}.{key}" if path else str(key), depth + 1, each
     elif isinstance(value, list):
         for index, each in enumerate(value):
             yield f"{path}[{index}]", depth + 1, each
-
-
-class _Key(NamedTuple):
-    """A mapping's key that is no text."""
-
-    key: Any
 
 
 def _scalar_problem(value: Any) -> str | None:
@@ -93,8 +96,8 @@ def _float_problem(value: float) -> str | None:
     return None if math.isfinite(value) else "is not a finite number"
 
 
-def _key_problem(value: _Key) -> str | None:
-    return f"the key {str(value.key)[:100]!r} is not a string; put it in quotes"
+def _key_problem(value: Key) -> str | None:
+    return f"the key {value.text[:100]!r} is not a string; put it in quotes"
 
 
 def _tag_problem(value: Tagged) -> str:
@@ -109,7 +112,7 @@ _SCALARS: dict[type, Callable[[Any], str | None]] = {
     str: _text_problem,
     int: _integer_problem,
     float: _float_problem,
-    _Key: _key_problem,
+    Key: _key_problem,
     Tagged: _tag_problem,
     bool: _fine,
     type(None): _fine,

@@ -6,6 +6,13 @@ sidecar, the API). What Kong's language can say and which attributes it knows: k
 There are no functions in it, so what needs one stands in ``hooks.beyond_kong`` instead. Whether templates, functions
 and filters compile is for ``handlers.compiling``.
 
+What a hook's handler needs is the record ``handler_config`` where the hook stands in a plugin's configuration, and
+``config`` in the API, as in Kong Enterprise. They differ because of decK: go-kong takes a record named ``config``,
+however deep, for the plugin's own, and then always finds a difference (``fillConfigRecord`` of go-kong's utils.go).
+
+What else decK needs to find none, each seen with decK 1.62.1 on Kong 3.9.1: a field ``protocols`` beside ``config``,
+and on a ``json`` field that may hold an object ``keys`` and ``values``, which Kong takes and does not use.
+
 Rules for this file:
 
 - It imports nothing heavy: Kong waits for plugin-info at its start.
@@ -33,6 +40,20 @@ AVAILABLE_HANDLERS: tuple[str, ...] = ("webhook", "webhook-custom", "log", "lamb
 TEMPLATE_LANGUAGES: tuple[str, ...] = ("resty", "jinja2")
 LEVELS: tuple[str, ...] = ("debug", "info", "notice", "warn", "err", "crit", "alert")
 
+DECLARED_CONFIG = "handler_config"
+"""Where a declared hook has what its handler needs: kong.yml, decK, the plugin's configuration."""
+
+API_CONFIG = "config"
+"""Where a hook of the API has it, and every definition inside this program."""
+
+PROTOCOLS: Field = {
+    "type": "set",
+    "required": True,
+    "elements": {"type": "string", "one_of": ["grpc", "grpcs", "http", "https"]},
+    "default": ["grpc", "grpcs", "http", "https"],
+}
+"""The plugin's own ``protocols``: those that Kong's http subsystem has (typedefs.protocols_http)."""
+
 MAX_HOOKS = 1_000
 MAX_SNOOZE_SECONDS = 366 * 86_400
 """A leap year: longer than that, a hook is better disabled."""
@@ -53,6 +74,11 @@ class Known(NamedTuple):
     handlers: tuple[str, ...] = AVAILABLE_HANDLERS
 
 
+def plugin_fields(config: Field) -> list[Field]:
+    """Return the fields of a plugin's schema, of which ``config`` is the one that is its own."""
+    return [{"protocols": PROTOCOLS}, {"config": config}]
+
+
 def plugin_config(known: Known) -> Field:
     """Return the ``config`` of the plugin event-hooks: a record with its list of hooks."""
     return _record(
@@ -62,37 +88,40 @@ def plugin_config(known: Known) -> Field:
             required=True,
             default=[],
             len_max=MAX_HOOKS,
-            elements=hook(known),
+            elements=hook(known, DECLARED_CONFIG),
             description="The hooks that this plugin instance declares.",
         ),
         required=True,
     )
 
 
-def hook(known: Known) -> Field:
-    """Return the record of one hook."""
-    return {
-        **_record(*_hook_fields(known)),
-        "entity_checks": [
-            _needs("config.url", "webhook", "webhook-custom"),
-            _needs("config.method", "webhook-custom"),
-            _needs("config.functions", "lambda"),
-        ],
-    }
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "url": ("webhook", "webhook-custom"),
+    "method": ("webhook-custom",),
+    "functions": ("lambda",),
+}
+"""The fields that a handler cannot do without."""
 
 
-def _needs(path: str, *handlers: str) -> dict[str, Any]:
+def hook(known: Known, config_name: str = API_CONFIG) -> Field:
+    """Return the record of one hook; ``config_name`` is ``DECLARED_CONFIG`` or ``API_CONFIG``."""
+    checks = [_needs(f"{config_name}.{name}", handlers) for name, handlers in NEEDED.items()]
+    return {**_record(*_hook_fields(known, config_name)), "entity_checks": checks}
+
+
+def _needs(path: str, handlers: tuple[str, ...]) -> dict[str, Any]:
+    """Return the check that tells what is missing at its own place (``required`` of Kong's ``conditional``)."""
     return {
-        "conditional_at_least_one_of": {
+        "conditional": {
             "if_field": "handler",
             "if_match": {"one_of": list(handlers)},
-            "then_at_least_one_of": [path],
-            "then_err": f"{path} is required by this handler",
+            "then_field": path,
+            "then_match": {"required": True, "len_min": 1},
         }
     }
 
 
-def _hook_fields(known: Known) -> tuple[Field, ...]:
+def _hook_fields(known: Known, config_name: str) -> tuple[Field, ...]:
     return (
         _field(
             "name",
@@ -154,7 +183,7 @@ def _hook_fields(known: Known) -> tuple[Field, ...]:
             },
             description="Words of your own, to find the hook by.",
         ),
-        {"config": handler_config()},
+        {config_name: handler_config()},
     )
 
 
@@ -167,7 +196,7 @@ def _event(known: Known) -> Field:
 
 
 def handler_config() -> Field:
-    """Return the record ``config`` of a hook, with the fields of every handler."""
+    """Return the record of what a hook's handler needs, with the fields of every handler."""
     return {
         **_record(*_REQUEST_FIELDS, *_SECRET_FIELDS, *_CUSTOM_FIELDS, *_LAMBDA_AND_LOG_FIELDS, required=True),
         "entity_checks": [{"mutually_exclusive": ["secret", "secret_file"]}, _SPACES_ARE_FOR_TEMPLATES],
@@ -300,8 +329,12 @@ _CUSTOM_FIELDS = (
     _field(
         "payload",
         type="json",
-        json_schema={"inline": {"type": ["object", "null"]}},
-        description="The body as an object, encoded as the content-type header says (webhook-custom).",
+        json_schema={"inline": {"type": ["object", "string", "null"]}},
+        # Kong takes them and does not use them; without, decK sees a payload that is an object as unset.
+        keys={"type": "string"},
+        values={"type": "string"},
+        description="The body as an object, or as a text that is one in JSON; encoded as the content-type header says "
+        "(webhook-custom).",
     ),
     _field(
         "payload_format",

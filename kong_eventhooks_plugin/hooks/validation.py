@@ -31,11 +31,12 @@ class Validation:
 
     def __init__(self, known: Known) -> None:
         self.known = known
-        self._config = schema.plugin_config(known)
+        self._declared = _Form(schema.DECLARED_CONFIG, schema.plugin_config(known))
+        self._api = _Form(schema.API_CONFIG, _list_of(schema.hook(known)))
 
     def hook(self, hook: Any) -> Definition:
-        """Return one hook with its defaults filled in; raises ``SchemaViolation``."""
-        checked = self.config({"hooks": [hook]})
+        """Return one hook of the API's form with its defaults filled in; raises ``SchemaViolation``."""
+        checked = self._check({"hooks": [hook]}, self._api)
         if checked.violation is None:
             return checked.hooks[0]
         error = checked.violation.fields["hooks"][0]
@@ -43,41 +44,92 @@ class Validation:
 
     def config(self, config: Any) -> Checked:
         """Validate the ``config`` of an event-hooks plugin. Takes any value at all and raises nothing."""
+        return self._check(config, self._declared)
+
+    def _check(self, config: Any, form: "_Form") -> Checked:
         hooks = config.get("hooks") if isinstance(config, Mapping) else None
         if isinstance(hooks, list):
             if len(hooks) > schema.MAX_HOOKS:
                 return Checked({}, SchemaViolation({"hooks": texts.LEN_MAX.format(schema.MAX_HOOKS)}))
             config = {**config, "hooks": [_tame(hook) for hook in hooks]}
-        filled = interpreter.with_defaults(self._config, config)
-        return self._judge(filled, interpreter.errors_of(self._config, filled))
+        filled = interpreter.with_defaults(form.field, config)
+        return self._judge(filled, interpreter.errors_of(form.field, filled), form)
 
-    def _judge(self, filled: Any, errors: interpreter.Errors | None) -> Checked:
+    def _judge(self, filled: Any, errors: interpreter.Errors | None, form: "_Form") -> Checked:
         if isinstance(errors, str):
             return Checked({}, SchemaViolation({"@entity": [errors]}))
         fields = dict(errors) if isinstance(errors, Mapping) else {}
         in_list = fields.pop("hooks", [])
         if isinstance(in_list, str):
             return Checked({}, SchemaViolation({**fields, "hooks": in_list}))
-        good, in_list = self._beyond(filled["hooks"], in_list)
+        good, in_list = self._beyond(filled["hooks"], in_list, form)
         if in_list:
             fields["hooks"] = in_list
         return Checked(good, SchemaViolation(fields) if fields else None)
 
-    def _beyond(self, hooks: list[Any], kongs: list[Any]) -> tuple[dict[int, Definition], list[Any]]:
+    def _beyond(self, hooks: list[Any], kongs: list[Any], form: "_Form") -> tuple[dict[int, Definition], list[Any]]:
         """Apply our own rules to the hooks that Kong's schema finds good; return those left and the errors of all."""
-        errors = [*kongs, *[None] * (len(hooks) - len(kongs))]
+        errors = [form.told(error) for error in kongs] + [None] * (len(hooks) - len(kongs))
         good: dict[int, Definition] = {}
         names: dict[str, int] = {}
         for index, hook in enumerate(hooks):
             if isinstance(hook, _Refused):
                 errors[index] = hook.error
             elif errors[index] is None:
-                errors[index] = beyond_kong.problem(hook, self.known) or _taken(hook["name"], index, names)
-            if errors[index] is None:
-                good[index] = hook
+                definition, error = beyond_kong.examined(form.definition(hook), self.known)
+                errors[index] = form.placed(error) or _taken(hook["name"], index, names)
+                good[index] = definition
+            if errors[index] is not None:
+                good.pop(index, None)
         while errors and errors[-1] is None:
             errors.pop()
         return good, errors
+
+
+class _Form(NamedTuple):
+    """One of the two places that hooks come from, which differ in the name of ``config``.
+
+    ``field`` is the record with the list of hooks in Kong's schema language.
+    """
+
+    config_name: str
+    field: schema.Field
+
+    def definition(self, hook: dict[str, Any]) -> Definition:
+        """Return the hook as it is inside this program, with ``config``."""
+        return {schema.API_CONFIG if name == self.config_name else name: value for name, value in hook.items()}
+
+    def placed(self, error: beyond_kong.Errors | None) -> beyond_kong.Errors | None:
+        """Return the error of a definition with the place's own name of ``config``."""
+        if error is None:
+            return None
+        return {self.config_name if name == schema.API_CONFIG else name: text for name, text in error.items()}
+
+    def told(self, error: Any) -> Any:
+        """Return Kong's error of a hook without what repeats another, and with the other place's name explained."""
+        if not isinstance(error, Mapping):
+            return error
+        whole = [text for text in error.get("@entity", ()) if text != _REPEATS]
+        kept = {name: each for name, each in error.items() if name != "@entity"} | ({"@entity": whole} if whole else {})
+        other = _OTHER_NAMES[self.config_name]
+        if kept.get(other) == texts.UNKNOWN:
+            # What is missing under the right name stands under the wrong one.
+            kept.pop(self.config_name, None)
+            kept[other] = _RENAMED[self.config_name]
+        return kept
+
+
+_OTHER_NAMES = {schema.DECLARED_CONFIG: schema.API_CONFIG, schema.API_CONFIG: schema.DECLARED_CONFIG}
+_RENAMED = {
+    schema.DECLARED_CONFIG: f"{texts.UNKNOWN}; in a declared hook its name is {schema.DECLARED_CONFIG}",
+    schema.API_CONFIG: f"{texts.UNKNOWN}; in the API its name is {schema.API_CONFIG}",
+}
+_REPEATS = texts.CONDITIONAL.format("handler")
+"""Kong tells it of the hook as a whole, beside "required field missing" at the field itself."""
+
+
+def _list_of(hook: schema.Field) -> schema.Field:
+    return {"type": "record", "fields": [{"hooks": {"type": "array", "required": True, "elements": hook}}]}
 
 
 class _Refused:

@@ -1,31 +1,24 @@
-"""YAML to Python values, from libyaml's events.
+"""YAML to Python values, as Kong reads it.
 
-PyYAML's own loader follows a document's nesting with C recursion, and a file of 100,000 brackets ends the
-process (seen with PyYAML 6.0.3). Here nesting is counted, so a document deeper than ``MAX_DEPTH`` is a fault, as is
-a key that stands twice in a mapping, of which Kong would silently take the last.
-
-Scalars are read as Kong's lyaml reads them, by YAML 1.1, but dates stay text. A value with a tag of its own
-(``!!binary``, ``!vault``) becomes a ``Tagged``, which no schema takes. An alias is the same object again, and may be
-one that holds it: who walks the result counts his steps.
+libyaml bounds the nesting (1,000 levels, PyYAML 6.0.4). Beyond PyYAML's own safe loader: scalars are read by Kong's
+rules (``yaml_scalars``), a key that stands twice in a mapping is a fault, where Kong would silently take the last, and
+one merge copies each key once, however often its source is merged. A value with a tag of its own (``!!binary``,
+``!vault``) becomes a ``Tagged``, which no schema takes; a key that is no text a ``Key``. An alias is the same object
+again, and may be one that holds it: who walks the result counts his steps.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple
 
 import yaml
 
-from kong_eventhooks_plugin.hooks.plain import Tagged
+from kong_eventhooks_plugin.hooks import yaml_scalars
+from kong_eventhooks_plugin.hooks.plain import Key, Tagged
 
-MAX_DEPTH = 100
+_PLAIN = "!plain"
+"""The tag that this loader gives to an unquoted scalar."""
 
-_MERGE = "tag:yaml.org,2002:merge"
-_TEXT = "tag:yaml.org,2002:str"
-_PLAIN_COLLECTIONS = frozenset({None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
-
-_RESOLVERS = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":value"))]
-    for first, resolvers in yaml.resolver.Resolver.yaml_implicit_resolvers.items()
-}
+_TAGS = {name: f"tag:yaml.org,2002:{name}" for name in ("str", "seq", "map", "null", "bool", "int", "float")}
 
 
 class YamlFault(Exception):
@@ -37,174 +30,119 @@ class YamlFault(Exception):
         super().__init__(text)
 
 
-def load(data: bytes) -> Any:
-    """Return the document's value, None where there is none; raises ``YamlFault`` and nothing else."""
-    builder = _Builder()
+class Ambiguous(NamedTuple):
+    """An unquoted scalar of which Kong makes ``value``, and decK ``deck`` ("a text")."""
+
+    text: str
+    value: Any
+    deck: str
+    line: int
+    column: int
+
+
+def _ignore(_: Ambiguous) -> None:
+    return None
+
+
+def load(data: bytes, ambiguous: Callable[[Ambiguous], None] = _ignore) -> Any:
+    """Return the document's value, None where there is none; raises ``YamlFault`` and nothing else.
+
+    ``ambiguous`` is called for each scalar that decK reads as another value.
+    """
     try:
-        for event in _events(data):
-            handle = _HANDLERS.get(type(event))
-            if handle is not None:
-                handle(builder, event)
+        loader = _Loader(data)
+        loader.ambiguous = ambiguous
+        try:
+            value = loader.get_single_data()
+            loader.merge()
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
-        raise YamlFault(error.problem or str(error), error.problem_mark) from error
+        problem = error.problem or str(error)
+        if problem.startswith("but "):
+            problem = f"{error.context} {problem}"
+        raise YamlFault(problem, error.problem_mark) from error
     except yaml.YAMLError as error:
         at = getattr(error, "position", None)
         raise YamlFault(f"{str(error).splitlines()[0]}" + (f" at position {at}" if at is not None else "")) from error
-    return builder.document
+    except RecursionError as error:
+        raise YamlFault("is nested too deep") from error
+    return value
 
 
-def _events(data: bytes) -> Iterator[Any]:
-    parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(data)
-    try:
-        while parser.check_event():
-            yield parser.get_event()
-    finally:
-        parser.dispose()
+class _Loader(yaml.CSafeLoader):
+    """Resolves and constructs by the rules above; libyaml parses and composes."""
 
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.ambiguous: Callable[[Ambiguous], None] = _ignore
+        self._merges: list[tuple[dict[Any, Any], Any, Any]] = []
 
-_NO_KEY = object()
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        if kind is yaml.ScalarNode:
+            return _PLAIN if implicit[0] else _TAGS["str"]
+        return _TAGS["seq" if kind is yaml.SequenceNode else "map"]
 
+    def construct_plain(self, node: Any) -> Any:
+        value = yaml_scalars.value_of(node.value)
+        other = yaml_scalars.differs_in_deck(node.value)
+        if other is not None:
+            self.ambiguous(Ambiguous(node.value, value, other, node.start_mark.line + 1, node.start_mark.column + 1))
+        return value
 
-class _Frame:
-    """A collection that is being filled."""
+    def construct_map(self, node: Any) -> Generator[dict[Any, Any], None, None]:
+        values: dict[Any, Any] = {}
+        yield values
+        if not isinstance(node, yaml.MappingNode):
+            raise yaml.MarkedYAMLError(problem="expected a mapping", problem_mark=node.start_mark)
+        for key_node, value_node in node.value:
+            key = self._key(key_node)
+            value = self.construct_object(value_node)
+            if key == "<<":
+                self._merges.append((values, value, value_node.start_mark))
+            elif key in values:
+                problem = f"the key '{str(key)[:100]}' stands twice in one mapping"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+            else:
+                values[key] = value
 
-    def __init__(self, value: Any, mark: Any) -> None:
-        self.value = value
-        self.mark = mark
-        self.key: Any = _NO_KEY
-        self.keys: set[Any] = set()
-        self.merged: list[tuple[Any, Any]] = []
+    def _key(self, node: Any) -> str | Key:
+        if not isinstance(node, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(problem="a list or a mapping cannot be a key", problem_mark=node.start_mark)
+        value = self.construct_object(node)
+        return value if isinstance(value, str) else Key(node.value)
 
-
-class _Merge:
-    """The key ``<<``."""
-
-
-class _Builder:
-    """Puts each event's value into the collection that is open."""
-
-    def __init__(self) -> None:
-        self.document: Any = None
-        self._frames: list[_Frame] = []
-        self._anchors: dict[str, Any] = {}
-        self._documents = 0
-
-    def start_document(self, event: Any) -> None:
-        self._documents += 1
-        self._anchors = {}
-        if self._documents > 1:
-            raise YamlFault("holds more than one document", event.start_mark)
-
-    def alias(self, event: Any) -> None:
-        if event.anchor not in self._anchors:
-            raise YamlFault(f"the alias '{event.anchor}' has no anchor before it", event.start_mark)
-        self._put(self._anchors[event.anchor], event)
-
-    def scalar(self, event: Any) -> None:
-        value = _scalar(event)
-        self._remember(event, value)
-        self._put(value, event)
-
-    def start_list(self, event: Any) -> None:
-        self._open([], event)
-
-    def start_mapping(self, event: Any) -> None:
-        self._open({}, event)
-
-    def end(self, _event: Any) -> None:
-        frame = self._frames.pop()
-        for value, mark in frame.merged:
-            for source in value if isinstance(value, list) else [value]:
+    def merge(self) -> None:
+        """Fill mappings from those that they merge, once all are there: a source may stand inside its user."""
+        for values, given, mark in self._merges:
+            for source in given if isinstance(given, list) else [given]:
                 if not isinstance(source, dict):
                     raise YamlFault("'<<' takes a mapping or a list of mappings", mark)
-                for key, each in source.items():
-                    frame.value.setdefault(key, each)
-
-    def _open(self, value: Any, event: Any) -> None:
-        if len(self._frames) >= MAX_DEPTH:
-            raise YamlFault(f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
-        shown = value if event.tag in _PLAIN_COLLECTIONS else Tagged(event.tag)
-        self._remember(event, shown)
-        self._put(shown, event)
-        self._frames.append(_Frame(value, event.start_mark))
-
-    def _remember(self, event: Any, value: Any) -> None:
-        if event.anchor is not None:
-            self._anchors[event.anchor] = value
-
-    def _put(self, value: Any, event: Any) -> None:
-        frame = self._frames[-1] if self._frames else None
-        if frame is not None and isinstance(frame.value, dict) and frame.key is _NO_KEY:
-            self._put_key(frame, value, event)
-            return
-        value = "<<" if value is _Merge else value
-        if frame is None:
-            self.document = value
-        elif isinstance(frame.value, dict):
-            self._put_value(frame, value, event)
-        else:
-            frame.value.append(value)
-
-    def _put_key(self, frame: _Frame, key: Any, event: Any) -> None:
-        if isinstance(key, list | dict):
-            raise YamlFault("a list or a mapping cannot be a key", event.start_mark)
-        if key is not _Merge:
-            if key in frame.keys:
-                raise YamlFault(f"the key '{str(key)[:100]}' stands twice in one mapping", event.start_mark)
-            frame.keys.add(key)
-        frame.key = key
-
-    def _put_value(self, frame: _Frame, value: Any, event: Any) -> None:
-        key, frame.key = frame.key, _NO_KEY
-        if key is _Merge:
-            # What is merged may still be empty here: its own events come next.
-            frame.merged.append((value, event.start_mark))
-        else:
-            frame.value[key] = value
+                for key, value in source.items():
+                    values.setdefault(key, value)
 
 
-_HANDLERS = {
-    yaml.DocumentStartEvent: _Builder.start_document,
-    yaml.AliasEvent: _Builder.alias,
-    yaml.ScalarEvent: _Builder.scalar,
-    yaml.SequenceStartEvent: _Builder.start_list,
-    yaml.SequenceEndEvent: _Builder.end,
-    yaml.MappingStartEvent: _Builder.start_mapping,
-    yaml.MappingEndEvent: _Builder.end,
-}
+def _explicit(kinds: tuple[type, ...]) -> Callable[[_Loader, Any], Any]:
+    """Return what constructs a scalar with a tag of YAML's own (``!!int``); its value has to be of a kind."""
+
+    def construct(_: _Loader, node: Any) -> Any:
+        value = yaml_scalars.value_of(node.value) if isinstance(node, yaml.ScalarNode) else node
+        if type(value) not in kinds:
+            problem = f"this cannot be read as {node.tag.rpartition(':')[2]}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return value
+
+    return construct
 
 
-def _scalar(event: Any) -> Any:
-    text: str = event.value
-    tag = event.tag
-    if tag is None:
-        tag = _implicit(text) if event.implicit[0] else _TEXT
-    elif tag == "!":
-        tag = _TEXT
-    if tag == _TEXT:
-        return text
-    if tag == _MERGE:
-        return _Merge
-    convert = _CONVERTERS.get(tag)
-    if convert is None:
-        return Tagged(tag)
-    try:
-        return convert(_CONSTRUCTOR, yaml.ScalarNode(tag, text))
-    except (ValueError, KeyError, IndexError, OverflowError) as error:
-        raise YamlFault(f"this cannot be read as {tag.rpartition(':')[2]}", event.start_mark) from error
-
-
-def _implicit(text: str) -> str:
-    for tag, pattern in _RESOLVERS.get(text[:1], ()):
-        if pattern.match(text):
-            return str(tag)
-    return _TEXT
-
-
-_CONSTRUCTOR = yaml.constructor.SafeConstructor()
-_CONVERTERS = {
-    "tag:yaml.org,2002:null": yaml.constructor.SafeConstructor.construct_yaml_null,
-    "tag:yaml.org,2002:bool": yaml.constructor.SafeConstructor.construct_yaml_bool,
-    "tag:yaml.org,2002:int": yaml.constructor.SafeConstructor.construct_yaml_int,
-    "tag:yaml.org,2002:float": yaml.constructor.SafeConstructor.construct_yaml_float,
+_Loader.yaml_constructors = {
+    _PLAIN: _Loader.construct_plain,
+    _TAGS["str"]: _Loader.construct_scalar,
+    _TAGS["seq"]: yaml.constructor.SafeConstructor.construct_yaml_seq,
+    _TAGS["map"]: _Loader.construct_map,
+    _TAGS["null"]: lambda _loader, _node: None,
+    _TAGS["bool"]: _explicit((bool,)),
+    _TAGS["int"]: _explicit((int,)),
+    _TAGS["float"]: _explicit((int, float)),
+    None: lambda _loader, node: Tagged(node.tag),
 }

@@ -56,16 +56,15 @@ def plugin_info(name: str, socket_path: str, protocol: str = "ProtoBuf:1") -> di
 
 
 def _event_hooks() -> _Plugin:
-    return _Plugin(("log",), {"fields": [{"config": schema.plugin_config(known())}]})
+    return _Plugin(("log",), {"fields": schema.plugin_fields(schema.plugin_config(known()))})
 
 
 def _event_hooks_crud() -> _Plugin:
     # `response` makes Kong buffer every answer: at_least_one_of keeps the plugin on the routes it was put on.
     # `required` on the field route would be ignored by Kong.
     config = {"type": "record", "required": True, "fields": []}
-    return _Plugin(
-        ("response", "log"), {"fields": [{"config": config}], "entity_checks": [{"at_least_one_of": ["route"]}]}
-    )
+    checks = [{"at_least_one_of": ["route"]}]
+    return _Plugin(("response", "log"), {"fields": schema.plugin_fields(config), "entity_checks": checks})
 
 
 _PLUGINS = {schema.PLUGIN: _event_hooks, schema.CRUD_PLUGIN: _event_hooks_crud}

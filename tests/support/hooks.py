@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from kong_eventhooks_plugin.hooks.schema import Known
+from kong_eventhooks_plugin.hooks import kong_texts as texts
+from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG, Known
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
 
@@ -28,11 +29,39 @@ def webhook(name: str = "to-web", url: str = "https://example.com/hook", **confi
     return {"name": name, "source": "rate-limiting", "handler": "webhook", "config": {"url": url, **config}}
 
 
+def plugin_config(*hooks: Any) -> dict[str, Any]:
+    """A plugin's configuration that declares the hooks, what their handlers need by its name there."""
+    return {"hooks": [_declared(hook) for hook in hooks]}
+
+
+def at_its_place(fields: dict[str, Any]) -> dict[str, Any]:
+    """A recorded refusal with what is missing told where it is missing, as the schema has Kong do now.
+
+    The recordings' schema told it of the hook as a whole: ``config.url is required by this handler``.
+    """
+    told = dict(fields)
+    missing = [text.removesuffix(_OF_THE_WHOLE) for text in told.pop("@entity", []) if text.endswith(_OF_THE_WHOLE)]
+    others = [text for text in fields.get("@entity", []) if not text.endswith(_OF_THE_WHOLE)]
+    if missing and not isinstance(told.get("config", {}), str):
+        told["config"] = told.get("config", {}) | {path.removeprefix("config."): texts.REQUIRED for path in missing}
+    return told | ({"@entity": others} if others else {})
+
+
+_OF_THE_WHOLE = " is required by this handler"
+
+
+def _declared(hook: Any) -> Any:
+    if not isinstance(hook, dict):
+        return hook
+    return {DECLARED_CONFIG if name == API_CONFIG else name: value for name, value in hook.items()}
+
+
 def started(
     *hooks: Any, plugin_id: str = PLUGIN_ID, instance_id: int = 1, seq: int | None = 12, **extra: Any
 ) -> InstanceStarted:
     """What Kong hands over with StartInstance."""
-    config = {"hooks": list(hooks), "__plugin_id": plugin_id, "__key__": f"plugins:event-hooks:{plugin_id}", **extra}
+    about = {"__plugin_id": plugin_id, "__key__": f"plugins:event-hooks:{plugin_id}"}
+    config = {**plugin_config(*hooks), **about, **extra}
     if seq is not None:
         config["__seq__"] = seq
     return InstanceStarted(plugin="event-hooks", instance_id=instance_id, config=json.dumps(config).encode())
@@ -45,4 +74,10 @@ def closed(instance_id: int = 1) -> InstanceClosed:
 def listed(*hooks: Any, plugin_id: str = PLUGIN_ID, **fields: Any) -> dict[str, Any]:
     """A plugin as Kong's Admin API lists it."""
     empty = {"service": None, "route": None, "consumer": None, "enabled": True}
-    return {"id": plugin_id, "name": "event-hooks", "config": {"hooks": list(hooks)}, **empty, **fields}
+    return {
+        "id": plugin_id,
+        "name": "event-hooks",
+        "config": plugin_config(*hooks),
+        **empty,
+        **fields,
+    }

@@ -10,11 +10,14 @@ from click.testing import CliRunner
 from kong_eventhooks_plugin import checking
 from kong_eventhooks_plugin.checking import check_files
 from kong_eventhooks_plugin.cli import cli
-from tests.support.hooks import VALIDATION, log_hook, webhook
+from tests.support.hooks import VALIDATION, log_hook, plugin_config, webhook
 
 
 def written(path: Path, *hooks: dict[str, Any]) -> str:
-    document = {"_format_version": "3.0", "plugins": [{"name": "event-hooks", "config": {"hooks": list(hooks)}}]}
+    document = {
+        "_format_version": "3.0",
+        "plugins": [{"name": "event-hooks", "config": plugin_config(*hooks)}],
+    }
     path.write_text(json.dumps(document))
     return str(path)
 
@@ -30,7 +33,7 @@ def test_every_file_is_told_of_in_order(tmp_path: Path) -> None:
     faults = check_files([good, code, str(tmp_path / "none.yml"), bad], VALIDATION)
     assert [(Path(fault.where).name, fault.path) for fault in faults] == [
         ("code.json", "plugins[0].config.hooks[0].filter"),
-        ("code.json", "plugins[0].config.hooks[1].config.payload.a.b"),
+        ("code.json", "plugins[0].config.hooks[1].handler_config.payload.a.b"),
         ("none.yml", ""),
         ("bad.json", "plugins[0].config.hooks[0].snooze"),
     ]
@@ -61,3 +64,11 @@ def test_an_entity_that_kong_is_not_known_to_have_is_a_warning(tmp_path: Path) -
         f"warning: {path}: plugins[0].config.hooks[1].event: Kong is not known to have an entity consumer "
         "(did you mean consumers?); the hook stays silent unless a plugin of yours, or Enterprise, adds it\n"
     )
+
+
+def test_it_warns_where_deck_reads_another_value(tmp_path: Path) -> None:
+    path = tmp_path / "kong.yml"
+    path.write_text('_format_version: "3.0"\nservices:\n- {name: a, host: y, port: 80}\n')
+    ended = CliRunner().invoke(cli, ["check", str(path)])
+    assert ended.exit_code == 0
+    assert f'warning: {path}: line 3, column 20: y is "y" for Kong and true or false for decK' in ended.output

@@ -1,7 +1,6 @@
 """The schemas of what the API takes and gives."""
 
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from kong_eventhooks_plugin.api.deliveries import SETTLED
 from kong_eventhooks_plugin.api.hooks import LATEST
@@ -108,7 +107,7 @@ def hook_input(known: Known) -> Schema:
     return {
         **record,
         "allOf": [
-            {"anyOf": [_of_handler(handler, hook) for handler in known.handlers]},
+            {"anyOf": [_of_handler(handler) for handler in known.handlers]},
             {"anyOf": [_of_source(source, events) for source, events in known.sources.items()]},
         ],
     }
@@ -151,9 +150,9 @@ def _config() -> Schema:
     }
 
 
-def _of_handler(handler: str, hook: dict[str, Any]) -> Schema:
+def _of_handler(handler: str) -> Schema:
     """Return what a hook with that handler has to say: the fields of config that the schema's checks ask for."""
-    needed = [path.removeprefix("config.") for path in _needed_by(handler, hook)]
+    needed = [name for name, handlers in schema.NEEDED.items() if handler in handlers]
     rule: Schema = {"properties": {"handler": {"const": handler}}}
     if needed:
         config = of_record(schema.handler_config(), [])["properties"]
@@ -164,13 +163,6 @@ def _of_handler(handler: str, hook: dict[str, Any]) -> Schema:
         }
         rule["required"] = ["config"]
     return rule
-
-
-def _needed_by(handler: str, hook: dict[str, Any]) -> Iterator[str]:
-    checks = [check["conditional_at_least_one_of"] for check in hook["entity_checks"]]
-    for check in checks:
-        if check["if_field"] == "handler" and handler in check["if_match"]["one_of"]:
-            yield from check["then_at_least_one_of"]
 
 
 def _set(field: Schema) -> Schema:

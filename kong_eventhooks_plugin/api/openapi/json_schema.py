@@ -90,8 +90,8 @@ def _record(field: Field) -> Schema:
     return of_record(field, [])
 
 
-def _json(_field: Field) -> Schema:
-    return {"type": "object"}
+def _json(field: Field) -> Schema:
+    return {"type": [kind for kind in field["json_schema"]["inline"]["type"] if kind != "null"]}
 
 
 _BY_TYPE: Final[dict[str, Callable[[Field], Schema]]] = {

@@ -51,7 +51,7 @@ def job_of(handler: str, config: dict[str, Any]) -> Job:
 async def test_an_example_does_what_the_page_says(
     pool: Pool, hook: dict[str, Any], kind: str, name: str, shown: str
 ) -> None:
-    config, lines = hook["config"], list[LogLine]()
+    config, lines = hook["handler_config"], list[LogLine]()
     if hook["handler"] == "webhook-custom":
         assert (kind, name) == ("json", "body")
         async with HttpReceiver() as receiver, custom_handler(pool) as handler:

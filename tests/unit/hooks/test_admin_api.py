@@ -9,7 +9,7 @@ from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.hook import Origin
 from kong_eventhooks_plugin.model.scope import HookScope
-from tests.support.hooks import PLUGIN_ID, VALIDATION, listed, log_hook, webhook
+from tests.support.hooks import PLUGIN_ID, VALIDATION, listed, log_hook, plugin_config, webhook
 
 CAPTURES = Path(__file__).parents[2] / "captures" / "admin-api"
 
@@ -25,6 +25,7 @@ def test_a_recorded_list_without_a_database() -> None:
         if plugin["name"] == "event-hooks":
             config = plugin["config"]["hooks"][0]["config"]
             config["payload"] = config.pop("payload_json")
+            plugin["config"] = plugin_config(*plugin["config"]["hooks"])
     later = Validation(Known(sources={"rate-limiting-advanced": ()}, handlers=("webhook-custom",)))
     found = admin_api.read(plugins, later)
     assert list(found.declared) == [PLUGIN_ID]

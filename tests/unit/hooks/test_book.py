@@ -20,7 +20,7 @@ from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
 from kong_eventhooks_plugin.model.scope import HookScope
 from kong_eventhooks_plugin.telemetry import Metrics
-from tests.support.hooks import PLUGIN_ID, VALIDATION, closed, listed, log_hook, started, webhook
+from tests.support.hooks import PLUGIN_ID, VALIDATION, closed, listed, log_hook, plugin_config, started, webhook
 
 FILE = "/etc/kong/kong.yml"
 
@@ -57,7 +57,7 @@ class Desk:
         return desk
 
     def file(self, *hooks: Any, path: str = FILE, **scope: Any) -> None:
-        entry = {"name": "event-hooks", "config": {"hooks": list(hooks)}, **scope}
+        entry = {"name": "event-hooks", "config": plugin_config(*hooks), **scope}
         declared = declarative.read({"_format_version": "3.0", "plugins": [entry]}, path, VALIDATION)
         self.book.file_read(path, declared)
 

@@ -11,7 +11,7 @@ from kong_eventhooks_plugin.hooks import declarative, documents
 from kong_eventhooks_plugin.hooks.declared import Declared
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.scope import HookScope
-from tests.support.hooks import VALIDATION, log_hook, webhook
+from tests.support.hooks import VALIDATION, log_hook, plugin_config, webhook
 
 SERVICE_ID = "5dd2b4b8-0b1e-5e0c-8a6e-6b8f0c7f7d11"
 RENDER_FIRST = "decK has not filled this in yet; render the file first (deck file render --populate-env-vars)"
@@ -28,7 +28,7 @@ def told(text: str) -> list[str]:
 
 
 def plugin(*hooks: Any, **fields: Any) -> dict[str, Any]:
-    return {"name": "event-hooks", "config": {"hooks": list(hooks)}, **fields}
+    return {"name": "event-hooks", "config": plugin_config(*hooks), **fields}
 
 
 def document(**entities: Any) -> Declared:
@@ -56,7 +56,7 @@ def test_a_hook_with_all_its_fields() -> None:
               snooze: 60
               filter: data.limit > 3
               tags: [ops, slack, ops]
-              config:
+              handler_config:
                 url: https://example.com/hook
                 headers: {authorization: "{vault://env/slack-token}"}
                 secret: "{vault://env/slack-secret}"
@@ -206,7 +206,8 @@ def test_every_fault_of_a_file_is_told_at_once_and_in_order() -> None:
               config:
                 hooks:
                 - {name: fine, source: rate-limiting, handler: log}
-                - {name: a b, source: rate-limiting, handler: webhook, config: {url: ftp://x, ssl_verify: maybe}}
+                - {name: a b, source: rate-limiting, handler: webhook,
+                   handler_config: {url: ftp://x, ssl_verify: maybe}}
         plugins:
         - name: event-hooks-crud
         - name: event-hooks
@@ -218,8 +219,8 @@ def test_every_fault_of_a_file_is_told_at_once_and_in_order() -> None:
     nested = "services[0].routes[1].plugins[1].config.hooks"
     expected = [
         ("_format_version", 'expected a string; put it in quotes: _format_version: "3.0"'),
-        (f"{nested}[1].config.ssl_verify", "expected a boolean"),
-        (f"{nested}[1].config.url", "expected a URL that begins with http:// or https://"),
+        (f"{nested}[1].handler_config.ssl_verify", "expected a boolean"),
+        (f"{nested}[1].handler_config.url", "expected a URL that begins with http:// or https://"),
         (f"{nested}[1].name", "expected 1 to 128 letters, digits, '.', '_', '~' or '-'"),
         ("plugins[0]", "event-hooks-crud belongs on the route that leads to Kong's Admin API and nowhere else"),
         ("plugins[1].config.hooks[0].handler", "expected one of: webhook, webhook-custom, log, lambda"),
@@ -319,25 +320,25 @@ class TestDeck:
                   - name: a
                     source: rate-limiting
                     handler: webhook
-                    config:
+                    handler_config:
                       url: ${{ env "DECK_URL" }}
                       headers: {x-a: 'Bearer ${{ env "DECK_TOKEN" | toString }}', '${{ env "DECK_B" }}': c}
         """) == [
             f"kong.yml: {path}: {RENDER_FIRST}"
             for path in (
                 "services[0].name",
-                "services[0].plugins[0].config.hooks[0].config.url",
-                "services[0].plugins[0].config.hooks[0].config.headers.x-a",
-                "services[0].plugins[0].config.hooks[0].config.headers",
+                "services[0].plugins[0].config.hooks[0].handler_config.url",
+                "services[0].plugins[0].config.hooks[0].handler_config.headers.x-a",
+                "services[0].plugins[0].config.hooks[0].handler_config.headers",
             )
         ]
 
     def test_an_unrendered_value_in_what_plugins_share_is_told_once(self) -> None:
-        shared = log_hook("a") | {"config": {"secret": '${{ env "DECK_SECRET" }}'}}
+        shared = log_hook("a") | {"handler_config": {"secret": '${{ env "DECK_SECRET" }}'}}
         sharing = {"name": "event-hooks", "_config": "ours"}
         declared = document(_plugin_configs={"ours": {"hooks": [shared]}}, plugins=[sharing, sharing])
         [fault] = declared.faults
-        assert fault.path == "_plugin_configs.ours.hooks[0].config.secret"
+        assert fault.path == "_plugin_configs.ours.hooks[0].handler_config.secret"
         assert fault.message == RENDER_FIRST
 
     def test_shared_configuration(self) -> None:
@@ -426,7 +427,7 @@ class TestLimits:
     def test_faults(self) -> None:
         faults = document(plugins=[plugin(*[5] * 1000), plugin(*[5] * 1000)]).faults
         assert len(faults) == 1000
-        assert faults[-1].message == "and 1,001 more faults"
+        assert faults[-1].message == "and 1,001 more"
 
 
 class TestFiles:

@@ -14,7 +14,7 @@ from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.hook import Origin
 from kong_eventhooks_plugin.model.scope import HookScope
-from tests.support.hooks import PLUGIN_ID, VALIDATION, log_hook, started, webhook
+from tests.support.hooks import PLUGIN_ID, VALIDATION, log_hook, plugin_config, started, webhook
 
 CAPTURES = Path(__file__).parents[2] / "captures"
 
@@ -27,7 +27,7 @@ def recorded() -> list[bytes]:
     lines = (CAPTURES / "dbless-config-reload.jsonl").read_text().splitlines()
     calls = [json.loads(line) for line in lines]
     return [
-        json.dumps(call["config"]).encode()
+        json.dumps(call["config"] | plugin_config(*call["config"]["hooks"])).encode()
         for call in calls
         if call["call"] == "cmd_start_instance" and call["name"] == "event-hooks"
     ]
@@ -38,21 +38,22 @@ def test_a_recorded_one_says_what_it_has_that_is_unknown() -> None:
     assert (first.plugin_id, first.seq, second.seq) == (PLUGIN_ID, 12, 19)
     assert first.declared == second.declared
     assert list(map(str, first.declared.faults)) == [
-        f"plugin {PLUGIN_ID}: config.hooks[0].config.payload_json: unknown field"
+        f"plugin {PLUGIN_ID}: config.hooks[0].handler_config.payload_json: unknown field"
     ]
 
 
 def test_a_recorded_one_for_a_release_that_has_the_handler() -> None:
     config = json.loads(recorded()[0])
-    config["hooks"][0]["config"]["payload"] = config["hooks"][0]["config"].pop("payload_json")
+    needed = config["hooks"][0]["handler_config"]
+    needed["payload"] = needed.pop("payload_json")
     later = Validation(Known(sources={"rate-limiting-advanced": ()}, handlers=("webhook-custom",)))
-    declared = instance_config.read(json.dumps(config).encode(), later).declared
-    assert declared.faults == ()
-    [hook] = declared.hooks
+    found = instance_config.read(json.dumps(config).encode(), later).declared
+    assert found.faults == ()
+    [hook] = found.hooks
     assert hook.config["secret"] == "{vault://env/my-secret}"
     assert hook.config["payload"] == {"text": "exceeded", "blocks": [{"type": "section", "n": 1}]}
-    assert declared.values == {"{vault://env/my-secret}": "s3cr3t"}
-    assert "s3cr3t" not in repr(declared)
+    assert found.values == {"{vault://env/my-secret}": "s3cr3t"}
+    assert "s3cr3t" not in repr(found)
 
 
 def test_a_recorded_one_with_references_says_what_the_file_says() -> None:

@@ -88,7 +88,7 @@ def test_a_field_that_may_hold_a_credential_never_quotes_its_value() -> None:
 
 def test_references_work_for_url_headers_and_secrets() -> None:
     referenceable = {
-        path.removeprefix("config.hooks.elements.config.") for path, f in ALL.items() if f.get("referenceable")
+        path.removeprefix("config.hooks.elements.handler_config.") for path, f in ALL.items() if f.get("referenceable")
     }
     assert referenceable == {"url", "headers.values", "secret", "previous_secret"}
 

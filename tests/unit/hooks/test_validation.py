@@ -6,6 +6,7 @@ import pytest
 
 from kong_eventhooks_plugin.errors import SchemaViolation
 from kong_eventhooks_plugin.hooks import plain, schema
+from kong_eventhooks_plugin.hooks.kong_texts import REQUIRED
 from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, Known
 from kong_eventhooks_plugin.hooks.validation import Validation
 from tests.support.hooks import VALIDATION, log_hook, webhook
@@ -55,7 +56,7 @@ def test_what_is_no_hook_at_all(hook: Any) -> None:
 def test_a_webhook_needs_a_url_and_a_log_does_not() -> None:
     without = webhook()
     del without["config"]["url"]
-    assert refusal(without).fields == {"@entity": ["config.url is required by this handler"]}
+    assert refusal(without).fields == {"config": {"url": REQUIRED}}
     assert VALIDATION.hook(log_hook())["config"]["url"] is None
 
 
@@ -68,20 +69,20 @@ def test_a_reference_stands_for_any_value() -> None:
 @pytest.mark.parametrize(
     ("handler", "config", "missing"),
     [
-        ("webhook", {}, ["config.url"]),
-        ("webhook-custom", {}, ["config.url", "config.method"]),
-        ("webhook-custom", {"url": "https://a.b/"}, ["config.method"]),
-        ("webhook-custom", {"url": "https://a.b/", "method": "PUT"}, []),
-        ("lambda", {}, ["config.functions"]),
-        ("lambda", {"functions": []}, ["config.functions"]),
-        ("lambda", {"functions": ["return print"]}, []),
-        ("log", {}, []),
+        ("webhook", {}, {"url": REQUIRED}),
+        ("webhook-custom", {}, {"url": REQUIRED, "method": REQUIRED}),
+        ("webhook-custom", {"url": "https://a.b/"}, {"method": REQUIRED}),
+        ("webhook-custom", {"url": "https://a.b/", "method": "PUT"}, {}),
+        ("lambda", {}, {"functions": REQUIRED}),
+        ("lambda", {"functions": []}, {"functions": "length must be at least 1"}),
+        ("lambda", {"functions": ["return print"]}, {}),
+        ("log", {}, {}),
     ],
 )
-def test_what_a_handler_needs(handler: str, config: dict[str, Any], missing: list[str]) -> None:
+def test_what_a_handler_needs(handler: str, config: dict[str, Any], missing: dict[str, str]) -> None:
     hook = {**log_hook(), "handler": handler, "config": config}
     if missing:
-        assert refusal(hook).fields == {"@entity": [f"{path} is required by this handler" for path in missing]}
+        assert refusal(hook).fields == {"config": missing}
     else:
         assert VALIDATION.hook(hook)["handler"] == handler
 

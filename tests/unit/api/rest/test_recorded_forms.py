@@ -12,6 +12,7 @@ from kong_eventhooks_plugin.errors import SchemaViolation
 from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.validation import Validation
 from tests.support.api import CAPTURES, RECORDED
+from tests.support.hooks import at_its_place
 
 LINES = [json.loads(line) for line in (CAPTURES / "form-answers.jsonl").read_text().splitlines()]
 VALIDATION = Validation(RECORDED)
@@ -20,6 +21,8 @@ VALIDATION = Validation(RECORDED)
 OURS: dict[str, Any] = {
     "config.payload.blocks[].type=section": {"config": {"payload": {"blocks": [{"type": "section"}]}}},
 }
+TAKEN_NOW = ("config.payload={%22a%22:1}",)
+"""A payload that is a text: the schema that was recorded took objects alone."""
 REFUSED_DIFFERENTLY = ("config=x", "config.=x", "a..b=x")
 
 
@@ -32,11 +35,14 @@ def read(form: str) -> dict[str, Any]:
 @pytest.mark.parametrize("recorded", LINES, ids=lambda one: one["form"][-60:])
 def test_a_form_is_read_as_kong_reads_it(recorded: dict[str, Any]) -> None:
     form, answer = recorded["form"], recorded["answer"]
+    if form.endswith(TAKEN_NOW):
+        assert read(form)["config"]["payload"] == {"a": 1}
+        return
     if recorded["status"] != 201:
         with pytest.raises(SchemaViolation) as refused:
             read(form)
         if not form.endswith(REFUSED_DIFFERENTLY):
-            assert refused.value.fields == answer["fields"]["config"]
+            assert refused.value.fields == at_its_place(answer["fields"]["config"])
         return
     hook = read(form)
     known = hook["config"].keys() & answer["config"].keys()
