@@ -25,6 +25,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a native kong executable (3.9 or newer); tests/integration runs against it",
     )
     parser.addoption(
+        "--deck-bin",
+        metavar="PATH",
+        default=os.environ.get("DECK_BIN"),
+        help="a decK executable (1.62 or newer), for tests/integration/test_deck_real_kong.py",
+    )
+    parser.addoption(
         "--kong-pg",
         metavar="URL",
         default=os.environ.get("KONG_PG"),

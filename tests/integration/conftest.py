@@ -1,11 +1,19 @@
-"""A real Kong, a real sidecar, a real upstream and a real receiver, each test in its own directory."""
+"""A real Kong, a real sidecar, a real upstream and a real receiver, each test in its own directory.
 
+Kong's workers run as the user ``kong`` where there is one, as in every package and image, so directories are open to it
+and the sidecar gives it the socket.
+"""
+
+import grp
 import json
 import os
+import pwd
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -18,10 +26,40 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.hooks import plugin_config
 from tests.support.kong_postgres import Postgres
 from tests.support.waiting import until
 
 SECRET = "whsec_aW50ZWdyYXRpb24tc2VjcmV0LW9mLTMyLWJ5dGVzIQ=="
+
+
+USER = "kong"
+
+
+def has_user() -> bool:
+    """Whether Kong's workers will run as a user of their own: its command does so only when root calls it."""
+    try:
+        return os.geteuid() == 0 and bool(pwd.getpwnam(USER) and grp.getgrnam(USER))
+    except KeyError:
+        return False
+
+
+@contextmanager
+def open_directory() -> Iterator[Path]:
+    """Make a directory that every user can enter: pytest's own are closed to Kong's workers."""
+    directory = Path(tempfile.mkdtemp(prefix="event-hooks-"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In place of pytest's own."""
+    with open_directory() as directory:
+        yield directory
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +79,9 @@ def postgres(request: pytest.FixtureRequest, kong_bin: str) -> Postgres:
 
 
 @pytest.fixture(scope="session")
-def bootstrapped(postgres: Postgres, kong_bin: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def bootstrapped(postgres: Postgres, kong_bin: str) -> Iterator[str]:
     """A database with Kong's tables, empty: the template of each test's own."""
-    directory = tmp_path_factory.mktemp("bootstrap")
-    with postgres.database() as database:
+    with open_directory() as directory, postgres.database() as database:
         kong = Kong(kong_bin, directory, directory / "no.sock")
         # Kong asks a plugin server even here, where there is nothing to ask it for.
         kong.extra_conf = postgres.conf(database) | {"plugins": "bundled", "pluginserver_names": ""}
@@ -143,8 +180,9 @@ class Sidecar:
         self.options: list[str] = []
 
     def arguments(self) -> list[str]:
+        group = ["--socket-group", USER] if has_user() else []
         return [
-            "--socket-path", str(self.socket_path), "--data-dir", str(self.data_dir),
+            *group, "--socket-path", str(self.socket_path), "--data-dir", str(self.data_dir),
             "--listen", f"127.0.0.1:{self.port}", "--log-format", "json", *self.options,
         ]  # fmt: skip
 
@@ -240,6 +278,8 @@ class Kong:
         self.binary = binary
         self.prefix = directory / "kong"
         self.prefix.mkdir()
+        if has_user():
+            shutil.chown(self.prefix, USER, USER)
         self.proxy = free_port()
         self.admin = free_port()
         self.declarative = directory / "kong.yml"
@@ -395,7 +435,7 @@ def hooks_document(upstream: HttpServer, hooks: list[dict[str, Any]]) -> dict[st
                 "plugins": [{"name": "rate-limiting", "config": {"hour": 2, "policy": "local"}}],
             }
         ],
-        "plugins": [{"name": "event-hooks", "config": {"hooks": hooks}}],
+        "plugins": [{"name": "event-hooks", "config": plugin_config(*hooks)}],
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import HttpServer, Kong, Sidecar, hooks_document, webhook
+from tests.support.hooks import plugin_config
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.kong, pytest.mark.timeout(240)]
@@ -151,7 +152,7 @@ def test_what_does_not_compile_is_a_fault_and_a_dead_letter(
     kong.start()
     exhaust(kong)
     ready = until(lambda: fault_of(sidecar), "the fault in /readyz")
-    assert "config.payload.text: line 1, column 15: " in ready
+    assert "handler_config.payload.text: line 1, column 15: " in ready
 
     def dead() -> bool:
         page = sidecar.get("/metrics")[1].decode()
@@ -178,7 +179,7 @@ def test_kong_refuses_what_the_schema_forbids(kong: Kong, sidecar: Sidecar, rece
         ({"handler": "log", "config": {"level": "loud"}}, "expected one of: debug, info"),
         ({"filter": 5}, "expected a string"),
     ):
-        kong.declare({"plugins": [{"name": "event-hooks", "config": {"hooks": [slack(receiver, **change)]}}]})
+        kong.declare({"plugins": [{"name": "event-hooks", "config": plugin_config(slack(receiver, **change))}]})
         assert says in kong.refusal()
 
 

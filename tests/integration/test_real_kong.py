@@ -55,7 +55,10 @@ def test_kong_refuses_a_global_crud_plugin_and_bad_hooks(kong: Kong, sidecar: Si
     sidecar.start()
     for plugins, says in (
         ([{"name": "event-hooks-crud"}], "route"),
-        ([{"name": "event-hooks", "config": {"hooks": [{"name": "x", "source": "rate-limiting"}]}}], "required field"),
+        (
+            [{"name": "event-hooks", "config": {"hooks": [{"name": "x", "source": "rate-limiting"}]}}],
+            "in 'handler': field required",
+        ),
         (
             [
                 {

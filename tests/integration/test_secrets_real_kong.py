@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.integration.conftest import HttpServer, Kong, Sidecar
 from tests.integration.test_crud_real_kong import ROUNDS, Change, ask, begin, routed, straight
 from tests.support.certificates import key_pem, pem
+from tests.support.hooks import plugin_config
 
 __all__ = ["routed"]
 
@@ -70,7 +71,7 @@ def secrets() -> list[tuple[str, str, dict[str, Any]]]:
         ("POST", "/plugins", {"name": "acme", "enabled": False, "config": {
             "account_email": f"{HUSH}@x.example", "storage": "redis", "eab_hmac_key": HUSH, "tos_accepted": True,
             "storage_config": {"redis": {"host": "h", "port": 1, "password": HUSH}}}}),
-        ("POST", "/plugins", {"name": "event-hooks", "config": {"hooks": [HOOK]}, "enabled": False}),
+        ("POST", "/plugins", {"name": "event-hooks", "config": plugin_config(HOOK), "enabled": False}),
         ("POST", "/services", {"name": "s", "url": "http://127.0.0.1:1"}),
         ("POST", "/upstreams", {"name": "up", "healthchecks": {"active": {"headers": {"Authorization": [HUSH]}}}}),
     ]  # fmt: skip

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from kong_eventhooks_plugin.hooks import schema
-from tests.support.hooks import KNOWN, log_hook, webhook
+from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
+from tests.support.hooks import KNOWN, log_hook, plugin_config, webhook
 
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, 1.5, 60.0, -1, 10**10, "", "x", "{vault://env/x}", "{vault://", "http://a.b", "http://",
@@ -42,14 +43,14 @@ LONG_CONFIG: tuple[tuple[str, Any], ...] = (
     ("functions", ["x"] * 33), ("functions", ["x" * 65_537]),
 )  # fmt: skip
 HOOK_FIELDS = (
-    "name", "source", "event", "handler", "on_change", "snooze", "filter", "enabled", "tags", "config", "bogus",
+    "name", "source", "event", "handler", "on_change", "snooze", "filter", "enabled", "tags", "config", "handler_config", "bogus",
 )  # fmt: skip
 CONFIG_FIELDS = (
     "url", "method", "headers", "ssl_verify", "secret", "previous_secret", "secret_file", "payload", "payload_format",
     "body", "body_format", "headers_format", "url_format", "template", "functions", "level", "bogus",
 )  # fmt: skip
 TOGETHER: tuple[dict[str, Any], ...] = tuple(
-    {"handler": handler, "config": config}
+    {"handler": handler, DECLARED_CONFIG: config}
     for handler in ("webhook", "webhook-custom", "log", "lambda")
     for config in (
         {}, {"method": "GET"}, {"url": "http://h/", "method": "POST"}, {"url": "http://h/", "method": "post"},
@@ -68,21 +69,22 @@ TOGETHER: tuple[dict[str, Any], ...] = tuple(
 def configs(seed: int = 20_261_121, count: int = 250) -> Iterator[dict[str, Any]]:
     """Every value in every field, then fields at random together."""
     good = log_hook("first")
+    [web] = plugin_config(webhook("b"))["hooks"]
     for field in HOOK_FIELDS:
-        yield {"hooks": [good, {key: value for key, value in webhook("b").items() if key != field}]}
-        yield from ({"hooks": [{**webhook("b"), field: value}]} for value in VALUES)
+        yield {"hooks": [good, {key: value for key, value in web.items() if key != field}]}
+        yield from ({"hooks": [{**web, field: value}]} for value in VALUES)
     for field in CONFIG_FIELDS:
-        yield from ({"hooks": [{**log_hook("b"), "config": {field: value}}]} for value in VALUES)
+        yield from ({"hooks": [{**log_hook("b"), DECLARED_CONFIG: {field: value}}]} for value in VALUES)
     yield from ({"hooks": [{**log_hook("b"), field: value}]} for field, value in LONG)
-    yield from ({"hooks": [{**log_hook("b"), "config": {field: value}}]} for field, value in LONG_CONFIG)
+    yield from ({"hooks": [{**log_hook("b"), DECLARED_CONFIG: {field: value}}]} for field, value in LONG_CONFIG)
     yield from ({"hooks": [{**log_hook("b"), **fields}]} for fields in TOGETHER)
     yield from ({"hooks": value} for value in VALUES)
     yield from ({}, {"bogus": 1}, {"hooks": [], "bogus": 1})
     chance = random.Random(seed)
     for _ in range(count):
         hook = {**log_hook("b"), chance.choice(HOOK_FIELDS): chance.choice(VALUES)}
-        config = {chance.choice(CONFIG_FIELDS): chance.choice(VALUES) for _ in range(3)}
-        yield {"hooks": [good, {"config": config, **hook}]}
+        needed = {chance.choice(CONFIG_FIELDS): chance.choice(VALUES) for _ in range(3)}
+        yield {"hooks": [good, {DECLARED_CONFIG: needed, **hook}]}
 
 
 def ask(admin_url: str, config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -102,7 +104,7 @@ def main() -> None:
     action, argument = sys.argv[1:]
     if action == "schema":
         about = {"Name": "event-hooks", "Phases": ["log"], "Version": "0.1.0", "Priority": 1}
-        about["Schema"] = {"name": "event-hooks", "fields": [{"config": schema.plugin_config(KNOWN)}]}
+        about["Schema"] = {"name": "event-hooks", "fields": schema.plugin_fields(schema.plugin_config(KNOWN))}
         json.dump({"Protocol": "ProtoBuf:1", "SocketPath": argument, "Plugins": [about]}, sys.stdout)
         return
     for config in configs():
