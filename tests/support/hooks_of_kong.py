@@ -43,7 +43,8 @@ LONG_CONFIG: tuple[tuple[str, Any], ...] = (
     ("functions", ["x"] * 33), ("functions", ["x" * 65_537]),
 )  # fmt: skip
 HOOK_FIELDS = (
-    "name", "source", "event", "handler", "on_change", "snooze", "filter", "enabled", "tags", "config", "handler_config", "bogus",
+    "name", "source", "event", "handler", "on_change", "snooze", "filter", "enabled", "tags", "config",
+    "handler_config", "bogus",
 )  # fmt: skip
 CONFIG_FIELDS = (
     "url", "method", "headers", "ssl_verify", "secret", "previous_secret", "secret_file", "payload", "payload_format",

@@ -18,11 +18,11 @@ FIELD = schema.plugin_config(KNOWN)
 
 
 def our_answer(config: Any) -> Any:
-    """Ours says "required field missing" where Kong says of a field that a check needs that it does: one text is enough."""
     return interpreter.errors_of(FIELD, interpreter.with_defaults(FIELD, config)) or {}
 
 
 def one_text(fields: Any) -> Any:
+    """Kong has a text of its own for a missing field that a check between fields needs; ours has one for both."""
     return json.loads(json.dumps(fields).replace("field required for entity check", "required field missing"))
 
 
