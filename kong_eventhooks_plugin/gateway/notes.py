@@ -1,9 +1,9 @@
 """Small durable notes, name -> bytes, in a table of the data directory's ``gateway.db``.
 
 They keep over a restart what Kong was last known to say: a cache that Kong can fill again. So a file that SQLite cannot
-read is moved aside (``store_file``: the mirror has its tables in the same file) and begun anew, at the start and while
-running; a file that somebody else moved aside is noticed and opened anew. Two processes may use it at once. A note that
-was put is there after a kill -9; after a power cut the last ones may be missing.
+read is replaced (``storage.replaceable``; the mirror has its tables in the same file), at the start and while running.
+Two processes may use it at once. A note that was put is there after a kill -9; after a power cut the last ones may be
+missing.
 
 Statements run in one thread of their own, since the disk and another process's lock can block.
 
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
-from kong_eventhooks_plugin.gateway.store_file import create, file_number, is_damage, move_aside
+from kong_eventhooks_plugin.storage.replaceable import FileReplaced, ReplaceableFile
+from kong_eventhooks_plugin.storage.sqlite import transaction
 
 MAX_NOTE = 16 << 20
 MAX_TOTAL = 64 << 20
@@ -27,7 +28,6 @@ MAX_NAME = 200
 PATIENCE = 5.0
 
 _SETTINGS = (
-    f"PRAGMA busy_timeout = {int(PATIENCE * 1_000)}",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA journal_size_limit = 16777216",
@@ -46,20 +46,21 @@ class Notes:
     """The notes of one file. ``open`` before use, ``close`` after it. Everything raises ``StoreUnavailable``."""
 
     def __init__(self, path: Path, limit: int = MAX_TOTAL) -> None:
-        self._path = path
+        self._file = ReplaceableFile(path, PATIENCE, _prepare)
         self._limit = limit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="notes")
-        self._connection: sqlite3.Connection | None = None
-        self._number: int | None = None
+        self._opened = False
 
     async def open(self) -> None:
         """Create or open the file (0600); a damaged one is moved aside."""
-        await self._in_thread(self._open)
+        await self._in_thread(self._file.open)
+        self._opened = True
 
     async def close(self) -> None:
         """Let the file go; closing twice is fine."""
-        if self._connection is not None:
-            await self._in_thread(self._close)
+        if self._opened:
+            self._opened = False
+            await self._in_thread(self._file.close)
         self._thread.shutdown(wait=False)
 
     async def get(self, name: str) -> bytes | None:
@@ -89,72 +90,25 @@ class Notes:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call)
         except RuntimeError as error:  # the thread is stopped
-            raise StoreUnavailable(f"{self._path}: the notes are closed") from error
+            raise StoreUnavailable(f"{self._file.path}: the notes are closed") from error
 
     def _told(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a call; where the file is damaged, run it again on a new one."""
+        """Run a call; where the file was damaged, run it again on a new one."""
+        if not self._opened:
+            raise StoreUnavailable(f"{self._file.path}: the notes are not open")
         try:
-            return call(self._current())
-        except sqlite3.Error as error:
-            if not is_damage(error):
-                raise StoreUnavailable(f"{self._path}: {error}") from error
-            self._replace(error)
-        try:
-            return call(self._current())
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"{self._path}: {error}") from error
-
-    def _current(self) -> sqlite3.Connection:
-        if self._connection is not None and file_number(self._path) != self._number:
-            self._close()
-            self._open()
-        if self._connection is None:
-            raise StoreUnavailable(f"{self._path}: the notes are not open")
-        return self._connection
+            return self._file.run(call)
+        except FileReplaced:
+            return self._file.run(call)
 
     def _put(self, connection: sqlite3.Connection, name: str, value: bytes) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             (others,) = connection.execute(_OTHERS, (name,)).fetchone()
             if others + len(value) > self._limit:
-                raise StoreUnavailable(f"{self._path}: the notes would be larger than {self._limit:,} bytes")
+                raise StoreUnavailable(f"{self._file.path}: the notes would be larger than {self._limit:,} bytes")
             connection.execute(_PUT, (name, value))
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
 
-    def _open(self) -> None:
-        self._close()
-        try:
-            self._connect()
-        except sqlite3.Error as error:
-            if not is_damage(error):
-                raise StoreUnavailable(f"{self._path}: {error}") from error
-            self._replace(error)
 
-    def _replace(self, error: sqlite3.Error) -> None:
-        damaged = self._number is None or file_number(self._path) == self._number
-        self._close()
-        if damaged:
-            move_aside(self._path, str(error))
-        try:
-            self._connect()
-        except sqlite3.Error as again:
-            raise StoreUnavailable(f"{self._path}: {again}") from again
-
-    def _connect(self) -> None:
-        create(self._path)
-        connection = sqlite3.connect(self._path, isolation_level=None)
-        try:
-            for setting in _SETTINGS:
-                connection.execute(setting)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection, self._number = connection, file_number(self._path)
-
-    def _close(self) -> None:
-        connection, self._connection, self._number = self._connection, None, None
-        if connection is not None:
-            connection.close()
+def _prepare(connection: sqlite3.Connection) -> None:
+    for setting in _SETTINGS:
+        connection.execute(setting)

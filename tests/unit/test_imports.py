@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "kong_eventhooks_plugin"
 # A part may import parts of a lower rank and its own. telemetry is a leaf beside the model.
 RANK = {
     "errors": 0, "raised": 0, "__init__": 0,
-    "model": 1, "telemetry": 1, "settings": 1,
+    "model": 1, "telemetry": 1, "storage": 1, "settings": 1,
     "wire": 2, "sources": 2, "queue": 2, "handlers": 2, "hooks": 2, "gateway": 2,
     "pluginserver": 3, "dispatch": 3, "delivery": 3, "api": 3, "observing": 3,
     "definitions": 3, "compilation": 3, "checking": 4,

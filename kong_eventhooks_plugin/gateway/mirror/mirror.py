@@ -28,14 +28,14 @@ from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.gateway.entities import Entities
 from kong_eventhooks_plugin.gateway.mirror import route
 from kong_eventhooks_plugin.gateway.mirror.conclusion import Conclusion
-from kong_eventhooks_plugin.gateway.mirror.file import has_grown, open_file, tidy
+from kong_eventhooks_plugin.gateway.mirror.file import PATIENCE, has_grown, prepare, tidy
 from kong_eventhooks_plugin.gateway.mirror.fingerprints import Fingerprints
 from kong_eventhooks_plugin.gateway.mirror.judge import Mark, Window
 from kong_eventhooks_plugin.gateway.mirror.listing import Listing, Source
 from kong_eventhooks_plugin.gateway.mirror.route_change import RouteChange
 from kong_eventhooks_plugin.gateway.mirror.store import Store
-from kong_eventhooks_plugin.gateway.store_file import file_number, is_damage, move_aside
 from kong_eventhooks_plugin.model.change import Change
+from kong_eventhooks_plugin.storage.replaceable import ReplaceableFile
 
 __all__ = ["Mirror", "RouteChange"]
 
@@ -62,8 +62,7 @@ class Mirror:
         self._path = path
         self._entities = entities
         self._clock = clock
-        self._connection: sqlite3.Connection | None = None
-        self._file: int | None = None
+        self._file = ReplaceableFile(path, PATIENCE, lambda connection: prepare(connection, path))
         self._thread: ThreadPoolExecutor | None = None
         self._fingerprints = Fingerprints()
         self._log_has_grown = False
@@ -74,14 +73,14 @@ class Mirror:
         """Create or open the file; a damaged one is moved aside and told in the log. May be tried again."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "mirror")
-        await self._call(self._open)
+        await self._call(self._file.open)
 
     async def close(self) -> None:
         """Let the file go, after what is under way."""
         if self._thread is None:
             return
         thread, self._thread = self._thread, None
-        await asyncio.get_running_loop().run_in_executor(thread, self._close)
+        await asyncio.get_running_loop().run_in_executor(thread, self._file.close)
         thread.shutdown(wait=False)
 
     # for who hears from the route, and who tells
@@ -225,42 +224,18 @@ class Mirror:
         return await self._call(lambda: self._run(call))
 
     def _run(self, call: Callable[[Store], T]) -> T:
-        if self._connection is not None and file_number(self._path) != self._file:
-            self._close()  # somebody moved it aside
-        if self._connection is None:
-            self._open()
-        assert self._connection is not None  # noqa: S101  _open raises where it cannot
-        store = Store(self._connection)
-        try:
+        def run(connection: sqlite3.Connection) -> T:
+            store = Store(connection)
             result = call(store)
             self.waiting = store.outbox()
             self._log_has_grown = has_grown(self._path)
-        except sqlite3.Error as error:
-            if is_damage(error):
-                self._leave_damaged(error)
-            raise StoreUnavailable(f"{self._path}: {error}") from error
-        return result
+            return result
+
+        return self._file.run(run)
 
     def _tidy_file(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):  # what is wrong with the file, the next call says
-                tidy(self._connection)
-
-    def _open(self) -> None:
-        self._close()
-        self._connection = open_file(self._path)
-        self._file = file_number(self._path)
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _leave_damaged(self, error: sqlite3.Error) -> None:
-        """Move the file aside, unless another process has done that; the next call begins a new one."""
-        self._close()
-        if file_number(self._path) == self._file:
-            move_aside(self._path, str(error))
+        with contextlib.suppress(StoreUnavailable):  # what is wrong with the file, the next call says
+            self._file.run(tidy)
 
 
 def _step(steps: Iterator[None]) -> bool:

@@ -32,9 +32,10 @@ from kong_eventhooks_plugin.errors import EventHooksError, StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import Clock
 from kong_eventhooks_plugin.queue.sqlite.accept import Offered, accept
 from kong_eventhooks_plugin.queue.sqlite.books import Books
-from kong_eventhooks_plugin.queue.sqlite.faults import in_our_words, is_busy
+from kong_eventhooks_plugin.queue.sqlite.faults import in_our_words
 from kong_eventhooks_plugin.queue.sqlite.thread import CallThread
 from kong_eventhooks_plugin.queue.sqlite.waiting import Waiting
+from kong_eventhooks_plugin.storage.sqlite import is_busy
 
 T = TypeVar("T")
 

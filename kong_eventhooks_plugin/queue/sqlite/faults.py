@@ -4,18 +4,12 @@ import sqlite3
 from pathlib import Path
 
 from kong_eventhooks_plugin.errors import EventHooksError, QueueError, StoreUnavailable
+from kong_eventhooks_plugin.storage.sqlite import code_of
 
-_PRIMARY_CODE = 0xFF
 _THE_OPERATIONS_OWN = frozenset({
     sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE,
     sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE,
 })  # fmt: skip
-
-
-def is_busy(error: Exception) -> bool:
-    """Tell whether another connection's lock is all that is in the way."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & _PRIMARY_CODE in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def in_our_words(error: Exception, path: Path) -> EventHooksError:
@@ -26,8 +20,6 @@ def in_our_words(error: Exception, path: Path) -> EventHooksError:
     """
     if isinstance(error, EventHooksError):
         return error
-    if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is None or code & _PRIMARY_CODE not in _THE_OPERATIONS_OWN:
-            return StoreUnavailable(f"{path}: {error}")
+    if isinstance(error, sqlite3.Error) and code_of(error) not in _THE_OPERATIONS_OWN:
+        return StoreUnavailable(f"{path}: {error}")
     return QueueError(f"the store cannot keep this: {type(error).__name__}: {error}")

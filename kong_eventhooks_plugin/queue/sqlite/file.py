@@ -1,19 +1,15 @@
-"""The store's file: create it, recognise it, migrate it, open it.
+"""The store's file: recognise it, migrate it, open it."""
 
-The file is created readable by its owner alone (0600; SQLite gives its -wal and -shm companions the same mode): it
-holds what the gateway's clients did. A file that is there keeps the mode that its owner gave it.
-"""
-
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
-from kong_eventhooks_plugin.queue.sqlite.faults import is_busy
-from kong_eventhooks_plugin.queue.sqlite.statements import MIGRATIONS, SQL, split_script
+from kong_eventhooks_plugin.queue.sqlite.statements import MIGRATIONS, SQL
+from kong_eventhooks_plugin.storage.sqlite import connection_to, create, is_busy, migrate, use_write_ahead_log
 
 APPLICATION_ID = 0x4B_45_68_6B
 """In the file's header (``KEhk``), so that ``file`` and we know it for ours."""
@@ -45,14 +41,14 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """Open the store for writing; creates and migrates it. Blocks. Raises ``StoreUnavailable``."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreUnavailable(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 is needed")
-    _create(path)
+    create(path, with_directory=True)
     give_up = time.monotonic() + OPENING_PATIENCE
     while True:
         try:
             return _open_writer(path)
         except StoreUnavailable as error:
             # Two that turn a new file to WAL at once can be in each other's way; SQLite then fails without waiting.
-            if not isinstance(error.__cause__, sqlite3.Error) or not is_busy(error.__cause__):
+            if error.__cause__ is None or not is_busy(error.__cause__):
                 raise
             if time.monotonic() >= give_up:
                 raise
@@ -60,7 +56,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def _open_writer(path: Path) -> sqlite3.Connection:
-    with _closed_on_error(path, "rw") as connection:
+    with _opened(path, "rw") as connection:
         _migrate(connection, path)
         connection.executescript(_WRITER)
         connection.execute(SQL["create_chosen"])
@@ -71,7 +67,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """Open the store of this or another process for reading; never creates or migrates. Blocks."""
     if not path.is_file():
         raise StoreUnavailable(f"{path}: there is no such file")
-    with _closed_on_error(path, "ro") as connection:
+    with _opened(path, "ro") as connection:
         connection.execute("PRAGMA query_only = ON")
         version = _version(connection, path)
         if version != VERSION:
@@ -80,49 +76,15 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def _closed_on_error(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, mode: Literal["rw", "ro"]) -> Iterator[sqlite3.Connection]:
     """Give a new connection, which stays open unless something is raised; SQLite's errors become ours."""
-    connection: sqlite3.Connection | None = None
     try:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,  # the cycle lends it to one thread at a time
-            cached_statements=256,
-        )
-        connection.execute(f"PRAGMA busy_timeout = {int(OPENING_PATIENCE * 1_000)}")
-        yield connection
-    except Exception as error:
-        if connection is not None:
-            connection.close()
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        with connection_to(path, OPENING_PATIENCE, mode) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
             raise StoreUnavailable(f"{path}: is not an SQLite file; choose another") from error
-        if isinstance(error, StoreUnavailable):
-            raise
         raise StoreUnavailable(f"{path}: {error}") from error
-
-
-def _create(path: Path) -> None:
-    """Create the file, and its directory where only that one is missing."""
-    folder = path.parent
-    try:
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            return
-        # The name must survive a power cut as well as the contents: SQLite only looks after its journal's.
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except FileNotFoundError as error:
-        raise StoreUnavailable(f"{path}: the directory {folder.parent} does not exist; create it first") from error
-    except OSError as error:
-        raise StoreUnavailable(f"{path}: cannot be created: {error.strerror}") from error
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
@@ -145,19 +107,12 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     if version == 0:
         # Both must be set before there is a table. Space comes back in steps (retention), never all at once.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
-        raise StoreUnavailable(f"{path}: this file system cannot keep a write-ahead log; choose a local disk")
+    use_write_ahead_log(connection, path)
     if version == VERSION:
         return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for version in range(_version(connection, path) + 1, VERSION + 1):
-            for statement in split_script(MIGRATIONS[version]):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {version}")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+
+    def set_version(step: int) -> None:
+        connection.execute(f"PRAGMA user_version = {step}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+    migrate(connection, MIGRATIONS, lambda: _version(connection, path), set_version)

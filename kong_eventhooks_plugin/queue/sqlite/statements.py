@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from itertools import chain
@@ -20,19 +20,6 @@ def named_statements(text: str) -> dict[str, str]:
     if len(set(names)) != len(names):
         raise ValueError("a statement's name is there twice")
     return {name: _COMMENT.sub("", body).strip() for name, body in zip(names, parts[1::2], strict=True)}
-
-
-def split_script(script: str) -> Iterator[str]:
-    """Yield the statements of a script one by one, so that they can run inside one transaction.
-
-    Comments stay: SQLite keeps those inside a CREATE with the schema.
-    """
-    statement = ""
-    for line in script.splitlines():
-        statement += f"{line}\n"
-        if sqlite3.complete_statement(statement):
-            yield statement.strip()
-            statement = ""
 
 
 def _migrations() -> dict[int, str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin.queue.sqlite import file
-from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows, named_statements, split_script
+from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows, named_statements
+from kong_eventhooks_plugin.storage.sqlite import statements_of
 
 PACKAGE = Path(file.__file__).parent
 
@@ -77,7 +78,7 @@ def test_a_name_given_twice_is_refused() -> None:
 
 def test_a_script_is_split_where_its_statements_end() -> None:
     script = "-- About; this.\nCREATE TABLE a (b -- why; so\n);\n\nINSERT INTO a VALUES ('x;\ny');\n-- The end.\n"
-    assert [statement.splitlines()[-1] for statement in split_script(script)] == [");", "y');"]
+    assert [statement.splitlines()[-1] for statement in statements_of(script)] == [");", "y');"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 63, 64, 65, 71, 72, 200])

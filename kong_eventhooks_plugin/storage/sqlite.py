@@ -1,0 +1,134 @@
+"""What every SQLite file of ours needs: create it, open it, give it a write-ahead log, migrate it, read its errors.
+
+A file is created readable by its owner alone (0600; SQLite gives its -wal and -shm companions the same mode): it holds
+what the gateway's clients did. One that is there keeps the mode that its owner gave it.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+from kong_eventhooks_plugin.errors import StoreUnavailable
+
+_PRIMARY_CODE: Final = 0xFF
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
+
+
+def code_of(error: BaseException) -> int | None:
+    """Return SQLite's primary result code; None for any other error."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & _PRIMARY_CODE
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether another connection's lock is all that is in the way."""
+    return code_of(error) in _BUSY
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Whether the file cannot be read."""
+    return code_of(error) in _DAMAGED
+
+
+def create(path: Path, *, with_directory: bool = False) -> None:
+    """Create the file, ``with_directory`` its directory too where only that one is missing.
+
+    Raises ``StoreUnavailable``.
+
+    One that is there is not opened: to open and close a file that SQLite has open in this process would release its
+    locks (POSIX).
+    """
+    folder = path.parent
+    try:
+        if with_directory and not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            return
+        # The name must survive a power cut as well as the contents: SQLite only looks after its journal's.
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except FileNotFoundError as error:
+        missing = folder.parent if with_directory else folder
+        raise StoreUnavailable(f"{path}: the directory {missing} does not exist; create it first") from error
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: cannot be created: {error.strerror}") from error
+
+
+@contextmanager
+def connection_to(path: Path, patience: float, mode: Literal["rw", "ro"] = "rw") -> Iterator[sqlite3.Connection]:
+    """Give a new connection, which stays open unless something is raised.
+
+    ``patience`` is how many seconds a statement waits for another connection's lock. Statements are their own
+    transactions, and any thread may use the connection, one at a time.
+    """
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {int(patience * 1_000)}")
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+def use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Turn the file to WAL; raises ``StoreUnavailable`` where the file system cannot."""
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreUnavailable(f"{path}: this file system cannot keep a write-ahead log; choose a local disk")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Begin with the write lock; commit, or roll back where something is raised."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def migrate(
+    connection: sqlite3.Connection,
+    steps: Mapping[int, str],
+    version: Callable[[], int],
+    set_version: Callable[[int], None],
+) -> None:
+    """Bring the schema to the last of ``steps`` (scripts by the version that they lead to), all or nothing.
+
+    Two processes may try at once: ``version`` is asked inside the transaction.
+    """
+    with transaction(connection):
+        for step in range(version() + 1, max(steps) + 1):
+            for statement in statements_of(steps[step]):
+                connection.execute(statement)
+            set_version(step)
+
+
+def statements_of(script: str) -> Iterator[str]:
+    """Yield the statements of a script one by one, so that they can run inside one transaction.
+
+    Comments stay: SQLite keeps those inside a CREATE with the schema.
+    """
+    statement = ""
+    for line in script.splitlines():
+        statement += f"{line}\n"
+        if sqlite3.complete_statement(statement):
+            yield statement.strip()
+            statement = ""
