@@ -4,10 +4,12 @@ Kong's workers run as the user ``kong`` where there is one, as in every package 
 and the sidecar gives it the socket.
 """
 
+import contextlib
 import grp
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -100,9 +102,12 @@ def pg_kong(kong: "Kong", postgres: Postgres, bootstrapped: str) -> Iterator["Ko
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody has, from below those that the system gives to outgoing connections: it stays free."""
+    for port in random.SystemRandom().sample(range(15_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port among a hundred")
 
 
 class HttpServer:
