@@ -19,6 +19,11 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--long",
+        action="store_true",
+        help="run what explores as long as the gate lets it (tests/e2e/test_rest_openapi.py); without it, a sample",
+    )
+    parser.addoption(
         "--kong-bin",
         metavar="PATH",
         default=os.environ.get("KONG_BIN"),
