@@ -7,6 +7,11 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+# Read when grpc is imported, here and in every process that a test starts with this environment: its core would write
+# lines of its own into the tests' output. What the core has to say of an error reaches the caller as a status.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 # CI machines are shared: an example that took long says nothing about the code, and nor does a slow generator.
 hypothesis.settings.register_profile(
     "explore", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -18,6 +23,11 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="run what explores as long as the gate lets it (tests/e2e/test_rest_openapi.py); without it, a sample",
+    )
     parser.addoption(
         "--kong-bin",
         metavar="PATH",
