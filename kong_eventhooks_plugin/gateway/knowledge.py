@@ -83,7 +83,7 @@ class _Told(NamedTuple):
     """``paths`` of the schemas that Kong told or does not have, ``since`` when, and the ``workers`` that were asked."""
 
     since: float = -math.inf
-    workers: frozenset[frozenset[int]] = frozenset()
+    workers: frozenset[int] = frozenset()
     paths: frozenset[str] = frozenset()
 
 
@@ -167,8 +167,9 @@ class Knowledge:
         """Return what of the past answers holds for this node."""
         told, now = self._told, self._timer()
         if not self._is_known(node) or now - told.since >= RECHECK_SECONDS:
-            return _Told(now, frozenset([node.workers]))
-        return told if node.workers in told.workers else _Told(told.since, told.workers | {node.workers})
+            return _Told(now, node.workers)
+        # For some seconds after a reload none is told, or not all of them.
+        return told if node.workers <= told.workers else _Told(told.since, told.workers | node.workers)
 
     async def _node(self) -> _Node:
         # The workers first: schemas that come from newer ones are asked for again, and not the other way round.

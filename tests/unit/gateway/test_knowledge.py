@@ -287,6 +287,16 @@ async def test_nodes_behind_one_address_are_each_asked_once(kong: Kong, knowledg
     assert kong.asked.count("/schemas/consumers") == 3
 
 
+async def test_workers_that_are_not_told_yet_are_waited_for(kong: Kong, knowledge: Knowledge) -> None:
+    """Seen on a real Kong: for seconds after a reload /status lists no worker."""
+    kong.have_workers(11, 12)
+    await knowledge.refresh()
+    for told, asked in (((), 1), ((13,), 2), ((13, 14), 3), ((14, 13), 3), ((), 3)):
+        kong.have_workers(*told)
+        await knowledge.refresh()
+        assert kong.asked.count("/schemas/consumers") == asked
+
+
 async def test_a_plugin_that_comes_into_use(kong: Kong, knowledge: Knowledge) -> None:
     await knowledge.refresh()
     assert not knowledge.entities().knows("plugins", plugin("http-log"))
