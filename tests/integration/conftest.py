@@ -397,6 +397,21 @@ class Kong:
         return path.read_text(errors="replace") if path.exists() else ""
 
 
+def have_it_started(kong: Kong, sidecar: Sidecar, *options: str) -> None:
+    """Have Kong start the sidecar, which then runs as Kong's workers do."""
+    words = [sys.executable, "-m", "kong_eventhooks_plugin", "serve", "--started-by-kong", *options]
+    kong.extra_conf["pluginserver_event_hooks_start_cmd"] = " ".join(words)
+    if not has_user():
+        return
+    try:
+        subprocess.run([sys.executable, "--version"], user=USER, group=USER, capture_output=True, check=True)
+    except PermissionError:  # an interpreter in root's home
+        kong.extra_conf["nginx_user"] = "root root"
+    else:
+        for directory in (sidecar.directory, sidecar.data_dir):
+            shutil.chown(directory, USER, USER)
+
+
 @pytest.fixture
 def kong(kong_bin: str, tmp_path: Path, sidecar: Sidecar) -> Iterator[Kong]:
     made = Kong(kong_bin, tmp_path, sidecar.socket_path)
