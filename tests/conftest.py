@@ -18,15 +18,21 @@ hypothesis.settings.register_profile(
 )
 # The same examples in every run, so that a change is judged by what it did. To look for new ones:
 # HYPOTHESIS_PROFILE=explore.
-hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("explore"), derandomize=True)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("explore"), derandomize=True)
+# A sample of them, for `make test`: .ci/run makes all of them, with --long.
+hypothesis.settings.register_profile("short", hypothesis.settings.get_profile("long"), max_examples=25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    default = "long" if config.getoption("--long") else "short"
+    hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", default))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long",
         action="store_true",
-        help="run what explores as long as the gate lets it (tests/e2e/test_rest_openapi.py); without it, a sample",
+        help="explore as long as the gate lets it: all examples of hypothesis, all of the API's calls; else a sample",
     )
     parser.addoption(
         "--kong-bin",
