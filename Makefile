@@ -10,6 +10,9 @@ DEV := $(VENV)/.dev-$(TAG)
 PIP := install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --require-hashes --no-deps
 
+# Where it is set, every process that a test starts compiles the whole package for itself: twice the suite's time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-newest lint types bench protobuf docs lock clean
 

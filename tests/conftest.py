@@ -7,17 +7,33 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+# Read when grpc is imported, here and in every process that a test starts with this environment: its core would write
+# lines of its own into the tests' output. What the core has to say of an error reaches the caller as a status.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 # CI machines are shared: an example that took long says nothing about the code, and nor does a slow generator.
 hypothesis.settings.register_profile(
     "explore", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 # The same examples in every run, so that a change is judged by what it did. To look for new ones:
 # HYPOTHESIS_PROFILE=explore.
-hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("explore"), derandomize=True)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("explore"), derandomize=True)
+# A sample of them, for `make test`: .ci/run makes all of them, with --long.
+hypothesis.settings.register_profile("short", hypothesis.settings.get_profile("long"), max_examples=25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    default = "long" if config.getoption("--long") else "short"
+    hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", default))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="explore as long as the gate lets it: all examples of hypothesis, all of the API's calls; else a sample",
+    )
     parser.addoption(
         "--kong-bin",
         metavar="PATH",

@@ -52,6 +52,13 @@ class AdminSettings(msgspec.Struct, frozen=True):
         return "AdminSettings(...)"
 
 
+class Answer(NamedTuple):
+    """The JSON object under a path; ``server`` is the header ``Server`` that came with it, "" where none did."""
+
+    document: dict[str, Any]
+    server: str
+
+
 class Page(NamedTuple):
     """One page of a list; ``offset`` asks for the next one, None: this was the last."""
 
@@ -84,10 +91,14 @@ class AdminClient:
 
         The path is relative to the Admin API's URL; what names an entity in it is percent-encoded by the caller.
         """
+        return (await self.answer(path, query)).document
+
+    async def answer(self, path: str, query: dict[str, str] | None = None) -> Answer:
+        """Return the same with who answered."""
         # Errors name the path alone: the URL may hold a password.
         try:
             async with asyncio.timeout(self._settings.page_seconds):
-                body = await self._body(path, query or {})
+                body, server = await self._body(path, query or {})
         except aiohttp.ConnectionTimeoutError as error:
             raise AdminApiError(f"{path}: no connection within {self._settings.connect_seconds:g} s") from error
         except TimeoutError as error:
@@ -100,7 +111,7 @@ class AdminClient:
             raise AdminApiError(f"{path}: the answer is not JSON: {error}") from error
         if not isinstance(document, dict):
             raise AdminApiError(f"{path}: the answer is not an object")
-        return document
+        return Answer(document, server)
 
     async def page(self, path: str, size: int = PAGE_SIZE, offset: str | None = None) -> Page:
         """Return one page of a list (``/plugins``) of up to ``size`` (1 to 1,000) entities; raises ``AdminApiError``.
@@ -131,7 +142,7 @@ class AdminClient:
             await asyncio.sleep((time.monotonic() - began) * pause_factor)
         raise AdminApiError(f"{path}: more than {self._settings.max_pages:,} pages")
 
-    async def _body(self, path: str, query: dict[str, str]) -> bytes:
+    async def _body(self, path: str, query: dict[str, str]) -> tuple[bytes, str]:
         url = URL(self._settings.url.rstrip("/") + path).update_query(query)
         session = self._session or self._open()
         async with session.get(url, allow_redirects=False, ssl=self._settings.verify) as answer:
@@ -144,7 +155,7 @@ class AdminClient:
                 body += chunk
                 if len(body) > self._settings.max_page_bytes:
                     raise AdminApiError(f"{path}: a page is larger than {self._settings.max_page_bytes:,} bytes")
-            return bytes(body)
+            return bytes(body), answer.headers.get("Server", "")
 
     def _open(self) -> aiohttp.ClientSession:
         """Make the session: it belongs to the loop that runs now, so it cannot be made before."""

@@ -1,23 +1,44 @@
 """The shape of the Kong node: its paths and the schemas of its entities and plugins, asked for once and kept.
 
-Kong is asked for ``/`` at each refresh, and for the rest only where its version or its plugins are others than before,
-or a schema is missing: /endpoints, /schemas/<entity> for each name in braces there, and /schemas/plugins/<name> for the
-plugins in use (the others when one of them is met, ``learn``). One request at a time. What came is kept in the
-notes (without defaults and descriptions), so that a start without Kong knows what the last one knew.
+Each refresh asks for /status, /plugins/enabled and /endpoints, which say whether it is the Kong of before:
 
-A schema that Kong does not have (404) is not asked for again until its version or plugins change. One that it cannot
-give now (any other status) is asked for at the next refresh; meanwhile its entities are hidden but for the harmless. A
-refresh that Kong does not answer at all changes nothing.
+=======================================  ===========================================================================
+seen                                     then
+=======================================  ===========================================================================
+another version (header ``Server``),     nothing that was known counts any more: every schema is asked for
+other plugins, other paths
+worker processes (/status) of which the  every schema is asked for again: only new workers can run other code of a
+schemas were not asked                   plugin that keeps its name, and nothing here tells a plugin's version
+``RECHECK_SECONDS`` have passed          the same: in a container, workers can get the ids of those before a restart
+our own start                            the same
+nothing of it                            what Kong did not tell before is asked for
+=======================================  ===========================================================================
 
-Limits: 1,000 schemas of each kind, names of up to 100 plain characters; what is beyond is not asked for and
-logged.
+"Every schema" is /schemas/<entity> for each name in braces in /endpoints, and /schemas/plugins/<name> for the plugins
+that were met; one that is met for the first time is asked for then (``learn``), in a round's lists at the latest. One
+request at a time. ``/``, which tells plugins' versions, is not asked for: a Kong that starts the plugin server itself
+answers 500 there. What came is kept in the notes (without defaults and descriptions), so that a start without Kong
+knows what the last one knew.
+
+Until the refresh after a plugin's upgrade its old schema is used. A field that this one does not have is hidden
+(``secrets``); one that was open before and is a secret now is shown until then.
+
+A schema that Kong does not have (404) is not asked for again before every one is. One that it cannot give now (any
+other status) is asked for at the next refresh, that of a plugin not known yet when one is met; meanwhile what was known
+of this Kong counts, and where nothing was, the entities are hidden but for the harmless. A refresh that Kong does not
+answer at all changes nothing.
+
+Limits: 1,000 schemas, names of up to 100 plain characters; what is beyond is not asked for and logged. Several nodes
+behind one address are taken for one, whose schemas are asked for again for each node's workers.
 """
 
 import asyncio
+import math
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -33,6 +54,8 @@ from kong_eventhooks_plugin.gateway.schemas import pruned
 
 NOTE = "knowledge"
 MAX_SCHEMAS = 1_000
+RECHECK_SECONDS: Final = 600.0
+_VERSION = re.compile(r"\bkong/(\S{1,100})", re.ASCII | re.IGNORECASE)
 _NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _NOT_FOUND = 404
 
@@ -40,32 +63,53 @@ _log = structlog.get_logger()
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """What is kept. ``stamp`` says of which Kong it is: its version and its plugins' versions."""
+    """What is kept. ``stamp`` says of which Kong it is: its version and its plugins' names."""
 
     stamp: str = ""
     paths: tuple[str, ...] = ()
     schemas: dict[str, Any] = {}
     plugins: dict[str, Any] = {}
-    absent: frozenset[str] = frozenset()
-    """What Kong answered 404 for."""
+
+
+class _Node(NamedTuple):
+    """What tells one Kong from another. ``workers`` are its processes' ids; none where it does not tell them."""
+
+    stamp: str
+    paths: tuple[str, ...]
+    workers: frozenset[int]
+
+
+class _Told(NamedTuple):
+    """``paths`` of the schemas that Kong told or does not have, ``since`` when, and the ``workers`` that were asked."""
+
+    since: float = -math.inf
+    workers: frozenset[int] = frozenset()
+    paths: frozenset[str] = frozenset()
 
 
 class Knowledge:
-    """Paths and rules as Kong last told them. ``open_fields`` are as for ``Entities``.
+    """Paths and rules as Kong last told them. ``open_fields`` are as for ``Entities``; ``timer`` gives seconds.
 
     ``key`` gives the key of their digests; it may block and raise, and is called by ``open``. Until then, and where
     that raised, digests fit nothing that was kept.
     """
 
     def __init__(
-        self, client: AdminClient, notes: Notes, key: Callable[[], bytes], open_fields: Collection[str] = ()
+        self,
+        client: AdminClient,
+        notes: Notes,
+        key: Callable[[], bytes],
+        open_fields: Collection[str] = (),
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._notes = notes
         self._read_key = key
         self._key = secrets.token_bytes(KEY_SIZE)
         self._open_fields = open_fields
+        self._timer = timer
         self._one_at_a_time = asyncio.Lock()
+        self._told = _Told()
         self._use(_Known())
 
     async def open(self) -> None:
@@ -90,14 +134,14 @@ class Knowledge:
     async def refresh(self) -> bool:
         """Ask Kong for what may have changed or is missing; tell whether anything is new. Raises ``AdminApiError``."""
         async with self._one_at_a_time:
-            root = await self._client.get("/")
-            stamp, in_use = _stamp(root), _in_use(root)
-            known = self._known if self._known.stamp == stamp and self._known.paths else _Known()
-            paths = known.paths or await self._paths()
-            names = _plain(Endpoints.candidates(paths))
-            schemas, absent = await self._missing("/schemas/", names, known.schemas, known.absent)
-            plugins, gone = await self._missing("/schemas/plugins/", _plain(in_use), known.plugins, known.absent)
-            return await self._become(_Known(stamp, paths, schemas, plugins, known.absent | absent | gone))
+            node = await self._node()
+            last, told = self._known, self._still_told(node)
+            known = last if self._is_known(node) else _Known()
+            paths = set(told.paths)
+            schemas = await self._asked("/schemas/", Endpoints.candidates(node.paths), known.schemas, paths)
+            plugins = await self._asked("/schemas/plugins/", last.plugins, known.plugins, paths)
+            self._told = told._replace(paths=frozenset(paths))
+            return await self._become(_Known(node.stamp, node.paths, schemas, plugins))
 
     async def learn(self, schema: str, entity: Mapping[str, Any]) -> bool:
         """Ask for the schema that ``Entities.knows`` missed; tell whether it is known now. Raises ``AdminApiError``.
@@ -105,34 +149,48 @@ class Knowledge:
         A schema that Kong was asked for in vain is not asked for again.
         """
         async with self._one_at_a_time:
-            known = self._known
-            schemas, absent = await self._missing("/schemas/", _plain([schema]), known.schemas, known.absent)
-            plugins, gone = known.plugins, frozenset[str]()
+            known, paths = self._known, set(self._told.paths)
+            schemas, plugins = known.schemas, known.plugins
+            if schema not in schemas:
+                schemas = await self._asked("/schemas/", [schema], schemas, paths)
             if schema == PLUGINS:
-                names = _plain([entity.get("name")])
-                plugins, gone = await self._missing("/schemas/plugins/", names, known.plugins, known.absent)
-            await self._become(
-                msgspec.structs.replace(known, schemas=schemas, plugins=plugins, absent=known.absent | absent | gone)
-            )
+                names = [name for name in _texts([entity.get("name")]) if name not in plugins]
+                plugins = await self._asked("/schemas/plugins/", names, plugins, paths)
+            self._told = self._told._replace(paths=frozenset(paths))
+            await self._become(msgspec.structs.replace(known, schemas=schemas, plugins=plugins))
         return self._entities.knows(schema, entity)
 
-    async def _paths(self) -> tuple[str, ...]:
+    def _is_known(self, node: _Node) -> bool:
+        return (node.stamp, node.paths) == (self._known.stamp, self._known.paths)
+
+    def _still_told(self, node: _Node) -> _Told:
+        """Return what of the past answers holds for this node."""
+        told, now = self._told, self._timer()
+        if not self._is_known(node) or now - told.since >= RECHECK_SECONDS:
+            return _Told(now, node.workers)
+        # For some seconds after a reload none is told, or not all of them.
+        return told if node.workers <= told.workers else _Told(told.since, told.workers | node.workers)
+
+    async def _node(self) -> _Node:
+        # The workers first: schemas that come from newer ones are asked for again, and not the other way round.
+        workers = _workers(await self._client.get("/status"))
+        enabled, server = await self._client.answer("/plugins/enabled")
+        plugins = sorted(_texts(enabled.get("enabled_plugins")))
         paths = (await self._client.get("/endpoints")).get("data")
         if not isinstance(paths, list):
             raise AdminApiError("/endpoints: the answer has no list of paths under data")
-        return tuple(path for path in paths if isinstance(path, str))
+        version = _VERSION.search(server)
+        stamp = msgspec.json.encode([version and version[1], plugins]).decode()
+        return _Node(stamp, tuple(_texts(paths)), workers)
 
-    async def _missing(
-        self, under: str, names: Iterable[str], had: dict[str, Any], absent: Collection[str]
-    ) -> tuple[dict[str, Any], frozenset[str]]:
-        """Return the schemas that were had with those of the missing names, and what Kong does not have."""
+    async def _asked(self, under: str, names: Iterable[Any], had: dict[str, Any], told: set[str]) -> dict[str, Any]:
+        """Return the schemas that were had, and with them what Kong says now of those names that are not ``told``."""
         found = dict(had)
-        not_there: set[str] = set()
-        for name in names:
+        for name in _plain(names):
             path = under + quote(name, safe="")
-            if name in found or path in absent:
+            if path in told:
                 continue
-            if len(found) + len(absent) + len(not_there) >= MAX_SCHEMAS:
+            if len(told) >= MAX_SCHEMAS:
                 _log.warning("too many schemas, this one is not asked for", path=path)
                 break
             try:
@@ -140,11 +198,12 @@ class Knowledge:
             except AdminApiError as error:
                 if error.status is None:
                     raise
-                if error.status == _NOT_FOUND:
-                    not_there.add(path)
-                else:
+                if error.status != _NOT_FOUND:
                     _log.warning("kong does not tell a schema now", reason=str(error))
-        return found, frozenset(not_there)
+                    continue
+                found.pop(name, None)
+            told.add(path)
+        return found
 
     async def _become(self, known: _Known) -> bool:
         if known == self._known:
@@ -162,19 +221,15 @@ class Knowledge:
         self._endpoints = Endpoints.read(known.paths, self._entities.targets())
 
 
-def _stamp(root: Mapping[str, Any]) -> str:
-    """Return what changes with Kong's version, its plugins and theirs."""
-    available = _mapping(_mapping(root.get("plugins")).get("available_on_server"))
-    return msgspec.json.encode([root.get("version"), available], order="deterministic").decode()
+def _workers(status: Mapping[str, Any]) -> frozenset[int]:
+    memory = status.get("memory")
+    workers = memory.get("workers_lua_vms") if isinstance(memory, dict) else None
+    pids = [each.get("pid") for each in workers if isinstance(each, dict)] if isinstance(workers, list) else []
+    return frozenset(pid for pid in pids if isinstance(pid, int))
 
 
-def _in_use(root: Mapping[str, Any]) -> list[Any]:
-    names = _mapping(root.get("plugins")).get("enabled_in_cluster")
-    return names if isinstance(names, list) else []
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _texts(values: Any) -> Iterator[str]:
+    return (each for each in values if isinstance(each, str)) if isinstance(values, list) else iter(())
 
 
 def _plain(names: Iterable[Any]) -> list[str]:

@@ -96,7 +96,7 @@ _WRITTEN_ON = tuple(f"config.{how}.{what}" for how in ("add", "append", "replace
                     for what in ("body", "headers", "querystring"))  # fmt: skip
 
 PLUGIN_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "event-hooks": ("config.hooks.config.body",),
+    "event-hooks": ("config.hooks.handler_config.body",),
     "request-transformer": _WRITTEN_ON,
     "request-transformer-advanced": _WRITTEN_ON,
 })  # fmt: skip

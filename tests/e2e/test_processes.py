@@ -24,7 +24,7 @@ from tests.support.processes import PATIENT, Processes, Running, is_alive, kill_
 from tests.support.waiting import SECONDS, until
 
 HOOKS = {
-    "hooks": [{"name": "told", "source": "rate-limiting", "handler": "log", "config": {}}],
+    "hooks": [{"name": "told", "source": "rate-limiting", "handler": "log"}],
     "__plugin_id": "7d2a4c1e-0000-4000-8000-000000000001",  # Kong always says whose configuration it is
 }
 PER_SECOND = 200

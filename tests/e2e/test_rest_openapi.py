@@ -1,7 +1,8 @@
 """The OpenAPI document against the running API: schemathesis makes up requests, good and bad, from a fixed seed.
 
 The API runs on a real socket over a real store; its handlers answer without dialling, so that no made-up URL is called.
-Together under a minute; EXAMPLES is what time allows.
+Without ``--long`` it is a sample: what is read, and a hook that is made. ``.ci/run`` makes the whole run: every call,
+boundary by boundary.
 """
 
 import asyncio
@@ -9,13 +10,25 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from kong_eventhooks_plugin.api.openapi.document import OPERATIONS, document
 from kong_eventhooks_plugin.api.rest.app import rest_app
 from tests.support.api import ALL, Api, running
 
 SUPPORT = Path(__file__).parents[1] / "support"
 SEED = 20_260_131
-EXAMPLES = 6
+EXAMPLES = {"long": 6, "short": 1}
+"""How many requests are made up for each operation, at the least; what time allows."""
+JSON = {
+    "long": ("--phases", "coverage,fuzzing"),
+    "short": ("--phases", "fuzzing", "--include-method", "GET", "--include-name", "POST /event-hooks"),
+}
+FORMS = {
+    "long": ("--include-method", "POST", "--include-method", "PUT", "--include-method", "PATCH",
+             "--exclude-path", "/deliveries/{delivery}/replay"),
+    "short": ("--include-name", "POST /event-hooks"),
+}  # fmt: skip
 SOUND = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance",
@@ -23,13 +36,19 @@ SOUND = (
 """Checks that hold whatever was sent; a run that names none makes them all, but for what schemathesis.toml says."""
 
 
-async def schemathesis(api: Api, folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+@pytest.fixture
+def run(request: pytest.FixtureRequest) -> str:
+    """Which run this is: ``long`` or ``short``."""
+    return "long" if request.config.getoption("--long") else "short"
+
+
+async def schemathesis(api: Api, folder: Path, examples: int, *arguments: str, **environment: str) -> tuple[int, str]:
     """Run it against the API, here; return its exit status and what it printed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(SUPPORT / "schemathesis.toml"), "run",
         f"{api.base}/openapi.json", "--seed", str(SEED), "--exclude-path", "/events/stream", "--no-shrink",
         "--suppress-health-check", "filter_too_much,too_slow", "--warnings", "off",
-        "--max-examples", str(EXAMPLES), *arguments,
+        "--max-examples", str(examples), *arguments,
         cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.support.schemathesis_hooks",
              "PYTHONPATH": str(SUPPORT.parents[1]), "COLUMNS": "200", **environment},
@@ -46,21 +65,19 @@ async def with_something_to_find(api: Api) -> None:
     await api.service.events.publish("deploy", {"a": 1})
 
 
-async def test_json_as_described(tmp_path: Path) -> None:
+async def test_json_as_described(tmp_path: Path, run: str) -> None:
     async with running(tmp_path) as api, api.served():
         await with_something_to_find(api)
-        status, printed = await schemathesis(api, tmp_path, "--phases", "coverage,fuzzing")
+        status, printed = await schemathesis(api, tmp_path, EXAMPLES[run], *JSON[run])
     assert status == 0, printed[-20_000:]
 
 
-async def test_no_form_breaks_it(tmp_path: Path) -> None:
+async def test_no_form_breaks_it(tmp_path: Path, run: str) -> None:
     async with running(tmp_path) as api, api.served():
         await with_something_to_find(api)
         status, printed = await schemathesis(
-            api, tmp_path, "--phases", "fuzzing", "--include-method", "POST", "--include-method", "PUT",
-            "--include-method", "PATCH", "--exclude-path", "/deliveries/{delivery}/replay",
-            "--checks", ",".join(SOUND), FORMS="1",
-        )  # fmt: skip
+            api, tmp_path, EXAMPLES[run], "--phases", "fuzzing", *FORMS[run], "--checks", ",".join(SOUND), FORMS="1"
+        )
     assert status == 0, printed[-20_000:]
 
 

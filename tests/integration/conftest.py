@@ -4,10 +4,12 @@ Kong's workers run as the user ``kong`` where there is one, as in every package 
 and the sidecar gives it the socket.
 """
 
+import contextlib
 import grp
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -100,9 +102,12 @@ def pg_kong(kong: "Kong", postgres: Postgres, bootstrapped: str) -> Iterator["Ko
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody has, from below those that the system gives to outgoing connections: it stays free."""
+    for port in random.SystemRandom().sample(range(15_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port among a hundred")
 
 
 class HttpServer:
@@ -390,6 +395,21 @@ class Kong:
     def error_log(self) -> str:
         path = self.prefix / "logs" / "error.log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+
+def have_it_started(kong: Kong, sidecar: Sidecar, *options: str) -> None:
+    """Have Kong start the sidecar, which then runs as Kong's workers do."""
+    words = [sys.executable, "-m", "kong_eventhooks_plugin", "serve", "--started-by-kong", *options]
+    kong.extra_conf["pluginserver_event_hooks_start_cmd"] = " ".join(words)
+    if not has_user():
+        return
+    try:
+        subprocess.run([sys.executable, "--version"], user=USER, group=USER, capture_output=True, check=True)
+    except PermissionError:  # an interpreter in root's home
+        kong.extra_conf["nginx_user"] = "root root"
+    else:
+        for directory in (sidecar.directory, sidecar.data_dir):
+            shutil.chown(directory, USER, USER)
 
 
 @pytest.fixture

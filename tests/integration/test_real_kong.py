@@ -4,13 +4,21 @@ import json
 import os
 import re
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook
 
-from tests.integration.conftest import SECRET, HttpServer, Kong, Sidecar, hooks_document, traffic, webhook
+from tests.integration.conftest import (
+    SECRET,
+    HttpServer,
+    Kong,
+    Sidecar,
+    have_it_started,
+    hooks_document,
+    traffic,
+    webhook,
+)
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.kong, pytest.mark.timeout(240)]
@@ -150,8 +158,7 @@ def test_kong_reload_and_new_configuration(
 def test_kong_starts_the_sidecar_itself_with_an_empty_environment(
     kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer
 ) -> None:
-    words = [sys.executable, "-m", "kong_eventhooks_plugin", "serve", "--started-by-kong", *sidecar.arguments()]
-    kong.extra_conf["pluginserver_event_hooks_start_cmd"] = " ".join(words)
+    have_it_started(kong, sidecar, *sidecar.arguments())
     kong.declare(hooks_document(upstream, [webhook(receiver)]))
     kong.start()
     until(sidecar.ready, "the sidecar that Kong started is ready", seconds=30)

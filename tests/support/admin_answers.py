@@ -236,6 +236,8 @@ class Answers:
         return found[1](self) if self.method in methods else NOT_ALLOWED
 
     def root(self) -> Answer:
+        if self.node.starts_plugin_server:
+            return 500, {"message": "An unexpected error occurred"}
         answer = json.loads((RECORDED / "pg-root.json").read_text())
         answer["node_id"] = self.node.node_id
         answer["configuration"]["database"] = "off" if self.node.dbless else "postgres"
@@ -245,6 +247,8 @@ class Answers:
 
     def status(self) -> Answer:
         answer = json.loads((RECORDED / "pg-status.json").read_text())
+        workers = answer["memory"]["workers_lua_vms"]
+        answer["memory"]["workers_lua_vms"] = [{**workers[0], "pid": pid} for pid in self.node.workers]
         if self.node.dbless:
             del answer["database"]
             answer["configuration_hash"] = self.node.configuration_hash

@@ -135,9 +135,12 @@ class AdminNode:
         *,
         dbless: bool = False,
         enterprise: bool = False,
+        starts_plugin_server: bool = False,
         clock: Clock = time.time,
     ) -> None:
+        """Make one without entities; one that ``starts_plugin_server`` answers 500 to ``GET /``."""
         self.dbless, self.enterprise, self.clock = dbless, enterprise, clock
+        self.starts_plugin_server = starts_plugin_server
         self.schemas = Schemas()
         self.paths = json.loads((CAPTURES / "admin-api" / "schemas" / "endpoints.json").read_text())["data"]
         if enterprise:
@@ -155,6 +158,7 @@ class AdminNode:
         self.requests: Counter[str] = Counter()  # "GET /consumers" -> how often, workspace and query left out
         self.entities_sent = 0
         self.node_id = str(uuid4())
+        self.workers = [7651]  # their process ids; others after a reload
         self.empty_lists_as_objects = False
         self.configuration_hash = "0" * 32  # Kong's for no configuration
         self.plugins_enabled = sorted(self.schemas.plugin_answers)
@@ -237,8 +241,13 @@ class AdminNode:
             return await self._cut(request, data)
         return web.Response(
             status=status, body=data if body is not None else None,
-            headers={"server": "kong/3.9.1"}, content_type="application/json", charset="utf-8",
+            headers={"server": self.version}, content_type="application/json", charset="utf-8",
         )  # fmt: skip
+
+    @property
+    def version(self) -> str:
+        """What the header ``Server`` says."""
+        return "kong/3.9.1.0-enterprise-edition" if self.enterprise else "kong/3.9.1"
 
     def _split(self, path: str) -> tuple[str, str]:
         """Return the path without a workspace's name before it, and that workspace."""

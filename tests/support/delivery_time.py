@@ -1,24 +1,24 @@
-"""A clock that stands still until a test moves it, and the waiting that goes with it."""
+"""The tests' clock, and the waiting of the delivery worker that goes with it."""
 
 import asyncio
 
+from tests.support.clock import FakeClock
 
-class FakeTime:
-    """Call it for Unix seconds; hand ``wait`` to what waits."""
 
-    def __init__(self, now: float = 1_800_000_000.0) -> None:
-        self.now = now
+class FakeTime(FakeClock):
+    """Hand ``wait`` to what waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._sleepers: set[tuple[float, asyncio.Event]] = set()
 
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass, and wake whoever waited for it."""
-        self.now += seconds
+    def advance(self, seconds: float = 1.0) -> float:
+        """Let time pass, and wake whoever waited for it; return what time it is then."""
+        super().advance(seconds)
         for until, woken in list(self._sleepers):
             if until <= self.now:
                 woken.set()
+        return self.now
 
     async def wait(self, event: asyncio.Event, until: float | None) -> None:
         """Wait for the event or for the time, as ``delivery.waiting`` says."""

@@ -16,6 +16,7 @@ from kong_eventhooks_plugin.pluginserver.instances import Instances
 from kong_eventhooks_plugin.pluginserver.server import PluginServer
 from kong_eventhooks_plugin.telemetry import Counts, Metrics
 from kong_eventhooks_plugin.wire.frames import FrameReader, Oversized
+from tests.support.clock import FakeClock
 
 NOW = 1_795_278_775.0
 INFOS = {
@@ -77,16 +78,6 @@ class House:
     def _fail(self) -> None:
         if self.fails:
             raise RuntimeError("a bug behind the door")
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Transport(asyncio.Transport):
@@ -186,7 +177,7 @@ class Door:
     def __init__(self, house: House, **options: Any) -> None:
         self.house = house
         self.metrics = Metrics()
-        self.monotonic = options.setdefault("monotonic", Clock())
+        self.monotonic = options.setdefault("monotonic", FakeClock())
         self.instances = Instances(lambda: NOW, base=options.pop("base", 70_000), limit=options.pop("instances", 1_000))
         self.server = PluginServer(house, self.metrics, self.instances, INFOS, clock=lambda: NOW, **options)
         self.path = Path()

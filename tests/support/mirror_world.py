@@ -20,25 +20,14 @@ from kong_eventhooks_plugin.model.change import Actor, Change
 from tests.support import kong_shape
 from tests.support.admin_schemas import Schemas
 from tests.support.admin_store import Store
+from tests.support.clock import FakeClock
 
 RULES: Final = kong_shape.rules()
 SCHEMAS: Final = Schemas()
 ENDPOINTS: Final = Endpoints.read(kong_shape.endpoint_paths(), RULES.targets())
+BEGAN: Final = 1_795_278_830.0
+"""Unix seconds at which a world begins: a moment of the recordings."""
 LISTED: Final = ("consumers", "keyauth_credentials", "acls")
-
-
-class Time:
-    """Unix seconds that move when they are told to."""
-
-    def __init__(self, now: float = 1_795_278_830.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def tick(self, seconds: float = 1.0) -> float:
-        self.now += seconds
-        return self.now
 
 
 class Shape:
@@ -154,7 +143,7 @@ class World:
 
     def __init__(self, folder: Path, *, schemas: tuple[str, ...] = LISTED, page_size: int = 2) -> None:
         self.path = folder / "gateway.db"
-        self.time = Time()
+        self.time = FakeClock(BEGAN)
         self.kong = Kong(self.time)
         self.shape = Shape(schemas)
         self.gate = Gate()
@@ -177,7 +166,7 @@ class World:
         self.news += 1
 
     async def _sleep(self, seconds: float) -> None:
-        self.time.tick(0.125)
+        self.time.advance(0.125)
         if self.held:
             await self.gate.wait()
 
@@ -200,15 +189,15 @@ class World:
 
     async def round(self) -> list[Change]:
         """Run one whole round and tell what it found."""
-        self.time.tick(10)
+        self.time.advance(10)
         assert await self.rounds.once() == "done", self.rounds.state()
         return await self.tell()
 
     async def see(self, method: str, path: str, entity: dict[str, Any] | None = None) -> list[Change]:
         """Have the route see a request that takes a second, now."""
-        self.time.tick()
+        self.time.advance()
         self.requests += 1
-        request = Request(method, path, entity, self.time(), self.time.tick(), self.requests)
+        request = Request(method, path, entity, self.time(), self.time.advance(), self.requests)
         await self.mirror.apply(observation(request))
         return await self.tell()
 

@@ -13,21 +13,19 @@ from kong_eventhooks_plugin.observing.looking import Looking, Means
 from kong_eventhooks_plugin.observing.turns import Turns
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.telemetry import Counts
+from tests.support.clock import FakeClock
 from tests.support.waiting import SECONDS
 
 
-class Time:
+class LoopTime(FakeClock):
     """A time that goes on only as far as a test lets it; for one loop at a time."""
 
-    def __init__(self, now: float = 1_800_000_000.0) -> None:
-        self.now = now
-        self._until = now
+    def __init__(self) -> None:
+        super().__init__()
+        self._until = self.now
         self._go = asyncio.Event()
         self._stands = asyncio.Event()
         self.waits: list[float] = []
-
-    def clock(self) -> float:
-        return self.now
 
     async def wait(self, seconds: float) -> None:
         """Wait as ``asyncio.sleep`` does; blocks at the end of what the test let go on."""
@@ -52,10 +50,10 @@ class Time:
         self._until += seconds
         self._go.set()
 
-    def skip(self, seconds: float) -> None:
-        """Have so much time gone by while nothing ran."""
-        self.now += seconds
+    def advance(self, seconds: float = 1.0) -> float:
+        """Have so much time gone by while nothing ran; return what time it is then."""
         self._until += seconds
+        return super().advance(seconds)
 
 
 class Heard:
@@ -146,7 +144,7 @@ class World:
     """A loop's surroundings; what outlives the process (notes, events, time) is kept when the loop is made anew."""
 
     def __init__(self) -> None:
-        self.time = Time()
+        self.time = LoopTime()
         self.heard = Heard()
         self.notes = MemoryNotes()
         self.counts = Counts()
@@ -156,7 +154,7 @@ class World:
 
     def means(self, client: AdminClient) -> Means:
         """What the loops are given, with this world's time."""
-        return Means(client, self.notes, self.heard.publish, self.counts, self.time.clock, self.time.clock)
+        return Means(client, self.notes, self.heard.publish, self.counts, self.time, self.time)
 
     @asynccontextmanager
     async def running(self, loop: Looking) -> AsyncIterator[None]:

@@ -200,6 +200,18 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def has_looked_round(pid: int, times: int = 10) -> None:
+    """Return when an idle process has woken up and gone to sleep again so many times: a busy one never does."""
+    goal = _rests(pid) + times
+    until(lambda: _rests(pid) >= goal, f"process {pid} rests {times} times")
+
+
+def _rests(pid: int) -> int:
+    """Return how often a process has given up the processor by itself (proc(5): status)."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(status["voluntary_ctxt_switches"])
+
+
 class Closed(Exception):
     """The connection ended before the answer: Kong calls again then."""
 

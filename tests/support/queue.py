@@ -1,4 +1,4 @@
-"""Values for tests of the queue: events, offers, attempts, a clock that is set by hand."""
+"""Values for tests of the queue: events, offers, attempts."""
 
 from typing import Any
 
@@ -8,23 +8,10 @@ from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.ids import delivery_id, event_id
 from kong_eventhooks_plugin.model.scope import EventScope
 from kong_eventhooks_plugin.queue.contract import Candidate, Limits, Offer, Queue, Settlement
+from tests.support.clock import START
 
 SOURCE = "rate-limiting"
 NAME = "rate-limit-exceeded"
-START = 1_800_000_000.0
-
-
-class FakeClock:
-    """Unix seconds that go on only when told."""
-
-    def __init__(self, now: float = START) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def event(key: object, name: str = NAME, **data: Any) -> Event:

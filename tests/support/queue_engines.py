@@ -6,7 +6,7 @@ from pathlib import Path
 from kong_eventhooks_plugin.queue.contract import Clock, Limits, Queue
 from kong_eventhooks_plugin.queue.memory import MemoryQueue
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
-from tests.support.queue import FakeClock
+from tests.support.clock import FakeClock
 
 Maker = Callable[[Limits, Clock], Queue]
 

@@ -91,7 +91,7 @@ async def test_a_fault_comes_and_goes_with_the_definition() -> None:
             assert await world.rest() == AGAIN_SECONDS
             first, second = world.faults()
             assert first.startswith("k.yml: plugins[0].config.hooks[0]: filter: line 1, column 9: Syntax error")
-            assert second.startswith("k.yml: plugins[0].config.hooks[1]: config.functions[1]: line 1, column 1: ")
+            assert second.startswith("k.yml: plugins[0].config.hooks[1]: handler_config.functions[1]: line 1, ")
             assert {hook.name for hook in world.book.hooks().values()} == {"a", "b", "c"}, "they stay in force"
             world.declare(log_hook("a", filter="data.x > 1"), log_hook("c", filter="data.x > 1"))
             assert world.faults() == [], "no fault of what is declared no more"

@@ -51,6 +51,25 @@ def runner() -> Iterator[asyncio.Runner]:
         yield one
 
 
+@pytest.fixture
+def handler(name: str, runner: asyncio.Runner) -> Iterator[Handler]:
+    """One for all examples, as in service: what one of them leaves behind must not harm the next."""
+
+    async def make() -> Handler:
+        return FACTORIES[name]()
+
+    one = runner.run(make())
+    yield one
+    runner.run(one.close())
+
+
+@pytest.fixture
+def receiver(runner: asyncio.Runner) -> Iterator[HttpReceiver]:
+    one = HttpReceiver()
+    yield runner.run(one.__aenter__())
+    runner.run(one.__aexit__())
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     data=st.dictionaries(st.text(), odd_values, max_size=4),
@@ -58,20 +77,16 @@ def runner() -> Iterator[asyncio.Runner]:
     live=st.booleans(),
 )
 def test_it_never_raises(
-    name: str, runner: asyncio.Runner, data: dict[str, Any], config: dict[str, Any], live: bool
-) -> None:
+    name: str, runner: asyncio.Runner, handler: Handler, receiver: HttpReceiver,
+    data: dict[str, Any], config: dict[str, Any], live: bool,
+) -> None:  # fmt: skip
     async def one() -> None:
-        handler: Handler = FACTORIES[name]()
-        async with HttpReceiver() as receiver:
-            chosen = config | {"url": receiver.url} if live else config
-            job = make_job(chosen, data, handler=name)
-            assert isinstance(await handler.deliver(job), Delivered | Retry | Discard)
-            endpoint = handler.endpoint(chosen)
-            assert endpoint is None or "://" in endpoint
-            assert isinstance(
-                await handler.ping(job.hook, chosen, "update", job.now), Delivered | Retry | Discard | None
-            )
-            await handler.close()
+        chosen = config | {"url": receiver.url} if live else config
+        job = make_job(chosen, data, handler=name)
+        assert isinstance(await handler.deliver(job), Delivered | Retry | Discard)
+        endpoint = handler.endpoint(chosen)
+        assert endpoint is None or "://" in endpoint
+        assert isinstance(await handler.ping(job.hook, chosen, "update", job.now), Delivered | Retry | Discard | None)
 
     with structlog.testing.capture_logs():
         runner.run(one())

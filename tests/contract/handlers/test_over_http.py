@@ -85,11 +85,16 @@ async def test_every_final_status_has_its_outcome(make: Any) -> None:
             assert outcome.answer.body in (b"why", b"")
 
 
-@pytest.mark.parametrize("status", [status for status in range(100, 200) if status != 101])
-async def test_an_interim_status_is_followed_by_the_final_one(make: Any, status: int) -> None:
-    interim = f"HTTP/1.1 {status} {http.client.responses.get(status, 'Wait')}\r\n\r\n".encode()
-    async with HttpReceiver(raw(interim * 3 + OK + b"content-length: 0\r\n\r\n")) as receiver, make() as deliver:
-        assert await deliver(receiver.url) == Delivered(Answer(200, headers=(("content-length", "0"),)))
+async def test_an_interim_status_is_followed_by_the_final_one(make: Any) -> None:
+    final = OK + b"connection: close\r\ncontent-length: 0\r\n\r\n"
+    statuses = [status for status in range(100, 200) if status != 101]
+    interim = [f"HTTP/1.1 {each} {http.client.responses.get(each, 'Wait')}\r\n\r\n".encode() for each in statuses]
+    async with HttpReceiver(*(raw(each * 3 + final) for each in interim)) as receiver, make() as deliver:
+        for status in statuses:
+            outcome = await deliver(receiver.url)
+            expected_answer = Answer(200, headers=(("connection", "close"), ("content-length", "0")))
+            assert outcome == Delivered(expected_answer), status
+        assert len(receiver.requests) == len(statuses)
 
 
 @pytest.mark.parametrize(

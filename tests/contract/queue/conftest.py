@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin.queue.contract import Queue
-from tests.support.queue import FakeClock
+from tests.support.clock import FakeClock
 from tests.support.queue_engines import DURABLE, ENGINES, Store
 
 

@@ -7,7 +7,8 @@ import pytest
 from kong_eventhooks_plugin.errors import QueueFull
 from kong_eventhooks_plugin.model.filter import FilterRule
 from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, Limits
-from tests.support.queue import SOURCE, FakeClock, attempt, deliver, delivered, hook, id_of, offer, postponed
+from tests.support.clock import FakeClock
+from tests.support.queue import SOURCE, attempt, deliver, delivered, hook, id_of, offer, postponed
 from tests.support.queue_engines import Store
 
 SNOOZE = FilterRule(on_change=False, snooze=60)

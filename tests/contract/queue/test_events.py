@@ -6,7 +6,8 @@ from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.model.filter import FilterRule
 from kong_eventhooks_plugin.queue import limits as queue_limits
 from kong_eventhooks_plugin.queue.contract import Accepted, Candidate, DeliveryFilter, EventFilter, Limits, Queue
-from tests.support.queue import NAME, SOURCE, START, FakeClock, dead, delivered, event, id_of, offer
+from tests.support.clock import START, FakeClock
+from tests.support.queue import NAME, SOURCE, dead, delivered, event, id_of, offer
 from tests.support.queue_engines import Store
 
 EVERYTHING = EventFilter()

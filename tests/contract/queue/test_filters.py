@@ -6,7 +6,8 @@ import pytest
 
 from kong_eventhooks_plugin.model.filter import FilterRule
 from kong_eventhooks_plugin.queue.contract import Candidate, Limits, Queue
-from tests.support.queue import NAME, SOURCE, FakeClock, offer
+from tests.support.clock import FakeClock
+from tests.support.queue import NAME, SOURCE, offer
 from tests.support.queue_engines import Store
 
 A, B = b"digest-a", b"digest-b"

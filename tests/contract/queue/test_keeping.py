@@ -3,7 +3,8 @@
 import msgspec
 
 from kong_eventhooks_plugin.queue.contract import EndpointHealth, Queue
-from tests.support.queue import FakeClock, hook
+from tests.support.clock import FakeClock
+from tests.support.queue import hook
 
 
 async def test_one_leads(queue: Queue, clock: FakeClock) -> None:

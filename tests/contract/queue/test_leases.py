@@ -4,7 +4,8 @@ import pytest
 
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.queue.contract import Queue, Settlement
-from tests.support.queue import START, FakeClock, attempt, dead, delivered, event, id_of, offer, postponed
+from tests.support.clock import START, FakeClock
+from tests.support.queue import attempt, dead, delivered, event, id_of, offer, postponed
 
 
 async def claimed(queue: Queue, limit: int = 10, hook: str = "h") -> list[str]:

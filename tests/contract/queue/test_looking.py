@@ -6,7 +6,8 @@ from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.model.delivery import State
 from kong_eventhooks_plugin.queue import limits as queue_limits
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Queue
-from tests.support.queue import START, FakeClock, dead, deliver, delivered, id_of, offer, postponed
+from tests.support.clock import START, FakeClock
+from tests.support.queue import dead, deliver, delivered, id_of, offer, postponed
 
 EVERYTHING = DeliveryFilter()
 

@@ -16,7 +16,8 @@ from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.model.filter import FilterRule
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Limits, Offer, Queue, Settlement
 from kong_eventhooks_plugin.queue.memory import MemoryQueue
-from tests.support.queue import SOURCE, FakeClock, attempt, event, hook, id_of
+from tests.support.clock import FakeClock
+from tests.support.queue import SOURCE, attempt, event, hook, id_of
 from tests.support.queue_engines import DURABLE, ENGINES
 
 # Not filter_states: an engine may take several offers before it forgets a state.

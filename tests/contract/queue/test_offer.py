@@ -7,7 +7,8 @@ import pytest
 from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable, UnknownDelivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Limits, Offer, Queue
-from tests.support.queue import SOURCE, START, event, id_of, offer
+from tests.support.clock import START
+from tests.support.queue import SOURCE, event, id_of, offer
 from tests.support.queue_engines import Store
 
 

@@ -3,7 +3,8 @@
 import asyncio
 
 from kong_eventhooks_plugin.queue.contract import Candidate, Queue, Settlement, Work
-from tests.support.queue import SOURCE, START, FakeClock, deliver, delivered, id_of, offer, postponed
+from tests.support.clock import START, FakeClock
+from tests.support.queue import SOURCE, deliver, delivered, id_of, offer, postponed
 
 
 class Woken:

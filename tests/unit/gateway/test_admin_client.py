@@ -19,6 +19,12 @@ CAPTURES = Path(__file__).parents[2] / "captures" / "admin-api"
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+async def without_its_own_name(_: web.Request, response: web.StreamResponse) -> None:
+    """Send the header ``Server`` only where the test names one."""
+    if response.headers["Server"].startswith("Python"):
+        del response.headers["Server"]
+
+
 class Kong:
     """An HTTP server that answers as the test says and keeps what it was asked."""
 
@@ -26,6 +32,7 @@ class Kong:
         self.asked: list[web.Request] = []
         self.answer: Answer
         app = web.Application()
+        app.on_response_prepare.append(without_its_own_name)
         app.router.add_get("/{path:.*}", self._handle)
         self.server = TestServer(app)
 
@@ -95,6 +102,16 @@ async def test_recorded_pages(kong: Kong) -> None:
 async def test_an_empty_list_as_kong_may_write_it(kong: Kong) -> None:
     kong.serves({"data": {}, "next": None})
     assert await entities(kong) == []
+
+
+@pytest.mark.parametrize("header", [{"Server": "kong/3.9.1"}, {}])
+async def test_who_answered(kong: Kong, header: dict[str, str]) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"data": []}, headers=header)
+
+    kong.answer = answer
+    async with kong.client() as client:
+        assert await client.answer("/endpoints") == ({"data": []}, header.get("Server", ""))
 
 
 async def test_the_token(kong: Kong) -> None:

@@ -284,6 +284,19 @@ async def test_faults(node: AdminNode, client: httpx.AsyncClient) -> None:
     assert (await client.get("/consumers")).json() == {"data": {}, "next": None}
 
 
+async def test_one_that_starts_the_plugin_server_answers_as_such_a_kong_does() -> None:
+    async with (
+        AdminNode(starts_plugin_server=True) as node,
+        httpx.AsyncClient(base_url=node.url, trust_env=False, timeout=SECONDS) as client,
+    ):
+        answers = {path: await client.get(path) for path in ("/", "/status", "/plugins/enabled", "/endpoints")}
+        assert [answer.status_code for answer in answers.values()] == [500, 200, 200, 200]
+        assert {answer.headers["server"] for answer in answers.values()} == {"kong/3.9.1"}
+        node.workers = [5, 6]
+        workers = (await client.get("/status")).json()["memory"]["workers_lua_vms"]
+        assert [worker["pid"] for worker in workers] == [5, 6]
+
+
 async def test_it_goes_away_and_comes_back_with_everything(node: AdminNode, client: httpx.AsyncClient) -> None:
     node.behind.create("consumers", username="ada")
     await node.stop()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kong_eventhooks_plugin.gateway.entities import MASK, Entities, Hidden, Reference
 from kong_eventhooks_plugin.hooks import masking
 from kong_eventhooks_plugin.pluginserver.plugin_info import plugin_info
+from tests.support.hooks import plugin_config
 from tests.support.kong_shape import KEY, plugin, plugin_schemas, recorded, rules, schemas
 
 RULES = rules()
@@ -116,10 +117,11 @@ def test_of_our_own_plugin_no_more_is_shown_than_our_api_shows() -> None:
     config = {"url": f"http://u:{HUSH}@h/{HUSH}", "headers": {"x": HUSH}, "secret": HUSH, "previous_secret": HUSH,
               "payload": {"routing_key": HUSH}, "body": f'{{"routing_key": "{HUSH}"}}', "method": "POST"}  # fmt: skip
     hook = {"name": "pager", "source": "crud", "handler": "webhook-custom", "config": config}
-    entity = {"id": "p", "name": "event-hooks", "config": {"hooks": [hook]}}
+    other = hook | {"name": "by-text", "config": {"method": "POST", "payload": f'{{"routing_key": "{HUSH}"}}'}}
+    entity = {"id": "p", "name": "event-hooks", "config": plugin_config(hook, other)}
     hidden = Entities(schemas(), plugins, KEY).hide("plugins", entity)
     assert HUSH not in json.dumps(hidden)
-    assert hidden.shown["config"]["hooks"][0]["config"]["method"] == "POST"
+    assert [each["handler_config"]["method"] for each in hidden.shown["config"]["hooks"]] == ["POST", "POST"]
 
 
 def test_a_jwt_key_is_no_secret() -> None:

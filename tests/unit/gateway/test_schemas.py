@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,12 +16,12 @@ def fields(document: Any) -> Any:
     return read_schema(document).fields
 
 
-@pytest.mark.parametrize("name", sorted(ALL))
-def test_what_is_kept_reads_the_same(name: str) -> None:
-    kept = pruned(ALL[name])
-    assert read_schema(kept) == read_schema(ALL[name])
-    assert pruned(kept) == kept
-    assert len(json.dumps(kept)) < len(json.dumps(ALL[name]))
+def test_what_is_kept_reads_the_same() -> None:
+    for name, schema in ALL.items():
+        kept = pruned(schema)
+        assert read_schema(kept) == read_schema(schema), name
+        assert pruned(kept) == kept, name
+        assert len(json.dumps(kept)) < len(json.dumps(schema)), name
 
 
 def test_a_default_is_not_kept() -> None:

@@ -48,9 +48,20 @@ def test_several_faults_are_counted() -> None:
     )
 
 
-@pytest.mark.parametrize("hook", [None, 5, "x", [], [1], object()])
-def test_what_is_no_hook_at_all(hook: Any) -> None:
-    assert "missing" in str(refusal(hook)) or "record" in str(refusal(hook)) or "cannot" in str(refusal(hook))
+@pytest.mark.parametrize(
+    ("hook", "fields"),
+    [
+        (None, {"@entity": ["required field missing"]}),
+        (5, {"@entity": ["expected a record"]}),
+        ("x", {"@entity": ["expected a record"]}),
+        ([1], {"@entity": ["expected a record"]}),
+        (object(), {"@entity": ["a object cannot stand here"]}),
+        # To Lua an empty list is an empty record.
+        ([], dict.fromkeys(("name", "source", "handler"), "required field missing")),
+    ],
+)
+def test_what_is_no_hook_at_all(hook: Any, fields: dict[str, Any]) -> None:
+    assert refusal(hook).fields == fields
 
 
 def test_a_webhook_needs_a_url_and_a_log_does_not() -> None:

@@ -1,15 +1,19 @@
 """All that looks at Kong together: what a person has to know of it, and how it goes on and ends after a bug."""
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from kong_eventhooks_plugin.gateway.admin_client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.gateway.mirror.rounds import RoundSettings
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.observing import observers as module
 from kong_eventhooks_plugin.observing.observers import Observers, Observing
 from kong_eventhooks_plugin.telemetry import Counts
@@ -21,10 +25,10 @@ from tests.support.waiting import SECONDS
 HOOK = make_hook("h", source="crud", event="consumer:create")
 
 
-def make(folder: Path, url: str, *hooks: Hook) -> Observers:
+def make(folder: Path, url: str, *hooks: Hook, publisher: Publisher | None = None) -> Observers:
     rounds = RoundSettings(admin_url=url, interval=3_600, settle=0.0, pause_factor=0.0)
     client = AdminClient(AdminSettings(url=url))
-    return Observers(client, Observing(folder, rounds), Publisher(), lambda: hooks, Counts(), lambda: True)
+    return Observers(client, Observing(folder, rounds), publisher or Publisher(), lambda: hooks, Counts(), lambda: True)
 
 
 @asynccontextmanager
@@ -58,6 +62,33 @@ async def test_a_hook_on_no_entity_is_told_as_soon_as_kong_is_known(tmp_path: Pa
             assert observers.faults() == [
                 "h: this Kong has no entity consumer (did you mean consumers?); the hook stays silent"
             ]
+
+
+@pytest.mark.parametrize("seen_by", ["route", "round"])
+async def test_a_kong_that_starts_the_plugin_server_is_heard_without_a_fault(tmp_path: Path, seen_by: str) -> None:
+    published = Publisher()
+    async with AdminNode(starts_plugin_server=True) as node:
+        observers = make(tmp_path, node.url, make_hook("h", source="dao:crud"), publisher=published)
+        async with running(observers), httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
+            assert (await client.get("/")).status_code == 500
+            await until(lambda: observers.state()["crud"]["rounds"]["ended_at"] is not None)
+            at = time.time()
+            plugin = {"name": "session", "config": {"secret": "s3cret"}}
+            answer = await client.post("/plugins", json=plugin)
+            assert answer.status_code == 201
+            if seen_by == "route":
+                observers.crud.observe_change(
+                    ChangeObservation("POST", "/plugins", 201, answer.content, at, time.time())
+                )
+            else:
+                observers.crud.observe_change(ChangeObservation("POST", "/plugins", 201, b"", at, time.time()))
+            await until(lambda: bool(published.events))
+            (event,) = (event for event in published.events if event.source == "dao:crud")
+            assert (event.event, event.data["schema"], event.data["seen_by"]) == ("create", "plugins", seen_by)
+            config = event.data["entity"]["config"]
+            assert config == json.loads(answer.content)["config"] | {"secret": "***"}, "and no more of it is hidden"
+            assert observers.faults() == []
+            assert observers.state()["crud"]["rounds"]["trouble"] is None
 
 
 async def test_kong_away_is_a_fault_of_crud(tmp_path: Path, unused_tcp_port: int) -> None:

@@ -16,7 +16,8 @@ from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.wire.calls import encode_echo
 from kong_eventhooks_plugin.wire.frames import encode_frame
 from tests.kong_node.answers import string
-from tests.support.door import INFOS, NOW, Clock, House, frames_of
+from tests.support.clock import FakeClock
+from tests.support.door import INFOS, NOW, House, frames_of
 from tests.support.peer import LIMIT, SLOT, Peer, event, feed, split
 
 STATUS_FRAMES = [b"kong.response.get_status", b""]
@@ -262,7 +263,7 @@ class TestWaiting:
     async def test_kong_does_not_wait_longer_than_that(self, *, fails: bool) -> None:
         peer, future = self.waiting()
         clock = peer.door.monotonic
-        assert isinstance(clock, Clock)
+        assert isinstance(clock, FakeClock)
         clock.now += ANSWER_SECONDS - 0.01
         peer.door.server._answer_late()
         assert peer.transport.frames() == []
@@ -280,7 +281,7 @@ class TestWaiting:
         future: Future[Any] = asyncio.get_running_loop().create_future()
         peer = Peer(House(429, accept=lambda seen: future))
         clock = peer.door.monotonic
-        assert isinstance(clock, Clock)
+        assert isinstance(clock, FakeClock)
         peer.event(peer.start())
         clock.now += 5.0
         peer.send(LIMITED)

@@ -4,11 +4,11 @@ from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.pluginserver.faults import LOG_SECONDS, Faults
 from kong_eventhooks_plugin.telemetry import Counts
-from tests.support.door import Clock
+from tests.support.clock import FakeClock
 
 
 def test_one_line_a_while_for_each_reason() -> None:
-    counts, clock = Counts(), Clock()
+    counts, clock = Counts(), FakeClock()
     faults = Faults(counts, clock=clock)
     with capture_logs() as lines:
         for _ in range(5):

@@ -12,7 +12,7 @@ import pytest
 from kong_eventhooks_plugin.pluginserver import held_connections
 from kong_eventhooks_plugin.pluginserver.call_marks import UNDER_WAY, look_into, make
 from kong_eventhooks_plugin.pluginserver.held_connections import ENDING_SECONDS, HeldConnections
-from tests.support.door import Clock
+from tests.support.clock import FakeClock
 from tests.support.waiting import SECONDS
 
 FIRST, SECOND = 101, 102
@@ -23,7 +23,7 @@ class House:
     """What is held, with the workers' memory and the ends that tests use."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = FakeClock()
         self.held = HeldConnections(self.clock)
         descriptor = make()
         self.marks = look_into(descriptor)

@@ -29,7 +29,7 @@ def test_a_plugin(name: str, phases: list[str], checks: object) -> None:
     assert (plugin["Name"], plugin["Phases"], plugin["Version"]) == (name, phases, __version__)
     assert plugin["Schema"]["name"] == name
     assert plugin["Schema"].get("entity_checks") == checks
-    assert [list(field) for field in plugin["Schema"]["fields"]] == [["config"]]
+    assert [list(field) for field in plugin["Schema"]["fields"]] == [["protocols"], ["config"]]
     assert json.loads(json.dumps(document)) == document
 
 

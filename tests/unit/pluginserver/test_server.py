@@ -19,7 +19,8 @@ from kong_eventhooks_plugin.telemetry import Metrics
 from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.wire.frames import encode_frame
 from tests.kong_node.node import CRUD, LOG, KongNode, request_log
-from tests.support.door import INFOS, NOW, Clock, Door, House, serving
+from tests.support.clock import FakeClock
+from tests.support.door import INFOS, NOW, Door, House, serving
 from tests.support.recordings import NAMES, recording
 from tests.support.waiting import SECONDS, a_second
 
@@ -157,7 +158,7 @@ class TestDrain:
     async def test_a_call_in_progress_ends_first(self) -> None:
         future: Future[Any] = asyncio.get_running_loop().create_future()
         house = House(429, accept=lambda seen: future)
-        async with serving(house, monotonic=Clock()) as door, KongNode(door.path) as kong:
+        async with serving(house, monotonic=FakeClock()) as door, KongNode(door.path) as kong:
             call = asyncio.create_task(kong.log())
             await until(lambda: house.seen, "the call waits for its commit")
             drained = asyncio.create_task(door.server.drain(SECONDS))
@@ -244,7 +245,7 @@ class TestConnectionsThatSomebodyHolds:
     async def test_one_with_a_last_call_is_let_go_with_its_answer(self, holder: Holder) -> None:
         future: Future[Any] = asyncio.get_running_loop().create_future()
         house = House(429, accept=lambda seen: future)
-        async with serving(house, keeper=holder, monotonic=Clock()) as door, KongNode(door.path) as kong:
+        async with serving(house, keeper=holder, monotonic=FakeClock()) as door, KongNode(door.path) as kong:
             call = asyncio.create_task(kong.log())
             await until(lambda: house.seen, "the call waits for its commit")
             drained = asyncio.create_task(door.server.drain(SECONDS))

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +29,7 @@ from tests.support.processes import (
     Running,
     StubClient,
     cpu_seconds,
+    has_looked_round,
     hold_still,
     is_alive,
     kill_while_all_are_held,
@@ -56,14 +56,16 @@ def client(path: Path) -> Iterator[StubClient]:
     made.close()
 
 
-LINGERS_LONG = """
+PACED = """
 import sys
 from kong_eventhooks_plugin.pluginserver import supervise, supervisor
-supervisor.LINGER_SECONDS = 600.0
+{}
 sys.exit(supervise.main(sys.argv[1:]))
 """
-PATIENT = (sys.executable, "-P", "-c", LINGERS_LONG)
+PATIENT = (sys.executable, "-P", "-c", PACED.format("supervisor.LINGER_SECONDS = 600.0"))
 """A supervisor that waits for its successor however slow the machine is: so it leaves because that one has come."""
+QUICK = (sys.executable, "-P", "-c", PACED.format("supervisor.LINGER_SECONDS, supervisor.LOOK_SECONDS = 0.0, 0.01"))
+"""One that looks round all the time and waits for no successor: what some looks have not made it do, none will."""
 
 
 def started_by_somebody(
@@ -606,15 +608,13 @@ def test_nor_is_one_followed_that_died_on_a_path_bound_anew_and_taken_over_since
 def test_a_vanished_directory_is_told_once_and_waited_for(processes: Processes, path: Path) -> None:
     home = path.parent / "run"
     home.mkdir()
-    supervisor = processes.supervisor(home / "s")
+    supervisor = processes.run([*QUICK, supervision(home / "s")])
     supervisor.worker()
     (home / "s").unlink()
     home.rmdir()
     supervisor.wait_for("socket path vanished and cannot be bound anew")
-    before = cpu_seconds(supervisor.pid)
-    time.sleep(1.2)  # two more looks, of which nothing is to be seen
+    has_looked_round(supervisor.pid)  # it rests between the looks
     assert len(supervisor.lines("socket path vanished and cannot be bound anew")) == 1
-    assert cpu_seconds(supervisor.pid) - before < 0.6
     home.mkdir()
     supervisor.wait_for("socket path had vanished, bound anew")
 
@@ -681,10 +681,10 @@ def test_when_kongs_process_crashes_the_socket_stays_for_the_successor(
 
 
 def test_stand_alone_a_parents_end_means_nothing(processes: Processes, path: Path, client: StubClient) -> None:
-    parent, pid = started_by_somebody(path, started_by_kong=False)
+    parent, pid = started_by_somebody(path, QUICK, started_by_kong=False)
     until(path.is_socket, "the socket")
     end(parent)
-    time.sleep(1.2)  # two looks round
+    has_looked_round(pid)
     assert client.call("x")
     os.kill(pid, signal.SIGTERM)
     until(lambda: not is_alive(pid), "the supervisor's end")

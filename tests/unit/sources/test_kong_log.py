@@ -1,5 +1,6 @@
 """Reading ``kong.log.serialize``: what is odd is left out, and never costs the rest."""
 
+import itertools
 import json
 from contextlib import suppress
 from typing import Any
@@ -124,21 +125,20 @@ class TestAttempts:
 
 
 @pytest.mark.parametrize("field", serialized())
-@pytest.mark.parametrize("value", ODD, ids=repr)
-def test_a_field_of_another_type_costs_nothing_but_itself(field: str, value: Any) -> None:
-    log, whole = read(**{field: value}), read()
-    others = [name for name in KongLog.__struct_fields__ if name != field]
-    assert [getattr(log, name) for name in others] == [getattr(whole, name) for name in others]
+def test_a_field_of_another_type_costs_nothing_but_itself(field: str) -> None:
+    whole, others = read(), [name for name in KongLog.__struct_fields__ if name != field]
+    for value in ODD:
+        log = read(**{field: value})
+        assert [getattr(log, name) for name in others] == [getattr(whole, name) for name in others], value
 
 
 @pytest.mark.parametrize("entity", ["service", "route", "consumer", "request"])
-@pytest.mark.parametrize("value", ODD, ids=repr)
-def test_nor_does_one_within_an_entity(entity: str, value: Any) -> None:
+def test_nor_does_one_within_an_entity(entity: str) -> None:
     given = serialized()[entity]
-    for name in given:
+    for name, value in itertools.product(given, ODD):
         got = getattr(read(**{entity: given | {name: value}}), entity)
         for other in set(got.__struct_fields__) & given.keys() - {name}:
-            assert getattr(got, other) == given[other]
+            assert getattr(got, other) == given[other], (name, value)
 
 
 @pytest.mark.parametrize("ip", ["192.0.2.7", ["odd"]], ids=str)
@@ -173,10 +173,14 @@ def test_what_is_no_object_is_refused(wrong: str | bytes) -> None:
         decode(wrong)
 
 
-@pytest.mark.parametrize("cut", range(0, len(json.dumps(serialized())), 37))
-def test_half_a_log_is_refused(cut: int) -> None:
-    with pytest.raises(ObservationError):
-        decode(json.dumps(serialized())[:cut])
+def test_half_a_log_is_refused() -> None:
+    whole = json.dumps(serialized())
+    for cut in range(0, len(whole), 37):
+        try:
+            decode(whole[:cut])
+        except ObservationError:
+            continue
+        pytest.fail(f"read, though cut off after {cut} characters")
 
 
 json_values = st.recursive(

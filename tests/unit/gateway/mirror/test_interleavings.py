@@ -138,13 +138,13 @@ class Interleavings(RuleBasedStateMachine):
     def request(self, method: str, path: str, commit: Callable[[int], Any], *, steps: str, delivery: str) -> None:
         """Begin a request, and unless ``steps`` says otherwise commit, answer and deliver it."""
         self.number += 1
-        self.open.append(Open(method, path, self.world.time.tick(), self.number, commit))
+        self.open.append(Open(method, path, self.world.time.advance(), self.number, commit))
         if steps == "whole":
             self.commit_one(len(self.open) - 1)
             self.answer_one(len(self.committed) - 1, delivery)
 
     def commit_one(self, at: int) -> None:
-        self.world.time.tick()
+        self.world.time.advance()
         request = self.open.pop(at)
         before = {key: len(entries) for key, entries in self.history.items()}
         try:
@@ -160,7 +160,7 @@ class Interleavings(RuleBasedStateMachine):
         if not self.committed:
             return
         asked, entity, _ = self.committed.pop(at)
-        seen = Request(asked.method, asked.path, entity, asked.started_at, self.world.time.tick(), asked.number)
+        seen = Request(asked.method, asked.path, entity, asked.started_at, self.world.time.advance(), asked.number)
         self.requests[asked.number] = seen
         for key, entries in self.history.items():
             if any(entry.request == asked.number for entry in entries):
@@ -285,19 +285,19 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(name=NAMES, tags=TAGS)
     def write_behind(self, name: str, tags: Any) -> None:
-        self.world.time.tick()
+        self.world.time.advance()
         self.write("consumers", name, {"username": name, "tags": tags}, None, None)
 
     @rule(name=NAMES)
     def delete_behind(self, name: str) -> None:
-        self.world.time.tick()
+        self.world.time.advance()
         self.remove("consumers", name, None, None)
 
     @rule(name=NAMES, key=KEYS, tags=TAGS, kind=st.sampled_from(["key", "group"]))
     def write_child_behind(self, name: str, key: str, tags: Any, kind: str) -> None:
         schema, field, _ = CHILDREN[kind]
         parent = self.store.find("consumers", name)
-        self.world.time.tick()
+        self.world.time.advance()
         if parent is not None and not (kind == "key" and self._taken_elsewhere(key, parent["id"])):
             fields = {field: key, "tags": tags, "consumer": {"id": parent["id"]}}
             self.write(schema, key, fields, ("consumer", parent["id"]), None)
@@ -305,7 +305,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule(name=NAMES)
     def only_times_behind(self, name: str) -> None:
         """A write that changes nothing but the time is no difference for a round."""
-        self.world.time.tick()
+        self.world.time.advance()
         row = self.store.find("consumers", name)
         if row is not None:
             self.store.update("consumers", row, {})
@@ -344,11 +344,11 @@ class Interleavings(RuleBasedStateMachine):
     async def _advance(self) -> None:
         self.world.held = True
         if self.task is None:
-            self.round_began.append(self.world.time.tick())
+            self.round_began.append(self.world.time.advance())
             self.listings.append([self.world.time()])
             self.world.kong.at_page = self._note_page
             self.task = asyncio.create_task(self.world.rounds.once())
-        low = self.world.time.tick()
+        low = self.world.time.advance()
         if not await self.world.gate.next(self.task):
             assert self.task.result() == "done", self.world.rounds.state()
             self.task = None
@@ -358,7 +358,7 @@ class Interleavings(RuleBasedStateMachine):
 
     async def _note_page(self, path: str) -> None:
         """A page takes a moment."""
-        self.world.time.tick(0.25)
+        self.world.time.advance(0.25)
 
     # telling and crashing
 

@@ -14,8 +14,9 @@ from kong_eventhooks_plugin.gateway.mirror.rounds import Rounds, RoundSettings
 from kong_eventhooks_plugin.gateway.notes import Notes
 from kong_eventhooks_plugin.model.change import Actor, Change
 from tests.support.admin_node import AdminNode, Faults
+from tests.support.clock import FakeClock
 from tests.support.kong_shape import KEY
-from tests.support.mirror_world import Time, brief
+from tests.support.mirror_world import BEGAN, brief
 
 
 class Side:
@@ -48,15 +49,15 @@ class Side:
         return changes
 
     async def round(self) -> list[Change]:
-        assert isinstance(self.clock, Time)
-        self.clock.tick(10)
+        assert isinstance(self.clock, FakeClock)
+        self.clock.advance(10)
         assert await self.rounds.once() == "done", self.rounds.state()
         return await self.tell()
 
     async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> list[Change]:
         """Make a request as the route would, and have it seen."""
-        assert isinstance(self.clock, Time)
-        started = self.clock.tick()
+        assert isinstance(self.clock, FakeClock)
+        started = self.clock.advance()
         async with (
             aiohttp.ClientSession() as session,
             session.request(method, self.node.url + path, json=body) as answer,
@@ -66,7 +67,9 @@ class Side:
         place = self.knowledge.endpoints().resolve(path)
         assert place is not None
         return await self.mirror.apply(
-            RouteChange(place, method, answer.status, entity, Actor(method, place.masked), started, self.clock.tick())
+            RouteChange(
+                place, method, answer.status, entity, Actor(method, place.masked), started, self.clock.advance()
+            )
         )
 
 
@@ -78,7 +81,7 @@ ENTERPRISE = pytest.mark.parametrize("side", ["enterprise"], indirect=True)
 @pytest.fixture
 async def side(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Side]:
     kind = request.param
-    async with AdminNode(clock=Time(), dbless=kind == "dbless", enterprise=kind == "enterprise") as node:
+    async with AdminNode(clock=FakeClock(BEGAN), dbless=kind == "dbless", enterprise=kind == "enterprise") as node:
         side = Side(node, tmp_path)
         await side.open()
         yield side

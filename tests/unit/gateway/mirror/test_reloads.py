@@ -27,7 +27,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 def reload(world: World, **document: list[dict[str, Any]]) -> None:
     """Replace the configuration, as POST /config does."""
-    world.time.tick(10)
+    world.time.advance(10)
     load(world.kong.store, {"_format_version": "3.0", **document})
     world.kong.configuration_hash = digest({"at": world.time(), **document})
 

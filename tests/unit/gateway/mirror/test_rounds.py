@@ -77,7 +77,7 @@ async def test_the_first_round_is_silent_and_the_next_tells_what_differs(world: 
 async def test_what_only_moved_in_time_is_no_difference(world: World) -> None:
     insert(world, "consumers", username="ada")
     await world.round()
-    world.time.tick(100)
+    world.time.advance(100)
     update(world, "consumers", "ada")
     assert await world.round() == []
 
@@ -188,7 +188,7 @@ async def test_what_is_listed_twice_by_a_first_round_is_one_row(world: World) ->
 async def listed_while(world: World, shown: dict[str, Any], request: Request) -> int:
     """Compare a first list of one entity, and have the route see a request before the entity is taken over."""
     listing = await world.mirror.begin("origin", 0.0)
-    window = Window(world.time.tick(), world.time.tick())
+    window = Window(world.time.advance(), world.time.advance())
     # Both calls wait for the mirror's thread before the first has come back.
     await asyncio.gather(
         world.mirror.compare(listing, Source("consumers", None), [shown], window),
@@ -202,7 +202,7 @@ async def listed_while(world: World, shown: dict[str, Any], request: Request) ->
 
 async def test_what_the_route_made_while_a_first_round_took_it_over_is_one_row(world: World) -> None:
     shown = world.kong.store.shown("consumers", insert(world, "consumers", username="ada"))
-    request = Request("POST", "/consumers", shown, world.time.tick(), world.time.tick(), 900)
+    request = Request("POST", "/consumers", shown, world.time.advance(), world.time.advance(), 900)
     assert await listed_while(world, shown, request) == 1
     assert [change.seen_by for change in await world.tell()] == ["route"]
     assert [each["username"] for each in await world.mirror.known("consumers")] == ["ada"]
@@ -210,7 +210,7 @@ async def test_what_the_route_made_while_a_first_round_took_it_over_is_one_row(w
 
 async def test_what_the_route_deleted_while_a_first_round_took_it_over_stays_gone(world: World) -> None:
     shown = world.kong.store.shown("consumers", insert(world, "consumers", username="ada"))
-    request = Request("DELETE", f"/consumers/{shown['id']}", None, world.time.tick(), world.time.tick(), 900)
+    request = Request("DELETE", f"/consumers/{shown['id']}", None, world.time.advance(), world.time.advance(), 900)
     assert await listed_while(world, shown, request) == 1
     assert [change.operation for change in await world.tell()] == ["delete"]
     assert await world.mirror.known("consumers") == []
@@ -238,7 +238,7 @@ async def test_what_was_made_and_deleted_while_a_round_listed_is_not_made_again(
     world.held = True
     ada = insert(world, "consumers", username="ada")
     shown = world.kong.store.shown("consumers", ada)
-    started = world.time.tick(), world.time.tick()
+    started = world.time.advance(), world.time.advance()
     task = asyncio.create_task(world.rounds.once())
     await until_listed(world, task)
     assert len(await world.mirror.apply(observation(Request("POST", "/consumers", shown, *started, 900)))) == 1
@@ -256,7 +256,7 @@ async def test_two_late_writes_to_one_state_that_a_round_told(world: World) -> N
     acl = insert(world, "acls", group="admins", consumer={"id": grace["id"]})
     await world.round()
     acl = world.kong.store.update("acls", acl, {"tags": ["x"]})
-    times = [(world.time.tick(), world.time.tick()) for _ in range(2)]
+    times = [(world.time.advance(), world.time.advance()) for _ in range(2)]
     (told,) = await world.round()
     assert told.changed == ("tags",)
     path = f"/consumers/grace/acls/{acl['id']}"
@@ -598,7 +598,7 @@ async def test_pages_are_paced_by_their_own_time(world: World) -> None:
     slept = []
 
     async def take(path: str) -> None:
-        world.time.tick(0.5 if path == "/consumers" else 4.0)
+        world.time.advance(0.5 if path == "/consumers" else 4.0)
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)

@@ -115,10 +115,10 @@ async def test_what_goes_along_with_a_delete(world: World) -> None:
 async def test_what_was_made_while_the_delete_was_under_way_is_left_to_the_next_round(world: World) -> None:
     """Made before it, it went along; made after it under an entity put again, it is there: the lists say which."""
     grace = await post(world, "/consumers", "consumers", username="grace")
-    world.time.tick(5)
+    world.time.advance(5)
     began = world.time()
     acl = await post(world, "/consumers/grace/acls", "acls", group="admins", consumer={"id": grace["id"]})
-    late = observation(Request("DELETE", "/consumers/grace", None, began, world.time.tick(), 9))
+    late = observation(Request("DELETE", "/consumers/grace", None, began, world.time.advance(), 9))
     assert [brief(change)[:2] for change in await world.mirror.apply(late)] == [("consumers", "delete")]
     assert acl["id"] in (await world.known())["acls"]
 

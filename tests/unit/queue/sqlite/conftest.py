@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
-from tests.support.queue import FakeClock
+from tests.support.clock import FakeClock
 
 Opener = Callable[..., Awaitable[SqliteQueue]]
 

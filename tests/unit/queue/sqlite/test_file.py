@@ -13,7 +13,8 @@ from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EndpointHealth
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, file
 from kong_eventhooks_plugin.queue.sqlite.statements import MIGRATIONS
-from tests.support.queue import NAME, SOURCE, START, FakeClock, attempt, event, hook, id_of, offer
+from tests.support.clock import START, FakeClock
+from tests.support.queue import NAME, SOURCE, attempt, event, hook, id_of, offer
 from tests.support.queue_processes import locked
 
 VERSION_1 = Path(__file__).with_name("store-v1.sql")

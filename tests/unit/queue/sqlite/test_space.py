@@ -6,7 +6,8 @@ import pytest
 
 from kong_eventhooks_plugin.queue.contract import Limits
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, retention
-from tests.support.queue import FakeClock, delivered, offer
+from tests.support.clock import FakeClock
+from tests.support.queue import delivered, offer
 
 
 def size(path: Path) -> int:
