@@ -56,10 +56,9 @@ def create(path: Path, *, with_directory: bool = False) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-    except FileNotFoundError as error:
-        missing = folder.parent if with_directory else folder
-        raise StoreUnavailable(f"{path}: the directory {missing} does not exist; create it first") from error
     except OSError as error:
+        if with_directory and isinstance(error, FileNotFoundError):
+            raise StoreUnavailable(f"{path}: the directory {folder.parent} does not exist; create it first") from error
         raise StoreUnavailable(f"{path}: cannot be created: {error.strerror}") from error
 
 
