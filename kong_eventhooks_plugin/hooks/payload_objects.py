@@ -3,7 +3,8 @@
 A warning, never a fault: the sidecar itself reads the object as it stands. All of them keep a payload that is written
 as a text of JSON. Each seen with decK 1.62.1 on Kong 3.9.1:
 
-- Kong hands an empty list to the plugin as an empty object: Lua has one kind of empty table.
+- Kong hands an empty list to the plugin as an empty object, since Lua has one kind of empty table; decK then always
+  finds a difference.
 - Kong hands over whole numbers beyond 2^53 as others: Lua's numbers are doubles.
 - decK ends with a panic on a list of two or more that holds true, false or null.
 
