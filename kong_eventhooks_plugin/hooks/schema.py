@@ -155,8 +155,8 @@ def _hook_fields(known: Known, config_name: str) -> tuple[Field, ...]:
         _field(
             "snooze",
             type="integer",
-            between=[1, MAX_SNOOZE_SECONDS],
-            description="Seconds of silence after the hook fired.",
+            between=[0, MAX_SNOOZE_SECONDS],
+            description="Seconds of silence after the hook fired; 0, the default of Kong Enterprise, is none.",
         ),
         _field(
             "filter",

@@ -167,10 +167,10 @@ class TestInstances:
 
     def test_a_bad_hook_is_a_fault_and_the_others_hold(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(log_hook("a"), log_hook("b", snooze=0)))
+        desk.book.instance_started(started(log_hook("a"), log_hook("b", snooze=-1)))
         assert desk.in_force() == {"a": "instance"}
         assert [str(fault) for fault in desk.book.faults()] == [
-            f"plugin {PLUGIN_ID}: config.hooks[1].snooze: value should be between 1 and 31622400"
+            f"plugin {PLUGIN_ID}: config.hooks[1].snooze: value should be between 0 and 31622400"
         ]
         desk.book.instance_started(started(log_hook("a"), instance_id=2, seq=13))
         assert desk.book.faults() == []
@@ -237,10 +237,10 @@ class TestFiles:
     def test_an_invalid_file_keeps_the_last_good_hooks_and_says_what_is_wrong(self) -> None:
         desk = Desk()
         desk.file(log_hook("a"))
-        desk.file(log_hook("a", snooze=0), log_hook("b"))
+        desk.file(log_hook("a", snooze=-1), log_hook("b"))
         assert desk.in_force() == {"a": "file"}
         assert [str(fault) for fault in desk.book.faults()] == [
-            f"{FILE}: plugins[0].config.hooks[0].snooze: value should be between 1 and 31622400"
+            f"{FILE}: plugins[0].config.hooks[0].snooze: value should be between 0 and 31622400"
         ]
         desk.file(log_hook("b"))
         assert desk.book.faults() == []

@@ -6,9 +6,11 @@ import pytest
 
 from kong_eventhooks_plugin.errors import SchemaViolation
 from kong_eventhooks_plugin.hooks import plain, schema
+from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.kong_texts import REQUIRED
 from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, Known
 from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.model.hook import Origin
 from tests.support.hooks import VALIDATION, log_hook, webhook
 
 
@@ -215,18 +217,18 @@ def test_too_many_hooks_are_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_good_hold_beside_the_bad() -> None:
-    checked = VALIDATION.config({"hooks": [log_hook("a"), 5, log_hook("b", snooze=0), log_hook("c")]})
+    checked = VALIDATION.config({"hooks": [log_hook("a"), 5, log_hook("b", snooze=-1), log_hook("c")]})
     assert {index: hook["name"] for index, hook in checked.hooks.items()} == {0: "a", 3: "c"}
     assert checked.violation is not None
     assert checked.violation.fields["hooks"] == [
         None,
         "expected a record",
-        {"snooze": "value should be between 1 and 31622400"},
+        {"snooze": "value should be between 0 and 31622400"},
     ]
 
 
 def test_a_bad_name_does_not_take_the_name() -> None:
-    checked = VALIDATION.config({"hooks": [log_hook("a", snooze=0), log_hook("a")]})
+    checked = VALIDATION.config({"hooks": [log_hook("a", snooze=-1), log_hook("a")]})
     assert list(checked.hooks) == [1]
 
 
@@ -256,3 +258,8 @@ def test_no_hooks_are_fine(config: Any) -> None:
 def test_luas_empty_tables() -> None:
     hook = VALIDATION.hook(log_hook(tags={}, config={"headers": [], "functions": {}, "payload": []}))
     assert (hook["tags"], hook["config"]["headers"], hook["config"]["functions"]) == ([], {}, [])
+
+
+def test_a_snooze_of_0_is_none() -> None:
+    """The documented default of Kong Enterprise's API: generated clients send it."""
+    assert to_hook(VALIDATION.hook(log_hook(snooze=0)), Origin("api", "api", "the API")).snooze is None
