@@ -92,6 +92,11 @@ class Findings:
         """Let them go."""
         self._connection.close()
 
+    def __del__(self) -> None:
+        """Let go of what nobody could end: whoever waited for the thread that made it was cancelled meanwhile."""
+        if hasattr(self, "_connection"):
+            self._connection.close()
+
     def add(self, kind: Kind, found: Sequence[Found], window: Window) -> int:
         """Keep what a page's comparison found; return how many that were.
 
