@@ -38,7 +38,7 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.queue.contract import Candidate, Offer
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 DATA = {
     "consumer": {"id": "9a3ef8b2-6c0e-4f6c-8f5e-000000000001", "username": "Joe"},

@@ -36,12 +36,12 @@ import msgspec
 import structlog
 import uvloop
 
-from kong_eventhooks_plugin.gateway.admin_client import Page
-from kong_eventhooks_plugin.gateway.endpoints import Place
-from kong_eventhooks_plugin.gateway.entities import Entities
-from kong_eventhooks_plugin.gateway.mirror.mirror import Mirror, RouteChange
-from kong_eventhooks_plugin.gateway.mirror.rounds import Rounds, RoundSettings
-from kong_eventhooks_plugin.model.change import Actor
+from kong_eventhooks_plugin.kong.admin_api.client import Page
+from kong_eventhooks_plugin.kong.admin_api.endpoints import Place
+from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror, RouteChange
+from kong_eventhooks_plugin.sources.changes.model import Actor
+from kong_eventhooks_plugin.sources.changes.reconciler import Rounds, RoundSettings
 
 PAGE = 100
 REACH_SECONDS = 3.0

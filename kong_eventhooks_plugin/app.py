@@ -21,25 +21,19 @@ from typing import Any, TypeVar
 import structlog
 import uvloop
 
-from kong_eventhooks_plugin import __version__, logs
-from kong_eventhooks_plugin.api.access import Access, require_token_beyond_loopback
-from kong_eventhooks_plugin.api.feed import Feed
+from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.api.grpc.serve import serve_grpc
-from kong_eventhooks_plugin.api.health import health_app, serve_health
-from kong_eventhooks_plugin.api.readiness import Look, Observed
 from kong_eventhooks_plugin.api.rest.app import RestParts, rest_app
-from kong_eventhooks_plugin.api.service import Service, make_service
-from kong_eventhooks_plugin.api.shelf import Shelf
-from kong_eventhooks_plugin.compilation import Compilation
-from kong_eventhooks_plugin.definitions import DefinitionKeeper
+from kong_eventhooks_plugin.api.rest.health import health_app, serve_health
+from kong_eventhooks_plugin.api.service.access import Access, require_token_beyond_loopback
+from kong_eventhooks_plugin.api.service.feed import Feed
+from kong_eventhooks_plugin.api.service.hook_store import Shelf
+from kong_eventhooks_plugin.api.service.readiness import Look, Observed
+from kong_eventhooks_plugin.api.service.service import Service, make_service
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
-from kong_eventhooks_plugin.documents import write_documents
 from kong_eventhooks_plugin.errors import AdminApiError, QueueError, SettingsError, SocketError
-from kong_eventhooks_plugin.gateway.admin_client import AdminClient, AdminSettings
-from kong_eventhooks_plugin.gateway.mirror.rounds import RoundSettings
-from kong_eventhooks_plugin.gateway.plugins_in_force import PluginsInForce
 from kong_eventhooks_plugin.handlers.addresses import AddressRules
 from kong_eventhooks_plugin.handlers.client import make_client
 from kong_eventhooks_plugin.handlers.compiling import compile_faults
@@ -49,43 +43,50 @@ from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
-from kong_eventhooks_plugin.hooks import admin_api
-from kong_eventhooks_plugin.hooks.book import Book
+from kong_eventhooks_plugin.hooks import listed_plugins
+from kong_eventhooks_plugin.hooks.compilation import Compilation
+from kong_eventhooks_plugin.hooks.definition_writer import DefinitionKeeper
+from kong_eventhooks_plugin.hooks.file_watcher import Watch
+from kong_eventhooks_plugin.hooks.registry import Book
 from kong_eventhooks_plugin.hooks.validation import Validation
-from kong_eventhooks_plugin.hooks.watch import Watch
-from kong_eventhooks_plugin.observing.balancer import HealthPace
-from kong_eventhooks_plugin.observing.certificates import ExpiryPace
-from kong_eventhooks_plugin.observing.gateway import Patience
-from kong_eventhooks_plugin.observing.observers import Observers, Observing, silent_hooks
-from kong_eventhooks_plugin.pluginserver.instances import Instances
-from kong_eventhooks_plugin.pluginserver.lines import LineBuffer
-from kong_eventhooks_plugin.pluginserver.plugin_info import known, plugin_info, plugin_names
-from kong_eventhooks_plugin.pluginserver.server import PluginServer
-from kong_eventhooks_plugin.pluginserver.supervisor import EXIT_SETTINGS
-from kong_eventhooks_plugin.pluginserver.worker_link import WorkerLink
+from kong_eventhooks_plugin.kong.admin_api.active_plugins import PluginsInForce
+from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
+from kong_eventhooks_plugin.kong.plugin_server.documents import write_documents
+from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
+from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
+from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known, plugin_info, plugin_names
+from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
+from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
+from kong_eventhooks_plugin.kong.supervisor.supervisor import EXIT_SETTINGS
 from kong_eventhooks_plugin.queue.contract import Limits
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
-from kong_eventhooks_plugin.raised import raised_at
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Limits as SandboxLimits
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules
 from kong_eventhooks_plugin.settings import Settings, load
-from kong_eventhooks_plugin.sources.ai_rate_limiting_advanced import AiRateLimitingAdvanced
-from kong_eventhooks_plugin.sources.attribution import Attribution
-from kong_eventhooks_plugin.sources.auth import AuthFailed
+from kong_eventhooks_plugin.sources.balancer.poller import HealthPace
+from kong_eventhooks_plugin.sources.certificates.poller import ExpiryPace
+from kong_eventhooks_plugin.sources.changes.reconciler import RoundSettings
 from kong_eventhooks_plugin.sources.contract import LogSource
-from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN, InForce
-from kong_eventhooks_plugin.sources.infer import parse_infer_rule
-from kong_eventhooks_plugin.sources.oas_validation import OasValidation
-from kong_eventhooks_plugin.sources.plugin_answers import read_plugin
-from kong_eventhooks_plugin.sources.rate_limit_approaching import RateLimitApproaching
-from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
-from kong_eventhooks_plugin.sources.rate_limiting_advanced import RateLimitingAdvanced
-from kong_eventhooks_plugin.sources.response_rate_limiting import ResponseRateLimiting
-from kong_eventhooks_plugin.sources.service_protection import ServiceProtection
-from kong_eventhooks_plugin.sources.upstream import UpstreamError
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.sources.poller_group import Observers, Observing, silent_hooks
+from kong_eventhooks_plugin.sources.reachability.poller import Patience
+from kong_eventhooks_plugin.sources.requests.active_plugins import NOTHING_KNOWN, InForce
+from kong_eventhooks_plugin.sources.requests.ai_rate_limiting_advanced import AiRateLimitingAdvanced
+from kong_eventhooks_plugin.sources.requests.attribution import Attribution
+from kong_eventhooks_plugin.sources.requests.auth import AuthFailed
+from kong_eventhooks_plugin.sources.requests.infer import parse_infer_rule
+from kong_eventhooks_plugin.sources.requests.oas_validation import OasValidation
+from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
+from kong_eventhooks_plugin.sources.requests.rate_limit_approaching import RateLimitApproaching
+from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.sources.requests.rate_limiting_advanced import RateLimitingAdvanced
+from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
+from kong_eventhooks_plugin.sources.requests.service_protection import ServiceProtection
+from kong_eventhooks_plugin.sources.requests.upstream import UpstreamError
+from kong_eventhooks_plugin.telemetry import logs
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
+from kong_eventhooks_plugin.telemetry.raised import raised_at
 
 OPENING_SECONDS = 2.0
 RETRY_SECONDS = 1.0
@@ -175,7 +176,7 @@ class Parts:
         """Return Kong's door for the protocol that is set; over ProtoBuf:1 its connections outlive the worker."""
         instances = Instances(time.time)
         if self.settings.protocol == "msgpack":
-            from kong_eventhooks_plugin.pluginserver.kong_pdk_adapter import KongPdkServer
+            from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_adapter import KongPdkServer
 
             link.on_adopt(_turn_away)
             return KongPdkServer(self.dispatcher, self.metrics, instances, self._infos())
@@ -348,7 +349,7 @@ class Worker:
                 began_at = time.time()
                 try:
                     plugins = await client.entities("/plugins", settings.admin_page_size, settings.admin_pause_factor)
-                    listed = await asyncio.to_thread(admin_api.read, plugins, parts.validation)
+                    listed = await asyncio.to_thread(listed_plugins.read, plugins, parts.validation)
                     parts.book.plugins_listed(listed, began_at)
                     parts.plugins.take(await asyncio.to_thread(parts.plugins.listed, plugins))
                     listed_at = time.monotonic()

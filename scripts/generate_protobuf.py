@@ -33,7 +33,7 @@ class Family(NamedTuple):
 
 
 FAMILIES = (
-    Family(PROTO / "kong", PACKAGE / "wire"),
+    Family(PROTO / "kong", PACKAGE / "kong" / "wire"),
     Family(PROTO, PACKAGE / "api" / "grpc", "eventhooks", stubs=True, package="kong_eventhooks_plugin.api.grpc"),
 )
 

@@ -13,8 +13,8 @@ import msgpack
 import uvloop
 from script import FUNCTIONS, PLUGIN, STATUS, Requests, asked, call, ended, status_answer
 
-from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
-from kong_eventhooks_plugin.wire.frames import encode_frame
+from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
+from kong_eventhooks_plugin.kong.wire.frames import encode_frame
 
 WARM_UP_SECONDS = 0.4
 

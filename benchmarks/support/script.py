@@ -13,10 +13,10 @@ from itertools import count
 
 import msgspec
 
-from kong_eventhooks_plugin.demo.player import load
-from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
-from kong_eventhooks_plugin.wire.calls import encode_echo
-from kong_eventhooks_plugin.wire.frames import EMPTY_FRAME, encode_frame
+from kong_eventhooks_plugin.cli.demo.player import load
+from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
+from kong_eventhooks_plugin.kong.wire.calls import encode_echo
+from kong_eventhooks_plugin.kong.wire.frames import EMPTY_FRAME, encode_frame
 
 FUNCTIONS = {
     "none": (),

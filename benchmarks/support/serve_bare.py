@@ -11,7 +11,7 @@ from struct import Struct
 import uvloop
 from script import FUNCTIONS, PLUGIN, asked
 
-from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
+from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 
 LENGTH = Struct("<I")
 EVENT = b"\xa2\x02"

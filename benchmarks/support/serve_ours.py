@@ -11,15 +11,15 @@ from typing import Any
 import uvloop
 from script import PLUGIN
 
+from kong_eventhooks_plugin.kong.plugin_server.contract import House
+from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
+from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
+from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_info
+from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.pluginserver.contract import House
-from kong_eventhooks_plugin.pluginserver.instances import Instances
-from kong_eventhooks_plugin.pluginserver.lines import LineBuffer
-from kong_eventhooks_plugin.pluginserver.plugin_info import plugin_info
-from kong_eventhooks_plugin.pluginserver.server import PluginServer
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 
 class Book:
@@ -77,7 +77,7 @@ async def durable(directory: Path, metrics: Metrics) -> House:
     from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
     from kong_eventhooks_plugin.queue.contract import Limits
     from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
-    from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
+    from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
 
     limits = Limits(deliveries_per_hook=1_000_000)
     queue = SqliteQueue(directory / "bench.db", limits, time.time)

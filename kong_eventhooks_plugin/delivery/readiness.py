@@ -23,8 +23,8 @@ from typing import Any
 import msgspec
 
 from kong_eventhooks_plugin.delivery.breaker import Block, Breaker
-from kong_eventhooks_plugin.delivery.endpoints import Endpoints
-from kong_eventhooks_plugin.delivery.health import Health
+from kong_eventhooks_plugin.delivery.endpoint_breakers import Endpoints
+from kong_eventhooks_plugin.delivery.endpoint_health import Health
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import HookBook

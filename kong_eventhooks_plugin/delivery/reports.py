@@ -10,7 +10,7 @@ from kong_eventhooks_plugin.hooks.contract import HookBook
 from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Settlement
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 FAILING_AFTER = 4
 """The attempt whose failure is worth a warning."""

@@ -20,13 +20,13 @@ from functools import partial
 
 import structlog
 
+from kong_eventhooks_plugin.background import TaskSet
 from kong_eventhooks_plugin.delivery.attempts import Attempts, Made
 from kong_eventhooks_plugin.delivery.backoff import Random
 from kong_eventhooks_plugin.delivery.breaker import Block
-from kong_eventhooks_plugin.delivery.courtesy import BEAT, Courtesy
-from kong_eventhooks_plugin.delivery.endpoints import Endpoints
-from kong_eventhooks_plugin.delivery.errands import Errands
-from kong_eventhooks_plugin.delivery.health import Health
+from kong_eventhooks_plugin.delivery.concurrency_throttle import BEAT, Courtesy
+from kong_eventhooks_plugin.delivery.endpoint_breakers import Endpoints
+from kong_eventhooks_plugin.delivery.endpoint_health import Health
 from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
 from kong_eventhooks_plugin.delivery.leadership import Leadership
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
@@ -41,7 +41,7 @@ from kong_eventhooks_plugin.hooks.contract import Change, HookBook
 from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import EndpointHealth, Queue, Settlement
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 ENDPOINT_ERRORS = frozenset({"connect", "tls", "timeout", "status", "redirect", "protocol"})
 """Errors that are the endpoint's. Others (config, template, internal, address_refused) say nothing of its health."""
@@ -82,7 +82,7 @@ class DeliveryWorker:
         self._clock = clock
         self._wait = wait or waiting(clock)
         self._attempts = Attempts(queue, settings, clock, monotonic, random)
-        self._errands = Errands()
+        self._errands = TaskSet()  # a lane has one claim or one burial under way
         self._courtesy = Courtesy(settings.total)
         self._lanes = Lanes(settings)
         self._settler = Settler(queue, settings, clock, self._wait, relieved=self._feed)

@@ -3,14 +3,14 @@
 from typing import Final, Protocol
 
 from kong_eventhooks_plugin.model.observation import ChangeObservation
-from kong_eventhooks_plugin.sources.crud import CRUD, DAO_CRUD
+from kong_eventhooks_plugin.sources.changes.events import CRUD, DAO_CRUD
 
 OF_CHANGES: Final = frozenset({CRUD, DAO_CRUD})
 """The sources that tell of changes."""
 
 
 class ChangeTaker(Protocol):
-    """Asked only while some hook hears of changes; what each method means says ``pluginserver.contract.House``."""
+    """Asked only while some hook hears of changes; what each method means: ``kong.plugin_server.contract.House``."""
 
     def may_change(self, method: str, path: str) -> bool:
         """Tell whether such a request can have changed something that anybody asks about."""

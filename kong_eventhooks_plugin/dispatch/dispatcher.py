@@ -1,6 +1,6 @@
 """The dispatcher: what Kong's door hands over becomes events, and events become offers to the queue.
 
-Nothing here does I/O, and nothing waits but for a hook's filter (``dispatch.expressions``): until the sandbox has said
+Nothing here does I/O, and nothing waits but for a hook's filter (``dispatch.filters``): until the sandbox has said
 whether it is true, a bounded time, an event is in memory alone. ``observe`` never raises: what goes wrong is counted as
 lost with its reason, logged now and then, and Kong is answered all the same.
 
@@ -25,22 +25,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from kong_eventhooks_plugin.background import RateLimitedLogger
 from kong_eventhooks_plugin.dispatch.changes import NOBODY, OF_CHANGES, ChangeTaker
-from kong_eventhooks_plugin.dispatch.expressions import Expressions
+from kong_eventhooks_plugin.dispatch.filters import Expressions
 from kong_eventhooks_plugin.dispatch.matcher import Matcher
-from kong_eventhooks_plugin.dispatch.seldom import SeldomLog
 from kong_eventhooks_plugin.errors import ObservationError, QueueError, QueueFull
 from kong_eventhooks_plugin.hooks.contract import Change, HookBook
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import ChangeObservation, InstanceClosed, InstanceStarted, LogObservation
 from kong_eventhooks_plugin.queue.contract import LOSSES, Candidate, Clock, Offer, Queue, Receipt
-from kong_eventhooks_plugin.raised import raised_at
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sources.catalogue import CUSTOM, events_of
 from kong_eventhooks_plugin.sources.contract import LogSource
-from kong_eventhooks_plugin.sources.kong_log import KongLog, decode
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, decode
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
+from kong_eventhooks_plugin.telemetry.raised import raised_at
 
 OTHER = "(other)"
 """The label of an event that its publisher named."""
@@ -62,7 +62,7 @@ def _no_line() -> LogLine | None:
 
 
 class Dispatcher:
-    """The house behind Kong's door (``pluginserver.contract.House``); everything on the event loop.
+    """The house behind Kong's door (``kong.plugin_server.contract.House``); everything on the event loop.
 
     ``started`` and ``closed`` hear of plugin instances, ``lines`` gives the oldest line for Kong's error log.
     ``accepted`` hears of each event once it is committed, with what it led to; it must not wait. ``pool`` decides on
@@ -91,7 +91,7 @@ class Dispatcher:
         self._queue = queue
         self._sources = tuple(sources)
         self._counts = metrics.counts
-        self._seldom = SeldomLog(clock)
+        self._seldom = RateLimitedLogger(clock)
         self._started = started
         self._closed = closed
         self._lines = lines

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from kong_eventhooks_plugin.dispatch.digest import digest
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.filter import FilterRule
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
+from kong_eventhooks_plugin.model.suppression import FilterRule
 from kong_eventhooks_plugin.queue.contract import Candidate
 from kong_eventhooks_plugin.sources.catalogue import heard_by
 

@@ -10,7 +10,7 @@ import httpx
 
 from kong_eventhooks_plugin.handlers.addresses import AddressRules
 from kong_eventhooks_plugin.handlers.engine import AiohttpTransport, EngineLimits
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 _DEFAULT_LIMITS = EngineLimits()
 

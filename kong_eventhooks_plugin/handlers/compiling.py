@@ -9,7 +9,7 @@ from typing import Any
 
 from kong_eventhooks_plugin.errors import SchemaViolation
 from kong_eventhooks_plugin.handlers import lambda_, webhook_custom
-from kong_eventhooks_plugin.handlers.checked import compile_fault
+from kong_eventhooks_plugin.handlers.compile_check import compile_fault
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Check

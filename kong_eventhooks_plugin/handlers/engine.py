@@ -35,7 +35,7 @@ from yarl import URL
 from kong_eventhooks_plugin.errors import AddressRefused
 from kong_eventhooks_plugin.handlers.addresses import AddressRules
 from kong_eventhooks_plugin.handlers.resolver import ThreadedNames
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 READ_BUFFER = 32_768
 CACHED_URLS = 1_024

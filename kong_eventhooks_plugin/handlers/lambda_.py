@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.handlers.checked import compile_fault
+from kong_eventhooks_plugin.handlers.compile_check import compile_fault
 from kong_eventhooks_plugin.handlers.contract import Job, Operation
 from kong_eventhooks_plugin.handlers.inspect import box
 from kong_eventhooks_plugin.handlers.log import NAME, OUR_LEVELS, PIECE, level_named, pieces

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import SchemaViolation
-from kong_eventhooks_plugin.handlers.checked import compile_fault
+from kong_eventhooks_plugin.handlers.compile_check import compile_fault
 from kong_eventhooks_plugin.handlers.contract import Job, Operation
 from kong_eventhooks_plugin.handlers.engine import SSL_VERIFY
 from kong_eventhooks_plugin.handlers.exchange import exchange

@@ -12,7 +12,7 @@ event-hooks plugins, 1,000 faults told.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from kong_eventhooks_plugin.hooks import documents, payload_objects, plain
+from kong_eventhooks_plugin.hooks import documents, json_values, payload_objects
 from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.contract import Fault
 from kong_eventhooks_plugin.hooks.declared import Declared, at_most
@@ -204,13 +204,13 @@ class _Reading:
         names = {name: found.parent.get(name) for name in _NAMES.get(found.kind, ())}
         shared = (self._shared(found), f"_plugin_configs.{found.entry.get('_config')}")
         for value, at in ((names, found.parent_path), (found.entry, found.path), shared):
-            for path, depth, each in plain.walk(value, at):
+            for path, depth, each in json_values.walk(value, at):
                 self._values += 1
                 if self._values > MAX_VALUES:
                     raise _Refused(found.path, f"the file's event-hooks plugins hold more than {MAX_VALUES:,} values")
                 if isinstance(each, str) and _UNRENDERED in each:
                     self._fault(path, _RENDER_FIRST)
-                if depth > plain.MAX_DEPTH + 8:
+                if depth > json_values.MAX_DEPTH + 8:
                     break
         return len(self.faults) > before
 
@@ -255,7 +255,7 @@ def _scope(found: _Found) -> HookScope:
 def _name_of(found: _Found) -> str:
     for name in _NAMES[found.kind]:
         value = found.parent.get(name)
-        if isinstance(value, str) and value and plain.problem(value) is None:
+        if isinstance(value, str) and value and json_values.problem(value) is None:
             return value
     names = _NAMES[found.kind][1]
     raise _Refused(found.parent_path, f"has event-hooks, so it needs a {names} (or an id) to be told apart by")
@@ -268,6 +268,6 @@ def _reference(found: _Found, kind: str, scope: str) -> str | None:
         value = next((value[name] for name in _NAMES[kind] if value.get(name) is not None), value)
     if value is None:
         return None
-    if not isinstance(value, str) or not value or plain.problem(value) is not None:
+    if not isinstance(value, str) or not value or json_values.problem(value) is not None:
         raise _Refused(f"{found.path}.{scope}", f"expected the {scope}'s name or id, as a string")
     return value

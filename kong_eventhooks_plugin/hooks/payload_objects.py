@@ -14,7 +14,7 @@ Not said here, since it harms nobody until it happens: decK does not see a chang
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.hooks import plain
+from kong_eventhooks_plugin.hooks import json_values
 from kong_eventhooks_plugin.hooks.contract import Fault
 from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
 
@@ -34,7 +34,7 @@ def warnings(hook: Any, where: str, path: str) -> Iterator[Fault]:
     payload = config.get("payload") if isinstance(config, Mapping) else None
     if not isinstance(payload, Mapping):
         return
-    for at, _, value in plain.walk(payload, f"{path}.{DECLARED_CONFIG}.payload"):
+    for at, _, value in json_values.walk(payload, f"{path}.{DECLARED_CONFIG}.payload"):
         text = _text(value)
         if text is not None:
             yield Fault(where=where, path=at, message=text)

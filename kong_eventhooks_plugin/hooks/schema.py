@@ -3,7 +3,7 @@
 One document serves two readers: Kong takes it from ``kong-event-hooks plugin-info`` and refuses bad hooks
 by itself, and ``hooks.validation`` interprets it where there is no Kong (``check``, a kong.yml read by the
 sidecar, the API). What Kong's language can say and which attributes it knows: kong/db/schema/metaschema.lua.
-There are no functions in it, so what needs one stands in ``hooks.beyond_kong`` instead. Whether templates, functions
+There are no functions in it, so what needs one stands in ``hooks.own_rules`` instead. Whether templates, functions
 and filters compile is for ``handlers.compiling``.
 
 What a hook's handler needs is the record ``handler_config`` where the hook stands in a plugin's configuration, and

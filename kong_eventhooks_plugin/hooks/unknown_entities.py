@@ -1,16 +1,16 @@
 """What ``check`` says of a hook whose event names an entity that no Kong is known to have: ``consumer``.
 
 A warning, never a fault: any plugin may bring entities of its own, and only a running Kong says which it has.
-/readyz asks one, where ``admin_url`` is set (``observing.crud_faults``).
+/readyz asks one, where ``admin_url`` is set (``sources.changes.problems``).
 """
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from kong_eventhooks_plugin.gateway.kong_facts import PATH_NAMES
 from kong_eventhooks_plugin.hooks.contract import Fault
 from kong_eventhooks_plugin.hooks.definition import place_in_file
 from kong_eventhooks_plugin.hooks.schema import Known
+from kong_eventhooks_plugin.kong.admin_api.entity_metadata import PATH_NAMES
 from kong_eventhooks_plugin.model.hook import Hook
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.errors import SchemaViolation
-from kong_eventhooks_plugin.hooks import beyond_kong, interpreter, plain, schema
+from kong_eventhooks_plugin.hooks import interpreter, json_values, own_rules, schema
 from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.schema import Known
 
@@ -76,7 +76,7 @@ class Validation:
             if isinstance(hook, _Refused):
                 errors[index] = hook.error
             elif errors[index] is None:
-                definition, error = beyond_kong.examined(form.definition(hook), self.known)
+                definition, error = own_rules.examined(form.definition(hook), self.known)
                 errors[index] = form.placed(error) or _taken(hook["name"], index, names)
                 good[index] = definition
             if errors[index] is not None:
@@ -99,7 +99,7 @@ class _Form(NamedTuple):
         """Return the hook as it is inside this program, with ``config``."""
         return {schema.API_CONFIG if name == self.config_name else name: value for name, value in hook.items()}
 
-    def placed(self, error: beyond_kong.Errors | None) -> beyond_kong.Errors | None:
+    def placed(self, error: own_rules.Errors | None) -> own_rules.Errors | None:
         """Return the error of a definition with the place's own name of ``config``."""
         if error is None:
             return None
@@ -135,15 +135,15 @@ def _list_of(hook: schema.Field) -> schema.Field:
 class _Refused:
     """Stands in the list for a hook that cannot be kept (``plain``), so that the interpreter never meets it."""
 
-    def __init__(self, problem: plain.Problem) -> None:
+    def __init__(self, problem: json_values.Problem) -> None:
         self.error: Any = {problem.path: problem.text} if problem.path else problem.text
 
 
 def _tame(hook: Any) -> Any:
-    problem = plain.problem(hook)
+    problem = json_values.problem(hook)
     return hook if problem is None else _Refused(problem)
 
 
 def _taken(name: str, index: int, names: dict[str, int]) -> dict[str, Any] | None:
     first = names.setdefault(name, index)
-    return None if first == index else beyond_kong.repeated_name(name, first)
+    return None if first == index else own_rules.repeated_name(name, first)

@@ -8,7 +8,7 @@ Promises:
 
 - ``offer`` resolves only after the event and all that it caused are committed: a receipt survives a
   ``kill -9``. An event whose id is already there changes nothing and is told so.
-- on_change and snooze are decided inside that transaction (``model.filter``).
+- on_change and snooze are decided inside that transaction (``model.suppression``).
 - ``settle`` changes a delivery's state and records its attempt in one transaction; a delivery whose
   lease was lost meanwhile is left as it is.
 - Past a limit an offer's delivery is refused and counted, never dropped in silence; nothing that was
@@ -25,8 +25,8 @@ import msgspec
 
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.filter import FilterRule
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.suppression import FilterRule
 
 Clock = Callable[[], float]
 

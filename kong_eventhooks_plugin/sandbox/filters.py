@@ -18,9 +18,9 @@ from typing import Any
 
 from cel_expr_python import cel
 
-from kong_eventhooks_plugin.sandbox.recent import Key, Recent
+from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile
+from kong_eventhooks_plugin.sandbox.lru import Key, Recent
 from kong_eventhooks_plugin.sandbox.tasks import MAX_TEXT, Decide, Decided, Fault, Limits
-from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile
 
 MAX_FILTER = 4_096
 """Characters of one filter."""

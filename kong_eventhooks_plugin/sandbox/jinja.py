@@ -19,10 +19,10 @@ from jinja2 import ChainableUndefined, Template, TemplateSyntaxError, nodes
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from kong_eventhooks_plugin.sandbox.recent import Key, Recent
+from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
+from kong_eventhooks_plugin.sandbox.lru import Key, Recent
 from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, Fault, Limits, Render, Rendered
 from kong_eventhooks_plugin.sandbox.tasks import Template as Asked
-from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile, TaskFailed
 
 _NO_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 _TAGS = ("{{", "{%", "{#")

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 from lupa import LuaError, luajit21
 
+from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
+from kong_eventhooks_plugin.sandbox.lru import Key, Recent
 from kong_eventhooks_plugin.sandbox.lua_values import encode
-from kong_eventhooks_plugin.sandbox.recent import Key, Recent
 from kong_eventhooks_plugin.sandbox.resty import Compiled, compile_template
 from kong_eventhooks_plugin.sandbox.tasks import (
     MAX_SOURCE,
@@ -30,7 +31,6 @@ from kong_eventhooks_plugin.sandbox.tasks import (
     Rendered,
     Template,
 )
-from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile, TaskFailed
 
 COLLECT_OVER = 16 << 10
 """KiB of Lua's memory; a task that leaves more behind is followed by a full collection."""

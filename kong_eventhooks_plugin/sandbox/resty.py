@@ -24,8 +24,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile
 from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, Fault
-from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile
 
 _CLOSERS = {"{": "}}", "*": "*}", "%": "%}", "#": "#}", "-": "-}", "(": ")}", "[": "]}"}
 _MUST_CLOSE = "{*%"

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
+from kong_eventhooks_plugin.sandbox.isolation import Alarms, leave_with_parent, shut_in
 from kong_eventhooks_plugin.sandbox.tasks import (
     READY,
     Call,
@@ -28,8 +30,6 @@ from kong_eventhooks_plugin.sandbox.tasks import (
     pack,
     unpack,
 )
-from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile, TaskFailed
-from kong_eventhooks_plugin.sandbox.walls import Alarms, leave_with_parent, shut_in
 
 _CHUNK = 1 << 18
 _tasks = msgspec.msgpack.Decoder(Task)

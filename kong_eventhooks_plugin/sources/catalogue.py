@@ -10,9 +10,14 @@ add come last.
 import re
 from collections.abc import Mapping
 
-from kong_eventhooks_plugin.sources import entries_entities, entries_limits, entries_node, entries_requests
-from kong_eventhooks_plugin.sources.entries_limits import RATE_LIMIT_EXCEEDED
+from kong_eventhooks_plugin.sources.balancer import catalogue as balancer_catalogue
+from kong_eventhooks_plugin.sources.certificates import catalogue as certificates_catalogue
+from kong_eventhooks_plugin.sources.changes import catalogue as changes_catalogue
 from kong_eventhooks_plugin.sources.entry import EventEntry, SourceEntry
+from kong_eventhooks_plugin.sources.reachability import catalogue as reachability_catalogue
+from kong_eventhooks_plugin.sources.requests import catalogue as requests_catalogue
+from kong_eventhooks_plugin.sources.requests import limits_catalogue
+from kong_eventhooks_plugin.sources.requests.limits_catalogue import RATE_LIMIT_EXCEEDED
 
 __all__ = [
     "BY_NAME",
@@ -39,10 +44,12 @@ _CUSTOM_SOURCE = SourceEntry(
 )
 
 SOURCES: tuple[SourceEntry, ...] = (
-    *entries_entities.SOURCES,
-    *entries_limits.SOURCES,
-    *entries_requests.SOURCES,
-    *entries_node.SOURCES,
+    *changes_catalogue.SOURCES,
+    *limits_catalogue.SOURCES,
+    *requests_catalogue.SOURCES,
+    *balancer_catalogue.SOURCES,
+    *certificates_catalogue.SOURCES,
+    *reachability_catalogue.SOURCES,
     _CUSTOM_SOURCE,
 )
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.kong_log import KongLog
+from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 
 
 class LogSource(Protocol):

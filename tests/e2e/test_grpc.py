@@ -11,15 +11,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
 from grpc import StatusCode
 
-from kong_eventhooks_plugin.api.access import Access
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events_pb2, hooks_pb2, sources_pb2
 from kong_eventhooks_plugin.api.grpc.structs import from_struct, to_struct, to_timestamp
+from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.kong.wire.fields import encode_varint
 from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Discard
 from kong_eventhooks_plugin.queue.contract import Settlement
-from kong_eventhooks_plugin.wire.fields import encode_varint
 from tests.support.api import Api, running
-from tests.support.grpc_door import Client, open_door, refused
+from tests.support.grpc_server import Client, open_door, refused
 
 TOKEN = "a-token-of-some-length"
 BEARER = (("authorization", f"Bearer {TOKEN}"),)

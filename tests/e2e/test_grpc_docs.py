@@ -5,10 +5,10 @@ import re
 import sys
 from pathlib import Path
 
-from kong_eventhooks_plugin.api.access import Access
-from kong_eventhooks_plugin.api.grpc.door import Door
+from kong_eventhooks_plugin.api.grpc.error_mapping import REFUSALS
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events_pb2, hooks_pb2, sources_pb2
-from kong_eventhooks_plugin.api.grpc.refusals import REFUSALS
+from kong_eventhooks_plugin.api.grpc.server import Door
+from kong_eventhooks_plugin.api.service.access import Access
 from tests.support.api import running
 
 ROOT = Path(__file__).parents[2]

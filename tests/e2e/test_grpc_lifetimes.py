@@ -11,13 +11,13 @@ import structlog
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from kong_eventhooks_plugin.api import feed as feed_module
-from kong_eventhooks_plugin.api.grpc import door as door_module
-from kong_eventhooks_plugin.api.grpc import gate as gate_module
+from kong_eventhooks_plugin.api.grpc import guard as guard_module
+from kong_eventhooks_plugin.api.grpc import server as server_module
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events_pb2, hooks_pb2
 from kong_eventhooks_plugin.api.grpc.structs import from_struct, to_struct
+from kong_eventhooks_plugin.api.service import feed as feed_module
 from tests.support.api import Api, running
-from tests.support.grpc_door import Client, Refused, open_door, refused
+from tests.support.grpc_server import Client, Refused, open_door, refused
 
 LOG = hooks_pb2.Hook(name="h", source="custom", handler="log", config=to_struct({}))
 TEST = hooks_pb2.TestHookRequest(hook="h")
@@ -94,7 +94,7 @@ class TestDeadlines:
     async def test_without_a_deadline_there_is_the_doors_own(
         self, client: Client, handler: Held, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(gate_module, "seconds_left", lambda _: 0.1)
+        monkeypatch.setattr(guard_module, "seconds_left", lambda _: 0.1)
         no = await refused(client.hooks.TestHook(TEST))
         assert (no.code, no.text) == (StatusCode.DEADLINE_EXCEEDED, "the call took too long")
         await handler.cancelled.wait()
@@ -345,7 +345,7 @@ class TestHealth:
         await stopping
 
     async def test_no_more_watch_it_than_may(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(door_module, "HEALTH_WATCHES", 1)
+        monkeypatch.setattr(server_module, "HEALTH_WATCHES", 1)
         stub = health_pb2_grpc.HealthStub(client.channel)
         watch = stub.Watch(health_pb2.HealthCheckRequest())
         await watch.read()

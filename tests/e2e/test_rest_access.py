@@ -8,9 +8,10 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from kong_eventhooks_plugin.api.access import Access
-from kong_eventhooks_plugin.api.health import Readiness, health_app
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.api.rest.health import health_app
+from kong_eventhooks_plugin.api.service.access import Access
+from kong_eventhooks_plugin.api.service.readiness import Readiness
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.api import Api, running
 
 TOKEN = "correct-horse-battery-staple"

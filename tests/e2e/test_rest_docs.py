@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 import yaml
 
-from kong_eventhooks_plugin.api.access import Access
+from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.hooks.schema import Known
+from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered
-from kong_eventhooks_plugin.pluginserver.plugin_info import known
 from tests.support.api import running
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -33,7 +33,7 @@ PAGES = ("api.md", "security.md", "coming-from-enterprise.md")
 COMMAND = f"""#!{sys.executable}
 import sys
 from kong_eventhooks_plugin import cli
-from kong_eventhooks_plugin.remote_commands import attach
+from kong_eventhooks_plugin.cli.remote_commands import attach
 
 if "show" not in cli.hooks.commands:
     attach(cli.cli, cli.hooks, cli.deliveries)

@@ -11,10 +11,10 @@ import httpx
 import pytest
 import structlog
 
-from kong_eventhooks_plugin.api import feed
+from kong_eventhooks_plugin.api.client.sse import Message, Parser
 from kong_eventhooks_plugin.api.rest import bodies, hooks_calls, routes, stream
 from kong_eventhooks_plugin.api.rest.sending import cut
-from kong_eventhooks_plugin.client.sse import Message, Parser
+from kong_eventhooks_plugin.api.service import feed
 from kong_eventhooks_plugin.model.ids import delivery_id
 from tests.support.api import Api, running
 from tests.support.queue import dead, delivered

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kong_eventhooks_plugin.api.openapi.document import OPERATIONS, document
 from kong_eventhooks_plugin.api.rest.app import rest_app
+from kong_eventhooks_plugin.api.rest.openapi.document import OPERATIONS, document
 from tests.support.api import ALL, Api, running
 
 SUPPORT = Path(__file__).parents[1] / "support"

@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.api import Api, running
 from tests.support.custom_webhooks import UNHURRIED
 from tests.support.http_receiver import HttpReceiver, answer

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from kong_eventhooks_plugin import remote
-from kong_eventhooks_plugin.api.access import Access
-from kong_eventhooks_plugin.client.rest import RestClient, Target
+from kong_eventhooks_plugin.api.client.rest import RestClient, Target
+from kong_eventhooks_plugin.api.service.access import Access
+from kong_eventhooks_plugin.cli import remote
 from kong_eventhooks_plugin.errors import RemoteError
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered
 from kong_eventhooks_plugin.model.ids import delivery_id
@@ -308,7 +308,7 @@ class TestWhatToDo:
             remote.hooks_create(Target("http://127.0.0.1:9"), ["a=b"], tmp_path / "y", as_json=True)
 
     async def test_an_answer_that_is_too_large(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("kong_eventhooks_plugin.client.rest.MAX_ANSWER", 10)
+        monkeypatch.setattr("kong_eventhooks_plugin.api.client.rest.MAX_ANSWER", 10)
         with pytest.raises(RemoteError, match="too large"):
             await ask(remote.sources, api, None, None)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kong_eventhooks_plugin import inspection
+from kong_eventhooks_plugin.cli import store_view
 from tests.e2e.test_processes import House, Processes
 from tests.support.http_receiver import HttpReceiver, answer
 from tests.support.waiting import SECONDS, until
@@ -32,7 +32,7 @@ async def test_it_is_seen_and_switched_on_again(tmp_path: Path, how: str) -> Non
             await asyncio.to_thread(running.wait_for, "endpoint disabled, its deliveries stay pending")
             assert (await client.get("/readyz")).json()["held"] == {"pager": "endpoint_gone"}
             await asyncio.to_thread(
-                until, lambda: "off: endpoint gone" in inspection.hooks(data, as_json=False), "listed"
+                until, lambda: "off: endpoint gone" in store_view.hooks(data, as_json=False), "listed"
             )
             await client.post("/events", json={"event": "second", "data": {"n": 2}})
             if how == "PATCH":

@@ -16,9 +16,9 @@ import pytest
 from tests.integration.conftest import HttpServer, Kong, Sidecar
 from tests.support.admin_route import KEY, OPERATORS, WITH_KEY, Sent, filled_in, put_into_database, recorded_list
 from tests.support.crud_world import shown
-from tests.support.told import folded, same
+from tests.support.published import folded, same
 from tests.support.waiting import until
-from tests.unit.observing.test_crud import CHANGES, REQUESTS
+from tests.unit.sources.changes.test_observer import CHANGES, REQUESTS
 
 pytestmark = [pytest.mark.kong, pytest.mark.timeout(240)]
 

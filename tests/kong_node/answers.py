@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from kong_eventhooks_plugin.demo.player import RecordedCall, RecordedFrame
-from kong_eventhooks_plugin.pluginserver.pdk import FUNCTIONS
-from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
-from kong_eventhooks_plugin.wire.frames import FrameReader
-from kong_eventhooks_plugin.wire.values import encode_question
+from kong_eventhooks_plugin.cli.demo.player import RecordedCall, RecordedFrame
+from kong_eventhooks_plugin.kong.plugin_server.pdk import FUNCTIONS
+from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
+from kong_eventhooks_plugin.kong.wire.frames import FrameReader
+from kong_eventhooks_plugin.kong.wire.values import encode_question
 
 METHOD = "kong.request.get_method"
 ADMIN_STATUS = "kong.service.response.get_status"

@@ -10,25 +10,25 @@ from typing import Any
 import httpx
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.access import Access
-from kong_eventhooks_plugin.api.feed import Feed
-from kong_eventhooks_plugin.api.health import serve_health
-from kong_eventhooks_plugin.api.hooks import Check, nothing_to_check
 from kong_eventhooks_plugin.api.rest.app import RestParts, rest_app
-from kong_eventhooks_plugin.api.service import Service, make_service
-from kong_eventhooks_plugin.api.shelf import Shelf
+from kong_eventhooks_plugin.api.rest.health import serve_health
+from kong_eventhooks_plugin.api.service.access import Access
+from kong_eventhooks_plugin.api.service.feed import Feed
+from kong_eventhooks_plugin.api.service.hook_store import Shelf
+from kong_eventhooks_plugin.api.service.hooks import Check, nothing_to_check
+from kong_eventhooks_plugin.api.service.service import Service, make_service
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.handlers.contract import Handler, Job, Operation
 from kong_eventhooks_plugin.hooks import declarative
-from kong_eventhooks_plugin.hooks.book import Book
 from kong_eventhooks_plugin.hooks.contract import Change
+from kong_eventhooks_plugin.hooks.registry import Book
 from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Queue
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.waiting import SECONDS
 
 ALL = Known(

@@ -5,13 +5,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kong_eventhooks_plugin.gateway.endpoints import Endpoints
-from kong_eventhooks_plugin.gateway.mirror.rounds import RoundsState
-from kong_eventhooks_plugin.gateway.mirror.route_change import RouteChange
-from kong_eventhooks_plugin.model.change import Change
+from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.queue.contract import Receipt
+from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
+from kong_eventhooks_plugin.sources.changes.model import Change
+from kong_eventhooks_plugin.sources.changes.reconciler import RoundsState
 from tests.support.waiting import SECONDS
 
 AT = 1_795_278_830.5

@@ -11,19 +11,19 @@ from typing import Any, NamedTuple, Self
 import httpx
 
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
-from kong_eventhooks_plugin.gateway.admin_client import AdminClient, AdminSettings
-from kong_eventhooks_plugin.gateway.knowledge import Knowledge
-from kong_eventhooks_plugin.gateway.mirror.mirror import Mirror
-from kong_eventhooks_plugin.gateway.mirror.rounds import Rounds, RoundSettings
-from kong_eventhooks_plugin.gateway.notes import Notes
+from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
+from kong_eventhooks_plugin.kong.admin_api.schema_cache import Knowledge
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import ChangeObservation
-from kong_eventhooks_plugin.observing.crud import CrudObserver, hears_crud
-from kong_eventhooks_plugin.observing.crud_pump import Publish
 from kong_eventhooks_plugin.queue.contract import EventFilter, Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
+from kong_eventhooks_plugin.sources.changes.observer import CrudObserver, hears_crud
+from kong_eventhooks_plugin.sources.changes.outbox import Publish
+from kong_eventhooks_plugin.sources.changes.reconciler import Rounds, RoundSettings
+from kong_eventhooks_plugin.storage.notes import Notes
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.admin_node import AdminNode
 from tests.support.events import StandInBook, make_hook
 from tests.support.waiting import SECONDS

@@ -11,7 +11,7 @@ from kong_eventhooks_plugin.handlers.engine import EngineLimits
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.events import SEEN_AT, make_event, make_hook
 
 # For endpoints that never answer: short enough for a test. A machine under load may not be done with one that does.

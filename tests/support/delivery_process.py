@@ -15,7 +15,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.queue.contract import Candidate, Offer
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.delivery_jobs import webhook_handler
 from tests.support.delivery_world import Book
 from tests.support.events import make_event, make_hook

@@ -15,10 +15,10 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.queue.contract import Candidate, Offer, Settlement
-from kong_eventhooks_plugin.queue.memory import MemoryQueue
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.delivery_time import FakeTime
 from tests.support.events import make_event, make_hook
+from tests.support.memory_queue import MemoryQueue
 from tests.support.waiting import SECONDS
 
 

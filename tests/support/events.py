@@ -14,7 +14,7 @@ from kong_eventhooks_plugin.model.ids import hook_id
 from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.queue.contract import HeldBack, Offer, Receipt
 from kong_eventhooks_plugin.sources.contract import LogSource
-from kong_eventhooks_plugin.sources.kong_log import decode
+from kong_eventhooks_plugin.sources.requests.kong_log import decode
 
 SEEN_AT = 1_795_278_776.25
 ORIGIN = Origin(place="file", key="kong.yml", path="kong.yml: plugins[0].config.hooks[0]")
@@ -22,7 +22,7 @@ ORIGIN = Origin(place="file", key="kong.yml", path="kong.yml: plugins[0].config.
 
 def recorded() -> dict[int, LogObservation]:
     """Every log phase of the recorded proxy traffic that a plugin heard, by line (the first is 0)."""
-    text = (files("kong_eventhooks_plugin") / "demo" / "proxy-traffic.jsonl").read_text()
+    text = (files("kong_eventhooks_plugin") / "cli" / "demo" / "proxy-traffic.jsonl").read_text()
     calls = {line: json.loads(row) for line, row in enumerate(text.splitlines())}
     return {
         line: LogObservation(

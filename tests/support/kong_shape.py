@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from kong_eventhooks_plugin.gateway.entities import Entities
+from kong_eventhooks_plugin.kong.admin_api.entities import Entities
 
 CAPTURES = Path(__file__).parents[1] / "captures" / "admin-api"
 SHAPE = CAPTURES / "schemas"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from uuid import UUID
 
-from kong_eventhooks_plugin.gateway.mirror.mirror import Mirror
+from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
 from tests.support.mirror_world import RULES, Request, observation
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from kong_eventhooks_plugin.errors import AdminApiError
-from kong_eventhooks_plugin.gateway.admin_client import Page
-from kong_eventhooks_plugin.gateway.endpoints import Endpoints, Place
-from kong_eventhooks_plugin.gateway.entities import Entities
-from kong_eventhooks_plugin.gateway.mirror.mirror import Mirror, RouteChange
-from kong_eventhooks_plugin.gateway.mirror.rounds import Rounds, RoundSettings
-from kong_eventhooks_plugin.model.change import Actor, Change
+from kong_eventhooks_plugin.kong.admin_api.client import Page
+from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints, Place
+from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror, RouteChange
+from kong_eventhooks_plugin.sources.changes.model import Actor, Change
+from kong_eventhooks_plugin.sources.changes.reconciler import Rounds, RoundSettings
 from tests.support import kong_shape
 from tests.support.admin_schemas import Schemas
 from tests.support.admin_store import Store

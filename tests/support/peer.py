@@ -3,11 +3,11 @@
 from itertools import pairwise
 from typing import Any
 
-from kong_eventhooks_plugin.pluginserver.connection import Connection
-from kong_eventhooks_plugin.wire import pluginsocket_pb2 as pb
-from kong_eventhooks_plugin.wire.calls import encode_echo
-from kong_eventhooks_plugin.wire.frames import encode_frame
-from tests.support.door import Door, House, Transport
+from kong_eventhooks_plugin.kong.plugin_server.connection import Connection
+from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
+from kong_eventhooks_plugin.kong.wire.calls import encode_echo
+from kong_eventhooks_plugin.kong.wire.frames import encode_frame
+from tests.support.plugin_socket import Door, House, Transport
 
 LIMIT = 2_000
 SLOT = 7

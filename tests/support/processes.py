@@ -104,7 +104,7 @@ class Running:
 
 
 def supervision(path: Path, worker: Sequence[str] = STUB, **changes: Any) -> str:
-    """Return the argument of ``kong_eventhooks_plugin.pluginserver.supervise``."""
+    """Return the argument of ``kong_eventhooks_plugin.kong.supervisor.supervise``."""
     told = {
         "socket_path": str(path),
         "socket_group": None,
@@ -116,7 +116,7 @@ def supervision(path: Path, worker: Sequence[str] = STUB, **changes: Any) -> str
     return json.dumps(told | changes)
 
 
-SUPERVISE = (sys.executable, "-P", "-m", "kong_eventhooks_plugin.pluginserver.supervise")
+SUPERVISE = (sys.executable, "-P", "-m", "kong_eventhooks_plugin.kong.supervisor.supervise")
 
 
 class Processes:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kong_eventhooks_plugin.queue.contract import Clock, Limits, Queue
-from kong_eventhooks_plugin.queue.memory import MemoryQueue
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from tests.support.clock import FakeClock
+from tests.support.memory_queue import MemoryQueue
 
 Maker = Callable[[Limits, Clock], Queue]
 

@@ -5,9 +5,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kong_eventhooks_plugin.gateway.plugins_in_force import PluginsInForce
+from kong_eventhooks_plugin.kong.admin_api.active_plugins import PluginsInForce
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.plugin_answers import Answers, read_plugin
+from kong_eventhooks_plugin.sources.requests.plugin_answers import Answers, read_plugin
 from tests.support.events import SEEN_AT
 
 LOGS = Path(__file__).resolve().parents[1] / "captures" / "logs"

@@ -15,8 +15,8 @@ import os
 import socket
 import sys
 
-from kong_eventhooks_plugin.pluginserver.call_marks import IDLE, UNDER_WAY
-from kong_eventhooks_plugin.pluginserver.worker_link import WorkerLink
+from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
+from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, UNDER_WAY
 
 
 class Stub:

@@ -4,13 +4,13 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from kong_eventhooks_plugin.api.deliveries import SETTLED, Settled
-from kong_eventhooks_plugin.api.grpc import asked
+from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2 as pb
-from kong_eventhooks_plugin.api.grpc.gate import Calls, Unary
-from kong_eventhooks_plugin.api.grpc.names import Names
-from kong_eventhooks_plugin.api.grpc.told import STATES, delivery_message, fitting, tried_message
-from kong_eventhooks_plugin.api.service import Service
+from kong_eventhooks_plugin.api.grpc.guard import Calls, Unary
+from kong_eventhooks_plugin.api.grpc.hook_names import Names
+from kong_eventhooks_plugin.api.grpc.serialize import STATES, delivery_message, fitting, tried_message
+from kong_eventhooks_plugin.api.service.deliveries import SETTLED, Settled
+from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.errors import SchemaViolation
 from kong_eventhooks_plugin.model.delivery import State
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter
@@ -47,9 +47,9 @@ class DeliveryCalls:
         where = DeliveryFilter(
             hook_id=self._names.wanted(request.hook),
             state=_state(request.state),
-            source=asked.given_text(request.source, "source"),
-            since=asked.since(request),
-            until=asked.until(request),
+            source=parse.given_text(request.source, "source"),
+            since=parse.since(request),
+            until=parse.until(request),
         )
 
         async def page(size: int) -> tuple[pb.ListDeliveriesResponse, int]:
@@ -57,24 +57,24 @@ class DeliveryCalls:
             told = [delivery_message(delivery, self._names) for delivery in found.deliveries]
             return pb.ListDeliveriesResponse(deliveries=told, next_page_token=found.next_offset or ""), len(told)
 
-        return await fitting(asked.size(request.page_size), page)
+        return await fitting(parse.size(request.page_size), page)
 
     async def get(self, request: pb.GetDeliveryRequest, _: bool) -> Message:
         """Return a delivery, its event's data and its attempts."""
-        return tried_message(await self._deliveries.get(asked.needed(request.id, "id")), self._names)
+        return tried_message(await self._deliveries.get(parse.needed(request.id, "id")), self._names)
 
     async def replay(self, request: pb.ReplayDeliveryRequest, _: bool) -> Message:
         """Have a delivery sent again."""
-        delivery = await self._deliveries.replay(asked.needed(request.id, "id"))
+        delivery = await self._deliveries.replay(parse.needed(request.id, "id"))
         return pb.ReplayDeliveryResponse(delivery=delivery_message(delivery, self._names))
 
     async def replay_all(self, request: pb.ReplayDeliveriesRequest, _: bool) -> Message:
         """Have a hook's deliveries of a range of time sent again."""
-        hook = self._hooks.get(asked.needed(request.hook, "hook"))
+        hook = self._hooks.get(parse.needed(request.hook, "hook"))
         state = _SETTLED.get(request.state)
         if state is None:
             raise SchemaViolation({"state": "expected DEAD or DELIVERED: nothing else can be replayed"})
-        replayed = await self._deliveries.replay_of_hook(hook.id, asked.since(request), asked.until(request), state)
+        replayed = await self._deliveries.replay_of_hook(hook.id, parse.since(request), parse.until(request), state)
         return pb.ReplayDeliveriesResponse(replayed=replayed.count, refused=replayed.refused, more=replayed.more)
 
 

@@ -1,7 +1,7 @@
 """EventService.
 
-Limits of a watch: those of ``api.feed``; a watcher that takes nothing for ``STALLED`` seconds loses its place among
-them and is ended with RESOURCE_EXHAUSTED as soon as it reads.
+Limits of a watch: those of ``api.service.feed``; a watcher that takes nothing for ``STALLED`` seconds loses its place
+among them and is ended with RESOURCE_EXHAUSTED as soon as it reads.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from typing import Final
 import grpc
 from google.protobuf.message import Message
 
-from kong_eventhooks_plugin.api.feed import Missed, Watched, Watcher, WatchFilter
-from kong_eventhooks_plugin.api.grpc import asked
+from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import events_pb2 as pb
-from kong_eventhooks_plugin.api.grpc.gate import Calls, Context, Stream, Unary
-from kong_eventhooks_plugin.api.grpc.names import Names
+from kong_eventhooks_plugin.api.grpc.guard import Calls, Context, Stream, Unary
+from kong_eventhooks_plugin.api.grpc.hook_names import Names
+from kong_eventhooks_plugin.api.grpc.serialize import accepted_message, fitting, receipt_message, watched_message
 from kong_eventhooks_plugin.api.grpc.structs import from_struct
-from kong_eventhooks_plugin.api.grpc.told import accepted_message, fitting, receipt_message, watched_message
-from kong_eventhooks_plugin.api.service import Service
+from kong_eventhooks_plugin.api.service.feed import Missed, Watched, Watcher, WatchFilter
+from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.errors import TooBusy
 from kong_eventhooks_plugin.queue.contract import EventFilter
 
@@ -62,11 +62,11 @@ class EventCalls:
     async def page(self, request: pb.ListEventsRequest, _: bool) -> Message:
         """List accepted events, each with what it fired and what was held back."""
         where = EventFilter(
-            source=asked.given_text(request.source, "source"),
-            event=asked.given_text(request.event, "event"),
+            source=parse.given_text(request.source, "source"),
+            event=parse.given_text(request.event, "event"),
             hook_id=self._names.wanted(request.hook),
-            since=asked.since(request),
-            until=asked.until(request),
+            since=parse.since(request),
+            until=parse.until(request),
         )
 
         async def page(size: int) -> tuple[pb.ListEventsResponse, int]:
@@ -74,16 +74,16 @@ class EventCalls:
             told = [accepted_message(accepted, self._names) for accepted in found.events]
             return pb.ListEventsResponse(events=told, next_page_token=found.next_offset or ""), len(told)
 
-        return await fitting(asked.size(request.page_size), page)
+        return await fitting(parse.size(request.page_size), page)
 
     async def watch(self, request: pb.WatchRequest, context: Context) -> None:
         """Tell live events. Raises ``TooBusy`` where too many watch, or this one does not read."""
         wanted = WatchFilter(
-            source=asked.given_text(request.source, "source"),
-            event=asked.given_text(request.event, "event"),
+            source=parse.given_text(request.source, "source"),
+            event=parse.given_text(request.event, "event"),
             hook_id=self._names.wanted(request.hook),
         )
-        last = asked.given_text(request.after, "after")
+        last = parse.given_text(request.after, "after")
         with self._events.watch(wanted) as watcher, self._known(watcher):
             await context.send_initial_metadata(())
             async with contextlib.aclosing(self._events.follow(watcher, wanted, last)) as entries:

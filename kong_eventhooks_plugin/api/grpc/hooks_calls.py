@@ -2,15 +2,15 @@
 
 from google.protobuf.message import Message
 
-from kong_eventhooks_plugin.api import sources
-from kong_eventhooks_plugin.api.grpc import asked
+from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import hooks_pb2 as pb
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import sources_pb2
-from kong_eventhooks_plugin.api.grpc.gate import Calls, Unary
+from kong_eventhooks_plugin.api.grpc.guard import Calls, Unary
+from kong_eventhooks_plugin.api.grpc.serialize import fitting, hook_message, result_message
 from kong_eventhooks_plugin.api.grpc.structs import from_struct, to_struct
-from kong_eventhooks_plugin.api.grpc.told import fitting, hook_message, result_message
-from kong_eventhooks_plugin.api.service import Service
-from kong_eventhooks_plugin.api.tags import tag_filter
+from kong_eventhooks_plugin.api.service import sources
+from kong_eventhooks_plugin.api.service.service import Service
+from kong_eventhooks_plugin.api.service.tags import tag_filter
 from kong_eventhooks_plugin.errors import SchemaViolation
 
 
@@ -38,51 +38,51 @@ class HookCalls:
 
     async def page(self, request: pb.ListHooksRequest, trusted: bool) -> Message:
         """List hooks."""
-        tags = tag_filter(asked.given_text(request.tags, "tags"))
+        tags = tag_filter(parse.given_text(request.tags, "tags"))
 
         async def page(size: int) -> tuple[pb.ListHooksResponse, int]:
             found = self._hooks.page(size, request.page_token or None, tags)
             hooks = [hook_message(hook, trusted=trusted) for hook in found.hooks]
             return pb.ListHooksResponse(hooks=hooks, next_page_token=found.next_offset or ""), len(hooks)
 
-        return await fitting(asked.size(request.page_size), page)
+        return await fitting(parse.size(request.page_size), page)
 
     async def get(self, request: pb.GetHookRequest, trusted: bool) -> Message:
         """Return a hook."""
-        hook = self._hooks.get(asked.needed(request.hook, "hook"))
+        hook = self._hooks.get(parse.needed(request.hook, "hook"))
         return pb.GetHookResponse(hook=hook_message(hook, trusted=trusted))
 
     async def create(self, request: pb.CreateHookRequest, trusted: bool) -> Message:
         """Make a hook."""
-        given = asked.definition(request)
-        with asked.below("definition"):
+        given = parse.definition(request)
+        with parse.below("definition"):
             hook = await self._hooks.create(given)
         return pb.CreateHookResponse(hook=hook_message(hook, trusted=trusted))
 
     async def update(self, request: pb.UpdateHookRequest, trusted: bool) -> Message:
         """Change a hook's given fields, or replace it."""
-        key, given = asked.needed(request.hook, "hook"), asked.changes(request)
+        key, given = parse.needed(request.hook, "hook"), parse.changes(request)
         if request.allow_missing and request.update_mask.paths:
             raise SchemaViolation(
                 {"update_mask": "must be empty where allow_missing is set: the hook is replaced whole"}
             )
-        with asked.below("definition"):
+        with parse.below("definition"):
             hook = await (self._hooks.upsert if request.allow_missing else self._hooks.update)(key, given)
         return pb.UpdateHookResponse(hook=hook_message(hook, trusted=trusted))
 
     async def delete(self, request: pb.DeleteHookRequest, _: bool) -> Message:
         """Remove a hook."""
-        await self._hooks.delete(asked.needed(request.hook, "hook"))
+        await self._hooks.delete(parse.needed(request.hook, "hook"))
         return pb.DeleteHookResponse()
 
     async def ping(self, request: pb.PingHookRequest, _: bool) -> Message:
         """Send a hook's ping."""
-        return pb.PingHookResponse(sent=to_struct(await self._trials.ping(asked.needed(request.hook, "hook"))))
+        return pb.PingHookResponse(sent=to_struct(await self._trials.ping(parse.needed(request.hook, "hook"))))
 
     async def test(self, request: pb.TestHookRequest, _: bool) -> Message:
         """Call a hook's handler with the given data."""
-        key = asked.needed(request.hook, "hook")
-        with asked.below("data"):
+        key = parse.needed(request.hook, "hook")
+        with parse.below("data"):
             tested = await self._trials.test(key, from_struct(request.data))
         return pb.TestHookResponse(data=to_struct(tested.data), result=result_message(tested.answer))
 
@@ -97,7 +97,7 @@ class SourceCalls:
 
     async def all(self, request: sources_pb2.ListSourcesRequest, _: bool) -> Message:
         """Return every source's events, or those of one."""
-        wanted = asked.given_text(request.source, "source")
+        wanted = parse.given_text(request.source, "source")
         found = sources.all_sources() if wanted is None else {wanted: sources.events_of_source(wanted)}
         return sources_pb2.ListSourcesResponse(
             sources=[

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from kong_eventhooks_plugin.api.access import require_token_beyond_loopback
-from kong_eventhooks_plugin.api.service import Service
+from kong_eventhooks_plugin.api.service.access import require_token_beyond_loopback
+from kong_eventhooks_plugin.api.service.service import Service
 
 
 class Served(Protocol):
@@ -22,6 +22,6 @@ async def serve_grpc(service: Service, listen: str, token: str | None = None) ->
     cannot be had.
     """
     require_token_beyond_loopback(listen, token, "grpc_listen")
-    from kong_eventhooks_plugin.api.grpc.door import open_door
+    from kong_eventhooks_plugin.api.grpc.server import open_door
 
     return await open_door(service, listen, token)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.feed import Watched
+from kong_eventhooks_plugin.api.service.feed import Watched
 from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import delivery_id

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.access import Access
-from kong_eventhooks_plugin.api.entity import is_unnamed
-from kong_eventhooks_plugin.api.feed import Feed
-from kong_eventhooks_plugin.api.openapi.document import document
 from kong_eventhooks_plugin.api.rest.answers import NameOf, json_response
 from kong_eventhooks_plugin.api.rest.bodies import MAX_BODY
+from kong_eventhooks_plugin.api.rest.error_mapping import response_for_http
 from kong_eventhooks_plugin.api.rest.events_calls import EventCalls
 from kong_eventhooks_plugin.api.rest.form_values import Field
 from kong_eventhooks_plugin.api.rest.hooks_calls import HookCalls
-from kong_eventhooks_plugin.api.rest.refusals import response_for_http
+from kong_eventhooks_plugin.api.rest.openapi.document import document
 from kong_eventhooks_plugin.api.rest.routes import Call, Gate, Handler, add_calls
 from kong_eventhooks_plugin.api.rest.stream import HEARTBEAT
-from kong_eventhooks_plugin.api.service import Service
+from kong_eventhooks_plugin.api.service.access import Access
+from kong_eventhooks_plugin.api.service.entity import is_unnamed
+from kong_eventhooks_plugin.api.service.feed import Feed
+from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.contract import HookBook
 from kong_eventhooks_plugin.hooks.schema import Known

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.feed import WatchFilter
 from kong_eventhooks_plugin.api.rest import queries
 from kong_eventhooks_plugin.api.rest.answers import (
     NameOf,
@@ -19,7 +18,8 @@ from kong_eventhooks_plugin.api.rest.answers import (
 from kong_eventhooks_plugin.api.rest.bodies import read_object
 from kong_eventhooks_plugin.api.rest.routes import Call
 from kong_eventhooks_plugin.api.rest.stream import stream
-from kong_eventhooks_plugin.api.service import Service
+from kong_eventhooks_plugin.api.service.feed import WatchFilter
+from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.errors import SchemaViolation, UnknownHook
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EventFilter
 

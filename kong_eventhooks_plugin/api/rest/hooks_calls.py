@@ -5,17 +5,17 @@ from typing import Any
 
 from aiohttp import web
 
-from kong_eventhooks_plugin.api import sources
-from kong_eventhooks_plugin.api.access import Access
-from kong_eventhooks_plugin.api.deliveries import SETTLED
-from kong_eventhooks_plugin.api.entity import entity
 from kong_eventhooks_plugin.api.rest import queries
 from kong_eventhooks_plugin.api.rest.answers import NameOf, answer_result, delivery_body, json_response, page_body
 from kong_eventhooks_plugin.api.rest.bodies import read_object
 from kong_eventhooks_plugin.api.rest.form_values import Field
 from kong_eventhooks_plugin.api.rest.routes import Call, caller_of
-from kong_eventhooks_plugin.api.service import Service
-from kong_eventhooks_plugin.api.tags import tag_filter
+from kong_eventhooks_plugin.api.service import sources
+from kong_eventhooks_plugin.api.service.access import Access
+from kong_eventhooks_plugin.api.service.deliveries import SETTLED
+from kong_eventhooks_plugin.api.service.entity import entity
+from kong_eventhooks_plugin.api.service.service import Service
+from kong_eventhooks_plugin.api.service.tags import tag_filter
 from kong_eventhooks_plugin.errors import SchemaViolation
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast, get_args
 
-from kong_eventhooks_plugin.api import paging
 from kong_eventhooks_plugin.api.rest.form_values import number
+from kong_eventhooks_plugin.api.service import paging
 from kong_eventhooks_plugin.errors import SchemaViolation
 from kong_eventhooks_plugin.model.delivery import State
 

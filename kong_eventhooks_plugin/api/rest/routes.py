@@ -11,9 +11,9 @@ from typing import Final, Literal, NamedTuple
 
 from aiohttp import hdrs, web
 
-from kong_eventhooks_plugin.api.access import Access, Caller
-from kong_eventhooks_plugin.api.rest.refusals import response_for, response_for_http
+from kong_eventhooks_plugin.api.rest.error_mapping import response_for, response_for_http
 from kong_eventhooks_plugin.api.rest.sending import send
+from kong_eventhooks_plugin.api.service.access import Access, Caller
 from kong_eventhooks_plugin.errors import TooBusy
 
 AT_ONCE: Final = 64

@@ -17,11 +17,11 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.events import Events
-from kong_eventhooks_plugin.api.feed import Missed, Watched, WatchFilter
 from kong_eventhooks_plugin.api.rest.answers import NameOf, watched_body
-from kong_eventhooks_plugin.api.rest.refusals import response_for
+from kong_eventhooks_plugin.api.rest.error_mapping import response_for
 from kong_eventhooks_plugin.api.rest.sending import cut
+from kong_eventhooks_plugin.api.service.events import Events
+from kong_eventhooks_plugin.api.service.feed import Missed, Watched, WatchFilter
 from kong_eventhooks_plugin.errors import QueueError
 
 HEARTBEAT: Final = 15.0

@@ -3,13 +3,13 @@
 from asyncio import Future
 from collections.abc import Sequence
 
-from kong_eventhooks_plugin.model.filter import FilterState, decide
+from kong_eventhooks_plugin.model.suppression import FilterState, decide
 from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Offer, Receipt
-from kong_eventhooks_plugin.queue.sqlite.books import Account, Books
-from kong_eventhooks_plugin.queue.sqlite.filters import Key
+from kong_eventhooks_plugin.queue.sqlite.counters import Account, Books
 from kong_eventhooks_plugin.queue.sqlite.rows import encode
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
-from kong_eventhooks_plugin.queue.sqlite.waiting import Waiting
+from kong_eventhooks_plugin.queue.sqlite.suppression import Key
+from kong_eventhooks_plugin.queue.sqlite.waiter import Waiting
 
 _KNOWN_EVENTS = SQL["known_events"]
 _ADD_EVENT = SQL["add_event"]

@@ -36,14 +36,14 @@ from kong_eventhooks_plugin.queue.contract import (
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
-from kong_eventhooks_plugin.queue.sqlite import keeping, leases, reads, retention, settling
+from kong_eventhooks_plugin.queue.sqlite import leases, reads, retention, settling, small_tables
 from kong_eventhooks_plugin.queue.sqlite.accept import Offered
-from kong_eventhooks_plugin.queue.sqlite.books import Books
-from kong_eventhooks_plugin.queue.sqlite.cycle import Cycle
+from kong_eventhooks_plugin.queue.sqlite.counters import Books
 from kong_eventhooks_plugin.queue.sqlite.file import open_writer
+from kong_eventhooks_plugin.queue.sqlite.group_commit import Cycle
 from kong_eventhooks_plugin.queue.sqlite.reads import Reader
 from kong_eventhooks_plugin.queue.sqlite.rows import encoded
-from kong_eventhooks_plugin.queue.sqlite.thread import CallThread
+from kong_eventhooks_plugin.storage.thread import CallThread
 
 T = TypeVar("T")
 
@@ -204,7 +204,7 @@ class SqliteQueue:
         """Take or renew the lease of the one delivering process for ``ttl`` seconds; False where another holds it."""
 
         def lead(books: Books) -> bool:
-            leading = keeping.lead(books, holder, ttl)
+            leading = small_tables.lead(books, holder, ttl)
             if leading and not self._leading:
                 # Who delivered before does so no more: what it left half done is due.
                 leases.release_others(books)
@@ -215,7 +215,7 @@ class SqliteQueue:
 
     async def resign(self, holder: str) -> None:
         """Give the lease back, if it is ours."""
-        await self._write(lambda books: keeping.resign(books, holder))
+        await self._write(lambda books: small_tables.resign(books, holder))
         self._leading = False
 
     async def definitions(self) -> list[Hook]:
@@ -224,7 +224,7 @@ class SqliteQueue:
 
     async def store_definitions(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
         """Write definitions and forget the removed ids, in one transaction."""
-        await self._write(lambda books: keeping.store_definitions(books, hooks, removed))
+        await self._write(lambda books: small_tables.store_definitions(books, hooks, removed))
 
     async def endpoints(self) -> list[EndpointHealth]:
         """Return what is remembered of endpoints, by hook id."""
@@ -232,7 +232,7 @@ class SqliteQueue:
 
     async def remember_endpoint(self, health: EndpointHealth) -> None:
         """Write what is remembered of one endpoint."""
-        await self._write(lambda books: keeping.remember_endpoint(books, health))
+        await self._write(lambda books: small_tables.remember_endpoint(books, health))
 
     def _writer(self) -> Cycle:
         if self._cycle is None:
@@ -265,5 +265,5 @@ class SqliteQueue:
 
 def _release_where_nobody_delivers(books: Books) -> None:
     """Make leases of a process that ended due again, as it opens; where another delivers they are that one's."""
-    if keeping.leader(books) is None:
+    if small_tables.leader(books) is None:
         leases.release_others(books)

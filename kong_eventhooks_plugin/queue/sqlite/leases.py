@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.model.ids import delivery_id
-from kong_eventhooks_plugin.queue.sqlite.books import Books
+from kong_eventhooks_plugin.queue.sqlite.counters import Books
 from kong_eventhooks_plugin.queue.sqlite.rows import delivery_from, event_from, splits
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 

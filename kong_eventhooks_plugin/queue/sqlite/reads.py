@@ -26,7 +26,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import LARGEST_PAGE, LONGEST_OFFSET, one_page
-from kong_eventhooks_plugin.queue.sqlite.faults import in_our_words
+from kong_eventhooks_plugin.queue.sqlite.errors import in_our_words
 from kong_eventhooks_plugin.queue.sqlite.file import open_reader
 from kong_eventhooks_plugin.queue.sqlite.rows import (
     attempt_from,
@@ -39,7 +39,7 @@ from kong_eventhooks_plugin.queue.sqlite.rows import (
     splits,
 )
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
-from kong_eventhooks_plugin.queue.sqlite.thread import CallThread
+from kong_eventhooks_plugin.storage.thread import CallThread
 
 T = TypeVar("T")
 

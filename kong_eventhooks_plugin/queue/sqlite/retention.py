@@ -7,7 +7,7 @@ system, ``VACUUM_PAGES`` (2 MB) a transaction; what is spare is used again.
 from collections.abc import Callable
 
 from kong_eventhooks_plugin.queue.limits import FURTHEST_DUE
-from kong_eventhooks_plugin.queue.sqlite.books import Books
+from kong_eventhooks_plugin.queue.sqlite.counters import Books
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
 CHUNK = 500

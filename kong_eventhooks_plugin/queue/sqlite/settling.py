@@ -13,7 +13,7 @@ import structlog
 
 from kong_eventhooks_plugin.model.delivery import Attempt
 from kong_eventhooks_plugin.queue.contract import Settlement
-from kong_eventhooks_plugin.queue.sqlite.books import Account, Books
+from kong_eventhooks_plugin.queue.sqlite.counters import Account, Books
 from kong_eventhooks_plugin.queue.sqlite.rows import splits
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
 

@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.handlers.addresses import AddressRules
 from kong_eventhooks_plugin.handlers.engine import EngineLimits
 from kong_eventhooks_plugin.handlers.exchange import KEPT
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.custom_webhooks import webhook_custom_handler
 from tests.support.delivery_jobs import IMPATIENT, make_job, webhook_handler
 from tests.support.delivery_tls import self_signed

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from kong_eventhooks_plugin.errors import QueueFull
-from kong_eventhooks_plugin.model.filter import FilterRule
+from kong_eventhooks_plugin.model.suppression import FilterRule
 from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, Limits
 from tests.support.clock import FakeClock
 from tests.support.queue import SOURCE, attempt, deliver, delivered, hook, id_of, offer, postponed

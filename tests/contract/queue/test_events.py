@@ -3,7 +3,7 @@
 import pytest
 
 from kong_eventhooks_plugin.errors import QueueError
-from kong_eventhooks_plugin.model.filter import FilterRule
+from kong_eventhooks_plugin.model.suppression import FilterRule
 from kong_eventhooks_plugin.queue import limits as queue_limits
 from kong_eventhooks_plugin.queue.contract import Accepted, Candidate, DeliveryFilter, EventFilter, Limits, Queue
 from tests.support.clock import START, FakeClock
@@ -167,8 +167,8 @@ async def test_a_replay_stops_at_a_limit(store: Store, clock: FakeClock) -> None
 
 
 async def test_a_replay_of_very_many(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("memory", "sqlite.engine"):
-        monkeypatch.setattr(f"kong_eventhooks_plugin.queue.{module}.REPLAYED_AT_ONCE", 7)
+    for module in ("tests.support.memory_queue", "kong_eventhooks_plugin.queue.sqlite.engine"):
+        monkeypatch.setattr(f"{module}.REPLAYED_AT_ONCE", 7)
     monkeypatch.setattr("kong_eventhooks_plugin.queue.sqlite.engine.REPLAYED_TOGETHER", 3)
     assert queue_limits.REPLAYED_AT_ONCE == 100_000
     for key in range(9):

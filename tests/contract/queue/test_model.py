@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.model.delivery import Delivery
-from kong_eventhooks_plugin.model.filter import FilterRule
+from kong_eventhooks_plugin.model.suppression import FilterRule
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Limits, Offer, Queue, Settlement
-from kong_eventhooks_plugin.queue.memory import MemoryQueue
 from tests.support.clock import FakeClock
+from tests.support.memory_queue import MemoryQueue
 from tests.support.queue import SOURCE, attempt, event, hook, id_of
 from tests.support.queue_engines import DURABLE, ENGINES
 

@@ -3,7 +3,7 @@
 import pytest
 
 from kong_eventhooks_plugin.errors import UnknownDelivery
-from kong_eventhooks_plugin.model.filter import FilterRule
+from kong_eventhooks_plugin.model.suppression import FilterRule
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Limits, Offer, Queue
 from tests.support.clock import START, FakeClock
 from tests.support.queue import SOURCE, attempt, dead, deliver, delivered, event, id_of, offer, postponed

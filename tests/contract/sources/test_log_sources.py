@@ -10,24 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.observing.observers import OF_THE_ADMIN_API, silent_hooks
-from kong_eventhooks_plugin.sources.ai_rate_limiting_advanced import AiRateLimitingAdvanced
-from kong_eventhooks_plugin.sources.attribution import Attribution
-from kong_eventhooks_plugin.sources.auth import AuthFailed
 from kong_eventhooks_plugin.sources.catalogue import heard_by
 from kong_eventhooks_plugin.sources.contract import LogSource
-from kong_eventhooks_plugin.sources.entries_limits import SOURCES as LIMITS
-from kong_eventhooks_plugin.sources.entries_requests import SOURCES as REQUESTS
-from kong_eventhooks_plugin.sources.in_force import NOTHING_KNOWN
-from kong_eventhooks_plugin.sources.infer import InferRule
-from kong_eventhooks_plugin.sources.kong_log import decode
-from kong_eventhooks_plugin.sources.oas_validation import OasValidation
-from kong_eventhooks_plugin.sources.rate_limit_approaching import RateLimitApproaching
-from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
-from kong_eventhooks_plugin.sources.rate_limiting_advanced import RateLimitingAdvanced
-from kong_eventhooks_plugin.sources.response_rate_limiting import ResponseRateLimiting
-from kong_eventhooks_plugin.sources.service_protection import ServiceProtection
-from kong_eventhooks_plugin.sources.upstream import UpstreamError
+from kong_eventhooks_plugin.sources.poller_group import OF_THE_ADMIN_API, silent_hooks
+from kong_eventhooks_plugin.sources.requests.active_plugins import NOTHING_KNOWN
+from kong_eventhooks_plugin.sources.requests.ai_rate_limiting_advanced import AiRateLimitingAdvanced
+from kong_eventhooks_plugin.sources.requests.attribution import Attribution
+from kong_eventhooks_plugin.sources.requests.auth import AuthFailed
+from kong_eventhooks_plugin.sources.requests.catalogue import SOURCES as REQUESTS
+from kong_eventhooks_plugin.sources.requests.infer import InferRule
+from kong_eventhooks_plugin.sources.requests.kong_log import decode
+from kong_eventhooks_plugin.sources.requests.limits_catalogue import SOURCES as LIMITS
+from kong_eventhooks_plugin.sources.requests.oas_validation import OasValidation
+from kong_eventhooks_plugin.sources.requests.rate_limit_approaching import RateLimitApproaching
+from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.sources.requests.rate_limiting_advanced import RateLimitingAdvanced
+from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
+from kong_eventhooks_plugin.sources.requests.service_protection import ServiceProtection
+from kong_eventhooks_plugin.sources.requests.upstream import UpstreamError
 from tests.support.enterprise_logs import (
     documented_advanced_refusal,
     documented_ai_plugin,

@@ -12,7 +12,7 @@ SECONDS = 45.0
 
 
 def _have_patience() -> None:
-    from kong_eventhooks_plugin.pluginserver.server import PluginServer
+    from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 
     make = PluginServer.__init__
 
@@ -24,7 +24,7 @@ def _have_patience() -> None:
 
     PluginServer.__init__ = make_patient  # type: ignore[method-assign]
     if "--protocol=msgpack" in sys.orig_argv:
-        from kong_eventhooks_plugin.pluginserver.kong_pdk_adapter import KongPdkServer
+        from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_adapter import KongPdkServer
 
         assert KongPdkServer.__init__.__kwdefaults__["answer_seconds"] < SECONDS
         KongPdkServer.__init__.__kwdefaults__["answer_seconds"] = SECONDS

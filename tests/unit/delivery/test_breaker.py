@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.delivery.breaker import TRANSITIONS, Block, Breaker
-from kong_eventhooks_plugin.delivery.endpoints import Endpoints
+from kong_eventhooks_plugin.delivery.endpoint_breakers import Endpoints
 from kong_eventhooks_plugin.delivery.limits import BreakerPolicy
 
 NOW = 1_800_000_000.0

@@ -3,7 +3,7 @@
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.queue.contract import Receipt
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.events import SEEN_AT, StandInBook, StandInQueue, make_event, make_hook
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
+from kong_eventhooks_plugin.kong.plugin_server.contract import House
 from kong_eventhooks_plugin.model.observation import ChangeObservation
-from kong_eventhooks_plugin.pluginserver.contract import House
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.events import SEEN_AT, StandInBook, StandInQueue, make_hook
 
 CHANGE = ChangeObservation("POST", "/consumers", 201, b"{}", 1.0, 2.0)

@@ -9,20 +9,20 @@ from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.dispatch.dispatcher import GONE, Dispatcher
 from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.kong.plugin_server.contract import House
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted, LogObservation
 from kong_eventhooks_plugin.model.scope import HookScope
-from kong_eventhooks_plugin.pluginserver.contract import House
 from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Receipt
-from kong_eventhooks_plugin.sources.attribution import Attribution
 from kong_eventhooks_plugin.sources.contract import LogSource
-from kong_eventhooks_plugin.sources.infer import InferRule
-from kong_eventhooks_plugin.sources.kong_log import KongLog
-from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
-from kong_eventhooks_plugin.sources.response_rate_limiting import ResponseRateLimiting
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.sources.requests.attribution import Attribution
+from kong_eventhooks_plugin.sources.requests.infer import InferRule
+from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
+from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.events import (
     SEEN_AT,
     StandInBook,

@@ -10,9 +10,9 @@ from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.model.scope import HookScope
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
-from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
-from kong_eventhooks_plugin.sources.response_rate_limiting import ResponseRateLimiting
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.events import SEEN_AT, StandInBook, make_hook, recorded, seen, serialized
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from kong_eventhooks_plugin.dispatch.digest import digest
 from kong_eventhooks_plugin.dispatch.matcher import Matcher
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.filter import FilterRule
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.scope import NOWHERE, EventScope, HookScope
+from kong_eventhooks_plugin.model.suppression import FilterRule
 from kong_eventhooks_plugin.queue.contract import Candidate
 from tests.support.events import make_event, make_hook
 

@@ -13,7 +13,7 @@ from kong_eventhooks_plugin.handlers.exchange import KEPT
 from kong_eventhooks_plugin.handlers.signing import kong_signature
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Retry
-from kong_eventhooks_plugin.telemetry import Metrics
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.delivery_jobs import make_job, webhook_handler
 from tests.support.http_receiver import HttpReceiver, Request, answer
 

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.hooks import admin_api, declarative, instance_config
+from kong_eventhooks_plugin.hooks import declarative, instance_config, listed_plugins
 from kong_eventhooks_plugin.hooks.contract import Fault
 from kong_eventhooks_plugin.hooks.declared import Declared
 from tests.support.hooks import VALIDATION, log_hook, webhook
@@ -150,5 +150,5 @@ def test_an_instance_of_any_bytes(config: bytes) -> None:
 
 @given(st.lists(anything | plugins.flatmap(lambda p: st.just({"id": "p", "route": {"id": 5}, **p})), max_size=3))
 def test_the_admin_apis_list(listed: Any) -> None:
-    for declared in admin_api.read(listed, VALIDATION).declared.values():
+    for declared in listed_plugins.read(listed, VALIDATION).declared.values():
         is_sound(declared)

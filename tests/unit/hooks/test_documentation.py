@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.checking import check_files
-from kong_eventhooks_plugin.hooks import declarative, documents, plain, schema
+from kong_eventhooks_plugin.cli.check import check_files
+from kong_eventhooks_plugin.hooks import declarative, documents, json_values, schema
 from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.validation import Validation
-from kong_eventhooks_plugin.pluginserver.plugin_info import known
+from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs" / "kong-yml.md").read_text()
@@ -33,7 +33,11 @@ def test_every_field_has_a_row_and_no_other() -> None:
 
 
 def test_limits_are_the_code_s() -> None:
-    for limit in (f"{schema.MAX_SNOOZE_SECONDS:,}", f"{plain.MAX_VALUES:,} values", f"{plain.MAX_DEPTH} levels"):
+    for limit in (
+        f"{schema.MAX_SNOOZE_SECONDS:,}",
+        f"{json_values.MAX_VALUES:,} values",
+        f"{json_values.MAX_DEPTH} levels",
+    ):
         assert limit in GUIDE
     for header in schema.RESERVED_HEADERS:
         assert f"`{header}`" in GUIDE

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.hooks import beyond_kong, declarative, payload_objects
-from kong_eventhooks_plugin.hooks.plain import MAX_DEPTH
+from kong_eventhooks_plugin.hooks import declarative, own_rules, payload_objects
+from kong_eventhooks_plugin.hooks.json_values import MAX_DEPTH
 from tests.support.hooks import VALIDATION, log_hook, plugin_config, webhook
 from tests.unit.hooks.test_validation import refusal
 
@@ -56,7 +56,7 @@ def test_the_text_in_a_plugins_configuration() -> None:
         ('{"a": "\\u0000"}', "a: may not hold a NUL character"),
         ('{"a":' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1), f"nested deeper than {MAX_DEPTH} levels"),
         ('{"a":' * 100_000, "has to be JSON: is nested too deep"),
-        ('{"a": "' + "x" * beyond_kong.MAX_PAYLOAD + '"}', "length must be at most 1048576"),
+        ('{"a": "' + "x" * own_rules.MAX_PAYLOAD + '"}', "length must be at most 1048576"),
     ],
     ids=range(11),
 )  # fmt: skip

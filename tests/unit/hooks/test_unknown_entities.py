@@ -3,8 +3,8 @@
 import pytest
 
 from kong_eventhooks_plugin.hooks.unknown_entities import warnings
+from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.pluginserver.plugin_info import known
 from tests.support.events import make_hook
 
 KNOWN = known()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.errors import SchemaViolation
-from kong_eventhooks_plugin.hooks import plain, schema
+from kong_eventhooks_plugin.hooks import json_values, schema
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.kong_texts import REQUIRED
 from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, Known
@@ -212,7 +212,7 @@ class TestBeyondKong:
 
 def test_too_many_hooks_are_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """One big hook behind 100,000 aliases is a short file and a long work."""
-    monkeypatch.setattr(plain, "problem", lambda *_: pytest.fail("looked at"))
+    monkeypatch.setattr(json_values, "problem", lambda *_: pytest.fail("looked at"))
     assert VALIDATION.config({"hooks": [log_hook()] * (MAX_HOOKS + 1)}).violation is not None
 
 

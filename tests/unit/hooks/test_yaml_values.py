@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.hooks import yaml_scalars, yaml_values
-from kong_eventhooks_plugin.hooks.plain import Key, Tagged
+from kong_eventhooks_plugin.hooks.json_values import Key, Tagged
 from kong_eventhooks_plugin.hooks.yaml_values import Ambiguous, YamlFault
 
 keys = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=8)

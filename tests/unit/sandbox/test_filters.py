@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile
 from kong_eventhooks_plugin.sandbox.filters import MAX_FILTER, Filters
 from kong_eventhooks_plugin.sandbox.tasks import Decide, Fault, Limits
-from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile
 from tests.support.sandbox import DATA
 
 FILTERS = Filters(Limits())

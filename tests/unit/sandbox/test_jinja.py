@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
 from kong_eventhooks_plugin.sandbox.jinja import JinjaTemplates
 from kong_eventhooks_plugin.sandbox.tasks import Fault, Limits, Place
-from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile, TaskFailed
 from tests.support.sandbox import render
 
 TEMPLATES = JinjaTemplates(Limits(output_bytes=1000))

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
 from kong_eventhooks_plugin.sandbox.lua import Lambdas
 from kong_eventhooks_plugin.sandbox.tasks import Called, Fault, Limits, Line, LuaRules
-from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile, TaskFailed
 from tests.support.sandbox import DATA, call
 
 LAMBDAS = Lambdas(LuaRules(), Limits(lines=5, line_bytes=1000))

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
 from kong_eventhooks_plugin.sandbox.lua import Templates
 from kong_eventhooks_plugin.sandbox.resty import compile_template
 from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, Fault, Limits, Place
-from kong_eventhooks_plugin.sandbox.trouble import DoesNotCompile, TaskFailed
 from tests.support.sandbox import render
 
 TEMPLATES = Templates(Limits(output_bytes=1000))

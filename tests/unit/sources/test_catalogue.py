@@ -18,8 +18,8 @@ from kong_eventhooks_plugin.sources.catalogue import (
     unique_fields,
 )
 from kong_eventhooks_plugin.sources.entry import SourceEntry
-from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
-from kong_eventhooks_plugin.sources.response_rate_limiting import ResponseRateLimiting
+from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
 
 ENTERPRISE = {"crud", "dao:crud", "balancer", "rate-limiting-advanced", "ai-rate-limiting-advanced",
               "service-protection", "oas-validation"}  # fmt: skip

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kong_eventhooks_plugin.sources.catalogue import SOURCES
 from kong_eventhooks_plugin.sources.document import EXAMPLE, document
-from kong_eventhooks_plugin.sources.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
 from tests.support.events import events, recorded
 
 PAGE = Path(__file__).parents[3] / "docs" / "sources.md"

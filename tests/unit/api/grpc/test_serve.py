@@ -10,7 +10,7 @@ from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import hooks_pb2
 from kong_eventhooks_plugin.api.grpc.serve import serve_grpc
 from kong_eventhooks_plugin.errors import SettingsError
 from tests.support.api import Api
-from tests.support.grpc_door import calling
+from tests.support.grpc_server import calling
 
 TOKEN = "a-token-of-some-length"
 

@@ -26,9 +26,9 @@ from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import (
     sources_pb2_grpc,
 )
 from kong_eventhooks_plugin.api.grpc.events_calls import EventCalls
-from kong_eventhooks_plugin.api.grpc.gate import Calls, Stream
+from kong_eventhooks_plugin.api.grpc.guard import Calls, Stream
+from kong_eventhooks_plugin.api.grpc.hook_names import Names
 from kong_eventhooks_plugin.api.grpc.hooks_calls import HookCalls, SourceCalls
-from kong_eventhooks_plugin.api.grpc.names import Names
 from tests.support.api import Api
 
 SERVICES: dict[ServiceDescriptor, Any] = {

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.access import Access
-from kong_eventhooks_plugin.api.health import serve_health
 from kong_eventhooks_plugin.api.rest import routes
+from kong_eventhooks_plugin.api.rest.health import serve_health
 from kong_eventhooks_plugin.api.rest.routes import Call, Gate, add_calls
+from kong_eventhooks_plugin.api.service.access import Access
 from tests.support.waiting import SECONDS
 
 LARGE = 20_000_000

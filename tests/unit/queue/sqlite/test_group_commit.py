@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, cycle
-from kong_eventhooks_plugin.queue.sqlite.cycle import Cycle
+from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, group_commit
+from kong_eventhooks_plugin.queue.sqlite.group_commit import Cycle
 from tests.support.queue import delivered, id_of, offer
 from tests.unit.queue.sqlite.test_lock import rounds
 
@@ -68,12 +68,12 @@ async def test_what_comes_meanwhile_shares_the_next(queue: SqliteQueue, disk: Sl
 async def test_a_disk_that_does_not_answer_is_told(
     queue: SqliteQueue, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cycle, "STALLED_SECONDS", 1e9)
+    monkeypatch.setattr(group_commit, "STALLED_SECONDS", 1e9)
     disk.stall()
     waiting = queue.offer(offer(1))
     await rounds()
     assert queue.trouble() is None, "not at once"
-    monkeypatch.setattr(cycle, "STALLED_SECONDS", 0.0)
+    monkeypatch.setattr(group_commit, "STALLED_SECONDS", 0.0)
     assert "has been writing" in (queue.trouble() or "")
     disk.go_on()
     await waiting

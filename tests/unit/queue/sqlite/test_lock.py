@@ -10,7 +10,7 @@ import structlog
 
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import Limits
-from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, cycle, engine
+from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, engine, group_commit
 from tests.support.queue import delivered, id_of, offer
 from tests.support.queue_processes import locked
 
@@ -69,7 +69,7 @@ async def test_offers_wait_as_far_as_there_is_room(opened: Opener, path: Path) -
 async def test_other_operations_wait_as_far_as_there_is_room(
     queue: SqliteQueue, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cycle, "WAITING", 3)
+    monkeypatch.setattr(group_commit, "WAITING", 3)
     with locked(path) as lock:
         first = asyncio.ensure_future(queue.claim("h", 1, 60))
         await rounds()
@@ -102,7 +102,7 @@ async def test_what_was_told_to_have_failed_at_the_close_is_not_written_after_it
     opened: Opener, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "CLOSING", 0.1)
-    monkeypatch.setattr(cycle, "LOCK_MILLISECONDS", 20_000)
+    monkeypatch.setattr(group_commit, "LOCK_MILLISECONDS", 20_000)
     queue = await opened()
     await queue.offer(offer("before"))
     with locked(path) as lock:
@@ -136,8 +136,8 @@ async def test_opening_a_store_that_is_in_use(
 
 
 async def test_a_long_lock_is_told_of(queue: SqliteQueue, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cycle, "LOCK_LOG_SECONDS", 0.0)
-    monkeypatch.setattr(cycle, "LOCK_MILLISECONDS", 5)
+    monkeypatch.setattr(group_commit, "LOCK_LOG_SECONDS", 0.0)
+    monkeypatch.setattr(group_commit, "LOCK_MILLISECONDS", 5)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -146,7 +146,7 @@ async def test_a_long_lock_is_told_of(queue: SqliteQueue, path: Path, monkeypatc
             loop.call_soon_threadsafe(told.set)
         raise structlog.DropEvent
 
-    monkeypatch.setattr(cycle, "log", structlog.wrap_logger(logging.getLogger(), processors=[hear]))
+    monkeypatch.setattr(group_commit, "log", structlog.wrap_logger(logging.getLogger(), processors=[hear]))
     with locked(path) as lock:
         waiting = queue.offer(offer(1))
         await asyncio.wait_for(told.wait(), 20)

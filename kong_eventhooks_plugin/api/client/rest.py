@@ -1,0 +1,174 @@
+"""Calls to the API over HTTP. Every failure is a ``RemoteError`` that says what to do.
+
+Limits: ``SECONDS`` for a call, connection included; an answer of more than ``MAX_ANSWER`` bytes is not read. Proxies
+of the environment are not used: the API is beside us.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, Self
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from kong_eventhooks_plugin.api.client.sse import Message, Parser
+from kong_eventhooks_plugin.errors import RemoteError
+
+SECONDS: Final = 75.0
+"""Longer than the API's own limit, which has the better text."""
+
+SILENCE: Final = 60.0
+"""Seconds without even a heartbeat after which a stream counts as broken."""
+
+MAX_ANSWER: Final = 64 << 20
+
+DEFAULT_URL: Final = "http://127.0.0.1:8010"
+
+Fields = Sequence[tuple[str, str]]
+
+
+class Target(NamedTuple):
+    """Where the API is, and the admin token where it wants one."""
+
+    url: str = DEFAULT_URL
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Target(url={self.url!r})"
+
+
+class Unreached(RemoteError):
+    """Nobody answered, or a stream ended before its reader did: it may go better later."""
+
+
+class NotFound(RemoteError):
+    """There is no such thing; who asked knows what to call it. Where they named nothing, nobody has our API there."""
+
+
+class RestClient:
+    """Use it as a context manager. ``call`` returns the answer's JSON, None where there is no body."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        headers = {b"accept": b"application/json", b"user-agent": b"kong-event-hooks"}
+        if target.token is not None:
+            headers[b"authorization"] = f"Bearer {target.token}".encode()
+        try:
+            self._http = httpx.Client(base_url=target.url, headers=headers, timeout=SECONDS, trust_env=False)
+        except (httpx.InvalidURL, TypeError) as error:
+            raise RemoteError(f"--url {target.url}: is not a URL ({error})") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def call(
+        self,
+        method: str,
+        *path: str,
+        query: Mapping[str, Any] | None = None,
+        json: Any = None,
+        form: Fields | None = None,
+    ) -> Any:
+        """Make a call; raises ``RemoteError``. The parts of ``path`` may hold anything."""
+        content, headers = _body(json, form)
+        try:
+            with self._http.stream(
+                method, _path(path), params=_present(query), content=content, headers=headers
+            ) as response:
+                body = self._read(response)
+        except httpx.HTTPError as error:
+            raise self._unreached(error) from error
+        return self._judged(response, body)
+
+    @contextmanager
+    def stream(
+        self, *path: str, query: Mapping[str, Any] | None = None, last: str | None = None
+    ) -> Iterator[Iterator[Message]]:
+        """Open a stream of server-sent events. Raises ``RemoteError``, and ``Unreached`` where it ends."""
+        headers = {"accept": "text/event-stream"} | ({"last-event-id": last} if last else {})
+        timeout = httpx.Timeout(SECONDS, read=SILENCE)
+        try:
+            with self._http.stream(
+                "GET", _path(path), params=_present(query), headers=headers, timeout=timeout
+            ) as response:
+                if response.status_code != 200:
+                    self._judged(response, self._read(response))
+                yield self._messages(response)
+        except httpx.HTTPError as error:
+            raise self._unreached(error) from error
+
+    def _messages(self, response: httpx.Response) -> Iterator[Message]:
+        parser = Parser()
+        try:
+            for chunk in response.iter_bytes():
+                yield from parser.feed(chunk)
+        except httpx.HTTPError as error:
+            raise Unreached(f"the stream broke ({type(error).__name__})") from error
+        raise Unreached("the sidecar ended the stream")
+
+    def _read(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > MAX_ANSWER:
+                raise RemoteError("the answer is too large; ask for less with --size")
+        return bytes(body)
+
+    def _judged(self, response: httpx.Response, body: bytes) -> Any:
+        try:
+            value = msgspec.json.decode(body) if body else None
+        except msgspec.DecodeError as error:
+            raise RemoteError(self._somebody_else(f"status {response.status_code}")) from error
+        if response.status_code == 404:
+            raise NotFound(self._somebody_else(_message(404, value)))
+        if not response.is_success:
+            raise _refusal(response.status_code, value)
+        return value
+
+    def _somebody_else(self, answer: str) -> str:
+        return (
+            f"{self._target.url} does not answer as a sidecar does ({answer}); is --url right? It is the address of "
+            "the setting 'listen'"
+        )
+
+    def _unreached(self, error: httpx.HTTPError) -> RemoteError:
+        url = self._target.url
+        if isinstance(error, httpx.UnsupportedProtocol):
+            return RemoteError(f"--url {url}: must begin with http:// or https://")
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return Unreached(
+                f"no sidecar answers at {url}; start one with 'kong-event-hooks serve', or name its address with --url"
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return Unreached(f"{url} took too long to answer")
+        return Unreached(f"{url} did not answer ({type(error).__name__})")
+
+
+def _refusal(status: int, value: Any) -> RemoteError:
+    message = _message(status, value)
+    if status == 401:
+        message = f"{message.partition(';')[0]}; name a file that holds it with --token-file"
+    return RemoteError(f"{message}; try again in a moment" if status == 503 else message)
+
+
+def _message(status: int, value: Any) -> str:
+    return str(value["message"]) if isinstance(value, dict) and "message" in value else f"answered {status}"
+
+
+def _path(parts: Sequence[str]) -> str:
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _present(query: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (query or {}).items() if value is not None}
+
+
+def _body(json: Any, form: Fields | None) -> tuple[bytes | None, dict[str, str]]:
+    if form is not None:
+        text = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in form)
+        return text.encode(), {"content-type": "application/x-www-form-urlencoded"}
+    return (None, {}) if json is None else (msgspec.json.encode(json), {"content-type": "application/json"})

@@ -1,0 +1,135 @@
+"""What requests ask for, as the use cases take it: keys, definitions, ranges, pages. In proto3 empty means not said.
+
+Limits, each ``SchemaViolation`` where it is passed: a text that names something has ``MAX_TEXT`` characters; a mask
+``MAX_PATHS`` paths. A page larger than Kong's largest is given as that (AIP-158).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import hooks_pb2
+from kong_eventhooks_plugin.api.grpc.structs import from_struct, from_timestamp
+from kong_eventhooks_plugin.api.service import paging
+from kong_eventhooks_plugin.errors import SchemaViolation
+
+MAX_TEXT: Final = 256
+MAX_PATHS: Final = 100
+
+MISSING: Final = "required field missing"
+
+_SCALARS: Final = (
+    "id", "name", "source", "event", "handler", "on_change", "snooze", "enabled", "filter", "declared_in",
+)  # fmt: skip
+_TIMES: Final = ("created_at", "updated_at")
+_FIELDS: Final = frozenset(hooks_pb2.Hook.DESCRIPTOR.fields_by_name)
+
+
+class Ranged(Protocol):
+    """A request with a range of time."""
+
+    @property
+    def since(self) -> Timestamp:
+        """The first moment in it."""
+
+    @property
+    def until(self) -> Timestamp:
+        """The first behind it."""
+
+    def HasField(self, field_name: Any, /) -> bool:  # noqa: N802 - protobuf's name
+        """Tell whether a field is set."""
+
+
+def needed(text: str, field: str) -> str:
+    """Return a text that has to be there."""
+    found = given_text(text, field)
+    if found is None:
+        raise SchemaViolation({field: MISSING})
+    return found
+
+
+def given_text(text: str, field: str) -> str | None:
+    """Return a text, None where there is none."""
+    if len(text) > MAX_TEXT:
+        raise SchemaViolation({field: f"length must be at most {MAX_TEXT}"})
+    return text or None
+
+
+def size(page_size: int) -> int | None:
+    """Return how many entries a page may have, None where the caller leaves it to us."""
+    if page_size < 0:
+        raise SchemaViolation({"page_size": "must not be negative"})
+    return min(page_size, paging.MAX_SIZE) or None
+
+
+def since(request: Ranged) -> float | None:
+    """Return where a range begins, in Unix seconds."""
+    return from_timestamp(request.since, "since") if request.HasField("since") else None
+
+
+def until(request: Ranged) -> float | None:
+    """Return where a range ends, in Unix seconds."""
+    return from_timestamp(request.until, "until") if request.HasField("until") else None
+
+
+def definition(request: Message) -> dict[str, Any]:
+    """Return the fields that are set in a request's ``definition``, which has to be there."""
+    if not request.HasField("definition"):
+        raise SchemaViolation({"definition": MISSING})
+    hook: hooks_pb2.Hook = request.definition  # type: ignore[attr-defined]  # the caller's requests have one
+    with below("definition"):
+        return _set_fields(hook)
+
+
+def changes(request: hooks_pb2.UpdateHookRequest) -> dict[str, Any]:
+    """Return the fields that a change gives, None for those it unsets."""
+    mask = request.update_mask.paths
+    given = definition(request)
+    if len(mask) > MAX_PATHS:
+        raise SchemaViolation({"update_mask": f"more than {MAX_PATHS} paths"})
+    return _masked(given, request.update_mask) if mask else given
+
+
+@contextmanager
+def below(field: str) -> Iterator[None]:
+    """Let the faults that are found inside the block name their field as one of ``field``."""
+    try:
+        yield
+    except SchemaViolation as violation:
+        raise SchemaViolation({field: violation.fields}) from None
+
+
+def _set_fields(hook: hooks_pb2.Hook) -> dict[str, Any]:
+    given: dict[str, Any] = {name: getattr(hook, name) for name in _SCALARS if hook.HasField(name)}
+    for name in _TIMES:
+        if hook.HasField(name):
+            given[name] = from_timestamp(getattr(hook, name), name)
+    if hook.tags:
+        given["tags"] = list(hook.tags)
+    if hook.HasField("config"):
+        given["config"] = from_struct(hook.config)
+    if hook.HasField("scope"):
+        given["scope"] = {field.name: value for field, value in hook.scope.ListFields()}
+    return given
+
+
+def _masked(given: dict[str, Any], mask: FieldMask) -> dict[str, Any]:
+    """Return what a mask names: a field that is not set is None; of ``config`` the named fields, or all that are set.
+
+    That a record is merged is google.protobuf.FieldMask's rule, and PATCH's.
+    """
+    changed: dict[str, Any] = {}
+    config = given.get("config") or {}
+    for path in mask.paths:
+        name, _, inner = path.partition(".")
+        if name not in _FIELDS or (inner and name != "config"):
+            raise SchemaViolation({"update_mask": f"a hook has no field '{path[:MAX_TEXT]}'"})
+        if not inner:
+            changed[name] = {**config, **(changed.get(name) or {})} or None if name == "config" else given.get(name)
+        else:
+            changed["config"] = {**(changed.get("config") or {}), inner: config.get(inner)}
+    return changed

@@ -1,0 +1,114 @@
+"""The gRPC door on a port: eventhooks.v1 and the standard health service (grpc.health.v1).
+
+Limits, one more or larger is RESOURCE_EXHAUSTED: ``AT_ONCE`` calls and 32 watchers (``gate``, ``api.service.feed``),
+``HEALTH_WATCHES`` watches of health, ``RPCS`` calls of all kinds, refused ones included; requests of ``MAX_REQUEST``
+bytes, answers of ``MAX_ANSWER``; 16 KiB of metadata. A connection whose peer does not answer a ping for 20 s is
+closed, which ends its watches. Every service is SERVING while the door is open; whether the store takes events is
+/readyz's to say.
+"""
+
+import asyncio
+import contextlib
+from typing import Any, Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+from kong_eventhooks_plugin.api.grpc.deliveries_calls import DeliveryCalls
+from kong_eventhooks_plugin.api.grpc.error_mapping import refuse
+from kong_eventhooks_plugin.api.grpc.events_calls import STALLED, EventCalls
+from kong_eventhooks_plugin.api.grpc.guard import AT_ONCE, Gate
+from kong_eventhooks_plugin.api.grpc.hook_names import Names
+from kong_eventhooks_plugin.api.grpc.hooks_calls import HookCalls, SourceCalls
+from kong_eventhooks_plugin.api.service.access import Access
+from kong_eventhooks_plugin.api.service.feed import WATCHERS
+from kong_eventhooks_plugin.api.service.service import Service
+from kong_eventhooks_plugin.errors import TooBusy
+
+HEALTH_WATCHES: Final = 16
+RPCS: Final = AT_ONCE + WATCHERS + HEALTH_WATCHES + 16
+MAX_REQUEST: Final = 1 << 20
+MAX_ANSWER: Final = 16 << 20
+
+OPTIONS: Final = (
+    # Two processes on one port would share its calls at random.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_REQUEST),
+    ("grpc.max_send_message_length", MAX_ANSWER),
+    ("grpc.max_metadata_size", 16 << 10),
+    ("grpc.max_concurrent_streams", RPCS),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Without these a quiet watch is pinged twice and then no more, and a watcher that pings us is thrown out.
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+)
+
+
+class Door:
+    """An open door; ``port`` is where. ``open_door`` makes it."""
+
+    def __init__(
+        self, service: Service, access: Access, *, at_once: int = AT_ONCE, rpcs: int = RPCS, stalled: float = STALLED
+    ) -> None:
+        self.port = 0
+        self._gate = Gate(access, at_once)
+        self._health = _Health()
+        names = Names(service.hooks)
+        self._events = EventCalls(service, names, stalled)
+        self._tables = (
+            HookCalls(service).table(),
+            SourceCalls().table(),
+            DeliveryCalls(service, names).table(),
+            self._events.table(),
+        )
+        self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=rpcs)
+        self._server.add_generic_rpc_handlers([self._gate.handlers(table) for table in self._tables])
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    async def open(self, listen: str) -> None:
+        """Listen. Raises ``OSError`` where the address cannot be had."""
+        host, _, port = listen.rpartition(":")
+        try:
+            self.port = self._server.add_insecure_port(f"{host or '127.0.0.1'}:{port}")
+        except RuntimeError as error:
+            raise OSError(f"{listen}: gRPC cannot listen there (is the port taken?)") from error
+        for table in self._tables:
+            await self._health.set(table.service.full_name, health_pb2.HealthCheckResponse.SERVING)
+        await self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        """Close the door: watchers are told at once, calls under way have ``grace`` seconds."""
+        # One who watches our health and does not read would hold us here.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._health.enter_graceful_shutdown()
+        self._events.leave()
+        await self._server.stop(grace)
+        await self._gate.finished(grace)
+
+
+async def open_door(service: Service, listen: str, token: str | None) -> Door:
+    """Return an open door. Raises ``OSError``."""
+    door = Door(service, Access(token))
+    await door.open(listen)
+    return door
+
+
+class _Health(health.HealthServicer):
+    """gRPC's own, with a limit to its streams: anybody may watch, without a token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watching = 0
+
+    async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 - gRPC's name
+        """Tell a service's health whenever it changes."""
+        if self._watching >= HEALTH_WATCHES:
+            await refuse(context, TooBusy(f"{HEALTH_WATCHES} watch the health already"))
+        self._watching += 1
+        try:
+            await super().Watch(request, context)
+        finally:
+            self._watching -= 1

@@ -1,0 +1,1 @@
+"""The use cases that REST and gRPC share."""

@@ -1,0 +1,140 @@
+"""The use cases ``ping`` and ``test``: a hook's handler called at once, past queue, filters and ``enabled``.
+
+Nothing of it is stored, counted or tried again; but one that arrives switches a hook on again that its endpoint had
+switched off (docs/delivery.md). Limits: ``AT_ONCE`` trials run at the same time, one more is refused;
+one takes at most ``LONGEST`` seconds.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from kong_eventhooks_plugin.api.service.hooks import Enable, nothing_to_enable
+from kong_eventhooks_plugin.errors import (
+    HookError,
+    NoPing,
+    SchemaViolation,
+    TooBusy,
+    TrialFailed,
+    UnresolvedReference,
+)
+from kong_eventhooks_plugin.handlers.contract import Handler, Job
+from kong_eventhooks_plugin.handlers.payload import ping_body
+from kong_eventhooks_plugin.hooks import json_values
+from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.sources.catalogue import events_of, patterns_of
+
+AT_ONCE: Final = 8
+LONGEST: Final = 20.0
+
+T = TypeVar("T")
+
+
+class Tested(NamedTuple):
+    """What a test was given, and what the endpoint answered."""
+
+    data: dict[str, Any]
+    answer: Answer
+
+
+class Trials:
+    """See the file's head. ``find`` finds a hook by id or name; ``clock`` gives Unix seconds."""
+
+    def __init__(
+        self,
+        book: HookBook,
+        handlers: Mapping[str, Handler],
+        find: Callable[[str], Hook],
+        clock: Callable[[], float],
+        enable: Enable = nothing_to_enable,
+    ) -> None:
+        self._book = book
+        self._handlers = handlers
+        self._find = find
+        self._clock = clock
+        self._enable = enable
+        self._running = 0
+
+    async def ping(self, key: str) -> dict[str, Any]:
+        """Send a hook's ping; return the body that was sent, which holds no secret.
+
+        Raises ``UnknownHook``, ``NoPing``, ``TrialFailed``, ``TooBusy``, ``StoreUnavailable``.
+        """
+        hook = self._find(key)
+        handler = self._handler(hook)
+        outcome = await self._run(lambda: handler.ping(hook, self._config(hook), None, self._clock()))
+        if outcome is None:
+            raise NoPing(hook.handler)
+        await self._arrived(hook, outcome)
+        sent: dict[str, Any] = msgspec.json.decode(ping_body(hook, None))
+        return sent
+
+    async def test(self, key: str, data: dict[str, Any]) -> Tested:
+        """Call a hook's handler with ``data`` as the event's data.
+
+        The event is the hook's own; where it names none, what ``data`` has as ``event``, else the source's first.
+        Raises ``UnknownHook``, ``SchemaViolation``, ``TrialFailed``, ``TooBusy``, ``StoreUnavailable``.
+        """
+        hook = self._find(key)
+        problem = json_values.problem(data)
+        if problem is not None:
+            raise SchemaViolation({problem.path or "@entity": problem.text if problem.path else [problem.text]})
+        now = self._clock()
+        event = Event(id=str(uuid.uuid4()), source=hook.source, event=_event_name(hook, data), data=data, time=now)
+        handler = self._handler(hook)
+        outcome = await self._run(
+            lambda: handler.deliver(Job(f"test_{event.id}", event, hook.source, hook, self._config(hook), 1, now))
+        )
+        return Tested(data, await self._arrived(hook, outcome))
+
+    async def _arrived(self, hook: Hook, outcome: Outcome) -> Answer:
+        if not isinstance(outcome, Delivered):
+            answer = outcome.answer if outcome.answer.status is not None else None
+            raise TrialFailed(outcome.error, outcome.detail, answer)
+        await self._enable(hook.id)
+        return outcome.answer
+
+    def _handler(self, hook: Hook) -> Handler:
+        handler = self._handlers.get(hook.handler)
+        if handler is None:
+            raise TrialFailed("config", f"the handler '{hook.handler}' does not run here")
+        return handler
+
+    def _config(self, hook: Hook) -> Mapping[str, Any]:
+        try:
+            return self._book.resolved(hook)
+        except UnresolvedReference as error:
+            raise TrialFailed("config", str(error)) from error
+
+    async def _run(self, trial: Callable[[], Awaitable[T]]) -> T:
+        if self._running >= AT_ONCE:
+            raise TooBusy(f"{AT_ONCE} pings and tests run already")
+        self._running += 1
+        try:
+            async with asyncio.timeout(LONGEST):
+                return await trial()
+        except TimeoutError as error:
+            raise TrialFailed("timeout", "the handler did not end in time") from error
+        except HookError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a handler's bug is told to who tried it, and harms nothing else
+            # Without its text, which may hold a URL or a header.
+            raise TrialFailed("internal", f"the handler raised {type(error).__name__}") from None
+        finally:
+            self._running -= 1
+
+
+def _event_name(hook: Hook, data: Mapping[str, Any]) -> str:
+    if hook.event is not None:
+        return hook.event
+    told = data.get("event")
+    if isinstance(told, str) and told:
+        return told
+    # One name out of hundreds that a pattern stands for would mean nothing.
+    return "test" if patterns_of(hook.source) else next(iter(events_of(hook.source)), "test")

@@ -1,0 +1,144 @@
+"""What /readyz and the gauges of /metrics say, looked up when they are asked.
+
+Limits: the store is asked for its size once per question and given ``STORE_SECONDS`` to answer. A loss is
+news for ``NEWS_SECONDS``; its count stays.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.queue.contract import Queue, Stats
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
+
+STORE_SECONDS = 2.0
+NEWS_SECONDS = 300.0
+
+_OK = "ok"
+"""What is said of a store that answers and takes what comes."""
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """What /readyz answers.
+
+    ``unready`` (503): events cannot be accepted. ``degraded`` (200): they are, but something needs a
+    person: a faulty declaration, a hook that is held, events lost to a limit, a Kong that cannot be looked at.
+    """
+
+    status: Literal["ready", "degraded", "unready"]
+    store: str
+    delivering: bool
+    hooks: int
+    faults: tuple[str, ...] = ()
+    held: dict[str, str] = {}
+    lost: dict[str, int] = {}
+    queue: dict[str, Any] = {}
+    observing: dict[str, Any] = {}
+
+
+class Delivering(Protocol):
+    """What is asked of the delivery worker."""
+
+    @property
+    def leading(self) -> bool:
+        """Whether this process delivers."""
+
+    def held(self) -> Mapping[str, str]:
+        """Return hook id -> reason, of hooks whose deliveries are held back."""
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What our own look at Kong has to say: ``faults`` need a person, ``state`` is shown as it is."""
+
+    faults: tuple[str, ...] = ()
+    state: dict[str, Any] = {}
+
+
+def _nothing() -> Observed:
+    return Observed()
+
+
+class Look:
+    """Looks at everything that a probe wants to know. ``monotonic`` gives seconds, ``observed`` what looks at Kong."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        book: HookBook,
+        metrics: Metrics,
+        delivery: Delivering,
+        monotonic: Callable[[], float],
+        clock: Callable[[], float],
+        observed: Callable[[], Observed] = _nothing,
+    ) -> None:
+        self._queue = queue
+        self._book = book
+        self._metrics = metrics
+        self._delivery = delivery
+        self._monotonic = monotonic
+        self._clock = clock
+        self._observed = observed
+        self._lost_total = 0
+        self._lost_at = -NEWS_SECONDS
+
+    async def check(self) -> Readiness:
+        """Return the state now."""
+        stats, store = await self._stats()
+        hooks = self._book.hooks()
+        held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
+        held |= {name: f"unresolved: {error}" for name, error in self._book.unresolved().items()}
+        observed = self._observed()
+        faults = (*(str(fault) for fault in self._book.faults()), *observed.faults)
+        troubled = bool(faults) or any(reason != "disabled" for reason in held.values()) or self._losing()
+        return Readiness(
+            status="unready" if store != _OK else "degraded" if troubled else "ready",
+            store=store,
+            delivering=self._delivery.leading,
+            hooks=len(hooks),
+            faults=faults,
+            held=held,
+            lost={labels[0]: count for labels, count in self._metrics.counts.lost.items()},
+            queue={} if stats is None else _shown(stats, hooks),
+            observing=observed.state,
+        )
+
+    async def refresh(self) -> None:
+        """Bring the gauges up to date."""
+        stats, _ = await self._stats()
+        if stats is None:
+            return
+        for state, count in stats.depth.items():
+            self._metrics.depth.labels(state=state).set(count)
+        self._metrics.unsettled_bytes.set(stats.unsettled_bytes)
+        age = 0.0 if stats.oldest_pending is None else max(0.0, self._clock() - stats.oldest_pending)
+        self._metrics.oldest_pending.set(age)
+
+    async def _stats(self) -> tuple[Stats | None, str]:
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                stats = await self._queue.stats()
+        except QueueError as error:
+            return None, str(error)
+        except TimeoutError:
+            return None, f"no answer within {STORE_SECONDS:g} s"
+        return stats, self._queue.trouble() or _OK
+
+    def _losing(self) -> bool:
+        total = sum(self._metrics.counts.lost.values())
+        if total != self._lost_total:
+            self._lost_total, self._lost_at = total, self._monotonic()
+        return self._monotonic() - self._lost_at < NEWS_SECONDS
+
+
+def _shown(stats: Stats, hooks: Mapping[str, object]) -> dict[str, object]:
+    names = {hook_id: getattr(hooks.get(hook_id), "name", hook_id) for hook_id in stats.per_hook}
+    return {
+        "depth": dict(stats.depth),
+        "unsettled_bytes": stats.unsettled_bytes,
+        "oldest_pending": stats.oldest_pending,
+        "per_hook": {names[hook_id]: count for hook_id, count in stats.per_hook.items()},
+    }

@@ -1,0 +1,393 @@
+"""Plays a recording of a Kong against a plugin socket, as that Kong would.
+
+What is like Kong: frames are sent as a length and then its bytes; a call takes an idle connection or opens one, and
+gives it back when it has its answer; instances are started when the recording starts them and, lazily, when they are
+not known; a connection that the server ends makes it forget the plugin's instances and call again; everything else
+(nobody listens, a reset, no answer in time) loses the call. PDK questions get the recorded answers.
+
+Limits: ``IDLE_LINKS`` connections are kept open while idle, more are closed. A call is made ``ATTEMPTS`` times at
+most where the server ends the connection (Kong has no such limit); past it, it is lost. ``ANSWER_SECONDS`` for each
+frame of the server's.
+"""
+
+import asyncio
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+import msgspec
+from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import ListValue
+
+from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
+from kong_eventhooks_plugin.kong.wire.calls import encode_echo
+from kong_eventhooks_plugin.kong.wire.frames import FrameReader, Oversized, encode_frame
+
+IDLE_LINKS = 8
+ATTEMPTS = 50
+ANSWER_SECONDS = 60.0
+_SERIALIZE = "kong.log.serialize"
+_LOG = "kong.log."
+_NOT_LOG_LINES = frozenset({_SERIALIZE, "kong.log.set_serialize_value"})
+_LENGTH_BYTES = 4
+
+Config = Mapping[str, Any]
+
+
+class RecordedFrame(msgspec.Struct, frozen=True):
+    """One frame, without its length."""
+
+    sender: Literal["kong", "server"] = msgspec.field(name="from")
+    payload: bytes = msgspec.field(name="base64")
+
+
+class RecordedCall(msgspec.Struct, frozen=True):
+    """One call that Kong made. ``id`` is the instance's in the recording; ``pdk`` is function -> decoded result."""
+
+    call: str
+    id: int
+    frames: list[RecordedFrame]
+    name: str = ""
+    plugin: str = ""
+    phase: str = ""
+    config: dict[str, Any] = msgspec.field(default_factory=dict)
+    pdk: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def message(self) -> pb.RpcCall:
+        """Return the call itself."""
+        return pb.RpcCall.FromString(self.frames[0].payload)
+
+    def answers(self) -> dict[tuple[str, bytes], bytes]:
+        """Return (function, argument's bytes) -> result's bytes, of every PDK function that the server asked for."""
+        asked = [frame.payload for frame in self.frames[1:]]
+        return {(asked[at].decode(), asked[at + 1]): asked[at + 2] for at in range(0, len(asked) - 2, 3)}
+
+
+def load(path: Path | None = None) -> list[RecordedCall]:
+    """Return a recording's calls; without a path, those of the proxy traffic that this package carries."""
+    file = path or resources.files("kong_eventhooks_plugin.cli.demo") / "proxy-traffic.jsonl"
+    decode = msgspec.json.Decoder(RecordedCall).decode
+    return [decode(line) for line in file.read_bytes().splitlines() if line]
+
+
+def renumber(calls: Iterable[RecordedCall], now: float, new_id: Callable[[], str] | None = None) -> list[RecordedCall]:
+    """Return the same calls for new requests: each request gets another id, and the last one started at ``now``.
+
+    ``now`` is Unix seconds. Two plugins' calls of one request stay together.
+    """
+    calls = list(calls)
+    new_id = new_id or (lambda: uuid.uuid4().hex)
+    logs = [_log_of(call) for call in calls]
+    last = max((log["started_at"] for log in logs if log), default=0)
+    ids = {log["request"]["id"]: new_id() for log in logs if log}
+    return [
+        _with_log(call, _renumbered(log, ids[log["request"]["id"]], int(now * 1000) - last)) if log else call
+        for call, log in zip(calls, logs, strict=True)
+    ]
+
+
+def _log_of(call: RecordedCall) -> dict[str, Any] | None:
+    log = call.pdk.get(_SERIALIZE)
+    return log if isinstance(log, dict) else None
+
+
+def _renumbered(log: dict[str, Any], request_id: str, later: int) -> dict[str, Any]:
+    headers = log["response"]["headers"]
+    if "x-kong-request-id" in headers:
+        headers = {**headers, "x-kong-request-id": request_id}
+    return {
+        **log,
+        "request": {**log["request"], "id": request_id},
+        "response": {**log["response"], "headers": headers},
+        "started_at": log["started_at"] + later,
+    }
+
+
+def _with_log(call: RecordedCall, log: dict[str, Any]) -> RecordedCall:
+    text = pb.String(v=msgspec.json.encode(log).decode()).SerializeToString()
+    frames = list(call.frames)
+    asked = [index for index, frame in enumerate(frames) if frame.payload == _SERIALIZE.encode()]
+    frames[asked[0] + 2] = RecordedFrame("kong", text)
+    return msgspec.structs.replace(call, frames=frames, pdk={**call.pdk, _SERIALIZE: log})
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """A call that did not get through, and why, in the words of Kong's error."""
+
+    plugin: str
+    phase: str
+    why: str
+
+
+class Played(msgspec.Struct):
+    """What a recording came to: calls that were answered, calls made again after an end, and what was lost."""
+
+    answered: int = 0
+    again: int = 0
+    lost: list[Lost] = msgspec.field(default_factory=list)
+
+
+class Link(Protocol):
+    """A connection as the player uses it.
+
+    ``receive`` raises EOFError where the server ended it, OSError or TimeoutError for all else.
+    """
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame."""
+
+    async def receive(self) -> bytes:
+        """Return the next frame of the server's."""
+
+    def usable(self) -> bool:
+        """Tell whether another call may be made on it."""
+
+    def close(self) -> None:
+        """Let it go."""
+
+
+class SocketLink(asyncio.Protocol):
+    """A link over a unix socket. It closes itself when the server ends it, as nginx does with idle connections."""
+
+    def __init__(self) -> None:
+        self._reader = FrameReader()
+        self._frames: deque[bytes | Oversized] = deque()
+        self._came = asyncio.Event()
+        self._end: Exception | None = None
+        self._transport = asyncio.Transport()
+
+    @classmethod
+    async def open(cls, path: str) -> "SocketLink":
+        """Connect; OSError where nobody listens."""
+        _, link = await asyncio.get_running_loop().create_unix_connection(cls, path)
+        return link
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep frames for ``receive``."""
+        frame: bytes | Oversized | None = self._reader.feed(data)
+        while frame is not None or (frame := self._reader.next()) is not None:
+            self._frames.append(frame)
+            frame = None
+        if self._frames:
+            self._came.set()
+
+    def eof_received(self) -> None:
+        """Note the server's end; the transport then closes."""
+        self._ended(EOFError("closed"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note why it ended."""
+        self._ended(exc or EOFError("closed"))
+
+    def _ended(self, why: Exception) -> None:
+        self._end = self._end or why
+        self._came.set()
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame as Kong does: its length, then its bytes."""
+        framed = encode_frame(frame)
+        self.write(framed[:_LENGTH_BYTES])
+        if frame:
+            self.write(frame)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        self._transport.write(data)
+
+    async def receive(self) -> bytes:
+        """Return the next frame."""
+        if not self._frames:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._came.wait()
+        if not self._frames:
+            raise self._end or EOFError("closed")
+        frame = self._frames.popleft()
+        if not self._frames and self._end is None:
+            self._came.clear()
+        if isinstance(frame, Oversized):
+            raise ConnectionError(f"a frame of {frame.length} bytes")
+        return frame
+
+    def usable(self) -> bool:
+        """Tell whether the server has not ended it."""
+        return self._end is None
+
+    def close(self) -> None:
+        """Let it go."""
+        self._transport.close()
+
+
+class Player:
+    """A Kong worker, as far as a plugin server can tell.
+
+    ``configs`` is plugin -> the configuration to hand over instead of the recorded one. ``on_log`` is Kong's error
+    log: it is called with a level and a text. ``connect`` opens a link.
+    """
+
+    def __init__(
+        self,
+        socket_path: str | Path,
+        *,
+        configs: Mapping[str, Config] | None = None,
+        on_log: Callable[[str, str], None] = lambda level, text: None,
+        attempts: int = ATTEMPTS,
+        connect: Callable[[str], Any] = SocketLink.open,
+    ) -> None:
+        self._path = str(socket_path)
+        self._configs = dict(configs or {})
+        self._on_log = on_log
+        self._attempts = attempts
+        self._connect = connect
+        self._idle: list[Link] = []
+        self._sequences: Counter[str] = Counter()
+        self._starts: dict[int, RecordedCall] = {}
+        self._ids: dict[int, int] = {}
+        self._locks: dict[int, asyncio.Lock] = {}
+        self.played = Played()
+
+    async def play(self, calls: Sequence[RecordedCall], *, pause: float = 0.0) -> Played:
+        """Make the recording's calls one after the other, ``pause`` seconds apart; return what all so far came to."""
+        for call in calls:
+            await self.make(call)
+            if pause:
+                await asyncio.sleep(pause)
+        return self.played
+
+    async def make(self, call: RecordedCall) -> bool:
+        """Make one recorded call, as often as it takes; True where it was answered. Several may run at a time."""
+        make = {
+            "cmd_start_instance": self._restart,
+            "cmd_close_instance": self._close_instance,
+            "cmd_handle_event": self._handle_event,
+        }[call.call]
+        plugin = call.name or call.plugin
+        for _ in range(self._attempts):
+            try:
+                await make(call)
+            except EOFError:
+                self._forget(plugin)
+                self.played.again += 1
+            except (OSError, TimeoutError) as error:
+                self.played.lost.append(Lost(plugin, call.phase, str(error) or type(error).__name__))
+                return False
+            else:
+                self.played.answered += 1
+                return True
+        self.played.lost.append(Lost(plugin, call.phase, f"closed {self._attempts} times"))
+        return False
+
+    def close(self) -> None:
+        """Close idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    # ---- the calls ----
+
+    def expect(self, start: RecordedCall) -> None:
+        """Know of an instance, which is started when the first call needs it."""
+        self._starts[start.id] = start
+        self._ids.pop(start.id, None)
+
+    async def _restart(self, call: RecordedCall) -> None:
+        """Start a recorded instance, whether or not it runs."""
+        self.expect(call)
+        await self._instance(call.id)
+
+    async def _instance(self, recorded: int) -> int:
+        """Return the server's id for a recorded instance; start it first where there is none."""
+        async with self._locks.setdefault(recorded, asyncio.Lock()):
+            if recorded not in self._ids:
+                start = self._starts[recorded]
+                command = pb.CmdStartInstance(name=start.name, config=self._config(start))
+                answer = await self._call(start.name, pb.RpcCall(cmd_start_instance=command))
+                self._ids[recorded] = answer.instance_status.instance_id
+            return self._ids[recorded]
+
+    def _config(self, start: RecordedCall) -> bytes:
+        replaced = self._configs.get(start.name)
+        if replaced is None:
+            return start.message().cmd_start_instance.config
+        kongs_own = {key: value for key, value in start.config.items() if key.startswith("__")}
+        return msgspec.json.encode({**replaced, **kongs_own})
+
+    async def _close_instance(self, call: RecordedCall) -> None:
+        instance_id = self._ids.pop(call.id, None)
+        if instance_id is None:
+            return
+        command = pb.CmdCloseInstance(instance_id=instance_id)
+        await self._call(self._starts[call.id].name, pb.RpcCall(cmd_close_instance=command))
+
+    async def _handle_event(self, call: RecordedCall) -> None:
+        instance_id = await self._instance(call.id)
+        command = pb.CmdHandleEvent(instance_id=instance_id, event_name=call.phase)
+        await self._call(call.plugin, pb.RpcCall(cmd_handle_event=command), call.answers())
+
+    def _forget(self, plugin: str) -> None:
+        for recorded, start in self._starts.items():
+            if start.name == plugin:
+                self._ids.pop(recorded, None)
+
+    # ---- the protocol ----
+
+    async def _call(
+        self, plugin: str, call: pb.RpcCall, answers: Mapping[tuple[str, bytes], bytes] | None = None
+    ) -> pb.RpcReturn:
+        """Make one call; ``answers`` where it may ask PDK functions. EOFError or OSError as ``Link`` has them."""
+        sequence = self._next_sequence(plugin)
+        link = await self._link()
+        try:
+            link.send(call.SerializeToString() + encode_echo(sequence))
+            if answers is not None:
+                await self._bridge(link, answers)
+            answer = pb.RpcReturn.FromString(await link.receive())
+        except DecodeError as error:
+            link.close()
+            raise ConnectionError("an answer that is none") from error
+        except BaseException:
+            link.close()
+            raise
+        if answer.sequence != sequence:
+            link.close()
+            raise ConnectionError(f"sequence {answer.sequence} instead of {sequence}")
+        self._give_back(link)
+        return answer
+
+    def _next_sequence(self, plugin: str) -> int:
+        """Kong counts for each plugin, and its first call has 2."""
+        self._sequences[plugin] += 1
+        return self._sequences[plugin] + 1
+
+    async def _bridge(self, link: Link, answers: Mapping[tuple[str, bytes], bytes]) -> None:
+        while name := (await link.receive()).decode():
+            argument = await link.receive()
+            if name.startswith(_LOG) and name not in _NOT_LOG_LINES:
+                values = ListValue.FromString(argument)
+                self._on_log(name.removeprefix(_LOG), "".join(map(str, values)))
+                link.send(b"")
+            elif (name, argument) in answers:
+                link.send(answers[name, argument])
+            else:
+                raise ConnectionError(f"{name} is not in the recording")
+
+    async def _link(self) -> Link:
+        await asyncio.sleep(0)  # lets the loop hear of the ends of idle connections, as nginx does before it takes one
+        while self._idle:
+            link = self._idle.pop()
+            if link.usable():
+                return link
+            link.close()
+        opened: Link = await self._connect(self._path)
+        return opened
+
+    def _give_back(self, link: Link) -> None:
+        if len(self._idle) < IDLE_LINKS and link.usable():
+            self._idle.append(link)
+        else:
+            link.close()

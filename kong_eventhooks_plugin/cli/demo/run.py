@@ -1,0 +1,285 @@
+"""``kong-event-hooks demo``: the main job on one machine, with recorded Kong traffic.
+
+Everything but Kong is real: the sidecar runs as ``serve`` does, supervisor and worker, on a socket and a
+store in a temporary directory; the receiver checks both signatures; the player speaks Kong's protocol and
+answers the sidecar's questions with what a real Kong 3.9.3 answered. It ends by itself when everything that
+was accepted is settled, with exit status 1 where a delivery is missing or a signature is wrong.
+
+Limits: 60 s for the sidecar to be ready and for the deliveries of one round to settle.
+"""
+
+import asyncio
+import base64
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import msgspec
+
+from kong_eventhooks_plugin.cli.demo.player import Player, RecordedCall, load, renumber
+from kong_eventhooks_plugin.cli.demo.receiver import Received, Receiver
+from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
+from kong_eventhooks_plugin.settings import ENVIRONMENT_PREFIX
+
+WAIT_SECONDS = 60.0
+LOG = "sidecar.log"
+ENDED = 1
+"""Exit status where SIGTERM or a closed terminal ended it: nobody knows yet whether all arrives."""
+PAUSE = 0.04
+"""Seconds between two recorded calls, so that a person sees them come one by one."""
+ROUND_SECONDS = 3.0
+LINES_SHOWN = 5
+EXPECTED = {"told": 8, "seldom": 1}
+"""Eight limits are broken: four by rate-limiting, two by response-ratelimiting, two with their headers hidden."""
+
+
+def run_demo(*, follow: bool) -> int:
+    """Run it; return the exit status."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="kong-event-hooks-") as directory:
+            return asyncio.run(_demo(Path(directory), follow=follow))
+    except KeyboardInterrupt:
+        return 0
+    except asyncio.CancelledError:
+        return ENDED
+
+
+def _hooks(receiver_url: str, secret: str) -> dict[str, Any]:
+    """Return the plugin configuration that the played Kong hands over, as kong.yml would declare it."""
+    return {
+        "hooks": [
+            {
+                "name": "told", "source": "rate-limiting-advanced", "handler": "webhook",
+                DECLARED_CONFIG: {"url": f"{receiver_url}/told", "secret": secret},
+            },
+            {
+                "name": "seldom", "source": "rate-limiting", "handler": "webhook", "snooze": 3600,
+                DECLARED_CONFIG: {"url": f"{receiver_url}/seldom", "secret": secret},
+            },
+            {"name": "logged", "source": "response-ratelimiting", "handler": "log", DECLARED_CONFIG: {}},
+        ]
+    }  # fmt: skip
+
+
+async def _demo(directory: Path, *, follow: bool) -> int:
+    _end_orderly()
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    arrived: list[Received] = []
+    receiver = Receiver("127.0.0.1", 0, secret=secret, on_delivery=_reporter(arrived))
+    await receiver.start()
+    try:
+        with _sidecar(directory) as process:
+            health = await _ready(directory, process)
+            _introduce(directory, health, receiver.url)
+            player = Player(
+                directory / "plugin.sock",
+                configs={"event-hooks": _hooks(receiver.url, secret)},
+                on_log=_report_line,
+            )
+            status = await _rounds(player, health, arrived, follow=follow)
+            player.close()
+    finally:
+        await receiver.close()
+    _say_how_to_go_on()
+    return status
+
+
+def _end_orderly() -> None:
+    """Have the task cancelled by what would else end this process alone and leave the sidecar running."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup has the terminal's end ignored
+                loop.add_signal_handler(number, task.cancel)
+
+
+async def _rounds(player: Player, health: str, arrived: list[Received], *, follow: bool) -> int:
+    calls = load()
+    while True:
+        started = time.monotonic()
+        await player.play(renumber(calls, time.time()), pause=PAUSE)
+        settled = await _settled(health)
+        status = _sum_up(player, calls, arrived, time.monotonic() - started, settled=settled)
+        if not follow:
+            return status
+        arrived.clear()
+        await asyncio.sleep(ROUND_SECONDS)
+
+
+@contextlib.contextmanager
+def _sidecar(directory: Path) -> Any:
+    """Run ``serve`` as a process of its own; its log goes to a file, whose path is told when it fails."""
+    data = directory / "data"
+    data.mkdir(mode=0o700)
+    log = directory / LOG
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            [
+                sys.executable, "-m", "kong_eventhooks_plugin", "serve",
+                "--socket-path", str(directory / "plugin.sock"), "--data-dir", str(data),
+                "--listen", "127.0.0.1:0", "--infer-rate-limits-on", "route:hidden", "--log-format", "json",
+            ],
+            stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=_environment(os.environ),
+        )  # fmt: skip
+    try:
+        yield process
+    except Exception:  # not where a person ends it with Ctrl-C
+        click.echo(log.read_text(errors="replace")[-4000:], err=True)
+        raise
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return it without our settings: hooks of a real kong.yml would hear the recording, and call whom they name."""
+    return {name: value for name, value in given.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+
+
+async def _ready(directory: Path, process: "subprocess.Popen[bytes]") -> str:
+    """Return the address of its health page when it is ready."""
+
+    async def ready() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"the sidecar ended with status {process.returncode}")
+        health = _health(directory)
+        answer = None if health is None else await _ask(health)
+        return answer is not None and answer["status"] != "unready"
+
+    if not await _until(ready):
+        raise RuntimeError("the sidecar was not ready in time")
+    return str(_health(directory))
+
+
+def _health(directory: Path) -> str | None:
+    """Return the address that the sidecar's log tells: it takes a free port itself, so that nobody else has it."""
+    for line in (directory / LOG).read_bytes().splitlines():
+        with contextlib.suppress(msgspec.DecodeError):
+            told = _decode(line)
+            if told.event == "API and health page":
+                return f"http://127.0.0.1:{told.port}"
+    return None
+
+
+class _LogLine(msgspec.Struct):
+    """What is read of a line of the sidecar's log."""
+
+    event: str
+    port: int = 0
+
+
+_decode = msgspec.json.Decoder(_LogLine).decode
+
+
+async def _settled(health: str) -> bool:
+    async def nothing_waits() -> bool:
+        answer = await _ask(health)
+        return answer is not None and not any(answer["queue"]["depth"].get(state) for state in ("pending", "leased"))
+
+    return await _until(nothing_waits)
+
+
+async def _until(ask: Callable[[], Any]) -> bool:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        if await ask():
+            return True
+        await asyncio.sleep(0.1)
+    return False
+
+
+async def _ask(health: str) -> dict[str, Any] | None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        try:
+            answer = await client.get(f"{health}/readyz", timeout=5)
+        except httpx.HTTPError:
+            return None
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+# ---- what a person reads ----
+
+
+def _introduce(directory: Path, health: str, receiver: str) -> None:
+    click.echo(
+        f"""Event hooks for Kong: the main job on this machine.
+
+  sidecar   {directory}/plugin.sock, {health}/readyz, {health}/metrics
+  receiver  {receiver}, which checks every signature
+  hooks     told    hears every broken rate limit, calls the receiver
+            seldom  hears rate-limiting, calls the receiver once an hour (snooze: 3600)
+            logged  hears response-ratelimiting, writes into Kong's error log
+
+Playing the traffic of a real Kong 3.9.3 through the plugin socket:
+"""
+    )
+
+
+def _reporter(arrived: list[Received]) -> Callable[[Received], None]:
+    def report(got: Received) -> None:
+        body = got.json
+        if body.get("event") == "ping":
+            click.echo(f"  ping      {got.path[1:]:<7} {_signature(got)}")
+            return
+        arrived.append(got)
+        limit = f"limit {body['limit']} a {body['window']}" if body["limit"] else "limit not told (hidden headers)"
+        who = body["consumer"].get("username") or body["ip"]
+        where = f"{body['request']['method']} {body['request']['path']}"
+        broke = f"{who} broke {limit}"
+        click.echo(f"  delivery  {got.path[1:]:<7} {where:<13} {broke:<48} {_signature(got)}")
+
+    return report
+
+
+def _signature(got: Received) -> str:
+    return "signatures right" if got.verified else "SIGNATURE WRONG"
+
+
+def _report_line(level: str, text: str) -> None:
+    """Show the beginning of what a log hook writes; the box is some thirty lines long."""
+    if "log callback" not in text:
+        return
+    click.echo(f"  Kong's error log, [{level}]:")
+    for line in text.splitlines()[1:LINES_SHOWN]:
+        click.echo(f"            {line.rstrip(' |')}")
+    click.echo("            ...")
+
+
+def _sum_up(
+    player: Player, calls: list[RecordedCall], arrived: list[Received], seconds: float, *, settled: bool
+) -> int:
+    counts = {name: sum(got.path == f"/{name}" for got in arrived) for name in EXPECTED}
+    right = all(got.verified for got in arrived)
+    good = settled and right and not player.played.lost and counts == EXPECTED
+    click.echo(
+        f"\n{len(calls)} calls played in {seconds:.1f} s, {len(player.played.lost)} lost; "
+        f"{len(arrived)} deliveries arrived ({', '.join(f'{name}: {count}' for name, count in counts.items())}), "
+        f"{'all signatures right' if right else 'WRONG SIGNATURES'}; "
+        f"{'nothing waits' if settled else 'SOME STILL WAIT'}."
+    )
+    return 0 if good else 1
+
+
+def _say_how_to_go_on() -> None:
+    click.echo(
+        """
+To do this with your Kong (README.md, "With a real Kong", has every step):
+
+  kong-event-hooks serve --kong-yml /etc/kong/kong.yml
+  kong.conf:  plugins = bundled,event-hooks,event-hooks-crud
+              pluginserver_names = event-hooks,event-hooks-crud
+              pluginserver_event_hooks_socket = /run/kong-event-hooks/plugin.sock
+              pluginserver_event_hooks_query_cmd = cat /run/kong-event-hooks/event-hooks.json
+              (and the same two lines for event_hooks_crud)"""
+    )

@@ -1,0 +1,115 @@
+"""Hooks' filters: which of the hooks that heard an event fire, asked of the sandbox before the queue is.
+
+====================================  ==========================================================
+the filter                            the hook
+====================================  ==========================================================
+is true                               fires
+is false                              is held back, reason ``filter``
+cannot be evaluated (a field is not   is held back, reason ``filter_error``; the text is logged
+there, types do not fit)
+has no answer in time                 fires: better once too often than lost; logged
+====================================  ==========================================================
+
+All filters of an event are one task. Where that task broke a limit of the sandbox nobody knows whose filter it was:
+each is a suspect, and is asked alone until it has answered alone, in a lane of its own in the pool: not in its hook's,
+whose deliveries did nothing. So one hook's filter that never ends costs the others the first events, not every one.
+
+Limits: ``SECONDS`` for an answer, ``COLD_SECONDS`` where no sandbox process has answered yet and one must be started
+first; both leave room in the second that Kong is answered within. How many events wait at once is the pool's limit
+(``Limits.waiting``): past it there is no answer, as above. ``SUSPECTS`` hooks are remembered, past them the first is
+forgotten. ``TEXT`` characters of what was wrong are logged, and the names of ``NAMED``
+hooks.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from kong_eventhooks_plugin.background import RateLimitedLogger
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.queue.contract import Candidate
+from kong_eventhooks_plugin.sandbox.pool import Pool
+from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided, Failed
+
+SECONDS: Final = 0.25
+COLD_SECONDS: Final = 0.75
+SUSPECTS: Final = 1_000
+NAMED: Final = 5
+TEXT: Final = 300
+
+_ONE_FILTER_S_DOING: Final = frozenset({"wall", "cpu", "memory", "output", "crash"})
+
+
+class Expressions:
+    """See the file's head. ``clock`` gives seconds; ``name_of`` the name of a hook for the log."""
+
+    def __init__(self, pool: Pool, clock: Callable[[], float], name_of: Callable[[str], str]) -> None:
+        self._pool = pool
+        self._seldom = RateLimitedLogger(clock)
+        self._name_of = name_of
+        self._cold = True
+        self._suspects: dict[str, None] = {}
+
+    async def sift(
+        self, event: Event, candidates: Sequence[Candidate], filters: Mapping[str, str]
+    ) -> tuple[Candidate, ...]:
+        """Return the candidates, those whose filter (hook id -> expression) does not let them fire refused."""
+        asked = [one for one in candidates if one.refused is None and one.hook_id in filters]
+        if not asked:
+            return tuple(candidates)
+        groups = self._groups([one.hook_id for one in asked])
+        verdicts: dict[str, bool | str] = {}
+        for told in await asyncio.gather(*(self._verdicts(event, group, filters) for group in groups)):
+            verdicts |= told
+        sifted = {one.hook_id: self._refusal(one, verdicts[one.hook_id]) for one in asked}
+        return tuple(sifted.get(one.hook_id, one) for one in candidates)
+
+    def _groups(self, hooks: Sequence[str]) -> list[tuple[str, ...]]:
+        """Return which hooks' filters are asked in one task: all but the suspects."""
+        together = tuple(hook for hook in hooks if hook not in self._suspects)
+        alone = [(hook,) for hook in hooks if hook in self._suspects]
+        return [together, *alone] if together else [*alone]
+
+    async def _verdicts(
+        self, event: Event, hooks: tuple[str, ...], filters: Mapping[str, str]
+    ) -> dict[str, bool | str]:
+        self._cold = self._cold or not self._pool.processes
+        task = Decide(tuple(filters[hook] for hook in hooks), event.data, event.event, event.source)
+        try:
+            async with asyncio.timeout(COLD_SECONDS if self._cold else SECONDS):
+                result = await self._pool.run(task, f"filter of {hooks[0]}" if len(hooks) == 1 else "")
+        except TimeoutError:
+            result = Failed("wall", "no answer in time")
+        if isinstance(result, Decided) and len(result.verdicts) == len(hooks):
+            self._cold = False
+            if len(hooks) == 1:
+                self._suspects.pop(hooks[0], None)
+            return dict(zip(hooks, result.verdicts, strict=True))
+        detail = result.text if isinstance(result, Failed) else "no verdict for each"
+        reason = result.reason if isinstance(result, Failed) else "unavailable"
+        self._told(hooks, reason, detail)
+        if reason in _ONE_FILTER_S_DOING:
+            self._suspect(hooks)
+        return dict.fromkeys(hooks, True)
+
+    def _told(self, hooks: tuple[str, ...], reason: str, detail: str) -> None:
+        names = [self._name_of(hook) for hook in hooks[:NAMED]]
+        key = names[0] if len(hooks) == 1 else reason
+        self._seldom.warning(
+            "filters not asked, the hooks fire", key, reason=reason, detail=detail[:TEXT], hooks=names, count=len(hooks)
+        )
+
+    def _suspect(self, hooks: tuple[str, ...]) -> None:
+        for hook in hooks:
+            self._suspects[hook] = None
+        while len(self._suspects) > SUSPECTS:
+            del self._suspects[next(iter(self._suspects))]
+
+    def _refusal(self, candidate: Candidate, verdict: bool | str) -> Candidate:
+        if verdict is True:
+            return candidate
+        if verdict is False:
+            return Candidate(candidate.hook_id, candidate.source, refused="filter")
+        name = self._name_of(candidate.hook_id)
+        self._seldom.warning("filter not evaluated, the hook is held back", name, hook=name, detail=verdict[:TEXT])
+        return Candidate(candidate.hook_id, candidate.source, refused="filter_error")

@@ -1,0 +1,95 @@
+"""Rules that Kong's schema language cannot say; Kong takes such a hook and we refuse it, with a fault.
+
+- A name stands once in a list.
+- An event is one of its source's own (Kong is given the events of all sources together).
+- ``secret`` and ``secret_file`` exclude each other also where ``secret`` is a reference.
+- A URL holds spaces inside its templates alone, and templates only behind scheme, host and port; a handler that
+  renders no URL takes none.
+- A payload that is a text is an object in JSON, of at most ``MAX_PAYLOAD`` characters, without a key that stands twice.
+- Values can be stored and sent as JSON (``hooks.json_values``).
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from kong_eventhooks_plugin.hooks import documents, json_values
+from kong_eventhooks_plugin.hooks import kong_texts as texts
+from kong_eventhooks_plugin.hooks.references import is_reference
+from kong_eventhooks_plugin.hooks.schema import STRICT_URL, URL_ERR, Known
+from kong_eventhooks_plugin.hooks.validators import pattern
+
+Errors = dict[str, Any]
+
+_TAG = re.compile(r"\{\{.*?\}\}|\{\*.*?\*\}|\{%.*?%\}|\{#.*?#\}")
+"""A template's tag, in either dialect."""
+
+_TEMPLATE_IN_HOST = "a template may fill path and query, never scheme, host or port"
+
+
+MAX_PAYLOAD = 1 << 20
+
+
+def examined(hook: dict[str, Any], known: Known) -> tuple[dict[str, Any], Errors | None]:
+    """Return a hook that Kong would take with its payload parsed, and what is wrong with it, in Kong's shape."""
+    payload = hook["config"]["payload"]
+    if isinstance(payload, str):
+        payload, wrong = _parsed(payload)
+        if wrong is not None:
+            return hook, {"config": {"payload": wrong}}
+        hook = {**hook, "config": {**hook["config"], "payload": payload}}
+    return hook, _problem(hook, known)
+
+
+def _parsed(text: str) -> tuple[Any, str | None]:
+    """Return the object that a payload's text is, or what is wrong with the text."""
+    if len(text) > MAX_PAYLOAD:
+        return None, texts.LEN_MAX.format(MAX_PAYLOAD)
+    try:
+        value = documents.parse_json(text)
+    except json.JSONDecodeError as error:
+        return None, f"a payload that is a text has to be JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+    except (ValueError, RecursionError) as error:
+        why = "is nested too deep" if isinstance(error, RecursionError) else str(error)
+        return None, f"a payload that is a text has to be JSON: {why}"
+    if not isinstance(value, dict):
+        return None, "a payload that is a text has to be an object in JSON"
+    unfit = json_values.problem(value)
+    return value, None if unfit is None else ": ".join(part for part in unfit if part)
+
+
+def _problem(hook: Mapping[str, Any], known: Known) -> Errors | None:
+    wrong_event = _event_problem(hook["source"], hook["event"], known)
+    if wrong_event is not None:
+        return {"event": wrong_event}
+    if hook["config"]["secret"] is not None and hook["config"]["secret_file"] is not None:
+        return {"config": {"@entity": [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]}}
+    wrong_url = _url_problem(hook)
+    return None if wrong_url is None else {"config": {"url": wrong_url}}
+
+
+def _event_problem(source: str, event: str | None, known: Known) -> str | None:
+    events, patterns = known.sources.get(source, ()), known.patterns.get(source, ())
+    if event is None or event in events or not (events or patterns):
+        return None
+    if any(re.fullmatch(expression, event) for _, expression in patterns):
+        return None
+    # A source with patterns lists hundreds of names that follow them.
+    return texts.ONE_OF.format(", ".join([shown for shown, _ in patterns] if patterns else events))
+
+
+def _url_problem(hook: Mapping[str, Any]) -> str | None:
+    url = hook["config"]["url"]
+    if url is None or is_reference(url):
+        return None
+    if hook["handler"] != "webhook-custom" or not hook["config"]["url_format"]:
+        return None if pattern(STRICT_URL).search(url) else URL_ERR
+    if "{" in re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]:
+        return _TEMPLATE_IN_HOST
+    return None if pattern(STRICT_URL).search(_TAG.sub("x", url)) else URL_ERR
+
+
+def repeated_name(name: str, first: int) -> Errors:
+    """Return the error of a hook whose name an earlier one of the same list has."""
+    return {"name": f"'{name}' is the name of hooks[{first}] already; names are unique"}

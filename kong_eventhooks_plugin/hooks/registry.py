@@ -1,0 +1,289 @@
+"""The hooks in force, merged from every place that declares them.
+
+What is stored from the last run holds until its place speaks again: a plugin instance by starting, the Admin
+API by being listed, a file by being read. So deliveries that waited over a restart find their hooks. A place that
+speaks with faults keeps what it said before.
+
+Everything runs on the event loop and never waits; storing is the composition root's, told by ``persist``.
+Limits: 1,000 faults shown, those of ``declared``, ``instances`` and ``secrets`` for what they keep; of hooks in force
+whose code does not compile no more are kept than there are hooks.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import environ as process_environ
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+
+from kong_eventhooks_plugin.errors import SchemaViolation, UnresolvedReference
+from kong_eventhooks_plugin.hooks import instance_config
+from kong_eventhooks_plugin.hooks.contract import Change, Fault
+from kong_eventhooks_plugin.hooks.declared import Declared, at_most
+from kong_eventhooks_plugin.hooks.definition import as_placed, faults_of
+from kong_eventhooks_plugin.hooks.entity_ids import same_scope
+from kong_eventhooks_plugin.hooks.instances import Instances
+from kong_eventhooks_plugin.hooks.listed_plugins import ListedPlugins
+from kong_eventhooks_plugin.hooks.merge import Merged, Set, merge
+from kong_eventhooks_plugin.hooks.schema import PLUGIN
+from kong_eventhooks_plugin.hooks.secrets import Secrets
+from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.model.hook import STRENGTH, Hook, Origin, Place
+from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
+
+_log = structlog.get_logger()
+
+Persist = Callable[[Sequence[Hook], Sequence[str]], None]
+"""Takes the definitions to write and the ids to forget; must not wait, and keep their order."""
+
+
+class Declaration(NamedTuple):
+    """A hook in force and the weaker places where it stands as well, for ``hooks list``."""
+
+    hook: Hook
+    also: tuple[Origin, ...]
+
+
+class Book:
+    """Implements ``hooks.contract.HookBook``. ``clock`` gives Unix seconds."""
+
+    def __init__(
+        self,
+        validation: Validation,
+        persist: Persist,
+        *,
+        clock: Callable[[], float] = time.time,
+        environ: Mapping[str, str] = process_environ,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._validation = validation
+        self._persist = persist
+        self._clock = clock
+        self._metrics = metrics
+        self._secrets = Secrets(environ)
+        self._instances = Instances()
+        self._sets: dict[tuple[Place, str], Set] = {}
+        self._faults: dict[tuple[Place, str], tuple[Fault, ...]] = {}
+        self._merged = Merged({}, {}, ())
+        self._in_force: dict[str, Hook] = {}
+        self._uncompiled: dict[str, tuple[Hook, SchemaViolation]] = {}
+        self._listeners: list[Callable[[list[Change]], None]] = []
+        self._loaded = False
+
+    # What the rest asks.
+
+    def hooks(self) -> Mapping[str, Hook]:
+        """Return hook id -> hook, of all in force (disabled ones too)."""
+        return self._in_force
+
+    def get(self, hook_id: str) -> Hook | None:
+        """Return one hook in force."""
+        return self._in_force.get(hook_id)
+
+    def resolved(self, hook: Hook) -> Mapping[str, Any]:
+        """Return its config with every reference's value; raises ``UnresolvedReference``. Never log it."""
+        return self._secrets.resolve(hook.config)
+
+    def unresolved(self) -> dict[str, UnresolvedReference]:
+        """Return by name the enabled hooks that are held because a reference has no value, for /readyz."""
+        held = {}
+        for hook in self._in_force.values():
+            if hook.enabled:
+                try:
+                    self._secrets.resolve(hook.config)
+                except UnresolvedReference as error:
+                    held[hook.name] = error
+        return held
+
+    def faults(self) -> list[Fault]:
+        """Return what is wrong with declarations now; the last good ones hold meanwhile."""
+        declared = [fault for faults in self._faults.values() for fault in faults]
+        compiled = [
+            fault
+            for hook, violation in self._uncompiled.values()
+            for fault in faults_of(as_placed(violation, hook.origin), hook.origin.path, "")
+        ]
+        return list(at_most([*declared, *self._merged.faults, *compiled]))
+
+    def declarations(self) -> list[Declaration]:
+        """Return every hook in force with the weaker places that declare it too, by name."""
+        ordered = sorted(self._in_force.values(), key=lambda hook: hook.name)
+        return [Declaration(hook, self._merged.also.get(hook.id, ())) for hook in ordered]
+
+    def on_change(self, heard: Callable[[list[Change]], None]) -> None:
+        """Have ``heard`` called on the loop after each change of the hooks in force."""
+        self._listeners.append(heard)
+
+    # What the places say.
+
+    def load(self, stored: Iterable[Hook]) -> None:
+        """Take the stored definitions, once, when the store is open.
+
+        What a place has said before is compared with them now: nothing was written and no change was told till here.
+        """
+        groups: dict[tuple[Place, str], list[Hook]] = {}
+        for hook in stored:
+            groups.setdefault((hook.origin.place, hook.origin.key), []).append(hook)
+        for (place, key), hooks in groups.items():
+            self._sets.setdefault((place, key), Set(place, tuple(hooks), stored=True))
+        self._in_force = {hook.id: hook for hooks in groups.values() for hook in hooks}
+        self._loaded = True
+        self._update(tell=True)
+
+    def instance_started(self, started: InstanceStarted) -> None:
+        """Hear of a plugin instance's configuration; one of another plugin than event-hooks says nothing."""
+        if started.plugin != PLUGIN:
+            return
+        config = instance_config.read(started.config, self._validation)
+        if not config.plugin_id:
+            self._faults["instance", ""] = config.declared.faults
+            return
+        self._faults.pop(("instance", ""), None)
+        declared = self._instances.started(started.instance_id, config, self._clock())
+        if declared is not None:
+            self._secrets.learn(declared.values)
+            self._put("instance", config.plugin_id, declared.hooks, declared.faults)
+            self._update()
+
+    def instance_closed(self, closed: InstanceClosed) -> None:
+        """Hear that an instance went; with its last one a plugin's hooks are withdrawn."""
+        if closed.plugin != PLUGIN:
+            return
+        plugin_id = self._instances.closed(closed.instance_id)
+        if plugin_id is not None:
+            self._withdraw("instance", plugin_id)
+            self._update()
+
+    def files_are(self, paths: Iterable[str]) -> None:
+        """Hear which files there are: hooks of any other are withdrawn."""
+        wanted = set(paths)
+        for key in self._keys("file") - wanted:
+            self._withdraw("file", key)
+        self._update()
+
+    def file_read(self, path: str, declared: Declared) -> None:
+        """Hear what a file declares now. With faults, its last good hooks hold."""
+        if declared.faults:
+            self._faults["file", path] = declared.faults
+        else:
+            self._put("file", path, declared.hooks, ())
+        self._update()
+
+    def plugins_listed(self, listed: ListedPlugins, began_at: float) -> None:
+        """Hear what the Admin API lists, whose reading began at ``began_at`` (Unix seconds).
+
+        Hooks of instances whose plugin is not in the list, or is disabled, are withdrawn; not where the instance
+        started after the reading began.
+        """
+        self._faults.pop(("admin-api", ""), None)
+        for plugin_id in self._keys("admin-api") - listed.declared.keys():
+            self._withdraw("admin-api", plugin_id)
+        for plugin_id, declared in listed.declared.items():
+            self._put("admin-api", plugin_id, declared.hooks, declared.faults)
+        runs = listed.declared.keys() - listed.disabled
+        for plugin_id in self._keys("instance") - runs:
+            if not self._instances.started_since(plugin_id, began_at):
+                self._instances.forget(plugin_id)
+                self._withdraw("instance", plugin_id)
+        self._update()
+
+    def plugins_not_listed(self, why: str) -> None:
+        """Hear that the Admin API could not be read; its last good list holds."""
+        self._faults["admin-api", ""] = (Fault(where="Admin API", path="", message=why),)
+
+    def made(self, hooks: Iterable[Hook]) -> None:
+        """Hear all hooks that our own API has made, with their times; they are stored already."""
+        self._put("api", "api", tuple(hooks), ())
+        self._update()
+
+    def compiled(self, hook: Hook, violation: SchemaViolation | None) -> None:
+        """Hear what a compiler says of a hook's code: it stays in force, and what is wrong is a fault meanwhile."""
+        self._uncompiled.pop(hook.id, None)
+        in_force = self._in_force.get(hook.id)
+        if violation is not None and in_force is not None and in_force.same_definition(hook):
+            self._uncompiled[hook.id] = hook, violation
+
+    # How it comes together.
+
+    def _keys(self, place: Place) -> set[str]:
+        return {key for at, key in [*self._sets, *self._faults] if at == place}
+
+    def _put(self, place: Place, key: str, hooks: tuple[Hook, ...], faults: tuple[Fault, ...]) -> None:
+        if place == "instance":
+            # To the end: Kong closes no instance of a plugin that was removed, so of two the one started last holds.
+            self._sets.pop((place, key), None)
+        self._sets[place, key] = Set(place, hooks)
+        self._faults.pop((place, key), None)
+        if faults:
+            self._faults[place, key] = faults
+
+    def _withdraw(self, place: Place, key: str) -> None:
+        self._sets.pop((place, key), None)
+        self._faults.pop((place, key), None)
+
+    def _update(self, *, tell: bool = False) -> None:
+        """Bring what is in force up to date, have it stored, tell of changes (and with ``tell`` of none)."""
+        self._merged = merge(self._sets.values())
+        before = self._in_force
+        after = {hook_id: self._stamped(before.get(hook_id), hook) for hook_id, hook in self._merged.hooks.items()}
+        removed = [hook_id for hook_id in before if hook_id not in after]
+        to_store = [hook for hook_id, hook in after.items() if hook != before.get(hook_id)]
+        self._in_force = after
+        self._uncompiled = {
+            hook_id: (hook, violation)
+            for hook_id, (hook, violation) in self._uncompiled.items()
+            if hook_id in after and after[hook_id].same_definition(hook)
+        }
+        self._count()
+        if not self._loaded:
+            self._tell([])
+            return
+        self._have_stored(to_store, [before[hook_id] for hook_id in removed])
+        changes = [Change(before[hook_id], None) for hook_id in removed]
+        changes += [Change(old, hook) for hook in to_store if _changed(old := before.get(hook.id), hook)]
+        if changes or tell:
+            self._tell(changes)
+
+    def _have_stored(self, hooks: list[Hook], removed: list[Hook]) -> None:
+        """Have definitions written and forgotten; our API writes and forgets its own before it tells of them."""
+        written = [hook for hook in hooks if hook.origin.place != "api"]
+        forgotten = [hook.id for hook in removed if hook.origin.place != "api"]
+        if written or forgotten:
+            self._persist(written, forgotten)
+
+    def _stamped(self, before: Hook | None, hook: Hook) -> Hook:
+        """Return the hook with its times, and its scope spelled as it was where both spellings mean the same."""
+        if hook.origin.place == "api":
+            # Whoever made it said when.
+            return hook
+        now = int(self._clock())
+        if before is None:
+            return msgspec.structs.replace(hook, created_at=now, updated_at=now)
+        if same_scope(before.scope, hook.scope):
+            hook = msgspec.structs.replace(hook, scope=before.scope)
+        updated = before.updated_at if before.same_definition(hook) else now
+        return msgspec.structs.replace(hook, created_at=before.created_at, updated_at=updated)
+
+    def _tell(self, changes: list[Change]) -> None:
+        for change in changes:
+            hook = change.after or change.before
+            what = "hook removed" if change.after is None else "hook added" if change.before is None else "hook changed"
+            if hook is not None:
+                _log.info(what, hook=hook.name, place=hook.origin.place)
+        for heard in self._listeners:
+            try:
+                heard(list(changes))
+            except Exception:  # noqa: BLE001 - one listener's bug must not keep the others from hearing
+                _log.exception("a listener failed on changed hooks")
+
+    def _count(self) -> None:
+        if self._metrics is not None:
+            for place in STRENGTH:
+                count = sum(hook.origin.place == place for hook in self._in_force.values())
+                self._metrics.hooks.labels(place=place).set(count)
+
+
+def _changed(before: Hook | None, after: Hook) -> bool:
+    return before is None or not before.same_definition(after)

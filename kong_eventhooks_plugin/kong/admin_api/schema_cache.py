@@ -1,0 +1,237 @@
+"""The shape of the Kong node: its paths and the schemas of its entities and plugins, asked for once and kept.
+
+Each refresh asks for /status, /plugins/enabled and /endpoints, which say whether it is the Kong of before:
+
+=======================================  ===========================================================================
+seen                                     then
+=======================================  ===========================================================================
+another version (header ``Server``),     nothing that was known counts any more: every schema is asked for
+other plugins, other paths
+worker processes (/status) of which the  every schema is asked for again: only new workers can run other code of a
+schemas were not asked                   plugin that keeps its name, and nothing here tells a plugin's version
+``RECHECK_SECONDS`` have passed          the same: in a container, workers can get the ids of those before a restart
+our own start                            the same
+nothing of it                            what Kong did not tell before is asked for
+=======================================  ===========================================================================
+
+"Every schema" is /schemas/<entity> for each name in braces in /endpoints, and /schemas/plugins/<name> for the plugins
+that were met; one that is met for the first time is asked for then (``learn``), in a round's lists at the latest. One
+request at a time. ``/``, which tells plugins' versions, is not asked for: a Kong that starts the plugin server itself
+answers 500 there. What came is kept in the notes (without defaults and descriptions), so that a start without Kong
+knows what the last one knew.
+
+Until the refresh after a plugin's upgrade its old schema is used. A field that this one does not have is hidden
+(``secrets``); one that was open before and is a secret now is shown until then.
+
+A schema that Kong does not have (404) is not asked for again before every one is. One that it cannot give now (any
+other status) is asked for at the next refresh, that of a plugin not known yet when one is met; meanwhile what was known
+of this Kong counts, and where nothing was, the entities are hidden but for the harmless. A refresh that Kong does not
+answer at all changes nothing.
+
+Limits: 1,000 schemas, names of up to 100 plain characters; what is beyond is not asked for and logged. Several nodes
+behind one address are taken for one, whose schemas are asked for again for each node's workers.
+"""
+
+import asyncio
+import math
+import re
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+import structlog
+
+from kong_eventhooks_plugin.errors import AdminApiError, StoreUnavailable
+from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
+from kong_eventhooks_plugin.kong.admin_api.digests import KEY_SIZE
+from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints
+from kong_eventhooks_plugin.kong.admin_api.entities import PLUGINS, Entities
+from kong_eventhooks_plugin.kong.admin_api.schemas import pruned
+from kong_eventhooks_plugin.storage.notes import Notes
+
+NOTE = "knowledge"
+MAX_SCHEMAS = 1_000
+RECHECK_SECONDS: Final = 600.0
+_VERSION = re.compile(r"\bkong/(\S{1,100})", re.ASCII | re.IGNORECASE)
+_NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
+_NOT_FOUND = 404
+
+_log = structlog.get_logger()
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What is kept. ``stamp`` says of which Kong it is: its version and its plugins' names."""
+
+    stamp: str = ""
+    paths: tuple[str, ...] = ()
+    schemas: dict[str, Any] = {}
+    plugins: dict[str, Any] = {}
+
+
+class _Node(NamedTuple):
+    """What tells one Kong from another. ``workers`` are its processes' ids; none where it does not tell them."""
+
+    stamp: str
+    paths: tuple[str, ...]
+    workers: frozenset[int]
+
+
+class _Told(NamedTuple):
+    """``paths`` of the schemas that Kong told or does not have, ``since`` when, and the ``workers`` that were asked."""
+
+    since: float = -math.inf
+    workers: frozenset[int] = frozenset()
+    paths: frozenset[str] = frozenset()
+
+
+class Knowledge:
+    """Paths and rules as Kong last told them. ``open_fields`` are as for ``Entities``; ``timer`` gives seconds.
+
+    ``key`` gives the key of their digests; it may block and raise, and is called by ``open``. Until then, and where
+    that raised, digests fit nothing that was kept.
+    """
+
+    def __init__(
+        self,
+        client: AdminClient,
+        notes: Notes,
+        key: Callable[[], bytes],
+        open_fields: Collection[str] = (),
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._notes = notes
+        self._read_key = key
+        self._key = secrets.token_bytes(KEY_SIZE)
+        self._open_fields = open_fields
+        self._timer = timer
+        self._one_at_a_time = asyncio.Lock()
+        self._told = _Told()
+        self._use(_Known())
+
+    async def open(self) -> None:
+        """Read the key and what the notes kept; without any, nothing is known until the first ``refresh``."""
+        self._key = await asyncio.to_thread(self._read_key)
+        self._use(self._known)
+        try:
+            content = await self._notes.get(NOTE)
+            if content is not None:
+                self._use(msgspec.json.decode(content, type=_Known))
+        except (StoreUnavailable, msgspec.MsgspecError) as error:
+            _log.warning("what was kept of kong's schemas cannot be read", reason=str(error))
+
+    def endpoints(self) -> Endpoints:
+        """Return the paths as last told; replaced as a whole by ``refresh`` and ``learn``."""
+        return self._endpoints
+
+    def entities(self) -> Entities:
+        """Return the rules as last told; replaced as a whole by ``refresh`` and ``learn``."""
+        return self._entities
+
+    async def refresh(self) -> bool:
+        """Ask Kong for what may have changed or is missing; tell whether anything is new. Raises ``AdminApiError``."""
+        async with self._one_at_a_time:
+            node = await self._node()
+            last, told = self._known, self._still_told(node)
+            known = last if self._is_known(node) else _Known()
+            paths = set(told.paths)
+            schemas = await self._asked("/schemas/", Endpoints.candidates(node.paths), known.schemas, paths)
+            plugins = await self._asked("/schemas/plugins/", last.plugins, known.plugins, paths)
+            self._told = told._replace(paths=frozenset(paths))
+            return await self._become(_Known(node.stamp, node.paths, schemas, plugins))
+
+    async def learn(self, schema: str, entity: Mapping[str, Any]) -> bool:
+        """Ask for the schema that ``Entities.knows`` missed; tell whether it is known now. Raises ``AdminApiError``.
+
+        A schema that Kong was asked for in vain is not asked for again.
+        """
+        async with self._one_at_a_time:
+            known, paths = self._known, set(self._told.paths)
+            schemas, plugins = known.schemas, known.plugins
+            if schema not in schemas:
+                schemas = await self._asked("/schemas/", [schema], schemas, paths)
+            if schema == PLUGINS:
+                names = [name for name in _texts([entity.get("name")]) if name not in plugins]
+                plugins = await self._asked("/schemas/plugins/", names, plugins, paths)
+            self._told = self._told._replace(paths=frozenset(paths))
+            await self._become(msgspec.structs.replace(known, schemas=schemas, plugins=plugins))
+        return self._entities.knows(schema, entity)
+
+    def _is_known(self, node: _Node) -> bool:
+        return (node.stamp, node.paths) == (self._known.stamp, self._known.paths)
+
+    def _still_told(self, node: _Node) -> _Told:
+        """Return what of the past answers holds for this node."""
+        told, now = self._told, self._timer()
+        if not self._is_known(node) or now - told.since >= RECHECK_SECONDS:
+            return _Told(now, node.workers)
+        # For some seconds after a reload none is told, or not all of them.
+        return told if node.workers <= told.workers else _Told(told.since, told.workers | node.workers)
+
+    async def _node(self) -> _Node:
+        # The workers first: schemas that come from newer ones are asked for again, and not the other way round.
+        workers = _workers(await self._client.get("/status"))
+        enabled, server = await self._client.answer("/plugins/enabled")
+        plugins = sorted(_texts(enabled.get("enabled_plugins")))
+        paths = (await self._client.get("/endpoints")).get("data")
+        if not isinstance(paths, list):
+            raise AdminApiError("/endpoints: the answer has no list of paths under data")
+        version = _VERSION.search(server)
+        stamp = msgspec.json.encode([version and version[1], plugins]).decode()
+        return _Node(stamp, tuple(_texts(paths)), workers)
+
+    async def _asked(self, under: str, names: Iterable[Any], had: dict[str, Any], told: set[str]) -> dict[str, Any]:
+        """Return the schemas that were had, and with them what Kong says now of those names that are not ``told``."""
+        found = dict(had)
+        for name in _plain(names):
+            path = under + quote(name, safe="")
+            if path in told:
+                continue
+            if len(told) >= MAX_SCHEMAS:
+                _log.warning("too many schemas, this one is not asked for", path=path)
+                break
+            try:
+                found[name] = pruned(await self._client.get(path))
+            except AdminApiError as error:
+                if error.status is None:
+                    raise
+                if error.status != _NOT_FOUND:
+                    _log.warning("kong does not tell a schema now", reason=str(error))
+                    continue
+                found.pop(name, None)
+            told.add(path)
+        return found
+
+    async def _become(self, known: _Known) -> bool:
+        if known == self._known:
+            return False
+        self._use(known)
+        try:
+            await self._notes.put(NOTE, msgspec.json.encode(known))
+        except StoreUnavailable as error:
+            _log.warning("kong's schemas are not kept", reason=str(error))
+        return True
+
+    def _use(self, known: _Known) -> None:
+        self._known = known
+        self._entities = Entities(known.schemas, known.plugins, self._key, self._open_fields)
+        self._endpoints = Endpoints.read(known.paths, self._entities.targets())
+
+
+def _workers(status: Mapping[str, Any]) -> frozenset[int]:
+    memory = status.get("memory")
+    workers = memory.get("workers_lua_vms") if isinstance(memory, dict) else None
+    pids = [each.get("pid") for each in workers if isinstance(each, dict)] if isinstance(workers, list) else []
+    return frozenset(pid for pid in pids if isinstance(pid, int))
+
+
+def _texts(values: Any) -> Iterator[str]:
+    return (each for each in values if isinstance(each, str)) if isinstance(values, list) else iter(())
+
+
+def _plain(names: Iterable[Any]) -> list[str]:
+    """Return the names that can be those of a schema."""
+    return sorted({name for name in names if isinstance(name, str) and _NAME.fullmatch(name)})

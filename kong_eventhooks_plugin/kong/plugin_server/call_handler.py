@@ -1,0 +1,126 @@
+"""Answers to every call of Kong's but ``handle_event``: they need one look and no waiting.
+
+What each fault would do to Kong decides the answer (decision 7):
+
+===================================  ======================================================================
+call                                 answer
+===================================  ======================================================================
+start_instance, plugin unknown       an instance that does nothing: without one Kong's worker fails the request,
+                                     and holds the next ones for 10 s
+start_instance, config too long      an instance that works; the hooks in that config are not heard of
+close_instance, id unknown           done: Kong does not look, and another of its threads may have been first
+get_instance_status, id unknown      a bare return
+get_plugin_info, plugin unknown      a bare return
+unknown call                         a bare return: only handle_event has more
+bytes that are no call               what the most can be read as, finished with the sequence that can be found
+===================================  ======================================================================
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kong_eventhooks_plugin.kong.plugin_server.contract import House
+from kong_eventhooks_plugin.kong.plugin_server.instances import Instance, Instances
+from kong_eventhooks_plugin.kong.plugin_server.lifecycle import News
+from kong_eventhooks_plugin.kong.plugin_server.socket_errors import Faults
+from kong_eventhooks_plugin.kong.wire import answers
+from kong_eventhooks_plugin.kong.wire.calls import (
+    Broken,
+    Call,
+    CloseInstance,
+    GetInstanceStatus,
+    GetPluginInfo,
+    GetPluginNames,
+    StartInstance,
+    salvage,
+)
+from kong_eventhooks_plugin.kong.wire.frames import Oversized
+
+PluginInfos = Mapping[str, Mapping[str, Any]]
+"""Plugin name -> its entry of ``Plugins`` in the document that Kong's query command prints."""
+
+
+class CallDesk:
+    """Answers calls; never raises."""
+
+    def __init__(
+        self, house: House, instances: Instances, infos: PluginInfos, faults: Faults, clock: Callable[[], float]
+    ) -> None:
+        self._instances = instances
+        self._infos = infos
+        self._faults = faults
+        self._news = News(house, faults, infos)
+        self._loaded_at = clock()
+        self._answers: Mapping[type[Call], Callable[[Any], bytes]] = {
+            StartInstance: self._start,
+            CloseInstance: self._close,
+            GetInstanceStatus: self._status,
+            GetPluginNames: self._names,
+            GetPluginInfo: self._info,
+            Broken: self._broken,
+        }
+
+    def answer(self, call: Call) -> bytes:
+        """Return the answer's frames."""
+        known = self._answers.get(type(call))
+        if known is None:
+            self._faults("unknown_call")
+            return answers.returned(call.echo)
+        try:
+            return known(call)
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not end the connection: Kong would call for ever
+            self._faults("house_failed", error, call=type(call).__name__)
+            return answers.returned(call.echo)
+
+    def answer_damaged(self, frame: bytes | Oversized) -> bytes:
+        """Return the answer to a frame that is no call or too long."""
+        if isinstance(frame, Oversized):
+            self._faults("oversized", bytes=frame.length)
+        else:
+            self._faults("bad_call", bytes=len(frame))
+        return self.answer(salvage(frame))
+
+    def _start(self, call: StartInstance) -> bytes:
+        instance = self._new_instance(call.name)
+        self._news.started(instance, call.config)
+        return answers.instance_status(call.echo, instance.plugin, instance.id, instance.started_at)
+
+    def _new_instance(self, name: str) -> Instance:
+        if name not in self._infos:
+            self._faults("unknown_plugin", plugin=name[:64])
+        instance, gone = self._instances.start(name)
+        if gone is not None:
+            self._faults("instance_evicted", plugin=gone.plugin)
+            self._news.closed(gone)
+        return instance
+
+    def _close(self, call: CloseInstance) -> bytes:
+        instance = self._instances.close(call.instance_id)
+        if instance is not None:
+            self._news.closed(instance)
+        return answers.returned(call.echo)
+
+    def _status(self, call: GetInstanceStatus) -> bytes:
+        instance = self._instances.get(call.instance_id)
+        if instance is None:
+            self._faults("unknown_instance", call="get_instance_status")
+            return answers.returned(call.echo)
+        return answers.instance_status(call.echo, instance.plugin, instance.id, instance.started_at)
+
+    def _names(self, call: GetPluginNames) -> bytes:
+        return answers.plugin_names(call.echo, list(self._infos))
+
+    def _info(self, call: GetPluginInfo) -> bytes:
+        info = self._infos.get(call.name)
+        if info is None:
+            self._faults("unknown_plugin", plugin=call.name[:64])
+            return answers.returned(call.echo)
+        return answers.plugin_info(call.echo, info, self._loaded_at)
+
+    def _broken(self, call: Broken) -> bytes:
+        if call.kind == "cmd_start_instance":
+            instance = self._new_instance(call.name)
+            return answers.instance_status(call.echo, instance.plugin, instance.id, instance.started_at)
+        if call.kind in ("cmd_handle_event", None):
+            return answers.finished(call.echo)
+        return answers.returned(call.echo)

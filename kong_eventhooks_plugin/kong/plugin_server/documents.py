@@ -1,0 +1,40 @@
+"""The plugin documents as Kong reads them: printed by ``plugin-info``, and written beside the socket by ``serve``.
+
+An unmodified Kong image has no Python: there ``query_cmd = cat <directory of the socket>/event-hooks.json``.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from kong_eventhooks_plugin.errors import SocketError
+from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_info, plugin_names
+
+PROTOCOLS = {"protobuf": "ProtoBuf:1", "msgpack": "MsgPack:1"}
+
+
+def plugin_document(name: str, socket_path: str, protocol: str) -> str:
+    """Return the JSON document of one plugin, on one line. ``protocol`` is the setting's value."""
+    return json.dumps(plugin_info(name, socket_path, PROTOCOLS[protocol])) + "\n"
+
+
+def write_documents(socket_path: str, protocol: str) -> list[Path]:
+    """Write both documents beside the socket, each in one step; return their paths.
+
+    Raises ``SocketError`` where the directory cannot be written to.
+    """
+    directory = Path(socket_path).parent
+    written = []
+    for name in plugin_names():
+        path = directory / f"{name}.json"
+        beside = directory / f".{name}.json.{os.getpid()}"
+        try:
+            beside.write_text(plugin_document(name, socket_path, protocol), encoding="utf-8")
+            beside.chmod(0o644)
+            beside.replace(path)
+        except OSError as error:
+            raise SocketError(
+                f"{directory}: {error.strerror}; --socket-path needs a directory that exists and that we may write to"
+            ) from error
+        written.append(path)
+    return written

@@ -1,0 +1,283 @@
+"""Kong's door over MsgPack:1: kong-pdk's plugin server behind a listener of ours.
+
+kong-pdk's own listener removes the socket's path when it starts (ours is held by the supervisor), ends the process
+when its parent is process 1 (which is normal in a container), needs a thread or gevent's own loop, lets a peer call any
+method of the server, and may send an answer in part. So the socket is served here, on the event loop.
+
+The state of an event hangs on its id, and each of Kong's answers is a call of its own that may come on any connection.
+So a draining server stops accepting, ends each connection as its event ends, and leaves the others open until no event
+waits for Kong's answers. An event that two servers share a socket over (a reload) can still be lost in the middle of
+its questions: Kong may send the answer to the other one, and over this protocol it does not call again.
+
+Limits, and what happens past them:
+
+- ``CONNECTIONS`` open at a time: the next wait in the socket's backlog (counted ``connections``).
+- ``ANSWER_SECONDS`` for what an event causes to be committed, from its call on: then Kong is answered, the commit goes
+  on, and ``late`` is counted. An answer of Kong's that came later than that still leaves ``LEAST_SECONDS``.
+- ``IDLE_SECONDS`` without a byte from a peer, or for a peer to read: then the connection is closed (Kong keeps an idle
+  one for 60 s). Messages have theirs in ``msgpack_rpc``, events in ``kong_pdk_plugins``.
+"""
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kong_pdk.exception import PluginServerException
+
+from kong_eventhooks_plugin.errors import BadMessage
+from kong_eventhooks_plugin.kong.plugin_server import msgpack_rpc
+from kong_eventhooks_plugin.kong.plugin_server.contract import House
+from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
+from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_plugins import Commit, PdkPlugins, Turn
+from kong_eventhooks_plugin.kong.plugin_server.msgpack_rpc import Request, RequestReader
+from kong_eventhooks_plugin.kong.plugin_server.socket_errors import Faults
+from kong_eventhooks_plugin.kong.wire.frames import Room
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
+
+CONNECTIONS = 4_096
+ANSWER_SECONDS = 0.8
+LEAST_SECONDS = 0.1
+IDLE_SECONDS = 120.0
+_EXPIRE_EVERY = 5.0
+_READ_BYTES = 64 << 10
+_ACCEPTS_AT_ONCE = 64
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_DESCRIPTOR_PAUSE = 0.5
+
+_METHODS = {
+    "plugin.GetPluginInfo": "get_plugin_info",
+    "plugin.StartInstance": "start_instance",
+    "plugin.InstanceStatus": "instance_status",
+    "plugin.CloseInstance": "close_instance",
+    "plugin.HandleEvent": "handle_event",
+    "plugin.Step": "step",
+    "plugin.StepError": "step_error",
+    "plugin.StepCredential": "step",
+    "plugin.StepRoute": "step",
+    "plugin.StepService": "step",
+    "plugin.StepConsumer": "step",
+    "plugin.StepMultiMap": "step",
+    "plugin.StepMemoryStats": "step",
+}
+"""What a peer may call, and the method of kong-pdk's server that answers it. Nothing else."""
+
+_COUNTED = {
+    "handle_event": ("handle_event",),
+    "start_instance": ("start_instance",),
+    "close_instance": ("close_instance",),
+}
+_OTHER = ("other",)
+
+
+class KongPdkServer:
+    """Serves every connection on one socket; the twin of ``server.PluginServer`` for Kong's other protocol.
+
+    One ``serve`` and one ``drain`` in a server's life, both on the running loop.
+    """
+
+    def __init__(
+        self,
+        house: House,
+        metrics: Metrics,
+        instances: Instances,
+        plugin_infos: Mapping[str, Mapping[str, Any]],
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        max_connections: int = CONNECTIONS,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self._counts = metrics.counts
+        self._faults = Faults(metrics.counts, clock=monotonic)
+        self._plugins = PdkPlugins(
+            house, metrics.counts, self._faults, instances, plugin_infos, clock=clock, monotonic=monotonic
+        )
+        self._monotonic = monotonic
+        self._max = max_connections
+        self._answer_seconds = answer_seconds
+        self._room = Room()
+        self._sock: socket.socket | None = None
+        self._accepting = False
+        self._draining = False
+        self._open: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        self._quiet = asyncio.Event()
+        self._expirer: asyncio.TimerHandle | None = None
+
+    @property
+    def connections(self) -> int:
+        """Return how many connections are open."""
+        return len(self._open)
+
+    @property
+    def busy(self) -> int:
+        """Return how many calls are being answered and events wait for Kong."""
+        return self._busy + len(self._plugins.events)
+
+    async def serve(self, sock: socket.socket) -> None:
+        """Begin to accept on ``sock`` and return. It listens already, and is neither closed nor unlinked here."""
+        sock.setblocking(False)
+        self._sock = sock
+        self._resume_accepting()
+        self._expire()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting, give what is under way at most ``seconds`` to end, then close every connection."""
+        self._draining = True
+        self._pause_accepting()
+        self._noticed()
+        try:
+            await asyncio.wait_for(self._quiet.wait(), seconds)
+        except TimeoutError:
+            self._faults("peer_gone", what="not drained in time", events=len(self._plugins.events))
+        if self._expirer is not None:
+            self._expirer.cancel()
+        for task in self._open:
+            task.cancel()
+        if self._open:
+            await asyncio.wait(self._open)
+
+    # ---- connections ----
+
+    def _accept(self) -> None:
+        sock = self._sock
+        for _ in range(_ACCEPTS_AT_ONCE):
+            if sock is None or not self._accepting:
+                return
+            try:
+                peer, _ = sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._cannot_accept(error)
+                return
+            task = asyncio.get_running_loop().create_task(self._connection(peer))
+            self._open.add(task)
+            task.add_done_callback(self._closed)
+            if len(self._open) >= self._max:
+                self._faults("connections", limit=self._max)
+                self._pause_accepting()
+
+    def _cannot_accept(self, error: OSError) -> None:
+        self._faults("no_descriptors", error)
+        if error.errno in _NO_DESCRIPTOR:
+            self._pause_accepting()
+            asyncio.get_running_loop().call_later(_DESCRIPTOR_PAUSE, self._resume_accepting)
+
+    def _resume_accepting(self) -> None:
+        if self._sock is not None and not self._accepting and not self._draining and len(self._open) < self._max:
+            self._accepting = True
+            asyncio.get_running_loop().add_reader(self._sock.fileno(), self._accept)
+
+    def _pause_accepting(self) -> None:
+        if self._sock is not None and self._accepting:
+            self._accepting = False
+            asyncio.get_running_loop().remove_reader(self._sock.fileno())
+
+    def _closed(self, task: "asyncio.Task[None]") -> None:
+        self._open.discard(task)
+        self._resume_accepting()
+
+    async def _connection(self, peer: socket.socket) -> None:
+        """Serve one peer to its end; no exception leaves here but the cancellation of a drain."""
+        peer.setblocking(False)
+        writer: asyncio.StreamWriter | None = None
+        requests = RequestReader(self._room)
+        try:
+            reader, writer = await asyncio.open_unix_connection(sock=peer, limit=_READ_BYTES)
+            await self._converse(reader, writer, requests)
+        except BadMessage as error:
+            self._faults("bad_call", what=str(error))
+        except (OSError, TimeoutError):
+            # The peer has gone, or does not speak or read: Kong opens another connection when it wants one. What it has
+            # not read is not waited for.
+            if writer is not None:
+                writer.transport.abort()
+        except Exception as error:  # noqa: BLE001 - one peer must not harm the others
+            self._faults("house_failed", error)
+        finally:
+            requests.close()
+            if writer is None:
+                peer.close()
+            else:
+                writer.close()
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requests: RequestReader
+    ) -> None:
+        while True:
+            async with asyncio.timeout(IDLE_SECONDS):
+                data = await reader.read(_READ_BYTES)
+            if not data:
+                return
+            requests.feed(data)
+            for request in requests.requests():
+                if not await self._answer(request, writer):
+                    return
+
+    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        """Answer one call; False where the connection is to end, because we drain."""
+        self._busy += 1
+        try:
+            answer, goes_on = await self._answered(request)
+            writer.write(answer)
+            async with asyncio.timeout(IDLE_SECONDS):
+                await writer.drain()
+        finally:
+            self._busy -= 1
+            self._noticed()
+        return goes_on or not self._draining
+
+    def _noticed(self) -> None:
+        if self._draining and not self.busy:
+            self._quiet.set()
+
+    # ---- calls ----
+
+    async def _answered(self, request: Request) -> tuple[bytes, bool]:
+        """Return the answer, and whether Kong is expected to go on with the event."""
+        method = _METHODS.get(request.method)
+        self._counts.calls[_COUNTED.get(method or "", _OTHER)] += 1
+        if method is None:
+            self._faults("unknown_call", call=request.method)
+            return msgpack_rpc.error(request, f"{request.method} is not known here"), False
+        try:
+            value = getattr(self._plugins, method)(request.argument)
+        except PluginServerException as error:
+            return msgpack_rpc.error(request, str(error)), False
+        except (KeyError, TypeError, AttributeError) as error:
+            self._faults("bad_call", call=request.method, what=type(error).__name__)
+            return msgpack_rpc.error(request, f"{request.method}: not the argument that belongs there"), False
+        except Exception as error:  # noqa: BLE001 - our bug; Kong logs the text and goes on
+            self._faults("house_failed", error, call=request.method)
+            return msgpack_rpc.error(request, f"{request.method} failed"), False
+        if not isinstance(value, Turn):
+            return msgpack_rpc.result(request, value), False
+        await self._committed(value)
+        return msgpack_rpc.result(request, value.answer()), not value.over
+
+    async def _committed(self, turn: Turn) -> None:
+        """Wait until what the event caused is committed, but no longer than Kong may wait."""
+        commit: Commit = turn.commit
+        if commit is None:
+            return
+        commit.add_done_callback(self._told)
+        left = turn.since + self._answer_seconds - self._monotonic()
+        _, waiting = await asyncio.wait({commit}, timeout=max(left, LEAST_SECONDS))
+        if waiting:
+            self._faults("late")
+
+    def _told(self, commit: "asyncio.Future[Any]") -> None:
+        """Count a commit that failed, however late."""
+        if commit.cancelled():
+            self._faults("not_accepted", what="cancelled")
+        elif (error := commit.exception()) is not None:
+            self._faults("not_accepted", error)
+
+    def _expire(self) -> None:
+        self._plugins.expire()
+        self._noticed()
+        self._expirer = asyncio.get_running_loop().call_later(_EXPIRE_EVERY, self._expire)

@@ -1,0 +1,34 @@
+"""Tells the house of instances that start and go, for both protocols. What it raises is a fault, and not Kong's."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kong_eventhooks_plugin.kong.plugin_server.contract import House
+from kong_eventhooks_plugin.kong.plugin_server.instances import Instance
+from kong_eventhooks_plugin.kong.plugin_server.socket_errors import Faults
+from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
+
+
+class News:
+    """``infos`` names the plugins that there are; of any other the house does not hear."""
+
+    def __init__(self, house: House, faults: Faults, infos: Mapping[str, Any]) -> None:
+        self._house = house
+        self._faults = faults
+        self._infos = infos
+
+    def started(self, instance: Instance, config: bytes) -> None:
+        """Tell of an instance with its plugin's configuration, as Kong encoded it."""
+        if instance.plugin in self._infos:
+            self._tell(self._house.instance_started, InstanceStarted(instance.plugin, instance.id, config))
+
+    def closed(self, instance: Instance) -> None:
+        """Tell that an instance went."""
+        if instance.plugin in self._infos:
+            self._tell(self._house.instance_closed, InstanceClosed(instance.plugin, instance.id))
+
+    def _tell(self, hear: Callable[[Any], None], news: InstanceStarted | InstanceClosed) -> None:
+        try:
+            hear(news)
+        except Exception as error:  # noqa: BLE001 - whatever the house raises, Kong gets its instance
+            self._faults("house_failed", error, plugin=news.plugin)

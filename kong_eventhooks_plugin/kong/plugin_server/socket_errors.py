@@ -1,0 +1,62 @@
+"""What goes wrong on the plugin socket: every fault is counted, and one line a while says so for each reason.
+
+Limits: per reason one log line in ``LOG_SECONDS``, which carries how many were kept back since the last one, and of an
+exception its kind and the innermost ``PLACES`` places. Reasons come from ``Reason`` alone, so a peer cannot grow the
+table.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import structlog
+
+from kong_eventhooks_plugin.telemetry.metrics import Counts
+from kong_eventhooks_plugin.telemetry.raised import raised_in
+
+LOG_SECONDS = 10.0
+PLACES = 4
+
+Reason = Literal[
+    "bad_call",  # bytes that are no call
+    "connections",  # too many connections: the next wait in the backlog
+    "house_failed",  # an exception in a phase or in the house behind it
+    "instance_evicted",  # too many instances: the one unused longest went
+    "late",  # Kong was answered before what it told was accepted
+    "no_descriptors",  # the process has no file descriptor left for a connection
+    "not_accepted",  # the house said that an event could not be kept
+    "oversized",  # a frame over the limit
+    "pdk_answer",  # an answer of Kong's that is empty or of another type
+    "peer_gone",  # the connection ended in the middle of a call
+    "stalled",  # the peer stopped in the middle of a frame or of an answer
+    "unknown_call",
+    "unknown_instance",
+    "unknown_phase",
+    "unknown_plugin",
+]
+
+_log = structlog.get_logger()
+
+
+class Faults:
+    """Counts and logs. ``clock`` is monotonic seconds."""
+
+    def __init__(self, counts: Counts, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._counts = counts
+        self._clock = clock
+        self._told: dict[str, tuple[float, int]] = {}  # reason -> when the last line was, how many since
+
+    def __call__(self, reason: Reason, error: BaseException | None = None, **fields: Any) -> None:
+        """Count ``reason``; log it with its fields, and where ``error`` came from, where it is time again."""
+        self._counts.door_faults[reason,] += 1
+        now = self._clock()
+        at, kept_back = self._told.get(reason, (None, 0))
+        if at is not None and now - at < LOG_SECONDS:
+            self._told[reason] = (at, kept_back + 1)
+            return
+        self._told[reason] = (now, 0)
+        if kept_back:
+            fields["kept_back"] = kept_back
+        if error is not None:
+            fields |= {"kind": type(error).__name__, "raised_in": raised_in(error, PLACES)}
+        _log.warning("plugin socket fault", reason=reason, **fields)

@@ -1,0 +1,202 @@
+"""The worker's side of its supervisor: it says when it serves, and hears when to leave.
+
+Two events, each set once and for good:
+
+- ``drain``: take no new connection, end what runs, exit. SIGTERM or SIGINT came, or the supervisor has gone
+  (without it nobody would restart us or free the socket's path).
+- ``taken_over``: the socket's path leads to another server now. Give the delivery lease back and deliver
+  no more; serve the connections that are open until ``drain``.
+
+Limit: the link keeps some 270 messages that the supervisor has not read. A connection accepted while it is full is not
+held; one that is handed to us waits, so that we never serve one that the supervisor believes untouched; and what we
+have let go of is said later.
+"""
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, MutableSequence
+from typing import Any, Literal, cast
+
+import structlog
+
+from kong_eventhooks_plugin.kong.supervisor import call_marks
+from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, NO_SLOT, SLOTS
+from kong_eventhooks_plugin.kong.supervisor.worker_process import (
+    ADOPT,
+    HOLD,
+    LET_GO,
+    MARKS,
+    READY,
+    SLOT_BYTES,
+    TAKEN_OVER,
+    receive,
+)
+
+_log = structlog.get_logger()
+
+Why = Literal["signal", "supervisor gone"]
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class WorkerLink:
+    """Made inside the running loop of the worker's main thread; ``close`` it in the end.
+
+    ``descriptor`` is ``--link``'s number, None for a worker without a supervisor: then only signals count.
+    """
+
+    def __init__(self, descriptor: int | None) -> None:
+        self.drain = asyncio.Event()
+        self.taken_over = asyncio.Event()
+        self.why: Why | None = None
+        """Why ``drain`` is set."""
+        self._loop = asyncio.get_running_loop()
+        self._sock = socket.socket(fileno=descriptor) if descriptor is not None else None
+        self._adopt: Callable[[socket.socket], None] | None = None
+        self._adopted: list[socket.socket] = []
+        self._let_go: deque[int] = deque()  # slots that the supervisor has still to be told of
+        self._slots = list(range(SLOTS))
+        self.marks = self._make_marks()
+        """A byte for each slot: ``call_marks.UNDER_WAY`` while a call runs on that connection."""
+        if self._sock is not None:
+            self._sock.setblocking(False)
+            self._sock.set_inheritable(False)  # our own children (the sandbox) must not keep it open
+            self._loop.add_reader(self._sock, self._hear)
+        for number in _SIGNALS:
+            self._loop.add_signal_handler(number, self._leave, "signal")
+
+    def ready(self) -> None:
+        """Tell the supervisor that calls are served from now on."""
+        if self._sock is not None:
+            with contextlib.suppress(OSError):  # it has gone: the end of the stream is about to be read
+                self._sock.send(READY)
+
+    # ---- Kong's connections ----
+
+    @property
+    def holds(self) -> bool:
+        """Whether somebody holds the connections: then one that we let go lives on."""
+        return self._sock is not None
+
+    def hold(self, connection: socket.socket) -> int:
+        """Have a connection held from before its first byte is read; return its slot."""
+        if self._sock is None or not self._slots:
+            return NO_SLOT
+        slot = self._slots.pop()
+        self.marks[slot] = IDLE
+        try:
+            socket.send_fds(self._sock, [HOLD + slot.to_bytes(SLOT_BYTES, "little")], [connection.fileno()])
+        except OSError:  # the supervisor is slow or has gone: the connection will die with us
+            self._slots.append(slot)
+            return NO_SLOT
+        return slot
+
+    def gone(self, slot: int) -> None:
+        """Hear that a connection has ended, for both sides."""
+        if slot != NO_SLOT:
+            self.marks[slot] = IDLE
+            self._slots.append(slot)
+
+    def let_go(self, slot: int) -> None:
+        """Hand a connection over; ours is closed, and nothing of it was read that was not answered."""
+        if self._sock is not None and slot != NO_SLOT:
+            self.marks[slot] = IDLE
+            self._let_go.append(slot)
+            self._tell_let_go()
+
+    def on_adopt(self, adopt: Callable[[socket.socket], None]) -> None:
+        """Have ``adopt`` called with each connection that we are handed, also those that came already."""
+        self._adopt = adopt
+        waiting, self._adopted = self._adopted, []
+        for connection in waiting:
+            adopt(connection)
+
+    def _tell_let_go(self) -> None:
+        while self._let_go and self._sock is not None:
+            try:
+                self._sock.send(LET_GO + self._let_go[0].to_bytes(SLOT_BYTES, "little"))
+            except (BlockingIOError, InterruptedError):
+                self._loop.add_writer(self._sock, self._on_room)
+                return
+            except OSError:  # it has gone: the end of the stream is about to be read
+                self._let_go.clear()
+            else:
+                self._let_go.popleft()
+
+    def _make_marks(self) -> MutableSequence[int]:
+        if self._sock is None:
+            return bytearray(SLOTS + 1)
+        descriptor = call_marks.make()
+        try:
+            socket.send_fds(self._sock, [MARKS], [descriptor])
+            marks: Any = call_marks.look_into(descriptor)
+        finally:
+            os.close(descriptor)
+        return cast("MutableSequence[int]", marks)
+
+    # ---- the supervisor's word ----
+
+    def close(self) -> None:
+        """Let link and signals go."""
+        for number in _SIGNALS:
+            self._loop.remove_signal_handler(number)
+        self._hang_up()
+
+    def _hear(self) -> None:
+        while self._sock is not None:
+            if not _has_room(self._sock):  # for our HOLD, should the next message be a connection
+                self._loop.remove_reader(self._sock)
+                self._loop.add_writer(self._sock, self._on_room)
+                return
+            try:
+                said, descriptors = receive(self._sock)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                said, descriptors = b"", []
+            if not said:
+                self._hang_up()
+                self._leave("supervisor gone")
+            elif said == ADOPT and descriptors:
+                self._take(socket.socket(fileno=descriptors[0]))
+            elif said == TAKEN_OVER and not self.taken_over.is_set():
+                self.taken_over.set()
+                _log.info("socket taken over, no more deliveries from here")
+
+    def _on_room(self) -> None:
+        """Go on with what waited for the supervisor to read."""
+        if self._sock is not None:
+            self._loop.remove_writer(self._sock)
+            self._loop.add_reader(self._sock, self._hear)
+            self._tell_let_go()
+            self._hear()
+
+    def _take(self, connection: socket.socket) -> None:
+        if self._adopt is None:
+            self._adopted.append(connection)
+        else:
+            self._adopt(connection)
+
+    def _hang_up(self) -> None:
+        if self._sock is not None:
+            self._loop.remove_reader(self._sock)
+            self._loop.remove_writer(self._sock)
+            self._sock.close()
+            self._sock = None
+
+    def _leave(self, why: Why) -> None:
+        if not self.drain.is_set():
+            self.why = why
+            self.drain.set()  # before it is said: whoever read our log may have gone, and saying it raises then
+            _log.info("draining", why=why)
+
+
+def _has_room(sock: socket.socket) -> bool:
+    """Tell whether messages go out (the kernel says so while less than a quarter is taken), or never will again."""
+    asked = select.poll()
+    asked.register(sock, select.POLLOUT)
+    return bool(asked.poll(0))

@@ -1,0 +1,411 @@
+"""The small process that holds the plugin socket while workers come and go under it.
+
+It runs no user code and imports little (about 12 MB), so that it has no reason to die. A call that
+arrives while no worker runs waits in the socket's queue for the next one; Kong itself repeats a call whose
+connection a dying worker closed. So no call is lost, whatever happens to a worker.
+
+What it does, and the limits it keeps:
+
+==============================  ==================================================================================
+a worker dies                   another one at once, then after growing pauses up to 5 s (``restart_pauses``); Kong's
+                                connections live on for it (``held_connections``)
+a worker is not ready in 60 s   killed, which counts as a death
+a worker exits with 78          before any was ever ready: trying again is useless (settings); we exit with 78 too
+SIGTERM, SIGINT                 the worker drains; after ``drain_seconds``, and 3 s to close its store, it is killed;
+                                the path goes; exit 0
+SIGHUP                          a second worker on the same socket; once it is ready the first one drains. One such
+                                change at a time and 2 draining workers at most, one more change is remembered. A new
+                                worker that dies leaves the old one in its place
+the path is another server's    (looked at every 0.5 s) started by Kong: the worker delivers no more and serves the
+                                connections it has, until our Kong has gone; it is not started again, and nor do we
+                                take the path back, or two servers would take it from each other for ever.
+                                Stand-alone: somebody replaced us, so drain and leave
+the path has vanished           bound anew, and a new worker on the new socket as with SIGHUP; where binding fails:
+                                told once for each reason, tried again every 0.5 s; a worker that dies meanwhile is
+                                followed as above, because the old one hears nothing on the new socket
+our parent has gone             (every 0.5 s, only where Kong started us) as SIGTERM, but only once another server
+                                has the path or 3 s have passed: when one of Kong's processes crashes, the next one
+                                starts our successor, and Kong's others go on calling meanwhile
+we are killed                   the worker reads the end of its link, drains and leaves
+==============================  ==================================================================================
+
+While a worker cannot be started for long, calls wait in the queue (``sockets.BACKLOG``) until Kong's own
+60 s are over; past the queue's length Kong is refused at once.
+"""
+
+import contextlib
+import resource
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+
+from kong_eventhooks_plugin.errors import SocketError
+from kong_eventhooks_plugin.kong.supervisor.held_connections import HeldConnections
+from kong_eventhooks_plugin.kong.supervisor.parent import ParentWatch
+from kong_eventhooks_plugin.kong.supervisor.plain_log import Log
+from kong_eventhooks_plugin.kong.supervisor.restart_backoff import RestartPauses
+from kong_eventhooks_plugin.kong.supervisor.sockets import SocketLease
+from kong_eventhooks_plugin.kong.supervisor.worker_process import (
+    HOLD,
+    LET_GO,
+    READY,
+    TAKEN_OVER,
+    WorkerProcess,
+    bury_orphans,
+)
+
+LOOK_SECONDS = 0.5
+ENDING_LOOK_SECONDS = 0.05
+READY_SECONDS = 60.0
+CLOSING_SECONDS = 3.0
+LINGER_SECONDS = 3.0
+MOST_LEAVING = 2
+EXIT_SETTINGS = 78
+"""EX_CONFIG of sysexits.h."""
+
+_HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+def run(
+    socket_lease: SocketLease, command: Sequence[str], *, started_by_kong: bool, drain_seconds: float, log: Log
+) -> int:
+    """Keep a worker running on the lease's socket until told to stop; return the exit status.
+
+    ``command`` starts the worker (its first part an absolute path: there may be no PATH);
+    ``--fd N --link M`` is appended. Must run in the main thread: it handles signals.
+    """
+    return Supervisor(
+        socket_lease, command, started_by_kong=started_by_kong, drain_seconds=drain_seconds, log=log
+    ).run()
+
+
+class Supervisor:
+    """One loop over signals, links and the clock; no threads.
+
+    Of its workers one is ``serving``, one may be ``coming`` to replace it, others are ``leaving``.
+    """
+
+    def __init__(
+        self,
+        lease: SocketLease,
+        command: Sequence[str],
+        *,
+        started_by_kong: bool,
+        drain_seconds: float,
+        log: Log,
+        parent: ParentWatch | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lease = lease
+        self._command = command
+        self._started_by_kong = started_by_kong
+        self._drain_seconds = drain_seconds
+        self._log = log
+        self._parent = parent or ParentWatch()
+        self._clock = clock
+        self._selector = selectors.DefaultSelector()
+        self._held = HeldConnections(clock)
+        self._pauses = RestartPauses()
+        self._serving: WorkerProcess | None = None
+        self._coming: WorkerProcess | None = None
+        self._leaving: list[WorkerProcess] = []
+        self._start_at: float | None = None
+        self._look_at = 0.0
+        self._parent_gone_at: float | None = None
+        self._change_wanted = False
+        self._taken_over = False
+        self._stopping = False
+        self._was_ready = False
+        self._rebind_fault = ""
+        self._exit_code = 0
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Run until stopped and every worker has left; return the exit status."""
+        _allow_descriptors()
+        with self._signals():
+            self._selector.register(self._held.fileno(), selectors.EVENT_READ, self._held.look)
+            self._log.info("supervisor started", path=str(self._lease.path), parent=self._parent.pid)
+            self._start_at = self._clock()
+            try:
+                while self._round():
+                    pass
+            finally:
+                self._give_up()
+        self._log.info("supervisor stopped", restarts=self._pauses.total, exit_code=self._exit_code)
+        return self._exit_code
+
+    def _round(self) -> bool:
+        """Do what is due, wait for what comes next; False when there is nothing left to do."""
+        self._reap()
+        self._keep_deadlines()
+        self._look_round()
+        self._start_what_is_due()
+        self._place_connections()
+        if self._stopping and not any(self._workers()) and not self._held.ending():
+            return False
+        for key, _ in self._selector.select(self._wait_seconds()):
+            key.data()
+        return True
+
+    def _wait_seconds(self) -> float:
+        due = self._look_at if self._start_at is None else min(self._look_at, self._start_at)
+        return max(0.0, min(due - self._clock(), ENDING_LOOK_SECONDS if self._held.ending() else LOOK_SECONDS))
+
+    def _workers(self) -> Iterator[WorkerProcess]:
+        yield from (worker for worker in (self._serving, self._coming) if worker is not None)
+        yield from self._leaving
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Have signals wake the loop; put everything back in the end."""
+        ours, pythons = socket.socketpair()
+        with ours, pythons:
+            ours.setblocking(False)
+            pythons.setblocking(False)
+            before = {number: signal.signal(number, _ignore) for number in _HEARD}
+            woken = signal.set_wakeup_fd(pythons.fileno(), warn_on_full_buffer=False)
+            self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_signals(ours))
+            try:
+                yield
+            finally:
+                signal.set_wakeup_fd(woken)
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+                self._selector.close()
+
+    def _on_signals(self, ours: socket.socket) -> None:
+        for number in ours.recv(256):
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._stop(signal.Signals(number).name)
+            elif number == signal.SIGHUP:
+                self._log.info("reload asked for")
+                self._change_wanted = True
+            # SIGCHLD: waking up is all it is for; each round looks who has ended.
+
+    # --- starting -----------------------------------------------------------------------------------------------
+
+    def _start_what_is_due(self) -> None:
+        if self._stopping:
+            return
+        if self._start_at is not None and self._clock() >= self._start_at:
+            self._start_at = None
+            self._change_wanted = self._serving is not None  # else the one that starts now is as new as one can be
+            if self._serving is None:
+                self._serving = self._start()
+        if self._change_wanted and self._serving is not None and self._may_change():
+            self._change_wanted = False
+            self._coming = self._start()
+
+    def _may_change(self) -> bool:
+        return self._coming is None and len(self._leaving) < MOST_LEAVING
+
+    def _is_served(self) -> bool:
+        """Tell whether somebody accepts on our socket: a worker from before it was bound anew does not."""
+        return self._serving is not None and self._serving.listening is self._lease.sock
+
+    def _start(self) -> WorkerProcess | None:
+        """Start a worker on the socket; what the system refuses counts as a death."""
+        now = self._clock()
+        try:
+            worker = WorkerProcess(self._command, self._lease.sock, now, now + READY_SECONDS)
+        except OSError as error:
+            self._log.warning("worker not started", reason=error.strerror or str(error))
+            if not self._is_served():
+                self._start_at = now + self._pauses.after(0.0)
+            return None
+        self._selector.register(worker.link, selectors.EVENT_READ, lambda: self._on_word(worker))
+        self._log.info("worker started", worker=worker.pid)
+        if self._taken_over:
+            worker.tell(TAKEN_OVER)
+        return worker
+
+    def _on_word(self, worker: WorkerProcess) -> bool:
+        """Do what it says; False where it has nothing to say, though the link may be open in a child that it left."""
+        link = worker.link
+        key = link.fileno()
+        if key < 0:
+            return False
+        heard = False
+        for kind, slot, connection in worker.hear():
+            heard = True
+            if kind == READY:
+                self._on_ready(worker)
+            elif kind == HOLD and connection is not None:
+                self._held.hold(worker.pid, slot, connection)
+            elif kind == LET_GO:
+                self._held.let_go(worker.pid, slot)
+        if link.fileno() < 0:
+            self._selector.unregister(key)
+        return heard
+
+    def _on_ready(self, worker: WorkerProcess) -> None:
+        self._was_ready = True
+        self._lease.listen()
+        self._log.info("worker ready", worker=worker.pid, seconds=round(self._clock() - worker.started_at, 3))
+        if worker is self._coming:
+            old, self._serving, self._coming = self._serving, worker, None
+            if old is not None:
+                self._send_away(old)
+
+    # --- ending -------------------------------------------------------------------------------------------------
+
+    def _stop(self, why: str) -> None:
+        if self._stopping:
+            return
+        self._log.info("stopping", why=why, drain_seconds=self._drain_seconds)
+        self._stopping = True
+        self._start_at = None
+        for worker in (self._serving, self._coming):
+            if worker is not None:
+                self._send_away(worker)
+        self._serving = self._coming = None
+
+    def _send_away(self, worker: WorkerProcess) -> None:
+        worker.deadline = self._clock() + self._drain_seconds + CLOSING_SECONDS
+        worker.terminate()
+        self._leaving.append(worker)
+
+    def _reap(self) -> None:
+        for worker in list(self._workers()):
+            code = worker.exit_code()
+            if code is not None:
+                while self._on_word(worker):  # what it still said, above all which connections it had
+                    pass
+                self._held.orphan(worker.pid, worker.marks)
+                self._forget(worker)
+                self._on_end(worker, code)
+        bury_orphans({worker.pid for worker in self._workers()})
+
+    def _forget(self, worker: WorkerProcess) -> None:
+        if worker.link.fileno() >= 0:
+            self._selector.unregister(worker.link)
+        worker.close()
+
+    def _on_end(self, worker: WorkerProcess, code: int) -> None:
+        lived = self._clock() - worker.started_at
+        told: dict[str, object] = {"worker": worker.pid, "exit_code": code, "lived": round(lived, 3)}
+        if worker in self._leaving:
+            self._leaving.remove(worker)
+            self._log.info("worker left", **told, killed=worker.killed)
+        elif worker is self._coming:
+            self._coming = None
+            self._log.warning("new worker ended before it was ready, the old one stays", **told)
+            if not (self._taken_over or self._is_served()):
+                self._start_at = self._clock() + self._pauses.after(lived)
+        elif self._coming is not None:
+            self._serving, self._coming = self._coming, None
+            self._log.warning("worker ended while another one starts", **told)
+        else:
+            self._serving = None
+            self._on_death(told, lived, code)
+
+    def _on_death(self, told: dict[str, object], lived: float, code: int) -> None:
+        """Decide what follows when the worker that served has ended by itself."""
+        if code == EXIT_SETTINGS and not self._was_ready:
+            self._exit_code = code
+            self._stop("worker refuses its settings")
+        elif self._taken_over:
+            self._log.warning("worker ended after the take-over, none follows", **told)
+        else:
+            pause = self._pauses.after(lived)
+            self._log.warning("worker ended", **told, restarts=self._pauses.total, pause=pause)
+            self._start_at = self._clock() + pause
+
+    def _keep_deadlines(self) -> None:
+        now = self._clock()
+        for worker in self._workers():
+            if worker.deadline is not None and now >= worker.deadline and not worker.killed:
+                self._log.warning(
+                    "worker killed", worker=worker.pid, reason="not drained" if worker.ready else "not ready"
+                )
+                worker.kill()
+
+    def _give_up(self) -> None:
+        """Leave nothing behind, whatever ended the loop."""
+        for worker in list(self._workers()):
+            worker.kill()
+        self._held.close()
+        self._lease.release()
+
+    def _place_connections(self) -> None:
+        """Hand connections without a worker to the one that serves; end them where none will come."""
+        self._held.tidy()
+        if not self._held.waiting():
+            return
+        if self._serving is not None and self._serving.ready:
+            self._held.offer(self._serving.pid, self._serving.give)
+        elif self._serving is None and self._start_at is None:
+            self._held.end_waiting()
+
+    # --- looking round ------------------------------------------------------------------------------------------
+
+    def _look_round(self) -> None:
+        now = self._clock()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_SECONDS
+        if self._stopping:
+            return
+        state = self._lease.state()
+        if state == "taken" and not self._taken_over:
+            self._on_taken_over()
+        if self._started_by_kong and self._parent.gone():
+            self._on_parent_gone(now)
+        elif state == "gone":
+            self._bind_anew()
+
+    def _on_parent_gone(self, now: float) -> None:
+        if self._parent_gone_at is None:
+            self._parent_gone_at = now
+        if self._taken_over or now >= self._parent_gone_at + LINGER_SECONDS:
+            self._stop("parent gone")
+
+    def _on_taken_over(self) -> None:
+        self._taken_over = True
+        self._log.info("socket taken over by another server", path=str(self._lease.path))
+        if not self._started_by_kong:
+            self._stop("taken over")
+            return
+        for worker in self._workers():
+            worker.tell(TAKEN_OVER)
+
+    def _bind_anew(self) -> None:
+        try:
+            new = self._lease.rebind()
+        except SocketError as error:
+            if str(error) != self._rebind_fault:
+                self._rebind_fault = str(error)
+                self._log.warning("socket path vanished and cannot be bound anew", reason=str(error))
+            return
+        self._log.warning("socket path had vanished, bound anew", path=str(new.path))
+        self._rebind_fault = ""
+        self._lease.release()
+        self._lease = new
+        self._taken_over = False
+        self._move_workers()
+
+    def _move_workers(self) -> None:
+        """Have a worker started on the new socket; those on the old one end the connections that they have."""
+        if self._coming is not None:
+            self._send_away(self._coming)
+            self._coming = None
+        if self._serving is None:
+            self._start_at = self._start_at or self._clock()
+        else:
+            self._change_wanted = True
+
+
+def _allow_descriptors() -> None:
+    """Use as many descriptors as we may: each of Kong's connections takes one here, and one in the worker."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: the wake-up descriptor has told the loop."""

@@ -1,0 +1,375 @@
+"""Group commit: everything that writes shares the next transaction, and hears of it after its commit.
+
+One transaction at a time. While its COMMIT waits for the disk in the store's thread, new operations collect; they are
+the next transaction. Statements run on the loop's thread, what may block does not (the package's docstring says why).
+
+Limits, and what happens past them:
+
+- A transaction takes at most ``BATCH`` offers and ``BATCH`` other operations; the rest is the next one's.
+- Offers that wait are bounded by ``Limits.waiting`` (the engine counts them), other operations by ``WAITING``: one
+  more fails with ``StoreUnavailable``.
+- A lock that another process holds is waited for as long as it lasts, and logged every ``LOCK_LOG_SECONDS``: giving up
+  would lose events that still fit into memory. Closing waits no longer than the engine says.
+
+A fault in one operation harms none of the others: the transaction is rolled back and run again, each operation in a
+savepoint of its own. A fault of the store fails the operations of this transaction; the next one tries again.
+
+``trouble`` tells of a transaction that has been under way for ``STALLED_SECONDS``, and of a fault of the store for
+``FAILING_SECONDS``, unless something could be written since: a transaction without a change needs no disk.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from kong_eventhooks_plugin.errors import EventHooksError, StoreUnavailable
+from kong_eventhooks_plugin.queue.contract import Clock
+from kong_eventhooks_plugin.queue.sqlite.accept import Offered, accept
+from kong_eventhooks_plugin.queue.sqlite.counters import Books
+from kong_eventhooks_plugin.queue.sqlite.errors import in_our_words
+from kong_eventhooks_plugin.queue.sqlite.waiter import Waiting
+from kong_eventhooks_plugin.storage.sqlite import is_busy
+from kong_eventhooks_plugin.storage.thread import CallThread
+
+T = TypeVar("T")
+
+BATCH = 256
+WAITING = 10_000
+LOCK_MILLISECONDS = 250
+LOCK_LOG_SECONDS = 5.0
+STALLED_SECONDS = 5.0
+FAILING_SECONDS = 15.0
+
+log = structlog.get_logger()
+
+
+class Operation(Waiting[T]):
+    """Something to write: ``run(books)`` inside the transaction.
+
+    ``run`` may raise one of our errors as its answer, as long as it has written nothing before.
+    """
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[[Books], T], future: "asyncio.Future[T]") -> None:
+        super().__init__(future)
+        self.run = run
+
+
+class Batch:
+    """One transaction's operations. ``heavy``: it runs in the store's thread as a whole. ``apart``: one by one."""
+
+    __slots__ = ("apart", "heavy", "offers", "operations")
+
+    def __init__(self, operations: list[Operation[Any]], offers: list[Offered], *, heavy: bool = False) -> None:
+        self.operations = operations
+        self.offers = offers
+        self.heavy = heavy
+        self.apart = False
+
+    def run(self, books: Books, path: Path) -> None:
+        """Run everything, inside a transaction that has begun."""
+        if self.apart:
+            self._run_apart(books, path)
+            return
+        for operation in self.operations:
+            try:
+                operation.answer = operation.run(books)
+            except EventHooksError as error:
+                operation.error = error
+        if self.offers:
+            accept(books, self.offers)
+        books.flush()
+
+    def _run_apart(self, books: Books, path: Path) -> None:
+        for operation in self.operations:
+
+            def run(operation: Operation[Any] = operation) -> None:
+                operation.answer = operation.run(books)
+
+            operation.error = _in_savepoint(books, path, run)
+        for offered in self.offers:
+
+            def take(offered: Offered = offered) -> None:
+                accept(books, [offered])
+
+            offered.error = _in_savepoint(books, path, take)
+
+    def resolve(self) -> None:
+        """Tell everybody what came of it, after the commit."""
+        for waiting in self.everybody():
+            waiting.resolve()
+
+    def fail(self, error: EventHooksError) -> None:
+        """Tell everybody that nothing came of it."""
+        for waiting in self.everybody():
+            waiting.fail(error)
+
+    def everybody(self) -> Iterator[Waiting[Any]]:
+        """Yield all who wait."""
+        yield from self.operations
+        yield from self.offers
+
+
+def _in_savepoint(books: Books, path: Path, run: Callable[[], None]) -> EventHooksError | None:
+    """Run one operation; what it wrote goes when it fails. Raises where the whole transaction is lost."""
+    execute = books.connection.execute
+    execute("SAVEPOINT one")
+    woken = set(books.woken)
+    try:
+        run()
+        books.flush()
+    except Exception as error:  # the others of the batch must not pay for it, whatever it is
+        if not books.connection.in_transaction:
+            raise
+        execute("ROLLBACK TO one")
+        books.forget()
+        books.woken = woken
+        books.begin(books.now)
+        return in_our_words(error, path)
+    finally:
+        if books.connection.in_transaction:
+            execute("RELEASE one")
+    return None
+
+
+class Cycle:
+    """Turns waiting operations into transactions. Lives on the loop; ``wake`` hears of hooks with new work."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, books: Books, path: Path, clock: Clock, wake: Callable[[str], None]
+    ) -> None:
+        self._connection = connection
+        self._books = books
+        self._path = path
+        self._clock = clock
+        self._wake = wake
+        self._loop = asyncio.get_running_loop()
+        self._thread = CallThread("event-hooks-store", self._loop)
+        self._offers: deque[Offered] = deque()
+        self._operations: deque[Operation[Any]] = deque()
+        self._heavy: deque[Operation[Any]] = deque()
+        self._heavy_turn = False
+        self._busy = False
+        self._failing: str | None = None
+        self._failed_at = 0.0
+        self._began_at = 0.0
+        self._changes = 0
+        self._closing = False
+        self._current: Batch | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.waiting = 0
+        """Offers that are not committed yet."""
+
+    def offer(self, offered: Offered) -> None:
+        """Put an offer into the next transaction."""
+        self.waiting += 1
+        self._offers.append(offered)
+        if not self._busy:
+            self._start()
+
+    def submit(self, run: Callable[[Books], T], *, heavy: bool = False) -> "asyncio.Future[T]":
+        """Put an operation into the next transaction; a ``heavy`` one gets its own, in the thread."""
+        queue = self._heavy if heavy else self._operations
+        if len(queue) >= WAITING:
+            raise StoreUnavailable(f"{self._path}: {WAITING} operations wait already")
+        future: asyncio.Future[T] = self._loop.create_future()
+        queue.append(Operation(run, future))
+        if not self._busy:
+            self._start()
+        return future
+
+    def trouble(self) -> str | None:
+        """Return why nothing can be written now, as far as is known without trying."""
+        now = time.monotonic()
+        under_way = now - self._began_at
+        if self._current is not None and under_way >= STALLED_SECONDS:
+            return f"{self._path}: has been writing, or waiting for another process's lock, for {under_way:.0f} s"
+        return self._failing if now - self._failed_at < FAILING_SECONDS else None
+
+    async def close(self, seconds: float) -> None:
+        """Commit what waits, for so many seconds at most; what is left fails with ``StoreUnavailable``."""
+        if not await self._becomes_idle(seconds):
+            self._closing = True
+            log.error("store closed while operations wait", path=str(self._path), offers=self.waiting)
+            error = StoreUnavailable(f"{self._path}: closed before this was known to be written")
+            for waiting in self._everybody():
+                waiting.fail(error)
+            self._operations.clear()
+            self._heavy.clear()
+            self._offers.clear()
+            # It was a lock: the thread gives up waiting for it now. Or the disk: the connection stays with the thread.
+            if not await self._becomes_idle(2 * LOCK_MILLISECONDS / 1000):
+                self._thread.stop()
+                return
+        await self._thread.call(self._connection.close)
+        self._thread.stop()
+
+    async def _becomes_idle(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def _everybody(self) -> list[Waiting[Any]]:
+        current = self._current.everybody() if self._current is not None else ()
+        return [*current, *self._operations, *self._heavy, *self._offers]
+
+    def _start(self) -> None:
+        """Begin a transaction in the loop's next round, so that what else this round offers is in it."""
+        self._busy = True
+        self._idle.clear()
+        self._loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        batch = self._current = self._take()
+        if batch is None:
+            self._busy = False
+            self._idle.set()
+        else:
+            self._began_at = time.monotonic()
+            self._begin(batch)
+
+    def _take(self) -> Batch | None:
+        """Return what the next transaction does; heavy ones and others take turns."""
+        light = bool(self._operations or self._offers)
+        if self._heavy and (self._heavy_turn or not light):
+            self._heavy_turn = False
+            return Batch([self._heavy.popleft()], [], heavy=True)
+        self._heavy_turn = True
+        if not light:
+            return None
+        return Batch(_first(self._operations), _first(self._offers))
+
+    def _begin(self, batch: Batch) -> None:
+        if batch.heavy:
+            self._thread.run(self._wait_for_lock, lambda _, error: self._run_in_thread(batch, error))
+            return
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if is_busy(error):
+                self._thread.run(self._wait_for_lock, lambda _, error: self._begun(batch, error))
+            else:
+                self._fail(batch, error)
+        else:
+            self._begun(batch, None)
+
+    def _begun(self, batch: Batch, error: Exception | None) -> None:
+        """Run the statements here, the COMMIT in the thread."""
+        if error is None:
+            error = self._attempt(batch)
+        if error is None:
+            self._thread.run(self._commit, lambda _, error: self._ended(batch, error))
+        else:
+            self._ended(batch, error)
+
+    def _run_in_thread(self, batch: Batch, error: Exception | None) -> None:
+        def attempt_and_commit() -> None:
+            error = self._attempt(batch)
+            if error is not None:
+                raise error
+            self._commit()
+
+        if error is None:
+            self._thread.run(attempt_and_commit, lambda _, error: self._ended(batch, error))
+        else:
+            self._ended(batch, error)
+
+    def _attempt(self, batch: Batch) -> Exception | None:
+        self._changes = self._connection.total_changes
+        try:
+            self._books.begin(self._clock())
+            batch.run(self._books, self._path)
+        except Exception as error:  # noqa: BLE001  # a fault that escaped would end the cycle for everybody
+            return error
+        return None
+
+    def _ended(self, batch: Batch, error: Exception | None) -> None:
+        """After the COMMIT, or after what came instead of it. The connection is the loop's again."""
+        if error is not None and not batch.apart and self._connection.in_transaction and not batch.heavy:
+            # Perhaps one operation's own fault: try each apart.
+            self._roll_back()
+            batch.apart = True
+            self._begin(batch)
+            return
+        if error is not None:
+            self._fail(batch, error)
+            return
+        if self._failing is not None and self._connection.total_changes > self._changes:
+            self._failing = None
+            log.info("store works again", path=str(self._path))
+        batch.resolve()
+        for hook_id in self._books.take_woken():
+            self._wake(hook_id)
+        self._over(batch)
+
+    def _fail(self, batch: Batch, error: Exception) -> None:
+        self._roll_back()
+        told = in_our_words(error, self._path)
+        if self._failing is None:
+            log.error("store failed", path=str(self._path), error=str(told))
+        self._failing, self._failed_at = str(told), time.monotonic()
+        batch.fail(told)
+        self._over(batch)
+
+    def _over(self, batch: Batch) -> None:
+        """Go on with the next transaction, once those who wait for this one have been served."""
+        self.waiting -= len(batch.offers)
+        self._loop.call_soon(self._next)
+
+    def _roll_back(self) -> None:
+        self._books.forget()
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                # Seen with failing disks; the next BEGIN says whether the connection still works.
+                log.warning("rollback failed", path=str(self._path), error=str(error))
+
+    def _commit(self) -> None:
+        self._connection.execute("COMMIT")
+
+    def _wait_for_lock(self) -> None:
+        """Begin a transaction, in the thread, when the other process lets go."""
+        execute = self._connection.execute
+        execute(f"PRAGMA busy_timeout = {LOCK_MILLISECONDS}")
+        began = logged = time.monotonic()
+        try:
+            while not self._closing:
+                if self._begins():
+                    return
+                if time.monotonic() - logged >= LOCK_LOG_SECONDS:
+                    logged = time.monotonic()
+                    log.warning("store is locked by another process", path=str(self._path), seconds=logged - began)
+        finally:
+            execute("PRAGMA busy_timeout = 0")
+        raise StoreUnavailable(f"{self._path}: closed while another process had it locked")
+
+    def _begins(self) -> bool:
+        """Return whether a transaction could begin; not while closing, for who waits has been told that it failed."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if not is_busy(error):
+                raise
+            return False
+        if self._closing:
+            self._connection.execute("ROLLBACK")
+        return not self._closing
+
+
+def _first(queue: "deque[T]") -> list[T]:
+    if len(queue) <= BATCH:
+        taken = list(queue)
+        queue.clear()
+        return taken
+    return [queue.popleft() for _ in range(BATCH)]

@@ -1,0 +1,123 @@
+"""What changed between two looks at an upstream's health. Pure.
+
+Kept is what is *not* healthy, and nothing else: Kong takes an address for healthy until a check fails, and so do we. So
+an address that is new and healthy is no change, one that is new and not healthy is, and what is kept is as large as the
+trouble, not as the gateway.
+
+===================================  ============================================================================
+seen                                 then
+===================================  ============================================================================
+another health than before           a change
+a name that does not resolve         a change when seen twice in a row: a target that was just made shows so, and
+                                     each of a node's workers resolves for itself
+unknown (no balancer yet)            stays as it was
+an address gone, its target listed   stays as it was for ``FORGET_SECONDS``: another worker may have resolved anew
+a target gone or no longer checked   forgotten, no change
+===================================  ============================================================================
+
+Each Kong node has a view of its own (there is no health that the cluster shares), told apart by ``node_id``. A node
+that was not seen before begins with the view of the one seen last: most often it is the same Kong, started anew.
+
+Limits: ``NODES`` views an upstream, those not seen for ``NODE_SECONDS`` forgotten. ``CHANGES`` a look; what is beyond
+stays as it was and is a change at the next look.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from kong_eventhooks_plugin.sources.balancer.model import Address, Health, HealthChange
+from kong_eventhooks_plugin.sources.balancer.reading import Reading, Upstream
+
+FORGET_SECONDS: Final = 300.0
+CHANGES: Final = 1_000
+NODES: Final = 16
+NODE_SECONDS: Final = 3600.0
+
+
+class Trouble(msgspec.Struct, frozen=True, array_like=True):
+    """An address that is not healthy; ``seen_at`` is when Kong last listed it, Unix seconds."""
+
+    address: Address
+    health: Health
+    seen_at: float
+
+
+class View(msgspec.Struct, frozen=True, array_like=True):
+    """What one node thinks; ``suspected`` are names that did not resolve at the last look, for the first time."""
+
+    node_id: str | None
+    troubles: tuple[Trouble, ...]
+    suspected: tuple[Address, ...]
+    seen_at: float
+
+
+class Known(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of an upstream: a view a node, the one seen last first."""
+
+    views: tuple[View, ...] = ()
+
+    @property
+    def troubled(self) -> bool:
+        """Whether the view seen last has something that is not healthy, or may have: worth looking at soon."""
+        return bool(self.views) and bool(self.views[0].troubles or self.views[0].suspected)
+
+    @property
+    def troubles(self) -> int:
+        """How many addresses are not healthy in the view seen last."""
+        return len(self.views[0].troubles) if self.views else 0
+
+    def kept(self) -> frozenset[tuple[str | None, Address, Health]]:
+        """Return what a restart must not forget; times alone are no reason to write."""
+        return frozenset(
+            (view.node_id, trouble.address, trouble.health) for view in self.views for trouble in view.troubles
+        )
+
+
+def compare(upstream: Upstream, known: Known, reading: Reading, now: float) -> tuple[Known, tuple[HealthChange, ...]]:
+    """Return what is known from now on, and what changed."""
+    view = _view_of(known, reading.node_id)
+    before = {trouble.address: trouble for trouble in view.troubles}
+    changes: list[HealthChange] = []
+    after: list[Trouble] = []
+    suspected: list[Address] = []
+    for address, health in reading.health.items():
+        trouble = before.get(address)
+        old = trouble.health if trouble else "healthy"
+        if health == "dns_error" and trouble is None and address not in view.suspected:
+            suspected.append(address)
+            continue
+        if health != old and len(changes) >= CHANGES:
+            health = old
+        elif health != old:
+            changes.append(HealthChange(upstream.id, upstream.name, address, health, old, reading.node_id, now))
+        if health != "healthy":
+            after.append(Trouble(address, health, now))
+    after.extend(_lingering(before.values(), reading, now))
+    fresh = View(reading.node_id, tuple(after), tuple(suspected), now)
+    return Known((fresh, *_others(known, reading.node_id, now))), tuple(changes)
+
+
+def _view_of(known: Known, node_id: str | None) -> View:
+    for view in known.views:
+        if view.node_id == node_id:
+            return view
+    if known.views:
+        return msgspec.structs.replace(known.views[0], node_id=node_id, suspected=())
+    return View(node_id, (), (), 0.0)
+
+
+def _others(known: Known, node_id: str | None, now: float) -> tuple[View, ...]:
+    others = (view for view in known.views if view.node_id != node_id and now - view.seen_at < NODE_SECONDS)
+    return tuple(others)[: NODES - 1]
+
+
+def _lingering(troubles: Iterable[Trouble], reading: Reading, now: float) -> Iterable[Trouble]:
+    """Yield what this reading does not have and may have again."""
+    for trouble in troubles:
+        target = trouble.address.target
+        if trouble.address in reading.health or target not in reading.targets:
+            continue
+        if target in reading.unknown or now - trouble.seen_at < FORGET_SECONDS:
+            yield trouble

@@ -1,0 +1,43 @@
+"""The source ``certificate``: a certificate that Kong uses comes near its end. Ours alone.
+
+An event for each threshold that it has crossed. The id's time is when that was seen, not when the certificate ends: ids
+sort by time, and one of the future would stay the newest.
+"""
+
+import math
+from typing import Final
+
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.ids import event_id
+from kong_eventhooks_plugin.sources.certificates.catalogue import CERTIFICATE
+from kong_eventhooks_plugin.sources.certificates.model import Certificate
+
+EXPIRING: Final = "expiring"
+
+_DAY: Final = 86_400
+
+
+def expiring_event(certificate: Certificate, threshold: int, at: float) -> Event:
+    """Return the event that ``certificate`` has no more than ``threshold`` days left (0: it has ended) ``at``."""
+    data = {
+        "certificate_id": certificate.entity_id,
+        "kind": certificate.kind,
+        "field": certificate.field,
+        "position": certificate.position,
+        "snis": list(certificate.snis),
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "serial": certificate.serial,
+        "fingerprint": certificate.fingerprint,
+        "not_after": int(certificate.not_after),
+        "days_left": math.floor((certificate.not_after - at) / _DAY),
+        "threshold": threshold,
+    }
+    identity = (certificate.kind, certificate.fingerprint, str(threshold))
+    return Event(
+        id=event_id(at, CERTIFICATE, EXPIRING, *identity),
+        source=CERTIFICATE,
+        event=EXPIRING,
+        data=data,
+        time=at,
+    )

@@ -1,0 +1,139 @@
+"""Looks at the certificates of Kong's entities once a day, and tells which come near their end.
+
+What was told last of a certificate is kept in one note, until a whole look does not find that certificate any more.
+A change of it and its events are written together first (``sources.pollers.checkpoint``), so a killed process tells
+nothing twice.
+
+Limits: a page of entities at a time, ``PAGE_PAUSE_SECONDS`` between two; the note has some 90 bytes a certificate that
+was told. Of what cannot be read ``LOGGED`` names are remembered, so that each is logged once; all are counted.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from kong_eventhooks_plugin.errors import AdminApiError
+from kong_eventhooks_plugin.kong.admin_api.client import MAX_PAGES
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.sources.certificates.decision import identity, news
+from kong_eventhooks_plugin.sources.certificates.event import expiring_event
+from kong_eventhooks_plugin.sources.certificates.model import Kind
+from kong_eventhooks_plugin.sources.certificates.reading import LISTS, Found, read_certificates
+from kong_eventhooks_plugin.sources.pollers.checkpoint import Kept, Note
+from kong_eventhooks_plugin.sources.pollers.leader_gate import Turns
+from kong_eventhooks_plugin.sources.pollers.poller import Looking, Means
+
+NOTE: Final = "certificates"
+PAGE_PAUSE_SECONDS: Final = 0.1
+LOGGED: Final = 1_000
+
+_log = structlog.get_logger()
+
+
+class ExpiryPace(msgspec.Struct, frozen=True):
+    """Seconds between two looks, and at how many days left it is told; that it has ended always is."""
+
+    look_seconds: float = 86_400.0
+    days: tuple[int, ...] = (30, 7, 1)
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The threshold told last, by ``expiry.identity``."""
+
+    thresholds: dict[str, int] = {}
+
+
+class CertificateWatch(Looking):
+    """Looks until cancelled (``run``)."""
+
+    def __init__(
+        self,
+        means: Means,
+        turns: Turns,
+        pace: ExpiryPace = ExpiryPace(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__("certificates", means, turns)
+        self._pace = pace
+        self._kept = Kept(self._notes, NOTE, Note[Told], Told(), lambda told: told.thresholds, self._telling)
+        self._due = 0.0
+        self._logged: set[str] = set()
+        self._last: dict[str, Any] = {}
+
+    def forget(self) -> None:
+        """Look at once when it is our turn again."""
+        self._due = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """Return what /readyz shows: of the last whole look, when it was and what it found."""
+        return {**super().state(), **self._last}
+
+    async def load(self) -> bool:
+        """Read the note."""
+        return await self._kept.load()
+
+    async def work(self) -> bool:
+        """Look, or wait for the next look."""
+        if self._monotonic() < self._due:
+            await self._turns.pause(self._due - self._monotonic())
+            return False
+        due = self._monotonic() + self._turns.about(self._pace.look_seconds)
+        self._due = due
+        try:
+            return await self._look()
+        except BaseException:
+            self._due = 0.0
+            raise
+
+    async def _look(self) -> bool:
+        seen: set[str] = set()
+        sums = {"certificates": 0, "references": 0, "unreadable": 0}
+        for kind, path in LISTS:
+            async for found in self._read(kind, path):
+                seen.update(identity(each) for each in found.certificates)
+                self._add(sums, kind, found)
+                if not await self._tell(found):
+                    return False
+        still = {name: days for name, days in self._kept.state.thresholds.items() if name in seen}
+        if not await self._kept.become(Told(still)):
+            return False
+        self._last = {**sums, "looked_at": self._clock()}
+        return True
+
+    async def _read(self, kind: Kind, path: str) -> AsyncIterator[Found]:
+        """Yield what each page holds; the page, with the keys on it, is gone by then."""
+        offset: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await self._client.page(path, offset=offset)
+            found = await asyncio.to_thread(read_certificates, kind, page.entities)
+            offset = page.offset
+            del page
+            yield found
+            if offset is None:
+                return
+            await self._turns.pause(PAGE_PAUSE_SECONDS)
+        raise AdminApiError(f"{path}: more than {MAX_PAGES:,} pages")
+
+    async def _tell(self, found: Found) -> bool:
+        now = self._clock()
+        told = dict(self._kept.state.thresholds)
+        events: list[Event] = []
+        for certificate in found.certificates:
+            threshold = news(certificate, told, self._pace.days, now)
+            if threshold is not None:
+                told[identity(certificate)] = threshold
+                events.append(expiring_event(certificate, threshold, now))
+        return not events or await self._kept.become(Told(told), events)
+
+    def _add(self, sums: dict[str, int], kind: Kind, found: Found) -> None:
+        sums["certificates"] += len(found.certificates)
+        sums["references"] += found.references
+        sums["unreadable"] += len(found.unreadable)
+        self.count("ok", len(found.certificates))
+        self.count("unreadable", len(found.unreadable))
+        for name in found.unreadable:
+            if name not in self._logged and len(self._logged) < LOGGED:
+                self._logged.add(name)
+                _log.warning("certificate not readable, left alone", kind=kind, name=name)

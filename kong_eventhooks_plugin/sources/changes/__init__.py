@@ -1,0 +1,1 @@
+"""The source ``crud``: changes of Kong's entities."""

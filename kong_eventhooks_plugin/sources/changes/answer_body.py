@@ -1,0 +1,55 @@
+"""The Admin API's answer as an entity.
+
+Kong's Admin API sends JSON and does not compress; a plugin or a proxy between may. Which encoding it is comes from the
+first bytes, since no header comes along: ``1f 8b`` is gzip, ``78`` zlib (HTTP's ``deflate``), anything else is JSON.
+
+Limit: ``BYTES`` of JSON, also once it is unpacked. What is larger, broken or no JSON object cannot be read: a round of
+the mirror finds the change.
+"""
+
+import zlib
+from typing import Any, Final
+
+import msgspec
+
+from kong_eventhooks_plugin.errors import ObservationError
+
+BYTES: Final = 16 << 20
+"""As much as a page of a list may have (``kong.admin_api.client``)."""
+
+_GZIP: Final = b"\x1f\x8b"
+_ZLIB: Final = b"\x78"
+_ANY_HEADER: Final = zlib.MAX_WBITS | 32
+"""Tells zlib to look for gzip's header and its own."""
+
+
+def entity_in(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that the body holds; raises ``ObservationError`` with a text that holds none of it."""
+    try:
+        entity = msgspec.json.decode(_plain(body))
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ObservationError("the answer is not JSON") from error
+    if not isinstance(entity, dict):
+        raise ObservationError("the answer is not a JSON object")
+    return entity
+
+
+def _plain(body: bytes) -> bytes:
+    if body.startswith((_GZIP, _ZLIB)):
+        return _unpacked(body)
+    if len(body) > BYTES:
+        raise ObservationError("the answer is too large")
+    return body
+
+
+def _unpacked(body: bytes) -> bytes:
+    unpacking = zlib.decompressobj(_ANY_HEADER)
+    try:
+        plain = unpacking.decompress(body, BYTES + 1)
+    except zlib.error as error:
+        raise ObservationError("the answer's compression is broken") from error
+    if len(plain) > BYTES:
+        raise ObservationError("the answer is too large")
+    if not unpacking.eof:
+        raise ObservationError("the answer is compressed and cut short")
+    return plain

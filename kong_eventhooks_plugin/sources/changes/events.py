@@ -1,0 +1,143 @@
+"""The sources ``crud`` and ``dao:crud``: one change of one of Kong's entities is three events.
+
+===========  =======================  ============================================================
+source       event                    heard by
+===========  =======================  ============================================================
+crud         ``<schema>``             who wants everything that happens to consumers, say
+crud         ``<schema>:<operation>``  who wants one operation of it
+dao:crud     ``<operation>``          who wants one operation of every entity
+===========  =======================  ============================================================
+
+All three have the same data and different ids, which come from the change's own identity and time: telling a change
+again after a crash gives the same events, and the queue keeps one of each.
+
+The first four fields are Kong Enterprise's. Of a delete it gives the entity that went as ``entity`` and no
+``old_entity`` (Kong's DAO posts it so); we do the same. The other fields are ours and always there, null where unset:
+a template or a filter that asks for one never trips.
+
+on_change looks at Enterprise's four, so at what changed and not at who did it or how it was seen. ``updated_at`` is
+part of the entity, as in Enterprise: the same state written again is another one where Kong gave it a new time.
+
+Limit: ``ENTITY_BYTES`` of JSON for ``entity`` and for ``old_entity``. Of a larger one the largest fields are null, and
+``left_out`` names them; the event is told all the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.ids import event_id
+from kong_eventhooks_plugin.model.scope import EventScope
+from kong_eventhooks_plugin.sources.catalogue import unique_fields
+from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
+from kong_eventhooks_plugin.sources.changes.model import Actor, Change
+
+__all__ = ["CRUD", "DAO_CRUD", "ENTITY_BYTES", "events_of_change"]
+
+ENTITY_BYTES: Final = 1 << 20
+
+_UNIQUE: Final = unique_fields(DAO_CRUD, "create")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def events_of_change(change: Change) -> tuple[Event, Event, Event]:
+    """Return the three events of a change, in the order of the table at the file's head."""
+    data, scope = _data(change), _scope(change)
+
+    def event(source: str, name: str) -> Event:
+        return Event(
+            id=event_id(change.at, change.identity, source, name),
+            source=source,
+            event=name,
+            data=data,
+            time=change.at,
+            scope=scope,
+            unique=_UNIQUE,
+        )
+
+    return (
+        event(CRUD, change.schema),
+        event(CRUD, f"{change.schema}:{change.operation}"),
+        event(DAO_CRUD, change.operation),
+    )
+
+
+def _data(change: Change) -> dict[str, Any]:
+    entity, left_out = _within_limit("entity", change.entity)
+    old_entity, left_out_of_old = _within_limit(
+        "old_entity", None if change.operation == "delete" else change.old_entity
+    )
+    return {
+        "operation": change.operation,
+        "entity": entity,
+        "old_entity": old_entity,
+        "schema": change.schema,
+        "changed": list(change.changed),
+        "actor": None if change.actor is None else _actor(change.actor),
+        "seen_by": change.seen_by,
+        "old_at": change.old_at,
+        "workspace": change.workspace,
+        "went_with": change.went_with,
+        "left_out": [*left_out, *left_out_of_old],
+    }
+
+
+def _actor(actor: Actor) -> dict[str, Any]:
+    """Return every field of it, null where unset."""
+    return {
+        "consumer": actor.consumer,
+        "credential": actor.credential,
+        "ip": actor.ip,
+        "user_agent": actor.user_agent,
+        "method": actor.method,
+        "path": actor.path,
+        "request_id": actor.request_id,
+    }
+
+
+def _within_limit(name: str, entity: dict[str, Any] | None) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """Return the entity, its largest fields null as far as the limit asks for it, and which these are."""
+    if entity is None:
+        return None, ()
+    size = len(_encode(entity))
+    if size <= ENTITY_BYTES:
+        return entity, ()
+    kept, left_out = dict(entity), []
+    for bytes_of_it, field in sorted(((len(_encode(value)), field) for field, value in entity.items()), reverse=True):
+        kept[field] = None
+        left_out.append(f"{name}.{field}")
+        size -= bytes_of_it
+        if size <= ENTITY_BYTES:
+            break
+    return kept, tuple(left_out)
+
+
+def _scope(change: Change) -> EventScope:
+    """Return the service, route and consumer that the change is of or that the entity refers to.
+
+    Both states count: a hook on a service hears of a route that moved away from it. An entity refers by id alone.
+    """
+    states = [change.entity] if change.old_entity is None else [change.entity, change.old_entity]
+    return EventScope(
+        service=_aliases(change.schema, "services", "service", states),
+        route=_aliases(change.schema, "routes", "route", states),
+        consumer=_aliases(change.schema, "consumers", "consumer", states),
+    )
+
+
+def _aliases(schema: str, own: str, field: str, states: list[dict[str, Any]]) -> tuple[str, ...]:
+    entities = states if schema == own else [state.get(field) for state in states]
+    # A dict, not a set: ids come first, and the order is the same every time.
+    return tuple(dict.fromkeys(alias for entity in entities for alias in _names(entity)))
+
+
+def _names(entity: Any) -> Iterator[str]:
+    """Yield what may name the entity: its id, its name or username. Not a custom_id, see ``model.scope``."""
+    if isinstance(entity, Mapping):
+        for field in ("id", "name", "username"):
+            name = entity.get(field)
+            if isinstance(name, str) and name:
+                yield name

@@ -1,0 +1,315 @@
+"""What a round's complete lists mean: the differences told, the mirror brought up to the lists.
+
+Schema by schema, parents before children, each in this order: entities under new ids (``pairing``), gone, different,
+new. What is told and the mirror's row are one transaction, a batch of entities long; a process that is killed between
+two of them finds the rest in its next round.
+
+Not judged is what the route touched since the round began, and what somebody else wrote since it was compared; it is
+counted as ``dropped``, and the next round looks again.
+
+Silence: entities that are new are not told where their schema's list was never complete before; that it was is kept
+once all of them are in the mirror, so that a first round that is cut short goes on being silent. What differs from a
+state that is known is told even then. (Of a schema of which nothing was known ``listing`` has put them there already.)
+
+Limits: ``BATCH`` entities a transaction, so that the route's waits some milliseconds at most; ``OUTBOX`` changes that
+wait to be told, past which the conclusion ends with ``QueueFull`` and the rest is found by a later round;
+``IDS_AT_ONCE`` rows that are looked through at once.
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from kong_eventhooks_plugin.errors import QueueFull
+from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.sources.changes.mirror import ordering
+from kong_eventhooks_plugin.sources.changes.mirror.differences import Finding
+from kong_eventhooks_plugin.sources.changes.mirror.normalize import Apart, comparable
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import ABSENT, Window
+from kong_eventhooks_plugin.sources.changes.mirror.pairing import Candidate, pairs
+from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
+from kong_eventhooks_plugin.sources.changes.mirror.scan import Bits, Listing
+from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Image, with_reference
+from kong_eventhooks_plugin.sources.changes.mirror.store import Store
+from kong_eventhooks_plugin.sources.changes.model import Change, Operation
+from kong_eventhooks_plugin.telemetry.metrics import Tally
+
+BATCH: Final = 100
+OUTBOX: Final = 100_000
+IDS_AT_ONCE: Final = 2_000
+
+T = TypeVar("T")
+
+
+class Conclusion:
+    """Runs it: ``steps`` yields after each transaction, so that others get their turn in between.
+
+    ``ids_stable``: Kong has a database. ``told`` counts changes by operation, ``adopted`` states that were taken over
+    without a word, ``dropped`` what was not judged.
+    """
+
+    def __init__(
+        self, store: Store, rules: Entities, listing: Listing, schemas: Sequence[str], *, ids_stable: bool
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._listing = listing
+        self._schemas = [schema for schema in dict.fromkeys(schemas) if schema in listing.windows]
+        self._ids_stable = ids_stable
+        self._own_revs: set[int] = set()
+        self.told: Tally[tuple[Operation]] = Tally()
+        self.adopted = listing.adopted
+        self.dropped = listing.dropped
+
+    def steps(self) -> Iterator[None]:
+        """Conclude, a transaction at a time. Raises ``QueueFull``, and ``StoreUnavailable`` where the mirror moved."""
+        for schema in self._schemas:
+            if not self._ids_stable:
+                yield from self._renew(schema)
+            yield from self._take_gone(schema)
+            yield from self._take_different(schema)
+            yield from self._take_created(schema)
+            with self._transaction():
+                self._store.set_listed(schema, self._listing.windows[schema].low)
+            yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[int]:
+        with self._listing.transaction(self._store) as rev:
+            if self._store.outbox() >= OUTBOX:
+                raise QueueFull("mirror_outbox", f"{OUTBOX:,} changes wait to be told")
+            self._own_revs.add(rev)
+            yield rev
+
+    # under new ids
+
+    def _renew(self, schema: str) -> Iterator[None]:
+        created = list(self._listing.findings.created(schema))
+        if not created:
+            return
+        yield
+        gone: list[Candidate] = []
+        for some in self._gone(schema):
+            gone += some
+            yield
+        # In the order of the rows: in any other each transaction would write as many pages as it has pairs, twice.
+        for batch in _chunks(sorted(pairs(gone, created)), BATCH):
+            with self._transaction() as rev:
+                self._renew_some(schema, batch, rev)
+            self._listing.findings.drop([i for _, i in batch])
+            yield
+
+    def _gone(self, schema: str) -> Iterator[list[Candidate]]:
+        """Yield the schema's rows that its list did not show, as far as one look goes each time."""
+        seen, last = self._seen(schema), ""
+        while rows := self._store.candidates_after(schema, last, IDS_AT_ONCE):
+            yield [candidate for _, candidate in rows if candidate.number not in seen]
+            last = rows[-1][0]
+
+    def _renew_some(self, schema: str, batch: list[tuple[int, int]], rev: int) -> None:
+        rows = self._store.by_numbers([number for number, _ in batch])
+        found = self._listing.findings.some([i for _, i in batch])
+        renewed = []
+        for number, i in batch:
+            self._seen(schema).add(number)
+            row = rows.get(number)
+            if row is None or self._is_touched(row):
+                self.dropped += 1
+            else:
+                renewed.append((row, found[i].image, found[i].window))
+        self._take_states(renewed, rev)
+        referred = self._store.referred(schema, [row.id for row, _, _ in renewed])
+        for row, image, _ in renewed:
+            if row.id in referred:
+                self._follow(row, image, rev)
+
+    def _follow(self, row: Row, image: Image, rev: int) -> None:
+        """Have what referred to the old id refer to the new one."""
+        while references := self._store.referring(row.schema, row.id):
+            for reference in references:
+                child = self._store.by_number(reference.number)
+                assert child is not None  # noqa: S101  references go with their row
+                pointed = with_reference(self._rules, self._store.image(child), reference.field, image.id)
+                self._store.put(pointed, _unmoved(child, rev), child.n)
+
+    # gone
+
+    def _take_gone(self, schema: str) -> Iterator[None]:
+        for numbers in self._missing(schema):
+            for some in _chunks(numbers, BATCH):
+                with self._transaction() as rev:
+                    for number in some:
+                        self._bury(number, self._listing.windows[schema], rev)
+                yield
+            yield
+
+    def _missing(self, schema: str) -> Iterator[list[int]]:
+        """Yield the numbers of the schema's rows that its list did not show, as far as one look goes each time."""
+        seen, last = self._seen(schema), ""
+        while ids := self._store.ids_after(schema, last, IDS_AT_ONCE):
+            yield [number for _, number in ids if number not in seen]
+            last = ids[-1][0]
+
+    def _bury(self, number: int, window: Window, rev: int) -> None:
+        row = self._store.by_number(number)
+        if row is None or self._is_touched(row):
+            self.dropped += row is not None
+            return
+        root = self._went_with(row)
+        self._store.drop(row, Tombstone(rev, 0, row.since, window.low, window.high, None, root))
+        if ordering.in_doubt(row.others, ABSENT):
+            self.adopted += 1
+            return
+        self._tell(self._change("delete", row.schema, row.id, row.hidden().shown, window, row, root))
+
+    def _went_with(self, row: Row) -> str | None:
+        for reference in self._rules.references(row.schema, row.hidden().shown):
+            if reference.on_delete == "cascade":
+                parent = self._store.tombstone(reference.schema, reference.id)
+                if parent is not None:
+                    return parent.root or f"{reference.schema}:{reference.id}"
+        return None
+
+    # different
+
+    def _take_different(self, schema: str) -> Iterator[None]:
+        last = 0
+        while batch := self._listing.findings.batch(schema, "differs", last, BATCH):
+            last = batch[-1].i
+            with self._transaction() as rev:
+                self._take_some_different(batch, rev)
+            yield
+
+    def _take_some_different(self, batch: list[Finding], rev: int) -> None:
+        rows = self._store.by_numbers([found.number for found in batch if found.number is not None])
+        taken = []
+        for found in batch:
+            assert found.number is not None  # noqa: S101  what differs was compared with a row
+            row = rows.get(found.number)
+            moved = row is None or (row.rev != found.rev and row.rev not in self._own_revs)
+            if row is None or moved or row.id != found.image.id or self._is_touched(row):
+                self.dropped += 1
+            else:
+                taken.append((row, found.image, found.window))
+        self._take_states(taken, rev)
+
+    def _take_states(self, states: list[tuple[Row, Image, Window]], rev: int) -> None:
+        """Make listed states the rows'; tell those that differ in more than their form."""
+        for row, image, window in states:
+            if not self._told_as_update(row, image, window):
+                self.adopted += 1
+        self._store.put_over([(row.n, image, Writing(rev, 0, row.since, window)) for row, image, window in states])
+
+    def _told_as_update(self, row: Row, image: Image, window: Window) -> bool:
+        if ordering.listed(image.content, row.content, row.others) != "changed":
+            return False
+        old, new = comparable(row.hidden(), image.hidden(), _apart(row, image))
+        if self._rules.content(row.schema, old) == self._rules.content(row.schema, new):
+            return False
+        changed = self._rules.changed(row.schema, old, new)
+        self._store.round_told(image, window.high)
+        self._tell(self._change("update", row.schema, image.id, image.hidden().shown, window, row, changed=changed))
+        return True
+
+    # new
+
+    def _take_created(self, schema: str) -> Iterator[None]:
+        silent = self._store.listed_at(schema) is None
+        last = 0
+        while batch := self._listing.findings.batch(schema, "created", last, BATCH):
+            last = batch[-1].i
+            with self._transaction() as rev:
+                self._take_some_created(schema, batch, rev, silent=silent)
+            yield
+
+    def _take_some_created(self, schema: str, batch: list[Finding], rev: int, *, silent: bool) -> None:
+        ids = [found.image.id for found in batch]
+        there, buried = self._store.standing(schema, ids), self._store.buried(schema, ids)
+        self.dropped += len(there)
+        plain = []
+        for found in batch:
+            image, window = found.image, found.window
+            if image.id in there:
+                continue
+            if image.id in buried:
+                self._take_one_buried(found, rev, silent=silent)
+                continue
+            plain.append((image, Writing(rev, 0, window.high, window)))
+            if not silent:
+                self._tell_created(image, window)
+        self._store.put_new(plain)
+        self.adopted += len(plain) if silent else 0
+
+    def _take_one_buried(self, found: Finding, rev: int, *, silent: bool) -> None:
+        """Take an entity that is in a list and has a tombstone: it was made again, or listed before it was deleted."""
+        image, window = found.image, found.window
+        tombstone = self._store.tombstone(image.schema, image.id)
+        assert tombstone is not None  # noqa: S101  as it is called
+        if self._listing.mark.touched(tombstone.route_rev, tombstone.high):
+            self.dropped += 1
+            return
+        self._store.put(image, Writing(rev, 0, window.high, window))
+        if silent or ordering.in_doubt(tombstone.others, image.content):
+            self.adopted += 1
+        else:
+            self._tell_created(image, window)
+
+    def _tell_created(self, image: Image, window: Window) -> None:
+        self._store.round_told(image, window.high)
+        shown = image.hidden().shown
+        self._tell(self._change("create", image.schema, image.id, shown, window, workspace=image.workspace))
+
+    # both
+
+    def _seen(self, schema: str) -> Bits:
+        return self._listing.seen.setdefault(schema, Bits())
+
+    def _is_touched(self, row: Row) -> bool:
+        return self._listing.mark.touched(row.route_rev, row.high)
+
+    def _tell(self, change: Change) -> None:
+        self._store.tell([change])
+        self.told[change.operation,] += 1
+
+    def _change(
+        self,
+        operation: Operation,
+        schema: str,
+        entity_id: str,
+        entity: dict[str, Any],
+        window: Window,
+        row: Row | None = None,
+        went_with: str | None = None,
+        changed: tuple[str, ...] = (),
+        workspace: str | None = None,
+    ) -> Change:
+        return Change(
+            identity=secrets.token_hex(16),
+            at=window.high,
+            schema=schema,
+            operation=operation,
+            id=entity_id,
+            entity=entity,
+            old_entity=row.hidden().shown if row is not None and operation == "update" else None,
+            old_at=None if row is None else max(row.high, self._store.listed_at(schema) or 0.0),
+            changed=changed,
+            seen_by="round",
+            workspace=row.workspace if row is not None else workspace,
+            went_with=went_with,
+        )
+
+
+def _apart(row: Row, image: Image) -> Apart:
+    if row.rules != image.rules:
+        return "rules"
+    return "origin" if row.by_route else "nothing"
+
+
+def _unmoved(row: Row, rev: int) -> Writing:
+    return Writing(rev, row.route_rev, row.since, row.window, row.others)
+
+
+def _chunks(items: list[T], size: int) -> Iterator[list[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,68 @@
+"""The mirror's tables in their SQLite file: their settings, their version, their log.
+
+The file is shared with ``storage.notes``, so the tables' version is a row of their own and not the file's. What is in
+it can be found again by a round, but for the outbox: a damaged file is replaced (``storage.replaceable``), and the
+first round of the new one is silent.
+
+Limits: ``PATIENCE`` seconds for another process's lock, then ``StoreUnavailable``. The log is carried over into the
+file (``tidy``) from ``LOG_BYTES`` on, at moments when nobody waits for it; should there be none, at 64 MB. NORMAL: a
+transaction outlives the process from its commit on, the machine from then on; a power cut may have changes told again.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.sources.changes.mirror import statements as sql
+from kong_eventhooks_plugin.storage.sqlite import migrate, use_write_ahead_log
+
+PATIENCE: Final = 5.0
+LOG_BYTES: Final = 4 << 20
+
+_SETTINGS: Final = (
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA wal_autocheckpoint = 16000",
+    # Below LOG_BYTES: the log's file is cut back after it was carried over, else its size would ask for that for ever.
+    "PRAGMA journal_size_limit = 1048576",
+    "PRAGMA cache_size = -16384",
+    "PRAGMA temp_store = MEMORY",
+)
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a new connection's settings and the tables to our version; raises ``StoreUnavailable`` for a newer one."""
+    for setting in _SETTINGS:
+        connection.execute(setting)
+    use_write_ahead_log(connection, path)
+
+    def version() -> int:
+        there = _version(connection)
+        if there > sql.VERSION:
+            raise StoreUnavailable(
+                f"{path}: was written by a newer version of this program (its mirror is {there}, ours "
+                f"{sql.VERSION}); run that version, or remove the file"
+            )
+        return there
+
+    migrate(connection, sql.STEPS, version, lambda step: connection.execute(sql.SET_FACT, ("version", step)).close())
+
+
+def has_grown(path: Path) -> bool:
+    """Tell whether the file's log is worth carrying over."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size >= LOG_BYTES
+    except OSError:
+        return False
+
+
+def tidy(connection: sqlite3.Connection) -> None:
+    """Carry the log over into the file; it takes some fsyncs."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    if connection.execute(sql.IS_THERE).fetchone() is None:
+        return 0
+    row = connection.execute(sql.FACT, ("version",)).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,242 @@
+"""The last state known of every entity of Kong's, and the outbox of changes that are not told yet.
+
+A change and the state that it leads to are one transaction: what ``apply`` returned, or a round found, stays in the
+outbox until ``told``, over any crash, with the same identities. Statements run in a thread of their own, one call after
+another, a few milliseconds each.
+
+Any number of processes may have one file open; rounds are for one of them at a time.
+
+Limits: ``OUTBOX`` changes that wait to be told, past which ``apply`` raises ``QueueFull`` and changes nothing: whoever
+called keeps the observation, or lets a round find the change later. Those of ``file``, ``store``, ``route``,
+``cascade`` and ``conclusion``. What rounds told, tombstones and request ids are kept for two rounds, at least
+``KEPT_SECONDS``: an observation that comes later than that may be told a second time.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.sources.changes.mirror import route
+from kong_eventhooks_plugin.sources.changes.mirror.applier import Conclusion
+from kong_eventhooks_plugin.sources.changes.mirror.file import PATIENCE, has_grown, prepare, tidy
+from kong_eventhooks_plugin.sources.changes.mirror.fingerprints import Fingerprints
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import Mark, Window
+from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
+from kong_eventhooks_plugin.sources.changes.mirror.scan import Listing, Source
+from kong_eventhooks_plugin.sources.changes.mirror.store import Store
+from kong_eventhooks_plugin.sources.changes.model import Change
+from kong_eventhooks_plugin.storage.replaceable import ReplaceableFile
+
+__all__ = ["Mirror", "RouteChange"]
+
+OUTBOX: Final = 200_000
+KEPT_SECONDS: Final = 600.0
+SHOWN: Final = 10_000
+
+_ORIGIN = "origin"
+_HASH = "configuration_hash"
+_ROUND = "round_began"
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+class Mirror:
+    """``entities`` gives the rules in force; ``clock`` Unix seconds.
+
+    Every method but ``close`` raises ``StoreUnavailable`` where the file fails, and where it is not open.
+    """
+
+    def __init__(self, path: Path, entities: Callable[[], Entities], clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._entities = entities
+        self._clock = clock
+        self._file = ReplaceableFile(path, PATIENCE, lambda connection: prepare(connection, path))
+        self._thread: ThreadPoolExecutor | None = None
+        self._fingerprints = Fingerprints()
+        self._log_has_grown = False
+        self.waiting = 0
+        """Changes in the outbox when it was last looked at."""
+
+    async def open(self) -> None:
+        """Create or open the file; a damaged one is moved aside and told in the log. May be tried again."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "mirror")
+        await self._call(self._file.open)
+
+    async def close(self) -> None:
+        """Let the file go, after what is under way."""
+        if self._thread is None:
+            return
+        thread, self._thread = self._thread, None
+        await asyncio.get_running_loop().run_in_executor(thread, self._file.close)
+        thread.shutdown(wait=False)
+
+    # for who hears from the route, and who tells
+
+    async def apply(self, seen: RouteChange) -> list[Change]:
+        """Take what the route saw; return what is to be told, which is in the outbox already.
+
+        [] where nothing changed, or it was told already; the same request may come twice. Raises ``ObservationError``
+        where Kong's answer to a write is no entity, ``QueueFull`` where the outbox is full.
+        """
+        rules = self._entities()
+
+        def apply(store: Store) -> list[Change]:
+            with store.transaction() as rev:
+                if store.outbox() >= OUTBOX:
+                    raise QueueFull("mirror_outbox", f"{OUTBOX:,} changes wait to be told")
+                return route.apply(store, rules, seen, rev)
+
+        return await self._with_store(apply)
+
+    async def untold(self, limit: int) -> list[Change]:
+        """Return up to ``limit`` changes of the outbox, oldest first."""
+        return await self._with_store(lambda store: store.untold(limit))
+
+    async def told(self, identities: Sequence[str]) -> None:
+        """Take changes out of the outbox: their events are committed in the queue."""
+
+        def told(store: Store) -> None:
+            with store.transaction():
+                store.told(identities)
+
+        await self._with_store(told)
+        await self._tidy()
+
+    async def forget(self) -> None:
+        """Drop all that is known, not the outbox: the next round is silent, and one that is under way fails."""
+
+        def forget(store: Store) -> None:
+            with store.transaction():
+                store.forget()
+
+        await self._with_store(forget)
+
+    # for who wants to know
+
+    async def counts(self) -> dict[str, int]:
+        """Return how many entities of each schema are known."""
+        return await self._with_store(lambda store: store.counts())
+
+    async def known(self, schema: str, limit: int = SHOWN) -> list[dict[str, Any]]:
+        """Return up to ``limit`` entities of a schema, their secrets hidden, in the order they became known."""
+        return await self._with_store(lambda store: store.shown(schema, limit))
+
+    # for rounds
+
+    async def configuration_hash(self) -> str | None:
+        """Return what the last complete round of a DB-less node was of; None: none was, or something was left to do."""
+        return await self._with_store(lambda store: store.fact(_HASH))
+
+    async def begin(self, origin: str, lag: float) -> Listing:
+        """Begin a round. Another ``origin`` than the last one's drops all that is known, without a word.
+
+        What the route wrote in the last ``lag`` seconds is not judged by the round: its lists may be behind.
+        """
+        rules = self._entities()
+
+        def begin(store: Store) -> Listing:
+            # With another key every digest would differ.
+            mark = blake2b(origin.encode() + rules.name("", "origin"), digest_size=16).hexdigest()
+            with store.transaction() as rev:
+                before = store.fact(_ORIGIN)
+                if before != mark:
+                    store.set_fact(_ORIGIN, mark)
+                    if before is not None:
+                        store.forget()
+                return Listing(self._path.parent, Mark(rev, self._clock() - lag), store.fact("epoch"))
+
+        return await self._with_store(begin)
+
+    async def compare(self, listing: Listing, source: Source, page: Sequence[dict[str, Any]], window: Window) -> None:
+        """Compare a page with the mirror; what differs is kept in the listing."""
+        rules = self._entities()
+        created = await self._with_store(
+            lambda store: listing.compare(store, rules, self._fingerprints, source, page, window)
+        )
+        if created:
+            # Each in its turn: the route's waits for one of them at most.
+            await self._with_store(lambda store: listing.adopt(store, source.schema, created, window))
+            await self._tidy()
+
+    async def listed(self, listing: Listing, source: Source, limit: int) -> list[str]:
+        """Return the ids of up to ``limit`` entities that the round has listed."""
+        return await self._with_store(lambda store: listing.ids(store, source, limit))
+
+    async def conclude(
+        self, listing: Listing, schemas: Sequence[str], *, ids_stable: bool, go_on: Callable[[], bool]
+    ) -> Conclusion | None:
+        """Tell what the lists mean; None where ``go_on`` said no in between. Raises ``QueueFull`` too."""
+        rules = self._entities()
+        conclusion = await self._with_store(
+            lambda store: Conclusion(store, rules, listing, schemas, ids_stable=ids_stable)
+        )
+        steps = conclusion.steps()
+        while go_on():
+            if not await self._with_store(lambda _: _step(steps)):
+                return conclusion
+            await self._tidy()
+        return None
+
+    async def finish(self, began: float, configuration_hash: str | None) -> None:
+        """End a round that began at ``began``: keep its hash, and forget what no late observation can need."""
+
+        def finish(store: Store) -> None:
+            with store.transaction():
+                store.set_fact(_HASH, configuration_hash)
+                before = min(store.fact(_ROUND) or 0.0, self._clock() - KEPT_SECONDS)
+                store.drop_tombstones_before(before)
+                store.drop_told_before(before)
+                store.drop_requests_before(before)
+                store.set_fact(_ROUND, began)
+
+        await self._with_store(finish)
+
+    async def end(self, listing: Listing) -> None:
+        """Let a round's findings go."""
+        await self._call(listing.close)
+
+    # in the thread
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        if self._thread is None:
+            raise StoreUnavailable(f"{self._path}: is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    async def _tidy(self) -> None:
+        """Have the log carried over where it has grown; what waits for the thread goes first."""
+        if self._log_has_grown:
+            await self._call(self._tidy_file)
+
+    async def _with_store(self, call: Callable[[Store], T]) -> T:
+        return await self._call(lambda: self._run(call))
+
+    def _run(self, call: Callable[[Store], T]) -> T:
+        def run(connection: sqlite3.Connection) -> T:
+            store = Store(connection)
+            result = call(store)
+            self.waiting = store.outbox()
+            self._log_has_grown = has_grown(self._path)
+            return result
+
+        return self._file.run(run)
+
+    def _tidy_file(self) -> None:
+        with contextlib.suppress(StoreUnavailable):  # what is wrong with the file, the next call says
+            self._file.run(tidy)
+
+
+def _step(steps: Iterator[None]) -> bool:
+    return next(steps, steps) is not steps

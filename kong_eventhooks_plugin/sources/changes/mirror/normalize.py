@@ -1,0 +1,65 @@
+"""Two states of one entity, cut down to what can be compared.
+
+The same state can come in two forms:
+
+- Kong's answer to a write and its list may not have the same fields: where one of them came from the route, a field at
+  the top that only one has says nothing;
+- the rules that hide and compare can have changed between them (Kong was upgraded, a setting lets a field through, a
+  plugin's schema was not known): then a field that only one has says nothing wherever it is, and neither does a value
+  that is hidden in one and open in the other. A secret that is set or unset does.
+"""
+
+from typing import Any, Literal
+
+from kong_eventhooks_plugin.kong.admin_api.entities import MASK, Hidden
+
+Apart = Literal["nothing", "origin", "rules"]
+"""What keeps two states from having one form: one is the route's, or they were hidden by different rules."""
+
+
+def comparable(old: Hidden, new: Hidden, apart: Apart) -> tuple[Hidden, Hidden]:
+    """Return both without what cannot be compared."""
+    if apart == "nothing":
+        return old, new
+    left, right = dict(old.shown), dict(new.shown)
+    _keep_common(left, right)
+    dropped = _narrow(left, right, "") if apart == "rules" else []
+    return _cut(old, left, dropped), _cut(new, right, dropped)
+
+
+def _keep_common(left: dict[str, Any], right: dict[str, Any]) -> None:
+    for field in left.keys() ^ right.keys():
+        left.pop(field, None)
+        right.pop(field, None)
+
+
+def _narrow(left: dict[str, Any], right: dict[str, Any], prefix: str) -> list[str]:
+    """Take out of both, and of the records in them, what only one shows; return the paths of what one hides."""
+    dropped = []
+    for field in list(left):
+        one, other = left[field], right[field]
+        if _half_hidden(one, other):
+            del left[field], right[field]
+            dropped.append(prefix + field)
+        elif isinstance(one, dict) and isinstance(other, dict) and one != other:
+            left[field], right[field] = dict(one), dict(other)
+            _keep_common(left[field], right[field])
+            dropped += _narrow(left[field], right[field], f"{prefix}{field}.")
+    return dropped
+
+
+def _half_hidden(one: Any, other: Any) -> bool:
+    return _hides(one) != _hides(other) and one is not None and other is not None
+
+
+def _hides(value: Any) -> bool:
+    return value == MASK or (isinstance(value, list) and MASK in value)
+
+
+def _cut(hidden: Hidden, shown: dict[str, Any], dropped: list[str]) -> Hidden:
+    digests = {
+        path: digest
+        for path, digest in hidden.digests.items()
+        if path.partition(".")[0] in shown and not any(path == gone or path.startswith(f"{gone}.") for gone in dropped)
+    }
+    return Hidden(shown, digests)

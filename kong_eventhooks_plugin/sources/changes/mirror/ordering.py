@@ -1,0 +1,167 @@
+"""What a route's observation or a round's list means against what the mirror knows. Pure.
+
+Every piece of knowledge has a window: Kong was in that state at some moment of it (a request from its start to its
+answer; a page from its request to its answer). Of two windows one is certainly before the other, or they overlap and
+their order is not known.
+
+A write that the route saw:
+
+==============================================  ========  =====================  ======================================
+the mirror has                                  told      the mirror then has    because
+==============================================  ========  =====================  ======================================
+the same state, told by a round that listed     no        what it had            the round told this very change
+it after the request began, unclaimed; or the
+same content, written once more since
+a state from after the request                  yes       what it had            the observation is late
+a state from before the request                 yes       the new state
+a state whose order is not known                yes       the new state, and in  a round that finds the other state
+                                                          doubt the other        tells neither again
+a tombstone from after the request              yes       the tombstone
+a tombstone, order not known, PATCH             yes       the tombstone          Kong patches nothing that is gone
+a tombstone, order not known, POST or PUT       yes       the new state, in
+                                                          doubt: gone
+a tombstone from before; nothing                yes       the new state
+==============================================  ========  =====================  ======================================
+
+It is told as an update where the entity is known to have been there before the request began, and any PATCH is; else
+as a create. A late one has no ``old_entity``: what was before it is not known any more.
+
+A delete that the route saw takes the row of an entity that was known to be there before the request began. Where the
+row's state is from after the request, the entity was made again: the delete is told and the row stays. An entity that
+became known during the request may have come after it: the next round sees whether it went.
+
+What a round lists, once the list is complete: an entity that the route touched since the round began is not judged
+(``touched``); a state that the mirror has, or has in doubt, is adopted without a word; anything else is told.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+from kong_eventhooks_plugin.sources.changes.model import Operation
+
+ABSENT: Final = bytes(16)
+"""Among the states in doubt: that the entity is gone."""
+
+DOUBTS: Final = 8
+"""States in doubt that are kept of one entity; past it the oldest is let go, and a round may tell it again."""
+
+SLACK: Final = 0.05
+"""Seconds by which a request can have begun before the answer to the one before it, as far as the times go: nginx's
+clock stands still while it works, ours does not. Closer than that, what was told first was first."""
+
+LATEST: Final = 3_600.0
+"""Seconds by which an observation can be late at most. What is known from further in its future is from before the
+clock was set back, and does not count as later."""
+
+_SIZE: Final = len(ABSENT)
+
+
+class Window(NamedTuple):
+    """From ``low`` to ``high``, Unix seconds."""
+
+    low: float
+    high: float
+
+    def before(self, other: "Window") -> bool:
+        """Tell whether all of it is certainly before all of the other."""
+        return self.high < other.low < self.high + LATEST
+
+    def leads_to(self, later: "Window") -> bool:
+        """Tell whether all of it is before all of a request that was heard of later, give or take ``SLACK``."""
+        return self.high < later.low + SLACK or later.high + LATEST <= self.low
+
+    def around(self, other: "Window") -> "Window":
+        """Return the smallest window that has both in it."""
+        return Window(min(self.low, other.low), max(self.high, other.high))
+
+
+class Standing(NamedTuple):
+    """What the mirror knows of an entity that is there, or of one that is gone (its tombstone).
+
+    ``since``: when it was certainly there first.
+    """
+
+    since: float
+    window: Window
+    by_route: bool
+
+
+class Verdict(NamedTuple):
+    """What an observation of a write comes to: what is told, and whether the state is taken.
+
+    ``doubt``: what the mirror had may be the later state. ``late``: what the mirror had is no ``old_entity`` of it.
+    """
+
+    operation: Operation
+    take: bool
+    doubt: bool = False
+    late: bool = False
+
+
+def written(method: str, seen: Window, row: Standing | None, tombstone: Standing | None) -> Verdict:
+    """Judge a write that no round has told."""
+    if row is not None:
+        operation = _operation(method, seen, row)
+        if seen.before(row.window):
+            return Verdict(operation, take=False, late=True)
+        return Verdict(operation, take=True, doubt=not row.window.leads_to(seen))
+    if tombstone is not None and not tombstone.window.leads_to(seen):
+        if method == "PATCH" or seen.before(tombstone.window):
+            return Verdict(_operation(method, seen, tombstone), take=False, late=True)
+        return Verdict(_operation(method, seen, None), take=True, doubt=True)
+    return Verdict(_operation(method, seen, None), take=True)
+
+
+def _operation(method: str, seen: Window, before: Standing | None) -> Operation:
+    if method == "PATCH" or (before is not None and was_there(seen, before)):
+        return "update"
+    return "create"
+
+
+def outlives(seen: Window, row: Standing) -> bool:
+    """Tell whether the row's state is from after a delete: the entity was made again."""
+    return seen.before(row.window)
+
+
+def was_there(seen: Window, row: Standing) -> bool:
+    """Tell whether the entity is known to have been there before the request began."""
+    return row.since < seen.low + SLACK or row.since > seen.high + LATEST
+
+
+class Mark(NamedTuple):
+    """How far the route had written when a round began: its last revision, and the time until which it may lag.
+
+    A list may be read from a replica of Kong's database that is behind: what the route wrote shortly before the round
+    is as good as touched.
+    """
+
+    rev: int
+    lag_until: float
+
+    def touched(self, route_rev: int, high: float) -> bool:
+        """Tell whether the route wrote the row, or the tombstone, too late for the round to judge it."""
+        return route_rev > self.rev or (route_rev > 0 and self.lag_until < high < self.lag_until + LATEST)
+
+
+Listed = Literal["same", "adopt", "changed"]
+
+
+def listed(content: bytes, row_content: bytes, others: bytes | None) -> Listed:
+    """Judge a state that a complete list has of an entity that the mirror knows and the route did not touch."""
+    if content == row_content:
+        return "adopt" if others else "same"
+    return "adopt" if in_doubt(others, content) else "changed"
+
+
+def in_doubt(others: bytes | None, content: bytes) -> bool:
+    """Tell whether the state is one of those in doubt."""
+    return others is not None and content in _split(others)
+
+
+def doubting(others: bytes | None, content: bytes) -> bytes:
+    """Return the states in doubt with one more."""
+    kept = [other for other in _split(others or b"") if other != content]
+    return b"".join([*kept, content][-DOUBTS:])
+
+
+def _split(others: bytes) -> list[bytes]:
+    return [others[at : at + _SIZE] for at in range(0, len(others), _SIZE)]

@@ -1,0 +1,26 @@
+"""States of entities to bytes and back, as they are kept."""
+
+from typing import Any, Final
+
+import msgspec
+
+from kong_eventhooks_plugin.kong.admin_api.entities import Hidden
+
+encode: Final = msgspec.json.Encoder().encode
+_shown: Final = msgspec.json.Decoder(dict[str, Any]).decode
+_digests: Final = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def packed(hidden: Hidden) -> tuple[bytes, bytes | None]:
+    """Return the columns ``shown`` and ``digests`` of a state."""
+    return encode(hidden.shown), encode(hidden.digests) if hidden.digests else None
+
+
+def shown_of(shown: bytes) -> dict[str, Any]:
+    """Return what is shown of a state."""
+    return _shown(shown)
+
+
+def hidden_of(shown: bytes, digests: bytes | None) -> Hidden:
+    """Return a state from its two columns."""
+    return Hidden(_shown(shown), {} if digests is None else _digests(digests))

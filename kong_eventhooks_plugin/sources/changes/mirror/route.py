@@ -1,0 +1,256 @@
+"""What the route saw, taken into the mirror: one transaction with the changes that are to be told.
+
+====================  =======================================================================================
+request               change
+====================  =======================================================================================
+POST, PUT, PATCH      of the entity that Kong answered with: the judge says whether it is told, and as what;
+                      through a relation (``PUT /plugins/{id}/consumer``) too. That such a PUT may have set
+                      the reference is found by the next round
+DELETE                of the entity that the path names, among those under its parents; then of what goes
+                      along (``cascade``). Of one that the mirror does not know nothing is told, unless the
+                      schema's list was never complete: then what the path says
+DELETE of a relation  none: Kong refuses it
+an action             none (``.../healthy``)
+====================  =======================================================================================
+
+Kong calls again where our answer was lost: a request id that was applied already changes and tells nothing.
+
+Limits: ``REQUESTS_SECONDS`` that request ids are kept (Kong calls again at once). A name that means several
+entities, which paths cannot, is left to the next round.
+"""
+
+import re
+import secrets
+from typing import Any, Final
+
+import structlog
+
+from kong_eventhooks_plugin.errors import ObservationError
+from kong_eventhooks_plugin.kong.admin_api.endpoints import Place
+from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.sources.changes.mirror import ordering
+from kong_eventhooks_plugin.sources.changes.mirror.cascade import went_along
+from kong_eventhooks_plugin.sources.changes.mirror.normalize import Apart, comparable
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import Window
+from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
+from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
+from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Image, image_of, short
+from kong_eventhooks_plugin.sources.changes.mirror.store import RoundTold, Store
+from kong_eventhooks_plugin.sources.changes.model import Change, Operation
+
+REQUESTS_SECONDS: Final = 600.0
+
+_WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+
+log = structlog.get_logger()
+
+
+def apply(store: Store, rules: Entities, seen: RouteChange, rev: int) -> list[Change]:
+    """Take an observation in; return what is to be told, which is in the outbox. Runs inside a transaction.
+
+    Raises ``ObservationError`` where Kong's answer to a write is no entity.
+    """
+    place = seen.place
+    if place.action is not None or (seen.method == "DELETE" and place.relation is not None):
+        return []
+    if seen.actor.request_id and not store.is_new_request(seen.actor.request_id, seen.seen_at):
+        return []
+    applying = _Applying(store, rules, seen, rev)
+    if seen.method in _WRITES:
+        changes = applying.write()
+    else:
+        changes = applying.delete() if seen.method == "DELETE" and place.key is not None else []
+    store.tell(changes)
+    return changes
+
+
+class _Applying:
+    """One observation."""
+
+    def __init__(self, store: Store, rules: Entities, seen: RouteChange, rev: int) -> None:
+        self._store = store
+        self._rules = rules
+        self._seen = seen
+        self._place = seen.place
+        self._rev = rev
+        self._window = Window(seen.started_at, max(seen.started_at, seen.seen_at))
+
+    # writes
+
+    def write(self) -> list[Change]:
+        entity = self._seen.entity
+        if entity is None or not isinstance(entity.get("id"), str):
+            raise ObservationError("the answer to a write has no id")
+        if not self._place.schema:
+            raise ObservationError("the path leads to an entity that is not known")
+        image = image_of(self._rules, self._place.schema, entity, self._place.workspace)
+        if self._is_told(image):
+            return []
+        row = self._store.by_id(image.schema, image.id)
+        tombstone = self._store.tombstone(image.schema, image.id) if row is None else None
+        verdict = ordering.written(
+            self._seen.method, self._window, row.standing if row else None, tombstone.standing if tombstone else None
+        )
+        change = self._written(verdict.operation, image, None if verdict.late else row)
+        if verdict.take:
+            self._take(image, row, created=verdict.operation == "create", doubt=verdict.doubt)
+        return [change]
+
+    def _is_told(self, image: Image) -> bool:
+        """Tell whether a round that listed after the request began told the state that the request led to.
+
+        Either exactly that, in whatever form, or the same content that somebody has written once more since.
+        """
+        told = self._store.told_of(image.schema, image.id, self._window.low)
+        claimed = next((one for one in told if self._is_exactly(one, image)), None) or next(
+            (one for one in told if self._is_rewritten(one, image)), None
+        )
+        if claimed is not None:
+            self._store.claim(claimed.number)
+        return claimed is not None
+
+    def _is_exactly(self, told: RoundTold, image: Image) -> bool:
+        one, other = comparable(told.hidden(), image.hidden(), _listed_apart(told, image))
+        return self._rules.exact(image.schema, one) == self._rules.exact(image.schema, other)
+
+    def _is_rewritten(self, told: RoundTold, image: Image) -> bool:
+        one, other = comparable(told.hidden(), image.hidden(), _listed_apart(told, image))
+        written, seen = (state.shown.get("updated_at") for state in (one, other))
+        return (
+            isinstance(written, int | float)
+            and isinstance(seen, int | float)
+            and written > seen
+            and self._rules.content(image.schema, one) == self._rules.content(image.schema, other)
+        )
+
+    def _written(self, operation: Operation, image: Image, before: Row | None) -> Change:
+        seen = self._seen
+        hidden = image.hidden()
+        old = before.hidden() if before is not None and operation == "update" else None
+        changed: tuple[str, ...] = ()
+        if before is not None and old is not None and before.content != image.content:
+            pair = comparable(old, hidden, _apart(before, image))
+            changed = self._rules.changed(image.schema, *pair)
+        return Change(
+            identity=secrets.token_hex(16),
+            at=seen.seen_at,
+            schema=image.schema,
+            operation=operation,
+            id=image.id,
+            entity=hidden.shown,
+            old_entity=old.shown if old is not None else None,
+            old_at=self._known_at(before) if before is not None and old is not None else None,
+            changed=changed,
+            seen_by="route",
+            actor=seen.actor,
+            workspace=image.workspace,
+        )
+
+    def _take(self, image: Image, row: Row | None, *, created: bool, doubt: bool) -> None:
+        """Make the state the mirror's. In doubt its window takes in that of the state before."""
+        window, others = self._window, None
+        if doubt:
+            others = ordering.doubting(row.others, row.content) if row is not None else ordering.ABSENT
+            window = window.around(row.window) if row is not None else window
+        since = row.since if row is not None and not created else self._window.high if created else self._window.low
+        number = row.n if row is not None else None
+        self._store.put(image, Writing(self._rev, self._rev, since, window, others=others), number)
+
+    def _known_at(self, row: Row) -> float:
+        """Return when the row's state was last known to hold."""
+        return max(row.high, self._store.listed_at(row.schema) or 0.0)
+
+    # deletes
+
+    def delete(self) -> list[Change]:
+        rows = self._named()
+        before = [row for row in rows if ordering.was_there(self._window, row.standing)]
+        there = [row for row in before if not ordering.outlives(self._window, row.standing)]
+        if len(there) == 1:
+            return went_along(self._store, self._rules, there[0], self._deleted(there[0]), self._window, self._rev)
+        if there:
+            log.warning("a path names several entities", schema=self._place.schema, path=self._place.masked)
+            return []
+        if len(before) == 1:
+            return [self._deleted(before[0])]
+        return [] if rows else self._unknown()
+
+    def _deleted(self, row: Row) -> Change:
+        return Change(
+            identity=secrets.token_hex(16),
+            at=self._seen.seen_at,
+            schema=row.schema,
+            operation="delete",
+            id=row.id,
+            entity=row.hidden().shown,
+            old_at=self._known_at(row),
+            seen_by="route",
+            actor=self._seen.actor,
+            workspace=row.workspace,
+        )
+
+    def _named(self) -> list[Row]:
+        """Return the rows that the path may mean: one, or none; several where some are not there any more."""
+        place = self._place
+        assert place.key is not None  # noqa: S101  a delete of a collection does not come here
+        if _UUID.fullmatch(place.key):
+            row = self._store.by_id(place.schema, place.key.lower())
+            if row is not None:
+                return [row]
+        rows = self._store.by_name(place.schema, short(self._rules.name(place.schema, place.key)))
+        if place.workspace is not None:
+            rows = [row for row in rows if row.workspace in {None, place.workspace}]
+        for schema, key in place.parents:
+            parents = self._parents(schema, key)
+            rows = [row for row in rows if any(self._store.refers(row.n, schema, parent) for parent in parents)]
+        return rows
+
+    def _parents(self, schema: str, key: str) -> list[str]:
+        if _UUID.fullmatch(key):
+            return [key.lower()]
+        return [row.id for row in self._store.by_name(schema, short(self._rules.name(schema, key)))]
+
+    def _unknown(self) -> list[Change]:
+        """Tell of what the mirror cannot know yet, once: a second delete of the same deletes nothing."""
+        place = self._place
+        if self._store.listed_at(place.schema) is not None:
+            return []
+        entity, mark = _as_the_path_says(self._rules, place)
+        if self._store.tombstone(place.schema, mark) is not None:
+            return []
+        low, high = self._window
+        self._store.bury(place.schema, mark, Tombstone(self._rev, self._rev, low, low, high, None, None))
+        return [
+            Change(
+                identity=secrets.token_hex(16),
+                at=self._seen.seen_at,
+                schema=place.schema,
+                operation="delete",
+                id=entity.get("id", ""),
+                entity=entity,
+                seen_by="route",
+                actor=self._seen.actor,
+                workspace=place.workspace,
+            )
+        ]
+
+
+def _listed_apart(told: RoundTold, image: Image) -> Apart:
+    return "origin" if told.rules == image.rules else "rules"
+
+
+def _apart(row: Row, image: Image) -> Apart:
+    if row.rules != image.rules:
+        return "rules"
+    return "nothing" if row.by_route else "origin"
+
+
+def _as_the_path_says(rules: Entities, place: Place) -> tuple[dict[str, Any], str]:
+    """Return what is known of an entity that only a path named, and the id of its tombstone."""
+    assert place.key is not None  # noqa: S101  as above
+    if _UUID.fullmatch(place.key):
+        return {"id": place.key.lower()}, place.key.lower()
+    words = [place.key, *(word for parent in place.parents for word in parent)]
+    # A key can be a secret: neither told nor kept.
+    return {}, f"named:{rules.name(place.schema, '/'.join(words)).hex()}"

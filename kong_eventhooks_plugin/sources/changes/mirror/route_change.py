@@ -1,0 +1,23 @@
+"""One change that the Admin API's route saw, as the mirror takes it."""
+
+from typing import Any
+
+import msgspec
+
+from kong_eventhooks_plugin.kong.admin_api.endpoints import Place
+from kong_eventhooks_plugin.sources.changes.model import Actor
+
+
+class RouteChange(msgspec.Struct, frozen=True):
+    """A request that Kong took (2xx). ``entity`` is its answer, None where there was none; times are Unix seconds.
+
+    Kong made the change at some moment from ``started_at`` to ``seen_at``.
+    """
+
+    place: Place
+    method: str
+    status: int
+    entity: dict[str, Any] | None
+    actor: Actor
+    started_at: float
+    seen_at: float

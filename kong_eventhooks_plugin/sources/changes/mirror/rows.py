@@ -1,0 +1,83 @@
+"""Rows of the mirror's tables to values and back."""
+
+from typing import NamedTuple
+
+from kong_eventhooks_plugin.kong.admin_api.entities import Hidden
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import Standing, Window
+from kong_eventhooks_plugin.sources.changes.mirror.packing import hidden_of
+from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Image
+
+
+class Row(NamedTuple):
+    """An entity that is there; the fields are the columns of ``mirror_entities``."""
+
+    n: int
+    schema: str
+    id: str
+    workspace: str | None
+    rev: int
+    route_rev: int
+    rules: bytes
+    content: bytes
+    natural: bytes | None
+    since: float
+    low: float
+    high: float
+    others: bytes | None
+    shown: bytes
+    digests: bytes | None
+
+    @property
+    def by_route(self) -> bool:
+        """Whether the route wrote it last."""
+        return self.route_rev == self.rev
+
+    @property
+    def window(self) -> Window:
+        """When this state was Kong's."""
+        return Window(self.low, self.high)
+
+    @property
+    def standing(self) -> Standing:
+        """What the judge needs of it."""
+        return Standing(self.since, self.window, self.by_route)
+
+    def hidden(self) -> Hidden:
+        """Return the state itself."""
+        return hidden_of(self.shown, self.digests)
+
+
+class Tombstone(NamedTuple):
+    """An entity that is gone; the fields are the columns of ``mirror_tombstones`` behind its key."""
+
+    rev: int
+    route_rev: int
+    since: float
+    low: float
+    high: float
+    others: bytes | None
+    root: str | None
+
+    @property
+    def standing(self) -> Standing:
+        """What the judge needs of it."""
+        return Standing(self.since, Window(self.low, self.high), self.route_rev == self.rev)
+
+
+class Writing(NamedTuple):
+    """What is written with an image: who, when, since when. ``route_rev`` 0: not for the route, and never was."""
+
+    rev: int
+    route_rev: int
+    since: float
+    window: Window
+    others: bytes | None = None
+
+
+def columns(image: Image, writing: Writing) -> tuple[object, ...]:
+    """Return the columns of a row but its number."""
+    return (
+        image.schema, image.id, image.workspace, writing.rev, writing.route_rev, image.rules, image.content,
+        image.natural, writing.since, writing.window.low, writing.window.high, writing.others or None, image.shown,
+        image.digests,
+    )  # fmt: skip

@@ -1,0 +1,333 @@
+"""Changes of Kong's entities, from the Admin API's route at once and from the mirror's rounds, to events.
+
+::
+
+    observe_change -> Waiting -> path and answer -> Mirror.apply --> outbox -> Pump -> publish
+    rounds --------------------------------------------------------^
+
+``observe_change`` never waits: Kong's client does. One task works the observations in the order of their arrival, so
+that two writes to one entity are told in theirs.
+
+No path means anything before Kong was once asked for its /endpoints. Until then observations wait within the limits of
+``crud_waiting``, and Kong is asked again and again: rounds, which ask it too, may be far apart, and are run by the
+process that leads alone. What an earlier process learnt is kept, so this is the first start only.
+
+=====================  =====================================================================================
+lost, by reason        what is done about it
+=====================  =====================================================================================
+changes_overflow       too many observations wait: the mirror looks at once and tells the change, without who
+change_unreadable      Kong gave no answer, or one that is no entity: the same
+change_failed          our bug: the same, where the mirror does not trip over it as well
+=====================  =====================================================================================
+
+Limits: those of ``crud_waiting``, ``crud_answers`` and ``crud_pump``. Kong is given ``LEARN_SECONDS`` to tell a schema
+that is missing; past that all that may be a secret of the entity is hidden. While the store or /endpoints is away it is
+tried again every ``PAUSE_SECONDS``.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+import msgspec
+import structlog
+
+from kong_eventhooks_plugin.errors import AdminApiError, ObservationError, QueueError
+from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints, Place
+from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.observation import ChangeObservation
+from kong_eventhooks_plugin.sources.changes.answer_body import entity_in
+from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
+from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
+from kong_eventhooks_plugin.sources.changes.model import Actor, Change
+from kong_eventhooks_plugin.sources.changes.observation_queue import BYTES, OBSERVATIONS, Waiting
+from kong_eventhooks_plugin.sources.changes.outbox import Outbox, Publish, Pump
+from kong_eventhooks_plugin.sources.changes.reconciler import RoundsState
+from kong_eventhooks_plugin.sources.changes.upkeep import GRACE_SECONDS, Upkeep
+from kong_eventhooks_plugin.sources.pollers.subscribers import hears
+from kong_eventhooks_plugin.telemetry.metrics import Counts
+from kong_eventhooks_plugin.telemetry.raised import raised_at
+
+LEARN_SECONDS: Final = 1.0
+PAUSE_SECONDS: Final = 1.0
+
+_CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+_log = structlog.get_logger()
+
+
+class Knowledge(Protocol):
+    """What is needed of ``kong.admin_api.schema_cache.Knowledge``."""
+
+    def endpoints(self) -> Endpoints:
+        """Return the paths as last known."""
+
+    def entities(self) -> Entities:
+        """Return the rules as last known."""
+
+    async def refresh(self) -> bool:
+        """Ask Kong for what is missing; raises ``AdminApiError``."""
+
+    async def learn(self, schema: str, entity: dict[str, Any]) -> bool:
+        """Ask Kong for a schema that is missing; raises ``AdminApiError``."""
+
+
+class Mirror(Outbox, Protocol):
+    """What is needed of ``sources.changes.mirror.mirror.Mirror``."""
+
+    async def apply(self, seen: RouteChange) -> list[Change]:
+        """Take what the route saw; return what is in the outbox now because of it."""
+
+    async def forget(self) -> None:
+        """Drop what is known, not the outbox: the next round is silent."""
+
+
+class Rounds(Protocol):
+    """What is needed of ``sources.changes.reconciler.Rounds``."""
+
+    async def run(self) -> None:
+        """Run rounds until cancelled."""
+
+    def trigger(self) -> None:
+        """Ask for a round at once."""
+
+    def state(self) -> RoundsState:
+        """Return how it stands."""
+
+
+class CrudLimits(msgspec.Struct, frozen=True):
+    """See the heads of the files that these are from; ``grace`` and ``pause`` in seconds."""
+
+    observations: int = OBSERVATIONS
+    bytes: int = BYTES
+    grace: float = GRACE_SECONDS
+    pause: float = PAUSE_SECONDS
+
+
+class CrudState(msgspec.Struct, frozen=True):
+    """For /readyz. ``waiting`` observations are not worked yet; ``lost`` counts since the start, by reason.
+
+    ``endpoints_known`` False: no path can be read, everything waits. ``trouble`` says why observations cannot be
+    worked, why the outbox cannot be emptied, or where rounds trip over a bug.
+    """
+
+    wanted: bool
+    waiting: int
+    lost: dict[str, int]
+    endpoints_known: bool
+    trouble: str | None
+    rounds: RoundsState
+
+
+LOSSES: Final = ("changes_overflow", "change_unreadable", "change_failed")
+
+
+def hears_crud(hooks: Iterable[Hook]) -> bool:
+    """Tell whether a hook that is not switched off hears ``crud`` or ``dao:crud``."""
+    return hears(hooks, CRUD, DAO_CRUD)
+
+
+class CrudObserver:
+    """See the file's head. ``run`` goes on until cancelled; the rest is called on the event loop and never waits.
+
+    ``publish`` is the dispatcher's; ``leads`` tells whether this process holds the delivery lease. Rounds are to call
+    ``look`` when they put something into the outbox.
+    """
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        mirror: Mirror,
+        rounds: Rounds,
+        publish: Publish,
+        counts: Counts,
+        limits: CrudLimits | None = None,
+        *,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
+        limits = limits or CrudLimits()
+        self._knowledge = knowledge
+        self._mirror = mirror
+        self._rounds = rounds
+        self._counts = counts
+        self._pause = limits.pause
+        self._waiting = Waiting(limits.observations, limits.bytes)
+        self._upkeep = Upkeep(rounds.run, self._forget, leads=leads, grace=limits.grace)
+        self._pump = Pump(mirror, publish, counts, holds=lambda: self._upkeep.holds)
+        self._said: set[str] = set()
+        self._trouble: str | None = None
+        self._looked_at: Endpoints | None = None
+        self._known = False
+
+    @property
+    def hears_changes(self) -> bool:
+        """Whether somebody wants to know of changes."""
+        return self._upkeep.wanted
+
+    def want(self, wanted: bool) -> None:
+        """Say whether some hook hears changes (``hears_crud``); to be called at the start and when hooks change."""
+        self._upkeep.want(wanted)
+        self._pump.look()
+
+    def look(self) -> None:
+        """Hear that something was put into the outbox."""
+        self._pump.look()
+
+    def may_change(self, method: str, path: str) -> bool:
+        """Tell whether a request that Kong took can have changed an entity. True while no path can be read."""
+        if method not in _CHANGING:
+            return False
+        endpoints = self._endpoints()
+        if endpoints is None or (method == "POST" and endpoints.is_config(path)):
+            return True
+        return _changing(endpoints.resolve(path)) is not None
+
+    def wants_answer(self, method: str, path: str) -> bool:
+        """Tell whether the answer to it can hold that entity: not a DELETE's, nor the whole configuration."""
+        return method != "DELETE" and not self._is_config(method, path) and self.may_change(method, path)
+
+    def observe_change(self, seen: ChangeObservation) -> None:
+        """Take what the route saw; never waits."""
+        if self._is_config(seen.method, seen.path):
+            self._rounds.trigger()
+        elif not self._waiting.put(seen):
+            self._missed("changes_overflow")
+
+    def state(self) -> CrudState:
+        """Return how it stands."""
+        return CrudState(
+            wanted=self._upkeep.wanted,
+            waiting=len(self._waiting),
+            lost={reason: count for reason in LOSSES if (count := self._counts.lost[reason,])},
+            endpoints_known=self._endpoints() is not None,
+            trouble=self._trouble or self._pump.trouble or self._upkeep.trouble,
+            rounds=self._rounds.state(),
+        )
+
+    async def run(self) -> None:
+        """Work observations, empty the outbox and keep the mirror up, as long as that is wanted."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._work())
+            tasks.create_task(self._pump.run())
+            tasks.create_task(self._upkeep.run())
+
+    async def _forget(self) -> None:
+        """Drop the mirror, and have what is in the outbox told to nobody."""
+        self._pump.look()
+        await self._mirror.forget()
+
+    async def _work(self) -> None:
+        while True:
+            seen = await self._waiting.oldest()
+            if await self._taken(seen):
+                self._waiting.done()
+            else:
+                await asyncio.sleep(self._pause)
+
+    async def _taken(self, seen: ChangeObservation) -> bool:
+        """Take one observation to its end; False where it has to wait."""
+        endpoints = self._endpoints()
+        if endpoints is None:
+            await self._ask_for_paths()
+            return False
+        try:
+            await self._apply(seen, _changing(endpoints.resolve(seen.path)))
+        except QueueError as error:
+            self._say("store", "changes wait for the mirror's store", kind=type(error).__name__)
+            self._trouble = f"changes wait for the mirror's store: {error}"
+            return False
+        except ObservationError as error:
+            self._missed("change_unreadable", detail=str(error))
+        except Exception as error:  # noqa: BLE001  one that trips our code must not hold up the others
+            self._missed("change_failed", kind=type(error).__name__, raised_at=raised_at(error))
+        else:
+            self._said.clear()
+        self._trouble = None
+        return True
+
+    async def _apply(self, seen: ChangeObservation, place: Place | None) -> None:
+        if place is None:
+            return
+        entity = None if seen.method == "DELETE" else _answered(seen, place.schema)
+        if entity is not None:
+            await self._learn(place.schema, entity)
+        change = RouteChange(
+            place, seen.method, seen.status, entity, _actor(seen, place.masked), seen.started_at, seen.seen_at
+        )
+        if await self._mirror.apply(change):
+            self._pump.look()
+
+    async def _ask_for_paths(self) -> None:
+        try:
+            await self._knowledge.refresh()
+        except AdminApiError as error:
+            self._say("no_endpoints", "changes wait until Kong tells its paths", error=str(error))
+        except Exception as error:  # noqa: BLE001  as above; it is tried again
+            self._say("no_endpoints", "changes wait until Kong tells its paths", raised_at=raised_at(error))
+
+    async def _learn(self, schema: str, entity: dict[str, Any]) -> None:
+        if self._knowledge.entities().knows(schema, entity):
+            return
+        try:
+            async with asyncio.timeout(LEARN_SECONDS):
+                await self._knowledge.learn(schema, entity)
+        except (TimeoutError, AdminApiError) as error:
+            self._say("no_schema", "schema not known, what may be a secret is hidden", schema=schema, error=str(error))
+
+    def _endpoints(self) -> Endpoints | None:
+        """Return the paths as last known; None where none are."""
+        endpoints = self._knowledge.endpoints()
+        if endpoints is not self._looked_at:
+            self._looked_at, self._known = endpoints, bool(endpoints.lists())
+        return endpoints if self._known else None
+
+    def _is_config(self, method: str, path: str) -> bool:
+        if method != "POST":
+            return False
+        endpoints = self._endpoints()
+        if endpoints is None:
+            return path.partition("?")[0].rstrip("/").endswith("/config")
+        return endpoints.is_config(path)
+
+    def _missed(self, reason: str, **fields: str | None) -> None:
+        """Count what the route saw and cannot tell, and have the mirror look for it."""
+        self._counts.lost[reason,] += 1
+        self._say(reason, "change not told at once, the mirror looks for it", reason=reason, **fields)
+        self._rounds.trigger()
+
+    def _say(self, key: str, text: str, **fields: str | None) -> None:
+        """Log a trouble once until an observation is worked again."""
+        if key not in self._said:
+            self._said.add(key)
+            _log.warning(text, **fields)
+
+
+def _changing(place: Place | None) -> Place | None:
+    """Return the place of a request that changes an entity; what ends in an action changes none."""
+    return None if place is None or place.action is not None else place
+
+
+def _answered(seen: ChangeObservation, schema: str) -> dict[str, Any]:
+    if seen.body is None:
+        raise ObservationError("Kong gave no answer")
+    entity = entity_in(seen.body)
+    # Enterprise answers an invitation with {"admin": {...}}.
+    within = entity.get(schema.removesuffix("s"))
+    if "id" not in entity and isinstance(within, dict):
+        entity = within
+    if not isinstance(entity.get("id"), str):
+        raise ObservationError("the answer has no id")
+    return entity
+
+
+def _actor(seen: ChangeObservation, masked: str) -> Actor:
+    return Actor(
+        method=seen.method,
+        path=masked,
+        consumer=seen.consumer or None,
+        credential=seen.credential,
+        ip=seen.ip,
+        user_agent=seen.user_agent,
+        request_id=seen.request_id,
+    )

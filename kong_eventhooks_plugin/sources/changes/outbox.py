@@ -1,0 +1,144 @@
+"""From the mirror's outbox to the queue: each change becomes its events, and leaves once all of them are committed.
+
+A process that is killed anywhere before that leaves the change in the outbox, and the next one, or one that runs
+beside it during a reload, tells it again: the events get the same ids, and the queue keeps one of each.
+
+=====================================  ==================================================================
+publishing an event                    then
+=====================================  ==================================================================
+no hook hears it                       nothing to wait for
+it is committed                        done, also where a limit of the queue held a hook back: the
+                                       dispatcher counts that
+``QueueError``, or the queue closed    the batch again after ``PAUSE_SECONDS``; what was committed already
+                                       is a duplicate then
+anything else                          a bug: counted as lost (``change_failed``), so that it blocks nothing
+=====================================  ==================================================================
+
+Limits: ``BATCH`` changes in flight, taken from the outbox oldest first. It is looked at when somebody says that there
+is something new, and every ``LOOK_SECONDS`` for what another process left.
+"""
+
+import asyncio
+from asyncio import CancelledError, Future
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.queue.contract import Receipt
+from kong_eventhooks_plugin.sources.changes.events import events_of_change
+from kong_eventhooks_plugin.sources.changes.model import Change
+from kong_eventhooks_plugin.telemetry.metrics import Counts
+from kong_eventhooks_plugin.telemetry.raised import raised_at
+
+BATCH: Final = 200
+PAUSE_SECONDS: Final = 0.25
+LOOK_SECONDS: Final = 5.0
+
+Publish = Callable[[Event], "Future[Receipt] | None"]
+"""``Dispatcher.publish``."""
+
+_log = structlog.get_logger()
+
+
+class Outbox(Protocol):
+    """What the pump needs of the mirror."""
+
+    async def untold(self, limit: int) -> list[Change]:
+        """Return up to ``limit`` changes that were not told yet, oldest first."""
+
+    async def told(self, identities: Sequence[str]) -> None:
+        """Forget changes: their events are committed."""
+
+
+class Pump:
+    """Empties the outbox, but not while it ``holds``. ``run`` goes on until cancelled. Pauses are in seconds."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        publish: Publish,
+        counts: Counts,
+        *,
+        holds: Callable[[], bool] = lambda: False,
+        pause: float = PAUSE_SECONDS,
+        look_every: float = LOOK_SECONDS,
+    ) -> None:
+        self._outbox = outbox
+        self._publish = publish
+        self._counts = counts
+        self._holds = holds
+        self._pause = pause
+        self._look_every = look_every
+        self._news = asyncio.Event()
+        self.trouble: str | None = None
+        """Why the outbox cannot be emptied now; None where it can."""
+
+    def look(self) -> None:
+        """Have the outbox looked at: something was put into it."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Tell what is in the outbox and what comes into it."""
+        while True:
+            self._news.clear()
+            if await self._emptied():
+                await self._wait_for_news()
+            else:
+                await asyncio.sleep(self._pause)
+
+    async def _wait_for_news(self) -> None:
+        try:
+            async with asyncio.timeout(self._look_every):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    async def _emptied(self) -> bool:
+        """Tell all there is; False where that did not go, which is logged once."""
+        try:
+            while not self._holds() and (changes := await self._outbox.untold(BATCH)):
+                await self._tell(changes)
+        except Exception as error:  # noqa: BLE001  what is in the outbox stays there, and is tried again
+            self._failed(error)
+            return False
+        if self.trouble is not None:
+            _log.info("changes are told again")
+            self.trouble = None
+        return True
+
+    async def _tell(self, changes: Sequence[Change]) -> None:
+        committing = [future for change in changes for future in self._offered(change)]
+        if committing:
+            # Not gather: to cancel it would cancel the queue's own futures, and they would count as lost.
+            await asyncio.wait(committing)
+        for future in committing:
+            self._judge(CancelledError() if future.cancelled() else future.exception())
+        await self._outbox.told([change.identity for change in changes])
+
+    def _offered(self, change: Change) -> "list[Future[Receipt]]":
+        try:
+            futures = [self._publish(event) for event in events_of_change(change)]
+        except Exception as error:  # noqa: BLE001  a change that trips our code must not hold up the others
+            self._judge(error)
+            return []
+        return [future for future in futures if future is not None]
+
+    def _judge(self, error: BaseException | None) -> None:
+        """Raise what may go when it is tried again; count anything else as lost."""
+        if error is None:
+            return
+        if isinstance(error, QueueError):
+            raise error
+        if isinstance(error, CancelledError):
+            raise QueueError("the queue let an offer go")
+        self._counts.lost["change_failed",] += 1
+        _log.error("change lost", kind=type(error).__name__, raised_at=raised_at(error))
+
+    def _failed(self, error: Exception) -> None:
+        kind = type(error).__name__
+        if self.trouble != kind:
+            _log.warning("changes wait until they can be told", kind=kind, raised_at=raised_at(error))
+        self.trouble = kind

@@ -1,0 +1,76 @@
+"""What of looking for changes needs a person, in words for /readyz.
+
+===========================================  ===================================================================
+seen                                         fault
+===========================================  ===================================================================
+the last round was not completed             why
+observations or the outbox do not move       why
+a list failed that may be there next time    which, and why: changes there are told by the route alone meanwhile
+Kong refuses a list (400, 403, 404)          none: a feature that is off, an entity of an edition that is not
+                                             here; but of a hook that names that very entity it is one
+a hook names an entity that Kong has not     that it stays silent, and what it may have meant
+===========================================  ===================================================================
+
+Nothing is said of hooks before Kong's paths are known. Limit: ``LISTS`` lists are named.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Final
+
+from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.sources.changes.events import CRUD
+from kong_eventhooks_plugin.sources.changes.lister import is_refusal
+from kong_eventhooks_plugin.sources.changes.observer import CrudState
+
+LISTS: Final = 10
+
+
+def crud_faults(state: CrudState, endpoints: Endpoints, hooks: Iterable[Hook]) -> Iterator[str]:
+    """Yield what needs a person; nothing while no hook hears of changes."""
+    if not state.wanted:
+        return
+    if state.trouble:
+        yield f"crud: {state.trouble}"
+    if state.rounds.trouble:
+        yield f"crud: round not completed: {state.rounds.trouble}"
+    yield from _lists(state.rounds.left_out)
+    if state.endpoints_known:
+        paths = dict(endpoints.lists())
+        for hook in hooks:
+            entity = _named(hook)
+            if entity is not None and (why := _silent(entity, endpoints, state.rounds.left_out, paths.get(entity))):
+                yield f"{hook.name}: {why}"
+
+
+def _lists(left_out: Mapping[str, str]) -> Iterator[str]:
+    failed = [why for why in left_out.values() if not is_refusal(why)]
+    for why in failed[:LISTS]:
+        yield f"crud: list left out: {why}"
+    if len(failed) > LISTS:
+        yield f"crud: {len(failed) - LISTS} more lists left out"
+
+
+def _named(hook: Hook) -> str | None:
+    """Return the entity that a hook names, None where it hears of all, or of none."""
+    if not hook.enabled or hook.source != CRUD or hook.event is None:
+        return None
+    return hook.event.partition(":")[0]
+
+
+@lru_cache(maxsize=256)  # /readyz is asked every few seconds, and there may be a thousand hooks
+def _meant(entity: str, known: frozenset[str]) -> str | None:
+    return next(iter(get_close_matches(entity, sorted(known), 1)), None)
+
+
+def _silent(entity: str, endpoints: Endpoints, left_out: Mapping[str, str], path: str | None) -> str | None:
+    if entity not in endpoints.entities:
+        meant = _meant(entity, endpoints.entities)
+        hint = f" (did you mean {meant}?)" if meant else ""
+        return f"this Kong has no entity {entity}{hint}; the hook stays silent"
+    refused = left_out.get(path) if path is not None else None
+    if refused is not None and is_refusal(refused):
+        return f"only changes through the Admin API's route are told, Kong refuses the list ({refused})"
+    return None

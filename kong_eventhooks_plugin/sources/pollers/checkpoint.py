@@ -1,0 +1,111 @@
+"""What a loop knows, kept in a note, with the events that follow from it and are not told yet.
+
+A new state and its events are written first, then the events are told, then the note is written without them. So
+whatever is killed in between, the next process finds the very same events, and tells them again with the same ids: the
+queue keeps one of each. Nothing is told of a state that could be forgotten, and nothing is forgotten before it is told.
+
+Limits: a note is as large as what the loop keeps; one that cannot be read (another release wrote it) is logged, and the
+loop begins anew.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+import structlog
+
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.sources.pollers.publisher import Telling
+
+S = TypeVar("S")
+
+_log = structlog.get_logger()
+
+
+class Notes(Protocol):
+    """What is needed of ``storage.notes.Notes``. Everything may raise an ``EventHooksError``."""
+
+    async def get(self, name: str) -> bytes | None:
+        """Return a note, None where there is none."""
+
+    async def put(self, name: str, value: bytes) -> None:
+        """Write one, durably."""
+
+    async def names(self, prefix: str = "") -> list[str]:
+        """Return the names that begin so."""
+
+    async def drop(self, name: str) -> None:
+        """Forget one."""
+
+
+class Note(msgspec.Struct, Generic[S], frozen=True):
+    """What is written."""
+
+    state: S
+    untold: tuple[Event, ...] = ()
+
+
+class Kept(Generic[S]):
+    """The state of one loop, or of one thing that it looks at.
+
+    ``empty`` is the state where nothing is known. ``durable`` returns what of a state a restart must not forget, to be
+    compared: a state that differs in nothing of it is not written, and where it is false there is no note at all.
+    """
+
+    def __init__(
+        self, notes: Notes, name: str, kind: type[Note[S]], empty: S, durable: Callable[[S], Any], telling: Telling
+    ) -> None:
+        self._notes = notes
+        self._name = name
+        self._kind = kind
+        self._durable = durable
+        self._telling = telling
+        self._empty = empty
+        self._note = Note(empty)
+
+    @property
+    def state(self) -> S:
+        """What is known."""
+        return self._note.state
+
+    async def load(self) -> bool:
+        """Read the note and tell what is untold; False where that was not done and is not our turn any more."""
+        content = await self._notes.get(self._name)
+        self._note = Note(self._empty)
+        if content is not None:
+            try:
+                self._note = msgspec.json.decode(content, type=self._kind)
+            except msgspec.MsgspecError as error:
+                _log.warning("note not readable, beginning anew", name=self._name, error=str(error))
+        return await self._settle()
+
+    async def become(self, state: S, events: Sequence[Event] = ()) -> bool:
+        """Know ``state`` from now on and tell the events of it; False as ``load``. What raised can be done again."""
+        if not await self._settle():
+            return False
+        note = Note(state, tuple(events))
+        if events or self._durable(state) != self._durable(self.state):
+            await self._write(note)
+        self._note = note
+        return await self._settle()
+
+    async def forget(self) -> None:
+        """Drop the note and know nothing."""
+        await self._notes.drop(self._name)
+        self._note = Note(self._empty)
+
+    async def _settle(self) -> bool:
+        if not self._note.untold:
+            return True
+        if not await self._telling.tell(self._note.untold):
+            return False
+        note = Note(self.state)
+        await self._write(note)
+        self._note = note
+        return True
+
+    async def _write(self, note: Note[S]) -> None:
+        if note.untold or self._durable(note.state):
+            await self._notes.put(self._name, msgspec.json.encode(note))
+        else:
+            await self._notes.drop(self._name)

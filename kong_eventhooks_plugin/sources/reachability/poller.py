@@ -1,0 +1,107 @@
+"""Asks the Admin API for its status, and tells when it cannot be asked any more, and when it can again.
+
+What counts as an outage is ``sources.reachability.decision``; it is kept in a note while it lasts, so one that began
+before our restart is told as over after it, with all its time. Less than ``patience`` failures are in memory alone.
+
+Limit: ``ANSWER_SECONDS`` for an answer. This loop does not wait longer after failures: it is what finds out that they
+are over, by one small request.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+
+from kong_eventhooks_plugin.errors import AdminApiError
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.sources.pollers.checkpoint import Kept, Note
+from kong_eventhooks_plugin.sources.pollers.leader_gate import Turns
+from kong_eventhooks_plugin.sources.pollers.poller import Looking, Means
+from kong_eventhooks_plugin.sources.reachability.decision import database_fault, fault_of, step
+from kong_eventhooks_plugin.sources.reachability.event import recovered_event, unreachable_event
+from kong_eventhooks_plugin.sources.reachability.model import Outage, Reason
+
+NOTE: Final = "gateway"
+ANSWER_SECONDS: Final = 10.0
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """Seconds between two looks, and how many in a row must fail before it is told."""
+
+    poll_seconds: float = 5.0
+    failures: int = 3
+
+
+class Outages(msgspec.Struct, frozen=True):
+    """What is out now, by reason."""
+
+    now: dict[Reason, Outage] = {}
+
+    def durable(self) -> dict[Reason, float]:
+        """Return what a restart must not forget: outages that were told, by when they began."""
+        return {reason: outage.since for reason, outage in self.now.items() if outage.counts}
+
+
+class GatewayWatch(Looking):
+    """Polls ``/status`` until cancelled (``run``). ``admin_url`` is shown in events: see ``reachability.shown_url``."""
+
+    def __init__(
+        self,
+        means: Means,
+        turns: Turns,
+        admin_url: str,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__("status", means, turns)
+        self._admin_url = admin_url
+        self._patience = patience
+        self._kept = Kept(self._notes, NOTE, Note[Outages], Outages(), Outages.durable, self._telling)
+        self._faults: dict[Reason, str | None] = {}
+
+    def state(self) -> dict[str, Any]:
+        """Return what /readyz shows: what is wrong now, and the outages that were told, by when they began."""
+        faults = {reason: fault for reason, fault in self._faults.items() if fault}
+        return {**super().state(), "faults": faults, "outages": self._kept.state.durable()}
+
+    def troubles(self) -> list[str]:
+        """Return what needs a person; of outages, those that were told."""
+        now = self._kept.state.now
+        return super().troubles() + [f"{reason}: {outage.error}" for reason, outage in now.items() if outage.counts]
+
+    async def load(self) -> bool:
+        """Read the note."""
+        return await self._kept.load()
+
+    async def work(self) -> bool:
+        """Look once, then wait for the next look."""
+        self._faults = await self._look()
+        self.count("unanswered" if self._faults["admin_api"] else "ok")
+        if await self._judge():
+            await self._turns.hold(self._turns.about(self._patience.poll_seconds))
+        return True
+
+    async def _look(self) -> dict[Reason, str | None]:
+        """Return what is wrong, by reason; what nothing can be said of is left out."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                status = await self._client.get("/status")
+        except TimeoutError:
+            return {"admin_api": "timeout"}
+        except AdminApiError as error:
+            return {"admin_api": fault_of(error)}
+        return {"admin_api": None, "database": database_fault(status)}
+
+    async def _judge(self) -> bool:
+        now = self._clock()
+        outages = dict(self._kept.state.now)
+        events: list[Event] = []
+        for reason, fault in self._faults.items():
+            before = outages.pop(reason, None)
+            taken = step(before, fault, now, self._patience.failures)
+            if taken.outage:
+                outages[reason] = taken.outage
+            if taken.began:
+                events.append(unreachable_event(reason, self._admin_url, taken.began, now))
+            if taken.ended:
+                events.append(recovered_event(reason, self._admin_url, taken.ended, now))
+        return await self._kept.become(Outages(outages), events)

@@ -1,0 +1,196 @@
+"""Whose broken rate limit an answer of Kong's is, if it is one: decided here once for all the sources that tell it.
+
+==================================================================  ==============  ====================
+what we go by                                                       the event's     attributed
+                                                                    source
+==================================================================  ==============  ====================
+rate-limit headers that prove a refusal (``rate_headers``,          theirs, below   headers
+``ai_rate_headers``), on a status that means one
+no such headers; of the plugins in force exactly one can have       that plugin     plugins
+answered so, and it is a rate limit's
+no such headers; a setting names the route or service and status    below           inferred
+anything else                                                       not this event
+==================================================================  ==============  ====================
+
+A status means a broken limit where it is 429, a setting names it there, or a plugin in force is configured with it.
+
+The headers of rate-limiting, rate-limiting-advanced and service-protection are the same: it is the one that is in
+force, of several the one that has such a limit, and rate-limiting where nothing tells. What a setting names is told by
+the only rate-limiting plugin in force that can have answered so; where that is not known, an answer before the service
+was asked is rate-limiting's, one after it response-ratelimiting's.
+
+*Exactly one can have answered* leaves aside what would have written its headers, and is never so with a status that
+Kong answers with by itself (``KONGS_OWN``). What is known of plugins is some seconds old at times: that is the risk of
+``plugins``, and why headers go first.
+"""
+
+from collections.abc import Collection
+from typing import Final, Literal, NamedTuple
+
+from kong_eventhooks_plugin.sources.requests.active_plugins import NOTHING_KNOWN, InForce, in_force_on, statuses_of
+from kong_eventhooks_plugin.sources.requests.ai_rate_headers import RETRY_AFTER, by_ai_rate_limiting
+from kong_eventhooks_plugin.sources.requests.infer import InferRule, InferRules
+from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
+from kong_eventhooks_plugin.sources.requests.plugin_answers import (
+    AI_RATE_LIMITING_ADVANCED,
+    KONGS_OWN,
+    RATE_LIMITING,
+    RATE_LIMITING_ADVANCED,
+    RESPONSE_RATE_LIMITING,
+    SERVICE_PROTECTION,
+    TOO_MANY_REQUESTS,
+    Answers,
+)
+from kong_eventhooks_plugin.sources.requests.rate_headers import (
+    Broken,
+    by_enterprise,
+    by_rate_limiting,
+    by_response_rate_limiting,
+    shows_limits,
+)
+
+Known = tuple[Answers, ...] | None
+"""What is in force on a request, None where it is not known."""
+
+_SAME_HEADERS = frozenset((RATE_LIMITING, RATE_LIMITING_ADVANCED, SERVICE_PROTECTION))
+_ENTERPRISE = frozenset((RATE_LIMITING_ADVANCED, SERVICE_PROTECTION))
+
+
+class Verdict(NamedTuple):
+    """A broken limit: whose, which one (None: not known), how we know, and the plugin's way to count (AI)."""
+
+    source: str
+    broken: Broken | None
+    attributed: Literal["headers", "plugins", "inferred"]
+    strategy: str | None = None
+
+
+class Attribution:
+    """Decides. ``rules`` are the setting's.
+
+    One for all the sources: each of them asks about each refusal, and clients decide how many there are, so the last
+    request's verdict is kept until the next request.
+    """
+
+    def __init__(self, rules: Collection[InferRule] = (), plugins: InForce = NOTHING_KNOWN) -> None:
+        self._rules = InferRules(rules)
+        self._plugins = plugins
+        self._last: tuple[KongLog, int, Verdict | None] | None = None
+
+    def statuses(self, source: str) -> frozenset[int]:
+        """Return the statuses that can be a broken limit of the source, as far as is known now."""
+        found = statuses_of(source, self._plugins) | {TOO_MANY_REQUESTS}
+        return found | self._rules.statuses if source == RATE_LIMITING else found
+
+    def verdict(self, log: KongLog, status: int) -> Verdict | None:
+        """Return whose broken limit the answer is, None where it is none."""
+        last = self._last
+        if last is not None and last[0] is log and last[1] == status:
+            return last[2]
+        found = self._verdict(log, status) if log.source == "kong" else None
+        self._last = (log, status, found)
+        return found
+
+    def in_force(self, log: KongLog) -> Known:
+        """Return what is in force on the request."""
+        return in_force_on(log, self._plugins)
+
+    def is_broken_limit(self, log: KongLog, status: int) -> bool:
+        """Tell whether the answer is one, so that no source with another purpose tells it as well.
+
+        Headers count here on any status: where the plugins are not known, an ``error_code`` is not either.
+        """
+        if self.verdict(log, status) is not None:
+            return True
+        return by_enterprise(log) is not None or by_ai_rate_limiting(log) is not None
+
+    def _verdict(self, log: KongLog, status: int) -> Verdict | None:
+        known = self.in_force(log)
+        named = bool(self._rules.statuses) and self._rules.name(status, log.scope())
+        proven = _after(log, status) if log.asked_service else _before(log, status, known, named=named)
+        return proven or _by_plugins(log, status, known) or (_by_rule(log, status, known) if named else None)
+
+
+HEADERS_ALONE: Final = Attribution()
+"""For a sidecar that knows no plugins and has no rules."""
+
+
+def _after(log: KongLog, status: int) -> Verdict | None:
+    if status != TOO_MANY_REQUESTS:
+        return None
+    broken = by_response_rate_limiting(log)
+    return broken and Verdict(RESPONSE_RATE_LIMITING, broken, "headers")
+
+
+def _before(log: KongLog, status: int, known: Known, *, named: bool) -> Verdict | None:
+    """Return what headers prove of an answer before the service was asked."""
+    able = known and [each for each in known if each.meaning == "limit" and each.can_answer(status, asked=False)]
+    if not (status == TOO_MANY_REQUESTS or named or able):
+        return None
+    enterprise = able and any(each.plugin in _ENTERPRISE for each in able)
+    broken = by_enterprise(log) if enterprise else by_rate_limiting(log)
+    if broken is None or RETRY_AFTER in log.response.headers:
+        of_ai = by_ai_rate_limiting(log)
+        if of_ai is not None:
+            return _of_ai(of_ai, able or ())
+    return broken and Verdict(_owner(broken, able) if able else RATE_LIMITING, broken, "headers")
+
+
+def _of_ai(broken: Broken, able: Collection[Answers]) -> Verdict:
+    """Complete what the headers hide from the configuration, where there is one configuration."""
+    mine = [each for each in able if each.plugin == AI_RATE_LIMITING_ADVANCED]
+    if len(mine) != 1:
+        return Verdict(AI_RATE_LIMITING_ADVANCED, broken, "headers")
+    if broken.limit is None:
+        limits = [
+            each.limit for each in mine[0].limits if (each.window, _low(each.name)) == (broken.window, broken.name)
+        ]
+        broken = broken._replace(limit=limits[0] if len(limits) == 1 else None)
+    return Verdict(AI_RATE_LIMITING_ADVANCED, broken, "headers", mine[0].strategy)
+
+
+def _low(name: str | None) -> str | None:
+    """Return a name as headers have it: theirs come in lower case."""
+    return None if name is None else name.lower()
+
+
+def _owner(broken: Broken, able: Collection[Answers]) -> str:
+    showing = [each for each in able if each.plugin in _SAME_HEADERS and each.shows_before]
+    names = {each.plugin for each in showing}
+    if len(names) > 1:
+        names = {
+            each.plugin
+            for each in showing
+            if any((limit.limit, limit.window) == (broken.limit, broken.window) for limit in each.limits)
+        }
+    return names.pop() if len(names) == 1 else RATE_LIMITING
+
+
+def _by_plugins(log: KongLog, status: int, known: Known) -> Verdict | None:
+    """Return the verdict where only one plugin can have given an answer without proving headers."""
+    if known is None or status in KONGS_OWN:
+        return None
+    asked = log.asked_service
+    able = [each for each in known if each.can_answer_silently(status, asked=asked)]
+    if len({each.plugin for each in able}) != 1 or able[0].meaning != "limit":
+        return None
+    return Verdict(able[0].plugin, _only_limit(able), "plugins", able[0].strategy if len(able) == 1 else None)
+
+
+def _only_limit(able: Collection[Answers]) -> Broken | None:
+    limits = {each.limits for each in able}
+    if len(limits) != 1:
+        return None
+    (only,) = limits
+    return Broken(only[0].limit, only[0].window, _low(only[0].name)) if len(only) == 1 else None
+
+
+def _by_rule(log: KongLog, status: int, known: Known) -> Verdict | None:
+    asked = log.asked_service
+    if asked and status != TOO_MANY_REQUESTS:  # response-ratelimiting has no other
+        return None
+    if not asked and status != TOO_MANY_REQUESTS and shows_limits(log):  # headers that leave room
+        return None
+    names = {each.plugin for each in known or () if each.meaning == "limit" and each.can_answer(status, asked=asked)}
+    otherwise = RESPONSE_RATE_LIMITING if asked else RATE_LIMITING
+    return Verdict(names.pop() if len(names) == 1 else otherwise, None, "inferred")

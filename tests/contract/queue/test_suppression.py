@@ -1,0 +1,123 @@
+"""on_change and snooze, in the transaction that accepts the event."""
+
+import asyncio
+
+import pytest
+
+from kong_eventhooks_plugin.model.suppression import FilterRule
+from kong_eventhooks_plugin.queue.contract import Candidate, Limits, Queue
+from tests.support.clock import FakeClock
+from tests.support.queue import NAME, SOURCE, offer
+from tests.support.queue_engines import Store
+
+A, B = b"digest-a", b"digest-b"
+
+
+class Teller:
+    """Tells the queue of events, one after another, for a hook with a rule."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._count = 0
+
+    async def tell(self, rule: FilterRule, digest: bytes, *, hook: str = "h", name: str = NAME) -> str:
+        """Return ``fires`` or why not."""
+        self._count += 1
+        receipt = await self._queue.offer(offer(self._count, Candidate(hook, SOURCE, rule, digest), name=name))
+        return "fires" if receipt.fired else receipt.held_back[hook]
+
+
+@pytest.fixture
+def teller(queue: Queue) -> Teller:
+    return Teller(queue)
+
+
+ON_CHANGE = FilterRule(on_change=True, snooze=None)
+SNOOZE = FilterRule(on_change=False, snooze=60)
+BOTH = FilterRule(on_change=True, snooze=60)
+
+STEPS = [
+    # seconds since the step before, digest, what happens
+    pytest.param(ON_CHANGE, [(0, A, "fires"), (0, A, "unchanged"), (999, A, "unchanged"), (0, B, "fires"),
+                             (0, A, "fires")], id="on_change: A A B A fires three times"),
+    pytest.param(SNOOZE, [(0, A, "fires"), (0, A, "snoozed"), (30, B, "snoozed"), (29.9, A, "snoozed"),
+                          (0.1, A, "fires"), (59.9, A, "snoozed"), (0.1, B, "fires")], id="snooze: whatever the data"),
+    pytest.param(BOTH, [(0, A, "fires"), (0, A, "snoozed"), (30, B, "fires"), (0, B, "snoozed"), (29.9, A, "snoozed"),
+                        (0.1, A, "fires"), (0, B, "snoozed"), (30, B, "fires"), (29.9, A, "snoozed")],
+                 id="both: each digest for itself"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "steps"), STEPS)
+async def test_the_rule(
+    teller: Teller, clock: FakeClock, rule: FilterRule, steps: list[tuple[float, bytes, str]]
+) -> None:
+    for number, (seconds, digest, expected) in enumerate(steps):
+        clock.advance(seconds)
+        assert await teller.tell(rule, digest) == expected, number
+
+
+async def test_without_a_rule_it_always_fires(queue: Queue) -> None:
+    assert [(await queue.offer(offer(key))).fired for key in range(3)] == [("h",)] * 3
+
+
+async def test_hooks_and_events_are_silenced_apart(teller: Teller) -> None:
+    assert await teller.tell(SNOOZE, A) == "fires"
+    assert await teller.tell(SNOOZE, A, hook="other") == "fires"
+    assert await teller.tell(SNOOZE, A, name="another") == "fires"
+    assert await teller.tell(SNOOZE, A) == "snoozed"
+
+
+async def test_a_hook_that_a_limit_holds_back_has_not_fired(store: Store) -> None:
+    queue = await store.open(Limits(deliveries_per_hook=1))
+    teller = Teller(queue)
+    await queue.offer(offer("first"))
+    assert await teller.tell(SNOOZE, A) == "hook_queue_full"
+    assert await queue.bury("h", "room") == 1
+    assert await teller.tell(SNOOZE, A) == "fires"
+    assert await teller.tell(SNOOZE, A) == "snoozed"
+
+
+async def test_of_two_events_told_at_once_one_fires(queue: Queue) -> None:
+    futures = [queue.offer(offer(key, Candidate("h", SOURCE, SNOOZE, A))) for key in (1, 2)]
+    assert sorted(len(receipt.fired) for receipt in await asyncio.gather(*futures)) == [0, 1]
+
+
+async def test_past_the_limit_the_state_that_ends_soonest_is_forgotten(
+    store: Store,
+    clock: FakeClock,
+) -> None:
+    teller = Teller(await store.open(Limits(filter_states=2)))
+    for digest in (b"1", b"2", b"3"):
+        assert await teller.tell(BOTH, digest) == "fires"
+        clock.advance(1)
+    assert await teller.tell(BOTH, b"3") == "snoozed"
+    assert await teller.tell(BOTH, b"2") == "snoozed"
+    assert await teller.tell(BOTH, b"1") == "fires"
+    assert await teller.tell(BOTH, b"1", hook="other") == "fires"
+    assert await teller.tell(BOTH, b"3") == "snoozed"
+    assert await teller.tell(BOTH, b"2") == "fires"
+
+
+async def test_what_was_held_back_is_counted(queue: Queue, clock: FakeClock) -> None:
+    teller = Teller(queue)
+    for digest in (A, A, B, A):
+        await teller.tell(SNOOZE, digest)
+        clock.advance(1)
+    await teller.tell(ON_CHANGE, A, hook="g", name="x")
+    await teller.tell(ON_CHANGE, A, hook="g", name="x")
+    await queue.offer(offer("off", Candidate("g", "named", refused="disabled")))
+    counted = [(one.hook_id, one.source, one.event, one.reason, one.count) for one in await queue.suppressed()]
+    assert counted == [
+        ("g", "named", NAME, "disabled", 1),
+        ("g", SOURCE, "x", "unchanged", 1),
+        ("h", SOURCE, NAME, "snoozed", 3),
+    ]
+    assert (await queue.suppressed())[-1].last_at == clock.now - 1
+
+
+async def test_a_duplicate_counts_nothing(queue: Queue) -> None:
+    held = Candidate("h", SOURCE, refused="disabled")
+    for _ in range(3):
+        await queue.offer(offer(1, held))
+    assert [one.count for one in await queue.suppressed()] == [1]

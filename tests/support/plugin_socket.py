@@ -1,0 +1,207 @@
+"""Kong's door for tests: a house that records, a transport in memory, and a server on a real socket."""
+
+import asyncio
+import socket
+import tempfile
+from asyncio import Future
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
+from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
+from kong_eventhooks_plugin.kong.wire.frames import FrameReader, Oversized
+from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.observation import ChangeObservation, InstanceClosed, InstanceStarted, LogObservation
+from kong_eventhooks_plugin.telemetry.metrics import Counts, Metrics
+from tests.support.clock import FakeClock
+
+NOW = 1_795_278_775.0
+INFOS = {
+    name: {"Name": name, "Phases": phases, "Version": "1.0.0", "Priority": 1, "Schema": {"name": name}}
+    for name, phases in {"event-hooks": ["log"], "event-hooks-crud": ["response", "log"]}.items()
+}
+
+Accept = Callable[[LogObservation], "Future[Any] | None"]
+
+
+class House:
+    """Records what it is told. ``accept`` says what ``observe`` does; ``fails`` makes everything raise.
+
+    ``answers`` says of which changes (method, path) the answer is wanted, once ``hears_changes`` is set; paths below
+    ``/status`` never change anything.
+    """
+
+    def __init__(self, *statuses: int, accept: Accept = lambda seen: None, hears_changes: bool = False) -> None:
+        self.log_statuses = frozenset(statuses)
+        self.hears_changes = hears_changes
+        self.answers: Callable[[str, str], bool] = lambda method, path: method != "DELETE"
+        self.changes: list[ChangeObservation] = []
+        self.accept = accept
+        self.fails = False
+        self.seen: list[LogObservation] = []
+        self.started: list[InstanceStarted] = []
+        self.closed: list[InstanceClosed] = []
+        self.lines: deque[LogLine] = deque()
+
+    def observe(self, seen: LogObservation) -> "Future[Any] | None":
+        self._fail()
+        self.seen.append(seen)
+        return self.accept(seen)
+
+    def may_change(self, method: str, path: str) -> bool:
+        self._fail()
+        return not path.startswith("/status")
+
+    def wants_answer(self, method: str, path: str) -> bool:
+        self._fail()
+        return self.answers(method, path)
+
+    def observe_change(self, seen: ChangeObservation) -> None:
+        self._fail()
+        self.changes.append(seen)
+
+    def instance_started(self, started: InstanceStarted) -> None:
+        self._fail()
+        self.started.append(started)
+
+    def instance_closed(self, closed: InstanceClosed) -> None:
+        self._fail()
+        self.closed.append(closed)
+
+    def take_line(self) -> LogLine | None:
+        self._fail()
+        return self.lines.popleft() if self.lines else None
+
+    def _fail(self) -> None:
+        if self.fails:
+            raise RuntimeError("a bug behind the door")
+
+
+class Transport(asyncio.Transport):
+    """A transport and its socket in one. Keeps what is written; says when it would be closed or paused.
+
+    ``room`` is how many bytes the socket takes before it is full (None: any number); what the transport then keeps goes
+    out with ``flush``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = bytearray()
+        self.room: int | None = None
+        self.kept = bytearray()
+        self.reading = True
+        self.ended = False
+        self.aborted = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def send(self, data: bytes) -> int:
+        """Be the socket."""
+        assert not self.ended
+        assert not self.kept, "bytes went past those that wait"
+        if self.aborted:
+            raise BrokenPipeError
+        if self.room == 0:
+            raise BlockingIOError
+        taken = data[: self.room]
+        self.written += taken
+        if self.room is not None:
+            self.room -= len(taken)
+        return len(taken)
+
+    def write(self, data: Any) -> None:
+        assert not self.ended
+        assert not self.aborted
+        self.kept += data
+
+    def shutdown(self, how: int) -> None:
+        """Be the socket."""
+
+    def flush(self) -> None:
+        """Let the peer read all of it."""
+        self.room = None
+        self.written += self.kept
+        self.kept.clear()
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.kept)
+
+    def write_eof(self) -> None:
+        assert not self.ended
+        self.ended = True
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def pause_reading(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.reading
+        self.reading = True
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def taken(self) -> bytes:
+        """Return what was written since the last look."""
+        data = bytes(self.written)
+        self.written.clear()
+        return data
+
+    def frames(self) -> list[bytes]:
+        """Return it as frames; there must be nothing behind the last."""
+        return frames_of(self.taken())
+
+
+def frames_of(data: bytes) -> list[bytes]:
+    """Return the frames in ``data``, which holds nothing else."""
+    reader = FrameReader()
+    reader.keep(data)
+    found = []
+    while (frame := reader.next()) is not None:
+        assert not isinstance(frame, Oversized)
+        found.append(frame)
+    assert not reader.partial
+    return found
+
+
+class Door:
+    """A plugin server with all that it was made of."""
+
+    def __init__(self, house: House, **options: Any) -> None:
+        self.house = house
+        self.metrics = Metrics()
+        self.monotonic = options.setdefault("monotonic", FakeClock())
+        self.instances = Instances(lambda: NOW, base=options.pop("base", 70_000), limit=options.pop("instances", 1_000))
+        self.server = PluginServer(house, self.metrics, self.instances, INFOS, clock=lambda: NOW, **options)
+        self.path = Path()
+
+    @property
+    def counts(self) -> Counts:
+        return self.metrics.counts
+
+    def faults(self) -> dict[str, int]:
+        """Return how many of each fault there were."""
+        return {reason: count for (reason,), count in self.counts.door_faults.items()}
+
+
+@asynccontextmanager
+async def serving(house: House, **options: Any) -> AsyncIterator[Door]:
+    """Serve on a real socket in a directory of its own (a socket's path has room for 107 bytes only)."""
+    options.setdefault("monotonic", asyncio.get_running_loop().time)
+    door = Door(house, **options)
+    with tempfile.TemporaryDirectory() as made, socket.socket(socket.AF_UNIX) as listening:
+        door.path = Path(made) / "kong.sock"
+        listening.bind(str(door.path))
+        listening.listen(512)
+        await door.server.serve(listening)
+        try:
+            yield door
+        finally:
+            await door.server.drain(0.0)

@@ -1,0 +1,105 @@
+"""A hook as it is shown."""
+
+import json
+
+import pytest
+
+from kong_eventhooks_plugin.api.service.entity import _HANDLERS_OF, _config, entity
+from kong_eventhooks_plugin.hooks.schema import handler_config
+from tests.support.api import Api
+
+SECRETS = (
+    "s3cret",
+    "older-s3cret",
+    "Bearer abc",
+    "user:pa55",
+    "T0KEN",
+    "path-pa55",
+    "payload-pa55",
+    "body-pa55",
+    "lua-pa55",
+)
+CONFIG = {
+    "url": "https://user:pa55@hooks.example:8443/services/path-pa55?key=T0KEN",
+    "secret": "s3cret",
+    "previous_secret": "older-s3cret",
+    "headers": {"authorization": "Bearer abc", "x-ref": "{vault://env/token}"},
+    "payload": {"blocks": [{"key": "payload-pa55", "n": 5}]},
+    "body": "body-pa55",
+    "functions": ["lua-pa55"],
+    "method": "PUT",
+}
+
+
+async def test_enterprises_fields_and_ours(api: Api) -> None:
+    hook = await api.service.hooks.create(
+        {"source": "crud", "event": "consumers", "handler": "webhook", "config": {"url": "https://x.test/"}}
+    )
+    assert entity(hook, trusted=True) == {
+        "id": hook.id, "source": "crud", "event": "consumers", "handler": "webhook", "on_change": None, "snooze": None,
+        "config": {"url": "https://x.test/", "headers": None, "secret": None, "ssl_verify": True,
+                   "previous_secret": None, "secret_file": None},
+        "created_at": hook.created_at, "updated_at": hook.updated_at,
+        "name": None, "filter": None, "enabled": True, "tags": None, "declared_in": None, "scope": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("handler", "config"),
+    [
+        ("log", {"level"}),
+        ("lambda", {"functions"}),
+        ("webhook-custom", {"url", "method", "payload", "payload_format", "body", "body_format", "headers",
+                            "headers_format", "secret", "ssl_verify"}),
+    ],
+)  # fmt: skip
+async def test_a_handlers_config_has_the_fields_that_it_reads(api: Api, handler: str, config: set[str]) -> None:
+    given = {"url": "http://x/", "method": "POST", "functions": ["return 1"]}
+    hook = await api.service.hooks.create({"source": "crud", "handler": handler, "config": given})
+    shown = entity(hook, trusted=True)["config"].keys()
+    assert shown >= config
+    others = {name for name, handlers in _HANDLERS_OF.items() if handler not in handlers} - given.keys()
+    assert not shown & others
+    assert shown >= given.keys(), "another handler's field is shown where it was set"
+
+
+async def test_a_declared_hook_says_where(api: Api) -> None:
+    api.declare({"name": "d", "source": "custom", "handler": "log"})
+    shown = entity(api.service.hooks.get("d"), trusted=True)
+    assert (shown["name"], shown["declared_in"]) == ("d", "/etc/kong/kong.yml: plugins[0].config.hooks[0]")
+
+
+async def test_who_is_trusted_sees_what_was_set(api: Api) -> None:
+    hook = await api.service.hooks.create({"source": "custom", "handler": "webhook-custom", "config": CONFIG})
+    shown = json.dumps(entity(hook, trusted=True))
+    assert all(secret in shown for secret in SECRETS)
+
+
+async def test_who_is_not_sees_no_secret(api: Api) -> None:
+    hook = await api.service.hooks.create({"source": "custom", "handler": "webhook-custom", "config": CONFIG})
+    shown = entity(hook, trusted=False)
+    assert not [secret for secret in SECRETS if secret in json.dumps(shown)]
+    assert shown["config"]["url"] == "https://hooks.example:8443/***"
+    assert shown["config"]["headers"] == {"authorization": "***", "x-ref": "{vault://env/token}"}
+    assert shown["config"]["payload"] == {"blocks": [{"key": "***", "n": 5}]}
+    assert shown["config"]["method"] == "PUT"
+    assert shown.keys() == entity(hook, trusted=True).keys()
+
+
+async def test_references_are_no_secret(api: Api) -> None:
+    config = {"url": "{vault://env/url}", "secret": "{vault://env/secret}"}
+    hook = await api.service.hooks.create({"source": "custom", "handler": "webhook", "config": config})
+    shown = entity(hook, trusted=False)["config"]
+    assert (shown["url"], shown["secret"]) == ("{vault://env/url}", "{vault://env/secret}")
+
+
+async def test_a_url_without_a_path_is_shown(api: Api) -> None:
+    config = {"url": "https://x.test/"}
+    hook = await api.service.hooks.create({"source": "custom", "handler": "webhook", "config": config})
+    assert entity(hook, trusted=False)["config"]["url"] == "https://x.test/"
+
+
+def test_every_field_that_has_a_handler_here_is_one() -> None:
+    known = {name for entry in handler_config()["fields"] for name in entry}
+    assert _HANDLERS_OF.keys() == known
+    assert callable(_config)

@@ -1,0 +1,447 @@
+"""The use cases of /event-hooks, without a door."""
+
+import asyncio
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from kong_eventhooks_plugin.api.service import hooks as hooks_module
+from kong_eventhooks_plugin.api.service.entity import definition_of
+from kong_eventhooks_plugin.api.service.tags import tag_filter
+from kong_eventhooks_plugin.errors import (
+    BadArgument,
+    HookDeclared,
+    HookTaken,
+    IdTaken,
+    SchemaViolation,
+    StoreUnavailable,
+    UnknownHook,
+)
+from kong_eventhooks_plugin.model.ids import hook_id
+from tests.support.api import CAPTURES, RECORDED, Api, running
+from tests.support.hooks import at_its_place
+
+LOG = {"source": "custom", "handler": "log"}
+ID = "c57340ab-9fed-40fd-bb7e-1cef8d37c2df"
+
+
+def named(api: Api) -> list[str]:
+    return sorted(hook.name for hook in api.book.hooks().values())
+
+
+class TestCreate:
+    async def test_a_hook_without_a_name(self, api: Api) -> None:
+        hook = await api.service.hooks.create(LOG)
+        assert uuid.UUID(hook.id).version == 4
+        assert hook.name == hook.id
+        assert hook.created_at == hook.updated_at > 1_700_000_000
+        assert api.service.hooks.get(hook.id) == hook
+        assert api.book.get(hook.id) == hook, "in force at once"
+
+    async def test_with_a_name_its_id_is_that_of_the_declared_one(self, api: Api) -> None:
+        hook = await api.service.hooks.create({**LOG, "name": "alert"})
+        assert (hook.name, hook.id) == ("alert", hook_id("alert"))
+        assert api.service.hooks.get("alert") == hook
+
+    async def test_with_an_id(self, api: Api) -> None:
+        hook = await api.service.hooks.create({**LOG, "name": "alert", "id": ID.upper(), "created_at": 7})
+        assert (hook.id, hook.name, hook.created_at) == (ID, "alert", 7)
+        assert api.service.hooks.get(ID.upper()) == hook
+
+    async def test_the_name_of_one_that_was_renamed_is_free(self, api: Api) -> None:
+        renamed = await api.service.hooks.create({**LOG, "name": "alert"})
+        await api.service.hooks.update("alert", {"name": "other"})
+        hook = await api.service.hooks.create({**LOG, "name": "alert"})
+        await api.service.hooks.delete("alert")
+        again = await api.service.hooks.upsert("alert", LOG)
+        assert len({renamed.id, hook.id, again.id}) == 3
+        assert named(api) == ["alert", "other"]
+        with pytest.raises(IdTaken):
+            await api.service.hooks.create({**LOG, "name": "third", "id": renamed.id})
+
+    async def test_what_is_declared_while_it_is_compiled_holds(self, api: Api) -> None:
+        await api.service.hooks.create({**LOG, "name": "old"})
+
+        async def check(_: Any) -> dict[str, Any]:
+            api.declare({"name": "new", **LOG}, {"name": "old", **LOG})
+            return {}
+
+        api.service.hooks._check = check
+        with pytest.raises(HookDeclared):
+            await api.service.hooks.update("old", {"snooze": 5})
+        api.declare({"name": "old", **LOG})
+        with pytest.raises(HookTaken):
+            await api.service.hooks.create({**LOG, "name": "new"})
+        await asyncio.gather(*api.shelf._errands)
+        assert [(hook.name, hook.snooze) for hook in await api.queue.definitions()] == [("old", None)]
+        assert {hook.origin.place for hook in api.book.hooks().values()} == {"file"}
+
+    async def test_unset_fields_may_be_null(self, api: Api) -> None:
+        given = dict.fromkeys(("id", "name", "event", "on_change", "snooze", "tags", "created_at", "scope"))
+        hook = await api.service.hooks.create({**LOG, **given})
+        assert (hook.event, hook.on_change, hook.snooze, hook.tags) == (None, False, None, ())
+
+    async def test_a_taken_name(self, api: Api) -> None:
+        await api.service.hooks.create({**LOG, "name": "alert"})
+        for given in ({}, {"id": ID}):
+            with pytest.raises(HookTaken, match=r"""^UNIQUE violation detected on '\{name="alert"\}'$""") as refused:
+                await api.service.hooks.create({**LOG, "name": "alert", **given})
+            assert (type(refused.value), refused.value.value) == (HookTaken, "alert")
+
+    async def test_a_taken_id(self, api: Api) -> None:
+        await api.service.hooks.create({**LOG, "id": ID})
+        with pytest.raises(IdTaken, match=r"^primary key violation on key '\{id="):
+            await api.service.hooks.create({**LOG, "id": ID})
+
+    async def test_the_name_of_a_declared_hook_is_taken(self, api: Api) -> None:
+        api.declare({"name": "alert", **LOG})
+        with pytest.raises(HookTaken):
+            await api.service.hooks.create({**LOG, "name": "alert"})
+
+    async def test_two_at_once_cannot_take_one_name(self, api: Api) -> None:
+        made = [api.service.hooks.create({**LOG, "name": "alert", "id": str(uuid.uuid4())}) for _ in range(5)]
+        results = await asyncio.gather(*made, return_exceptions=True)
+        assert [type(result) for result in results].count(HookTaken) == 4
+        assert named(api) == ["alert"]
+
+    @pytest.mark.parametrize(
+        ("given", "fields"),
+        [
+            ({}, {"source": "required field missing", "handler": "required field missing"}),
+            ({**LOG, "nope": 1}, {"nope": "unknown field"}),
+            ({**LOG, "id": "x"}, {"id": "expected a valid UUID"}),
+            ({**LOG, "id": 5}, {"id": "expected a valid UUID"}),
+            ({**LOG, "id": f"{{{ID}}}"}, {"id": "expected a valid UUID"}),
+            ({**LOG, "created_at": "5"}, {"created_at": "expected an integer"}),
+            ({**LOG, "created_at": True}, {"created_at": "expected an integer"}),
+            ({**LOG, "created_at": 1.5}, {"created_at": "expected an integer"}),
+            ({**LOG, "updated_at": 1 << 40}, {"updated_at": "expected an integer"}),
+            ({**LOG, "declared_in": "x"}, {"declared_in": "is told, not set: leave it out"}),
+            ({**LOG, "name": 5}, {"name": "expected a string"}),
+            ({"handler": "webhook", "source": "custom"}, {"config": {"url": "required field missing"}}),
+            (
+                {**LOG, "source": "crud", "event": "x"},
+                {"event": "expected one of: consumers, consumers:create, admins"},
+            ),
+            ({**LOG, "id": "x", "snooze": "y"}, {"id": "expected a valid UUID", "snooze": "expected an integer"}),
+        ],
+    )
+    async def test_what_is_refused(self, api: Api, given: dict[str, Any], fields: dict[str, Any]) -> None:
+        with pytest.raises(SchemaViolation) as refused:
+            await api.service.hooks.create(given)
+        assert refused.value.fields == fields
+        assert named(api) == []
+
+    async def test_a_name_that_would_be_taken_for_an_id(self, api: Api) -> None:
+        with pytest.raises(SchemaViolation, match="no UUID"):
+            await api.service.hooks.create({**LOG, "name": ID})
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"secret": "***"},
+            {"previous_secret": "***"},
+            {"headers": {"authorization": "***"}},
+            {"url": "http://x/***"},
+            {"functions": ["***"]},
+            {"payload": {"blocks": [{"text": "***"}]}},
+        ],
+    )
+    async def test_what_was_shown_masked_is_not_taken_for_a_secret(self, api: Api, config: dict[str, Any]) -> None:
+        given = {"source": "custom", "handler": "webhook", "config": {"url": "http://x/", **config}}
+        with pytest.raises(SchemaViolation, match="instead of a secret"):
+            await api.service.hooks.create(given)
+
+    async def test_what_only_a_compiler_can_find(self, api: Api) -> None:
+        async def check(hook: Any) -> dict[str, Any]:
+            return {"config": {"functions": ["line 1: ')' expected"]}} if "(" in str(hook.config) else {}
+
+        api.service.hooks._check = check
+        await api.service.hooks.create({"source": "custom", "handler": "lambda", "config": {"functions": ["x"]}})
+        with pytest.raises(SchemaViolation, match="'\\)' expected"):
+            await api.service.hooks.create({"source": "custom", "handler": "lambda", "config": {"functions": ["("]}})
+        assert len(api.book.hooks()) == 1
+
+    async def test_there_is_a_limit(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("kong_eventhooks_plugin.api.service.hook_store.MAX_HOOKS", 2)
+        for _ in range(2):
+            await api.service.hooks.create(LOG)
+        with pytest.raises(BadArgument, match="no more than 2 hooks"):
+            await api.service.hooks.create(LOG)
+
+
+class TestDurable:
+    async def test_stored_before_it_is_answered(self, api: Api) -> None:
+        hook = await api.service.hooks.create(LOG)
+        assert await api.queue.definitions() == [hook]
+        assert api.persisted == [], "once is enough"
+
+    async def test_a_store_that_fails_leaves_everything_as_it_was(self, api: Api) -> None:
+        hook = await api.service.hooks.create({**LOG, "name": "kept"})
+        await api.queue.close()
+        for change in (
+            api.service.hooks.create({**LOG, "name": "new"}),
+            api.service.hooks.update("kept", {"snooze": 5}),
+            api.service.hooks.delete("kept"),
+        ):
+            with pytest.raises(StoreUnavailable):
+                await change
+        assert api.book.hooks() == {hook.id: hook}
+
+    async def test_there_after_a_restart(self, tmp_path: Path) -> None:
+        async with running(tmp_path) as api:
+            made = [await api.service.hooks.create({**LOG, **more}) for more in ({}, {"name": "a", "id": ID})]
+        async with running(tmp_path) as api:
+            assert [api.service.hooks.get(hook.id) for hook in made] == made
+            assert api.changes == [], "nothing changed, nobody is pinged"
+            await api.service.hooks.delete("a")
+        async with running(tmp_path) as api:
+            assert list(api.book.hooks()) == [made[0].id]
+
+    async def test_nothing_changes_before_the_store_was_read(self, tmp_path: Path) -> None:
+        async with running(tmp_path) as api:
+            api.shelf._loaded = False
+            with pytest.raises(StoreUnavailable, match="not open yet"):
+                await api.service.hooks.create(LOG)
+
+
+class TestUpdate:
+    async def test_what_is_given_changes_and_the_rest_stays(self, api: Api) -> None:
+        before = await api.service.hooks.create({**LOG, "name": "a", "created_at": 7, "tags": ["x"]})
+        after = await api.service.hooks.update("a", {"snooze": 5})
+        assert (after.snooze, after.tags, after.created_at) == (5, ("x",), 7)
+        assert after.updated_at >= before.updated_at
+        assert [(change.before, change.after) for change in api.changes] == [(None, before), (before, after)]
+
+    async def test_no_change_is_told_where_there_is_none(self, api: Api) -> None:
+        before = await api.service.hooks.create({**LOG, "name": "a"})
+        after = await api.service.hooks.update("a", {"created_at": 5})
+        assert (before.created_at, after.created_at) != (5, before.created_at)
+        assert len(api.changes) == 1
+
+    async def test_a_hook_gets_and_loses_its_name(self, api: Api) -> None:
+        hook = await api.service.hooks.create(LOG)
+        assert (await api.service.hooks.update(hook.id, {"snooze": 5})).name == hook.id
+        assert (await api.service.hooks.update(hook.id, {"name": "a"})).id == hook.id
+        assert (await api.service.hooks.update("a", {"name": None})).name == hook.id
+
+    async def test_a_taken_name(self, api: Api) -> None:
+        await api.service.hooks.create({**LOG, "name": "a"})
+        await api.service.hooks.create({**LOG, "name": "b"})
+        with pytest.raises(HookTaken):
+            await api.service.hooks.update("b", {"name": "a"})
+        assert (await api.service.hooks.update("b", {"name": "b"})).name == "b"
+
+    async def test_the_id_stays(self, api: Api) -> None:
+        hook = await api.service.hooks.create(LOG)
+        assert (await api.service.hooks.update(hook.id, {"id": ID})).id == hook.id
+
+    async def test_unknown_and_declared(self, api: Api) -> None:
+        api.declare({"name": "declared", **LOG})
+        with pytest.raises(UnknownHook):
+            await api.service.hooks.update("nobody", {})
+        with pytest.raises(HookDeclared, match=r"/etc/kong/kong.yml: plugins\[0\].config.hooks\[0\]; change it there"):
+            await api.service.hooks.update("declared", {})
+
+    async def test_as_a_real_kong_merges(self, tmp_path: Path) -> None:
+        first, *recorded = map(json.loads, (CAPTURES / "patch-answers.jsonl").read_text().splitlines())
+        async with running(tmp_path, known=RECORDED) as api:
+            for one in recorded:
+                await api.service.hooks.upsert("a", {k: v for k, v in first["before"].items() if k != "name"})
+                if one["status"] == 200:
+                    told = definition_of(await api.service.hooks.update("a", one["patch"]))
+                    expected = one["answer"]
+                    config = {name: told["config"][name] for name in expected["config"]}
+                    # Kong tells an unset list from an empty one; what a hook stores does not.
+                    assert (told["tags"] or None, config) == (expected["tags"] or None, expected["config"]), one[
+                        "patch"
+                    ]
+                    rest = {"source", "handler", "event", "snooze", "enabled", "name"}
+                    assert {name: told[name] for name in rest} == {name: expected[name] for name in rest}
+                elif one["patch"] == {"name": None}:
+                    await api.service.hooks.delete((await api.service.hooks.update("a", one["patch"])).id)
+                else:
+                    with pytest.raises(SchemaViolation) as refused:
+                        await api.service.hooks.update("a", one["patch"])
+                    assert refused.value.fields == at_its_place(one["answer"]["fields"]["config"])
+
+
+class TestUpsert:
+    async def test_by_id(self, api: Api) -> None:
+        made = await api.service.hooks.upsert(ID, {**LOG, "snooze": 5, "id": str(uuid.uuid4())})
+        assert (made.id, made.name, made.snooze) == (ID, ID, 5)
+        replaced = await api.service.hooks.upsert(ID, {**LOG, "name": "a"})
+        assert (replaced.id, replaced.name, replaced.snooze) == (ID, "a", None), "the path's id, and nothing of before"
+        assert replaced.created_at == made.created_at
+
+    async def test_by_name(self, api: Api) -> None:
+        made = await api.service.hooks.upsert("alert", {**LOG, "name": "other"})
+        assert (made.id, made.name) == (hook_id("alert"), "alert")
+        kept = await api.service.hooks.create({**LOG, "name": "b", "id": ID})
+        assert (await api.service.hooks.upsert("b", LOG)).id == kept.id
+
+    async def test_what_is_refused(self, api: Api) -> None:
+        api.declare({"name": "declared", **LOG})
+        await api.service.hooks.create({**LOG, "name": "a"})
+        with pytest.raises(HookDeclared):
+            await api.service.hooks.upsert("declared", LOG)
+        with pytest.raises(HookTaken):
+            await api.service.hooks.upsert(ID, {**LOG, "name": "a"})
+        for name in ("-a", "a b", "x" * 129):
+            with pytest.raises(SchemaViolation) as refused:
+                await api.service.hooks.upsert(name, LOG)
+            assert list(refused.value.fields) == ["name"]
+
+
+class TestDelete:
+    async def test_gone(self, api: Api) -> None:
+        hook = await api.service.hooks.create({**LOG, "name": "a"})
+        await api.service.hooks.delete("a")
+        assert await api.queue.definitions() == []
+        assert api.changes[-1].before == hook
+        for key in ("a", hook.id):
+            with pytest.raises(UnknownHook):
+                await api.service.hooks.delete(key)
+
+    async def test_a_name_is_free_again_at_once(self, api: Api) -> None:
+        await api.service.hooks.create({**LOG, "name": "a"})
+        await api.service.hooks.delete("a")
+        await api.service.hooks.create({**LOG, "name": "a", "snooze": 9})
+        assert [hook.snooze for hook in await api.queue.definitions()] == [9]
+
+    async def test_declared(self, api: Api) -> None:
+        api.declare({"name": "declared", **LOG})
+        with pytest.raises(HookDeclared):
+            await api.service.hooks.delete("declared")
+
+
+class TestPage:
+    async def test_declared_ones_are_listed_with_them_by_id(self, api: Api) -> None:
+        api.declare(*({"name": f"d{n}", **LOG} for n in range(3)))
+        for _ in range(4):
+            await api.service.hooks.create(LOG)
+        seen, offset = [], None
+        while True:
+            page = api.service.hooks.page(2, offset)
+            seen += [hook.id for hook in page.hooks]
+            if (offset := page.next_offset) is None:
+                break
+        assert seen == sorted(api.book.hooks())
+
+    async def test_a_page_goes_on_though_its_last_hook_went(self, api: Api) -> None:
+        for _ in range(3):
+            await api.service.hooks.create(LOG)
+        first = api.service.hooks.page(1)
+        await api.service.hooks.delete(first.hooks[0].id)
+        assert len(api.service.hooks.page(5, first.next_offset).hooks) == 2
+
+    async def test_tags(self, api: Api) -> None:
+        await api.service.hooks.create({**LOG, "name": "a", "tags": ["x", "y"]})
+        await api.service.hooks.create({**LOG, "name": "b", "tags": ["y"]})
+        await api.service.hooks.create({**LOG, "name": "c"})
+
+        def found(tags: str) -> list[str]:
+            return sorted(hook.name for hook in api.service.hooks.page(tags=tag_filter(tags)).hooks)
+
+        assert [found("x,y"), found("x/y"), found("y"), found("z")] == [["a"], ["a", "b"], ["a", "b"], []]
+
+
+class TestTakeOver:
+    async def test_what_is_declared_elsewhere_takes_over_for_good(self, api: Api) -> None:
+        await api.service.hooks.create({**LOG, "name": "alert", "snooze": 5})
+        api.declare({"name": "alert", **LOG})
+        await asyncio.gather(*api.shelf._errands)
+        assert (api.service.hooks.get("alert").origin.place, dict(api.shelf.made())) == ("file", {})
+        api.declare()
+        assert named(api) == [], "the API's does not come back by surprise"
+
+    async def test_by_its_name_though_the_id_is_another(self, api: Api) -> None:
+        await api.service.hooks.create({**LOG, "name": "alert", "id": ID})
+        api.declare({"name": "alert", **LOG})
+        await asyncio.gather(*api.shelf._errands)
+        assert list(api.book.hooks()) == [hook_id("alert")]
+        assert ID not in [hook.id for hook in await api.queue.definitions()]
+
+    async def test_a_store_that_fails_meanwhile_is_asked_again(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        await api.service.hooks.create({**LOG, "name": "alert", "id": ID})
+
+        async def fail() -> list[Any]:
+            raise StoreUnavailable("away")
+
+        with monkeypatch.context() as away:
+            away.setattr(api.queue, "definitions", fail)
+            api.declare({"name": "alert", **LOG})
+            await asyncio.gather(*api.shelf._errands)
+        assert ID in api.shelf.made()
+        await api.shelf.refresh()
+        assert dict(api.shelf.made()) == {}
+
+
+class TestAnotherProcess:
+    async def test_hears_of_hooks_made_here(self, tmp_path: Path) -> None:
+        async with running(tmp_path) as here, running(tmp_path) as there:
+            made = await here.service.hooks.create({**LOG, "name": "a"})
+            await there.shelf.refresh()
+            assert there.service.hooks.get("a") == made
+            await here.service.hooks.delete("a")
+            await there.shelf.refresh()
+            assert named(there) == []
+            assert [change.after for change in there.changes] == [made, None]
+
+    async def test_a_change_is_laid_over_what_another_made(self, tmp_path: Path) -> None:
+        async with running(tmp_path) as here, running(tmp_path) as there:
+            await here.service.hooks.create({**LOG, "name": "a"})
+            await there.service.hooks.update("a", {"snooze": 5})
+            changed = await here.service.hooks.update("a", {"tags": ["x"]})
+            assert (changed.snooze, changed.tags) == (5, ("x",))
+            with pytest.raises(HookTaken):
+                await there.service.hooks.create({**LOG, "name": "a", "id": ID})
+
+    async def test_a_refresh_without_news_says_nothing(self, api: Api) -> None:
+        await api.service.hooks.create(LOG)
+        heard = len(api.changes)
+        await api.shelf.refresh()
+        assert len(api.changes) == heard
+
+
+def test_a_time_is_a_whole_number_of_seconds() -> None:
+    taken = [value for value in (0, 5, 5.0, hooks_module.LATEST) if hooks_module._is_time(value)]
+    assert taken == [0, 5, 5.0, hooks_module.LATEST]
+    refused = (True, -1, 1.5, "5", None, hooks_module.LATEST + 1, float("inf"), float("nan"))
+    assert not any(hooks_module._is_time(value) for value in refused)
+
+
+async def test_what_a_hook_says_comes_back_as_its_definition(api: Api) -> None:
+    hook = await api.service.hooks.create(
+        {"source": "crud", "handler": "webhook-custom", "snooze": 5, "on_change": True, "tags": ["a"], "enabled": False,
+         "name": "a", "filter": "data.a == 1",
+         "config": {"url": "http://x/", "method": "PUT", "payload": {"a": [1, {"b": None}]}, "headers": {"x": "y"}}}
+    )  # fmt: skip
+    again = await api.service.hooks.upsert("a", definition_of(hook))
+    assert msgspec.structs.replace(again, updated_at=hook.updated_at) == hook
+
+
+async def test_enabled_said_anew_switches_it_on(api: Api) -> None:
+    hook = await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
+    await api.service.hooks.update("a", {"snooze": 5})
+    assert api.enabled == []
+    await api.service.hooks.update("a", {"enabled": True})
+    assert api.enabled == [hook.id]
+    await api.service.hooks.update("a", {"enabled": False})
+    assert api.enabled == [hook.id]
+
+
+async def test_the_name_of_another_call(api: Api) -> None:
+    definition = {"source": "custom", "handler": "log"}
+    for refused in (
+        api.service.hooks.create({**definition, "name": "sources"}),
+        api.service.hooks.upsert("sources", definition),
+        api.service.hooks.upsert("sources", {**definition, "name": "other"}),
+    ):
+        with pytest.raises(SchemaViolation) as caught:
+            await refused
+        assert list(caught.value.fields) == ["name"]

@@ -1,0 +1,113 @@
+"""What /readyz says: what stops the sidecar, what needs a person, what was lost."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from kong_eventhooks_plugin.api.service.readiness import NEWS_SECONDS, Look, Observed, Readiness
+from kong_eventhooks_plugin.errors import StoreUnavailable, UnresolvedReference
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.queue.contract import Stats
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
+from tests.support.events import StandInBook, make_hook
+from tests.support.memory_queue import MemoryQueue
+
+
+class Delivery:
+    leading = True
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+
+    def held(self) -> Mapping[str, str]:
+        return self.reasons
+
+
+class Book(StandInBook):
+    missing: Mapping[str, UnresolvedReference] = {}
+
+    def unresolved(self) -> Mapping[str, UnresolvedReference]:
+        return self.missing
+
+
+class Desk:
+    def __init__(self, *hooks: Hook) -> None:
+        self.now = 1000.0
+        self.queue = MemoryQueue()
+        self.book = Book(*hooks)
+        self.metrics = Metrics()
+        self.delivery = Delivery()
+        self.observed = Observed()
+        self.look = Look(
+            self.queue, self.book, self.metrics, self.delivery, lambda: self.now, lambda: self.now,
+            lambda: self.observed,
+        )  # fmt: skip
+
+    async def check(self) -> Readiness:
+        await self.queue.open()
+        return await self.look.check()
+
+
+async def test_all_is_well() -> None:
+    ready = await Desk(make_hook("a", source="rate-limiting")).check()
+    assert (ready.status, ready.store, ready.delivering, ready.hooks) == ("ready", "ok", True, 1)
+
+
+async def test_a_store_that_fails_makes_it_unready(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+
+    async def fails() -> Stats:
+        raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(desk.queue, "stats", fails)
+    ready = await desk.check()
+    assert (ready.status, ready.store) == ("unready", "the disk is full")
+
+
+async def test_a_disk_that_takes_nothing_makes_it_unready(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    monkeypatch.setattr(desk.queue, "trouble", lambda: "disk I/O error")
+    ready = await desk.check()
+    assert (ready.status, ready.store) == ("unready", "disk I/O error"), "though it can still be read"
+
+
+async def test_a_held_hook_says_what_is_missing() -> None:
+    hook = make_hook("a", source="rate-limiting")
+    desk = Desk(hook)
+    desk.delivery.reasons = {hook.id: "unresolved"}
+    desk.book.missing = {hook.name: UnresolvedReference({"secret": "{vault://env/x}"})}
+    ready = await desk.check()
+    assert ready.status == "degraded"
+    assert ready.held[hook.name].startswith("unresolved: no value for secret={vault://env/x}: see docs/")
+
+
+async def test_a_disabled_hook_is_no_trouble() -> None:
+    hook = make_hook("a", source="rate-limiting")
+    desk = Desk(hook)
+    desk.delivery.reasons = {hook.id: "disabled"}
+    assert (await desk.check()).status == "ready"
+
+
+async def test_what_looks_at_kong_has_its_say() -> None:
+    desk = Desk()
+    assert (await desk.check()).observing == {}
+    desk.observed = Observed(("crud: no admin_url",), {"crud": {"outbox": 0}})
+    ready = await desk.check()
+    assert (ready.status, ready.faults) == ("degraded", ("crud: no admin_url",))
+    assert ready.observing == {"crud": {"outbox": 0}}
+
+
+async def test_a_loss_is_news_for_a_while_and_stays_counted() -> None:
+    desk = Desk()
+    desk.metrics.counts.lost["buffer",] += 2
+    assert (await desk.check()).status == "degraded"
+    desk.now += NEWS_SECONDS
+    ready = await desk.check()
+    assert (ready.status, ready.lost) == ("ready", {"buffer": 2})
+
+
+async def test_the_gauges_follow_the_store() -> None:
+    desk = Desk()
+    await desk.queue.open()
+    await desk.look.refresh()
+    assert desk.metrics.registry.get_sample_value("kong_event_hooks_queue_deliveries", {"state": "pending"}) == 0

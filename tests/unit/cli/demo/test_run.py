@@ -1,0 +1,59 @@
+"""What ``make run`` starts its sidecar with, and how it finds its address."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from kong_eventhooks_plugin.cli.demo.run import ENDED, LOG, _environment, _health
+from tests.support.waiting import SECONDS
+
+
+def test_settings_of_a_real_sidecar_stay_out_of_it() -> None:
+    """Its hooks would hear the recording and call real endpoints."""
+    given = {"KONG_EVENTHOOKS_KONG_YML": "/etc/kong/kong.yml", "PATH": "/bin", "KONG_DATABASE": "off"}
+    assert _environment(given) == {"PATH": "/bin", "KONG_DATABASE": "off"}
+
+
+def test_the_address_is_what_the_log_says(tmp_path: Path) -> None:
+    log = tmp_path / LOG
+    log.write_bytes(b'Traceback\n{"event": "serving", "pid": 5}\n[1]\n{"event": "API and heal')
+    assert _health(tmp_path) is None, "not yet"
+    log.write_bytes(log.read_bytes() + b'th page", "port": 4711}\n{"event": "delivering"}\n')
+    assert _health(tmp_path) == "http://127.0.0.1:4711"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_its_sidecar_ends_with_it(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "kong_eventhooks_plugin", "demo", "--follow"]
+    # Not tmp_path: a unix socket's path may have 107 bytes.
+    with tempfile.TemporaryDirectory() as directory:
+        environment = os.environ | {"PYTHONUNBUFFERED": "1", "TMPDIR": directory}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            assert process.stdout is not None
+            next(line for line in process.stdout if "Playing the traffic" in line)
+            assert list(Path(directory).glob("*/plugin.sock"))
+            process.send_signal(number)
+            process.stdout.read()
+            assert process.wait(SECONDS) == ENDED
+        assert list(Path(directory).iterdir()) == [], "it waited for the sidecar, then removed its directory"
+
+
+def test_what_nohup_has_ignored_does_not_end_it() -> None:
+    program = (
+        "import asyncio, os, signal\n"
+        "from kong_eventhooks_plugin.cli.demo import run\n"
+        "async def main():\n"
+        "    run._end_orderly()\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    for _ in range(3):\n"
+        "        await asyncio.sleep(0)\n"
+        "asyncio.run(main())\n"
+    )
+    command = ["nohup", sys.executable, "-c", program]
+    done = subprocess.run(command, check=False, timeout=SECONDS, stdin=subprocess.DEVNULL, capture_output=True)
+    assert done.returncode == 0, done.stderr

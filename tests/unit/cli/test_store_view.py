@@ -1,0 +1,35 @@
+"""What the command line prints of a store, where an endpoint had a say in it."""
+
+from pathlib import Path
+
+import pytest
+
+from kong_eventhooks_plugin.cli import store_view
+from kong_eventhooks_plugin.cli.store_view import _table
+from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.model.delivery import Delivery
+from kong_eventhooks_plugin.model.event import Event
+
+
+def test_a_cell_cannot_steer_the_terminal_or_break_its_line() -> None:
+    told = _table(("TRY", "DETAIL"), [("1", "\x1b[2Jgone\r\nTRY  forged\u202e"), ("2", "Grüße, 世界")], "none")
+    assert told.splitlines() == ["TRY  DETAIL", "1     [2Jgone  TRY  forged", "2    Grüße, 世界"]
+
+
+def test_where_there_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        store_view.hooks(tmp_path, as_json=False)
+    assert str(caught.value) == (
+        f"{tmp_path}/events.db: there is no such file; name the sidecar's data directory with --data-dir"
+    )
+
+
+def test_an_events_data_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = Event(id="e", source="custom", event="x\x1b", data={"path": "/\x9b2J\u202e"}, time=1.0)
+    delivery = Delivery(
+        id="d", hook_id="h", event=event, source="custom", state="pending", attempts=0, created_at=1.0, due_at=1.0
+    )
+    monkeypatch.setattr(store_view, "_read", lambda *_: (delivery, [], []))
+    told = store_view.delivery(Path(), "d", as_json=False)
+    assert told == "".join(each for each in told if each.isprintable() or each == "\n")
+    assert '"path": "/\ufffd2J\ufffd"' in told

@@ -1,0 +1,116 @@
+"""The phases, driven by hand: what they ask, in which order, and what they see."""
+
+from typing import Any
+
+import pytest
+
+from kong_eventhooks_plugin.errors import BadMessage
+from kong_eventhooks_plugin.kong.plugin_server.pdk import FUNCTIONS
+from kong_eventhooks_plugin.kong.plugin_server.phases import LINES_PER_CALL, PHASES, Seen, Steps, hand_over
+from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.observation import ChangeObservation, LogObservation
+from tests.support.plugin_socket import INFOS, NOW, House
+
+STATUS, LOG, METHOD = "kong.response.get_status", "kong.log.serialize", "kong.request.get_method"
+
+
+def drive(steps: Steps | None, answers: dict[str, Any]) -> tuple[list[str], Seen | None]:
+    """Run a phase; return what it asked and what it saw."""
+    asked: list[str] = []
+    if steps is None:
+        return asked, None
+    try:
+        question = next(steps)
+        while True:
+            asked.append(question.name)
+            question = steps.send(answers.get(question.name))
+    except StopIteration as done:
+        return asked, done.value
+
+
+def run(house: House, plugin: str, phase: str, **answers: Any) -> tuple[list[str], Seen | None]:
+    named = {STATUS: answers.get("status"), LOG: answers.get("log"), METHOD: answers.get("method")}
+    return drive(PHASES[plugin, phase](house, lambda: NOW), named)
+
+
+def test_kong_calls_no_phase_that_is_not_there() -> None:
+    assert set(PHASES) == {(name, phase) for name, info in INFOS.items() for phase in info["Phases"]}
+
+
+def test_no_hook_cares_nothing_is_asked() -> None:
+    assert PHASES["event-hooks", "log"](House(), lambda: NOW) is None
+
+
+def test_another_status_ends_after_one_question() -> None:
+    assert run(House(429), "event-hooks", "log", status=200) == ([STATUS], None)
+
+
+def test_a_status_that_a_hook_cares_for() -> None:
+    seen = LogObservation("event-hooks", 429, "{}", NOW)
+    assert run(House(429, 503), "event-hooks", "log", status=429, log="{}") == ([STATUS, LOG], seen)
+
+
+def test_the_crud_plugin_only_answers_where_nobody_hears_of_changes() -> None:
+    assert run(House(429), "event-hooks-crud", "response", status=429) == ([], None)
+    assert run(House(429), "event-hooks-crud", "log", status=429) == ([], None)
+
+
+@pytest.mark.parametrize("plugin", INFOS)
+@pytest.mark.parametrize("statuses", [(), (429,)])
+def test_lines_go_out_in_log_oldest_first_and_so_many(plugin: str, statuses: tuple[int, ...]) -> None:
+    house = House(*statuses)
+    house.lines.extend(LogLine("err" if number % 2 else "notice", str(number)) for number in range(LINES_PER_CALL + 3))
+    steps = PHASES[plugin, "log"](house, lambda: NOW)
+    assert steps is not None
+    lines = []
+    try:
+        question = next(steps)
+        while True:
+            if question.name != STATUS:
+                lines.append((question.name, question.args))
+            question = steps.send(200 if question.name == STATUS else None)
+    except StopIteration:
+        pass
+    assert lines == [
+        (f"kong.log.{'err' if number % 2 else 'notice'}", (str(number),)) for number in range(LINES_PER_CALL)
+    ]
+    assert [line.text for line in house.lines] == ["16", "17", "18"]
+
+
+def test_lines_come_after_what_was_seen() -> None:
+    house = House(429)
+    house.lines.append(LogLine("alert", "x"))
+    asked, seen = run(house, "event-hooks", "log", status=429, log="{}")
+    assert asked == [STATUS, LOG, "kong.log.alert"]
+    assert seen is not None
+
+
+def test_no_line_goes_out_in_response() -> None:
+    house = House(429)
+    house.lines.append(LogLine("alert", "x"))
+    assert run(house, "event-hooks-crud", "response") == ([], None)
+    house.hears_changes = True
+    assert run(house, "event-hooks-crud", "response", method="GET") == ([METHOD], None)
+    assert house.lines
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "notice", "warn", "err", "crit", "alert"])
+def test_every_level_is_a_function(level: str) -> None:
+    assert f"kong.log.{level}" in FUNCTIONS
+
+
+@pytest.mark.parametrize(
+    "answers", [{"status": None}, {"status": "429"}, {"status": 429, "log": None}, {"status": 429, "log": 5}]
+)
+def test_an_answer_that_cannot_be(answers: dict[str, Any]) -> None:
+    with pytest.raises(BadMessage):
+        run(House(429), "event-hooks", "log", **answers)
+
+
+def test_what_was_seen_goes_to_whom_it_is_for() -> None:
+    log, change = LogObservation("event-hooks", 429, "{}", NOW), ChangeObservation("PUT", "/a", 200, None, NOW, NOW)
+    house = House(accept=lambda seen: committed)  # type: ignore[arg-type,return-value]
+    committed = object()
+    assert hand_over(house, log) is committed  # type: ignore[comparison-overlap]
+    assert hand_over(house, change) is None
+    assert (house.seen, house.changes) == ([log], [change])

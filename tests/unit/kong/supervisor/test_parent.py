@@ -1,0 +1,16 @@
+from kong_eventhooks_plugin.kong.supervisor.parent import ParentWatch
+
+
+def test_a_parent_is_gone_when_another_one_has_taken_its_place() -> None:
+    parents = iter([40, 40, 40, 1])
+    watch = ParentWatch(lambda: next(parents))
+    assert watch.pid == 40
+    assert [watch.gone(), watch.gone(), watch.gone()] == [False, False, True]
+
+
+def test_process_one_as_the_parent_from_the_start_is_a_parent_like_any_other() -> None:
+    assert not ParentWatch(lambda: 1).gone()
+
+
+def test_a_parent_outside_of_our_container_cannot_be_seen_to_go() -> None:
+    assert not ParentWatch(lambda: 0).gone()

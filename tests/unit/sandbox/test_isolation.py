@@ -1,0 +1,148 @@
+"""What the kernel says of a live worker."""
+
+import asyncio
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jinja2.defaults import DEFAULT_FILTERS as FILTERS
+from jinja2.defaults import DEFAULT_TESTS as TESTS
+
+from kong_eventhooks_plugin.sandbox.errors import TaskFailed
+from kong_eventhooks_plugin.sandbox.jinja import JinjaTemplates
+from kong_eventhooks_plugin.sandbox.tasks import Limits, LuaRules
+from tests.support.sandbox import call, render, running_pool, text_of
+
+TRY_ALL = """
+import os, socket, sys
+from kong_eventhooks_plugin.sandbox.tasks import Limits
+from kong_eventhooks_plugin.sandbox.isolation import shut_in
+
+tell = os.dup(1)
+writable = open(sys.argv[1], "wb", buffering=0)
+shut_in(Limits(), files_and_processes=False)
+
+def attempt(name, do):
+    try:
+        do()
+    except (OSError, MemoryError) as error:
+        os.write(tell, f"{name}: {type(error).__name__}\\n".encode())
+    else:
+        os.write(tell, f"{name}: done\\n".encode())
+
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+attempt("open", lambda: open("/etc/hostname"))
+attempt("write", lambda: writable.write(b"x"))
+attempt("socket", socket.socket)
+attempt("pipe", os.pipe)
+attempt("spawn", lambda: os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0))
+attempt("memory", lambda: bytearray(200 << 20))
+"""
+
+
+class Kernel:
+    """What it says of a process."""
+
+    def __init__(self, pid: int) -> None:
+        proc = Path(f"/proc/{pid}")
+        rows = (proc / "limits").read_text().splitlines()[1:]
+        self.limits = {row[:26].strip(): row[26:47].strip() for row in rows}
+        self.size = int((proc / "statm").read_text().split()[0]) * resource.getpagesize()
+        self.status = (proc / "status").read_text()
+        self.environment = (proc / "environ").read_bytes()
+        self.files = [str(each.readlink()).partition(":")[0] for each in (proc / "fd").iterdir()]
+        self.maps = (proc / "maps").read_text()
+
+
+async def test_a_worker_has_shut_itself_in() -> None:
+    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
+        await text_of(pool, "{{ limit }}")
+        (pid,) = pool.processes
+        said = await asyncio.to_thread(Kernel, pid)
+        limits = said.limits
+        names = ("Max open files", "Max file size", "Max processes", "Max core file size")
+        assert [limits[name] for name in names] == ["0", "0", "0", "0"]
+        assert 0 < int(limits["Max address space"]) - said.size <= Limits().memory_bytes
+        assert "NoNewPrivs:\t1" in said.status
+        assert said.environment == b""
+        assert os.getsid(pid) == pid
+        assert sorted(said.files) == ["/dev/null", "/dev/null", "socket"]
+
+
+async def test_with_untrusted_lua_on_files_and_processes_stay() -> None:
+    async with running_pool(Limits(workers=1, wall_seconds=45), LuaRules("on")) as pool:
+        result = await pool.run(call("return function() return io.open('/etc/hostname'):read('*a') end"))
+        assert result.value  # type: ignore[union-attr]
+        said = await asyncio.to_thread(Kernel, pool.processes[0])
+        assert said.limits["Max open files"] != "0"
+
+
+async def test_a_small_worker_does_not_carry_what_it_does_not_need() -> None:
+    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
+        await text_of(pool, "{{ limit }}")
+        said = await asyncio.to_thread(Kernel, pool.processes[0])
+        assert "luajit21" in said.maps
+        assert "cel_expr" not in said.maps
+
+
+def here(tag: str) -> str:
+    """Render in this process, where all can be imported."""
+    try:
+        return JinjaTemplates(Limits()).render(render(tag, dialect="jinja2")).texts[0]
+    except TaskFailed as error:
+        return str(error)
+
+
+def without_addresses(text: str) -> str:
+    return re.sub("0x[0-9a-f]+", "0x", text)
+
+
+@pytest.mark.parametrize("kind", ["filter", "test"])
+async def test_all_of_jinja2_works_where_nothing_can_be_imported(kind: str) -> None:
+    names = {"filter": FILTERS, "test": TESTS}[kind]
+    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
+        for name in names:
+            for value in ("'<b>x</b>'", "[1, 2]", "consumer"):
+                tag = f"{{{{ {value} | {name} }}}}" if kind == "filter" else f"{{{{ {value} is {name} }}}}"
+                result = await text_of(pool, tag, dialect="jinja2")
+                if name != "random":
+                    assert without_addresses(getattr(result, "text", result)) == without_addresses(here(tag))
+
+
+async def test_all_of_luas_library_works_where_nothing_can_be_opened() -> None:
+    code = """return function()
+      return {os.date('%Y', 0), os.date('*t', 0).year, type(os.time()), type(os.clock()), math.floor(math.random())}
+    end"""
+    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
+        result = await pool.run(call(code))
+        assert result.value[1:] == [1970, "number", "number", 0]  # type: ignore[union-attr]
+
+
+def test_nothing_can_be_opened_written_or_started(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TRY_ALL, str(tmp_path / "file")], capture_output=True, text=True, check=False, timeout=60
+    )
+    said = dict(line.split(": ") for line in done.stdout.splitlines())
+    # The kernel lets root start processes in spite of RLIMIT_NPROC; only another user's attempt says something.
+    spawned = said.pop("spawn", None)
+    assert os.geteuid() == 0 or spawned != "done"
+    assert said == {
+        "open": "OSError", "write": "OSError", "socket": "OSError", "pipe": "OSError", "memory": "MemoryError",
+    }, done.stderr  # fmt: skip
+
+
+def test_the_main_process_loads_no_language() -> None:
+    code = (
+        "import sys\n"
+        "import kong_eventhooks_plugin.sandbox.pool\n"
+        "import kong_eventhooks_plugin.handlers.webhook_custom\n"
+        "import kong_eventhooks_plugin.handlers.lambda_\n"
+        "print([name for name in ('lupa', 'jinja2', 'cel_expr_python', 'ctypes') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"lupa", "jinja2", "cel_expr_python"} & set(eval(done.stdout))  # noqa: S307 - our own list

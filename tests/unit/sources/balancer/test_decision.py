@@ -1,0 +1,188 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kong_eventhooks_plugin.sources.balancer.decision import (
+    CHANGES,
+    FORGET_SECONDS,
+    NODE_SECONDS,
+    NODES,
+    Known,
+    compare,
+)
+from kong_eventhooks_plugin.sources.balancer.model import Address, Health
+from kong_eventhooks_plugin.sources.balancer.reading import Reading, Upstream
+
+UP = Upstream("u1", "up.local")
+NAME = Address("a.local:80", "a.local", None, 80)
+ONE = Address("a.local:80", "a.local", "10.0.0.1", 80)
+TWO = Address("a.local:80", "a.local", "10.0.0.2", 80)
+
+
+def reading(
+    health: dict[Address, Health], node: str | None = "n", targets: tuple[str, ...] = ("a.local:80",)
+) -> Reading:
+    return Reading(node, health, frozenset(targets))
+
+
+class Looks:
+    """Looks in a row, a second apart, and what each of them told."""
+
+    def __init__(self) -> None:
+        self.known = Known()
+        self.now = 1000.0
+
+    def see(
+        self, health: dict[Address, Health], seconds: float = 1.0, **fields: object
+    ) -> list[tuple[Address, str, str]]:
+        return self.look(reading(health, **fields), seconds)  # type: ignore[arg-type]
+
+    def look(self, seen: Reading, seconds: float = 1.0) -> list[tuple[Address, str, str]]:
+        self.now += seconds
+        self.known, changes = compare(UP, self.known, seen, self.now)
+        assert all(
+            (change.upstream_id, change.upstream, change.at) == ("u1", "up.local", self.now) for change in changes
+        )
+        return [(change.address, change.old_health, change.health) for change in changes]
+
+
+def test_healthy_at_first_sight_is_no_change_and_not_kept() -> None:
+    looks = Looks()
+    assert looks.see({ONE: "healthy"}) == []
+    assert not looks.known.kept()
+    assert not looks.known.troubled
+
+
+def test_unhealthy_at_first_sight_is_a_change() -> None:
+    looks = Looks()
+    assert looks.see({ONE: "unhealthy"}) == [(ONE, "healthy", "unhealthy")]
+    assert looks.known.troubled
+
+
+def test_down_and_up_again_is_two_changes_of_that_address_alone() -> None:
+    looks = Looks()
+    looks.see({ONE: "healthy", TWO: "unhealthy"})
+    assert looks.see({ONE: "unhealthy", TWO: "unhealthy"}) == [(ONE, "healthy", "unhealthy")]
+    assert looks.see({ONE: "unhealthy", TWO: "unhealthy"}) == []
+    assert looks.see({ONE: "healthy", TWO: "unhealthy"}) == [(ONE, "unhealthy", "healthy")]
+    assert looks.known.troubles == 1
+
+
+def test_a_name_counts_as_unresolved_when_seen_so_twice_in_a_row() -> None:
+    looks = Looks()
+    assert looks.see({NAME: "dns_error"}) == []
+    assert looks.known.troubled, "it is looked at again soon"
+    assert looks.see({NAME: "healthy"}) == []
+    assert looks.see({NAME: "dns_error"}) == []
+    assert looks.see({NAME: "dns_error"}) == [(NAME, "healthy", "dns_error")]
+    assert looks.see({NAME: "dns_error"}) == []
+    assert looks.see({NAME: "healthy", ONE: "healthy"}) == [(NAME, "dns_error", "healthy")]
+
+
+def test_an_address_that_comes_and_goes_with_the_worker_that_answers_is_told_once() -> None:
+    looks = Looks()
+    assert looks.see({ONE: "healthy", TWO: "unhealthy"}) == [(TWO, "healthy", "unhealthy")]
+    for _ in range(5):
+        assert looks.see({ONE: "healthy"}) == []
+        assert looks.see({ONE: "healthy", TWO: "unhealthy"}) == []
+
+
+def test_an_address_long_gone_is_forgotten() -> None:
+    looks = Looks()
+    looks.see({TWO: "unhealthy"})
+    assert looks.see({}, seconds=FORGET_SECONDS - 2) == []
+    assert looks.known.kept()
+    assert looks.see({}, seconds=2) == []
+    assert not looks.known.kept()
+    assert looks.see({TWO: "unhealthy"}) == [(TWO, "healthy", "unhealthy")]
+
+
+def test_a_target_removed_or_no_longer_checked_is_forgotten_and_nothing_told() -> None:
+    looks = Looks()
+    looks.see({ONE: "unhealthy"})
+    assert looks.see({}, targets=()) == []
+    assert not looks.known.kept()
+
+
+def test_a_target_that_the_balancer_does_not_have_stays_as_it_was() -> None:
+    looks = Looks()
+    looks.see({ONE: "unhealthy"})
+    unknown = Reading("n", {}, frozenset({"a.local:80"}), frozenset({"a.local:80"}))
+    assert looks.look(unknown, 10 * FORGET_SECONDS) == []
+    assert looks.see({ONE: "unhealthy"}) == []
+    assert looks.look(unknown) == []
+    assert looks.see({ONE: "healthy"}) == [(ONE, "unhealthy", "healthy")]
+
+
+def test_two_nodes_behind_one_address_do_not_flap() -> None:
+    looks = Looks()
+    assert looks.see({ONE: "unhealthy"}, node="a") == [(ONE, "healthy", "unhealthy")]
+    assert looks.see({ONE: "healthy"}, node="b") == [(ONE, "unhealthy", "healthy")]
+    for _ in range(5):
+        assert looks.see({ONE: "unhealthy"}, node="a") == []
+        assert looks.see({ONE: "healthy"}, node="b") == []
+    assert looks.see({ONE: "healthy"}, node="a") == [(ONE, "unhealthy", "healthy")]
+
+
+def test_a_kong_started_anew_begins_with_what_was_known() -> None:
+    looks = Looks()
+    looks.see({ONE: "unhealthy", TWO: "unhealthy"}, node="a")
+    assert looks.see({ONE: "unhealthy", TWO: "healthy"}, node="b") == [(TWO, "unhealthy", "healthy")]
+
+
+def test_nodes_are_bounded_and_forgotten() -> None:
+    looks = Looks()
+    for number in range(NODES + 5):
+        looks.see({ONE: "unhealthy"}, node=str(number))
+    assert len(looks.known.views) == NODES
+    looks.see({ONE: "unhealthy"}, seconds=NODE_SECONDS, node="last")
+    assert len(looks.known.views) == 1
+
+
+def test_a_great_fall_is_told_in_parts() -> None:
+    looks = Looks()
+    addresses = [Address(f"t{number}:80", f"t{number}", "10.0.0.1", 80) for number in range(CHANGES + 5)]
+    targets = tuple(address.target for address in addresses)
+    down: dict[Address, Health] = dict.fromkeys(addresses, "unhealthy")
+    up: dict[Address, Health] = dict.fromkeys(addresses, "healthy")
+    for health, seen in (("unhealthy", down), ("healthy", up)):
+        told = looks.see(seen, targets=targets)
+        assert len(told) == CHANGES
+        assert looks.known.troubled, "the rest is looked at soon"
+        told += looks.see(seen, targets=targets)
+        assert [change[0] for change in told] == addresses
+        assert {change[2] for change in told} == {health}
+        assert looks.see(seen, targets=targets) == []
+
+
+def test_it_can_be_written_down() -> None:
+    looks = Looks()
+    looks.see({ONE: "unhealthy", NAME: "dns_error"}, node=None)  # type: ignore[arg-type]
+    assert msgspec.json.decode(msgspec.json.encode(looks.known), type=Known) == looks.known
+
+
+HEALTHS: list[Health] = ["healthy", "unhealthy"]
+SEEN = st.dictionaries(st.sampled_from([ONE, TWO]), st.sampled_from(HEALTHS))
+
+
+@given(st.lists(SEEN, max_size=8))
+def test_what_is_told_of_an_address_always_alternates(seen: list[dict[Address, Health]]) -> None:
+    looks = Looks()
+    last: dict[Address, str] = {}
+    for health in seen:
+        for address, old, new in looks.see(health):
+            assert old == last.get(address, "healthy")
+            assert new != old
+            last[address] = new
+        for address, now in health.items():
+            assert last.get(address, "healthy") == now, "what was told last is what is so"
+
+
+@pytest.mark.parametrize("old", ["healthy", "unhealthy"])
+def test_a_look_that_shows_the_same_writes_nothing(old: Health) -> None:
+    looks = Looks()
+    looks.see({ONE: old})
+    kept = looks.known.kept()
+    looks.see({ONE: old})
+    assert looks.known.kept() == kept

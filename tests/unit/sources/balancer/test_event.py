@@ -1,0 +1,32 @@
+from kong_eventhooks_plugin.sources.balancer.event import health_event
+from kong_eventhooks_plugin.sources.balancer.model import Address, HealthChange
+
+CHANGE = HealthChange(
+    "u1", "up.local", Address("a.local:80", "a.local", "10.0.0.1", 8080), "unhealthy", "healthy", "n", 5.0
+)
+
+
+def test_enterprises_fields_first_and_in_its_form_then_ours() -> None:
+    event = health_event(CHANGE)
+    assert (event.source, event.event, event.time, event.unique) == ("balancer", "health", 5.0, ())
+    assert list(event.data.items()) == [
+        ("upstream_id", "u1"), ("ip", "10.0.0.1"), ("port", 8080), ("hostname", "a.local"), ("health", "unhealthy"),
+        ("upstream", "up.local"), ("target", "a.local:80"), ("old_health", "healthy"), ("node_id", "n"),
+    ]  # fmt: skip
+
+
+def test_the_id_is_of_the_change() -> None:
+    same = HealthChange(
+        CHANGE.upstream_id, "renamed", CHANGE.address, CHANGE.health, CHANGE.old_health, CHANGE.node_id, CHANGE.at
+    )
+    assert health_event(same).id == health_event(CHANGE).id
+    for other in (
+        HealthChange("u2", "up.local", CHANGE.address, "unhealthy", "healthy", "n", 5.0),
+        HealthChange("u1", "up.local", CHANGE.address._replace(ip=None), "unhealthy", "healthy", "n", 5.0),
+        HealthChange("u1", "up.local", CHANGE.address._replace(port=81), "unhealthy", "healthy", "n", 5.0),
+        HealthChange("u1", "up.local", CHANGE.address._replace(target="b:80"), "unhealthy", "healthy", "n", 5.0),
+        HealthChange("u1", "up.local", CHANGE.address, "healthy", "unhealthy", "n", 5.0),
+        HealthChange("u1", "up.local", CHANGE.address, "unhealthy", "healthy", "m", 5.0),
+        HealthChange("u1", "up.local", CHANGE.address, "unhealthy", "healthy", "n", 6.0),
+    ):
+        assert health_event(other).id != health_event(CHANGE).id

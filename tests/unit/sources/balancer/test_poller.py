@@ -1,0 +1,372 @@
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import structlog
+
+from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
+from kong_eventhooks_plugin.sources.balancer.poller import NOTES, BalancerWatch, HealthPace
+from tests.support.admin_health import HEALTHY, UNHEALTHY
+from tests.support.admin_node import AdminNode
+from tests.support.pollers import World
+
+CHECKED = {"active": {"healthy": {"interval": 1, "successes": 1}, "unhealthy": {"interval": 1, "tcp_failures": 1}}}
+
+
+class Kong(World):
+    """A Kong with an upstream ``up.local`` of two targets, and what looks at its health."""
+
+    def __init__(self, node: AdminNode, client: AdminClient) -> None:
+        super().__init__()
+        self.node = node
+        self.client = client
+        self.upstream = self.make("up.local", "10.0.0.1:80", "10.0.0.2:80")
+
+    def make(self, name: str, *targets: str, healthchecks: Any = CHECKED) -> dict[str, Any]:
+        upstream = self.node.behind.create("upstreams", name=name, healthchecks=healthchecks)
+        for target in targets:
+            self.node.behind.create("targets", target=target, upstream={"id": upstream["id"]})
+        return upstream
+
+    def watch(self, **pace: float) -> BalancerWatch:
+        return BalancerWatch(self.means(self.client), self.turns, HealthPace(**pace))
+
+    def set(self, ip: str, health: str, upstream: str = "up.local") -> None:
+        self.node.health.set(upstream, ip, 80, health)
+
+    def told(self) -> list[tuple[str, str, str]]:
+        return [(told["target"], told["old_health"], told["health"]) for told in self.heard.take()]
+
+    def looks(self, upstream: dict[str, Any] | None = None) -> int:
+        return self.node.requests[f"GET /upstreams/{(upstream or self.upstream)['id']}/health"]
+
+
+@pytest.fixture
+async def kong() -> AsyncIterator[Kong]:
+    async with AdminNode() as node, AdminClient(AdminSettings(url=node.url)) as client:
+        yield Kong(node, client)
+
+
+async def test_a_target_goes_down_and_comes_back(kong: Kong) -> None:
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(15)
+        assert kong.told() == []
+        kong.set("10.0.0.2", UNHEALTHY)
+        await kong.time.pass_(11)
+        (down,) = kong.heard.take()
+        assert down == {
+            "event": "health", "upstream_id": kong.upstream["id"], "ip": "10.0.0.2", "port": 80, "hostname": "10.0.0.2",
+            "health": "unhealthy", "upstream": "up.local", "target": "10.0.0.2:80", "old_health": "healthy",
+            "node_id": kong.node.node_id,
+        }  # fmt: skip
+        kong.set("10.0.0.2", HEALTHY)
+        await kong.time.pass_(3)
+        assert kong.told() == [("10.0.0.2:80", "unhealthy", "healthy")], "trouble is looked at every 2 s"
+
+
+async def test_health_is_polled_every_10_s_and_faster_in_trouble(kong: Kong) -> None:
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(100.5)
+        assert kong.looks() in (10, 11)
+        kong.set("10.0.0.1", UNHEALTHY)
+        await kong.time.pass_(11)
+        before = kong.looks()
+        await kong.time.pass_(20)
+        assert 9 <= kong.looks() - before <= 10
+
+
+async def test_upstreams_without_checks_are_not_asked(kong: Kong) -> None:
+    off = kong.make("off.local", "10.0.1.1:80", healthchecks={"threshold": 50})
+    passive = kong.make("passive.local", "10.0.1.1:80", healthchecks={"passive": {"unhealthy": {"tcp_failures": 1}}})
+    watch = kong.watch()
+    async with kong.running(watch):
+        await kong.time.pass_(5)
+        assert kong.looks(off) == 0
+        assert kong.looks(passive) == 1
+        assert watch.state()["upstreams"] == 2
+
+
+async def test_a_name_with_several_addresses_tells_the_one_that_changed(kong: Kong) -> None:
+    kong.make("many.local", "many.example:80")
+    kong.node.health.resolve("many.local", "many.example:80", ("10.1.0.1", 80), ("10.1.0.2", 80))
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        kong.set("10.1.0.2", UNHEALTHY, "many.local")
+        await kong.time.pass_(11)
+        (told,) = kong.heard.take()
+        assert (told["hostname"], told["ip"], told["target"]) == ("many.example", "10.1.0.2", "many.example:80")
+
+
+async def test_a_name_that_does_not_resolve_and_does_again(kong: Kong) -> None:
+    kong.make("name.local", "name.example:80")
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        kong.node.health.resolve("name.local", "name.example:80")
+        await kong.time.pass_(13)
+        (lost,) = kong.heard.take()
+        assert (lost["ip"], lost["port"], lost["health"]) == (None, 80, "dns_error")
+        kong.node.health.resolve("name.local", "name.example:80", ("10.1.0.1", 80))
+        await kong.time.pass_(5)
+        (back,) = kong.heard.take()
+        assert (back["ip"], back["old_health"], back["health"]) == (None, "dns_error", "healthy")
+
+
+async def test_a_balancer_that_is_not_there_yet_says_nothing(kong: Kong) -> None:
+    kong.set("10.0.0.1", UNHEALTHY)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        assert len(kong.told()) == 1
+        kong.node.health.unbalanced.add("up.local")
+        await kong.time.pass_(30)
+        kong.node.health.unbalanced.clear()
+        await kong.time.pass_(30)
+        assert kong.told() == []
+
+
+async def test_targets_added_and_removed(kong: Kong) -> None:
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        added = kong.node.behind.create("targets", target="10.0.0.3:80", upstream={"id": kong.upstream["id"]})
+        await kong.time.pass_(12)
+        assert kong.told() == [], "begins healthy"
+        kong.set("10.0.0.3", UNHEALTHY)
+        await kong.time.pass_(12)
+        assert kong.told() == [("10.0.0.3:80", "healthy", "unhealthy")]
+        kong.node.behind.delete("targets", added["id"])
+        await kong.time.pass_(12)
+        assert kong.told() == []
+        assert kong.notes.kept == {}
+
+
+async def test_checks_switched_off_are_no_event_and_forgotten(kong: Kong) -> None:
+    kong.set("10.0.0.1", UNHEALTHY)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        assert len(kong.told()) == 1
+        kong.node.behind.change("upstreams", "up.local", healthchecks={"active": {"healthy": {"interval": 0},
+                                "unhealthy": {"interval": 0}}})  # fmt: skip
+        await kong.time.pass_(25)
+        assert kong.told() == []
+        assert kong.notes.kept == {}
+        asked = kong.looks()
+        await kong.time.pass_(25)
+        assert kong.looks() == asked
+
+
+async def test_an_upstream_that_goes_between_list_and_look_is_nothing(kong: Kong) -> None:
+    gone = kong.make("gone.local", "10.0.2.1:80")
+    kong.set("10.0.2.1", UNHEALTHY, "gone.local")  # looked at more often than the list
+    watch = kong.watch()
+    async with kong.running(watch):
+        await kong.time.pass_(5)
+        assert len(kong.told()) == 1
+        looks = kong.looks(gone)
+        kong.node.behind.delete("upstreams", gone["id"])
+        await kong.time.pass_(30)
+        assert kong.looks(gone) > looks
+        assert kong.told() == []
+        assert kong.notes.kept == {}
+        assert watch.state()["error"] is None
+        assert set(kong.counts.looks) == {("health", "ok")}
+
+
+async def test_the_admin_api_away_tells_nothing_and_is_asked_less_and_less(kong: Kong) -> None:
+    kong.set("10.0.0.1", UNHEALTHY)
+    watch = kong.watch()
+    async with kong.running(watch):
+        await kong.time.pass_(5)
+        kong.told()
+        await kong.node.stop()
+        await kong.time.pass_(15)
+        assert watch.state()["error"]
+        await kong.time.pass_(585)
+        assert kong.told() == []
+        assert watch.state()["error"]
+        assert 10 <= kong.counts.looks["health", "unanswered"] <= 20
+        await kong.node.start()
+        await kong.time.pass_(120)
+        assert kong.told() == []
+        kong.set("10.0.0.1", HEALTHY)
+        await kong.time.pass_(12)
+        assert kong.told() == [("10.0.0.1:80", "unhealthy", "healthy")]
+        assert watch.state()["error"] is None
+
+
+async def test_answers_that_break_off_are_an_error_also_while_there_is_nothing_to_do(kong: Kong) -> None:
+    kong.node.faults.only, kong.node.faults.cut_bytes = f"/upstreams/{kong.upstream['id']}", 5
+    watch = kong.watch()
+    async with kong.running(watch):
+        await kong.time.pass_(5)
+        assert "the answer is not HTTP" in watch.state()["error"]
+        kong.node.faults.cut_bytes = None
+        await kong.time.pass_(12)
+        assert watch.state()["error"] is None
+
+
+async def test_one_upstream_that_cannot_be_read_does_not_hold_the_others_up(kong: Kong) -> None:
+    other = kong.make("other.local", "10.0.3.1:80")
+    kong.node.faults.only = f"/upstreams/{kong.upstream['id']}"
+    kong.node.faults.status = 500
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(1)
+        kong.set("10.0.3.1", UNHEALTHY, "other.local")
+        await kong.time.pass_(40)
+        assert [told[0] for told in kong.told()] == ["10.0.3.1:80"]
+        assert kong.looks(other) >= 4
+        assert kong.counts.looks["health", "failed"] >= 4
+
+
+async def test_upstreams_that_kong_does_not_tell_of_are_a_trouble_and_logged_once(kong: Kong) -> None:
+    other = kong.make("other.local", "10.0.2.1:80")
+    watch = kong.watch(poll_seconds=10)
+    async with kong.running(watch):
+        await kong.time.pass_(15)
+        assert watch.troubles() == []
+        with structlog.testing.capture_logs() as lines:
+            kong.node.faults.only = "/upstreams/"
+            kong.node.faults.status = 500
+            await kong.time.pass_(100)
+        assert len(lines) == 2, "one for each"
+        (trouble,) = watch.troubles()
+        assert trouble.startswith("the health of 2 upstreams is not read: /upstreams/")
+        assert trouble.endswith("/health: answered 500")
+        assert watch.state()["unread"] == 2
+        kong.node.behind.delete("upstreams", other["id"])
+        await kong.time.pass_(25)
+        assert watch.state()["unread"] == 1
+        kong.node.faults.status = None
+        await kong.time.pass_(25)
+        assert watch.troubles() == []
+
+
+async def test_after_a_start_only_what_differs_is_told(kong: Kong) -> None:
+    kong.set("10.0.0.1", UNHEALTHY)
+    kong.set("10.0.0.2", UNHEALTHY)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        assert len(kong.told()) == 2
+    kong.set("10.0.0.1", HEALTHY)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(25)
+        assert kong.told() == [("10.0.0.1:80", "unhealthy", "healthy")]
+
+
+async def test_asleep_kong_is_not_asked_and_another_leaders_notes_are_read_after_it(kong: Kong) -> None:
+    watch = kong.watch()
+    kong.wanted = False
+    async with kong.running(watch):
+        await kong.time.pass_(60)
+        assert not kong.node.requests
+        assert watch.state()["asleep"] == "no hook hears it"
+        kong.wanted = True
+        kong.set("10.0.0.1", UNHEALTHY)
+        await kong.time.pass_(5)
+        assert len(kong.told()) == 1
+        kong.leads = False
+        await kong.time.pass_(5)
+        asked = kong.node.requests.total()
+        assert watch.state()["asleep"] == "another process looks"
+        kong.notes.kept.clear()  # what the other leader knows
+        await kong.time.pass_(60)
+        assert kong.node.requests.total() == asked
+        kong.leads = True
+        await kong.time.pass_(5)
+        assert len(kong.told()) == 1
+
+
+@pytest.mark.parametrize("writes", [0, 1])
+async def test_killed_at_any_write_it_is_told_once(kong: Kong, writes: int) -> None:
+    kong.set("10.0.0.1", UNHEALTHY)
+    kong.notes.die_after = writes
+    await kong.dies(kong.watch())
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(30)
+    assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy")]
+    assert len(kong.heard.offered) == (1 if writes == 0 else 2), "told again with the same id"
+
+
+async def test_it_goes_away_while_we_are_dead_and_its_last_change_is_still_told(kong: Kong) -> None:
+    kong.set("10.0.0.1", UNHEALTHY)
+    kong.heard.full = 10_000
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(10)
+    kong.heard.full = 0
+    kong.set("10.0.0.1", HEALTHY)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(30)
+    assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy"), ("10.0.0.1:80", "unhealthy", "healthy")]
+
+
+async def test_what_was_not_told_when_its_upstream_went_is_still_told(kong: Kong) -> None:
+    kong.set("10.0.0.1", UNHEALTHY)
+    kong.heard.full = 10_000
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(10)
+    kong.heard.full = 0
+    kong.node.behind.delete("upstreams", "up.local")
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(10)
+    assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy")]
+    assert kong.notes.kept == {}
+
+
+async def test_a_bug_in_publishing_ends_neither_the_loop_nor_the_event(kong: Kong) -> None:
+    kong.set("10.0.0.1", UNHEALTHY)
+    kong.heard.bug = True
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        assert kong.counts.looks["health", "bug"] == 1
+        kong.heard.bug = False
+        await kong.time.pass_(20)
+    assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy")]
+
+
+async def test_notes_that_cannot_be_written_tell_it_later(kong: Kong) -> None:
+    kong.set("10.0.0.1", UNHEALTHY)
+    kong.notes.refuse = 3
+    watch = kong.watch()
+    async with kong.running(watch):
+        await kong.time.pass_(60)
+        assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy")]
+        assert kong.counts.looks["health", "failed"] == 3
+        assert watch.state()["error"] is None
+
+
+async def test_an_upstream_deleted_while_we_were_dead_leaves_no_note(kong: Kong) -> None:
+    kong.set("10.0.0.1", UNHEALTHY)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        assert list(kong.notes.kept) == [NOTES + kong.upstream["id"]]
+    kong.node.behind.delete("upstreams", "up.local")
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        assert kong.notes.kept == {}
+
+
+async def test_many_upstreams_are_paced_and_none_starves(kong: Kong) -> None:
+    made = [kong.make(f"u{number}.local", f"10.9.0.{number}:80") for number in range(39)]
+    for number in range(20):
+        kong.set(f"10.9.0.{number}", UNHEALTHY, f"u{number}.local")
+    watch = kong.watch(per_second=2.0)
+    async with kong.running(watch):
+        await kong.time.pass_(100)
+        looks = sum(kong.looks(upstream) for upstream in [*made, kong.upstream])
+        assert 190 <= looks <= 202
+        assert min(kong.looks(upstream) for upstream in made) >= 3
+        assert watch.state()["late_seconds"] > 5
+
+
+async def test_less_than_one_look_a_second_is_kept_to(kong: Kong) -> None:
+    made = [kong.make(f"u{number}.local", f"10.9.0.{number}:80") for number in range(5)]
+    async with kong.running(kong.watch(per_second=0.25)):
+        await kong.time.pass_(100)
+        assert 24 <= sum(kong.looks(upstream) for upstream in [*made, kong.upstream]) <= 26
+
+
+async def test_targets_of_several_pages(kong: Kong) -> None:
+    kong.make("wide.local", *(f"10.8.{number // 200}.{number % 200}:80" for number in range(250)))
+    for number in range(250):
+        kong.set(f"10.8.{number // 200}.{number % 200}", UNHEALTHY, "wide.local")
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        assert len(kong.told()) == 250

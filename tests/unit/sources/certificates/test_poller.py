@@ -1,0 +1,181 @@
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
+from kong_eventhooks_plugin.sources.certificates.poller import CertificateWatch, ExpiryPace
+from tests.support.admin_node import AdminNode
+from tests.support.certificates import key_pem, pem
+from tests.support.pollers import World
+
+DAY = 86_400.0
+
+
+class Kong(World):
+    def __init__(self, node: AdminNode, client: AdminClient) -> None:
+        super().__init__()
+        self.node = node
+        self.client = client
+
+    def watch(self, **pace: Any) -> CertificateWatch:
+        return CertificateWatch(self.means(self.client), self.turns, ExpiryPace(**pace))
+
+    def pem(self, name: str, days: float, serial: int = 1) -> str:
+        return pem(name, self.time.now + days * DAY, serial)
+
+    def make(self, name: str, days: float, **fields: Any) -> dict[str, Any]:
+        return self.node.behind.create(
+            "certificates", **{"cert": self.pem(name, days), "key": key_pem(), "snis": [f"{name}.example"], **fields}
+        )
+
+    def told(self) -> list[tuple[str, int, int]]:
+        return [(told["subject"], told["days_left"], told["threshold"]) for told in self.heard.take()]
+
+
+@pytest.fixture
+async def kong() -> AsyncIterator[Kong]:
+    async with AdminNode() as node, AdminClient(AdminSettings(url=node.url)) as client:
+        yield Kong(node, client)
+
+
+async def test_one_that_comes_near_its_end_is_told_with_all_that_is_known(kong: Kong) -> None:
+    made = kong.make("a", 20.5)
+    kong.make("b", 200)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(10)
+        (told,) = kong.heard.take()
+        assert told["certificate_id"] == made["id"]
+        assert told["snis"] == ["a.example"]
+        assert (told["kind"], told["field"], told["position"]) == ("certificates", "cert", 0)
+        assert (told["days_left"], told["threshold"]) == (20, 30)
+        assert len(told["fingerprint"]) == 64
+    assert "PRIVATE" not in repr(kong.heard.events)
+    assert b"PRIVATE" not in b"".join(kong.notes.kept.values())
+
+
+async def test_each_threshold_once_as_days_go_by_over_restarts(kong: Kong) -> None:
+    kong.make("a", 9.5)
+    told = []
+    for _ in range(14):
+        async with kong.running(kong.watch()):
+            await kong.time.pass_(10)
+        kong.time.advance(DAY - 10)
+        told += kong.told()
+    assert [(days, threshold) for _, days, threshold in told] == [(9, 30), (6, 7), (0, 1), (-1, 0)]
+
+
+async def test_it_is_looked_at_as_often_as_set(kong: Kong) -> None:
+    assert ExpiryPace().look_seconds == DAY
+    async with kong.running(kong.watch(look_seconds=600)):
+        await kong.time.pass_(10)
+        assert kong.node.requests["GET /certificates"] == 1
+        await kong.time.pass_(1800)
+        assert kong.node.requests["GET /certificates"] == 4
+
+
+async def test_a_renewed_one_is_told_anew_and_the_old_one_forgotten(kong: Kong) -> None:
+    made = kong.make("a", 5)
+    watch = kong.watch(look_seconds=60)
+    async with kong.running(watch):
+        await kong.time.pass_(10)
+        assert len(kong.told()) == 1
+        kong.node.behind.change("certificates", made["id"], cert=kong.pem("a", 6, serial=2))
+        await kong.time.pass_(90)
+        assert [threshold for _, _, threshold in kong.told()] == [7]
+        assert len(kong.notes.kept) == 1
+        kong.node.behind.change("certificates", made["id"], cert=kong.pem("a", 300, serial=3))
+        await kong.time.pass_(90)
+        assert kong.told() == []
+        assert kong.notes.kept == {}
+
+
+async def test_ca_certificates_and_alternatives(kong: Kong) -> None:
+    kong.node.behind.create("ca_certificates", cert=kong.pem("ca", 3))
+    kong.make("a", 300, cert_alt=kong.pem("alt", 0.5), key_alt=key_pem())
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(10)
+        told = {each["subject"]: (each["kind"], each["field"], each["threshold"]) for each in kong.heard.take()}
+    assert told == {"CN=ca": ("ca_certificates", "cert", 7), "CN=alt": ("certificates", "cert_alt", 1)}
+
+
+async def test_one_that_has_ended(kong: Kong) -> None:
+    kong.make("a", -3.5)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(10)
+        assert kong.told() == [("CN=a", -4, 0)]
+
+
+async def test_the_same_certificate_in_two_entities_is_told_once(kong: Kong) -> None:
+    text = kong.pem("a", 3)
+    kong.make("a", 0, cert=text)
+    kong.make("b", 0, cert=text)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(10)
+        assert len(kong.told()) == 1
+
+
+async def test_what_cannot_be_read_is_counted_and_logged_once_and_a_reference_left_alone(kong: Kong) -> None:
+    broken = kong.make("broken", 0, cert="-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")
+    kong.make("kept", 0, cert="{vault://env/cert}")
+    kong.make("good", 3)
+    watch = kong.watch(look_seconds=60)
+    with capture_logs() as logs:
+        async with kong.running(watch):
+            await kong.time.pass_(150)
+    assert [line["name"] for line in logs if "not readable" in line["event"]] == [f"{broken['id']}.cert"]
+    assert kong.counts.looks["certificates", "unreadable"] == 3
+    assert (watch.state()["unreadable"], watch.state()["references"], watch.state()["certificates"]) == (1, 1, 1)
+    assert [subject for subject, _, _ in kong.told()] == ["CN=good"]
+
+
+async def test_the_admin_api_away_is_tried_again_and_forgets_nothing(kong: Kong) -> None:
+    kong.make("a", 3)
+    watch = kong.watch(look_seconds=60)
+    async with kong.running(watch):
+        await kong.time.pass_(10)
+        kong.told()
+        kong.node.faults.only, kong.node.faults.status = "/ca_certificates", 500
+        await kong.time.pass_(300)
+        assert watch.state()["error"]
+        assert kong.notes.kept
+        kong.node.faults.status = None
+        await kong.time.pass_(120)
+        assert watch.state()["error"] is None
+        assert kong.told() == []
+
+
+@pytest.mark.parametrize("writes", [0, 1])
+async def test_killed_at_any_write_it_is_told_once(kong: Kong, writes: int) -> None:
+    kong.make("a", 3)
+    kong.notes.die_after = writes
+    await kong.dies(kong.watch())
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(30)
+    assert len(kong.told()) == 1
+
+
+async def test_many_pages(kong: Kong) -> None:
+    for number in range(150):
+        kong.make(f"n{number}", 300)
+    kong.make("last", 3)
+    watch = kong.watch()
+    async with kong.running(watch):
+        await kong.time.pass_(20)
+        assert [subject for subject, _, _ in kong.told()] == ["CN=last"]
+        assert watch.state()["certificates"] == 151
+
+
+async def test_thresholds_are_a_setting(kong: Kong) -> None:
+    kong.make("a", 50)
+    async with kong.running(kong.watch(days=(60,))):
+        await kong.time.pass_(10)
+        assert [threshold for _, _, threshold in kong.told()] == [60]
+
+
+async def test_asleep_nothing_is_asked(kong: Kong) -> None:
+    kong.leads = False
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(60)
+    assert not kong.node.requests

@@ -1,0 +1,317 @@
+"""What the route saw is worked in order, without waiting and within limits; what is missed is left to a round."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from kong_eventhooks_plugin.errors import AdminApiError, StoreUnavailable
+from kong_eventhooks_plugin.model.observation import ChangeObservation
+from kong_eventhooks_plugin.sources.changes import observer as observer_module
+from kong_eventhooks_plugin.sources.changes.observer import CrudLimits, CrudObserver, hears_crud
+from kong_eventhooks_plugin.telemetry.metrics import Counts
+from tests.support.crud import AT, Publisher, StandInKnowledge, StandInMirror, StandInRounds, make_change, saw, settled
+from tests.support.events import make_hook
+from tests.support.waiting import SECONDS
+
+CONSUMER = {"id": "84cc", "username": "grace"}
+KEY = {"id": "33bc", "key": "k1", "consumer": {"id": "84cc"}}
+
+
+class World:
+    """An observer that is wanted, and all that stands around it."""
+
+    def __init__(self, limits: CrudLimits | None = None, *, known: bool = True) -> None:
+        self.knowledge = StandInKnowledge(known=known)
+        self.mirror = StandInMirror()
+        self.rounds = StandInRounds()
+        self.publisher = Publisher()
+        self.counts = Counts()
+        limits = limits or CrudLimits(pause=0.001)
+        self.observer = CrudObserver(self.knowledge, self.mirror, self.rounds, self.publisher, self.counts, limits)
+        self.observer.want(True)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["World"]:
+        task = asyncio.create_task(self.observer.run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+
+    async def worked(self, applied: int) -> None:
+        """Wait until so many observations reached the mirror and all is told."""
+        await self.mirror.until(lambda mirror: len(mirror.applied) == applied and not mirror.outbox)
+
+
+# method, path -> may have changed something, its answer is wanted
+QUESTIONS = [
+    ("GET", "/consumers", False, False),
+    ("HEAD", "/consumers", False, False),
+    ("OPTIONS", "/consumers", False, False),
+    ("POST", "/consumers", True, True),
+    ("POST", "/consumers?x=1", True, True),
+    ("PUT", "/consumers/grace", True, True),
+    ("PATCH", "/consumers/grace/key-auth/k1", True, True),
+    ("DELETE", "/consumers/grace", True, False),
+    ("POST", "/config", True, False),
+    ("POST", "/config?check_hash=1", True, False),
+    ("PUT", "/consumers/config", True, True),
+    ("DELETE", "/consumers/config", True, False),
+    ("PUT", "/upstreams/u/targets/t/healthy", False, False),
+    ("POST", "/schemas/plugins/validate", False, False),
+    ("DELETE", "/cache/some-key", False, False),
+    ("POST", "/event-hooks", False, False),
+    ("POST", "", False, False),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "may_change", "wants_answer"), QUESTIONS)
+def test_what_is_asked_of_kong(method: str, path: str, may_change: bool, wants_answer: bool) -> None:
+    observer = World().observer
+    assert (observer.may_change(method, path), observer.wants_answer(method, path)) == (may_change, wants_answer)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "may_change", "wants_answer"),
+    [("GET", "/x", False, False), ("POST", "/x", True, True), ("DELETE", "/x", True, False),
+     ("POST", "/config?a=b", True, False)],
+)  # fmt: skip
+def test_before_kong_told_its_paths_any_of_them_may(
+    method: str, path: str, may_change: bool, wants_answer: bool
+) -> None:
+    observer = World(known=False).observer
+    assert (observer.may_change(method, path), observer.wants_answer(method, path)) == (may_change, wants_answer)
+
+
+async def test_a_change_is_applied_and_told() -> None:
+    async with World().running() as world:
+        world.observer.observe_change(
+            saw(
+                "POST",
+                "/consumers/grace/key-auth?x=secret",
+                KEY,
+                consumer={},
+                credential="c7",
+                ip="192.0.2.7",
+                user_agent="curl",
+                request_id="7d05",
+            )
+        )
+        await world.worked(1)
+    (applied,) = world.mirror.applied
+    assert (applied.place.schema, applied.place.parents) == ("keyauth_credentials", (("consumers", "grace"),))
+    assert (applied.entity, applied.method, applied.status) == (KEY, "POST", 201)
+    assert (applied.started_at, applied.seen_at) == (AT - 0.01, AT)
+    assert applied.actor.consumer is None, "an anonymous client is nobody"
+    assert (applied.actor.path, applied.actor.ip, applied.actor.credential) == (
+        "/consumers/grace/key-auth", "192.0.2.7", "c7",
+    )  # fmt: skip
+    assert len(world.publisher.events) == 3
+    assert world.rounds.triggered == 0
+
+
+async def test_a_key_in_the_path_is_masked() -> None:
+    async with World().running() as world:
+        world.observer.observe_change(saw("DELETE", "/key-auths/the-key", status=204))
+        await world.worked(1)
+    assert world.mirror.applied[0].actor.path == "/key-auths/***"
+    assert world.mirror.applied[0].place.key == "the-key"
+
+
+async def test_in_the_order_of_arrival() -> None:
+    async with World().running() as world:
+        for number in range(50):
+            world.observer.observe_change(saw("PUT", f"/consumers/{number}", CONSUMER))
+        await world.worked(50)
+    assert [each.place.key for each in world.mirror.applied] == [str(number) for number in range(50)]
+
+
+async def test_the_whole_configuration_is_not_read_but_looked_for() -> None:
+    world = World()
+    world.observer.observe_change(saw("POST", "/config", None))
+    assert world.rounds.triggered == 1
+    assert world.observer.state().waiting == 0
+
+
+async def test_a_compressed_answer_is_read() -> None:
+    async with World().running() as world:
+        world.observer.observe_change(saw(answer=gzip.compress(json.dumps(CONSUMER).encode())))
+        await world.worked(1)
+    assert world.mirror.applied[0].entity == CONSUMER
+
+
+async def test_an_entity_in_an_object_of_its_own_is_read() -> None:
+    """Enterprise's answer to an invitation, by its public Admin API reference."""
+    async with World().running() as world:
+        world.observer.observe_change(saw(answer={"consumer": CONSUMER}))
+        await world.worked(1)
+    assert world.mirror.applied[0].entity == CONSUMER
+    assert not world.counts.lost
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, b"", b"{", [], {"consumer": {}}, {"consumer": "grace"}, {"message": "?"}, {"id": 7}, {"data": []}],
+    ids=lambda answer: repr(answer),
+)
+async def test_an_answer_that_is_no_entity_is_counted_and_looked_for(answer: object) -> None:
+    async with World().running() as world:
+        world.observer.observe_change(saw(answer=answer))
+        world.observer.observe_change(saw(answer=CONSUMER))
+        await world.worked(1)
+    assert world.counts.lost == {("change_unreadable",): 1}
+    assert world.observer.state().lost == {"change_unreadable": 1}
+    assert world.rounds.triggered == 1
+
+
+async def test_what_leads_to_no_entity_is_nothing() -> None:
+    async with World().running() as world:
+        for path in ("/upstreams/u/targets/t/healthy", "/event-hooks", "/schemas/plugins/validate"):
+            world.observer.observe_change(saw("POST", path, None))
+        world.observer.observe_change(saw(answer=CONSUMER))
+        await world.worked(1)
+    assert not world.counts.lost
+    assert world.rounds.triggered == 0
+
+
+@pytest.mark.parametrize("limits", [CrudLimits(observations=2), CrudLimits(bytes=70)], ids=["count", "bytes"])
+async def test_past_the_limit_it_is_counted_and_looked_for(limits: CrudLimits) -> None:
+    world = World(limits)
+    for _ in range(3):
+        world.observer.observe_change(saw(answer=CONSUMER))
+    state = world.observer.state()
+    assert (state.waiting, state.lost) == (2, {"changes_overflow": 1})
+    assert world.rounds.triggered == 1
+    async with world.running():
+        await world.worked(2)
+
+
+async def test_observations_wait_until_kong_tells_its_paths() -> None:
+    async with World(known=False).running() as world:
+        world.observer.observe_change(saw(answer=CONSUMER))
+        await settled()
+        assert (world.observer.state().waiting, world.observer.state().endpoints_known) == (1, False)
+        world.knowledge.known = True
+        await world.worked(1)
+    assert world.observer.state().endpoints_known
+
+
+async def test_kong_is_asked_for_its_paths_while_observations_wait_whoever_runs_rounds() -> None:
+    async with World(known=False).running() as world:
+        world.observer.observe_change(saw(answer=CONSUMER))
+        troubles = [AdminApiError("away"), RuntimeError("a bug")]
+
+        def refresh() -> None:
+            if troubles:
+                raise troubles.pop(0)
+            world.knowledge.known = True
+
+        world.knowledge.refreshing = refresh
+        await world.worked(1)
+    assert world.knowledge.refreshed == 3
+    assert world.rounds.triggered == 0
+    assert not world.counts.lost
+
+
+async def test_what_keeps_observations_waiting_is_a_trouble_until_it_is_over() -> None:
+    world = World()
+    async with world.running():
+        await settled()
+        world.mirror.troubles = [StoreUnavailable("disk full")] * 1_000_000
+        world.observer.observe_change(saw(answer=CONSUMER))
+        await settled(lambda: world.observer.state().trouble is not None)
+        assert world.observer.state().trouble == "changes wait for the mirror's store: disk full"
+        world.mirror.troubles.clear()
+        await world.worked(1)
+        await settled(lambda: world.observer.state().trouble is None)
+
+
+async def test_the_mirrors_store_in_trouble_loses_nothing() -> None:
+    world = World()
+    world.mirror.troubles = [StoreUnavailable("x"), StoreUnavailable("x"), StoreUnavailable("x")]
+    async with world.running():
+        world.observer.observe_change(saw(answer=CONSUMER))
+        await world.worked(1)
+    assert not world.counts.lost
+
+
+async def test_an_observation_that_trips_our_code_holds_up_nothing() -> None:
+    world = World()
+    async with world.running():
+        await settled()  # the outbox is found empty before the trouble begins
+        world.mirror.troubles = [RuntimeError("a bug")]
+        world.observer.observe_change(saw(answer=CONSUMER))
+        world.observer.observe_change(saw(answer=CONSUMER))
+        await world.worked(1)
+    assert world.counts.lost == {("change_failed",): 1}
+    assert world.rounds.triggered == 1
+
+
+async def test_a_schema_that_is_missing_is_asked_for_once_before() -> None:
+    async with World().running() as world:
+        world.knowledge.rules.unknown.add("consumers")
+        world.observer.observe_change(saw(answer=CONSUMER))
+        world.observer.observe_change(saw("DELETE", "/consumers/grace", status=204))
+        await world.worked(2)
+    assert world.knowledge.asked == ["consumers"], "a delete has nothing that could be hidden"
+
+
+@pytest.mark.parametrize("away", ["refuses", "hangs"])
+async def test_a_schema_that_kong_does_not_tell_holds_up_nothing(away: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observer_module, "LEARN_SECONDS", 0.01)
+
+    async def refuse() -> None:
+        raise AdminApiError("away")
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async with World().running() as world:
+        world.knowledge.rules.unknown.add("consumers")
+        world.knowledge.learning = refuse if away == "refuses" else hang
+        world.observer.observe_change(saw(answer=CONSUMER))
+        await world.worked(1)
+    assert not world.counts.lost
+
+
+async def test_what_a_round_found_is_told_when_it_says_so() -> None:
+    async with World().running() as world:
+        world.observer.observe_change(saw(answer=CONSUMER))
+        await world.worked(1)
+        world.mirror.outbox["round"] = make_change("round")
+        world.observer.look()
+        await world.worked(1)
+    assert len(world.publisher.events) == 6
+
+
+async def test_only_while_wanted() -> None:
+    world = World(CrudLimits(grace=0.01))
+    world.observer.want(False)
+    assert not world.observer.hears_changes
+    world.mirror.outbox["old"] = make_change("old")
+    async with world.running():
+        await world.mirror.until(lambda mirror: mirror.forgotten == 1 and not mirror.outbox)
+        assert world.rounds.running == 0
+        world.observer.want(True)
+        await asyncio.wait_for(world.rounds.began.wait(), SECONDS)
+        assert world.observer.hears_changes
+        assert world.observer.state().wanted
+
+
+def test_who_hears_changes() -> None:
+    one = make_hook("a")
+    crud_hook, dao_hook = make_hook("b", source="crud", event="consumers"), make_hook("c", source="dao:crud")
+    off = make_hook("d", source="crud", enabled=False)
+    assert [hears_crud([one, *more]) for more in ([], [off], [crud_hook], [dao_hook])] == [False, False, True, True]
+
+
+def test_never_waits_and_never_raises_before_it_runs() -> None:
+    observer = World().observer
+    observer.observe_change(ChangeObservation("POST", "/" * 100_000, 201, b"\xff", 0, 0))
+    assert observer.state().waiting == 1

@@ -1,0 +1,69 @@
+"""What /readyz says of looking for changes where something needs a person."""
+
+import msgspec
+import pytest
+
+from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.sources.changes.observer import CrudState
+from kong_eventhooks_plugin.sources.changes.problems import LISTS, crud_faults
+from kong_eventhooks_plugin.sources.changes.reconciler import RoundsState
+from tests.support.crud import PATHS
+from tests.support.events import make_hook
+
+WELL = CrudState(wanted=True, waiting=0, lost={}, endpoints_known=True, trouble=None, rounds=RoundsState())
+KONG = Endpoints.read([*PATHS, "/admins", "/admins/{admins}"])
+
+
+def faults(*hooks: Hook, **state: object) -> list[str]:
+    return list(crud_faults(msgspec.structs.replace(WELL, **state), KONG, hooks))
+
+
+def hook(event: str | None, **fields: object) -> Hook:
+    return make_hook("h", source="crud", event=event, **fields)
+
+
+def test_all_is_well() -> None:
+    assert faults(hook(None), hook("consumers"), hook("keyauth_credentials:delete"), make_hook("d", source="dao:crud",
+                  event="create")) == []  # fmt: skip
+
+
+@pytest.mark.parametrize("event", ["consumer", "consumer:create"])
+def test_a_hook_on_an_entity_that_this_kong_does_not_have(event: str) -> None:
+    assert faults(hook(event)) == [
+        "h: this Kong has no entity consumer (did you mean consumers?); the hook stays silent"
+    ]
+    assert faults(hook("zebras")) == ["h: this Kong has no entity zebras; the hook stays silent"]
+    assert faults(hook(event, enabled=False)) == []
+    assert faults(hook(event), endpoints_known=False) == [], "nothing is known yet"
+    assert faults(make_hook("other", source="custom", event=event)) == []
+
+
+def test_rounds_and_the_outbox_in_trouble() -> None:
+    rounds = RoundsState(trouble="/status: answered 401")
+    assert faults(trouble="disk full", rounds=rounds) == [
+        "crud: disk full", "crud: round not completed: /status: answered 401",
+    ]  # fmt: skip
+    assert faults(trouble="disk full", rounds=rounds, wanted=False) == []
+
+
+def test_lists_that_fail_and_lists_that_kong_refuses() -> None:
+    left_out = {
+        "/admins": "/admins: answered 403",
+        "/filter-chains": "/filter-chains: answered 400",
+        "/key-auths": "/key-auths: answered 500",
+        "/consumers": "/consumers: no answer within 30 s",
+    }
+    rounds = RoundsState(left_out=left_out)
+    failed = ["crud: list left out: /key-auths: answered 500", "crud: list left out: /consumers: no answer within 30 s"]
+    assert faults(hook(None), hook("consumers"), rounds=rounds) == failed
+    assert faults(hook("admins:create"), rounds=rounds) == [
+        *failed,
+        "h: only changes through the Admin API's route are told, Kong refuses the list (/admins: answered 403)",
+    ]
+
+
+def test_many_lists_that_fail_are_not_all_named() -> None:
+    left_out = {f"/{number}": f"/{number}: answered 500" for number in range(LISTS + 7)}
+    found = faults(rounds=RoundsState(left_out=left_out))
+    assert (len(found), found[-1]) == (LISTS + 1, "crud: 7 more lists left out")

@@ -1,0 +1,86 @@
+"""A loop that falls asleep has no trouble any more; it begins anew when it wakes."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kong_eventhooks_plugin.errors import AdminApiError, StoreUnavailable
+from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
+from kong_eventhooks_plugin.sources.pollers.poller import Looking
+from tests.support.pollers import World
+
+
+class Look(Looking):
+    """A loop that does nothing but tell what it did; ``broken`` is raised by its work, ``unread`` by its loading."""
+
+    def __init__(self, world: World, client: AdminClient) -> None:
+        super().__init__("status", world.means(client), world.turns)
+        self.did: list[str] = []
+        self.broken: Exception | None = None
+        self.unread: Exception | None = None
+
+    async def load(self) -> bool:
+        if self.unread is not None:
+            raise self.unread
+        self.did.append("load")
+        return True
+
+    async def work(self) -> bool:
+        if self.broken is not None:
+            raise self.broken
+        self.did.append("work")
+        await self._turns.pause(1)
+        return True
+
+    def forget(self) -> None:
+        self.did.append("forget")
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[AdminClient]:
+    async with AdminClient(AdminSettings(url="http://127.0.0.1:9")) as client:
+        yield client
+
+
+async def test_the_trouble_of_a_loop_that_nobody_needs_any_more_goes(client: AdminClient) -> None:
+    world = World()
+    loop = Look(world, client)
+    loop.broken = AdminApiError("/status: no connection")
+    async with world.running(loop):
+        await world.time.pass_(200)
+        assert loop.troubles() == ["/status: no connection"]
+        world.wanted = False
+        await world.time.pass_(3)
+        assert loop.troubles() == []
+        assert loop.state() == {"asleep": "no hook hears it", "error": None}
+        looked = world.counts.looks["status", "unanswered"]
+        world.wanted = True
+        await world.time.pass_(2.5)
+        assert world.counts.looks["status", "unanswered"] >= looked + 2, "pauses are short again"
+
+
+async def test_notes_are_loaded_once_a_turn(client: AdminClient) -> None:
+    world = World()
+    loop = Look(world, client)
+    async with world.running(loop):
+        await world.time.pass_(2.5)
+        world.leads = False
+        await world.time.pass_(2)
+        assert loop.did == ["load", "work", "work", "work", "forget"]
+        world.leads = True
+        await world.time.pass_(1)
+        assert loop.did[5:] == ["load", "work"]
+
+
+async def test_nothing_is_looked_at_before_the_notes_are_read(client: AdminClient) -> None:
+    world = World()
+    loop = Look(world, client)
+    loop.unread = StoreUnavailable("disk full")
+    async with world.running(loop):
+        await world.time.pass_(10)
+        assert loop.did == []
+        assert loop.troubles() == ["disk full"]
+        loop.unread = None
+        await world.time.pass_(30)
+        assert loop.did[:2] == ["load", "work"]
+        assert loop.troubles() == []

@@ -1,0 +1,171 @@
+"""All that looks at Kong together: what a person has to know of it, and how it goes on and ends after a bug."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.observation import ChangeObservation
+from kong_eventhooks_plugin.sources import poller_group as module
+from kong_eventhooks_plugin.sources.changes.reconciler import RoundSettings
+from kong_eventhooks_plugin.sources.poller_group import Observers, Observing
+from kong_eventhooks_plugin.telemetry.metrics import Counts
+from tests.support.admin_node import AdminNode
+from tests.support.crud import Publisher
+from tests.support.events import make_hook
+from tests.support.waiting import SECONDS
+
+HOOK = make_hook("h", source="crud", event="consumer:create")
+
+
+def make(folder: Path, url: str, *hooks: Hook, publisher: Publisher | None = None) -> Observers:
+    rounds = RoundSettings(admin_url=url, interval=3_600, settle=0.0, pause_factor=0.0)
+    client = AdminClient(AdminSettings(url=url))
+    return Observers(client, Observing(folder, rounds), publisher or Publisher(), lambda: hooks, Counts(), lambda: True)
+
+
+@asynccontextmanager
+async def running(observers: Observers) -> AsyncIterator[None]:
+    task = asyncio.create_task(observers.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await observers.close()
+    assert task.cancelled()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not holds():  # noqa: ASYNC110  nobody tells of it
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+
+
+async def test_a_hook_on_no_entity_is_told_as_soon_as_kong_is_known(tmp_path: Path) -> None:
+    async with AdminNode() as node:
+        observers = make(tmp_path, node.url, HOOK)
+        async with running(observers):
+            await until(lambda: bool(observers.faults()))
+            assert observers.faults() == [
+                "h: this Kong has no entity consumer (did you mean consumers?); the hook stays silent"
+            ]
+
+
+@pytest.mark.parametrize("seen_by", ["route", "round"])
+async def test_a_kong_that_starts_the_plugin_server_is_heard_without_a_fault(tmp_path: Path, seen_by: str) -> None:
+    published = Publisher()
+    async with AdminNode(starts_plugin_server=True) as node:
+        observers = make(tmp_path, node.url, make_hook("h", source="dao:crud"), publisher=published)
+        async with running(observers), httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
+            assert (await client.get("/")).status_code == 500
+            await until(lambda: observers.state()["crud"]["rounds"]["ended_at"] is not None)
+            at = time.time()
+            plugin = {"name": "session", "config": {"secret": "s3cret"}}
+            answer = await client.post("/plugins", json=plugin)
+            assert answer.status_code == 201
+            if seen_by == "route":
+                observers.crud.observe_change(
+                    ChangeObservation("POST", "/plugins", 201, answer.content, at, time.time())
+                )
+            else:
+                observers.crud.observe_change(ChangeObservation("POST", "/plugins", 201, b"", at, time.time()))
+            await until(lambda: bool(published.events))
+            (event,) = (event for event in published.events if event.source == "dao:crud")
+            assert (event.event, event.data["schema"], event.data["seen_by"]) == ("create", "plugins", seen_by)
+            config = event.data["entity"]["config"]
+            assert config == json.loads(answer.content)["config"] | {"secret": "***"}, "and no more of it is hidden"
+            assert observers.faults() == []
+            assert observers.state()["crud"]["rounds"]["trouble"] is None
+
+
+async def test_kong_away_is_a_fault_of_crud(tmp_path: Path, unused_tcp_port: int) -> None:
+    observers = make(tmp_path, f"http://127.0.0.1:{unused_tcp_port}", HOOK)
+    async with running(observers):
+        await until(lambda: bool(observers.faults()))
+        (fault,) = observers.faults()
+        assert fault.startswith("crud: round not completed: /status: no connection")
+
+
+async def test_a_file_that_cannot_be_opened_is_a_fault_until_it_can(tmp_path: Path) -> None:
+    folder = tmp_path / "not-there-yet"
+    async with AdminNode() as node:
+        observers = make(folder, node.url, HOOK)
+        async with running(observers):
+            await until(lambda: bool(observers.faults()))
+            (fault,) = observers.faults()
+            assert fault.startswith("what is known of Kong cannot be read: ")
+            folder.mkdir()
+            await until(lambda: observers.state()["crud"]["rounds"]["ended_at"] is not None)
+            assert [fault for fault in observers.faults() if "cannot be read" in fault] == []
+
+
+async def test_a_loop_that_ends_by_a_bug_is_begun_again_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AdminNode() as node:
+        observers = make(tmp_path, node.url, make_hook("h", source="crud"))
+        run, runs = observers.crud.run, 0
+
+        async def trips() -> None:
+            nonlocal runs
+            runs += 1
+            if runs == 1:
+                raise KeyError("secret")
+            await run()
+
+        monkeypatch.setattr(observers.crud, "run", trips)
+        async with running(observers):
+            await until(lambda: observers.state()["crud"]["rounds"]["ended_at"] is not None)
+            (fault,) = observers.faults()
+            assert fault.startswith("looking at Kong ended by a bug (KeyError raised in test_poller_group.py:")
+            assert "secret" not in fault
+
+
+async def test_cancelled_while_a_loop_trips_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AdminNode() as node:
+        observers = make(tmp_path, node.url)
+        began = asyncio.Event()
+
+        async def trips() -> None:
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise KeyError("a bug while it is cancelled")
+
+        monkeypatch.setattr(observers.crud, "run", trips)
+        task = asyncio.create_task(observers.run())
+        await asyncio.wait_for(began.wait(), SECONDS)
+        task.cancel()
+        await asyncio.wait([task], timeout=SECONDS)
+        assert task.cancelled()
+        await observers.close()
+
+
+async def test_what_cannot_be_closed_holds_up_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AdminNode() as node:
+        observers = make(tmp_path, node.url, HOOK)
+
+        async def fails() -> None:
+            raise RuntimeError("a bug")
+
+        async with running(observers):
+            await until(lambda: observers.state()["crud"]["rounds"]["ended_at"] is not None)
+            close = observers._mirror.close
+            monkeypatch.setattr(observers._mirror, "close", fails)
+        assert observers._client._session is not None
+        assert observers._client._session.closed
+        await close()

@@ -1,0 +1,49 @@
+"""Log lines that come seldom, and what they say of those left out."""
+
+from typing import Any
+
+from structlog.testing import capture_logs
+
+from kong_eventhooks_plugin.background import KEYS, PERIOD, RateLimitedLogger
+
+
+class Hands:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def logged(*steps: tuple[float, str], clock: Hands | None = None) -> list[dict[str, Any]]:
+    hands = clock or Hands()
+    start = hands.now
+    with capture_logs() as lines:
+        seldom = RateLimitedLogger(hands)
+        for after, key in steps:
+            hands.now = start + after
+            seldom.error("event lost", key, reason=key)
+    return [dict(line) for line in lines]
+
+
+def test_one_line_in_a_period_and_the_next_says_how_many_were_left_out() -> None:
+    lines = logged((0, "a"), (1, "a"), (PERIOD - 0.1, "a"), (PERIOD, "a"), (PERIOD + 1, "a"))
+    assert [(line["event"], line["left_out"], line["log_level"]) for line in lines] == [
+        ("event lost", 0, "error"),
+        ("event lost", 2, "error"),
+    ]
+
+
+def test_every_key_has_its_own_period() -> None:
+    assert [line["reason"] for line in logged((0, "a"), (0, "b"), (1, "a"))] == ["a", "b"]
+
+
+def test_a_clock_set_back_does_not_silence() -> None:
+    assert len(logged((0, "a"), (-5000, "a"))) == 2
+
+
+def test_keys_are_bounded() -> None:
+    hands = Hands()
+    assert len(logged(*((0, str(key)) for key in range(KEYS * 3)), clock=hands)) == KEYS + 1
