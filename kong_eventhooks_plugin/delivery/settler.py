@@ -28,7 +28,7 @@ class Settler:
         self._limits = limits
         self._clock = clock
         self._wait = wait
-        self._relieved = relieved
+        self._on_flush = relieved
         self._settlements: list[Settlement] = []
         self._health: dict[str, EndpointHealth] = {}
         self._something = asyncio.Event()
@@ -40,7 +40,7 @@ class Settler:
         self._settlements.append(settlement)
         self._woken()
 
-    def remember(self, health: EndpointHealth) -> None:
+    def save_health(self, health: EndpointHealth) -> None:
         """Have an endpoint's health written; only the last value counts."""
         self._health[health.hook_id] = health
         self._woken()
@@ -64,12 +64,12 @@ class Settler:
             except QueueError as error:
                 log.warning("outcomes not written, trying again", error=type(error).__name__)
                 await pause(self._wait, self._clock, self._limits.store_pause)
-            self._relieved()
+            self._on_flush()
             if not self.busy:
                 self._something.clear()
                 self._nothing.set()
 
-    async def written(self, until: float) -> bool:
+    async def flush(self, until: float) -> bool:
         """Wait until all is written, at most until then (Unix seconds); return whether it is."""
         await self._wait(self._nothing, until)
         return self._nothing.is_set()
@@ -80,7 +80,7 @@ class Settler:
             await self._settle(batch)
             del self._settlements[: len(batch)]
         for hook_id, health in list(self._health.items()):
-            await self._queue.remember_endpoint(health)
+            await self._queue.save_endpoint(health)
             if self._health.get(hook_id) is health:
                 del self._health[hook_id]
 

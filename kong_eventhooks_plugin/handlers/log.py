@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import structlog
 
-from kong_eventhooks_plugin.handlers.contract import Job, Operation
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
 from kong_eventhooks_plugin.handlers.inspect import box
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome
 from kong_eventhooks_plugin.model.hook import Hook
@@ -46,7 +46,7 @@ class LogHandler:
     def endpoint(self, config: Mapping[str, Any]) -> str | None:
         """Return None: nothing is dialled."""
 
-    async def deliver(self, job: Job) -> Outcome:
+    async def deliver(self, job: DeliveryJob) -> Outcome:
         """Write the box."""
         level = level_named(job.config.get("level"))
         header = f"[kong] event_hooks:{job.hook.name[:NAME]}:? [event-hooks]"

@@ -279,12 +279,12 @@ async def test_switched_off_survives_a_restart_and_ends_when_the_definition_chan
         await w.offer(A)
         await w.turn()
         assert w.worker.held() == {A.id: "endpoint_gone"}
-        w.book.set()
-        w.book.set(A)
+        w.registry.set()
+        w.registry.set(A)
         await w.turn()
         assert w.worker.held() == {A.id: "endpoint_gone"}, "the same definition, taken away and brought back"
         changed = scripted_hook("a", config={"endpoint": "http://elsewhere:80"})
-        w.book.set(changed)
+        w.registry.set(changed)
         await queue.settled(2)
         assert w.worker.held() == {}
 
@@ -296,7 +296,7 @@ async def test_another_process_can_enable_a_hook() -> None:
         await w.queue.settled(1)
         await w.offer(A)
         await w.turn()
-        await w.queue.remember_endpoint(EndpointHealth(A.id))
+        await w.queue.save_endpoint(EndpointHealth(A.id))
         for _ in range(20):
             w.time.advance(1)
             await w.turn()
@@ -314,8 +314,8 @@ async def test_a_clock_set_back_puts_off_neither_deliveries_nor_what_another_pro
         w.handler.outcomes["b"] = [Delivered()]
         await w.offer(A, B)
         await w.queue.settled(3)
-        await w.queue.remember_endpoint(EndpointHealth(A.id))
-        w.book.set(A, B)  # has it look: a sleeper of the real clock wakes after its seconds, this one's at its time
+        await w.queue.save_endpoint(EndpointHealth(A.id))
+        w.registry.set(A, B)  # has it look: a sleeper of the real clock wakes after its seconds, this one's at its time
         for _ in range(20):
             await w.turn()
             w.time.advance(1)
@@ -342,12 +342,12 @@ async def test_an_endpoint_without_a_success_for_120_hours_is_switched_off() -> 
 
 async def test_a_hook_whose_secret_has_no_value_is_held_and_sends_nothing() -> None:
     async with world(A) as w:
-        w.book.unresolved.add("a")
+        w.registry.unresolved.add("a")
         await w.offer(A)
         w.time.advance(3600)
         await w.turn()
         assert (w.handler.jobs, w.worker.held()) == ([], {A.id: "unresolved"})
-        w.book.unresolved.clear()
+        w.registry.unresolved.clear()
         w.time.advance(1)
         await w.queue.settled(1)
 
@@ -355,26 +355,26 @@ async def test_a_hook_whose_secret_has_no_value_is_held_and_sends_nothing() -> N
 async def test_a_disabled_hook_and_one_without_a_handler_are_held() -> None:
     other = make_hook("other", handler="lambda")
     async with world(A, other) as w:
-        w.book.set(scripted_hook("a", enabled=False), other)
+        w.registry.set(scripted_hook("a", enabled=False), other)
         await w.offer(A, other)
         await w.turn()
         assert (w.handler.jobs, w.worker.held()) == ([], {A.id: "disabled", other.id: "no_handler"})
-        w.book.set(A, other)
+        w.registry.set(A, other)
         await w.queue.settled(1)
 
 
 async def test_deliveries_of_a_removed_hook_are_buried_but_not_at_once() -> None:
     async with world(A) as w:
-        w.book.set()
+        w.registry.set()
         [delivery] = await w.offer(A)
         w.time.advance(1)
         await w.turn()
         w.time.advance(28)
         await w.turn()
         assert (await w.queue.get(delivery)).state == "pending"
-        w.book.set(A)
+        w.registry.set(A)
         await w.queue.settled(1)
-        w.book.set()
+        w.registry.set()
         [delivery] = await w.offer(A)
         w.time.advance(1)
         await w.turn()

@@ -16,7 +16,7 @@ from typing import cast
 import pytest
 import structlog
 
-from kong_eventhooks_plugin.kong.supervisor.restart_backoff import RestartPauses
+from kong_eventhooks_plugin.kong.supervisor.restart_backoff import RestartBackoff
 from kong_eventhooks_plugin.kong.supervisor.sockets import SocketPlan, bind
 from kong_eventhooks_plugin.kong.supervisor.supervisor import CLOSING_SECONDS, Supervisor
 from kong_eventhooks_plugin.kong.supervisor.worker_process import WorkerProcess
@@ -64,7 +64,7 @@ sys.exit(supervise.main(sys.argv[1:]))
 """
 PATIENT = (sys.executable, "-P", "-c", PACED.format("supervisor.LINGER_SECONDS = 600.0"))
 """A supervisor that waits for its successor however slow the machine is: so it leaves because that one has come."""
-QUICK = (sys.executable, "-P", "-c", PACED.format("supervisor.LINGER_SECONDS, supervisor.LOOK_SECONDS = 0.0, 0.01"))
+QUICK = (sys.executable, "-P", "-c", PACED.format("supervisor.LINGER_SECONDS, supervisor.CHECK_SECONDS = 0.0, 0.01"))
 """One that looks round all the time and waits for no successor: what some looks have not made it do, none will."""
 
 
@@ -129,8 +129,8 @@ def test_a_killed_worker_loses_no_call(processes: Processes, path: Path, client:
     assert len({answer.split()[-1] for answer in load.answers.values()}) >= 3  # of four workers
     ended = supervisor.lines("worker ended")
     assert [line["exit_code"] for line in ended] == [-9, -9, -9]
-    pauses = RestartPauses()
-    assert [line["pause"] for line in ended] == [pauses.after(line["lived"]) for line in ended]
+    pauses = RestartBackoff()
+    assert [line["pause"] for line in ended] == [pauses.delay_after(line["lived"]) for line in ended]
 
 
 @pytest.fixture
@@ -365,8 +365,8 @@ def test_a_worker_that_cannot_live_is_started_ever_more_slowly(processes: Proces
     supervisor = processes.supervisor(path, worker=[*STUB, "--die", "0"])
     supervisor.wait_for("worker ended", 5)
     ended = supervisor.lines("worker ended")[:5]
-    pauses = RestartPauses()
-    assert [line["pause"] for line in ended] == [pauses.after(line["lived"]) for line in ended]
+    pauses = RestartBackoff()
+    assert [line["pause"] for line in ended] == [pauses.delay_after(line["lived"]) for line in ended]
     assert [line["restarts"] for line in ended] == [1, 2, 3, 4, 5]
     before = cpu_seconds(supervisor.pid)
     supervisor.wait_for("worker ended", 6)
@@ -597,12 +597,12 @@ def test_nor_is_one_followed_that_died_on_a_path_bound_anew_and_taken_over_since
     one = Supervisor(lease, ["/bin/false"], started_by_kong=True, drain_seconds=1.0, log=structlog.get_logger())
     died = SimpleNamespace(started_at=0.0, pid=2, listening=lease.sock)
     one._serving = cast("WorkerProcess", SimpleNamespace(started_at=0.0, pid=1, listening=None))
-    one._coming = cast("WorkerProcess", died)
+    one._starting = cast("WorkerProcess", died)
     one._taken_over = taken_over
-    one._on_end(cast("WorkerProcess", died), 78)
+    one._on_exit(cast("WorkerProcess", died), 78)
     assert (one._start_at is None) == taken_over
     one._serving = None
-    one._give_up()
+    one._shut_down()
 
 
 def test_a_vanished_directory_is_told_once_and_waited_for(processes: Processes, path: Path) -> None:
