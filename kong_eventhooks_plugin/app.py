@@ -112,7 +112,7 @@ def run_worker(flags: Mapping[str, Any], settings_file: Path | None, fd: int, li
         logs.configure(settings.log_format, settings.log_level)
         parts = Components(settings)
     except SettingsError as error:
-        log.error("settings refused", error=str(error))
+        log.error("settings_invalid", error=str(error))
         return EXIT_SETTINGS
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Worker(parts, socket.socket(fileno=fd), link).run())
@@ -256,7 +256,11 @@ class Worker:
         observing = self._spawn(observers.run()) if observers is not None else None
         link.ready()
         log.info(
-            "serving", version=__version__, socket=settings.socket_path, protocol=settings.protocol, pid=os.getpid()
+            "worker_serving",
+            version=__version__,
+            socket=settings.socket_path,
+            protocol=settings.protocol,
+            pid=os.getpid(),
         )
         gc.collect()
         gc.freeze()  # what is here by now stays: the collector need not look at it again
@@ -268,7 +272,7 @@ class Worker:
             await observers.close()
         await self._end(handlers)
         link.close()
-        log.info("left", pid=os.getpid())
+        log.info("worker_stopped", pid=os.getpid())
 
     def _write_documents(self) -> None:
         """Write what Kong's ``query_cmd`` reads; not before we have the socket, which another server may have had."""
@@ -276,7 +280,7 @@ class Worker:
         try:
             write_documents(settings.socket_path, settings.protocol)
         except SocketError as error:
-            log.warning("plugin documents not written", error=str(error))
+            log.warning("plugin_documents_write_failed", error=str(error))
 
     async def _until_stopped(
         self, link: WorkerLink, delivery: DeliveryWorker, doors: Collection["asyncio.Task[None]"]
@@ -312,7 +316,7 @@ class Worker:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a part of the worker failed", exc_info=error)
+            log.error("worker_task_failed", exc_info=error)
 
     # The store, and what waits for it.
 
@@ -324,7 +328,7 @@ class Worker:
                 stored = await self._parts.queue.definitions()
                 break
             except QueueError as error:
-                log.error("store not open, trying again; events are lost meanwhile", error=str(error))
+                log.error("store_open_failed", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
         self._parts.registry.load(stored)
         self._parts.hook_store.load(stored)
@@ -361,7 +365,7 @@ class Worker:
                         parts.plugins.forget()
                 except Exception as error:  # noqa: BLE001  a list that trips our code must not be the last one
                     place = f"{type(error).__name__} raised in {raised_at(error)}"
-                    log.error("plugins not taken, a bug; trying again", where=place)
+                    log.error("admin_plugins_failed", raised_at=place)
                     parts.registry.set_listing_error(f"a bug: {place}")
                 await asyncio.sleep(settings.admin_poll_seconds)
 
@@ -372,7 +376,7 @@ class Worker:
             try:
                 await self._parts.hook_store.refresh()
             except QueueError as error:
-                log.warning("hooks made elsewhere not looked for, trying again", error=str(error))
+                log.warning("api_hooks_refresh_failed", error=str(error))
 
     async def _sweep(self) -> None:
         while True:
@@ -380,10 +384,10 @@ class Worker:
             try:
                 gone = await self._parts.queue.sweep()
             except QueueError as error:
-                log.warning("retention not kept, trying again", error=str(error))
+                log.warning("retention_sweep_failed", error=str(error))
             else:
                 if gone:
-                    log.debug("forgot what retention no longer keeps", rows=gone)
+                    log.debug("retention_swept", rows=gone)
 
     # What is seen from outside.
 
@@ -396,7 +400,7 @@ class Worker:
         access = Access(parts.api_token, parts.settings.api_hosts)
         app = rest_app(RestParts(service, access, parts.registry, parts.feed, known()), health)
         runner, port = await self._listen("listen", lambda: serve_health(app, parts.settings.listen))
-        log.info("API and health page", port=port, paths="/event-hooks /deliveries /events /readyz /metrics")
+        log.info("api_listening", port=port, paths="/event-hooks /deliveries /events /readyz /metrics")
         try:
             await asyncio.Event().wait()
         finally:
@@ -407,7 +411,7 @@ class Worker:
         os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         served = await self._listen("grpc_listen", lambda: serve_grpc(service, listen, self._parts.api_token))
-        log.info("gRPC API", port=served.port)
+        log.info("grpc_listening", port=served.port)
         try:
             await asyncio.Event().wait()
         finally:
@@ -421,7 +425,7 @@ class Worker:
                 return await serve()
             except OSError as error:
                 if not told:
-                    log.warning("an address is taken, waiting for it", setting=setting, error=str(error))
+                    log.warning("address_in_use", setting=setting, error=str(error))
                     told = True
                 await asyncio.sleep(RETRY_SECONDS)
 

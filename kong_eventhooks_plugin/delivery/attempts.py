@@ -59,7 +59,7 @@ class Attempts:
             return Retry("timeout", "the handler did not end in time", hold=True)
         except Exception as error:  # noqa: BLE001 - a handler's bug costs an attempt, never the worker
             # Without text and traceback: they may hold a URL or a header.
-            log.warning("handler raised", handler=hook.handler, hook=hook.name, error=type(error).__name__)
+            log.warning("handler_failed", handler=hook.handler, hook=hook.name, error=type(error).__name__)
             return Retry("internal", f"the handler raised {type(error).__name__}")
 
     async def _first(self, delivery: Delivery) -> Attempt | None:

@@ -97,7 +97,7 @@ class Pings:
                 if now - ping.asked_at < EXPIRES:
                     return
                 self._waiting.popleft()
-                log.debug("ping left to the delivering process", hook=ping.hook.name, operation=ping.operation)
+                log.debug("ping_skipped", reason="not_delivering", hook=ping.hook.name, operation=ping.operation)
                 continue
             self._waiting.popleft()
             task = asyncio.create_task(self._send(ping))
@@ -117,7 +117,7 @@ class Pings:
         if hook.handler not in self._handlers:
             return
         if len(self._waiting) >= WAITING:
-            log.warning("ping dropped, too many wait", hook=hook.name, operation=operation)
+            log.warning("ping_dropped", reason="too_many_waiting", hook=hook.name, operation=operation)
             return
         before = self._unresolved.pop(hook.id, None)
         if before is not None and operation == "update":
@@ -141,9 +141,9 @@ class Pings:
     def _hold(self, ping: Ping) -> None:
         """Have a ping wait for a reference's value; there is none to wait for where the hook went."""
         if ping.operation == "delete" or len(self._unresolved) >= WAITING:
-            log.info("no ping, a reference has no value", hook=ping.hook.name)
+            log.info("ping_dropped", reason="unresolved_reference", hook=ping.hook.name)
             return
-        log.info("ping waits, a reference has no value", hook=ping.hook.name)
+        log.info("ping_postponed", reason="unresolved_reference", hook=ping.hook.name)
         self._unresolved.setdefault(ping.hook.id, ping)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
@@ -151,7 +151,7 @@ class Pings:
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
-            log.error("ping failed", error=type(error).__name__)
+            log.error("ping_task_failed", error=type(error).__name__)
         self.send()
 
     async def _send(self, ping: Ping) -> None:
@@ -170,9 +170,7 @@ class Pings:
             self._arrived(ping.hook.id)
         if outcome is not None:
             said = {} if isinstance(outcome, Delivered) else {"error": outcome.error, "detail": outcome.detail}
-            log.info(
-                "ping", hook=ping.hook.name, operation=ping.operation, delivered=isinstance(outcome, Delivered), **said
-            )
+            log.info("ping_failed" if said else "ping_sent", hook=ping.hook.name, operation=ping.operation, **said)
 
     async def _try(self, ping: Ping, config: Mapping[str, Any]) -> Outcome | None:
         try:

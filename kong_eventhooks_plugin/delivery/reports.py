@@ -35,32 +35,34 @@ class DeliveryReporter:
             self._count(hook.name, "delivered", "")
             self._delivered_after(hook.name).observe(max(0.0, now - delivery.event.time))
             if delivery.attempts >= FAILING_AFTER:
-                log.info("delivery recovered", hook=hook.name, delivery=delivery.id, attempts=delivery.attempts + 1)
+                log.info("delivery_recovered", hook=hook.name, delivery_id=delivery.id, attempt=delivery.attempts + 1)
             return
         retry = isinstance(outcome, Retry)
         self._count(hook.name, "retry" if retry else "discard", outcome.error)
-        said = {"hook": hook.name, "delivery": delivery.id, "error": outcome.error, "detail": outcome.detail}
+        said = {"hook": hook.name, "delivery_id": delivery.id, "error": outcome.error, "detail": outcome.detail}
         if settlement.state == "dead":
-            name = "delivery exhausted" if settlement.reason == EXHAUSTED else "delivery discarded"
-            log.warning(name, attempts=delivery.attempts + 1, **said)
+            exhausted = settlement.reason == EXHAUSTED
+            log.warning(
+                "delivery_exhausted" if exhausted else "delivery_discarded", attempt=delivery.attempts + 1, **said
+            )
         elif delivery.attempts + 1 == FAILING_AFTER:
-            log.warning("delivery failing", attempts=FAILING_AFTER, due_at=settlement.due_at, **said)
+            log.warning("delivery_failing", attempt=FAILING_AFTER, due_at=settlement.due_at, **said)
         else:
-            log.debug("attempt failed", attempts=delivery.attempts + 1, due_at=settlement.due_at, **said)
+            log.debug("attempt_failed", attempt=delivery.attempts + 1, due_at=settlement.due_at, **said)
 
     def hook_disabled(self, hook: Hook, reason: str) -> None:
         """Report that a hook was switched off for its endpoint."""
         log.warning(
-            "endpoint disabled, its deliveries stay pending",
+            "hook_disabled",
             hook=hook.name,
             reason=reason,
-            again=f"mend the endpoint, then: kong-event-hooks hooks test {hook.name}",
+            hint=f"fix the endpoint, then run: kong-event-hooks hooks test {hook.name}",
         )
 
     def hook_enabled(self, hook_id: str) -> None:
         """Report that a hook that had been switched off for its endpoint delivers again."""
         hook = self._book.get(hook_id)
-        log.info("endpoint enabled again, its deliveries go on", hook=hook_id if hook is None else hook.name)
+        log.info("hook_enabled", hook=hook_id if hook is None else hook.name)
 
     def show_leading(self, *, value: bool) -> None:
         """Show whether this process delivers."""

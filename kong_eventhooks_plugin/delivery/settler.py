@@ -62,7 +62,7 @@ class Settler:
             try:
                 await self._write_batch()
             except QueueError as error:
-                log.warning("outcomes not written, trying again", error=type(error).__name__)
+                log.warning("outcomes_write_failed", error=type(error).__name__)
                 await pause(self._wait, self._clock, self._limits.store_pause)
             self._on_flush()
             if not self.busy:
@@ -91,7 +91,7 @@ class Settler:
         except StoreUnavailable:
             raise
         except Exception:
-            log.exception("settling failed, trying one by one", batch=len(batch))
+            log.exception("settlement_failed", deliveries=len(batch))
         else:
             return
         for settlement in batch:
@@ -100,7 +100,7 @@ class Settler:
             except StoreUnavailable:
                 raise
             except Exception:
-                log.exception("outcome dropped, it will be delivered again", delivery=settlement.delivery_id)
+                log.exception("outcome_dropped", delivery_id=settlement.delivery_id)
 
     def _woken(self) -> None:
         self._something.set()

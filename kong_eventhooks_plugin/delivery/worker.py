@@ -137,7 +137,7 @@ class DeliveryWorker:
         await self._wait(self._idle, until)
         await _cancelled(self._in_flight)
         if not await self._settler.flush(self._clock() + self._limits.store_pause):
-            log.warning("outcomes not written, they will be delivered again")
+            log.warning("outcomes_unwritten")
         await self._leadership.resign()
         self._reports.show_leading(value=False)
         await _cancelled(set(self._loops))
@@ -246,7 +246,7 @@ class DeliveryWorker:
             for work in await self._queue.work():
                 self._lanes.lane(work.hook_id).expect_work(work.due_at)
         except QueueError as error:
-            log.warning("queue not asked for work", error=type(error).__name__)
+            log.warning("queue_poll_failed", error=type(error).__name__)
         self._endpoints.prune(now)
         self._reports.show_held(self._readiness.held(now))
 
@@ -296,7 +296,7 @@ class DeliveryWorker:
         try:
             found = await self._queue.claim(lane.hook_id, room, self._lease)
         except QueueError as error:
-            log.warning("nothing claimed", error=type(error).__name__)
+            log.warning("claim_failed", error=type(error).__name__)
             lane.expect_work(now + self._limits.store_pause)
             return
         finally:
@@ -319,10 +319,10 @@ class DeliveryWorker:
                 return
             count = await self._queue.fail_pending(lane.hook_id, REMOVED)
         except QueueError as error:
-            log.warning("deliveries of a removed hook not buried", hook_id=lane.hook_id, error=type(error).__name__)
+            log.warning("removed_hook_cleanup_failed", hook_id=lane.hook_id, error=type(error).__name__)
         else:
             self._health.enable(lane.hook_id)
-            log.warning("deliveries of a removed hook are dead", hook_id=lane.hook_id, count=count)
+            log.warning("removed_hook_deliveries_dead", hook_id=lane.hook_id, deliveries=count)
         finally:
             lane.claiming = False
 
@@ -404,7 +404,7 @@ class DeliveryWorker:
         if not self._in_flight:
             self._idle.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("attempt not settled, it will be delivered again", exc_info=error)
+            log.error("attempt_unsettled", exc_info=error)
         self._feed()
         self._consider(lane)
 
@@ -435,7 +435,7 @@ class DeliveryWorker:
             try:
                 await work()
             except Exception:
-                log.exception("delivery loop failed, going on")
+                log.exception("delivery_loop_failed")
                 await pause(self._wait, self._clock, self._limits.store_pause)
 
 

@@ -247,8 +247,8 @@ class Dispatcher:
         self._counts.events_lost[(reason,)] += 1
         if error is not None:
             ours = isinstance(error, QueueError | ObservationError)
-            fields |= {"kind": type(error).__name__, "detail": str(error) if ours else f"raised in {raised_at(error)}"}
-        self._limited_log.error("event lost", f"{reason} {fields.get('kind')}", reason=reason, **fields)
+            fields |= {"error": type(error).__name__, "detail": str(error) if ours else f"raised in {raised_at(error)}"}
+        self._limited_log.error("event_lost", f"{reason} {fields.get('error')}", reason=reason, **fields)
 
     def _hooks_changed(self, _: Collection[HookChange]) -> None:
         self._index()

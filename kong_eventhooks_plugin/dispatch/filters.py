@@ -96,7 +96,7 @@ class FilterEvaluator:
         names = [self._name_of(hook) for hook in hooks[:NAMED]]
         key = names[0] if len(hooks) == 1 else reason
         self._limited_log.warning(
-            "filters not asked, the hooks fire", key, reason=reason, detail=detail[:TEXT], hooks=names, count=len(hooks)
+            "filters_failed", key, reason=reason, error=detail[:TEXT], hooks=names, hook_count=len(hooks)
         )
 
     def _suspect(self, hooks: tuple[str, ...]) -> None:
@@ -111,5 +111,5 @@ class FilterEvaluator:
         if verdict is False:
             return Candidate(candidate.hook_id, candidate.source, refused="filter")
         name = self._name_of(candidate.hook_id)
-        self._limited_log.warning("filter not evaluated, the hook is held back", name, hook=name, detail=verdict[:TEXT])
+        self._limited_log.warning("filter_failed", name, hook=name, error=verdict[:TEXT])
         return Candidate(candidate.hook_id, candidate.source, refused="filter_error")

@@ -55,7 +55,7 @@ class LambdaHandler:
         try:
             return await self._deliver(job)
         except Exception as error:  # noqa: BLE001 - a handler never raises: a bug must not cost the delivery
-            log.warning("lambda handler failed", error=type(error).__name__, hook=job.hook.name)
+            log.warning("lambda_handler_failed", error=type(error).__name__, hook=job.hook.name)
             return Retry("internal", f"the handler failed ({type(error).__name__})")
 
     async def ping(
@@ -99,7 +99,7 @@ class LambdaHandler:
     def _write(self, hook: Hook, line: Line) -> None:
         level = level_named(line.level)
         text = _shown(hook.name[:NAME], line)
-        getattr(log, OUR_LEVELS[level])(text, hook=hook.name)
+        getattr(log, OUR_LEVELS[level])("lambda_output", hook=hook.name, text=text)
         for piece in pieces(text):
             for part in _parts(piece):
                 self._lines(LogLine(level, part))

@@ -54,7 +54,7 @@ class LogHandler:
             text = box(header, "log callback: ", [job.event.event, job.source, job.event.data, self._pid])
         except (RecursionError, ValueError) as error:
             return Discard("internal", f"the event's data cannot be shown ({type(error).__name__})")
-        getattr(log, OUR_LEVELS[level])(text, hook=job.hook.name)
+        getattr(log, OUR_LEVELS[level])("log_handler_output", hook=job.hook.name, text=text)
         for piece in pieces(text):
             self._lines(LogLine(level, piece))
         return Delivered()

@@ -88,7 +88,7 @@ class WebhookHandler:
             return await exchange(self._client, request, now, [*place.sensitive, *header_secrets(own)])
         except Exception as error:  # noqa: BLE001 - a handler never raises: a bug must not cost the delivery
             # Without the exception's text and traceback: they may hold the URL.
-            log.warning("webhook handler failed", error=type(error).__name__, endpoint=place.endpoint)
+            log.warning("webhook_handler_failed", error=type(error).__name__, endpoint=place.endpoint)
             return Retry("internal", f"the handler failed ({type(error).__name__})")
 
 

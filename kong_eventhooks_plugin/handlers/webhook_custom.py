@@ -74,7 +74,7 @@ class WebhookCustomHandler:
             return await self._send(job, request) if isinstance(request, TemplatedRequest) else request
         except Exception as error:  # noqa: BLE001 - a handler never raises: a bug must not cost the delivery
             # Without the exception's text and traceback: they may hold the URL.
-            log.warning("webhook-custom handler failed", error=type(error).__name__, hook=job.hook.name)
+            log.warning("webhook_custom_handler_failed", error=type(error).__name__, hook=job.hook.name)
             return Retry("internal", f"the handler failed ({type(error).__name__})")
 
     async def ping(

@@ -87,4 +87,4 @@ class Compilation:
             return
         self._faulty.add(hook.id)
         if is_new:
-            log.warning("hook does not compile", hook=hook.name, where=hook.origin.path, detail=str(violation))
+            log.warning("hook_compilation_failed", hook=hook.name, declared_in=hook.origin.path, error=str(violation))

@@ -51,7 +51,7 @@ class DefinitionWriter:
                 [hook_id for hook_id, hook in writing.items() if hook is None],
             )
         except QueueError as error:
-            log.warning("hook definitions not stored, trying again", error=str(error))
+            log.warning("hook_definitions_write_failed", error=str(error))
             self._waiting = writing | self._waiting
             self._pending_event.set()
             return False

@@ -59,11 +59,9 @@ class FileWatcher:
 
 def _report(path: str, declared: Declared) -> None:
     if declared.errors:
-        _log.warning(
-            "declarative file has faults", file=path, count=len(declared.errors), first=str(declared.errors[0])
-        )
+        _log.warning("declarative_file_invalid", file=path, errors=len(declared.errors), error=str(declared.errors[0]))
     else:
-        _log.info("declarative file read", file=path, hooks=len(declared.hooks))
+        _log.info("declarative_file_loaded", file=path, hooks=len(declared.hooks))
 
 
 _Signature = tuple[int, int, int, int] | str

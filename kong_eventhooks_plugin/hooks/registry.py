@@ -269,14 +269,21 @@ class HookRegistry:
     def _notify(self, changes: list[HookChange]) -> None:
         for change in changes:
             hook = change.after or change.before
-            what = "hook removed" if change.after is None else "hook added" if change.before is None else "hook changed"
             if hook is not None:
-                _log.info(what, hook=hook.name, place=hook.origin.place)
+                _log.info(
+                    "hook_removed"
+                    if change.after is None
+                    else "hook_added"
+                    if change.before is None
+                    else "hook_changed",
+                    hook=hook.name,
+                    declared_by=hook.origin.place,
+                )
         for heard in self._listeners:
             try:
                 heard(list(changes))
             except Exception:  # noqa: BLE001 - one listener's bug must not keep the others from hearing
-                _log.exception("a listener failed on changed hooks")
+                _log.exception("hook_listener_failed")
 
     def _count(self) -> None:
         if self._metrics is not None:

@@ -276,7 +276,7 @@ class Pool:
         jobs = list(worker.jobs)
         worker.jobs.clear()
         if jobs and worker.ready and not worker.leaving and not self._closed:
-            log.warning("sandbox worker ended", reason=reason, lane=jobs[0].lane, task=jobs[0].kind)
+            log.warning("sandbox_worker_exited", reason=reason, hook_id=jobs[0].lane, task=jobs[0].kind)
             self._died_of(worker, jobs.pop(0), Failed(reason, text))
         elif not (worker.ready or worker.leaving or self._closed):
             self._did_not_start(text)
@@ -301,7 +301,7 @@ class Pool:
 
     def _did_not_start(self, text: str) -> None:
         self._failed_starts += 1
-        log.error("sandbox worker did not start", detail=text, times=self._failed_starts)
+        log.error("sandbox_worker_start_failed", error=text, failures=self._failed_starts)
         if self._failed_starts >= STARTS:
             self._fail_waiting("unavailable", f"no sandbox can be started: {text}")
         pause = min(PAUSE_SECONDS * self._failed_starts, LONGEST_PAUSE_SECONDS)

@@ -132,7 +132,7 @@ class PollerGroup:
             try:
                 await part.close()
             except Exception as error:  # noqa: BLE001 - as said
-                log.warning("not closed", part=type(part).__name__, kind=type(error).__name__)
+                log.warning("part_close_failed", part=type(part).__name__, error=type(error).__name__)
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows."""
@@ -168,7 +168,7 @@ class PollerGroup:
             time.monotonic(),
             f"looking at Kong ended by a bug ({kind} raised in {place}), beginning again",
         )
-        log.error("looking at Kong ended by a bug, beginning again", kind=kind, raised_at=place)
+        log.error("poller_crashed", error=kind, raised_at=place)
 
     def _on_pending(self) -> None:
         self.crud.wake()
@@ -184,7 +184,7 @@ class PollerGroup:
             except (EventHooksError, OSError) as error:
                 self._open_error = str(error)
                 if not said:
-                    log.error("what is known of Kong cannot be read, trying again", error=self._open_error)
+                    log.error("gateway_store_open_failed", error=self._open_error)
                     said = True
                 await asyncio.sleep(RETRY_SECONDS)
         self._open_error = None

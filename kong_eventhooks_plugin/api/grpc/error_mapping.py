@@ -80,9 +80,9 @@ async def abort_with(context: AbortContext, error: Exception) -> NoReturn:
     """End a call with the status for what was raised; what nobody foresaw is logged, without its text."""
     code, status = status_of(error)
     if code is Code.INTERNAL:
-        log.error("grpc call failed", error=type(error).__name__, at=raised_at(error))
+        log.error("grpc_call_failed", error=type(error).__name__, raised_at=raised_at(error))
     elif code is Code.UNAVAILABLE:
-        log.warning("grpc call refused by the store", error=str(error))
+        log.warning("grpc_call_rejected", error=str(error))
     metadata = ((DETAILS_KEY, status.SerializeToString()),) if status.details else ()
     await context.abort(code, status.message, metadata)
 

@@ -65,4 +65,4 @@ class Site(web.BaseSite):
         now = asyncio.get_running_loop().time()
         if now - self._logged_at >= LOG_SECONDS:
             self._logged_at = now
-            log.warning("too many connections to the API, the oldest are ended", limit=CONNECTIONS)
+            log.warning("api_connections_limited", limit=CONNECTIONS)

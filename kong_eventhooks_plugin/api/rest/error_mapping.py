@@ -50,10 +50,10 @@ def response_for(error: Exception) -> web.Response:
     """Return the answer for what a handler raised; what nobody foresaw is logged, without its text."""
     refusal = next((refusal for kind, refusal in _ERROR_MAPPINGS if isinstance(error, kind)), None)
     if refusal is None:
-        log.error("api call failed", error=type(error).__name__, at=raised_at(error))
+        log.error("api_call_failed", error=type(error).__name__, raised_at=raised_at(error))
         return json_response({"message": UNEXPECTED}, 500)
     if isinstance(error, QueueError) and not isinstance(error, UnknownDelivery):
-        log.warning("api call refused by the store", error=str(error))
+        log.warning("api_call_rejected", error=str(error))
     return json_response(refusal.body(error), refusal.status, refusal.headers)
 
 

@@ -114,7 +114,7 @@ class ApiHookStore:
         if overtaken:
             in_force = self._book.hooks()
             await self._store.store_definitions([], [one for one in overtaken if _is_apis(in_force.get(one))])
-            log.info("declared elsewhere now, the API's own is forgotten", hooks=len(overtaken))
+            log.info("api_hooks_shadowed", hooks=len(overtaken))
         made = {hook_id: hook for hook_id, hook in stored.items() if hook_id not in overtaken}
         if made != self._made or overtaken:
             self._made = made
@@ -135,7 +135,7 @@ class ApiHookStore:
             await self.refresh()
         except QueueError as error:
             # The next refresh finds the same.
-            log.warning("hooks that are declared elsewhere now are not forgotten yet", error=str(error))
+            log.warning("shadowed_hooks_not_deleted", error=str(error))
 
     def _shadowed(self, hooks: Iterable[Hook]) -> set[str]:
         """Return the ids of those that are declared elsewhere now, by id or by name."""

@@ -116,7 +116,7 @@ class Receiver:
         try:
             self._on_delivery(received)
         except Exception:
-            log.exception("on_delivery failed", path=received.path)
+            log.exception("on_delivery_failed", path=received.path)
 
 
 def signature_errors(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> Iterator[str]:

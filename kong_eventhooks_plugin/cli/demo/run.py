@@ -166,7 +166,7 @@ def _health(directory: Path) -> str | None:
     for line in (directory / LOG).read_bytes().splitlines():
         with contextlib.suppress(msgspec.DecodeError):
             told = _decode(line)
-            if told.event == "API and health page":
+            if told.event == "api_listening":
                 return f"http://127.0.0.1:{told.port}"
     return None
 

@@ -121,7 +121,7 @@ class SchemaCache:
             if content is not None:
                 self._use(msgspec.json.decode(content, type=_CachedSchemas))
         except (StoreUnavailable, msgspec.MsgspecError) as error:
-            _log.warning("what was kept of kong's schemas cannot be read", reason=str(error))
+            _log.warning("schema_cache_unreadable", error=str(error))
 
     def endpoints(self) -> AdminEndpoints:
         """Return the paths as last told; replaced as a whole by ``refresh`` and ``learn``."""
@@ -191,7 +191,7 @@ class SchemaCache:
             if path in told:
                 continue
             if len(told) >= MAX_SCHEMAS:
-                _log.warning("too many schemas, this one is not asked for", path=path)
+                _log.warning("schema_limit_reached", path=path)
                 break
             try:
                 found[name] = pruned(await self._client.get(path))
@@ -199,7 +199,7 @@ class SchemaCache:
                 if error.status is None:
                     raise
                 if error.status != _NOT_FOUND:
-                    _log.warning("kong does not tell a schema now", reason=str(error))
+                    _log.warning("schema_fetch_failed", error=str(error))
                     continue
                 found.pop(name, None)
             told.add(path)
@@ -212,7 +212,7 @@ class SchemaCache:
         try:
             await self._notes.put(SCHEMA_NOTE, msgspec.json.encode(known))
         except StoreUnavailable as error:
-            _log.warning("kong's schemas are not kept", reason=str(error))
+            _log.warning("schema_cache_write_failed", error=str(error))
         return True
 
     def _use(self, known: _CachedSchemas) -> None:

@@ -56,7 +56,7 @@ class SocketErrors:
             return
         self._last_logged[reason] = (now, 0)
         if kept_back:
-            fields["kept_back"] = kept_back
+            fields["suppressed"] = kept_back
         if error is not None:
-            fields |= {"kind": type(error).__name__, "raised_in": raised_in(error, PLACES)}
-        _log.warning("plugin socket fault", reason=reason, **fields)
+            fields |= {"error": type(error).__name__, "raised_in": raised_in(error, PLACES)}
+        _log.warning("plugin_socket_error", reason=reason, **fields)

@@ -165,7 +165,7 @@ class WorkerLink:
                 self._adopt_connection(socket.socket(fileno=descriptors[0]))
             elif said == TAKEN_OVER and not self.taken_over.is_set():
                 self.taken_over.set()
-                _log.info("socket taken over, no more deliveries from here")
+                _log.info("delivery_handed_over")
 
     def _on_writable(self) -> None:
         """Go on with what waited for the supervisor to read."""
@@ -192,7 +192,7 @@ class WorkerLink:
         if not self.drain.is_set():
             self.reason = why
             self.drain.set()  # before it is said: whoever read our log may have gone, and saying it raises then
-            _log.info("draining", why=why)
+            _log.info("worker_draining", reason=why)
 
 
 def _is_writable(sock: socket.socket) -> bool:

@@ -129,14 +129,14 @@ class Supervisor:
         _raise_descriptor_limit()
         with self._signals():
             self._selector.register(self._held_connections.fileno(), selectors.EVENT_READ, self._held_connections.poll)
-            self._log.info("supervisor started", path=str(self._lease.path), parent=self._parent.pid)
+            self._log.info("supervisor_started", socket=str(self._lease.path), parent_pid=self._parent.pid)
             self._start_at = self._clock()
             try:
                 while self._run_once():
                     pass
             finally:
                 self._shut_down()
-        self._log.info("supervisor stopped", restarts=self._backoff.total, exit_code=self._exit_code)
+        self._log.info("supervisor_stopped", restarts=self._backoff.total, exit_code=self._exit_code)
         return self._exit_code
 
     def _run_once(self) -> bool:
@@ -185,7 +185,7 @@ class Supervisor:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stop(signal.Signals(number).name)
             elif number == signal.SIGHUP:
-                self._log.info("reload asked for")
+                self._log.info("reload_requested")
                 self._reload_requested = True
             # SIGCHLD: waking up is all it is for; each round looks who has ended.
 
@@ -216,12 +216,12 @@ class Supervisor:
         try:
             worker = WorkerProcess(self._command, self._lease.sock, now, now + READY_SECONDS)
         except OSError as error:
-            self._log.warning("worker not started", reason=error.strerror or str(error))
+            self._log.warning("worker_start_failed", error=error.strerror or str(error))
             if not self._is_served():
                 self._start_at = now + self._backoff.delay_after(0.0)
             return None
         self._selector.register(worker.link, selectors.EVENT_READ, lambda: self._on_message(worker))
-        self._log.info("worker started", worker=worker.pid)
+        self._log.info("worker_started", pid=worker.pid)
         if self._taken_over:
             worker.send(TAKEN_OVER)
         return worker
@@ -248,7 +248,7 @@ class Supervisor:
     def _on_ready(self, worker: WorkerProcess) -> None:
         self._was_ready = True
         self._lease.listen()
-        self._log.info("worker ready", worker=worker.pid, seconds=round(self._clock() - worker.started_at, 3))
+        self._log.info("worker_ready", pid=worker.pid, seconds=round(self._clock() - worker.started_at, 3))
         if worker is self._starting:
             old, self._serving, self._starting = self._serving, worker, None
             if old is not None:
@@ -259,7 +259,7 @@ class Supervisor:
     def _stop(self, why: str) -> None:
         if self._stopping:
             return
-        self._log.info("stopping", why=why, drain_seconds=self._drain_seconds)
+        self._log.info("supervisor_stopping", reason=why, drain_seconds=self._drain_seconds)
         self._stopping = True
         self._start_at = None
         for worker in (self._serving, self._starting):
@@ -290,18 +290,18 @@ class Supervisor:
 
     def _on_exit(self, worker: WorkerProcess, code: int) -> None:
         lived = self._clock() - worker.started_at
-        told: dict[str, object] = {"worker": worker.pid, "exit_code": code, "lived": round(lived, 3)}
+        told: dict[str, object] = {"pid": worker.pid, "exit_code": code, "seconds": round(lived, 3)}
         if worker in self._draining:
             self._draining.remove(worker)
-            self._log.info("worker left", **told, killed=worker.killed)
+            self._log.info("worker_exited", **told, killed=worker.killed)
         elif worker is self._starting:
             self._starting = None
-            self._log.warning("new worker ended before it was ready, the old one stays", **told)
+            self._log.warning("replacement_worker_failed", **told)
             if not (self._taken_over or self._is_served()):
                 self._start_at = self._clock() + self._backoff.delay_after(lived)
         elif self._starting is not None:
             self._serving, self._starting = self._starting, None
-            self._log.warning("worker ended while another one starts", **told)
+            self._log.warning("worker_crashed", **told, next="replacement_starting")
         else:
             self._serving = None
             self._on_crash(told, lived, code)
@@ -312,10 +312,10 @@ class Supervisor:
             self._exit_code = code
             self._stop("worker refuses its settings")
         elif self._taken_over:
-            self._log.warning("worker ended after the take-over, none follows", **told)
+            self._log.warning("worker_crashed", **told, next="none")
         else:
             pause = self._backoff.delay_after(lived)
-            self._log.warning("worker ended", **told, restarts=self._backoff.total, pause=pause)
+            self._log.warning("worker_crashed", **told, next="restart", restarts=self._backoff.total, retry_in=pause)
             self._start_at = self._clock() + pause
 
     def _keep_deadlines(self) -> None:
@@ -323,7 +323,7 @@ class Supervisor:
         for worker in self._workers():
             if worker.deadline is not None and now >= worker.deadline and not worker.killed:
                 self._log.warning(
-                    "worker killed", worker=worker.pid, reason="not drained" if worker.ready else "not ready"
+                    "worker_killed", pid=worker.pid, reason="drain_timeout" if worker.ready else "start_timeout"
                 )
                 worker.kill()
 
@@ -369,7 +369,7 @@ class Supervisor:
 
     def _on_taken_over(self) -> None:
         self._taken_over = True
-        self._log.info("socket taken over by another server", path=str(self._lease.path))
+        self._log.info("socket_taken_over", socket=str(self._lease.path))
         if not self._started_by_kong:
             self._stop("taken over")
             return
@@ -382,9 +382,9 @@ class Supervisor:
         except SocketError as error:
             if str(error) != self._rebind_error:
                 self._rebind_error = str(error)
-                self._log.warning("socket path vanished and cannot be bound anew", reason=str(error))
+                self._log.warning("socket_rebind_failed", error=str(error))
             return
-        self._log.warning("socket path had vanished, bound anew", path=str(new.path))
+        self._log.warning("socket_rebound", socket=str(new.path))
         self._rebind_error = ""
         self._lease.release()
         self._lease = new

@@ -260,7 +260,7 @@ class SqliteQueue:
                 wake(hook_id)
             except Exception:
                 # A listener's fault is not the store's: the next transaction has to start.
-                log.exception("a listener for work failed", hook=hook_id)
+                log.exception("work_listener_failed", hook_id=hook_id)
 
 
 def _release_orphaned_leases(books: Counters) -> None:

@@ -198,7 +198,7 @@ class GroupCommit:
         """Commit what waits, for so many seconds at most; what is left fails with ``StoreUnavailable``."""
         if not await self._becomes_idle(seconds):
             self._closing = True
-            log.error("store closed while operations wait", path=str(self._path), offers=self.waiting)
+            log.error("store_close_incomplete", file=str(self._path), offers=self.waiting)
             error = StoreUnavailable(f"{self._path}: closed before this was known to be written")
             for waiting in self._waiters():
                 waiting.fail(error)
@@ -306,7 +306,7 @@ class GroupCommit:
             return
         if self._failing is not None and self._connection.total_changes > self._changes:
             self._failing = None
-            log.info("store works again", path=str(self._path))
+            log.info("store_recovered", file=str(self._path))
         batch.resolve()
         for hook_id in self._counters.take_woken():
             self._wake(hook_id)
@@ -316,7 +316,7 @@ class GroupCommit:
         self._roll_back()
         told = to_queue_error(error, self._path)
         if self._failing is None:
-            log.error("store failed", path=str(self._path), error=str(told))
+            log.error("store_unavailable", file=str(self._path), error=str(told))
         self._failing, self._failed_at = str(told), time.monotonic()
         batch.fail(told)
         self._over(batch)
@@ -333,7 +333,7 @@ class GroupCommit:
                 self._connection.execute("ROLLBACK")
             except sqlite3.Error as error:
                 # Seen with failing disks; the next BEGIN says whether the connection still works.
-                log.warning("rollback failed", path=str(self._path), error=str(error))
+                log.warning("store_rollback_failed", file=str(self._path), error=str(error))
 
     def _commit(self) -> None:
         self._connection.execute("COMMIT")
@@ -349,7 +349,7 @@ class GroupCommit:
                     return
                 if time.monotonic() - logged >= LOCK_LOG_SECONDS:
                     logged = time.monotonic()
-                    log.warning("store is locked by another process", path=str(self._path), seconds=logged - began)
+                    log.warning("store_locked", file=str(self._path), seconds=logged - began)
         finally:
             execute("PRAGMA busy_timeout = 0")
         raise StoreUnavailable(f"{self._path}: closed while another process had it locked")

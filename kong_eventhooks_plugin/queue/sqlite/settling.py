@@ -48,7 +48,7 @@ def settle(books: Counters, settlements: Sequence[Settlement]) -> None:
     for settlement in settlements:
         lease = _find(books, settlement)
         if lease is None or (lease.event, lease.account.n) in ended:
-            log.info("settlement of a lost lease", delivery=settlement.delivery_id, state=settlement.state)
+            log.info("lease_lost", delivery_id=settlement.delivery_id, state=settlement.state)
             continue
         ended.add((lease.event, lease.account.n))
         if settlement.attempt is not None:
@@ -79,7 +79,7 @@ def _record(books: Counters, lease: _Lease, attempt: Attempt) -> Row:
     body = attempt.body
     if books.totals.answer_bytes + len(body) > books.limits.answer_bytes:
         if not books.dropping_answers:
-            log.warning("answers are kept without their bodies", limit_bytes=books.limits.answer_bytes)
+            log.warning("response_bodies_dropped", limit_bytes=books.limits.answer_bytes)
         books.dropping_answers, body = True, b""
     elif body:
         books.dropping_answers = False

@@ -157,7 +157,7 @@ class BalancerPoller(Poller):
             if error.status != HTTPStatus.NOT_FOUND:
                 self.count("failed")
                 if upstream.id not in self._unread:
-                    _log.warning("health not read", upstream=upstream.name, error=str(error))
+                    _log.warning("upstream_health_unreadable", upstream=upstream.name, error=str(error))
                 self._unread[upstream.id] = str(error)
             return
         self._unread.pop(upstream.id, None)

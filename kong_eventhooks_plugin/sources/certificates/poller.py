@@ -143,4 +143,4 @@ class CertificatePoller(Poller):
         for name in found.unreadable:
             if name not in self._logged and len(self._logged) < LOGGED:
                 self._logged.add(name)
-                _log.warning("certificate not readable, left alone", kind=kind, name=name)
+                _log.warning("certificate_unreadable", kind=kind, name=name)

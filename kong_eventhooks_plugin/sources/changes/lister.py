@@ -197,7 +197,7 @@ class Lister:
             try:
                 await self._knowledge.learn(source.schema, entity)
             except AdminApiError as error:
-                log.warning("schema not known, what may be a secret is hidden", schema=source.schema, error=str(error))
+                log.warning("schema_unknown", schema=source.schema, error=str(error))
 
     async def _workspaces(self) -> list[str] | list[None]:
         """Return the workspaces' names; only None where Kong has none."""

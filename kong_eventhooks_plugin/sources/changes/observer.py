@@ -234,7 +234,7 @@ class ChangeObserver:
         try:
             await self._apply(seen, _changing(endpoints.resolve(seen.path)))
         except QueueError as error:
-            self._log_once("store", "changes wait for the mirror's store", kind=type(error).__name__)
+            self._log_once("store", "change_store_unavailable", error=type(error).__name__)
             self._error = f"changes wait for the mirror's store: {error}"
             return False
         except ObservationError as error:
@@ -262,9 +262,9 @@ class ChangeObserver:
         try:
             await self._schema_cache.refresh()
         except AdminApiError as error:
-            self._log_once("no_endpoints", "changes wait until Kong tells its paths", error=str(error))
+            self._log_once("no_endpoints", "admin_paths_unavailable", error=str(error))
         except Exception as error:  # noqa: BLE001  as above; it is tried again
-            self._log_once("no_endpoints", "changes wait until Kong tells its paths", raised_at=raised_at(error))
+            self._log_once("no_endpoints", "admin_paths_unavailable", raised_at=raised_at(error))
 
     async def _learn(self, schema: str, entity: dict[str, Any]) -> None:
         if self._schema_cache.entities().has_schema(schema, entity):
@@ -273,9 +273,7 @@ class ChangeObserver:
             async with asyncio.timeout(LEARN_SECONDS):
                 await self._schema_cache.learn(schema, entity)
         except (TimeoutError, AdminApiError) as error:
-            self._log_once(
-                "no_schema", "schema not known, what may be a secret is hidden", schema=schema, error=str(error)
-            )
+            self._log_once("no_schema", "schema_unknown", schema=schema, error=str(error))
 
     def _endpoints(self) -> AdminEndpoints | None:
         """Return the paths as last known; None where none are."""
@@ -295,7 +293,7 @@ class ChangeObserver:
     def _count_missed(self, reason: str, **fields: str | None) -> None:
         """Count what the route saw and cannot tell, and have the mirror look for it."""
         self._counts.events_lost[reason,] += 1
-        self._log_once(reason, "change not told at once, the mirror looks for it", reason=reason, **fields)
+        self._log_once(reason, "change_deferred", reason=reason, **fields)
         self._reconciler.trigger()
 
     def _log_once(self, key: str, text: str, **fields: str | None) -> None:

@@ -105,7 +105,7 @@ class OutboxPublisher:
             self._failed(error)
             return False
         if self.error is not None:
-            _log.info("changes are told again")
+            _log.info("outbox_publishing_resumed")
             self.error = None
         return True
 
@@ -135,10 +135,10 @@ class OutboxPublisher:
         if isinstance(error, CancelledError):
             raise QueueError("the queue let an offer go")
         self._counts.events_lost["change_failed",] += 1
-        _log.error("change lost", kind=type(error).__name__, raised_at=raised_at(error))
+        _log.error("change_lost", error=type(error).__name__, raised_at=raised_at(error))
 
     def _failed(self, error: Exception) -> None:
         kind = type(error).__name__
         if self.error != kind:
-            _log.warning("changes wait until they can be told", kind=kind, raised_at=raised_at(error))
+            _log.warning("outbox_publishing_failed", error=kind, raised_at=raised_at(error))
         self.error = kind

@@ -263,14 +263,16 @@ class Reconciler:
                 if self._logged.get(path) == why:
                     continue
                 if not path:
-                    log.warning("round not completed", why=why)
+                    log.warning("reconciliation_failed", error=why)
                 else:
                     # A feature that is off, or an entity of another edition, is nothing to look at.
-                    say = log.info if is_refusal(why) else log.warning
-                    say("list left out of rounds", path=path, why=why)
+                    (log.info if is_refusal(why) else log.warning)("list_skipped", path=path, error=why)
             if "" in self._logged and "" not in now:
-                log.info("rounds are completed again")
+                log.info("reconciliation_recovered")
             self._logged = now
         log.debug(
-            "round ended", outcome=outcome, seconds=round(seconds, 3), entities=sum(self._state.entities.values())
+            "reconciliation_finished",
+            outcome=outcome,
+            seconds=round(seconds, 3),
+            entities=sum(self._state.entities.values()),
         )

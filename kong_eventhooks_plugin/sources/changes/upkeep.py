@@ -118,7 +118,7 @@ class MirrorLifecycle:
         try:
             await self._forget()
         except Exception as error:  # noqa: BLE001  the store may be away; it is tried again
-            _log.warning("mirror not dropped", kind=type(error).__name__, raised_at=raised_at(error))
+            _log.warning("mirror_drop_failed", error=type(error).__name__, raised_at=raised_at(error))
             return False
         return True
 
@@ -140,5 +140,5 @@ class MirrorLifecycle:
                     time.monotonic(),
                     f"rounds ended by a bug ({kind} raised in {place}), beginning again",
                 )
-                _log.error("rounds ended, beginning again", kind=kind, raised_at=place)
+                _log.error("reconciler_crashed", error=kind, raised_at=place)
             await asyncio.sleep(self._pause)

@@ -82,7 +82,7 @@ class Checkpoint(Generic[S]):
             try:
                 self._note = msgspec.json.decode(content, type=self._kind)
             except msgspec.MsgspecError as error:
-                _log.warning("note not readable, beginning anew", name=self._name, error=str(error))
+                _log.warning("checkpoint_unreadable", name=self._name, error=str(error))
         return await self._flush()
 
     async def commit(self, state: S, events: Sequence[Event] = ()) -> bool:

@@ -112,12 +112,12 @@ class Poller(ABC):
             if answered:
                 self._backoff.reset()
                 if self._error is not None:
-                    _log.info("a look at Kong works again", look=self._name)
+                    _log.info("poll_recovered", poller=self._name)
                 self._error = None
 
     async def _failed(self, outcome: str, error: str) -> None:
         self.count(outcome)
         if self._error is None:
-            _log.warning("a look at Kong failed, trying again", look=self._name, outcome=outcome, error=error)
+            _log.warning("poll_failed", poller=self._name, outcome=outcome, error=error)
         self._error = error
         await self._backoff.failed()

@@ -78,7 +78,7 @@ class Publisher:
                 why = refused
         if left:
             # One line for all of them: a store that is full refuses hundreds at every try.
-            _log.warning("events not taken, trying again", source=left[0].source, events=len(left), error=why)
+            _log.warning("events_not_accepted", source=left[0].source, events=len(left), error=why)
         return left
 
 

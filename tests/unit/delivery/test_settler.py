@@ -87,7 +87,7 @@ async def test_one_that_trips_the_engine_does_not_stop_the_others(
             settler.settle(settlement(name))
         assert await settler.flush(time() + 1)
     assert store.batches == [["a"], ["c"]]
-    assert [each["delivery"] for each in logs if "dropped" in each["event"]] == ["b"]
+    assert [each["delivery_id"] for each in logs if "dropped" in each["event"]] == ["b"]
 
 
 async def test_a_store_that_is_away_is_asked_again(settler: Settler, store: Store, time: FakeTime) -> None:

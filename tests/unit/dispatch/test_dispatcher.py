@@ -189,7 +189,7 @@ class TestFailures:
             assert setup.dispatcher.observe(LIMITED) is setup.queue.futures[0]
         assert setup.lost == {"source_failed": 1}
         (line,) = logs
-        assert (line["event"], line["reason"], line["kind"]) == ("event lost", "source_failed", "ValueError")
+        assert (line["event"], line["reason"], line["error"]) == ("event_lost", "source_failed", "ValueError")
         assert line["detail"].startswith("raised in test_dispatcher.py:")
         assert "joekey" not in str(line)
 

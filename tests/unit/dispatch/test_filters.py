@@ -120,8 +120,8 @@ async def test_each_hook_has_its_own_verdict(pool: Pool) -> None:
             ("off", "disabled"),
         ]  # fmt: skip
     (line,) = logs
-    assert (line["event"], line["hook"]) == ("filter not evaluated, the hook is held back", "named")
-    assert "username" in line["detail"]
+    assert (line["event"], line["hook"]) == ("filter_failed", "named")
+    assert "username" in line["error"]
     assert setup.metrics.counts.events_lost == {}
 
 
@@ -157,7 +157,7 @@ async def test_without_an_answer_the_hooks_fire(answer: Result | None, monkeypat
     setup = Setup(stand_in, make_hook("a", filter="x"), make_hook("b", filter="y", on_change=True))
     with capture_logs() as logs:
         assert await setup.offered() == [("a", None), ("b", None)]
-    assert [line["event"] for line in logs] == ["filters not asked, the hooks fire"]
+    assert [line["event"] for line in logs] == ["filters_failed"]
     assert stand_in.taken_back == (answer is None)
 
 

@@ -55,7 +55,7 @@ class _Cascade:
             schema, entity = self._removed.popleft()
             for referring in self._store.referring(schema, entity):
                 if len(self._changes) > MAX_CASCADE:
-                    log.warning("more went along than is told at once", entity=self._root, limit=MAX_CASCADE)
+                    log.warning("cascade_limit_reached", entity=self._root, limit=MAX_CASCADE)
                     return self._changes
                 self._cascade(referring, schema, entity)
         return self._changes

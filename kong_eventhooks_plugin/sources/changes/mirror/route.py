@@ -173,7 +173,7 @@ class _RouteApplier:
         if len(there) == 1:
             return cascade_delete(self._store, self._rules, there[0], self._deleted(there[0]), self._window, self._rev)
         if there:
-            log.warning("a path names several entities", schema=self._place.schema, path=self._place.masked)
+            log.warning("entity_path_ambiguous", schema=self._place.schema, path=self._place.masked)
             return []
         if len(before) == 1:
             return [self._deleted(before[0])]

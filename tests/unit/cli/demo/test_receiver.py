@@ -100,7 +100,7 @@ async def test_a_listener_that_fails_does_not_fail_the_request() -> None:
     async with Receiver(on_delivery=broken) as receiver, httpx.AsyncClient(timeout=SECONDS) as client:
         with structlog.testing.capture_logs() as logs:
             assert (await client.post(receiver.url)).status_code == 204
-    assert [each["event"] for each in logs] == ["on_delivery failed"]
+    assert [each["event"] for each in logs] == ["on_delivery_failed"]
 
 
 async def test_it_listens_on_loopback_and_closes_twice() -> None:

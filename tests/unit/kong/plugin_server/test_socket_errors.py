@@ -18,7 +18,7 @@ def test_one_line_a_while_for_each_reason() -> None:
         faults("late")
         faults("late")
     assert counts.socket_errors == {("late",): 7, ("stalled",): 1}
-    assert [(line["reason"], line.get("kept_back")) for line in lines] == [
+    assert [(line["reason"], line.get("suppressed")) for line in lines] == [
         ("late", None),
         ("stalled", None),
         ("late", 4),
@@ -36,6 +36,6 @@ def test_an_exception_shows_its_place_and_not_its_text() -> None:
         except ValueError as error:
             SocketErrors(Counts())("house_failed", error, plugin="event-hooks")
     (line,) = lines
-    assert line["kind"] == "ValueError"
+    assert line["error"] == "ValueError"
     assert line["raised_in"][-1].endswith(" breaks")
     assert "secret" not in str(line)

@@ -142,7 +142,7 @@ async def test_a_long_lock_is_told_of(queue: SqliteQueue, path: Path, monkeypatc
     loop = asyncio.get_running_loop()
 
     def hear(_logger: object, _method: str, entry: dict[str, object]) -> dict[str, object]:
-        if entry["event"] == "store is locked by another process":
+        if entry["event"] == "store_locked":
             loop.call_soon_threadsafe(told.set)
         raise structlog.DropEvent
 

@@ -124,7 +124,7 @@ async def test_what_cannot_be_read_is_counted_and_logged_once_and_a_reference_le
     with capture_logs() as logs:
         async with kong.running(watch):
             await kong.time.pass_(150)
-    assert [line["name"] for line in logs if "not readable" in line["event"]] == [f"{broken['id']}.cert"]
+    assert [line["name"] for line in logs if line["event"] == "certificate_unreadable"] == [f"{broken['id']}.cert"]
     assert kong.counts.polls["certificates", "unreadable"] == 3
     assert (watch.state()["unreadable"], watch.state()["references"], watch.state()["certificates"]) == (1, 1, 1)
     assert [subject for subject, _, _ in kong.told()] == ["CN=good"]

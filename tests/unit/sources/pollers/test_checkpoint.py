@@ -82,4 +82,4 @@ async def test_a_note_that_cannot_be_read_is_logged_and_begun_anew(world: World,
     with capture_logs() as logs:
         assert await mine.load()
     assert mine.state == {}
-    assert [line["event"] for line in logs] == ["note not readable, beginning anew"]
+    assert [line["event"] for line in logs] == ["checkpoint_unreadable"]
