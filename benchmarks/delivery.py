@@ -30,9 +30,9 @@ import uvloop
 
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.handlers.client import make_client
-from kong_eventhooks_plugin.handlers.contract import Job
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
-from kong_eventhooks_plugin.hooks.contract import Change
+from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook, Origin
@@ -87,10 +87,10 @@ async def receive() -> None:
 # ---- part one: the client ----
 
 
-def job(url: str) -> Job:
+def job(url: str) -> DeliveryJob:
     """Return a first attempt of a webhook's delivery."""
     hook = make_hook("bench", url)
-    return Job("e_h", make_event(0), "rate-limiting", hook, hook.config, 1, time.time())
+    return DeliveryJob("e_h", make_event(0), "rate-limiting", hook, hook.config, 1, time.time())
 
 
 def make_hook(name: str, url: str) -> Hook:
@@ -244,11 +244,11 @@ class Book:
         """Return its config: nothing is a reference."""
         return hook.config
 
-    def faults(self) -> list[Any]:
+    def errors(self) -> list[Any]:
         """Return none."""
         return []
 
-    def on_change(self, heard: Callable[[list[Change]], None]) -> None:
+    def on_change(self, heard: Callable[[list[HookChange]], None]) -> None:
         """Nothing changes."""
 
 

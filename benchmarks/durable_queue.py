@@ -27,7 +27,7 @@ from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
 from kong_eventhooks_plugin.model.scope import EventScope
-from kong_eventhooks_plugin.queue.contract import Candidate, Limits, Offer, Receipt, Settlement
+from kong_eventhooks_plugin.queue.contract import Candidate, Offer, QueueLimits, Receipt, Settlement
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, file
 
 TOGETHER = 64
@@ -84,7 +84,7 @@ async def in_flight(calls: Iterator[Callable[[], Awaitable[object]]]) -> None:
 
 async def ours(folder: Path, told: list[Event]) -> tuple[float, float]:
     """CPU seconds of offering, and of claiming and settling."""
-    queue = SqliteQueue(folder / "ours.db", Limits(deliveries_per_hook=len(told)))
+    queue = SqliteQueue(folder / "ours.db", QueueLimits(deliveries_per_hook=len(told)))
     await queue.open()
 
     def offering(event: Event) -> "Callable[[], asyncio.Future[Receipt]]":

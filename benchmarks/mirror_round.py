@@ -36,12 +36,12 @@ import msgspec
 import structlog
 import uvloop
 
-from kong_eventhooks_plugin.kong.admin_api.client import Page
-from kong_eventhooks_plugin.kong.admin_api.endpoints import Place
-from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.kong.admin_api.client import AdminPage
+from kong_eventhooks_plugin.kong.admin_api.endpoints import EntityPath
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror, RouteChange
 from kong_eventhooks_plugin.sources.changes.model import Actor
-from kong_eventhooks_plugin.sources.changes.reconciler import Rounds, RoundSettings
+from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
 
 PAGE = 100
 REACH_SECONDS = 3.0
@@ -154,13 +154,13 @@ class Client:
         """Return the status of a node: with a database, unless it has a configuration_hash."""
         return self.status
 
-    async def page(self, path: str, size: int, offset: str | None = None) -> Page:
+    async def page(self, path: str, size: int, offset: str | None = None) -> AdminPage:
         """Return a page, decoded."""
         if path not in self.prepared:
-            return Page([], None)
+            return AdminPage([], None)
         at = int(offset or 0)
         following = str(at + 1) if at + 1 < len(self.prepared[path]) else None
-        return Page(msgspec.json.decode(self.prepared[path][at])["data"], following)
+        return AdminPage(msgspec.json.decode(self.prepared[path][at])["data"], following)
 
 
 class Shape:
@@ -168,7 +168,7 @@ class Shape:
 
     def __init__(self) -> None:
         schemas = {name: {"fields": [_ID, _CREATED, _TAGS, *fields]} for name, fields in SCHEMAS.items()}
-        self._rules = Entities(schemas, {}, bytes(32))
+        self._rules = EntityRules(schemas, {}, bytes(32))
 
     def endpoints(self) -> Any:
         """Return the paths: this."""
@@ -182,7 +182,7 @@ class Shape:
         """Return no lists under other entities."""
         return ()
 
-    def entities(self) -> Entities:
+    def entities(self) -> EntityRules:
         """Return the rules."""
         return self._rules
 
@@ -201,13 +201,13 @@ class Side:
     def __init__(self, folder: Path, client: Client) -> None:
         self.shape = Shape()
         self.mirror = Mirror(folder / "gateway.db", self.shape.entities)
-        settings = RoundSettings("http://kong:8001", page_size=PAGE, pause_factor=0.0, settle=0.0)
-        self.rounds = Rounds(self.mirror, client, self.shape, settings)
+        settings = ReconcilerSettings("http://kong:8001", page_size=PAGE, pause_factor=0.0, grace=0.0)
+        self.rounds = Reconciler(self.mirror, client, self.shape, settings)
 
     async def round(self) -> float:
         """Run one round; return its CPU seconds. Nothing is to be found."""
         began = time.process_time()
-        outcome = await self.rounds.once()
+        outcome = await self.rounds.run_once()
         spent = time.process_time() - began
         assert outcome == "done", self.rounds.state()
         assert self.mirror.waiting == 0, self.mirror.waiting
@@ -225,7 +225,7 @@ def decode(prepared: Lists) -> float:
 
 async def applying(mirror: Mirror, spent: list[float]) -> None:
     """Have the route see a consumer that is made and deleted, again and again, until cancelled."""
-    place = Place("consumers", None, (), None, None, None, "/consumers")
+    place = EntityPath("consumers", None, (), None, None, None, "/consumers")
     named = place._replace(key=_uid(9, 9), masked=f"/consumers/{_uid(9, 9)}")
     entity = {**consumer(9), "id": _uid(9, 9), "username": "new", "custom_id": "new"}
     while True:
@@ -235,7 +235,7 @@ async def applying(mirror: Mirror, spent: list[float]) -> None:
             seen = RouteChange(where, method, 200, body, Actor(method, where.masked), now, now)
             changes = await mirror.apply(seen)
             spent.append(time.perf_counter() - began)
-            await mirror.told([change.identity for change in changes])
+            await mirror.mark_published([change.identity for change in changes])
             await asyncio.sleep(0.02)
 
 
@@ -245,7 +245,7 @@ class Times(dict[str, list[float]]):
     async def during(self, kind: str, side: Side) -> None:
         """Run a round with applies beside it."""
         task = asyncio.create_task(applying(side.mirror, self.setdefault(kind, [])))
-        await side.rounds.once()
+        await side.rounds.run_once()
         task.cancel()
         await asyncio.wait([task])
 

@@ -132,7 +132,7 @@ class Bench:
     def ended(self) -> list[dict[str, Any]]:
         """Return the log lines of the rounds that are done."""
         lines = map(json.loads, self.sidecar.log.read_text().splitlines())
-        return [line for line in lines if line["event"] == "round ended" and line["outcome"] == "done"]
+        return [line for line in lines if line["event"] == "reconciliation_finished" and line["outcome"] == "done"]
 
     def round(self) -> Round:
         """Wait for the next round, and return it; CPU is counted from the call on, when none runs."""

@@ -18,7 +18,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from kong_eventhooks_plugin.sandbox.filters import Filters
 from kong_eventhooks_plugin.sandbox.lua import Lambdas, Templates
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Call, Decide, Failed, Limits, LuaRules, Render, Task, Template
+from kong_eventhooks_plugin.sandbox.tasks import (
+    Decide,
+    Failed,
+    LambdaCall,
+    LuaRules,
+    Render,
+    SandboxLimits,
+    Task,
+    Template,
+)
 
 WANTED = 5_000
 RUNS = 5
@@ -46,13 +55,13 @@ def render(dialect: Any) -> Render:
     return Render((Template("text", TEXT),), DATA, EVENT, SOURCE, dialect)
 
 
-CALL = Call("hook", ("return function(data) return data.limit > 3 end",), DATA, EVENT, SOURCE, 1)
+CALL = LambdaCall("hook", ("return function(data) return data.limit > 3 end",), DATA, EVENT, SOURCE, 1)
 DECIDE = Decide(("data.limit > 3 && data.consumer.username == 'Joanna'",), DATA, EVENT, SOURCE)
 
 
 async def through_the_pool(task: Task) -> float:
     """Return tasks a second with ``IN_FLIGHT`` at once from ``HOOKS`` hooks."""
-    pool, done = Pool(Limits(workers=2, waiting=10_000)), 0
+    pool, done = Pool(SandboxLimits(workers=2, waiting=10_000)), 0
     try:
         await pool.run(task)
         await asyncio.sleep(0.5)  # the spare comes up
@@ -91,7 +100,7 @@ def bare_jinja() -> Callable[[], object]:
 async def start_up(task: Task) -> tuple[float, float]:
     """Return the seconds to a first answer, and the worker's resident MiB."""
     began = time.perf_counter()
-    pool = Pool(Limits(workers=1))
+    pool = Pool(SandboxLimits(workers=1))
     try:
         await pool.run(task)
         seconds = time.perf_counter() - began
@@ -105,7 +114,11 @@ async def start_up(task: Task) -> tuple[float, float]:
 def main() -> None:
     """Print the table."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    templates, lambdas, filters = Templates(Limits()), Lambdas(LuaRules(), Limits()), Filters(Limits())
+    templates, lambdas, filters = (
+        Templates(SandboxLimits()),
+        Lambdas(LuaRules(), SandboxLimits()),
+        Filters(SandboxLimits()),
+    )
     rows: list[tuple[str, Task, Callable[[], object]]] = [
         ("template, lua-resty-template's dialect", render("resty"), lambda: templates.render(render("resty"))),
         ("template, Jinja2", render("jinja2"), bare_jinja()),

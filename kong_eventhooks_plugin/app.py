@@ -27,8 +27,8 @@ from kong_eventhooks_plugin.api.rest.app import RestParts, rest_app
 from kong_eventhooks_plugin.api.rest.health import health_app, serve_health
 from kong_eventhooks_plugin.api.service.access import Access, require_token_beyond_loopback
 from kong_eventhooks_plugin.api.service.feed import Feed
-from kong_eventhooks_plugin.api.service.hook_store import Shelf
-from kong_eventhooks_plugin.api.service.readiness import Look, Observed
+from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
+from kong_eventhooks_plugin.api.service.readiness import PollerStatus, ReadinessCheck
 from kong_eventhooks_plugin.api.service.service import Service, make_service
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
@@ -36,7 +36,7 @@ from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.errors import AdminApiError, QueueError, SettingsError, SocketError
 from kong_eventhooks_plugin.handlers.addresses import AddressRules
 from kong_eventhooks_plugin.handlers.client import make_client
-from kong_eventhooks_plugin.handlers.compiling import compile_faults
+from kong_eventhooks_plugin.handlers.compiling import compile_errors
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.handlers.engine import EngineLimits
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
@@ -45,33 +45,33 @@ from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.hooks import listed_plugins
 from kong_eventhooks_plugin.hooks.compilation import Compilation
-from kong_eventhooks_plugin.hooks.definition_writer import DefinitionKeeper
-from kong_eventhooks_plugin.hooks.file_watcher import Watch
-from kong_eventhooks_plugin.hooks.registry import Book
+from kong_eventhooks_plugin.hooks.definition_writer import DefinitionWriter
+from kong_eventhooks_plugin.hooks.file_watcher import FileWatcher
+from kong_eventhooks_plugin.hooks.registry import HookRegistry
 from kong_eventhooks_plugin.hooks.validation import Validation
-from kong_eventhooks_plugin.kong.admin_api.active_plugins import PluginsInForce
+from kong_eventhooks_plugin.kong.admin_api.active_plugins import ActivePlugins
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.kong.plugin_server.documents import write_documents
-from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
+from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known, plugin_info, plugin_names
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
 from kong_eventhooks_plugin.kong.supervisor.supervisor import EXIT_SETTINGS
-from kong_eventhooks_plugin.queue.contract import Limits
+from kong_eventhooks_plugin.queue.contract import QueueLimits
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Limits as SandboxLimits
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules
+from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits as SandboxLimits
 from kong_eventhooks_plugin.settings import Settings, load
-from kong_eventhooks_plugin.sources.balancer.poller import HealthPace
-from kong_eventhooks_plugin.sources.certificates.poller import ExpiryPace
-from kong_eventhooks_plugin.sources.changes.reconciler import RoundSettings
+from kong_eventhooks_plugin.sources.balancer.poller import BalancerSettings
+from kong_eventhooks_plugin.sources.certificates.poller import CertificateSettings
+from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerSettings
 from kong_eventhooks_plugin.sources.contract import LogSource
-from kong_eventhooks_plugin.sources.poller_group import Observers, Observing, silent_hooks
-from kong_eventhooks_plugin.sources.reachability.poller import Patience
-from kong_eventhooks_plugin.sources.requests.active_plugins import NOTHING_KNOWN, InForce
+from kong_eventhooks_plugin.sources.poller_group import PollerGroup, PollerGroupSettings, hooks_without_admin_api
+from kong_eventhooks_plugin.sources.reachability.poller import ReachabilitySettings
+from kong_eventhooks_plugin.sources.requests.active_plugins import NO_ACTIVE_PLUGINS, ActivePluginLookup
 from kong_eventhooks_plugin.sources.requests.ai_rate_limiting_advanced import AiRateLimitingAdvanced
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.auth import AuthFailed
@@ -93,7 +93,7 @@ RETRY_SECONDS = 1.0
 SWEEP_SECONDS = 10.0
 PLUGINS_SECONDS = 600.0
 REFRESH_SECONDS = 5.0
-DOOR_GRACE_SECONDS = 1.0
+SERVER_GRACE_SECONDS = 1.0
 SPARE_CONNECTIONS = 64
 """HTTP connections beyond those of deliveries in flight: pings never wait for one."""
 
@@ -110,16 +110,16 @@ def run_worker(flags: Mapping[str, Any], settings_file: Path | None, fd: int, li
     try:
         settings = load(flags, settings_file)
         logs.configure(settings.log_format, settings.log_level)
-        parts = Parts(settings)
+        parts = Components(settings)
     except SettingsError as error:
-        log.error("settings refused", error=str(error))
+        log.error("settings_invalid", error=str(error))
         return EXIT_SETTINGS
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Worker(parts, socket.socket(fileno=fd), link).run())
     return 0
 
 
-class Parts:
+class Components:
     """Everything a worker is made of, wired; nothing runs yet. Raises ``SettingsError``."""
 
     def __init__(self, settings: Settings) -> None:
@@ -127,25 +127,25 @@ class Parts:
         self.metrics = Metrics()
         self.lines = LineBuffer(self.metrics.counts)
         self.queue = SqliteQueue(Path(settings.data_dir) / DATABASE, _queue_limits(settings))
-        self.keeper = DefinitionKeeper(self.queue)
+        self.definition_writer = DefinitionWriter(self.queue)
         self.validation = Validation(known())
-        self.book = Book(self.validation, self.keeper.persist, metrics=self.metrics)
+        self.registry = HookRegistry(self.validation, self.definition_writer.persist, metrics=self.metrics)
         self.pool = Pool(_sandbox_limits(settings), _lua_rules(settings), self.metrics.counts.sandbox_tasks)
-        self.compilation = Compilation(self.pool, self.book.hooks, self.book.compiled)
+        self.compilation = Compilation(self.pool, self.registry.hooks, self.registry.set_compile_error)
         self.feed = Feed()
-        self.shelf = Shelf(self.book, self.queue)
-        self.plugins = PluginsInForce(read_plugin)
+        self.hook_store = ApiHookStore(self.registry, self.queue)
+        self.plugins = ActivePlugins(read_plugin)
         self.dispatcher = Dispatcher(
-            self.book,
+            self.registry,
             self.queue,
-            _sources(settings, self.plugins if settings.admin_url else NOTHING_KNOWN),
+            _sources(settings, self.plugins if settings.admin_url else NO_ACTIVE_PLUGINS),
             self.metrics,
             time.time,
-            started=self.book.instance_started,
-            closed=self.book.instance_closed,
-            lines=self.lines.take,
+            started=self.registry.instance_started,
+            closed=self.registry.instance_closed,
+            lines=self.lines.pop,
             pool=self.pool,
-            accepted=self.feed.tell,
+            accepted=self.feed.publish,
         )
         self.plugins.on_change(self.dispatcher.statuses_changed)
         self.admin_token = _token(settings.admin_token_file, "admin_token_file")
@@ -154,7 +154,9 @@ class Parts:
         if settings.grpc_listen is not None:
             require_token_beyond_loopback(settings.grpc_listen, self.api_token, "grpc_listen")
         self._addresses = _addresses(settings)
-        self._observing = None if settings.admin_url is None else _observing(settings, settings.admin_url)
+        self._poller_settings = (
+            None if settings.admin_url is None else _poller_group_settings(settings, settings.admin_url)
+        )
 
     def handlers(self) -> dict[str, Handler]:
         """Return a handler for each name; call it on the loop, where their HTTP client lives."""
@@ -174,44 +176,44 @@ class Parts:
 
     def server(self, link: WorkerLink) -> Any:
         """Return Kong's door for the protocol that is set; over ProtoBuf:1 its connections outlive the worker."""
-        instances = Instances(time.time)
+        instances = PluginInstances(time.time)
         if self.settings.protocol == "msgpack":
             from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_adapter import KongPdkServer
 
-            link.on_adopt(_turn_away)
+            link.on_adopt(_close_connection)
             return KongPdkServer(self.dispatcher, self.metrics, instances, self._infos())
         return PluginServer(self.dispatcher, self.metrics, instances, self._infos(), keeper=link)
 
     def service(self, handlers: Mapping[str, Handler], delivery: DeliveryWorker) -> Service:
         """Return the use cases of the API."""
         return make_service(
-            book=self.book,
-            shelf=self.shelf,
+            book=self.registry,
+            shelf=self.hook_store,
             queue=self.queue,
             feed=self.feed,
             handlers=handlers,
             validation=self.validation,
             publish=self.dispatcher.publish,
             clock=time.time,
-            check=partial(compile_faults, self.pool),
+            check=partial(compile_errors, self.pool),
             enable=delivery.enable,
         )
 
-    def observers(self, leads: Callable[[], bool]) -> Observers | None:
+    def pollers(self, leads: Callable[[], bool]) -> PollerGroup | None:
         """Return what looks at Kong by itself; None where no Admin API is known. Call it on the loop."""
-        if self._observing is None:
+        if self._poller_settings is None:
             return None
-        client = AdminClient(AdminSettings(url=self._observing.rounds.admin_url, token=self.admin_token))
-        hooks = self.book.hooks
-        return Observers(
-            client, self._observing, self.dispatcher.publish, lambda: hooks().values(), self.metrics.counts, leads
+        client = AdminClient(AdminSettings(url=self._poller_settings.reconciler.admin_url, token=self.admin_token))
+        hooks = self.registry.hooks
+        return PollerGroup(
+            client, self._poller_settings, self.dispatcher.publish, lambda: hooks().values(), self.metrics.counts, leads
         )
 
-    def observed(self, observers: Observers | None) -> Observed:
+    def poller_status(self, observers: PollerGroup | None) -> PollerStatus:
         """Return what /readyz says of looking at Kong."""
         if observers is None:
-            return Observed(tuple(silent_hooks(self.book.hooks().values())))
-        return Observed(tuple(observers.faults()), observers.state())
+            return PollerStatus(tuple(hooks_without_admin_api(self.registry.hooks().values())))
+        return PollerStatus(tuple(observers.errors()), observers.state())
 
     def _infos(self) -> dict[str, Any]:
         return {name: plugin_info(name, self.settings.socket_path)["Plugins"][0] for name in plugin_names()}
@@ -220,7 +222,7 @@ class Parts:
 class Worker:
     """One worker process: opens the store, Kong's door, delivery and the health page; ends them in order."""
 
-    def __init__(self, parts: Parts, listening: socket.socket, link: int | None) -> None:
+    def __init__(self, parts: Components, listening: socket.socket, link: int | None) -> None:
         self._parts = parts
         self._listening = listening
         self._link_descriptor = link
@@ -232,41 +234,45 @@ class Worker:
         link = WorkerLink(self._link_descriptor)
         handlers = parts.handlers()
         delivery = DeliveryWorker(
-            parts.queue, parts.book, handlers, parts.metrics, _delivery_limits(settings), holder=this_process()
+            parts.queue, parts.registry, handlers, parts.metrics, _delivery_limits(settings), holder=this_process()
         )
-        parts.book.on_change(delivery.ping_changes)
-        parts.book.on_change(parts.compilation.hooks_changed)
-        observers = parts.observers(lambda: delivery.leading)
+        parts.registry.on_change(delivery.ping_changes)
+        parts.registry.on_change(parts.compilation.hooks_changed)
+        observers = parts.pollers(lambda: delivery.leading)
         if observers is not None:
-            parts.dispatcher.hand_changes_to(observers.crud)
-            parts.book.on_change(observers.hooks_changed)
+            parts.dispatcher.set_change_sink(observers.crud)
+            parts.registry.on_change(observers.hooks_changed)
         opening = self._spawn(self._open_store(delivery))
         await asyncio.wait({opening}, timeout=OPENING_SECONDS)
         server = parts.server(link)
         self._write_documents()
         await server.serve(self._listening)
         service = parts.service(handlers, delivery)
-        doors = [self._spawn(self._rest_door(service, delivery, partial(parts.observed, observers)))]
+        doors = [self._spawn(self._serve_rest(service, delivery, partial(parts.poller_status, observers)))]
         if settings.grpc_listen is not None:
-            doors.append(self._spawn(self._grpc_door(service, settings.grpc_listen)))
-        self._spawn(parts.keeper.run())
+            doors.append(self._spawn(self._serve_grpc(service, settings.grpc_listen)))
+        self._spawn(parts.definition_writer.run())
         self._spawn(parts.compilation.run())
         observing = self._spawn(observers.run()) if observers is not None else None
         link.ready()
         log.info(
-            "serving", version=__version__, socket=settings.socket_path, protocol=settings.protocol, pid=os.getpid()
+            "worker_serving",
+            version=__version__,
+            socket=settings.socket_path,
+            protocol=settings.protocol,
+            pid=os.getpid(),
         )
         gc.collect()
         gc.freeze()  # what is here by now stays: the collector need not look at it again
-        await self._until_told(link, delivery, doors)
-        await _closed(doors)
+        await self._until_stopped(link, delivery, doors)
+        await _stop_servers(doors)
         await asyncio.gather(server.drain(settings.drain_seconds), delivery.drain(settings.drain_seconds))
         if observers is not None and observing is not None:
-            await _closed((observing,))
+            await _stop_servers((observing,))
             await observers.close()
         await self._end(handlers)
         link.close()
-        log.info("left", pid=os.getpid())
+        log.info("worker_stopped", pid=os.getpid())
 
     def _write_documents(self) -> None:
         """Write what Kong's ``query_cmd`` reads; not before we have the socket, which another server may have had."""
@@ -274,9 +280,9 @@ class Worker:
         try:
             write_documents(settings.socket_path, settings.protocol)
         except SocketError as error:
-            log.warning("plugin documents not written", error=str(error))
+            log.warning("plugin_documents_write_failed", error=str(error))
 
-    async def _until_told(
+    async def _until_stopped(
         self, link: WorkerLink, delivery: DeliveryWorker, doors: Collection["asyncio.Task[None]"]
     ) -> None:
         """Wait for the word to leave; a taken-over server leaves delivery and the API to its successor at once."""
@@ -284,14 +290,14 @@ class Worker:
         taken = asyncio.create_task(link.taken_over.wait())
         await asyncio.wait({leave, taken}, return_when=asyncio.FIRST_COMPLETED)
         if taken.done() and not leave.done():
-            await _closed(doors)
+            await _stop_servers(doors)
             self._spawn(delivery.drain(self._parts.settings.drain_seconds))  # the word to leave may come meanwhile
         await leave
         taken.cancel()
 
     async def _end(self, handlers: Mapping[str, Handler]) -> None:
-        await self._parts.keeper.flush()
-        await self._parts.shelf.close()
+        await self._parts.definition_writer.flush()
+        await self._parts.hook_store.close()
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
@@ -310,7 +316,7 @@ class Worker:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a part of the worker failed", exc_info=error)
+            log.error("worker_task_failed", exc_info=error)
 
     # The store, and what waits for it.
 
@@ -322,11 +328,11 @@ class Worker:
                 stored = await self._parts.queue.definitions()
                 break
             except QueueError as error:
-                log.error("store not open, trying again; events are lost meanwhile", error=str(error))
+                log.error("store_open_failed", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
-        self._parts.book.load(stored)
-        self._parts.shelf.load(stored)
-        self._spawn(self._refresh_shelf())
+        self._parts.registry.load(stored)
+        self._parts.hook_store.load(stored)
+        self._spawn(self._refresh_hook_store())
         self._spawn(self._watch_files())
         if self._parts.settings.admin_url:
             self._spawn(self._read_admin_api(self._parts.settings.admin_url))
@@ -336,9 +342,9 @@ class Worker:
 
     async def _watch_files(self) -> None:
         parts = self._parts
-        watch = Watch(parts.settings.kong_yml, parts.validation, parts.book.file_read)
-        await watch.look()
-        parts.book.files_are(parts.settings.kong_yml)  # after the look: a hook may have moved to another file
+        watch = FileWatcher(parts.settings.kong_yml, parts.validation, parts.registry.set_file)
+        await watch.poll()
+        parts.registry.set_files(parts.settings.kong_yml)  # after the look: a hook may have moved to another file
         await watch.run()
 
     async def _read_admin_api(self, url: str) -> None:
@@ -350,27 +356,27 @@ class Worker:
                 try:
                     plugins = await client.entities("/plugins", settings.admin_page_size, settings.admin_pause_factor)
                     listed = await asyncio.to_thread(listed_plugins.read, plugins, parts.validation)
-                    parts.book.plugins_listed(listed, began_at)
-                    parts.plugins.take(await asyncio.to_thread(parts.plugins.listed, plugins))
+                    parts.registry.set_listed_plugins(listed, began_at)
+                    parts.plugins.replace_list(await asyncio.to_thread(parts.plugins.listed, plugins))
                     listed_at = time.monotonic()
                 except AdminApiError as error:
-                    parts.book.plugins_not_listed(str(error))
+                    parts.registry.set_listing_error(str(error))
                     if time.monotonic() - listed_at > PLUGINS_SECONDS:
                         parts.plugins.forget()
                 except Exception as error:  # noqa: BLE001  a list that trips our code must not be the last one
                     place = f"{type(error).__name__} raised in {raised_at(error)}"
-                    log.error("plugins not taken, a bug; trying again", where=place)
-                    parts.book.plugins_not_listed(f"a bug: {place}")
+                    log.error("admin_plugins_failed", raised_at=place)
+                    parts.registry.set_listing_error(f"a bug: {place}")
                 await asyncio.sleep(settings.admin_poll_seconds)
 
-    async def _refresh_shelf(self) -> None:
+    async def _refresh_hook_store(self) -> None:
         """Look for hooks that another process over the same store has made."""
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
-                await self._parts.shelf.refresh()
+                await self._parts.hook_store.refresh()
             except QueueError as error:
-                log.warning("hooks made elsewhere not looked for, trying again", error=str(error))
+                log.warning("api_hooks_refresh_failed", error=str(error))
 
     async def _sweep(self) -> None:
         while True:
@@ -378,36 +384,38 @@ class Worker:
             try:
                 gone = await self._parts.queue.sweep()
             except QueueError as error:
-                log.warning("retention not kept, trying again", error=str(error))
+                log.warning("retention_sweep_failed", error=str(error))
             else:
                 if gone:
-                    log.debug("forgot what retention no longer keeps", rows=gone)
+                    log.debug("retention_swept", rows=gone)
 
     # What is seen from outside.
 
-    async def _rest_door(self, service: Service, delivery: DeliveryWorker, observed: Callable[[], Observed]) -> None:
+    async def _serve_rest(
+        self, service: Service, delivery: DeliveryWorker, observed: Callable[[], PollerStatus]
+    ) -> None:
         parts = self._parts
-        look = Look(parts.queue, parts.book, parts.metrics, delivery, time.monotonic, time.time, observed)
+        look = ReadinessCheck(parts.queue, parts.registry, parts.metrics, delivery, time.monotonic, time.time, observed)
         health = health_app(look.check, parts.metrics, look.refresh)
         access = Access(parts.api_token, parts.settings.api_hosts)
-        app = rest_app(RestParts(service, access, parts.book, parts.feed, known()), health)
+        app = rest_app(RestParts(service, access, parts.registry, parts.feed, known()), health)
         runner, port = await self._listen("listen", lambda: serve_health(app, parts.settings.listen))
-        log.info("API and health page", port=port, paths="/event-hooks /deliveries /events /readyz /metrics")
+        log.info("api_listening", port=port, paths="/event-hooks /deliveries /events /readyz /metrics")
         try:
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()
 
-    async def _grpc_door(self, service: Service, listen: str) -> None:
+    async def _serve_grpc(self, service: Service, listen: str) -> None:
         # We fork for the sandbox and exec at once: gRPC's fork handlers have nothing to do, and would write log lines.
         os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         served = await self._listen("grpc_listen", lambda: serve_grpc(service, listen, self._parts.api_token))
-        log.info("gRPC API", port=served.port)
+        log.info("grpc_listening", port=served.port)
         try:
             await asyncio.Event().wait()
         finally:
-            await served.stop(DOOR_GRACE_SECONDS)
+            await served.stop(SERVER_GRACE_SECONDS)
 
     async def _listen(self, setting: str, serve: Callable[[], Awaitable[T]]) -> T:
         """Serve on an address, as soon as nobody else has it: at a reload our predecessor does for a moment."""
@@ -417,19 +425,19 @@ class Worker:
                 return await serve()
             except OSError as error:
                 if not told:
-                    log.warning("an address is taken, waiting for it", setting=setting, error=str(error))
+                    log.warning("address_in_use", setting=setting, error=str(error))
                     told = True
                 await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _closed(doors: Collection["asyncio.Task[None]"]) -> None:
+async def _stop_servers(doors: Collection["asyncio.Task[None]"]) -> None:
     """End doors and wait until their addresses are free."""
     for door in doors:
         door.cancel()
     await asyncio.gather(*doors, return_exceptions=True)
 
 
-def _sources(settings: Settings, plugins: InForce) -> list[LogSource]:
+def _sources(settings: Settings, plugins: ActivePluginLookup) -> list[LogSource]:
     try:
         rules = [parse_infer_rule(text) for text in settings.infer_rate_limits_on]
     except SettingsError as error:
@@ -448,7 +456,7 @@ def _sources(settings: Settings, plugins: InForce) -> list[LogSource]:
     ]
 
 
-def _turn_away(connection: socket.socket) -> None:
+def _close_connection(connection: socket.socket) -> None:
     """End a connection of a predecessor that spoke the other protocol: Kong opens another."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
@@ -471,8 +479,8 @@ def _addresses(settings: Settings) -> AddressRules:
     return AddressRules(allow=settings.allow_cidrs, deny=settings.deny_cidrs, private=settings.allow_private_addresses)
 
 
-def _queue_limits(settings: Settings) -> Limits:
-    return Limits(
+def _queue_limits(settings: Settings) -> QueueLimits:
+    return QueueLimits(
         deliveries=settings.queue_deliveries,
         bytes=settings.queue_bytes,
         deliveries_per_hook=settings.queue_deliveries_per_hook,
@@ -503,24 +511,24 @@ def _lua_rules(settings: Settings) -> LuaRules:
 _FIELD = re.compile(r"[a-z][a-z0-9_]*(\.[^.\s]+)+")
 
 
-def _observing(settings: Settings, admin_url: str) -> Observing:
+def _poller_group_settings(settings: Settings, admin_url: str) -> PollerGroupSettings:
     wrong = next((path for path in settings.crud_reveal if not _FIELD.fullmatch(path)), None)
     if wrong is not None:
         raise SettingsError(f"crud_reveal: {wrong!r} names no field of an entity: write keyauth_credentials.key")
-    return Observing(
+    return PollerGroupSettings(
         data_dir=Path(settings.data_dir),
-        rounds=RoundSettings(
+        reconciler=ReconcilerSettings(
             admin_url=admin_url,
             interval=settings.crud_round_seconds,
             page_size=settings.admin_page_size,
             pause_factor=settings.admin_pause_factor,
-            settle=settings.crud_settle_seconds,
+            grace=settings.crud_settle_seconds,
         ),
-        health=HealthPace(
+        health=BalancerSettings(
             settings.balancer_poll_seconds, settings.balancer_trouble_seconds, settings.balancer_requests_per_second
         ),
-        expiry=ExpiryPace(settings.certificate_look_seconds, settings.certificate_days),
-        patience=Patience(settings.gateway_poll_seconds, settings.gateway_failures),
+        expiry=CertificateSettings(settings.certificate_look_seconds, settings.certificate_days),
+        patience=ReachabilitySettings(settings.gateway_poll_seconds, settings.gateway_failures),
         reveal=settings.crud_reveal,
     )
 

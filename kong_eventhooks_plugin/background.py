@@ -27,7 +27,7 @@ class RateLimitedLogger:
         self._seen: dict[str, tuple[float, int]] = {}
 
     def error(self, event: str, key: str, **fields: Any) -> None:
-        """Log the event as an error, with its fields and ``left_out``, unless one with this key was logged just now."""
+        """Log the event as an error, with its fields and ``suppressed``, unless one with this key just was."""
         self._write(self._log.error, event, key, fields)
 
     def warning(self, event: str, key: str, **fields: Any) -> None:
@@ -43,7 +43,7 @@ class RateLimitedLogger:
             self._seen[key] = (logged_at, left_out + 1)
             return
         self._seen[key] = (now, 0)
-        write(event, left_out=left_out, **fields)
+        write(event, suppressed=left_out, **fields)
 
 
 class TaskSet:
@@ -69,4 +69,4 @@ class TaskSet:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("delivery errand failed", exc_info=error)
+            log.error("background_task_failed", exc_info=error)

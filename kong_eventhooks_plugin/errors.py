@@ -6,21 +6,21 @@
     +-- SettingsError            a setting has a wrong value; the text names it and the fix
     +-- SocketError              the plugin socket cannot be had
     |   +-- SocketInUse          another live process listens on it
-    +-- WireError                a peer broke the external-plugin protocol
+    +-- ProtocolError                a peer broke the external-plugin protocol
     |   +-- FrameTooLarge        a frame's length is over the limit
     |   +-- BadMessage           a frame's bytes are not the message that belongs there
     +-- PhaseError               a phase asked the PDK for what is not safe there (our bug)
     +-- ObservationError         what Kong handed over is not what a source can read
     +-- HookError                a hook's definition is refused
-    |   +-- SchemaViolation      with Kong's code, name, message and fields
+    |   +-- ValidationError      with Kong's code, name, message and fields
     |   +-- UnresolvedReference  a secret's reference has no value here
     |   +-- UnknownHook          no hook has that id or name
     |   +-- HookTaken            another hook has that name
     |   |   +-- IdTaken          another hook has that id
     |   +-- HookDeclared         the hook is declared elsewhere and can be changed there only
-    |   +-- HookGone             what is asked for needs a hook that is not in force any more
+    |   +-- HookRemoved             what is asked for needs a hook that is not in force any more
     |   +-- NoPing               the hook's handler has no ping
-    |   +-- TrialFailed          a ping or a test did not arrive; with what came back
+    |   +-- HookTestFailed          a ping or a test did not arrive; with what came back
     +-- QueueError               the store did not take or give something
     |   +-- QueueFull            a limit is reached: count, bytes, hook or buffer
     |   +-- StoreUnavailable     the store itself failed (disk, lock, connection)
@@ -56,15 +56,15 @@ class SocketInUse(SocketError):
     """Another live process listens on the socket's path."""
 
 
-class WireError(EventHooksError):
+class ProtocolError(EventHooksError):
     """A peer on the plugin socket broke the protocol."""
 
 
-class FrameTooLarge(WireError):
+class FrameTooLarge(ProtocolError):
     """A frame announces more bytes than the limit."""
 
 
-class BadMessage(WireError):
+class BadMessage(ProtocolError):
     """A frame does not hold the message that belongs in its place."""
 
 
@@ -80,7 +80,7 @@ class HookError(EventHooksError):
     """A hook's definition is refused."""
 
 
-class SchemaViolation(HookError):
+class ValidationError(HookError):
     """A definition breaks the schema; carries the body that Kong's Admin API would answer.
 
     ``fields`` mirrors the shape of the definition, with a text for each faulty field:
@@ -168,7 +168,7 @@ class HookDeclared(HookError):
         super().__init__(f"hook '{name}' is declared in {where}; change it there")
 
 
-class HookGone(HookError):
+class HookRemoved(HookError):
     """The hook is not in force any more."""
 
 
@@ -179,7 +179,7 @@ class NoPing(HookError):
         super().__init__(f"handler '{handler}' does not support 'ping'")
 
 
-class TrialFailed(HookError):
+class HookTestFailed(HookError):
     """A ping or a test did not arrive.
 
     ``error`` is the class of what went wrong (``model.delivery.ErrorClass``); ``answer`` what came back, None where

@@ -11,8 +11,8 @@ from typing import Any
 import uvloop
 from script import PLUGIN
 
-from kong_eventhooks_plugin.kong.plugin_server.contract import House
-from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_info
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
@@ -47,8 +47,8 @@ class Deaf:
 
     def __init__(self, case: str, metrics: Metrics) -> None:
         self.log_statuses = frozenset({429} if case == "status" else ())
-        self.hears_changes = False
-        self.take_line: Callable[[], LogLine | None] = LineBuffer(metrics.counts).take
+        self.has_change_subscribers = False
+        self.pop_line: Callable[[], LogLine | None] = LineBuffer(metrics.counts).pop
 
     def observe(self, seen: LogObservation) -> None:
         """Never happens."""
@@ -71,29 +71,29 @@ class Deaf:
         """Nobody cares."""
 
 
-async def durable(directory: Path, metrics: Metrics) -> House:
+async def durable(directory: Path, metrics: Metrics) -> PluginHost:
     """Return the real dispatcher over a real SQLite queue."""
     # Imported here: the other cases measure the door alone.
     from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
-    from kong_eventhooks_plugin.queue.contract import Limits
+    from kong_eventhooks_plugin.queue.contract import QueueLimits
     from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
     from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
 
-    limits = Limits(deliveries_per_hook=1_000_000)
+    limits = QueueLimits(deliveries_per_hook=1_000_000)
     queue = SqliteQueue(directory / "bench.db", limits, time.time)
     await queue.open()
-    return Dispatcher(Book(), queue, [RateLimiting()], metrics, time.time, lines=LineBuffer(metrics.counts).take)
+    return Dispatcher(Book(), queue, [RateLimiting()], metrics, time.time, lines=LineBuffer(metrics.counts).pop)
 
 
 async def main(path: str, case: str, directory: Path) -> None:
     """Serve for ever."""
     metrics = Metrics()
-    house: House = await durable(directory, metrics) if case == "durable" else Deaf(case, metrics)
+    house: PluginHost = await durable(directory, metrics) if case == "durable" else Deaf(case, metrics)
     infos = {PLUGIN: plugin_info(PLUGIN, path)["Plugins"][0]}
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen(1024)
-        await PluginServer(house, metrics, Instances(time.time), infos).serve(listening)
+        await PluginServer(house, metrics, PluginInstances(time.time), infos).serve(listening)
         print("ready", flush=True)
         await asyncio.Event().wait()
 

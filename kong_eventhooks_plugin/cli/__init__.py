@@ -69,9 +69,9 @@ def serve_command(settings_file: Path | None, **flags: Any) -> None:
 
 def _rehearse(settings: Settings) -> None:
     """Make a worker's parts; raises ``SettingsError`` as the worker would."""
-    from kong_eventhooks_plugin.app import Parts
+    from kong_eventhooks_plugin.app import Components
 
-    Parts(settings)
+    Components(settings)
 
 
 @cli.command(hidden=True)

@@ -7,51 +7,53 @@ sandbox``: the machine that checks need not be the one that serves.
 import asyncio
 from collections.abc import Callable, Sequence
 
-from kong_eventhooks_plugin.handlers.compiling import compile_problems, has_code
+from kong_eventhooks_plugin.handlers.compiling import compile_violation, has_code
 from kong_eventhooks_plugin.hooks import admin_route_check, declarative, documents, unknown_entities
-from kong_eventhooks_plugin.hooks.contract import Fault
-from kong_eventhooks_plugin.hooks.definition import as_placed, faults_of, place_in_file
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
+from kong_eventhooks_plugin.hooks.definition import as_placed, declaration_errors, place_in_file
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
 
 
-def _unheard(_: Fault) -> None:
+def _ignore(_: DeclarationError) -> None:
     pass
 
 
-def check_files(paths: Sequence[str], validation: Validation, warn: Callable[[Fault], None] = _unheard) -> list[Fault]:
+def check_files(
+    paths: Sequence[str], validation: Validation, warn: Callable[[DeclarationError], None] = _ignore
+) -> list[DeclarationError]:
     """Return every fault of every file, in the files' order. What compiles is looked at where the rest has no fault.
 
     ``warn`` is told what is no fault, but should be looked at.
     """
-    found: list[Fault] = []
+    found: list[DeclarationError] = []
     for path in paths:
         found += _check_file(path, validation, warn)
     return found
 
 
-def _check_file(path: str, validation: Validation, warn: Callable[[Fault], None]) -> list[Fault]:
+def _check_file(path: str, validation: Validation, warn: Callable[[DeclarationError], None]) -> list[DeclarationError]:
     try:
         document = documents.parse(documents.read_bytes(path), path, warn)
     except documents.Unreadable as error:
-        return [error.fault]
+        return [error.error]
     declared = declarative.read(document, path, validation)
     route = admin_route_check.check(document, path)
     for warning in (*declared.warnings, *route.warnings, *unknown_entities.warnings(declared.hooks, validation.known)):
         warn(warning)
     code = [hook for hook in declared.hooks if has_code(hook)]
-    return [*declared.faults, *route.faults, *(asyncio.run(_compile_faults(code)) if code else ())]
+    return [*declared.errors, *route.errors, *(asyncio.run(_compile_errors(code)) if code else ())]
 
 
-async def _compile_faults(hooks: Sequence[Hook]) -> list[Fault]:
+async def _compile_errors(hooks: Sequence[Hook]) -> list[DeclarationError]:
     pool = Pool()
     try:
-        found: list[Fault] = []
+        found: list[DeclarationError] = []
         for hook in hooks:
-            violation = await compile_problems(pool, hook)
+            violation = await compile_violation(pool, hook)
             if violation is not None:
-                found += faults_of(as_placed(violation, hook.origin), hook.origin.key, place_in_file(hook))
+                found += declaration_errors(as_placed(violation, hook.origin), hook.origin.key, place_in_file(hook))
         return found
     finally:
         await pool.close()

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from kong_eventhooks_plugin.api.client.rest import Fields, NotFound, RestClient, Target, Unreached
+from kong_eventhooks_plugin.api.client.rest import ApiTarget, Fields, NotFound, RestClient, Unreachable
 from kong_eventhooks_plugin.api.client.sse import Message
 from kong_eventhooks_plugin.cli.printing import pretty, printable, when
 from kong_eventhooks_plugin.errors import RemoteError
@@ -27,13 +27,13 @@ DATA_SHOWN: Final = 160
 Write = Callable[[str], None]
 
 
-def hooks_show(target: Target, hook: str, *, as_json: bool) -> str:
+def hooks_show(target: ApiTarget, hook: str, *, as_json: bool) -> str:
     """Return one hook."""
     with _client(target, hook) as client:
         return _entity(client.call("GET", "event-hooks", hook), as_json=as_json)
 
 
-def hooks_create(target: Target, given: Sequence[str], file: Path | None, *, as_json: bool) -> str:
+def hooks_create(target: ApiTarget, given: Sequence[str], file: Path | None, *, as_json: bool) -> str:
     """Make a hook of fields (``source=custom``) or of a JSON file; return it."""
     with _client(target) as client:
         if file is not None:
@@ -43,21 +43,21 @@ def hooks_create(target: Target, given: Sequence[str], file: Path | None, *, as_
         return _entity(client.call("POST", "event-hooks", form=fields(given)), as_json=as_json)
 
 
-def hooks_delete(target: Target, hook: str) -> str:
+def hooks_delete(target: ApiTarget, hook: str) -> str:
     """Remove a hook; return what to say of it."""
     with _client(target, hook) as client:
         client.call("DELETE", "event-hooks", hook)
     return f"hook '{hook}' is removed"
 
 
-def hooks_ping(target: Target, hook: str, *, as_json: bool) -> str:
+def hooks_ping(target: ApiTarget, hook: str, *, as_json: bool) -> str:
     """Send a hook's ping; return what was sent."""
     with _client(target, hook) as client:
         sent = client.call("GET", "event-hooks", hook, "ping")
     return pretty(sent) if as_json else f"the ping of hook '{hook}' arrived"
 
 
-def hooks_test(target: Target, hook: str, given: Sequence[str], file: Path | None, *, as_json: bool) -> str:
+def hooks_test(target: ApiTarget, hook: str, given: Sequence[str], file: Path | None, *, as_json: bool) -> str:
     """Run a hook's handler with data of fields or of a JSON file; return what the endpoint answered."""
     with _client(target, hook) as client:
         body: dict[str, Any] = {"form": fields(given)} if file is None else {"json": _json_file(file)}
@@ -70,7 +70,7 @@ def hooks_test(target: Target, hook: str, given: Sequence[str], file: Path | Non
     return printable("\n".join(part for part in (status, headers, result["body"]) if part))
 
 
-def sources(target: Target, source: str | None, event: str | None, *, as_json: bool) -> str:
+def sources(target: ApiTarget, source: str | None, event: str | None, *, as_json: bool) -> str:
     """Return the sources and their events, or those of one source, or one event."""
     path = [part for part in (source, event) if part is not None]
     named = "/".join(path) or None
@@ -85,7 +85,7 @@ def sources(target: Target, source: str | None, event: str | None, *, as_json: b
     return "\n".join(_source_lines(found)) or "no event"
 
 
-def deliveries_replay(target: Target, delivery: str, *, as_json: bool) -> str:
+def deliveries_replay(target: ApiTarget, delivery: str, *, as_json: bool) -> str:
     """Have one delivery sent again."""
     listed = "kong-event-hooks deliveries list"
     with _client(target, delivery, what="delivery", where=listed) as client:
@@ -94,7 +94,7 @@ def deliveries_replay(target: Target, delivery: str, *, as_json: bool) -> str:
 
 
 def deliveries_replay_all(
-    target: Target, hook: str, since: str | None, until: str | None, state: str, *, as_json: bool
+    target: ApiTarget, hook: str, since: str | None, until: str | None, state: str, *, as_json: bool
 ) -> str:
     """Have a hook's dead or delivered deliveries of a range of time sent again."""
     range_ = {"since": since, "until": until, "state": state}
@@ -109,7 +109,7 @@ def deliveries_replay_all(
 
 
 def events_tail(
-    target: Target,
+    target: ApiTarget,
     write: Write,
     warn: Write,
     *,
@@ -140,7 +140,7 @@ def events_tail(
                     for message in messages:
                         last = message.last_id or last
                         write(_shown(message, shown))
-            except Unreached as error:
+            except Unreachable as error:
                 if not begun:
                     raise
                 warn(f"{error}; trying again")
@@ -162,7 +162,7 @@ def fields(given: Sequence[str]) -> Fields:
 
 @contextmanager
 def _client(
-    target: Target, name: str | None = None, *, what: str = "hook", where: str = "kong-event-hooks hooks list"
+    target: ApiTarget, name: str | None = None, *, what: str = "hook", where: str = "kong-event-hooks hooks list"
 ) -> Iterator[RestClient]:
     """Open a client for calls about one thing: where it is not there, say so by its name. None: about no thing."""
     with RestClient(target) as client:

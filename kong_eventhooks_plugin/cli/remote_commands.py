@@ -43,7 +43,7 @@ def _as_printed(command: F) -> F:
 def _target(url: str | None, token_file: Path | None) -> Any:
     from os import environ
 
-    from kong_eventhooks_plugin.api.client.rest import DEFAULT_URL, Target
+    from kong_eventhooks_plugin.api.client.rest import DEFAULT_URL, ApiTarget
     from kong_eventhooks_plugin.errors import SettingsError
 
     token = None
@@ -59,7 +59,7 @@ def _target(url: str | None, token_file: Path | None) -> Any:
     if url is None and listen:
         host, _, port = listen.rpartition(":")
         url = f"http://{_ANYWHERE.get(host, host)}:{port}"
-    return Target(url or DEFAULT_URL, token)
+    return ApiTarget(url or DEFAULT_URL, token)
 
 
 @click.command("show")

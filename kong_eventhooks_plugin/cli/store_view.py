@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.hooks.masking import masked
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import hook_id
-from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EndpointHealth, Page, Queue, Stats
+from kong_eventhooks_plugin.queue.contract import DeliveryFilter, DeliveryPage, EndpointHealth, Queue, Stats
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ def deliveries(
 ) -> str:
     """Return a page of deliveries. ``hook`` is a name or an id."""
 
-    async def ask(queue: Queue) -> tuple[Page, list[Hook]]:
+    async def ask(queue: Queue) -> tuple[DeliveryPage, list[Hook]]:
         definitions = await queue.definitions()
         wanted = None if hook is None else _hook_id(hook, definitions)
         return await queue.page(DeliveryFilter(hook_id=wanted, state=state), size, offset), definitions

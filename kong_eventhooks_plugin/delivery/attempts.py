@@ -11,14 +11,14 @@ from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.readiness import Ready
 from kong_eventhooks_plugin.delivery.waiting import Clock
 from kong_eventhooks_plugin.errors import QueueError
-from kong_eventhooks_plugin.handlers.contract import Job
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivered, Delivery, Outcome, Retry
 from kong_eventhooks_plugin.queue.contract import Queue
 
 log = structlog.get_logger()
 
 
-class Made(msgspec.Struct, frozen=True):
+class AttemptResult(msgspec.Struct, frozen=True):
     """An attempt that has ended at ``at`` (Unix seconds)."""
 
     outcome: Outcome
@@ -38,18 +38,20 @@ class Attempts:
         self._monotonic = monotonic
         self._random = random
 
-    async def make(self, delivery: Delivery, ready: Ready) -> Made:
+    async def make(self, delivery: Delivery, ready: Ready) -> AttemptResult:
         """Call the handler once. Raises nothing but the task's cancellation."""
         started_at, started = self._clock(), self._monotonic()
         outcome = await self._called(delivery, ready, started_at)
         attempt = _record(delivery.attempts + 1, started_at, self._monotonic() - started, outcome)
         first = await self._first(delivery) if isinstance(outcome, Retry) and delivery.attempts else None
         now = self._clock()
-        return Made(outcome, decide(delivery.id, outcome, attempt, first, self._limits.retry, now, self._random), now)
+        return AttemptResult(
+            outcome, decide(delivery.id, outcome, attempt, first, self._limits.retry, now, self._random), now
+        )
 
     async def _called(self, delivery: Delivery, ready: Ready, now: float) -> Outcome:
         hook = ready.hook
-        job = Job(delivery.id, delivery.event, delivery.source, hook, ready.config, delivery.attempts + 1, now)
+        job = DeliveryJob(delivery.id, delivery.event, delivery.source, hook, ready.config, delivery.attempts + 1, now)
         try:
             async with asyncio.timeout(self._limits.attempt + self._limits.margin):
                 return await ready.handler.deliver(job)
@@ -57,7 +59,7 @@ class Attempts:
             return Retry("timeout", "the handler did not end in time", hold=True)
         except Exception as error:  # noqa: BLE001 - a handler's bug costs an attempt, never the worker
             # Without text and traceback: they may hold a URL or a header.
-            log.warning("handler raised", handler=hook.handler, hook=hook.name, error=type(error).__name__)
+            log.warning("handler_failed", handler=hook.handler, hook=hook.name, error=type(error).__name__)
             return Retry("internal", f"the handler raised {type(error).__name__}")
 
     async def _first(self, delivery: Delivery) -> Attempt | None:

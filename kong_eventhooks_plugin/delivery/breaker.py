@@ -49,7 +49,7 @@ class Block(msgspec.Struct, frozen=True):
     until: float | None
 
 
-class Window:
+class AttemptWindow:
     """Successes and failures of the last ``seconds``, in ``SLICES`` slices."""
 
     def __init__(self, seconds: float) -> None:
@@ -93,7 +93,7 @@ class Breaker:
     def __init__(self, policy: BreakerPolicy, hold: Hold | None = None) -> None:
         self._policy = policy
         self._hold = hold or Hold()
-        self._window = Window(policy.window)
+        self._window = AttemptWindow(policy.window)
         self._opened_at = 0.0
         self._probing_at: float | None = None
         self._quiet_since = 0.0
@@ -165,7 +165,7 @@ class Breaker:
         if self.state == "open" and was != "open":
             self._opened_at = now
         if self.state == "closed" and was != "closed":
-            self._window = Window(self._policy.window)
+            self._window = AttemptWindow(self._policy.window)
 
 
 def _lasts(since: float, until: float, now: float) -> bool:

@@ -11,7 +11,7 @@ STEP = 8
 LEAST = 8
 
 
-class Courtesy:
+class ConcurrencyThrottle:
     """How many attempts may be in flight now."""
 
     def __init__(self, total: int) -> None:

@@ -1,6 +1,6 @@
 """The breakers of all hooks' endpoints. Hooks that share scheme, host and port share a hold, not a breaker.
 
-Limits: a breaker that knows nothing worth keeping is forgotten when ``tidy`` runs, so there are at most as many as
+Limits: a breaker that knows nothing worth keeping is forgotten when ``prune`` runs, so there are at most as many as
 hooks and endpoints that were used within the breaker's window, or failed within ``breaker.UNUSED_SECONDS``.
 """
 
@@ -8,7 +8,7 @@ from kong_eventhooks_plugin.delivery.breaker import Breaker, Hold
 from kong_eventhooks_plugin.delivery.limits import BreakerPolicy
 
 
-class Endpoints:
+class EndpointBreakers:
     """Breakers by hook and endpoint, holds by endpoint."""
 
     def __init__(self, policy: BreakerPolicy) -> None:
@@ -26,7 +26,7 @@ class Endpoints:
             breaker = self._breakers[hook_id, endpoint] = Breaker(self._policy, hold)
         return breaker
 
-    def tidy(self, now: float) -> None:
+    def prune(self, now: float) -> None:
         """Forget what new ones would know as well."""
         for key in [key for key, breaker in self._breakers.items() if breaker.forgettable(now)]:
             del self._breakers[key]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.queue.contract import EndpointHealth
 
-Remember = Callable[[EndpointHealth], None]
+SaveHealth = Callable[[EndpointHealth], None]
 """Has a value written to the store, some time soon; never blocks."""
 
 
@@ -26,12 +26,12 @@ def after_attempt(health: EndpointHealth, now: float, limits: DeliveryLimits, fa
     return EndpointHealth(health.hook_id, since, health.disabled, health.disabled_at)
 
 
-class Health:
+class EndpointHealthTracker:
     """All hooks' endpoints, in memory; ``remember`` has changes written."""
 
-    def __init__(self, limits: DeliveryLimits, remember: Remember) -> None:
+    def __init__(self, limits: DeliveryLimits, remember: SaveHealth) -> None:
         self._limits = limits
-        self._remember = remember
+        self._save = remember
         self._known: dict[str, EndpointHealth] = {}
         self._stored: dict[str, EndpointHealth] = {}
         self._failures: dict[str, int] = {}
@@ -89,7 +89,7 @@ class Health:
             self._write(EndpointHealth(hook_id))
         return was is not None and was.disabled is not None
 
-    def enabled_in_store(self, hook_id: str) -> None:
+    def mark_enable_stored(self, hook_id: str) -> None:
         """Hear that what ``enable`` did is stored: where the store says something else later, that is newer."""
         if self._enabled_unread is not None:
             self._enabled_unread.discard(hook_id)
@@ -97,4 +97,4 @@ class Health:
     def _write(self, health: EndpointHealth) -> None:
         self._known[health.hook_id] = self._stored[health.hook_id] = health
         self.writes += 1
-        self._remember(health)
+        self._save(health)

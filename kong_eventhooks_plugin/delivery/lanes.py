@@ -25,20 +25,20 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class Lane:
-    """One hook's lane. ``look_at`` is when there is, or may be, something to claim; None: nothing known of."""
+    """One hook's lane. ``check_at`` is when there is, or may be, something to claim; None: nothing known of."""
 
     def __init__(self, hook_id: str) -> None:
         self.hook_id = hook_id
         self.in_flight = 0
         self.waiting: deque[Claimed] = deque()
-        self.look_at: float | None = None
+        self.check_at: float | None = None
         self.claiming = False
         self.missing_since: float | None = None
-        self.has_turn = False
+        self.is_ready = False
 
-    def expect(self, at: float) -> None:
+    def expect_work(self, at: float) -> None:
         """Remember that there may be work at that time."""
-        self.look_at = at if self.look_at is None else min(self.look_at, at)
+        self.check_at = at if self.check_at is None else min(self.check_at, at)
 
     @property
     def busy(self) -> bool:
@@ -52,7 +52,7 @@ class Lanes:
     def __init__(self, limits: DeliveryLimits) -> None:
         self._limits = limits
         self._lanes: dict[str, Lane] = {}
-        self._turns: deque[Lane] = deque()
+        self._ready_lanes: deque[Lane] = deque()
         self._busy: set[str] = set()
         self.in_flight = 0
         self._ceiling = limits.total
@@ -77,7 +77,7 @@ class Lanes:
         raised, self._ceiling = most > self._ceiling, most
         if raised:
             for lane in self._lanes.values():
-                self._give_turn(lane)
+                self._make_ready(lane)
 
     @property
     def share(self) -> int:
@@ -95,15 +95,15 @@ class Lanes:
         lane.waiting.extend(claimed)
         self._changed(lane)
 
-    def take(self) -> tuple[Lane, Claimed] | None:
+    def next(self) -> tuple[Lane, Claimed] | None:
         """Return the next to start, which is then in flight; None where nobody may start."""
         free = self.ceiling - self.in_flight
-        for _ in range(len(self._turns) if free > 0 else 0):
-            lane = self._turns.popleft()
+        for _ in range(len(self._ready_lanes) if free > 0 else 0):
+            lane = self._ready_lanes.popleft()
             if lane.in_flight and free <= self.ceiling // 8:
-                self._turns.append(lane)
+                self._ready_lanes.append(lane)
                 continue
-            lane.has_turn = False
+            lane.is_ready = False
             if lane.waiting and lane.in_flight < self.share:
                 claimed = lane.waiting.popleft()
                 lane.in_flight += 1
@@ -118,17 +118,17 @@ class Lanes:
         self.in_flight -= 1
         self._changed(lane)
 
-    def clear(self, lane: Lane) -> list[Claimed]:
+    def release_waiting(self, lane: Lane) -> list[Claimed]:
         """Take back all that waits in a lane."""
         waiting = list(lane.waiting)
         lane.waiting.clear()
         self._changed(lane)
         return waiting
 
-    def tidy(self) -> None:
+    def prune(self) -> None:
         """Forget lanes in which nothing is and nothing is expected."""
         for lane in list(self._lanes.values()):
-            if not (lane.busy or lane.claiming or lane.look_at is not None or lane.missing_since is not None):
+            if not (lane.busy or lane.claiming or lane.check_at is not None or lane.missing_since is not None):
                 del self._lanes[lane.hook_id]
 
     def _changed(self, lane: Lane) -> None:
@@ -136,10 +136,10 @@ class Lanes:
             self._busy.add(lane.hook_id)
         else:
             self._busy.discard(lane.hook_id)
-        self._give_turn(lane)
+        self._make_ready(lane)
 
-    def _give_turn(self, lane: Lane) -> None:
+    def _make_ready(self, lane: Lane) -> None:
         # A lane at its share is out of the round until one of its own has ended, or its share has grown.
-        if lane.waiting and not lane.has_turn and lane.in_flight < self.share:
-            lane.has_turn = True
-            self._turns.append(lane)
+        if lane.waiting and not lane.is_ready and lane.in_flight < self.share:
+            lane.is_ready = True
+            self._ready_lanes.append(lane)

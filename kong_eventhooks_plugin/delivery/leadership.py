@@ -64,19 +64,19 @@ class Leadership:
             async with asyncio.timeout(self._ttl):
                 ours = await self._queue.lead(self._holder, self._ttl)
         except (QueueError, TimeoutError) as error:
-            log.warning("delivery lease not renewed", error=type(error).__name__)
+            log.warning("delivery_lease_renewal_failed", error=type(error).__name__)
             ours = self._clock() < self._until
         else:
             self._until = asked_at + self._ttl if ours else 0.0
         if ours and not self._announced:
             await self._won()
-            log.info("delivering", holder=self._holder)
+            log.info("delivery_lease_acquired", holder=self._holder)
         elif self._announced and not ours:
             self._ended()
         self._announced = ours
 
     def _ended(self) -> None:
-        log.info("no longer delivering", holder=self._holder)
+        log.info("delivery_lease_lost", holder=self._holder)
         self._announced = False
         self._lost()
 
@@ -87,4 +87,4 @@ class Leadership:
             async with asyncio.timeout(RESIGNING):
                 await self._queue.resign(self._holder)
         except (QueueError, TimeoutError) as error:
-            log.warning("delivery lease not given back", error=type(error).__name__)
+            log.warning("delivery_lease_release_failed", error=type(error).__name__)

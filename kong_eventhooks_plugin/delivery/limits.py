@@ -45,7 +45,7 @@ class DeliveryLimits(msgspec.Struct, frozen=True):
     """Attempts in flight in all; where many hooks are busy, each gets its share."""
     waiting_per_hook: int = 24
     """Deliveries claimed and not yet started, for one hook; further ones stay in the queue."""
-    starts_per_turn: int = 8
+    starts_per_iteration: int = 8
     """Attempts started in one turn of the event loop, which also serves Kong's socket."""
     attempt: float = 15.0
     """One attempt in all, as the handlers keep it."""

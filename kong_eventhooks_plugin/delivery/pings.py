@@ -2,7 +2,7 @@
 
 Best effort, and only by the process that delivers. One that arrives is told to ``arrived``: a hook that its endpoint
 had switched off goes on then. Where a reference has no value yet (Kong tells it with a hook's
-first request) the ping goes out once it has, looked up every ``AGAIN`` seconds.
+first request) the ping goes out once it has, looked up every ``RECHECK_SECONDS`` seconds.
 
 Limits: ``WAITING`` pings wait, and as many for a reference; further ones are dropped and logged; one that could not be
 sent for ``EXPIRES`` seconds, because another process delivers, is dropped (that one sends its own); ``AT_ONCE`` run
@@ -21,7 +21,7 @@ import structlog
 from kong_eventhooks_plugin.delivery.waiting import Clock, Wait, pause
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.handlers.contract import Handler, Operation
-from kong_eventhooks_plugin.hooks.contract import Change, HookBook
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 
@@ -30,7 +30,7 @@ EXPIRES = 60.0
 AT_ONCE = 8
 PAUSES = (5.0, 30.0)
 LONGEST = 20.0
-AGAIN = 1.0
+RECHECK_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ class Ping(msgspec.Struct, frozen=True):
     config: Mapping[str, Any] | None = None
 
 
-def pings_for(change: Change) -> Iterator[tuple[Hook, Operation]]:
+def pings_for(change: HookChange) -> Iterator[tuple[Hook, Operation]]:
     """Yield what a change is worth telling: nothing where the definition says the same, or the hook is not enabled."""
     before, after = change.before, change.after
     if before is not None and after is not None and before.handler == after.handler:
@@ -62,7 +62,7 @@ class Pings:
 
     def __init__(
         self,
-        book: HookBook,
+        book: ActiveHooks,
         handlers: Mapping[str, Handler],
         leading: Callable[[], bool],
         clock: Clock,
@@ -77,10 +77,10 @@ class Pings:
         self._arrived = arrived
         self._waiting: deque[Ping] = deque()
         self._unresolved: dict[str, Ping] = {}
-        self._looked_at: float | None = None
+        self._checked_at: float | None = None
         self._running: set[asyncio.Task[None]] = set()
 
-    def add(self, changes: Sequence[Change]) -> None:
+    def add(self, changes: Sequence[HookChange]) -> None:
         """Have pings sent for what changed."""
         for change in changes:
             for hook, operation in pings_for(change):
@@ -90,14 +90,14 @@ class Pings:
     def send(self) -> None:
         """Start what may be sent now; called whenever something may have changed."""
         now = self._clock()
-        self._look_again(now)
+        self._recheck_unresolved(now)
         while self._waiting and len(self._running) < AT_ONCE:
             ping = self._waiting[0]
             if not self._leading():
                 if now - ping.asked_at < EXPIRES:
                     return
                 self._waiting.popleft()
-                log.debug("ping left to the delivering process", hook=ping.hook.name, operation=ping.operation)
+                log.debug("ping_skipped", reason="not_delivering", hook=ping.hook.name, operation=ping.operation)
                 continue
             self._waiting.popleft()
             task = asyncio.create_task(self._send(ping))
@@ -117,7 +117,7 @@ class Pings:
         if hook.handler not in self._handlers:
             return
         if len(self._waiting) >= WAITING:
-            log.warning("ping dropped, too many wait", hook=hook.name, operation=operation)
+            log.warning("ping_dropped", reason="too_many_waiting", hook=hook.name, operation=operation)
             return
         before = self._unresolved.pop(hook.id, None)
         if before is not None and operation == "update":
@@ -125,11 +125,11 @@ class Pings:
         config = self._config(hook) if operation == "delete" else None
         self._waiting.append(Ping(hook, operation, self._clock(), config))
 
-    def _look_again(self, now: float) -> None:
+    def _recheck_unresolved(self, now: float) -> None:
         """Let those go out that waited for a reference's value; forget those whose hook says something else now."""
-        if self._looked_at is not None and 0 <= now - self._looked_at < AGAIN:
+        if self._checked_at is not None and 0 <= now - self._checked_at < RECHECK_SECONDS:
             return
-        self._looked_at = now
+        self._checked_at = now
         for hook_id, ping in list(self._unresolved.items()):
             in_force = self._book.get(hook_id)
             if in_force is None or not in_force.same_definition(ping.hook):
@@ -138,12 +138,12 @@ class Pings:
                 del self._unresolved[hook_id]
                 self._waiting.append(msgspec.structs.replace(ping, asked_at=now))
 
-    def _keep(self, ping: Ping) -> None:
+    def _hold(self, ping: Ping) -> None:
         """Have a ping wait for a reference's value; there is none to wait for where the hook went."""
         if ping.operation == "delete" or len(self._unresolved) >= WAITING:
-            log.info("no ping, a reference has no value", hook=ping.hook.name)
+            log.info("ping_dropped", reason="unresolved_reference", hook=ping.hook.name)
             return
-        log.info("ping waits, a reference has no value", hook=ping.hook.name)
+        log.info("ping_postponed", reason="unresolved_reference", hook=ping.hook.name)
         self._unresolved.setdefault(ping.hook.id, ping)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
@@ -151,7 +151,7 @@ class Pings:
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
-            log.error("ping failed", error=type(error).__name__)
+            log.error("ping_task_failed", error=type(error).__name__)
         self.send()
 
     async def _send(self, ping: Ping) -> None:
@@ -161,7 +161,7 @@ class Pings:
                 await pause(self._wait, self._clock, wait_before)
             config = ping.config if ping.config is not None else self._config(ping.hook)
             if config is None:
-                self._keep(ping)
+                self._hold(ping)
                 return
             outcome = await self._try(ping, config)
             if not isinstance(outcome, Retry):
@@ -170,9 +170,7 @@ class Pings:
             self._arrived(ping.hook.id)
         if outcome is not None:
             said = {} if isinstance(outcome, Delivered) else {"error": outcome.error, "detail": outcome.detail}
-            log.info(
-                "ping", hook=ping.hook.name, operation=ping.operation, delivered=isinstance(outcome, Delivered), **said
-            )
+            log.info("ping_failed" if said else "ping_sent", hook=ping.hook.name, operation=ping.operation, **said)
 
     async def _try(self, ping: Ping, config: Mapping[str, Any]) -> Outcome | None:
         try:

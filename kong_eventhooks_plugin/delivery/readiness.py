@@ -23,11 +23,11 @@ from typing import Any
 import msgspec
 
 from kong_eventhooks_plugin.delivery.breaker import Block, Breaker
-from kong_eventhooks_plugin.delivery.endpoint_breakers import Endpoints
-from kong_eventhooks_plugin.delivery.endpoint_health import Health
+from kong_eventhooks_plugin.delivery.endpoint_breakers import EndpointBreakers
+from kong_eventhooks_plugin.delivery.endpoint_health import EndpointHealthTracker
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.handlers.contract import Handler
-from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.model.hook import Hook
 
 REMOVED = "hook_removed"
@@ -42,16 +42,22 @@ class Ready(msgspec.Struct, frozen=True):
     breaker: Breaker | None
 
 
-class Readiness:
+class DeliveryReadiness:
     """Asks everybody who may object."""
 
-    def __init__(self, book: HookBook, handlers: Mapping[str, Handler], health: Health, endpoints: Endpoints) -> None:
+    def __init__(
+        self,
+        book: ActiveHooks,
+        handlers: Mapping[str, Handler],
+        health: EndpointHealthTracker,
+        endpoints: EndpointBreakers,
+    ) -> None:
         self._book = book
         self._handlers = handlers
         self._health = health
         self._endpoints = endpoints
 
-    def of(self, hook_id: str, now: float) -> Ready | Block:
+    def check(self, hook_id: str, now: float) -> Ready | Block:
         """Return what an attempt needs, or why there may be none."""
         hook = self._book.get(hook_id)
         if hook is None:
@@ -74,5 +80,5 @@ class Readiness:
 
     def held(self, now: float) -> dict[str, str]:
         """Return hook id -> reason, for every hook in force that may not deliver now."""
-        verdicts = {hook_id: self.of(hook_id, now) for hook_id in self._book.hooks()}
+        verdicts = {hook_id: self.check(hook_id, now) for hook_id in self._book.hooks()}
         return {hook_id: verdict.reason for hook_id, verdict in verdicts.items() if isinstance(verdict, Block)}

@@ -6,7 +6,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from kong_eventhooks_plugin.delivery.backoff import EXHAUSTED
-from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Settlement
@@ -18,10 +18,10 @@ FAILING_AFTER = 4
 log = structlog.get_logger()
 
 
-class Reports:
+class DeliveryReporter:
     """Counts attempts and shows what is held."""
 
-    def __init__(self, metrics: Metrics, book: HookBook) -> None:
+    def __init__(self, metrics: Metrics, book: ActiveHooks) -> None:
         self._metrics = metrics
         self._book = book
         self._shown: set[tuple[str, str]] = set()
@@ -35,56 +35,58 @@ class Reports:
             self._count(hook.name, "delivered", "")
             self._delivered_after(hook.name).observe(max(0.0, now - delivery.event.time))
             if delivery.attempts >= FAILING_AFTER:
-                log.info("delivery recovered", hook=hook.name, delivery=delivery.id, attempts=delivery.attempts + 1)
+                log.info("delivery_recovered", hook=hook.name, delivery_id=delivery.id, attempt=delivery.attempts + 1)
             return
         retry = isinstance(outcome, Retry)
         self._count(hook.name, "retry" if retry else "discard", outcome.error)
-        said = {"hook": hook.name, "delivery": delivery.id, "error": outcome.error, "detail": outcome.detail}
+        said = {"hook": hook.name, "delivery_id": delivery.id, "error": outcome.error, "detail": outcome.detail}
         if settlement.state == "dead":
-            name = "delivery exhausted" if settlement.reason == EXHAUSTED else "delivery discarded"
-            log.warning(name, attempts=delivery.attempts + 1, **said)
+            exhausted = settlement.reason == EXHAUSTED
+            log.warning(
+                "delivery_exhausted" if exhausted else "delivery_discarded", attempt=delivery.attempts + 1, **said
+            )
         elif delivery.attempts + 1 == FAILING_AFTER:
-            log.warning("delivery failing", attempts=FAILING_AFTER, due_at=settlement.due_at, **said)
+            log.warning("delivery_failing", attempt=FAILING_AFTER, due_at=settlement.due_at, **said)
         else:
-            log.debug("attempt failed", attempts=delivery.attempts + 1, due_at=settlement.due_at, **said)
+            log.debug("attempt_failed", attempt=delivery.attempts + 1, due_at=settlement.due_at, **said)
 
-    def switched_off(self, hook: Hook, reason: str) -> None:
+    def hook_disabled(self, hook: Hook, reason: str) -> None:
         """Report that a hook was switched off for its endpoint."""
         log.warning(
-            "endpoint disabled, its deliveries stay pending",
+            "hook_disabled",
             hook=hook.name,
             reason=reason,
-            again=f"mend the endpoint, then: kong-event-hooks hooks test {hook.name}",
+            hint=f"fix the endpoint, then run: kong-event-hooks hooks test {hook.name}",
         )
 
-    def switched_on(self, hook_id: str) -> None:
+    def hook_enabled(self, hook_id: str) -> None:
         """Report that a hook that had been switched off for its endpoint delivers again."""
         hook = self._book.get(hook_id)
-        log.info("endpoint enabled again, its deliveries go on", hook=hook_id if hook is None else hook.name)
+        log.info("hook_enabled", hook=hook_id if hook is None else hook.name)
 
-    def leading(self, *, value: bool) -> None:
+    def show_leading(self, *, value: bool) -> None:
         """Show whether this process delivers."""
-        self._metrics.leading.set(value)
+        self._metrics.delivery_leader.set(value)
 
-    def held(self, held: Mapping[str, str]) -> None:
+    def show_held(self, held: Mapping[str, str]) -> None:
         """Show which hooks are held, and no longer those that are not."""
         hooks = self._book.hooks()
         shown = {(hooks[hook_id].name, reason) for hook_id, reason in held.items() if hook_id in hooks}
         for gone in self._shown - shown:
-            self._metrics.breaker.remove(*gone)
+            self._metrics.hook_held.remove(*gone)
         for labels in shown - self._shown:
-            self._metrics.breaker.labels(*labels).set(1)
+            self._metrics.hook_held.labels(*labels).set(1)
         self._shown = shown
 
     def _count(self, hook: str, outcome: str, error: str) -> None:
         labels = (hook, outcome, error)
         counter = self._counters.get(labels)
         if counter is None:
-            counter = self._counters[labels] = self._metrics.attempts.labels(*labels)
+            counter = self._counters[labels] = self._metrics.delivery_attempts.labels(*labels)
         counter.inc()
 
     def _delivered_after(self, hook: str) -> Histogram:
         histogram = self._histograms.get(hook)
         if histogram is None:
-            histogram = self._histograms[hook] = self._metrics.end_to_end.labels(hook)
+            histogram = self._histograms[hook] = self._metrics.delivery_latency.labels(hook)
         return histogram

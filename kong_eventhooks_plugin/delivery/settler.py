@@ -28,7 +28,7 @@ class Settler:
         self._limits = limits
         self._clock = clock
         self._wait = wait
-        self._relieved = relieved
+        self._on_flush = relieved
         self._settlements: list[Settlement] = []
         self._health: dict[str, EndpointHealth] = {}
         self._something = asyncio.Event()
@@ -40,7 +40,7 @@ class Settler:
         self._settlements.append(settlement)
         self._woken()
 
-    def remember(self, health: EndpointHealth) -> None:
+    def save_health(self, health: EndpointHealth) -> None:
         """Have an endpoint's health written; only the last value counts."""
         self._health[health.hook_id] = health
         self._woken()
@@ -62,14 +62,14 @@ class Settler:
             try:
                 await self._write_batch()
             except QueueError as error:
-                log.warning("outcomes not written, trying again", error=type(error).__name__)
+                log.warning("outcomes_write_failed", error=type(error).__name__)
                 await pause(self._wait, self._clock, self._limits.store_pause)
-            self._relieved()
+            self._on_flush()
             if not self.busy:
                 self._something.clear()
                 self._nothing.set()
 
-    async def written(self, until: float) -> bool:
+    async def flush(self, until: float) -> bool:
         """Wait until all is written, at most until then (Unix seconds); return whether it is."""
         await self._wait(self._nothing, until)
         return self._nothing.is_set()
@@ -80,7 +80,7 @@ class Settler:
             await self._settle(batch)
             del self._settlements[: len(batch)]
         for hook_id, health in list(self._health.items()):
-            await self._queue.remember_endpoint(health)
+            await self._queue.save_endpoint(health)
             if self._health.get(hook_id) is health:
                 del self._health[hook_id]
 
@@ -91,7 +91,7 @@ class Settler:
         except StoreUnavailable:
             raise
         except Exception:
-            log.exception("settling failed, trying one by one", batch=len(batch))
+            log.exception("settlement_failed", deliveries=len(batch))
         else:
             return
         for settlement in batch:
@@ -100,7 +100,7 @@ class Settler:
             except StoreUnavailable:
                 raise
             except Exception:
-                log.exception("outcome dropped, it will be delivered again", delivery=settlement.delivery_id)
+                log.exception("outcome_dropped", delivery_id=settlement.delivery_id)
 
     def _woken(self) -> None:
         self._something.set()

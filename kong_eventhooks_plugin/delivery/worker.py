@@ -21,23 +21,23 @@ from functools import partial
 import structlog
 
 from kong_eventhooks_plugin.background import TaskSet
-from kong_eventhooks_plugin.delivery.attempts import Attempts, Made
+from kong_eventhooks_plugin.delivery.attempts import AttemptResult, Attempts
 from kong_eventhooks_plugin.delivery.backoff import Random
 from kong_eventhooks_plugin.delivery.breaker import Block
-from kong_eventhooks_plugin.delivery.concurrency_throttle import BEAT, Courtesy
-from kong_eventhooks_plugin.delivery.endpoint_breakers import Endpoints
-from kong_eventhooks_plugin.delivery.endpoint_health import Health
+from kong_eventhooks_plugin.delivery.concurrency_throttle import BEAT, ConcurrencyThrottle
+from kong_eventhooks_plugin.delivery.endpoint_breakers import EndpointBreakers
+from kong_eventhooks_plugin.delivery.endpoint_health import EndpointHealthTracker
 from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
 from kong_eventhooks_plugin.delivery.leadership import Leadership
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.pings import Pings
-from kong_eventhooks_plugin.delivery.readiness import REMOVED, Readiness, Ready
-from kong_eventhooks_plugin.delivery.reports import Reports
+from kong_eventhooks_plugin.delivery.readiness import REMOVED, DeliveryReadiness, Ready
+from kong_eventhooks_plugin.delivery.reports import DeliveryReporter
 from kong_eventhooks_plugin.delivery.settler import Settler
 from kong_eventhooks_plugin.delivery.waiting import Clock, Wait, pause, waiting
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.handlers.contract import Handler
-from kong_eventhooks_plugin.hooks.contract import Change, HookBook
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import EndpointHealth, Queue, Settlement
@@ -46,7 +46,7 @@ from kong_eventhooks_plugin.telemetry.metrics import Metrics
 ENDPOINT_ERRORS = frozenset({"connect", "tls", "timeout", "status", "redirect", "protocol"})
 """Errors that are the endpoint's. Others (config, template, internal, address_refused) say nothing of its health."""
 
-REMOVED_KEPT = 1_000
+MAX_REMOVED = 1_000
 """How many removed definitions are remembered, to see whether one comes back changed."""
 
 _DEFAULT_LIMITS = DeliveryLimits()
@@ -64,7 +64,7 @@ class DeliveryWorker:
     def __init__(
         self,
         queue: Queue,
-        book: HookBook,
+        book: ActiveHooks,
         handlers: Mapping[str, Handler],
         metrics: Metrics,
         settings: DeliveryLimits = _DEFAULT_LIMITS,
@@ -82,22 +82,22 @@ class DeliveryWorker:
         self._clock = clock
         self._wait = wait or waiting(clock)
         self._attempts = Attempts(queue, settings, clock, monotonic, random)
-        self._errands = TaskSet()  # a lane has one claim or one burial under way
-        self._courtesy = Courtesy(settings.total)
+        self._task_set = TaskSet()  # a lane has one claim or one burial under way
+        self._throttle = ConcurrencyThrottle(settings.total)
         self._lanes = Lanes(settings)
         self._settler = Settler(queue, settings, clock, self._wait, relieved=self._feed)
-        self._health = Health(settings, self._settler.remember)
-        self._endpoints = Endpoints(settings.breaker)
-        self._readiness = Readiness(book, handlers, self._health, self._endpoints)
-        self._reports = Reports(metrics, book)
+        self._health = EndpointHealthTracker(settings, self._settler.save_health)
+        self._endpoints = EndpointBreakers(settings.breaker)
+        self._readiness = DeliveryReadiness(book, handlers, self._health, self._endpoints)
+        self._reports = DeliveryReporter(metrics, book)
         self._leadership = Leadership(
-            queue, holder, settings.leadership, clock, self._wait, won=self._won, lost=self._look_again
+            queue, holder, settings.leadership, clock, self._wait, won=self._won, lost=self._recheck
         )
         self._pings = Pings(book, handlers, lambda: self._working, clock, self._wait, self._ping_arrived)
         self._draining = False
         self._feeding = False
-        self._beating = False
-        self._look = asyncio.Event()
+        self._measuring = False
+        self._wakeup = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._next_poll = 0.0
@@ -111,13 +111,13 @@ class DeliveryWorker:
     async def run(self) -> None:
         """Deliver until ``drain`` has ended or this is cancelled."""
         work = (self._leadership.keep, self._watch, self._settler.write)
-        self._loops = [asyncio.create_task(self._going_on(each)) for each in work]
+        self._loops = [asyncio.create_task(self._supervised(each)) for each in work]
         try:
             await asyncio.wait(self._loops)
         finally:
             self._draining = True
             await _cancelled(self._in_flight | set(self._loops))
-            await self._errands.finish(0)
+            await self._task_set.finish(0)
             await self._pings.stop()
 
     async def drain(self, seconds: float) -> None:
@@ -130,26 +130,26 @@ class DeliveryWorker:
         if not self._loops:
             return
         until = self._clock() + seconds
-        await self._errands.finish(seconds)
+        await self._task_set.finish(seconds)
         for lane in self._lanes:
-            self._give_back(lane)
+            self._release(lane)
         await self._pings.stop()
         await self._wait(self._idle, until)
         await _cancelled(self._in_flight)
-        if not await self._settler.written(self._clock() + self._limits.store_pause):
-            log.warning("outcomes not written, they will be delivered again")
+        if not await self._settler.flush(self._clock() + self._limits.store_pause):
+            log.warning("outcomes_unwritten")
         await self._leadership.resign()
-        self._reports.leading(value=False)
+        self._reports.show_leading(value=False)
         await _cancelled(set(self._loops))
 
     def held(self) -> Mapping[str, str]:
         """Return hook id -> reason (``readiness``), for hooks whose deliveries are held back now."""
         return self._readiness.held(self._clock())
 
-    def ping_changes(self, changes: list[Change]) -> None:
+    def ping_changes(self, changes: list[HookChange]) -> None:
         """Ping the endpoints of hooks that came, changed or went; call it where stored definitions changed."""
         self._pings.add(changes)
-        self._look.set()
+        self._wakeup.set()
 
     async def enable(self, hook_id: str) -> bool:
         """Let a hook that was switched off for its endpoint deliver again; return whether it had been.
@@ -162,16 +162,16 @@ class DeliveryWorker:
         stored = await self._queue.endpoints()
         was_off |= any(health.hook_id == hook_id and health.disabled is not None for health in stored)
         if was_off:
-            await self._queue.remember_endpoint(EndpointHealth(hook_id))
-            self._reports.switched_on(hook_id)
-        self._health.enabled_in_store(hook_id)
-        self._look.set()
+            await self._queue.save_endpoint(EndpointHealth(hook_id))
+            self._reports.hook_enabled(hook_id)
+        self._health.mark_enable_stored(hook_id)
+        self._wakeup.set()
         return was_off
 
     def _ping_arrived(self, hook_id: str) -> None:
         if self._health.enable(hook_id):
-            self._reports.switched_on(hook_id)
-            self._look.set()
+            self._reports.hook_enabled(hook_id)
+            self._wakeup.set()
 
     @property
     def leading(self) -> bool:
@@ -187,10 +187,10 @@ class DeliveryWorker:
     def _woken(self, hook_id: str) -> None:
         """Hear from the queue that something of that hook is pending."""
         lane = self._lanes.lane(hook_id)
-        lane.expect(self._clock())
+        lane.expect_work(self._clock())
         self._consider(lane)
 
-    def _hooks_changed(self, changes: list[Change]) -> None:
+    def _hooks_changed(self, changes: list[HookChange]) -> None:
         """Enable hooks whose definition says something else than when they were switched off."""
         for change in changes:
             if change.after is None:
@@ -200,23 +200,23 @@ class DeliveryWorker:
             before = change.before or self._removed.pop(change.after.id, None)
             if before is not None and not before.same_definition(change.after):
                 self._health.enable(change.after.id)
-        while len(self._removed) > REMOVED_KEPT:
+        while len(self._removed) > MAX_REMOVED:
             self._removed.popitem(last=False)
-        self._look.set()
+        self._wakeup.set()
 
-    def _look_again(self) -> None:
-        self._look.set()
+    def _recheck(self) -> None:
+        self._wakeup.set()
 
     async def _won(self) -> None:
         self._health.load(await self._queue.endpoints())
         self._next_poll = 0.0
-        self._look.set()
+        self._wakeup.set()
 
     async def _watch(self) -> None:
         """Look at all lanes whenever the clock or somebody says so."""
         while True:
-            await self._wait(self._look, self._next_look())
-            self._look.clear()
+            await self._wait(self._wakeup, self._next_check())
+            self._wakeup.clear()
             now = self._clock()
             if now >= self._next_poll:
                 self._next_poll = now + self._limits.poll
@@ -224,17 +224,17 @@ class DeliveryWorker:
             for lane in self._lanes:
                 self._consider(lane)
             self._pings.send()
-            self._lanes.tidy()
+            self._lanes.prune()
 
-    def _next_look(self) -> float:
+    def _next_check(self) -> float:
         now = self._clock()
         # Never further away than one poll: a clock that is set back must not put it off.
         self._next_poll = min(self._next_poll, now + self._limits.poll)
-        expected = [lane.look_at for lane in self._lanes if lane.look_at is not None and lane.look_at > now]
+        expected = [lane.check_at for lane in self._lanes if lane.check_at is not None and lane.check_at > now]
         return min([self._next_poll, *expected])
 
     async def _poll(self, now: float) -> None:
-        self._reports.leading(value=self._working)
+        self._reports.show_leading(value=self._working)
         if not self._working:
             return
         try:
@@ -244,11 +244,11 @@ class DeliveryWorker:
                 self._next_health = now + self._limits.reread_health
                 await self._reread_health()
             for work in await self._queue.work():
-                self._lanes.lane(work.hook_id).expect(work.due_at)
+                self._lanes.lane(work.hook_id).expect_work(work.due_at)
         except QueueError as error:
-            log.warning("queue not asked for work", error=type(error).__name__)
-        self._endpoints.tidy(now)
-        self._reports.held(self._readiness.held(now))
+            log.warning("queue_poll_failed", error=type(error).__name__)
+        self._endpoints.prune(now)
+        self._reports.show_held(self._readiness.held(now))
 
     async def _reread_health(self) -> None:
         writes = self._health.writes
@@ -261,53 +261,53 @@ class DeliveryWorker:
     def _consider(self, lane: Lane) -> None:
         """Claim for a lane, where there may be something, there is room and nobody objects."""
         if not self._working:
-            self._give_back(lane)
+            self._release(lane)
             return
         now = self._clock()
-        if lane.claiming or lane.look_at is None or lane.look_at > now or self._settler.full:
+        if lane.claiming or lane.check_at is None or lane.check_at > now or self._settler.full:
             return
         room = self._lanes.room(lane)
         if room == 0:
             return
-        verdict = self._readiness.of(lane.hook_id, now)
+        verdict = self._readiness.check(lane.hook_id, now)
         if isinstance(verdict, Block):
             self._blocked(lane, verdict, now)
             return
         if verdict.breaker is not None and verdict.breaker.probes(now):
             room = 1
-        lane.claiming, lane.look_at, lane.missing_since = True, None, None
-        self._errands.run(self._claim(lane, room))
+        lane.claiming, lane.check_at, lane.missing_since = True, None, None
+        self._task_set.run(self._claim(lane, room))
 
     def _blocked(self, lane: Lane, block: Block, now: float) -> None:
         """Give back what was claimed, and look again when the reason may have gone."""
-        self._give_back(lane)
+        self._release(lane)
         if block.until is not None:
-            lane.look_at = block.until
+            lane.check_at = block.until
         if block.reason != REMOVED:
             lane.missing_since = None
             return
         lane.missing_since = now if lane.missing_since is None else min(lane.missing_since, now)
         if now - lane.missing_since >= self._limits.removed_grace:
-            lane.claiming, lane.look_at, lane.missing_since = True, None, None
-            self._errands.run(self._bury(lane))
+            lane.claiming, lane.check_at, lane.missing_since = True, None, None
+            self._task_set.run(self._fail_pending(lane))
 
     async def _claim(self, lane: Lane, room: int) -> None:
         now = self._clock()
         try:
             found = await self._queue.claim(lane.hook_id, room, self._lease)
         except QueueError as error:
-            log.warning("nothing claimed", error=type(error).__name__)
-            lane.expect(now + self._limits.store_pause)
+            log.warning("claim_failed", error=type(error).__name__)
+            lane.expect_work(now + self._limits.store_pause)
             return
         finally:
             lane.claiming = False
         self._lanes.put(lane, [Claimed(delivery, now + self._lease) for delivery in found])
         if len(found) == room:
-            lane.expect(now)
+            lane.expect_work(now)
         self._feed()
         self._consider(lane)
 
-    async def _bury(self, lane: Lane) -> None:
+    async def _fail_pending(self, lane: Lane) -> None:
         """End the deliveries of a hook that has been out of force for a while.
 
         Not those of one that is stored: another process over the store knows it, and they wait for it.
@@ -315,69 +315,69 @@ class DeliveryWorker:
         try:
             if any(hook.id == lane.hook_id for hook in await self._queue.definitions()):
                 lane.missing_since = None
-                lane.expect(self._clock() + self._limits.removed_grace)
+                lane.expect_work(self._clock() + self._limits.removed_grace)
                 return
-            count = await self._queue.bury(lane.hook_id, REMOVED)
+            count = await self._queue.fail_pending(lane.hook_id, REMOVED)
         except QueueError as error:
-            log.warning("deliveries of a removed hook not buried", hook_id=lane.hook_id, error=type(error).__name__)
+            log.warning("removed_hook_cleanup_failed", hook_id=lane.hook_id, error=type(error).__name__)
         else:
             self._health.enable(lane.hook_id)
-            log.warning("deliveries of a removed hook are dead", hook_id=lane.hook_id, count=count)
+            log.warning("removed_hook_deliveries_dead", hook_id=lane.hook_id, deliveries=count)
         finally:
             lane.claiming = False
 
-    def _give_back(self, lane: Lane) -> None:
+    def _release(self, lane: Lane) -> None:
         """Return what was claimed and not started, as it was."""
-        for claimed in self._lanes.clear(lane):
-            self._return(claimed.delivery)
+        for claimed in self._lanes.release_waiting(lane):
+            self._release_one(claimed.delivery)
 
-    def _return(self, delivery: Delivery) -> None:
+    def _release_one(self, delivery: Delivery) -> None:
         self._settler.settle(Settlement(delivery.id, "pending", None, due_at=delivery.due_at))
 
     # Attempts.
 
     def _feed(self) -> None:
         """Start attempts, a few in each turn of the loop: the loop serves Kong's socket as well."""
-        for _ in range(self._limits.starts_per_turn):
-            if self._settler.full or not self._working or (taken := self._lanes.take()) is None:
+        for _ in range(self._limits.starts_per_iteration):
+            if self._settler.full or not self._working or (taken := self._lanes.next()) is None:
                 return
             self._start(*taken)
         if not self._feeding:
             self._feeding = True
-            asyncio.get_running_loop().call_soon(self._feed_on)
+            asyncio.get_running_loop().call_soon(self._feed_later)
 
-    def _feed_on(self) -> None:
+    def _feed_later(self) -> None:
         self._feeding = False
         self._feed()
 
-    def _listen(self) -> None:
+    def _measure_lag(self) -> None:
         """Find out how busy the loop is, as long as attempts are in flight."""
-        if not self._beating:
-            self._beating = True
+        if not self._measuring:
+            self._measuring = True
             loop = asyncio.get_running_loop()
             due = loop.time() + BEAT
             loop.call_at(due, self._beat, due)
 
     def _beat(self, due: float) -> None:
-        self._beating = False
-        self._courtesy.beat(asyncio.get_running_loop().time() - due)
-        self._lanes.ceiling = self._courtesy.ceiling
+        self._measuring = False
+        self._throttle.beat(asyncio.get_running_loop().time() - due)
+        self._lanes.ceiling = self._throttle.ceiling
         if self._in_flight:
-            self._listen()
+            self._measure_lag()
             self._feed()
 
     def _start(self, lane: Lane, claimed: Claimed) -> None:
         now = self._clock()
         late = now > claimed.until - self._longest
-        verdict = self._readiness.of(lane.hook_id, now)
+        verdict = self._readiness.check(lane.hook_id, now)
         if late or isinstance(verdict, Block) or not (verdict.breaker is None or verdict.breaker.start(now)):
-            self._return(claimed.delivery)
+            self._release_one(claimed.delivery)
             self._lanes.done(lane)
-            self._give_back(lane)
-            lane.expect(now)
+            self._release(lane)
+            lane.expect_work(now)
             return
         self._idle.clear()
-        self._listen()
+        self._measure_lag()
         task = asyncio.create_task(self._attempt(lane, claimed.delivery, verdict))
         self._in_flight.add(task)
         task.add_done_callback(partial(self._ended, lane))
@@ -389,13 +389,13 @@ class DeliveryWorker:
         except asyncio.CancelledError:
             if ready.breaker is not None:
                 ready.breaker.abandon()
-            self._return(delivery)
+            self._release_one(delivery)
             raise
         settlement = made.decision.settlement
         self._settler.settle(settlement)
         if settlement.due_at is not None:
-            lane.expect(settlement.due_at)
-        self._note_endpoint(ready, made)
+            lane.expect_work(settlement.due_at)
+        self._update_endpoint(ready, made)
         self._reports.attempted(ready.hook, delivery, made.outcome, settlement, made.at)
 
     def _ended(self, lane: Lane, task: "asyncio.Task[None]") -> None:
@@ -404,14 +404,14 @@ class DeliveryWorker:
         if not self._in_flight:
             self._idle.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("attempt not settled, it will be delivered again", exc_info=error)
+            log.error("attempt_unsettled", exc_info=error)
         self._feed()
         self._consider(lane)
 
-    def _note_endpoint(self, ready: Ready, made: Made) -> None:
+    def _update_endpoint(self, ready: Ready, made: AttemptResult) -> None:
         """Let breaker and health know, and switch the hook off where that follows."""
         if made.decision.disable and self._health.disable_gone(ready.hook.id, made.at):
-            self._reports.switched_off(ready.hook, "gone")
+            self._reports.hook_disabled(ready.hook, "gone")
         breaker = ready.breaker
         if breaker is None:
             return
@@ -424,18 +424,18 @@ class DeliveryWorker:
         was_closed = breaker.state == "closed"
         breaker.record(made.at, ok=ok)
         if self._health.note(ready.hook.id, made.at, ok=ok):
-            self._reports.switched_off(ready.hook, "failing")
+            self._reports.hook_disabled(ready.hook, "failing")
         if not (was_closed and ok):
             # A breaker or a hold may have changed: some must stop now, or may go on.
-            self._look.set()
+            self._wakeup.set()
 
-    async def _going_on(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _supervised(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run one of the worker's loops; a bug in it is logged, and it goes on."""
         while True:
             try:
                 await work()
             except Exception:
-                log.exception("delivery loop failed, going on")
+                log.exception("delivery_loop_failed")
                 await pause(self._wait, self._clock, self._limits.store_pause)
 
 

@@ -9,8 +9,8 @@ OF_CHANGES: Final = frozenset({CRUD, DAO_CRUD})
 """The sources that tell of changes."""
 
 
-class ChangeTaker(Protocol):
-    """Asked only while some hook hears of changes; what each method means: ``kong.plugin_server.contract.House``."""
+class ChangeSink(Protocol):
+    """Asked only while some hook hears of changes. What each method means: ``kong.plugin_server.contract``."""
 
     def may_change(self, method: str, path: str) -> bool:
         """Tell whether such a request can have changed something that anybody asks about."""
@@ -22,7 +22,7 @@ class ChangeTaker(Protocol):
         """Take it, and wait for nothing."""
 
 
-class Nobody:
+class NullChangeSink:
     """Takes nothing."""
 
     def may_change(self, method: str, path: str) -> bool:
@@ -37,4 +37,4 @@ class Nobody:
         """Let it go."""
 
 
-NOBODY: Final = Nobody()
+NULL_CHANGE_SINK: Final = NullChangeSink()

@@ -26,11 +26,11 @@ from functools import partial
 from typing import Any
 
 from kong_eventhooks_plugin.background import RateLimitedLogger
-from kong_eventhooks_plugin.dispatch.changes import NOBODY, OF_CHANGES, ChangeTaker
-from kong_eventhooks_plugin.dispatch.filters import Expressions
+from kong_eventhooks_plugin.dispatch.changes import NULL_CHANGE_SINK, OF_CHANGES, ChangeSink
+from kong_eventhooks_plugin.dispatch.filters import FilterEvaluator
 from kong_eventhooks_plugin.dispatch.matcher import Matcher
 from kong_eventhooks_plugin.errors import ObservationError, QueueError, QueueFull
-from kong_eventhooks_plugin.hooks.contract import Change, HookBook
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import ChangeObservation, InstanceClosed, InstanceStarted, LogObservation
@@ -45,7 +45,7 @@ from kong_eventhooks_plugin.telemetry.raised import raised_at
 OTHER = "(other)"
 """The label of an event that its publisher named."""
 
-GONE = "(gone)"
+REMOVED = "(gone)"
 """The label of a hook that went between its event's offer and the commit."""
 
 
@@ -53,7 +53,7 @@ def _ignore(_: object) -> None:
     return None
 
 
-def _tell_nobody(_event: Event, _receipt: Receipt) -> None:
+def _ignore_receipt(_event: Event, _receipt: Receipt) -> None:
     return None
 
 
@@ -62,20 +62,20 @@ def _no_line() -> LogLine | None:
 
 
 class Dispatcher:
-    """The house behind Kong's door (``kong.plugin_server.contract.House``); everything on the event loop.
+    """The house behind Kong's door (``kong.plugin_server.contract.PluginHost``); everything on the event loop.
 
     ``started`` and ``closed`` hear of plugin instances, ``lines`` gives the oldest line for Kong's error log.
     ``accepted`` hears of each event once it is committed, with what it led to; it must not wait. ``pool`` decides on
     hooks' filters; without it every filter lets pass. What the Admin API's route saw goes to nobody until
-    ``hand_changes_to``.
+    ``set_change_sink``.
     """
 
     log_statuses: frozenset[int]
-    hears_changes: bool
+    has_change_subscribers: bool
 
     def __init__(
         self,
-        book: HookBook,
+        book: ActiveHooks,
         queue: Queue,
         sources: Sequence[LogSource],
         metrics: Metrics,
@@ -84,21 +84,21 @@ class Dispatcher:
         started: Callable[[InstanceStarted], None] = _ignore,
         closed: Callable[[InstanceClosed], None] = _ignore,
         lines: Callable[[], LogLine | None] = _no_line,
-        accepted: Callable[[Event, Receipt], None] = _tell_nobody,
+        accepted: Callable[[Event, Receipt], None] = _ignore_receipt,
         pool: Pool | None = None,
     ) -> None:
         self._book = book
         self._queue = queue
         self._sources = tuple(sources)
         self._counts = metrics.counts
-        self._seldom = RateLimitedLogger(clock)
+        self._limited_log = RateLimitedLogger(clock)
         self._started = started
         self._closed = closed
         self._lines = lines
         self._accepted = accepted
-        self._expressions = None if pool is None else Expressions(pool, clock, self._name_of)
-        self._changes: ChangeTaker = NOBODY
-        self._sifting: set[Task[Receipt]] = set()
+        self._filters = None if pool is None else FilterEvaluator(pool, clock, self._name_of)
+        self._changes: ChangeSink = NULL_CHANGE_SINK
+        self._filtering: set[Task[Receipt]] = set()
         self._index()
         book.on_change(self._hooks_changed)
 
@@ -114,14 +114,14 @@ class Dispatcher:
         try:
             log = decode(seen.serialized)
         except ObservationError as error:
-            self._lose("unreadable", error)
+            self._count_loss("unreadable", error)
             return None
-        offered = [future for source in sources for future in self._hear(source, log, seen)]
+        offered = [future for source in sources for future in self._publish_from(source, log, seen)]
         if not offered:
             return None
         return offered[0] if len(offered) == 1 else gather(*offered, return_exceptions=True)
 
-    def hand_changes_to(self, taker: ChangeTaker) -> None:
+    def set_change_sink(self, taker: ChangeSink) -> None:
         """Give ``taker`` what the Admin API's route sees from now on, while some hook hears of changes."""
         self._changes = taker
         self._index()
@@ -154,16 +154,16 @@ class Dispatcher:
         """Hand on that an instance went."""
         self._closed(closed)
 
-    def take_line(self) -> LogLine | None:
+    def pop_line(self) -> LogLine | None:
         """Give the oldest line that waits for Kong's error log, None where there is none."""
         return self._lines()
 
-    def _hear(self, source: LogSource, log: KongLog, seen: LogObservation) -> "list[Future[Receipt]]":
+    def _publish_from(self, source: LogSource, log: KongLog, seen: LogObservation) -> "list[Future[Receipt]]":
         """Publish what one source makes of the request; its failure is its own."""
         try:
             events = source.events(log, seen)
         except Exception as error:  # noqa: BLE001  a source's bug must reach neither Kong nor another source
-            self._lose("source_failed", error, source=source.name)
+            self._count_loss("source_failed", error, source=source.name)
             return []
         return [future for event in events if (future := self._offer(event)) is not None]
 
@@ -173,58 +173,58 @@ class Dispatcher:
             return None
         filters = self._matcher.filters
         if filters and any(candidate.hook_id in filters for candidate in candidates):
-            return self._sift(event, candidates, ours=ours)
-        return self._take(event, candidates, ours=ours)
+            return self._filter(event, candidates, ours=ours)
+        return self._enqueue(event, candidates, ours=ours)
 
-    def _take(self, event: Event, candidates: tuple[Candidate, ...], *, ours: bool) -> "Future[Receipt]":
+    def _enqueue(self, event: Event, candidates: tuple[Candidate, ...], *, ours: bool) -> "Future[Receipt]":
         future = self._queue.offer(Offer(event, candidates))
-        future.add_done_callback(partial(self._settled, event, ours))
+        future.add_done_callback(partial(self._on_committed, event, ours))
         return future
 
-    def _sift(self, event: Event, candidates: tuple[Candidate, ...], *, ours: bool) -> "Future[Receipt]":
+    def _filter(self, event: Event, candidates: tuple[Candidate, ...], *, ours: bool) -> "Future[Receipt]":
         """Ask the filters, then offer. Who gives up waiting for the future stops neither."""
-        task = get_running_loop().create_task(self._sifted(event, candidates, self._matcher.filters, ours=ours))
-        self._sifting.add(task)
-        task.add_done_callback(self._sifting.discard)
+        task = get_running_loop().create_task(self._filtered(event, candidates, self._matcher.filters, ours=ours))
+        self._filtering.add(task)
+        task.add_done_callback(self._filtering.discard)
         future = shield(task)
-        future.add_done_callback(_look_at)
+        future.add_done_callback(_retrieve_exception)
         return future
 
-    async def _sifted(
+    async def _filtered(
         self, event: Event, candidates: tuple[Candidate, ...], filters: Mapping[str, str], *, ours: bool
     ) -> Receipt:
         try:
-            if self._expressions is not None:
-                candidates = await self._expressions.sift(event, candidates, filters)
-            future = self._take(event, candidates, ours=ours)
+            if self._filters is not None:
+                candidates = await self._filters.evaluate(event, candidates, filters)
+            future = self._enqueue(event, candidates, ours=ours)
         except Exception as error:
             if ours:
-                self._lose(_reason(error), error)
+                self._count_loss(_reason(error), error)
             raise
         return await future
 
     def _name_of(self, hook_id: str) -> str:
         hook = self._book.get(hook_id)
-        return GONE if hook is None else hook.name
+        return REMOVED if hook is None else hook.name
 
     def _offer(self, event: Event) -> "Future[Receipt] | None":
         """Publish an event that nobody can offer again."""
         try:
             return self._publish(event, ours=True)
         except Exception as error:  # noqa: BLE001  whatever the bug, Kong is answered
-            self._lose(_reason(error), error)
+            self._count_loss(_reason(error), error)
             return None
 
-    def _settled(self, event: Event, ours: bool, future: "Future[Receipt]") -> None:
+    def _on_committed(self, event: Event, ours: bool, future: "Future[Receipt]") -> None:
         """Count what became of an offer. Asking for the exception also marks it as seen."""
         if future.cancelled():
             if ours:
-                self._lose("abandoned", None)
+                self._count_loss("abandoned", None)
             return
         error = future.exception()
         if error is not None:
             if ours:
-                self._lose(_reason(error), error)
+                self._count_loss(_reason(error), error)
             return
         receipt = future.result()
         if receipt.duplicate:
@@ -238,19 +238,19 @@ class Dispatcher:
 
     def _count_held_back(self, receipt: Receipt) -> None:
         for hook_id, reason in receipt.held_back.items():
-            self._counts.suppressed[self._name_of(hook_id), reason] += 1
+            self._counts.held_back[self._name_of(hook_id), reason] += 1
         for limit in LOSSES.intersection(receipt.held_back.values()):
-            self._lose(limit, None)
+            self._count_loss(limit, None)
 
-    def _lose(self, reason: str, error: BaseException | None, **fields: str) -> None:
+    def _count_loss(self, reason: str, error: BaseException | None, **fields: str) -> None:
         """Count a loss, and log it now and then. Only our own errors have texts that hold nothing a client sent."""
-        self._counts.lost[(reason,)] += 1
+        self._counts.events_lost[(reason,)] += 1
         if error is not None:
             ours = isinstance(error, QueueError | ObservationError)
-            fields |= {"kind": type(error).__name__, "detail": str(error) if ours else f"raised in {raised_at(error)}"}
-        self._seldom.error("event lost", f"{reason} {fields.get('kind')}", reason=reason, **fields)
+            fields |= {"error": type(error).__name__, "detail": str(error) if ours else f"raised in {raised_at(error)}"}
+        self._limited_log.error("event_lost", f"{reason} {fields.get('error')}", reason=reason, **fields)
 
-    def _hooks_changed(self, _: Collection[Change]) -> None:
+    def _hooks_changed(self, _: Collection[HookChange]) -> None:
         self._index()
 
     def statuses_changed(self) -> None:
@@ -260,7 +260,9 @@ class Dispatcher:
     def _index(self) -> None:
         """Index the hooks, and keep what of Kong is worth asking for: only what a hook hears that is switched on."""
         self._matcher = Matcher(self._book.hooks().values())
-        listening = [source for source in self._sources if self._matcher.hears(source.name, events_of(source.name))]
+        listening = [
+            source for source in self._sources if self._matcher.has_subscribers(source.name, events_of(source.name))
+        ]
         by_status: dict[int, tuple[LogSource, ...]] = {}
         for source in listening:
             for status in source.statuses():  # it looks at every plugin's configuration: asked once
@@ -268,10 +270,10 @@ class Dispatcher:
         self._by_status: Mapping[int, tuple[LogSource, ...]] = by_status
         self.log_statuses = frozenset(self._by_status)
         heard = any(source in OF_CHANGES for source, _ in self._matcher.enabled)
-        self.hears_changes = heard and self._changes is not NOBODY
+        self.has_change_subscribers = heard and self._changes is not NULL_CHANGE_SINK
 
 
-def _look_at(future: "Future[Receipt]") -> None:
+def _retrieve_exception(future: "Future[Receipt]") -> None:
     """Mark a failure as seen: it is counted, and not everybody waits for it."""
     if not future.cancelled():
         future.exception()

@@ -40,17 +40,17 @@ TEXT: Final = 300
 _ONE_FILTER_S_DOING: Final = frozenset({"wall", "cpu", "memory", "output", "crash"})
 
 
-class Expressions:
+class FilterEvaluator:
     """See the file's head. ``clock`` gives seconds; ``name_of`` the name of a hook for the log."""
 
     def __init__(self, pool: Pool, clock: Callable[[], float], name_of: Callable[[str], str]) -> None:
         self._pool = pool
-        self._seldom = RateLimitedLogger(clock)
+        self._limited_log = RateLimitedLogger(clock)
         self._name_of = name_of
         self._cold = True
         self._suspects: dict[str, None] = {}
 
-    async def sift(
+    async def evaluate(
         self, event: Event, candidates: Sequence[Candidate], filters: Mapping[str, str]
     ) -> tuple[Candidate, ...]:
         """Return the candidates, those whose filter (hook id -> expression) does not let them fire refused."""
@@ -87,16 +87,16 @@ class Expressions:
             return dict(zip(hooks, result.verdicts, strict=True))
         detail = result.text if isinstance(result, Failed) else "no verdict for each"
         reason = result.reason if isinstance(result, Failed) else "unavailable"
-        self._told(hooks, reason, detail)
+        self._failed(hooks, reason, detail)
         if reason in _ONE_FILTER_S_DOING:
             self._suspect(hooks)
         return dict.fromkeys(hooks, True)
 
-    def _told(self, hooks: tuple[str, ...], reason: str, detail: str) -> None:
+    def _failed(self, hooks: tuple[str, ...], reason: str, detail: str) -> None:
         names = [self._name_of(hook) for hook in hooks[:NAMED]]
         key = names[0] if len(hooks) == 1 else reason
-        self._seldom.warning(
-            "filters not asked, the hooks fire", key, reason=reason, detail=detail[:TEXT], hooks=names, count=len(hooks)
+        self._limited_log.warning(
+            "filters_failed", key, reason=reason, error=detail[:TEXT], hooks=names, hook_count=len(hooks)
         )
 
     def _suspect(self, hooks: tuple[str, ...]) -> None:
@@ -111,5 +111,5 @@ class Expressions:
         if verdict is False:
             return Candidate(candidate.hook_id, candidate.source, refused="filter")
         name = self._name_of(candidate.hook_id)
-        self._seldom.warning("filter not evaluated, the hook is held back", name, hook=name, detail=verdict[:TEXT])
+        self._limited_log.warning("filter_failed", name, hook=name, error=verdict[:TEXT])
         return Candidate(candidate.hook_id, candidate.source, refused="filter_error")

@@ -12,12 +12,12 @@ from kong_eventhooks_plugin.dispatch.digest import digest
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
-from kong_eventhooks_plugin.model.suppression import FilterRule
+from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate
-from kong_eventhooks_plugin.sources.catalogue import heard_by
+from kong_eventhooks_plugin.sources.catalogue import matching_sources
 
 
-class _Listener(NamedTuple):
+class _Subscriber(NamedTuple):
     """A hook, ready to be matched. ``scope`` is None where it is global."""
 
     scope: HookScope | None
@@ -32,19 +32,19 @@ class Matcher:
     """
 
     def __init__(self, hooks: Iterable[Hook]) -> None:
-        self._listeners: dict[tuple[str, str | None], list[_Listener]] = {}
+        self._listeners: dict[tuple[str, str | None], list[_Subscriber]] = {}
         self.enabled: set[tuple[str, str | None]] = set()
         self.filters: dict[str, str] = {}
         for hook in hooks:
             if hook.enabled and hook.filter is not None:
                 self.filters[hook.id] = hook.filter
-            listener = _Listener(None if hook.scope == GLOBAL else hook.scope, _candidate(hook))
-            for source in heard_by(hook.source):
+            listener = _Subscriber(None if hook.scope == GLOBAL else hook.scope, _candidate(hook))
+            for source in matching_sources(hook.source):
                 self._listeners.setdefault((source, hook.event), []).append(listener)
                 if hook.enabled:
                     self.enabled.add((source, hook.event))
 
-    def hears(self, source: str, events: Iterable[str]) -> bool:
+    def has_subscribers(self, source: str, events: Iterable[str]) -> bool:
         """Tell whether a hook that is not switched off hears one of the source's events."""
         return (source, None) in self.enabled or any((source, event) in self.enabled for event in events)
 
@@ -71,7 +71,7 @@ class Matcher:
 def _candidate(hook: Hook) -> Candidate:
     if not hook.enabled:
         return Candidate(hook.id, hook.source, refused="disabled")
-    rule = FilterRule(hook.on_change, hook.snooze) if hook.on_change or hook.snooze else None
+    rule = SuppressionRule(hook.on_change, hook.snooze) if hook.on_change or hook.snooze else None
     return Candidate(hook.id, hook.source, rule)
 
 

@@ -16,7 +16,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 Operation = Literal["create", "update", "delete"]
 
 
-class Job(msgspec.Struct, frozen=True):
+class DeliveryJob(msgspec.Struct, frozen=True):
     """One attempt of one delivery.
 
     ``config`` is the hook's, with every reference resolved. ``source`` is what the receiver is told (the
@@ -40,7 +40,7 @@ class Handler(Protocol):
     def endpoint(self, config: Mapping[str, Any]) -> str | None:
         """Return what a breaker guards (scheme, host and port of the URL), None where nothing is dialled."""
 
-    async def deliver(self, job: Job) -> Outcome:
+    async def deliver(self, job: DeliveryJob) -> Outcome:
         """Make one attempt."""
 
     async def ping(

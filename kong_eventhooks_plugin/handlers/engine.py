@@ -88,8 +88,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._tls: ssl.SSLContext | bool = tls or True
         self._session: aiohttp.ClientSession | None = None
         self._names = ThreadedNames()
-        self._new = metrics.connections.labels("new")
-        self._reused = metrics.connections.labels("reused")
+        self._new = metrics.http_connections.labels("new")
+        self._reused = metrics.http_connections.labels("reused")
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send it; raises httpx's exceptions and ``AddressRefused``."""

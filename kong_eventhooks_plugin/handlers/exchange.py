@@ -17,8 +17,8 @@ an address that may not be dialled     Discard for an address in the URL; Retry 
 a request that cannot be written       Retry, ``config``: the definition may be mended
 =====================================  ==========================================================
 
-Limits: ``KEPT`` bytes of the answer's body are read and kept; where there is more, the connection is closed. Of its
-headers the first ``KEPT_HEADERS`` are. What an endpoint repeats of the request's credentials is masked.
+Limits: ``MAX_BODY_BYTES`` bytes of the answer's body are read and kept; where there is more, the connection is closed.
+Of its headers the first ``KEPT_HEADERS`` are. What an endpoint repeats of the request's credentials is masked.
 """
 
 import contextlib
@@ -34,10 +34,10 @@ from kong_eventhooks_plugin.handlers.payload import MASK
 from kong_eventhooks_plugin.handlers.retry_after import retry_after_seconds
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, ErrorClass, Outcome, Retry
 
-KEPT = 20_000
+MAX_BODY_BYTES = 20_000
 KEPT_HEADERS = 100
 HOLDING = frozenset({429, 502, 504})
-GONE = 410
+HTTP_GONE = 410
 
 _FAILURES: tuple[tuple[type[Exception], ErrorClass], ...] = (
     (httpx.TimeoutException, "timeout"),
@@ -61,19 +61,19 @@ async def exchange(
         literal = is_literal(request.url.raw_host.decode("ascii"))
         return Discard("address_refused", detail) if literal else Retry("address_refused", detail)
     except httpx.HTTPError as error:
-        return failed(error)
-    body = await _kept(response)
+        return failure_of(error)
+    body = await _read_body(response)
     hidden = [*sensitive]
-    answer = Answer(response.status_code, _masked(body, hidden)[:KEPT], tuple(_shown(response, hidden)))
-    return judged(answer, response.headers.get("retry-after"), now)
+    answer = Answer(response.status_code, _masked(body, hidden)[:MAX_BODY_BYTES], tuple(_shown(response, hidden)))
+    return outcome_of(answer, response.headers.get("retry-after"), now)
 
 
-def judged(answer: Answer, retry_after: str | None, now: float) -> Outcome:
+def outcome_of(answer: Answer, retry_after: str | None, now: float) -> Outcome:
     """Return what an answer means."""
     status = answer.status or 0
     if 200 <= status < 300:
         return Delivered(answer)
-    if status == GONE:
+    if status == HTTP_GONE:
         return Discard("gone", "answered 410", answer, disable=True)
     wish = retry_after_seconds(retry_after, now)
     if 300 <= status < 400:
@@ -81,7 +81,7 @@ def judged(answer: Answer, retry_after: str | None, now: float) -> Outcome:
     return Retry("status", f"answered {status}", answer, wish, hold=status in HOLDING)
 
 
-def failed(error: httpx.HTTPError) -> Retry:
+def failure_of(error: httpx.HTTPError) -> Retry:
     """Return what it means that there is no answer. The engine's texts name no URL and quote no endpoint."""
     kind: ErrorClass = next((kind for match, kind in _FAILURES if isinstance(error, match)), "internal")
     return Retry(kind, str(error), hold=kind == "timeout")
@@ -99,14 +99,14 @@ def _masked(text: bytes, hidden: Iterable[bytes]) -> bytes:
     return text
 
 
-async def _kept(response: httpx.Response) -> bytes:
+async def _read_body(response: httpx.Response) -> bytes:
     """Read the body as far as it is kept. Where it breaks off, what has come is kept: the status is known."""
     kept = bytearray()
     try:
         with contextlib.suppress(httpx.HTTPError):
             async for chunk in response.aiter_raw():
                 kept += chunk
-                if len(kept) >= KEPT:
+                if len(kept) >= MAX_BODY_BYTES:
                     break
     finally:
         await response.aclose()

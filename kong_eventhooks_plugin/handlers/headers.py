@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kong_eventhooks_plugin import __version__
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 
 BASE_HEADERS: Mapping[bytes, bytes] = {
     b"user-agent": f"kong-event-hooks/{__version__}".encode(),
@@ -44,15 +44,15 @@ _OPEN = frozenset({b"content-type", *BASE_HEADERS})
 
 
 def user_headers(config: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield name (lower case) and value of each header that is taken; raises ``SchemaViolation`` for a bad one."""
+    """Yield name (lower case) and value of each header that is taken; raises ``ValidationError`` for a bad one."""
     headers = config.get("headers") or {}
     if not isinstance(headers, Mapping):
-        raise SchemaViolation({"config": {"headers": "expected a map"}})
+        raise ValidationError({"config": {"headers": "expected a map"}})
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise SchemaViolation({"config": {"headers": "a name that no header can have"}})
+            raise ValidationError({"config": {"headers": "a name that no header can have"}})
         if not isinstance(value, str) or _BAD_VALUE.search(value):
-            raise SchemaViolation({"config": {"headers": {name: "not a header's value"}}})
+            raise ValidationError({"config": {"headers": {name: "not a header's value"}}})
         lower = name.lower()
         if lower not in RESERVED and not lower.startswith(RESERVED_PREFIX):
             yield lower.encode(), _encoded(name, value)
@@ -70,4 +70,4 @@ def _encoded(name: str, value: str) -> bytes:
     try:
         return value.strip(" \t").encode()
     except UnicodeEncodeError:
-        raise SchemaViolation({"config": {"headers": {name: "not text"}}}) from None
+        raise ValidationError({"config": {"headers": {name: "not text"}}}) from None

@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.handlers.compile_check import compile_fault
-from kong_eventhooks_plugin.handlers.contract import Job, Operation
+from kong_eventhooks_plugin.handlers.compile_check import compile_error
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
 from kong_eventhooks_plugin.handlers.inspect import box
 from kong_eventhooks_plugin.handlers.log import NAME, OUR_LEVELS, PIECE, level_named, pieces
 from kong_eventhooks_plugin.handlers.webhook_custom import TRIES, no_answer
@@ -29,9 +29,9 @@ from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Ou
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.lines import LineSink, LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Call, Called, Check, Failed, Line
+from kong_eventhooks_plugin.sandbox.tasks import Called, Check, Failed, LambdaCall, Line
 
-KEPT = 20_000
+MAX_OUTPUT = 20_000
 """Bytes of the last answer that are kept with the attempt."""
 
 log = structlog.get_logger()
@@ -50,12 +50,12 @@ class LambdaHandler:
     def endpoint(self, config: Mapping[str, Any]) -> str | None:
         """Return None: nothing is dialled."""
 
-    async def deliver(self, job: Job) -> Outcome:
+    async def deliver(self, job: DeliveryJob) -> Outcome:
         """Call the functions."""
         try:
             return await self._deliver(job)
         except Exception as error:  # noqa: BLE001 - a handler never raises: a bug must not cost the delivery
-            log.warning("lambda handler failed", error=type(error).__name__, hook=job.hook.name)
+            log.warning("lambda_handler_failed", error=type(error).__name__, hook=job.hook.name)
             return Retry("internal", f"the handler failed ({type(error).__name__})")
 
     async def ping(
@@ -66,8 +66,8 @@ class LambdaHandler:
     async def close(self) -> None:
         """Nothing is open."""
 
-    async def _deliver(self, job: Job) -> Outcome:
-        task = Call(
+    async def _deliver(self, job: DeliveryJob) -> Outcome:
+        task = LambdaCall(
             owner=job.hook.id,
             functions=tuple(job.config.get("functions") or ()),
             data=job.event.data,
@@ -79,33 +79,35 @@ class LambdaHandler:
         if isinstance(result, Called):
             for line in result.lines:
                 self._write(job.hook, line)
-            return self._settled(job, result)
+            return self._outcome(job, result)
         if isinstance(result, Failed):
             if not result.temporary:
                 self._write(job.hook, Line("err", "", result.text))
             return no_answer(result, job.attempt)
         return Retry("internal", "no result came back")
 
-    def _settled(self, job: Job, result: Called) -> Outcome:
+    def _outcome(self, job: DeliveryJob, result: Called) -> Outcome:
         if result.end == "raised":
             self._write(job.hook, Line("err", "", result.text))
-            return Delivered(Answer(body=result.text.encode()[:KEPT]))
+            return Delivered(Answer(body=result.text.encode()[:MAX_OUTPUT]))
         if result.end == "done":
-            return Delivered(Answer(body=b"" if result.value is None else msgspec.json.encode(result.value)[:KEPT]))
+            return Delivered(
+                Answer(body=b"" if result.value is None else msgspec.json.encode(result.value)[:MAX_OUTPUT])
+            )
         return Retry("template", result.text) if job.attempt < TRIES else Discard("template", result.text)
 
     def _write(self, hook: Hook, line: Line) -> None:
         level = level_named(line.level)
         text = _shown(hook.name[:NAME], line)
-        getattr(log, OUR_LEVELS[level])(text, hook=hook.name)
+        getattr(log, OUR_LEVELS[level])("lambda_output", hook=hook.name, text=text)
         for piece in pieces(text):
             for part in _parts(piece):
                 self._lines(LogLine(level, part))
 
 
 async def check(pool: Pool, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what does not compile in a definition's functions, as ``SchemaViolation`` takes it; ``{}``: all does."""
-    found = [await compile_fault(pool, Check(kind="lambda", text=text)) for text in config.get("functions") or ()]
+    """Return what does not compile in a definition's functions, as ``ValidationError`` takes it; ``{}``: all does."""
+    found = [await compile_error(pool, Check(kind="lambda", text=text)) for text in config.get("functions") or ()]
     while found and found[-1] is None:
         found.pop()
     return {"config": {"functions": found}} if found else {}

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import structlog
 
-from kong_eventhooks_plugin.handlers.contract import Job, Operation
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
 from kong_eventhooks_plugin.handlers.inspect import box
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome
 from kong_eventhooks_plugin.model.hook import Hook
@@ -46,7 +46,7 @@ class LogHandler:
     def endpoint(self, config: Mapping[str, Any]) -> str | None:
         """Return None: nothing is dialled."""
 
-    async def deliver(self, job: Job) -> Outcome:
+    async def deliver(self, job: DeliveryJob) -> Outcome:
         """Write the box."""
         level = level_named(job.config.get("level"))
         header = f"[kong] event_hooks:{job.hook.name[:NAME]}:? [event-hooks]"
@@ -54,7 +54,7 @@ class LogHandler:
             text = box(header, "log callback: ", [job.event.event, job.source, job.event.data, self._pid])
         except (RecursionError, ValueError) as error:
             return Discard("internal", f"the event's data cannot be shown ({type(error).__name__})")
-        getattr(log, OUR_LEVELS[level])(text, hook=job.hook.name)
+        getattr(log, OUR_LEVELS[level])("log_handler_output", hook=job.hook.name, text=text)
         for piece in pieces(text):
             self._lines(LogLine(level, piece))
         return Delivered()

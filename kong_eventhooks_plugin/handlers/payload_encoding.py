@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -50,7 +50,7 @@ def is_json(media: str) -> bool:
 
 
 def encode_payload(payload: Mapping[str, Any], content_type: str | None, method: str) -> Encoded:
-    """Return how a rendered payload is sent; raises ``SchemaViolation`` where the content type says nothing."""
+    """Return how a rendered payload is sent; raises ``ValidationError`` where the content type says nothing."""
     media = media_type(content_type)
     if method == "GET":
         return Encoded(query=urlencode(list(pairs(payload)), quote_via=quote), content_type=content_type)
@@ -61,7 +61,7 @@ def encode_payload(payload: Mapping[str, Any], content_type: str | None, method:
     if media in ("", MULTIPART):
         return _multipart(payload, content_type)
     text = f"a payload is sent as {JSON}, {FORM} or {MULTIPART}; with {media} set body instead"
-    raise SchemaViolation({"config": {"headers": {"content-type": text}}})
+    raise ValidationError({"config": {"headers": {"content-type": text}}})
 
 
 def pairs(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -96,6 +96,6 @@ def _multipart(payload: Mapping[str, Any], content_type: str | None) -> Encoded:
         for name, value in pairs(payload)
     ]
     if any(f"--{boundary}" in value for _, value in pairs(payload)):
-        raise SchemaViolation({"config": {"headers": {"content-type": "a value holds the boundary; leave it out"}}})
+        raise ValidationError({"config": {"headers": {"content-type": "a value holds the boundary; leave it out"}}})
     body = "".join(parts) + f"--{boundary}--\r\n"
     return Encoded(body=body.encode(), content_type=content_type if given else f"{MULTIPART}; boundary={boundary}")

@@ -65,7 +65,7 @@ def _serve(waiting: "queue.SimpleQueue[_LookUp | None]") -> None:
         found = _found(wanted)
         # A loop that has been closed meanwhile wants no answer.
         with contextlib.suppress(RuntimeError):
-            wanted.answer.get_loop().call_soon_threadsafe(_tell, wanted.answer, found)
+            wanted.answer.get_loop().call_soon_threadsafe(_resolve_future, wanted.answer, found)
 
 
 def _found(wanted: _LookUp) -> list[ResolveResult] | OSError:
@@ -87,7 +87,7 @@ def _look_up(wanted: _LookUp) -> list[ResolveResult]:
     ]
 
 
-def _tell(answer: "asyncio.Future[list[ResolveResult]]", found: list[ResolveResult] | OSError) -> None:
+def _resolve_future(answer: "asyncio.Future[list[ResolveResult]]", found: list[ResolveResult] | OSError) -> None:
     if answer.done():
         return
     if isinstance(found, OSError):

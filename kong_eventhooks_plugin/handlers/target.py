@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote
 import httpx
 import msgspec
 
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 
 CACHED = 1_024
 MAX_URL = 8_192
@@ -34,19 +34,19 @@ class Target(msgspec.Struct, frozen=True):
 
 @lru_cache(CACHED)
 def target(url: str) -> Target:
-    """Take a URL apart; raises ``SchemaViolation`` (which does not quote it) where it is not one to post to."""
+    """Take a URL apart; raises ``ValidationError`` (which does not quote it) where it is not one to post to."""
     if len(url) > MAX_URL:
-        raise SchemaViolation({"config": {"url": f"over {MAX_URL} characters"}})
+        raise ValidationError({"config": {"url": f"over {MAX_URL} characters"}})
     try:
         parsed = httpx.URL(url)
         clean = parsed.copy_with(username=None, password=None, fragment=None)
     except (httpx.InvalidURL, ValueError):
-        raise SchemaViolation({"config": {"url": "not a URL"}}) from None
+        raise ValidationError({"config": {"url": "not a URL"}}) from None
     if clean.scheme not in _PORTS or not clean.raw_host:
-        raise SchemaViolation({"config": {"url": "expected http:// or https:// and a host"}})
+        raise ValidationError({"config": {"url": "expected http:// or https:// and a host"}})
     port = _PORTS[clean.scheme] if clean.port is None else clean.port
     if not 0 < port < 1 << 16:
-        raise SchemaViolation({"config": {"url": "a port is 1 to 65535"}})
+        raise ValidationError({"config": {"url": "a port is 1 to 65535"}})
     name = _name(clean)
     host = f"[{name}]" if ":" in name else name
     return Target(

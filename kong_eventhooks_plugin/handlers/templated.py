@@ -22,12 +22,12 @@ from typing import Any
 import msgspec
 
 from kong_eventhooks_plugin.handlers.payload_encoding import FORM, is_json, media_type
-from kong_eventhooks_plugin.sandbox.tasks import Dialect, Place, Template, is_plain
+from kong_eventhooks_plugin.sandbox.tasks import Dialect, EscapeContext, Template, is_plain
 
 _MARKUP = ("text/html", "application/xhtml+xml", "text/xml", "application/xml")
 
 
-class Request(msgspec.Struct, frozen=True):
+class TemplatedRequest(msgspec.Struct, frozen=True):
     """The strings of a request, templates or rendered."""
 
     url: str
@@ -36,7 +36,7 @@ class Request(msgspec.Struct, frozen=True):
     payload: Mapping[str, Any] | None
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> "Request":
+    def of(cls, config: Mapping[str, Any]) -> "TemplatedRequest":
         """Return what a definition says."""
         return cls(
             url=config.get("url") or "",
@@ -61,7 +61,7 @@ def templates(config: Mapping[str, Any]) -> list[Template]:
     found: list[Template] = []
     dialect = dialect_of(config)
 
-    def note(path: str, text: str, place: Place) -> str:
+    def note(path: str, text: str, place: EscapeContext) -> str:
         if not is_plain(text, dialect):
             found.append(Template(path, text, place))
         return text
@@ -70,7 +70,7 @@ def templates(config: Mapping[str, Any]) -> list[Template]:
     return found
 
 
-def rendered(config: Mapping[str, Any], texts: Iterable[str]) -> Request:
+def rendered(config: Mapping[str, Any], texts: Iterable[str]) -> TemplatedRequest:
     """Return the request with ``texts`` in the places of its ``templates``, in their order.
 
     Not by their paths: in a payload ``{"a.b": ..., "a": {"b": ...}}`` two have the same.
@@ -79,9 +79,9 @@ def rendered(config: Mapping[str, Any], texts: Iterable[str]) -> Request:
     return _each(config, lambda _, text, __: text if is_plain(text, dialect) else next(results))
 
 
-def _each(config: Mapping[str, Any], change: Callable[[str, str, Place], str]) -> Request:
+def _each(config: Mapping[str, Any], change: Callable[[str, str, EscapeContext], str]) -> TemplatedRequest:
     """Pass every string that is a template through ``change``."""
-    request = Request.of(config)
+    request = TemplatedRequest.of(config)
     url, headers, body, payload = request.url, request.headers, request.body, request.payload
     if config.get("url_format"):
         url = change("config.url", url, "url")
@@ -91,10 +91,10 @@ def _each(config: Mapping[str, Any], change: Callable[[str, str, Place], str]) -
         body = change("config.body", body, _body_place(content_type(request.headers)))
     if payload is not None and config.get("payload_format") is not False:
         payload = _in_strings(payload, "config.payload", change)
-    return Request(url, headers, body, payload)
+    return TemplatedRequest(url, headers, body, payload)
 
 
-def _in_strings(value: Any, path: str, change: Callable[[str, str, Place], str]) -> Any:
+def _in_strings(value: Any, path: str, change: Callable[[str, str, EscapeContext], str]) -> Any:
     if isinstance(value, str):
         return change(path, value, "plain")
     if isinstance(value, Mapping):
@@ -104,7 +104,7 @@ def _in_strings(value: Any, path: str, change: Callable[[str, str, Place], str])
     return value
 
 
-def _body_place(header: str | None) -> Place:
+def _body_place(header: str | None) -> EscapeContext:
     media = media_type(header)
     if is_json(media):
         return "json"
@@ -113,7 +113,7 @@ def _body_place(header: str | None) -> Place:
     return "html" if media in _MARKUP or media.endswith("+xml") else "plain"
 
 
-def as_fields(faults: Mapping[str, str]) -> dict[str, Any]:
+def nest_errors(faults: Mapping[str, str]) -> dict[str, Any]:
     """Return faults by path (``config.payload.blocks[0].text``) in the shape of the definition."""
     fields: dict[str, Any] = {}
     for path, text in faults.items():

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import structlog
 
-from kong_eventhooks_plugin.errors import SchemaViolation
-from kong_eventhooks_plugin.handlers.contract import Job, Operation
+from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
 from kong_eventhooks_plugin.handlers.engine import SSL_VERIFY
 from kong_eventhooks_plugin.handlers.exchange import exchange
 from kong_eventhooks_plugin.handlers.headers import BASE_HEADERS, header_secrets, user_headers
@@ -44,10 +44,10 @@ class WebhookHandler:
         """Return scheme, host and port of the URL; None where it is not a URL."""
         try:
             return _target(config).endpoint
-        except SchemaViolation:
+        except ValidationError:
             return None
 
-    async def deliver(self, job: Job) -> Outcome:
+    async def deliver(self, job: DeliveryJob) -> Outcome:
         """Post the event."""
         try:
             body = event_body(job.event, job.source)
@@ -73,7 +73,7 @@ class WebhookHandler:
             place = _target(config)
             own = dict(user_headers(config))
             signed = signed_headers(config, body, message_id, int(now), self._digest)
-        except SchemaViolation as refused:
+        except ValidationError as refused:
             return Retry("config", str(refused))
         if place.authorization is not None:
             own.setdefault(b"authorization", place.authorization)
@@ -88,12 +88,12 @@ class WebhookHandler:
             return await exchange(self._client, request, now, [*place.sensitive, *header_secrets(own)])
         except Exception as error:  # noqa: BLE001 - a handler never raises: a bug must not cost the delivery
             # Without the exception's text and traceback: they may hold the URL.
-            log.warning("webhook handler failed", error=type(error).__name__, endpoint=place.endpoint)
+            log.warning("webhook_handler_failed", error=type(error).__name__, endpoint=place.endpoint)
             return Retry("internal", f"the handler failed ({type(error).__name__})")
 
 
 def _target(config: Mapping[str, Any]) -> Target:
     url = config.get("url")
     if not isinstance(url, str):
-        raise SchemaViolation({"config": {"url": "required field missing"}})
+        raise ValidationError({"config": {"url": "required field missing"}})
     return target(url)

@@ -18,9 +18,9 @@ import httpx
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.errors import SchemaViolation
-from kong_eventhooks_plugin.handlers.compile_check import compile_fault
-from kong_eventhooks_plugin.handlers.contract import Job, Operation
+from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.handlers.compile_check import compile_error
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
 from kong_eventhooks_plugin.handlers.engine import SSL_VERIFY
 from kong_eventhooks_plugin.handlers.exchange import exchange
 from kong_eventhooks_plugin.handlers.headers import BASE_HEADERS, header_secrets, user_headers
@@ -29,10 +29,10 @@ from kong_eventhooks_plugin.handlers.signed import signed_headers
 from kong_eventhooks_plugin.handlers.signing import KongDigest
 from kong_eventhooks_plugin.handlers.target import Target, target
 from kong_eventhooks_plugin.handlers.templated import (
-    Request,
-    as_fields,
+    TemplatedRequest,
     content_type,
     dialect_of,
+    nest_errors,
     rendered,
     templates,
 )
@@ -64,17 +64,17 @@ class WebhookCustomHandler:
         """Return scheme, host and port of the URL; None where it is not a URL."""
         try:
             return target(authority(str(config.get("url") or ""))).endpoint
-        except SchemaViolation:
+        except ValidationError:
             return None
 
-    async def deliver(self, job: Job) -> Outcome:
+    async def deliver(self, job: DeliveryJob) -> Outcome:
         """Render and send."""
         try:
             request = await self._rendered(job)
-            return await self._send(job, request) if isinstance(request, Request) else request
+            return await self._send(job, request) if isinstance(request, TemplatedRequest) else request
         except Exception as error:  # noqa: BLE001 - a handler never raises: a bug must not cost the delivery
             # Without the exception's text and traceback: they may hold the URL.
-            log.warning("webhook-custom handler failed", error=type(error).__name__, hook=job.hook.name)
+            log.warning("webhook_custom_handler_failed", error=type(error).__name__, hook=job.hook.name)
             return Retry("internal", f"the handler failed ({type(error).__name__})")
 
     async def ping(
@@ -86,10 +86,10 @@ class WebhookCustomHandler:
         """Close the client, which closes its connections."""
         await self._client.aclose()
 
-    async def _rendered(self, job: Job) -> Request | Outcome:
+    async def _rendered(self, job: DeliveryJob) -> TemplatedRequest | Outcome:
         asked = templates(job.config)
         if not asked:
-            return Request.of(job.config)
+            return TemplatedRequest.of(job.config)
         task = Render(
             templates=tuple(asked),
             data=job.event.data,
@@ -102,14 +102,14 @@ class WebhookCustomHandler:
             return rendered(job.config, result.texts)
         return no_answer(result, job.attempt) if isinstance(result, Failed) else Retry("internal", "no text came back")
 
-    async def _send(self, job: Job, request: Request) -> Outcome:
+    async def _send(self, job: DeliveryJob, request: TemplatedRequest) -> Outcome:
         config, made = job.config, bool(templates(job.config))
         try:
             place = _place(config, request.url)
             own = dict(user_headers({"headers": request.headers}))
             encoded = _encoded(config, request)
             signed = signed_headers(config, encoded.body, job.delivery_id, int(job.now), self._digest)
-        except SchemaViolation as refused:
+        except ValidationError as refused:
             return _refused(config, refused) if made else Retry("config", str(refused))
         if encoded.content_type is not None:
             own[_CONTENT_TYPE] = encoded.content_type.strip().encode()
@@ -126,13 +126,13 @@ class WebhookCustomHandler:
 
 
 async def check(pool: Pool, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what does not compile in a definition's templates, as ``SchemaViolation`` takes it; ``{}``: all does."""
+    """Return what does not compile in a definition's templates, as ``ValidationError`` takes it; ``{}``: all does."""
     faults: dict[str, str] = {}
     for template in templates(config):
-        fault = await compile_fault(pool, Check(kind=dialect_of(config), text=template.text))
+        fault = await compile_error(pool, Check(kind=dialect_of(config), text=template.text))
         if fault is not None:
             faults[template.name] = fault
-    return as_fields(faults)
+    return nest_errors(faults)
 
 
 def no_answer(failed: Failed, attempt: int) -> Outcome:
@@ -152,13 +152,13 @@ def authority(url: str) -> str:
 
 
 def _place(config: Mapping[str, Any], url: str) -> Target:
-    """Return where the rendered URL leads; raises ``SchemaViolation`` where that is not where the definition does."""
+    """Return where the rendered URL leads; raises ``ValidationError`` where that is not where the definition does."""
     template = str(config.get("url") or "")
     if url != template:
         if authority(url) != authority(template):
-            raise SchemaViolation({"config": {"url": "its scheme or host would change"}})
+            raise ValidationError({"config": {"url": "its scheme or host would change"}})
         if _dots(url) > _dots(template):
-            raise SchemaViolation({"config": {"url": "a value is . or .., which leads elsewhere"}})
+            raise ValidationError({"config": {"url": "a value is . or .., which leads elsewhere"}})
     return target(url)
 
 
@@ -168,7 +168,7 @@ def _dots(url: str) -> int:
     return sum(step in _DOTS for step in _STEPS.split(unquote(path)))
 
 
-def _encoded(config: Mapping[str, Any], request: Request) -> Encoded:
+def _encoded(config: Mapping[str, Any], request: TemplatedRequest) -> Encoded:
     header = content_type(request.headers)
     try:
         if request.body is not None:
@@ -177,7 +177,7 @@ def _encoded(config: Mapping[str, Any], request: Request) -> Encoded:
             return Encoded(content_type=header)
         return encode_payload(request.payload, header, str(config.get("method") or "POST"))
     except (UnicodeEncodeError, msgspec.MsgspecError, OverflowError, TypeError) as error:
-        raise SchemaViolation({"config": {"payload": f"cannot be encoded ({type(error).__name__})"}}) from None
+        raise ValidationError({"config": {"payload": f"cannot be encoded ({type(error).__name__})"}}) from None
 
 
 def _with_query(url: httpx.URL, query: str) -> httpx.URL:
@@ -187,11 +187,11 @@ def _with_query(url: httpx.URL, query: str) -> httpx.URL:
     return url.copy_with(query=(f"{own}&{query}" if own else query).encode())
 
 
-def _refused(config: Mapping[str, Any], refused: SchemaViolation) -> Outcome:
+def _refused(config: Mapping[str, Any], refused: ValidationError) -> Outcome:
     """Return what it means that a rendered request cannot be sent: the definition's fault, or this event's."""
     try:
         dict(user_headers(config))
         target(authority(str(config.get("url") or "")))
-    except SchemaViolation:
+    except ValidationError:
         return Retry("config", str(refused))
     return Discard("template", str(refused))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from kong_eventhooks_plugin.hooks import references
-from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN
 
 _GUIDE: Final = "docs/admin-api-route.md"
@@ -64,11 +64,11 @@ _ANY_CONSUMER: Final = (
 )
 
 
-class Findings(NamedTuple):
+class RouteFindings(NamedTuple):
     """What is wrong, and what should be looked at."""
 
-    faults: list[Fault]
-    warnings: list[Fault]
+    errors: list[DeclarationError]
+    warnings: list[DeclarationError]
 
 
 class _Route(NamedTuple):
@@ -79,18 +79,20 @@ class _Route(NamedTuple):
     service: Mapping[str, Any]
 
 
-def check(document: Any, where: str) -> Findings:
+def check(document: Any, where: str) -> RouteFindings:
     """Return what a parsed declarative document says of its Admin API route. ``where`` is the file's path."""
     if not isinstance(document, Mapping):
-        return Findings([], [])
+        return RouteFindings([], [])
     # Few, however large the file: routes are compared with these alone.
     apart = [plugin for plugin in _values(document.get("plugins")) if _on(plugin, _CRUD)]
     crud = [route for route in _routes(document) if _has_crud(route, apart)]
     if not crud and not apart:
-        return Findings([], [])
-    faults = [Fault(where=where, path=path, message=f"{why}; {_FIX}") for path, why in _bad_keys(document)]
-    warnings = [Fault(where=where, path=path, message=message) for path, message in _open_routes(crud, document)]
-    return Findings(faults, warnings)
+        return RouteFindings([], [])
+    faults = [DeclarationError(where=where, path=path, message=f"{why}; {_FIX}") for path, why in _bad_keys(document)]
+    warnings = [
+        DeclarationError(where=where, path=path, message=message) for path, message in _open_routes(crud, document)
+    ]
+    return RouteFindings(faults, warnings)
 
 
 def _bad_keys(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

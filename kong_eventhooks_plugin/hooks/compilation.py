@@ -2,7 +2,7 @@
 
 Whenever hooks changed, those with templates, functions or a filter that were not looked at as they are now are looked
 at, one after the other. What does not compile is told (a fault, in /readyz); the hook stays in force, and its
-deliveries end with the same text. One with a fault is looked at again every ``AGAIN_SECONDS``: perhaps the sandbox had
+deliveries end with the same text. One with a fault is looked at again every ``RETRY_SECONDS``: perhaps the sandbox had
 no time.
 
 Limit: one entry per hook, so what is kept is no larger than the book.
@@ -14,13 +14,13 @@ from typing import Final
 
 import structlog
 
-from kong_eventhooks_plugin.errors import SchemaViolation
-from kong_eventhooks_plugin.handlers.compiling import compile_problems, has_code
-from kong_eventhooks_plugin.hooks.contract import Change
+from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.handlers.compiling import compile_violation, has_code
+from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
 
-AGAIN_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 60.0
 
 log = structlog.get_logger()
 
@@ -41,18 +41,18 @@ class Compilation:
         self,
         pool: Pool,
         hooks: Callable[[], Mapping[str, Hook]],
-        told: Callable[[Hook, SchemaViolation | None], None],
+        told: Callable[[Hook, ValidationError | None], None],
         pause: Callable[[asyncio.Event, float | None], Awaitable[None]] = _pause,
     ) -> None:
         self._pool = pool
         self._hooks = hooks
-        self._told = told
+        self._on_result = told
         self._pause = pause
         self._changed = asyncio.Event()
-        self._looked_at: dict[str, Hook] = {}
+        self._checked: dict[str, Hook] = {}
         self._faulty: set[str] = set()
 
-    def hooks_changed(self, _: list[Change]) -> None:
+    def hooks_changed(self, _: list[HookChange]) -> None:
         """Hear from the book that hooks changed, or that stored ones came into force."""
         self._changed.set()
 
@@ -60,31 +60,31 @@ class Compilation:
         """Look at what changed, for ever."""
         self._changed.set()
         while True:
-            await self._pause(self._changed, AGAIN_SECONDS if self._faulty else None)
+            await self._pause(self._changed, RETRY_SECONDS if self._faulty else None)
             again = not self._changed.is_set()
             self._changed.clear()
-            await self._look(again=again)
+            await self._check_hooks(again=again)
 
-    async def _look(self, *, again: bool) -> None:
+    async def _check_hooks(self, *, again: bool) -> None:
         hooks = dict(self._hooks())
-        self._looked_at = {hook_id: hook for hook_id, hook in self._looked_at.items() if hook_id in hooks}
+        self._checked = {hook_id: hook for hook_id, hook in self._checked.items() if hook_id in hooks}
         self._faulty &= hooks.keys()
         for hook in hooks.values():
-            before = self._looked_at.get(hook.id)
+            before = self._checked.get(hook.id)
             is_new = before is None or not before.same_definition(hook)
             if has_code(hook) and (is_new or (again and hook.id in self._faulty)):
                 await self._check(hook, is_new=is_new)
             elif is_new:
-                self._looked_at[hook.id] = hook
+                self._checked[hook.id] = hook
                 self._faulty.discard(hook.id)
 
     async def _check(self, hook: Hook, *, is_new: bool) -> None:
-        violation = await compile_problems(self._pool, hook)
-        self._looked_at[hook.id] = hook
-        self._told(hook, violation)
+        violation = await compile_violation(self._pool, hook)
+        self._checked[hook.id] = hook
+        self._on_result(hook, violation)
         if violation is None:
             self._faulty.discard(hook.id)
             return
         self._faulty.add(hook.id)
         if is_new:
-            log.warning("hook does not compile", hook=hook.name, where=hook.origin.path, detail=str(violation))
+            log.warning("hook_compilation_failed", hook=hook.name, declared_in=hook.origin.path, error=str(violation))

@@ -9,7 +9,7 @@ from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.model.hook import Hook
 
 
-class Fault(msgspec.Struct, frozen=True):
+class DeclarationError(msgspec.Struct, frozen=True):
     """What is wrong with a declaration, and where.
 
     ``where`` is a file or ``plugin <id>``; ``path`` the place in the document (``plugins[0].config.hooks[2].url``);
@@ -24,14 +24,14 @@ class Fault(msgspec.Struct, frozen=True):
         return f"{self.where}: {self.path}: {self.message}" if self.path else f"{self.where}: {self.message}"
 
 
-class Change(msgspec.Struct, frozen=True):
+class HookChange(msgspec.Struct, frozen=True):
     """One hook that came, changed or went. ``before`` is None for a new one, ``after`` for one that went."""
 
     before: Hook | None
     after: Hook | None
 
 
-class HookBook(Protocol):
+class ActiveHooks(Protocol):
     """The hooks in force, merged from every place by strength."""
 
     def hooks(self) -> Mapping[str, Hook]:
@@ -46,10 +46,10 @@ class HookBook(Protocol):
     def unresolved(self) -> Mapping[str, UnresolvedReference]:
         """Return by name the enabled hooks that are held because a reference has no value."""
 
-    def faults(self) -> list[Fault]:
+    def errors(self) -> list[DeclarationError]:
         """Return what is wrong with declarations now; the last good ones hold meanwhile."""
 
-    def on_change(self, heard: Callable[[list[Change]], None]) -> None:
+    def on_change(self, heard: Callable[[list[HookChange]], None]) -> None:
         """Have ``heard`` called on the loop after each change of the hooks in force.
 
         It is told of no change (an empty list) when stored definitions came into force, which are not new.

@@ -4,8 +4,8 @@ What is read: ``_format_version`` and the plugins named event-hooks and event-ho
 plugin stand: at the top, under services, routes, consumers. All else (``_info``, ``_comment``, ``select_tags``,
 ``_transform``, other plugins and entities) is left alone.
 
-A file with any fault declares nothing: Kong and decK refuse it as a whole too. Nothing but ``Fault`` comes of a
-document of whatever shape. Limits, past which there is a fault: 500,000 entities walked, 200,000 values in
+A file with any fault declares nothing: Kong and decK refuse it as a whole too. Nothing but ``DeclarationError`` comes
+of a document of whatever shape. Limits, past which there is a fault: 500,000 entities walked, 200,000 values in
 event-hooks plugins, 1,000 faults told.
 """
 
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.hooks import documents, json_values, payload_objects
 from kong_eventhooks_plugin.hooks import kong_texts as texts
-from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declared import Declared, at_most
-from kong_eventhooks_plugin.hooks.definition import faults_of, to_hook
+from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hook
 from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN, PLUGIN
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook, Origin
@@ -76,7 +76,7 @@ def read_file(path: str, validation: Validation) -> Declared:
     try:
         return parse(documents.read_bytes(path), path, validation)
     except documents.Unreadable as error:
-        return Declared(faults=(error.fault,))
+        return Declared(errors=(error.error,))
 
 
 def parse(data: bytes, where: str, validation: Validation) -> Declared:
@@ -84,7 +84,7 @@ def parse(data: bytes, where: str, validation: Validation) -> Declared:
     try:
         document = documents.parse(data, where)
     except documents.Unreadable as error:
-        return Declared(faults=(error.fault,))
+        return Declared(errors=(error.error,))
     return read(document, where, validation)
 
 
@@ -92,9 +92,9 @@ def read(document: Any, where: str, validation: Validation) -> Declared:
     """Return what a parsed document declares."""
     reading = _Reading(document, where, validation)
     reading.run()
-    if reading.faults:
+    if reading.errors:
         # What plugins share is told once.
-        return Declared(faults=at_most(list(dict.fromkeys(reading.faults))))
+        return Declared(errors=at_most(list(dict.fromkeys(reading.errors))))
     return Declared(hooks=tuple(reading.hooks), warnings=at_most(reading.warnings))
 
 
@@ -102,8 +102,8 @@ class _Reading:
     """One document on its way through."""
 
     def __init__(self, document: Any, where: str, validation: Validation) -> None:
-        self.faults: list[Fault] = []
-        self.warnings: list[Fault] = []
+        self.errors: list[DeclarationError] = []
+        self.warnings: list[DeclarationError] = []
         self.hooks: list[Hook] = []
         self._document = document
         self._where = where
@@ -114,25 +114,25 @@ class _Reading:
 
     def run(self) -> None:
         if not isinstance(self._document, Mapping):
-            self._fault("", "expected a mapping that begins with _format_version")
+            self._add_error("", "expected a mapping that begins with _format_version")
             return
         self._check_version(self._document.get("_format_version"))
         try:
             for found in self._plugins("", self._document, ""):
                 self._read_plugin(found)
         except _Refused as refused:
-            self._fault(refused.path, refused.message)
+            self._add_error(refused.path, refused.message)
 
-    def _fault(self, path: str, message: str) -> None:
-        self.faults.append(Fault(where=self._where, path=path, message=message))
+    def _add_error(self, path: str, message: str) -> None:
+        self.errors.append(DeclarationError(where=self._where, path=path, message=message))
 
     def _check_version(self, version: Any) -> None:
         if version is None:
-            self._fault("_format_version", texts.REQUIRED)
+            self._add_error("_format_version", texts.REQUIRED)
         elif not isinstance(version, str):
-            self._fault("_format_version", f'{texts.STRING}; put it in quotes: _format_version: "3.0"')
+            self._add_error("_format_version", f'{texts.STRING}; put it in quotes: _format_version: "3.0"')
         elif version not in FORMAT_VERSIONS:
-            self._fault("_format_version", texts.ONE_OF.format(", ".join(FORMAT_VERSIONS)))
+            self._add_error("_format_version", texts.ONE_OF.format(", ".join(FORMAT_VERSIONS)))
 
     def _plugins(self, kind: str, entity: Mapping[str, Any], path: str) -> Iterator[_Found]:
         for child in _NESTED[kind]:
@@ -147,7 +147,7 @@ class _Reading:
         if entries is None or entries == {}:
             return
         if not isinstance(entries, list):
-            self._fault(path, texts.ARRAY)
+            self._add_error(path, texts.ARRAY)
             return
         for index, entry in enumerate(entries):
             self._entities += 1
@@ -156,7 +156,7 @@ class _Reading:
             if isinstance(entry, Mapping):
                 yield f"{path}[{index}]", entry
             else:
-                self._fault(f"{path}[{index}]", texts.RECORD)
+                self._add_error(f"{path}[{index}]", texts.RECORD)
 
     def _read_plugin(self, found: _Found) -> None:
         if found.entry["name"] == CRUD_PLUGIN:
@@ -169,12 +169,12 @@ class _Reading:
             enabled = _enabled(found)
             config = self._config(found)
         except _Refused as refused:
-            self._fault(refused.path, refused.message)
+            self._add_error(refused.path, refused.message)
             return
         checked = self._validation.config(config)
         prefix = f"{found.path}.config"
-        if checked.violation is not None:
-            self.faults.extend(faults_of(checked.violation, self._where, prefix))
+        if checked.error is not None:
+            self.errors.extend(declaration_errors(checked.error, self._where, prefix))
         for index, definition in checked.hooks.items():
             path = f"{prefix}.hooks[{index}]"
             origin = Origin(place="file", key=self._where, path=f"{self._where}: {path}")
@@ -183,24 +183,24 @@ class _Reading:
 
     def _check_crud(self, found: _Found) -> None:
         if found.kind != "routes" and found.entry.get("route") is None:
-            self._fault(found.path, _CRUD_PLACE)
+            self._add_error(found.path, _CRUD_PLACE)
         config = found.entry.get("config")
         if isinstance(config, Mapping):
             for name in config:
-                self._fault(f"{found.path}.config.{name}", _CRUD_CONFIG)
+                self._add_error(f"{found.path}.config.{name}", _CRUD_CONFIG)
         elif config not in (None, []):
-            self._fault(f"{found.path}.config", texts.RECORD)
+            self._add_error(f"{found.path}.config", texts.RECORD)
 
     def _take(self, hook: Hook, path: str) -> None:
         first = self._names.setdefault(hook.name, path)
         if first == path:
             self.hooks.append(hook)
         else:
-            self._fault(f"{path}.name", f"'{hook.name}' is the name of {first} already; names are unique")
+            self._add_error(f"{path}.name", f"'{hook.name}' is the name of {first} already; names are unique")
 
     def _unrendered(self, found: _Found) -> bool:
         """Note every value that decK has yet to fill in; tell whether there is any."""
-        before = len(self.faults)
+        before = len(self.errors)
         names = {name: found.parent.get(name) for name in _NAMES.get(found.kind, ())}
         shared = (self._shared(found), f"_plugin_configs.{found.entry.get('_config')}")
         for value, at in ((names, found.parent_path), (found.entry, found.path), shared):
@@ -209,10 +209,10 @@ class _Reading:
                 if self._values > MAX_VALUES:
                     raise _Refused(found.path, f"the file's event-hooks plugins hold more than {MAX_VALUES:,} values")
                 if isinstance(each, str) and _UNRENDERED in each:
-                    self._fault(path, _RENDER_FIRST)
+                    self._add_error(path, _RENDER_FIRST)
                 if depth > json_values.MAX_DEPTH + 8:
                     break
-        return len(self.faults) > before
+        return len(self.errors) > before
 
     def _config(self, found: _Found) -> Any:
         """Return the plugin's config, on top of what decK shares under ``_plugin_configs``."""
@@ -255,7 +255,7 @@ def _scope(found: _Found) -> HookScope:
 def _name_of(found: _Found) -> str:
     for name in _NAMES[found.kind]:
         value = found.parent.get(name)
-        if isinstance(value, str) and value and json_values.problem(value) is None:
+        if isinstance(value, str) and value and json_values.json_error(value) is None:
             return value
     names = _NAMES[found.kind][1]
     raise _Refused(found.parent_path, f"has event-hooks, so it needs a {names} (or an id) to be told apart by")
@@ -268,6 +268,6 @@ def _reference(found: _Found, kind: str, scope: str) -> str | None:
         value = next((value[name] for name in _NAMES[kind] if value.get(name) is not None), value)
     if value is None:
         return None
-    if not isinstance(value, str) or not value or json_values.problem(value) is not None:
+    if not isinstance(value, str) or not value or json_values.json_error(value) is not None:
         raise _Refused(f"{found.path}.{scope}", f"expected the {scope}'s name or id, as a string")
     return value

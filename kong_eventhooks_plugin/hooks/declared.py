@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.model.hook import Hook
 
-MAX_FAULTS = 1_000
+MAX_ERRORS = 1_000
 """Faults kept of one reading; past it the last says how many more there are."""
 
-MAX_FAULT_TEXT = 1_000
+MAX_ERROR_TEXT = 1_000
 """Characters kept of a fault's path and of its message, which may quote a name that somebody made long."""
 
 
@@ -22,19 +22,19 @@ class Declared(msgspec.Struct, frozen=True):
     """
 
     hooks: tuple[Hook, ...] = ()
-    faults: tuple[Fault, ...] = ()
+    errors: tuple[DeclarationError, ...] = ()
     values: Mapping[str, str] = {}
-    warnings: tuple[Fault, ...] = ()
+    warnings: tuple[DeclarationError, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Declared(hooks={[hook.name for hook in self.hooks]}, faults={len(self.faults)})"
+        return f"Declared(hooks={[hook.name for hook in self.hooks]}, faults={len(self.errors)})"
 
 
-def at_most(faults: list[Fault], limit: int = MAX_FAULTS) -> tuple[Fault, ...]:
+def at_most(faults: list[DeclarationError], limit: int = MAX_ERRORS) -> tuple[DeclarationError, ...]:
     """Return faults or warnings, their texts cut, their number cut to ``limit`` with a last one that says so."""
     kept = faults if len(faults) <= limit else faults[: limit - 1]
-    cut = [Fault(fault.where, fault.path[:MAX_FAULT_TEXT], fault.message[:MAX_FAULT_TEXT]) for fault in kept]
+    cut = [DeclarationError(fault.where, fault.path[:MAX_ERROR_TEXT], fault.message[:MAX_ERROR_TEXT]) for fault in kept]
     if len(kept) < len(faults):
         rest = len(faults) - len(kept)
-        cut.append(Fault(where=faults[0].where, path="", message=f"and {rest:,} more"))
+        cut.append(DeclarationError(where=faults[0].where, path="", message=f"and {rest:,} more"))
     return tuple(cut)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from kong_eventhooks_plugin.errors import SchemaViolation
-from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.ids import hook_id
@@ -33,19 +33,19 @@ def to_hook(definition: dict[str, Any], origin: Origin, scope: HookScope = GLOBA
     )
 
 
-def as_placed(violation: SchemaViolation, origin: Origin) -> SchemaViolation:
+def as_placed(violation: ValidationError, origin: Origin) -> ValidationError:
     """Return the refusal of a definition with ``config`` named as in the place that the definition comes from."""
     if origin.place == "api":
         return violation
-    return SchemaViolation(
+    return ValidationError(
         {DECLARED_CONFIG if name == API_CONFIG else name: error for name, error in violation.fields.items()}
     )
 
 
-def faults_of(violation: SchemaViolation, where: str, prefix: str) -> Iterator[Fault]:
+def declaration_errors(violation: ValidationError, where: str, prefix: str) -> Iterator[DeclarationError]:
     """Yield a fault for each text of a refusal, its path below ``prefix`` (``plugins[0].config``)."""
     for path, text in violation.leaves():
-        yield Fault(where=where, path=".".join(part for part in (prefix, path) if part), message=text)
+        yield DeclarationError(where=where, path=".".join(part for part in (prefix, path) if part), message=text)
 
 
 def place_in_file(hook: Hook) -> str:

@@ -18,31 +18,31 @@ PAUSE_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-class DefinitionKeeper:
-    """``persist`` is for ``hooks.registry.Book``; ``run`` writes until it is cancelled."""
+class DefinitionWriter:
+    """``persist`` is for ``hooks.registry.HookRegistry``; ``run`` writes until it is cancelled."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._waiting: dict[str, Hook | None] = {}
-        self._told = asyncio.Event()
+        self._pending_event = asyncio.Event()
 
     def persist(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
         """Note what to write and what to forget; the last word on a hook counts."""
         self._waiting.update(dict.fromkeys(removed))
         self._waiting.update({hook.id: hook for hook in hooks})
-        self._told.set()
+        self._pending_event.set()
 
     async def run(self) -> None:
         """Write whatever is told."""
         while True:
-            await self._told.wait()
+            await self._pending_event.wait()
             if not await self.flush():
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def flush(self) -> bool:
         """Write what waits now; False where the store failed, and it waits on."""
         writing, self._waiting = self._waiting, {}
-        self._told.clear()
+        self._pending_event.clear()
         if not writing:
             return True
         try:
@@ -51,8 +51,8 @@ class DefinitionKeeper:
                 [hook_id for hook_id, hook in writing.items() if hook is None],
             )
         except QueueError as error:
-            log.warning("hook definitions not stored, trying again", error=str(error))
+            log.warning("hook_definitions_write_failed", error=str(error))
             self._waiting = writing | self._waiting
-            self._told.set()
+            self._pending_event.set()
             return False
         return True

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kong_eventhooks_plugin.hooks import yaml_values
-from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
 
 MAX_BYTES = 16 << 20
 
 
 class Unreadable(Exception):
-    """A file or its text cannot be read; ``fault`` says where and why."""
+    """A file or its text cannot be read; ``error`` says where and why."""
 
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
+    def __init__(self, fault: DeclarationError) -> None:
+        self.error = fault
         super().__init__(str(fault))
 
 
@@ -31,22 +31,22 @@ def read_bytes(path: str) -> bytes:
         file = Path(path)
         if not stat.S_ISREG(file.stat().st_mode):
             # Opening a pipe could wait for ever, and reading a device never end.
-            raise Unreadable(Fault(where=path, path="", message="is not a regular file"))
+            raise Unreadable(DeclarationError(where=path, path="", message="is not a regular file"))
         with file.open("rb") as opened:
             data = opened.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise Unreadable(Fault(where=path, path="", message=f"cannot be read: {why}")) from error
+        raise Unreadable(DeclarationError(where=path, path="", message=f"cannot be read: {why}")) from error
     if len(data) > MAX_BYTES:
-        raise Unreadable(Fault(where=path, path="", message=f"is larger than {MAX_BYTES >> 20} MiB"))
+        raise Unreadable(DeclarationError(where=path, path="", message=f"is larger than {MAX_BYTES >> 20} MiB"))
     return data
 
 
-def _unheard(_: Fault) -> None:
+def _ignore(_: DeclarationError) -> None:
     return None
 
 
-def parse(data: bytes, where: str, warn: Callable[[Fault], None] = _unheard) -> Any:
+def parse(data: bytes, where: str, warn: Callable[[DeclarationError], None] = _ignore) -> Any:
     """Return the document's value: JSON where the name ends in ``.json``, else YAML; raises ``Unreadable``.
 
     ``warn`` is called for each value that decK reads as another one than Kong.
@@ -55,17 +55,21 @@ def parse(data: bytes, where: str, warn: Callable[[Fault], None] = _unheard) -> 
     def ambiguous(scalar: yaml_values.Ambiguous) -> None:
         differ = f"{scalar.text} is {json.dumps(scalar.value)} for Kong and {scalar.deck} for decK"
         path = _at(scalar.line, scalar.column)
-        warn(Fault(where=where, path=path, message=f"{differ}; put it in quotes, or write what you mean"))
+        warn(DeclarationError(where=where, path=path, message=f"{differ}; put it in quotes, or write what you mean"))
 
     try:
         return parse_json(data) if where.endswith(".json") else yaml_values.load(data, ambiguous)
-    except yaml_values.YamlFault as error:
-        raise Unreadable(Fault(where=where, path=_at(error.line, error.column), message=str(error))) from error
+    except yaml_values.YamlError as error:
+        raise Unreadable(
+            DeclarationError(where=where, path=_at(error.line, error.column), message=str(error))
+        ) from error
     except json.JSONDecodeError as error:
-        raise Unreadable(Fault(where=where, path=_at(error.lineno, error.colno), message=error.msg)) from error
+        raise Unreadable(
+            DeclarationError(where=where, path=_at(error.lineno, error.colno), message=error.msg)
+        ) from error
     except (ValueError, RecursionError) as error:
         message = "is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise Unreadable(Fault(where=where, path="", message=message)) from error
+        raise Unreadable(DeclarationError(where=where, path="", message=message)) from error
 
 
 def _at(line: int | None, column: int | None) -> str:

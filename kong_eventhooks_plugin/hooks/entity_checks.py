@@ -12,18 +12,20 @@ from typing import Any, NamedTuple
 from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.references import is_reference
 
-Judge = Callable[[Mapping[str, Any], Any], Any]
+FieldCheck = Callable[[Mapping[str, Any], Any], Any]
 """Takes a field and a value; returns what is wrong, None where nothing is."""
 
 
-class Problem(NamedTuple):
+class RecordError(NamedTuple):
     """What is wrong with the record as a whole, and the errors of single fields that come with it."""
 
     text: str
     fields: Mapping[str, Any] = {}
 
 
-def problems(values: Mapping[str, Any], record: Mapping[str, Any], errors: dict[str, Any], judge: Judge) -> list[str]:
+def record_errors(
+    values: Mapping[str, Any], record: Mapping[str, Any], errors: dict[str, Any], judge: FieldCheck
+) -> list[str]:
     """Return the texts for a record's ``@entity``. ``errors`` has the fields' own and gets those of the checks."""
     found = []
     for check in record.get("entity_checks", ()):
@@ -79,8 +81,8 @@ def _quoted(names: Iterable[str]) -> str:
 
 
 def _conditional(
-    values: Mapping[str, Any], argument: Mapping[str, Any], record: Mapping[str, Any], judge: Judge
-) -> Problem | None:
+    values: Mapping[str, Any], argument: Mapping[str, Any], record: Mapping[str, Any], judge: FieldCheck
+) -> RecordError | None:
     """Judge ``then_field`` where ``if_field`` suits. As in Kong, what is only missing has a text of its own."""
     condition, wanted = argument["if_field"], argument["then_field"]
     if _referenced(values, record, [condition, wanted]):
@@ -89,22 +91,22 @@ def _conditional(
         return None
     value = value_at(values, wanted)
     if value is None and argument["then_match"].get("required"):
-        return Problem(texts.CONDITIONAL.format(condition), {wanted: texts.REQUIRED})
+        return RecordError(texts.CONDITIONAL.format(condition), {wanted: texts.REQUIRED})
     error = judge({**field_at(record, wanted), **argument["then_match"]}, value)
     if error is None:
         return None
-    return Problem(str(argument.get("then_err", texts.CONDITIONAL.format(condition))), {wanted: error})
+    return RecordError(str(argument.get("then_err", texts.CONDITIONAL.format(condition))), {wanted: error})
 
 
 def _mutually_exclusive(
-    values: Mapping[str, Any], argument: list[str], record: Mapping[str, Any], _judge: Judge
-) -> Problem | None:
+    values: Mapping[str, Any], argument: list[str], record: Mapping[str, Any], _judge: FieldCheck
+) -> RecordError | None:
     if _referenced(values, record, argument) or sum(_nonempty(value_at(values, path)) for path in argument) < 2:
         return None
-    return Problem(texts.MUTUALLY_EXCLUSIVE.format(_quoted(argument)))
+    return RecordError(texts.MUTUALLY_EXCLUSIVE.format(_quoted(argument)))
 
 
-_CHECKS: dict[str, Callable[[Mapping[str, Any], Any, Mapping[str, Any], Judge], Problem | None]] = {
+_CHECKS: dict[str, Callable[[Mapping[str, Any], Any, Mapping[str, Any], FieldCheck], RecordError | None]] = {
     "conditional": _conditional,
     "mutually_exclusive": _mutually_exclusive,
 }

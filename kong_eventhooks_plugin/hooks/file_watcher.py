@@ -21,10 +21,10 @@ SECONDS = 1.0
 
 _log = structlog.get_logger()
 
-Heard = Callable[[str, Declared], None]
+Listener = Callable[[str, Declared], None]
 
 
-class Watch:
+class FileWatcher:
     """Tells ``heard`` what a file declares: at the first look, and whenever that changed.
 
     A file that cannot be read or has faults is told as such; that the last good hooks hold is the book's to see to.
@@ -35,35 +35,33 @@ class Watch:
         self,
         paths: Iterable[str],
         validation: Validation,
-        heard: Heard,
+        heard: Listener,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._files = [_File(path, validation) for path in paths]
-        self._heard = heard
+        self._listener = heard
         self._wait = wait
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Look at every file once."""
         for file in self._files:
-            declared = await asyncio.to_thread(file.look)
+            declared = await asyncio.to_thread(file.poll)
             if declared is not None:
                 _report(file.path, declared)
-                self._heard(file.path, declared)
+                self._listener(file.path, declared)
 
     async def run(self) -> None:
         """Go on looking until cancelled."""
         while True:
             await self._wait(SECONDS)
-            await self.look()
+            await self.poll()
 
 
 def _report(path: str, declared: Declared) -> None:
-    if declared.faults:
-        _log.warning(
-            "declarative file has faults", file=path, count=len(declared.faults), first=str(declared.faults[0])
-        )
+    if declared.errors:
+        _log.warning("declarative_file_invalid", file=path, errors=len(declared.errors), error=str(declared.errors[0]))
     else:
-        _log.info("declarative file read", file=path, hooks=len(declared.hooks))
+        _log.info("declarative_file_loaded", file=path, hooks=len(declared.hooks))
 
 
 _Signature = tuple[int, int, int, int] | str
@@ -76,20 +74,20 @@ class _File:
         self.path = path
         self._validation = validation
         self._signature: _Signature | None = None
-        self._settled = False
+        self._stable = False
         self._content: bytes | None = None
 
-    def look(self) -> Declared | None:
+    def poll(self) -> Declared | None:
         """Return what the file declares where its content is new, else None."""
         signature = _signature(self.path)
         moved, self._signature = signature != self._signature, signature
-        if not moved and self._settled:
+        if not moved and self._stable:
             return None
-        self._settled = not moved
+        self._stable = not moved
         try:
             data = documents.read_bytes(self.path)
         except documents.Unreadable as error:
-            unreadable = Declared(faults=(error.fault,))
+            unreadable = Declared(errors=(error.error,))
             return self._if_new(str(error).encode(), lambda: unreadable)
         return self._if_new(sha256(data).digest(), lambda: declarative.parse(data, self.path, self._validation))
 

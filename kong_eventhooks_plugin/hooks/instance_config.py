@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declared import Declared, at_most
-from kong_eventhooks_plugin.hooks.definition import faults_of, to_hook
+from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hook
 from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
 from kong_eventhooks_plugin.hooks.validation import Validation
@@ -48,7 +48,7 @@ def read(config: bytes, validation: Validation) -> InstanceConfig:
 
 
 def _unreadable(why: str) -> InstanceConfig:
-    return InstanceConfig("", None, Declared(faults=(Fault(where="plugin instance", path="", message=why),)))
+    return InstanceConfig("", None, Declared(errors=(DeclarationError(where="plugin instance", path="", message=why),)))
 
 
 def _declared(document: dict[str, Any], plugin_id: str, validation: Validation) -> Declared:
@@ -66,8 +66,8 @@ def _declared(document: dict[str, Any], plugin_id: str, validation: Validation) 
         to_hook(definition, Origin("instance", plugin_id, f"{where}: config.hooks[{index}]"), scope)
         for index, definition in checked.hooks.items()
     ]
-    faults = list(faults_of(checked.violation, where, "config")) if checked.violation else []
-    return Declared(hooks=tuple(good), faults=at_most(faults), values=values)
+    faults = list(declaration_errors(checked.error, where, "config")) if checked.error else []
+    return Declared(hooks=tuple(good), errors=at_most(faults), values=values)
 
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:

@@ -29,7 +29,7 @@ class _Plugin:
     running: set[int] = field(default_factory=set)
 
 
-class Instances:
+class InstanceConfigs:
     """Keeps count of the instances that Kong runs. Times are Unix seconds."""
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ def errors_of(field: Definition, value: Any) -> Errors | None:
     """
     if value is None:
         if "eq" in field:
-            return validators.problem(value, {"eq": field["eq"]})
+            return validators.field_error(value, {"eq": field["eq"]})
         return texts.REQUIRED if field.get("required") else None
     return _CHECKERS[field["type"]](field, value)
 
@@ -95,7 +95,7 @@ def _check_list(field: Definition, value: Any) -> Errors | None:
     found = [errors_of(element, each) for each in value]
     while found and found[-1] is None:
         found.pop()
-    return found or validators.problem(value, field)
+    return found or validators.field_error(value, field)
 
 
 def _check_map(field: Definition, value: Any) -> Errors | None:
@@ -109,7 +109,7 @@ def _check_map(field: Definition, value: Any) -> Errors | None:
         found = errors_of(key_field, key) or errors_of(value_field, each)
         if found is not None:
             return found
-    return validators.problem(value, field)
+    return validators.field_error(value, field)
 
 
 def _check_record(field: Definition, value: Any) -> Errors | None:
@@ -121,7 +121,7 @@ def _check_record(field: Definition, value: Any) -> Errors | None:
         found = errors_of(definition, value.get(name))
         if found is not None:
             errors[name] = found
-    whole = entity_checks.problems(value, field, errors, errors_of)
+    whole = entity_checks.record_errors(value, field, errors, errors_of)
     return {**errors, "@entity": whole} if whole else errors or None
 
 
@@ -130,17 +130,17 @@ def _check_string(field: Definition, value: Any) -> Errors | None:
         return texts.STRING
     if field.get("referenceable") and is_reference(value):
         return None
-    return validators.problem(value, {"len_min": 1, **field})
+    return validators.field_error(value, {"len_min": 1, **field})
 
 
 def _check_boolean(field: Definition, value: Any) -> Errors | None:
-    return validators.problem(value, field) if isinstance(value, bool) else texts.BOOLEAN
+    return validators.field_error(value, field) if isinstance(value, bool) else texts.BOOLEAN
 
 
 def _check_integer(field: Definition, value: Any) -> Errors | None:
     if not isinstance(value, int) or isinstance(value, bool):
         return texts.INTEGER
-    return validators.problem(value, field)
+    return validators.field_error(value, field)
 
 
 def _check_json(field: Definition, value: Any) -> Errors | None:

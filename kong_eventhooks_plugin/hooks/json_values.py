@@ -13,7 +13,7 @@ MAX_DEPTH = 32
 MAX_VALUES = 10_000
 
 
-class Problem(NamedTuple):
+class JsonError(NamedTuple):
     """What cannot be kept, and where: ``config.payload.list[3]``; empty for the value itself."""
 
     path: str
@@ -35,16 +35,16 @@ class Key(NamedTuple):
         return self.text
 
 
-def problem(value: Any, path: str = "", limit: int = MAX_VALUES) -> Problem | None:
+def json_error(value: Any, path: str = "", limit: int = MAX_VALUES) -> JsonError | None:
     """Return the first thing in the value that JSON cannot hold or that passes a limit; None where all is well."""
     for count, (at, depth, each) in enumerate(walk(value, path), start=1):
         if depth > MAX_DEPTH:
-            return Problem(at, f"nested deeper than {MAX_DEPTH} levels")
+            return JsonError(at, f"nested deeper than {MAX_DEPTH} levels")
         if count > limit:
-            return Problem(path, f"holds more than {limit:,} values")
-        text = _scalar_problem(each)
+            return JsonError(path, f"holds more than {limit:,} values")
+        text = _scalar_error(each)
         if text is not None:
-            return Problem(at, text)
+            return JsonError(at, text)
     return None
 
 
@@ -73,12 +73,12 @@ def _inside(path: str, depth: int, value: Any) -> Iterator[tuple[str, int, Any]]
             yield f"{path}[{index}]", depth + 1, each
 
 
-def _scalar_problem(value: Any) -> str | None:
+def _scalar_error(value: Any) -> str | None:
     check = _SCALARS.get(type(value))
     return check(value) if check else f"a {type(value).__name__} cannot stand here"
 
 
-def _text_problem(value: str) -> str | None:
+def _text_error(value: str) -> str | None:
     if "\0" in value:
         return "may not hold a NUL character"
     try:
@@ -88,19 +88,19 @@ def _text_problem(value: str) -> str | None:
     return None
 
 
-def _integer_problem(value: int) -> str | None:
+def _integer_error(value: int) -> str | None:
     return None if -(1 << 63) <= value < (1 << 63) else "is not a number of 64 bits"
 
 
-def _float_problem(value: float) -> str | None:
+def _float_error(value: float) -> str | None:
     return None if math.isfinite(value) else "is not a finite number"
 
 
-def _key_problem(value: Key) -> str | None:
+def _key_error(value: Key) -> str | None:
     return f"the key {value.text[:100]!r} is not a string; put it in quotes"
 
 
-def _tag_problem(value: Tagged) -> str:
+def _tag_error(value: Tagged) -> str:
     return f"a value with the tag {value.tag} cannot stand here"
 
 
@@ -109,11 +109,11 @@ def _fine(_value: Any) -> None:
 
 
 _SCALARS: dict[type, Callable[[Any], str | None]] = {
-    str: _text_problem,
-    int: _integer_problem,
-    float: _float_problem,
-    Key: _key_problem,
-    Tagged: _tag_problem,
+    str: _text_error,
+    int: _integer_error,
+    float: _float_error,
+    Key: _key_error,
+    Tagged: _tag_error,
     bool: _fine,
     type(None): _fine,
     dict: _fine,

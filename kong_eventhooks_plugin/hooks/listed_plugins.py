@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from kong_eventhooks_plugin.hooks import kong_texts as texts
-from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declared import Declared, at_most
-from kong_eventhooks_plugin.hooks.definition import faults_of, to_hook
+from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hook
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.hook import Origin
@@ -48,11 +48,13 @@ def read(plugins: Iterable[Any], validation: Validation) -> ListedPlugins:
 def _declared(plugin: Mapping[str, Any], plugin_id: str, validation: Validation) -> Declared:
     where = f"plugin {plugin_id} (Admin API)"
     checked = validation.config(_without_unset_list(plugin.get("config")))
-    faults = list(faults_of(checked.violation, where, "config")) if checked.violation else []
+    faults = list(declaration_errors(checked.error, where, "config")) if checked.error else []
     scope = HookScope(**{name: _id(plugin.get(name)) for name in ("service", "route", "consumer")})
     if plugin.get("consumer_group") is not None:
-        faults.append(Fault(where=where, path="consumer_group", message=f"{texts.UNKNOWN}: not a place for hooks"))
-        return Declared(faults=at_most(faults))
+        faults.append(
+            DeclarationError(where=where, path="consumer_group", message=f"{texts.UNKNOWN}: not a place for hooks")
+        )
+        return Declared(errors=at_most(faults))
     hooks = [
         to_hook(
             definition,
@@ -62,7 +64,7 @@ def _declared(plugin: Mapping[str, Any], plugin_id: str, validation: Validation)
         )
         for index, definition in checked.hooks.items()
     ]
-    return Declared(hooks=tuple(hooks), faults=at_most(faults))
+    return Declared(hooks=tuple(hooks), errors=at_most(faults))
 
 
 def _without_unset_list(config: Any) -> Any:

@@ -1,6 +1,6 @@
 """Which of several declarations of a hook is in force.
 
-The strongest place holds (``model.hook.STRENGTH``), within a place the first, but of plugin instances the one started
+The strongest place holds (``model.hook.PRECEDENCE``), within a place the first, but of plugin instances the one started
 last: Kong does not close the instance of a plugin that a hook was moved away from. What was only stored and not yet
 declared anew since the start is the last of its place, and nothing is said of its conflicts: its plugin
 instance may be gone.
@@ -9,15 +9,15 @@ instance may be gone.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.entity_ids import certainly_differ
-from kong_eventhooks_plugin.model.hook import STRENGTH, Hook, Origin, Place
+from kong_eventhooks_plugin.model.hook import PRECEDENCE, Hook, Origin, OriginPlace
 
 
-class Set(NamedTuple):
+class HookSet(NamedTuple):
     """The hooks that one place declares under one key. ``stored``: known from before the start alone."""
 
-    place: Place
+    place: OriginPlace
     hooks: tuple[Hook, ...]
     stored: bool = False
 
@@ -27,19 +27,19 @@ class Merged(NamedTuple):
 
     hooks: Mapping[str, Hook]
     also: Mapping[str, tuple[Origin, ...]]
-    faults: tuple[Fault, ...]
+    errors: tuple[DeclarationError, ...]
 
 
-def merge(sets: Iterable[Set]) -> Merged:
+def merge(sets: Iterable[HookSet]) -> Merged:
     """Merge sets; those of one place in the order in which they were declared."""
     hooks: dict[str, Hook] = {}
     only_stored: set[str] = set()
     also: dict[str, list[Origin]] = {}
-    faults: list[Fault] = []
+    faults: list[DeclarationError] = []
     ordered = list(sets)
     latest_first = [one for one in reversed(ordered) if one.place == "instance"]
     ordered = latest_first + [one for one in ordered if one.place != "instance"]
-    for each in sorted(ordered, key=lambda one: (STRENGTH.index(one.place), one.stored)):
+    for each in sorted(ordered, key=lambda one: (PRECEDENCE.index(one.place), one.stored)):
         for hook in each.hooks:
             holds = hooks.setdefault(hook.id, hook)
             if holds is hook:
@@ -52,13 +52,13 @@ def merge(sets: Iterable[Set]) -> Merged:
     return Merged(hooks, {hook_id: tuple(origins) for hook_id, origins in also.items()}, tuple(faults))
 
 
-def _conflict(holds: Hook, hook: Hook) -> Fault | None:
+def _conflict(holds: Hook, hook: Hook) -> DeclarationError | None:
     where = hook.origin.path
     if holds.origin.place == hook.origin.place:
-        return Fault(
+        return DeclarationError(
             where=where, path="name", message=f"'{hook.name}' is declared by {holds.origin.path} too, which holds"
         )
     if certainly_differ(holds.scope, hook.scope):
         text = f"'{hook.name}' has another scope than in {holds.origin.path}, which holds"
-        return Fault(where=where, path="", message=text)
+        return DeclarationError(where=where, path="", message=text)
     return None

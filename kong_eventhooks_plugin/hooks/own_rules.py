@@ -39,7 +39,7 @@ def examined(hook: dict[str, Any], known: Known) -> tuple[dict[str, Any], Errors
         if wrong is not None:
             return hook, {"config": {"payload": wrong}}
         hook = {**hook, "config": {**hook["config"], "payload": payload}}
-    return hook, _problem(hook, known)
+    return hook, _error(hook, known)
 
 
 def _parsed(text: str) -> tuple[Any, str | None]:
@@ -55,21 +55,21 @@ def _parsed(text: str) -> tuple[Any, str | None]:
         return None, f"a payload that is a text has to be JSON: {why}"
     if not isinstance(value, dict):
         return None, "a payload that is a text has to be an object in JSON"
-    unfit = json_values.problem(value)
+    unfit = json_values.json_error(value)
     return value, None if unfit is None else ": ".join(part for part in unfit if part)
 
 
-def _problem(hook: Mapping[str, Any], known: Known) -> Errors | None:
-    wrong_event = _event_problem(hook["source"], hook["event"], known)
+def _error(hook: Mapping[str, Any], known: Known) -> Errors | None:
+    wrong_event = _event_error(hook["source"], hook["event"], known)
     if wrong_event is not None:
         return {"event": wrong_event}
     if hook["config"]["secret"] is not None and hook["config"]["secret_file"] is not None:
         return {"config": {"@entity": [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]}}
-    wrong_url = _url_problem(hook)
+    wrong_url = _url_error(hook)
     return None if wrong_url is None else {"config": {"url": wrong_url}}
 
 
-def _event_problem(source: str, event: str | None, known: Known) -> str | None:
+def _event_error(source: str, event: str | None, known: Known) -> str | None:
     events, patterns = known.sources.get(source, ()), known.patterns.get(source, ())
     if event is None or event in events or not (events or patterns):
         return None
@@ -79,7 +79,7 @@ def _event_problem(source: str, event: str | None, known: Known) -> str | None:
     return texts.ONE_OF.format(", ".join([shown for shown, _ in patterns] if patterns else events))
 
 
-def _url_problem(hook: Mapping[str, Any]) -> str | None:
+def _url_error(hook: Mapping[str, Any]) -> str | None:
     url = hook["config"]["url"]
     if url is None or is_reference(url):
         return None

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kong_eventhooks_plugin.hooks import json_values
-from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
 
 _EXACT = 1 << 53
@@ -25,7 +25,7 @@ _LARGE = f"Kong turns this number into another, since it keeps 53 bits; {_ADVICE
 _PANIC = f"decK ends with a panic on a list like this one, which holds true, false or null beside others; {_ADVICE}"
 
 
-def warnings(hook: Any, where: str, path: str) -> Iterator[Fault]:
+def warnings(hook: Any, where: str, path: str) -> Iterator[DeclarationError]:
     """Yield a warning for each value of a hook's payload that does not come through, the hook as the file has it.
 
     ``where`` is the file, ``path`` the hook's place in it.
@@ -37,7 +37,7 @@ def warnings(hook: Any, where: str, path: str) -> Iterator[Fault]:
     for at, _, value in json_values.walk(payload, f"{path}.{DECLARED_CONFIG}.payload"):
         text = _text(value)
         if text is not None:
-            yield Fault(where=where, path=at, message=text)
+            yield DeclarationError(where=where, path=at, message=text)
 
 
 def _text(value: Any) -> str | None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 _START = "{vault://"
 
 
-class Reference(NamedTuple):
+class VaultReference(NamedTuple):
     """The parts of ``{vault://VAULT/RESOURCE/KEY?prefix=PREFIX#VERSION}``; ``key`` picks a field of a JSON secret."""
 
     vault: str
@@ -28,7 +28,7 @@ def is_reference(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(_START) and value.endswith("}")
 
 
-def parse(text: str) -> Reference | None:
+def parse(text: str) -> VaultReference | None:
     """Return the parts of a reference, None where Kong could not make sense of it either."""
     try:
         url = urlsplit(text[1:-1])
@@ -42,7 +42,7 @@ def parse(text: str) -> Reference | None:
         return None
     whole = len(parts) == 1 or path.endswith("/")
     resource = "/".join(parts if whole else parts[:-1])
-    return Reference(url.netloc, unquote(resource), None if whole else unquote(parts[-1]), prefix, version)
+    return VaultReference(url.netloc, unquote(resource), None if whole else unquote(parts[-1]), prefix, version)
 
 
 def from_environment(text: str, environ: Mapping[str, str]) -> str | None:

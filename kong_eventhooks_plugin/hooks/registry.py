@@ -17,19 +17,19 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.errors import SchemaViolation, UnresolvedReference
+from kong_eventhooks_plugin.errors import UnresolvedReference, ValidationError
 from kong_eventhooks_plugin.hooks import instance_config
-from kong_eventhooks_plugin.hooks.contract import Change, Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError, HookChange
 from kong_eventhooks_plugin.hooks.declared import Declared, at_most
-from kong_eventhooks_plugin.hooks.definition import as_placed, faults_of
+from kong_eventhooks_plugin.hooks.definition import as_placed, declaration_errors
 from kong_eventhooks_plugin.hooks.entity_ids import same_scope
-from kong_eventhooks_plugin.hooks.instances import Instances
+from kong_eventhooks_plugin.hooks.instances import InstanceConfigs
 from kong_eventhooks_plugin.hooks.listed_plugins import ListedPlugins
-from kong_eventhooks_plugin.hooks.merge import Merged, Set, merge
+from kong_eventhooks_plugin.hooks.merge import HookSet, Merged, merge
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
 from kong_eventhooks_plugin.hooks.secrets import Secrets
 from kong_eventhooks_plugin.hooks.validation import Validation
-from kong_eventhooks_plugin.model.hook import STRENGTH, Hook, Origin, Place
+from kong_eventhooks_plugin.model.hook import PRECEDENCE, Hook, Origin, OriginPlace
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
@@ -46,8 +46,8 @@ class Declaration(NamedTuple):
     also: tuple[Origin, ...]
 
 
-class Book:
-    """Implements ``hooks.contract.HookBook``. ``clock`` gives Unix seconds."""
+class HookRegistry:
+    """Implements ``hooks.contract.ActiveHooks``. ``clock`` gives Unix seconds."""
 
     def __init__(
         self,
@@ -63,24 +63,24 @@ class Book:
         self._clock = clock
         self._metrics = metrics
         self._secrets = Secrets(environ)
-        self._instances = Instances()
-        self._sets: dict[tuple[Place, str], Set] = {}
-        self._faults: dict[tuple[Place, str], tuple[Fault, ...]] = {}
+        self._instances = InstanceConfigs()
+        self._sets: dict[tuple[OriginPlace, str], HookSet] = {}
+        self._errors: dict[tuple[OriginPlace, str], tuple[DeclarationError, ...]] = {}
         self._merged = Merged({}, {}, ())
-        self._in_force: dict[str, Hook] = {}
-        self._uncompiled: dict[str, tuple[Hook, SchemaViolation]] = {}
-        self._listeners: list[Callable[[list[Change]], None]] = []
+        self._active: dict[str, Hook] = {}
+        self._uncompiled: dict[str, tuple[Hook, ValidationError]] = {}
+        self._listeners: list[Callable[[list[HookChange]], None]] = []
         self._loaded = False
 
     # What the rest asks.
 
     def hooks(self) -> Mapping[str, Hook]:
         """Return hook id -> hook, of all in force (disabled ones too)."""
-        return self._in_force
+        return self._active
 
     def get(self, hook_id: str) -> Hook | None:
         """Return one hook in force."""
-        return self._in_force.get(hook_id)
+        return self._active.get(hook_id)
 
     def resolved(self, hook: Hook) -> Mapping[str, Any]:
         """Return its config with every reference's value; raises ``UnresolvedReference``. Never log it."""
@@ -89,7 +89,7 @@ class Book:
     def unresolved(self) -> dict[str, UnresolvedReference]:
         """Return by name the enabled hooks that are held because a reference has no value, for /readyz."""
         held = {}
-        for hook in self._in_force.values():
+        for hook in self._active.values():
             if hook.enabled:
                 try:
                     self._secrets.resolve(hook.config)
@@ -97,22 +97,22 @@ class Book:
                     held[hook.name] = error
         return held
 
-    def faults(self) -> list[Fault]:
+    def errors(self) -> list[DeclarationError]:
         """Return what is wrong with declarations now; the last good ones hold meanwhile."""
-        declared = [fault for faults in self._faults.values() for fault in faults]
+        declared = [fault for faults in self._errors.values() for fault in faults]
         compiled = [
             fault
             for hook, violation in self._uncompiled.values()
-            for fault in faults_of(as_placed(violation, hook.origin), hook.origin.path, "")
+            for fault in declaration_errors(as_placed(violation, hook.origin), hook.origin.path, "")
         ]
-        return list(at_most([*declared, *self._merged.faults, *compiled]))
+        return list(at_most([*declared, *self._merged.errors, *compiled]))
 
     def declarations(self) -> list[Declaration]:
         """Return every hook in force with the weaker places that declare it too, by name."""
-        ordered = sorted(self._in_force.values(), key=lambda hook: hook.name)
+        ordered = sorted(self._active.values(), key=lambda hook: hook.name)
         return [Declaration(hook, self._merged.also.get(hook.id, ())) for hook in ordered]
 
-    def on_change(self, heard: Callable[[list[Change]], None]) -> None:
+    def on_change(self, heard: Callable[[list[HookChange]], None]) -> None:
         """Have ``heard`` called on the loop after each change of the hooks in force."""
         self._listeners.append(heard)
 
@@ -123,12 +123,12 @@ class Book:
 
         What a place has said before is compared with them now: nothing was written and no change was told till here.
         """
-        groups: dict[tuple[Place, str], list[Hook]] = {}
+        groups: dict[tuple[OriginPlace, str], list[Hook]] = {}
         for hook in stored:
             groups.setdefault((hook.origin.place, hook.origin.key), []).append(hook)
         for (place, key), hooks in groups.items():
-            self._sets.setdefault((place, key), Set(place, tuple(hooks), stored=True))
-        self._in_force = {hook.id: hook for hooks in groups.values() for hook in hooks}
+            self._sets.setdefault((place, key), HookSet(place, tuple(hooks), stored=True))
+        self._active = {hook.id: hook for hooks in groups.values() for hook in hooks}
         self._loaded = True
         self._update(tell=True)
 
@@ -138,13 +138,13 @@ class Book:
             return
         config = instance_config.read(started.config, self._validation)
         if not config.plugin_id:
-            self._faults["instance", ""] = config.declared.faults
+            self._errors["instance", ""] = config.declared.errors
             return
-        self._faults.pop(("instance", ""), None)
+        self._errors.pop(("instance", ""), None)
         declared = self._instances.started(started.instance_id, config, self._clock())
         if declared is not None:
             self._secrets.learn(declared.values)
-            self._put("instance", config.plugin_id, declared.hooks, declared.faults)
+            self._put("instance", config.plugin_id, declared.hooks, declared.errors)
             self._update()
 
     def instance_closed(self, closed: InstanceClosed) -> None:
@@ -156,32 +156,32 @@ class Book:
             self._withdraw("instance", plugin_id)
             self._update()
 
-    def files_are(self, paths: Iterable[str]) -> None:
+    def set_files(self, paths: Iterable[str]) -> None:
         """Hear which files there are: hooks of any other are withdrawn."""
         wanted = set(paths)
         for key in self._keys("file") - wanted:
             self._withdraw("file", key)
         self._update()
 
-    def file_read(self, path: str, declared: Declared) -> None:
+    def set_file(self, path: str, declared: Declared) -> None:
         """Hear what a file declares now. With faults, its last good hooks hold."""
-        if declared.faults:
-            self._faults["file", path] = declared.faults
+        if declared.errors:
+            self._errors["file", path] = declared.errors
         else:
             self._put("file", path, declared.hooks, ())
         self._update()
 
-    def plugins_listed(self, listed: ListedPlugins, began_at: float) -> None:
+    def set_listed_plugins(self, listed: ListedPlugins, began_at: float) -> None:
         """Hear what the Admin API lists, whose reading began at ``began_at`` (Unix seconds).
 
         Hooks of instances whose plugin is not in the list, or is disabled, are withdrawn; not where the instance
         started after the reading began.
         """
-        self._faults.pop(("admin-api", ""), None)
+        self._errors.pop(("admin-api", ""), None)
         for plugin_id in self._keys("admin-api") - listed.declared.keys():
             self._withdraw("admin-api", plugin_id)
         for plugin_id, declared in listed.declared.items():
-            self._put("admin-api", plugin_id, declared.hooks, declared.faults)
+            self._put("admin-api", plugin_id, declared.hooks, declared.errors)
         runs = listed.declared.keys() - listed.disabled
         for plugin_id in self._keys("instance") - runs:
             if not self._instances.started_since(plugin_id, began_at):
@@ -189,48 +189,48 @@ class Book:
                 self._withdraw("instance", plugin_id)
         self._update()
 
-    def plugins_not_listed(self, why: str) -> None:
+    def set_listing_error(self, why: str) -> None:
         """Hear that the Admin API could not be read; its last good list holds."""
-        self._faults["admin-api", ""] = (Fault(where="Admin API", path="", message=why),)
+        self._errors["admin-api", ""] = (DeclarationError(where="Admin API", path="", message=why),)
 
-    def made(self, hooks: Iterable[Hook]) -> None:
+    def set_api_hooks(self, hooks: Iterable[Hook]) -> None:
         """Hear all hooks that our own API has made, with their times; they are stored already."""
         self._put("api", "api", tuple(hooks), ())
         self._update()
 
-    def compiled(self, hook: Hook, violation: SchemaViolation | None) -> None:
+    def set_compile_error(self, hook: Hook, violation: ValidationError | None) -> None:
         """Hear what a compiler says of a hook's code: it stays in force, and what is wrong is a fault meanwhile."""
         self._uncompiled.pop(hook.id, None)
-        in_force = self._in_force.get(hook.id)
+        in_force = self._active.get(hook.id)
         if violation is not None and in_force is not None and in_force.same_definition(hook):
             self._uncompiled[hook.id] = hook, violation
 
     # How it comes together.
 
-    def _keys(self, place: Place) -> set[str]:
-        return {key for at, key in [*self._sets, *self._faults] if at == place}
+    def _keys(self, place: OriginPlace) -> set[str]:
+        return {key for at, key in [*self._sets, *self._errors] if at == place}
 
-    def _put(self, place: Place, key: str, hooks: tuple[Hook, ...], faults: tuple[Fault, ...]) -> None:
+    def _put(self, place: OriginPlace, key: str, hooks: tuple[Hook, ...], faults: tuple[DeclarationError, ...]) -> None:
         if place == "instance":
             # To the end: Kong closes no instance of a plugin that was removed, so of two the one started last holds.
             self._sets.pop((place, key), None)
-        self._sets[place, key] = Set(place, hooks)
-        self._faults.pop((place, key), None)
+        self._sets[place, key] = HookSet(place, hooks)
+        self._errors.pop((place, key), None)
         if faults:
-            self._faults[place, key] = faults
+            self._errors[place, key] = faults
 
-    def _withdraw(self, place: Place, key: str) -> None:
+    def _withdraw(self, place: OriginPlace, key: str) -> None:
         self._sets.pop((place, key), None)
-        self._faults.pop((place, key), None)
+        self._errors.pop((place, key), None)
 
     def _update(self, *, tell: bool = False) -> None:
         """Bring what is in force up to date, have it stored, tell of changes (and with ``tell`` of none)."""
         self._merged = merge(self._sets.values())
-        before = self._in_force
+        before = self._active
         after = {hook_id: self._stamped(before.get(hook_id), hook) for hook_id, hook in self._merged.hooks.items()}
         removed = [hook_id for hook_id in before if hook_id not in after]
         to_store = [hook for hook_id, hook in after.items() if hook != before.get(hook_id)]
-        self._in_force = after
+        self._active = after
         self._uncompiled = {
             hook_id: (hook, violation)
             for hook_id, (hook, violation) in self._uncompiled.items()
@@ -238,15 +238,15 @@ class Book:
         }
         self._count()
         if not self._loaded:
-            self._tell([])
+            self._notify([])
             return
-        self._have_stored(to_store, [before[hook_id] for hook_id in removed])
-        changes = [Change(before[hook_id], None) for hook_id in removed]
-        changes += [Change(old, hook) for hook in to_store if _changed(old := before.get(hook.id), hook)]
+        self._store_changes(to_store, [before[hook_id] for hook_id in removed])
+        changes = [HookChange(before[hook_id], None) for hook_id in removed]
+        changes += [HookChange(old, hook) for hook in to_store if _changed(old := before.get(hook.id), hook)]
         if changes or tell:
-            self._tell(changes)
+            self._notify(changes)
 
-    def _have_stored(self, hooks: list[Hook], removed: list[Hook]) -> None:
+    def _store_changes(self, hooks: list[Hook], removed: list[Hook]) -> None:
         """Have definitions written and forgotten; our API writes and forgets its own before it tells of them."""
         written = [hook for hook in hooks if hook.origin.place != "api"]
         forgotten = [hook.id for hook in removed if hook.origin.place != "api"]
@@ -266,22 +266,29 @@ class Book:
         updated = before.updated_at if before.same_definition(hook) else now
         return msgspec.structs.replace(hook, created_at=before.created_at, updated_at=updated)
 
-    def _tell(self, changes: list[Change]) -> None:
+    def _notify(self, changes: list[HookChange]) -> None:
         for change in changes:
             hook = change.after or change.before
-            what = "hook removed" if change.after is None else "hook added" if change.before is None else "hook changed"
             if hook is not None:
-                _log.info(what, hook=hook.name, place=hook.origin.place)
+                _log.info(
+                    "hook_removed"
+                    if change.after is None
+                    else "hook_added"
+                    if change.before is None
+                    else "hook_changed",
+                    hook=hook.name,
+                    declared_by=hook.origin.place,
+                )
         for heard in self._listeners:
             try:
                 heard(list(changes))
             except Exception:  # noqa: BLE001 - one listener's bug must not keep the others from hearing
-                _log.exception("a listener failed on changed hooks")
+                _log.exception("hook_listener_failed")
 
     def _count(self) -> None:
         if self._metrics is not None:
-            for place in STRENGTH:
-                count = sum(hook.origin.place == place for hook in self._in_force.values())
+            for place in PRECEDENCE:
+                count = sum(hook.origin.place == place for hook in self._active.values())
                 self._metrics.hooks.labels(place=place).set(count)
 
 

@@ -7,14 +7,14 @@ A warning, never a fault: any plugin may bring entities of its own, and only a r
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.definition import place_in_file
 from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.kong.admin_api.entity_metadata import PATH_NAMES
 from kong_eventhooks_plugin.model.hook import Hook
 
 
-def warnings(hooks: Iterable[Hook], known: Known) -> Iterator[Fault]:
+def warnings(hooks: Iterable[Hook], known: Known) -> Iterator[DeclarationError]:
     """Yield a warning for each hook of a file that names an unknown entity, with the name that it may have meant.
 
     A source with ``patterns`` is one whose events name entities; those that it lists are known.
@@ -25,7 +25,9 @@ def warnings(hooks: Iterable[Hook], known: Known) -> Iterator[Fault]:
         entity = hook.event.partition(":")[0]
         entities = {event.partition(":")[0] for event in known.sources[hook.source]} | PATH_NAMES.keys()
         if entity not in entities:
-            yield Fault(where=hook.origin.key, path=f"{place_in_file(hook)}.event", message=_text(entity, entities))
+            yield DeclarationError(
+                where=hook.origin.key, path=f"{place_in_file(hook)}.event", message=_text(entity, entities)
+            )
 
 
 def _text(entity: str, entities: Iterable[str]) -> str:

@@ -1,13 +1,13 @@
 """Validates hooks where Kong does not: ``check``, a kong.yml that the sidecar reads, the API.
 
-Refusals have Kong's shape and texts (``errors.SchemaViolation``). Kong has validated what it hands to a plugin
+Refusals have Kong's shape and texts (``errors.ValidationError``). Kong has validated what it hands to a plugin
 instance and what its Admin API lists, but with the schema that it asked for at its start: all of it is validated again.
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks import interpreter, json_values, own_rules, schema
 from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.schema import Known
@@ -16,14 +16,14 @@ Definition = dict[str, Any]
 """A valid hook, every field of the schema there; None is unset."""
 
 
-class Checked(NamedTuple):
+class CheckedConfig(NamedTuple):
     """A plugin's ``config``: its good hooks by their place in the list, and what is wrong with the rest.
 
-    ``violation`` has paths below ``config`` (``hooks[2].handler``); None where all is well.
+    ``error`` has paths below ``config`` (``hooks[2].handler``); None where all is well.
     """
 
     hooks: Mapping[int, Definition]
-    violation: SchemaViolation | None
+    error: ValidationError | None
 
 
 class Validation:
@@ -35,41 +35,41 @@ class Validation:
         self._api = _Form(schema.API_CONFIG, _list_of(schema.hook(known)))
 
     def hook(self, hook: Any) -> Definition:
-        """Return one hook of the API's form with its defaults filled in; raises ``SchemaViolation``."""
+        """Return one hook of the API's form with its defaults filled in; raises ``ValidationError``."""
         checked = self._check({"hooks": [hook]}, self._api)
-        if checked.violation is None:
+        if checked.error is None:
             return checked.hooks[0]
-        error = checked.violation.fields["hooks"][0]
-        raise SchemaViolation(error if isinstance(error, Mapping) else {"@entity": [error]})
+        error = checked.error.fields["hooks"][0]
+        raise ValidationError(error if isinstance(error, Mapping) else {"@entity": [error]})
 
-    def config(self, config: Any) -> Checked:
+    def config(self, config: Any) -> CheckedConfig:
         """Validate the ``config`` of an event-hooks plugin. Takes any value at all and raises nothing."""
         return self._check(config, self._declared)
 
-    def _check(self, config: Any, form: "_Form") -> Checked:
+    def _check(self, config: Any, form: "_Form") -> CheckedConfig:
         hooks = config.get("hooks") if isinstance(config, Mapping) else None
         if isinstance(hooks, list):
             if len(hooks) > schema.MAX_HOOKS:
-                return Checked({}, SchemaViolation({"hooks": texts.LEN_MAX.format(schema.MAX_HOOKS)}))
+                return CheckedConfig({}, ValidationError({"hooks": texts.LEN_MAX.format(schema.MAX_HOOKS)}))
             config = {**config, "hooks": [_tame(hook) for hook in hooks]}
         filled = interpreter.with_defaults(form.field, config)
         return self._judge(filled, interpreter.errors_of(form.field, filled), form)
 
-    def _judge(self, filled: Any, errors: interpreter.Errors | None, form: "_Form") -> Checked:
+    def _judge(self, filled: Any, errors: interpreter.Errors | None, form: "_Form") -> CheckedConfig:
         if isinstance(errors, str):
-            return Checked({}, SchemaViolation({"@entity": [errors]}))
+            return CheckedConfig({}, ValidationError({"@entity": [errors]}))
         fields = dict(errors) if isinstance(errors, Mapping) else {}
         in_list = fields.pop("hooks", [])
         if isinstance(in_list, str):
-            return Checked({}, SchemaViolation({**fields, "hooks": in_list}))
+            return CheckedConfig({}, ValidationError({**fields, "hooks": in_list}))
         good, in_list = self._beyond(filled["hooks"], in_list, form)
         if in_list:
             fields["hooks"] = in_list
-        return Checked(good, SchemaViolation(fields) if fields else None)
+        return CheckedConfig(good, ValidationError(fields) if fields else None)
 
     def _beyond(self, hooks: list[Any], kongs: list[Any], form: "_Form") -> tuple[dict[int, Definition], list[Any]]:
         """Apply our own rules to the hooks that Kong's schema finds good; return those left and the errors of all."""
-        errors = [form.told(error) for error in kongs] + [None] * (len(hooks) - len(kongs))
+        errors = [form.simplified(error) for error in kongs] + [None] * (len(hooks) - len(kongs))
         good: dict[int, Definition] = {}
         names: dict[str, int] = {}
         for index, hook in enumerate(hooks):
@@ -105,7 +105,7 @@ class _Form(NamedTuple):
             return None
         return {self.config_name if name == schema.API_CONFIG else name: text for name, text in error.items()}
 
-    def told(self, error: Any) -> Any:
+    def simplified(self, error: Any) -> Any:
         """Return Kong's error of a hook without what repeats another, and with the other place's name explained."""
         if not isinstance(error, Mapping):
             return error
@@ -135,12 +135,12 @@ def _list_of(hook: schema.Field) -> schema.Field:
 class _Refused:
     """Stands in the list for a hook that cannot be kept (``plain``), so that the interpreter never meets it."""
 
-    def __init__(self, problem: json_values.Problem) -> None:
+    def __init__(self, problem: json_values.JsonError) -> None:
         self.error: Any = {problem.path: problem.text} if problem.path else problem.text
 
 
 def _tame(hook: Any) -> Any:
-    problem = json_values.problem(hook)
+    problem = json_values.json_error(hook)
     return hook if problem is None else _Refused(problem)
 
 

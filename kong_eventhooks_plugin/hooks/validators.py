@@ -77,7 +77,7 @@ IN_KONGS_ORDER: tuple[tuple[str, Validator], ...] = (
 """``Schema.validators_order`` of kong/db/schema/init.lua: the first that fails is the one that is told."""
 
 
-def problem(value: Any, field: Mapping[str, Any]) -> str | None:
+def field_error(value: Any, field: Mapping[str, Any]) -> str | None:
     """Return what is wrong with a value of the right type; a field's ``err`` replaces every validator's text."""
     for name, validator in IN_KONGS_ORDER:
         if name in field:

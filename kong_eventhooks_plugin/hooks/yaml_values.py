@@ -21,7 +21,7 @@ _PLAIN = "!plain"
 _TAGS = {name: f"tag:yaml.org,2002:{name}" for name in ("str", "seq", "map", "null", "bool", "int", "float")}
 
 
-class YamlFault(Exception):
+class YamlError(Exception):
     """The text is not YAML that can be taken; ``line`` and ``column`` count from 1, None where nobody knows them."""
 
     def __init__(self, text: str, mark: Any = None) -> None:
@@ -45,7 +45,7 @@ def _ignore(_: Ambiguous) -> None:
 
 
 def load(data: bytes, ambiguous: Callable[[Ambiguous], None] = _ignore) -> Any:
-    """Return the document's value, None where there is none; raises ``YamlFault`` and nothing else.
+    """Return the document's value, None where there is none; raises ``YamlError`` and nothing else.
 
     ``ambiguous`` is called for each scalar that decK reads as another value.
     """
@@ -61,12 +61,12 @@ def load(data: bytes, ambiguous: Callable[[Ambiguous], None] = _ignore) -> Any:
         problem = error.problem or str(error)
         if problem.startswith("but "):
             problem = f"{error.context} {problem}"
-        raise YamlFault(problem, error.problem_mark) from error
+        raise YamlError(problem, error.problem_mark) from error
     except yaml.YAMLError as error:
         at = getattr(error, "position", None)
-        raise YamlFault(f"{str(error).splitlines()[0]}" + (f" at position {at}" if at is not None else "")) from error
+        raise YamlError(f"{str(error).splitlines()[0]}" + (f" at position {at}" if at is not None else "")) from error
     except RecursionError as error:
-        raise YamlFault("is nested too deep") from error
+        raise YamlError("is nested too deep") from error
     return value
 
 
@@ -117,7 +117,7 @@ class _Loader(yaml.CSafeLoader):
         for values, given, mark in self._merges:
             for source in given if isinstance(given, list) else [given]:
                 if not isinstance(source, dict):
-                    raise YamlFault("'<<' takes a mapping or a list of mappings", mark)
+                    raise YamlError("'<<' takes a mapping or a list of mappings", mark)
                 for key, value in source.items():
                     values.setdefault(key, value)
 

@@ -6,18 +6,18 @@ import msgspec
 
 from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
 
-Place = Literal["instance", "admin-api", "file", "api"]
+OriginPlace = Literal["instance", "admin-api", "file", "api"]
 """Where a hook is declared: the configuration that Kong handed to a plugin instance, the Admin API's
 list of plugins, a kong.yml read by the sidecar, our own API."""
 
-STRENGTH: tuple[Place, ...] = ("instance", "admin-api", "file", "api")
+PRECEDENCE: tuple[OriginPlace, ...] = ("instance", "admin-api", "file", "api")
 """Strongest first: the same name from a weaker place is the same hook, and the stronger one's definition holds."""
 
 
 class Origin(msgspec.Struct, frozen=True):
     """Where a definition stands. ``key`` groups what is replaced together (a plugin's id, a file's path)."""
 
-    place: Place
+    place: OriginPlace
     key: str
     path: str
     """For people: ``/etc/kong/kong.yml: plugins[0].config.hooks[2]``."""

@@ -29,25 +29,27 @@ CLOCK_SLACK: Final = 60.0
 """Seconds."""
 
 
-class FilterRule(msgspec.Struct, frozen=True):
+class SuppressionRule(msgspec.Struct, frozen=True):
     """What a hook asks for; at least one of the two is set. ``snooze`` is in seconds."""
 
     on_change: bool
     snooze: int | None
 
-    def slot(self, digest: bytes) -> bytes:
+    def slot_key(self, digest: bytes) -> bytes:
         """Return the part of the state's key beside hook and event: the digest where both are asked for."""
         return digest if self.on_change and self.snooze else b""
 
 
-class FilterState(msgspec.Struct, frozen=True):
+class SuppressionSlot(msgspec.Struct, frozen=True):
     """What a hook remembers of one slot: the digest it fired for, and until when (Unix seconds) it is silent."""
 
     digest: bytes
     until: float
 
 
-def decide(rule: FilterRule, state: FilterState | None, digest: bytes, now: float) -> Suppression | FilterState:
+def decide_suppression(
+    rule: SuppressionRule, state: SuppressionSlot | None, digest: bytes, now: float
+) -> Suppression | SuppressionSlot:
     """Return why the hook stays silent, or, when it fires, the state to remember from now on."""
     if state is not None:
         if rule.snooze:
@@ -55,4 +57,4 @@ def decide(rule: FilterRule, state: FilterState | None, digest: bytes, now: floa
                 return "snoozed"
         elif state.digest == digest:
             return "unchanged"
-    return FilterState(digest=digest, until=now + rule.snooze if rule.snooze else 0.0)
+    return SuppressionSlot(digest=digest, until=now + rule.snooze if rule.snooze else 0.0)

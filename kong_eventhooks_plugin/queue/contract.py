@@ -26,7 +26,7 @@ import msgspec
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.model.suppression import FilterRule
+from kong_eventhooks_plugin.model.suppression import SuppressionRule
 
 Clock = Callable[[], float]
 
@@ -40,13 +40,13 @@ says so."""
 LOSSES: frozenset[str] = frozenset({"queue_full", "queue_bytes", "hook_queue_full"})
 
 
-class Limits(msgspec.Struct, frozen=True):
+class QueueLimits(msgspec.Struct, frozen=True):
     """How much an engine takes.
 
     Past ``deliveries``, ``bytes`` or ``deliveries_per_hook`` unsettled deliveries, a new one is refused
     with that reason. ``waiting`` offers may wait for a commit; one more raises ``QueueFull("buffer")``.
     Settled deliveries go ``settled_seconds`` after they settled or when there are more than
-    ``settled_count``; events that no delivery needs go with the same limits. ``filter_states`` per hook:
+    ``settled_count``; events that no delivery needs go with the same limits. ``suppression_states`` per hook:
     past it the one that ends soonest is forgotten. Bodies of answers that are kept with attempts take at
     most ``answer_bytes`` in all: past it an attempt is kept without its body.
     """
@@ -57,7 +57,7 @@ class Limits(msgspec.Struct, frozen=True):
     waiting: int = 10_000
     settled_seconds: float = 7 * 86_400.0
     settled_count: int = 100_000
-    filter_states: int = 100_000
+    suppression_states: int = 100_000
     answer_bytes: int = 1 << 28
 
 
@@ -70,7 +70,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
     hook_id: str
     source: str
-    rule: FilterRule | None = None
+    rule: SuppressionRule | None = None
     digest: bytes = b""
     refused: HeldBack | None = None
 
@@ -112,7 +112,7 @@ class Work(msgspec.Struct, frozen=True):
     due_at: float
 
 
-class Suppressed(msgspec.Struct, frozen=True):
+class HeldBackCount(msgspec.Struct, frozen=True):
     """How often a hook was held back on an event for a reason. ``source`` is the one that the hook named."""
 
     hook_id: str
@@ -158,7 +158,7 @@ class DeliveryFilter(msgspec.Struct, frozen=True):
     until: float | None = None
 
 
-class Page(msgspec.Struct, frozen=True):
+class DeliveryPage(msgspec.Struct, frozen=True):
     """Deliveries, newest first, and the offset of the next page, None at the end."""
 
     deliveries: tuple[Delivery, ...]
@@ -219,7 +219,7 @@ class Queue(Protocol):
     def offer(self, offer: Offer) -> "Future[Receipt]":
         """Take an event. Raises ``QueueFull`` at once where too many offers wait; never blocks."""
 
-    def trouble(self) -> str | None:
+    def error(self) -> str | None:
         """Return why events cannot be accepted now (a full or stalled disk), as far as is known without trying.
 
         None where nothing speaks against it: reading may go on while nothing can be written.
@@ -243,7 +243,7 @@ class Queue(Protocol):
     async def attempts(self, delivery_id: str) -> list[Attempt]:
         """Return a delivery's attempts, first first."""
 
-    async def page(self, where: DeliveryFilter, size: int, offset: str | None = None) -> Page:
+    async def page(self, where: DeliveryFilter, size: int, offset: str | None = None) -> DeliveryPage:
         """Return a page of deliveries, newest first; ``size`` 1 to 1,000, fewer where they are large (``limits``)."""
 
     async def replay(self, delivery_id: str) -> Delivery:
@@ -261,10 +261,10 @@ class Queue(Protocol):
     async def events(self, where: EventFilter, size: int, offset: str | None = None) -> EventPage:
         """Return a page of events, newest first; ``size`` as in ``page``. An event that no hook heard is never kept."""
 
-    async def bury(self, hook_id: str, reason: str) -> int:
+    async def fail_pending(self, hook_id: str, reason: str) -> int:
         """Make every unsettled delivery of a hook dead, because the hook is gone; return how many."""
 
-    async def suppressed(self) -> list[Suppressed]:
+    async def held_back_counts(self) -> list[HeldBackCount]:
         """Return the counts of what was held back, by hook, event and reason."""
 
     async def stats(self) -> Stats:
@@ -292,5 +292,5 @@ class Queue(Protocol):
     async def endpoints(self) -> list[EndpointHealth]:
         """Return what is remembered of endpoints."""
 
-    async def remember_endpoint(self, health: EndpointHealth) -> None:
+    async def save_endpoint(self, health: EndpointHealth) -> None:
         """Write what is remembered of one endpoint."""

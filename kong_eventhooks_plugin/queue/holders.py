@@ -20,7 +20,7 @@ def this_process() -> str:
     return "/".join((socket.gethostname(), _namespace(), str(pid), _started(pid) or "?"))
 
 
-def gone(holder: str) -> bool:
+def exited(holder: str) -> bool:
     """Tell whether the process of that name has certainly gone; False for one that cannot be judged from here."""
     parts = holder.rsplit("/", _PARTS - 1)
     if len(parts) != _PARTS or not parts[2].isdecimal():

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from kong_eventhooks_plugin.queue.contract import HeldBack, Limits
+from kong_eventhooks_plugin.queue.contract import HeldBack, QueueLimits
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def one_page(entries: Iterable[T], size: int, bytes_of: Callable[[T], int]) -> t
     return taken, False
 
 
-def refusal(limits: Limits, of_hook: int, deliveries: int, held_bytes: int, size: int) -> HeldBack | None:
+def refusal(limits: QueueLimits, of_hook: int, deliveries: int, held_bytes: int, size: int) -> HeldBack | None:
     """Return which limit another unsettled delivery of ``size`` bytes would break, None where it fits.
 
     ``of_hook`` and ``deliveries`` count the unsettled ones of its hook and of all; ``held_bytes`` is what all

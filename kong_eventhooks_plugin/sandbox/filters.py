@@ -18,9 +18,9 @@ from typing import Any
 
 from cel_expr_python import cel
 
-from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile
-from kong_eventhooks_plugin.sandbox.lru import Key, Recent
-from kong_eventhooks_plugin.sandbox.tasks import MAX_TEXT, Decide, Decided, Fault, Limits
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed
+from kong_eventhooks_plugin.sandbox.lru import Key, LruCache
+from kong_eventhooks_plugin.sandbox.tasks import MAX_TEXT, CompileError, Decide, Decided, SandboxLimits
 
 MAX_FILTER = 4_096
 """Characters of one filter."""
@@ -34,11 +34,11 @@ _KINDS_THAT_DECIDE = ("BOOL", "DYN")
 class Filters:
     """Evaluates filters."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: SandboxLimits) -> None:
         self._env = cel.NewEnv(
             variables={"source": cel.Type.STRING, "event": cel.Type.STRING, "data": cel.Type("map<string, dyn>")}
         )
-        self._compiled: Recent[Any] = Recent(limits.compiled)
+        self._compiled: LruCache[Any] = LruCache(limits.compiled)
 
     def decide(self, task: Decide) -> Decided:
         """Return a verdict for each expression."""
@@ -46,14 +46,14 @@ class Filters:
         return Decided(tuple(self._verdict(text, values) for text in task.expressions))
 
     def check(self, text: str) -> None:
-        """Compile a filter; raises ``DoesNotCompile``."""
+        """Compile a filter; raises ``CompilationFailed``."""
         self._compiled.get((text,), self._compile)
 
     def _verdict(self, text: str, values: dict[str, Any]) -> bool | str:
         try:
             result = self._compiled.get((text,), self._compile).eval(data=values)
             kind, value = result.type(), result.value()
-        except DoesNotCompile as error:
+        except CompilationFailed as error:
             return str(error)
         except (RuntimeError, ValueError, TypeError, OverflowError) as error:
             return _plain(str(error))
@@ -64,25 +64,25 @@ class Filters:
     def _compile(self, key: Key) -> Any:
         (text,) = key
         if len(text) > MAX_FILTER:
-            raise DoesNotCompile(Fault(1, 1, f"a filter may have {MAX_FILTER} characters"))
+            raise CompilationFailed(CompileError(1, 1, f"a filter may have {MAX_FILTER} characters"))
         try:
             expression = self._env.compile(text)
         except RuntimeError as error:
-            raise DoesNotCompile(_fault(str(error))) from error
+            raise CompilationFailed(_compile_error(str(error))) from error
         kind = expression.return_type().name()
         if kind not in _KINDS_THAT_DECIDE:
-            raise DoesNotCompile(Fault(1, 1, f"a filter must be true or false; this one is {kind}"))
+            raise CompilationFailed(CompileError(1, 1, f"a filter must be true or false; this one is {kind}"))
         return expression
 
 
-def _fault(said: str) -> Fault:
+def _compile_error(said: str) -> CompileError:
     found = _AT.search(said)
     if found is None:
-        return Fault(1, 1, _plain(said))
+        return CompileError(1, 1, _plain(said))
     text, unknown = found[3].split(" expecting {")[0], _UNKNOWN.search(found[3])
     if unknown:
         text = f"there is no '{unknown[1]}': source, event and data are; the event's fields are under data"
-    return Fault(int(found[1]), int(found[2]), text)
+    return CompileError(int(found[1]), int(found[2]), text)
 
 
 def _plain(said: str) -> str:

@@ -4,7 +4,7 @@
 files and sockets    ``RLIMIT_NOFILE`` 0: what is open stays open, nothing can be opened or accepted
 processes            ``RLIMIT_NPROC`` 0 (the kernel spares root from it, so there are no tools to do it with, either)
 writing              ``RLIMIT_FSIZE`` 0, ``RLIMIT_CORE`` 0
-memory               ``RLIMIT_AS``: what the idle worker has and ``Limits.memory_bytes`` more
+memory               ``RLIMIT_AS``: what the idle worker has and ``SandboxLimits.memory_bytes`` more
 privileges           ``PR_SET_NO_NEW_PRIVS``
 its parent's end     ``PR_SET_PDEATHSIG`` SIGKILL; the closed socket ends it too
 wall and CPU time    interval timers of the kernel with the default action, death: user code that runs in C for a
@@ -22,7 +22,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from kong_eventhooks_plugin.sandbox.tasks import Limits
+from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits
 
 WALL_SIGNAL = signal.SIGALRM
 CPU_SIGNAL = signal.SIGPROF
@@ -32,14 +32,14 @@ _PR_SET_NO_NEW_PRIVS = 38
 _STATM = Path("/proc/self/statm")
 
 
-def leave_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Have the kernel kill us when the process ``parent`` ends; raises ``OSError`` where it has ended already."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         raise OSError("the parent has gone")
 
 
-def shut_in(limits: Limits, *, files_and_processes: bool) -> None:
+def isolate(limits: SandboxLimits, *, files_and_processes: bool) -> None:
     """Give up everything for good; ``files_and_processes`` keeps those (``untrusted_lua = on``)."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     for ends_us in (WALL_SIGNAL, CPU_SIGNAL):
@@ -57,7 +57,7 @@ def shut_in(limits: Limits, *, files_and_processes: bool) -> None:
 class Alarms:
     """The timers of one task."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: SandboxLimits) -> None:
         self._wall, self._cpu = limits.wall_seconds, limits.cpu_seconds
 
     def set(self) -> None:

@@ -19,9 +19,9 @@ from jinja2 import ChainableUndefined, Template, TemplateSyntaxError, nodes
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
-from kong_eventhooks_plugin.sandbox.lru import Key, Recent
-from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, Fault, Limits, Render, Rendered
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
+from kong_eventhooks_plugin.sandbox.lru import Key, LruCache
+from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, CompileError, Render, Rendered, SandboxLimits
 from kong_eventhooks_plugin.sandbox.tasks import Template as Asked
 
 _NO_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
@@ -52,10 +52,10 @@ def _environment(*, escape: bool) -> _Environment:
 class JinjaTemplates:
     """Renders Jinja2 templates."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: SandboxLimits) -> None:
         self._limits = limits
         self._environments = {False: _environment(escape=False), True: _environment(escape=True)}
-        self._compiled: Recent[Template] = Recent(limits.compiled)
+        self._compiled: LruCache[Template] = LruCache(limits.compiled)
 
     def render(self, task: Render) -> Rendered:
         """Return the texts; raises ``TaskFailed``."""
@@ -68,7 +68,7 @@ class JinjaTemplates:
         return Rendered(tuple(texts))
 
     def check(self, text: str) -> None:
-        """Compile a template; raises ``DoesNotCompile``."""
+        """Compile a template; raises ``CompilationFailed``."""
         self._compiled.get((text, ""), self._compile)
 
     def _text(self, template: Asked, context: dict[str, Any], room: int) -> bytes:
@@ -77,10 +77,10 @@ class JinjaTemplates:
             raw = _within(room, compiled.generate(context))
         except MemoryError:
             raise
-        except DoesNotCompile as error:
+        except CompilationFailed as error:
             raise TaskFailed("template", f"{template.name}: {error}") from error
         except Exception as error:  # whatever user code raises is that template's failure
-            raise TaskFailed("template", f"{template.name}: {_said(error)}") from error
+            raise TaskFailed("template", f"{template.name}: {_error_text(error)}") from error
         if raw is None:
             raise TaskFailed("output", f"{template.name}: more than {self._limits.output_bytes} bytes of text")
         return raw
@@ -88,17 +88,19 @@ class JinjaTemplates:
     def _compile(self, key: Key) -> Template:
         text, escape = key
         if len(text) > MAX_SOURCE:
-            raise DoesNotCompile(Fault(1, 1, f"a template may have {MAX_SOURCE} characters"))
+            raise CompilationFailed(CompileError(1, 1, f"a template may have {MAX_SOURCE} characters"))
         environment = self._environments[bool(escape)]
         try:
             tree = environment.parse(text)
             for node in tree.find_all(_NO_FILES):
-                raise DoesNotCompile(_fault(text, node.lineno, "there are no files to include, import or extend"))
+                raise CompilationFailed(
+                    _compile_error(text, node.lineno, "there are no files to include, import or extend")
+                )
             return environment.from_string(tree)
         except TemplateSyntaxError as error:
-            raise DoesNotCompile(_fault(text, error.lineno, error.message or "syntax error")) from error
+            raise CompilationFailed(_compile_error(text, error.lineno, error.message or "syntax error")) from error
         except (TemplateError, RecursionError, SyntaxError) as error:
-            raise DoesNotCompile(Fault(1, 1, _said(error))) from error
+            raise CompilationFailed(CompileError(1, 1, _error_text(error))) from error
 
 
 def _within(room: int, parts: Iterator[str]) -> bytes | None:
@@ -113,12 +115,12 @@ def _within(room: int, parts: Iterator[str]) -> bytes | None:
     return b"".join(kept)
 
 
-def _fault(text: str, line: int, message: str) -> Fault:
+def _compile_error(text: str, line: int, message: str) -> CompileError:
     """Jinja2 knows lines alone: the column is that of the first tag on it."""
     row = text.splitlines()[line - 1] if 0 < line <= len(text.splitlines()) else ""
     columns = [row.find(tag) for tag in _TAGS if tag in row]
-    return Fault(line, min(columns, default=0) + 1, message)
+    return CompileError(line, min(columns, default=0) + 1, message)
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

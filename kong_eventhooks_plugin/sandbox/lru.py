@@ -11,7 +11,7 @@ Key = tuple[str, ...]
 V = TypeVar("V")
 
 
-class Recent(Generic[V]):
+class LruCache(Generic[V]):
     """At most ``size`` values, of ``MAX_CHARACTERS`` of text in all; ``forget`` is told of each that goes."""
 
     def __init__(self, size: int, forget: Callable[[V], None] = lambda _: None) -> None:

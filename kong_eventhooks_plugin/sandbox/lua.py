@@ -14,21 +14,21 @@ from typing import Any
 import msgspec
 from lupa import LuaError, luajit21
 
-from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
-from kong_eventhooks_plugin.sandbox.lru import Key, Recent
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
+from kong_eventhooks_plugin.sandbox.lru import Key, LruCache
 from kong_eventhooks_plugin.sandbox.lua_values import encode
 from kong_eventhooks_plugin.sandbox.resty import Compiled, compile_template
 from kong_eventhooks_plugin.sandbox.tasks import (
     MAX_SOURCE,
     MAX_TEXT,
-    Call,
     Called,
-    Fault,
-    Limits,
+    CompileError,
+    LambdaCall,
     Line,
     LuaRules,
     Render,
     Rendered,
+    SandboxLimits,
     Template,
 )
 
@@ -44,7 +44,7 @@ def _refuse(*_: object) -> Any:
     raise AttributeError("access denied")
 
 
-def _state(kind: str, rules: LuaRules, limits: Limits) -> tuple[Any, ...]:
+def _state(kind: str, rules: LuaRules, limits: SandboxLimits) -> tuple[Any, ...]:
     """Return the functions of a fresh state's prelude."""
     runtime = luajit21.LuaRuntime(
         encoding=None,
@@ -65,12 +65,12 @@ def _state(kind: str, rules: LuaRules, limits: Limits) -> tuple[Any, ...]:
 class _State:
     """What both states have: numbered pieces of code, and a memory to look after."""
 
-    def __init__(self, kind: str, rules: LuaRules, limits: Limits) -> None:
+    def __init__(self, kind: str, rules: LuaRules, limits: SandboxLimits) -> None:
         self._limits = limits
         self._ids = count(1)
         self._load, self._drop, *self._functions, self._used, self._collect = _state(kind, rules, limits)
 
-    def tidy(self) -> None:
+    def collect_garbage(self) -> None:
         """Collect garbage where there is much."""
         if self._used() > COLLECT_OVER:
             self._collect(b"collect")
@@ -86,13 +86,13 @@ class _State:
 class Templates(_State):
     """Renders templates of lua-resty-template's dialect."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: SandboxLimits) -> None:
         super().__init__("templates", LuaRules(), limits)
         self._context, self._render = self._functions
-        self._compiled: Recent[tuple[int, Compiled]] = Recent(limits.compiled, lambda entry: self._drop(entry[0]))
+        self._compiled: LruCache[tuple[int, Compiled]] = LruCache(limits.compiled, lambda entry: self._drop(entry[0]))
 
     def render(self, task: Render) -> Rendered:
-        """Return the texts; raises ``TaskFailed``, ``DoesNotCompile``."""
+        """Return the texts; raises ``TaskFailed``, ``CompilationFailed``."""
         self._guarded(self._context, encode(task.data | {"event": task.event, "source": task.source}))
         room, texts = self._limits.output_bytes, []
         for template in task.templates:
@@ -104,13 +104,13 @@ class Templates(_State):
         return Rendered(tuple(texts))
 
     def check(self, text: str) -> None:
-        """Compile a template; raises ``DoesNotCompile``."""
+        """Compile a template; raises ``CompilationFailed``."""
         self._compiled.get((text,), self._compile)
 
     def _text(self, template: Template) -> bytes:
         try:
             number, compiled = self._compiled.get((template.text,), self._compile)
-        except DoesNotCompile as error:
+        except CompilationFailed as error:
             raise TaskFailed("template", f"{template.name}: {error}") from error
         ok, answer = self._guarded(self._render, number, template.place.encode())
         if not ok:
@@ -122,21 +122,21 @@ class Templates(_State):
         compiled, number = compile_template(key[0]), next(self._ids)
         fault = self._guarded(self._load, number, compiled.source.encode())
         if fault is not None:
-            raise DoesNotCompile(_fault(fault.decode("utf-8", "replace"), compiled.place))
+            raise CompilationFailed(_compile_error(fault.decode("utf-8", "replace"), compiled.place))
         return number, compiled
 
 
 class Lambdas(_State):
     """Calls chained functions."""
 
-    def __init__(self, rules: LuaRules, limits: Limits) -> None:
+    def __init__(self, rules: LuaRules, limits: SandboxLimits) -> None:
         super().__init__("lambdas", rules, limits)
         self._call, self._problems = self._functions
         self._off = rules.untrusted_lua == "off"
-        self._compiled: Recent[tuple[int]] = Recent(limits.compiled, lambda entry: self._drop(entry[0]))
+        self._compiled: LruCache[tuple[int]] = LruCache(limits.compiled, lambda entry: self._drop(entry[0]))
 
-    def call(self, task: Call) -> Called:
-        """Call the chain; raises ``TaskFailed``, ``DoesNotCompile``."""
+    def call(self, task: LambdaCall) -> Called:
+        """Call the chain; raises ``TaskFailed``, ``CompilationFailed``."""
         (number,) = self._compiled.get((task.owner, *task.functions), self._compile)
         names = (task.event.encode(), task.source.encode())
         answer = self._guarded(self._call, number, encode(task.data, keep_nulls=True), *names, task.pid)
@@ -150,34 +150,34 @@ class Lambdas(_State):
         return Called(end.decode(), text, _json(value), _lines(_json(lines), int(more)))
 
     def check(self, text: str) -> None:
-        """Load one function; raises ``DoesNotCompile``."""
+        """Load one function; raises ``CompilationFailed``."""
         (number,) = self._compile(("", text))
         self._drop(number)
 
     def _compile(self, key: Key) -> tuple[int]:
         if self._off:
-            raise DoesNotCompile(Fault(1, 1, "lambdas are switched off: untrusted_lua = off"))
+            raise CompilationFailed(CompileError(1, 1, "lambdas are switched off: untrusted_lua = off"))
         if any(len(text) > MAX_SOURCE for text in key[1:]):
-            raise DoesNotCompile(Fault(1, 1, f"a function may have {MAX_SOURCE} characters"))
+            raise CompilationFailed(CompileError(1, 1, f"a function may have {MAX_SOURCE} characters"))
         number = next(self._ids)
         fault = self._guarded(self._load, number, *(text.encode() for text in key[1:]))
         if fault is not None:
-            raise DoesNotCompile(_fault(fault.decode("utf-8", "replace"), lambda line: (line, 1)))
+            raise CompilationFailed(_compile_error(fault.decode("utf-8", "replace"), lambda line: (line, 1)))
         return (number,)
 
 
-def _fault(text: str, place: Callable[[int], tuple[int, int]]) -> Fault:
+def _compile_error(text: str, place: Callable[[int], tuple[int, int]]) -> CompileError:
     found = _AT_LINE.match(text)
     if found is None:
-        return Fault(1, 1, text)
+        return CompileError(1, 1, text)
     said = _OPENED.sub(lambda opened: f"{opened[1]}{place(int(opened[2]))[0]})", found[2])
-    return Fault(*place(int(found[1])), said)
+    return CompileError(*place(int(found[1])), said)
 
 
 def _failure(name: str, compiled: Compiled, text: str) -> TaskFailed:
     if _OUT_OF_MEMORY in text:
         return TaskFailed("memory", f"{name}: {_OUT_OF_MEMORY}")
-    return TaskFailed("template", f"{name}: {_fault(text, compiled.place) if _AT_LINE.match(text) else text}")
+    return TaskFailed("template", f"{name}: {_compile_error(text, compiled.place) if _AT_LINE.match(text) else text}")
 
 
 def _json(raw: bytes) -> Any:

@@ -7,17 +7,17 @@ killed; all of them end after a while without tasks.
 Rules
 - Filters and checks go first: somebody waits for them. All other tasks take turns by ``lane`` (a hook's id), so that
   one hook's burst does not stand before another's delivery.
-- A worker has up to ``Limits.batch`` tasks in hand. When it dies the first of them is why: that one fails. The others
-  have not begun and go to another worker.
+- A worker has up to ``SandboxLimits.batch`` tasks in hand. When it dies the first of them is why: that one fails. The
+  others have not begun and go to another worker.
 - A worker that died otherwise than by a time limit, or ran out of memory, may have been full of what came before:
   where it had done other tasks, the task gets a second chance in a fresh one; not so a filter or check of a lane, for
   which nobody waits that long.
 - A lane whose task killed a worker is on probation until one of its tasks goes well: its tasks run one by one, filters
   and checks too, with no other in the same worker, and one worker that is up is always left to the others.
 
-Limits (``Limits``): past ``waiting`` tasks a new one fails with ``busy``. ``PROBATIONS`` lanes are remembered. After
-``STARTS`` workers in a row that did not come up, all that waits fails with ``unavailable``; the next start is tried
-after ``PAUSE_SECONDS`` times the number of failures, at most ``LONGEST_PAUSE_SECONDS``.
+Limits (``SandboxLimits``): past ``waiting`` tasks a new one fails with ``busy``. ``PROBATIONS`` lanes are remembered.
+After ``STARTS`` workers in a row that did not come up, all that waits fails with ``unavailable``; the next start is
+tried after ``PAUSE_SECONDS`` times the number of failures, at most ``LONGEST_PAUSE_SECONDS``.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ from collections.abc import Iterable
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.sandbox.process import Job, Listener, Worker, make_job
+from kong_eventhooks_plugin.sandbox.process import Listener, SandboxJob, SandboxWorker, make_job
 from kong_eventhooks_plugin.sandbox.tasks import (
     HEADER,
     Engine,
     Failed,
-    Limits,
     LuaRules,
     Reason,
     Result,
+    SandboxLimits,
     Setup,
     Task,
 )
@@ -61,17 +61,17 @@ class Pool:
 
     def __init__(
         self,
-        limits: Limits | None = None,
+        limits: SandboxLimits | None = None,
         lua: LuaRules | None = None,
         counts: dict[tuple[str, str], int] | None = None,
     ) -> None:
-        self._limits = limits or Limits()
+        self._limits = limits or SandboxLimits()
         self._lua = lua or LuaRules()
         self.counts: dict[tuple[str, str], int] = Counter() if counts is None else counts
-        self._urgent: deque[Job] = deque()
-        self._lanes: OrderedDict[str, deque[Job]] = OrderedDict()
+        self._urgent: deque[SandboxJob] = deque()
+        self._lanes: OrderedDict[str, deque[SandboxJob]] = OrderedDict()
         self._waiting = 0
-        self._workers: dict[Worker, asyncio.Task[None]] = {}
+        self._workers: dict[SandboxWorker, asyncio.Task[None]] = {}
         self._engines: frozenset[Engine] = frozenset()
         self._probation: OrderedDict[str, None] = OrderedDict()
         self._failed_starts = 0
@@ -129,22 +129,22 @@ class Pool:
 
     # What waits
 
-    def _put(self, job: Job) -> None:
+    def _put(self, job: SandboxJob) -> None:
         self._engines |= {job.engine}
         self._queue_of(job).append(job)
         self._waiting += 1
 
-    def _put_back(self, jobs: Iterable[Job]) -> None:
+    def _put_back(self, jobs: Iterable[SandboxJob]) -> None:
         for job in reversed([job for job in jobs if not job.answer.done()]):
             self._queue_of(job).appendleft(job)
             self._waiting += 1
 
-    def _queue_of(self, job: Job) -> deque[Job]:
+    def _queue_of(self, job: SandboxJob) -> deque[SandboxJob]:
         suspect = job.lane != "" and job.lane in self._probation
         urgent = job.kind in _URGENT and not suspect
         return self._urgent if urgent else self._lanes.setdefault(job.lane, deque())
 
-    def _take_back(self, job: Job) -> None:
+    def _take_back(self, job: SandboxJob) -> None:
         for queue in (self._urgent, self._lanes.get(job.lane)):  # its lane may have gone on probation meanwhile
             if queue is not None and job in queue:
                 queue.remove(job)
@@ -152,9 +152,9 @@ class Pool:
                 if not queue and queue is not self._urgent:
                     del self._lanes[job.lane]
 
-    def _next(self, worker: Worker, room: int) -> list[Job]:
+    def _next(self, worker: SandboxWorker, room: int) -> list[SandboxJob]:
         """Take up to ``room`` jobs that ``worker`` can do, urgent ones first, then one of each lane in turn."""
-        jobs: list[Job] = []
+        jobs: list[SandboxJob] = []
         while self._urgent and len(jobs) < room and self._urgent[0].engine in worker.engines:
             jobs.append(self._urgent.popleft())
         for lane in list(self._lanes):
@@ -168,7 +168,7 @@ class Pool:
     def _wants_a_worker(self, lane: str) -> bool:
         return lane in self._probation or self._lanes[lane][0].fresh
 
-    def _from_lane(self, lane: str) -> Job:
+    def _from_lane(self, lane: str) -> SandboxJob:
         queue = self._lanes[lane]
         job = queue.popleft()
         if queue:
@@ -205,7 +205,7 @@ class Pool:
                 given = True
         return given
 
-    def _give_alone(self, worker: Worker, lane: str) -> bool:
+    def _give_alone(self, worker: SandboxWorker, lane: str) -> bool:
         """Give ``worker`` up to the lane's next job, where it is free for it; it gets nothing else until it is."""
         job = self._lanes[lane][0]
         if worker.jobs or job.engine not in worker.engines or (job.fresh and worker.done):
@@ -216,7 +216,7 @@ class Pool:
         worker.send([job])
         return True
 
-    def _has_room(self, worker: Worker) -> bool:
+    def _has_room(self, worker: SandboxWorker) -> bool:
         return (
             worker.is_open
             and not self._is_outdated(worker)
@@ -242,48 +242,48 @@ class Pool:
         if len(staying) < self._limits.workers and all(each.jobs or (one_more and each.ready) for each in staying):
             self._start()
 
-    def _is_outdated(self, worker: Worker) -> bool:
+    def _is_outdated(self, worker: SandboxWorker) -> bool:
         """Tell whether a worker has done enough, or lacks an engine."""
         return worker.done >= self._limits.worker_tasks or not self._engines.issubset(worker.engines)
 
-    def _is_in_the_way(self, worker: Worker) -> bool:
+    def _is_in_the_way(self, worker: SandboxWorker) -> bool:
         """Tell whether a worker keeps a task that wants a fresh one from having it."""
         return worker.done > 0 and any(queue[0].fresh for queue in self._lanes.values())
 
     def _start(self) -> None:
         engines = tuple(engine for engine in _ENGINES if engine in self._engines)
-        worker = Worker(Setup(engines=engines, limits=self._limits, lua=self._lua), self._listener)
+        worker = SandboxWorker(Setup(engines=engines, limits=self._limits, lua=self._lua), self._listener)
         self._workers[worker] = asyncio.get_running_loop().create_task(worker.run())
 
     # What workers tell
 
-    def _came_up(self, worker: Worker) -> None:
+    def _came_up(self, worker: SandboxWorker) -> None:
         self._failed_starts = 0
         self._pump()
 
-    def _answered(self, worker: Worker, job: Job, result: Result) -> None:
+    def _answered(self, worker: SandboxWorker, job: SandboxJob, result: Result) -> None:
         if isinstance(result, Failed) and result.reason == "memory":
             worker.leaving = True  # it ends by itself
             self._died_of(worker, job, result)
             return
         self._probation.pop(job.lane, None)
-        _settle(job, result)
+        _resolve(job, result)
         if len(worker.jobs) * 2 <= self._limits.batch:
             self._pump()
 
-    def _ended(self, worker: Worker, reason: Reason, text: str) -> None:
+    def _ended(self, worker: SandboxWorker, reason: Reason, text: str) -> None:
         del self._workers[worker]
         jobs = list(worker.jobs)
         worker.jobs.clear()
         if jobs and worker.ready and not worker.leaving and not self._closed:
-            log.warning("sandbox worker ended", reason=reason, lane=jobs[0].lane, task=jobs[0].kind)
+            log.warning("sandbox_worker_exited", reason=reason, hook_id=jobs[0].lane, task=jobs[0].kind)
             self._died_of(worker, jobs.pop(0), Failed(reason, text))
         elif not (worker.ready or worker.leaving or self._closed):
             self._did_not_start(text)
         self._put_back(jobs)
         self._pump()
 
-    def _died_of(self, worker: Worker, job: Job, result: Failed) -> None:
+    def _died_of(self, worker: SandboxWorker, job: SandboxJob, result: Failed) -> None:
         others = worker.done - 1 if result.reason == "memory" else worker.done
         self._on_probation(job.lane)
         hurried = job.lane != "" and job.kind in _URGENT
@@ -291,7 +291,7 @@ class Pool:
             job.fresh = True
             self._put_back([job])
         else:
-            _settle(job, result)
+            _resolve(job, result)
 
     def _on_probation(self, lane: str) -> None:
         self._probation[lane] = None
@@ -301,7 +301,7 @@ class Pool:
 
     def _did_not_start(self, text: str) -> None:
         self._failed_starts += 1
-        log.error("sandbox worker did not start", detail=text, times=self._failed_starts)
+        log.error("sandbox_worker_start_failed", error=text, failures=self._failed_starts)
         if self._failed_starts >= STARTS:
             self._fail_waiting("unavailable", f"no sandbox can be started: {text}")
         pause = min(PAUSE_SECONDS * self._failed_starts, LONGEST_PAUSE_SECONDS)
@@ -319,9 +319,9 @@ class Pool:
         self._waiting = 0
 
     @staticmethod
-    def _fail(jobs: Iterable[Job], reason: Reason, text: str) -> None:
+    def _fail(jobs: Iterable[SandboxJob], reason: Reason, text: str) -> None:
         for job in jobs:
-            _settle(job, Failed(reason, text))
+            _resolve(job, Failed(reason, text))
 
     # Rest
 
@@ -345,6 +345,6 @@ class Pool:
     _tasks_seen = 0
 
 
-def _settle(job: Job, result: Result) -> None:
+def _resolve(job: SandboxJob, result: Result) -> None:
     if not job.answer.done():
         job.answer.set_result(result)

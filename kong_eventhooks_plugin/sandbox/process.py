@@ -1,7 +1,7 @@
 """One worker process, as the pool sees it: started, handed tasks, ended; and why it ended.
 
-Limits: an answer over ``MAX_ANSWER`` bytes more than ``Limits.output_bytes``, or one that cannot be read, ends the
-process: whatever writes such a thing is no longer our code. A process that has not said it is ready after
+Limits: an answer over ``MAX_ANSWER`` bytes more than ``SandboxLimits.output_bytes``, or one that cannot be read, ends
+the process: whatever writes such a thing is no longer our code. A process that has not said it is ready after
 ``START_SECONDS`` is killed. Beside the kernel's timers in the process, its own wall clock here ends a task
 ``GRACE_SECONDS`` after its limit.
 """
@@ -22,9 +22,9 @@ from kong_eventhooks_plugin.sandbox.tasks import (
     READY,
     Engine,
     Failed,
-    Limits,
     Reason,
     Result,
+    SandboxLimits,
     Setup,
     Task,
     engine_of,
@@ -45,7 +45,7 @@ _SIGNALS: dict[int, Reason] = {-signal.SIGALRM: "wall", -signal.SIGPROF: "cpu"}
 _results = msgspec.msgpack.Decoder(Result)
 
 
-class Job(msgspec.Struct, eq=False):
+class SandboxJob(msgspec.Struct, eq=False):
     """A task on its way. ``lane`` is whose it is; ``alone``: no other task shares a worker with it meanwhile.
 
     ``fresh``: only a worker that has done nothing yet may have it.
@@ -63,23 +63,23 @@ class Job(msgspec.Struct, eq=False):
 class Listener(msgspec.Struct, frozen=True):
     """Whom a worker tells: a task is answered (or the worker became ready), it has ended."""
 
-    progress: Callable[["Worker"], None]
-    answered: Callable[["Worker", Job, Result], None]
-    ended: Callable[["Worker", Reason, str], None]
+    progress: Callable[["SandboxWorker"], None]
+    answered: Callable[["SandboxWorker", SandboxJob, Result], None]
+    ended: Callable[["SandboxWorker", Reason, str], None]
 
 
-class Worker(asyncio.Protocol):
+class SandboxWorker(asyncio.Protocol):
     """A process and its socket. ``jobs`` are those in its hands, the one that it works on first."""
 
     def __init__(self, setup: Setup, listener: Listener) -> None:
         self.engines = setup.engines
-        self.jobs: deque[Job] = deque()
+        self.jobs: deque[SandboxJob] = deque()
         self.ready = False
         self.leaving = False
         self.done = 0
         self._setup = setup
         self._listener = listener
-        self._limits: Limits = setup.limits
+        self._limits: SandboxLimits = setup.limits
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._rest: socket.socket | None = None
@@ -118,9 +118,9 @@ class Worker(asyncio.Protocol):
             if self._process is not None:
                 if not self._lost.is_set():
                     self.kill("closed", "the sandbox is closed")
-                status = await self._gone(self._process)
-            self._stop_clock()
-            self._listener.ended(self, *self._why_ended(status))
+                status = await self._exited(self._process)
+            self._stop_timer()
+            self._listener.ended(self, *self._exit_reason(status))
 
     def stop(self) -> None:
         """Kill the process, as soon as there is one: the pool closes."""
@@ -128,7 +128,7 @@ class Worker(asyncio.Protocol):
         self.kill("closed", "the sandbox is closed")
 
     @staticmethod
-    async def _gone(process: "Process") -> int:
+    async def _exited(process: "Process") -> int:
         """Return the exit status; what has closed its socket and does not end is killed."""
         try:
             return await asyncio.wait_for(process.wait(), GRACE_SECONDS)
@@ -156,7 +156,7 @@ class Worker(asyncio.Protocol):
         self._arm(START_SECONDS)
         self._write(pack(self._setup))
 
-    def send(self, jobs: list[Job]) -> None:
+    def send(self, jobs: list[SandboxJob]) -> None:
         """Hand it tasks."""
         if not self.jobs:
             self._moved = asyncio.get_running_loop().time()
@@ -221,7 +221,7 @@ class Worker(asyncio.Protocol):
             self.kill("crash", "it answered what nobody asked")
 
     def _begin(self, result: Result) -> None:
-        self._stop_clock()
+        self._stop_timer()
         if result == READY:
             self.ready = True
             self._listener.progress(self)
@@ -233,15 +233,15 @@ class Worker(asyncio.Protocol):
             self._transport.write(data)
 
     def _arm(self, seconds: float) -> None:
-        self._stop_clock()
-        self._clock = asyncio.get_running_loop().call_later(seconds, self._clock_rang)
+        self._stop_timer()
+        self._clock = asyncio.get_running_loop().call_later(seconds, self._on_timer)
 
-    def _stop_clock(self) -> None:
+    def _stop_timer(self) -> None:
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
 
-    def _clock_rang(self) -> None:
+    def _on_timer(self) -> None:
         """Kill what has stood still too long; look again later at what has not."""
         self._clock = None
         if not self.ready:
@@ -253,7 +253,7 @@ class Worker(asyncio.Protocol):
             else:
                 self.kill("wall", _text("wall", self._limits))
 
-    def _why_ended(self, status: int) -> tuple[Reason, str]:
+    def _exit_reason(self, status: int) -> tuple[Reason, str]:
         if self._why is not None:
             return self._why
         reason = _SIGNALS.get(status)
@@ -262,7 +262,7 @@ class Worker(asyncio.Protocol):
         return "crash", f"its process ended ({_status(status)})"
 
 
-def _text(reason: Reason, limits: Limits) -> str:
+def _text(reason: Reason, limits: SandboxLimits) -> str:
     seconds, of = (limits.wall_seconds, "time") if reason == "wall" else (limits.cpu_seconds, "CPU time")
     return f"stopped after {seconds:g} s of {of}"
 
@@ -271,7 +271,7 @@ def _status(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"status {status}"
 
 
-def make_job(task: Task, lane: str, answer: "asyncio.Future[Result]") -> Job:
+def make_job(task: Task, lane: str, answer: "asyncio.Future[Result]") -> SandboxJob:
     """Return the job of a task; raises what ``pack`` does."""
     kind = str(task.__struct_config__.tag)
-    return Job(frame=pack(task), kind=kind, engine=engine_of(task), lane=lane, answer=answer)
+    return SandboxJob(frame=pack(task), kind=kind, engine=engine_of(task), lane=lane, answer=answer)

@@ -24,8 +24,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile
-from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, Fault
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed
+from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, CompileError
 
 _CLOSERS = {"{": "}}", "*": "*}", "%": "%}", "#": "#}", "-": "-}", "(": ")}", "[": "]}"}
 _MUST_CLOSE = "{*%"
@@ -47,9 +47,9 @@ class Compiled(msgspec.Struct, frozen=True):
 
 
 def compile_template(template: str) -> Compiled:
-    """Return the template's Lua; raises ``DoesNotCompile``. The Lua in its tags is not looked at."""
+    """Return the template's Lua; raises ``CompilationFailed``. The Lua in its tags is not looked at."""
     if len(template) > MAX_SOURCE:
-        raise DoesNotCompile(Fault(1, 1, f"a template may have {MAX_SOURCE} characters"))
+        raise CompilationFailed(CompileError(1, 1, f"a template may have {MAX_SOURCE} characters"))
     return _Compiler(template).run()
 
 
@@ -81,7 +81,7 @@ class _Compiler:
         escaped, slashes = self._escaped(at)
         if close < 0:
             if kind in _MUST_CLOSE and not escaped and not self._is_brace_before_tag(at, end):
-                raise self._fault(at, f"{{{kind} is not closed by {_CLOSERS[kind]}")
+                raise self._compile_error(at, f"{{{kind} is not closed by {_CLOSERS[kind]}")
             return at + 1
         if escaped or (slashes and not self._takes_blanks(kind, at, close)):
             self._write_text(self._done, at - slashes)
@@ -113,7 +113,7 @@ class _Compiler:
     def _expression(self, call: str, at: int, close: int) -> int:
         self._write_text(self._done, at)
         if not self._text[at + 2 : close].strip():
-            raise self._fault(at, "an expression is missing")
+            raise self._compile_error(at, "an expression is missing")
         self._write_lua(f"___[#___+1]={call}(", at, close)
         self._write(")", at)
         return self._past(close + 2)
@@ -135,7 +135,7 @@ class _Compiler:
 
     def _include(self, at: int, _close: int, _end: int) -> int:
         tag = self._text[at : at + 2]
-        raise self._fault(at, f"there are no files to include; write \\{tag} for the text {tag}")
+        raise self._compile_error(at, f"there are no files to include; write \\{tag} for the text {tag}")
 
     def _block(self, at: int, close: int, end: int) -> int:
         tag = self._text[at : close + 2]
@@ -199,8 +199,8 @@ class _Compiler:
         before = bisect_left(self._line_ends, at)
         return before + 1, at - (self._line_ends[before - 1] if before else -1)
 
-    def _fault(self, at: int, text: str) -> DoesNotCompile:
-        return DoesNotCompile(Fault(*self._position(at), text))
+    def _compile_error(self, at: int, text: str) -> CompilationFailed:
+        return CompilationFailed(CompileError(*self._position(at), text))
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\0": "\\000"})

@@ -1,7 +1,7 @@
 """What the sandbox is asked and what it answers, and how both cross the socket. Pure.
 
-A message is a little-endian uint32 length and that many bytes of MessagePack; one that is over ``Limits.task_bytes``
-is not sent. A worker answers its tasks in their order, so an answer needs no number.
+A message is a little-endian uint32 length and that many bytes of MessagePack; one that is over
+``SandboxLimits.task_bytes`` is not sent. A worker answers its tasks in their order, so an answer needs no number.
 """
 
 import struct
@@ -11,7 +11,7 @@ import msgspec
 
 Dialect = Literal["resty", "jinja2"]
 
-Place = Literal["plain", "json", "html", "form", "url"]
+EscapeContext = Literal["plain", "json", "html", "form", "url"]
 """Where a template's text ends up, and so what ``{{ }}`` escapes: nothing (it is encoded afterwards, or there is
 nothing to escape), a JSON document, HTML or XML, a form's body, a URL."""
 
@@ -32,7 +32,7 @@ MAX_TEXT = 4_096
 """Characters of a text that says what is wrong; user code makes such texts too. A longer one is cut."""
 
 
-class Limits(msgspec.Struct, frozen=True):
+class SandboxLimits(msgspec.Struct, frozen=True):
     """What one task may use, and how much the pool takes on.
 
     Past ``wall_seconds``, ``cpu_seconds`` or ``memory_bytes`` (beyond what an idle worker has) the worker is killed and
@@ -77,7 +77,7 @@ class Template(msgspec.Struct, frozen=True, array_like=True):
 
     name: str
     text: str
-    place: Place = "plain"
+    place: EscapeContext = "plain"
 
 
 class Render(msgspec.Struct, frozen=True, tag="render", array_like=True):
@@ -90,7 +90,7 @@ class Render(msgspec.Struct, frozen=True, tag="render", array_like=True):
     dialect: Dialect = "resty"
 
 
-class Call(msgspec.Struct, frozen=True, tag="call", array_like=True):
+class LambdaCall(msgspec.Struct, frozen=True, tag="call", array_like=True):
     """Call a lambda's functions, chained -> ``Called``. ``owner`` (a hook's id) has its own globals and upvalues."""
 
     owner: str
@@ -117,7 +117,7 @@ class Check(msgspec.Struct, frozen=True, tag="check", array_like=True):
     text: str
 
 
-Task = Render | Call | Decide | Check
+Task = Render | LambdaCall | Decide | Check
 
 
 class Rendered(msgspec.Struct, frozen=True, tag="rendered", array_like=True):
@@ -155,7 +155,7 @@ class Decided(msgspec.Struct, frozen=True, tag="decided", array_like=True):
     verdicts: tuple[bool | str, ...]
 
 
-class Fault(msgspec.Struct, frozen=True, array_like=True):
+class CompileError(msgspec.Struct, frozen=True, array_like=True):
     """What does not compile, and where, both counted from 1."""
 
     line: int
@@ -169,7 +169,7 @@ class Fault(msgspec.Struct, frozen=True, array_like=True):
 class Checked(msgspec.Struct, frozen=True, tag="checked", array_like=True):
     """None where all is well."""
 
-    fault: Fault | None
+    error: CompileError | None
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed", array_like=True):
@@ -191,7 +191,7 @@ class Setup(msgspec.Struct, frozen=True):
     """The first message to a worker; it answers with ``READY`` when it has shut itself in."""
 
     engines: tuple[Engine, ...]
-    limits: Limits
+    limits: SandboxLimits
     lua: LuaRules
 
 

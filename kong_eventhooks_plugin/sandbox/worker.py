@@ -13,16 +13,16 @@ from typing import Any
 
 import msgspec
 
-from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
-from kong_eventhooks_plugin.sandbox.isolation import Alarms, leave_with_parent, shut_in
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
+from kong_eventhooks_plugin.sandbox.isolation import Alarms, die_with_parent, isolate
 from kong_eventhooks_plugin.sandbox.tasks import (
     READY,
-    Call,
     Check,
     Checked,
     Decide,
     Engine,
     Failed,
+    LambdaCall,
     Render,
     Result,
     Setup,
@@ -41,9 +41,9 @@ class Languages:
     def __init__(self, setup: Setup) -> None:
         self._checks: dict[str, Callable[[str], None]] = {}
         self._renders: dict[str, Callable[[Render], Result]] = {}
-        self._call: Callable[[Call], Result] | None = None
+        self._call: Callable[[LambdaCall], Result] | None = None
         self._decide: Callable[[Decide], Result] | None = None
-        self.tidy: Callable[[], None] = lambda: None
+        self.collect_garbage: Callable[[], None] = lambda: None
         loaders: dict[Engine, Callable[[Setup], None]] = {
             "lua": self._load_lua,
             "jinja2": self._load_jinja,
@@ -58,7 +58,7 @@ class Languages:
             return self._do(task)
         except TaskFailed as error:
             return Failed(error.reason, str(error))
-        except DoesNotCompile as error:
+        except CompilationFailed as error:
             return Failed("template", str(error))
         except MemoryError:
             return Failed("memory", "out of memory")
@@ -70,7 +70,7 @@ class Languages:
             return self._renders[task.dialect](task)
         if isinstance(task, Decide) and self._decide:
             return self._decide(task)
-        if isinstance(task, Call) and self._call:
+        if isinstance(task, LambdaCall) and self._call:
             return self._call(task)
         if isinstance(task, Check):
             return self._check(task)
@@ -79,8 +79,8 @@ class Languages:
     def _check(self, task: Check) -> Checked:
         try:
             self._checks[task.kind](task.text)
-        except DoesNotCompile as error:
-            return Checked(error.fault)
+        except CompilationFailed as error:
+            return Checked(error.error)
         return Checked(None)
 
     # Imported here: nothing can be once the process has shut itself in, and what is not used costs no memory.
@@ -94,10 +94,10 @@ class Languages:
         self._call = lambdas.call
 
         def tidy() -> None:
-            templates.tidy()
-            lambdas.tidy()
+            templates.collect_garbage()
+            lambdas.collect_garbage()
 
-        self.tidy = tidy
+        self.collect_garbage = tidy
 
     def _load_jinja(self, setup: Setup) -> None:
         from kong_eventhooks_plugin.sandbox.jinja import JinjaTemplates
@@ -114,7 +114,7 @@ class Languages:
         self._decide = filters.decide
 
 
-class _Door:
+class _Channel:
     """Messages over the socket."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -139,16 +139,16 @@ class _Door:
 
 def serve(connection: socket.socket, parent: int) -> None:
     """Work until the other side closes."""
-    door = _Door(connection)
+    door = _Channel(connection)
     first = door.receive()
     if not first:
         return
     setup = msgspec.msgpack.decode(first[0], type=Setup)
     try:
-        leave_with_parent(parent)
+        die_with_parent(parent)
         languages = Languages(setup)
         gc.freeze()
-        shut_in(setup.limits, files_and_processes=setup.lua.untrusted_lua == "on")
+        isolate(setup.limits, files_and_processes=setup.lua.untrusted_lua == "on")
     except (OSError, ImportError, ValueError) as error:
         door.send(Failed("unavailable", f"{type(error).__name__}: {error}"))
         return
@@ -171,7 +171,7 @@ def _answer(languages: Languages, body: bytes) -> Result:
         return Failed("data", f"the task cannot be read: {error}")
     result = languages.answer(task)
     if not _is_out_of_memory(result):  # Lua panics where nothing is left for the call itself
-        languages.tidy()
+        languages.collect_garbage()
     return result
 
 

@@ -26,7 +26,7 @@ __all__ = [
     "SOURCES",
     "entry_of",
     "events_of",
-    "heard_by",
+    "matching_sources",
     "patterns_of",
     "unique_fields",
 ]
@@ -79,10 +79,10 @@ def entry_of(source: str, event: str) -> EventEntry | None:
     return next((each.entry for each in entry.families if re.fullmatch(each.pattern, event)), None)
 
 
-def heard_by(source: str) -> tuple[str, ...]:
+def matching_sources(source: str) -> tuple[str, ...]:
     """Return the sources whose events a hook on ``source`` hears; an unknown one hears itself."""
     entry = BY_NAME.get(source)
-    return entry.tells if entry else (source,)
+    return entry.matches if entry else (source,)
 
 
 def unique_fields(source: str, event: str) -> tuple[str, ...]:

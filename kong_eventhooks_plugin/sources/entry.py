@@ -6,7 +6,7 @@ Kong waits for ``plugin-info``, which reads the catalogue, so this imports nothi
 from typing import NamedTuple
 
 
-class Field(NamedTuple):
+class EventField(NamedTuple):
     """One field of an event's data."""
 
     name: str
@@ -18,7 +18,7 @@ class EventEntry(NamedTuple):
 
     name: str
     description: str
-    fields: tuple[Field, ...]
+    fields: tuple[EventField, ...]
     unique: tuple[str, ...] = ()
 
 
@@ -37,7 +37,7 @@ class EventFamily(NamedTuple):
 class SourceEntry(NamedTuple):
     """One source.
 
-    ``since`` is the first release that has it. ``tells`` names the sources whose events a hook on this one hears, its
+    ``since`` is the first release that has it. ``matches`` names the sources whose events a hook on this one hears, its
     own among them; several make it an alias. ``families`` are the events beyond ``events``; a source with neither
     takes any. ``notes`` are paragraphs for docs/sources.md.
     """
@@ -45,7 +45,7 @@ class SourceEntry(NamedTuple):
     name: str
     description: str
     since: str
-    tells: tuple[str, ...]
+    matches: tuple[str, ...]
     events: tuple[EventEntry, ...]
     families: tuple[EventFamily, ...] = ()
     notes: tuple[str, ...] = ()

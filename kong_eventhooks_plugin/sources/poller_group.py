@@ -1,11 +1,11 @@
 """All that looks at Kong by itself, put together: one client of the Admin API, one file of what is known, four loops.
 
 It needs the Admin API's address. Without one there is nothing of this, and hooks on its sources stay silent:
-``silent_hooks`` says so in /readyz.
+``hooks_without_admin_api`` says so in /readyz.
 
 Limits: the file ``gateway.db`` is opened again every ``RETRY_SECONDS`` where it cannot be; until then nothing is looked
 at, which is a fault, and what the Admin API's route sees waits within the limits of ``crud_waiting``. Loops that end by
-a bug are begun again after ``RETRY_SECONDS``; that is a fault for ``NEWS_SECONDS``.
+a bug are begun again after ``RETRY_SECONDS``; that is a fault for ``RECENT_SECONDS``.
 """
 
 import asyncio
@@ -20,37 +20,35 @@ import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
-from kong_eventhooks_plugin.kong.admin_api.schema_cache import Knowledge
+from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER
-from kong_eventhooks_plugin.sources.balancer.poller import BalancerWatch, HealthPace
+from kong_eventhooks_plugin.sources.balancer.poller import BalancerPoller, BalancerSettings
 from kong_eventhooks_plugin.sources.certificates.catalogue import CERTIFICATE
-from kong_eventhooks_plugin.sources.certificates.poller import CertificateWatch, ExpiryPace
+from kong_eventhooks_plugin.sources.certificates.poller import CertificatePoller, CertificateSettings
 from kong_eventhooks_plugin.sources.changes.events import CRUD, DAO_CRUD
 from kong_eventhooks_plugin.sources.changes.mirror.key import mirror_key
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.observer import CrudObserver, hears_crud
-from kong_eventhooks_plugin.sources.changes.problems import crud_faults
-from kong_eventhooks_plugin.sources.changes.reconciler import RoundCounts, Rounds, RoundSettings
-from kong_eventhooks_plugin.sources.pollers.leader_gate import Turns
-from kong_eventhooks_plugin.sources.pollers.poller import Means
+from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver, subscribes_to_changes
+from kong_eventhooks_plugin.sources.changes.problems import change_errors
+from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerCounts, ReconcilerSettings
+from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
+from kong_eventhooks_plugin.sources.pollers.poller import PollerContext
 from kong_eventhooks_plugin.sources.pollers.publisher import Publish
-from kong_eventhooks_plugin.sources.pollers.subscribers import hears
+from kong_eventhooks_plugin.sources.pollers.subscribers import has_subscribers
 from kong_eventhooks_plugin.sources.reachability.catalogue import GATEWAY
-from kong_eventhooks_plugin.sources.reachability.decision import shown_url
-from kong_eventhooks_plugin.sources.reachability.poller import GatewayWatch, Patience
+from kong_eventhooks_plugin.sources.reachability.decision import public_url
+from kong_eventhooks_plugin.sources.reachability.poller import ReachabilityPoller, ReachabilitySettings
 from kong_eventhooks_plugin.sources.requests.plugin_answers import OAS_VALIDATION, SERVICE_PROTECTION
-from kong_eventhooks_plugin.storage.notes import Notes
+from kong_eventhooks_plugin.storage.notes import NoteStore
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from kong_eventhooks_plugin.telemetry.raised import raised_at
 
 DATABASE: Final = "gateway.db"
 RETRY_SECONDS: Final = 1.0
-NEWS_SECONDS: Final = 300.0
+RECENT_SECONDS: Final = 300.0
 
-OF_THE_ADMIN_API: Final = frozenset(
-    {CRUD, DAO_CRUD, BALANCER, CERTIFICATE, GATEWAY, OAS_VALIDATION, SERVICE_PROTECTION}
-)
+NEEDS_ADMIN_API: Final = frozenset({CRUD, DAO_CRUD, BALANCER, CERTIFICATE, GATEWAY, OAS_VALIDATION, SERVICE_PROTECTION})
 """The sources that nothing is heard of without an Admin API; the last two are told by the plugins in force alone."""
 
 Hooks = Callable[[], Iterable[Hook]]
@@ -58,18 +56,18 @@ Hooks = Callable[[], Iterable[Hook]]
 log = structlog.get_logger()
 
 
-class Observing(msgspec.Struct, frozen=True):
+class PollerGroupSettings(msgspec.Struct, frozen=True):
     """Where what is known is kept, how and how often to look, and which secret fields to show all the same."""
 
     data_dir: Path
-    rounds: RoundSettings
-    health: HealthPace = HealthPace()
-    expiry: ExpiryPace = ExpiryPace()
-    patience: Patience = Patience()
+    reconciler: ReconcilerSettings
+    health: BalancerSettings = BalancerSettings()
+    expiry: CertificateSettings = CertificateSettings()
+    patience: ReachabilitySettings = ReachabilitySettings()
     reveal: tuple[str, ...] = ()
 
 
-class Observers:
+class PollerGroup:
     """See the file's head. ``crud`` takes what the Admin API's route sees; ``run`` goes on until cancelled.
 
     ``hooks`` gives those in force, ``leads`` tells whether this process may poll.
@@ -78,7 +76,7 @@ class Observers:
     def __init__(
         self,
         client: AdminClient,
-        observing: Observing,
+        observing: PollerGroupSettings,
         publish: Publish,
         hooks: Hooks,
         counts: Counts,
@@ -87,40 +85,46 @@ class Observers:
         self._client = client
         self._hooks = hooks
         file = observing.data_dir / DATABASE
-        self._notes = Notes(file)
-        self._knowledge = Knowledge(client, self._notes, partial(mirror_key, observing.data_dir), observing.reveal)
+        self._notes = NoteStore(file)
+        self._knowledge = SchemaCache(client, self._notes, partial(mirror_key, observing.data_dir), observing.reveal)
         self._mirror = Mirror(file, self._knowledge.entities)
-        self._unopened: str | None = None
-        self._tripped: tuple[float, str] | None = None
-        tallies = RoundCounts(counts.rounds, counts.round_differences)
-        rounds = Rounds(
-            self._mirror, client, self._knowledge, observing.rounds, leads=leads, news=self._news, counts=tallies
+        self._open_error: str | None = None
+        self._last_crash: tuple[float, str] | None = None
+        tallies = ReconcilerCounts(counts.reconciliations, counts.reconciled_changes)
+        rounds = Reconciler(
+            self._mirror,
+            client,
+            self._knowledge,
+            observing.reconciler,
+            leads=leads,
+            news=self._on_pending,
+            counts=tallies,
         )
-        self.crud = CrudObserver(self._knowledge, self._mirror, rounds, publish, counts, leads=leads)
+        self.crud = ChangeObserver(self._knowledge, self._mirror, rounds, publish, counts, leads=leads)
 
-        def turns(source: str) -> Turns:
-            return Turns(leads, lambda: hears(hooks(), source))
+        def turns(source: str) -> LeaderGate:
+            return LeaderGate(leads, lambda: has_subscribers(hooks(), source))
 
-        means = Means(client, self._notes, publish, counts)
-        url = shown_url(observing.rounds.admin_url)
-        self._watches = {
-            BALANCER: BalancerWatch(means, turns(BALANCER), observing.health),
-            CERTIFICATE: CertificateWatch(means, turns(CERTIFICATE), observing.expiry),
-            GATEWAY: GatewayWatch(means, turns(GATEWAY), url, observing.patience),
+        means = PollerContext(client, self._notes, publish, counts)
+        url = public_url(observing.reconciler.admin_url)
+        self._pollers = {
+            BALANCER: BalancerPoller(means, turns(BALANCER), observing.health),
+            CERTIFICATE: CertificatePoller(means, turns(CERTIFICATE), observing.expiry),
+            GATEWAY: ReachabilityPoller(means, turns(GATEWAY), url, observing.patience),
         }
 
     def hooks_changed(self, _: object = None) -> None:
         """Look anew whether somebody hears of changes."""
-        self.crud.want(hears_crud(self._hooks()))
+        self.crud.set_wanted(subscribes_to_changes(self._hooks()))
 
     async def run(self) -> None:
         """Open what is known, then look."""
         await self._open()
         self.hooks_changed()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._kept_going(self.crud.run))
-            for watch in self._watches.values():
-                tasks.create_task(self._kept_going(watch.run))
+            tasks.create_task(self._supervised(self.crud.run))
+            for watch in self._pollers.values():
+                tasks.create_task(self._supervised(watch.run))
 
     async def close(self) -> None:
         """Let the file go; what goes wrong with that is logged, and not raised: others have to be ended as well."""
@@ -128,21 +132,21 @@ class Observers:
             try:
                 await part.close()
             except Exception as error:  # noqa: BLE001 - as said
-                log.warning("not closed", part=type(part).__name__, kind=type(error).__name__)
+                log.warning("part_close_failed", part=type(part).__name__, error=type(error).__name__)
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows."""
-        return {CRUD: msgspec.to_builtins(self.crud.state()), **{n: w.state() for n, w in self._watches.items()}}
+        return {CRUD: msgspec.to_builtins(self.crud.state()), **{n: w.state() for n, w in self._pollers.items()}}
 
-    def faults(self) -> list[str]:
+    def errors(self) -> list[str]:
         """Return what needs a person."""
-        found = [] if self._unopened is None else [f"what is known of Kong cannot be read: {self._unopened}"]
-        if self._tripped is not None and time.monotonic() - self._tripped[0] < NEWS_SECONDS:
-            found.append(self._tripped[1])
-        found += crud_faults(self.crud.state(), self._knowledge.endpoints(), self._hooks())
-        return found + [f"{name}: {trouble}" for name, watch in self._watches.items() for trouble in watch.troubles()]
+        found = [] if self._open_error is None else [f"what is known of Kong cannot be read: {self._open_error}"]
+        if self._last_crash is not None and time.monotonic() - self._last_crash[0] < RECENT_SECONDS:
+            found.append(self._last_crash[1])
+        found += change_errors(self.crud.state(), self._knowledge.endpoints(), self._hooks())
+        return found + [f"{name}: {trouble}" for name, watch in self._pollers.items() for trouble in watch.errors()]
 
-    async def _kept_going(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _supervised(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a loop until cancelled; one that ends by a bug is begun again, and takes no other along."""
         while True:
             # In a task of its own: a group of tasks that trips swallows the word to end.
@@ -153,18 +157,21 @@ class Observers:
                 loop.cancel()
                 await asyncio.wait([loop])
                 if not loop.cancelled() and (error := loop.exception()) is not None:
-                    self._trip(error)
+                    self._record_crash(error)
             await asyncio.sleep(RETRY_SECONDS)
 
-    def _trip(self, error: BaseException) -> None:
+    def _record_crash(self, error: BaseException) -> None:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         place, kind = raised_at(error), type(error).__name__
-        self._tripped = time.monotonic(), f"looking at Kong ended by a bug ({kind} raised in {place}), beginning again"
-        log.error("looking at Kong ended by a bug, beginning again", kind=kind, raised_at=place)
+        self._last_crash = (
+            time.monotonic(),
+            f"looking at Kong ended by a bug ({kind} raised in {place}), beginning again",
+        )
+        log.error("poller_crashed", error=kind, raised_at=place)
 
-    def _news(self) -> None:
-        self.crud.look()
+    def _on_pending(self) -> None:
+        self.crud.wake()
 
     async def _open(self) -> None:
         said = False
@@ -175,16 +182,16 @@ class Observers:
                 await self._knowledge.open()
                 break
             except (EventHooksError, OSError) as error:
-                self._unopened = str(error)
+                self._open_error = str(error)
                 if not said:
-                    log.error("what is known of Kong cannot be read, trying again", error=self._unopened)
+                    log.error("gateway_store_open_failed", error=self._open_error)
                     said = True
                 await asyncio.sleep(RETRY_SECONDS)
-        self._unopened = None
+        self._open_error = None
 
 
-def silent_hooks(hooks: Iterable[Hook]) -> Iterator[str]:
+def hooks_without_admin_api(hooks: Iterable[Hook]) -> Iterator[str]:
     """Yield what to say of hooks that nothing is heard for where no Admin API is known."""
     for hook in hooks:
-        if hook.enabled and hook.source in OF_THE_ADMIN_API:
+        if hook.enabled and hook.source in NEEDS_ADMIN_API:
             yield f"{hook.name}: the source {hook.source} needs the setting admin_url; the hook stays silent"

@@ -42,7 +42,7 @@ _DROP = "DELETE FROM notes WHERE name = ?"
 T = TypeVar("T")
 
 
-class Notes:
+class NoteStore:
     """The notes of one file. ``open`` before use, ``close`` after it. Everything raises ``StoreUnavailable``."""
 
     def __init__(self, path: Path, limit: int = MAX_TOTAL) -> None:
@@ -84,7 +84,7 @@ class Notes:
         await self._run(lambda connection: connection.execute(_DROP, (name,)).close())
 
     async def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._in_thread(lambda: self._told(call))
+        return await self._in_thread(lambda: self._run_recovering(call))
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         try:
@@ -92,7 +92,7 @@ class Notes:
         except RuntimeError as error:  # the thread is stopped
             raise StoreUnavailable(f"{self._file.path}: the notes are closed") from error
 
-    def _told(self, call: Callable[[sqlite3.Connection], T]) -> T:
+    def _run_recovering(self, call: Callable[[sqlite3.Connection], T]) -> T:
         """Run a call; where the file was damaged, run it again on a new one."""
         if not self._opened:
             raise StoreUnavailable(f"{self._file.path}: the notes are not open")

@@ -92,7 +92,7 @@ def _number(path: Path) -> int | None:
 def _move_aside(path: Path, why: str) -> None:
     """Keep the file, and its log, as ``*.damaged``; raises ``StoreUnavailable`` where that is not possible."""
     aside = path.with_name(f"{path.name}.damaged")
-    log.error("damaged file moved aside", path=str(path), to=str(aside), why=why)
+    log.error("damaged_file_moved", path=str(path), moved_to=str(aside), error=why)
     try:
         for companion in ("-wal", "-shm", ""):
             old = path.with_name(path.name + companion)

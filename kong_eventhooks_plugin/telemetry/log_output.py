@@ -27,14 +27,14 @@ class LogOutput:
         self._waiting: deque[tuple[bytes, int]] = deque()  # each with how many dropped ones it tells of
         self._bytes = 0
         self._dropped = 0
-        self._telling = threading.local()  # what the line that this thread is about to write tells of
+        self._reporting = threading.local()  # what the line that this thread is about to write tells of
         self._thread: threading.Thread | None = None
 
     def write(self, text: str) -> int:
         """Take a text; return its length, as files do."""
         data = text.encode(errors="replace")
-        tells: int = getattr(self._telling, "dropped", 0)
-        self._telling.dropped = 0
+        tells: int = getattr(self._reporting, "dropped", 0)
+        self._reporting.dropped = 0
         with self._changed:
             if self._bytes + len(data) > self._limit:
                 self._dropped += 1 + tells
@@ -57,7 +57,7 @@ class LogOutput:
         """
         with self._changed:
             dropped, self._dropped = self._dropped, 0
-        self._telling.dropped = dropped
+        self._reporting.dropped = dropped
         return dropped
 
     def end(self, seconds: float = END_SECONDS) -> bool:

@@ -30,7 +30,7 @@ def configure(style: Format, level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
-        _say_what_was_dropped(output),
+        _report_dropped(output),
     ]
     look: list[Processor] = [*([] if human else [structlog.processors.format_exc_info]), renderer]
     structlog.configure(
@@ -52,7 +52,7 @@ def configure(style: Format, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-def _say_what_was_dropped(output: LogOutput) -> Processor:
+def _report_dropped(output: LogOutput) -> Processor:
     def say(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
         dropped = output.take_dropped()
         return {**line, "lines_dropped": dropped} if dropped else line

@@ -33,45 +33,50 @@ class Counts(Collector):
     """Counters that the plugin socket and the dispatcher raise by ``counts.x[labels] += 1``."""
 
     def __init__(self) -> None:
-        self.calls: Tally[tuple[str]] = Tally()
+        self.plugin_calls: Tally[tuple[str]] = Tally()
         """By call: start_instance, close_instance, handle_event, other."""
         self.pdk_calls: Tally[tuple[str]] = Tally()
         """By PDK function."""
-        self.door_faults: Tally[tuple[str]] = Tally()
+        self.socket_errors: Tally[tuple[str]] = Tally()
         """By reason: what peers on the socket did wrong, and what we could not do for them."""
         self.events: Tally[tuple[str, str]] = Tally()
         """By source and event: accepted."""
-        self.lost: Tally[tuple[str]] = Tally()
+        self.events_lost: Tally[tuple[str]] = Tally()
         """By reason: events that could not be accepted."""
-        self.suppressed: Tally[tuple[str, str]] = Tally()
+        self.held_back: Tally[tuple[str, str]] = Tally()
         """By hook name and reason."""
         self.sandbox_tasks: Tally[tuple[str, str]] = Tally()
         """By task (render, call, decide, check) and what came of it: done, or why not."""
-        self.looks: Tally[tuple[str, str]] = Tally()
+        self.polls: Tally[tuple[str, str]] = Tally()
         """By what of Kong is looked at (health, status, certificates) and what came of it: ok, or why not."""
-        self.rounds: Tally[tuple[str]] = Tally()
+        self.reconciliations: Tally[tuple[str]] = Tally()
         """By outcome: done, same (nothing to read), moved, failed, overtaken."""
-        self.round_differences: Tally[tuple[str]] = Tally()
+        self.reconciled_changes: Tally[tuple[str]] = Tally()
         """By what became of them: create, update, delete, or dropped."""
 
     _FAMILIES = (
-        ("calls", "Calls that Kong made on the plugin socket.", ("call",)),
-        ("pdk_calls", "PDK functions that Kong was asked for.", ("function",)),
-        ("door_faults", "Faults on the plugin socket, by reason.", ("reason",)),
-        ("events", "Events accepted (committed), by source and event.", ("source", "event")),
-        ("lost", "Events that could not be accepted, by reason.", ("reason",)),
-        ("suppressed", "Hooks that matched and did not fire, by hook and reason.", ("hook", "reason")),
-        ("sandbox_tasks", "Tasks of user code, by kind and what came of them.", ("task", "outcome")),
-        ("looks", "Our own looks at Kong, by what is looked at and what came of them.", ("look", "outcome")),
-        ("rounds", "Rounds over the Admin API's lists, by what came of them.", ("outcome",)),
-        ("round_differences", "Differences that rounds found, by what became of them.", ("outcome",)),
+        ("plugin_calls", "calls", "Calls that Kong made on the plugin socket.", ("call",)),
+        ("pdk_calls", "pdk_calls", "PDK functions that Kong was asked for.", ("function",)),
+        ("socket_errors", "door_faults", "Faults on the plugin socket, by reason.", ("reason",)),
+        ("events", "events", "Events accepted (committed), by source and event.", ("source", "event")),
+        ("events_lost", "lost", "Events that could not be accepted, by reason.", ("reason",)),
+        ("held_back", "suppressed", "Hooks that matched and did not fire, by hook and reason.", ("hook", "reason")),
+        ("sandbox_tasks", "sandbox_tasks", "Tasks of user code, by kind and what came of them.", ("task", "outcome")),
+        ("polls", "looks", "Our own looks at Kong, by what is looked at and what came of them.", ("look", "outcome")),
+        ("reconciliations", "rounds", "Rounds over the Admin API's lists, by what came of them.", ("outcome",)),
+        (
+            "reconciled_changes",
+            "round_differences",
+            "Differences that rounds found, by what became of them.",
+            ("outcome",),
+        ),
     )
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families for prometheus-client's registry."""
-        for name, text, labels in self._FAMILIES:
+        for attribute, name, text, labels in self._FAMILIES:
             family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
-            for key, value in dict(getattr(self, name)).items():
+            for key, value in dict(getattr(self, attribute)).items():
                 family.add_metric(key, value)
             yield family
 
@@ -83,29 +88,29 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.counts = Counts()
         self.registry.register(self.counts)
-        self.attempts = Counter(
+        self.delivery_attempts = Counter(
             f"{PREFIX}_attempts", "Delivery attempts, by hook, outcome and error class.",
             ["hook", "outcome", "error"], registry=self.registry,
         )  # fmt: skip
-        self.end_to_end = Histogram(
+        self.delivery_latency = Histogram(
             f"{PREFIX}_end_to_end_seconds", "From the event seen to the delivery's success.", ["hook"],
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400),
             registry=self.registry,
         )  # fmt: skip
         self.depth = Gauge(f"{PREFIX}_queue_deliveries", "Deliveries in the queue.", ["state"], registry=self.registry)
         self.unsettled_bytes = Gauge(f"{PREFIX}_queue_bytes", "Bytes of unsettled deliveries.", registry=self.registry)
-        self.oldest_pending = Gauge(
+        self.oldest_unsettled_age = Gauge(
             f"{PREFIX}_queue_oldest_pending_seconds", "Age of the oldest unsettled delivery.", registry=self.registry
         )
-        self.breaker = Gauge(
+        self.hook_held = Gauge(
             f"{PREFIX}_breaker_open", "1 where deliveries to a hook are paused.", ["hook", "reason"],
             registry=self.registry,
         )  # fmt: skip
-        self.leading = Gauge(
+        self.delivery_leader = Gauge(
             f"{PREFIX}_delivering", "1 where this process holds the delivery lease.", registry=self.registry
         )
         self.hooks = Gauge(f"{PREFIX}_hooks", "Hooks in force, by place.", ["place"], registry=self.registry)
-        self.connections = Counter(
+        self.http_connections = Counter(
             f"{PREFIX}_http_connections", "HTTP connections for deliveries: new or reused.", ["kind"],
             registry=self.registry,
         )  # fmt: skip

@@ -432,7 +432,7 @@ class TestDeliveries:
         for _ in range(2):
             await publish(client)
         dead = await kill(api, one.id)
-        await api.queue.bury(other.id, "gone")
+        await api.queue.fail_pending(other.id, "gone")
 
         async def ids(**where: Any) -> list[str]:
             found = await client.deliveries.ListDeliveries(deliveries_pb2.ListDeliveriesRequest(**where))

@@ -5,9 +5,9 @@ import re
 import sys
 from pathlib import Path
 
-from kong_eventhooks_plugin.api.grpc.error_mapping import REFUSALS
+from kong_eventhooks_plugin.api.grpc.error_mapping import ERROR_MAPPINGS
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events_pb2, hooks_pb2, sources_pb2
-from kong_eventhooks_plugin.api.grpc.server import Door
+from kong_eventhooks_plugin.api.grpc.server import GrpcServer
 from kong_eventhooks_plugin.api.service.access import Access
 from tests.support.api import running
 
@@ -19,7 +19,7 @@ async def test_the_example_runs(tmp_path: Path) -> None:
     (example,) = re.findall(r"(?s)```python\n(.*?)```", PAGE)
     (token,) = re.findall(r"Bearer ([^\"]+)\"", example)
     async with running(tmp_path) as api:
-        door = Door(api.service, Access(token))
+        door = GrpcServer(api.service, Access(token))
         await door.open("127.0.0.1:0")
         program = example.replace("127.0.0.1:8011", f"127.0.0.1:{door.port}")
         pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
@@ -38,4 +38,4 @@ def test_every_call_and_every_code_is_listed() -> None:
             (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{service.name}`")]
             assert set(re.findall(r"`(\w+)`", row)) == {service.name, *(method.name for method in service.methods)}
     listed = set(re.findall(r"(?m)^\| ([A-Z_]+) \|", PAGE))
-    assert listed == {refusal.code.name for _, refusal in REFUSALS}
+    assert listed == {refusal.code.name for _, refusal in ERROR_MAPPINGS}

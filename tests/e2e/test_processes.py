@@ -145,8 +145,8 @@ async def waited(ask: Callable[[], Any], what: str) -> Any:
 
 async def ready(sidecar: Running, count: int = 1) -> int:
     """Wait for the ``count``th worker to be ready; return its process id."""
-    line = await asyncio.to_thread(sidecar.wait_for, "worker ready", count)
-    return int(line["worker"])
+    line = await asyncio.to_thread(sidecar.wait_for, "worker_ready", count)
+    return int(line["pid"])
 
 
 async def test_a_worker_killed_under_load_loses_no_call(house: House) -> None:
@@ -171,7 +171,7 @@ async def test_a_reload_under_load_loses_no_call(house: House) -> None:
     async with house.kong() as node, Calls(telling(node)).running() as calls:
         await calls.more(100)
         sidecar.signal(signal.SIGHUP)
-        await asyncio.to_thread(sidecar.wait_for, "worker left")
+        await asyncio.to_thread(sidecar.wait_for, "worker_exited")
         await calls.more(100)
     assert node.played.lost == []
     assert len(calls.answered) == len(calls.told)
@@ -187,7 +187,7 @@ async def test_a_take_over_under_load_loses_no_call(house: House) -> None:
         await calls.more(100)
         new = house.sidecar("--started-by-kong")
         await ready(new)
-        await asyncio.to_thread(old.wait_for, "socket taken over by another server")
+        await asyncio.to_thread(old.wait_for, "socket_taken_over")
         await calls.more(100)
         old.signal(signal.SIGTERM)
         assert await asyncio.to_thread(old.wait) == 0
@@ -238,8 +238,8 @@ async def test_what_was_answered_before_a_stop_is_kept(house: House) -> None:
         await calls.more(100)
         sidecar.signal(signal.SIGTERM)
         assert await asyncio.to_thread(sidecar.wait) == 0
-    assert sidecar.lines("worker left")[0]["killed"] is False
-    assert sidecar.lines("worker left")[0]["exit_code"] == 0
+    assert sidecar.lines("worker_exited")[0]["killed"] is False
+    assert sidecar.lines("worker_exited")[0]["exit_code"] == 0
     assert not is_alive(worker)
     assert not house.path.exists()
     kept = await house.kept()

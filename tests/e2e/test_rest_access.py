@@ -156,7 +156,7 @@ async def test_what_nobody_foresaw_is_told_without_its_text(
     def fail(*_: Any) -> Any:
         raise RuntimeError(f"with {SECRET} in it")
 
-    monkeypatch.setattr(api.book, "hooks", fail)
+    monkeypatch.setattr(api.registry, "hooks", fail)
     async with api.served() as client:
         answer = await client.get("/event-hooks")
     assert (answer.status_code, answer.json()) == (500, {"message": "An unexpected error occurred"})

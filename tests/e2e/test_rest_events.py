@@ -305,7 +305,7 @@ class TestStream:
             writer.close()
         assert seen.count(b"HTTP/1.1 ") <= 1, "a reset may have overtaken the beginning"
         (line,) = [line for line in logged if line["log_level"] == "error"]
-        assert (line["event"], line["error"]) == ("api call failed", "RuntimeError")
+        assert (line["event"], line["error"]) == ("api_call_failed", "RuntimeError")
         await watched(api, 0)
 
 

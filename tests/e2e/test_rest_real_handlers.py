@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from kong_eventhooks_plugin.handlers.client import make_client
-from kong_eventhooks_plugin.handlers.compiling import compile_faults
+from kong_eventhooks_plugin.handlers.compiling import compile_errors
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
@@ -49,7 +49,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         LogHandler(lines.append),
     ]
     async with (
-        running(tmp_path, handlers={one.name: one for one in handlers}, check=partial(compile_faults, pool)) as api,
+        running(tmp_path, handlers={one.name: one for one in handlers}, check=partial(compile_errors, pool)) as api,
         HttpReceiver(answer(200, b"ok", {"x-request-id": "r1"})) as endpoint,
         api.served() as client,
     ):
@@ -97,7 +97,7 @@ async def test_what_does_not_compile_is_refused_when_it_is_made(world: World) ->
     broken = await world.put("lambda", functions=["return function( end"])
     assert broken.status_code == 400
     assert "functions" in broken.json()["fields"]["config"]
-    assert world.api.book.hooks() == {}
+    assert world.api.registry.hooks() == {}
 
 
 async def test_lambda_logs_with_error(world: World) -> None:

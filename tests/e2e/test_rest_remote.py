@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from kong_eventhooks_plugin.api.client.rest import RestClient, Target
+from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.cli import remote
 from kong_eventhooks_plugin.errors import RemoteError
@@ -34,7 +34,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 async def ask(function: Callable[..., T], api: Api, *arguments: Any, as_json: bool = False, **named: Any) -> T:
     """Call a function of the command line beside the loop that serves it."""
-    return await asyncio.to_thread(function, Target(api.base), *arguments, as_json=as_json, **named)
+    return await asyncio.to_thread(function, ApiTarget(api.base), *arguments, as_json=as_json, **named)
 
 
 async def test_a_hooks_life(api: Api, tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ async def test_a_hooks_life(api: Api, tmp_path: Path) -> None:
         "answered 200", "Content-Type: text/plain", "X-A: 1, 2", "ok",
     ]  # fmt: skip
     assert api.recorders["webhook"].jobs[0].event.data == {"consumer": {"username": "Joe"}}
-    assert await asyncio.to_thread(remote.hooks_delete, Target(api.base), "alert") == "hook 'alert' is removed"
-    assert api.book.hooks() == {}
+    assert await asyncio.to_thread(remote.hooks_delete, ApiTarget(api.base), "alert") == "hook 'alert' is removed"
+    assert api.registry.hooks() == {}
 
 
 async def test_of_a_json_file(api: Api, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ async def test_replay(api: Api) -> None:
 class Tail:
     """``events tail`` in a thread."""
 
-    def __init__(self, target: Target, **options: Any) -> None:
+    def __init__(self, target: ApiTarget, **options: Any) -> None:
         self.lines: list[str] = []
         self.warnings: list[str] = []
         self.error: BaseException | None = None
@@ -121,7 +121,7 @@ class Tail:
         self._thread = threading.Thread(target=self._run, args=(target, options), daemon=True)
         self._thread.start()
 
-    def _run(self, target: Target, options: dict[str, Any]) -> None:
+    def _run(self, target: ApiTarget, options: dict[str, Any]) -> None:
         def write(line: str) -> None:
             self._add(self.lines, line)
 
@@ -158,7 +158,7 @@ async def test_tail_shows_the_recent_ones_and_goes_on(tmp_path: Path) -> None:
         for n in range(3):
             await api.service.events.publish("deploy", {"n": n})
         async with api.served():
-            tail = Tail(Target(api.base), recent=2)
+            tail = Tail(ApiTarget(api.base), recent=2)
             await tail.until(lambda one: len(one.lines) == 2)
             await api.service.events.publish("deploy", {"n": 3})
             await tail.until(lambda one: len(one.lines) == 3)
@@ -186,7 +186,7 @@ async def test_tail_goes_on_where_it_was_after_a_restart(tmp_path: Path, listen:
     async with running(tmp_path) as api:
         await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
         async with api.served(listen=listen):
-            tail = Tail(Target(api.base), recent=0, as_json=True)
+            tail = Tail(ApiTarget(api.base), recent=0, as_json=True)
             await watched(api)
             await api.service.events.publish("deploy", {"n": 0})
             await tail.until(lambda one: len(one.lines) == 1)
@@ -203,7 +203,7 @@ async def test_tail_goes_on_where_it_was_after_a_restart(tmp_path: Path, listen:
 
 async def test_tail_filters(api: Api) -> None:
     await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
-    tail = Tail(Target(api.base), recent=0, event="y", source="custom", hook="a")
+    tail = Tail(ApiTarget(api.base), recent=0, event="y", source="custom", hook="a")
     await watched(api)
     for name in ("x", "y"):
         await api.service.events.publish(name, {})
@@ -221,7 +221,7 @@ async def test_tail_says_what_was_lost() -> None:
         (True, ['{"missed":3}', '{"missed":null}']),
     ):
         async with HttpReceiver(raw(head + stream)) as receiver:
-            tail = Tail(Target(f"http://127.0.0.1:{receiver.port}"), recent=0, as_json=as_json)
+            tail = Tail(ApiTarget(f"http://127.0.0.1:{receiver.port}"), recent=0, as_json=as_json)
             await tail.until(lambda one: len(one.lines) >= 2)
             await tail.stop()
         assert [line[: len(text)] for line, text in zip(tail.lines, told, strict=False)] == told
@@ -232,14 +232,14 @@ class TestWhatToDo:
         with pytest.raises(
             RemoteError, match=r"^no sidecar answers at http://127.0.0.1:9; start one with .*serve.* --url"
         ):
-            await asyncio.to_thread(remote.hooks_show, Target("http://127.0.0.1:9"), "a", as_json=False)
+            await asyncio.to_thread(remote.hooks_show, ApiTarget("http://127.0.0.1:9"), "a", as_json=False)
         with pytest.raises(RemoteError, match="no sidecar answers"):
-            remote.events_tail(Target("http://127.0.0.1:9"), print, print)
+            remote.events_tail(ApiTarget("http://127.0.0.1:9"), print, print)
 
     @pytest.mark.parametrize("url", ["127.0.0.1:8010", "ftp://x", "http://", "http://[", "", "http://x:99999999"])
     async def test_a_url_that_is_none(self, url: str) -> None:
         with pytest.raises(RemoteError, match=r"--url|answers"):
-            await asyncio.to_thread(remote.hooks_show, Target(url), "a", as_json=False)
+            await asyncio.to_thread(remote.hooks_show, ApiTarget(url), "a", as_json=False)
 
     @pytest.mark.parametrize(
         "scripted", [answer(200, b"<html>"), answer(502, b"bad gateway"), answer(200, b"\xff"), answer(302, b"")]
@@ -248,7 +248,7 @@ class TestWhatToDo:
         async with HttpReceiver(scripted) as receiver:
             with pytest.raises(RemoteError, match=r"is --url right|answered 302"):
                 await asyncio.to_thread(
-                    remote.hooks_show, Target(f"http://127.0.0.1:{receiver.port}"), "a", as_json=False
+                    remote.hooks_show, ApiTarget(f"http://127.0.0.1:{receiver.port}"), "a", as_json=False
                 )
 
     @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ class TestWhatToDo:
         async with HttpReceiver(scripted) as receiver:
             with pytest.raises(RemoteError, match="did not answer"):
                 await asyncio.to_thread(
-                    remote.hooks_show, Target(f"http://127.0.0.1:{receiver.port}"), "a", as_json=False
+                    remote.hooks_show, ApiTarget(f"http://127.0.0.1:{receiver.port}"), "a", as_json=False
                 )
 
     async def test_the_token(self, tmp_path: Path) -> None:
@@ -266,10 +266,10 @@ class TestWhatToDo:
             await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
             for token in (None, "wrong"):
                 with pytest.raises(RemoteError, match=r"admin token.*--token-file"):
-                    await asyncio.to_thread(remote.hooks_delete, Target(api.base, token), "a")
-            told = await asyncio.to_thread(remote.hooks_delete, Target(api.base, TOKEN), "a")
+                    await asyncio.to_thread(remote.hooks_delete, ApiTarget(api.base, token), "a")
+            told = await asyncio.to_thread(remote.hooks_delete, ApiTarget(api.base, TOKEN), "a")
             assert told == "hook 'a' is removed"
-        assert TOKEN not in repr(Target("http://x", TOKEN))
+        assert TOKEN not in repr(ApiTarget("http://x", TOKEN))
 
     async def test_unknown_hooks(self, api: Api) -> None:
         text = r"there is no hook 'nobody'; 'kong-event-hooks hooks list' shows those there are"
@@ -284,7 +284,7 @@ class TestWhatToDo:
     async def test_a_declared_hook(self, api: Api) -> None:
         api.declare({"name": "d", "source": "custom", "handler": "log"})
         with pytest.raises(RemoteError, match=r"declared in /etc/kong/kong.yml.*change it there"):
-            await asyncio.to_thread(remote.hooks_delete, Target(api.base), "d")
+            await asyncio.to_thread(remote.hooks_delete, ApiTarget(api.base), "d")
 
     async def test_fields_that_are_refused(self, api: Api) -> None:
         with pytest.raises(RemoteError, match="handler: required field missing"):
@@ -303,9 +303,9 @@ class TestWhatToDo:
             remote.fields([f"config.secret=@{tmp_path / 'x'}"])
         (tmp_path / "y").write_text("{")
         with pytest.raises(RemoteError, match="is not JSON"):
-            remote.hooks_create(Target("http://127.0.0.1:9"), [], tmp_path / "y", as_json=True)
+            remote.hooks_create(ApiTarget("http://127.0.0.1:9"), [], tmp_path / "y", as_json=True)
         with pytest.raises(RemoteError, match="not both"):
-            remote.hooks_create(Target("http://127.0.0.1:9"), ["a=b"], tmp_path / "y", as_json=True)
+            remote.hooks_create(ApiTarget("http://127.0.0.1:9"), ["a=b"], tmp_path / "y", as_json=True)
 
     async def test_an_answer_that_is_too_large(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("kong_eventhooks_plugin.api.client.rest.MAX_ANSWER", 10)
@@ -315,7 +315,7 @@ class TestWhatToDo:
 
 async def test_a_path_may_hold_anything(api: Api) -> None:
     def call() -> Any:
-        with RestClient(Target(api.base)) as client:
+        with RestClient(ApiTarget(api.base)) as client:
             return client.call("GET", "event-hooks", "../event-hooks?x#y/ü")
 
     with pytest.raises(RemoteError, match="Not found"):

@@ -17,7 +17,7 @@ async def test_hooks_made_over_rest_are_kept_and_fire(tmp_path: Path) -> None:
         data.mkdir(mode=0o700)
         house = House(tmp_path, data, processes)
         running = await asyncio.to_thread(house.sidecar, "--api-token-file", str(tmp_path / "token"))
-        base = f"http://127.0.0.1:{(await asyncio.to_thread(running.wait_for, 'API and health page'))['port']}"
+        base = f"http://127.0.0.1:{(await asyncio.to_thread(running.wait_for, 'api_listening'))['port']}"
         async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=SECONDS) as client:
             refused = await client.post("/event-hooks", json={"source": "custom", "handler": "log"})
             assert refused.status_code == 401

@@ -21,7 +21,7 @@ async def test_it_is_seen_and_switched_on_again(tmp_path: Path, how: str) -> Non
         data = tmp_path / "data"
         data.mkdir(mode=0o700)
         running = await asyncio.to_thread(House(tmp_path, data, processes).sidecar)
-        base = f"http://127.0.0.1:{(await asyncio.to_thread(running.wait_for, 'API and health page'))['port']}"
+        base = f"http://127.0.0.1:{(await asyncio.to_thread(running.wait_for, 'api_listening'))['port']}"
         gone = HttpReceiver(answer(200), answer(410), answer(200))
         async with gone as receiver, httpx.AsyncClient(base_url=base, trust_env=False, timeout=SECONDS) as client:
             config = {"url": receiver.url}
@@ -29,7 +29,7 @@ async def test_it_is_seen_and_switched_on_again(tmp_path: Path, how: str) -> Non
             assert (await client.post("/event-hooks", json=hook)).status_code == 201
             await receiver.received(1)  # the ping of a new hook
             await client.post("/events", json={"event": "first", "data": {"n": 1}})
-            await asyncio.to_thread(running.wait_for, "endpoint disabled, its deliveries stay pending")
+            await asyncio.to_thread(running.wait_for, "hook_disabled")
             assert (await client.get("/readyz")).json()["held"] == {"pager": "endpoint_gone"}
             await asyncio.to_thread(
                 until, lambda: "off: endpoint gone" in store_view.hooks(data, as_json=False), "listed"
@@ -43,7 +43,7 @@ async def test_it_is_seen_and_switched_on_again(tmp_path: Path, how: str) -> Non
                     verb, f"/event-hooks/pager/{how}", json={"n": 0} if how == "test" else None
                 )
                 assert tried.status_code == 200
-            await asyncio.to_thread(running.wait_for, "endpoint enabled again, its deliveries go on")
+            await asyncio.to_thread(running.wait_for, "hook_enabled")
             async with asyncio.timeout(SECONDS):
                 while not any(json.loads(one.body).get("n") == 2 for one in receiver.requests):  # what waited
                     await receiver.received(len(receiver.requests) + 1)

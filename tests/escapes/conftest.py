@@ -6,10 +6,10 @@ import pytest
 import pytest_asyncio
 
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided, Limits
+from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided, SandboxLimits
 from tests.support.sandbox import DATA, call, running_pool, text_of
 
-LIMITS = Limits(wall_seconds=45.0, cpu_seconds=0.3, output_bytes=100_000, lines=50, line_bytes=10_000)
+LIMITS = SandboxLimits(wall_seconds=45.0, cpu_seconds=0.3, output_bytes=100_000, lines=50, line_bytes=10_000)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -19,7 +19,7 @@ CONSUMERS = 3_000
 def ended(sidecar: Sidecar) -> list[str]:
     """Return the outcomes of the rounds so far: ``done``, or ``same`` where the configuration's hash did not move."""
     lines = map(json.loads, sidecar.log.read_text().splitlines())
-    return [line["outcome"] for line in lines if line["event"] == "round ended"]
+    return [line["outcome"] for line in lines if line["event"] == "reconciliation_finished"]
 
 
 def round_done(sidecar: Sidecar, rounds: int) -> None:

@@ -8,7 +8,7 @@
         node.requests["GET /consumers"]  # how often
 
 As a process: ``python -m tests.support.admin_node --consumers 100000`` prints its address, then serves until it is
-killed; ``PUT /_faults`` with fields of ``Faults`` sets faults from outside.
+killed; ``PUT /_faults`` with fields of ``SocketErrors`` sets faults from outside.
 
 What it does is checked against recorded answers of a real Kong by tests/unit/kong/admin_api/test_admin_node.py. What no
 recording shows (Enterprise) is written from the public documentation. Limits: entities in memory, 64 MiB a body.

@@ -14,14 +14,14 @@ from kong_eventhooks_plugin.api.rest.app import RestParts, rest_app
 from kong_eventhooks_plugin.api.rest.health import serve_health
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.feed import Feed
-from kong_eventhooks_plugin.api.service.hook_store import Shelf
+from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.hooks import Check, nothing_to_check
 from kong_eventhooks_plugin.api.service.service import Service, make_service
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
-from kong_eventhooks_plugin.handlers.contract import Handler, Job, Operation
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, Operation
 from kong_eventhooks_plugin.hooks import declarative
-from kong_eventhooks_plugin.hooks.contract import Change
-from kong_eventhooks_plugin.hooks.registry import Book
+from kong_eventhooks_plugin.hooks.contract import HookChange
+from kong_eventhooks_plugin.hooks.registry import HookRegistry
 from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
@@ -61,7 +61,7 @@ class Recorder:
 
     def __init__(self, name: str, *, pings: bool = True) -> None:
         self.name = name
-        self.jobs: list[Job] = []
+        self.jobs: list[DeliveryJob] = []
         self.pinged: list[tuple[str, Operation | None]] = []
         self.outcome: Outcome = Delivered(
             Answer(200, b"ok", (("Content-Type", "text/plain"), ("X-A", "1"), ("X-A", "2")))
@@ -73,7 +73,7 @@ class Recorder:
     def endpoint(self, config: Mapping[str, Any]) -> str | None:
         return config.get("url")
 
-    async def deliver(self, job: Job) -> Outcome:
+    async def deliver(self, job: DeliveryJob) -> Outcome:
         async with self._news:
             self.jobs.append(job)
             self._news.notify_all()
@@ -119,7 +119,7 @@ class Api:
         self.queue: Queue = SqliteQueue(folder / "events.db")
         self.validation = Validation(known)
         self.persisted: list[tuple[Sequence[Hook], Sequence[str]]] = []
-        self.changes: list[Change] = []
+        self.changes: list[HookChange] = []
         self.enabled: list[str] = []
         self.recorders = recorders()
         self.handlers: Mapping[str, Handler] = handlers or self.recorders
@@ -129,17 +129,19 @@ class Api:
     async def open(self) -> None:
         """Open the store and make the use cases."""
         await self.queue.open()
-        self.book = Book(self.validation, lambda hooks, gone: self.persisted.append((hooks, gone)), environ={})
-        self.book.on_change(self.changes.extend)
-        self.shelf = Shelf(self.book, self.queue)
+        self.registry = HookRegistry(
+            self.validation, lambda hooks, gone: self.persisted.append((hooks, gone)), environ={}
+        )
+        self.registry.on_change(self.changes.extend)
+        self.hook_store = ApiHookStore(self.registry, self.queue)
         self.feed = Feed()
-        self.dispatcher = Dispatcher(self.book, self.queue, [], Metrics(), time.time, accepted=self.feed.tell)
+        self.dispatcher = Dispatcher(self.registry, self.queue, [], Metrics(), time.time, accepted=self.feed.publish)
         stored = await self.queue.definitions()
-        self.book.load(stored)
-        self.shelf.load(stored)
+        self.registry.load(stored)
+        self.hook_store.load(stored)
         self.service: Service = make_service(
-            book=self.book,
-            shelf=self.shelf,
+            book=self.registry,
+            shelf=self.hook_store,
             queue=self.queue,
             feed=self.feed,
             handlers=self.handlers,
@@ -156,18 +158,18 @@ class Api:
 
     async def close(self) -> None:
         """Let everything go."""
-        await self.shelf.close()
+        await self.hook_store.close()
         await self.queue.close()
 
     def declare(self, *hooks: dict[str, Any], path: str = "/etc/kong/kong.yml") -> None:
         """Declare hooks in a file."""
         entry = {"name": "event-hooks", "config": {"hooks": list(hooks)}}
         document = {"_format_version": "3.0", "plugins": [entry]}
-        self.book.file_read(path, declarative.read(document, path, self.validation))
+        self.registry.set_file(path, declarative.read(document, path, self.validation))
 
     def rest_parts(self, access: Access | None = None, heartbeat: float = 15.0) -> RestParts:
         """What the door is made of."""
-        return RestParts(self.service, access or Access(), self.book, self.feed, self.known, heartbeat)
+        return RestParts(self.service, access or Access(), self.registry, self.feed, self.known, heartbeat)
 
     @contextlib.asynccontextmanager
     async def served(

@@ -5,13 +5,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints
+from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
-from kong_eventhooks_plugin.sources.changes.model import Change
-from kong_eventhooks_plugin.sources.changes.reconciler import RoundsState
+from kong_eventhooks_plugin.sources.changes.model import EntityChange
+from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerState
 from tests.support.waiting import SECONDS
 
 AT = 1_795_278_830.5
@@ -25,7 +25,7 @@ PATHS = (
 )  # fmt: skip
 
 
-def make_change(identity: str = "c-1", **fields: Any) -> Change:
+def make_change(identity: str = "c-1", **fields: Any) -> EntityChange:
     """A consumer that was created; ``fields`` replace what is given here."""
     given: dict[str, Any] = {
         "at": AT,
@@ -34,7 +34,7 @@ def make_change(identity: str = "c-1", **fields: Any) -> Change:
         "id": "84cc",
         "entity": {"id": "84cc", "username": "grace", "custom_id": None},
     }
-    return Change(identity=identity, **(given | fields))
+    return EntityChange(identity=identity, **(given | fields))
 
 
 def saw(method: str = "POST", path: str = "/consumers", answer: Any = None, **fields: Any) -> ChangeObservation:
@@ -50,7 +50,7 @@ class StandInEntities:
     def __init__(self) -> None:
         self.unknown: set[str] = set()
 
-    def knows(self, schema: str, entity: Mapping[str, Any]) -> bool:
+    def has_schema(self, schema: str, entity: Mapping[str, Any]) -> bool:
         return schema not in self.unknown
 
 
@@ -65,8 +65,8 @@ class StandInKnowledge:
         self.refreshed = 0
         self.refreshing: Callable[[], Any] | None = None
 
-    def endpoints(self) -> Endpoints:
-        return Endpoints.read(PATHS if self.known else ())
+    def endpoints(self) -> AdminEndpoints:
+        return AdminEndpoints.read(PATHS if self.known else ())
 
     def entities(self) -> Any:
         return self.rules
@@ -87,36 +87,36 @@ class StandInKnowledge:
 class StandInMirror:
     """Takes each observation for the creation of an entity; an outbox in memory. ``troubles`` are raised in turn."""
 
-    def __init__(self, *changes: Change) -> None:
+    def __init__(self, *changes: EntityChange) -> None:
         self.outbox = {change.identity: change for change in changes}
         self.applied: list[RouteChange] = []
         self.troubles: list[Exception] = []
         self.forgotten = 0
         self.moved = asyncio.Condition()
 
-    def _trouble(self) -> None:
+    def _error(self) -> None:
         if self.troubles:
             raise self.troubles.pop(0)
 
-    async def apply(self, seen: RouteChange) -> list[Change]:
-        self._trouble()
+    async def apply(self, seen: RouteChange) -> list[EntityChange]:
+        self._error()
         self.applied.append(seen)
         change = make_change(f"c-{len(self.applied)}", actor=seen.actor, entity=seen.entity or {})
         self.outbox[change.identity] = change
         await self._tell_who_waits()
         return [change]
 
-    async def untold(self, limit: int) -> list[Change]:
-        self._trouble()
+    async def pending(self, limit: int) -> list[EntityChange]:
+        self._error()
         return list(self.outbox.values())[:limit]
 
-    async def told(self, identities: Sequence[str]) -> None:
+    async def mark_published(self, identities: Sequence[str]) -> None:
         for identity in identities:
             self.outbox.pop(identity, None)
         await self._tell_who_waits()
 
     async def forget(self) -> None:
-        self._trouble()
+        self._error()
         self.forgotten += 1
         await self._tell_who_waits()
 
@@ -152,8 +152,8 @@ class StandInRounds:
     def trigger(self) -> None:
         self.triggered += 1
 
-    def state(self) -> RoundsState:
-        return RoundsState(ended_at=None, seconds=None, entities={}, left_out={}, pending=0, outbox=0, trouble=None)
+    def state(self) -> ReconcilerState:
+        return ReconcilerState(ended_at=None, seconds=None, entities={}, left_out={}, pending=0, outbox=0, trouble=None)
 
 
 class Publisher:
@@ -164,7 +164,7 @@ class Publisher:
         self.futures: list[asyncio.Future[Receipt]] = []
         self.refusals: list[Exception] = []
         self.failures: list[Exception] = []
-        self._heard = heard
+        self._listener = heard
         self._at_once = at_once
         self._moved = asyncio.Event()
 
@@ -173,7 +173,7 @@ class Publisher:
             raise self.refusals.pop(0)
         self.events.append(event)
         self._moved.set()
-        if not self._heard:
+        if not self._listener:
             return None
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self.futures.append(future)

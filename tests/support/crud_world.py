@@ -12,17 +12,17 @@ import httpx
 
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
-from kong_eventhooks_plugin.kong.admin_api.schema_cache import Knowledge
+from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.queue.contract import EventFilter, Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.observer import CrudObserver, hears_crud
+from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver, subscribes_to_changes
 from kong_eventhooks_plugin.sources.changes.outbox import Publish
-from kong_eventhooks_plugin.sources.changes.reconciler import Rounds, RoundSettings
-from kong_eventhooks_plugin.storage.notes import Notes
+from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
+from kong_eventhooks_plugin.storage.notes import NoteStore
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.admin_node import AdminNode
 from tests.support.events import StandInBook, make_hook
@@ -98,7 +98,7 @@ class CrudWorld:
         self._moved = asyncio.Condition()
         self._hooks = hooks
         self._publish = publish
-        self._settings = RoundSettings(admin_url=node.url, interval=interval, settle=settle, pause_factor=0.0)
+        self._settings = ReconcilerSettings(admin_url=node.url, interval=interval, grace=settle, pause_factor=0.0)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -107,8 +107,8 @@ class CrudWorld:
         self.http = await stack.enter_async_context(
             httpx.AsyncClient(base_url=self.node.url, trust_env=False, timeout=SECONDS)
         )
-        notes = Notes(self.folder / "gateway.db")
-        self.knowledge = Knowledge(client, notes, lambda: b"k" * 32)
+        notes = NoteStore(self.folder / "gateway.db")
+        self.knowledge = SchemaCache(client, notes, lambda: b"k" * 32)
         self.mirror = Mirror(self.folder / "gateway.db", self.knowledge.entities)
         self.queue = SqliteQueue(self.folder / "queue.db")
         for each in (notes, self.queue, self.mirror):
@@ -116,13 +116,13 @@ class CrudWorld:
             stack.push_async_callback(each.close)
         await self.knowledge.open()
         self.dispatcher = Dispatcher(
-            StandInBook(*self._hooks), self.queue, [], self.metrics, time.time, accepted=self._heard
+            StandInBook(*self._hooks), self.queue, [], self.metrics, time.time, accepted=self._listener
         )
-        self.rounds = Rounds(self.mirror, client, self.knowledge, self._settings, news=lambda: self.observer.look())
-        self.observer = CrudObserver(
+        self.rounds = Reconciler(self.mirror, client, self.knowledge, self._settings, news=lambda: self.observer.wake())
+        self.observer = ChangeObserver(
             self.knowledge, self.mirror, self.rounds, self._publish or self.dispatcher.publish, self.metrics.counts
         )
-        self.observer.want(hears_crud(self._hooks))
+        self.observer.set_wanted(subscribes_to_changes(self._hooks))
         running = asyncio.create_task(self.observer.run())
         stack.push_async_callback(_ended, running)
         return self
@@ -130,7 +130,7 @@ class CrudWorld:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def _heard(self, event: Event, _receipt: Receipt) -> None:
+    def _listener(self, event: Event, _receipt: Receipt) -> None:
         self.accepted.append(event)
         self.committed_at[event.id] = time.perf_counter()
         self._tasks = asyncio.ensure_future(self._tell())

@@ -12,12 +12,12 @@ from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Limits
+from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.sandbox import running_pool
 from tests.support.waiting import SECONDS
 
-UNHURRIED = Limits(wall_seconds=SECONDS, cpu_seconds=SECONDS)
+UNHURRIED = SandboxLimits(wall_seconds=SECONDS, cpu_seconds=SECONDS)
 """For suites that break no limit: no task of theirs is ended because the machine is slow."""
 
 

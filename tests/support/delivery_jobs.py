@@ -6,7 +6,7 @@ from typing import Any
 
 from kong_eventhooks_plugin.handlers.addresses import AddressRules
 from kong_eventhooks_plugin.handlers.client import make_client
-from kong_eventhooks_plugin.handlers.contract import Job
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.handlers.engine import EngineLimits
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.model.hook import Hook
@@ -18,11 +18,13 @@ from tests.support.events import SEEN_AT, make_event, make_hook
 IMPATIENT = EngineLimits(connect_seconds=0.5, total_seconds=0.7)
 
 
-def make_job(config: Mapping[str, Any], data: Any = None, handler: str = "webhook", now: float = SEEN_AT) -> Job:
+def make_job(
+    config: Mapping[str, Any], data: Any = None, handler: str = "webhook", now: float = SEEN_AT
+) -> DeliveryJob:
     """A first attempt of a delivery whose event holds ``data``."""
     hook: Hook = make_hook("alert", handler=handler, config=dict(config))
     event = make_event() if data is None else make_event(data=data)
-    return Job(delivery_id(event.id, hook.id), event, hook.source, hook, config, 1, now)
+    return DeliveryJob(delivery_id(event.id, hook.id), event, hook.source, hook, config, 1, now)
 
 
 def webhook_handler(

@@ -8,8 +8,8 @@ from typing import Any, Self
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.errors import UnresolvedReference
-from kong_eventhooks_plugin.handlers.contract import Handler, Job, Operation
-from kong_eventhooks_plugin.hooks.contract import Change, Fault
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, Operation
+from kong_eventhooks_plugin.hooks.contract import DeclarationError, HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Outcome
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
@@ -77,7 +77,7 @@ class Book:
 
     def __init__(self, *hooks: Hook) -> None:
         self._hooks = {hook.id: hook for hook in hooks}
-        self._heard: list[Callable[[list[Change]], None]] = []
+        self._listener: list[Callable[[list[HookChange]], None]] = []
         self.unresolved: set[str] = set()
 
     def hooks(self) -> Mapping[str, Hook]:
@@ -91,19 +91,19 @@ class Book:
             raise UnresolvedReference({"secret": "{vault://env/x}"})
         return hook.config
 
-    def faults(self) -> list[Fault]:
+    def errors(self) -> list[DeclarationError]:
         return []
 
-    def on_change(self, heard: Callable[[list[Change]], None]) -> None:
-        self._heard.append(heard)
+    def on_change(self, heard: Callable[[list[HookChange]], None]) -> None:
+        self._listener.append(heard)
 
-    def set(self, *hooks: Hook) -> list[Change]:
+    def set(self, *hooks: Hook) -> list[HookChange]:
         """Have these hooks in force, and tell of it."""
         before, self._hooks = self._hooks, {hook.id: hook for hook in hooks}
         ids = dict.fromkeys([*before, *self._hooks])
         pairs = [(before.get(each), self._hooks.get(each)) for each in ids]
-        changes = [Change(old, new) for old, new in pairs if old != new]
-        for heard in self._heard:
+        changes = [HookChange(old, new) for old, new in pairs if old != new]
+        for heard in self._listener:
             heard(changes)
         return changes
 
@@ -116,7 +116,7 @@ class ScriptedHandler:
     def __init__(self) -> None:
         self.outcomes: dict[str, list[Outcome | Exception]] = {}
         self.gates: dict[str, asyncio.Event] = {}
-        self.jobs: list[Job] = []
+        self.jobs: list[DeliveryJob] = []
         self.pings: list[tuple[str, Operation | None]] = []
         self.in_flight: dict[str, int] = {}
         self.most: dict[str, int] = {}
@@ -126,7 +126,7 @@ class ScriptedHandler:
         endpoint = config.get("endpoint")
         return None if endpoint is None else str(endpoint)
 
-    async def deliver(self, job: Job) -> Outcome:
+    async def deliver(self, job: DeliveryJob) -> Outcome:
         hook = job.hook.name
         self.jobs.append(job)
         self.in_flight[hook] = self.in_flight.get(hook, 0) + 1
@@ -149,12 +149,12 @@ class ScriptedHandler:
     async def close(self) -> None:
         """Nothing is open."""
 
-    async def called(self, count: int, hook: str | None = None) -> list[Job]:
+    async def called(self, count: int, hook: str | None = None) -> list[DeliveryJob]:
         """Wait until so many attempts have begun."""
         await self.news.until(lambda: len(self.jobs_of(hook)) >= count)
         return self.jobs_of(hook)
 
-    def jobs_of(self, hook: str | None) -> list[Job]:
+    def jobs_of(self, hook: str | None) -> list[DeliveryJob]:
         return [job for job in self.jobs if hook is None or job.hook.name == hook]
 
     def _next(self, key: str) -> Outcome:
@@ -184,12 +184,12 @@ class World:
     ) -> None:
         self.time = time or FakeTime()
         self.queue = queue or WatchedQueue(clock=self.time)
-        self.book = Book(*hooks)
+        self.registry = Book(*hooks)
         self.handler = ScriptedHandler()
         self.metrics = Metrics()
         self.worker = DeliveryWorker(
             self.queue,
-            self.book,
+            self.registry,
             handlers or {"scripted": self.handler},
             self.metrics,
             limits or DeliveryLimits(),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
-from kong_eventhooks_plugin.hooks.contract import Change, Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError, HookChange
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.ids import hook_id
@@ -117,7 +117,7 @@ class StandInBook:
 
     def __init__(self, *hooks: Hook) -> None:
         self._hooks = {hook.id: hook for hook in hooks}
-        self._heard: list[Callable[[list[Change]], None]] = []
+        self._listener: list[Callable[[list[HookChange]], None]] = []
 
     def hooks(self) -> Mapping[str, Hook]:
         return self._hooks
@@ -128,15 +128,15 @@ class StandInBook:
     def resolved(self, hook: Hook) -> Mapping[str, Any]:
         return hook.config
 
-    def faults(self) -> list[Fault]:
+    def errors(self) -> list[DeclarationError]:
         return []
 
-    def on_change(self, heard: Callable[[list[Change]], None]) -> None:
-        self._heard.append(heard)
+    def on_change(self, heard: Callable[[list[HookChange]], None]) -> None:
+        self._listener.append(heard)
 
     def change(self, *hooks: Hook) -> None:
         self._hooks = {hook.id: hook for hook in hooks}
-        for heard in self._heard:
+        for heard in self._listener:
             heard([])
 
 

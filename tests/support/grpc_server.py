@@ -16,7 +16,7 @@ from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import (
     hooks_pb2_grpc,
     sources_pb2_grpc,
 )
-from kong_eventhooks_plugin.api.grpc.server import Door
+from kong_eventhooks_plugin.api.grpc.server import GrpcServer
 from kong_eventhooks_plugin.api.service.access import Access
 from tests.support.api import Api
 
@@ -26,7 +26,7 @@ M = TypeVar("M", bound=Message)
 class Client(NamedTuple):
     """The stubs of every service, and what they stand on."""
 
-    door: Door
+    door: GrpcServer
     channel: grpc.aio.Channel
     hooks: Any
     sources: Any
@@ -51,7 +51,7 @@ async def calling(port: int, door: Any = None) -> AsyncIterator[Client]:
 @contextlib.asynccontextmanager
 async def open_door(api: Api, token: str | None = None, **limits: Any) -> AsyncIterator[Client]:
     """A door on a free port, and a client of it."""
-    door = Door(api.service, Access(token), **limits)
+    door = GrpcServer(api.service, Access(token), **limits)
     await door.open("127.0.0.1:0")
     try:
         async with calling(door.port, door) as client:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 
 CAPTURES = Path(__file__).parents[1] / "captures" / "admin-api"
 SHAPE = CAPTURES / "schemas"
@@ -38,5 +38,5 @@ def plugin(name: str) -> dict[str, Any]:
     return next(each for each in recorded("plugins") if each["name"] == name)
 
 
-def rules(open_fields: Collection[str] = (), key: bytes = KEY) -> Entities:
-    return Entities(schemas(), plugin_schemas(), key, open_fields)
+def rules(open_fields: Collection[str] = (), key: bytes = KEY) -> EntityRules:
+    return EntityRules(schemas(), plugin_schemas(), key, open_fields)

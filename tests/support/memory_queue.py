@@ -15,24 +15,24 @@ from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
-from kong_eventhooks_plugin.model.suppression import FilterState, decide
+from kong_eventhooks_plugin.model.suppression import SuppressionSlot, decide_suppression
 from kong_eventhooks_plugin.queue.contract import (
     Accepted,
     Candidate,
     Clock,
     DeliveryFilter,
+    DeliveryPage,
     EndpointHealth,
     EventFilter,
     EventPage,
     HeldBack,
-    Limits,
+    HeldBackCount,
     Offer,
-    Page,
+    QueueLimits,
     Receipt,
     Replayed,
     Settlement,
     Stats,
-    Suppressed,
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import (
@@ -71,7 +71,7 @@ class _Held:
         return self.delivery.state not in _SETTLED
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _KeptEvent(msgspec.Struct, frozen=True):
     """An event as it is kept: its place in the order of acceptance, when it was accepted, what was held back."""
 
     event: Event
@@ -83,17 +83,17 @@ class _Kept(msgspec.Struct, frozen=True):
 class MemoryQueue:
     """The contract over dictionaries. ``clock`` gives Unix seconds."""
 
-    def __init__(self, limits: Limits | None = None, clock: Clock = time.time) -> None:
-        self._limits = limits or Limits()
+    def __init__(self, limits: QueueLimits | None = None, clock: Clock = time.time) -> None:
+        self._limits = limits or QueueLimits()
         self._clock = clock
         self._open = False
         self._waiting: list[tuple[Offer, int, asyncio.Future[Receipt]]] = []
-        self._events: dict[str, _Kept] = {}
+        self._events: dict[str, _KeptEvent] = {}
         self._accepted = 0
         self._hooks: dict[str, int] = {}
         self._held: dict[str, _Held] = {}
-        self._states: dict[tuple[str, str, str, bytes], FilterState] = {}
-        self._suppressed: dict[tuple[str, str, str, HeldBack], Suppressed] = {}
+        self._states: dict[tuple[str, str, str, bytes], SuppressionSlot] = {}
+        self._suppressed: dict[tuple[str, str, str, HeldBack], HeldBackCount] = {}
         self._leader: tuple[str, float] | None = None
         self._definitions: dict[str, Hook] = {}
         self._endpoints: dict[str, EndpointHealth] = {}
@@ -141,7 +141,7 @@ class MemoryQueue:
         self._accepted += 1
         fired: list[str] = []
         held_back: dict[str, HeldBack] = {}
-        self._events[event.id] = _Kept(event, self._accepted, self._clock(), held_back)
+        self._events[event.id] = _KeptEvent(event, self._accepted, self._clock(), held_back)
         for candidate in offer.candidates:
             number = self._hooks.setdefault(candidate.hook_id, len(self._hooks) + 1)
             reason = self._hold_back(candidate, event, size)
@@ -172,9 +172,9 @@ class MemoryQueue:
             return candidate.refused
         if candidate.rule is None:
             return self._refusal(candidate.hook_id, size)
-        key = (candidate.hook_id, candidate.source, event.event, candidate.rule.slot(candidate.digest))
-        verdict = decide(candidate.rule, self._states.get(key), candidate.digest, self._clock())
-        if not isinstance(verdict, FilterState):
+        key = (candidate.hook_id, candidate.source, event.event, candidate.rule.slot_key(candidate.digest))
+        verdict = decide_suppression(candidate.rule, self._states.get(key), candidate.digest, self._clock())
+        if not isinstance(verdict, SuppressionSlot):
             return verdict
         reason = self._refusal(candidate.hook_id, size)
         if reason is None:
@@ -184,7 +184,7 @@ class MemoryQueue:
 
     def _forget_soonest_state(self, hook_id: str) -> None:
         mine = [key for key in self._states if key[0] == hook_id]
-        if len(mine) > self._limits.filter_states:
+        if len(mine) > self._limits.suppression_states:
             del self._states[min(mine, key=lambda key: (self._states[key].until, key))]
 
     def _refusal(self, hook_id: str, size: int) -> HeldBack | None:
@@ -195,9 +195,9 @@ class MemoryQueue:
     def _count(self, candidate: Candidate, event: str, reason: HeldBack) -> None:
         key = (candidate.hook_id, candidate.source, event, reason)
         before = self._suppressed.get(key)
-        self._suppressed[key] = Suppressed(*key, (before.count if before else 0) + 1, self._clock())
+        self._suppressed[key] = HeldBackCount(*key, (before.count if before else 0) + 1, self._clock())
 
-    def trouble(self) -> str | None:
+    def error(self) -> str | None:
         """Only that it is not open."""
         return None if self._open else "the queue is not open"
 
@@ -265,7 +265,7 @@ class MemoryQueue:
         self._check_open()
         return list(self._find(delivery_id).attempts)
 
-    async def page(self, where: DeliveryFilter, size: int, offset: str | None = None) -> Page:
+    async def page(self, where: DeliveryFilter, size: int, offset: str | None = None) -> DeliveryPage:
         """Return a page of deliveries, newest first; ``size`` 1 to 1,000."""
         now = self._now()
         if not 1 <= size <= LARGEST_PAGE:
@@ -279,7 +279,7 @@ class MemoryQueue:
         found = [held for held in self._held.values() if held.place < before and _matches(where, held.seen(now))]
         found.sort(key=lambda held: held.place, reverse=True)
         shown, more = one_page(found, size, lambda held: held.size)
-        return Page(
+        return DeliveryPage(
             deliveries=tuple(held.seen(now) for held in shown),
             next_offset=f"{shown[-1].place[0]}.{shown[-1].place[1]}" if more else None,
         )
@@ -331,13 +331,13 @@ class MemoryQueue:
         held = [one.seen(now) for one in self._held.values() if one.delivery.event.id == event_id]
         return {one.hook_id: one.state for one in sorted(held, key=lambda one: one.hook_id)}
 
-    def _comes_after(self, kept: _Kept, event_id: str | None) -> bool:
+    def _comes_after(self, kept: _KeptEvent, event_id: str | None) -> bool:
         if event_id is None:
             return True
         other = self._events.get(event_id)
         return other is not None and kept.place > other.place
 
-    async def bury(self, hook_id: str, reason: str) -> int:
+    async def fail_pending(self, hook_id: str, reason: str) -> int:
         """Make every unsettled delivery of a hook dead; return how many."""
         now = self._now()
         buried = [held for held in self._held.values() if held.unsettled and held.delivery.hook_id == hook_id]
@@ -346,7 +346,7 @@ class MemoryQueue:
             held.change(state="dead", settled_at=now, reason=reason)
         return len(buried)
 
-    async def suppressed(self) -> list[Suppressed]:
+    async def held_back_counts(self) -> list[HeldBackCount]:
         """Return the counts of what was held back, by hook, event and reason."""
         self._check_open()
         return [self._suppressed[key] for key in sorted(self._suppressed)]
@@ -440,7 +440,7 @@ class MemoryQueue:
         self._check_open()
         return [self._endpoints[hook_id] for hook_id in sorted(self._endpoints)]
 
-    async def remember_endpoint(self, health: EndpointHealth) -> None:
+    async def save_endpoint(self, health: EndpointHealth) -> None:
         """Write what is remembered of one endpoint."""
         self._check_open()
         self._endpoints[health.hook_id] = health

@@ -21,7 +21,7 @@ async def main(path: Path, count: int) -> None:
         seen = observation(Request("POST", "/consumers", entity, number * 10.0, number * 10.0 + 1.0, number + 1))
         (change,) = await mirror.apply(seen)
         if number % 2:
-            await mirror.told([change.identity])
+            await mirror.mark_published([change.identity])
         print(number, change.identity, flush=True)
     print("waiting", flush=True)
     await asyncio.Event().wait()

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from kong_eventhooks_plugin.errors import AdminApiError
-from kong_eventhooks_plugin.kong.admin_api.client import Page
-from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints, Place
-from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.kong.admin_api.client import AdminPage
+from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints, EntityPath
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror, RouteChange
-from kong_eventhooks_plugin.sources.changes.model import Actor, Change
-from kong_eventhooks_plugin.sources.changes.reconciler import Rounds, RoundSettings
+from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
+from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
 from tests.support import kong_shape
 from tests.support.admin_schemas import Schemas
 from tests.support.admin_store import Store
@@ -24,7 +24,7 @@ from tests.support.clock import FakeClock
 
 RULES: Final = kong_shape.rules()
 SCHEMAS: Final = Schemas()
-ENDPOINTS: Final = Endpoints.read(kong_shape.endpoint_paths(), RULES.targets())
+ENDPOINTS: Final = AdminEndpoints.read(kong_shape.endpoint_paths(), RULES.targets())
 BEGAN: Final = 1_795_278_830.0
 """Unix seconds at which a world begins: a moment of the recordings."""
 LISTED: Final = ("consumers", "keyauth_credentials", "acls")
@@ -33,7 +33,7 @@ LISTED: Final = ("consumers", "keyauth_credentials", "acls")
 class Shape:
     """What Knowledge knows, of the schemas that a test lists."""
 
-    def __init__(self, schemas: tuple[str, ...] = LISTED, rules: Entities = RULES) -> None:
+    def __init__(self, schemas: tuple[str, ...] = LISTED, rules: EntityRules = RULES) -> None:
         self.rules = rules
         self.learnt: list[tuple[str, str | None]] = []
         self._schemas = schemas
@@ -47,7 +47,7 @@ class Shape:
     def nested(self, schema: str) -> tuple[tuple[str, str], ...]:
         return ENDPOINTS.nested(schema)
 
-    def entities(self) -> Entities:
+    def entities(self) -> EntityRules:
         return self.rules
 
     async def refresh(self) -> bool:
@@ -72,7 +72,7 @@ class Kong:
         assert path == "/status"
         return {} if self.configuration_hash is None else {"configuration_hash": self.configuration_hash}
 
-    async def page(self, path: str, size: int, offset: str | None = None) -> Page:
+    async def page(self, path: str, size: int, offset: str | None = None) -> AdminPage:
         self.asked.append(path)
         if self.at_page is not None:
             await self.at_page(path)
@@ -80,7 +80,7 @@ class Kong:
         if schema is None:
             raise AdminApiError(f"{path}: answered 404", 404)
         found = self.store.page(schema, size, offset or "")
-        return Page([self.store.shown(schema, row) for row in found.entities], found.last)
+        return AdminPage([self.store.shown(schema, row) for row in found.entities], found.last)
 
     def shown(self, schema: str, key: str) -> dict[str, Any] | None:
         row = self.store.find(schema, key)
@@ -98,7 +98,7 @@ class Request(NamedTuple):
     number: int = 0
 
 
-def place_of(path: str) -> Place:
+def place_of(path: str) -> EntityPath:
     place = ENDPOINTS.resolve(path)
     assert place is not None, path
     return place
@@ -149,15 +149,15 @@ class World:
         self.gate = Gate()
         self.held = False
         self.page_size = page_size
-        self.told: list[Change] = []
+        self.told: list[EntityChange] = []
         self.requests = 0
         self.news = 0
 
     async def open(self) -> None:
         self.mirror = Mirror(self.path, self.shape.entities, self.time)
         await self.mirror.open()
-        settings = RoundSettings("http://kong:8001", page_size=self.page_size, settle=0.5)
-        self.rounds = Rounds(
+        settings = ReconcilerSettings("http://kong:8001", page_size=self.page_size, grace=0.5)
+        self.rounds = Reconciler(
             self.mirror, self.kong, self.shape, settings,
             news=self._hear, clock=self.time, timer=self.time, sleep=self._sleep,
         )  # fmt: skip
@@ -178,22 +178,22 @@ class World:
         await self.close()
         await self.open()
 
-    async def tell(self) -> list[Change]:
+    async def tell(self) -> list[EntityChange]:
         """Tell all that waits, and return it."""
-        changes: list[Change] = []
-        while some := await self.mirror.untold(100):
+        changes: list[EntityChange] = []
+        while some := await self.mirror.pending(100):
             changes += some
-            await self.mirror.told([change.identity for change in some])
+            await self.mirror.mark_published([change.identity for change in some])
         self.told += changes
         return changes
 
-    async def round(self) -> list[Change]:
+    async def round(self) -> list[EntityChange]:
         """Run one whole round and tell what it found."""
         self.time.advance(10)
-        assert await self.rounds.once() == "done", self.rounds.state()
+        assert await self.rounds.run_once() == "done", self.rounds.state()
         return await self.tell()
 
-    async def see(self, method: str, path: str, entity: dict[str, Any] | None = None) -> list[Change]:
+    async def see(self, method: str, path: str, entity: dict[str, Any] | None = None) -> list[EntityChange]:
         """Have the route see a request that takes a second, now."""
         self.time.advance()
         self.requests += 1
@@ -208,7 +208,7 @@ class World:
         }
 
 
-def brief(change: Change) -> tuple[str, str, str]:
+def brief(change: EntityChange) -> tuple[str, str, str]:
     """Return what tells changes apart for people."""
     entity = change.entity
     name = entity.get("username") or entity.get("group") or entity.get("name") or entity.get("target") or change.id

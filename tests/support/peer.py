@@ -26,14 +26,14 @@ class Peer:
     """A connection and what a test does with it."""
 
     def __init__(self, house: House | None = None, **options: Any) -> None:
-        self.house = house or House()
-        self.door = Door(self.house, frame_bytes=LIMIT, **options)
+        self.host = house or House()
+        self.door = Door(self.host, frame_bytes=LIMIT, **options)
         self.connection, self.transport = self.another()
         self.sequence = 1
 
     def another(self) -> tuple[Connection, Transport]:
         transport = Transport()
-        connection = Connection(self.door.server._door, SLOT, transport)  # type: ignore[arg-type]
+        connection = Connection(self.door.server._context, SLOT, transport)  # type: ignore[arg-type]
         connection.connection_made(transport)
         return connection, transport
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
+from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.wire.frames import FrameReader, Oversized
 from kong_eventhooks_plugin.model.lines import LogLine
@@ -30,13 +30,13 @@ Accept = Callable[[LogObservation], "Future[Any] | None"]
 class House:
     """Records what it is told. ``accept`` says what ``observe`` does; ``fails`` makes everything raise.
 
-    ``answers`` says of which changes (method, path) the answer is wanted, once ``hears_changes`` is set; paths below
-    ``/status`` never change anything.
+    ``answers`` says of which changes (method, path) the answer is wanted, once ``has_change_subscribers`` is set; paths
+    below ``/status`` never change anything.
     """
 
     def __init__(self, *statuses: int, accept: Accept = lambda seen: None, hears_changes: bool = False) -> None:
         self.log_statuses = frozenset(statuses)
-        self.hears_changes = hears_changes
+        self.has_change_subscribers = hears_changes
         self.answers: Callable[[str, str], bool] = lambda method, path: method != "DELETE"
         self.changes: list[ChangeObservation] = []
         self.accept = accept
@@ -71,7 +71,7 @@ class House:
         self._fail()
         self.closed.append(closed)
 
-    def take_line(self) -> LogLine | None:
+    def pop_line(self) -> LogLine | None:
         self._fail()
         return self.lines.popleft() if self.lines else None
 
@@ -175,10 +175,12 @@ class Door:
     """A plugin server with all that it was made of."""
 
     def __init__(self, house: House, **options: Any) -> None:
-        self.house = house
+        self.host = house
         self.metrics = Metrics()
         self.monotonic = options.setdefault("monotonic", FakeClock())
-        self.instances = Instances(lambda: NOW, base=options.pop("base", 70_000), limit=options.pop("instances", 1_000))
+        self.instances = PluginInstances(
+            lambda: NOW, base=options.pop("base", 70_000), limit=options.pop("instances", 1_000)
+        )
         self.server = PluginServer(house, self.metrics, self.instances, INFOS, clock=lambda: NOW, **options)
         self.path = Path()
 
@@ -188,7 +190,7 @@ class Door:
 
     def faults(self) -> dict[str, int]:
         """Return how many of each fault there were."""
-        return {reason: count for (reason,), count in self.counts.door_faults.items()}
+        return {reason: count for (reason,), count in self.counts.socket_errors.items()}
 
 
 @asynccontextmanager

@@ -10,8 +10,8 @@ from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.queue.contract import Receipt
-from kong_eventhooks_plugin.sources.pollers.leader_gate import Turns
-from kong_eventhooks_plugin.sources.pollers.poller import Looking, Means
+from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
+from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.clock import FakeClock
 from tests.support.waiting import SECONDS
@@ -95,11 +95,11 @@ class Heard:
 
     def take(self) -> list[dict[str, Any]]:
         """Return the data of what came since the last time, each with its event's name."""
-        taken = [{"event": event.event, **event.data} for event in self.events[self._taken :]]
-        self._taken = len(self.events)
+        taken = [{"event": event.event, **event.data} for event in self.events[self._processed :]]
+        self._processed = len(self.events)
         return taken
 
-    _taken = 0
+    _processed = 0
 
 
 class Killed(BaseException):
@@ -107,7 +107,7 @@ class Killed(BaseException):
 
 
 class MemoryNotes:
-    """``storage.notes.Notes`` without a file. ``refuse`` so many writes; ``die`` at the write after so many."""
+    """``storage.notes.NoteStore`` without a file. ``refuse`` so many writes; ``die`` at the write after so many."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
@@ -150,14 +150,14 @@ class World:
         self.counts = Counts()
         self.leads = True
         self.wanted = True
-        self.turns = Turns(lambda: self.leads, lambda: self.wanted, self.time.wait, lambda: 0.5)
+        self.turns = LeaderGate(lambda: self.leads, lambda: self.wanted, self.time.wait, lambda: 0.5)
 
-    def means(self, client: AdminClient) -> Means:
+    def means(self, client: AdminClient) -> PollerContext:
         """What the loops are given, with this world's time."""
-        return Means(client, self.notes, self.heard.publish, self.counts, self.time, self.time)
+        return PollerContext(client, self.notes, self.heard.publish, self.counts, self.time, self.time)
 
     @asynccontextmanager
-    async def running(self, loop: Looking) -> AsyncIterator[None]:
+    async def running(self, loop: Poller) -> AsyncIterator[None]:
         """Run the loop until the block ends."""
         task = asyncio.create_task(loop.run())
         try:
@@ -167,7 +167,7 @@ class World:
             with suppress(asyncio.CancelledError, Killed):
                 await task
 
-    async def dies(self, loop: Looking) -> None:
+    async def dies(self, loop: Poller) -> None:
         """Run the loop until its process is killed at a write to the notes (``notes.die_after``)."""
         self.time.let_go(60.0)
         try:

@@ -80,8 +80,8 @@ class Running:
 
     def worker(self) -> int:
         """Return the process id of the newest ready worker, as far as the log was read: wait for its line first."""
-        self.wait_for("worker ready")
-        return int(self.lines("worker ready")[-1]["worker"])
+        self.wait_for("worker_ready")
+        return int(self.lines("worker_ready")[-1]["pid"])
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

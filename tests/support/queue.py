@@ -7,7 +7,7 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.ids import delivery_id, event_id
 from kong_eventhooks_plugin.model.scope import EventScope
-from kong_eventhooks_plugin.queue.contract import Candidate, Limits, Offer, Queue, Settlement
+from kong_eventhooks_plugin.queue.contract import Candidate, Offer, Queue, QueueLimits, Settlement
 from tests.support.clock import START
 
 SOURCE = "rate-limiting"
@@ -92,4 +92,4 @@ def hook(name: str, **changes: Any) -> Hook:
     return Hook(**{**values, **changes})
 
 
-SMALL = Limits(deliveries=8, bytes=10_000, deliveries_per_hook=5, settled_seconds=100.0, settled_count=6)
+SMALL = QueueLimits(deliveries=8, bytes=10_000, deliveries_per_hook=5, settled_seconds=100.0, settled_count=6)

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from kong_eventhooks_plugin.queue.contract import Clock, Limits, Queue
+from kong_eventhooks_plugin.queue.contract import Clock, Queue, QueueLimits
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from tests.support.clock import FakeClock
 from tests.support.memory_queue import MemoryQueue
 
-Maker = Callable[[Limits, Clock], Queue]
+Maker = Callable[[QueueLimits, Clock], Queue]
 
 
 def memory(_folder: Path) -> Maker:
@@ -33,9 +33,9 @@ class Store:
         self._clock = clock
         self._opened: list[Queue] = []
 
-    async def open(self, limits: Limits | None = None) -> Queue:
+    async def open(self, limits: QueueLimits | None = None) -> Queue:
         """Open a queue over the store; another over the same store where the engine is durable."""
-        queue = self._make(limits or Limits(), self._clock)
+        queue = self._make(limits or QueueLimits(), self._clock)
         await queue.open()
         self._opened.append(queue)
         return queue

@@ -23,7 +23,7 @@ sys.stdin.readline()
 ACCEPT = """
 import asyncio, sys
 from pathlib import Path
-from kong_eventhooks_plugin.queue.contract import Limits
+from kong_eventhooks_plugin.queue.contract import QueueLimits
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from tests.support.queue import offer
 
@@ -36,7 +36,7 @@ async def one(queue, key):
     sys.stdout.flush()
 
 async def main():
-    queue = SqliteQueue(Path(path), Limits(deliveries_per_hook=int(per_hook)))
+    queue = SqliteQueue(Path(path), QueueLimits(deliveries_per_hook=int(per_hook)))
     await queue.open()
     for start in range(0, int(count), int(together)):
         await asyncio.gather(*(one(queue, key) for key in range(start, start + int(together))))

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kong_eventhooks_plugin.kong.admin_api.active_plugins import PluginsInForce
+from kong_eventhooks_plugin.kong.admin_api.active_plugins import ActivePlugins
 from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.sources.requests.plugin_answers import Answers, read_plugin
 from tests.support.events import SEEN_AT
@@ -30,9 +30,9 @@ def plugin_list() -> list[dict[str, Any]]:
     return data
 
 
-def plugins_of(*plugins: dict[str, Any]) -> PluginsInForce[Answers]:
+def plugins_of(*plugins: dict[str, Any]) -> ActivePlugins[Answers]:
     """An index of these plugins; of the recorded ones where none is named."""
-    index: PluginsInForce[Answers] = PluginsInForce(read_plugin)
+    index: ActivePlugins[Answers] = ActivePlugins(read_plugin)
     index.replace(plugins or plugin_list())
     return index
 

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Call, Dialect, Limits, LuaRules, Place, Render, Result, Template
+from kong_eventhooks_plugin.sandbox.tasks import (
+    Dialect,
+    EscapeContext,
+    LambdaCall,
+    LuaRules,
+    Render,
+    Result,
+    SandboxLimits,
+    Template,
+)
 
 DATA: dict[str, Any] = {
     "consumer": {"username": "Joanna", "custom_id": None},
@@ -19,12 +28,12 @@ DATA: dict[str, Any] = {
     "nothing": None,
 }
 
-QUICK = Limits(wall_seconds=45.0, cpu_seconds=0.3, idle_seconds=30.0)
+QUICK = SandboxLimits(wall_seconds=45.0, cpu_seconds=0.3, idle_seconds=30.0)
 """For tests that break a limit; the machine is shared, so wall time stays generous: 0.3 s of work can take long."""
 
 
 @asynccontextmanager
-async def running_pool(limits: Limits | None = None, lua: LuaRules | None = None) -> AsyncIterator[Pool]:
+async def running_pool(limits: SandboxLimits | None = None, lua: LuaRules | None = None) -> AsyncIterator[Pool]:
     pool = Pool(limits or QUICK, lua)
     try:
         yield pool
@@ -33,14 +42,14 @@ async def running_pool(limits: Limits | None = None, lua: LuaRules | None = None
 
 
 def render(
-    *texts: str, place: Place = "plain", dialect: Dialect = "resty", data: dict[str, Any] | None = None
+    *texts: str, place: EscapeContext = "plain", dialect: Dialect = "resty", data: dict[str, Any] | None = None
 ) -> Render:
     templates = tuple(Template(f"t{number}", text, place) for number, text in enumerate(texts))
     return Render(templates, DATA if data is None else data, "rate-limit-exceeded", "rate-limiting", dialect)
 
 
-def call(*functions: str, data: dict[str, Any] | None = None, owner: str = "hook") -> Call:
-    return Call(owner, functions, DATA if data is None else data, "consumers", "crud", 7)
+def call(*functions: str, data: dict[str, Any] | None = None, owner: str = "hook") -> LambdaCall:
+    return LambdaCall(owner, functions, DATA if data is None else data, "consumers", "crud", 7)
 
 
 async def text_of(pool: Pool, text: str, lane: str = "", **more: Any) -> str | Result:

@@ -98,13 +98,13 @@ class Connection(asyncio.BufferedProtocol):
     def hand_over(self) -> None:
         self.handed_over = self.stub.link.holds
         if self.handed_over:
-            self.stub.link.let_go(self.slot)
+            self.stub.link.released(self.slot)
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stub.open.discard(self)
         if not self.handed_over:
-            self.stub.link.gone(self.slot)
+            self.stub.link.removed(self.slot)
         self.stub.changed.set()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin import app
-from kong_eventhooks_plugin.app import Parts, Worker
+from kong_eventhooks_plugin.app import Components, Worker
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.settings import Settings
 from tests.support.admin_node import AdminNode
@@ -21,10 +21,10 @@ async def test_plugins_that_cannot_be_listed_anew_are_believed_for_a_while(
 ) -> None:
     monkeypatch.setattr(app, "PLUGINS_SECONDS", believed)
     url = f"http://127.0.0.1:{unused_tcp_port}"
-    parts = Parts(Settings(data_dir=str(tmp_path), admin_url=url, admin_poll_seconds=0.01))
+    parts = Components(Settings(data_dir=str(tmp_path), admin_url=url, admin_poll_seconds=0.01))
     parts.plugins.replace([plugin("rate-limiting", minute=3)])
     tried: asyncio.Queue[str] = asyncio.Queue()
-    monkeypatch.setattr(parts.book, "plugins_not_listed", tried.put_nowait)
+    monkeypatch.setattr(parts.registry, "set_listing_error", tried.put_nowait)
     with socket.socket() as listening:
         reading = asyncio.create_task(Worker(parts, listening, None)._read_admin_api(url))
         for _ in range(3):
@@ -40,7 +40,7 @@ async def test_a_list_of_plugins_that_trips_our_code_is_a_fault_and_not_the_last
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with AdminNode() as node:
-        parts = Parts(Settings(data_dir=str(tmp_path), admin_url=node.url, admin_poll_seconds=0.01))
+        parts = Components(Settings(data_dir=str(tmp_path), admin_url=node.url, admin_poll_seconds=0.01))
         taken: asyncio.Queue[object] = asyncio.Queue()
         refused: asyncio.Queue[str] = asyncio.Queue()
         bugs = [KeyError("a secret")]
@@ -50,8 +50,8 @@ async def test_a_list_of_plugins_that_trips_our_code_is_a_fault_and_not_the_last
                 raise bugs.pop()
             taken.put_nowait(listed)
 
-        monkeypatch.setattr(parts.book, "plugins_listed", take)
-        monkeypatch.setattr(parts.book, "plugins_not_listed", refused.put_nowait)
+        monkeypatch.setattr(parts.registry, "set_listed_plugins", take)
+        monkeypatch.setattr(parts.registry, "set_listing_error", refused.put_nowait)
         with socket.socket() as listening:
             reading = asyncio.create_task(Worker(parts, listening, None)._read_admin_api(node.url))
             why = await asyncio.wait_for(refused.get(), 30)
@@ -69,12 +69,12 @@ async def test_a_list_of_plugins_that_trips_our_code_is_a_fault_and_not_the_last
 def test_a_field_to_reveal_needs_an_entity_and_a_field(path: str, tmp_path: Path) -> None:
     fields = ("keyauth_credentials.key", "plugins.config.http_endpoint", path)
     with pytest.raises(SettingsError, match=f"crud_reveal: {path!r} names no field"):
-        Parts(Settings(data_dir=str(tmp_path), admin_url="http://127.0.0.1:8001", crud_reveal=fields))
-    Parts(Settings(data_dir=str(tmp_path), admin_url="http://127.0.0.1:8001", crud_reveal=fields[:2]))
+        Components(Settings(data_dir=str(tmp_path), admin_url="http://127.0.0.1:8001", crud_reveal=fields))
+    Components(Settings(data_dir=str(tmp_path), admin_url="http://127.0.0.1:8001", crud_reveal=fields[:2]))
 
 
 @pytest.mark.parametrize("setting", ["admin_token_file", "api_token_file"])
 def test_a_token_file_without_a_token_is_refused(setting: str, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(" \n")
     with pytest.raises(SettingsError, match=f"{setting}: .*token: is empty"):
-        Parts(Settings(data_dir=str(tmp_path), **{setting: str(tmp_path / "token")}))
+        Components(Settings(data_dir=str(tmp_path), **{setting: str(tmp_path / "token")}))

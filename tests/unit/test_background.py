@@ -24,15 +24,15 @@ def logged(*steps: tuple[float, str], clock: Hands | None = None) -> list[dict[s
         seldom = RateLimitedLogger(hands)
         for after, key in steps:
             hands.now = start + after
-            seldom.error("event lost", key, reason=key)
+            seldom.error("event_lost", key, reason=key)
     return [dict(line) for line in lines]
 
 
 def test_one_line_in_a_period_and_the_next_says_how_many_were_left_out() -> None:
     lines = logged((0, "a"), (1, "a"), (PERIOD - 0.1, "a"), (PERIOD, "a"), (PERIOD + 1, "a"))
-    assert [(line["event"], line["left_out"], line["log_level"]) for line in lines] == [
-        ("event lost", 0, "error"),
-        ("event lost", 2, "error"),
+    assert [(line["event"], line["suppressed"], line["log_level"]) for line in lines] == [
+        ("event_lost", 0, "error"),
+        ("event_lost", 2, "error"),
     ]
 
 

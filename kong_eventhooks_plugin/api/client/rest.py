@@ -28,7 +28,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8010"
 Fields = Sequence[tuple[str, str]]
 
 
-class Target(NamedTuple):
+class ApiTarget(NamedTuple):
     """Where the API is, and the admin token where it wants one."""
 
     url: str = DEFAULT_URL
@@ -38,7 +38,7 @@ class Target(NamedTuple):
         return f"Target(url={self.url!r})"
 
 
-class Unreached(RemoteError):
+class Unreachable(RemoteError):
     """Nobody answered, or a stream ended before its reader did: it may go better later."""
 
 
@@ -49,7 +49,7 @@ class NotFound(RemoteError):
 class RestClient:
     """Use it as a context manager. ``call`` returns the answer's JSON, None where there is no body."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: ApiTarget) -> None:
         self._target = target
         headers = {b"accept": b"application/json", b"user-agent": b"kong-event-hooks"}
         if target.token is not None:
@@ -81,14 +81,14 @@ class RestClient:
             ) as response:
                 body = self._read(response)
         except httpx.HTTPError as error:
-            raise self._unreached(error) from error
-        return self._judged(response, body)
+            raise self._unreachable(error) from error
+        return self._checked(response, body)
 
     @contextmanager
     def stream(
         self, *path: str, query: Mapping[str, Any] | None = None, last: str | None = None
     ) -> Iterator[Iterator[Message]]:
-        """Open a stream of server-sent events. Raises ``RemoteError``, and ``Unreached`` where it ends."""
+        """Open a stream of server-sent events. Raises ``RemoteError``, and ``Unreachable`` where it ends."""
         headers = {"accept": "text/event-stream"} | ({"last-event-id": last} if last else {})
         timeout = httpx.Timeout(SECONDS, read=SILENCE)
         try:
@@ -96,10 +96,10 @@ class RestClient:
                 "GET", _path(path), params=_present(query), headers=headers, timeout=timeout
             ) as response:
                 if response.status_code != 200:
-                    self._judged(response, self._read(response))
+                    self._checked(response, self._read(response))
                 yield self._messages(response)
         except httpx.HTTPError as error:
-            raise self._unreached(error) from error
+            raise self._unreachable(error) from error
 
     def _messages(self, response: httpx.Response) -> Iterator[Message]:
         parser = Parser()
@@ -107,8 +107,8 @@ class RestClient:
             for chunk in response.iter_bytes():
                 yield from parser.feed(chunk)
         except httpx.HTTPError as error:
-            raise Unreached(f"the stream broke ({type(error).__name__})") from error
-        raise Unreached("the sidecar ended the stream")
+            raise Unreachable(f"the stream broke ({type(error).__name__})") from error
+        raise Unreachable("the sidecar ended the stream")
 
     def _read(self, response: httpx.Response) -> bytes:
         body = bytearray()
@@ -118,7 +118,7 @@ class RestClient:
                 raise RemoteError("the answer is too large; ask for less with --size")
         return bytes(body)
 
-    def _judged(self, response: httpx.Response, body: bytes) -> Any:
+    def _checked(self, response: httpx.Response, body: bytes) -> Any:
         try:
             value = msgspec.json.decode(body) if body else None
         except msgspec.DecodeError as error:
@@ -135,17 +135,17 @@ class RestClient:
             "the setting 'listen'"
         )
 
-    def _unreached(self, error: httpx.HTTPError) -> RemoteError:
+    def _unreachable(self, error: httpx.HTTPError) -> RemoteError:
         url = self._target.url
         if isinstance(error, httpx.UnsupportedProtocol):
             return RemoteError(f"--url {url}: must begin with http:// or https://")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return Unreached(
+            return Unreachable(
                 f"no sidecar answers at {url}; start one with 'kong-event-hooks serve', or name its address with --url"
             )
         if isinstance(error, httpx.TimeoutException):
-            return Unreached(f"{url} took too long to answer")
-        return Unreached(f"{url} did not answer ({type(error).__name__})")
+            return Unreachable(f"{url} took too long to answer")
+        return Unreachable(f"{url} did not answer ({type(error).__name__})")
 
 
 def _refusal(status: int, value: Any) -> RemoteError:

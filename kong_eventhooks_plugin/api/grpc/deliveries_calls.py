@@ -7,11 +7,11 @@ from google.protobuf.message import Message
 from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2 as pb
 from kong_eventhooks_plugin.api.grpc.guard import Calls, Unary
-from kong_eventhooks_plugin.api.grpc.hook_names import Names
-from kong_eventhooks_plugin.api.grpc.serialize import STATES, delivery_message, fitting, tried_message
+from kong_eventhooks_plugin.api.grpc.hook_names import HookNames
+from kong_eventhooks_plugin.api.grpc.serialize import STATES, delivery_detail_message, delivery_message, fitting
 from kong_eventhooks_plugin.api.service.deliveries import SETTLED, Settled
 from kong_eventhooks_plugin.api.service.service import Service
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.model.delivery import State
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter
 
@@ -25,7 +25,7 @@ _SETTLED: Final[dict[int, Settled]] = {
 class DeliveryCalls:
     """The calls on deliveries."""
 
-    def __init__(self, service: Service, names: Names) -> None:
+    def __init__(self, service: Service, names: HookNames) -> None:
         self._hooks = service.hooks
         self._deliveries = service.deliveries
         self._names = names
@@ -61,7 +61,7 @@ class DeliveryCalls:
 
     async def get(self, request: pb.GetDeliveryRequest, _: bool) -> Message:
         """Return a delivery, its event's data and its attempts."""
-        return tried_message(await self._deliveries.get(parse.needed(request.id, "id")), self._names)
+        return delivery_detail_message(await self._deliveries.get(parse.needed(request.id, "id")), self._names)
 
     async def replay(self, request: pb.ReplayDeliveryRequest, _: bool) -> Message:
         """Have a delivery sent again."""
@@ -73,7 +73,7 @@ class DeliveryCalls:
         hook = self._hooks.get(parse.needed(request.hook, "hook"))
         state = _SETTLED.get(request.state)
         if state is None:
-            raise SchemaViolation({"state": "expected DEAD or DELIVERED: nothing else can be replayed"})
+            raise ValidationError({"state": "expected DEAD or DELIVERED: nothing else can be replayed"})
         replayed = await self._deliveries.replay_of_hook(hook.id, parse.since(request), parse.until(request), state)
         return pb.ReplayDeliveriesResponse(replayed=replayed.count, refused=replayed.refused, more=replayed.more)
 
@@ -82,5 +82,5 @@ def _state(number: int) -> State | None:
     if number == pb.DELIVERY_STATE_UNSPECIFIED:
         return None
     if number not in _STATES:
-        raise SchemaViolation({"state": "no such state"})
+        raise ValidationError({"state": "no such state"})
     return _STATES[number]

@@ -6,7 +6,7 @@ later. What a program may want to know goes along as google.rpc details: the fau
 declared (PreconditionFailure), when to come back (RetryInfo), what an endpoint answered (ErrorInfo).
 
 Limits: all of it travels in HTTP headers, of which clients take 8 KiB. So a text is cut at ``MESSAGE_BYTES``, of
-faulty fields as many are named as have room in ``FAULT_BYTES``, of an endpoint's answer the first ``ANSWER_BYTES`` are
+faulty fields as many are named as have room in ``ERROR_BYTES``, of an endpoint's answer the first ``ANSWER_BYTES`` are
 told.
 """
 
@@ -31,23 +31,23 @@ from kong_eventhooks_plugin.errors import (
     BadArgument,
     EventHooksError,
     HookDeclared,
-    HookGone,
+    HookRemoved,
     HookTaken,
+    HookTestFailed,
     NoPing,
     QueueError,
     QueueFull,
-    SchemaViolation,
     TokenNeeded,
     TooBusy,
-    TrialFailed,
     UnknownDelivery,
     UnknownHook,
     UnknownSource,
+    ValidationError,
 )
 from kong_eventhooks_plugin.telemetry.raised import raised_at
 
 MESSAGE_BYTES: Final = 1_200
-FAULT_BYTES: Final = 2_300
+ERROR_BYTES: Final = 2_300
 ANSWER_BYTES: Final = 1_000
 RETRY_SECONDS: Final = 1
 DOMAIN: Final = "eventhooks.v1"
@@ -61,14 +61,14 @@ Code = grpc.StatusCode
 log = structlog.get_logger()
 
 
-class Ending(Protocol):
+class AbortContext(Protocol):
     """The part of grpc's ServicerContext that ends a call."""
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
         """Send the status and raise."""
 
 
-class Refusal(NamedTuple):
+class ErrorMapping(NamedTuple):
     """A code, the text that goes with an error, and its details, the most important first."""
 
     code: grpc.StatusCode
@@ -76,20 +76,20 @@ class Refusal(NamedTuple):
     text: Callable[[Any], str] = str
 
 
-async def refuse(context: Ending, error: Exception) -> NoReturn:
+async def abort_with(context: AbortContext, error: Exception) -> NoReturn:
     """End a call with the status for what was raised; what nobody foresaw is logged, without its text."""
     code, status = status_of(error)
     if code is Code.INTERNAL:
-        log.error("grpc call failed", error=type(error).__name__, at=raised_at(error))
+        log.error("grpc_call_failed", error=type(error).__name__, raised_at=raised_at(error))
     elif code is Code.UNAVAILABLE:
-        log.warning("grpc call refused by the store", error=str(error))
+        log.warning("grpc_call_rejected", error=str(error))
     metadata = ((DETAILS_KEY, status.SerializeToString()),) if status.details else ()
     await context.abort(code, status.message, metadata)
 
 
 def status_of(error: Exception) -> tuple[grpc.StatusCode, Status]:
     """Return the code and the whole status for an error."""
-    refusal = next((refusal for kind, refusal in REFUSALS if isinstance(error, kind)), _UNFORESEEN)
+    refusal = next((refusal for kind, refusal in ERROR_MAPPINGS if isinstance(error, kind)), _UNFORESEEN)
     number, _ = refusal.code.value
     status = Status(code=number, message=_cut(refusal.text(error), MESSAGE_BYTES))
     for detail in refusal.details(error):
@@ -97,7 +97,7 @@ def status_of(error: Exception) -> tuple[grpc.StatusCode, Status]:
     return refusal.code, status
 
 
-def _violations(error: SchemaViolation) -> Iterator[Message]:
+def _violations(error: ValidationError) -> Iterator[Message]:
     yield _bad_request(error.leaves())
 
 
@@ -115,7 +115,7 @@ _ARGUMENTS: Final[dict[str | None, str]] = {"invalid offset": "page_token", "inv
 
 def _bad_request(faults: Iterable[tuple[str, str]]) -> Any:
     """Return as many faults as there is room for."""
-    detail, room = BadRequest(), FAULT_BYTES
+    detail, room = BadRequest(), ERROR_BYTES
     for field, text in faults:
         violation = BadRequest.FieldViolation(field=_cut(field, 200), description=_cut(text, 400))
         room -= violation.ByteSize() + 4
@@ -131,7 +131,7 @@ def _declared(error: HookDeclared) -> Iterator[Message]:
     yield PreconditionFailure(violations=[violation])
 
 
-def _trial(error: TrialFailed) -> Iterator[Message]:
+def _test_failed(error: HookTestFailed) -> Iterator[Message]:
     known = {}
     if error.answer is not None:
         known = {"status": str(error.answer.status), "body": _beginning(error.answer.body)}
@@ -159,28 +159,28 @@ def _always(text: str) -> Callable[[Any], str]:
 
 _UNAVAILABLE: Final = "the store is not available; what was asked for may or may not have been done"
 
-REFUSALS: Final[tuple[tuple[type[Exception], Refusal], ...]] = (
-    (SchemaViolation, Refusal(Code.INVALID_ARGUMENT, _violations)),
-    (BadArgument, Refusal(Code.INVALID_ARGUMENT, _argument)),
-    (UnknownHook, Refusal(Code.NOT_FOUND)),
-    (UnknownDelivery, Refusal(Code.NOT_FOUND)),
-    (UnknownSource, Refusal(Code.NOT_FOUND)),
-    (HookTaken, Refusal(Code.ALREADY_EXISTS)),
-    (HookDeclared, Refusal(Code.FAILED_PRECONDITION, _declared)),
-    (HookGone, Refusal(Code.FAILED_PRECONDITION)),
-    (NoPing, Refusal(Code.FAILED_PRECONDITION)),
-    (TrialFailed, Refusal(Code.FAILED_PRECONDITION, _trial)),
-    (TokenNeeded, Refusal(Code.UNAUTHENTICATED)),
-    (AccessRefused, Refusal(Code.PERMISSION_DENIED)),
-    (TooBusy, Refusal(Code.RESOURCE_EXHAUSTED, _later)),
-    (QueueFull, Refusal(Code.RESOURCE_EXHAUSTED, _full)),
-    (QueueError, Refusal(Code.UNAVAILABLE, _later, _always(_UNAVAILABLE))),
-    (TimeoutError, Refusal(Code.DEADLINE_EXCEEDED, text=_always("the call took too long"))),
-    (EventHooksError, Refusal(Code.INTERNAL, text=_always(UNEXPECTED))),
+ERROR_MAPPINGS: Final[tuple[tuple[type[Exception], ErrorMapping], ...]] = (
+    (ValidationError, ErrorMapping(Code.INVALID_ARGUMENT, _violations)),
+    (BadArgument, ErrorMapping(Code.INVALID_ARGUMENT, _argument)),
+    (UnknownHook, ErrorMapping(Code.NOT_FOUND)),
+    (UnknownDelivery, ErrorMapping(Code.NOT_FOUND)),
+    (UnknownSource, ErrorMapping(Code.NOT_FOUND)),
+    (HookTaken, ErrorMapping(Code.ALREADY_EXISTS)),
+    (HookDeclared, ErrorMapping(Code.FAILED_PRECONDITION, _declared)),
+    (HookRemoved, ErrorMapping(Code.FAILED_PRECONDITION)),
+    (NoPing, ErrorMapping(Code.FAILED_PRECONDITION)),
+    (HookTestFailed, ErrorMapping(Code.FAILED_PRECONDITION, _test_failed)),
+    (TokenNeeded, ErrorMapping(Code.UNAUTHENTICATED)),
+    (AccessRefused, ErrorMapping(Code.PERMISSION_DENIED)),
+    (TooBusy, ErrorMapping(Code.RESOURCE_EXHAUSTED, _later)),
+    (QueueFull, ErrorMapping(Code.RESOURCE_EXHAUSTED, _full)),
+    (QueueError, ErrorMapping(Code.UNAVAILABLE, _later, _always(_UNAVAILABLE))),
+    (TimeoutError, ErrorMapping(Code.DEADLINE_EXCEEDED, text=_always("the call took too long"))),
+    (EventHooksError, ErrorMapping(Code.INTERNAL, text=_always(UNEXPECTED))),
 )
 """The first that an error is an instance of counts."""
 
-_UNFORESEEN: Final = Refusal(Code.INTERNAL, text=_always(UNEXPECTED))
+_UNFORESEEN: Final = ErrorMapping(Code.INTERNAL, text=_always(UNEXPECTED))
 
 
 def _cut(text: str, limit: int) -> str:

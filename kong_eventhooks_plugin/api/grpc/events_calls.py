@@ -15,10 +15,10 @@ from google.protobuf.message import Message
 from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import events_pb2 as pb
 from kong_eventhooks_plugin.api.grpc.guard import Calls, Context, Stream, Unary
-from kong_eventhooks_plugin.api.grpc.hook_names import Names
-from kong_eventhooks_plugin.api.grpc.serialize import accepted_message, fitting, receipt_message, watched_message
+from kong_eventhooks_plugin.api.grpc.hook_names import HookNames
+from kong_eventhooks_plugin.api.grpc.serialize import accepted_message, fitting, live_event_message, receipt_message
 from kong_eventhooks_plugin.api.grpc.structs import from_struct
-from kong_eventhooks_plugin.api.service.feed import Missed, Watched, Watcher, WatchFilter
+from kong_eventhooks_plugin.api.service.feed import LiveEvent, Missed, Watcher, WatchFilter
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.errors import TooBusy
 from kong_eventhooks_plugin.queue.contract import EventFilter
@@ -30,7 +30,7 @@ LEAVING: Final = "the server is leaving; watch again, after the last event that 
 class EventCalls:
     """The calls on events. ``stalled`` in seconds: see the file's head."""
 
-    def __init__(self, service: Service, names: Names, stalled: float = STALLED) -> None:
+    def __init__(self, service: Service, names: HookNames, stalled: float = STALLED) -> None:
         self._events = service.events
         self._names = names
         self._stalled = stalled
@@ -88,13 +88,13 @@ class EventCalls:
             await context.send_initial_metadata(())
             async with contextlib.aclosing(self._events.follow(watcher, wanted, last)) as entries:
                 async for entry in entries:
-                    await self._tell(entry, context)
+                    await self._send(entry, context)
         await context.abort(grpc.StatusCode.UNAVAILABLE, LEAVING)
 
-    async def _tell(self, entry: Watched | Missed, context: Context) -> None:
+    async def _send(self, entry: LiveEvent | Missed, context: Context) -> None:
         try:
             async with asyncio.timeout(self._stalled):
-                await context.write(watched_message(entry, self._names))
+                await context.write(live_event_message(entry, self._names))
         except TimeoutError as error:
             raise TooBusy(f"the watcher took nothing for {self._stalled:g} s") from error
 

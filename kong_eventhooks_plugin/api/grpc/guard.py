@@ -19,7 +19,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from kong_eventhooks_plugin.api.grpc.deadlines import seconds_left
-from kong_eventhooks_plugin.api.grpc.error_mapping import refuse
+from kong_eventhooks_plugin.api.grpc.error_mapping import abort_with
 from kong_eventhooks_plugin.api.service.access import Access, Caller
 from kong_eventhooks_plugin.errors import BadArgument, TooBusy
 
@@ -33,7 +33,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Answer = Callable[[Any, bool], Awaitable[Message]]
 """Takes the request and whether its caller is trusted; gives the response."""
 
-Tell = Callable[[Any, Context], Awaitable[None]]
+StreamCall = Callable[[Any, Context], Awaitable[None]]
 """Takes the request and writes to the context until the stream ends."""
 
 
@@ -50,7 +50,7 @@ class Stream(NamedTuple):
     """A call that is told things until it or we leave."""
 
     name: str
-    tell: Tell
+    stream: StreamCall
     kind: Kind
 
 
@@ -61,7 +61,7 @@ class Calls(NamedTuple):
     calls: tuple[Unary | Stream, ...]
 
 
-class Gate:
+class GrpcCallGuard:
     """Stands before every call: who may, how many at once, how long. ``at_once``: see ``AT_ONCE``."""
 
     def __init__(self, access: Access, at_once: int = AT_ONCE) -> None:
@@ -94,7 +94,7 @@ class Gate:
                 async with asyncio.timeout(seconds_left(context)):
                     return await self._run(call, read(sent), trusted)
             except Exception as error:  # noqa: BLE001 - every error has its status, and the unforeseen is logged there
-                await refuse(context, error)
+                await abort_with(context, error)
 
         return handle
 
@@ -102,14 +102,14 @@ class Gate:
         async def handle(sent: bytes, context: Context) -> None:
             try:
                 self._admitted(call.kind, context)
-                await call.tell(read(sent), context)
+                await call.stream(read(sent), context)
             except grpc.aio.AbortError:
                 raise
             except grpc.aio.InternalError:
                 # What gRPC says where it cannot write any more: the watcher left, and nobody is there to be told.
                 return
             except Exception as error:  # noqa: BLE001 - as above
-                await refuse(context, error)
+                await abort_with(context, error)
 
         return handle
 

@@ -7,7 +7,7 @@ from kong_eventhooks_plugin.api.service.hooks import Hooks
 from kong_eventhooks_plugin.errors import UnknownHook
 
 
-class Names:
+class HookNames:
     """See the file's head."""
 
     def __init__(self, hooks: Hooks) -> None:

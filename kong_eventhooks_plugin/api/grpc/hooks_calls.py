@@ -11,7 +11,7 @@ from kong_eventhooks_plugin.api.grpc.structs import from_struct, to_struct
 from kong_eventhooks_plugin.api.service import sources
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.api.service.tags import tag_filter
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 
 
 class HookCalls:
@@ -19,7 +19,7 @@ class HookCalls:
 
     def __init__(self, service: Service) -> None:
         self._hooks = service.hooks
-        self._trials = service.trials
+        self._trials = service.test_delivery
 
     def table(self) -> Calls:
         """Return every call."""
@@ -63,7 +63,7 @@ class HookCalls:
         """Change a hook's given fields, or replace it."""
         key, given = parse.needed(request.hook, "hook"), parse.changes(request)
         if request.allow_missing and request.update_mask.paths:
-            raise SchemaViolation(
+            raise ValidationError(
                 {"update_mask": "must be empty where allow_missing is set: the hook is replaced whole"}
             )
         with parse.below("definition"):

@@ -1,6 +1,6 @@
 """What requests ask for, as the use cases take it: keys, definitions, ranges, pages. In proto3 empty means not said.
 
-Limits, each ``SchemaViolation`` where it is passed: a text that names something has ``MAX_TEXT`` characters; a mask
+Limits, each ``ValidationError`` where it is passed: a text that names something has ``MAX_TEXT`` characters; a mask
 ``MAX_PATHS`` paths. A page larger than Kong's largest is given as that (AIP-158).
 """
 
@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import hooks_pb2
 from kong_eventhooks_plugin.api.grpc.structs import from_struct, from_timestamp
 from kong_eventhooks_plugin.api.service import paging
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 
 MAX_TEXT: Final = 256
 MAX_PATHS: Final = 100
@@ -48,21 +48,21 @@ def needed(text: str, field: str) -> str:
     """Return a text that has to be there."""
     found = given_text(text, field)
     if found is None:
-        raise SchemaViolation({field: MISSING})
+        raise ValidationError({field: MISSING})
     return found
 
 
 def given_text(text: str, field: str) -> str | None:
     """Return a text, None where there is none."""
     if len(text) > MAX_TEXT:
-        raise SchemaViolation({field: f"length must be at most {MAX_TEXT}"})
+        raise ValidationError({field: f"length must be at most {MAX_TEXT}"})
     return text or None
 
 
 def size(page_size: int) -> int | None:
     """Return how many entries a page may have, None where the caller leaves it to us."""
     if page_size < 0:
-        raise SchemaViolation({"page_size": "must not be negative"})
+        raise ValidationError({"page_size": "must not be negative"})
     return min(page_size, paging.MAX_SIZE) or None
 
 
@@ -79,7 +79,7 @@ def until(request: Ranged) -> float | None:
 def definition(request: Message) -> dict[str, Any]:
     """Return the fields that are set in a request's ``definition``, which has to be there."""
     if not request.HasField("definition"):
-        raise SchemaViolation({"definition": MISSING})
+        raise ValidationError({"definition": MISSING})
     hook: hooks_pb2.Hook = request.definition  # type: ignore[attr-defined]  # the caller's requests have one
     with below("definition"):
         return _set_fields(hook)
@@ -90,7 +90,7 @@ def changes(request: hooks_pb2.UpdateHookRequest) -> dict[str, Any]:
     mask = request.update_mask.paths
     given = definition(request)
     if len(mask) > MAX_PATHS:
-        raise SchemaViolation({"update_mask": f"more than {MAX_PATHS} paths"})
+        raise ValidationError({"update_mask": f"more than {MAX_PATHS} paths"})
     return _masked(given, request.update_mask) if mask else given
 
 
@@ -99,8 +99,8 @@ def below(field: str) -> Iterator[None]:
     """Let the faults that are found inside the block name their field as one of ``field``."""
     try:
         yield
-    except SchemaViolation as violation:
-        raise SchemaViolation({field: violation.fields}) from None
+    except ValidationError as violation:
+        raise ValidationError({field: violation.fields}) from None
 
 
 def _set_fields(hook: hooks_pb2.Hook) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _masked(given: dict[str, Any], mask: FieldMask) -> dict[str, Any]:
     for path in mask.paths:
         name, _, inner = path.partition(".")
         if name not in _FIELDS or (inner and name != "config"):
-            raise SchemaViolation({"update_mask": f"a hook has no field '{path[:MAX_TEXT]}'"})
+            raise ValidationError({"update_mask": f"a hook has no field '{path[:MAX_TEXT]}'"})
         if not inner:
             changed[name] = {**config, **(changed.get(name) or {})} or None if name == "config" else given.get(name)
         else:

@@ -11,12 +11,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events_pb2, hooks_pb2
-from kong_eventhooks_plugin.api.grpc.hook_names import Names
+from kong_eventhooks_plugin.api.grpc.hook_names import HookNames
 from kong_eventhooks_plugin.api.grpc.structs import to_struct, to_timestamp
 from kong_eventhooks_plugin.api.service import paging
-from kong_eventhooks_plugin.api.service.deliveries import Tried
+from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
 from kong_eventhooks_plugin.api.service.entity import entity
-from kong_eventhooks_plugin.api.service.feed import Missed, Watched
+from kong_eventhooks_plugin.api.service.feed import LiveEvent, Missed
 from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery, State
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
@@ -94,7 +94,7 @@ def result_message(answer: Answer) -> hooks_pb2.HandlerResult:
     return hooks_pb2.HandlerResult(status=answer.status, headers=headers, body=answer.body)
 
 
-def delivery_message(delivery: Delivery, names: Names) -> deliveries_pb2.Delivery:
+def delivery_message(delivery: Delivery, names: HookNames) -> deliveries_pb2.Delivery:
     """Return a delivery without its event's data."""
     settled = delivery.settled_at
     return deliveries_pb2.Delivery(
@@ -112,7 +112,7 @@ def delivery_message(delivery: Delivery, names: Names) -> deliveries_pb2.Deliver
     )
 
 
-def tried_message(tried: Tried, names: Names) -> deliveries_pb2.GetDeliveryResponse:
+def delivery_detail_message(tried: DeliveryDetail, names: HookNames) -> deliveries_pb2.GetDeliveryResponse:
     """Return a delivery with its event's data and its attempts, as many of the latest as there is room for."""
     message = deliveries_pb2.GetDeliveryResponse(
         delivery=delivery_message(tried.delivery, names), data=to_struct(tried.delivery.event.data)
@@ -129,7 +129,7 @@ def tried_message(tried: Tried, names: Names) -> deliveries_pb2.GetDeliveryRespo
     return message
 
 
-def receipt_message(receipt: Receipt, names: Names) -> events_pb2.PublishResponse:
+def receipt_message(receipt: Receipt, names: HookNames) -> events_pb2.PublishResponse:
     """Return what came of a published event."""
     return events_pb2.PublishResponse(
         event_id=receipt.event_id,
@@ -139,7 +139,7 @@ def receipt_message(receipt: Receipt, names: Names) -> events_pb2.PublishRespons
     )
 
 
-def accepted_message(accepted: Accepted, names: Names) -> events_pb2.AcceptedEvent:
+def accepted_message(accepted: Accepted, names: HookNames) -> events_pb2.AcceptedEvent:
     """Return an accepted event and what it led to."""
     fired = _fired(accepted.event.id, accepted.fired, names)
     for one in fired:
@@ -152,7 +152,7 @@ def accepted_message(accepted: Accepted, names: Names) -> events_pb2.AcceptedEve
     )
 
 
-def watched_message(entry: Watched | Missed, names: Names) -> events_pb2.WatchResponse:
+def live_event_message(entry: LiveEvent | Missed, names: HookNames) -> events_pb2.WatchResponse:
     """Return what a watcher is told."""
     if isinstance(entry, Missed):
         return events_pb2.WatchResponse(missed=events_pb2.Missed(count=entry.count))
@@ -188,14 +188,14 @@ def _event(event: Event) -> events_pb2.Event:
     )
 
 
-def _fired(event_id: str, hook_ids: Iterable[str], names: Names) -> list[events_pb2.Fired]:
+def _fired(event_id: str, hook_ids: Iterable[str], names: HookNames) -> list[events_pb2.Fired]:
     return [
         events_pb2.Fired(hook=names.reference(hook_id), delivery_id=delivery_id(event_id, hook_id))
         for hook_id in hook_ids
     ]
 
 
-def _held_back(held_back: Mapping[str, HeldBack], names: Names) -> list[events_pb2.HeldBack]:
+def _held_back(held_back: Mapping[str, HeldBack], names: HookNames) -> list[events_pb2.HeldBack]:
     return [
         events_pb2.HeldBack(hook=names.reference(hook_id), reason=REASONS[reason])
         for hook_id, reason in held_back.items()

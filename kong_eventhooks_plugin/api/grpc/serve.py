@@ -22,6 +22,6 @@ async def serve_grpc(service: Service, listen: str, token: str | None = None) ->
     cannot be had.
     """
     require_token_beyond_loopback(listen, token, "grpc_listen")
-    from kong_eventhooks_plugin.api.grpc.server import open_door
+    from kong_eventhooks_plugin.api.grpc.server import open_server
 
-    return await open_door(service, listen, token)
+    return await open_server(service, listen, token)

@@ -16,10 +16,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from kong_eventhooks_plugin.api.grpc.deliveries_calls import DeliveryCalls
-from kong_eventhooks_plugin.api.grpc.error_mapping import refuse
+from kong_eventhooks_plugin.api.grpc.error_mapping import abort_with
 from kong_eventhooks_plugin.api.grpc.events_calls import STALLED, EventCalls
-from kong_eventhooks_plugin.api.grpc.guard import AT_ONCE, Gate
-from kong_eventhooks_plugin.api.grpc.hook_names import Names
+from kong_eventhooks_plugin.api.grpc.guard import AT_ONCE, GrpcCallGuard
+from kong_eventhooks_plugin.api.grpc.hook_names import HookNames
 from kong_eventhooks_plugin.api.grpc.hooks_calls import HookCalls, SourceCalls
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.feed import WATCHERS
@@ -46,16 +46,16 @@ OPTIONS: Final = (
 )
 
 
-class Door:
-    """An open door; ``port`` is where. ``open_door`` makes it."""
+class GrpcServer:
+    """An open door; ``port`` is where. ``open_server`` makes it."""
 
     def __init__(
         self, service: Service, access: Access, *, at_once: int = AT_ONCE, rpcs: int = RPCS, stalled: float = STALLED
     ) -> None:
         self.port = 0
-        self._gate = Gate(access, at_once)
+        self._gate = GrpcCallGuard(access, at_once)
         self._health = _Health()
-        names = Names(service.hooks)
+        names = HookNames(service.hooks)
         self._events = EventCalls(service, names, stalled)
         self._tables = (
             HookCalls(service).table(),
@@ -89,9 +89,9 @@ class Door:
         await self._gate.finished(grace)
 
 
-async def open_door(service: Service, listen: str, token: str | None) -> Door:
+async def open_server(service: Service, listen: str, token: str | None) -> GrpcServer:
     """Return an open door. Raises ``OSError``."""
-    door = Door(service, Access(token))
+    door = GrpcServer(service, Access(token))
     await door.open(listen)
     return door
 
@@ -106,7 +106,7 @@ class _Health(health.HealthServicer):
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 - gRPC's name
         """Tell a service's health whenever it changes."""
         if self._watching >= HEALTH_WATCHES:
-            await refuse(context, TooBusy(f"{HEALTH_WATCHES} watch the health already"))
+            await abort_with(context, TooBusy(f"{HEALTH_WATCHES} watch the health already"))
         self._watching += 1
         try:
             await super().Watch(request, context)

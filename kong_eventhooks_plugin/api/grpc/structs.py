@@ -14,7 +14,7 @@ import msgspec
 from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 
 MAX_DEPTH: Final = 32
 """Levels of what is sent, the record itself included: what fits where the record stands three messages deep."""
@@ -38,10 +38,10 @@ def to_struct(data: Mapping[str, Any]) -> Struct:
 
 
 def from_timestamp(timestamp: Timestamp, field: str) -> float:
-    """Return Unix seconds, an integer where they are whole; raises ``SchemaViolation`` for what is no time."""
+    """Return Unix seconds, an integer where they are whole; raises ``ValidationError`` for what is no time."""
     seconds, nanos = timestamp.seconds, timestamp.nanos
     if not (_FIRST <= seconds <= _LAST and 0 <= nanos < 10**9):
-        raise SchemaViolation({field: "expected a time of the years 1 to 9999, with 0 to 999,999,999 nanoseconds"})
+        raise ValidationError({field: "expected a time of the years 1 to 9999, with 0 to 999,999,999 nanoseconds"})
     return seconds + nanos / 1e9 if nanos else seconds
 
 

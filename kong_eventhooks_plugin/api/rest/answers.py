@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.service.feed import Watched
+from kong_eventhooks_plugin.api.service.feed import LiveEvent
 from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import delivery_id
@@ -71,7 +71,7 @@ def accepted_body(accepted: Accepted, name_of: NameOf) -> dict[str, Any]:
     }
 
 
-def watched_body(watched: Watched, name_of: NameOf) -> dict[str, Any]:
+def live_event_body(watched: LiveEvent, name_of: NameOf) -> dict[str, Any]:
     """Return a live event: as an accepted one, without states, which change by the second."""
     return {
         **_event_body(watched.event),

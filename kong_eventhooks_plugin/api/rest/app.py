@@ -15,14 +15,14 @@ from kong_eventhooks_plugin.api.rest.events_calls import EventCalls
 from kong_eventhooks_plugin.api.rest.form_values import Field
 from kong_eventhooks_plugin.api.rest.hooks_calls import HookCalls
 from kong_eventhooks_plugin.api.rest.openapi.document import document
-from kong_eventhooks_plugin.api.rest.routes import Call, Gate, Handler, add_calls
+from kong_eventhooks_plugin.api.rest.routes import CallGuard, Endpoint, Handler, add_calls
 from kong_eventhooks_plugin.api.rest.stream import HEARTBEAT
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.entity import is_unnamed
 from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.hooks import schema
-from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.hooks.schema import Known
 
 
@@ -31,7 +31,7 @@ class RestParts(NamedTuple):
 
     service: Service
     access: Access
-    book: HookBook
+    registry: ActiveHooks
     feed: Feed
     known: Known
     heartbeat: float = HEARTBEAT
@@ -39,12 +39,12 @@ class RestParts(NamedTuple):
 
 def rest_app(parts: RestParts, health: web.Application | None = None) -> web.Application:
     """Return the application; the routes of ``health`` (an application that does not run itself) are served beside."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[_kongs_refusals])
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[_kong_error_responses])
     if health is not None:
         for route in health.router.routes():
             if route.resource is not None:
                 app.router.add_route(route.method, route.resource.canonical, route.handler)
-    add_calls(app, _calls(parts), Gate(parts.access))
+    add_calls(app, _calls(parts), CallGuard(parts.access))
 
     async def end_streams(_: web.Application) -> None:
         parts.feed.close()
@@ -53,11 +53,11 @@ def rest_app(parts: RestParts, health: web.Application | None = None) -> web.App
     return app
 
 
-def _calls(parts: RestParts) -> Iterator[Call]:
-    name_of = _names_of(parts.book)
+def _calls(parts: RestParts) -> Iterator[Endpoint]:
+    name_of = _names_of(parts.registry)
     yield from HookCalls(parts.service, parts.access, hook_form(parts.known), name_of).calls()
     yield from EventCalls(parts.service, name_of, parts.heartbeat).calls()
-    yield Call("GET", "/openapi.json", _openapi(document(parts.known)), "open")
+    yield Endpoint("GET", "/openapi.json", _openapi(document(parts.known)), "open")
 
 
 def hook_form(known: Known) -> Field:
@@ -68,7 +68,7 @@ def hook_form(known: Known) -> Field:
     return {**hook, "fields": [*hook["fields"], *own, *read_only]}
 
 
-def _names_of(book: HookBook) -> NameOf:
+def _names_of(book: ActiveHooks) -> NameOf:
     def name_of(hook_id: str) -> str | None:
         hook = book.get(hook_id)
         return None if hook is None or is_unnamed(hook) else hook.name
@@ -84,7 +84,7 @@ def _openapi(described: dict[str, Any]) -> Handler:
 
 
 @web.middleware
-async def _kongs_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _kong_error_responses(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer for unknown paths and methods as Kong does; calls have their own answers already."""
     try:
         return await handler(request)

@@ -29,7 +29,7 @@ MULTIPART: Final = "multipart/form-data"
 async def read_object(request: web.Request, field: Field | None = None) -> dict[str, Any]:
     """Return the object that a body holds, ``{}`` where there is none. ``field`` gives a form's values their types.
 
-    Raises ``BadArgument``, ``SchemaViolation``, and aiohttp's ``HTTPUnsupportedMediaType`` and
+    Raises ``BadArgument``, ``ValidationError``, and aiohttp's ``HTTPUnsupportedMediaType`` and
     ``HTTPRequestEntityTooLarge``.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":

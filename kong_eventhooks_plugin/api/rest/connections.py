@@ -33,7 +33,7 @@ class Site(web.BaseSite):
         super().__init__(runner)
         self._host = host
         self._port = port
-        self._said_at = -LOG_SECONDS
+        self._logged_at = -LOG_SECONDS
 
     @property
     def name(self) -> str:
@@ -63,6 +63,6 @@ class Site(web.BaseSite):
         if oldest is not None:
             oldest.abort()
         now = asyncio.get_running_loop().time()
-        if now - self._said_at >= LOG_SECONDS:
-            self._said_at = now
-            log.warning("too many connections to the API, the oldest are ended", limit=CONNECTIONS)
+        if now - self._logged_at >= LOG_SECONDS:
+            self._logged_at = now
+            log.warning("api_connections_limited", limit=CONNECTIONS)

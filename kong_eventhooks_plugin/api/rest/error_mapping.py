@@ -15,19 +15,19 @@ from kong_eventhooks_plugin.errors import (
     BadArgument,
     EventHooksError,
     HookDeclared,
-    HookGone,
+    HookRemoved,
     HookTaken,
+    HookTestFailed,
     IdTaken,
     NoPing,
     QueueError,
     QueueFull,
-    SchemaViolation,
     TokenNeeded,
     TooBusy,
-    TrialFailed,
     UnknownDelivery,
     UnknownHook,
     UnknownSource,
+    ValidationError,
 )
 from kong_eventhooks_plugin.telemetry.raised import raised_at
 
@@ -38,7 +38,7 @@ Body = Mapping[str, Any]
 UNEXPECTED = "An unexpected error occurred"
 
 
-class Refusal(NamedTuple):
+class ErrorMapping(NamedTuple):
     """A status, how an error becomes its body, and headers."""
 
     status: int
@@ -48,12 +48,12 @@ class Refusal(NamedTuple):
 
 def response_for(error: Exception) -> web.Response:
     """Return the answer for what a handler raised; what nobody foresaw is logged, without its text."""
-    refusal = next((refusal for kind, refusal in _REFUSALS if isinstance(error, kind)), None)
+    refusal = next((refusal for kind, refusal in _ERROR_MAPPINGS if isinstance(error, kind)), None)
     if refusal is None:
-        log.error("api call failed", error=type(error).__name__, at=raised_at(error))
+        log.error("api_call_failed", error=type(error).__name__, raised_at=raised_at(error))
         return json_response({"message": UNEXPECTED}, 500)
     if isinstance(error, QueueError) and not isinstance(error, UnknownDelivery):
-        log.warning("api call refused by the store", error=str(error))
+        log.warning("api_call_rejected", error=str(error))
     return json_response(refusal.body(error), refusal.status, refusal.headers)
 
 
@@ -89,7 +89,7 @@ def _bad_argument(error: BadArgument) -> Body:
     return body | {"options": error.options} if error.options else body
 
 
-def _trial(error: TrialFailed) -> Body:
+def _test_failed(error: HookTestFailed) -> Body:
     result = None if error.answer is None else answer_result(error.answer)
     return {"message": str(error), "error": error.error, "result": result}
 
@@ -100,26 +100,26 @@ def _unavailable(_: Exception) -> Body:
 
 _LATER = {"retry-after": "1"}
 
-_REFUSALS: tuple[tuple[type[Exception], Refusal], ...] = (
-    (SchemaViolation, Refusal(400, SchemaViolation.body)),
-    (UnknownHook, Refusal(404, _not_found)),
-    (UnknownDelivery, Refusal(404, _not_found)),
-    (UnknownSource, Refusal(404, _not_found)),
-    (IdTaken, Refusal(400, HookTaken.body)),
-    (HookTaken, Refusal(409, HookTaken.body)),
-    (HookDeclared, Refusal(405, _declared, {"allow": "GET, HEAD, OPTIONS"})),
-    (HookGone, Refusal(409, _message)),
-    (NoPing, Refusal(400, _message)),
-    (TrialFailed, Refusal(500, _trial)),
-    (BadArgument, Refusal(400, _bad_argument)),
-    (TokenNeeded, Refusal(401, _message, {"www-authenticate": 'Bearer realm="kong-event-hooks"'})),
-    (AccessRefused, Refusal(403, _message)),
-    (TooBusy, Refusal(503, _message, _LATER)),
-    (QueueFull, Refusal(503, _message, _LATER)),
-    (QueueError, Refusal(503, _unavailable, _LATER)),
-    (TimeoutError, Refusal(503, lambda _: {"message": "the call took too long"}, _LATER)),
+_ERROR_MAPPINGS: tuple[tuple[type[Exception], ErrorMapping], ...] = (
+    (ValidationError, ErrorMapping(400, ValidationError.body)),
+    (UnknownHook, ErrorMapping(404, _not_found)),
+    (UnknownDelivery, ErrorMapping(404, _not_found)),
+    (UnknownSource, ErrorMapping(404, _not_found)),
+    (IdTaken, ErrorMapping(400, HookTaken.body)),
+    (HookTaken, ErrorMapping(409, HookTaken.body)),
+    (HookDeclared, ErrorMapping(405, _declared, {"allow": "GET, HEAD, OPTIONS"})),
+    (HookRemoved, ErrorMapping(409, _message)),
+    (NoPing, ErrorMapping(400, _message)),
+    (HookTestFailed, ErrorMapping(500, _test_failed)),
+    (BadArgument, ErrorMapping(400, _bad_argument)),
+    (TokenNeeded, ErrorMapping(401, _message, {"www-authenticate": 'Bearer realm="kong-event-hooks"'})),
+    (AccessRefused, ErrorMapping(403, _message)),
+    (TooBusy, ErrorMapping(503, _message, _LATER)),
+    (QueueFull, ErrorMapping(503, _message, _LATER)),
+    (QueueError, ErrorMapping(503, _unavailable, _LATER)),
+    (TimeoutError, ErrorMapping(503, lambda _: {"message": "the call took too long"}, _LATER)),
     # Nobody is there to read it: the caller left before its body had arrived.
-    (ConnectionError, Refusal(400, lambda _: {"message": "the connection ended"})),
-    (EventHooksError, Refusal(500, lambda _: {"message": UNEXPECTED})),
+    (ConnectionError, ErrorMapping(400, lambda _: {"message": "the connection ended"})),
+    (EventHooksError, ErrorMapping(500, lambda _: {"message": UNEXPECTED})),
 )
 """The first that an error is an instance of counts."""

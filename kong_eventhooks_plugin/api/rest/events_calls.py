@@ -16,11 +16,11 @@ from kong_eventhooks_plugin.api.rest.answers import (
     receipt_body,
 )
 from kong_eventhooks_plugin.api.rest.bodies import read_object
-from kong_eventhooks_plugin.api.rest.routes import Call
+from kong_eventhooks_plugin.api.rest.routes import Endpoint
 from kong_eventhooks_plugin.api.rest.stream import stream
 from kong_eventhooks_plugin.api.service.feed import WatchFilter
 from kong_eventhooks_plugin.api.service.service import Service
-from kong_eventhooks_plugin.errors import SchemaViolation, UnknownHook
+from kong_eventhooks_plugin.errors import UnknownHook, ValidationError
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EventFilter
 
 
@@ -40,14 +40,14 @@ class EventCalls:
         self._name_of = name_of
         self._heartbeat = heartbeat
 
-    def calls(self) -> Iterator[Call]:
+    def calls(self) -> Iterator[Endpoint]:
         """Yield every call."""
-        yield Call("GET", "/deliveries", self.deliveries, "read")
-        yield Call("GET", "/deliveries/{delivery}", self.delivery, "read")
-        yield Call("POST", "/deliveries/{delivery}/replay", self.replay, "change")
-        yield Call("GET", "/events", self.events, "read")
-        yield Call("POST", "/events", self.publish, "change")
-        yield Call("GET", "/events/stream", self.stream, "read", stream=True)
+        yield Endpoint("GET", "/deliveries", self.deliveries, "read")
+        yield Endpoint("GET", "/deliveries/{delivery}", self.delivery, "read")
+        yield Endpoint("POST", "/deliveries/{delivery}/replay", self.replay, "change")
+        yield Endpoint("GET", "/events", self.events, "read")
+        yield Endpoint("POST", "/events", self.publish, "change")
+        yield Endpoint("GET", "/events/stream", self.stream, "read", stream=True)
 
     async def deliveries(self, request: web.Request) -> web.Response:
         """List deliveries."""
@@ -117,15 +117,15 @@ class EventCalls:
 
 
 def _last_seen(request: web.Request) -> str | None:
-    """Return the id of the event after which a stream is to begin; raises ``SchemaViolation`` for what can be none."""
+    """Return the id of the event after which a stream is to begin; raises ``ValidationError`` for what can be none."""
     last = request.headers.get("last-event-id") or request.query.get("last_event_id") or None
     if last is not None and not (len(last) <= queries.MAX_TEXT and last.isprintable()):
-        raise SchemaViolation({"last_event_id": "expected the id of an event"})
+        raise ValidationError({"last_event_id": "expected the id of an event"})
     return last
 
 
 def _published(given: Mapping[str, Any]) -> _Published:
-    """Return what was posted to ``/events``; raises ``SchemaViolation``."""
+    """Return what was posted to ``/events``; raises ``ValidationError``."""
     wanted = {"event": (str, "a string"), "data": (dict, "a record"), "key": (str, "a string")}
     faults = {name: "unknown field" for name in given if name not in wanted}
     if given.get("event") is None:
@@ -134,5 +134,5 @@ def _published(given: Mapping[str, Any]) -> _Published:
         if given.get(name) is not None and not isinstance(given[name], kind):
             faults[name] = f"expected {text}"
     if faults:
-        raise SchemaViolation(faults)
+        raise ValidationError(faults)
     return _Published(given["event"], given.get("data") or {}, given.get("key"))

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
 from typing import Any
 
-from kong_eventhooks_plugin.errors import BadArgument, SchemaViolation
+from kong_eventhooks_plugin.errors import BadArgument, ValidationError
 
 MAX_ARGUMENTS = 1_000
 MAX_LEVELS = 32
@@ -45,7 +45,7 @@ class _Fields(dict[str, Any]):
 def nested(arguments: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Return the object that a form's names and values make; values stay text.
 
-    Raises ``BadArgument`` past a limit, ``SchemaViolation`` for names that contradict each other.
+    Raises ``BadArgument`` past a limit, ``ValidationError`` for names that contradict each other.
     """
     grouped: dict[str, list[str]] = {}
     for count, (name, value) in enumerate(arguments):
@@ -127,8 +127,8 @@ def _child(node: _Fields | _List, step: Step, kind: type[_Fields] | type[_List],
     return child
 
 
-def _contradiction(way: list[Step]) -> SchemaViolation:
-    return SchemaViolation({str(way[0]): f"'{_spelled(way)}' is given in two ways that exclude each other"})
+def _contradiction(way: list[Step]) -> ValidationError:
+    return ValidationError({str(way[0]): f"'{_spelled(way)}' is given in two ways that exclude each other"})
 
 
 def _spelled(way: list[Step]) -> str:

@@ -9,14 +9,14 @@ from kong_eventhooks_plugin.api.rest import queries
 from kong_eventhooks_plugin.api.rest.answers import NameOf, answer_result, delivery_body, json_response, page_body
 from kong_eventhooks_plugin.api.rest.bodies import read_object
 from kong_eventhooks_plugin.api.rest.form_values import Field
-from kong_eventhooks_plugin.api.rest.routes import Call, caller_of
+from kong_eventhooks_plugin.api.rest.routes import Endpoint, caller_of
 from kong_eventhooks_plugin.api.service import sources
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.deliveries import SETTLED
 from kong_eventhooks_plugin.api.service.entity import entity
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.api.service.tags import tag_filter
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter
 
@@ -28,30 +28,30 @@ class HookCalls:
 
     def __init__(self, service: Service, access: Access, field: Field, name_of: NameOf) -> None:
         self._hooks = service.hooks
-        self._trials = service.trials
+        self._trials = service.test_delivery
         self._deliveries = service.deliveries
         self._access = access
         self._field = field
         self._name_of = name_of
 
-    def calls(self) -> Iterator[Call]:
+    def calls(self) -> Iterator[Endpoint]:
         """Yield every call, as it is and with a workspace before it."""
         for prefix in ("", "/{workspace}"):
             base = f"{prefix}/event-hooks"
-            yield Call("GET", base, self.page, "open")
-            yield Call("POST", base, self.create, "change")
-            yield Call("GET", f"{base}/sources", self.sources, "open")
-            yield Call("GET", f"{base}/sources/{{source}}", self.source, "open")
-            yield Call("GET", f"{base}/sources/{{source}}/{{event}}", self.event, "open")
+            yield Endpoint("GET", base, self.page, "open")
+            yield Endpoint("POST", base, self.create, "change")
+            yield Endpoint("GET", f"{base}/sources", self.sources, "open")
+            yield Endpoint("GET", f"{base}/sources/{{source}}", self.source, "open")
+            yield Endpoint("GET", f"{base}/sources/{{source}}/{{event}}", self.event, "open")
             one = f"{base}/{{key}}"
-            yield Call("GET", one, self.get, "open")
-            yield Call("PATCH", one, self.update, "change")
-            yield Call("PUT", one, self.upsert, "change")
-            yield Call("DELETE", one, self.delete, "change")
-            yield Call("GET", f"{one}/ping", self.ping, "change")
-            yield Call("POST", f"{one}/test", self.test, "change")
-            yield Call("GET", f"{one}/deliveries", self.deliveries, "read")
-            yield Call("POST", f"{one}/replay", self.replay, "change")
+            yield Endpoint("GET", one, self.get, "open")
+            yield Endpoint("PATCH", one, self.update, "change")
+            yield Endpoint("PUT", one, self.upsert, "change")
+            yield Endpoint("DELETE", one, self.delete, "change")
+            yield Endpoint("GET", f"{one}/ping", self.ping, "change")
+            yield Endpoint("POST", f"{one}/test", self.test, "change")
+            yield Endpoint("GET", f"{one}/deliveries", self.deliveries, "read")
+            yield Endpoint("POST", f"{one}/replay", self.replay, "change")
 
     async def page(self, request: web.Request) -> web.Response:
         """List hooks."""
@@ -126,7 +126,7 @@ class HookCalls:
         given = await read_object(request)
         unknown = sorted(name for name in given if name not in REPLAY_FIELDS)
         if unknown:
-            raise SchemaViolation(dict.fromkeys(unknown, "unknown field"))
+            raise ValidationError(dict.fromkeys(unknown, "unknown field"))
         replayed = await self._deliveries.replay_of_hook(
             hook.id,
             queries.as_moment(given.get("since"), "since"),

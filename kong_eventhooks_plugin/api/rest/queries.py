@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, cast, get_args
 
 from kong_eventhooks_plugin.api.rest.form_values import number
 from kong_eventhooks_plugin.api.service import paging
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.model.delivery import State
 
 T = TypeVar("T", bound=str)
@@ -33,39 +33,39 @@ def size(query: Query) -> float | None:
 
 
 def text(query: Query, name: str) -> str | None:
-    """Return a parameter that is any text, None where it is not there or empty; raises ``SchemaViolation``."""
+    """Return a parameter that is any text, None where it is not there or empty; raises ``ValidationError``."""
     value = query.get(name)
     if value is not None and len(value) > MAX_TEXT:
-        raise SchemaViolation({name: f"length must be at most {MAX_TEXT}"})
+        raise ValidationError({name: f"length must be at most {MAX_TEXT}"})
     return value or None
 
 
 def moment(query: Query, name: str) -> float | None:
-    """Return a parameter that is a time, in Unix seconds; raises ``SchemaViolation``."""
+    """Return a parameter that is a time, in Unix seconds; raises ``ValidationError``."""
     return as_moment(query.get(name), name)
 
 
 def as_moment(value: Any, name: str) -> float | None:
-    """Return a value that somebody sent as a time, in Unix seconds; raises ``SchemaViolation``."""
+    """Return a value that somebody sent as a time, in Unix seconds; raises ``ValidationError``."""
     if value is None:
         return None
     seconds = _seconds(value)
     if seconds is None or not math.isfinite(seconds):
-        raise SchemaViolation({name: "expected Unix seconds, or a time like 2026-01-31T12:00:00Z"})
+        raise ValidationError({name: "expected Unix seconds, or a time like 2026-01-31T12:00:00Z"})
     return seconds
 
 
 def state(query: Query) -> State | None:
-    """Return ``state``; raises ``SchemaViolation``."""
+    """Return ``state``; raises ``ValidationError``."""
     value = query.get("state") or None
     return None if value is None else one_of(value, "state", cast("tuple[State, ...]", get_args(State)))
 
 
 def one_of(value: Any, name: str, choices: tuple[T, ...]) -> T:
-    """Return the choice that a value is; raises ``SchemaViolation`` with Kong's text."""
+    """Return the choice that a value is; raises ``ValidationError`` with Kong's text."""
     found = next((choice for choice in choices if choice == value), None)
     if found is None:
-        raise SchemaViolation({name: f"expected one of: {', '.join(choices)}"})
+        raise ValidationError({name: f"expected one of: {', '.join(choices)}"})
     return found
 
 

@@ -26,7 +26,7 @@ Kind = Literal["open", "read", "change"]
 where one is set; a change also must not come from another site's page."""
 
 
-class Call(NamedTuple):
+class Endpoint(NamedTuple):
     """One call: ``path`` as aiohttp writes it. ``stream``: it lasts as long as its reader wants."""
 
     method: str
@@ -36,14 +36,14 @@ class Call(NamedTuple):
     stream: bool = False
 
 
-class Gate:
+class CallGuard:
     """Stands before every call: who may, how many at once, how long."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._running = 0
 
-    def guarded(self, call: Call) -> Handler:
+    def guarded(self, call: Endpoint) -> Handler:
         """Return the call's handler behind the gate."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -58,14 +58,14 @@ class Gate:
 
         return handle
 
-    def _check(self, call: Call, caller: Caller) -> None:
+    def _check(self, call: Endpoint, caller: Caller) -> None:
         self._access.check_host(caller)
         if call.kind == "change":
             self._access.check_page(caller)
         if call.kind != "open":
             self._access.need_token(caller)
 
-    async def _limited(self, call: Call, request: web.Request) -> web.StreamResponse:
+    async def _limited(self, call: Endpoint, request: web.Request) -> web.StreamResponse:
         if self._running >= AT_ONCE:
             raise TooBusy(f"{AT_ONCE} calls run already")
         self._running += 1
@@ -90,7 +90,7 @@ def caller_of(request: web.Request) -> Caller:
     )
 
 
-def add_calls(app: web.Application, calls: Iterable[Call], gate: Gate) -> None:
+def add_calls(app: web.Application, calls: Iterable[Endpoint], gate: CallGuard) -> None:
     """Add calls to an application: HEAD beside GET, OPTIONS for every path, a slash at a path's end allowed."""
     allowed: dict[str, list[str]] = {}
     for call in calls:

@@ -5,7 +5,7 @@ comment every ``HEARTBEAT`` seconds keeps proxies from closing a quiet stream. A
 ``Last-Event-ID`` is told what it missed, as far as the store knows.
 
 Limits: those of ``feed``; a reader that takes nothing for ``STALLED`` seconds is let go, one that went is noticed after
-``LOOK`` seconds at most, and all end when the process leaves.
+``CHECK_SECONDS`` seconds at most, and all end when the process leaves.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.rest.answers import NameOf, watched_body
+from kong_eventhooks_plugin.api.rest.answers import NameOf, live_event_body
 from kong_eventhooks_plugin.api.rest.error_mapping import response_for
 from kong_eventhooks_plugin.api.rest.sending import cut
 from kong_eventhooks_plugin.api.service.events import Events
-from kong_eventhooks_plugin.api.service.feed import Missed, Watched, WatchFilter
+from kong_eventhooks_plugin.api.service.feed import LiveEvent, Missed, WatchFilter
 from kong_eventhooks_plugin.errors import QueueError
 
 HEARTBEAT: Final = 15.0
 STALLED: Final = 30.0
-LOOK: Final = 1.0
+CHECK_SECONDS: Final = 1.0
 RETRY_MILLISECONDS: Final = 2_000
 """What a browser's EventSource is told to wait before it comes back."""
 
@@ -73,12 +73,12 @@ async def stream(
     return response
 
 
-def _message(entry: Watched | Missed | None, name_of: NameOf) -> bytes:
+def _message(entry: LiveEvent | Missed | None, name_of: NameOf) -> bytes:
     if entry is None:
         return b":\n\n"
     if isinstance(entry, Missed):
         return b"event: missed\ndata: %s\n\n" % msgspec.json.encode({"count": entry.count})
-    data = msgspec.json.encode(watched_body(entry, name_of))
+    data = msgspec.json.encode(live_event_body(entry, name_of))
     return b"id: %s\ndata: %s\n\n" % (entry.event.id.encode(), data)
 
 
@@ -87,15 +87,15 @@ def _is_there(request: web.Request) -> bool:
 
 
 async def _with_heartbeats(
-    entries: AsyncGenerator[Watched | Missed], seconds: float, is_there: Callable[[], bool]
-) -> AsyncGenerator[Watched | Missed | None]:
+    entries: AsyncGenerator[LiveEvent | Missed], seconds: float, is_there: Callable[[], bool]
+) -> AsyncGenerator[LiveEvent | Missed | None]:
     """Yield the entries, and None whenever there was none for so many seconds; end when the reader has gone."""
-    waiting: asyncio.Task[Watched | Missed] | None = None
+    waiting: asyncio.Task[LiveEvent | Missed] | None = None
     quiet = 0.0
     try:
         while is_there():
             waiting = waiting or asyncio.ensure_future(anext(entries))
-            pause = min(LOOK, seconds - quiet)
+            pause = min(CHECK_SECONDS, seconds - quiet)
             done, _ = await asyncio.wait({waiting}, timeout=pause)
             quiet = 0.0 if done else quiet + pause
             if done:

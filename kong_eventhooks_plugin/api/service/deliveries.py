@@ -3,16 +3,16 @@
 from typing import Final, Literal, NamedTuple
 
 from kong_eventhooks_plugin.api.service import paging
-from kong_eventhooks_plugin.errors import BadArgument, HookGone, QueueError, SchemaViolation
-from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.errors import BadArgument, HookRemoved, QueueError, ValidationError
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
-from kong_eventhooks_plugin.queue.contract import DeliveryFilter, Page, Queue, Replayed
+from kong_eventhooks_plugin.queue.contract import DeliveryFilter, DeliveryPage, Queue, Replayed
 
 Settled = Literal["dead", "delivered"]
 SETTLED: Final[tuple[Settled, ...]] = ("dead", "delivered")
 
 
-class Tried(NamedTuple):
+class DeliveryDetail(NamedTuple):
     """A delivery and its attempts, first first."""
 
     delivery: Delivery
@@ -22,11 +22,11 @@ class Tried(NamedTuple):
 class Deliveries:
     """See the file's head. Every method may raise ``StoreUnavailable``."""
 
-    def __init__(self, book: HookBook, queue: Queue) -> None:
+    def __init__(self, book: ActiveHooks, queue: Queue) -> None:
         self._book = book
         self._queue = queue
 
-    async def page(self, where: DeliveryFilter, size: float | None = None, offset: str | None = None) -> Page:
+    async def page(self, where: DeliveryFilter, size: float | None = None, offset: str | None = None) -> DeliveryPage:
         """Return a page of deliveries, newest first; raises ``BadArgument``."""
         length = paging.page_size(size)
         check_range(where.since, where.until)
@@ -35,21 +35,21 @@ class Deliveries:
             found = await self._queue.page(where, length, position)
         except QueueError as error:
             raise about_offset(error, offset) from error
-        return Page(found.deliveries, None if found.next_offset is None else paging.encoded(found.next_offset))
+        return DeliveryPage(found.deliveries, None if found.next_offset is None else paging.encoded(found.next_offset))
 
-    async def get(self, delivery_id: str) -> Tried:
+    async def get(self, delivery_id: str) -> DeliveryDetail:
         """Return one delivery with its attempts; raises ``UnknownDelivery``."""
         delivery = await self._queue.get(delivery_id)
-        return Tried(delivery, tuple(await self._queue.attempts(delivery_id)))
+        return DeliveryDetail(delivery, tuple(await self._queue.attempts(delivery_id)))
 
     async def replay(self, delivery_id: str) -> Delivery:
         """Have a delivery sent again, dead or delivered, under its own id; one that is not settled stays as it is.
 
-        Raises ``UnknownDelivery``, ``HookGone``, ``QueueFull``.
+        Raises ``UnknownDelivery``, ``HookRemoved``, ``QueueFull``.
         """
         delivery = await self._queue.get(delivery_id)
         if self._book.get(delivery.hook_id) is None:
-            raise HookGone("the delivery's hook is not in force any more; what is replayed would die again")
+            raise HookRemoved("the delivery's hook is not in force any more; what is replayed would die again")
         return await self._queue.replay(delivery_id)
 
     async def replay_of_hook(
@@ -57,16 +57,16 @@ class Deliveries:
     ) -> Replayed:
         """Have a hook's deliveries sent again that were created in a range of time (Unix seconds, ``until`` excluded).
 
-        Raises ``SchemaViolation`` for a range that ends before it begins.
+        Raises ``ValidationError`` for a range that ends before it begins.
         """
         check_range(since, until)
         return await self._queue.replay_all(DeliveryFilter(hook_id=hook_id, state=state, since=since, until=until))
 
 
 def check_range(since: float | None, until: float | None) -> None:
-    """Raise ``SchemaViolation`` for a range of time that ends before it begins."""
+    """Raise ``ValidationError`` for a range of time that ends before it begins."""
     if since is not None and until is not None and until < since:
-        raise SchemaViolation({"until": "must not be before since"})
+        raise ValidationError({"until": "must not be before since"})
 
 
 def about_offset(error: QueueError, offset: str | None) -> QueueError | BadArgument:

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from kong_eventhooks_plugin.api.service import paging
 from kong_eventhooks_plugin.api.service.deliveries import about_offset, check_range
-from kong_eventhooks_plugin.api.service.feed import Feed, Missed, Watched, Watcher, WatchFilter
-from kong_eventhooks_plugin.errors import QueueError, SchemaViolation
+from kong_eventhooks_plugin.api.service.feed import Feed, LiveEvent, Missed, Watcher, WatchFilter
+from kong_eventhooks_plugin.errors import QueueError, ValidationError
 from kong_eventhooks_plugin.hooks import json_values
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
@@ -60,7 +60,7 @@ class Events:
         """Fire the hooks on source ``custom``; return what came of it, committed.
 
         With a ``key`` of the caller's, the same key again is the same event: it fires nothing twice, and its receipt
-        says ``duplicate``. Raises ``SchemaViolation``, ``QueueFull``, ``StoreUnavailable``.
+        says ``duplicate``. Raises ``ValidationError``, ``QueueFull``, ``StoreUnavailable``.
         """
         _check_event(name, data, key)
         event = self._event(name, data, key)
@@ -75,27 +75,29 @@ class Events:
         with self._feed.watch(wanted) as watcher:
             yield watcher
 
-    async def follow(self, watcher: Watcher, wanted: WatchFilter, last: str | None) -> AsyncGenerator[Watched | Missed]:
+    async def follow(
+        self, watcher: Watcher, wanted: WatchFilter, last: str | None
+    ) -> AsyncGenerator[LiveEvent | Missed]:
         """Yield what was accepted after the event ``last`` and is still known, then what ``watcher`` hears."""
         told: set[str] = set()
         if last is not None:
             async for entry in self._since(wanted, last):
-                if isinstance(entry, Watched):
+                if isinstance(entry, LiveEvent):
                     told.add(entry.event.id)
                 yield entry
         async for entry in watcher:
             # Accepted between the beginning of the watch and the reading of the list: in both.
-            if isinstance(entry, Watched) and told and entry.event.id in told:
+            if isinstance(entry, LiveEvent) and told and entry.event.id in told:
                 continue
             yield entry
 
-    async def _since(self, wanted: WatchFilter, last: str) -> AsyncIterator[Watched | Missed]:
+    async def _since(self, wanted: WatchFilter, last: str) -> AsyncIterator[LiveEvent | Missed]:
         where = EventFilter(source=wanted.source, event=wanted.event, hook_id=wanted.hook_id, after=last)
         page = await self._queue.events(where, CAUGHT_UP)
         if page.next_offset is not None:
             yield Missed(None)
         for accepted in reversed(page.events):
-            yield Watched(accepted.event, _receipt(accepted))
+            yield LiveEvent(accepted.event, _receipt(accepted))
 
     def _event(self, name: str, data: dict[str, Any], key: str | None) -> Event:
         now = self._clock()
@@ -118,8 +120,8 @@ def _check_event(name: str, data: dict[str, Any], key: str | None) -> None:
         faults["event"] = f"expected 1 to {MAX_NAME} characters, none of them a control character"
     if key is not None and not _is_word(key, MAX_KEY):
         faults["key"] = f"expected 1 to {MAX_KEY} characters, none of them a control character"
-    problem = json_values.problem(data)
+    problem = json_values.json_error(data)
     if problem is not None:
         faults["data"] = f"{problem.path}: {problem.text}" if problem.path else problem.text
     if faults:
-        raise SchemaViolation(faults)
+        raise ValidationError(faults)

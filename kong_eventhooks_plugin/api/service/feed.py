@@ -20,7 +20,7 @@ WATCHERS: Final = 32
 WAITING: Final = 256
 
 
-class Watched(msgspec.Struct, frozen=True):
+class LiveEvent(msgspec.Struct, frozen=True):
     """An event that was accepted just now, and what it led to: the hooks it fired, why others were held back."""
 
     event: Event
@@ -40,7 +40,7 @@ class WatchFilter(msgspec.Struct, frozen=True):
     event: str | None = None
     hook_id: str | None = None
 
-    def passes(self, watched: Watched) -> bool:
+    def matches(self, watched: LiveEvent) -> bool:
         """Tell whether a watcher wants to hear of it."""
         event, receipt = watched.event, watched.receipt
         return (
@@ -55,40 +55,40 @@ class Watcher:
 
     def __init__(self, wanted: WatchFilter) -> None:
         self._wanted = wanted
-        self._waiting: deque[Watched] = deque()
+        self._waiting: deque[LiveEvent] = deque()
         self._missed = 0
-        self._news = asyncio.Event()
+        self._event_pending = asyncio.Event()
         self._closed = False
 
-    def tell(self, watched: Watched) -> None:
+    def publish(self, watched: LiveEvent) -> None:
         """Keep an event until it is read."""
-        if self._closed or not self._wanted.passes(watched):
+        if self._closed or not self._wanted.matches(watched):
             return
         if len(self._waiting) >= WAITING:
             self._waiting.popleft()
             self._missed += 1
         self._waiting.append(watched)
-        self._news.set()
+        self._event_pending.set()
 
     def close(self) -> None:
         """End it, after what waits has been read."""
         self._closed = True
-        self._news.set()
+        self._event_pending.set()
 
-    async def next(self) -> Watched | Missed | None:
+    async def next(self) -> LiveEvent | Missed | None:
         """Return what was missed, else the oldest event that waits, when there is one; None at the end.
 
         Waiting for it may be cancelled: nothing is lost.
         """
         while not (self._waiting or self._missed or self._closed):
-            self._news.clear()
-            await self._news.wait()
+            self._event_pending.clear()
+            await self._event_pending.wait()
         if self._missed:
             missed, self._missed = self._missed, 0
             return Missed(missed)
         return self._waiting.popleft() if self._waiting else None
 
-    async def __aiter__(self) -> AsyncIterator[Watched | Missed]:
+    async def __aiter__(self) -> AsyncIterator[LiveEvent | Missed]:
         while (told := await self.next()) is not None:
             yield told
 
@@ -100,12 +100,12 @@ class Feed:
         self._watchers: set[Watcher] = set()
         self._closed = False
 
-    def tell(self, event: Event, receipt: Receipt) -> None:
+    def publish(self, event: Event, receipt: Receipt) -> None:
         """Tell all who watch; called after each commit, so it must cost nothing where nobody does."""
         if self._watchers:
-            watched = Watched(event, receipt)
+            watched = LiveEvent(event, receipt)
             for watcher in self._watchers:
-                watcher.tell(watched)
+                watcher.publish(watched)
 
     @contextmanager
     def watch(self, wanted: WatchFilter) -> Iterator[Watcher]:

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import structlog
 
 from kong_eventhooks_plugin.errors import BadArgument, QueueError, StoreUnavailable
-from kong_eventhooks_plugin.hooks.contract import Change, HookBook
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 
 MAX_HOOKS: Final = 1_000
@@ -27,10 +27,10 @@ ORIGIN: Final = Origin(place="api", key="api", path="the API")
 log = structlog.get_logger()
 
 
-class MadeBook(HookBook, Protocol):
+class ApiHookRegistry(ActiveHooks, Protocol):
     """The book, as this file needs it."""
 
-    def made(self, hooks: Iterable[Hook]) -> None:
+    def set_api_hooks(self, hooks: Iterable[Hook]) -> None:
         """Hear all hooks that the API has made, stored already."""
 
 
@@ -44,24 +44,24 @@ class DefinitionStore(Protocol):
         """Write definitions and forget the removed ids, in one transaction."""
 
 
-class Shelf:
+class ApiHookStore:
     """See the file's head. Everything on one event loop."""
 
-    def __init__(self, book: MadeBook, store: DefinitionStore) -> None:
+    def __init__(self, book: ApiHookRegistry, store: DefinitionStore) -> None:
         self._book = book
         self._store = store
         self._made: dict[str, Hook] = {}
         self._loaded = False
         self._changing = asyncio.Lock()
-        self._errands: set[asyncio.Task[None]] = set()
+        self._task_set: set[asyncio.Task[None]] = set()
         book.on_change(self._hooks_changed)
 
-    def made(self) -> Mapping[str, Hook]:
+    def set_api_hooks(self) -> Mapping[str, Hook]:
         """Return the API's hooks by id."""
         return MappingProxyType(self._made)
 
     @contextlib.asynccontextmanager
-    async def changing(self) -> AsyncIterator[None]:
+    async def lock(self) -> AsyncIterator[None]:
         """Hold the lock under which a change is checked and kept, so that two cannot take one name.
 
         Begins with what is stored now. Raises ``StoreUnavailable``.
@@ -75,11 +75,11 @@ class Shelf:
         """Take the stored definitions (of all places), after the book has."""
         self._made = {hook.id: hook for hook in stored if hook.origin.place == "api"}
         self._loaded = True
-        self._book.made(self._made.values())
+        self._book.set_api_hooks(self._made.values())
         self._hooks_changed([])
 
-    async def keep(self, hook: Hook) -> None:
-        """Store a hook, new or changed, and bring it into force. Call it with ``changing`` held.
+    async def save(self, hook: Hook) -> None:
+        """Store a hook, new or changed, and bring it into force. Call it with ``lock`` held.
 
         Raises ``StoreUnavailable``, ``BadArgument`` where there are too many.
         """
@@ -88,56 +88,56 @@ class Shelf:
             raise BadArgument(f"no more than {MAX_HOOKS:,} hooks can be made through the API")
         await self._store.store_definitions([hook], [])
         self._made[hook.id] = hook
-        self._book.made(self._made.values())
+        self._book.set_api_hooks(self._made.values())
 
-    async def drop(self, hook_id: str) -> None:
-        """Forget a hook, in the store and in force. Call it with ``changing`` held. Raises ``StoreUnavailable``."""
+    async def delete(self, hook_id: str) -> None:
+        """Forget a hook, in the store and in force. Call it with ``lock`` held. Raises ``StoreUnavailable``."""
         self._check_loaded()
         await self._store.store_definitions([], [hook_id])
         self._made.pop(hook_id, None)
-        self._book.made(self._made.values())
+        self._book.set_api_hooks(self._made.values())
 
     async def refresh(self) -> None:
         """Read what is stored: another process may have made, changed or removed hooks. Raises ``StoreUnavailable``."""
-        async with self.changing():
+        async with self.lock():
             pass
 
     async def close(self) -> None:
         """End what is under way."""
-        for errand in list(self._errands):
+        for errand in list(self._task_set):
             errand.cancel()
-        await asyncio.gather(*self._errands, return_exceptions=True)
+        await asyncio.gather(*self._task_set, return_exceptions=True)
 
     async def _take_stored(self) -> None:
         stored = {hook.id: hook for hook in await self._store.definitions() if hook.origin.place == "api"}
-        overtaken = self._overtaken(stored.values())
+        overtaken = self._shadowed(stored.values())
         if overtaken:
             in_force = self._book.hooks()
             await self._store.store_definitions([], [one for one in overtaken if _is_apis(in_force.get(one))])
-            log.info("declared elsewhere now, the API's own is forgotten", hooks=len(overtaken))
+            log.info("api_hooks_shadowed", hooks=len(overtaken))
         made = {hook_id: hook for hook_id, hook in stored.items() if hook_id not in overtaken}
         if made != self._made or overtaken:
             self._made = made
-            self._book.made(made.values())
+            self._book.set_api_hooks(made.values())
 
     def _check_loaded(self) -> None:
         if not self._loaded:
             raise StoreUnavailable("the store is not open yet")
 
-    def _hooks_changed(self, _: list[Change]) -> None:
-        if self._loaded and self._overtaken(self._made.values()) and not self._errands:
+    def _hooks_changed(self, _: list[HookChange]) -> None:
+        if self._loaded and self._shadowed(self._made.values()) and not self._task_set:
             errand = asyncio.get_running_loop().create_task(self._make_room())
-            self._errands.add(errand)
-            errand.add_done_callback(self._errands.discard)
+            self._task_set.add(errand)
+            errand.add_done_callback(self._task_set.discard)
 
     async def _make_room(self) -> None:
         try:
             await self.refresh()
         except QueueError as error:
             # The next refresh finds the same.
-            log.warning("hooks that are declared elsewhere now are not forgotten yet", error=str(error))
+            log.warning("shadowed_hooks_not_deleted", error=str(error))
 
-    def _overtaken(self, hooks: Iterable[Hook]) -> set[str]:
+    def _shadowed(self, hooks: Iterable[Hook]) -> set[str]:
         """Return the ids of those that are declared elsewhere now, by id or by name."""
         declared = [hook for hook in self._book.hooks().values() if hook.origin.place != "api"]
         ids, names = {hook.id for hook in declared}, {hook.name for hook in declared}

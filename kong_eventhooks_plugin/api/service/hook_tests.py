@@ -2,7 +2,7 @@
 
 Nothing of it is stored, counted or tried again; but one that arrives switches a hook on again that its endpoint had
 switched off (docs/delivery.md). Limits: ``AT_ONCE`` trials run at the same time, one more is refused;
-one takes at most ``LONGEST`` seconds.
+one takes at most ``MAX_SECONDS`` seconds.
 """
 
 import asyncio
@@ -15,40 +15,42 @@ import msgspec
 from kong_eventhooks_plugin.api.service.hooks import Enable, nothing_to_enable
 from kong_eventhooks_plugin.errors import (
     HookError,
+    HookTestFailed,
     NoPing,
-    SchemaViolation,
     TooBusy,
-    TrialFailed,
     UnresolvedReference,
+    ValidationError,
 )
-from kong_eventhooks_plugin.handlers.contract import Handler, Job
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
 from kong_eventhooks_plugin.handlers.payload import ping_body
 from kong_eventhooks_plugin.hooks import json_values
-from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sources.catalogue import events_of, patterns_of
 
 AT_ONCE: Final = 8
-LONGEST: Final = 20.0
+MAX_SECONDS: Final = 20.0
 
 T = TypeVar("T")
 
 
-class Tested(NamedTuple):
+class HookTestResult(NamedTuple):
     """What a test was given, and what the endpoint answered."""
 
     data: dict[str, Any]
     answer: Answer
 
 
-class Trials:
+class TestDelivery:
     """See the file's head. ``find`` finds a hook by id or name; ``clock`` gives Unix seconds."""
+
+    __test__ = False  # the name is no test's, whatever pytest thinks
 
     def __init__(
         self,
-        book: HookBook,
+        book: ActiveHooks,
         handlers: Mapping[str, Handler],
         find: Callable[[str], Hook],
         clock: Callable[[], float],
@@ -64,7 +66,7 @@ class Trials:
     async def ping(self, key: str) -> dict[str, Any]:
         """Send a hook's ping; return the body that was sent, which holds no secret.
 
-        Raises ``UnknownHook``, ``NoPing``, ``TrialFailed``, ``TooBusy``, ``StoreUnavailable``.
+        Raises ``UnknownHook``, ``NoPing``, ``HookTestFailed``, ``TooBusy``, ``StoreUnavailable``.
         """
         hook = self._find(key)
         handler = self._handler(hook)
@@ -75,57 +77,59 @@ class Trials:
         sent: dict[str, Any] = msgspec.json.decode(ping_body(hook, None))
         return sent
 
-    async def test(self, key: str, data: dict[str, Any]) -> Tested:
+    async def test(self, key: str, data: dict[str, Any]) -> HookTestResult:
         """Call a hook's handler with ``data`` as the event's data.
 
         The event is the hook's own; where it names none, what ``data`` has as ``event``, else the source's first.
-        Raises ``UnknownHook``, ``SchemaViolation``, ``TrialFailed``, ``TooBusy``, ``StoreUnavailable``.
+        Raises ``UnknownHook``, ``ValidationError``, ``HookTestFailed``, ``TooBusy``, ``StoreUnavailable``.
         """
         hook = self._find(key)
-        problem = json_values.problem(data)
+        problem = json_values.json_error(data)
         if problem is not None:
-            raise SchemaViolation({problem.path or "@entity": problem.text if problem.path else [problem.text]})
+            raise ValidationError({problem.path or "@entity": problem.text if problem.path else [problem.text]})
         now = self._clock()
         event = Event(id=str(uuid.uuid4()), source=hook.source, event=_event_name(hook, data), data=data, time=now)
         handler = self._handler(hook)
         outcome = await self._run(
-            lambda: handler.deliver(Job(f"test_{event.id}", event, hook.source, hook, self._config(hook), 1, now))
+            lambda: handler.deliver(
+                DeliveryJob(f"test_{event.id}", event, hook.source, hook, self._config(hook), 1, now)
+            )
         )
-        return Tested(data, await self._arrived(hook, outcome))
+        return HookTestResult(data, await self._arrived(hook, outcome))
 
     async def _arrived(self, hook: Hook, outcome: Outcome) -> Answer:
         if not isinstance(outcome, Delivered):
             answer = outcome.answer if outcome.answer.status is not None else None
-            raise TrialFailed(outcome.error, outcome.detail, answer)
+            raise HookTestFailed(outcome.error, outcome.detail, answer)
         await self._enable(hook.id)
         return outcome.answer
 
     def _handler(self, hook: Hook) -> Handler:
         handler = self._handlers.get(hook.handler)
         if handler is None:
-            raise TrialFailed("config", f"the handler '{hook.handler}' does not run here")
+            raise HookTestFailed("config", f"the handler '{hook.handler}' does not run here")
         return handler
 
     def _config(self, hook: Hook) -> Mapping[str, Any]:
         try:
             return self._book.resolved(hook)
         except UnresolvedReference as error:
-            raise TrialFailed("config", str(error)) from error
+            raise HookTestFailed("config", str(error)) from error
 
     async def _run(self, trial: Callable[[], Awaitable[T]]) -> T:
         if self._running >= AT_ONCE:
             raise TooBusy(f"{AT_ONCE} pings and tests run already")
         self._running += 1
         try:
-            async with asyncio.timeout(LONGEST):
+            async with asyncio.timeout(MAX_SECONDS):
                 return await trial()
         except TimeoutError as error:
-            raise TrialFailed("timeout", "the handler did not end in time") from error
+            raise HookTestFailed("timeout", "the handler did not end in time") from error
         except HookError:
             raise
         except Exception as error:  # noqa: BLE001 - a handler's bug is told to who tried it, and harms nothing else
             # Without its text, which may hold a URL or a header.
-            raise TrialFailed("internal", f"the handler raised {type(error).__name__}") from None
+            raise HookTestFailed("internal", f"the handler raised {type(error).__name__}") from None
         finally:
             self._running -= 1
 

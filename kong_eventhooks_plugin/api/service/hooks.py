@@ -16,10 +16,10 @@ import msgspec
 
 from kong_eventhooks_plugin.api.service import paging
 from kong_eventhooks_plugin.api.service.entity import READ_ONLY, definition_of, masked_fields
-from kong_eventhooks_plugin.api.service.hook_store import ORIGIN, Shelf
+from kong_eventhooks_plugin.api.service.hook_store import ORIGIN, ApiHookStore
 from kong_eventhooks_plugin.api.service.tags import TagFilter
-from kong_eventhooks_plugin.errors import HookDeclared, HookTaken, IdTaken, SchemaViolation, UnknownHook
-from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.errors import HookDeclared, HookTaken, IdTaken, UnknownHook, ValidationError
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.masking import MASK
 from kong_eventhooks_plugin.hooks.validation import Validation
@@ -76,15 +76,15 @@ class Hooks:
 
     def __init__(
         self,
-        book: HookBook,
-        shelf: Shelf,
+        book: ActiveHooks,
+        shelf: ApiHookStore,
         validation: Validation,
         clock: Callable[[], float],
         check: Check = nothing_to_check,
         enable: Enable = nothing_to_enable,
     ) -> None:
         self._book = book
-        self._shelf = shelf
+        self._hook_store = shelf
         self._validation = validation
         self._clock = clock
         self._check = check
@@ -94,7 +94,7 @@ class Hooks:
         """Return a page of the hooks in force; raises ``BadArgument``."""
         length = paging.page_size(size)
         after = "" if offset is None else paging.decoded(offset)
-        hooks = [hook for hook in self._book.hooks().values() if tags is None or tags.passes(hook.tags)]
+        hooks = [hook for hook in self._book.hooks().values() if tags is None or tags.matches(hook.tags)]
         found = sorted((hook for hook in hooks if hook.id > after), key=lambda hook: hook.id)
         more = len(found) > length
         return HookPage(tuple(found[:length]), paging.encoded(found[length - 1].id) if more else None)
@@ -107,10 +107,10 @@ class Hooks:
         return hook
 
     async def create(self, given: Given) -> Hook:
-        """Make a hook. Raises ``SchemaViolation``, ``HookTaken``, ``BadArgument``, ``StoreUnavailable``."""
+        """Make a hook. Raises ``ValidationError``, ``HookTaken``, ``BadArgument``, ``StoreUnavailable``."""
         own, hook = self._read(given)
-        async with self._shelf.changing():
-            return await self._keep(self._made(hook, own.id or self._new_id(hook.name), own, before=None), before=None)
+        async with self._hook_store.lock():
+            return await self._save(self._made(hook, own.id or self._new_id(hook.name), own, before=None), before=None)
 
     async def update(self, key: str, given: Given) -> Hook:
         """Change the given fields of a hook; records are merged, everything else is replaced, null unsets.
@@ -118,10 +118,10 @@ class Hooks:
         ``enabled: true`` switches it on again where its endpoint had switched it off, whatever was declared before.
         Raises as ``create``, and ``UnknownHook``, ``HookDeclared``.
         """
-        async with self._shelf.changing():
+        async with self._hook_store.lock():
             before = self._changeable(self.get(key))
             own, hook = self._read(_laid_over(definition_of(before), given))
-            kept = await self._keep(self._made(hook, before.id, own, before), before)
+            kept = await self._save(self._made(hook, before.id, own, before), before)
             if given.get("enabled") is True:
                 await self._enable(kept.id)
             return kept
@@ -129,18 +129,18 @@ class Hooks:
     async def upsert(self, key: str, given: Given) -> Hook:
         """Make the hook with that id or name, or replace it whole. Raises as ``update``, but for ``UnknownHook``."""
         by_id = _uuid(key)
-        async with self._shelf.changing():
+        async with self._hook_store.lock():
             before = self._find(key)
             if before is not None:
                 self._changeable(before)
             own, hook = self._read(given, None if by_id else key)
             new_id = before.id if before is not None else by_id or self._new_id(key)
-            return await self._keep(self._made(hook, new_id, own, before), before)
+            return await self._save(self._made(hook, new_id, own, before), before)
 
     async def delete(self, key: str) -> None:
         """Remove a hook; what waits for it becomes a dead letter. Raises as ``update``."""
-        async with self._shelf.changing():
-            await self._shelf.drop(self._changeable(self.get(key)).id)
+        async with self._hook_store.lock():
+            await self._hook_store.delete(self._changeable(self.get(key)).id)
 
     def _find(self, key: str) -> Hook | None:
         hooks = self._book.hooks()
@@ -148,7 +148,7 @@ class Hooks:
         return by_id or next((hook for hook in hooks.values() if hook.name == key), None)
 
     def _known(self) -> dict[str, Hook]:
-        return {**self._shelf.made(), **self._book.hooks()}
+        return {**self._hook_store.set_api_hooks(), **self._book.hooks()}
 
     def _new_id(self, name: str) -> str:
         """Return the id of a hook that is to be made; ``name`` is empty where it gets none."""
@@ -180,10 +180,10 @@ class Hooks:
             valid = self._validation.hook(definition)
             if named is not None:
                 valid = self._validation.hook({**definition, "name": named})
-        except SchemaViolation as violation:
-            raise SchemaViolation({**faults, **violation.fields}) from None
+        except ValidationError as violation:
+            raise ValidationError({**faults, **violation.fields}) from None
         if faults:
-            raise SchemaViolation(faults)
+            raise ValidationError(faults)
         hook = to_hook(valid, ORIGIN)
         return own, msgspec.structs.replace(hook, name="") if nameless and named is None else hook
 
@@ -192,10 +192,10 @@ class Hooks:
         created = own.created_at if own.created_at is not None else now if before is None else before.created_at
         return msgspec.structs.replace(hook, id=new_id, name=hook.name or new_id, created_at=created, updated_at=now)
 
-    async def _keep(self, hook: Hook, before: Hook | None) -> Hook:
+    async def _save(self, hook: Hook, before: Hook | None) -> Hook:
         faults = await self._check(hook)
         if faults:
-            raise SchemaViolation(faults)
+            raise ValidationError(faults)
         # After the compiler has had its time: a file may have declared that id or name meanwhile.
         known = self._known()
         holder = known.get(hook.id)
@@ -207,7 +207,7 @@ class Hooks:
             self._changeable(holder)
         if any(other.name == hook.name and other.id != hook.id for other in known.values()):
             raise HookTaken(hook.name)
-        await self._shelf.keep(hook)
+        await self._hook_store.save(hook)
         return hook
 
 

@@ -1,7 +1,7 @@
 """What /readyz and the gauges of /metrics say, looked up when they are asked.
 
 Limits: the store is asked for its size once per question and given ``STORE_SECONDS`` to answer. A loss is
-news for ``NEWS_SECONDS``; its count stays.
+news for ``RECENT_SECONDS``; its count stays.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from kong_eventhooks_plugin.errors import QueueError
-from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.queue.contract import Queue, Stats
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 STORE_SECONDS = 2.0
-NEWS_SECONDS = 300.0
+RECENT_SECONDS = 300.0
 
 _OK = "ok"
 """What is said of a store that answers and takes what comes."""
@@ -51,29 +51,29 @@ class Delivering(Protocol):
         """Return hook id -> reason, of hooks whose deliveries are held back."""
 
 
-class Observed(msgspec.Struct, frozen=True):
+class PollerStatus(msgspec.Struct, frozen=True):
     """What our own look at Kong has to say: ``faults`` need a person, ``state`` is shown as it is."""
 
-    faults: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     state: dict[str, Any] = {}
 
 
-def _nothing() -> Observed:
-    return Observed()
+def _nothing() -> PollerStatus:
+    return PollerStatus()
 
 
-class Look:
+class ReadinessCheck:
     """Looks at everything that a probe wants to know. ``monotonic`` gives seconds, ``observed`` what looks at Kong."""
 
     def __init__(
         self,
         queue: Queue,
-        book: HookBook,
+        book: ActiveHooks,
         metrics: Metrics,
         delivery: Delivering,
         monotonic: Callable[[], float],
         clock: Callable[[], float],
-        observed: Callable[[], Observed] = _nothing,
+        observed: Callable[[], PollerStatus] = _nothing,
     ) -> None:
         self._queue = queue
         self._book = book
@@ -81,9 +81,9 @@ class Look:
         self._delivery = delivery
         self._monotonic = monotonic
         self._clock = clock
-        self._observed = observed
+        self._poller_status = observed
         self._lost_total = 0
-        self._lost_at = -NEWS_SECONDS
+        self._lost_at = -RECENT_SECONDS
 
     async def check(self) -> Readiness:
         """Return the state now."""
@@ -91,8 +91,8 @@ class Look:
         hooks = self._book.hooks()
         held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
         held |= {name: f"unresolved: {error}" for name, error in self._book.unresolved().items()}
-        observed = self._observed()
-        faults = (*(str(fault) for fault in self._book.faults()), *observed.faults)
+        observed = self._poller_status()
+        faults = (*(str(fault) for fault in self._book.errors()), *observed.errors)
         troubled = bool(faults) or any(reason != "disabled" for reason in held.values()) or self._losing()
         return Readiness(
             status="unready" if store != _OK else "degraded" if troubled else "ready",
@@ -101,7 +101,7 @@ class Look:
             hooks=len(hooks),
             faults=faults,
             held=held,
-            lost={labels[0]: count for labels, count in self._metrics.counts.lost.items()},
+            lost={labels[0]: count for labels, count in self._metrics.counts.events_lost.items()},
             queue={} if stats is None else _shown(stats, hooks),
             observing=observed.state,
         )
@@ -115,7 +115,7 @@ class Look:
             self._metrics.depth.labels(state=state).set(count)
         self._metrics.unsettled_bytes.set(stats.unsettled_bytes)
         age = 0.0 if stats.oldest_pending is None else max(0.0, self._clock() - stats.oldest_pending)
-        self._metrics.oldest_pending.set(age)
+        self._metrics.oldest_unsettled_age.set(age)
 
     async def _stats(self) -> tuple[Stats | None, str]:
         try:
@@ -125,13 +125,13 @@ class Look:
             return None, str(error)
         except TimeoutError:
             return None, f"no answer within {STORE_SECONDS:g} s"
-        return stats, self._queue.trouble() or _OK
+        return stats, self._queue.error() or _OK
 
     def _losing(self) -> bool:
-        total = sum(self._metrics.counts.lost.values())
+        total = sum(self._metrics.counts.events_lost.values())
         if total != self._lost_total:
             self._lost_total, self._lost_at = total, self._monotonic()
-        return self._monotonic() - self._lost_at < NEWS_SECONDS
+        return self._monotonic() - self._lost_at < RECENT_SECONDS
 
 
 def _shown(stats: Stats, hooks: Mapping[str, object]) -> dict[str, object]:

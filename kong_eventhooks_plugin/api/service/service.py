@@ -10,11 +10,11 @@ from typing import NamedTuple
 from kong_eventhooks_plugin.api.service.deliveries import Deliveries
 from kong_eventhooks_plugin.api.service.events import Events, Publish
 from kong_eventhooks_plugin.api.service.feed import Feed
-from kong_eventhooks_plugin.api.service.hook_store import Shelf
-from kong_eventhooks_plugin.api.service.hook_tests import Trials
+from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
+from kong_eventhooks_plugin.api.service.hook_tests import TestDelivery
 from kong_eventhooks_plugin.api.service.hooks import Check, Enable, Hooks, nothing_to_check, nothing_to_enable
 from kong_eventhooks_plugin.handlers.contract import Handler
-from kong_eventhooks_plugin.hooks.contract import HookBook
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.hooks.validation import Validation
 from kong_eventhooks_plugin.queue.contract import Queue
 
@@ -23,15 +23,15 @@ class Service(NamedTuple):
     """The use cases; sources are pure functions (``api.service.sources``)."""
 
     hooks: Hooks
-    trials: Trials
+    test_delivery: TestDelivery
     deliveries: Deliveries
     events: Events
 
 
 def make_service(
     *,
-    book: HookBook,
-    shelf: Shelf,
+    book: ActiveHooks,
+    shelf: ApiHookStore,
     queue: Queue,
     feed: Feed,
     handlers: Mapping[str, Handler],
@@ -45,7 +45,7 @@ def make_service(
     hooks = Hooks(book, shelf, validation, clock, check, enable)
     return Service(
         hooks=hooks,
-        trials=Trials(book, handlers, hooks.get, clock, enable),
+        test_delivery=TestDelivery(book, handlers, hooks.get, clock, enable),
         deliveries=Deliveries(book, queue),
         events=Events(queue, feed, publish, clock),
     )

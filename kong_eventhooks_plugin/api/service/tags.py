@@ -21,7 +21,7 @@ class TagFilter(NamedTuple):
     tags: tuple[str, ...]
     all: bool
 
-    def passes(self, tags: Collection[str]) -> bool:
+    def matches(self, tags: Collection[str]) -> bool:
         """Tell whether a hook with these tags is in the list."""
         found = [tag in tags for tag in self.tags]
         return all(found) if self.all else any(found)

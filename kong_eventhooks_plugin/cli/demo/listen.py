@@ -61,4 +61,4 @@ def _print(got: Received) -> None:
 def _verdict(got: Received) -> str:
     if got.verified is None:
         return "signature not checked"
-    return "signatures right" if got.verified else f"SIGNATURE WRONG: {'; '.join(got.problems)}"
+    return "signatures right" if got.verified else f"SIGNATURE WRONG: {'; '.join(got.errors)}"

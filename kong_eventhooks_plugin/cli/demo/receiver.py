@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class Received(msgspec.Struct, frozen=True):
-    """One request. ``verified`` is None where no secret is known; ``problems`` say what the signatures lack."""
+    """One request. ``verified`` is None where no secret is known; ``errors`` say what the signatures lack."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class Received(msgspec.Struct, frozen=True):
     body: bytes
     at: float
     verified: bool | None
-    problems: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
 
     @property
     def json(self) -> dict[str, Any]:
@@ -103,23 +103,23 @@ class Receiver:
         body = await request.read()
         now = self._clock()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        problems = () if self._secret is None else tuple(signature_problems(self._secret, headers, body, now))
+        problems = () if self._secret is None else tuple(signature_errors(self._secret, headers, body, now))
         verified = None if self._secret is None else not problems
-        self._tell(Received(request.method, request.path_qs, headers, body, now, verified, problems))
+        self._notify(Received(request.method, request.path_qs, headers, body, now, verified, problems))
         if verified is False:
             return web.Response(status=HTTPStatus.UNAUTHORIZED, text="; ".join(problems) + "\n")
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
-    def _tell(self, received: Received) -> None:
+    def _notify(self, received: Received) -> None:
         if self._on_delivery is None:
             return
         try:
             self._on_delivery(received)
         except Exception:
-            log.exception("on_delivery failed", path=received.path)
+            log.exception("on_delivery_failed", path=received.path)
 
 
-def signature_problems(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> Iterator[str]:
+def signature_errors(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> Iterator[str]:
     """Yield what is wrong with a request's signatures; nothing where all is right. ``headers`` by lower-case name."""
     kongs = headers.get("x-kong-signature", "")
     digest: KongDigest = "sha1" if kongs.startswith("sha1=") else "sha256"

@@ -86,11 +86,11 @@ async def _demo(directory: Path, *, follow: bool) -> int:
                 configs={"event-hooks": _hooks(receiver.url, secret)},
                 on_log=_report_line,
             )
-            status = await _rounds(player, health, arrived, follow=follow)
+            status = await _play(player, health, arrived, follow=follow)
             player.close()
     finally:
         await receiver.close()
-    _say_how_to_go_on()
+    _print_next_steps()
     return status
 
 
@@ -103,7 +103,7 @@ def _end_orderly() -> None:
                 loop.add_signal_handler(number, task.cancel)
 
 
-async def _rounds(player: Player, health: str, arrived: list[Received], *, follow: bool) -> int:
+async def _play(player: Player, health: str, arrived: list[Received], *, follow: bool) -> int:
     calls = load()
     while True:
         started = time.monotonic()
@@ -166,7 +166,7 @@ def _health(directory: Path) -> str | None:
     for line in (directory / LOG).read_bytes().splitlines():
         with contextlib.suppress(msgspec.DecodeError):
             told = _decode(line)
-            if told.event == "API and health page":
+            if told.event == "api_listening":
                 return f"http://127.0.0.1:{told.port}"
     return None
 
@@ -271,7 +271,7 @@ def _sum_up(
     return 0 if good else 1
 
 
-def _say_how_to_go_on() -> None:
+def _print_next_steps() -> None:
     click.echo(
         """
 To do this with your Kong (README.md, "With a real Kong", has every step):

@@ -60,16 +60,16 @@ ORDER: Final = (
 _RANK: Final[Mapping[Shape, int]] = {shape: rank for rank, shape in enumerate(ORDER)}
 
 
-class Place(NamedTuple):
+class RequestEntities(NamedTuple):
     """The ids of a request's entities, or of those that an instance is on."""
 
     route: str | None = None
     service: str | None = None
     consumer: str | None = None
 
-    def seen_by(self, shape: Shape) -> "Place":
+    def seen_by(self, shape: Shape) -> "RequestEntities":
         """Return what an instance of this shape looks at."""
-        return Place(
+        return RequestEntities(
             self.route if shape.route else None,
             self.service if shape.service else None,
             self.consumer if shape.consumer else None,
@@ -81,9 +81,9 @@ class _Plugin(Generic[Read]):
 
     def __init__(self) -> None:
         # A shape's rank -> place -> group (None: on no group) -> the instance.
-        self._ranks: dict[int, dict[Place, dict[str | None, Read]]] = {}
+        self._ranks: dict[int, dict[RequestEntities, dict[str | None, Read]]] = {}
 
-    def add(self, place: Place, group: str | None, said: Read) -> None:
+    def add(self, place: RequestEntities, group: str | None, said: Read) -> None:
         rank = _RANK.get(Shape(*(key is not None for key in (*place, group))))
         if rank is None:
             return
@@ -96,7 +96,7 @@ class _Plugin(Generic[Read]):
         """Tell whether it makes a difference who asks."""
         return any(ORDER[rank].consumer for rank in self._ranks)
 
-    def on(self, request: Place, groups: Collection[str] | None) -> Iterator[Read]:
+    def on(self, request: RequestEntities, groups: Collection[str] | None) -> Iterator[Read]:
         """Yield the instance that runs, none, or, where that hangs on groups which are not known, all that may."""
         for rank, places in self._ranks.items():
             shape = ORDER[rank]
@@ -113,7 +113,7 @@ class _Plugin(Generic[Read]):
                 return
 
 
-class Listed(Generic[Read]):
+class PluginList(Generic[Read]):
     """The list of one workspace's plugins, ready to be asked. ``every`` is what is in force anywhere in it."""
 
     def __init__(
@@ -126,11 +126,11 @@ class Listed(Generic[Read]):
         self.every = frozenset(kept)
         self._asks_for_consumers = any(plugin.asks_for_consumers() for plugin in self._plugins.values())
 
-    def place(self, service: str | None, route: str | None, consumer: str | None) -> Place:
+    def place(self, service: str | None, route: str | None, consumer: str | None) -> RequestEntities:
         """Return what makes a difference of a request's ids."""
-        return Place(route, service, consumer if self._asks_for_consumers else None)
+        return RequestEntities(route, service, consumer if self._asks_for_consumers else None)
 
-    def on(self, place: Place, groups: Collection[str] | None) -> tuple[Read, ...]:
+    def on(self, place: RequestEntities, groups: Collection[str] | None) -> tuple[Read, ...]:
         """Return what is in force there."""
         return tuple(said for plugin in self._plugins.values() for said in plugin.on(place, groups))
 
@@ -150,10 +150,10 @@ class Listed(Generic[Read]):
         *place, group = ids = [_id(reference) for reference in references]
         if [key is None for key in ids] != [reference is None for reference in references]:
             return  # taken for one without that reference it would be in force everywhere
-        self._plugins.setdefault(name, _Plugin()).add(Place(*place), group, kept.setdefault(said, said))
+        self._plugins.setdefault(name, _Plugin()).add(RequestEntities(*place), group, kept.setdefault(said, said))
 
 
-class PluginsInForce(Generic[Read]):
+class ActivePlugins(Generic[Read]):
     """What is in force on a request; knows nothing until the first list.
 
     ``read`` makes of a plugin's name and config what is kept of it (hashable), None where nothing is.
@@ -161,19 +161,19 @@ class PluginsInForce(Generic[Read]):
 
     def __init__(self, read: Callable[[str, Mapping[str, Any]], Read | None]) -> None:
         self._read = read
-        self._lists: dict[str, Listed[Read]] = {}
+        self._lists: dict[str, PluginList[Read]] = {}
         self._every: frozenset[Read] = frozenset()
         self._answered: dict[tuple[object, ...], tuple[Read, ...]] = {}
         self._listeners: list[Callable[[], None]] = []
 
-    def listed(self, plugins: Iterable[Mapping[str, Any]]) -> Listed[Read]:
+    def listed(self, plugins: Iterable[Mapping[str, Any]]) -> PluginList[Read]:
         """Make a list ready, without taking it yet: two seconds of work for 100,000, which another thread can do.
 
         ``plugins`` are as the Admin API gives them; entries that are not as expected are passed over.
         """
-        return Listed(plugins, self._read)
+        return PluginList(plugins, self._read)
 
-    def take(self, listed: Listed[Read], workspace: str = DEFAULT_WORKSPACE) -> None:
+    def replace_list(self, listed: PluginList[Read], workspace: str = DEFAULT_WORKSPACE) -> None:
         """Put a whole list in the place of what was known of its workspace.
 
         Listeners hear of it where something is in force that was nowhere before, or nothing of a kind any more.
@@ -183,18 +183,18 @@ class PluginsInForce(Generic[Read]):
         self._answered = {}
         if before is None or before.every != listed.every:
             self._every = frozenset().union(*(each.every for each in self._lists.values()))
-            self._tell()
+            self._notify()
 
     def replace(self, plugins: Iterable[Mapping[str, Any]], workspace: str = DEFAULT_WORKSPACE) -> None:
         """Do both at once."""
-        self.take(self.listed(plugins), workspace)
+        self.replace_list(self.listed(plugins), workspace)
 
     def forget(self) -> None:
         """Know nothing, as before the first list: Kong has been away for too long."""
         known = bool(self._lists)
         self._lists, self._answered, self._every = {}, {}, frozenset()
         if known:
-            self._tell()
+            self._notify()
 
     def on_change(self, heard: Callable[[], None]) -> None:
         """Have ``heard`` called after each change of ``every``."""
@@ -230,7 +230,7 @@ class PluginsInForce(Generic[Read]):
             self._answered[key] = answer
         return answer
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for heard in self._listeners:
             heard()
 

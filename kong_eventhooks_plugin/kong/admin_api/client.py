@@ -59,7 +59,7 @@ class Answer(NamedTuple):
     server: str
 
 
-class Page(NamedTuple):
+class AdminPage(NamedTuple):
     """One page of a list; ``offset`` asks for the next one, None: this was the last."""
 
     entities: list[dict[str, Any]]
@@ -103,7 +103,7 @@ class AdminClient:
             raise AdminApiError(f"{path}: no connection within {self._settings.connect_seconds:g} s") from error
         except TimeoutError as error:
             raise AdminApiError(f"{path}: no answer within {self._settings.page_seconds:g} s") from error
-        except _TROUBLES as error:
+        except _ERRORS as error:
             raise AdminApiError(f"{path}: {_text(error)}") from error
         try:
             document = msgspec.json.decode(body)
@@ -113,7 +113,7 @@ class AdminClient:
             raise AdminApiError(f"{path}: the answer is not an object")
         return Answer(document, server)
 
-    async def page(self, path: str, size: int = PAGE_SIZE, offset: str | None = None) -> Page:
+    async def page(self, path: str, size: int = PAGE_SIZE, offset: str | None = None) -> AdminPage:
         """Return one page of a list (``/plugins``) of up to ``size`` (1 to 1,000) entities; raises ``AdminApiError``.
 
         ``offset`` is the page's before, None for the first one. It is sent back rather than the page's ``next``: that
@@ -123,7 +123,7 @@ class AdminClient:
         following = document.get("offset")
         if following is not None and not isinstance(following, str):
             raise AdminApiError(f"{path}: a page's offset is not a string")
-        return Page(_data(document, path), following)
+        return AdminPage(_data(document, path), following)
 
     async def entities(self, path: str, size: int = PAGE_SIZE, pause_factor: float = 0.0) -> list[dict[str, Any]]:
         """Return every entity of a list, ``size`` a page; raises ``AdminApiError``.
@@ -176,7 +176,7 @@ class AdminClient:
         return self._session
 
 
-_TROUBLES = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
+_ERRORS = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 
 
 def _text(error: Exception) -> str:

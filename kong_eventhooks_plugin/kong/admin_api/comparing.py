@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kong_eventhooks_plugin.kong.admin_api.digests import canonical
-from kong_eventhooks_plugin.kong.admin_api.schemas import Field
+from kong_eventhooks_plugin.kong.admin_api.schemas import SchemaField
 
 NEVER_COMPARED = frozenset({"ttl", "ws_id"})
 """A ttl runs down from list to list; the workspace's id is in some answers of Kong and not in others."""
@@ -19,7 +19,7 @@ ID_AND_TIMES = frozenset({"id", "created_at", "updated_at"})
 Form = Callable[[Any], Any]
 
 
-def form_of(field: Field) -> Form | None:
+def form_of(field: SchemaField) -> Form | None:
     """Return what brings a value of the field into the form that is compared; None where it is that already."""
     if field.kind == "foreign":
         return _reference
@@ -32,7 +32,7 @@ def form_of(field: Field) -> Form | None:
     return _map if field.kind == "map" else None
 
 
-def record_form(fields: Mapping[str, Field], left_out: frozenset[str] = frozenset()) -> Form:
+def record_form(fields: Mapping[str, SchemaField], left_out: frozenset[str] = frozenset()) -> Form:
     """Return the form of a record: without nulls, ``left_out``, what comes from elsewhere, and repeated fields."""
     skipped = left_out | {name for name, field in fields.items() if field.transient or field.copy_of}
     inner_forms = {name: form_of(field) for name, field in fields.items() if name not in skipped}

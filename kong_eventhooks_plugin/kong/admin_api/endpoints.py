@@ -41,7 +41,7 @@ _CONFIG = "config"
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
-class Place(NamedTuple):
+class EntityPath(NamedTuple):
     """Where a path leads.
 
     ``schema`` is the entity (``keyauth_credentials``; ``""`` for a relation whose target is not known), ``key`` what
@@ -84,24 +84,24 @@ class _Node:
         self.meaning: _Meaning | None = None
 
 
-class Endpoints:
+class AdminEndpoints:
     """The paths of one Kong node. Never changes; safe to share."""
 
     def __init__(self, templates: Iterable[_Template] = (), schemas: Targets | None = None) -> None:
         known = frozenset(templates)
         self._roots = _roots(known, schemas)
-        self._reader = _Reader(known, self._roots, schemas)
+        self._reader = _TemplateReader(known, self._roots, schemas)
         self._enterprise = "workspaces" in self._roots
         self._top = _Node()
         for template in known:
             self._add(template)
 
     @classmethod
-    def read(cls, paths: Sequence[str], schemas: Targets | None = None) -> "Endpoints":
+    def read(cls, paths: Sequence[str], schemas: Targets | None = None) -> "AdminEndpoints":
         """Read the list under ``data`` of GET /endpoints; what is no path in it is left out.
 
         ``schemas`` are the entities that Kong has a schema for, with the foreign fields of each and what they lead
-        to (``Entities.targets()``); None where that is not known: it is then guessed from the paths alone.
+        to (``EntityRules.targets()``); None where that is not known: it is then guessed from the paths alone.
         """
         return cls(_templates(paths), schemas)
 
@@ -135,7 +135,7 @@ class Endpoints:
         found = self._find(_segments(path))
         return found is not None and found[0].action == _CONFIG
 
-    def resolve(self, path: str) -> Place | None:
+    def resolve(self, path: str) -> EntityPath | None:
         """Return where a path (with or without its query) leads; None where to no entity.
 
         Segments before what Kong knows (a workspace, a proxy's path) are tolerated. Never raises.
@@ -157,7 +157,7 @@ class Endpoints:
         key = keys.pop()[1] if meaning.own_key else None
         workspace = unquote_plus(segments[start - 1]) if start and self._enterprise else None
         masked = "/" + "/".join(shown)
-        return Place(meaning.schema, key, tuple(keys), workspace, meaning.relation, meaning.action, masked)
+        return EntityPath(meaning.schema, key, tuple(keys), workspace, meaning.relation, meaning.action, masked)
 
     def _find(self, segments: list[str]) -> tuple[_Meaning, int] | None:
         """Return what the segments mean and where that starts: as early as Kong knows a path."""
@@ -175,7 +175,7 @@ class Endpoints:
         node.meaning = self._reader.meaning(template)
 
 
-class _Reader:
+class _TemplateReader:
     """Turns Kong's paths into what they mean."""
 
     def __init__(
@@ -183,7 +183,7 @@ class _Reader:
     ) -> None:
         self._templates = templates
         self._roots = roots
-        self._told: Targets = schemas or {}
+        self._targets_by_schema: Targets = schemas or {}
         self.entities = frozenset(roots) | (frozenset(schemas or ()) - VIEWS)
         self._collections: dict[_Template, str] = {}
         for template in templates:
@@ -246,7 +246,7 @@ class _Reader:
 
     def _is_child(self, schema: str, parent: str) -> bool:
         """Tell whether the schema's entities refer to the parent's; True where that is not known."""
-        return schema not in self._told or parent in self._told[schema].values()
+        return schema not in self._targets_by_schema or parent in self._targets_by_schema[schema].values()
 
     def _beside_entities(self, template: _Template, hidden: tuple[int, ...]) -> _Meaning:
         """Return the meaning of a path without any entity's key: a root collection, a view beside it, or nothing."""

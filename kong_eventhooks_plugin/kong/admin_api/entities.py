@@ -5,7 +5,7 @@ Every rule is made once per schema, at its first use, from /schemas/<entity> and
 ``kong_facts``.
 
 Fails closed: of an entity or a plugin without a schema only the id, the times, references, name and tags are shown
-(``knows`` says that a schema is missing). Never raises for what an entity holds, however deep or large it is.
+(``has_schema`` says that a schema is missing). Never raises for what an entity holds, however deep or large it is.
 """
 
 import re
@@ -23,10 +23,10 @@ from kong_eventhooks_plugin.kong.admin_api.comparing import (
 )
 from kong_eventhooks_plugin.kong.admin_api.digests import Digests, canonical, plain, text_bytes
 from kong_eventhooks_plugin.kong.admin_api.entity_metadata import NATURAL_KEYS, PATH_NAMES, PLUGIN_SECRETS, SECRETS
-from kong_eventhooks_plugin.kong.admin_api.schemas import Field, read_schema
-from kong_eventhooks_plugin.kong.admin_api.secrets import MASK, Cover, Covering, Tree, too_deep, tree_of
+from kong_eventhooks_plugin.kong.admin_api.schemas import SchemaField, read_schema
+from kong_eventhooks_plugin.kong.admin_api.secrets import MASK, MaskBuilder, Masker, Tree, too_deep, tree_of
 
-__all__ = ["MASK", "Entities", "Hidden", "Reference"]
+__all__ = ["MASK", "EntityReference", "EntityRules", "MaskedEntity"]
 
 PLUGINS = "plugins"
 
@@ -34,7 +34,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _ALWAYS_SHOWN = ID_AND_TIMES | NEVER_COMPARED
 
 
-class Hidden(NamedTuple):
+class MaskedEntity(NamedTuple):
     """An entity without its secrets.
 
     ``shown`` has ``***`` for each secret and may share its parts with the entity it was made of: do not change it.
@@ -45,7 +45,7 @@ class Hidden(NamedTuple):
     digests: dict[str, str]
 
 
-class Reference(NamedTuple):
+class EntityReference(NamedTuple):
     """``field`` of an entity leads to the entity ``id`` of ``schema``; ``on_delete`` is cascade, null or None."""
 
     field: str
@@ -54,7 +54,7 @@ class Reference(NamedTuple):
     on_delete: str | None
 
 
-class Entities:
+class EntityRules:
     """Rules for every entity that Kong told of. Never changes: a schema learnt later makes a new one."""
 
     def __init__(
@@ -75,31 +75,31 @@ class Entities:
         self._opened = tree_of(list(open_fields))
         self._rules: dict[tuple[str, str | None], _Rules] = {}
 
-    def knows(self, schema: str, entity: Mapping[str, Any]) -> bool:
+    def has_schema(self, schema: str, entity: Mapping[str, Any]) -> bool:
         """Tell whether the schema, for a plugin also its own, is there; else ``Knowledge.learn`` asks Kong for it."""
         return schema in self._schemas and (schema != PLUGINS or _plugin_name(entity) in self._plugins)
 
-    def hide(self, schema: str, entity: Mapping[str, Any]) -> Hidden:
+    def mask(self, schema: str, entity: Mapping[str, Any]) -> MaskedEntity:
         """Return an entity as Kong wrote it (raw) without its secrets."""
         digests: dict[str, str] = {}
         shown = entity if type(entity) is dict else dict(entity)
         rules = self._of(schema, shown)
         if too_deep(shown):
-            return Hidden(rules.hide_deep(shown, digests), digests)
-        return Hidden(rules.cover(shown, "", digests), digests)
+            return MaskedEntity(rules.mask_deep(shown, digests), digests)
+        return MaskedEntity(rules.cover(shown, "", digests), digests)
 
-    def content(self, schema: str, hidden: Hidden) -> bytes:
+    def content(self, schema: str, hidden: MaskedEntity) -> bytes:
         """Return a 16-byte digest of what counts as a difference (``comparing`` says what does not)."""
         return plain([self._of(schema, hidden.shown).form(hidden.shown), hidden.digests])
 
-    def exact(self, schema: str, hidden: Hidden) -> bytes:
+    def exact(self, schema: str, hidden: MaskedEntity) -> bytes:
         """Return the same with id and times."""
         shown = hidden.shown
         rules = self._of(schema, shown)
         times = [shown.get(name) for name in rules.id_and_times]
         return plain([rules.form(shown), hidden.digests, times])
 
-    def changed(self, schema: str, old: Hidden, new: Hidden) -> tuple[str, ...]:
+    def changed(self, schema: str, old: MaskedEntity, new: MaskedEntity) -> tuple[str, ...]:
         """Return the dotted paths that differ, sorted; arrays and sets as a whole."""
         before, after = (self._of(schema, each.shown).form(each.shown) for each in (old, new))
         found = set(differing(before, after))
@@ -129,10 +129,10 @@ class Entities:
                 return rules.natural(canonical([fields, values]))
         return None
 
-    def references(self, schema: str, entity: Mapping[str, Any]) -> tuple[Reference, ...]:
+    def references(self, schema: str, entity: Mapping[str, Any]) -> tuple[EntityReference, ...]:
         """Return where the entity (raw or shown) leads to; references that are not set are left out."""
         return tuple(
-            Reference(field, target, leads_to, on_delete)
+            EntityReference(field, target, leads_to, on_delete)
             for field, target, on_delete in self._of(schema, entity).references
             if isinstance(leads_to := _id(entity.get(field)), str)
         )
@@ -178,16 +178,16 @@ class _Rules:
     """The rules of one schema (``field``; None: not known), for plugins of one plugin; ``secrets`` are our table's."""
 
     def __init__(
-        self, schema: str, field: Field | None, opened: Tree | None, secrets: tuple[str, ...], digests: Digests
+        self, schema: str, field: SchemaField | None, opened: Tree | None, secrets: tuple[str, ...], digests: Digests
     ) -> None:
         self._schema = schema
-        self._fields: Mapping[str, Field] = (field and field.fields) or {}
+        self._fields: Mapping[str, SchemaField] = (field and field.fields) or {}
         self._opened = opened
         self._secrets: Tree | None = tree_of(secrets) or None
         self._digests = digests
         self._name = digests.after(b"name", text_bytes(schema))
         self.natural = digests.after(b"natural key", text_bytes(schema))
-        self.cover: Cover = self._known_cover() if field else self._unknown_cover()
+        self.cover: Masker = self._known_cover() if field else self._unknown_cover()
         self.form: Form = self._form(field)
         stamps = {name for name, each in self._fields.items() if each.stamp}
         self.id_and_times = tuple(sorted(ID_AND_TIMES | stamps))
@@ -210,7 +210,7 @@ class _Rules:
         """Return the keyed digest of a text that may name an entity in a path."""
         return self._name(text_bytes(key.lower() if _UUID.fullmatch(key) else key))
 
-    def hide_deep(self, entity: dict[str, Any], digests: dict[str, str]) -> dict[str, Any]:
+    def mask_deep(self, entity: dict[str, Any], digests: dict[str, str]) -> dict[str, Any]:
         """Hide what ``cover`` does and, whole, the fields that are nested too deep."""
         deep = {name for name, value in entity.items() if isinstance(value, dict | list) and too_deep([value])}
         shown = self.cover({name: value for name, value in entity.items() if name not in deep}, "", digests)
@@ -220,14 +220,14 @@ class _Rules:
     def _digest(self, path: str, value: Any) -> str:
         return self._digests.of_value(f"{self._schema}.{path}", value)
 
-    def _known_cover(self) -> Cover:
-        shown = {name: Field("integer") for name in _ALWAYS_SHOWN}
-        return Covering(self._digest).record({**shown, **self._fields}, self._secrets, self._opened)
+    def _known_cover(self) -> Masker:
+        shown = {name: SchemaField("integer") for name in _ALWAYS_SHOWN}
+        return MaskBuilder(self._digest).record({**shown, **self._fields}, self._secrets, self._opened)
 
-    def _unknown_cover(self) -> Cover:
-        covering = Covering(self._digest)
+    def _unknown_cover(self) -> Masker:
+        covering = MaskBuilder(self._digest)
         checks = {"name": _is_text, "tags": _are_texts}
-        fields = {name: Field("integer") for name in _ALWAYS_SHOWN}
+        fields = {name: SchemaField("integer") for name in _ALWAYS_SHOWN}
         known = covering.record(fields, None, self._opened)
 
         def cover(value: Any, path: str, digests: dict[str, str]) -> Any:
@@ -242,12 +242,12 @@ class _Rules:
 
         return cover
 
-    def _form(self, field: Field | None) -> Form:
+    def _form(self, field: SchemaField | None) -> Form:
         left_out = _ALWAYS_SHOWN | {name for name, each in self._fields.items() if each.stamp}
         form = record_form(self._fields, left_out)
         if field is not None:
             return form
-        reference = form_of(Field("foreign"))
+        reference = form_of(SchemaField("foreign"))
 
         def unknown(value: Any) -> Any:
             formed = form(value)

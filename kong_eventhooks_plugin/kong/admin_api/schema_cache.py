@@ -47,12 +47,12 @@ import structlog
 from kong_eventhooks_plugin.errors import AdminApiError, StoreUnavailable
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.kong.admin_api.digests import KEY_SIZE
-from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints
-from kong_eventhooks_plugin.kong.admin_api.entities import PLUGINS, Entities
+from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
+from kong_eventhooks_plugin.kong.admin_api.entities import PLUGINS, EntityRules
 from kong_eventhooks_plugin.kong.admin_api.schemas import pruned
-from kong_eventhooks_plugin.storage.notes import Notes
+from kong_eventhooks_plugin.storage.notes import NoteStore
 
-NOTE = "knowledge"
+SCHEMA_NOTE = "knowledge"
 MAX_SCHEMAS = 1_000
 RECHECK_SECONDS: Final = 600.0
 _VERSION = re.compile(r"\bkong/(\S{1,100})", re.ASCII | re.IGNORECASE)
@@ -62,7 +62,7 @@ _NOT_FOUND = 404
 _log = structlog.get_logger()
 
 
-class _Known(msgspec.Struct, frozen=True):
+class _CachedSchemas(msgspec.Struct, frozen=True):
     """What is kept. ``stamp`` says of which Kong it is: its version and its plugins' names."""
 
     stamp: str = ""
@@ -87,8 +87,8 @@ class _Told(NamedTuple):
     paths: frozenset[str] = frozenset()
 
 
-class Knowledge:
-    """Paths and rules as Kong last told them. ``open_fields`` are as for ``Entities``; ``timer`` gives seconds.
+class SchemaCache:
+    """Paths and rules as Kong last told them. ``open_fields`` are as for ``EntityRules``; ``timer`` gives seconds.
 
     ``key`` gives the key of their digests; it may block and raise, and is called by ``open``. Until then, and where
     that raised, digests fit nothing that was kept.
@@ -97,7 +97,7 @@ class Knowledge:
     def __init__(
         self,
         client: AdminClient,
-        notes: Notes,
+        notes: NoteStore,
         key: Callable[[], bytes],
         open_fields: Collection[str] = (),
         timer: Callable[[], float] = time.monotonic,
@@ -110,24 +110,24 @@ class Knowledge:
         self._timer = timer
         self._one_at_a_time = asyncio.Lock()
         self._told = _Told()
-        self._use(_Known())
+        self._use(_CachedSchemas())
 
     async def open(self) -> None:
         """Read the key and what the notes kept; without any, nothing is known until the first ``refresh``."""
         self._key = await asyncio.to_thread(self._read_key)
         self._use(self._known)
         try:
-            content = await self._notes.get(NOTE)
+            content = await self._notes.get(SCHEMA_NOTE)
             if content is not None:
-                self._use(msgspec.json.decode(content, type=_Known))
+                self._use(msgspec.json.decode(content, type=_CachedSchemas))
         except (StoreUnavailable, msgspec.MsgspecError) as error:
-            _log.warning("what was kept of kong's schemas cannot be read", reason=str(error))
+            _log.warning("schema_cache_unreadable", error=str(error))
 
-    def endpoints(self) -> Endpoints:
+    def endpoints(self) -> AdminEndpoints:
         """Return the paths as last told; replaced as a whole by ``refresh`` and ``learn``."""
         return self._endpoints
 
-    def entities(self) -> Entities:
+    def entities(self) -> EntityRules:
         """Return the rules as last told; replaced as a whole by ``refresh`` and ``learn``."""
         return self._entities
 
@@ -136,15 +136,15 @@ class Knowledge:
         async with self._one_at_a_time:
             node = await self._node()
             last, told = self._known, self._still_told(node)
-            known = last if self._is_known(node) else _Known()
+            known = last if self._is_known(node) else _CachedSchemas()
             paths = set(told.paths)
-            schemas = await self._asked("/schemas/", Endpoints.candidates(node.paths), known.schemas, paths)
+            schemas = await self._asked("/schemas/", AdminEndpoints.candidates(node.paths), known.schemas, paths)
             plugins = await self._asked("/schemas/plugins/", last.plugins, known.plugins, paths)
             self._told = told._replace(paths=frozenset(paths))
-            return await self._become(_Known(node.stamp, node.paths, schemas, plugins))
+            return await self._become(_CachedSchemas(node.stamp, node.paths, schemas, plugins))
 
     async def learn(self, schema: str, entity: Mapping[str, Any]) -> bool:
-        """Ask for the schema that ``Entities.knows`` missed; tell whether it is known now. Raises ``AdminApiError``.
+        """Fetch a schema that ``EntityRules.has_schema`` missed; return whether it is known. Raises ``AdminApiError``.
 
         A schema that Kong was asked for in vain is not asked for again.
         """
@@ -158,7 +158,7 @@ class Knowledge:
                 plugins = await self._asked("/schemas/plugins/", names, plugins, paths)
             self._told = self._told._replace(paths=frozenset(paths))
             await self._become(msgspec.structs.replace(known, schemas=schemas, plugins=plugins))
-        return self._entities.knows(schema, entity)
+        return self._entities.has_schema(schema, entity)
 
     def _is_known(self, node: _Node) -> bool:
         return (node.stamp, node.paths) == (self._known.stamp, self._known.paths)
@@ -191,7 +191,7 @@ class Knowledge:
             if path in told:
                 continue
             if len(told) >= MAX_SCHEMAS:
-                _log.warning("too many schemas, this one is not asked for", path=path)
+                _log.warning("schema_limit_reached", path=path)
                 break
             try:
                 found[name] = pruned(await self._client.get(path))
@@ -199,26 +199,26 @@ class Knowledge:
                 if error.status is None:
                     raise
                 if error.status != _NOT_FOUND:
-                    _log.warning("kong does not tell a schema now", reason=str(error))
+                    _log.warning("schema_fetch_failed", error=str(error))
                     continue
                 found.pop(name, None)
             told.add(path)
         return found
 
-    async def _become(self, known: _Known) -> bool:
+    async def _become(self, known: _CachedSchemas) -> bool:
         if known == self._known:
             return False
         self._use(known)
         try:
-            await self._notes.put(NOTE, msgspec.json.encode(known))
+            await self._notes.put(SCHEMA_NOTE, msgspec.json.encode(known))
         except StoreUnavailable as error:
-            _log.warning("kong's schemas are not kept", reason=str(error))
+            _log.warning("schema_cache_write_failed", error=str(error))
         return True
 
-    def _use(self, known: _Known) -> None:
+    def _use(self, known: _CachedSchemas) -> None:
         self._known = known
-        self._entities = Entities(known.schemas, known.plugins, self._key, self._open_fields)
-        self._endpoints = Endpoints.read(known.paths, self._entities.targets())
+        self._entities = EntityRules(known.schemas, known.plugins, self._key, self._open_fields)
+        self._endpoints = AdminEndpoints.read(known.paths, self._entities.targets())
 
 
 def _workers(status: Mapping[str, Any]) -> frozenset[int]:

@@ -20,7 +20,7 @@ _KEPT_CHILDREN = ("elements", "values")
 _KEPT_LISTS = ("fields", "shorthand_fields")
 
 
-class Field(NamedTuple):
+class SchemaField(NamedTuple):
     """One field: its type, its marks, what is in it.
 
     ``secret``: Kong keeps it encrypted, or a vault reference may stand for it. ``stamp``: a time that Kong sets.
@@ -37,13 +37,13 @@ class Field(NamedTuple):
     copy_of: tuple[str, ...] = ()
     reference: str | None = None
     on_delete: str | None = None
-    fields: "Mapping[str, Field] | None" = None
-    item: "Field | None" = None
+    fields: "Mapping[str, SchemaField] | None" = None
+    item: "SchemaField | None" = None
 
 
-def read_schema(document: Any) -> Field:
+def read_schema(document: Any) -> SchemaField:
     """Return a schema as a record; one without fields where the document is none. Never raises."""
-    return _Reader().record(document, 0)
+    return _SchemaReader().record(document, 0)
 
 
 def pruned(document: Any) -> dict[str, Any]:
@@ -70,22 +70,22 @@ def _pruned(document: Mapping[str, Any], depth: int) -> dict[str, Any]:
     return kept
 
 
-class _Reader:
+class _SchemaReader:
     """Reads one schema and counts its fields."""
 
     def __init__(self) -> None:
         self._left = MAX_FIELDS
 
-    def record(self, document: Any, depth: int) -> Field:
+    def record(self, document: Any, depth: int) -> SchemaField:
         document = document if isinstance(document, Mapping) else {}
-        fields: dict[str, Field] | None = None
+        fields: dict[str, SchemaField] | None = None
         if depth < MAX_DEPTH and not document.get("abstract") and isinstance(document.get("fields"), list):
             fields = {name: self.field(each, depth + 1) for name, each in self._some(document["fields"])}
             for name, each in self._some(document.get("shorthand_fields")):
                 fields.setdefault(name, self.shorthand(each, fields, depth + 1))
         return _marked(document, "record")._replace(fields=fields)
 
-    def field(self, document: Mapping[str, Any], depth: int) -> Field:
+    def field(self, document: Mapping[str, Any], depth: int) -> SchemaField:
         kind = document.get("type")
         if kind == "record":
             return self.record(document, depth)
@@ -93,11 +93,11 @@ class _Reader:
         item = self.field(child, depth + 1) if isinstance(child, Mapping) and depth < MAX_DEPTH else None
         return _marked(document, str(kind))._replace(item=item)
 
-    def shorthand(self, document: Mapping[str, Any], beside: Mapping[str, Field], depth: int) -> Field:
+    def shorthand(self, document: Mapping[str, Any], beside: Mapping[str, SchemaField], depth: int) -> SchemaField:
         """Return an older name's field with the marks of what it repeats."""
         field = self.field(document, depth)
         path = _replaced_with(document)
-        at: Field | None = Field("record", fields=beside)
+        at: SchemaField | None = SchemaField("record", fields=beside)
         for part in path:
             at = (at.fields or {}).get(part) if at else None
         return field._replace(shorthand=True, copy_of=path, secret=field.secret or at is None or at.secret)
@@ -110,9 +110,9 @@ class _Reader:
             yield name, field
 
 
-def _marked(document: Mapping[str, Any], kind: str) -> Field:
+def _marked(document: Mapping[str, Any], kind: str) -> SchemaField:
     reference, on_delete = document.get("reference"), document.get("on_delete")
-    return Field(
+    return SchemaField(
         kind,
         secret=bool(document.get("encrypted") or document.get("referenceable")),
         unique=bool(document.get("unique")),

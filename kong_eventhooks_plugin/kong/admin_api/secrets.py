@@ -1,6 +1,6 @@
 """Hides the secrets of one kind of entity: rules made once from its schema, then run over each entity.
 
-Hidden is what Kong marks (``schemas.Field.secret``), what our table adds (``kong_facts.SECRETS``), and, so that a
+Hidden is what Kong marks (``schemas.SchemaField.secret``), what our table adds (``kong_facts.SECRETS``), and, so that a
 mistake hides too much and never too little: fields that the schema does not have, records, maps and lists whose
 contents it does not tell, and types that can hold anything. A vault reference is no secret and is shown. A setting
 opens fields, by dotted path.
@@ -14,7 +14,7 @@ Limit: what is nested deeper than 32 levels is hidden whole.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.kong.admin_api.schemas import Field
+from kong_eventhooks_plugin.kong.admin_api.schemas import SchemaField
 
 MASK = "***"
 MAX_DEPTH = 32
@@ -22,7 +22,7 @@ MAX_DEPTH = 32
 Tree = Mapping[str, "Tree"]
 """Dotted paths as a tree; an empty one stands for everything from there on."""
 
-Cover = Callable[[Any, str, dict[str, str]], Any]
+Masker = Callable[[Any, str, dict[str, str]], Any]
 """Takes a value, its path, and the digests to add to; returns the value itself or what is shown in its place."""
 
 _NESTED = (dict, list)
@@ -49,13 +49,13 @@ def is_reference(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("{vault://") and value.endswith("}")
 
 
-class Covering:
+class MaskBuilder:
     """Makes the covers of one schema. ``digest`` gives the digest of a value at a path."""
 
     def __init__(self, digest: Callable[[str, Any], str]) -> None:
         self._digest = digest
 
-    def cover(self, field: Field, secrets: Tree | None, opened: Tree | None) -> Cover | None:
+    def cover(self, field: SchemaField, secrets: Tree | None, opened: Tree | None) -> Masker | None:
         """Return how a field is hidden; None where nothing in it ever is.
 
         ``secrets`` and ``opened`` are what the table and the setting say from this field on, None where nothing.
@@ -88,7 +88,7 @@ class Covering:
             return [each if each is None or is_reference(each) else MASK for each in value]
         return MASK
 
-    def record(self, fields: Mapping[str, Field], secrets: Tree | None, opened: Tree | None) -> Cover:
+    def record(self, fields: Mapping[str, SchemaField], secrets: Tree | None, opened: Tree | None) -> Masker:
         """Return the cover of a record: its fields one by one; those that the schema does not have are hidden."""
         inner = {
             name: self.cover(field, (secrets or {}).get(name), (opened or {}).get(name))
@@ -96,13 +96,13 @@ class Covering:
         }
         named = {name: cover for name, cover in inner.items() if cover is not None}
         for name in (opened or {}).keys() - fields.keys():
-            cover = self.cover(Field("unknown"), None, (opened or {})[name])
+            cover = self.cover(SchemaField("unknown"), None, (opened or {})[name])
             inner[name] = cover
             if cover is not None:
                 named[name] = cover
         return self.by_name(named, frozenset(inner))
 
-    def by_name(self, named: Mapping[str, Cover], known: frozenset[str]) -> Cover:
+    def by_name(self, named: Mapping[str, Masker], known: frozenset[str]) -> Masker:
         """Return the cover that runs ``named`` over the fields of those names and hides what is not ``known``."""
         covers = tuple(named.items())
 
@@ -125,7 +125,7 @@ class Covering:
 
         return cover
 
-    def items(self, inner: Cover) -> Cover:
+    def items(self, inner: Masker) -> Masker:
         """Return the cover of a list: one digest for all that is hidden in it."""
 
         def cover(value: Any, path: str, digests: dict[str, str]) -> Any:
@@ -139,7 +139,7 @@ class Covering:
 
         return cover
 
-    def map(self, inner: Cover, special: Mapping[str, Cover | None]) -> Cover:
+    def map(self, inner: Masker, special: Mapping[str, Masker | None]) -> Masker:
         """Return the cover of a map: each value by itself; ``special`` are those of single keys."""
 
         def cover(value: Any, path: str, digests: dict[str, str]) -> Any:

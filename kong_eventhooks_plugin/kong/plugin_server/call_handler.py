@@ -19,20 +19,20 @@ bytes that are no call               what the most can be read as, finished with
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.kong.plugin_server.contract import House
-from kong_eventhooks_plugin.kong.plugin_server.instances import Instance, Instances
-from kong_eventhooks_plugin.kong.plugin_server.lifecycle import News
-from kong_eventhooks_plugin.kong.plugin_server.socket_errors import Faults
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstance, PluginInstances
+from kong_eventhooks_plugin.kong.plugin_server.lifecycle import LifecycleNotifier
+from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
 from kong_eventhooks_plugin.kong.wire import answers
 from kong_eventhooks_plugin.kong.wire.calls import (
-    Broken,
     Call,
     CloseInstance,
     GetInstanceStatus,
     GetPluginInfo,
     GetPluginNames,
+    MalformedCall,
     StartInstance,
-    salvage,
+    parse_partial,
 )
 from kong_eventhooks_plugin.kong.wire.frames import Oversized
 
@@ -40,16 +40,21 @@ PluginInfos = Mapping[str, Mapping[str, Any]]
 """Plugin name -> its entry of ``Plugins`` in the document that Kong's query command prints."""
 
 
-class CallDesk:
+class CallHandler:
     """Answers calls; never raises."""
 
     def __init__(
-        self, house: House, instances: Instances, infos: PluginInfos, faults: Faults, clock: Callable[[], float]
+        self,
+        house: PluginHost,
+        instances: PluginInstances,
+        infos: PluginInfos,
+        faults: SocketErrors,
+        clock: Callable[[], float],
     ) -> None:
         self._instances = instances
         self._infos = infos
-        self._faults = faults
-        self._news = News(house, faults, infos)
+        self._errors = faults
+        self._lifecycle = LifecycleNotifier(house, faults, infos)
         self._loaded_at = clock()
         self._answers: Mapping[type[Call], Callable[[Any], bytes]] = {
             StartInstance: self._start,
@@ -57,53 +62,53 @@ class CallDesk:
             GetInstanceStatus: self._status,
             GetPluginNames: self._names,
             GetPluginInfo: self._info,
-            Broken: self._broken,
+            MalformedCall: self._broken,
         }
 
     def answer(self, call: Call) -> bytes:
         """Return the answer's frames."""
         known = self._answers.get(type(call))
         if known is None:
-            self._faults("unknown_call")
+            self._errors("unknown_call")
             return answers.returned(call.echo)
         try:
             return known(call)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end the connection: Kong would call for ever
-            self._faults("house_failed", error, call=type(call).__name__)
+            self._errors("house_failed", error, call=type(call).__name__)
             return answers.returned(call.echo)
 
     def answer_damaged(self, frame: bytes | Oversized) -> bytes:
         """Return the answer to a frame that is no call or too long."""
         if isinstance(frame, Oversized):
-            self._faults("oversized", bytes=frame.length)
+            self._errors("oversized", bytes=frame.length)
         else:
-            self._faults("bad_call", bytes=len(frame))
-        return self.answer(salvage(frame))
+            self._errors("bad_call", bytes=len(frame))
+        return self.answer(parse_partial(frame))
 
     def _start(self, call: StartInstance) -> bytes:
         instance = self._new_instance(call.name)
-        self._news.started(instance, call.config)
+        self._lifecycle.started(instance, call.config)
         return answers.instance_status(call.echo, instance.plugin, instance.id, instance.started_at)
 
-    def _new_instance(self, name: str) -> Instance:
+    def _new_instance(self, name: str) -> PluginInstance:
         if name not in self._infos:
-            self._faults("unknown_plugin", plugin=name[:64])
+            self._errors("unknown_plugin", plugin=name[:64])
         instance, gone = self._instances.start(name)
         if gone is not None:
-            self._faults("instance_evicted", plugin=gone.plugin)
-            self._news.closed(gone)
+            self._errors("instance_evicted", plugin=gone.plugin)
+            self._lifecycle.closed(gone)
         return instance
 
     def _close(self, call: CloseInstance) -> bytes:
         instance = self._instances.close(call.instance_id)
         if instance is not None:
-            self._news.closed(instance)
+            self._lifecycle.closed(instance)
         return answers.returned(call.echo)
 
     def _status(self, call: GetInstanceStatus) -> bytes:
         instance = self._instances.get(call.instance_id)
         if instance is None:
-            self._faults("unknown_instance", call="get_instance_status")
+            self._errors("unknown_instance", call="get_instance_status")
             return answers.returned(call.echo)
         return answers.instance_status(call.echo, instance.plugin, instance.id, instance.started_at)
 
@@ -113,11 +118,11 @@ class CallDesk:
     def _info(self, call: GetPluginInfo) -> bytes:
         info = self._infos.get(call.name)
         if info is None:
-            self._faults("unknown_plugin", plugin=call.name[:64])
+            self._errors("unknown_plugin", plugin=call.name[:64])
             return answers.returned(call.echo)
         return answers.plugin_info(call.echo, info, self._loaded_at)
 
-    def _broken(self, call: Broken) -> bytes:
+    def _broken(self, call: MalformedCall) -> bytes:
         if call.kind == "cmd_start_instance":
             instance = self._new_instance(call.name)
             return answers.instance_status(call.echo, instance.plugin, instance.id, instance.started_at)

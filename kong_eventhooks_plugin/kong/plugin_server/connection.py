@@ -10,12 +10,12 @@ start its instances anew. Whatever else goes wrong, the call is finished, counte
 longer than ``ANSWER_SECONDS``, measured from the call.
 
 Limits: ``ANSWER_SECONDS`` for what an event causes to be committed (checked every ``TICK_SECONDS``, together under
-Kong's and our 1 s); past it Kong is answered, the commit goes on, and ``late`` is counted. ``STALL_SECONDS`` for a peer
-that stops in the middle of a frame or does not answer or read, and for one that we have ended, whatever it sends; past
-it the connection is cut. ``READ_BYTES`` at most in one read, the rest in the next. ``AHEAD_BYTES`` that a peer may send
-ahead while its call is being worked on, past it it is not read; ``UNREAD_BYTES`` of ours that it has not read, past it
-no call of it is begun. ``ROUTES`` calls are remembered with what they mean; past it all are forgotten, and found again;
-so are ``ANSWERS`` numbers that a function answered. Frames have theirs in wire.frames.
+Kong's and our 1 s); past it Kong is answered, the commit goes on, and ``answer_early`` is counted. ``STALL_SECONDS``
+for a peer that stops in the middle of a frame or does not answer or read, and for one that we have ended, whatever it
+sends; past it the connection is cut. ``READ_BYTES`` at most in one read, the rest in the next. ``AHEAD_BYTES`` that a
+peer may send ahead while its call is being worked on, past it it is not read; ``UNREAD_BYTES`` of ours that it has not
+read, past it no call of it is begun. ``ROUTES`` calls are remembered with what they mean; past it all are forgotten,
+and found again; so are ``ANSWERS`` numbers that a function answered. Frames have theirs in wire.frames.
 """
 
 import asyncio
@@ -29,12 +29,12 @@ from typing import Any, cast
 import msgspec
 
 from kong_eventhooks_plugin.errors import BadMessage
-from kong_eventhooks_plugin.kong.plugin_server.call_handler import CallDesk
-from kong_eventhooks_plugin.kong.plugin_server.contract import House
-from kong_eventhooks_plugin.kong.plugin_server.instances import Instance, Instances
-from kong_eventhooks_plugin.kong.plugin_server.pdk import NO_QUESTION, Ask
-from kong_eventhooks_plugin.kong.plugin_server.phases import PHASES, Run, Seen, Steps, hand_over
-from kong_eventhooks_plugin.kong.plugin_server.socket_errors import Faults
+from kong_eventhooks_plugin.kong.plugin_server.call_handler import CallHandler
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstance, PluginInstances
+from kong_eventhooks_plugin.kong.plugin_server.pdk import NO_REQUEST, PdkRequest
+from kong_eventhooks_plugin.kong.plugin_server.phases import PHASES, Observation, Run, Steps, submit_observation
+from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
 from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, NO_SLOT, SLOTS, UNDER_WAY
 from kong_eventhooks_plugin.kong.wire.answers import finished
 from kong_eventhooks_plugin.kong.wire.calls import (
@@ -45,7 +45,7 @@ from kong_eventhooks_plugin.kong.wire.calls import (
     parse_call,
     split_event,
 )
-from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, FrameReader, Oversized, Room, encode_frame
+from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, ByteBudget, FrameReader, Oversized, encode_frame
 from kong_eventhooks_plugin.kong.wire.values import DECODERS
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 
@@ -75,31 +75,31 @@ def _never() -> bool:
     return False
 
 
-class Route(msgspec.Struct, frozen=True, eq=False):
+class CallRoute(msgspec.Struct, frozen=True, eq=False):
     """What a handle_event means: an instance, and what runs in the phase."""
 
-    instance: Instance
+    instance: PluginInstance
     run: Run
 
 
-class Door(msgspec.Struct, frozen=True, eq=False):
+class ServerContext(msgspec.Struct, frozen=True, eq=False):
     """What all connections share."""
 
-    house: House
-    instances: Instances
-    desk: CallDesk
-    faults: Faults
+    host: PluginHost
+    instances: PluginInstances
+    call_handler: CallHandler
+    errors: SocketErrors
     counts: Counts
-    room: Room
+    byte_budget: ByteBudget
     waiting: dict["Connection", float]
     """Connections whose call waits for a commit, and when they are answered at the latest."""
-    begin_waiting: Callable[[], None]
+    start_ticking: Callable[[], None]
     """Called when ``waiting`` is no longer empty."""
-    made: Callable[["Connection"], None]
+    opened: Callable[["Connection"], None]
     """Called when a connection has begun."""
-    gone: Callable[["Connection"], None]
+    closed: Callable[["Connection"], None]
     """Called when a connection has ended."""
-    routes: dict[bytes, Route] = msgspec.field(default_factory=dict)
+    routes: dict[bytes, CallRoute] = msgspec.field(default_factory=dict)
     """A handle_event's command (``split_event``) -> its meaning."""
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
@@ -122,16 +122,14 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_ask",
         "_calls",
         "_clean",
-        "_door",
+        "_context",
         "_echo",
         "_future",
         "_held",
-        "_house",
+        "_host",
         "_instances",
-        "_known",
         "_last_call",
         "_marks",
         "_paused",
@@ -140,7 +138,9 @@ class Connection(asyncio.BufferedProtocol):
         "_read",
         "_reader",
         "_reads",
+        "_request",
         "_routes",
+        "_routes_by_command",
         "_send",
         "_sock",
         "_space",
@@ -153,21 +153,21 @@ class Connection(asyncio.BufferedProtocol):
         "slot",
     )
 
-    def __init__(self, door: Door, slot: int, sock: socket.socket) -> None:
-        self._door = door
+    def __init__(self, door: ServerContext, slot: int, sock: socket.socket) -> None:
+        self._context = door
         self._marks = door.marks
         self.slot = slot
         """Our place in the marks of calls under way."""
         self.handed_over = False
         """Whether this connection goes on elsewhere: only our end of it is closed."""
-        self._house = door.house
+        self._host = door.host
         self._instances = door.instances
         self._routes = door.routes
-        self._calls = door.counts.calls
+        self._calls = door.counts.plugin_calls
         self._pdk_calls = door.counts.pdk_calls
         self._space = door.space
         self._read = memoryview(door.space)
-        self._reader = FrameReader(door.frame_bytes, door.room)
+        self._reader = FrameReader(door.frame_bytes, door.byte_budget)
         self._transport: asyncio.Transport | None = None
         # What is written goes straight into the socket, and through the transport only what finds no place there: so we
         # know when an answer has left, and it costs no more.
@@ -181,8 +181,8 @@ class Connection(asyncio.BufferedProtocol):
         # call came, and the commit that it waits for.
         self._echo = b""
         self._steps: Steps | None = None
-        self._ask = NO_QUESTION
-        self._known = NO_QUESTION.known
+        self._request = NO_REQUEST
+        self._routes_by_command = NO_REQUEST.known
         self._started = 0.0
         self._future: Future[Any] | None = None
         self._clean = True  # the last read ended with a frame's end
@@ -196,7 +196,7 @@ class Connection(asyncio.BufferedProtocol):
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=UNREAD_BYTES)
-        self._door.made(self)
+        self._context.opened(self)
 
     def get_buffer(self, sizehint: int) -> bytearray:
         """Say where the bytes go that are about to be read, and mark the connection first."""
@@ -215,15 +215,15 @@ class Connection(asyncio.BufferedProtocol):
             if steps is None:
                 if self._begin_known(data):
                     return
-            elif (value := self._known.get(data)) is not None:
-                self._go_on(steps, value)
+            elif (value := self._routes_by_command.get(data)) is not None:
+                self._resume(steps, value)
                 return
         frame = self._reader.feed(data)
         if frame is not None:
-            self._take(frame)
+            self._receive(frame)
         elif self._reader.waiting:
             self._take_waiting()
-        self._look_back()
+        self._update_after_write()
 
     def pause_writing(self) -> None:
         """Stop beginning calls: the peer does not read."""
@@ -237,15 +237,15 @@ class Connection(asyncio.BufferedProtocol):
         """Let everything go."""
         steps, future = self._steps, self._future
         if (steps is not None or future is not None) and not self._held & _ENDED:
-            self._door.faults("peer_gone", function=self._ask.name if steps is not None else None)
+            self._context.errors("peer_gone", function=self._request.name if steps is not None else None)
         self._transport = None
-        self._send = _nowhere
+        self._send = _discard
         self._held |= _ENDED
         self._forget_call()
         self._reader.close()
         if not self.handed_over:
-            self._shut()  # a holder's copy would keep it open for a peer that has ended its own direction alone
-        self._door.gone(self)
+            self._shut_down()  # a holder's copy would keep it open for a peer that has ended its own direction alone
+        self._context.closed(self)
 
     # ---- frames ----
 
@@ -257,9 +257,9 @@ class Connection(asyncio.BufferedProtocol):
             if isinstance(frame, Oversized):
                 self._take_oversized(frame)
             else:
-                self._take(frame)
+                self._receive(frame)
 
-    def _take(self, frame: bytes) -> None:
+    def _receive(self, frame: bytes) -> None:
         """Take a call, or Kong's answer to the phase under way."""
         if self._steps is not None:
             self._take_answer(self._steps, frame)
@@ -286,7 +286,7 @@ class Connection(asyncio.BufferedProtocol):
             call = parse_call(frame)
         except BadMessage:
             self._calls[_OTHER_CALL] += 1
-            self._answer(self._door.desk.answer_damaged(frame))
+            self._answer(self._context.call_handler.answer_damaged(frame))
             return
         if isinstance(call, HandleEvent):
             route = self._find_route(call)
@@ -297,88 +297,88 @@ class Connection(asyncio.BufferedProtocol):
                 self._run(route)
         else:
             self._calls[_CALL_NAMES.get(type(call), _OTHER_CALL)] += 1
-            self._answer(self._door.desk.answer(call))
+            self._answer(self._context.call_handler.answer(call))
 
     def _take_oversized(self, frame: Oversized) -> None:
         steps = self._steps
         if steps is None:
             self._calls[_OTHER_CALL] += 1
-            self._answer(self._door.desk.answer_damaged(frame))
+            self._answer(self._context.call_handler.answer_damaged(frame))
         else:
-            self._door.faults("oversized", bytes=frame.length, function=self._ask.name)
-            self._go_on_without(steps, BadMessage("an answer over the limit"))
+            self._context.errors("oversized", bytes=frame.length, function=self._request.name)
+            self._resume_without(steps, BadMessage("an answer over the limit"))
 
     # ---- handle_event ----
 
-    def _find_route(self, call: HandleEvent) -> Route | None:
+    def _find_route(self, call: HandleEvent) -> CallRoute | None:
         """Return what the call means; where it means nothing, answer it."""
         instance = self._instances.get(call.instance_id)
         if instance is None:
             # Kong may keep ids of our predecessor for as long as it runs: closing makes it start its instances.
             self._calls[_HANDLE_EVENT] += 1
-            self._door.faults("unknown_instance", phase=call.phase[:32])
+            self._context.errors("unknown_instance", phase=call.phase[:32])
             self.end()
             return None
         run = PHASES.get((instance.plugin, call.phase))
         if run is None:
             self._calls[_HANDLE_EVENT] += 1
-            self._door.faults("unknown_phase", plugin=instance.plugin[:64], phase=call.phase[:32])
+            self._context.errors("unknown_phase", plugin=instance.plugin[:64], phase=call.phase[:32])
             self._echo = call.echo
             self._finish()
             return None
-        return Route(instance, run)
+        return CallRoute(instance, run)
 
-    def _keep_route(self, command: bytes, route: Route) -> None:
+    def _keep_route(self, command: bytes, route: CallRoute) -> None:
         if len(self._routes) >= ROUTES:
             self._routes.clear()
         self._routes[command] = route
 
-    def _run(self, route: Route) -> None:
+    def _run(self, route: CallRoute) -> None:
         """Run the phase until it has a question for Kong or is done."""
         self._calls[_HANDLE_EVENT] += 1
         if not route.instance.used:
             route.instance.used = True
         try:
-            steps = route.run(self._house, self._door.clock)
+            steps = route.run(self._host, self._context.clock)
             if steps is None:
                 self._finish()
                 return
             ask = next(steps)
         except StopIteration as done:
-            self._started = self._door.monotonic()
-            self._seen(done.value)
+            self._started = self._context.monotonic()
+            self._observed(done.value)
         except Exception as error:  # noqa: BLE001 - a bug in a phase must not reach Kong, or another connection
-            self._door.faults("house_failed", error, plugin=route.instance.plugin)
+            self._context.errors("house_failed", error, plugin=route.instance.plugin)
             self._finish()
         else:
-            self._started = self._door.monotonic()
+            self._started = self._context.monotonic()
             self._steps = steps
-            self._question(ask)
+            self._send_request(ask)
 
-    def _question(self, ask: Ask) -> None:
-        self._ask = ask
-        self._known = ask.known
+    def _send_request(self, ask: PdkRequest) -> None:
+        self._request = ask
+        self._routes_by_command = ask.known
         self._pdk_calls[ask.label] += 1
         self._write(ask.frames)
 
     def _take_answer(self, steps: Steps, frame: bytes) -> None:
         """Read Kong's answer."""
         try:
-            value = DECODERS[self._ask.result](frame)
+            value = DECODERS[self._request.result](frame)
         except BadMessage as error:
             self._bad_answer(error)
-            self._go_on_without(steps, error)
+            self._resume_without(steps, error)
             return
-        if self._ask.result == "Int" and value is not None:
-            if len(self._known) >= ANSWERS:
-                self._known.clear()
-            self._known[encode_frame(frame)] = value
-        self._go_on(steps, value)
+        if self._request.result == "Int" and value is not None:
+            if len(self._routes_by_command) >= ANSWERS:
+                self._routes_by_command.clear()
+            self._routes_by_command[encode_frame(frame)] = value
+        self._resume(steps, value)
 
     def _bad_answer(self, error: BadMessage) -> None:
-        self._door.faults("pdk_answer", function=self._ask.name, what=str(error))
+        self._context.errors("pdk_answer", function=self._request.name, what=str(error))
 
-    def _go_on(self, steps: Steps, value: Any) -> None:
+    def _resume(self, steps: Steps, value: Any) -> None:
         """Hand the phase Kong's answer, and Kong its next question."""
         try:
             question = steps.send(value)
@@ -387,75 +387,75 @@ class Connection(asyncio.BufferedProtocol):
             if done.value is None:
                 self._finish()
             else:
-                self._seen(done.value)
+                self._observed(done.value)
         except BadMessage as error:
             self._bad_answer(error)
-            self._give_up()
+            self._abandon()
         except Exception as error:  # noqa: BLE001 - as in _run
-            self._door.faults("house_failed", error, function=self._ask.name)
-            self._give_up()
+            self._context.errors("house_failed", error, function=self._request.name)
+            self._abandon()
         else:
-            self._question(question)
+            self._send_request(question)
 
-    def _go_on_without(self, steps: Steps, error: BadMessage) -> None:
+    def _resume_without(self, steps: Steps, error: BadMessage) -> None:
         """Let the phase go on, if it can, without an answer that cannot be read; it is counted already."""
         try:
             question = steps.throw(error)
         except StopIteration as done:
             self._steps = None
-            self._seen(done.value)
+            self._observed(done.value)
         except BadMessage:
-            self._give_up()
+            self._abandon()
         except Exception as failure:  # noqa: BLE001 - as in _run
-            self._door.faults("house_failed", failure, function=self._ask.name)
-            self._give_up()
+            self._context.errors("house_failed", failure, function=self._request.name)
+            self._abandon()
         else:
-            self._question(question)
+            self._send_request(question)
 
-    def _give_up(self) -> None:
+    def _abandon(self) -> None:
         self._forget_call()
         self._finish()
 
     # ---- what the phase saw ----
 
-    def _seen(self, observation: Seen | None) -> None:
+    def _observed(self, observation: Observation | None) -> None:
         if observation is None:
             self._finish()
             return
         try:
-            future = hand_over(self._house, observation)
+            future = submit_observation(self._host, observation)
             if future is not None:
                 future.add_done_callback(self._committed)  # which is never called from within
         except Exception as error:  # noqa: BLE001 - as in _run
-            self._door.faults("house_failed", error, what=type(observation).__name__)
+            self._context.errors("house_failed", error, what=type(observation).__name__)
             future = None
         if future is None:
             self._finish()
             return
         self._future = future
         self._held |= _COMMITTING
-        waiting = self._door.waiting
-        waiting[self] = self._started + self._door.answer_seconds
+        waiting = self._context.waiting
+        waiting[self] = self._started + self._context.answer_seconds
         if len(waiting) == 1:
-            self._door.begin_waiting()
+            self._context.start_ticking()
 
     def _committed(self, future: "Future[Any]") -> None:
         """Answer; a future that is no longer waited for says only whether it failed."""
         if future.cancelled():
-            self._door.faults("not_accepted", what="cancelled")
+            self._context.errors("not_accepted", what="cancelled")
         elif (error := future.exception()) is not None:
-            self._door.faults("not_accepted", error)
+            self._context.errors("not_accepted", error)
         if future is self._future:
             self._stop_waiting()
 
-    def late(self) -> None:
+    def answer_early(self) -> None:
         """Answer now: what the call caused is not committed yet. It goes on."""
-        self._door.faults("late")
+        self._context.errors("late")
         self._stop_waiting()
 
     def _stop_waiting(self) -> None:
         self._future = None
-        self._door.waiting.pop(self, None)
+        self._context.waiting.pop(self, None)
         self._held &= ~_COMMITTING  # before the answer: a last call's connection is handed over with it
         self._finish()
         self._release(_COMMITTING)
@@ -465,16 +465,16 @@ class Connection(asyncio.BufferedProtocol):
         if self._write(finished(self._echo)):
             self._marks[self.slot] = IDLE
         if self._last_call:
-            self._leave()
+            self._hand_over()
 
     def _answer(self, frames: bytes) -> None:
         """Write what ends a call. Once it has left, Kong may use the connection for another one: the mark goes back."""
         if self._write(frames):
             self._marks[self.slot] = IDLE
         if self._last_call:
-            self._leave()
+            self._hand_over()
 
-    def _look_back(self) -> None:
+    def _update_after_write(self) -> None:
         """After a look at all that was sent: note what is left, which is a call under way as well."""
         self._clean = not self._reader.partial
         if self._steps is not None or self._held or not self._clean:
@@ -491,7 +491,7 @@ class Connection(asyncio.BufferedProtocol):
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:
-            self._send = _nowhere  # the peer has gone; connection_lost is about to say so
+            self._send = _discard  # the peer has gone; connection_lost is about to say so
             return False
         if sent == len(data):
             return True
@@ -507,12 +507,12 @@ class Connection(asyncio.BufferedProtocol):
     def _forget_call(self) -> None:
         steps, self._steps = self._steps, None
         self._future = None
-        self._door.waiting.pop(self, None)
+        self._context.waiting.pop(self, None)
         if steps is not None:
             try:
                 steps.close()
             except Exception as error:  # noqa: BLE001 - as in _run
-                self._door.faults("house_failed", error)
+                self._context.errors("house_failed", error)
 
     # ---- holding a peer back ----
 
@@ -531,7 +531,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._held:
             return
         self._take_waiting()
-        self._look_back()
+        self._update_after_write()
         if self._paused and not self._held and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
@@ -544,24 +544,24 @@ class Connection(asyncio.BufferedProtocol):
         return self._steps is not None or self._future is not None
 
     @property
-    def halfway(self) -> bool:
+    def mid_frame(self) -> bool:
         """Tell whether a call is on its way in: Kong sends its length and its bytes apart."""
         return self._reader.partial and not self.busy and not self._held & _ENDED
 
     def end_when_idle(self) -> None:
         """End after the call under way or on its way in, now where there is none."""
         self._last_call = True
-        if not self.busy and not self.halfway:
-            self._leave()
+        if not self.busy and not self.mid_frame:
+            self._hand_over()
 
-    def _leave(self) -> None:
+    def _hand_over(self) -> None:
         """Hand the connection over where somebody holds it and nothing of Kong's is half read; else end it."""
         if self._transport is None or self._held & _ENDED:
             return
-        if self.slot != NO_SLOT and not (self._held or self._reader.partial) and self._door.hands_over():
+        if self.slot != NO_SLOT and not (self._held or self._reader.partial) and self._context.hands_over():
             self.handed_over = True
             self._held |= _ENDED
-            self._send = _nowhere
+            self._send = _discard
             self._transport.close()  # after what is written; a holder's copy keeps the connection itself open
         else:
             self.end()
@@ -575,7 +575,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is None or self._transport.is_closing() or self._held & _ENDED:
             return
         self._held |= _ENDED
-        self._send = _nowhere
+        self._send = _discard
         self._transport.write_eof()
         if self._paused:
             self._paused = False
@@ -584,10 +584,10 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Cut the connection."""
         if self._transport is not None:
-            self._shut()
+            self._shut_down()
             self._transport.abort()
 
-    def _shut(self) -> None:
+    def _shut_down(self) -> None:
         """End it in both directions, also where somebody else holds it."""
         with contextlib.suppress(OSError):  # the peer has gone already
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -600,10 +600,10 @@ class Connection(asyncio.BufferedProtocol):
         self._still = self._still + 1 if owes and stands else 0
         if self._still >= limit:
             if not self._held & _ENDED:
-                self._door.faults("stalled", function=self._ask.name if self._steps is not None else None)
+                self._context.errors("stalled", function=self._request.name if self._steps is not None else None)
             self.abort()
 
 
-def _nowhere(data: bytes) -> int:
+def _discard(data: bytes) -> int:
     """Stand for a socket that is not ours any more."""
     raise BrokenPipeError

@@ -12,13 +12,13 @@ from kong_eventhooks_plugin.model.observation import (
 )
 
 
-class House(Protocol):
+class PluginHost(Protocol):
     """Called on the event loop by the plugin server. What it raises is counted and logged, and Kong is answered."""
 
     log_statuses: frozenset[int]
     """Statuses of which some hook can hear something in the log phase; empty: Kong is asked for nothing."""
 
-    hears_changes: bool
+    has_change_subscribers: bool
     """Whether somebody wants to know of changes through the Admin API's route."""
 
     def may_change(self, method: str, path: str) -> bool:
@@ -39,5 +39,5 @@ class House(Protocol):
     def instance_closed(self, closed: InstanceClosed) -> None:
         """Hear that an instance went."""
 
-    def take_line(self) -> LogLine | None:
+    def pop_line(self) -> LogLine | None:
         """Give the oldest line that waits for Kong's error log, None where there is none."""

@@ -19,7 +19,7 @@ ID_BITS = 31
 _ID_MASK = (1 << ID_BITS) - 1
 
 
-class Instance(msgspec.Struct, eq=False):
+class PluginInstance(msgspec.Struct, eq=False):
     """One configuration of a plugin in one of Kong's workers. ``started_at`` is Unix seconds.
 
     ``alive`` is False once it was closed; whoever keeps it and uses it without ``get`` sets ``used``.
@@ -32,33 +32,33 @@ class Instance(msgspec.Struct, eq=False):
     alive: bool = True
 
 
-class Instances:
+class PluginInstances:
     """Ids to instances. ``base`` is for tests: the number before the first id."""
 
     def __init__(self, clock: Callable[[], float], *, limit: int = INSTANCES, base: int | None = None) -> None:
         self._clock = clock
         self._limit = limit
         self._last = secrets.randbits(ID_BITS) if base is None else base
-        self._known: OrderedDict[int, Instance] = OrderedDict()
+        self._known: OrderedDict[int, PluginInstance] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def start(self, plugin: str) -> tuple[Instance, Instance | None]:
+    def start(self, plugin: str) -> tuple[PluginInstance, PluginInstance | None]:
         """Return a new instance, and the one that had to go for it."""
         gone = self.close(self._unused()) if len(self._known) >= self._limit else None
-        instance = Instance(self._new_id(), plugin, self._clock())
+        instance = PluginInstance(self._new_id(), plugin, self._clock())
         self._known[instance.id] = instance
         return instance, gone
 
-    def get(self, instance_id: int) -> Instance | None:
+    def get(self, instance_id: int) -> PluginInstance | None:
         """Return an instance and note its use; None where there is none."""
         instance = self._known.get(instance_id)
         if instance is not None:
             instance.used = True
         return instance
 
-    def close(self, instance_id: int) -> Instance | None:
+    def close(self, instance_id: int) -> PluginInstance | None:
         """Forget an instance and return it; None where there was none."""
         instance = self._known.pop(instance_id, None)
         if instance is not None:

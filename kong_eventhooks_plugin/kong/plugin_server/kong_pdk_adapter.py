@@ -29,12 +29,12 @@ from kong_pdk.exception import PluginServerException
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server import msgpack_rpc
-from kong_eventhooks_plugin.kong.plugin_server.contract import House
-from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
-from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_plugins import Commit, PdkPlugins, Turn
-from kong_eventhooks_plugin.kong.plugin_server.msgpack_rpc import Request, RequestReader
-from kong_eventhooks_plugin.kong.plugin_server.socket_errors import Faults
-from kong_eventhooks_plugin.kong.wire.frames import Room
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
+from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_plugins import Commit, PdkPlugins, PhaseTurn
+from kong_eventhooks_plugin.kong.plugin_server.msgpack_rpc import RequestReader, RpcRequest
+from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
+from kong_eventhooks_plugin.kong.wire.frames import ByteBudget
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 CONNECTIONS = 4_096
@@ -80,9 +80,9 @@ class KongPdkServer:
 
     def __init__(
         self,
-        house: House,
+        house: PluginHost,
         metrics: Metrics,
-        instances: Instances,
+        instances: PluginInstances,
         plugin_infos: Mapping[str, Mapping[str, Any]],
         *,
         clock: Callable[[], float] = time.time,
@@ -91,14 +91,14 @@ class KongPdkServer:
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._counts = metrics.counts
-        self._faults = Faults(metrics.counts, clock=monotonic)
+        self._errors = SocketErrors(metrics.counts, clock=monotonic)
         self._plugins = PdkPlugins(
-            house, metrics.counts, self._faults, instances, plugin_infos, clock=clock, monotonic=monotonic
+            house, metrics.counts, self._errors, instances, plugin_infos, clock=clock, monotonic=monotonic
         )
         self._monotonic = monotonic
         self._max = max_connections
         self._answer_seconds = answer_seconds
-        self._room = Room()
+        self._room = ByteBudget()
         self._sock: socket.socket | None = None
         self._accepting = False
         self._draining = False
@@ -128,11 +128,11 @@ class KongPdkServer:
         """Stop accepting, give what is under way at most ``seconds`` to end, then close every connection."""
         self._draining = True
         self._pause_accepting()
-        self._noticed()
+        self._wait_for_close()
         try:
             await asyncio.wait_for(self._quiet.wait(), seconds)
         except TimeoutError:
-            self._faults("peer_gone", what="not drained in time", events=len(self._plugins.events))
+            self._errors("peer_gone", what="not drained in time", events=len(self._plugins.events))
         if self._expirer is not None:
             self._expirer.cancel()
         for task in self._open:
@@ -158,11 +158,11 @@ class KongPdkServer:
             self._open.add(task)
             task.add_done_callback(self._closed)
             if len(self._open) >= self._max:
-                self._faults("connections", limit=self._max)
+                self._errors("connections", limit=self._max)
                 self._pause_accepting()
 
     def _cannot_accept(self, error: OSError) -> None:
-        self._faults("no_descriptors", error)
+        self._errors("no_descriptors", error)
         if error.errno in _NO_DESCRIPTOR:
             self._pause_accepting()
             asyncio.get_running_loop().call_later(_DESCRIPTOR_PAUSE, self._resume_accepting)
@@ -190,14 +190,14 @@ class KongPdkServer:
             reader, writer = await asyncio.open_unix_connection(sock=peer, limit=_READ_BYTES)
             await self._converse(reader, writer, requests)
         except BadMessage as error:
-            self._faults("bad_call", what=str(error))
+            self._errors("bad_call", what=str(error))
         except (OSError, TimeoutError):
             # The peer has gone, or does not speak or read: Kong opens another connection when it wants one. What it has
             # not read is not waited for.
             if writer is not None:
                 writer.transport.abort()
         except Exception as error:  # noqa: BLE001 - one peer must not harm the others
-            self._faults("house_failed", error)
+            self._errors("house_failed", error)
         finally:
             requests.close()
             if writer is None:
@@ -218,7 +218,7 @@ class KongPdkServer:
                 if not await self._answer(request, writer):
                     return
 
-    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, request: RpcRequest, writer: asyncio.StreamWriter) -> bool:
         """Answer one call; False where the connection is to end, because we drain."""
         self._busy += 1
         try:
@@ -228,56 +228,56 @@ class KongPdkServer:
                 await writer.drain()
         finally:
             self._busy -= 1
-            self._noticed()
+            self._wait_for_close()
         return goes_on or not self._draining
 
-    def _noticed(self) -> None:
+    def _wait_for_close(self) -> None:
         if self._draining and not self.busy:
             self._quiet.set()
 
     # ---- calls ----
 
-    async def _answered(self, request: Request) -> tuple[bytes, bool]:
+    async def _answered(self, request: RpcRequest) -> tuple[bytes, bool]:
         """Return the answer, and whether Kong is expected to go on with the event."""
         method = _METHODS.get(request.method)
-        self._counts.calls[_COUNTED.get(method or "", _OTHER)] += 1
+        self._counts.plugin_calls[_COUNTED.get(method or "", _OTHER)] += 1
         if method is None:
-            self._faults("unknown_call", call=request.method)
+            self._errors("unknown_call", call=request.method)
             return msgpack_rpc.error(request, f"{request.method} is not known here"), False
         try:
             value = getattr(self._plugins, method)(request.argument)
         except PluginServerException as error:
             return msgpack_rpc.error(request, str(error)), False
         except (KeyError, TypeError, AttributeError) as error:
-            self._faults("bad_call", call=request.method, what=type(error).__name__)
+            self._errors("bad_call", call=request.method, what=type(error).__name__)
             return msgpack_rpc.error(request, f"{request.method}: not the argument that belongs there"), False
         except Exception as error:  # noqa: BLE001 - our bug; Kong logs the text and goes on
-            self._faults("house_failed", error, call=request.method)
+            self._errors("house_failed", error, call=request.method)
             return msgpack_rpc.error(request, f"{request.method} failed"), False
-        if not isinstance(value, Turn):
+        if not isinstance(value, PhaseTurn):
             return msgpack_rpc.result(request, value), False
         await self._committed(value)
         return msgpack_rpc.result(request, value.answer()), not value.over
 
-    async def _committed(self, turn: Turn) -> None:
+    async def _committed(self, turn: PhaseTurn) -> None:
         """Wait until what the event caused is committed, but no longer than Kong may wait."""
         commit: Commit = turn.commit
         if commit is None:
             return
-        commit.add_done_callback(self._told)
+        commit.add_done_callback(self._on_commit)
         left = turn.since + self._answer_seconds - self._monotonic()
         _, waiting = await asyncio.wait({commit}, timeout=max(left, LEAST_SECONDS))
         if waiting:
-            self._faults("late")
+            self._errors("late")
 
-    def _told(self, commit: "asyncio.Future[Any]") -> None:
+    def _on_commit(self, commit: "asyncio.Future[Any]") -> None:
         """Count a commit that failed, however late."""
         if commit.cancelled():
-            self._faults("not_accepted", what="cancelled")
+            self._errors("not_accepted", what="cancelled")
         elif (error := commit.exception()) is not None:
-            self._faults("not_accepted", error)
+            self._errors("not_accepted", error)
 
     def _expire(self) -> None:
         self._plugins.expire()
-        self._noticed()
+        self._wait_for_close()
         self._expirer = asyncio.get_running_loop().call_later(_EXPIRE_EVERY, self._expire)

@@ -8,8 +8,8 @@ is called where it must be, and nothing is left behind when Kong never comes bac
 What of kong-pdk 0.36 is not used, and why:
 
 ==========================  ========================================================================================
-instance ids from 0         after a restart an old id would mean another plugin: ids are ``Instances``' (decision 4)
-event ids from 0            the same, for an answer that comes after a restart: they count from a random number
+instance ids from 0         after a restart an old id would mean another plugin: ids are ``PluginInstances``' (decision
+4) event ids from 0            the same, for an answer that comes after a restart: they count from a random number
 ``handle_event``            holds one lock while the first question is made, and for ever where a phase raises
 ``events``                  never forgotten where Kong does not come back: ``EVENTS`` and ``EVENT_SECONDS`` here
 instances keep their config secrets in it would be told by ``get_status``: they are given none
@@ -35,13 +35,13 @@ from greenlet import GreenletExit, greenlet
 from kong_pdk.exception import PluginServerException
 
 from kong_eventhooks_plugin.errors import BadMessage
-from kong_eventhooks_plugin.kong.plugin_server.contract import House
-from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
-from kong_eventhooks_plugin.kong.plugin_server.lifecycle import News
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
+from kong_eventhooks_plugin.kong.plugin_server.lifecycle import LifecycleNotifier
 from kong_eventhooks_plugin.kong.plugin_server.msgpack_rpc import exact
-from kong_eventhooks_plugin.kong.plugin_server.pdk import Ask
-from kong_eventhooks_plugin.kong.plugin_server.phases import PHASES, Seen, hand_over
-from kong_eventhooks_plugin.kong.plugin_server.socket_errors import Faults
+from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest
+from kong_eventhooks_plugin.kong.plugin_server.phases import PHASES, Observation, submit_observation
+from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
 from kong_eventhooks_plugin.kong.wire.values import checked
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 
@@ -65,7 +65,7 @@ _NO_PLUGIN = ""
 Commit = Future[Any] | None
 
 
-class Turn(NamedTuple):
+class PhaseTurn(NamedTuple):
     """What Kong is to do next in an event.
 
     ``data`` is a question for it, or ``"ret"``: the event is over, once ``commit`` is. ``since`` is when the event
@@ -116,7 +116,7 @@ class _Event:
         self._answer = answer
         return self._greenlet.switch()
 
-    def give_up(self) -> None:
+    def abandon(self) -> None:
         """End a phase whose answer does not come."""
         self._greenlet.throw(GreenletExit)
 
@@ -129,10 +129,10 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
 
     def __init__(
         self,
-        house: House,
+        house: PluginHost,
         counts: Counts,
-        faults: Faults,
-        instances: Instances,
+        faults: SocketErrors,
+        instances: PluginInstances,
         infos: Mapping[str, Mapping[str, Any]],
         *,
         clock: Callable[[], float] = time.time,
@@ -142,12 +142,12 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         super().__init__()
         self.events: OrderedDict[int, _Event] = OrderedDict()
         self.event_id = secrets.randbits(_EVENT_ID_BITS)
-        self._house = house
+        self._host = house
         self._counts = counts
-        self._faults = faults
+        self._errors = faults
         self._ids = instances
         self._infos = infos
-        self._news = News(house, faults, infos)
+        self._lifecycle = LifecycleNotifier(house, faults, infos)
         self._clock = clock
         self._monotonic = monotonic
         self._max_events = max_events
@@ -167,17 +167,17 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         name = cfg["Name"]
         known = name in self._infos
         if not known:
-            self._faults("unknown_plugin", plugin=str(name)[:64])
+            self._errors("unknown_plugin", plugin=str(name)[:64])
         instance, evicted = self._ids.start(name if known else _NO_PLUGIN)
         if evicted is not None:
-            self._faults("instance_evicted", plugin=evicted.plugin)
+            self._errors("instance_evicted", plugin=evicted.plugin)
             super().close_instance(evicted.id)
-            self._news.closed(evicted)
+            self._lifecycle.closed(evicted)
         self.instance_id = instance.id
         answer = super().start_instance({"Name": instance.plugin, "Config": json.dumps({})})
         if known:
             config = str(cfg.get("Config", "")).encode(errors="surrogateescape")
-            self._news.started(instance, config)
+            self._lifecycle.started(instance, config)
         return {**answer, "Name": name}
 
     def close_instance(self, iid: int) -> dict[str, Any]:
@@ -185,61 +185,61 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         answer: dict[str, Any] = super().close_instance(iid)
         closed = self._ids.close(iid)
         if closed is not None:
-            self._news.closed(closed)
+            self._lifecycle.closed(closed)
         return answer
 
     # ---- events ----
 
-    def handle_event(self, event: Mapping[str, Any]) -> Turn:
+    def handle_event(self, event: Mapping[str, Any]) -> PhaseTurn:
         """Begin a phase; ``PluginServerException`` where the instance is unknown, which makes Kong start it anew."""
         iid, phase = event["InstanceId"], event["EventName"]
         if self._ids.get(iid) is None:
-            self._faults("unknown_instance", phase=str(phase)[:32])
+            self._errors("unknown_instance", phase=str(phase)[:32])
             raise PluginServerException(f"no plugin instance #{iid}")
         instance = self.instances[iid]
         self.event_id += 1
         now = self._monotonic()
         if phase not in self.plugins[instance.name].phases:
-            self._faults("unknown_phase", plugin=instance.name, phase=str(phase)[:32])
-            return Turn(MSG_RET, self.event_id, now)
+            self._errors("unknown_phase", plugin=instance.name, phase=str(phase)[:32])
+            return PhaseTurn(MSG_RET, self.event_id, now)
         return self._resume(self.event_id, _Event(getattr(instance.cls, phase), now))
 
-    def step(self, data: Mapping[str, Any]) -> Turn:
+    def step(self, data: Mapping[str, Any]) -> PhaseTurn:
         """Go on with Kong's answer; ``PluginServerException`` where the event is unknown."""
         return self._answered(data, (exact(data.get("Data")), None))
 
-    def step_error(self, data: Mapping[str, Any]) -> Turn:
+    def step_error(self, data: Mapping[str, Any]) -> PhaseTurn:
         """Go on with Kong's error instead of an answer."""
         return self._answered(data, (None, data.get("Data")))
 
-    def _answered(self, data: Mapping[str, Any], answer: tuple[Any, Any]) -> Turn:
+    def _answered(self, data: Mapping[str, Any], answer: tuple[Any, Any]) -> PhaseTurn:
         event_id = data["EventId"]
         event = self.events.pop(event_id, None)
         if event is None:
-            self._faults("stalled", what="an answer to an event that is not there (any more)")
+            self._errors("stalled", what="an answer to an event that is not there (any more)")
             raise PluginServerException(f"event id {event_id} not found")
         return self._resume(event_id, event, answer)
 
-    def _resume(self, event_id: int, event: _Event, answer: Any = None) -> Turn:
+    def _resume(self, event_id: int, event: _Event, answer: Any = None) -> PhaseTurn:
         data = event.resume(answer)
         if data != MSG_RET:
             self._counts.pdk_calls[data["Method"],] += 1
             event.touched = self._monotonic()
             self.events[event_id] = event  # at the end: the order is that of waiting
             if len(self.events) > self._max_events:
-                self._give_up()
-        return Turn(data, event_id, event.since, event.commit)
+                self._abandon_oldest()
+        return PhaseTurn(data, event_id, event.since, event.commit)
 
-    def _give_up(self) -> None:
+    def _abandon_oldest(self) -> None:
         _, event = self.events.popitem(last=False)
-        event.give_up()
-        self._faults("stalled", what="Kong did not answer")
+        event.abandon()
+        self._errors("stalled", what="Kong did not answer")
 
     def expire(self) -> None:
         """Give up the events that have waited for too long; to be called now and then."""
         limit = self._monotonic() - EVENT_SECONDS
         while self.events and next(iter(self.events.values())).touched < limit:
-            self._give_up()
+            self._abandon_oldest()
 
     # ---- what the plugin classes call ----
 
@@ -247,15 +247,15 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         """Run a phase to its end and hand on what it saw. Never raises, or Kong would hear of it."""
         try:
             seen = self._through(plugin, phase, kong)
-            return None if seen is None else hand_over(self._house, seen)
+            return None if seen is None else submit_observation(self._host, seen)
         except BadMessage as error:
-            self._faults("pdk_answer", what=str(error))
+            self._errors("pdk_answer", what=str(error))
         except Exception as error:  # noqa: BLE001 - a bug in a phase must not reach Kong
-            self._faults("house_failed", error, phase=phase)
+            self._errors("house_failed", error, phase=phase)
         return None
 
-    def _through(self, plugin: str, phase: str, kong: Any) -> Seen | None:
-        steps = PHASES[plugin, phase](self._house, self._clock)
+    def _through(self, plugin: str, phase: str, kong: Any) -> Observation | None:
+        steps = PHASES[plugin, phase](self._host, self._clock)
         if steps is None:
             return None
         unreadable: BadMessage | None = None
@@ -263,15 +263,15 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
             question = next(steps)
             while True:
                 try:
-                    value = _ask(kong, question)
+                    value = _call_pdk(kong, question)
                 except BadMessage as error:
-                    self._faults("pdk_answer", function=question.name, what=str(error))
+                    self._errors("pdk_answer", function=question.name, what=str(error))
                     unreadable = error
                     question = steps.throw(error)
                 else:
                     question = steps.send(value)
         except StopIteration as done:
-            seen: Seen | None = done.value
+            seen: Observation | None = done.value
             return seen
         except BadMessage as error:
             if error is not unreadable:  # which is counted already
@@ -281,7 +281,7 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
             steps.close()
 
 
-def _ask(kong: Any, question: Ask) -> Any:
+def _call_pdk(kong: Any, question: PdkRequest) -> Any:
     """Call the function on kong-pdk's ``kong``; its error (a phase must not need to know) comes as nil.
 
     ``BadMessage`` for an answer of another type.

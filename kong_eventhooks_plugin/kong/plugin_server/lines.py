@@ -1,7 +1,7 @@
 """Lines on their way into Kong's error log: they wait here for the next ``log`` phase that Kong runs.
 
 Limits: ``LINES`` lines and ``BYTES`` bytes of text wait; past either the new line is dropped and counted
-(``door_faults``, reason ``line_dropped``). A text longer than ``LINE_BYTES`` is cut and says so: Kong's own log cuts
+(``socket_errors``, reason ``line_dropped``). A text longer than ``LINE_BYTES`` is cut and says so: Kong's own log cuts
 earlier. The sidecar's own output has every line whole.
 """
 
@@ -37,12 +37,12 @@ class LineBuffer:
             text = raw[: LINE_BYTES - len(_CUT)].decode("utf-8", "ignore") + _CUT
             line, raw = msgspec.structs.replace(line, text=text), text.encode()
         if len(self._waiting) >= self._lines or len(raw) > self._left:
-            self._counts.door_faults["line_dropped",] += 1
+            self._counts.socket_errors["line_dropped",] += 1
             return
         self._left -= len(raw)
         self._waiting.append((line, len(raw)))
 
-    def take(self) -> LogLine | None:
+    def pop(self) -> LogLine | None:
         """Return the oldest line, None where none waits."""
         if not self._waiting:
             return None

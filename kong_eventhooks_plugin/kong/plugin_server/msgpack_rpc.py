@@ -5,8 +5,8 @@ A request is ``[0, msgid, "plugin.<Method>", [argument]]``, an answer ``[1, msgi
 Kong packs what a client sent (a header in the request's log, say) as text whatever its bytes are. Such bytes go through
 as surrogate escapes and come out the same; kong-pdk's own listener drops the connection on them, and the event with it.
 
-Limits: ``FRAME_BYTES`` for one message and ``Room`` for all connections together, as over ProtoBuf:1 (wire.frames);
-past either ``BadMessage``, after which nothing more can be read from the peer.
+Limits: ``FRAME_BYTES`` for one message and ``ByteBudget`` for all connections together, as over ProtoBuf:1
+(wire.frames); past either ``BadMessage``, after which nothing more can be read from the peer.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ import msgpack
 import msgspec
 
 from kong_eventhooks_plugin.errors import BadMessage
-from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, Room
+from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, ByteBudget
 
 _REQUEST = 0
 _ANSWER = 1
@@ -25,7 +25,7 @@ _PARTS = 4
 _ESCAPE = "surrogateescape"
 
 
-class Request(msgspec.Struct, frozen=True):
+class RpcRequest(msgspec.Struct, frozen=True):
     """One call of Kong's: its number, which the answer must bear, the method and the one argument."""
 
     msgid: int
@@ -36,14 +36,14 @@ class Request(msgspec.Struct, frozen=True):
 class RequestReader:
     """Collects one connection's bytes into requests."""
 
-    def __init__(self, room: Room, limit: int = FRAME_BYTES) -> None:
+    def __init__(self, room: ByteBudget, limit: int = FRAME_BYTES) -> None:
         self._room = room
         self._unpacker = msgpack.Unpacker(strict_map_key=False, unicode_errors=_ESCAPE, max_buffer_size=limit)
         self._held = 0
 
     def feed(self, data: bytes) -> None:
         """Take bytes; ``BadMessage`` where there is no room for them."""
-        if not self._room.take(len(data)):
+        if not self._room.acquire(len(data)):
             raise BadMessage("too many unfinished messages of all peers together")
         self._held += len(data)
         try:
@@ -51,7 +51,7 @@ class RequestReader:
         except msgpack.BufferFull as error:
             raise BadMessage("a message over the limit") from error
 
-    def requests(self) -> Iterator[Request]:
+    def requests(self) -> Iterator[RpcRequest]:
         """Give the requests that are complete; ``BadMessage`` for what is none."""
         while True:
             try:
@@ -65,25 +65,25 @@ class RequestReader:
 
     def close(self) -> None:
         """Give back the room that unfinished bytes took."""
-        self._room.give(self._held)
+        self._room.release(self._held)
         self._held = 0
 
 
-def _request(message: Any) -> Request:
+def _request(message: Any) -> RpcRequest:
     if not (isinstance(message, list) and len(message) == _PARTS and message[0] == _REQUEST):
         raise BadMessage("not a request")
     _, msgid, method, arguments = message
     if not (isinstance(msgid, int) and isinstance(method, str) and isinstance(arguments, list)):
         raise BadMessage("not a request")
-    return Request(msgid, method[:_LONGEST_METHOD], arguments[0] if arguments else None)
+    return RpcRequest(msgid, method[:_LONGEST_METHOD], arguments[0] if arguments else None)
 
 
-def result(request: Request, value: Any) -> bytes:
+def result(request: RpcRequest, value: Any) -> bytes:
     """Return the answer."""
     return _pack(request.msgid, None, value)
 
 
-def error(request: Request, text: str) -> bytes:
+def error(request: RpcRequest, text: str) -> bytes:
     """Return the answer that says what went wrong."""
     return _pack(request.msgid, text, None)
 

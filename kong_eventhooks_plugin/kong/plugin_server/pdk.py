@@ -58,7 +58,7 @@ _ALL = (
 FUNCTIONS: Mapping[str, Function] = {function.name: function for function in _ALL}
 
 
-class Ask:
+class PdkRequest:
     """One question to Kong: a function and its arguments, and the frames that say so over ProtoBuf:1.
 
     ``label`` counts it in ``Counts.pdk_calls``. What answers it is the function's result as a Python value, None for
@@ -76,21 +76,21 @@ class Ask:
         self.frames = encode_question(function.name, function.argument, args)
 
     def __repr__(self) -> str:
-        return f"Ask({self.name!r}, {self.args!r})"
+        return f"PdkRequest({self.name!r}, {self.args!r})"
 
 
-NO_QUESTION = Ask(FUNCTIONS["kong.response.get_status"], ())
+NO_REQUEST = PdkRequest(FUNCTIONS["kong.response.get_status"], ())
 """What stands where nothing was asked yet."""
 
 
-def ask(phase: Phase, name: str, *args: Any) -> Ask:
+def pdk_request(phase: Phase, name: str, *args: Any) -> PdkRequest:
     """Return the question for ``name`` in ``phase``; ``PhaseError`` where the table does not allow it."""
     function = FUNCTIONS.get(name)
     if function is None or phase not in function.phases:
         raise PhaseError(f"{name} may not be asked for in the phase {phase}")
     if not _takes(function.argument, args):
         raise PhaseError(f"{name} takes other arguments")
-    return Ask(function, args)
+    return PdkRequest(function, args)
 
 
 def _takes(argument: Argument, args: tuple[Any, ...]) -> bool:

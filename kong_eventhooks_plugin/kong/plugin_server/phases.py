@@ -1,11 +1,11 @@
 """What our plugins do in Kong's phases, written once for both protocols.
 
 A phase is a function: it returns None where it has nothing to ask and saw nothing, which is most calls where traffic
-is heaviest, or else a generator. That yields the questions that it has for Kong (``pdk.Ask``), is sent each answer as a
-Python value (None for Kong's nil), and returns what it saw, or None. Whoever drives it speaks ProtoBuf:1 or MsgPack:1
-and hands what is returned to ``House.observe`` or, for a change, ``House.observe_change``. For an answer of another
-type, or one that is too long, ``BadMessage`` is thrown where the phase waits for it, and counted by who throws it; an
-answer that the phase itself finds impossible is ``BadMessage`` the other way.
+is heaviest, or else a generator. That yields the questions that it has for Kong (``pdk.PdkRequest``), is sent each
+answer as a Python value (None for Kong's nil), and returns what it saw, or None. Whoever drives it speaks ProtoBuf:1 or
+MsgPack:1 and hands what is returned to ``PluginHost.observe`` or, for a change, ``PluginHost.observe_change``. For an
+answer of another type, or one that is too long, ``BadMessage`` is thrown where the phase waits for it, and counted by
+who throws it; an answer that the phase itself finds impossible is ``BadMessage`` the other way.
 
 - ``event-hooks`` / ``log``: asks nothing where no hook can hear anything; else for the status, and for the request's
   log only where some hook can care for that status (decision 6).
@@ -27,8 +27,8 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from kong_eventhooks_plugin.errors import BadMessage
-from kong_eventhooks_plugin.kong.plugin_server.contract import House
-from kong_eventhooks_plugin.kong.plugin_server.pdk import Ask, ask
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest, pdk_request
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import ChangeObservation, LogObservation
 
@@ -38,49 +38,49 @@ EVENT_HOOKS = "event-hooks"
 EVENT_HOOKS_CRUD = "event-hooks-crud"
 
 Clock = Callable[[], float]
-Seen = LogObservation | ChangeObservation
-Steps = Generator[Ask, Any, Seen | None]
-Run = Callable[[House, Clock], Steps | None]
+Observation = LogObservation | ChangeObservation
+Steps = Generator[PdkRequest, Any, Observation | None]
+Run = Callable[[PluginHost, Clock], Steps | None]
 
 READS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that change nothing, by HTTP's own rule (RFC 9110, 9.2.1)."""
 
-_GET_STATUS = ask("log", "kong.response.get_status")
-_SERIALIZE = ask("log", "kong.log.serialize")
+_GET_STATUS = pdk_request("log", "kong.response.get_status")
+_SERIALIZE = pdk_request("log", "kong.log.serialize")
 
-_METHOD = ask("response", "kong.request.get_method")
-_ADMIN_STATUS = ask("response", "kong.service.response.get_status")
-_ADMIN_PATH = ask("response", "kong.nginx.get_var", "upstream_uri")
-_PATH = ask("response", "kong.request.get_path_with_query")
-_BODY = ask("response", "kong.service.response.get_raw_body")
-_CONSUMER = ask("response", "kong.client.get_consumer")
-_CREDENTIAL = ask("response", "kong.client.get_credential")
-_IP = ask("response", "kong.client.get_forwarded_ip")
-_USER_AGENT = ask("response", "kong.request.get_header", "user-agent")
-_REQUEST_ID = ask("response", "kong.nginx.get_var", "kong_request_id")
-_STARTED_AT = ask("response", "kong.nginx.req_start_time")
+_METHOD = pdk_request("response", "kong.request.get_method")
+_ADMIN_STATUS = pdk_request("response", "kong.service.response.get_status")
+_ADMIN_PATH = pdk_request("response", "kong.nginx.get_var", "upstream_uri")
+_PATH = pdk_request("response", "kong.request.get_path_with_query")
+_BODY = pdk_request("response", "kong.service.response.get_raw_body")
+_CONSUMER = pdk_request("response", "kong.client.get_consumer")
+_CREDENTIAL = pdk_request("response", "kong.client.get_credential")
+_IP = pdk_request("response", "kong.client.get_forwarded_ip")
+_USER_AGENT = pdk_request("response", "kong.request.get_header", "user-agent")
+_REQUEST_ID = pdk_request("response", "kong.nginx.get_var", "kong_request_id")
+_STARTED_AT = pdk_request("response", "kong.nginx.req_start_time")
 
 _WHO = ("id", "username", "custom_id")
 """What is told of a consumer: MsgPack:1 gives more of it, and a client's tags are nobody's business."""
 
 
-def hear_requests(house: House, clock: Clock) -> Steps | None:
+def observe_requests(house: PluginHost, clock: Clock) -> Steps | None:
     """``event-hooks`` in ``log``: see what the request came to, where a hook can care for it."""
-    return _hear(house, clock) if house.log_statuses else pass_lines_on(house, clock)
+    return _observe(house, clock) if house.log_statuses else forward_log_lines(house, clock)
 
 
-def hear_changes(house: House, clock: Clock) -> Steps | None:
+def observe_changes(house: PluginHost, clock: Clock) -> Steps | None:
     """``event-hooks-crud`` in ``response``: see what the Admin API was asked to change, where somebody hears of it."""
-    return _change(house, clock) if house.hears_changes else None
+    return _change(house, clock) if house.has_change_subscribers else None
 
 
-def pass_lines_on(house: House, clock: Clock) -> Steps | None:
+def forward_log_lines(house: PluginHost, clock: Clock) -> Steps | None:
     """Give Kong its lines and see nothing."""
-    line = house.take_line()
-    return None if line is None else _pass_on(house, line)
+    line = house.pop_line()
+    return None if line is None else _forward(house, line)
 
 
-def _hear(house: House, clock: Clock) -> Steps:
+def _observe(house: PluginHost, clock: Clock) -> Steps:
     seen = None
     status = yield _GET_STATUS
     if not isinstance(status, int):
@@ -90,13 +90,13 @@ def _hear(house: House, clock: Clock) -> Steps:
         if not isinstance(serialized, str | bytes):
             raise BadMessage("kong.log.serialize gave no text")
         seen = LogObservation(EVENT_HOOKS, status, serialized, clock())
-    line = house.take_line()
+    line = house.pop_line()
     if line is not None:
-        yield from _pass_on(house, line)
+        yield from _forward(house, line)
     return seen
 
 
-def _change(house: House, clock: Clock) -> Generator[Ask, Any, ChangeObservation | None]:
+def _change(house: PluginHost, clock: Clock) -> Generator[PdkRequest, Any, ChangeObservation | None]:
     method = _text((yield _METHOD))
     if method is None:
         raise BadMessage("kong.request.get_method gave nothing")
@@ -114,12 +114,12 @@ def _change(house: House, clock: Clock) -> Generator[Ask, Any, ChangeObservation
     if not house.may_change(method, path):
         return None
     body = (yield from _if_readable(_BODY)) if house.wants_answer(method, path) else None
-    return (yield from _described(method, path, status, _bytes(body), seen_at))
+    return (yield from _describe_change(method, path, status, _bytes(body), seen_at))
 
 
-def _described(
+def _describe_change(
     method: str, path: str, status: int, body: bytes | None, seen_at: float
-) -> Generator[Ask, Any, ChangeObservation]:
+) -> Generator[PdkRequest, Any, ChangeObservation]:
     """Ask who made the change, and when."""
     return ChangeObservation(
         method=method,
@@ -127,7 +127,7 @@ def _described(
         status=status,
         body=body,
         seen_at=seen_at,
-        consumer=_who((yield from _if_readable(_CONSUMER))),
+        consumer=_consumer((yield from _if_readable(_CONSUMER))),
         credential=_id((yield from _if_readable(_CREDENTIAL))),
         ip=_text((yield from _if_readable(_IP))),
         user_agent=_text((yield from _if_readable(_USER_AGENT))),
@@ -136,7 +136,7 @@ def _described(
     )
 
 
-def _if_readable(question: Ask) -> Generator[Ask, Any, Any]:
+def _if_readable(question: PdkRequest) -> Generator[PdkRequest, Any, Any]:
     """Ask what the change can do without: None where the answer cannot be read."""
     try:
         return (yield question)
@@ -162,27 +162,27 @@ def _id(credential: Any) -> str | None:
     return _text(credential.get("id")) if isinstance(credential, dict) else None
 
 
-def _who(consumer: Any) -> dict[str, Any] | None:
+def _consumer(consumer: Any) -> dict[str, Any] | None:
     if _id(consumer) is None:
         return None
     return {name: _text(consumer.get(name)) for name in _WHO}
 
 
-def _pass_on(house: House, line: LogLine | None) -> Generator[Ask, Any, None]:
+def _forward(house: PluginHost, line: LogLine | None) -> Generator[PdkRequest, Any, None]:
     for _ in range(LINES_PER_CALL - 1):
         if line is None:
             return
         yield _line(line)
-        line = house.take_line()
+        line = house.pop_line()
     if line is not None:
         yield _line(line)
 
 
-def _line(line: LogLine) -> Ask:
-    return ask("log", f"kong.log.{line.level}", line.text)
+def _line(line: LogLine) -> PdkRequest:
+    return pdk_request("log", f"kong.log.{line.level}", line.text)
 
 
-def hand_over(house: House, seen: Seen) -> "Future[Any] | None":
+def submit_observation(house: PluginHost, seen: Observation) -> "Future[Any] | None":
     """Give the house what a phase saw; the future ends when all it caused is committed (None: no wait)."""
     if isinstance(seen, LogObservation):
         return house.observe(seen)
@@ -191,8 +191,8 @@ def hand_over(house: House, seen: Seen) -> "Future[Any] | None":
 
 
 PHASES: Mapping[tuple[str, str], Run] = {
-    (EVENT_HOOKS, "log"): hear_requests,
-    (EVENT_HOOKS_CRUD, "response"): hear_changes,
-    (EVENT_HOOKS_CRUD, "log"): pass_lines_on,
+    (EVENT_HOOKS, "log"): observe_requests,
+    (EVENT_HOOKS_CRUD, "response"): observe_changes,
+    (EVENT_HOOKS_CRUD, "log"): forward_log_lines,
 }
 """(plugin, phase) -> what runs. Kong calls no other, as long as it knows the plugins by our own description."""

@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Mapping, MutableSequence
 from typing import Any, Protocol
 
-from kong_eventhooks_plugin.kong.plugin_server.call_handler import CallDesk
-from kong_eventhooks_plugin.kong.plugin_server.connection import STALL_SECONDS, TICK_SECONDS, Connection, Door
-from kong_eventhooks_plugin.kong.plugin_server.contract import House
-from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
-from kong_eventhooks_plugin.kong.plugin_server.socket_errors import Faults
+from kong_eventhooks_plugin.kong.plugin_server.call_handler import CallHandler
+from kong_eventhooks_plugin.kong.plugin_server.connection import STALL_SECONDS, TICK_SECONDS, Connection, ServerContext
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
+from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
 from kong_eventhooks_plugin.kong.supervisor.call_marks import NO_SLOT, SLOTS
-from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, Room
+from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, ByteBudget
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 CONNECTIONS = SLOTS
@@ -31,7 +31,7 @@ _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 _DESCRIPTOR_PAUSE = 0.5
 
 
-class Keeper(Protocol):
+class ConnectionHolder(Protocol):
     """Holds connections beside us, so that they outlive us (``worker_link.WorkerLink``, over the supervisor)."""
 
     marks: MutableSequence[int]
@@ -43,17 +43,17 @@ class Keeper(Protocol):
     def hold(self, connection: socket.socket) -> int:
         """Hold a connection; return its slot."""
 
-    def gone(self, slot: int) -> None:
+    def removed(self, slot: int) -> None:
         """Hear that a connection has ended."""
 
-    def let_go(self, slot: int) -> None:
+    def released(self, slot: int) -> None:
         """Hear that we no longer serve a connection: somebody else may."""
 
     def on_adopt(self, adopt: Callable[[socket.socket], None]) -> None:
         """Have ``adopt`` called with each connection that we are to serve."""
 
 
-class _Nobody:
+class NullHolder:
     """Holds nothing: connections end with us."""
 
     holds = False
@@ -65,10 +65,10 @@ class _Nobody:
         """Hold nothing."""
         return NO_SLOT
 
-    def gone(self, slot: int) -> None:
+    def removed(self, slot: int) -> None:
         """Hear it."""
 
-    def let_go(self, slot: int) -> None:
+    def released(self, slot: int) -> None:
         """Hear it."""
 
     def on_adopt(self, adopt: Callable[[socket.socket], None]) -> None:
@@ -84,9 +84,9 @@ class PluginServer:
 
     def __init__(
         self,
-        house: House,
+        house: PluginHost,
         metrics: Metrics,
-        instances: Instances,
+        instances: PluginInstances,
         plugin_infos: Mapping[str, Mapping[str, Any]],
         *,
         clock: Callable[[], float] = time.time,
@@ -94,28 +94,28 @@ class PluginServer:
         max_connections: int = CONNECTIONS,
         frame_bytes: int = FRAME_BYTES,
         stall_seconds: float = STALL_SECONDS,
-        keeper: Keeper | None = None,
+        keeper: ConnectionHolder | None = None,
     ) -> None:
-        self._keeper: Keeper = keeper or _Nobody()
-        faults = Faults(metrics.counts, clock=monotonic)
-        self._door = Door(
-            house=house,
+        self._holder: ConnectionHolder = keeper or NullHolder()
+        faults = SocketErrors(metrics.counts, clock=monotonic)
+        self._context = ServerContext(
+            host=house,
             instances=instances,
-            desk=CallDesk(house, instances, plugin_infos, faults, clock),
-            faults=faults,
+            call_handler=CallHandler(house, instances, plugin_infos, faults, clock),
+            errors=faults,
             counts=metrics.counts,
-            room=Room(),
+            byte_budget=ByteBudget(),
             waiting={},
-            begin_waiting=self._begin_waiting,
-            made=self._made,
-            gone=self._gone,
+            start_ticking=self._start_ticking,
+            opened=self._connected,
+            closed=self._closed,
             clock=clock,
             monotonic=monotonic,
             frame_bytes=frame_bytes,
-            marks=self._keeper.marks,
-            hands_over=lambda: self._keeper.holds,
+            marks=self._holder.marks,
+            hands_over=lambda: self._holder.holds,
         )
-        self._faults = faults
+        self._errors = faults
         self._max = max_connections
         self._sweep_seconds = stall_seconds / _SWEEPS_TO_STALL
         self._open: set[Connection] = set()
@@ -124,7 +124,7 @@ class PluginServer:
         self._accepting = False
         self._draining = False
         self._ticking = False
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
 
     @property
@@ -141,9 +141,9 @@ class PluginServer:
         """Begin to accept on ``sock`` and return. It listens already, and is neither closed nor unlinked here."""
         sock.setblocking(False)
         self._sock = sock
-        self._keeper.on_adopt(self._adopt)
+        self._holder.on_adopt(self._adopt)
         self._resume_accepting()
-        self._sweep()
+        self._check_stalled()
 
     async def drain(self, seconds: float) -> None:
         """Stop accepting, give the calls under way at most ``seconds`` to end, then let every connection go.
@@ -154,12 +154,12 @@ class PluginServer:
         """
         self._draining = True
         self._pause_accepting()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
         for connection in tuple(self._open):
             connection.end_when_idle()
-        await self._until(lambda: not self._halfway(), min(seconds, LINGER_SECONDS))
-        for connection in self._halfway():
+        await self._until(lambda: not self._mid_frame(), min(seconds, LINGER_SECONDS))
+        for connection in self._mid_frame():
             connection.end()
         await self._until(lambda: not self.busy and not self._opening, seconds)
         await self._until(lambda: not self._open and not self._opening, LINGER_SECONDS)
@@ -167,8 +167,8 @@ class PluginServer:
             connection.abort()
         await self._until(lambda: not self._open, LINGER_SECONDS)
 
-    def _halfway(self) -> list[Connection]:
-        return [connection for connection in self._open if connection.halfway]
+    def _mid_frame(self) -> list[Connection]:
+        return [connection for connection in self._open if connection.mid_frame]
 
     async def _until(self, over: Callable[[], bool], seconds: float) -> None:
         """Return when ``over()``, looked at whenever a connection's state may have changed, or after ``seconds``."""
@@ -189,7 +189,7 @@ class PluginServer:
             return
         for _ in range(_ACCEPTS_AT_ONCE):
             if self.connections >= self._max:
-                self._faults("connections", limit=self._max)
+                self._errors("connections", limit=self._max)
                 self._pause_accepting()
                 return
             try:
@@ -204,42 +204,44 @@ class PluginServer:
     def _adopt(self, peer: socket.socket) -> None:
         """Serve a connection: one just accepted, or one that a predecessor served."""
         peer.setblocking(False)
-        task = asyncio.get_running_loop().create_task(self._connect(peer, self._keeper.hold(peer)))
+        task = asyncio.get_running_loop().create_task(self._connect(peer, self._holder.hold(peer)))
         self._opening.add(task)
         task.add_done_callback(self._opened)
 
     def _cannot_accept(self, error: OSError) -> None:
         """Wait for descriptors to come free; any other error is looked at again when the loop tells of a caller."""
-        self._faults("no_descriptors", error)
+        self._errors("no_descriptors", error)
         if error.errno in _NO_DESCRIPTOR:
             self._pause_accepting()
             asyncio.get_running_loop().call_later(_DESCRIPTOR_PAUSE, self._resume_accepting)
 
     async def _connect(self, peer: socket.socket, slot: int) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(self._door, slot, peer), peer)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Connection(self._context, slot, peer), peer
+            )
         except OSError as error:
             with contextlib.suppress(OSError):  # a keeper's copy would keep it open
                 peer.shutdown(socket.SHUT_RDWR)
             peer.close()
-            self._keeper.gone(slot)
-            self._faults("peer_gone", error)
+            self._holder.removed(slot)
+            self._errors("peer_gone", error)
 
     def _opened(self, task: "asyncio.Task[Any]") -> None:
         self._opening.discard(task)
         self._resume_accepting()
 
-    def _made(self, connection: Connection) -> None:
+    def _connected(self, connection: Connection) -> None:
         self._open.add(connection)
         if self._draining:
             connection.end_when_idle()
 
-    def _gone(self, connection: Connection) -> None:
+    def _closed(self, connection: Connection) -> None:
         self._open.discard(connection)
         if connection.handed_over:
-            self._keeper.let_go(connection.slot)
+            self._holder.released(connection.slot)
         else:
-            self._keeper.gone(connection.slot)
+            self._holder.removed(connection.slot)
         self._changed.set()
         self._resume_accepting()
 
@@ -256,21 +258,21 @@ class PluginServer:
 
     # ---- limits on waiting ----
 
-    def _begin_waiting(self) -> None:
+    def _start_ticking(self) -> None:
         if not self._ticking:
             self._ticking = True
             asyncio.get_running_loop().call_later(TICK_SECONDS, self._answer_late)
 
     def _answer_late(self) -> None:
         self._ticking = False
-        waiting = self._door.waiting
-        now = self._door.monotonic()
+        waiting = self._context.waiting
+        now = self._context.monotonic()
         for connection in [connection for connection, deadline in waiting.items() if deadline <= now]:
-            connection.late()
+            connection.answer_early()
         if waiting:
-            self._begin_waiting()
+            self._start_ticking()
 
-    def _sweep(self) -> None:
+    def _check_stalled(self) -> None:
         for connection in tuple(self._open):
             connection.sweep(_SWEEPS_TO_STALL)
-        self._sweeper = asyncio.get_running_loop().call_later(self._sweep_seconds, self._sweep)
+        self._stall_timer = asyncio.get_running_loop().call_later(self._sweep_seconds, self._check_stalled)

@@ -38,25 +38,25 @@ Reason = Literal[
 _log = structlog.get_logger()
 
 
-class Faults:
+class SocketErrors:
     """Counts and logs. ``clock`` is monotonic seconds."""
 
     def __init__(self, counts: Counts, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._counts = counts
         self._clock = clock
-        self._told: dict[str, tuple[float, int]] = {}  # reason -> when the last line was, how many since
+        self._last_logged: dict[str, tuple[float, int]] = {}  # reason -> when the last line was, how many since
 
     def __call__(self, reason: Reason, error: BaseException | None = None, **fields: Any) -> None:
         """Count ``reason``; log it with its fields, and where ``error`` came from, where it is time again."""
-        self._counts.door_faults[reason,] += 1
+        self._counts.socket_errors[reason,] += 1
         now = self._clock()
-        at, kept_back = self._told.get(reason, (None, 0))
+        at, kept_back = self._last_logged.get(reason, (None, 0))
         if at is not None and now - at < LOG_SECONDS:
-            self._told[reason] = (at, kept_back + 1)
+            self._last_logged[reason] = (at, kept_back + 1)
             return
-        self._told[reason] = (now, 0)
+        self._last_logged[reason] = (now, 0)
         if kept_back:
-            fields["kept_back"] = kept_back
+            fields["suppressed"] = kept_back
         if error is not None:
-            fields |= {"kind": type(error).__name__, "raised_in": raised_in(error, PLACES)}
-        _log.warning("plugin socket fault", reason=reason, **fields)
+            fields |= {"error": type(error).__name__, "raised_in": raised_in(error, PLACES)}
+        _log.warning("plugin_socket_error", reason=reason, **fields)

@@ -29,9 +29,9 @@ from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, NO_SLOT, SLO
 from kong_eventhooks_plugin.kong.supervisor.worker_process import (
     ADOPT,
     HOLD,
-    LET_GO,
     MARKS,
     READY,
+    RELEASE,
     SLOT_BYTES,
     TAKEN_OVER,
     receive,
@@ -39,7 +39,7 @@ from kong_eventhooks_plugin.kong.supervisor.worker_process import (
 
 _log = structlog.get_logger()
 
-Why = Literal["signal", "supervisor gone"]
+StopReason = Literal["signal", "supervisor gone"]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -52,22 +52,22 @@ class WorkerLink:
     def __init__(self, descriptor: int | None) -> None:
         self.drain = asyncio.Event()
         self.taken_over = asyncio.Event()
-        self.why: Why | None = None
+        self.reason: StopReason | None = None
         """Why ``drain`` is set."""
         self._loop = asyncio.get_running_loop()
         self._sock = socket.socket(fileno=descriptor) if descriptor is not None else None
         self._adopt: Callable[[socket.socket], None] | None = None
         self._adopted: list[socket.socket] = []
-        self._let_go: deque[int] = deque()  # slots that the supervisor has still to be told of
+        self._unreported_releases: deque[int] = deque()  # slots that the supervisor has still to be told of
         self._slots = list(range(SLOTS))
         self.marks = self._make_marks()
         """A byte for each slot: ``call_marks.UNDER_WAY`` while a call runs on that connection."""
         if self._sock is not None:
             self._sock.setblocking(False)
             self._sock.set_inheritable(False)  # our own children (the sandbox) must not keep it open
-            self._loop.add_reader(self._sock, self._hear)
+            self._loop.add_reader(self._sock, self._on_message)
         for number in _SIGNALS:
-            self._loop.add_signal_handler(number, self._leave, "signal")
+            self._loop.add_signal_handler(number, self._stop, "signal")
 
     def ready(self) -> None:
         """Tell the supervisor that calls are served from now on."""
@@ -95,18 +95,18 @@ class WorkerLink:
             return NO_SLOT
         return slot
 
-    def gone(self, slot: int) -> None:
+    def removed(self, slot: int) -> None:
         """Hear that a connection has ended, for both sides."""
         if slot != NO_SLOT:
             self.marks[slot] = IDLE
             self._slots.append(slot)
 
-    def let_go(self, slot: int) -> None:
+    def released(self, slot: int) -> None:
         """Hand a connection over; ours is closed, and nothing of it was read that was not answered."""
         if self._sock is not None and slot != NO_SLOT:
             self.marks[slot] = IDLE
-            self._let_go.append(slot)
-            self._tell_let_go()
+            self._unreported_releases.append(slot)
+            self._report_releases()
 
     def on_adopt(self, adopt: Callable[[socket.socket], None]) -> None:
         """Have ``adopt`` called with each connection that we are handed, also those that came already."""
@@ -115,17 +115,17 @@ class WorkerLink:
         for connection in waiting:
             adopt(connection)
 
-    def _tell_let_go(self) -> None:
-        while self._let_go and self._sock is not None:
+    def _report_releases(self) -> None:
+        while self._unreported_releases and self._sock is not None:
             try:
-                self._sock.send(LET_GO + self._let_go[0].to_bytes(SLOT_BYTES, "little"))
+                self._sock.send(RELEASE + self._unreported_releases[0].to_bytes(SLOT_BYTES, "little"))
             except (BlockingIOError, InterruptedError):
-                self._loop.add_writer(self._sock, self._on_room)
+                self._loop.add_writer(self._sock, self._on_writable)
                 return
             except OSError:  # it has gone: the end of the stream is about to be read
-                self._let_go.clear()
+                self._unreported_releases.clear()
             else:
-                self._let_go.popleft()
+                self._unreported_releases.popleft()
 
     def _make_marks(self) -> MutableSequence[int]:
         if self._sock is None:
@@ -133,7 +133,7 @@ class WorkerLink:
         descriptor = call_marks.make()
         try:
             socket.send_fds(self._sock, [MARKS], [descriptor])
-            marks: Any = call_marks.look_into(descriptor)
+            marks: Any = call_marks.map_marks(descriptor)
         finally:
             os.close(descriptor)
         return cast("MutableSequence[int]", marks)
@@ -144,13 +144,13 @@ class WorkerLink:
         """Let link and signals go."""
         for number in _SIGNALS:
             self._loop.remove_signal_handler(number)
-        self._hang_up()
+        self._close_link()
 
-    def _hear(self) -> None:
+    def _on_message(self) -> None:
         while self._sock is not None:
-            if not _has_room(self._sock):  # for our HOLD, should the next message be a connection
+            if not _is_writable(self._sock):  # for our HOLD, should the next message be a connection
                 self._loop.remove_reader(self._sock)
-                self._loop.add_writer(self._sock, self._on_room)
+                self._loop.add_writer(self._sock, self._on_writable)
                 return
             try:
                 said, descriptors = receive(self._sock)
@@ -159,43 +159,43 @@ class WorkerLink:
             except OSError:
                 said, descriptors = b"", []
             if not said:
-                self._hang_up()
-                self._leave("supervisor gone")
+                self._close_link()
+                self._stop("supervisor gone")
             elif said == ADOPT and descriptors:
-                self._take(socket.socket(fileno=descriptors[0]))
+                self._adopt_connection(socket.socket(fileno=descriptors[0]))
             elif said == TAKEN_OVER and not self.taken_over.is_set():
                 self.taken_over.set()
-                _log.info("socket taken over, no more deliveries from here")
+                _log.info("delivery_handed_over")
 
-    def _on_room(self) -> None:
+    def _on_writable(self) -> None:
         """Go on with what waited for the supervisor to read."""
         if self._sock is not None:
             self._loop.remove_writer(self._sock)
-            self._loop.add_reader(self._sock, self._hear)
-            self._tell_let_go()
-            self._hear()
+            self._loop.add_reader(self._sock, self._on_message)
+            self._report_releases()
+            self._on_message()
 
-    def _take(self, connection: socket.socket) -> None:
+    def _adopt_connection(self, connection: socket.socket) -> None:
         if self._adopt is None:
             self._adopted.append(connection)
         else:
             self._adopt(connection)
 
-    def _hang_up(self) -> None:
+    def _close_link(self) -> None:
         if self._sock is not None:
             self._loop.remove_reader(self._sock)
             self._loop.remove_writer(self._sock)
             self._sock.close()
             self._sock = None
 
-    def _leave(self, why: Why) -> None:
+    def _stop(self, why: StopReason) -> None:
         if not self.drain.is_set():
-            self.why = why
+            self.reason = why
             self.drain.set()  # before it is said: whoever read our log may have gone, and saying it raises then
-            _log.info("draining", why=why)
+            _log.info("worker_draining", reason=why)
 
 
-def _has_room(sock: socket.socket) -> bool:
+def _is_writable(sock: socket.socket) -> bool:
     """Tell whether messages go out (the kernel says so while less than a quarter is taken), or never will again."""
     asked = select.poll()
     asked.register(sock, select.POLLOUT)

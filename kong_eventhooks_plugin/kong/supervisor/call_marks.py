@@ -25,6 +25,6 @@ def make() -> int:
     return descriptor
 
 
-def look_into(descriptor: int) -> mmap.mmap:
+def map_marks(descriptor: int) -> mmap.mmap:
     """Map marks, for reading and writing; the descriptor may be closed afterwards."""
     return mmap.mmap(descriptor, SLOTS + 1)

@@ -45,13 +45,13 @@ class _Held:
         self.ending_until: float | None = None
 
     @property
-    def waits(self) -> bool:
+    def is_unassigned(self) -> bool:
         """Whether it waits for a worker."""
         return self.worker is None and self.ending_until is None
 
 
 class HeldConnections:
-    """Told what workers say and which end; ``look`` when ``fileno`` is readable. ``clock`` gives seconds."""
+    """Told what workers say and which end; ``poll`` when ``fileno`` is readable. ``clock`` gives seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -73,7 +73,7 @@ class HeldConnections:
         known = self._by_inode.get(inode)
         if known is not None:
             sock.close()
-            self._give(known, worker, slot)
+            self._assign(known, worker, slot)
             return
         if len(self._by_inode) >= SLOTS:
             sock.close()
@@ -87,31 +87,31 @@ class HeldConnections:
         held = _Held(sock, inode)
         self._by_inode[inode] = held
         self._by_descriptor[sock.fileno()] = held
-        self._give(held, worker, slot)
+        self._assign(held, worker, slot)
 
-    def let_go(self, worker: int, slot: int) -> None:
+    def release(self, worker: int, slot: int) -> None:
         """Hear that a draining worker no longer serves one of its connections."""
         held = self._by_slot.get((worker, slot))
         if held is not None:
-            self._take_back(held)
+            self._unassign(held)
 
     def orphan(self, worker: int, marks: mmap.mmap | None) -> None:
         """Hear that a worker has ended: end what it was in the middle of, keep the rest for the next one."""
         for held in [held for held in self._by_inode.values() if held.worker == worker]:
             # Without a slot it was handed over and not yet taken: nothing of it was read.
             under_way = held.slot is not None and (marks is None or marks[held.slot] != IDLE)
-            self._take_back(held)
+            self._unassign(held)
             if under_way:
                 self._end(held)
 
     def waiting(self) -> bool:
         """Tell whether connections wait for a worker."""
-        return any(held.waits for held in self._by_inode.values())
+        return any(held.is_unassigned for held in self._by_inode.values())
 
     def offer(self, worker: int, give: Callable[[socket.socket], bool]) -> None:
         """Hand those that wait to a worker; ``give`` returns False when it takes no more for now."""
         for held in self._by_inode.values():
-            if held.waits:
+            if held.is_unassigned:
                 if not give(held.sock):
                     return
                 held.worker = worker
@@ -119,17 +119,17 @@ class HeldConnections:
     def end_waiting(self) -> None:
         """End those that wait for a worker: none will come."""
         for held in self._by_inode.values():
-            if held.waits:
+            if held.is_unassigned:
                 self._end(held)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Drop what has ended, drain what is ending."""
         for descriptor, events in self._epoll.poll(0):
             held = self._by_descriptor.get(descriptor)
             if held is not None and (events & (select.EPOLLHUP | select.EPOLLERR) or not _drain(held.sock)):
                 self._drop(held)
 
-    def tidy(self) -> None:
+    def prune(self) -> None:
         """Close what has taken too long to end."""
         now = self._clock()
         for held in list(self._by_inode.values()):
@@ -146,13 +146,13 @@ class HeldConnections:
             self._drop(held)
         self._epoll.close()
 
-    def _give(self, held: _Held, worker: int, slot: int) -> None:
+    def _assign(self, held: _Held, worker: int, slot: int) -> None:
         """Note who serves it. A slot is used again at once: one that had it before has ended, as we are yet to hear."""
-        self._take_back(held)
+        self._unassign(held)
         held.worker, held.slot = worker, slot
         self._by_slot[worker, slot] = held
 
-    def _take_back(self, held: _Held) -> None:
+    def _unassign(self, held: _Held) -> None:
         if self._by_slot.get((held.worker, held.slot)) is held:
             del self._by_slot[held.worker, held.slot]
         held.worker = held.slot = None
@@ -167,7 +167,7 @@ class HeldConnections:
         descriptor = held.sock.fileno()
         self._by_inode.pop(held.inode, None)
         self._by_descriptor.pop(descriptor, None)
-        self._take_back(held)
+        self._unassign(held)
         self._epoll.unregister(descriptor)
         held.sock.close()
 

@@ -13,13 +13,13 @@ import os
 from collections.abc import Callable
 
 
-class ParentWatch:
+class ParentMonitor:
     """Remembers the parent at the start."""
 
     def __init__(self, ask: Callable[[], int] = os.getppid) -> None:
-        self._ask = ask
+        self._get_parent_pid = ask
         self.pid = ask()
 
-    def gone(self) -> bool:
+    def exited(self) -> bool:
         """Tell whether the parent of the start has ended. Never true where it cannot be seen (its id is 0)."""
-        return self._ask() != self.pid
+        return self._get_parent_pid() != self.pid

@@ -10,14 +10,14 @@ PAUSES = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_SECONDS = 10.0
 
 
-class RestartPauses:
+class RestartBackoff:
     """Counts deaths in a row. ``total`` counts all of them."""
 
     def __init__(self) -> None:
         self.total = 0
         self._in_a_row = 0
 
-    def after(self, lived: float) -> float:
+    def delay_after(self, lived: float) -> float:
         """Return the seconds to wait after a worker that lived ``lived`` seconds."""
         if lived >= HEALTHY_SECONDS:
             self._in_a_row = 0

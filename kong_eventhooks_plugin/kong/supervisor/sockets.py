@@ -90,7 +90,7 @@ class SocketLease:
             return "ours"  # cannot be seen just now (permission, I/O): no reason to give up what we serve
         return "ours" if (found.st_dev, found.st_ino) == self._identity else "taken"
 
-    def still_ours(self) -> bool:
+    def is_ours(self) -> bool:
         """Tell whether the path leads to our socket."""
         return self.state() == "ours"
 
@@ -105,8 +105,8 @@ class SocketLease:
         if self._identity is not None:
             # Without the lock another starter could rename over the path between the look and the removal. A path
             # that stays because of that is a stale one, which the next starter replaces.
-            with contextlib.suppress(SocketError, OSError), _only_starter(self.path.parent):
-                if self.still_ours():
+            with contextlib.suppress(SocketError, OSError), _start_lock(self.path.parent):
+                if self.is_ours():
                     self.path.unlink()
         self.sock.close()
 
@@ -114,7 +114,7 @@ class SocketLease:
 def bind(plan: SocketPlan) -> SocketLease:
     """Listen on the plan's path; raises ``SocketInUse`` or a ``SocketError`` that names the setting and the fix."""
     _check_length(plan.path)
-    with _explained(plan.path), _only_starter(plan.path.parent):
+    with _explained_errors(plan.path), _start_lock(plan.path.parent):
         _check_occupant(plan)
         return _bind(plan)
 
@@ -125,7 +125,7 @@ def _bind(plan: SocketPlan) -> SocketLease:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(str(beside))
-        _admit(beside, plan.group)
+        _set_permissions(beside, plan.group)
         found = beside.stat()
         sock.listen(BACKLOG)
         sock.setblocking(False)
@@ -137,7 +137,7 @@ def _bind(plan: SocketPlan) -> SocketLease:
     return SocketLease(sock, plan.path, plan, (found.st_dev, found.st_ino))
 
 
-def _admit(beside: Path, group: str | None) -> None:
+def _set_permissions(beside: Path, group: str | None) -> None:
     """Let our user and one group in; before anybody can connect, because nothing listens yet."""
     if group is not None:
         number = _group_number(group)
@@ -219,7 +219,7 @@ def _holder(path: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def _only_starter(directory: Path) -> Iterator[None]:
+def _start_lock(directory: Path) -> Iterator[None]:
     """Hold the directory's lock."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -253,7 +253,7 @@ _FIXES = {
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained_errors(path: Path) -> Iterator[None]:
     """Turn what the kernel says into a ``SocketError`` that names the setting and the fix."""
     try:
         yield

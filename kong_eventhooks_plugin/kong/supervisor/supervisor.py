@@ -44,29 +44,29 @@ from types import FrameType
 
 from kong_eventhooks_plugin.errors import SocketError
 from kong_eventhooks_plugin.kong.supervisor.held_connections import HeldConnections
-from kong_eventhooks_plugin.kong.supervisor.parent import ParentWatch
+from kong_eventhooks_plugin.kong.supervisor.parent import ParentMonitor
 from kong_eventhooks_plugin.kong.supervisor.plain_log import Log
-from kong_eventhooks_plugin.kong.supervisor.restart_backoff import RestartPauses
+from kong_eventhooks_plugin.kong.supervisor.restart_backoff import RestartBackoff
 from kong_eventhooks_plugin.kong.supervisor.sockets import SocketLease
 from kong_eventhooks_plugin.kong.supervisor.worker_process import (
     HOLD,
-    LET_GO,
     READY,
+    RELEASE,
     TAKEN_OVER,
     WorkerProcess,
-    bury_orphans,
+    reap_children,
 )
 
-LOOK_SECONDS = 0.5
-ENDING_LOOK_SECONDS = 0.05
+CHECK_SECONDS = 0.5
+ENDING_CHECK_SECONDS = 0.05
 READY_SECONDS = 60.0
 CLOSING_SECONDS = 3.0
 LINGER_SECONDS = 3.0
-MOST_LEAVING = 2
+MAX_DRAINING = 2
 EXIT_SETTINGS = 78
 """EX_CONFIG of sysexits.h."""
 
-_HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_HANDLED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 def run(
@@ -96,7 +96,7 @@ class Supervisor:
         started_by_kong: bool,
         drain_seconds: float,
         log: Log,
-        parent: ParentWatch | None = None,
+        parent: ParentMonitor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lease = lease
@@ -104,61 +104,63 @@ class Supervisor:
         self._started_by_kong = started_by_kong
         self._drain_seconds = drain_seconds
         self._log = log
-        self._parent = parent or ParentWatch()
+        self._parent = parent or ParentMonitor()
         self._clock = clock
         self._selector = selectors.DefaultSelector()
-        self._held = HeldConnections(clock)
-        self._pauses = RestartPauses()
+        self._held_connections = HeldConnections(clock)
+        self._backoff = RestartBackoff()
         self._serving: WorkerProcess | None = None
-        self._coming: WorkerProcess | None = None
-        self._leaving: list[WorkerProcess] = []
+        self._starting: WorkerProcess | None = None
+        self._draining: list[WorkerProcess] = []
         self._start_at: float | None = None
-        self._look_at = 0.0
-        self._parent_gone_at: float | None = None
-        self._change_wanted = False
+        self._check_at = 0.0
+        self._parent_exited_at: float | None = None
+        self._reload_requested = False
         self._taken_over = False
         self._stopping = False
         self._was_ready = False
-        self._rebind_fault = ""
+        self._rebind_error = ""
         self._exit_code = 0
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
     def run(self) -> int:
         """Run until stopped and every worker has left; return the exit status."""
-        _allow_descriptors()
+        _raise_descriptor_limit()
         with self._signals():
-            self._selector.register(self._held.fileno(), selectors.EVENT_READ, self._held.look)
-            self._log.info("supervisor started", path=str(self._lease.path), parent=self._parent.pid)
+            self._selector.register(self._held_connections.fileno(), selectors.EVENT_READ, self._held_connections.poll)
+            self._log.info("supervisor_started", socket=str(self._lease.path), parent_pid=self._parent.pid)
             self._start_at = self._clock()
             try:
-                while self._round():
+                while self._run_once():
                     pass
             finally:
-                self._give_up()
-        self._log.info("supervisor stopped", restarts=self._pauses.total, exit_code=self._exit_code)
+                self._shut_down()
+        self._log.info("supervisor_stopped", restarts=self._backoff.total, exit_code=self._exit_code)
         return self._exit_code
 
-    def _round(self) -> bool:
+    def _run_once(self) -> bool:
         """Do what is due, wait for what comes next; False when there is nothing left to do."""
         self._reap()
         self._keep_deadlines()
-        self._look_round()
-        self._start_what_is_due()
-        self._place_connections()
-        if self._stopping and not any(self._workers()) and not self._held.ending():
+        self._check_surroundings()
+        self._start_due_workers()
+        self._assign_connections()
+        if self._stopping and not any(self._workers()) and not self._held_connections.ending():
             return False
         for key, _ in self._selector.select(self._wait_seconds()):
             key.data()
         return True
 
     def _wait_seconds(self) -> float:
-        due = self._look_at if self._start_at is None else min(self._look_at, self._start_at)
-        return max(0.0, min(due - self._clock(), ENDING_LOOK_SECONDS if self._held.ending() else LOOK_SECONDS))
+        due = self._check_at if self._start_at is None else min(self._check_at, self._start_at)
+        return max(
+            0.0, min(due - self._clock(), ENDING_CHECK_SECONDS if self._held_connections.ending() else CHECK_SECONDS)
+        )
 
     def _workers(self) -> Iterator[WorkerProcess]:
-        yield from (worker for worker in (self._serving, self._coming) if worker is not None)
-        yield from self._leaving
+        yield from (worker for worker in (self._serving, self._starting) if worker is not None)
+        yield from self._draining
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -167,7 +169,7 @@ class Supervisor:
         with ours, pythons:
             ours.setblocking(False)
             pythons.setblocking(False)
-            before = {number: signal.signal(number, _ignore) for number in _HEARD}
+            before = {number: signal.signal(number, _ignore) for number in _HANDLED_SIGNALS}
             woken = signal.set_wakeup_fd(pythons.fileno(), warn_on_full_buffer=False)
             self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_signals(ours))
             try:
@@ -183,26 +185,26 @@ class Supervisor:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stop(signal.Signals(number).name)
             elif number == signal.SIGHUP:
-                self._log.info("reload asked for")
-                self._change_wanted = True
+                self._log.info("reload_requested")
+                self._reload_requested = True
             # SIGCHLD: waking up is all it is for; each round looks who has ended.
 
     # --- starting -----------------------------------------------------------------------------------------------
 
-    def _start_what_is_due(self) -> None:
+    def _start_due_workers(self) -> None:
         if self._stopping:
             return
         if self._start_at is not None and self._clock() >= self._start_at:
             self._start_at = None
-            self._change_wanted = self._serving is not None  # else the one that starts now is as new as one can be
+            self._reload_requested = self._serving is not None  # else the one that starts now is as new as one can be
             if self._serving is None:
                 self._serving = self._start()
-        if self._change_wanted and self._serving is not None and self._may_change():
-            self._change_wanted = False
-            self._coming = self._start()
+        if self._reload_requested and self._serving is not None and self._can_reload():
+            self._reload_requested = False
+            self._starting = self._start()
 
-    def _may_change(self) -> bool:
-        return self._coming is None and len(self._leaving) < MOST_LEAVING
+    def _can_reload(self) -> bool:
+        return self._starting is None and len(self._draining) < MAX_DRAINING
 
     def _is_served(self) -> bool:
         """Tell whether somebody accepts on our socket: a worker from before it was bound anew does not."""
@@ -214,31 +216,31 @@ class Supervisor:
         try:
             worker = WorkerProcess(self._command, self._lease.sock, now, now + READY_SECONDS)
         except OSError as error:
-            self._log.warning("worker not started", reason=error.strerror or str(error))
+            self._log.warning("worker_start_failed", error=error.strerror or str(error))
             if not self._is_served():
-                self._start_at = now + self._pauses.after(0.0)
+                self._start_at = now + self._backoff.delay_after(0.0)
             return None
-        self._selector.register(worker.link, selectors.EVENT_READ, lambda: self._on_word(worker))
-        self._log.info("worker started", worker=worker.pid)
+        self._selector.register(worker.link, selectors.EVENT_READ, lambda: self._on_message(worker))
+        self._log.info("worker_started", pid=worker.pid)
         if self._taken_over:
-            worker.tell(TAKEN_OVER)
+            worker.send(TAKEN_OVER)
         return worker
 
-    def _on_word(self, worker: WorkerProcess) -> bool:
+    def _on_message(self, worker: WorkerProcess) -> bool:
         """Do what it says; False where it has nothing to say, though the link may be open in a child that it left."""
         link = worker.link
         key = link.fileno()
         if key < 0:
             return False
         heard = False
-        for kind, slot, connection in worker.hear():
+        for kind, slot, connection in worker.messages():
             heard = True
             if kind == READY:
                 self._on_ready(worker)
             elif kind == HOLD and connection is not None:
-                self._held.hold(worker.pid, slot, connection)
-            elif kind == LET_GO:
-                self._held.let_go(worker.pid, slot)
+                self._held_connections.hold(worker.pid, slot, connection)
+            elif kind == RELEASE:
+                self._held_connections.release(worker.pid, slot)
         if link.fileno() < 0:
             self._selector.unregister(key)
         return heard
@@ -246,74 +248,74 @@ class Supervisor:
     def _on_ready(self, worker: WorkerProcess) -> None:
         self._was_ready = True
         self._lease.listen()
-        self._log.info("worker ready", worker=worker.pid, seconds=round(self._clock() - worker.started_at, 3))
-        if worker is self._coming:
-            old, self._serving, self._coming = self._serving, worker, None
+        self._log.info("worker_ready", pid=worker.pid, seconds=round(self._clock() - worker.started_at, 3))
+        if worker is self._starting:
+            old, self._serving, self._starting = self._serving, worker, None
             if old is not None:
-                self._send_away(old)
+                self._drain(old)
 
     # --- ending -------------------------------------------------------------------------------------------------
 
     def _stop(self, why: str) -> None:
         if self._stopping:
             return
-        self._log.info("stopping", why=why, drain_seconds=self._drain_seconds)
+        self._log.info("supervisor_stopping", reason=why, drain_seconds=self._drain_seconds)
         self._stopping = True
         self._start_at = None
-        for worker in (self._serving, self._coming):
+        for worker in (self._serving, self._starting):
             if worker is not None:
-                self._send_away(worker)
-        self._serving = self._coming = None
+                self._drain(worker)
+        self._serving = self._starting = None
 
-    def _send_away(self, worker: WorkerProcess) -> None:
+    def _drain(self, worker: WorkerProcess) -> None:
         worker.deadline = self._clock() + self._drain_seconds + CLOSING_SECONDS
         worker.terminate()
-        self._leaving.append(worker)
+        self._draining.append(worker)
 
     def _reap(self) -> None:
         for worker in list(self._workers()):
             code = worker.exit_code()
             if code is not None:
-                while self._on_word(worker):  # what it still said, above all which connections it had
+                while self._on_message(worker):  # what it still said, above all which connections it had
                     pass
-                self._held.orphan(worker.pid, worker.marks)
+                self._held_connections.orphan(worker.pid, worker.marks)
                 self._forget(worker)
-                self._on_end(worker, code)
-        bury_orphans({worker.pid for worker in self._workers()})
+                self._on_exit(worker, code)
+        reap_children({worker.pid for worker in self._workers()})
 
     def _forget(self, worker: WorkerProcess) -> None:
         if worker.link.fileno() >= 0:
             self._selector.unregister(worker.link)
         worker.close()
 
-    def _on_end(self, worker: WorkerProcess, code: int) -> None:
+    def _on_exit(self, worker: WorkerProcess, code: int) -> None:
         lived = self._clock() - worker.started_at
-        told: dict[str, object] = {"worker": worker.pid, "exit_code": code, "lived": round(lived, 3)}
-        if worker in self._leaving:
-            self._leaving.remove(worker)
-            self._log.info("worker left", **told, killed=worker.killed)
-        elif worker is self._coming:
-            self._coming = None
-            self._log.warning("new worker ended before it was ready, the old one stays", **told)
+        told: dict[str, object] = {"pid": worker.pid, "exit_code": code, "seconds": round(lived, 3)}
+        if worker in self._draining:
+            self._draining.remove(worker)
+            self._log.info("worker_exited", **told, killed=worker.killed)
+        elif worker is self._starting:
+            self._starting = None
+            self._log.warning("replacement_worker_failed", **told)
             if not (self._taken_over or self._is_served()):
-                self._start_at = self._clock() + self._pauses.after(lived)
-        elif self._coming is not None:
-            self._serving, self._coming = self._coming, None
-            self._log.warning("worker ended while another one starts", **told)
+                self._start_at = self._clock() + self._backoff.delay_after(lived)
+        elif self._starting is not None:
+            self._serving, self._starting = self._starting, None
+            self._log.warning("worker_crashed", **told, next="replacement_starting")
         else:
             self._serving = None
-            self._on_death(told, lived, code)
+            self._on_crash(told, lived, code)
 
-    def _on_death(self, told: dict[str, object], lived: float, code: int) -> None:
+    def _on_crash(self, told: dict[str, object], lived: float, code: int) -> None:
         """Decide what follows when the worker that served has ended by itself."""
         if code == EXIT_SETTINGS and not self._was_ready:
             self._exit_code = code
             self._stop("worker refuses its settings")
         elif self._taken_over:
-            self._log.warning("worker ended after the take-over, none follows", **told)
+            self._log.warning("worker_crashed", **told, next="none")
         else:
-            pause = self._pauses.after(lived)
-            self._log.warning("worker ended", **told, restarts=self._pauses.total, pause=pause)
+            pause = self._backoff.delay_after(lived)
+            self._log.warning("worker_crashed", **told, next="restart", restarts=self._backoff.total, retry_in=pause)
             self._start_at = self._clock() + pause
 
     def _keep_deadlines(self) -> None:
@@ -321,86 +323,86 @@ class Supervisor:
         for worker in self._workers():
             if worker.deadline is not None and now >= worker.deadline and not worker.killed:
                 self._log.warning(
-                    "worker killed", worker=worker.pid, reason="not drained" if worker.ready else "not ready"
+                    "worker_killed", pid=worker.pid, reason="drain_timeout" if worker.ready else "start_timeout"
                 )
                 worker.kill()
 
-    def _give_up(self) -> None:
+    def _shut_down(self) -> None:
         """Leave nothing behind, whatever ended the loop."""
         for worker in list(self._workers()):
             worker.kill()
-        self._held.close()
+        self._held_connections.close()
         self._lease.release()
 
-    def _place_connections(self) -> None:
+    def _assign_connections(self) -> None:
         """Hand connections without a worker to the one that serves; end them where none will come."""
-        self._held.tidy()
-        if not self._held.waiting():
+        self._held_connections.prune()
+        if not self._held_connections.waiting():
             return
         if self._serving is not None and self._serving.ready:
-            self._held.offer(self._serving.pid, self._serving.give)
+            self._held_connections.offer(self._serving.pid, self._serving.send_connection)
         elif self._serving is None and self._start_at is None:
-            self._held.end_waiting()
+            self._held_connections.end_waiting()
 
     # --- looking round ------------------------------------------------------------------------------------------
 
-    def _look_round(self) -> None:
+    def _check_surroundings(self) -> None:
         now = self._clock()
-        if now < self._look_at:
+        if now < self._check_at:
             return
-        self._look_at = now + LOOK_SECONDS
+        self._check_at = now + CHECK_SECONDS
         if self._stopping:
             return
         state = self._lease.state()
         if state == "taken" and not self._taken_over:
             self._on_taken_over()
-        if self._started_by_kong and self._parent.gone():
-            self._on_parent_gone(now)
+        if self._started_by_kong and self._parent.exited():
+            self._on_parent_exit(now)
         elif state == "gone":
-            self._bind_anew()
+            self._rebind()
 
-    def _on_parent_gone(self, now: float) -> None:
-        if self._parent_gone_at is None:
-            self._parent_gone_at = now
-        if self._taken_over or now >= self._parent_gone_at + LINGER_SECONDS:
+    def _on_parent_exit(self, now: float) -> None:
+        if self._parent_exited_at is None:
+            self._parent_exited_at = now
+        if self._taken_over or now >= self._parent_exited_at + LINGER_SECONDS:
             self._stop("parent gone")
 
     def _on_taken_over(self) -> None:
         self._taken_over = True
-        self._log.info("socket taken over by another server", path=str(self._lease.path))
+        self._log.info("socket_taken_over", socket=str(self._lease.path))
         if not self._started_by_kong:
             self._stop("taken over")
             return
         for worker in self._workers():
-            worker.tell(TAKEN_OVER)
+            worker.send(TAKEN_OVER)
 
-    def _bind_anew(self) -> None:
+    def _rebind(self) -> None:
         try:
             new = self._lease.rebind()
         except SocketError as error:
-            if str(error) != self._rebind_fault:
-                self._rebind_fault = str(error)
-                self._log.warning("socket path vanished and cannot be bound anew", reason=str(error))
+            if str(error) != self._rebind_error:
+                self._rebind_error = str(error)
+                self._log.warning("socket_rebind_failed", error=str(error))
             return
-        self._log.warning("socket path had vanished, bound anew", path=str(new.path))
-        self._rebind_fault = ""
+        self._log.warning("socket_rebound", socket=str(new.path))
+        self._rebind_error = ""
         self._lease.release()
         self._lease = new
         self._taken_over = False
-        self._move_workers()
+        self._replace_workers()
 
-    def _move_workers(self) -> None:
+    def _replace_workers(self) -> None:
         """Have a worker started on the new socket; those on the old one end the connections that they have."""
-        if self._coming is not None:
-            self._send_away(self._coming)
-            self._coming = None
+        if self._starting is not None:
+            self._drain(self._starting)
+            self._starting = None
         if self._serving is None:
             self._start_at = self._start_at or self._clock()
         else:
-            self._change_wanted = True
+            self._reload_requested = True
 
 
-def _allow_descriptors() -> None:
+def _raise_descriptor_limit() -> None:
     """Use as many descriptors as we may: each of Kong's connections takes one here, and one in the worker."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):

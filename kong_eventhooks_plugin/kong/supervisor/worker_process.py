@@ -10,7 +10,7 @@ from           message            meaning
 worker         READY              it serves
 worker         MARKS, descriptor  its ``call_marks``
 worker         HOLD slot, desc.   it serves this connection of Kong's (``held_connections``)
-worker         LET_GO slot        it no longer does: somebody else may
+worker         RELEASE slot        it no longer does: somebody else may
 supervisor     TAKEN_OVER         the socket's path leads to another server
 supervisor     ADOPT, descriptor  serve this connection
 ============== ================== ====================================================================
@@ -27,12 +27,12 @@ import socket
 import subprocess
 from collections.abc import Container, Iterator, Sequence
 
-from kong_eventhooks_plugin.kong.supervisor.call_marks import look_into
+from kong_eventhooks_plugin.kong.supervisor.call_marks import map_marks
 
 READY = b"R"
 MARKS = b"M"
 HOLD = b"H"
-LET_GO = b"L"
+RELEASE = b"L"
 TAKEN_OVER = b"T"
 ADOPT = b"A"
 
@@ -84,7 +84,7 @@ class WorkerProcess:
         self.killed = False
         self.marks: mmap.mmap | None = None
 
-    def hear(self) -> Iterator[tuple[bytes, int, socket.socket | None]]:
+    def messages(self) -> Iterator[tuple[bytes, int, socket.socket | None]]:
         """Yield what it said since: kind, slot (0 where there is none), connection. Closes the link at its end.
 
         ``READY`` and ``MARKS`` are noted here as well.
@@ -103,7 +103,7 @@ class WorkerProcess:
             connection = None
             if kind == MARKS and descriptors:
                 with contextlib.suppress(OSError):  # no memory: then each of its connections may have a call
-                    self.marks = look_into(descriptors[0])
+                    self.marks = map_marks(descriptors[0])
                 os.close(descriptors[0])
             elif descriptors:
                 connection = socket.socket(fileno=descriptors[0])
@@ -112,12 +112,12 @@ class WorkerProcess:
                 self.deadline = None
             yield kind, slot, connection
 
-    def tell(self, message: bytes) -> None:
+    def send(self, message: bytes) -> None:
         """Send it a message; one that has gone does not hear it, and its end is seen anyway."""
         with contextlib.suppress(OSError):
             self.link.send(message)
 
-    def give(self, connection: socket.socket) -> bool:
+    def send_connection(self, connection: socket.socket) -> bool:
         """Have it serve a connection; False where it takes none now."""
         try:
             socket.send_fds(self.link, [ADOPT], [connection.fileno()])
@@ -143,7 +143,7 @@ class WorkerProcess:
         self.link.close()
 
 
-def bury_orphans(workers: Container[int]) -> None:
+def reap_children(workers: Container[int]) -> None:
     """Collect ended processes that are no workers: as process 1 of a container we inherit them from killed ones."""
     with contextlib.suppress(ChildProcessError):
         while True:

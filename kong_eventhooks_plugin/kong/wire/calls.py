@@ -64,7 +64,7 @@ class UnknownCall(Call, frozen=True, gc=False):
     """A call that this version does not know."""
 
 
-class Broken(Call, frozen=True, gc=False):
+class MalformedCall(Call, frozen=True, gc=False):
     """What could be read of a call that is too long or damaged.
 
     ``kind`` is its name (``cmd_handle_event``) where that much was readable; ``name`` the plugin of a start_instance.
@@ -160,7 +160,7 @@ def encode_echo(sequence: int) -> bytes:
     return bytes([_SEQUENCE_KEY]) + encode_varint(sequence & 0xFFFF_FFFF_FFFF_FFFF)
 
 
-def salvage(damaged: bytes | Oversized) -> Broken:
+def parse_partial(damaged: bytes | Oversized) -> MalformedCall:
     """Return what can still be read of a call that ``parse_call`` refused or that was too long. Never raises."""
     head, tail = (damaged.head, damaged.tail) if isinstance(damaged, Oversized) else (damaged, damaged)
     sequence, kind, name = 0, None, ""
@@ -170,7 +170,7 @@ def salvage(damaged: bytes | Oversized) -> Broken:
         elif number in _KINDS and isinstance(value, bytes):
             kind = _KINDS[number]
             name = _plugin_name(value) if kind == "cmd_start_instance" else ""
-    return Broken(encode_echo(sequence) or _last_field(tail), kind, name)
+    return MalformedCall(encode_echo(sequence) or _last_field(tail), kind, name)
 
 
 def _readable(data: bytes) -> list[tuple[int, int | bytes]]:

@@ -5,8 +5,8 @@ Limits:
 - ``FRAME_BYTES`` (16 MiB) for one frame, empty ones allowed. A longer one is drained to its end and handed over as
   ``Oversized`` with its first ``HEAD_BYTES`` and last ``TAIL_BYTES``: Kong writes a call's sequence last, other
   encoders first, so the call can still be answered.
-- ``LARGE_BYTES`` (64 KiB): a frame beyond it counts against a ``Room`` while it is collected, where one was given. What
-  finds no room there is treated as oversized, so that many peers together cannot fill the memory either.
+- ``LARGE_BYTES`` (64 KiB): a frame beyond it counts against a ``ByteBudget`` while it is collected, where one was
+  given. What finds no room there is treated as oversized, so that many peers together cannot fill the memory either.
 """
 
 from struct import Struct
@@ -37,7 +37,7 @@ class Oversized(msgspec.Struct, frozen=True):
     tail: bytes
 
 
-class Room:
+class ByteBudget:
     """Bytes that all readers together may hold in large frames that are not complete yet."""
 
     __slots__ = ("_left",)
@@ -45,14 +45,14 @@ class Room:
     def __init__(self, size: int = ROOM_BYTES) -> None:
         self._left = size
 
-    def take(self, size: int) -> bool:
+    def acquire(self, size: int) -> bool:
         """Reserve ``size`` bytes; False where they are not left."""
         if size > self._left:
             return False
         self._left -= size
         return True
 
-    def give(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """Give back what was taken."""
         self._left += size
 
@@ -65,11 +65,11 @@ class FrameReader:
     into a buffer.
     """
 
-    __slots__ = ("_buffer", "_drain", "_held", "_limit", "_room", "_wanted")
+    __slots__ = ("_buffer", "_byte_budget", "_drain", "_held", "_limit", "_wanted")
 
-    def __init__(self, limit: int = FRAME_BYTES, room: Room | None = None) -> None:
+    def __init__(self, limit: int = FRAME_BYTES, room: ByteBudget | None = None) -> None:
         self._limit = limit
-        self._room = room
+        self._byte_budget = room
         self._buffer = bytearray()
         self._wanted = -1  # the length of the frame whose bytes come next; -1 while its length is not read
         self._drain: _Drain | None = None
@@ -128,7 +128,7 @@ class FrameReader:
         frame = bytes(memoryview(buffer)[: self._wanted])
         del buffer[: self._wanted]
         self._wanted = -1
-        self._give()
+        self._release()
         return frame
 
     def close(self) -> None:
@@ -136,25 +136,25 @@ class FrameReader:
         self._buffer.clear()
         self._wanted = -1
         self._drain = None
-        self._give()
+        self._release()
 
     def _take(self, wanted: int) -> bool:
         if wanted > self._limit:
             return False
-        if wanted > LARGE_BYTES and self._room is not None:
-            if not self._room.take(wanted):
+        if wanted > LARGE_BYTES and self._byte_budget is not None:
+            if not self._byte_budget.acquire(wanted):
                 return False
             self._held = wanted
         return True
 
-    def _give(self) -> None:
-        if self._held and self._room is not None:
-            self._room.give(self._held)
+    def _release(self) -> None:
+        if self._held and self._byte_budget is not None:
+            self._byte_budget.release(self._held)
             self._held = 0
 
     def _drained(self) -> Oversized | None:
         drain = self._drain
-        if drain is None or not drain.eat(self._buffer):
+        if drain is None or not drain.consume(self._buffer):
             return None
         self._drain = None
         self._wanted = -1
@@ -172,7 +172,7 @@ class _Drain:
         self.head = bytearray()
         self.tail = bytearray()
 
-    def eat(self, buffer: bytearray) -> bool:
+    def consume(self, buffer: bytearray) -> bool:
         """Take what of ``buffer`` belongs to the frame; True at the frame's end."""
         passing = buffer[: self.left]
         del buffer[: len(passing)]

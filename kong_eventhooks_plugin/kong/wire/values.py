@@ -109,7 +109,7 @@ def decode_empty(frame: bytes) -> None:
 
 
 def decode_consumer(frame: bytes) -> dict[str, Any] | None:
-    """Return a ``Consumer`` as Kong's fields, those that it left out not there."""
+    """Return a ``LogConsumer`` as Kong's fields, those that it left out not there."""
     if not frame:
         return None
     consumer = pb.Consumer()

@@ -3,20 +3,20 @@
 from asyncio import Future
 from collections.abc import Sequence
 
-from kong_eventhooks_plugin.model.suppression import FilterState, decide
+from kong_eventhooks_plugin.model.suppression import SuppressionSlot, decide_suppression
 from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Offer, Receipt
-from kong_eventhooks_plugin.queue.sqlite.counters import Account, Books
+from kong_eventhooks_plugin.queue.sqlite.counters import Counters, HookCounters
 from kong_eventhooks_plugin.queue.sqlite.rows import encode
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
 from kong_eventhooks_plugin.queue.sqlite.suppression import Key
-from kong_eventhooks_plugin.queue.sqlite.waiter import Waiting
+from kong_eventhooks_plugin.queue.sqlite.waiter import Waiter
 
 _KNOWN_EVENTS = SQL["known_events"]
 _ADD_EVENT = SQL["add_event"]
 _ADD_DELIVERY = SQL["add_delivery"]
 
 
-class Offered(Waiting[Receipt]):
+class Offered(Waiter[Receipt]):
     """An offer that waits for its transaction, with its event's ``data`` and ``scope`` as columns."""
 
     __slots__ = ("data", "offer", "scope")
@@ -28,7 +28,7 @@ class Offered(Waiting[Receipt]):
         self.scope = scope
 
 
-def accept(books: Books, batch: Sequence[Offered]) -> None:
+def accept(books: Counters, batch: Sequence[Offered]) -> None:
     """Write a batch of offers and give each its receipt."""
     ids = [offered.offer.event.id for offered in batch]
     rows = books.connection.execute(_KNOWN_EVENTS, (encode(ids).decode(),)).fetchall()
@@ -48,7 +48,7 @@ def accept(books: Books, batch: Sequence[Offered]) -> None:
         fired: list[str] = []
         held_back: dict[str, HeldBack] = {}
         for candidate in offer.candidates:
-            account = books.account(candidate.hook_id)
+            account = books.of_hook(candidate.hook_id)
             reason = _hold_back(books, account, candidate, event.event, size)
             if reason is None:
                 books.add(account, size)
@@ -67,19 +67,19 @@ def accept(books: Books, batch: Sequence[Offered]) -> None:
     insert_rows(books.connection, _ADD_DELIVERY, deliveries)
 
 
-def _hold_back(books: Books, account: Account, candidate: Candidate, event: str, size: int) -> HeldBack | None:
+def _hold_back(books: Counters, account: HookCounters, candidate: Candidate, event: str, size: int) -> HeldBack | None:
     """Return why a hook does not fire; where it does, its filter's state is remembered."""
     if candidate.refused is not None:
         return candidate.refused
     rule = candidate.rule
     if rule is None:
         return books.refusal(account, size)
-    key: Key = (account.n, candidate.source, event, rule.slot(candidate.digest))
-    state = books.filters.get(key)
-    verdict = decide(rule, state, candidate.digest, books.now)
-    if not isinstance(verdict, FilterState):
+    key: Key = (account.n, candidate.source, event, rule.slot_key(candidate.digest))
+    state = books.suppression.get(key)
+    verdict = decide_suppression(rule, state, candidate.digest, books.now)
+    if not isinstance(verdict, SuppressionSlot):
         return verdict
     reason = books.refusal(account, size)
     if reason is None:
-        books.filters.put(account, key, verdict, new=state is None)
+        books.suppression.put(account, key, verdict, new=state is None)
     return reason

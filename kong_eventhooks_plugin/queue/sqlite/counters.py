@@ -9,10 +9,10 @@ Bounded by the number of hooks that ever had a delivery or were held back.
 
 import sqlite3
 
-from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Limits
+from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, QueueLimits
 from kong_eventhooks_plugin.queue.limits import refusal
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
-from kong_eventhooks_plugin.queue.sqlite.suppression import FilterBook
+from kong_eventhooks_plugin.queue.sqlite.suppression import SuppressionState
 
 _ALL_HOOKS = SQL["all_hooks"]
 _ADD_HOOK = SQL["add_hook"]
@@ -23,7 +23,7 @@ _WRITE_TOTALS = SQL["write_totals"]
 _COUNT_SUPPRESSED = SQL["count_suppressed"]
 
 
-class Account:
+class HookCounters:
     """A hook's number and what it holds: unsettled deliveries, their bytes, its filter's states."""
 
     __slots__ = ("bytes", "deliveries", "hook_id", "n", "states")
@@ -52,10 +52,10 @@ class Totals:
         return self.delivered, self.dead, self.idle, self.answer_bytes
 
 
-class Books:
+class Counters:
     """The writer's books. Every operation of a transaction gets them, with the connection and the time."""
 
-    def __init__(self, connection: sqlite3.Connection, limits: Limits, owner: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, limits: QueueLimits, owner: int) -> None:
         self.connection = connection
         self.limits = limits
         self.owner = owner
@@ -63,7 +63,7 @@ class Books:
         self.now = 0.0
         """The transaction's time."""
         self.totals = Totals(0, 0, 0, 0)
-        self.filters = FilterBook(connection, limits.filter_states)
+        self.suppression = SuppressionState(connection, limits.suppression_states)
         self.woken: set[str] = set()
         """Hooks of which this transaction made a delivery pending."""
         self.dropping_answers = False
@@ -71,8 +71,8 @@ class Books:
         self.clock_was_set_back = True
         """Since ``retention.make_due`` last looked; nobody knows what was before this opening of the store."""
         self._seen_version: int | None = None
-        self._accounts: dict[str, Account] = {}
-        self._changed: dict[int, Account] = {}
+        self._by_hook: dict[str, HookCounters] = {}
+        self._changed: dict[int, HookCounters] = {}
         self._totals_as_read = self.totals.row()
         self._suppressed: dict[tuple[int, str, str, HeldBack], int] = {}
         self._last_event = 0
@@ -91,7 +91,7 @@ class Books:
     def flush(self) -> None:
         """Write what changed, before the transaction's COMMIT."""
         execute = self.connection.executemany
-        self.filters.flush(self._changed)
+        self.suppression.flush(self._changed)
         if self._changed:
             execute(_WRITE_HOOK, [(a.deliveries, a.bytes, a.states, a.n) for a in self._changed.values()])
             self._changed.clear()
@@ -120,33 +120,33 @@ class Books:
         self._last_event += 1
         return self._last_event
 
-    def known(self, hook_id: str) -> Account | None:
+    def known(self, hook_id: str) -> HookCounters | None:
         """Return the hook's account, None where it never had one."""
-        return self._accounts.get(hook_id)
+        return self._by_hook.get(hook_id)
 
-    def account(self, hook_id: str) -> Account:
+    def of_hook(self, hook_id: str) -> HookCounters:
         """Return the hook's account; opens one."""
-        account = self._accounts.get(hook_id)
+        account = self._by_hook.get(hook_id)
         if account is None:
             n = self.connection.execute(_ADD_HOOK, (hook_id,)).lastrowid
             assert n is not None  # noqa: S101  # an INSERT has one; this tells the type checker
-            account = self._accounts[hook_id] = Account(hook_id, n, 0, 0, 0)
+            account = self._by_hook[hook_id] = HookCounters(hook_id, n, 0, 0, 0)
         return account
 
-    def accounts(self) -> list[Account]:
+    def all_hooks(self) -> list[HookCounters]:
         """Return all."""
-        return list(self._accounts.values())
+        return list(self._by_hook.values())
 
-    def refusal(self, account: Account, size: int) -> HeldBack | None:
+    def refusal(self, account: HookCounters, size: int) -> HeldBack | None:
         """Return the limit that another unsettled delivery of ``size`` bytes would break."""
         return refusal(self.limits, account.deliveries, self._deliveries, self._bytes, size)
 
-    def add(self, account: Account, size: int) -> None:
+    def add(self, account: HookCounters, size: int) -> None:
         """Count a delivery that became unsettled."""
         self.shift(account, 1, size)
         self.woken.add(account.hook_id)
 
-    def shift(self, account: Account, deliveries: int, size: int) -> None:
+    def shift(self, account: HookCounters, deliveries: int, size: int) -> None:
         """Change what a hook holds by so many unsettled deliveries and bytes."""
         account.deliveries += deliveries
         account.bytes += size
@@ -161,17 +161,17 @@ class Books:
         else:
             self.totals.dead += count
 
-    def suppress(self, account: Account, candidate: Candidate, event: str, reason: HeldBack) -> None:
+    def suppress(self, account: HookCounters, candidate: Candidate, event: str, reason: HeldBack) -> None:
         """Count a hook that did not fire."""
         key = (account.n, candidate.source, event, reason)
         self._suppressed[key] = self._suppressed.get(key, 0) + 1
 
     def _read(self) -> None:
         rows = self.connection.execute(_ALL_HOOKS).fetchall()
-        self._accounts = {row[0]: Account(*row) for row in rows}
+        self._by_hook = {row[0]: HookCounters(*row) for row in rows}
         self._deliveries = sum(row[2] for row in rows)
         self._bytes = sum(row[3] for row in rows)
         self.totals = Totals(*self.connection.execute(_READ_TOTALS).fetchone())
         self._totals_as_read = self.totals.row()
-        self.filters.forget()
+        self.suppression.forget()
         (self._last_event,) = self.connection.execute(_LAST_EVENT).fetchone()

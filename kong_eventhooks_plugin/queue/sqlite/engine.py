@@ -22,25 +22,25 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import (
     Clock,
     DeliveryFilter,
+    DeliveryPage,
     EndpointHealth,
     EventFilter,
     EventPage,
-    Limits,
+    HeldBackCount,
     Offer,
-    Page,
+    QueueLimits,
     Receipt,
     Replayed,
     Settlement,
     Stats,
-    Suppressed,
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
 from kong_eventhooks_plugin.queue.sqlite import leases, reads, retention, settling, small_tables
 from kong_eventhooks_plugin.queue.sqlite.accept import Offered
-from kong_eventhooks_plugin.queue.sqlite.counters import Books
+from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.file import open_writer
-from kong_eventhooks_plugin.queue.sqlite.group_commit import Cycle
+from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
 from kong_eventhooks_plugin.queue.sqlite.reads import Reader
 from kong_eventhooks_plugin.queue.sqlite.rows import encoded
 from kong_eventhooks_plugin.storage.thread import CallThread
@@ -64,15 +64,15 @@ class SqliteQueue:
     """
 
     def __init__(
-        self, path: Path, limits: Limits | None = None, clock: Clock = time.time, *, read_only: bool = False
+        self, path: Path, limits: QueueLimits | None = None, clock: Clock = time.time, *, read_only: bool = False
     ) -> None:
         self._path = path
-        self._limits = limits or Limits()
+        self._limits = limits or QueueLimits()
         self._clock = clock
         self._read_only = read_only
         self._listeners: list[Callable[[str], None]] = []
         self._reader: Reader | None = None
-        self._cycle: Cycle | None = None
+        self._group_commit: GroupCommit | None = None
         self._leading = False
 
     async def open(self) -> None:
@@ -85,11 +85,11 @@ class SqliteQueue:
             finally:
                 opener.stop()
             owner = secrets.randbits(62) + 1
-            books = Books(connection, self._limits, owner)
-            self._cycle = Cycle(connection, books, self._path, self._clock, self._wake)
+            books = Counters(connection, self._limits, owner)
+            self._group_commit = GroupCommit(connection, books, self._path, self._clock, self._wake)
             # Where another process has the file locked this happens later; accepting need not wait for it. Where the
             # store fails, whoever leads next does it.
-            releasing = self._cycle.submit(_release_where_nobody_delivers)
+            releasing = self._group_commit.submit(_release_orphaned_leases)
             releasing.add_done_callback(lambda done: done.exception())
             await asyncio.wait([releasing], timeout=RELEASING)
         self._reader = Reader(self._path, loop)
@@ -102,7 +102,7 @@ class SqliteQueue:
     async def close(self) -> None:
         """Commit what waits, at most ``CLOSING`` seconds long, and let the file go."""
         reader, self._reader = self._reader, None
-        cycle, self._cycle = self._cycle, None
+        cycle, self._group_commit = self._group_commit, None
         # The writer last: the last to close puts the log into the file and removes it, which a reader may not.
         if reader is not None:
             await reader.close()
@@ -123,10 +123,10 @@ class SqliteQueue:
             cycle.offer(Offered(offer, data, scope, future))
         return future
 
-    def trouble(self) -> str | None:
+    def error(self) -> str | None:
         """Return why nothing can be accepted now, None where nothing speaks against it; see the contract."""
         try:
-            return self._writer().trouble()
+            return self._writer().error()
         except StoreUnavailable as error:
             return str(error)
 
@@ -156,7 +156,7 @@ class SqliteQueue:
         """Return a delivery's attempts, first first; ``UnknownDelivery`` where there is none."""
         return await self._read(partial(reads.attempts, delivery=delivery_id))
 
-    async def page(self, where: DeliveryFilter, size: int, offset: str | None = None) -> Page:
+    async def page(self, where: DeliveryFilter, size: int, offset: str | None = None) -> DeliveryPage:
         """Return a page of deliveries, newest first; ``size`` 1 to 1,000."""
         return await self._read(partial(reads.page, where=where, size=size, offset=offset, now=self._clock()))
 
@@ -181,11 +181,11 @@ class SqliteQueue:
         """Return a page of events, newest first; ``size`` 1 to 1,000."""
         return await self._read(partial(reads.events, where=where, size=size, offset=offset, now=self._clock()))
 
-    async def bury(self, hook_id: str, reason: str) -> int:
+    async def fail_pending(self, hook_id: str, reason: str) -> int:
         """Make every unsettled delivery of a hook dead; return how many."""
-        return await self._repeat(lambda books: retention.bury_some(books, hook_id, reason))
+        return await self._repeat(lambda books: retention.fail_some(books, hook_id, reason))
 
-    async def suppressed(self) -> list[Suppressed]:
+    async def held_back_counts(self) -> list[HeldBackCount]:
         """Return the counts of what was held back, by hook, event and reason."""
         return await self._read(reads.suppressed)
 
@@ -203,7 +203,7 @@ class SqliteQueue:
     async def lead(self, holder: str, ttl: float) -> bool:
         """Take or renew the lease of the one delivering process for ``ttl`` seconds; False where another holds it."""
 
-        def lead(books: Books) -> bool:
+        def lead(books: Counters) -> bool:
             leading = small_tables.lead(books, holder, ttl)
             if leading and not self._leading:
                 # Who delivered before does so no more: what it left half done is due.
@@ -230,16 +230,16 @@ class SqliteQueue:
         """Return what is remembered of endpoints, by hook id."""
         return await self._read(reads.endpoints)
 
-    async def remember_endpoint(self, health: EndpointHealth) -> None:
+    async def save_endpoint(self, health: EndpointHealth) -> None:
         """Write what is remembered of one endpoint."""
         await self._write(lambda books: small_tables.remember_endpoint(books, health))
 
-    def _writer(self) -> Cycle:
-        if self._cycle is None:
+    def _writer(self) -> GroupCommit:
+        if self._group_commit is None:
             raise StoreUnavailable(f"{self._path}: is {'open read-only' if self._read_only else 'not open'}")
-        return self._cycle
+        return self._group_commit
 
-    async def _write(self, run: Callable[[Books], T]) -> T:
+    async def _write(self, run: Callable[[Counters], T]) -> T:
         return await self._writer().submit(run)
 
     async def _repeat(self, step: retention.Step) -> int:
@@ -260,10 +260,10 @@ class SqliteQueue:
                 wake(hook_id)
             except Exception:
                 # A listener's fault is not the store's: the next transaction has to start.
-                log.exception("a listener for work failed", hook=hook_id)
+                log.exception("work_listener_failed", hook_id=hook_id)
 
 
-def _release_where_nobody_delivers(books: Books) -> None:
+def _release_orphaned_leases(books: Counters) -> None:
     """Make leases of a process that ended due again, as it opens; where another delivers they are that one's."""
     if small_tables.leader(books) is None:
         leases.release_others(books)

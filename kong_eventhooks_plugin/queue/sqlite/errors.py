@@ -6,13 +6,13 @@ from pathlib import Path
 from kong_eventhooks_plugin.errors import EventHooksError, QueueError, StoreUnavailable
 from kong_eventhooks_plugin.storage.sqlite import code_of
 
-_THE_OPERATIONS_OWN = frozenset({
+_DATA_ERRORS = frozenset({
     sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE,
     sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE,
 })  # fmt: skip
 
 
-def in_our_words(error: Exception, path: Path) -> EventHooksError:
+def to_queue_error(error: Exception, path: Path) -> EventHooksError:
     """Return what to tell the one whose operation ended in ``error``.
 
     An error that is ours already stays. One of the store (disk, lock, file) becomes ``StoreUnavailable``;
@@ -20,6 +20,6 @@ def in_our_words(error: Exception, path: Path) -> EventHooksError:
     """
     if isinstance(error, EventHooksError):
         return error
-    if isinstance(error, sqlite3.Error) and code_of(error) not in _THE_OPERATIONS_OWN:
+    if isinstance(error, sqlite3.Error) and code_of(error) not in _DATA_ERRORS:
         return StoreUnavailable(f"{path}: {error}")
     return QueueError(f"the store cannot keep this: {type(error).__name__}: {error}")

@@ -14,7 +14,7 @@ Limits, and what happens past them:
 A fault in one operation harms none of the others: the transaction is rolled back and run again, each operation in a
 savepoint of its own. A fault of the store fails the operations of this transaction; the next one tries again.
 
-``trouble`` tells of a transaction that has been under way for ``STALLED_SECONDS``, and of a fault of the store for
+``error`` tells of a transaction that has been under way for ``STALLED_SECONDS``, and of a fault of the store for
 ``FAILING_SECONDS``, unless something could be written since: a transaction without a change needs no disk.
 """
 
@@ -31,9 +31,9 @@ import structlog
 from kong_eventhooks_plugin.errors import EventHooksError, StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import Clock
 from kong_eventhooks_plugin.queue.sqlite.accept import Offered, accept
-from kong_eventhooks_plugin.queue.sqlite.counters import Books
-from kong_eventhooks_plugin.queue.sqlite.errors import in_our_words
-from kong_eventhooks_plugin.queue.sqlite.waiter import Waiting
+from kong_eventhooks_plugin.queue.sqlite.counters import Counters
+from kong_eventhooks_plugin.queue.sqlite.errors import to_queue_error
+from kong_eventhooks_plugin.queue.sqlite.waiter import Waiter
 from kong_eventhooks_plugin.storage.sqlite import is_busy
 from kong_eventhooks_plugin.storage.thread import CallThread
 
@@ -49,7 +49,7 @@ FAILING_SECONDS = 15.0
 log = structlog.get_logger()
 
 
-class Operation(Waiting[T]):
+class WriteOperation(Waiter[T]):
     """Something to write: ``run(books)`` inside the transaction.
 
     ``run`` may raise one of our errors as its answer, as long as it has written nothing before.
@@ -57,7 +57,7 @@ class Operation(Waiting[T]):
 
     __slots__ = ("run",)
 
-    def __init__(self, run: Callable[[Books], T], future: "asyncio.Future[T]") -> None:
+    def __init__(self, run: Callable[[Counters], T], future: "asyncio.Future[T]") -> None:
         super().__init__(future)
         self.run = run
 
@@ -67,13 +67,13 @@ class Batch:
 
     __slots__ = ("apart", "heavy", "offers", "operations")
 
-    def __init__(self, operations: list[Operation[Any]], offers: list[Offered], *, heavy: bool = False) -> None:
+    def __init__(self, operations: list[WriteOperation[Any]], offers: list[Offered], *, heavy: bool = False) -> None:
         self.operations = operations
         self.offers = offers
         self.heavy = heavy
         self.apart = False
 
-    def run(self, books: Books, path: Path) -> None:
+    def run(self, books: Counters, path: Path) -> None:
         """Run everything, inside a transaction that has begun."""
         if self.apart:
             self._run_apart(books, path)
@@ -87,10 +87,10 @@ class Batch:
             accept(books, self.offers)
         books.flush()
 
-    def _run_apart(self, books: Books, path: Path) -> None:
+    def _run_apart(self, books: Counters, path: Path) -> None:
         for operation in self.operations:
 
-            def run(operation: Operation[Any] = operation) -> None:
+            def run(operation: WriteOperation[Any] = operation) -> None:
                 operation.answer = operation.run(books)
 
             operation.error = _in_savepoint(books, path, run)
@@ -103,21 +103,21 @@ class Batch:
 
     def resolve(self) -> None:
         """Tell everybody what came of it, after the commit."""
-        for waiting in self.everybody():
+        for waiting in self.waiters():
             waiting.resolve()
 
     def fail(self, error: EventHooksError) -> None:
         """Tell everybody that nothing came of it."""
-        for waiting in self.everybody():
+        for waiting in self.waiters():
             waiting.fail(error)
 
-    def everybody(self) -> Iterator[Waiting[Any]]:
+    def waiters(self) -> Iterator[Waiter[Any]]:
         """Yield all who wait."""
         yield from self.operations
         yield from self.offers
 
 
-def _in_savepoint(books: Books, path: Path, run: Callable[[], None]) -> EventHooksError | None:
+def _in_savepoint(books: Counters, path: Path, run: Callable[[], None]) -> EventHooksError | None:
     """Run one operation; what it wrote goes when it fails. Raises where the whole transaction is lost."""
     execute = books.connection.execute
     execute("SAVEPOINT one")
@@ -132,30 +132,30 @@ def _in_savepoint(books: Books, path: Path, run: Callable[[], None]) -> EventHoo
         books.forget()
         books.woken = woken
         books.begin(books.now)
-        return in_our_words(error, path)
+        return to_queue_error(error, path)
     finally:
         if books.connection.in_transaction:
             execute("RELEASE one")
     return None
 
 
-class Cycle:
+class GroupCommit:
     """Turns waiting operations into transactions. Lives on the loop; ``wake`` hears of hooks with new work."""
 
     def __init__(
-        self, connection: sqlite3.Connection, books: Books, path: Path, clock: Clock, wake: Callable[[str], None]
+        self, connection: sqlite3.Connection, books: Counters, path: Path, clock: Clock, wake: Callable[[str], None]
     ) -> None:
         self._connection = connection
-        self._books = books
+        self._counters = books
         self._path = path
         self._clock = clock
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._thread = CallThread("event-hooks-store", self._loop)
         self._offers: deque[Offered] = deque()
-        self._operations: deque[Operation[Any]] = deque()
-        self._heavy: deque[Operation[Any]] = deque()
-        self._heavy_turn = False
+        self._operations: deque[WriteOperation[Any]] = deque()
+        self._heavy: deque[WriteOperation[Any]] = deque()
+        self._heavy_next = False
         self._busy = False
         self._failing: str | None = None
         self._failed_at = 0.0
@@ -175,18 +175,18 @@ class Cycle:
         if not self._busy:
             self._start()
 
-    def submit(self, run: Callable[[Books], T], *, heavy: bool = False) -> "asyncio.Future[T]":
+    def submit(self, run: Callable[[Counters], T], *, heavy: bool = False) -> "asyncio.Future[T]":
         """Put an operation into the next transaction; a ``heavy`` one gets its own, in the thread."""
         queue = self._heavy if heavy else self._operations
         if len(queue) >= WAITING:
             raise StoreUnavailable(f"{self._path}: {WAITING} operations wait already")
         future: asyncio.Future[T] = self._loop.create_future()
-        queue.append(Operation(run, future))
+        queue.append(WriteOperation(run, future))
         if not self._busy:
             self._start()
         return future
 
-    def trouble(self) -> str | None:
+    def error(self) -> str | None:
         """Return why nothing can be written now, as far as is known without trying."""
         now = time.monotonic()
         under_way = now - self._began_at
@@ -198,9 +198,9 @@ class Cycle:
         """Commit what waits, for so many seconds at most; what is left fails with ``StoreUnavailable``."""
         if not await self._becomes_idle(seconds):
             self._closing = True
-            log.error("store closed while operations wait", path=str(self._path), offers=self.waiting)
+            log.error("store_close_incomplete", file=str(self._path), offers=self.waiting)
             error = StoreUnavailable(f"{self._path}: closed before this was known to be written")
-            for waiting in self._everybody():
+            for waiting in self._waiters():
                 waiting.fail(error)
             self._operations.clear()
             self._heavy.clear()
@@ -219,8 +219,8 @@ class Cycle:
             return False
         return True
 
-    def _everybody(self) -> list[Waiting[Any]]:
-        current = self._current.everybody() if self._current is not None else ()
+    def _waiters(self) -> list[Waiter[Any]]:
+        current = self._current.waiters() if self._current is not None else ()
         return [*current, *self._operations, *self._heavy, *self._offers]
 
     def _start(self) -> None:
@@ -241,10 +241,10 @@ class Cycle:
     def _take(self) -> Batch | None:
         """Return what the next transaction does; heavy ones and others take turns."""
         light = bool(self._operations or self._offers)
-        if self._heavy and (self._heavy_turn or not light):
-            self._heavy_turn = False
+        if self._heavy and (self._heavy_next or not light):
+            self._heavy_next = False
             return Batch([self._heavy.popleft()], [], heavy=True)
-        self._heavy_turn = True
+        self._heavy_next = True
         if not light:
             return None
         return Batch(_first(self._operations), _first(self._offers))
@@ -287,8 +287,8 @@ class Cycle:
     def _attempt(self, batch: Batch) -> Exception | None:
         self._changes = self._connection.total_changes
         try:
-            self._books.begin(self._clock())
-            batch.run(self._books, self._path)
+            self._counters.begin(self._clock())
+            batch.run(self._counters, self._path)
         except Exception as error:  # noqa: BLE001  # a fault that escaped would end the cycle for everybody
             return error
         return None
@@ -306,17 +306,17 @@ class Cycle:
             return
         if self._failing is not None and self._connection.total_changes > self._changes:
             self._failing = None
-            log.info("store works again", path=str(self._path))
+            log.info("store_recovered", file=str(self._path))
         batch.resolve()
-        for hook_id in self._books.take_woken():
+        for hook_id in self._counters.take_woken():
             self._wake(hook_id)
         self._over(batch)
 
     def _fail(self, batch: Batch, error: Exception) -> None:
         self._roll_back()
-        told = in_our_words(error, self._path)
+        told = to_queue_error(error, self._path)
         if self._failing is None:
-            log.error("store failed", path=str(self._path), error=str(told))
+            log.error("store_unavailable", file=str(self._path), error=str(told))
         self._failing, self._failed_at = str(told), time.monotonic()
         batch.fail(told)
         self._over(batch)
@@ -327,13 +327,13 @@ class Cycle:
         self._loop.call_soon(self._next)
 
     def _roll_back(self) -> None:
-        self._books.forget()
+        self._counters.forget()
         if self._connection.in_transaction:
             try:
                 self._connection.execute("ROLLBACK")
             except sqlite3.Error as error:
                 # Seen with failing disks; the next BEGIN says whether the connection still works.
-                log.warning("rollback failed", path=str(self._path), error=str(error))
+                log.warning("store_rollback_failed", file=str(self._path), error=str(error))
 
     def _commit(self) -> None:
         self._connection.execute("COMMIT")
@@ -349,7 +349,7 @@ class Cycle:
                     return
                 if time.monotonic() - logged >= LOCK_LOG_SECONDS:
                     logged = time.monotonic()
-                    log.warning("store is locked by another process", path=str(self._path), seconds=logged - began)
+                    log.warning("store_locked", file=str(self._path), seconds=logged - began)
         finally:
             execute("PRAGMA busy_timeout = 0")
         raise StoreUnavailable(f"{self._path}: closed while another process had it locked")

@@ -1,6 +1,6 @@
 """Leases inside a transaction: claim, replay, release. ``settling`` ends them.
 
-A lease carries the mark of the opening of the store that took it (``Books.owner``).
+A lease carries the mark of the opening of the store that took it (``Counters.owner``).
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.model.ids import delivery_id
-from kong_eventhooks_plugin.queue.sqlite.counters import Books
+from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.rows import delivery_from, event_from, splits
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
@@ -21,7 +21,7 @@ _OTHERS_LEASES = SQL["others_leases"]
 _RELEASE_OTHERS_LEASES = SQL["release_others_leases"]
 
 
-def claim(books: Books, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
+def claim(books: Counters, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
     """Lease what is due first of a hook."""
     account = books.known(hook_id)
     if account is None or account.deliveries == 0 or limit < 1:
@@ -44,7 +44,7 @@ def claim(books: Books, hook_id: str, limit: int, lease_seconds: float) -> list[
     ]
 
 
-def replay(books: Books, delivery: str) -> Delivery:
+def replay(books: Counters, delivery: str) -> Delivery:
     """Make a settled delivery pending and due; one that is not settled stays as it is."""
     for event_id, hook_id in splits(delivery):
         row = books.connection.execute(_DELIVERY, {"event": event_id, "hook": hook_id}).fetchone()
@@ -55,7 +55,7 @@ def replay(books: Books, delivery: str) -> Delivery:
     before = delivery_from(row, books.now)
     if before.settled_at is None:
         return before
-    account = books.account(before.hook_id)
+    account = books.of_hook(before.hook_id)
     event = row[0]
     (size,) = books.connection.execute(_BYTES_OF, (event, account.n)).fetchone()
     reason = books.refusal(account, size)
@@ -68,7 +68,7 @@ def replay(books: Books, delivery: str) -> Delivery:
     return delivery_from(revived, books.now)
 
 
-def replay_some(books: Books, deliveries: Sequence[str]) -> tuple[int, str | None]:
+def replay_some(books: Counters, deliveries: Sequence[str]) -> tuple[int, str | None]:
     """Replay deliveries until a limit leaves no room; return how many, and that limit.
 
     One that retention has forgotten meanwhile is passed over.
@@ -85,7 +85,7 @@ def replay_some(books: Books, deliveries: Sequence[str]) -> tuple[int, str | Non
     return count, None
 
 
-def release_others(books: Books) -> None:
+def release_others(books: Counters) -> None:
     """Make every delivery due now that another opening of the store has leased."""
     hooks = books.connection.execute(_OTHERS_LEASES, (books.owner,)).fetchall()
     if hooks:

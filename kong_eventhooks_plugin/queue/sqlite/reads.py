@@ -17,16 +17,16 @@ from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.queue.contract import (
     Accepted,
     DeliveryFilter,
+    DeliveryPage,
     EndpointHealth,
     EventFilter,
     EventPage,
-    Page,
+    HeldBackCount,
     Stats,
-    Suppressed,
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import LARGEST_PAGE, LONGEST_OFFSET, one_page
-from kong_eventhooks_plugin.queue.sqlite.errors import in_our_words
+from kong_eventhooks_plugin.queue.sqlite.errors import to_queue_error
 from kong_eventhooks_plugin.queue.sqlite.file import open_reader
 from kong_eventhooks_plugin.queue.sqlite.rows import (
     attempt_from,
@@ -87,7 +87,7 @@ class Reader:
         try:
             return await self._thread.call(lambda: _in_one_view(connection, read))
         except sqlite3.Error as error:
-            raise in_our_words(error, self._path) from error
+            raise to_queue_error(error, self._path) from error
         finally:
             self._waiting -= 1
 
@@ -124,7 +124,9 @@ def attempts(connection: sqlite3.Connection, delivery: str) -> list[Attempt]:
     return [attempt_from(row) for row in connection.execute(_ATTEMPTS, (event, hook))]
 
 
-def page(connection: sqlite3.Connection, where: DeliveryFilter, size: int, offset: str | None, now: float) -> Page:
+def page(
+    connection: sqlite3.Connection, where: DeliveryFilter, size: int, offset: str | None, now: float
+) -> DeliveryPage:
     """Return a page of deliveries, newest first."""
     if not 1 <= size <= LARGEST_PAGE:
         raise QueueError(f"a page has 1 to {LARGEST_PAGE} deliveries, not {size}")
@@ -137,7 +139,7 @@ def page(connection: sqlite3.Connection, where: DeliveryFilter, size: int, offse
     with closing(connection.execute(statement, values)) as rows:
         shown, more = one_page(rows, size, data_size)
     deliveries = tuple(delivery_from(row, now) for row in shown)
-    return Page(deliveries=deliveries, next_offset=f"{shown[-1][0]}.{shown[-1][1]}" if more else None)
+    return DeliveryPage(deliveries=deliveries, next_offset=f"{shown[-1][0]}.{shown[-1][1]}" if more else None)
 
 
 def events(connection: sqlite3.Connection, where: EventFilter, size: int, offset: str | None, now: float) -> EventPage:
@@ -172,9 +174,9 @@ def replayable(connection: sqlite3.Connection, where: DeliveryFilter, size: int)
     return [delivery_id(event, hook) for event, hook in connection.execute(_REPLAYABLE, values)]
 
 
-def suppressed(connection: sqlite3.Connection) -> list[Suppressed]:
+def suppressed(connection: sqlite3.Connection) -> list[HeldBackCount]:
     """Return the counts of what was held back."""
-    return [Suppressed(*row) for row in connection.execute(_ALL_SUPPRESSED)]
+    return [HeldBackCount(*row) for row in connection.execute(_ALL_SUPPRESSED)]
 
 
 def stats(connection: sqlite3.Connection, now: float) -> Stats:

@@ -13,7 +13,7 @@ import structlog
 
 from kong_eventhooks_plugin.model.delivery import Attempt
 from kong_eventhooks_plugin.queue.contract import Settlement
-from kong_eventhooks_plugin.queue.sqlite.counters import Account, Books
+from kong_eventhooks_plugin.queue.sqlite.counters import Counters, HookCounters
 from kong_eventhooks_plugin.queue.sqlite.rows import splits
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
 
@@ -32,14 +32,14 @@ class _Lease:
 
     __slots__ = ("account", "attempts", "event", "size")
 
-    def __init__(self, event: int, account: Account, attempts: int, size: int) -> None:
+    def __init__(self, event: int, account: HookCounters, attempts: int, size: int) -> None:
         self.event = event
         self.account = account
         self.attempts = attempts
         self.size = size
 
 
-def settle(books: Books, settlements: Sequence[Settlement]) -> None:
+def settle(books: Counters, settlements: Sequence[Settlement]) -> None:
     """End leases. No new state is ``leased``. Where a lease is not ours (any more) nothing changes."""
     ended: set[tuple[int, int]] = set()
     records: list[Row] = []
@@ -48,7 +48,7 @@ def settle(books: Books, settlements: Sequence[Settlement]) -> None:
     for settlement in settlements:
         lease = _find(books, settlement)
         if lease is None or (lease.event, lease.account.n) in ended:
-            log.info("settlement of a lost lease", delivery=settlement.delivery_id, state=settlement.state)
+            log.info("lease_lost", delivery_id=settlement.delivery_id, state=settlement.state)
             continue
         ended.add((lease.event, lease.account.n))
         if settlement.attempt is not None:
@@ -63,7 +63,7 @@ def settle(books: Books, settlements: Sequence[Settlement]) -> None:
     books.connection.executemany(_END, settled)
 
 
-def _find(books: Books, settlement: Settlement) -> _Lease | None:
+def _find(books: Counters, settlement: Settlement) -> _Lease | None:
     attempt = settlement.attempt
     for event_id, hook_id in splits(settlement.delivery_id):
         account = books.known(hook_id)
@@ -75,11 +75,11 @@ def _find(books: Books, settlement: Settlement) -> _Lease | None:
     return None
 
 
-def _record(books: Books, lease: _Lease, attempt: Attempt) -> Row:
+def _record(books: Counters, lease: _Lease, attempt: Attempt) -> Row:
     body = attempt.body
     if books.totals.answer_bytes + len(body) > books.limits.answer_bytes:
         if not books.dropping_answers:
-            log.warning("answers are kept without their bodies", limit_bytes=books.limits.answer_bytes)
+            log.warning("response_bodies_dropped", limit_bytes=books.limits.answer_bytes)
         books.dropping_answers, body = True, b""
     elif body:
         books.dropping_answers = False
@@ -90,13 +90,13 @@ def _record(books: Books, lease: _Lease, attempt: Attempt) -> Row:
     )  # fmt: skip
 
 
-def _postpone(books: Books, lease: _Lease, settlement: Settlement) -> Row:
+def _postpone(books: Counters, lease: _Lease, settlement: Settlement) -> Row:
     books.woken.add(lease.account.hook_id)
     due_at = books.now if settlement.due_at is None else settlement.due_at
     return lease.attempts, due_at, lease.event, lease.account.n
 
 
-def _end(books: Books, lease: _Lease, settlement: Settlement) -> Row:
+def _end(books: Counters, lease: _Lease, settlement: Settlement) -> Row:
     books.shift(lease.account, -1, -lease.size)
     books.settle(settlement.state, 1)
     reason = settlement.reason if settlement.state == "dead" else None

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import EndpointHealth
-from kong_eventhooks_plugin.queue.holders import gone
-from kong_eventhooks_plugin.queue.sqlite.counters import Books
+from kong_eventhooks_plugin.queue.holders import exited
+from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.rows import encode
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
-LONGEST = 120.0
+MAX_LEASE_SECONDS = 120.0
 """Seconds: a lease that seems to end later was written before the clock was set back."""
 
 _LEADER = SQL["leader"]
@@ -20,15 +20,15 @@ _FORGET_DEFINITION = SQL["forget_definition"]
 _WRITE_ENDPOINT = SQL["write_endpoint"]
 
 
-def leader(books: Books) -> str | None:
+def leader(books: Counters) -> str | None:
     """Return who delivers now, None where nobody does or where that process has gone."""
     row = books.connection.execute(_LEADER).fetchone()
-    if row is None or not books.now < row[1] <= books.now + LONGEST or gone(row[0]):
+    if row is None or not books.now < row[1] <= books.now + MAX_LEASE_SECONDS or exited(row[0]):
         return None
     return str(row[0])
 
 
-def lead(books: Books, holder: str, ttl: float) -> bool:
+def lead(books: Counters, holder: str, ttl: float) -> bool:
     """Take or renew leadership."""
     if leader(books) not in {None, holder}:
         return False
@@ -36,18 +36,18 @@ def lead(books: Books, holder: str, ttl: float) -> bool:
     return True
 
 
-def resign(books: Books, holder: str) -> None:
+def resign(books: Counters, holder: str) -> None:
     """Give leadership back, if it is the holder's."""
     books.connection.execute(_GIVE_LEADERSHIP, (holder,))
 
 
-def store_definitions(books: Books, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
+def store_definitions(books: Counters, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
     """Forget the removed ids, write the hooks."""
     books.connection.executemany(_FORGET_DEFINITION, [(hook_id,) for hook_id in removed])
     books.connection.executemany(_WRITE_DEFINITION, [(hook.id, encode(hook)) for hook in hooks])
 
 
-def remember_endpoint(books: Books, health: EndpointHealth) -> None:
+def remember_endpoint(books: Counters, health: EndpointHealth) -> None:
     """Write what is remembered of one endpoint."""
     values = (health.hook_id, health.failing_since, health.disabled, health.disabled_at)
     books.connection.execute(_WRITE_ENDPOINT, values)

@@ -1,21 +1,21 @@
 """What on_change and snooze remember, read and written in the transaction that fires a hook.
 
-At most ``KEPT`` states stay in memory between transactions; past it all of them are dropped and read again when
-they are asked for. What the transaction under way has put is not in the file yet and is kept beside them. In the file a
-hook has at most ``Limits.filter_states``: past it those that end soonest go.
+At most ``CACHED_STATES`` states stay in memory between transactions; past it all of them are dropped and read again
+when they are asked for. What the transaction under way has put is not in the file yet and is kept beside them. In the
+file a hook has at most ``Limits.filter_states``: past it those that end soonest go.
 """
 
 import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from kong_eventhooks_plugin.model.suppression import FilterState
+from kong_eventhooks_plugin.model.suppression import SuppressionSlot
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
 if TYPE_CHECKING:
-    from kong_eventhooks_plugin.queue.sqlite.counters import Account
+    from kong_eventhooks_plugin.queue.sqlite.counters import HookCounters
 
-KEPT = 10_000
+CACHED_STATES = 10_000
 
 _FILTER_STATE = SQL["filter_state"]
 _WRITE_FILTER_STATE = SQL["write_filter_state"]
@@ -25,31 +25,31 @@ Key = tuple[int, str, str, bytes]
 """Hook's number, source and event as the hook names them, slot."""
 
 
-class FilterBook:
+class SuppressionState:
     """The states of all hooks."""
 
     def __init__(self, connection: sqlite3.Connection, limit: int) -> None:
         self._connection = connection
         self._limit = limit
-        self._kept: dict[Key, FilterState] = {}
-        self._written: dict[Key, FilterState] = {}
+        self._cached: dict[Key, SuppressionSlot] = {}
+        self._written: dict[Key, SuppressionSlot] = {}
 
-    def get(self, key: Key) -> FilterState | None:
+    def get(self, key: Key) -> SuppressionSlot | None:
         """Return the state of a slot."""
-        state = self._kept.get(key) or self._written.get(key)
+        state = self._cached.get(key) or self._written.get(key)
         if state is None:
             row = self._connection.execute(_FILTER_STATE, key).fetchone()
             if row is None:
                 return None
-            state = self._keep(key, FilterState(*row))
+            state = self._cache(key, SuppressionSlot(*row))
         return state
 
-    def put(self, account: "Account", key: Key, state: FilterState, *, new: bool) -> None:
+    def put(self, account: "HookCounters", key: Key, state: SuppressionSlot, *, new: bool) -> None:
         """Remember a state from now on; ``new`` where the slot had none."""
-        self._written[key] = self._keep(key, state)
+        self._written[key] = self._cache(key, state)
         account.states += new
 
-    def flush(self, changed: Mapping[int, "Account"]) -> None:
+    def flush(self, changed: Mapping[int, "HookCounters"]) -> None:
         """Write what was put. ``changed`` are the accounts of which a hook fired."""
         if not self._written:
             return
@@ -62,15 +62,15 @@ class FilterBook:
             if excess > 0:
                 self._connection.execute(_FORGET_SOONEST_STATES, (account.n, excess))
                 account.states = self._limit
-                self._kept.clear()
+                self._cached.clear()
 
     def forget(self) -> None:
         """Drop what is only in memory."""
-        self._kept.clear()
+        self._cached.clear()
         self._written.clear()
 
-    def _keep(self, key: Key, state: FilterState) -> FilterState:
-        if len(self._kept) >= KEPT:
-            self._kept.clear()
-        self._kept[key] = state
+    def _cache(self, key: Key, state: SuppressionSlot) -> SuppressionSlot:
+        if len(self._cached) >= CACHED_STATES:
+            self._cached.clear()
+        self._cached[key] = state
         return state

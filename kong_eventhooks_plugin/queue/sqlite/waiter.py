@@ -8,7 +8,7 @@ from kong_eventhooks_plugin.errors import EventHooksError
 T = TypeVar("T")
 
 
-class Waiting(Generic[T]):
+class Waiter(Generic[T]):
     """A future with what it will be told after the commit: ``error`` where there is one, else ``answer``."""
 
     __slots__ = ("answer", "error", "future")

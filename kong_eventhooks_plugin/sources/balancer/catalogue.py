@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from kong_eventhooks_plugin.sources.entry import EventEntry, Field, SourceEntry
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 
 BALANCER: Final = "balancer"
 
@@ -10,21 +10,21 @@ _HEALTH = EventEntry(
     "health",
     "The health of one address of one target changed.",
     (
-        Field("upstream_id", "The upstream's id."),
-        Field("ip", "The address. null where the target's name does not resolve."),
-        Field("port", "The port."),
-        Field("hostname", "The target's host, as it is configured."),
-        Field(
+        EventField("upstream_id", "The upstream's id."),
+        EventField("ip", "The address. null where the target's name does not resolve."),
+        EventField("port", "The port."),
+        EventField("hostname", "The target's host, as it is configured."),
+        EventField(
             "health",
             "`healthy` or `unhealthy`, as in Kong Enterprise, or `dns_error` where the target's name does not resolve.",
         ),
-        Field("upstream", "The upstream's name."),
-        Field("target", "The target, as it is configured (`host:port`)."),
-        Field(
+        EventField("upstream", "The upstream's name."),
+        EventField("target", "The target, as it is configured (`host:port`)."),
+        EventField(
             "old_health",
             "The health before; `healthy` also where the address is new: Kong takes it so until a check fails.",
         ),
-        Field("node_id", "The Kong node that sees it so: each has a view of its own."),
+        EventField("node_id", "The Kong node that sees it so: each has a view of its own."),
     ),
 )
 _HEALTH_NOTES = (

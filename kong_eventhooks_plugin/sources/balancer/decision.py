@@ -28,7 +28,7 @@ from typing import Final
 import msgspec
 
 from kong_eventhooks_plugin.sources.balancer.model import Address, Health, HealthChange
-from kong_eventhooks_plugin.sources.balancer.reading import Reading, Upstream
+from kong_eventhooks_plugin.sources.balancer.reading import HealthReading, Upstream
 
 FORGET_SECONDS: Final = 300.0
 CHANGES: Final = 1_000
@@ -36,7 +36,7 @@ NODES: Final = 16
 NODE_SECONDS: Final = 3600.0
 
 
-class Trouble(msgspec.Struct, frozen=True, array_like=True):
+class UnhealthyAddress(msgspec.Struct, frozen=True, array_like=True):
     """An address that is not healthy; ``seen_at`` is when Kong last listed it, Unix seconds."""
 
     address: Address
@@ -48,39 +48,41 @@ class View(msgspec.Struct, frozen=True, array_like=True):
     """What one node thinks; ``suspected`` are names that did not resolve at the last look, for the first time."""
 
     node_id: str | None
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[UnhealthyAddress, ...]
     suspected: tuple[Address, ...]
     seen_at: float
 
 
-class Known(msgspec.Struct, frozen=True, array_like=True):
+class UpstreamHealth(msgspec.Struct, frozen=True, array_like=True):
     """What is known of an upstream: a view a node, the one seen last first."""
 
     views: tuple[View, ...] = ()
 
     @property
-    def troubled(self) -> bool:
+    def is_unhealthy(self) -> bool:
         """Whether the view seen last has something that is not healthy, or may have: worth looking at soon."""
         return bool(self.views) and bool(self.views[0].troubles or self.views[0].suspected)
 
     @property
-    def troubles(self) -> int:
+    def unhealthy(self) -> int:
         """How many addresses are not healthy in the view seen last."""
         return len(self.views[0].troubles) if self.views else 0
 
-    def kept(self) -> frozenset[tuple[str | None, Address, Health]]:
+    def durable(self) -> frozenset[tuple[str | None, Address, Health]]:
         """Return what a restart must not forget; times alone are no reason to write."""
         return frozenset(
             (view.node_id, trouble.address, trouble.health) for view in self.views for trouble in view.troubles
         )
 
 
-def compare(upstream: Upstream, known: Known, reading: Reading, now: float) -> tuple[Known, tuple[HealthChange, ...]]:
+def compare(
+    upstream: Upstream, known: UpstreamHealth, reading: HealthReading, now: float
+) -> tuple[UpstreamHealth, tuple[HealthChange, ...]]:
     """Return what is known from now on, and what changed."""
     view = _view_of(known, reading.node_id)
     before = {trouble.address: trouble for trouble in view.troubles}
     changes: list[HealthChange] = []
-    after: list[Trouble] = []
+    after: list[UnhealthyAddress] = []
     suspected: list[Address] = []
     for address, health in reading.health.items():
         trouble = before.get(address)
@@ -93,13 +95,13 @@ def compare(upstream: Upstream, known: Known, reading: Reading, now: float) -> t
         elif health != old:
             changes.append(HealthChange(upstream.id, upstream.name, address, health, old, reading.node_id, now))
         if health != "healthy":
-            after.append(Trouble(address, health, now))
+            after.append(UnhealthyAddress(address, health, now))
     after.extend(_lingering(before.values(), reading, now))
     fresh = View(reading.node_id, tuple(after), tuple(suspected), now)
-    return Known((fresh, *_others(known, reading.node_id, now))), tuple(changes)
+    return UpstreamHealth((fresh, *_others(known, reading.node_id, now))), tuple(changes)
 
 
-def _view_of(known: Known, node_id: str | None) -> View:
+def _view_of(known: UpstreamHealth, node_id: str | None) -> View:
     for view in known.views:
         if view.node_id == node_id:
             return view
@@ -108,12 +110,12 @@ def _view_of(known: Known, node_id: str | None) -> View:
     return View(node_id, (), (), 0.0)
 
 
-def _others(known: Known, node_id: str | None, now: float) -> tuple[View, ...]:
+def _others(known: UpstreamHealth, node_id: str | None, now: float) -> tuple[View, ...]:
     others = (view for view in known.views if view.node_id != node_id and now - view.seen_at < NODE_SECONDS)
     return tuple(others)[: NODES - 1]
 
 
-def _lingering(troubles: Iterable[Trouble], reading: Reading, now: float) -> Iterable[Trouble]:
+def _lingering(troubles: Iterable[UnhealthyAddress], reading: HealthReading, now: float) -> Iterable[UnhealthyAddress]:
     """Yield what this reading does not have and may have again."""
     for trouble in troubles:
         target = trouble.address.target

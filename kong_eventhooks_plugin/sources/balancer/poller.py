@@ -1,7 +1,7 @@
 """Looks at the health of every upstream that has health checks, and tells what changed.
 
 One request at a time, at most ``per_second`` of them: an upstream is looked at every ``poll_seconds``, one in trouble
-every ``trouble_seconds``, and all of them later, the one that waits longest first, where there are more than
+every ``unhealthy_poll_seconds``, and all of them later, the one that waits longest first, where there are more than
 that allows (``state`` says by how much). The list of upstreams is read every ``poll_seconds`` too, or as often as each
 upstream can have had its turn.
 
@@ -25,12 +25,12 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError
-from kong_eventhooks_plugin.sources.balancer.decision import Known, compare
+from kong_eventhooks_plugin.sources.balancer.decision import UpstreamHealth, compare
 from kong_eventhooks_plugin.sources.balancer.event import health_event
-from kong_eventhooks_plugin.sources.balancer.reading import Upstream, ask_health, checked_upstreams
-from kong_eventhooks_plugin.sources.pollers.checkpoint import Kept, Note
-from kong_eventhooks_plugin.sources.pollers.leader_gate import Turns
-from kong_eventhooks_plugin.sources.pollers.poller import Looking, Means
+from kong_eventhooks_plugin.sources.balancer.reading import Upstream, checked_upstreams, read_upstream_health
+from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint, CheckpointRecord
+from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
+from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
 from kong_eventhooks_plugin.sources.pollers.schedule import Schedule
 
 NOTES: Final = "health/"
@@ -38,33 +38,33 @@ NOTES: Final = "health/"
 _log = structlog.get_logger()
 
 
-class HealthPace(msgspec.Struct, frozen=True):
+class BalancerSettings(msgspec.Struct, frozen=True):
     """How often: seconds between two looks at an upstream, at one in trouble, and requests a second in all."""
 
     poll_seconds: float = 10.0
-    trouble_seconds: float = 2.0
+    unhealthy_poll_seconds: float = 2.0
     per_second: float = 50.0
 
 
-class BalancerWatch(Looking):
+class BalancerPoller(Poller):
     """Polls health until cancelled (``run``)."""
 
     def __init__(
         self,
-        means: Means,
-        turns: Turns,
-        pace: HealthPace = HealthPace(),  # noqa: B008 - frozen
+        means: PollerContext,
+        turns: LeaderGate,
+        pace: BalancerSettings = BalancerSettings(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__("health", means, turns)
         self._pace = pace
-        self._looked_at: float | None = None
+        self._polled_at: float | None = None
         self.forget()
 
     def forget(self) -> None:
         """Know nothing."""
         self._list_due = 0.0
         self._upstreams: dict[str, Upstream] = {}
-        self._kept: dict[str, Kept[Known]] = {}
+        self._checkpoints: dict[str, Checkpoint[UpstreamHealth]] = {}
         self._schedule = Schedule()
         self._unread: dict[str, str] = {}
 
@@ -79,14 +79,14 @@ class BalancerWatch(Looking):
             **super().state(),
             "upstreams": len(self._upstreams),
             "unread": len(self._unread),
-            "unhealthy": sum(kept.state.troubles for kept in self._kept.values()),
-            "looked_at": self._looked_at,
+            "unhealthy": sum(kept.state.unhealthy for kept in self._checkpoints.values()),
+            "looked_at": self._polled_at,
             "late_seconds": round(max(0.0, self._monotonic() - first[0]), 1) if first else 0.0,
         }
 
-    def troubles(self) -> list[str]:
+    def errors(self) -> list[str]:
         """Return what needs a person; of upstreams that Kong does not tell of, how many, and one of them."""
-        found = super().troubles()
+        found = super().errors()
         if self._unread:
             first = next(iter(self._unread.values()))
             found.append(f"the health of {len(self._unread)} upstreams is not read: {first}")
@@ -95,12 +95,12 @@ class BalancerWatch(Looking):
     async def load(self) -> bool:
         """Read the note of each upstream that has one."""
         for name in await self._notes.names(NOTES):
-            kept = self._keep(name.removeprefix(NOTES))
+            kept = self._checkpoint_of(name.removeprefix(NOTES))
             if not await kept.load():
                 return False
         return True
 
-    async def work(self) -> bool:
+    async def poll(self) -> bool:
         """Do the next thing, or wait for it."""
         if self._monotonic() >= self._list_due:
             await self._list()
@@ -109,60 +109,65 @@ class BalancerWatch(Looking):
         began = self._monotonic()
         if first is None or first[0] > began:
             due = self._list_due if first is None else min(first[0], self._list_due)
-            await self._turns.pause(due - began)
+            await self._gate.pause(due - began)
             return False
-        await self._look(self._upstreams[first[1]], began)
-        await self._turns.hold(1 / self._pace.per_second - (self._monotonic() - began))
+        await self._poll_upstream(self._upstreams[first[1]], began)
+        await self._gate.hold(1 / self._pace.per_second - (self._monotonic() - began))
         return True
 
-    def _keep(self, upstream_id: str) -> Kept[Known]:
-        if upstream_id not in self._kept:
-            self._kept[upstream_id] = Kept(
-                self._notes, NOTES + upstream_id, Note[Known], Known(), Known.kept, self._telling
+    def _checkpoint_of(self, upstream_id: str) -> Checkpoint[UpstreamHealth]:
+        if upstream_id not in self._checkpoints:
+            self._checkpoints[upstream_id] = Checkpoint(
+                self._notes,
+                NOTES + upstream_id,
+                CheckpointRecord[UpstreamHealth],
+                UpstreamHealth(),
+                UpstreamHealth.durable,
+                self._publisher,
             )
-        return self._kept[upstream_id]
+        return self._checkpoints[upstream_id]
 
     async def _list(self) -> None:
         listed = checked_upstreams(await self._client.entities("/upstreams"))
         now = self._monotonic()
-        for gone in (self._upstreams.keys() | self._kept.keys()) - listed.keys():
+        for gone in (self._upstreams.keys() | self._checkpoints.keys()) - listed.keys():
             await self._forget_upstream(gone)
         for upstream_id in listed:
             if upstream_id not in self._schedule:
                 self._schedule.set(upstream_id, now)
         self._upstreams = listed
-        self._list_due = now + self._turns.about(max(self._pace.poll_seconds, len(listed) / self._pace.per_second))
+        self._list_due = now + self._gate.jittered(max(self._pace.poll_seconds, len(listed) / self._pace.per_second))
 
     async def _forget_upstream(self, upstream_id: str) -> None:
-        if kept := self._kept.get(upstream_id):
+        if kept := self._checkpoints.get(upstream_id):
             await kept.forget()
-            del self._kept[upstream_id]
+            del self._checkpoints[upstream_id]
         self._upstreams.pop(upstream_id, None)
         self._unread.pop(upstream_id, None)
         self._schedule.drop(upstream_id)
 
-    async def _look(self, upstream: Upstream, began: float) -> None:
+    async def _poll_upstream(self, upstream: Upstream, began: float) -> None:
         # Its next turn comes first: whatever fails here must not keep the others waiting.
-        self._schedule.set(upstream.id, began + self._turns.about(self._pace.poll_seconds))
+        self._schedule.set(upstream.id, began + self._gate.jittered(self._pace.poll_seconds))
         try:
-            reading = await ask_health(self._client, upstream.id)
+            reading = await read_upstream_health(self._client, upstream.id)
         except AdminApiError as error:
             if error.status is None:
                 raise
             if error.status != HTTPStatus.NOT_FOUND:
                 self.count("failed")
                 if upstream.id not in self._unread:
-                    _log.warning("health not read", upstream=upstream.name, error=str(error))
+                    _log.warning("upstream_health_unreadable", upstream=upstream.name, error=str(error))
                 self._unread[upstream.id] = str(error)
             return
         self._unread.pop(upstream.id, None)
         self.count("ok")
         self.count("unreadable", reading.unreadable)
         now = self._clock()
-        self._looked_at = now
-        kept = self._keep(upstream.id)
+        self._polled_at = now
+        kept = self._checkpoint_of(upstream.id)
         known, changes = compare(upstream, kept.state, reading, now)
-        await kept.become(known, [health_event(change) for change in changes])
-        if known.troubled:
-            soon = min(self._pace.trouble_seconds, self._pace.poll_seconds)
-            self._schedule.set(upstream.id, began + self._turns.about(soon))
+        await kept.commit(known, [health_event(change) for change in changes])
+        if known.is_unhealthy:
+            soon = min(self._pace.unhealthy_poll_seconds, self._pace.poll_seconds)
+            self._schedule.set(upstream.id, began + self._gate.jittered(soon))

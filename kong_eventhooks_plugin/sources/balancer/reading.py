@@ -45,7 +45,7 @@ class Upstream(msgspec.Struct, frozen=True):
     name: str
 
 
-class Reading(msgspec.Struct, frozen=True):
+class HealthReading(msgspec.Struct, frozen=True):
     """What one Kong node says of one upstream.
 
     ``health`` is by address. ``targets`` are those that Kong checks, ``unknown`` those of them that nothing can be said
@@ -82,7 +82,7 @@ def checked_upstreams(entities: list[dict[str, Any]]) -> dict[str, Upstream]:
     }
 
 
-async def ask_health(client: AdminClient, upstream_id: str) -> Reading:
+async def read_upstream_health(client: AdminClient, upstream_id: str) -> HealthReading:
     """Ask for the health of one upstream; raises ``AdminApiError``, with ``status`` 404 where there is none."""
     path = f"/upstreams/{quote(upstream_id, safe='')}/health"
     query = {"size": str(PAGE_SIZE)}
@@ -96,7 +96,7 @@ async def ask_health(client: AdminClient, upstream_id: str) -> Reading:
     raise AdminApiError(f"{path}: more than {PAGES} pages")
 
 
-def read_health(pages: list[dict[str, Any]]) -> Reading:
+def read_health(pages: list[dict[str, Any]]) -> HealthReading:
     """Return what all the pages of ``/upstreams/<id>/health`` say; raises ``AdminApiError`` where they contradict.
 
     Pages of two nodes are no picture of either.
@@ -120,7 +120,7 @@ def read_health(pages: list[dict[str, Any]]) -> Reading:
                 health[address] = seen if health.get(address) != "unhealthy" else "unhealthy"
             unreadable += target.unreadable
     node_id = nodes.pop() if nodes else None
-    return Reading(node_id, health, frozenset(targets), frozenset(unknown), unreadable)
+    return HealthReading(node_id, health, frozenset(targets), frozenset(unknown), unreadable)
 
 
 class _Target:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from kong_eventhooks_plugin.sources.entry import EventEntry, Field, SourceEntry
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 
 CERTIFICATE: Final = "certificate"
 
@@ -10,18 +10,18 @@ _EXPIRING = EventEntry(
     "expiring",
     "A certificate has no more than so many days left, or has expired.",
     (
-        Field("certificate_id", "The entity's id."),
-        Field("kind", "`certificates` or `ca_certificates`."),
-        Field("field", "The entity's field: `cert` or `cert_alt`."),
-        Field("position", "Which certificate of that field it is, from 0: a field can hold a chain."),
-        Field("snis", "The names that it serves."),
-        Field("subject", "The certificate's subject."),
-        Field("issuer", "The certificate's issuer."),
-        Field("serial", "Its serial number, hexadecimal."),
-        Field("fingerprint", "The SHA-256 of the certificate, hexadecimal."),
-        Field("not_after", "When it ends, Unix seconds."),
-        Field("days_left", "Whole days until then; negative where it has ended."),
-        Field("threshold", "Which of `certificate_days` it has crossed; 0: it has ended."),
+        EventField("certificate_id", "The entity's id."),
+        EventField("kind", "`certificates` or `ca_certificates`."),
+        EventField("field", "The entity's field: `cert` or `cert_alt`."),
+        EventField("position", "Which certificate of that field it is, from 0: a field can hold a chain."),
+        EventField("snis", "The names that it serves."),
+        EventField("subject", "The certificate's subject."),
+        EventField("issuer", "The certificate's issuer."),
+        EventField("serial", "Its serial number, hexadecimal."),
+        EventField("fingerprint", "The SHA-256 of the certificate, hexadecimal."),
+        EventField("not_after", "When it ends, Unix seconds."),
+        EventField("days_left", "Whole days until then; negative where it has ended."),
+        EventField("threshold", "Which of `certificate_days` it has crossed; 0: it has ended."),
     ),
 )
 _EXPIRING_NOTES = (

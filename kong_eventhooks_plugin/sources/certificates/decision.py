@@ -20,7 +20,9 @@ def crossed(not_after: float, now: float, thresholds: Collection[int]) -> int | 
     return min((each for each in {*thresholds, ENDED} if left <= each), default=None)
 
 
-def news(certificate: Certificate, told: Mapping[str, int], thresholds: Collection[int], now: float) -> int | None:
+def newly_crossed(
+    certificate: Certificate, told: Mapping[str, int], thresholds: Collection[int], now: float
+) -> int | None:
     """Return the threshold to tell of a certificate; ``told`` is the last one told, by ``identity``."""
     threshold = crossed(certificate.not_after, now, thresholds)
     if threshold is None:

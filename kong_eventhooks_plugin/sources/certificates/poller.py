@@ -18,46 +18,53 @@ import structlog
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.kong.admin_api.client import MAX_PAGES
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.sources.certificates.decision import identity, news
+from kong_eventhooks_plugin.sources.certificates.decision import identity, newly_crossed
 from kong_eventhooks_plugin.sources.certificates.event import expiring_event
 from kong_eventhooks_plugin.sources.certificates.model import Kind
-from kong_eventhooks_plugin.sources.certificates.reading import LISTS, Found, read_certificates
-from kong_eventhooks_plugin.sources.pollers.checkpoint import Kept, Note
-from kong_eventhooks_plugin.sources.pollers.leader_gate import Turns
-from kong_eventhooks_plugin.sources.pollers.poller import Looking, Means
+from kong_eventhooks_plugin.sources.certificates.reading import LISTS, CertificateScan, read_certificates
+from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint, CheckpointRecord
+from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
+from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
 
-NOTE: Final = "certificates"
+CERTIFICATES_NOTE: Final = "certificates"
 PAGE_PAUSE_SECONDS: Final = 0.1
 LOGGED: Final = 1_000
 
 _log = structlog.get_logger()
 
 
-class ExpiryPace(msgspec.Struct, frozen=True):
+class CertificateSettings(msgspec.Struct, frozen=True):
     """Seconds between two looks, and at how many days left it is told; that it has ended always is."""
 
-    look_seconds: float = 86_400.0
+    poll_seconds: float = 86_400.0
     days: tuple[int, ...] = (30, 7, 1)
 
 
-class Told(msgspec.Struct, frozen=True):
+class NotifiedThresholds(msgspec.Struct, frozen=True):
     """The threshold told last, by ``expiry.identity``."""
 
     thresholds: dict[str, int] = {}
 
 
-class CertificateWatch(Looking):
+class CertificatePoller(Poller):
     """Looks until cancelled (``run``)."""
 
     def __init__(
         self,
-        means: Means,
-        turns: Turns,
-        pace: ExpiryPace = ExpiryPace(),  # noqa: B008 - frozen
+        means: PollerContext,
+        turns: LeaderGate,
+        pace: CertificateSettings = CertificateSettings(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__("certificates", means, turns)
         self._pace = pace
-        self._kept = Kept(self._notes, NOTE, Note[Told], Told(), lambda told: told.thresholds, self._telling)
+        self._checkpoint = Checkpoint(
+            self._notes,
+            CERTIFICATES_NOTE,
+            CheckpointRecord[NotifiedThresholds],
+            NotifiedThresholds(),
+            lambda told: told.thresholds,
+            self._publisher,
+        )
         self._due = 0.0
         self._logged: set[str] = set()
         self._last: dict[str, Any] = {}
@@ -72,37 +79,37 @@ class CertificateWatch(Looking):
 
     async def load(self) -> bool:
         """Read the note."""
-        return await self._kept.load()
+        return await self._checkpoint.load()
 
-    async def work(self) -> bool:
+    async def poll(self) -> bool:
         """Look, or wait for the next look."""
         if self._monotonic() < self._due:
-            await self._turns.pause(self._due - self._monotonic())
+            await self._gate.pause(self._due - self._monotonic())
             return False
-        due = self._monotonic() + self._turns.about(self._pace.look_seconds)
+        due = self._monotonic() + self._gate.jittered(self._pace.poll_seconds)
         self._due = due
         try:
-            return await self._look()
+            return await self._poll_all()
         except BaseException:
             self._due = 0.0
             raise
 
-    async def _look(self) -> bool:
+    async def _poll_all(self) -> bool:
         seen: set[str] = set()
         sums = {"certificates": 0, "references": 0, "unreadable": 0}
         for kind, path in LISTS:
             async for found in self._read(kind, path):
                 seen.update(identity(each) for each in found.certificates)
                 self._add(sums, kind, found)
-                if not await self._tell(found):
+                if not await self._publish_found(found):
                     return False
-        still = {name: days for name, days in self._kept.state.thresholds.items() if name in seen}
-        if not await self._kept.become(Told(still)):
+        still = {name: days for name, days in self._checkpoint.state.thresholds.items() if name in seen}
+        if not await self._checkpoint.commit(NotifiedThresholds(still)):
             return False
         self._last = {**sums, "looked_at": self._clock()}
         return True
 
-    async def _read(self, kind: Kind, path: str) -> AsyncIterator[Found]:
+    async def _read(self, kind: Kind, path: str) -> AsyncIterator[CertificateScan]:
         """Yield what each page holds; the page, with the keys on it, is gone by then."""
         offset: str | None = None
         for _ in range(MAX_PAGES):
@@ -113,21 +120,21 @@ class CertificateWatch(Looking):
             yield found
             if offset is None:
                 return
-            await self._turns.pause(PAGE_PAUSE_SECONDS)
+            await self._gate.pause(PAGE_PAUSE_SECONDS)
         raise AdminApiError(f"{path}: more than {MAX_PAGES:,} pages")
 
-    async def _tell(self, found: Found) -> bool:
+    async def _publish_found(self, found: CertificateScan) -> bool:
         now = self._clock()
-        told = dict(self._kept.state.thresholds)
+        told = dict(self._checkpoint.state.thresholds)
         events: list[Event] = []
         for certificate in found.certificates:
-            threshold = news(certificate, told, self._pace.days, now)
+            threshold = newly_crossed(certificate, told, self._pace.days, now)
             if threshold is not None:
                 told[identity(certificate)] = threshold
                 events.append(expiring_event(certificate, threshold, now))
-        return not events or await self._kept.become(Told(told), events)
+        return not events or await self._checkpoint.commit(NotifiedThresholds(told), events)
 
-    def _add(self, sums: dict[str, int], kind: Kind, found: Found) -> None:
+    def _add(self, sums: dict[str, int], kind: Kind, found: CertificateScan) -> None:
         sums["certificates"] += len(found.certificates)
         sums["references"] += found.references
         sums["unreadable"] += len(found.unreadable)
@@ -136,4 +143,4 @@ class CertificateWatch(Looking):
         for name in found.unreadable:
             if name not in self._logged and len(self._logged) < LOGGED:
                 self._logged.add(name)
-                _log.warning("certificate not readable, left alone", kind=kind, name=name)
+                _log.warning("certificate_unreadable", kind=kind, name=name)

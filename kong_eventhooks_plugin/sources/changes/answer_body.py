@@ -23,7 +23,7 @@ _ANY_HEADER: Final = zlib.MAX_WBITS | 32
 """Tells zlib to look for gzip's header and its own."""
 
 
-def entity_in(body: bytes) -> dict[str, Any]:
+def decode_entity(body: bytes) -> dict[str, Any]:
     """Return the JSON object that the body holds; raises ``ObservationError`` with a text that holds none of it."""
     try:
         entity = msgspec.json.decode(_plain(body))

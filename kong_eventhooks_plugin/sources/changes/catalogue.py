@@ -1,6 +1,6 @@
 """What the catalogue says of changes of Kong's entities."""
 
-from kong_eventhooks_plugin.sources.entry import EventEntry, EventFamily, Field, SourceEntry
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventFamily, EventField, SourceEntry
 
 CRUD = "crud"
 DAO_CRUD = "dao:crud"
@@ -19,43 +19,43 @@ ENTITIES = (
 _UNIQUE = ("operation", "entity", "old_entity", "schema")
 
 _FIELDS = (
-    Field("operation", "`create`, `update` or `delete`."),
-    Field(
+    EventField("operation", "`create`, `update` or `delete`."),
+    EventField(
         "entity",
         "The entity as it is now; of a delete, as it was last known (`{}` where only a path named it). Secrets are "
         "`***`.",
     ),
-    Field(
+    EventField(
         "old_entity",
         "The entity as it was last known before. null for a create, for a delete (as in Kong Enterprise), and where "
         "it was not known.",
     ),
-    Field("schema", "The kind of entity: `consumers`, `keyauth_credentials`, ..."),
-    Field(
+    EventField("schema", "The kind of entity: `consumers`, `keyauth_credentials`, ..."),
+    EventField(
         "changed",
         "Of an update the fields that differ, as dotted paths (`config.minute`), `created_at` and `updated_at` "
         "aside; empty for a write that changed nothing.",
     ),
-    Field(
+    EventField(
         "actor",
         "Who did it, where the Admin API's route saw it: `consumer` (`id`, `username`, `custom_id`; null for an "
         "anonymous client), `credential` (its id), `ip`, `user_agent`, `request_id`, `method` and `path`, in which "
         "keys are `***`. null where a round found the change.",
     ),
-    Field(
+    EventField(
         "seen_by", "`route` where the Admin API's route saw the change, `round` where a reading of the Admin API did."
     ),
-    Field(
+    EventField(
         "old_at",
         "When the state before (`old_entity`; of a delete `entity`) was last known to hold, Unix seconds. null where "
         "none was known.",
     ),
-    Field("workspace", "The workspace's name, under Kong Enterprise where there are several. null else."),
-    Field(
+    EventField("workspace", "The workspace's name, under Kong Enterprise where there are several. null else."),
+    EventField(
         "went_with",
         "The entity whose delete took this one along, as `schema:id`: a consumer's credentials go with it. null else.",
     ),
-    Field(
+    EventField(
         "left_out",
         "Fields of `entity` and `old_entity` that are null here because the entity is larger than 1 MiB, as dotted "
         "paths; mostly empty.",
@@ -112,7 +112,7 @@ _SECRETS = (
     "that Kong has no schema for. A reference to a vault stays. `crud_reveal` lets single fields through "
     "(`keyauth_credentials.key`, `plugins.config.http_endpoint`). That a hidden field changed is told in `changed`."
 )
-_WHO_HEARS = (
+_WHICH_HOOKS_MATCH = (
     "A hook that is declared on a service, a route or a consumer hears changes of that entity and of those that "
     "refer to it: a consumer's credentials, a service's routes and plugins."
 )
@@ -133,7 +133,7 @@ SOURCES: tuple[SourceEntry, ...] = (
         (CRUD,),
         _crud_events(),
         _FAMILIES,
-        notes=(_WHAT_IT_NEEDS, _TWO_EVENTS, _WHAT_IS_NONE, _SECRETS, _WHO_HEARS, _NOT_AT_ONCE),
+        notes=(_WHAT_IT_NEEDS, _TWO_EVENTS, _WHAT_IS_NONE, _SECRETS, _WHICH_HOOKS_MATCH, _NOT_AT_ONCE),
     ),
     SourceEntry(
         DAO_CRUD,

@@ -32,7 +32,7 @@ from kong_eventhooks_plugin.model.ids import event_id
 from kong_eventhooks_plugin.model.scope import EventScope
 from kong_eventhooks_plugin.sources.catalogue import unique_fields
 from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
-from kong_eventhooks_plugin.sources.changes.model import Actor, Change
+from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
 
 __all__ = ["CRUD", "DAO_CRUD", "ENTITY_BYTES", "events_of_change"]
 
@@ -43,7 +43,7 @@ _UNIQUE: Final = unique_fields(DAO_CRUD, "create")
 _encode = msgspec.json.Encoder().encode
 
 
-def events_of_change(change: Change) -> tuple[Event, Event, Event]:
+def events_of_change(change: EntityChange) -> tuple[Event, Event, Event]:
     """Return the three events of a change, in the order of the table at the file's head."""
     data, scope = _data(change), _scope(change)
 
@@ -65,7 +65,7 @@ def events_of_change(change: Change) -> tuple[Event, Event, Event]:
     )
 
 
-def _data(change: Change) -> dict[str, Any]:
+def _data(change: EntityChange) -> dict[str, Any]:
     entity, left_out = _within_limit("entity", change.entity)
     old_entity, left_out_of_old = _within_limit(
         "old_entity", None if change.operation == "delete" else change.old_entity
@@ -80,7 +80,7 @@ def _data(change: Change) -> dict[str, Any]:
         "seen_by": change.seen_by,
         "old_at": change.old_at,
         "workspace": change.workspace,
-        "went_with": change.went_with,
+        "went_with": change.deleted_with,
         "left_out": [*left_out, *left_out_of_old],
     }
 
@@ -115,7 +115,7 @@ def _within_limit(name: str, entity: dict[str, Any] | None) -> tuple[dict[str, A
     return kept, tuple(left_out)
 
 
-def _scope(change: Change) -> EventScope:
+def _scope(change: EntityChange) -> EventScope:
     """Return the service, route and consumer that the change is of or that the entity refers to.
 
     Both states count: a hook on a service hears of a route that moved away from it. An entity refers by id alone.

@@ -24,12 +24,12 @@ from urllib.parse import quote
 import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError
-from kong_eventhooks_plugin.kong.admin_api.client import Page
-from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints
-from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.kong.admin_api.client import AdminPage
+from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.mirror.ordering import Window
-from kong_eventhooks_plugin.sources.changes.mirror.scan import Listing, Source
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
+from kong_eventhooks_plugin.sources.changes.mirror.scan import ListSource, Scan
 
 PAUSE: Final = 5.0
 PAGES: Final = 20_000
@@ -38,20 +38,20 @@ WORKSPACES: Final = 1_000
 UNREACHED: Final = 3
 
 _NOT_FOUND: Final = 404
-_LEFT_OUT: Final = frozenset({400, 403, _NOT_FOUND})
+_SKIPPED_STATUSES: Final = frozenset({400, 403, _NOT_FOUND})
 
-_REFUSALS: Final = tuple(f": answered {status}" for status in sorted(_LEFT_OUT))
+_REFUSALS: Final = tuple(f": answered {status}" for status in sorted(_SKIPPED_STATUSES))
 
 log = structlog.get_logger()
 
 
-class Knowledge(Protocol):
-    """What a round needs of ``kong.admin_api.schema_cache.Knowledge``."""
+class SchemaLookup(Protocol):
+    """What a round needs of ``kong.admin_api.schema_cache.SchemaCache``."""
 
-    def endpoints(self) -> Endpoints:
+    def endpoints(self) -> AdminEndpoints:
         """Return the paths as last known."""
 
-    def entities(self) -> Entities:
+    def entities(self) -> EntityRules:
         """Return the rules as last known."""
 
     async def refresh(self) -> bool:
@@ -67,7 +67,7 @@ class Client(Protocol):
     async def get(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
         """Return the object under a path."""
 
-    async def page(self, path: str, size: int, offset: str | None = None) -> Page:
+    async def page(self, path: str, size: int, offset: str | None = None) -> AdminPage:
         """Return one page of a list."""
 
 
@@ -82,11 +82,11 @@ class Pace(NamedTuple):
 
 
 def is_refusal(why: str) -> bool:
-    """Tell whether what ``Asking.left_out`` says of a list is that Kong has none, or none for us."""
+    """Tell whether what ``Lister.left_out`` says of a list is that Kong has none, or none for us."""
     return why.endswith(_REFUSALS)
 
 
-class Asking:
+class Lister:
     """Lists everything into ``listing``. ``left_out`` is told why a list is not judged, by its path.
 
     ``check_lead`` raises where this process may ask no more.
@@ -96,9 +96,9 @@ class Asking:
         self,
         mirror: Mirror,
         client: Client,
-        knowledge: Knowledge,
+        knowledge: SchemaLookup,
         pace: Pace,
-        listing: Listing,
+        listing: Scan,
         left_out: dict[str, str],
         check_lead: Callable[[], None],
     ) -> None:
@@ -107,7 +107,7 @@ class Asking:
         self._knowledge = knowledge
         self._pace = pace
         self._listing = listing
-        self._left_out = left_out
+        self._skipped = left_out
         self._check_lead = check_lead
         self._unreached = 0
         self._begun = False  # a page of the schema under way has come
@@ -133,15 +133,15 @@ class Asking:
         self._begun = False
         try:
             for workspace in workspaces:
-                await self._root_or_nested(Source(schema, workspace), path, nested)
+                await self._root_or_nested(ListSource(schema, workspace), path, nested)
         except AdminApiError as error:
-            self._listing.fail(schema, for_now=self._begun or error.status not in _LEFT_OUT)
-            self._left_out[path] = str(error)
+            self._listing.fail(schema, for_now=self._begun or error.status not in _SKIPPED_STATUSES)
+            self._skipped[path] = str(error)
             self._unreached += error.status is None
             if self._unreached >= UNREACHED:
                 raise
 
-    async def _root_or_nested(self, source: Source, path: str, nested: tuple[tuple[str, str], ...]) -> None:
+    async def _root_or_nested(self, source: ListSource, path: str, nested: tuple[tuple[str, str], ...]) -> None:
         try:
             await self._pages(source, path)
         except AdminApiError as error:
@@ -150,14 +150,14 @@ class Asking:
         else:
             return
         parent, template = nested[0]
-        parents = await self._mirror.listed(self._listing, Source(parent, source.workspace), PARENTS + 1)
+        parents = await self._mirror.listed(self._listing, ListSource(parent, source.workspace), PARENTS + 1)
         if len(parents) > PARENTS:
             raise AdminApiError(f"{path}: is listed by {parent}, of which there are more than {PARENTS:,}")
-        await self._mirror.compare(self._listing, source, [], Window(self._pace.clock(), self._pace.clock()))
+        await self._mirror.compare(self._listing, source, [], TimeWindow(self._pace.clock(), self._pace.clock()))
         for parent_id in parents:
             await self._of_parent(source, template.replace("{}", quote(parent_id, safe="")))
 
-    async def _of_parent(self, source: Source, path: str) -> None:
+    async def _of_parent(self, source: ListSource, path: str) -> None:
         try:
             await self._pages(source, path)
         except AdminApiError as error:
@@ -165,7 +165,7 @@ class Asking:
             if error.status != _NOT_FOUND:
                 raise
 
-    async def _pages(self, source: Source, path: str) -> None:
+    async def _pages(self, source: ListSource, path: str) -> None:
         prefix = "" if source.workspace is None else f"/{quote(source.workspace, safe='')}"
         offset: str | None = None
         for _ in range(PAGES):
@@ -177,7 +177,7 @@ class Asking:
             offset = page.offset
         raise AdminApiError(f"{path}: more than {PAGES:,} pages")
 
-    async def _page(self, source: Source, path: str, offset: str | None) -> Page:
+    async def _page(self, source: ListSource, path: str, offset: str | None) -> AdminPage:
         """Ask for a page, compare it, and make the pause."""
         self._check_lead()
         pace = self._pace
@@ -185,19 +185,19 @@ class Asking:
         page = await self._client.page(path, pace.page_size, offset)
         self._begun = True
         spent = pace.timer() - began
-        window = Window(low, max(low, pace.clock()))
+        window = TimeWindow(low, max(low, pace.clock()))
         await self._learn(source, page.entities)
         await self._mirror.compare(self._listing, source, page.entities, window)
         await pace.sleep(min(spent * pace.pause_factor, PAUSE))
         return page
 
-    async def _learn(self, source: Source, page: list[dict[str, Any]]) -> None:
+    async def _learn(self, source: ListSource, page: list[dict[str, Any]]) -> None:
         """Ask for what the page's entities need of Kong's schemas; for what it does not tell, once a round."""
         for entity in self._listing.unknown(self._knowledge.entities(), source, page):
             try:
                 await self._knowledge.learn(source.schema, entity)
             except AdminApiError as error:
-                log.warning("schema not known, what may be a secret is hidden", schema=source.schema, error=str(error))
+                log.warning("schema_unknown", schema=source.schema, error=str(error))
 
     async def _workspaces(self) -> list[str] | list[None]:
         """Return the workspaces' names; only None where Kong has none."""
@@ -211,7 +211,7 @@ class Asking:
                 if offset is None:
                     return names or [None]
         except AdminApiError as error:
-            if error.status in _LEFT_OUT:
+            if error.status in _SKIPPED_STATUSES:
                 return [None]
             raise
         raise AdminApiError(f"more than {WORKSPACES:,} workspaces")

@@ -24,13 +24,13 @@ class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str | None = None
 
 
-class Change(msgspec.Struct, frozen=True):
+class EntityChange(msgspec.Struct, frozen=True):
     """One change of one entity, with its secrets already hidden.
 
     ``identity`` is made once and kept with the change until it is told, so that telling it again after a crash gives
     the same events; ``at`` (Unix seconds) is kept with it. ``entity`` is the new state, of a delete the last one known;
     ``old_entity`` the last state known before, None for a create and where none was known, ``old_at`` when it was
-    last known to hold. ``changed`` names the fields that differ, by dotted path, for an update. ``went_with`` is the
+    last known to hold. ``changed`` names the fields that differ, by dotted path, for an update. ``deleted_with`` is the
     entity whose delete took this one along, as ``schema:id``.
     """
 
@@ -46,4 +46,4 @@ class Change(msgspec.Struct, frozen=True):
     seen_by: SeenBy = "round"
     actor: Actor | None = None
     workspace: str | None = None
-    went_with: str | None = None
+    deleted_with: str | None = msgspec.field(default=None, name="went_with")

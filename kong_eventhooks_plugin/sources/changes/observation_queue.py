@@ -14,7 +14,7 @@ OBSERVATIONS: Final = 1_000
 BYTES: Final = 64 << 20
 
 
-class Waiting:
+class ObservationQueue:
     """A bounded queue for one consumer, who looks at the oldest and takes it off when it is done."""
 
     def __init__(self, observations: int = OBSERVATIONS, limit: int = BYTES) -> None:

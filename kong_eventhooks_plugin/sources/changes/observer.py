@@ -33,19 +33,19 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError, ObservationError, QueueError
-from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints, Place
-from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints, EntityPath
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import ChangeObservation
-from kong_eventhooks_plugin.sources.changes.answer_body import entity_in
+from kong_eventhooks_plugin.sources.changes.answer_body import decode_entity
 from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
 from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
-from kong_eventhooks_plugin.sources.changes.model import Actor, Change
-from kong_eventhooks_plugin.sources.changes.observation_queue import BYTES, OBSERVATIONS, Waiting
-from kong_eventhooks_plugin.sources.changes.outbox import Outbox, Publish, Pump
-from kong_eventhooks_plugin.sources.changes.reconciler import RoundsState
-from kong_eventhooks_plugin.sources.changes.upkeep import GRACE_SECONDS, Upkeep
-from kong_eventhooks_plugin.sources.pollers.subscribers import hears
+from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
+from kong_eventhooks_plugin.sources.changes.observation_queue import BYTES, OBSERVATIONS, ObservationQueue
+from kong_eventhooks_plugin.sources.changes.outbox import Outbox, OutboxPublisher, Publish
+from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerState
+from kong_eventhooks_plugin.sources.changes.upkeep import GRACE_SECONDS, MirrorLifecycle
+from kong_eventhooks_plugin.sources.pollers.subscribers import has_subscribers
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from kong_eventhooks_plugin.telemetry.raised import raised_at
 
@@ -57,13 +57,13 @@ _CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _log = structlog.get_logger()
 
 
-class Knowledge(Protocol):
-    """What is needed of ``kong.admin_api.schema_cache.Knowledge``."""
+class SchemaLookup(Protocol):
+    """What is needed of ``kong.admin_api.schema_cache.SchemaCache``."""
 
-    def endpoints(self) -> Endpoints:
+    def endpoints(self) -> AdminEndpoints:
         """Return the paths as last known."""
 
-    def entities(self) -> Entities:
+    def entities(self) -> EntityRules:
         """Return the rules as last known."""
 
     async def refresh(self) -> bool:
@@ -73,18 +73,18 @@ class Knowledge(Protocol):
         """Ask Kong for a schema that is missing; raises ``AdminApiError``."""
 
 
-class Mirror(Outbox, Protocol):
+class MirrorStore(Outbox, Protocol):
     """What is needed of ``sources.changes.mirror.mirror.Mirror``."""
 
-    async def apply(self, seen: RouteChange) -> list[Change]:
+    async def apply(self, seen: RouteChange) -> list[EntityChange]:
         """Take what the route saw; return what is in the outbox now because of it."""
 
     async def forget(self) -> None:
         """Drop what is known, not the outbox: the next round is silent."""
 
 
-class Rounds(Protocol):
-    """What is needed of ``sources.changes.reconciler.Rounds``."""
+class ReconcilerLoop(Protocol):
+    """What is needed of ``sources.changes.reconciler.Reconciler``."""
 
     async def run(self) -> None:
         """Run rounds until cancelled."""
@@ -92,11 +92,11 @@ class Rounds(Protocol):
     def trigger(self) -> None:
         """Ask for a round at once."""
 
-    def state(self) -> RoundsState:
+    def state(self) -> ReconcilerState:
         """Return how it stands."""
 
 
-class CrudLimits(msgspec.Struct, frozen=True):
+class ChangeLimits(msgspec.Struct, frozen=True):
     """See the heads of the files that these are from; ``grace`` and ``pause`` in seconds."""
 
     observations: int = OBSERVATIONS
@@ -105,7 +105,7 @@ class CrudLimits(msgspec.Struct, frozen=True):
     pause: float = PAUSE_SECONDS
 
 
-class CrudState(msgspec.Struct, frozen=True):
+class ChangeState(msgspec.Struct, frozen=True):
     """For /readyz. ``waiting`` observations are not worked yet; ``lost`` counts since the start, by reason.
 
     ``endpoints_known`` False: no path can be read, everything waits. ``trouble`` says why observations cannot be
@@ -117,62 +117,62 @@ class CrudState(msgspec.Struct, frozen=True):
     lost: dict[str, int]
     endpoints_known: bool
     trouble: str | None
-    rounds: RoundsState
+    rounds: ReconcilerState
 
 
 LOSSES: Final = ("changes_overflow", "change_unreadable", "change_failed")
 
 
-def hears_crud(hooks: Iterable[Hook]) -> bool:
+def subscribes_to_changes(hooks: Iterable[Hook]) -> bool:
     """Tell whether a hook that is not switched off hears ``crud`` or ``dao:crud``."""
-    return hears(hooks, CRUD, DAO_CRUD)
+    return has_subscribers(hooks, CRUD, DAO_CRUD)
 
 
-class CrudObserver:
+class ChangeObserver:
     """See the file's head. ``run`` goes on until cancelled; the rest is called on the event loop and never waits.
 
     ``publish`` is the dispatcher's; ``leads`` tells whether this process holds the delivery lease. Rounds are to call
-    ``look`` when they put something into the outbox.
+    ``wake`` when they put something into the outbox.
     """
 
     def __init__(
         self,
-        knowledge: Knowledge,
-        mirror: Mirror,
-        rounds: Rounds,
+        knowledge: SchemaLookup,
+        mirror: MirrorStore,
+        rounds: ReconcilerLoop,
         publish: Publish,
         counts: Counts,
-        limits: CrudLimits | None = None,
+        limits: ChangeLimits | None = None,
         *,
         leads: Callable[[], bool] = lambda: True,
     ) -> None:
-        limits = limits or CrudLimits()
-        self._knowledge = knowledge
+        limits = limits or ChangeLimits()
+        self._schema_cache = knowledge
         self._mirror = mirror
-        self._rounds = rounds
+        self._reconciler = rounds
         self._counts = counts
         self._pause = limits.pause
-        self._waiting = Waiting(limits.observations, limits.bytes)
-        self._upkeep = Upkeep(rounds.run, self._forget, leads=leads, grace=limits.grace)
-        self._pump = Pump(mirror, publish, counts, holds=lambda: self._upkeep.holds)
-        self._said: set[str] = set()
-        self._trouble: str | None = None
-        self._looked_at: Endpoints | None = None
+        self._observations = ObservationQueue(limits.observations, limits.bytes)
+        self._upkeep = MirrorLifecycle(rounds.run, self._forget, leads=leads, grace=limits.grace)
+        self._outbox_publisher = OutboxPublisher(mirror, publish, counts, holds=lambda: self._upkeep.holds)
+        self._logged: set[str] = set()
+        self._error: str | None = None
+        self._last_endpoints: AdminEndpoints | None = None
         self._known = False
 
     @property
-    def hears_changes(self) -> bool:
+    def has_change_subscribers(self) -> bool:
         """Whether somebody wants to know of changes."""
         return self._upkeep.wanted
 
-    def want(self, wanted: bool) -> None:
-        """Say whether some hook hears changes (``hears_crud``); to be called at the start and when hooks change."""
-        self._upkeep.want(wanted)
-        self._pump.look()
+    def set_wanted(self, wanted: bool) -> None:
+        """Say whether a hook hears changes (``subscribes_to_changes``); asked at the start and when hooks change."""
+        self._upkeep.set_wanted(wanted)
+        self._outbox_publisher.wake()
 
-    def look(self) -> None:
+    def wake(self) -> None:
         """Hear that something was put into the outbox."""
-        self._pump.look()
+        self._outbox_publisher.wake()
 
     def may_change(self, method: str, path: str) -> bool:
         """Tell whether a request that Kong took can have changed an entity. True while no path can be read."""
@@ -190,42 +190,42 @@ class CrudObserver:
     def observe_change(self, seen: ChangeObservation) -> None:
         """Take what the route saw; never waits."""
         if self._is_config(seen.method, seen.path):
-            self._rounds.trigger()
-        elif not self._waiting.put(seen):
-            self._missed("changes_overflow")
+            self._reconciler.trigger()
+        elif not self._observations.put(seen):
+            self._count_missed("changes_overflow")
 
-    def state(self) -> CrudState:
+    def state(self) -> ChangeState:
         """Return how it stands."""
-        return CrudState(
+        return ChangeState(
             wanted=self._upkeep.wanted,
-            waiting=len(self._waiting),
-            lost={reason: count for reason in LOSSES if (count := self._counts.lost[reason,])},
+            waiting=len(self._observations),
+            lost={reason: count for reason in LOSSES if (count := self._counts.events_lost[reason,])},
             endpoints_known=self._endpoints() is not None,
-            trouble=self._trouble or self._pump.trouble or self._upkeep.trouble,
-            rounds=self._rounds.state(),
+            trouble=self._error or self._outbox_publisher.error or self._upkeep.error,
+            rounds=self._reconciler.state(),
         )
 
     async def run(self) -> None:
         """Work observations, empty the outbox and keep the mirror up, as long as that is wanted."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._work())
-            tasks.create_task(self._pump.run())
+            tasks.create_task(self._outbox_publisher.run())
             tasks.create_task(self._upkeep.run())
 
     async def _forget(self) -> None:
         """Drop the mirror, and have what is in the outbox told to nobody."""
-        self._pump.look()
+        self._outbox_publisher.wake()
         await self._mirror.forget()
 
     async def _work(self) -> None:
         while True:
-            seen = await self._waiting.oldest()
-            if await self._taken(seen):
-                self._waiting.done()
+            seen = await self._observations.oldest()
+            if await self._processed(seen):
+                self._observations.done()
             else:
                 await asyncio.sleep(self._pause)
 
-    async def _taken(self, seen: ChangeObservation) -> bool:
+    async def _processed(self, seen: ChangeObservation) -> bool:
         """Take one observation to its end; False where it has to wait."""
         endpoints = self._endpoints()
         if endpoints is None:
@@ -234,19 +234,19 @@ class CrudObserver:
         try:
             await self._apply(seen, _changing(endpoints.resolve(seen.path)))
         except QueueError as error:
-            self._say("store", "changes wait for the mirror's store", kind=type(error).__name__)
-            self._trouble = f"changes wait for the mirror's store: {error}"
+            self._log_once("store", "change_store_unavailable", error=type(error).__name__)
+            self._error = f"changes wait for the mirror's store: {error}"
             return False
         except ObservationError as error:
-            self._missed("change_unreadable", detail=str(error))
+            self._count_missed("change_unreadable", detail=str(error))
         except Exception as error:  # noqa: BLE001  one that trips our code must not hold up the others
-            self._missed("change_failed", kind=type(error).__name__, raised_at=raised_at(error))
+            self._count_missed("change_failed", kind=type(error).__name__, raised_at=raised_at(error))
         else:
-            self._said.clear()
-        self._trouble = None
+            self._logged.clear()
+        self._error = None
         return True
 
-    async def _apply(self, seen: ChangeObservation, place: Place | None) -> None:
+    async def _apply(self, seen: ChangeObservation, place: EntityPath | None) -> None:
         if place is None:
             return
         entity = None if seen.method == "DELETE" else _answered(seen, place.schema)
@@ -256,30 +256,30 @@ class CrudObserver:
             place, seen.method, seen.status, entity, _actor(seen, place.masked), seen.started_at, seen.seen_at
         )
         if await self._mirror.apply(change):
-            self._pump.look()
+            self._outbox_publisher.wake()
 
     async def _ask_for_paths(self) -> None:
         try:
-            await self._knowledge.refresh()
+            await self._schema_cache.refresh()
         except AdminApiError as error:
-            self._say("no_endpoints", "changes wait until Kong tells its paths", error=str(error))
+            self._log_once("no_endpoints", "admin_paths_unavailable", error=str(error))
         except Exception as error:  # noqa: BLE001  as above; it is tried again
-            self._say("no_endpoints", "changes wait until Kong tells its paths", raised_at=raised_at(error))
+            self._log_once("no_endpoints", "admin_paths_unavailable", raised_at=raised_at(error))
 
     async def _learn(self, schema: str, entity: dict[str, Any]) -> None:
-        if self._knowledge.entities().knows(schema, entity):
+        if self._schema_cache.entities().has_schema(schema, entity):
             return
         try:
             async with asyncio.timeout(LEARN_SECONDS):
-                await self._knowledge.learn(schema, entity)
+                await self._schema_cache.learn(schema, entity)
         except (TimeoutError, AdminApiError) as error:
-            self._say("no_schema", "schema not known, what may be a secret is hidden", schema=schema, error=str(error))
+            self._log_once("no_schema", "schema_unknown", schema=schema, error=str(error))
 
-    def _endpoints(self) -> Endpoints | None:
+    def _endpoints(self) -> AdminEndpoints | None:
         """Return the paths as last known; None where none are."""
-        endpoints = self._knowledge.endpoints()
-        if endpoints is not self._looked_at:
-            self._looked_at, self._known = endpoints, bool(endpoints.lists())
+        endpoints = self._schema_cache.endpoints()
+        if endpoints is not self._last_endpoints:
+            self._last_endpoints, self._known = endpoints, bool(endpoints.lists())
         return endpoints if self._known else None
 
     def _is_config(self, method: str, path: str) -> bool:
@@ -290,20 +290,20 @@ class CrudObserver:
             return path.partition("?")[0].rstrip("/").endswith("/config")
         return endpoints.is_config(path)
 
-    def _missed(self, reason: str, **fields: str | None) -> None:
+    def _count_missed(self, reason: str, **fields: str | None) -> None:
         """Count what the route saw and cannot tell, and have the mirror look for it."""
-        self._counts.lost[reason,] += 1
-        self._say(reason, "change not told at once, the mirror looks for it", reason=reason, **fields)
-        self._rounds.trigger()
+        self._counts.events_lost[reason,] += 1
+        self._log_once(reason, "change_deferred", reason=reason, **fields)
+        self._reconciler.trigger()
 
-    def _say(self, key: str, text: str, **fields: str | None) -> None:
+    def _log_once(self, key: str, text: str, **fields: str | None) -> None:
         """Log a trouble once until an observation is worked again."""
-        if key not in self._said:
-            self._said.add(key)
+        if key not in self._logged:
+            self._logged.add(key)
             _log.warning(text, **fields)
 
 
-def _changing(place: Place | None) -> Place | None:
+def _changing(place: EntityPath | None) -> EntityPath | None:
     """Return the place of a request that changes an entity; what ends in an action changes none."""
     return None if place is None or place.action is not None else place
 
@@ -311,7 +311,7 @@ def _changing(place: Place | None) -> Place | None:
 def _answered(seen: ChangeObservation, schema: str) -> dict[str, Any]:
     if seen.body is None:
         raise ObservationError("Kong gave no answer")
-    entity = entity_in(seen.body)
+    entity = decode_entity(seen.body)
     # Enterprise answers an invitation with {"admin": {...}}.
     within = entity.get(schema.removesuffix("s"))
     if "id" not in entity and isinstance(within, dict):

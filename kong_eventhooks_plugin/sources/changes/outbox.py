@@ -15,7 +15,7 @@ anything else                          a bug: counted as lost (``change_failed``
 =====================================  ==================================================================
 
 Limits: ``BATCH`` changes in flight, taken from the outbox oldest first. It is looked at when somebody says that there
-is something new, and every ``LOOK_SECONDS`` for what another process left.
+is something new, and every ``POLL_SECONDS`` for what another process left.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.sources.changes.events import events_of_change
-from kong_eventhooks_plugin.sources.changes.model import Change
+from kong_eventhooks_plugin.sources.changes.model import EntityChange
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from kong_eventhooks_plugin.telemetry.raised import raised_at
 
 BATCH: Final = 200
 PAUSE_SECONDS: Final = 0.25
-LOOK_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 5.0
 
 Publish = Callable[[Event], "Future[Receipt] | None"]
 """``Dispatcher.publish``."""
@@ -46,14 +46,14 @@ _log = structlog.get_logger()
 class Outbox(Protocol):
     """What the pump needs of the mirror."""
 
-    async def untold(self, limit: int) -> list[Change]:
+    async def pending(self, limit: int) -> list[EntityChange]:
         """Return up to ``limit`` changes that were not told yet, oldest first."""
 
-    async def told(self, identities: Sequence[str]) -> None:
+    async def mark_published(self, identities: Sequence[str]) -> None:
         """Forget changes: their events are committed."""
 
 
-class Pump:
+class OutboxPublisher:
     """Empties the outbox, but not while it ``holds``. ``run`` goes on until cancelled. Pauses are in seconds."""
 
     def __init__(
@@ -64,69 +64,69 @@ class Pump:
         *,
         holds: Callable[[], bool] = lambda: False,
         pause: float = PAUSE_SECONDS,
-        look_every: float = LOOK_SECONDS,
+        look_every: float = POLL_SECONDS,
     ) -> None:
         self._outbox = outbox
         self._publish = publish
         self._counts = counts
         self._holds = holds
         self._pause = pause
-        self._look_every = look_every
-        self._news = asyncio.Event()
-        self.trouble: str | None = None
+        self._poll_seconds = look_every
+        self._pending_event = asyncio.Event()
+        self.error: str | None = None
         """Why the outbox cannot be emptied now; None where it can."""
 
-    def look(self) -> None:
+    def wake(self) -> None:
         """Have the outbox looked at: something was put into it."""
-        self._news.set()
+        self._pending_event.set()
 
     async def run(self) -> None:
         """Tell what is in the outbox and what comes into it."""
         while True:
-            self._news.clear()
-            if await self._emptied():
-                await self._wait_for_news()
+            self._pending_event.clear()
+            if await self._drain_outbox():
+                await self._wait_for_pending()
             else:
                 await asyncio.sleep(self._pause)
 
-    async def _wait_for_news(self) -> None:
+    async def _wait_for_pending(self) -> None:
         try:
-            async with asyncio.timeout(self._look_every):
-                await self._news.wait()
+            async with asyncio.timeout(self._poll_seconds):
+                await self._pending_event.wait()
         except TimeoutError:
             return
 
-    async def _emptied(self) -> bool:
+    async def _drain_outbox(self) -> bool:
         """Tell all there is; False where that did not go, which is logged once."""
         try:
-            while not self._holds() and (changes := await self._outbox.untold(BATCH)):
-                await self._tell(changes)
+            while not self._holds() and (changes := await self._outbox.pending(BATCH)):
+                await self._publish_all(changes)
         except Exception as error:  # noqa: BLE001  what is in the outbox stays there, and is tried again
             self._failed(error)
             return False
-        if self.trouble is not None:
-            _log.info("changes are told again")
-            self.trouble = None
+        if self.error is not None:
+            _log.info("outbox_publishing_resumed")
+            self.error = None
         return True
 
-    async def _tell(self, changes: Sequence[Change]) -> None:
+    async def _publish_all(self, changes: Sequence[EntityChange]) -> None:
         committing = [future for change in changes for future in self._offered(change)]
         if committing:
             # Not gather: to cancel it would cancel the queue's own futures, and they would count as lost.
             await asyncio.wait(committing)
         for future in committing:
-            self._judge(CancelledError() if future.cancelled() else future.exception())
-        await self._outbox.told([change.identity for change in changes])
+            self._check_result(CancelledError() if future.cancelled() else future.exception())
+        await self._outbox.mark_published([change.identity for change in changes])
 
-    def _offered(self, change: Change) -> "list[Future[Receipt]]":
+    def _offered(self, change: EntityChange) -> "list[Future[Receipt]]":
         try:
             futures = [self._publish(event) for event in events_of_change(change)]
         except Exception as error:  # noqa: BLE001  a change that trips our code must not hold up the others
-            self._judge(error)
+            self._check_result(error)
             return []
         return [future for future in futures if future is not None]
 
-    def _judge(self, error: BaseException | None) -> None:
+    def _check_result(self, error: BaseException | None) -> None:
         """Raise what may go when it is tried again; count anything else as lost."""
         if error is None:
             return
@@ -134,11 +134,11 @@ class Pump:
             raise error
         if isinstance(error, CancelledError):
             raise QueueError("the queue let an offer go")
-        self._counts.lost["change_failed",] += 1
-        _log.error("change lost", kind=type(error).__name__, raised_at=raised_at(error))
+        self._counts.events_lost["change_failed",] += 1
+        _log.error("change_lost", error=type(error).__name__, raised_at=raised_at(error))
 
     def _failed(self, error: Exception) -> None:
         kind = type(error).__name__
-        if self.trouble != kind:
-            _log.warning("changes wait until they can be told", kind=kind, raised_at=raised_at(error))
-        self.trouble = kind
+        if self.error != kind:
+            _log.warning("outbox_publishing_failed", error=kind, raised_at=raised_at(error))
+        self.error = kind

@@ -19,16 +19,16 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final
 
-from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints
+from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sources.changes.events import CRUD
 from kong_eventhooks_plugin.sources.changes.lister import is_refusal
-from kong_eventhooks_plugin.sources.changes.observer import CrudState
+from kong_eventhooks_plugin.sources.changes.observer import ChangeState
 
 LISTS: Final = 10
 
 
-def crud_faults(state: CrudState, endpoints: Endpoints, hooks: Iterable[Hook]) -> Iterator[str]:
+def change_errors(state: ChangeState, endpoints: AdminEndpoints, hooks: Iterable[Hook]) -> Iterator[str]:
     """Yield what needs a person; nothing while no hook hears of changes."""
     if not state.wanted:
         return
@@ -65,7 +65,7 @@ def _meant(entity: str, known: frozenset[str]) -> str | None:
     return next(iter(get_close_matches(entity, sorted(known), 1)), None)
 
 
-def _silent(entity: str, endpoints: Endpoints, left_out: Mapping[str, str], path: str | None) -> str | None:
+def _silent(entity: str, endpoints: AdminEndpoints, left_out: Mapping[str, str], path: str | None) -> str | None:
     if entity not in endpoints.entities:
         meant = _meant(entity, endpoints.entities)
         hint = f" (did you mean {meant}?)" if meant else ""

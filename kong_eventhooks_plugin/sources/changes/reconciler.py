@@ -6,7 +6,7 @@ without a database                     only where ``/status``'s configuration_ha
                                        round, or when triggered
 it moves during the round              the round starts over: nothing is judged on lists of two configurations
 a list is not complete                 its schema is not judged; the others are (``asking`` says what is asked)
-all lists are there                    after ``settle`` seconds, in which observations of the route that are on
+all lists are there                    after ``grace`` seconds, in which observations of the route that are on
                                        their way arrive, the difference is judged (``conclusion``)
 the process does not lead (any more)   no page is asked for, nothing is judged
 =====================================  =========================================================================
@@ -24,14 +24,14 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError
-from kong_eventhooks_plugin.sources.changes.lister import Asking, Client, Knowledge, Pace, is_refusal
-from kong_eventhooks_plugin.sources.changes.mirror.applier import Conclusion
+from kong_eventhooks_plugin.sources.changes.lister import Client, Lister, Pace, SchemaLookup, is_refusal
+from kong_eventhooks_plugin.sources.changes.mirror.applier import Applier
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.mirror.scan import Listing
+from kong_eventhooks_plugin.sources.changes.mirror.scan import Scan
 from kong_eventhooks_plugin.telemetry.metrics import Tally
 
 RESTARTS: Final = 3
-LOOK_SECONDS: Final = 1.0
+LEADER_POLL_SECONDS: Final = 1.0
 """How often a process that does not lead looks whether it does."""
 RETRY_SECONDS: Final = 1.0
 """After a round that was not completed, twice as long after each more, ``interval`` at most. The first round ever
@@ -45,8 +45,8 @@ _COMPLETE: Final[frozenset[Outcome]] = frozenset({"done", "same"})
 log = structlog.get_logger()
 
 
-class RoundSettings(msgspec.Struct, frozen=True):
-    """``interval`` and ``settle`` in seconds; the pause after a page is its own time times ``pause_factor``.
+class ReconcilerSettings(msgspec.Struct, frozen=True):
+    """``interval`` and ``grace`` in seconds; the pause after a page is its own time times ``pause_factor``.
 
     ``admin_url`` and ``workspaces`` (empty: all) say whose mirror it is: with others a new one is begun.
     """
@@ -56,10 +56,10 @@ class RoundSettings(msgspec.Struct, frozen=True):
     interval: float = 60.0
     page_size: int = 100
     pause_factor: float = 2.0
-    settle: float = 2.0
+    grace: float = 2.0
 
 
-class RoundsState(msgspec.Struct, frozen=True):
+class ReconcilerState(msgspec.Struct, frozen=True):
     """For /readyz. Times are Unix seconds, None where there was none yet.
 
     ``ended_at``, ``seconds`` and ``entities`` (by schema) are the last complete round's; ``left_out`` is list -> why,
@@ -79,26 +79,26 @@ class RoundsState(msgspec.Struct, frozen=True):
 DROPPED: Final = "dropped"
 
 
-class RoundCounts(NamedTuple):
+class ReconcilerCounts(NamedTuple):
     """Since the start: rounds by outcome, and what became of differences.
 
     That is ``create``, ``update`` or ``delete`` where they were told, or ``dropped``: not judged, since the route
     touched the entity.
     """
 
-    rounds: Tally[tuple[str]]
+    reconciliations: Tally[tuple[str]]
     differences: Tally[tuple[str]]
 
 
-class _Overtaken(Exception):
+class _LostLeadership(Exception):
     """Another process leads."""
 
 
-class _Moved(Exception):
+class _ConfigurationChanged(Exception):
     """The configuration is another one than at the beginning."""
 
 
-class Rounds:
+class Reconciler:
     """``leads`` says whether this process may run rounds; ``news`` is called when a round put something to be told.
 
     ``clock`` gives Unix seconds, ``timer`` seconds for durations.
@@ -108,41 +108,41 @@ class Rounds:
         self,
         mirror: Mirror,
         client: Client,
-        knowledge: Knowledge,
-        settings: RoundSettings,
+        knowledge: SchemaLookup,
+        settings: ReconcilerSettings,
         *,
         leads: Callable[[], bool] = lambda: True,
         news: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        counts: RoundCounts | None = None,
+        counts: ReconcilerCounts | None = None,
     ) -> None:
         self._mirror = mirror
         self._client = client
         self._knowledge = knowledge
         self._settings = settings
         self._leads = leads
-        self._news = news
+        self._on_pending = news
         self._clock = clock
         self._timer = timer
         self._sleep = sleep
         self._triggered = asyncio.Event()
         self._pending = 0
-        self._state = RoundsState()
+        self._state = ReconcilerState()
         self._logged: dict[str, str] = {}
-        self.counts = counts or RoundCounts(Tally(), Tally())
+        self.counts = counts or ReconcilerCounts(Tally(), Tally())
 
     async def run(self) -> None:
         """Run rounds until cancelled: one at once, then every interval, and when triggered."""
         failures, owed = 0, False
         while True:
             if not self._leads():
-                await self._sleep(LOOK_SECONDS)
+                await self._sleep(LEADER_POLL_SECONDS)
                 continue
             triggered = owed or self._triggered.is_set()
             self._triggered.clear()
-            complete = await self.once(triggered=triggered) in _COMPLETE
+            complete = await self.run_once(triggered=triggered) in _COMPLETE
             failures, owed = (0, False) if complete else (failures + 1, triggered)
             await self._wait(self._settings.interval if complete else RETRY_SECONDS * 2 ** min(failures - 1, 16))
 
@@ -150,26 +150,26 @@ class Rounds:
         """Ask for a round at once, without a database too. Never waits."""
         self._triggered.set()
 
-    def state(self) -> RoundsState:
+    def state(self) -> ReconcilerState:
         """Return how it stands."""
         return msgspec.structs.replace(self._state, pending=self._pending, outbox=self._mirror.waiting)
 
-    async def once(self, *, triggered: bool = True) -> Outcome:
+    async def run_once(self, *, triggered: bool = True) -> Outcome:
         """Run one round, if there is reason to; what goes wrong is in ``state`` and the log, and not raised."""
         began = self._timer()
         left_out: dict[str, str] = {}
         trouble: str | None = None
         try:
-            outcome = await self._round(left_out, triggered=triggered)
+            outcome = await self._reconcile(left_out, triggered=triggered)
         except EventHooksError as error:
             outcome, trouble = "failed", str(error)
-        except _Moved:
+        except _ConfigurationChanged:
             outcome, trouble = "moved", "the configuration did not stop changing"
-        except _Overtaken:
+        except _LostLeadership:
             outcome = "overtaken"
         seconds = self._timer() - began
-        self.counts.rounds[outcome,] += 1
-        self._say(outcome, seconds, left_out, trouble)
+        self.counts.reconciliations[outcome,] += 1
+        self._report(outcome, seconds, left_out, trouble)
         return outcome
 
     async def _wait(self, seconds: float) -> None:
@@ -181,7 +181,7 @@ class Rounds:
 
     # one round
 
-    async def _round(self, left_out: dict[str, str], *, triggered: bool) -> Outcome:
+    async def _reconcile(self, left_out: dict[str, str], *, triggered: bool) -> Outcome:
         configuration = await self._configuration_hash()
         if configuration is not None and not triggered and configuration == await self._mirror.configuration_hash():
             return "same"
@@ -189,18 +189,18 @@ class Rounds:
         for _ in range(RESTARTS + 1):
             left_out.clear()
             began = self._clock()
-            listing = await self._mirror.begin(self._origin(), self._settings.settle)
+            listing = await self._mirror.begin(self._origin(), self._settings.grace)
             try:
-                schemas = await self._asking(listing, left_out).everything(self._settings.workspaces)
+                schemas = await self._lister(listing, left_out).everything(self._settings.workspaces)
                 now = await self._configuration_hash()
                 if now == configuration:
-                    await self._conclude(listing, schemas, began, configuration, left_out)
+                    await self._apply(listing, schemas, began, configuration, left_out)
                     return "done"
                 configuration = now
             finally:
                 self._pending = 0
                 await self._mirror.end(listing)
-        raise _Moved
+        raise _ConfigurationChanged
 
     def _origin(self) -> str:
         return "\n".join((self._settings.admin_url, *sorted(self._settings.workspaces)))
@@ -211,49 +211,49 @@ class Rounds:
         found = status.get("configuration_hash")
         return found if isinstance(found, str) else None
 
-    async def _conclude(
+    async def _apply(
         self,
-        listing: Listing,
+        listing: Scan,
         schemas: list[str],
         began: float,
         configuration: str | None,
         left_out: dict[str, str],
     ) -> None:
         self._pending = listing.pending
-        await self._sleep(self._settings.settle)
+        await self._sleep(self._settings.grace)
         conclusion = await self._mirror.conclude(
-            listing, schemas, ids_stable=configuration is None, go_on=self._goes_on
+            listing, schemas, ids_stable=configuration is None, go_on=self._may_continue
         )
         if conclusion is None:
-            raise _Overtaken
+            raise _LostLeadership
         unfinished = conclusion.dropped > 0 or listing.failed
         await self._mirror.finish(began, None if unfinished else configuration)
         self._count(conclusion)
-        self._state = RoundsState(ended_at=self._clock(), entities=dict(listing.entities), left_out=dict(left_out))
+        self._state = ReconcilerState(ended_at=self._clock(), entities=dict(listing.entities), left_out=dict(left_out))
 
-    def _asking(self, listing: Listing, left_out: dict[str, str]) -> Asking:
+    def _lister(self, listing: Scan, left_out: dict[str, str]) -> Lister:
         pace = Pace(self._settings.page_size, self._settings.pause_factor, self._clock, self._timer, self._sleep)
-        return Asking(self._mirror, self._client, self._knowledge, pace, listing, left_out, self._check_lead)
+        return Lister(self._mirror, self._client, self._knowledge, pace, listing, left_out, self._check_lead)
 
     def _check_lead(self) -> None:
         if not self._leads():
-            raise _Overtaken
+            raise _LostLeadership
 
-    def _goes_on(self) -> bool:
+    def _may_continue(self) -> bool:
         """Say between two transactions whether there may be another, and that there may be something to tell."""
         if self._mirror.waiting:
-            self._news()
+            self._on_pending()
         return self._leads()
 
-    def _count(self, conclusion: Conclusion) -> None:
-        for operation, count in conclusion.told.items():
+    def _count(self, conclusion: Applier) -> None:
+        for operation, count in conclusion.published.items():
             self.counts.differences[operation] += count
         if conclusion.dropped:
             self.counts.differences[DROPPED,] += conclusion.dropped
         if self._mirror.waiting:
-            self._news()
+            self._on_pending()
 
-    def _say(self, outcome: Outcome, seconds: float, left_out: dict[str, str], trouble: str | None) -> None:
+    def _report(self, outcome: Outcome, seconds: float, left_out: dict[str, str], trouble: str | None) -> None:
         done = {"seconds": seconds} if outcome == "done" else {}
         changes = {"left_out": left_out} if outcome != "same" else {}
         self._state = msgspec.structs.replace(self._state, trouble=trouble, **done, **changes)
@@ -263,14 +263,16 @@ class Rounds:
                 if self._logged.get(path) == why:
                     continue
                 if not path:
-                    log.warning("round not completed", why=why)
+                    log.warning("reconciliation_failed", error=why)
                 else:
                     # A feature that is off, or an entity of another edition, is nothing to look at.
-                    say = log.info if is_refusal(why) else log.warning
-                    say("list left out of rounds", path=path, why=why)
+                    (log.info if is_refusal(why) else log.warning)("list_skipped", path=path, error=why)
             if "" in self._logged and "" not in now:
-                log.info("rounds are completed again")
+                log.info("reconciliation_recovered")
             self._logged = now
         log.debug(
-            "round ended", outcome=outcome, seconds=round(seconds, 3), entities=sum(self._state.entities.values())
+            "reconciliation_finished",
+            outcome=outcome,
+            seconds=round(seconds, 3),
+            entities=sum(self._state.entities.values()),
         )

@@ -30,13 +30,13 @@ GRACE_SECONDS: Final = 600.0
 PAUSE_SECONDS: Final = 5.0
 """Before rounds that ended by an error, a bug, are begun again."""
 
-NEWS_SECONDS: Final = 300.0
+RECENT_SECONDS: Final = 300.0
 """How long such an end is a trouble."""
 
 _log = structlog.get_logger()
 
 
-class Upkeep:
+class MirrorLifecycle:
     """Runs ``rounds`` while they are wanted. ``run`` goes on until cancelled.
 
     ``forget`` drops the mirror; ``leads`` tells whether this process may; ``grace`` and ``pause`` are in
@@ -52,15 +52,15 @@ class Upkeep:
         grace: float = GRACE_SECONDS,
         pause: float = PAUSE_SECONDS,
     ) -> None:
-        self._rounds = rounds
+        self._reconcile = rounds
         self._forget = forget
         self._leads = leads
         self._grace = grace
         self._pause = pause
         self._wanted, self._unwanted = Event(), Event()
         self._unwanted.set()
-        self._tripped: tuple[float, str] | None = None
-        self.left = False
+        self._last_crash: tuple[float, str] | None = None
+        self.dropped = False
         """Whether nobody has wanted to for long."""
 
     @property
@@ -69,18 +69,18 @@ class Upkeep:
         return self._wanted.is_set()
 
     @property
-    def trouble(self) -> str | None:
+    def error(self) -> str | None:
         """Where rounds ended by a bug lately; None where they did not."""
-        if self._tripped is None or time.monotonic() - self._tripped[0] >= NEWS_SECONDS:
+        if self._last_crash is None or time.monotonic() - self._last_crash[0] >= RECENT_SECONDS:
             return None
-        return self._tripped[1]
+        return self._last_crash[1]
 
     @property
     def holds(self) -> bool:
         """Whether what is in the outbox has to wait: nobody is there to hear it, and may be soon, or elsewhere."""
-        return not self.wanted and not (self.left and self._leads())
+        return not self.wanted and not (self.dropped and self._leads())
 
-    def want(self, wanted: bool) -> None:
+    def set_wanted(self, wanted: bool) -> None:
         """Say whether somebody wants to."""
         now, not_now = (self._wanted, self._unwanted) if wanted else (self._unwanted, self._wanted)
         now.set()
@@ -88,41 +88,41 @@ class Upkeep:
 
     async def run(self) -> None:
         """Keep the mirror up while that is wanted."""
-        if not await self._comes_soon():
-            await self._leave()
+        if not await self._wanted_again():
+            await self._drop_mirror()
         while True:
             await self._keep_up()
-            await self._leave()
+            await self._drop_mirror()
 
     async def _keep_up(self) -> None:
         """Run rounds until nobody has wanted them for long; who comes back before finds them still running."""
-        rounds = asyncio.create_task(self._run_rounds())
+        rounds = asyncio.create_task(self._run_reconciler())
         try:
             await self._unwanted.wait()
-            while await self._comes_soon():
+            while await self._wanted_again():
                 await self._unwanted.wait()
         finally:
             rounds.cancel()
             await asyncio.wait([rounds])
 
-    async def _leave(self) -> None:
+    async def _drop_mirror(self) -> None:
         """Drop the mirror, once this process leads, and wait until somebody wants one."""
-        self.left, dropped = True, False
+        self.dropped, dropped = True, False
         while not self.wanted:
             if not dropped and self._leads():
                 dropped = await self._dropped()
-            await self._comes_soon()
-        self.left = False
+            await self._wanted_again()
+        self.dropped = False
 
     async def _dropped(self) -> bool:
         try:
             await self._forget()
         except Exception as error:  # noqa: BLE001  the store may be away; it is tried again
-            _log.warning("mirror not dropped", kind=type(error).__name__, raised_at=raised_at(error))
+            _log.warning("mirror_drop_failed", error=type(error).__name__, raised_at=raised_at(error))
             return False
         return True
 
-    async def _comes_soon(self) -> bool:
+    async def _wanted_again(self) -> bool:
         try:
             async with asyncio.timeout(self._grace):
                 await self._wanted.wait()
@@ -130,12 +130,15 @@ class Upkeep:
             return False
         return True
 
-    async def _run_rounds(self) -> None:
+    async def _run_reconciler(self) -> None:
         while True:
             try:
-                await self._rounds()
+                await self._reconcile()
             except Exception as error:  # noqa: BLE001  a round that trips must not be the last one
                 kind, place = type(error).__name__, raised_at(error)
-                self._tripped = time.monotonic(), f"rounds ended by a bug ({kind} raised in {place}), beginning again"
-                _log.error("rounds ended, beginning again", kind=kind, raised_at=place)
+                self._last_crash = (
+                    time.monotonic(),
+                    f"rounds ended by a bug ({kind} raised in {place}), beginning again",
+                )
+                _log.error("reconciler_crashed", error=kind, raised_at=place)
             await asyncio.sleep(self._pause)

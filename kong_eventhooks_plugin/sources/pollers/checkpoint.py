@@ -15,15 +15,15 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.sources.pollers.publisher import Telling
+from kong_eventhooks_plugin.sources.pollers.publisher import Publisher
 
 S = TypeVar("S")
 
 _log = structlog.get_logger()
 
 
-class Notes(Protocol):
-    """What is needed of ``storage.notes.Notes``. Everything may raise an ``EventHooksError``."""
+class NoteReader(Protocol):
+    """What is needed of ``storage.notes.NoteStore``. Everything may raise an ``EventHooksError``."""
 
     async def get(self, name: str) -> bytes | None:
         """Return a note, None where there is none."""
@@ -38,14 +38,14 @@ class Notes(Protocol):
         """Forget one."""
 
 
-class Note(msgspec.Struct, Generic[S], frozen=True):
+class CheckpointRecord(msgspec.Struct, Generic[S], frozen=True):
     """What is written."""
 
     state: S
-    untold: tuple[Event, ...] = ()
+    pending: tuple[Event, ...] = msgspec.field(default=(), name="untold")
 
 
-class Kept(Generic[S]):
+class Checkpoint(Generic[S]):
     """The state of one loop, or of one thing that it looks at.
 
     ``empty`` is the state where nothing is known. ``durable`` returns what of a state a restart must not forget, to be
@@ -53,15 +53,21 @@ class Kept(Generic[S]):
     """
 
     def __init__(
-        self, notes: Notes, name: str, kind: type[Note[S]], empty: S, durable: Callable[[S], Any], telling: Telling
+        self,
+        notes: NoteReader,
+        name: str,
+        kind: type[CheckpointRecord[S]],
+        empty: S,
+        durable: Callable[[S], Any],
+        telling: Publisher,
     ) -> None:
         self._notes = notes
         self._name = name
         self._kind = kind
         self._durable = durable
-        self._telling = telling
+        self._publisher = telling
         self._empty = empty
-        self._note = Note(empty)
+        self._note = CheckpointRecord(empty)
 
     @property
     def state(self) -> S:
@@ -71,41 +77,41 @@ class Kept(Generic[S]):
     async def load(self) -> bool:
         """Read the note and tell what is untold; False where that was not done and is not our turn any more."""
         content = await self._notes.get(self._name)
-        self._note = Note(self._empty)
+        self._note = CheckpointRecord(self._empty)
         if content is not None:
             try:
                 self._note = msgspec.json.decode(content, type=self._kind)
             except msgspec.MsgspecError as error:
-                _log.warning("note not readable, beginning anew", name=self._name, error=str(error))
-        return await self._settle()
+                _log.warning("checkpoint_unreadable", name=self._name, error=str(error))
+        return await self._flush()
 
-    async def become(self, state: S, events: Sequence[Event] = ()) -> bool:
+    async def commit(self, state: S, events: Sequence[Event] = ()) -> bool:
         """Know ``state`` from now on and tell the events of it; False as ``load``. What raised can be done again."""
-        if not await self._settle():
+        if not await self._flush():
             return False
-        note = Note(state, tuple(events))
+        note = CheckpointRecord(state, tuple(events))
         if events or self._durable(state) != self._durable(self.state):
             await self._write(note)
         self._note = note
-        return await self._settle()
+        return await self._flush()
 
     async def forget(self) -> None:
         """Drop the note and know nothing."""
         await self._notes.drop(self._name)
-        self._note = Note(self._empty)
+        self._note = CheckpointRecord(self._empty)
 
-    async def _settle(self) -> bool:
-        if not self._note.untold:
+    async def _flush(self) -> bool:
+        if not self._note.pending:
             return True
-        if not await self._telling.tell(self._note.untold):
+        if not await self._publisher.publish(self._note.pending):
             return False
-        note = Note(self.state)
+        note = CheckpointRecord(self.state)
         await self._write(note)
         self._note = note
         return True
 
-    async def _write(self, note: Note[S]) -> None:
-        if note.untold or self._durable(note.state):
+    async def _write(self, note: CheckpointRecord[S]) -> None:
+        if note.pending or self._durable(note.state):
             await self._notes.put(self._name, msgspec.json.encode(note))
         else:
             await self._notes.drop(self._name)

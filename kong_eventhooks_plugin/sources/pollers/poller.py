@@ -19,60 +19,60 @@ import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError, EventHooksError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
-from kong_eventhooks_plugin.sources.pollers.checkpoint import Notes
-from kong_eventhooks_plugin.sources.pollers.leader_gate import ASLEEP_SECONDS, Backoff, Turns
-from kong_eventhooks_plugin.sources.pollers.publisher import Publish, Telling
+from kong_eventhooks_plugin.sources.pollers.checkpoint import NoteReader
+from kong_eventhooks_plugin.sources.pollers.leader_gate import CLOSED_POLL_SECONDS, Backoff, LeaderGate
+from kong_eventhooks_plugin.sources.pollers.publisher import Publish, Publisher
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from kong_eventhooks_plugin.telemetry.raised import raised_at
 
 _log = structlog.get_logger()
 
 
-class Means(NamedTuple):
+class PollerContext(NamedTuple):
     """What the loops look with. ``clock`` gives Unix seconds, ``monotonic`` those of a stopwatch."""
 
     client: AdminClient
-    notes: Notes
+    notes: NoteReader
     publish: Publish
     counts: Counts
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
 
 
-class Looking(ABC):
-    """A loop called ``name``; a kind of it says how to ``load`` its notes and what ``work`` is."""
+class Poller(ABC):
+    """A loop called ``name``; a kind of it says how to ``load`` its notes and what ``poll`` is."""
 
-    def __init__(self, name: str, means: Means, turns: Turns) -> None:
+    def __init__(self, name: str, means: PollerContext, turns: LeaderGate) -> None:
         self._name = name
         self._client = means.client
         self._notes = means.notes
-        self._telling = Telling(means.publish, turns)
+        self._publisher = Publisher(means.publish, turns)
         self._counts = means.counts
         self._clock = means.clock
         self._monotonic = means.monotonic
-        self._turns = turns
+        self._gate = turns
         self._backoff = Backoff(turns)
         self._error: str | None = None
-        self._asleep = True
+        self._suspended = True
         self._loaded = False
 
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
-            if self._turns.ours():
-                self._asleep = False
+            if self._gate.is_open():
+                self._suspended = False
                 await self._try()
             else:
-                if not self._asleep:
-                    self._fall_asleep()
-                await self._turns.pause(ASLEEP_SECONDS)
+                if not self._suspended:
+                    self._suspend()
+                await self._gate.pause(CLOSED_POLL_SECONDS)
 
     @abstractmethod
     async def load(self) -> bool:
         """Read the notes, before the first work; False where that was not done and is not our turn any more."""
 
     @abstractmethod
-    async def work(self) -> bool:
+    async def poll(self) -> bool:
         """Do one piece of work; False where there was only waiting to do, so that nothing is known of Kong."""
 
     def forget(self) -> None:  # noqa: B027 - a kind that knows nothing but its notes has nothing to forget
@@ -80,28 +80,28 @@ class Looking(ABC):
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows: ``asleep`` why nothing is looked at, ``error`` why the last look failed."""
-        return {"asleep": self._turns.why_not(), "error": self._error}
+        return {"asleep": self._gate.closed_reason(), "error": self._error}
 
-    def troubles(self) -> list[str]:
+    def errors(self) -> list[str]:
         """Return what needs a person; nothing while it sleeps."""
         return [] if self._error is None else [self._error]
 
     def count(self, outcome: str, times: int = 1) -> None:
         """Count looks by what came of them."""
         if times:
-            self._counts.looks[self._name, outcome] += times
+            self._counts.polls[self._name, outcome] += times
 
-    def _fall_asleep(self) -> None:
+    def _suspend(self) -> None:
         self._loaded = False  # another process may change the notes
         self.forget()
-        self._asleep = True
+        self._suspended = True
         self._error = None  # nobody would ever find out that it is over
-        self._backoff.worked()
+        self._backoff.reset()
 
     async def _try(self) -> None:
         try:
             self._loaded = self._loaded or await self.load()
-            answered = self._loaded and await self.work()
+            answered = self._loaded and await self.poll()
         except AdminApiError as error:
             await self._failed("unanswered", str(error))
         except EventHooksError as error:
@@ -110,14 +110,14 @@ class Looking(ABC):
             await self._failed("bug", f"{type(error).__name__} raised in {raised_at(error)}")
         else:
             if answered:
-                self._backoff.worked()
+                self._backoff.reset()
                 if self._error is not None:
-                    _log.info("a look at Kong works again", look=self._name)
+                    _log.info("poll_recovered", poller=self._name)
                 self._error = None
 
     async def _failed(self, outcome: str, error: str) -> None:
         self.count(outcome)
         if self._error is None:
-            _log.warning("a look at Kong failed, trying again", look=self._name, outcome=outcome, error=error)
+            _log.warning("poll_failed", poller=self._name, outcome=outcome, error=error)
         self._error = error
         await self._backoff.failed()

@@ -23,7 +23,7 @@ import structlog
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.queue.contract import Receipt
-from kong_eventhooks_plugin.sources.pollers.leader_gate import Backoff, Turns
+from kong_eventhooks_plugin.sources.pollers.leader_gate import Backoff, LeaderGate
 
 AT_ONCE: Final = 200
 
@@ -33,25 +33,25 @@ Publish = Callable[[Event], "Future[Receipt] | None"]
 _log = structlog.get_logger()
 
 
-class Telling:
+class Publisher:
     """Tells events for one loop, while it is that loop's turn."""
 
-    def __init__(self, publish: Publish, turns: Turns) -> None:
+    def __init__(self, publish: Publish, turns: LeaderGate) -> None:
         self._publish = publish
-        self._turns = turns
+        self._gate = turns
         self._backoff = Backoff(turns)
 
-    async def tell(self, events: Sequence[Event]) -> bool:
+    async def publish(self, events: Sequence[Event]) -> bool:
         """Return True when each is committed or heard by no hook, False when it is not our turn any more."""
         waiting = list(events)
         while waiting:
             left = await self._offer(waiting[:AT_ONCE])
             waiting = left + waiting[AT_ONCE:]
             if not left:
-                self._backoff.worked()
+                self._backoff.reset()
                 continue
             await self._backoff.failed()
-            if not self._turns.ours():
+            if not self._gate.is_open():
                 return False
         return True
 
@@ -78,7 +78,7 @@ class Telling:
                 why = refused
         if left:
             # One line for all of them: a store that is full refuses hundreds at every try.
-            _log.warning("events not taken, trying again", source=left[0].source, events=len(left), error=why)
+            _log.warning("events_not_accepted", source=left[0].source, events=len(left), error=why)
         return left
 
 

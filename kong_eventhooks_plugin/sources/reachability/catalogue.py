@@ -2,19 +2,21 @@
 
 from typing import Final
 
-from kong_eventhooks_plugin.sources.entry import EventEntry, Field, SourceEntry
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 
 GATEWAY: Final = "gateway"
 
 _OUTAGE = (
-    Field("reason", "What is away: `admin_api`, or `database` where the Admin API says that Kong cannot reach it."),
-    Field("admin_url", "The address that was asked, without user and password."),
-    Field("since", "When it began, Unix seconds."),
-    Field(
+    EventField(
+        "reason", "What is away: `admin_api`, or `database` where the Admin API says that Kong cannot reach it."
+    ),
+    EventField("admin_url", "The address that was asked, without user and password."),
+    EventField("since", "When it began, Unix seconds."),
+    EventField(
         "error",
         "`timeout`, `connect`, `tls`, `connection`, `unreadable`, `status_<n>`; `not_reachable` for the database.",
     ),
-    Field("failures", "How many times in a row."),
+    EventField("failures", "How many times in a row."),
 )
 _OUTAGE_NOTES = (
     (
@@ -36,7 +38,7 @@ SOURCES: tuple[SourceEntry, ...] = (
             EventEntry(
                 "recovered",
                 "It answers again.",
-                (*_OUTAGE, Field("seconds", "How long it lasted, from the first failed look.")),
+                (*_OUTAGE, EventField("seconds", "How long it lasted, from the first failed look.")),
             ),
         ),
         notes=_OUTAGE_NOTES,

@@ -15,11 +15,11 @@ import msgspec
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.sources.reachability.model import Outage
 
-DATABASE_FAULT: Final = "not_reachable"
+DATABASE_ERROR: Final = "not_reachable"
 UNREADABLE: Final = "unreadable"
 
 # The first that fits the cause.
-_FAULTS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+_ERRORS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (TimeoutError, "timeout"),
     (aiohttp.ClientSSLError, "tls"),
     (aiohttp.ClientConnectorError, "connect"),
@@ -49,13 +49,13 @@ def step(outage: Outage | None, fault: str | None, now: float, patience: int) ->
     return Step(grown)
 
 
-def database_fault(status: Mapping[str, Any]) -> str | None:
+def database_error(status: Mapping[str, Any]) -> str | None:
     """Return the fault that the answer of ``/status`` names; none where it says nothing of a database."""
     database = status.get("database")
-    return DATABASE_FAULT if isinstance(database, Mapping) and database.get("reachable") is False else None
+    return DATABASE_ERROR if isinstance(database, Mapping) and database.get("reachable") is False else None
 
 
-def fault_of(error: AdminApiError) -> str:
+def error_of(error: AdminApiError) -> str:
     """Return the class of a failed look.
 
     ``status_503``, ``timeout``, ``tls``, ``connect`` (refused, or no such host), ``connection`` (broken on the way),
@@ -64,10 +64,10 @@ def fault_of(error: AdminApiError) -> str:
     if error.status is not None:
         return f"status_{error.status}"
     cause = error.__cause__
-    return next((fault for kind, fault in _FAULTS if isinstance(cause, kind)), UNREADABLE)
+    return next((fault for kind, fault in _ERRORS if isinstance(cause, kind)), UNREADABLE)
 
 
-def shown_url(url: str) -> str:
+def public_url(url: str) -> str:
     """Return where an Admin API is for people: scheme, host, port and path, never a user, a password or a query."""
     try:
         parts = urlsplit(url)

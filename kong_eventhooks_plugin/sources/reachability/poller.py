@@ -14,18 +14,18 @@ import msgspec
 
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.sources.pollers.checkpoint import Kept, Note
-from kong_eventhooks_plugin.sources.pollers.leader_gate import Turns
-from kong_eventhooks_plugin.sources.pollers.poller import Looking, Means
-from kong_eventhooks_plugin.sources.reachability.decision import database_fault, fault_of, step
+from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint, CheckpointRecord
+from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
+from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
+from kong_eventhooks_plugin.sources.reachability.decision import database_error, error_of, step
 from kong_eventhooks_plugin.sources.reachability.event import recovered_event, unreachable_event
 from kong_eventhooks_plugin.sources.reachability.model import Outage, Reason
 
-NOTE: Final = "gateway"
+REACHABILITY_NOTE: Final = "gateway"
 ANSWER_SECONDS: Final = 10.0
 
 
-class Patience(msgspec.Struct, frozen=True):
+class ReachabilitySettings(msgspec.Struct, frozen=True):
     """Seconds between two looks, and how many in a row must fail before it is told."""
 
     poll_seconds: float = 5.0
@@ -42,45 +42,47 @@ class Outages(msgspec.Struct, frozen=True):
         return {reason: outage.since for reason, outage in self.now.items() if outage.counts}
 
 
-class GatewayWatch(Looking):
+class ReachabilityPoller(Poller):
     """Polls ``/status`` until cancelled (``run``). ``admin_url`` is shown in events: see ``reachability.shown_url``."""
 
     def __init__(
         self,
-        means: Means,
-        turns: Turns,
+        means: PollerContext,
+        turns: LeaderGate,
         admin_url: str,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        patience: ReachabilitySettings = ReachabilitySettings(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__("status", means, turns)
         self._admin_url = admin_url
         self._patience = patience
-        self._kept = Kept(self._notes, NOTE, Note[Outages], Outages(), Outages.durable, self._telling)
-        self._faults: dict[Reason, str | None] = {}
+        self._checkpoint = Checkpoint(
+            self._notes, REACHABILITY_NOTE, CheckpointRecord[Outages], Outages(), Outages.durable, self._publisher
+        )
+        self._failures: dict[Reason, str | None] = {}
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows: what is wrong now, and the outages that were told, by when they began."""
-        faults = {reason: fault for reason, fault in self._faults.items() if fault}
-        return {**super().state(), "faults": faults, "outages": self._kept.state.durable()}
+        faults = {reason: fault for reason, fault in self._failures.items() if fault}
+        return {**super().state(), "faults": faults, "outages": self._checkpoint.state.durable()}
 
-    def troubles(self) -> list[str]:
+    def errors(self) -> list[str]:
         """Return what needs a person; of outages, those that were told."""
-        now = self._kept.state.now
-        return super().troubles() + [f"{reason}: {outage.error}" for reason, outage in now.items() if outage.counts]
+        now = self._checkpoint.state.now
+        return super().errors() + [f"{reason}: {outage.error}" for reason, outage in now.items() if outage.counts]
 
     async def load(self) -> bool:
         """Read the note."""
-        return await self._kept.load()
+        return await self._checkpoint.load()
 
-    async def work(self) -> bool:
+    async def poll(self) -> bool:
         """Look once, then wait for the next look."""
-        self._faults = await self._look()
-        self.count("unanswered" if self._faults["admin_api"] else "ok")
-        if await self._judge():
-            await self._turns.hold(self._turns.about(self._patience.poll_seconds))
+        self._failures = await self._check_status()
+        self.count("unanswered" if self._failures["admin_api"] else "ok")
+        if await self._update_outages():
+            await self._gate.hold(self._gate.jittered(self._patience.poll_seconds))
         return True
 
-    async def _look(self) -> dict[Reason, str | None]:
+    async def _check_status(self) -> dict[Reason, str | None]:
         """Return what is wrong, by reason; what nothing can be said of is left out."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -88,14 +90,14 @@ class GatewayWatch(Looking):
         except TimeoutError:
             return {"admin_api": "timeout"}
         except AdminApiError as error:
-            return {"admin_api": fault_of(error)}
-        return {"admin_api": None, "database": database_fault(status)}
+            return {"admin_api": error_of(error)}
+        return {"admin_api": None, "database": database_error(status)}
 
-    async def _judge(self) -> bool:
+    async def _update_outages(self) -> bool:
         now = self._clock()
-        outages = dict(self._kept.state.now)
+        outages = dict(self._checkpoint.state.now)
         events: list[Event] = []
-        for reason, fault in self._faults.items():
+        for reason, fault in self._failures.items():
             before = outages.pop(reason, None)
             taken = step(before, fault, now, self._patience.failures)
             if taken.outage:
@@ -104,4 +106,4 @@ class GatewayWatch(Looking):
                 events.append(unreachable_event(reason, self._admin_url, taken.began, now))
             if taken.ended:
                 events.append(recovered_event(reason, self._admin_url, taken.ended, now))
-        return await self._kept.become(Outages(outages), events)
+        return await self._checkpoint.commit(Outages(outages), events)

@@ -7,7 +7,7 @@ from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 from kong_eventhooks_plugin.sources.requests.plugin_answers import NEVER, Answers
 
 
-class InForce(Protocol):
+class ActivePluginLookup(Protocol):
     """Knows which plugins run for a request. Called on the hot path: a look-up, no I/O."""
 
     def on(
@@ -22,7 +22,7 @@ class InForce(Protocol):
         """Return what is in force anywhere, each kind of instance once."""
 
 
-class _NothingKnown:
+class _NoActivePlugins:
     def on(
         self, workspace: str | None, service: str | None, route: str | None, consumer: str | None
     ) -> tuple[Answers, ...] | None:
@@ -32,17 +32,17 @@ class _NothingKnown:
         return ()
 
 
-NOTHING_KNOWN: InForce = _NothingKnown()
+NO_ACTIVE_PLUGINS: ActivePluginLookup = _NoActivePlugins()
 """For a sidecar that is not told where the Admin API is."""
 
 
-def statuses_of(plugin: str, plugins: InForce) -> frozenset[int]:
+def statuses_of(plugin: str, plugins: ActivePluginLookup) -> frozenset[int]:
     """Return what a plugin is configured to answer with, wherever it is in force."""
     mine = [each for each in plugins.every() if each.plugin == plugin]
     return frozenset().union(*((each.before or NEVER) | (each.after or NEVER) for each in mine))
 
 
-def in_force_on(log: KongLog, plugins: InForce) -> tuple[Answers, ...] | None:
+def active_plugins_on(log: KongLog, plugins: ActivePluginLookup) -> tuple[Answers, ...] | None:
     """Return what is in force on the request, None where it is not known."""
     service, route, consumer = log.service, log.route, log.consumer
     return plugins.on(

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 from kong_eventhooks_plugin.sources.requests.plugin_limits import seconds_of
-from kong_eventhooks_plugin.sources.requests.rate_headers import Broken, number, positive, seconds
+from kong_eventhooks_plugin.sources.requests.rate_headers import ExceededLimit, number, positive, seconds
 
 _PREFIX: Final = "x-ai-ratelimit-"
 _LIMIT: Final = _PREFIX + "limit-"
@@ -28,7 +28,7 @@ RETRY_AFTER: Final = _PREFIX + "retry-after"
 """The header that, with more at its end or without, is there wherever the plugin refuses."""
 
 
-def by_ai_rate_limiting(log: KongLog) -> Broken | None:
+def by_ai_rate_limiting(log: KongLog) -> ExceededLimit | None:
     """Return the limit that broke, its ``name`` the provider, where the headers say that the plugin refused.
 
     ``limit`` is None where it is hidden.
@@ -51,18 +51,18 @@ def _shows(headers: Mapping[str, Any]) -> bool:
     return any(key.startswith(_REMAINING) for key in headers)
 
 
-def _used_up(headers: Mapping[str, Any], key: str) -> Broken | None:
+def _used_up(headers: Mapping[str, Any], key: str) -> ExceededLimit | None:
     left, place = number(headers[key]), _place(key, _REMAINING)
     if place is None or left is None or left > 0:
         return None
     window, provider = place
     limit = positive(headers.get(f"{_LIMIT}{window}-{provider}"))
-    return Broken(limit, window, provider, _comes_back(headers, f"-{window}-{provider}"))
+    return ExceededLimit(limit, window, provider, _comes_back(headers, f"-{window}-{provider}"))
 
 
-def _hidden(headers: Mapping[str, Any], key: str) -> Broken | None:
+def _hidden(headers: Mapping[str, Any], key: str) -> ExceededLimit | None:
     place = _place(key, RETRY_AFTER + "-")
-    return None if place is None else Broken(None, *place, seconds(headers[key]))
+    return None if place is None else ExceededLimit(None, *place, seconds(headers[key]))
 
 
 def _place(key: str, prefix: str) -> tuple[str, str] | None:

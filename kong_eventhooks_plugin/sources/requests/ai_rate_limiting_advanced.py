@@ -5,19 +5,19 @@ It is told by headers of its own (``ai_rate_headers``), also where nothing is kn
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.sources.requests.ai_rate_headers import query_cost
-from kong_eventhooks_plugin.sources.requests.attribution import Verdict
+from kong_eventhooks_plugin.sources.requests.attribution import LimitVerdict
 from kong_eventhooks_plugin.sources.requests.catalogue import AI_RATE_LIMITING_ADVANCED as ENTRY
 from kong_eventhooks_plugin.sources.requests.exceeded import NOT_KNOWN
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 from kong_eventhooks_plugin.sources.requests.limit_source import LimitSource
 from kong_eventhooks_plugin.sources.requests.request_event import (
     client_and_service,
+    event_kind,
     request_event,
     route_and_request,
-    told,
 )
 
-_TOLD = told(ENTRY)
+_EVENT = event_kind(ENTRY)
 
 
 class AiRateLimitingAdvanced(LimitSource):
@@ -25,9 +25,9 @@ class AiRateLimitingAdvanced(LimitSource):
 
     name = ENTRY.name
 
-    def event(self, log: KongLog, verdict: Verdict, seen_at: float) -> Event:
+    def event(self, log: KongLog, verdict: LimitVerdict, seen_at: float) -> Event:
         """Build the event. What was used is not known: the plugin counts tokens, and says only that none are left."""
-        broken = verdict.broken or NOT_KNOWN
+        broken = verdict.exceeded or NOT_KNOWN
         data = {
             **client_and_service(log),
             "rate": None,
@@ -40,4 +40,4 @@ class AiRateLimitingAdvanced(LimitSource):
             "strategy": verdict.strategy,
             "query_cost": query_cost(log),
         }
-        return request_event(_TOLD, log, seen_at, data)
+        return request_event(_EVENT, log, seen_at, data)

@@ -27,7 +27,12 @@ Kong answers with by itself (``KONGS_OWN``). What is known of plugins is some se
 from collections.abc import Collection
 from typing import Final, Literal, NamedTuple
 
-from kong_eventhooks_plugin.sources.requests.active_plugins import NOTHING_KNOWN, InForce, in_force_on, statuses_of
+from kong_eventhooks_plugin.sources.requests.active_plugins import (
+    NO_ACTIVE_PLUGINS,
+    ActivePluginLookup,
+    active_plugins_on,
+    statuses_of,
+)
 from kong_eventhooks_plugin.sources.requests.ai_rate_headers import RETRY_AFTER, by_ai_rate_limiting
 from kong_eventhooks_plugin.sources.requests.infer import InferRule, InferRules
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
@@ -42,7 +47,7 @@ from kong_eventhooks_plugin.sources.requests.plugin_answers import (
     Answers,
 )
 from kong_eventhooks_plugin.sources.requests.rate_headers import (
-    Broken,
+    ExceededLimit,
     by_enterprise,
     by_rate_limiting,
     by_response_rate_limiting,
@@ -56,11 +61,11 @@ _SAME_HEADERS = frozenset((RATE_LIMITING, RATE_LIMITING_ADVANCED, SERVICE_PROTEC
 _ENTERPRISE = frozenset((RATE_LIMITING_ADVANCED, SERVICE_PROTECTION))
 
 
-class Verdict(NamedTuple):
+class LimitVerdict(NamedTuple):
     """A broken limit: whose, which one (None: not known), how we know, and the plugin's way to count (AI)."""
 
     source: str
-    broken: Broken | None
+    exceeded: ExceededLimit | None
     attributed: Literal["headers", "plugins", "inferred"]
     strategy: str | None = None
 
@@ -72,17 +77,17 @@ class Attribution:
     request's verdict is kept until the next request.
     """
 
-    def __init__(self, rules: Collection[InferRule] = (), plugins: InForce = NOTHING_KNOWN) -> None:
+    def __init__(self, rules: Collection[InferRule] = (), plugins: ActivePluginLookup = NO_ACTIVE_PLUGINS) -> None:
         self._rules = InferRules(rules)
         self._plugins = plugins
-        self._last: tuple[KongLog, int, Verdict | None] | None = None
+        self._last: tuple[KongLog, int, LimitVerdict | None] | None = None
 
     def statuses(self, source: str) -> frozenset[int]:
         """Return the statuses that can be a broken limit of the source, as far as is known now."""
         found = statuses_of(source, self._plugins) | {TOO_MANY_REQUESTS}
         return found | self._rules.statuses if source == RATE_LIMITING else found
 
-    def verdict(self, log: KongLog, status: int) -> Verdict | None:
+    def verdict(self, log: KongLog, status: int) -> LimitVerdict | None:
         """Return whose broken limit the answer is, None where it is none."""
         last = self._last
         if last is not None and last[0] is log and last[1] == status:
@@ -91,11 +96,11 @@ class Attribution:
         self._last = (log, status, found)
         return found
 
-    def in_force(self, log: KongLog) -> Known:
+    def active_plugins(self, log: KongLog) -> Known:
         """Return what is in force on the request."""
-        return in_force_on(log, self._plugins)
+        return active_plugins_on(log, self._plugins)
 
-    def is_broken_limit(self, log: KongLog, status: int) -> bool:
+    def is_exceeded_limit(self, log: KongLog, status: int) -> bool:
         """Tell whether the answer is one, so that no source with another purpose tells it as well.
 
         Headers count here on any status: where the plugins are not known, an ``error_code`` is not either.
@@ -104,8 +109,8 @@ class Attribution:
             return True
         return by_enterprise(log) is not None or by_ai_rate_limiting(log) is not None
 
-    def _verdict(self, log: KongLog, status: int) -> Verdict | None:
-        known = self.in_force(log)
+    def _verdict(self, log: KongLog, status: int) -> LimitVerdict | None:
+        known = self.active_plugins(log)
         named = bool(self._rules.statuses) and self._rules.name(status, log.scope())
         proven = _after(log, status) if log.asked_service else _before(log, status, known, named=named)
         return proven or _by_plugins(log, status, known) or (_by_rule(log, status, known) if named else None)
@@ -115,14 +120,14 @@ HEADERS_ALONE: Final = Attribution()
 """For a sidecar that knows no plugins and has no rules."""
 
 
-def _after(log: KongLog, status: int) -> Verdict | None:
+def _after(log: KongLog, status: int) -> LimitVerdict | None:
     if status != TOO_MANY_REQUESTS:
         return None
     broken = by_response_rate_limiting(log)
-    return broken and Verdict(RESPONSE_RATE_LIMITING, broken, "headers")
+    return broken and LimitVerdict(RESPONSE_RATE_LIMITING, broken, "headers")
 
 
-def _before(log: KongLog, status: int, known: Known, *, named: bool) -> Verdict | None:
+def _before(log: KongLog, status: int, known: Known, *, named: bool) -> LimitVerdict | None:
     """Return what headers prove of an answer before the service was asked."""
     able = known and [each for each in known if each.meaning == "limit" and each.can_answer(status, asked=False)]
     if not (status == TOO_MANY_REQUESTS or named or able):
@@ -133,20 +138,20 @@ def _before(log: KongLog, status: int, known: Known, *, named: bool) -> Verdict 
         of_ai = by_ai_rate_limiting(log)
         if of_ai is not None:
             return _of_ai(of_ai, able or ())
-    return broken and Verdict(_owner(broken, able) if able else RATE_LIMITING, broken, "headers")
+    return broken and LimitVerdict(_owner(broken, able) if able else RATE_LIMITING, broken, "headers")
 
 
-def _of_ai(broken: Broken, able: Collection[Answers]) -> Verdict:
+def _of_ai(broken: ExceededLimit, able: Collection[Answers]) -> LimitVerdict:
     """Complete what the headers hide from the configuration, where there is one configuration."""
     mine = [each for each in able if each.plugin == AI_RATE_LIMITING_ADVANCED]
     if len(mine) != 1:
-        return Verdict(AI_RATE_LIMITING_ADVANCED, broken, "headers")
+        return LimitVerdict(AI_RATE_LIMITING_ADVANCED, broken, "headers")
     if broken.limit is None:
         limits = [
             each.limit for each in mine[0].limits if (each.window, _low(each.name)) == (broken.window, broken.name)
         ]
         broken = broken._replace(limit=limits[0] if len(limits) == 1 else None)
-    return Verdict(AI_RATE_LIMITING_ADVANCED, broken, "headers", mine[0].strategy)
+    return LimitVerdict(AI_RATE_LIMITING_ADVANCED, broken, "headers", mine[0].strategy)
 
 
 def _low(name: str | None) -> str | None:
@@ -154,7 +159,7 @@ def _low(name: str | None) -> str | None:
     return None if name is None else name.lower()
 
 
-def _owner(broken: Broken, able: Collection[Answers]) -> str:
+def _owner(broken: ExceededLimit, able: Collection[Answers]) -> str:
     showing = [each for each in able if each.plugin in _SAME_HEADERS and each.shows_before]
     names = {each.plugin for each in showing}
     if len(names) > 1:
@@ -166,7 +171,7 @@ def _owner(broken: Broken, able: Collection[Answers]) -> str:
     return names.pop() if len(names) == 1 else RATE_LIMITING
 
 
-def _by_plugins(log: KongLog, status: int, known: Known) -> Verdict | None:
+def _by_plugins(log: KongLog, status: int, known: Known) -> LimitVerdict | None:
     """Return the verdict where only one plugin can have given an answer without proving headers."""
     if known is None or status in KONGS_OWN:
         return None
@@ -174,18 +179,18 @@ def _by_plugins(log: KongLog, status: int, known: Known) -> Verdict | None:
     able = [each for each in known if each.can_answer_silently(status, asked=asked)]
     if len({each.plugin for each in able}) != 1 or able[0].meaning != "limit":
         return None
-    return Verdict(able[0].plugin, _only_limit(able), "plugins", able[0].strategy if len(able) == 1 else None)
+    return LimitVerdict(able[0].plugin, _only_limit(able), "plugins", able[0].strategy if len(able) == 1 else None)
 
 
-def _only_limit(able: Collection[Answers]) -> Broken | None:
+def _only_limit(able: Collection[Answers]) -> ExceededLimit | None:
     limits = {each.limits for each in able}
     if len(limits) != 1:
         return None
     (only,) = limits
-    return Broken(only[0].limit, only[0].window, _low(only[0].name)) if len(only) == 1 else None
+    return ExceededLimit(only[0].limit, only[0].window, _low(only[0].name)) if len(only) == 1 else None
 
 
-def _by_rule(log: KongLog, status: int, known: Known) -> Verdict | None:
+def _by_rule(log: KongLog, status: int, known: Known) -> LimitVerdict | None:
     asked = log.asked_service
     if asked and status != TOO_MANY_REQUESTS:  # response-ratelimiting has no other
         return None
@@ -193,4 +198,4 @@ def _by_rule(log: KongLog, status: int, known: Known) -> Verdict | None:
         return None
     names = {each.plugin for each in known or () if each.meaning == "limit" and each.can_answer(status, asked=asked)}
     otherwise = RESPONSE_RATE_LIMITING if asked else RATE_LIMITING
-    return Verdict(names.pop() if len(names) == 1 else otherwise, None, "inferred")
+    return LimitVerdict(names.pop() if len(names) == 1 else otherwise, None, "inferred")

@@ -17,14 +17,14 @@ from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 from kong_eventhooks_plugin.sources.requests.rate_headers import text
 from kong_eventhooks_plugin.sources.requests.request_event import (
     client_and_service,
+    event_kind,
     request_event,
     route_and_request,
-    told,
 )
 
 HEADER: Final = 256
 
-_TOLD = told(ENTRY)
+_EVENT = event_kind(ENTRY)
 _STATUSES: Final = frozenset((401, 403))
 
 
@@ -44,9 +44,9 @@ class AuthFailed:
         """Return the event, or nothing."""
         if seen.status not in _STATUSES or log.source != "kong" or log.asked_service:
             return []
-        if self._attribution.is_broken_limit(log, seen.status):
+        if self._attribution.is_exceeded_limit(log, seen.status):
             return []
-        known = self._attribution.in_force(log)
+        known = self._attribution.active_plugins(log)
         able = [each for each in known or () if each.can_answer_silently(seen.status, asked=False)]
         plugins = sorted({each.plugin for each in able if each.meaning in ("auth", "unknown")})
         if able and not plugins:
@@ -59,4 +59,4 @@ class AuthFailed:
             "plugins": None if known is None else plugins,
             "www_authenticate": None if challenge is None else challenge[:HEADER],
         }
-        return [request_event(_TOLD, log, seen.seen_at, data)]
+        return [request_event(_EVENT, log, seen.seen_at, data)]

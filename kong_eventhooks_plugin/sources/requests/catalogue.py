@@ -1,11 +1,11 @@
 """What the catalogue says of refused and failed requests, beyond the limits of the open-source plugins."""
 
-from kong_eventhooks_plugin.sources.entry import EventEntry, Field, SourceEntry
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 from kong_eventhooks_plugin.sources.requests import limits_catalogue
 from kong_eventhooks_plugin.sources.requests.limits_catalogue import ON_GROUPS, RATE_LIMIT_EXCEEDED
 
 _EXCEEDED = {field.name: field for field in limits_catalogue.SOURCES[0].events[0].fields}
-_CONSUMER = Field(
+_CONSUMER = EventField(
     "consumer", "Who asked: `id`, `username`, `custom_id` (null where unset). `{}` for an anonymous client."
 )
 _IP, _SERVICE, _ROUTE, _REQUEST = (_EXCEEDED[name] for name in ("ip", "service", "route", "request"))
@@ -37,24 +37,24 @@ AI_RATE_LIMITING_ADVANCED = SourceEntry(
                 _EXCEEDED["consumer"],
                 _IP,
                 _SERVICE,
-                Field("rate", "null: the plugin does not say how much was used beyond the limit."),
+                EventField("rate", "null: the plugin does not say how much was used beyond the limit."),
                 _LIMIT,
-                Field("window", _SECONDS_AS_WINDOW),
+                EventField("window", _SECONDS_AS_WINDOW),
                 _ROUTE,
                 _REQUEST,
                 _RETRY_AFTER,
                 _ATTRIBUTED,
-                Field(
+                EventField(
                     "provider",
                     "The provider whose limit broke, spelled as in the response header (lower case), the first in "
                     "the alphabet where several with this window are used up. null where it is not known.",
                 ),
-                Field(
+                EventField(
                     "strategy",
                     "What is counted: the plugin's `tokens_count_strategy` (`total_tokens`, `prompt_tokens`, "
                     "`completion_tokens`, `cost`). null where its configuration is not known.",
                 ),
-                Field("query_cost", "What this request would have cost (provider `requestPrompt`). null else."),
+                EventField("query_cost", "What this request would have cost (provider `requestPrompt`). null else."),
             ),
             ("consumer", "ip", "service"),
         ),
@@ -84,7 +84,7 @@ SERVICE_PROTECTION = SourceEntry(
                 _SERVICE,
                 _EXCEEDED["rate"],
                 _LIMIT,
-                Field("window", _SECONDS_AS_WINDOW),
+                EventField("window", _SECONDS_AS_WINDOW),
                 _ROUTE,
                 _REQUEST,
                 _RETRY_AFTER,
@@ -117,13 +117,15 @@ OAS_VALIDATION = SourceEntry(
                 _CONSUMER,
                 _IP,
                 _SERVICE,
-                Field(
+                EventField(
                     "err",
                     "null: what was wrong is in the answer's body only (with `verbose_response`), and Kong's log "
                     "does not have it.",
                 ),
-                Field("phase", "`request` where the request was refused, `response` where the service's answer was."),
-                Field("status", "What the client got: 400 or 406."),
+                EventField(
+                    "phase", "`request` where the request was refused, `response` where the service's answer was."
+                ),
+                EventField("status", "What the client got: 400 or 406."),
                 _ROUTE,
                 _REQUEST,
             ),
@@ -157,11 +159,11 @@ RATE_LIMIT_APPROACHING = SourceEntry(
                 _CONSUMER,
                 _IP,
                 _SERVICE,
-                Field("used", "How much of the limit is used, this request with it."),
-                Field("limit", "The window's limit."),
-                Field("remaining", "How much is left."),
-                Field("window", "`second`, `minute`, `hour`, `day`, `month`, `year`, or its seconds (`30`)."),
-                Field("percent", "The share that is used, rounded down to a whole number."),
+                EventField("used", "How much of the limit is used, this request with it."),
+                EventField("limit", "The window's limit."),
+                EventField("remaining", "How much is left."),
+                EventField("window", "`second`, `minute`, `hour`, `day`, `month`, `year`, or its seconds (`30`)."),
+                EventField("percent", "The share that is used, rounded down to a whole number."),
                 _ROUTE,
                 _REQUEST,
             ),
@@ -194,19 +196,19 @@ AUTH = SourceEntry(
             "failed",
             "Kong itself answered 401 or 403, without asking the service.",
             (
-                Field("status", "401 or 403."),
+                EventField("status", "401 or 403."),
                 _CONSUMER,
                 _IP,
                 _SERVICE,
                 _ROUTE,
                 _REQUEST,
-                Field(
+                EventField(
                     "plugins",
                     "The plugins in force on the request that can have answered so, in alphabetical order: those of "
                     "Kong for authentication and access, and others that can answer with anything. null where the "
                     "plugins are not known (no `admin_url`).",
                 ),
-                Field(
+                EventField(
                     "www_authenticate",
                     "The answer's `www-authenticate` header, which names the scheme and the realm; at most 256 "
                     "characters. null where there is none.",
@@ -236,20 +238,20 @@ UPSTREAM = SourceEntry(
             "Kong itself answered 502, 503 or 504: the service refused the connection, broke it off or took too "
             "long, or there was no target to ask.",
             (
-                Field("status", "What the client got: 502, 503 or 504."),
+                EventField("status", "What the client got: 502, 503 or 504."),
                 _SERVICE,
-                Field(
+                EventField(
                     "upstream_status",
                     "What each try came to, as Kong's log has it (`502, 502`; at most 256 characters). null where "
                     "none was made or Kong buffered the answer.",
                 ),
-                Field(
+                EventField(
                     "tries",
                     "The tries, oldest first, at most 16: `ip`, `port`, `balancer_latency` (milliseconds), `state` "
                     "and `code` (null where it did not fail). Empty where no target was found: none is configured "
                     "or healthy, or the name did not resolve.",
                 ),
-                Field("try_count", "How many tries there were."),
+                EventField("try_count", "How many tries there were."),
                 _CONSUMER,
                 _IP,
                 _ROUTE,

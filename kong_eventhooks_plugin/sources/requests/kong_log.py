@@ -34,7 +34,7 @@ _LATEST_START = 1e15
 """Milliseconds; a request that started later than the year 33000 did not."""
 
 
-class Service(msgspec.Struct, gc=False):
+class LogService(msgspec.Struct, gc=False):
     """The service that a request was for. Without timestamps: any DB-less reload renews them."""
 
     id: str | None = None
@@ -45,14 +45,14 @@ class Service(msgspec.Struct, gc=False):
     path: str | None = None
 
 
-class Route(msgspec.Struct, gc=False):
+class LogRoute(msgspec.Struct, gc=False):
     """The route that a request matched."""
 
     id: str | None = None
     name: str | None = None
 
 
-class Consumer(msgspec.Struct, gc=False):
+class LogConsumer(msgspec.Struct, gc=False):
     """The consumer that a request was authenticated as."""
 
     id: str | None = None
@@ -60,7 +60,7 @@ class Consumer(msgspec.Struct, gc=False):
     custom_id: str | None = None
 
 
-class Request(msgspec.Struct, gc=False):
+class LogRequest(msgspec.Struct, gc=False):
     """The request. ``uri`` is raw, with the query string: read ``path`` instead."""
 
     id: str | None = None
@@ -75,7 +75,7 @@ class Request(msgspec.Struct, gc=False):
         return _CREDENTIAL.sub("***", self.uri.partition("?")[0].partition("#")[0][:PATH_LIMIT])
 
 
-class Response(msgspec.Struct, gc=False):
+class LogResponse(msgspec.Struct, gc=False):
     """The answer's headers, names in lower case as Kong gives them; a repeated header's value is a list."""
 
     headers: dict[str, Any] = {}
@@ -108,11 +108,11 @@ class KongLog(msgspec.Struct, gc=False):
     upstream_status: str | int | float | None = None
     workspace_name: str | None = None
     tries: msgspec.Raw = _NO_TRIES
-    request: Request = msgspec.field(default_factory=Request)
-    response: Response = msgspec.field(default_factory=Response)
-    service: Service | None = None
-    route: Route | None = None
-    consumer: Consumer | None = None
+    request: LogRequest = msgspec.field(default_factory=LogRequest)
+    response: LogResponse = msgspec.field(default_factory=LogResponse)
+    service: LogService | None = None
+    route: LogRoute | None = None
+    consumer: LogConsumer | None = None
 
     @property
     def asked_service(self) -> bool:
@@ -187,7 +187,7 @@ def _decode_leniently(serialized: str | bytes) -> KongLog:
 
 
 _NESTED: dict[str, type[msgspec.Struct]] = {
-    "request": Request, "response": Response, "service": Service, "route": Route, "consumer": Consumer,
+    "request": LogRequest, "response": LogResponse, "service": LogService, "route": LogRoute, "consumer": LogConsumer,
 }  # fmt: skip
 
 

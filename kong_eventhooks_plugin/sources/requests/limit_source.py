@@ -2,7 +2,7 @@
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, Attribution, Verdict
+from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, Attribution, LimitVerdict
 from kong_eventhooks_plugin.sources.requests.exceeded import rate_limit_exceeded
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 
@@ -26,6 +26,6 @@ class LimitSource:
             return []
         return [self.event(log, verdict, seen.seen_at)]
 
-    def event(self, log: KongLog, verdict: Verdict, seen_at: float) -> Event:
+    def event(self, log: KongLog, verdict: LimitVerdict, seen_at: float) -> Event:
         """Build the event."""
         return rate_limit_exceeded(log, verdict, seen_at)

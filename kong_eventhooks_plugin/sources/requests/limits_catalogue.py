@@ -1,46 +1,46 @@
 """What the catalogue says of broken rate limits, whichever plugin found them."""
 
-from kong_eventhooks_plugin.sources.entry import EventEntry, Field, SourceEntry
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 
 RATE_LIMIT_EXCEEDED = "rate-limit-exceeded"
 
 _UNIQUE = ("consumer", "ip", "service")
 
 _EXCEEDED_FIELDS = (
-    Field(
+    EventField(
         "consumer",
         "Who was limited: `id`, `username`, `custom_id` (null where unset). `{}` for an anonymous client.",
     ),
-    Field("ip", "The client's address, as Kong sees it (after `trusted_ips` and `real_ip_header`)."),
-    Field(
+    EventField("ip", "The client's address, as Kong sees it (after `trusted_ips` and `real_ip_header`)."),
+    EventField(
         "service",
         "The service that was asked for: `id`, `name`, `host`, `port`, `protocol`, `path`. `{}` where the route has "
         "none.",
     ),
-    Field(
+    EventField(
         "rate",
         "The usage that broke the limit: one more than the limit lets through. Kong does not say how often the "
         "client has asked since, so it stays the same until the window ends. null where the limit is not known.",
     ),
-    Field("limit", "The limit of the window that broke. null where it is not known."),
-    Field(
+    EventField("limit", "The limit of the window that broke. null where it is not known."),
+    EventField(
         "window",
         "The period that broke: `second`, `minute`, `hour`, `day`, `month` or `year`, or its seconds (`30`) for "
         "rate-limiting-advanced; the longest where several are used up. null where it is not known.",
     ),
-    Field("route", "The route that was asked for: `id`, `name`. `{}` where there is none."),
-    Field(
+    EventField("route", "The route that was asked for: `id`, `name`. `{}` where there is none."),
+    EventField(
         "request",
         "`method`, `path` (without the query string, which may carry a key; at most 2,048 characters) and Kong's "
         "request `id`. Never headers.",
     ),
-    Field("retry_after", "Seconds after which Kong told the client to come back, null where it told none."),
-    Field(
+    EventField("retry_after", "Seconds after which Kong told the client to come back, null where it told none."),
+    EventField(
         "limit_name",
         "The named limit of response-ratelimiting that broke, spelled as in the response header (lower case). null "
         "else.",
     ),
-    Field(
+    EventField(
         "attributed",
         "How we know that it was a rate limit: `headers` where Kong's rate-limit headers prove it; `plugins` where "
         "no header says it, but of the plugins in force on the request (setting `admin_url`) only this one can have "
@@ -49,7 +49,7 @@ _EXCEEDED_FIELDS = (
 )
 
 
-_HOW_RATE_LIMITING_IS_TOLD = (
+_HOW_RATE_LIMITING_IS_IDENTIFIED = (
     "Kong's plugin tells it by its response headers: `x-ratelimit-remaining-<window>: 0` together with the "
     "`retry-after` that it sets only when it refuses. With `hide_client_headers: true` nothing in the answer says "
     "that it was a rate limit (request-termination can answer 429 too), and with another `error_code` than 429 Kong "
@@ -100,7 +100,7 @@ SOURCES: tuple[SourceEntry, ...] = (
         "0.1.0",
         ("rate-limiting",),
         (_exceeded("A client asked more often than rate-limiting allows."),),
-        notes=(_HOW_RATE_LIMITING_IS_TOLD, _WHAT_IS_NOT_INFERRED),
+        notes=(_HOW_RATE_LIMITING_IS_IDENTIFIED, _WHAT_IS_NOT_INFERRED),
     ),
     SourceEntry(
         "response-ratelimiting",

@@ -11,17 +11,22 @@ request, and no other plugin that is can have answered so. Kong's own 400s come 
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.requests.active_plugins import NOTHING_KNOWN, InForce, in_force_on, statuses_of
+from kong_eventhooks_plugin.sources.requests.active_plugins import (
+    NO_ACTIVE_PLUGINS,
+    ActivePluginLookup,
+    active_plugins_on,
+    statuses_of,
+)
 from kong_eventhooks_plugin.sources.requests.catalogue import OAS_VALIDATION as ENTRY
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 from kong_eventhooks_plugin.sources.requests.request_event import (
     client_and_service,
+    event_kind,
     request_event,
     route_and_request,
-    told,
 )
 
-_TOLD = told(ENTRY)
+_EVENT = event_kind(ENTRY)
 
 
 class OasValidation:
@@ -29,7 +34,7 @@ class OasValidation:
 
     name = ENTRY.name
 
-    def __init__(self, plugins: InForce = NOTHING_KNOWN) -> None:
+    def __init__(self, plugins: ActivePluginLookup = NO_ACTIVE_PLUGINS) -> None:
         self._plugins = plugins
 
     def statuses(self) -> frozenset[int]:
@@ -41,7 +46,7 @@ class OasValidation:
         if log.source != "kong" or log.route is None:
             return []
         asked = log.asked_service
-        known = in_force_on(log, self._plugins) or ()
+        known = active_plugins_on(log, self._plugins) or ()
         if {each.plugin for each in known if each.can_answer(seen.status, asked=asked)} != {self.name}:
             return []
         data = {
@@ -51,4 +56,4 @@ class OasValidation:
             "status": seen.status,
             **route_and_request(log),
         }
-        return [request_event(_TOLD, log, seen.seen_at, data)]
+        return [request_event(_EVENT, log, seen.seen_at, data)]

@@ -46,7 +46,7 @@ _NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?")
 """As Lua's tostring writes a limit: ``3``, ``2.5``, ``1e+15``."""
 
 
-class Broken(NamedTuple):
+class ExceededLimit(NamedTuple):
     """The limit that broke, as far as it is known.
 
     ``name`` is response-ratelimiting's, or an AI provider; ``retry_after`` is in seconds.
@@ -66,7 +66,7 @@ class Broken(NamedTuple):
         return None if self.limit is None else ceil(self.limit) + 1
 
 
-class Left(NamedTuple):
+class RemainingLimit(NamedTuple):
     """What is left of a window."""
 
     limit: int | float
@@ -74,7 +74,7 @@ class Left(NamedTuple):
     window: str
 
 
-def by_rate_limiting(log: KongLog) -> Broken | None:
+def by_rate_limiting(log: KongLog) -> ExceededLimit | None:
     """Return the longest used-up window where the headers prove that rate-limiting refused the request."""
     if log.asked_service:
         return None
@@ -86,11 +86,11 @@ def by_rate_limiting(log: KongLog) -> Broken | None:
         if remaining in headers and text(headers[remaining]) == "0":
             number = positive(headers.get(limit))
             if number is not None:
-                return Broken(number, window, retry_after=seconds(retry_after))
+                return ExceededLimit(number, window, retry_after=seconds(retry_after))
     return None
 
 
-def by_enterprise(log: KongLog) -> Broken | None:
+def by_enterprise(log: KongLog) -> ExceededLimit | None:
     """Return the longest used-up window where the headers say that one of Enterprise's two plugins refused.
 
     Without knowing that one of them is in force they say less: ask only then.
@@ -102,10 +102,10 @@ def by_enterprise(log: KongLog) -> Broken | None:
     if not used_up:
         return None
     longest = max(used_up, key=lambda left: seconds_of(left.window) or 0)
-    return Broken(longest.limit, longest.window, retry_after=seconds(headers["retry-after"]))
+    return ExceededLimit(longest.limit, longest.window, retry_after=seconds(headers["retry-after"]))
 
 
-def windows_left(log: KongLog) -> list[Left]:
+def windows_left(log: KongLog) -> list[RemainingLimit]:
     """Return what the headers say of each window, in their order; of response-ratelimiting's names nothing."""
     headers = log.response.headers
     found = []
@@ -113,11 +113,11 @@ def windows_left(log: KongLog) -> list[Left]:
         if key.startswith(_REMAINING) and seconds_of(window := key[len(_REMAINING) :]) is not None:
             limit, remaining = positive(headers.get(_LIMIT + window)), number(headers[key])
             if limit is not None and remaining is not None and remaining >= 0:
-                found.append(Left(limit, remaining, window))
+                found.append(RemainingLimit(limit, remaining, window))
     return found
 
 
-def by_response_rate_limiting(log: KongLog) -> Broken | None:
+def by_response_rate_limiting(log: KongLog) -> ExceededLimit | None:
     """Return the named limit with the longest used-up window where the headers say that one ended the answer.
 
     Of several names with the same window the first in the alphabet: Kong does not say which it was.
@@ -135,7 +135,7 @@ def shows_limits(log: KongLog) -> bool:
     return any(limit in headers for _, _, limit in _HEADERS)
 
 
-def _named(headers: Mapping[str, Any], key: str) -> Broken | None:
+def _named(headers: Mapping[str, Any], key: str) -> ExceededLimit | None:
     """Read one ``x-ratelimit-remaining-<name>-<window>`` header; a name may hold dashes itself."""
     name, dash, window = key[len(_REMAINING) :].rpartition("-")
     if not dash or window not in _RANK or text(headers[key]) != "0":
@@ -144,7 +144,7 @@ def _named(headers: Mapping[str, Any], key: str) -> Broken | None:
     if before is not None and before > 0:
         return None  # this answer used up the rest of it: the next one will break it
     limit = positive(headers.get(f"{_LIMIT}{name}-{window}"))
-    return None if limit is None else Broken(limit, window, name)
+    return None if limit is None else ExceededLimit(limit, window, name)
 
 
 def seconds(value: object) -> int | None:

@@ -13,7 +13,11 @@ from typing import Final
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.requests.active_plugins import NOTHING_KNOWN, InForce, in_force_on
+from kong_eventhooks_plugin.sources.requests.active_plugins import (
+    NO_ACTIVE_PLUGINS,
+    ActivePluginLookup,
+    active_plugins_on,
+)
 from kong_eventhooks_plugin.sources.requests.catalogue import RATE_LIMIT_APPROACHING as ENTRY
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 from kong_eventhooks_plugin.sources.requests.plugin_answers import (
@@ -21,18 +25,18 @@ from kong_eventhooks_plugin.sources.requests.plugin_answers import (
     RATE_LIMITING_ADVANCED,
     SERVICE_PROTECTION,
 )
-from kong_eventhooks_plugin.sources.requests.rate_headers import Left, by_enterprise, windows_left
+from kong_eventhooks_plugin.sources.requests.rate_headers import RemainingLimit, by_enterprise, windows_left
 from kong_eventhooks_plugin.sources.requests.request_event import (
     client_and_service,
+    event_kind,
     request_event,
     route_and_request,
-    told,
 )
 
 PERCENT: Final = 80.0
 WINDOWS: Final = 6
 
-_TOLD = told(ENTRY)
+_EVENT = event_kind(ENTRY)
 _STATUSES: Final = frozenset(range(200, 500))
 _WRITERS: Final = frozenset((RATE_LIMITING, RATE_LIMITING_ADVANCED, SERVICE_PROTECTION))
 
@@ -42,7 +46,7 @@ class RateLimitApproaching:
 
     name = ENTRY.name
 
-    def __init__(self, percent: float = PERCENT, plugins: InForce = NOTHING_KNOWN) -> None:
+    def __init__(self, percent: float = PERCENT, plugins: ActivePluginLookup = NO_ACTIVE_PLUGINS) -> None:
         self._percent = percent
         self._plugins = plugins
 
@@ -58,19 +62,19 @@ class RateLimitApproaching:
         return [_event(log, left, seen.seen_at) for left in _fullest(near)]
 
     def _writes(self, log: KongLog) -> bool:
-        known = in_force_on(log, self._plugins)
+        known = active_plugins_on(log, self._plugins)
         return known is None or any(each.plugin in _WRITERS and each.shows_before for each in known)
 
 
-def _used(left: Left) -> int | float:
+def _used(left: RemainingLimit) -> int | float:
     return max(left.limit - left.remaining, 0)
 
 
-def _fullest(near: Collection[Left]) -> list[Left]:
+def _fullest(near: Collection[RemainingLimit]) -> list[RemainingLimit]:
     return sorted(near, key=lambda left: left.remaining / left.limit)[:WINDOWS]
 
 
-def _event(log: KongLog, left: Left, seen_at: float) -> Event:
+def _event(log: KongLog, left: RemainingLimit, seen_at: float) -> Event:
     used = _used(left)
     data = {
         **client_and_service(log),
@@ -81,4 +85,4 @@ def _event(log: KongLog, left: Left, seen_at: float) -> Event:
         "percent": floor(used * 100 / left.limit),
         **route_and_request(log),
     }
-    return request_event(_TOLD, log, seen_at, data, left.window)
+    return request_event(_EVENT, log, seen_at, data, left.window)

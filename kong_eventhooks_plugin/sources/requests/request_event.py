@@ -9,7 +9,7 @@ from kong_eventhooks_plugin.sources.entry import SourceEntry
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 
 
-class Told(NamedTuple):
+class EventKind(NamedTuple):
     """An event's name, and the fields that on_change looks at."""
 
     source: str
@@ -17,13 +17,13 @@ class Told(NamedTuple):
     unique: tuple[str, ...]
 
 
-def told(source: SourceEntry) -> Told:
+def event_kind(source: SourceEntry) -> EventKind:
     """Return the only event of a source of the catalogue."""
     (event,) = source.events
-    return Told(source.name, event.name, event.unique)
+    return EventKind(source.name, event.name, event.unique)
 
 
-def request_event(kind: Told, log: KongLog, seen_at: float, data: dict[str, Any], *parts: str) -> Event:
+def request_event(kind: EventKind, log: KongLog, seen_at: float, data: dict[str, Any], *parts: str) -> Event:
     """Build the event. ``parts`` tell it from others of the same kind and request.
 
     The event's time is when we saw it: the end-to-end metric starts there, and with one clock for it and the

@@ -5,14 +5,19 @@ force: by its headers alone it cannot be told from rate-limiting.
 """
 
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.sources.requests.attribution import Verdict
+from kong_eventhooks_plugin.sources.requests.attribution import LimitVerdict
 from kong_eventhooks_plugin.sources.requests.catalogue import SERVICE_PROTECTION as ENTRY
 from kong_eventhooks_plugin.sources.requests.exceeded import NOT_KNOWN
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 from kong_eventhooks_plugin.sources.requests.limit_source import LimitSource
-from kong_eventhooks_plugin.sources.requests.request_event import request_event, route_and_request, service_of, told
+from kong_eventhooks_plugin.sources.requests.request_event import (
+    event_kind,
+    request_event,
+    route_and_request,
+    service_of,
+)
 
-_TOLD = told(ENTRY)
+_EVENT = event_kind(ENTRY)
 
 
 class ServiceProtection(LimitSource):
@@ -20,9 +25,9 @@ class ServiceProtection(LimitSource):
 
     name = ENTRY.name
 
-    def event(self, log: KongLog, verdict: Verdict, seen_at: float) -> Event:
+    def event(self, log: KongLog, verdict: LimitVerdict, seen_at: float) -> Event:
         """Build the event."""
-        broken = verdict.broken or NOT_KNOWN
+        broken = verdict.exceeded or NOT_KNOWN
         data = {
             "service": service_of(log),
             "rate": broken.rate,
@@ -32,4 +37,4 @@ class ServiceProtection(LimitSource):
             "retry_after": broken.retry_after,
             "attributed": verdict.attributed,
         }
-        return request_event(_TOLD, log, seen_at, data)
+        return request_event(_EVENT, log, seen_at, data)

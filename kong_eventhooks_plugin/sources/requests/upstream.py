@@ -21,16 +21,16 @@ from kong_eventhooks_plugin.sources.requests.catalogue import UPSTREAM as ENTRY
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, Try
 from kong_eventhooks_plugin.sources.requests.request_event import (
     consumer_of,
+    event_kind,
     request_event,
     route_and_request,
     service_of,
-    told,
 )
 
 TRIES: Final = 16
 STATUS: Final = 256
 
-_TOLD = told(ENTRY)
+_EVENT = event_kind(ENTRY)
 _STATUSES: Final = frozenset((502, 503, 504))
 _LAST: Final = re.compile(r"([0-9]{3})[^0-9]*$")
 """The status of the last try that there is one of: ``502, 504``, or ``502, 502 : `` where no target was left."""
@@ -59,19 +59,19 @@ class UpstreamError:
             "status": seen.status,
             "service": service_of(log),
             "upstream_status": str(log.upstream_status)[:STATUS] if log.upstream_status else None,
-            "tries": [_told(each) for each in tries[:TRIES]],
+            "tries": [_attempt_data(each) for each in tries[:TRIES]],
             "try_count": len(tries),
             "consumer": consumer_of(log),
             "ip": log.client_ip,
             **route_and_request(log),
         }
-        return [request_event(_TOLD, log, seen.seen_at, data)]
+        return [request_event(_EVENT, log, seen.seen_at, data)]
 
     def _is_a_plugins(self, log: KongLog, status: int) -> bool:
         """Tell whether a plugin, not a service, is what made Kong answer so without a try."""
-        if self._attribution.is_broken_limit(log, status):
+        if self._attribution.is_exceeded_limit(log, status):
             return True
-        known = self._attribution.in_force(log) or ()
+        known = self._attribution.active_plugins(log) or ()
         return any(each.meaning != "unknown" and each.can_answer_silently(status, asked=False) for each in known)
 
 
@@ -81,7 +81,7 @@ def _service_answered(log: KongLog) -> bool:
     return last is not None and int(last[1]) not in _STATUSES
 
 
-def _told(each: Try) -> dict[str, Any]:
+def _attempt_data(each: Try) -> dict[str, Any]:
     return {
         "ip": each.ip,
         "port": each.port,

@@ -15,7 +15,7 @@ import pytest
 
 from kong_eventhooks_plugin.handlers.addresses import AddressRules
 from kong_eventhooks_plugin.handlers.engine import EngineLimits
-from kong_eventhooks_plugin.handlers.exchange import KEPT
+from kong_eventhooks_plugin.handlers.exchange import MAX_BODY_BYTES
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.custom_webhooks import webhook_custom_handler
@@ -173,7 +173,7 @@ async def test_of_an_endless_body_the_beginning_is_kept_and_the_connection_close
         async with asyncio.timeout(SECONDS):
             outcome = await deliver(receiver.url)
         assert isinstance(outcome, Delivered)
-        assert (outcome.answer.status, outcome.answer.body) == (200, b"x" * KEPT)
+        assert (outcome.answer.status, outcome.answer.body) == (200, b"x" * MAX_BODY_BYTES)
         await deliver(receiver.url)
         assert receiver.connections == 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32_768, "KiB"

@@ -5,13 +5,13 @@ import asyncio
 import pytest
 
 from kong_eventhooks_plugin.errors import QueueFull
-from kong_eventhooks_plugin.model.suppression import FilterRule
-from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, Limits
+from kong_eventhooks_plugin.model.suppression import SuppressionRule
+from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, QueueLimits
 from tests.support.clock import FakeClock
 from tests.support.queue import SOURCE, attempt, deliver, delivered, hook, id_of, offer, postponed
 from tests.support.queue_engines import Store
 
-SNOOZE = FilterRule(on_change=False, snooze=60)
+SNOOZE = SuppressionRule(on_change=False, snooze=60)
 
 
 async def test_everything_is_there_after_a_restart(durable: Store, clock: FakeClock) -> None:
@@ -22,14 +22,14 @@ async def test_everything_is_there_after_a_restart(durable: Store, clock: FakeCl
     await before.settle([postponed(id_of(1, "a"), clock.now + 5)])
     await deliver(before, 3, hook="z")
     await before.store_definitions([hook("one")], [])
-    await before.remember_endpoint(EndpointHealth("a", failing_since=1.0))
+    await before.save_endpoint(EndpointHealth("a", failing_since=1.0))
     told = [await before.get(id_of(*key)) for key in ((1, "a"), (1, "b"), (2, "a"), (3, "z"))]
-    stats, suppressed, work = await before.stats(), await before.suppressed(), await before.work()
+    stats, suppressed, work = await before.stats(), await before.held_back_counts(), await before.work()
     await before.close()
 
     after = await durable.open()
     assert [await after.get(id_of(*key)) for key in ((1, "a"), (1, "b"), (2, "a"), (3, "z"))] == told
-    assert (await after.stats(), await after.suppressed(), await after.work()) == (stats, suppressed, work)
+    assert (await after.stats(), await after.held_back_counts(), await after.work()) == (stats, suppressed, work)
     assert await after.attempts(id_of(1, "a")) == [attempt(1)]
     assert await after.definitions() == [hook("one")]
     assert await after.endpoints() == [EndpointHealth("a", failing_since=1.0)]
@@ -127,7 +127,7 @@ async def test_two_processes_share_a_snooze(durable: Store) -> None:
 
 
 async def test_limits_are_exact_over_two_processes(durable: Store) -> None:
-    limits = Limits(deliveries=50, deliveries_per_hook=30)
+    limits = QueueLimits(deliveries=50, deliveries_per_hook=30)
     queues = [await durable.open(limits), await durable.open(limits)]
     offers = [queues[key % 2].offer(offer(key, "a" if key % 4 < 2 else "b")) for key in range(200)]
     receipts = await asyncio.gather(*offers)
@@ -140,7 +140,7 @@ async def test_limits_are_exact_over_two_processes(durable: Store) -> None:
 
 
 async def test_room_that_another_process_made_is_room(durable: Store) -> None:
-    limits = Limits(deliveries_per_hook=1)
+    limits = QueueLimits(deliveries_per_hook=1)
     accepts, delivers = await durable.open(limits), await durable.open(limits)
     for key in range(3):
         assert (await accepts.offer(offer(key))).fired

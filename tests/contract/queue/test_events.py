@@ -3,15 +3,15 @@
 import pytest
 
 from kong_eventhooks_plugin.errors import QueueError
-from kong_eventhooks_plugin.model.suppression import FilterRule
+from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue import limits as queue_limits
-from kong_eventhooks_plugin.queue.contract import Accepted, Candidate, DeliveryFilter, EventFilter, Limits, Queue
+from kong_eventhooks_plugin.queue.contract import Accepted, Candidate, DeliveryFilter, EventFilter, Queue, QueueLimits
 from tests.support.clock import START, FakeClock
 from tests.support.queue import NAME, SOURCE, dead, delivered, event, id_of, offer
 from tests.support.queue_engines import Store
 
 EVERYTHING = EventFilter()
-SNOOZED = Candidate("s", SOURCE, FilterRule(on_change=False, snooze=60))
+SNOOZED = Candidate("s", SOURCE, SuppressionRule(on_change=False, snooze=60))
 
 
 async def listed(queue: Queue, where: EventFilter = EVERYTHING) -> list[str]:
@@ -155,7 +155,7 @@ async def test_replay_nothing(queue: Queue, clock: FakeClock) -> None:
 
 
 async def test_a_replay_stops_at_a_limit(store: Store, clock: FakeClock) -> None:
-    queue = await store.open(Limits(deliveries_per_hook=3))
+    queue = await store.open(QueueLimits(deliveries_per_hook=3))
     for key in range(4):
         await queue.offer(offer(key))
         await queue.claim("h", 1, 60)

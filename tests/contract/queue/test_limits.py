@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from kong_eventhooks_plugin.errors import QueueFull
-from kong_eventhooks_plugin.queue.contract import LOSSES, Limits, Queue
+from kong_eventhooks_plugin.queue.contract import LOSSES, Queue, QueueLimits
 from tests.support.queue import deliver, delivered, event, id_of, offer
 from tests.support.queue_engines import Store
 
@@ -18,43 +18,43 @@ async def told(queue: Queue, key: object, hook: str = "h") -> str:
 
 
 async def test_a_hooks_own_limit(store: Store) -> None:
-    queue = await store.open(Limits(deliveries_per_hook=2))
+    queue = await store.open(QueueLimits(deliveries_per_hook=2))
     assert [await told(queue, key) for key in range(4)] == ["fired", "fired", "hook_queue_full", "hook_queue_full"]
     assert await told(queue, 4, "other") == "fired"
 
 
 async def test_the_number_of_deliveries(store: Store) -> None:
-    queue = await store.open(Limits(deliveries=3))
+    queue = await store.open(QueueLimits(deliveries=3))
     assert [await told(queue, key, f"hook-{key}") for key in range(4)] == ["fired"] * 3 + ["queue_full"]
 
 
 async def test_their_bytes(store: Store) -> None:
-    queue = await store.open(Limits(bytes=3 * SIZE - 1))
+    queue = await store.open(QueueLimits(bytes=3 * SIZE - 1))
     assert [await told(queue, key) for key in range(3)] == ["fired", "fired", "queue_bytes"]
     assert (await queue.stats()).unsettled_bytes == 2 * SIZE
 
 
 async def test_bytes_count_for_each_delivery(store: Store) -> None:
-    queue = await store.open(Limits(bytes=2 * SIZE))
+    queue = await store.open(QueueLimits(bytes=2 * SIZE))
     receipt = await queue.offer(offer(0, "a", "b", "c"))
     assert receipt.fired == ("a", "b")
     assert receipt.held_back == {"c": "queue_bytes"}
 
 
 async def test_a_limit_that_fits_exactly(store: Store) -> None:
-    queue = await store.open(Limits(bytes=3 * SIZE, deliveries=3, deliveries_per_hook=3))
+    queue = await store.open(QueueLimits(bytes=3 * SIZE, deliveries=3, deliveries_per_hook=3))
     assert [await told(queue, key) for key in range(3)] == ["fired"] * 3
 
 
 async def test_whose_flood_it_is_comes_first(store: Store) -> None:
-    queue = await store.open(Limits(deliveries=1, deliveries_per_hook=1, bytes=SIZE))
+    queue = await store.open(QueueLimits(deliveries=1, deliveries_per_hook=1, bytes=SIZE))
     await told(queue, 0)
     assert await told(queue, 1) == "hook_queue_full"
     assert await told(queue, 2, "other") == "queue_full"
 
 
 async def test_limits_are_exact_among_many_at_once(store: Store) -> None:
-    queue = await store.open(Limits(deliveries=50, deliveries_per_hook=30))
+    queue = await store.open(QueueLimits(deliveries=50, deliveries_per_hook=30))
     receipts = await asyncio.gather(*(queue.offer(offer(key, "a", "b")) for key in range(100)))
     fired = [hook for receipt in receipts for hook in receipt.fired]
     assert (fired.count("a"), fired.count("b"), len(fired)) == (25, 25, 50)
@@ -62,7 +62,7 @@ async def test_limits_are_exact_among_many_at_once(store: Store) -> None:
 
 
 async def test_what_settles_makes_room(store: Store) -> None:
-    queue = await store.open(Limits(deliveries=1, bytes=SIZE, deliveries_per_hook=1))
+    queue = await store.open(QueueLimits(deliveries=1, bytes=SIZE, deliveries_per_hook=1))
     for key in range(3):
         assert await told(queue, key) == "fired"
         assert await told(queue, f"{key}-again") == "hook_queue_full"
@@ -72,30 +72,30 @@ async def test_what_settles_makes_room(store: Store) -> None:
 
 
 async def test_what_is_buried_makes_room(store: Store) -> None:
-    queue = await store.open(Limits(deliveries=1, bytes=SIZE, deliveries_per_hook=1))
+    queue = await store.open(QueueLimits(deliveries=1, bytes=SIZE, deliveries_per_hook=1))
     await told(queue, 0)
-    await queue.bury("h", "the hook is gone")
+    await queue.fail_pending("h", "the hook is gone")
     assert await told(queue, 1) == "fired"
 
 
 async def test_what_was_accepted_stays(store: Store) -> None:
-    queue = await store.open(Limits(deliveries_per_hook=2))
+    queue = await store.open(QueueLimits(deliveries_per_hook=2))
     for key in range(5):
         await told(queue, key)
     assert [claimed.event.id for claimed in await queue.claim("h", 10, 60)] == [event(0).id, event(1).id]
 
 
 async def test_losses_are_counted(store: Store) -> None:
-    queue = await store.open(Limits(deliveries=2, deliveries_per_hook=1))
+    queue = await store.open(QueueLimits(deliveries=2, deliveries_per_hook=1))
     for key in range(3):
         await queue.offer(offer(key, "a", "b", "c"))
-    counted = {(one.hook_id, one.reason): one.count for one in await queue.suppressed()}
+    counted = {(one.hook_id, one.reason): one.count for one in await queue.held_back_counts()}
     assert counted == {("a", "hook_queue_full"): 2, ("b", "hook_queue_full"): 2, ("c", "queue_full"): 3}
     assert {reason for _, reason in counted} <= LOSSES
 
 
 async def test_a_replay_needs_room_too(store: Store) -> None:
-    queue = await store.open(Limits(deliveries_per_hook=1))
+    queue = await store.open(QueueLimits(deliveries_per_hook=1))
     await deliver(queue, 1)
     await told(queue, 2)
     with pytest.raises(QueueFull) as refused:
@@ -105,7 +105,7 @@ async def test_a_replay_needs_room_too(store: Store) -> None:
 
 
 async def test_past_their_limit_answers_are_kept_without_their_body(store: Store) -> None:
-    queue = await store.open(Limits(answer_bytes=10, settled_count=1))
+    queue = await store.open(QueueLimits(answer_bytes=10, settled_count=1))
     for key, body in ((1, b"123456"), (2, b"12345"), (3, b"1234"), (4, b"1")):
         await queue.offer(offer(key))
         (claimed,) = await queue.claim("h", 1, 60)

@@ -13,15 +13,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.model.delivery import Delivery
-from kong_eventhooks_plugin.model.suppression import FilterRule
-from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Limits, Offer, Queue, Settlement
+from kong_eventhooks_plugin.model.suppression import SuppressionRule
+from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Offer, Queue, QueueLimits, Settlement
 from tests.support.clock import FakeClock
 from tests.support.memory_queue import MemoryQueue
 from tests.support.queue import SOURCE, attempt, event, hook, id_of
 from tests.support.queue_engines import DURABLE, ENGINES
 
 # Not filter_states: an engine may take several offers before it forgets a state.
-LIMITS = Limits(
+LIMITS = QueueLimits(
     deliveries=12, bytes=400, deliveries_per_hook=6, settled_seconds=100.0, settled_count=4, answer_bytes=60
 )  # fmt: skip
 
@@ -29,8 +29,8 @@ keys = st.integers(0, 15)
 hooks = st.sampled_from(["a", "b", "c"])
 rules = st.one_of(
     st.none(),
-    st.builds(FilterRule, on_change=st.just(True), snooze=st.none()),
-    st.builds(FilterRule, on_change=st.booleans(), snooze=st.sampled_from([10, 60])),
+    st.builds(SuppressionRule, on_change=st.just(True), snooze=st.none()),
+    st.builds(SuppressionRule, on_change=st.booleans(), snooze=st.sampled_from([10, 60])),
 )
 candidates = st.builds(
     Candidate,
@@ -137,7 +137,7 @@ class Twins(RuleBasedStateMachine):
 
     @rule(hook_id=hooks)
     def bury(self, hook_id: str) -> None:
-        self.both(lambda queue: queue.bury(hook_id, "gone"))
+        self.both(lambda queue: queue.fail_pending(hook_id, "gone"))
 
     @rule(seconds=st.sampled_from([0.5, 5, 10, 60, 100]))
     def wait(self, seconds: float) -> None:
@@ -170,7 +170,7 @@ class Twins(RuleBasedStateMachine):
             self.both(lambda queue, name=delivery.id: queue.attempts(name))
         self.both(lambda queue: queue.stats())
         self.both(lambda queue: queue.work())
-        self.both(lambda queue: queue.suppressed())
+        self.both(lambda queue: queue.held_back_counts())
         self.both(lambda queue: queue.definitions())
         assert self.woken[0] == self.woken[1]
         for woken in self.woken:

@@ -6,7 +6,7 @@ import pytest
 
 from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable, UnknownDelivery
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Limits, Offer, Queue
+from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Offer, Queue, QueueLimits
 from tests.support.clock import START
 from tests.support.queue import SOURCE, event, id_of, offer
 from tests.support.queue_engines import Store
@@ -78,7 +78,7 @@ async def test_what_cannot_be_kept_harms_no_other(queue: Queue) -> None:
 
 
 async def test_only_so_many_offers_wait(store: Store) -> None:
-    queue = await store.open(Limits(waiting=3))
+    queue = await store.open(QueueLimits(waiting=3))
     waiting = [queue.offer(offer(key)) for key in range(3)]
     with pytest.raises(QueueFull) as refused:
         queue.offer(offer("one more"))

@@ -20,7 +20,7 @@ async def test_an_empty_queue(queue: Queue) -> None:
     page = await queue.page(EVERYTHING, 10)
     assert (page.deliveries, page.next_offset) == ((), None)
     assert await queue.work() == []
-    assert await queue.suppressed() == []
+    assert await queue.held_back_counts() == []
     stats = await queue.stats()
     assert stats.depth == {"pending": 0, "leased": 0, "delivered": 0, "dead": 0}
     assert (stats.unsettled_bytes, stats.oldest_pending, stats.per_hook) == (0, None, {})
@@ -119,7 +119,7 @@ async def test_stats(queue: Queue, clock: FakeClock) -> None:
     assert stats.oldest_pending == START
     clock.advance(60)
     assert (await queue.stats()).depth["leased"] == 0
-    await queue.bury("g", "gone")
+    await queue.fail_pending("g", "gone")
     assert (await queue.stats()).oldest_pending == START + 2
 
 

@@ -45,9 +45,9 @@ async def test_what_is_removed_and_written_at_once_is_written(queue: Queue) -> N
 
 async def test_endpoints(queue: Queue) -> None:
     assert await queue.endpoints() == []
-    await queue.remember_endpoint(EndpointHealth("b", failing_since=5.0))
-    await queue.remember_endpoint(EndpointHealth("a"))
-    await queue.remember_endpoint(EndpointHealth("b", failing_since=5.0, disabled="gone", disabled_at=6.0))
+    await queue.save_endpoint(EndpointHealth("b", failing_since=5.0))
+    await queue.save_endpoint(EndpointHealth("a"))
+    await queue.save_endpoint(EndpointHealth("b", failing_since=5.0, disabled="gone", disabled_at=6.0))
     assert await queue.endpoints() == [
         EndpointHealth("a"),
         EndpointHealth("b", failing_since=5.0, disabled="gone", disabled_at=6.0),

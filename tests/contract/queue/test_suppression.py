@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from kong_eventhooks_plugin.model.suppression import FilterRule
-from kong_eventhooks_plugin.queue.contract import Candidate, Limits, Queue
+from kong_eventhooks_plugin.model.suppression import SuppressionRule
+from kong_eventhooks_plugin.queue.contract import Candidate, Queue, QueueLimits
 from tests.support.clock import FakeClock
 from tests.support.queue import NAME, SOURCE, offer
 from tests.support.queue_engines import Store
@@ -20,7 +20,7 @@ class Teller:
         self._queue = queue
         self._count = 0
 
-    async def tell(self, rule: FilterRule, digest: bytes, *, hook: str = "h", name: str = NAME) -> str:
+    async def tell(self, rule: SuppressionRule, digest: bytes, *, hook: str = "h", name: str = NAME) -> str:
         """Return ``fires`` or why not."""
         self._count += 1
         receipt = await self._queue.offer(offer(self._count, Candidate(hook, SOURCE, rule, digest), name=name))
@@ -32,9 +32,9 @@ def teller(queue: Queue) -> Teller:
     return Teller(queue)
 
 
-ON_CHANGE = FilterRule(on_change=True, snooze=None)
-SNOOZE = FilterRule(on_change=False, snooze=60)
-BOTH = FilterRule(on_change=True, snooze=60)
+ON_CHANGE = SuppressionRule(on_change=True, snooze=None)
+SNOOZE = SuppressionRule(on_change=False, snooze=60)
+BOTH = SuppressionRule(on_change=True, snooze=60)
 
 STEPS = [
     # seconds since the step before, digest, what happens
@@ -50,7 +50,7 @@ STEPS = [
 
 @pytest.mark.parametrize(("rule", "steps"), STEPS)
 async def test_the_rule(
-    teller: Teller, clock: FakeClock, rule: FilterRule, steps: list[tuple[float, bytes, str]]
+    teller: Teller, clock: FakeClock, rule: SuppressionRule, steps: list[tuple[float, bytes, str]]
 ) -> None:
     for number, (seconds, digest, expected) in enumerate(steps):
         clock.advance(seconds)
@@ -69,11 +69,11 @@ async def test_hooks_and_events_are_silenced_apart(teller: Teller) -> None:
 
 
 async def test_a_hook_that_a_limit_holds_back_has_not_fired(store: Store) -> None:
-    queue = await store.open(Limits(deliveries_per_hook=1))
+    queue = await store.open(QueueLimits(deliveries_per_hook=1))
     teller = Teller(queue)
     await queue.offer(offer("first"))
     assert await teller.tell(SNOOZE, A) == "hook_queue_full"
-    assert await queue.bury("h", "room") == 1
+    assert await queue.fail_pending("h", "room") == 1
     assert await teller.tell(SNOOZE, A) == "fires"
     assert await teller.tell(SNOOZE, A) == "snoozed"
 
@@ -87,7 +87,7 @@ async def test_past_the_limit_the_state_that_ends_soonest_is_forgotten(
     store: Store,
     clock: FakeClock,
 ) -> None:
-    teller = Teller(await store.open(Limits(filter_states=2)))
+    teller = Teller(await store.open(QueueLimits(suppression_states=2)))
     for digest in (b"1", b"2", b"3"):
         assert await teller.tell(BOTH, digest) == "fires"
         clock.advance(1)
@@ -107,17 +107,17 @@ async def test_what_was_held_back_is_counted(queue: Queue, clock: FakeClock) -> 
     await teller.tell(ON_CHANGE, A, hook="g", name="x")
     await teller.tell(ON_CHANGE, A, hook="g", name="x")
     await queue.offer(offer("off", Candidate("g", "named", refused="disabled")))
-    counted = [(one.hook_id, one.source, one.event, one.reason, one.count) for one in await queue.suppressed()]
+    counted = [(one.hook_id, one.source, one.event, one.reason, one.count) for one in await queue.held_back_counts()]
     assert counted == [
         ("g", "named", NAME, "disabled", 1),
         ("g", SOURCE, "x", "unchanged", 1),
         ("h", SOURCE, NAME, "snoozed", 3),
     ]
-    assert (await queue.suppressed())[-1].last_at == clock.now - 1
+    assert (await queue.held_back_counts())[-1].last_at == clock.now - 1
 
 
 async def test_a_duplicate_counts_nothing(queue: Queue) -> None:
     held = Candidate("h", SOURCE, refused="disabled")
     for _ in range(3):
         await queue.offer(offer(1, held))
-    assert [one.count for one in await queue.suppressed()] == [1]
+    assert [one.count for one in await queue.held_back_counts()] == [1]

@@ -3,8 +3,8 @@
 import pytest
 
 from kong_eventhooks_plugin.errors import UnknownDelivery
-from kong_eventhooks_plugin.model.suppression import FilterRule
-from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Limits, Offer, Queue
+from kong_eventhooks_plugin.model.suppression import SuppressionRule
+from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Offer, Queue, QueueLimits
 from tests.support.clock import START, FakeClock
 from tests.support.queue import SOURCE, attempt, dead, deliver, delivered, event, id_of, offer, postponed
 from tests.support.queue_engines import Store
@@ -48,9 +48,9 @@ async def test_bury(queue: Queue, clock: FakeClock) -> None:
     await queue.claim("h", 3, 60)
     await queue.settle([delivered(id_of(0)), postponed(id_of(1), START + 99)])
     clock.advance(1)
-    assert await queue.bury("h", "the hook is gone") == 3
-    assert await queue.bury("h", "the hook is gone") == 0
-    assert await queue.bury("unheard of", "never was") == 0
+    assert await queue.fail_pending("h", "the hook is gone") == 3
+    assert await queue.fail_pending("h", "the hook is gone") == 0
+    assert await queue.fail_pending("unheard of", "never was") == 0
     for key in (1, 2, 3):
         delivery = await queue.get(id_of(key))
         assert (delivery.state, delivery.reason, delivery.settled_at) == ("dead", "the hook is gone", START + 1)
@@ -62,7 +62,7 @@ async def test_bury(queue: Queue, clock: FakeClock) -> None:
 async def test_a_lease_does_not_outlive_its_burial(queue: Queue) -> None:
     await queue.offer(offer(1))
     await queue.claim("h", 1, 60)
-    await queue.bury("h", "the hook is gone")
+    await queue.fail_pending("h", "the hook is gone")
     await queue.settle([delivered(id_of(1))])
     assert (await queue.get(id_of(1))).state == "dead"
     assert await queue.attempts(id_of(1)) == []
@@ -71,12 +71,12 @@ async def test_a_lease_does_not_outlive_its_burial(queue: Queue) -> None:
 async def test_bury_very_many(queue: Queue) -> None:
     for key in range(1_100):
         await queue.offer(offer(key, "h", "g") if key % 2 else offer(key, "h"))
-    assert await queue.bury("h", "gone") == 1_100
+    assert await queue.fail_pending("h", "gone") == 1_100
     assert (await queue.stats()).per_hook == {"g": 550}
 
 
 async def test_the_settled_go_by_age(store: Store, clock: FakeClock) -> None:
-    queue = await store.open(Limits(settled_seconds=100))
+    queue = await store.open(QueueLimits(settled_seconds=100))
     await deliver(queue, 1)
     clock.advance(50)
     await deliver(queue, 2)
@@ -95,7 +95,7 @@ async def test_the_settled_go_by_age(store: Store, clock: FakeClock) -> None:
 
 
 async def test_the_settled_go_by_count_those_settled_first_first(store: Store, clock: FakeClock) -> None:
-    queue = await store.open(Limits(settled_count=2))
+    queue = await store.open(QueueLimits(settled_count=2))
     for key in range(4):
         await queue.offer(offer(key))
     await queue.claim("h", 10, 60)
@@ -108,7 +108,7 @@ async def test_the_settled_go_by_count_those_settled_first_first(store: Store, c
 
 
 async def test_what_is_not_settled_stays_however_old_or_many(store: Store, clock: FakeClock) -> None:
-    queue = await store.open(Limits(settled_seconds=1, settled_count=0))
+    queue = await store.open(QueueLimits(settled_seconds=1, settled_count=0))
     for key in range(3):
         await queue.offer(offer(key))
     await queue.claim("h", 1, 60)
@@ -118,7 +118,7 @@ async def test_what_is_not_settled_stays_however_old_or_many(store: Store, clock
 
 
 async def test_an_event_stays_as_long_as_one_of_its_deliveries(store: Store, clock: FakeClock) -> None:
-    queue = await store.open(Limits(settled_seconds=100))
+    queue = await store.open(QueueLimits(settled_seconds=100))
     await queue.offer(offer(1, "h", "g"))
     await queue.claim("h", 1, 60)
     await queue.settle([delivered(id_of(1))])
@@ -126,14 +126,14 @@ async def test_an_event_stays_as_long_as_one_of_its_deliveries(store: Store, clo
     assert await queue.sweep() == 1
     assert (await queue.get(id_of(1, "g"))).event == event(1)
     assert (await queue.offer(offer(1, "h"))).duplicate
-    await queue.bury("g", "gone")
+    await queue.fail_pending("g", "gone")
     clock.advance(100)
     assert await queue.sweep() == 2
     assert not (await queue.offer(offer(1, "h"))).duplicate
 
 
 async def test_events_that_nobody_needs_go_by_age_and_count(store: Store, clock: FakeClock) -> None:
-    queue = await store.open(Limits(settled_seconds=100, settled_count=2))
+    queue = await store.open(QueueLimits(settled_seconds=100, settled_count=2))
     for key in range(4):
         await queue.offer(Offer(event(key), ()))
         clock.advance(1)
@@ -145,7 +145,7 @@ async def test_events_that_nobody_needs_go_by_age_and_count(store: Store, clock:
 
 
 async def test_events_whose_deliveries_went_are_needed_by_nobody(store: Store) -> None:
-    queue = await store.open(Limits(settled_count=2))
+    queue = await store.open(QueueLimits(settled_count=2))
     await deliver(queue, 1, 2, 3, 4)
     assert await queue.sweep() == 2  # deliveries 1 and 2; their events are the two that may stay
     await deliver(queue, 5)
@@ -154,14 +154,17 @@ async def test_events_whose_deliveries_went_are_needed_by_nobody(store: Store) -
 
 
 async def test_states_of_snooze_go_when_they_are_over(queue: Queue, clock: FakeClock) -> None:
-    for key, rule in enumerate((FilterRule(True, 60), FilterRule(False, 90), FilterRule(True, None))):
+    for key, rule in enumerate((SuppressionRule(True, 60), SuppressionRule(False, 90), SuppressionRule(True, None))):
         await queue.offer(offer(key, Candidate(f"h{key}", SOURCE, rule, b"digest")))
     clock.advance(60)
     assert await queue.sweep() == 1
     clock.advance(1e6)
-    assert await queue.bury("h0", "-") + await queue.bury("h1", "-") + await queue.bury("h2", "-") == 3
+    assert (
+        await queue.fail_pending("h0", "-") + await queue.fail_pending("h1", "-") + await queue.fail_pending("h2", "-")
+        == 3
+    )
     assert await queue.sweep() == 1
-    receipt = await queue.offer(offer("again", Candidate("h2", SOURCE, FilterRule(True, None), b"digest")))
+    receipt = await queue.offer(offer("again", Candidate("h2", SOURCE, SuppressionRule(True, None), b"digest")))
     assert receipt.held_back == {"h2": "unchanged"}
 
 
@@ -188,7 +191,7 @@ async def test_what_a_clock_set_back_left_waiting_is_due_after_a_sweep(queue: Qu
 
 
 async def test_sweep_very_many(store: Store, clock: FakeClock) -> None:
-    queue = await store.open(Limits(settled_seconds=100))
+    queue = await store.open(QueueLimits(settled_seconds=100))
     for key in range(1_200):
         await queue.offer(offer(key))
     while claimed := await queue.claim("h", 300, 60):

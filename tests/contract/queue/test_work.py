@@ -63,7 +63,7 @@ async def test_who_is_woken(queue: Queue) -> None:
     assert woken() == set()
     await queue.replay(id_of(1, "a"))
     assert woken() == {"a"}
-    await queue.bury("a", "gone")
+    await queue.fail_pending("a", "gone")
     assert woken() == set()
 
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.catalogue import heard_by
+from kong_eventhooks_plugin.sources.catalogue import matching_sources
 from kong_eventhooks_plugin.sources.contract import LogSource
-from kong_eventhooks_plugin.sources.poller_group import OF_THE_ADMIN_API, silent_hooks
-from kong_eventhooks_plugin.sources.requests.active_plugins import NOTHING_KNOWN
+from kong_eventhooks_plugin.sources.poller_group import NEEDS_ADMIN_API, hooks_without_admin_api
+from kong_eventhooks_plugin.sources.requests.active_plugins import NO_ACTIVE_PLUGINS
 from kong_eventhooks_plugin.sources.requests.ai_rate_limiting_advanced import AiRateLimitingAdvanced
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.auth import AuthFailed
@@ -128,11 +128,15 @@ def test_a_stranger_hears_nothing_of_what_the_service_answered(source: LogSource
 
 
 def test_who_hears_nothing_without_the_admin_api_is_told_so() -> None:
-    telling = {name for name, make in MAKES.items() if any(events(make(NOTHING_KNOWN), each) for each in SEEN)}
-    silent = {name for name in MAKES if telling.isdisjoint(heard_by(name))}
-    assert silent == OF_THE_ADMIN_API.intersection(MAKES)
+    telling = {name for name, make in MAKES.items() if any(events(make(NO_ACTIVE_PLUGINS), each) for each in SEEN)}
+    silent = {name for name in MAKES if telling.isdisjoint(matching_sources(name))}
+    assert silent == NEEDS_ADMIN_API.intersection(MAKES)
     hooks = [make_hook(name, source=name) for name in (*MAKES, "crud")]
-    assert [line.split(":")[0] for line in silent_hooks(hooks)] == ["service-protection", "oas-validation", "crud"]
+    assert [line.split(":")[0] for line in hooks_without_admin_api(hooks)] == [
+        "service-protection",
+        "oas-validation",
+        "crud",
+    ]
 
 
 json_values = st.recursive(
@@ -200,7 +204,7 @@ def test_a_refusal_is_told_by_one_source_at_most(
     service = {"id": "s-1", "name": "demo" if ruled else "other"}
     answer = {"response": {"headers": headers}, "upstream_status": "200" if asked else ""}
     each = seen(serialized(route=route, service=service, **answer), status)
-    known = plugins_of(*plugins) if plugins else NOTHING_KNOWN
+    known = plugins_of(*plugins) if plugins else NO_ACTIVE_PLUGINS
     telling = [name for name, make in MAKES.items() if name != "rate-limit-approaching" and events(make(known), each)]
     assert len(telling) <= 1, telling
 

@@ -20,7 +20,7 @@ def _have_patience() -> None:
         import msgspec
 
         make(self, *args, **options)
-        msgspec.structs.force_setattr(self._door, "answer_seconds", SECONDS)
+        msgspec.structs.force_setattr(self._context, "answer_seconds", SECONDS)
 
     PluginServer.__init__ = make_patient  # type: ignore[method-assign]
     if "--protocol=msgpack" in sys.orig_argv:

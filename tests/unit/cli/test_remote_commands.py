@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from kong_eventhooks_plugin.api.client.rest import Target
+from kong_eventhooks_plugin.api.client.rest import ApiTarget
 from kong_eventhooks_plugin.cli import remote
 from kong_eventhooks_plugin.cli.remote_commands import attach
 from kong_eventhooks_plugin.errors import SettingsError
@@ -43,7 +43,7 @@ def run(*arguments: str, **environment: str) -> Result:
 
 
 TABLE: dict[str, Any] = {"as_json": False}
-HERE = Target()
+HERE = ApiTarget()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_where_the_api_is(
     asked: list[tuple[Any, ...]], environment: dict[str, str], arguments: list[str], url: str
 ) -> None:
     run("hooks", "show", "a", *arguments, **environment)
-    assert asked[0][1] == Target(url)
+    assert asked[0][1] == ApiTarget(url)
 
 
 def test_the_token(asked: list[tuple[Any, ...]], tmp_path: Path) -> None:

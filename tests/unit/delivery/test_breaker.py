@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.delivery.breaker import TRANSITIONS, Block, Breaker
-from kong_eventhooks_plugin.delivery.endpoint_breakers import Endpoints
+from kong_eventhooks_plugin.delivery.endpoint_breakers import EndpointBreakers
 from kong_eventhooks_plugin.delivery.limits import BreakerPolicy
 
 NOW = 1_800_000_000.0
@@ -112,7 +112,7 @@ def test_the_table_knows_only_what_the_head_of_the_file_says() -> None:
 
 
 def test_breakers_are_a_hooks_own_and_forgotten() -> None:
-    endpoints = Endpoints(POLICY)
+    endpoints = EndpointBreakers(POLICY)
     assert endpoints.breaker("h", None) is None
     first = endpoints.breaker("h", "http://a:80")
     assert first is endpoints.breaker("h", "http://a:80")
@@ -120,35 +120,35 @@ def test_breakers_are_a_hooks_own_and_forgotten() -> None:
     assert first is not endpoints.breaker("h", "http://b:80")
     assert first is not None
     first.record(NOW, ok=False)
-    endpoints.tidy(NOW + 300)
+    endpoints.prune(NOW + 300)
     assert endpoints.breaker("h", "http://a:80") is first
-    endpoints.tidy(NOW + 301)
+    endpoints.prune(NOW + 301)
     assert endpoints.breaker("h", "http://a:80") is not first
 
 
 def test_one_that_stayed_open_is_forgotten_where_nobody_tries_any_more() -> None:
-    endpoints = Endpoints(POLICY)
+    endpoints = EndpointBreakers(POLICY)
     for number in range(10):
         breaker = endpoints.breaker("removed", "http://a:80")
         assert breaker is not None
         breaker.record(NOW + number, ok=False)
-    endpoints.tidy(NOW + 30 * 3_600)
+    endpoints.prune(NOW + 30 * 3_600)
     assert endpoints.breaker("removed", "http://a:80") is breaker, "a retry may be due in a day and its jitter"
-    endpoints.tidy(NOW + 49 * 3_600)
+    endpoints.prune(NOW + 49 * 3_600)
     assert (endpoints._breakers, endpoints._holds) == ({}, {})
 
 
 def test_a_hold_is_shared_by_endpoint_as_long_as_it_lasts() -> None:
-    endpoints = Endpoints(POLICY)
+    endpoints = EndpointBreakers(POLICY)
     first = endpoints.breaker("h", "http://a:80")
     assert first is not None
     first.hold(NOW, NOW + 3_600)
-    endpoints.tidy(NOW + 3_599)
+    endpoints.prune(NOW + 3_599)
     for hook_id, endpoint, until in (("g", "http://a:80", NOW + 3_600), ("g", "http://b:80", None)):
         breaker = endpoints.breaker(hook_id, endpoint)
         assert breaker is not None
         assert breaker.block(NOW + 3_599) == (until and Block("endpoint_held", until))
-    endpoints.tidy(NOW + 3_600)
+    endpoints.prune(NOW + 3_600)
     assert (endpoints._breakers, endpoints._holds) == ({}, {})
 
 

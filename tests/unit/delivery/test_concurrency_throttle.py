@@ -1,13 +1,13 @@
 import time
 
-from kong_eventhooks_plugin.delivery.concurrency_throttle import LATE, LEAST, Courtesy
+from kong_eventhooks_plugin.delivery.concurrency_throttle import LATE, LEAST, ConcurrencyThrottle
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from tests.support.delivery_world import Noticed, scripted_hook, world
 from tests.support.waiting import SECONDS
 
 
 def test_it_halves_where_the_loop_is_late_and_comes_back_in_steps() -> None:
-    courtesy = Courtesy(256)
+    courtesy = ConcurrencyThrottle(256)
     ceilings = []
     for lag in [LATE * 2] * 7 + [0.0] * 2:
         courtesy.beat(lag)
@@ -19,7 +19,7 @@ def test_it_halves_where_the_loop_is_late_and_comes_back_in_steps() -> None:
 
 
 def test_a_small_total_is_kept_to() -> None:
-    courtesy = Courtesy(3)
+    courtesy = ConcurrencyThrottle(3)
     courtesy.beat(1.0)
     assert courtesy.ceiling == 3
     courtesy.beat(0.0)

@@ -1,4 +1,4 @@
-from kong_eventhooks_plugin.delivery.endpoint_health import Health, after_attempt
+from kong_eventhooks_plugin.delivery.endpoint_health import EndpointHealthTracker, after_attempt
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.queue.contract import EndpointHealth
 
@@ -7,9 +7,9 @@ HOUR = 3_600.0
 LIMITS = DeliveryLimits()
 
 
-def health() -> tuple[Health, list[EndpointHealth]]:
+def health() -> tuple[EndpointHealthTracker, list[EndpointHealth]]:
     written: list[EndpointHealth] = []
-    return Health(LIMITS, written.append), written
+    return EndpointHealthTracker(LIMITS, written.append), written
 
 
 def test_the_run_of_failures_begins_with_the_first_and_ends_with_a_success() -> None:

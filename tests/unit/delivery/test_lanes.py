@@ -16,7 +16,7 @@ def claimed(count: int, hook: str = "h") -> list[Claimed]:
 
 def take_all(lanes: Lanes) -> list[Lane]:
     taken = []
-    while (turn := lanes.take()) is not None:
+    while (turn := lanes.next()) is not None:
         taken.append(turn[0])
     return taken
 
@@ -99,15 +99,15 @@ def test_what_waits_can_be_taken_back_and_idle_lanes_are_forgotten() -> None:
     lanes = Lanes(DeliveryLimits())
     lane = lanes.lane("a")
     lanes.put(lane, claimed(3))
-    assert len(lanes.clear(lane)) == 3
-    assert lanes.take() is None
-    lanes.tidy()
+    assert len(lanes.release_waiting(lane)) == 3
+    assert lanes.next() is None
+    lanes.prune()
     assert list(lanes) == []
     expected = lanes.lane("b")
-    expected.expect(5.0)
-    expected.expect(7.0)
-    lanes.tidy()
-    assert (list(lanes), expected.look_at) == ([expected], 5.0)
+    expected.expect_work(5.0)
+    expected.expect_work(7.0)
+    lanes.prune()
+    assert (list(lanes), expected.check_at) == ([expected], 5.0)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["put", "take", "done", "clear"])), max_size=200))
@@ -118,9 +118,9 @@ def test_limits_hold_and_nobody_starves(history: list[tuple[str, str]]) -> None:
         if what == "put":
             lanes.put(lane, claimed(2))
         elif what == "take":
-            lanes.take()
+            lanes.next()
         elif what == "clear":
-            lanes.clear(lane)
+            lanes.release_waiting(lane)
         elif lane.in_flight:
             lanes.done(lane)
         assert lanes.in_flight == sum(each.in_flight for each in lanes) <= 7

@@ -110,7 +110,7 @@ async def test_a_definition_that_comes_is_pinged_without_its_secret() -> None:
     async with HttpReceiver() as receiver:
         hook = webhook("a", receiver, secret="s3cr3t-s3cr3t")
         async with delivering() as w:
-            changes = w.book.set(hook)
+            changes = w.registry.set(hook)
             with structlog.testing.capture_logs() as logs:
                 w.worker.ping_changes(changes)
                 [ping] = await receiver.received(1)

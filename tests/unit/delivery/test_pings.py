@@ -4,7 +4,7 @@ import pytest
 import structlog
 
 from kong_eventhooks_plugin.delivery.pings import AT_ONCE, WAITING, pings_for
-from kong_eventhooks_plugin.hooks.contract import Change
+from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from tests.support.delivery_world import World, scripted_hook, world
@@ -32,7 +32,7 @@ LOG = make_hook("a", handler="log")
     ],
 )
 def test_what_a_change_is_worth_telling(before: Hook | None, after: Hook | None, told: list[tuple[Hook, str]]) -> None:
-    assert list(pings_for(Change(before, after))) == told
+    assert list(pings_for(HookChange(before, after))) == told
 
 
 async def pinged(w: World, count: int) -> None:
@@ -44,10 +44,12 @@ async def test_pings_go_out_and_their_end_is_logged() -> None:
     async with world(A, b) as w:
         w.handler.outcomes["ping b"] = [Discard("gone", "answered 410", disable=True)]
         with structlog.testing.capture_logs() as logs:
-            w.worker.ping_changes([Change(None, A), Change(None, b)])
+            w.worker.ping_changes([HookChange(None, A), HookChange(None, b)])
             await pinged(w, 2)
             await w.turn()
-        said = {each["hook"]: each["delivered"] for each in logs if each["event"] == "ping"}
+        said = {
+            each["hook"]: each["event"] == "ping_sent" for each in logs if each["event"] in {"ping_sent", "ping_failed"}
+        }
         assert said == {"a": True, "b": False}
         assert w.worker.held() == {}, "a ping switches nothing off"
 
@@ -63,7 +65,7 @@ async def test_a_hook_that_was_switched_off_and_made_anew_goes_on_where_its_ping
         await w.queue.settled(1)
         [waits] = await w.offer(A)
         for hooks in ((), (A,)):
-            w.worker.ping_changes(w.book.set(*hooks))
+            w.worker.ping_changes(w.registry.set(*hooks))
         await pinged(w, 2)
         await w.turn()
         assert w.worker.held() == held
@@ -73,7 +75,7 @@ async def test_a_hook_that_was_switched_off_and_made_anew_goes_on_where_its_ping
 async def test_a_failed_ping_is_tried_three_times() -> None:
     async with world(A) as w:
         w.handler.outcomes["ping a"] = [Retry("status", "answered 500")]
-        w.worker.ping_changes([Change(None, A)])
+        w.worker.ping_changes([HookChange(None, A)])
         await pinged(w, 1)
         await w.turn()
         for number, seconds in ((2, 5), (3, 30)):
@@ -88,7 +90,7 @@ async def test_a_failed_ping_is_tried_three_times() -> None:
 async def test_only_the_delivering_process_pings() -> None:
     async with world(A) as one, world(A, time=one.time, queue=one.queue, holder="two") as two:
         for each in (one, two):
-            each.worker.ping_changes([Change(None, A)])
+            each.worker.ping_changes([HookChange(None, A)])
         await pinged(one, 1)
         one.time.advance(3)
         await two.turn()
@@ -105,35 +107,35 @@ async def test_only_the_delivering_process_pings() -> None:
 
 async def test_a_ping_waits_for_the_lease_at_the_start() -> None:
     async with World(A) as w:
-        w.worker.ping_changes([Change(None, A)])
+        w.worker.ping_changes([HookChange(None, A)])
         await pinged(w, 1)
 
 
 async def test_a_hook_that_goes_is_told_with_the_config_it_had() -> None:
     async with world(A) as w:
-        w.worker.ping_changes([Change(A, None)])
-        w.book.unresolved.add("a")
+        w.worker.ping_changes([HookChange(A, None)])
+        w.registry.unresolved.add("a")
         await pinged(w, 1)
         assert w.handler.pings == [("a", "delete")]
 
 
 async def test_no_ping_without_its_secret_or_its_handler() -> None:
     async with world(A) as w:
-        w.book.unresolved.add("a")
-        w.worker.ping_changes([Change(None, A), Change(None, LOG)])
+        w.registry.unresolved.add("a")
+        w.worker.ping_changes([HookChange(None, A), HookChange(None, LOG)])
         await w.turn()
         assert w.handler.pings == []
 
 
 async def test_a_ping_waits_for_its_secret() -> None:
     async with world(A) as w:
-        w.book.unresolved.add("a")
-        w.worker.ping_changes([Change(None, A)])
+        w.registry.unresolved.add("a")
+        w.worker.ping_changes([HookChange(None, A)])
         for _ in range(200):
             await w.turn()
             w.time.advance(1)
         assert w.handler.pings == []
-        w.book.unresolved.clear()
+        w.registry.unresolved.clear()
         await w.turn()
         w.time.advance(1)
         await pinged(w, 1)
@@ -146,12 +148,12 @@ async def test_a_ping_waits_for_its_secret() -> None:
 @pytest.mark.parametrize(("later", "told"), [(CHANGED, [("a", "create")]), (OFF, []), (None, [])])
 async def test_what_becomes_of_a_hook_meanwhile_counts(later: Hook | None, told: list[tuple[str, str]]) -> None:
     async with world(A) as w:
-        w.book.unresolved.add("a")
-        w.worker.ping_changes([Change(None, A)])
+        w.registry.unresolved.add("a")
+        w.worker.ping_changes([HookChange(None, A)])
         await w.turn()
-        w.worker.ping_changes(w.book.set(*([] if later is None else [later])))
+        w.worker.ping_changes(w.registry.set(*([] if later is None else [later])))
         await w.turn()
-        w.book.unresolved.clear()
+        w.registry.unresolved.clear()
         for _ in range(3):
             w.time.advance(1)
             await w.turn()
@@ -161,7 +163,7 @@ async def test_what_becomes_of_a_hook_meanwhile_counts(later: Hook | None, told:
 async def test_a_ping_that_raises_is_a_failed_ping() -> None:
     async with world(A) as w:
         w.handler.outcomes["ping a"] = [ValueError("x"), Delivered()]
-        w.worker.ping_changes([Change(None, A)])
+        w.worker.ping_changes([HookChange(None, A)])
         await pinged(w, 1)
         await w.turn()
         w.time.advance(5)
@@ -171,8 +173,8 @@ async def test_a_ping_that_raises_is_a_failed_ping() -> None:
 async def test_too_many_are_dropped_and_said() -> None:
     async with World(A) as w:
         with structlog.testing.capture_logs() as logs:
-            w.worker.ping_changes([Change(None, A)] * (WAITING + 3))
-        assert [each["event"] for each in logs] == ["ping dropped, too many wait"] * 3
+            w.worker.ping_changes([HookChange(None, A)] * (WAITING + 3))
+        assert [each["event"] for each in logs] == ["ping_dropped"] * 3
         await pinged(w, WAITING)
 
 
@@ -186,7 +188,7 @@ async def test_a_few_at_once_and_drain_ends_them(monkeypatch: pytest.MonkeyPatch
             await never.wait()
 
         monkeypatch.setattr(w.handler, "ping", slow)
-        w.worker.ping_changes([Change(None, A)] * 20)
+        w.worker.ping_changes([HookChange(None, A)] * 20)
         await w.handler.news.until(lambda: len(running) >= AT_ONCE)
         await w.turn()
         assert len(running) == AT_ONCE

@@ -28,7 +28,7 @@ class Store:
                 raise self.poison[settlement.delivery_id]
         self.batches.append([settlement.delivery_id for settlement in settlements])
 
-    async def remember_endpoint(self, health: EndpointHealth) -> None:
+    async def save_endpoint(self, health: EndpointHealth) -> None:
         self.health.append(health)
 
 
@@ -60,7 +60,7 @@ async def test_what_gathers_is_written_in_batches(settler: Settler, store: Store
     for name in "abcdefg":
         settler.settle(settlement(name))
     assert settler.full
-    assert await settler.written(time() + 1)
+    assert await settler.flush(time() + 1)
     assert store.batches == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
     assert not settler.full
     assert not settler.busy
@@ -73,7 +73,7 @@ async def test_while_one_batch_is_committed_the_next_gathers(settler: Settler, s
     settler.settle(settlement("b"))
     settler.settle(settlement("c"))
     store.gate.set()
-    assert await settler.written(time() + 1)
+    assert await settler.flush(time() + 1)
     assert store.batches == [["a"], ["b", "c"]]
 
 
@@ -85,29 +85,29 @@ async def test_one_that_trips_the_engine_does_not_stop_the_others(
     with structlog.testing.capture_logs() as logs:
         for name in "abc":
             settler.settle(settlement(name))
-        assert await settler.written(time() + 1)
+        assert await settler.flush(time() + 1)
     assert store.batches == [["a"], ["c"]]
-    assert [each["delivery"] for each in logs if "dropped" in each["event"]] == ["b"]
+    assert [each["delivery_id"] for each in logs if "dropped" in each["event"]] == ["b"]
 
 
 async def test_a_store_that_is_away_is_asked_again(settler: Settler, store: Store, time: FakeTime) -> None:
     store.poison["a"] = StoreUnavailable("away")
     settler.settle(settlement("a"))
-    settler.remember(EndpointHealth("h", 1.0))
-    settler.remember(EndpointHealth("h", 2.0))
+    settler.save_health(EndpointHealth("h", 1.0))
+    settler.save_health(EndpointHealth("h", 2.0))
     for _ in range(5):
         await asyncio.sleep(0)
     assert (store.batches, settler.busy) == ([], True)
     store.poison.clear()
     time.advance(1)
-    assert await settler.written(time() + 5)
+    assert await settler.flush(time() + 5)
     assert (store.batches, store.health) == ([["a"]], [EndpointHealth("h", 2.0)])
 
 
 async def test_waiting_for_it_has_an_end(settler: Settler, store: Store, time: FakeTime) -> None:
     store.gate.clear()
     settler.settle(settlement("a"))
-    waiting = asyncio.create_task(settler.written(time() + 1))
+    waiting = asyncio.create_task(settler.flush(time() + 1))
     await asyncio.sleep(0)
     time.advance(1)
     assert not await waiting

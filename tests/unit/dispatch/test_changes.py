@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
-from kong_eventhooks_plugin.kong.plugin_server.contract import House
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.events import SEEN_AT, StandInBook, StandInQueue, make_hook
@@ -34,7 +34,7 @@ def make(taker: Taker | None, *hooks: dict[str, Any]) -> tuple[Dispatcher, Stand
     queue = StandInQueue()
     made = Dispatcher(book, queue, (), Metrics(), lambda: SEEN_AT)  # type: ignore[arg-type]  # stands in
     if taker is not None:
-        made.hand_changes_to(taker)
+        made.set_change_sink(taker)
     return made, book
 
 
@@ -53,21 +53,21 @@ def make(taker: Taker | None, *hooks: dict[str, Any]) -> tuple[Dispatcher, Stand
     ],
 )
 async def test_who_hears_of_changes(hooks: list[dict[str, Any]], hears: bool) -> None:
-    assert make(Taker(), *hooks)[0].hears_changes is hears
-    assert make(None, *hooks)[0].hears_changes is False
+    assert make(Taker(), *hooks)[0].has_change_subscribers is hears
+    assert make(None, *hooks)[0].has_change_subscribers is False
 
 
 async def test_it_follows_the_hooks() -> None:
     dispatcher, book = make(Taker())
     book.change(make_hook(source="crud"))
-    assert dispatcher.hears_changes
+    assert dispatcher.has_change_subscribers
     book.change(make_hook(source="crud", enabled=False))
-    assert not dispatcher.hears_changes
+    assert not dispatcher.has_change_subscribers
 
 
 async def test_the_taker_is_asked_and_given() -> None:
     taker = Taker()
-    house: House = make(taker, {"source": "crud"})[0]
+    house: PluginHost = make(taker, {"source": "crud"})[0]
     assert house.may_change("POST", "/consumers")
     assert not house.may_change("POST", "/services")
     assert house.wants_answer("POST", "/services")
@@ -77,7 +77,7 @@ async def test_the_taker_is_asked_and_given() -> None:
 
 
 async def test_without_one_nothing_is_wanted_or_kept() -> None:
-    house: House = make(None, {"source": "crud"})[0]
+    house: PluginHost = make(None, {"source": "crud"})[0]
     assert not house.may_change("POST", "/consumers")
     assert not house.wants_answer("POST", "/consumers")
     house.observe_change(CHANGE)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from kong_eventhooks_plugin.dispatch.dispatcher import GONE, Dispatcher
+from kong_eventhooks_plugin.dispatch.dispatcher import REMOVED, Dispatcher
 from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
-from kong_eventhooks_plugin.kong.plugin_server.contract import House
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.lines import LogLine
@@ -63,14 +63,14 @@ class Setup:
     """A dispatcher between stand-ins."""
 
     def __init__(self, *hooks: Hook, sources: tuple[LogSource, ...] = BOTH) -> None:
-        self.book = StandInBook(*hooks)
+        self.registry = StandInBook(*hooks)
         self.queue = StandInQueue()
         self.metrics = Metrics()
         self.now = SEEN_AT
         self.lines = [LogLine("notice", "one"), LogLine("err", "two")]
         self.instances: list[InstanceStarted | InstanceClosed] = []
         self.dispatcher = Dispatcher(
-            self.book,
+            self.registry,
             self.queue,  # type: ignore[arg-type]  # stands in for what the dispatcher calls of a queue
             sources,
             self.metrics,
@@ -82,7 +82,7 @@ class Setup:
 
     @property
     def lost(self) -> dict[str, int]:
-        return {reason: count for (reason,), count in self.metrics.counts.lost.items()}
+        return {reason: count for (reason,), count in self.metrics.counts.events_lost.items()}
 
     def offered(self) -> list[tuple[str, tuple[Candidate, ...]]]:
         return [(offer.event.source, offer.candidates) for offer in self.queue.offers]
@@ -135,7 +135,7 @@ class TestObserve:
         setup.dispatcher.observe(LIMITED)
         await setup.queue.commit(duplicate=True, a="snoozed")
         assert not setup.metrics.counts.events
-        assert not setup.metrics.counts.suppressed
+        assert not setup.metrics.counts.held_back
 
     async def test_several_events_are_waited_for_together(self) -> None:
         setup = Setup(make_hook(), sources=(Several(make_event(id="e-1"), make_event(id="e-2")),))
@@ -154,7 +154,7 @@ class TestHeldBack:
         setup = Setup(make_hook("a", snooze=60), make_hook("b", on_change=True), make_hook("c", enabled=False))
         setup.dispatcher.observe(LIMITED)
         await setup.queue.commit(a="snoozed", b="unchanged", c="disabled")
-        assert setup.metrics.counts.suppressed == {("a", "snoozed"): 1, ("b", "unchanged"): 1, ("c", "disabled"): 1}
+        assert setup.metrics.counts.held_back == {("a", "snoozed"): 1, ("b", "unchanged"): 1, ("c", "disabled"): 1}
         assert setup.lost == {}
 
     @pytest.mark.parametrize("reason", ["queue_full", "queue_bytes", "hook_queue_full"])
@@ -162,15 +162,15 @@ class TestHeldBack:
         setup = Setup(make_hook("a"), make_hook("b"))
         setup.dispatcher.observe(LIMITED)
         await setup.queue.commit(a=reason, b=reason)
-        assert setup.metrics.counts.suppressed == {("a", reason): 1, ("b", reason): 1}
+        assert setup.metrics.counts.held_back == {("a", reason): 1, ("b", reason): 1}
         assert setup.lost == {reason: 1}
 
     async def test_a_hook_that_went_meanwhile_has_no_label_of_its_own(self) -> None:
         setup = Setup(make_hook("a", snooze=60))
         setup.dispatcher.observe(LIMITED)
-        setup.book.change()
+        setup.registry.change()
         await setup.queue.commit(a="snoozed")
-        assert setup.metrics.counts.suppressed == {(GONE, "snoozed"): 1}
+        assert setup.metrics.counts.held_back == {(REMOVED, "snoozed"): 1}
 
 
 class TestFailures:
@@ -189,7 +189,7 @@ class TestFailures:
             assert setup.dispatcher.observe(LIMITED) is setup.queue.futures[0]
         assert setup.lost == {"source_failed": 1}
         (line,) = logs
-        assert (line["event"], line["reason"], line["kind"]) == ("event lost", "source_failed", "ValueError")
+        assert (line["event"], line["reason"], line["error"]) == ("event_lost", "source_failed", "ValueError")
         assert line["detail"].startswith("raised in test_dispatcher.py:")
         assert "joekey" not in str(line)
 
@@ -298,10 +298,10 @@ class TestAskKongForLittle:
         setup = Setup()
         assert setup.dispatcher.log_statuses == set()
         assert setup.dispatcher.observe(LIMITED) is None
-        setup.book.change(make_hook())
+        setup.registry.change(make_hook())
         assert setup.dispatcher.log_statuses == {429}
         assert setup.dispatcher.observe(LIMITED) is not None
-        setup.book.change(make_hook(enabled=False))
+        setup.registry.change(make_hook(enabled=False))
         assert setup.dispatcher.log_statuses == set()
         assert setup.dispatcher.observe(LIMITED) is None
         assert setup.lost == {}
@@ -322,7 +322,7 @@ class TestAskKongForLittle:
 
 class TestHouse:
     async def test_it_is_one(self) -> None:
-        house: House = Setup().dispatcher
+        house: PluginHost = Setup().dispatcher
         assert house.log_statuses == frozenset()
 
     async def test_instances_are_handed_on(self) -> None:
@@ -334,7 +334,7 @@ class TestHouse:
 
     async def test_lines_are_taken_oldest_first(self) -> None:
         setup = Setup()
-        taken = [setup.dispatcher.take_line() for _ in range(3)]
+        taken = [setup.dispatcher.pop_line() for _ in range(3)]
         assert taken == [LogLine("notice", "one"), LogLine("err", "two"), None]
 
     async def test_without_anything_to_hand_to_it_stays_quiet(self) -> None:
@@ -342,7 +342,7 @@ class TestHouse:
         plain = Dispatcher(StandInBook(), queue, (), Metrics(), lambda: SEEN_AT)  # type: ignore[arg-type]  # as above
         plain.instance_started(InstanceStarted("event-hooks", 7, b"{}"))
         plain.instance_closed(InstanceClosed("event-hooks", 7))
-        assert plain.take_line() is None
+        assert plain.pop_line() is None
         assert plain.observe(LIMITED) is None
 
 

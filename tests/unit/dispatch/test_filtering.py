@@ -23,9 +23,9 @@ class House:
         self.now = SEEN_AT
         self.queue = SqliteQueue(path / "events.db", clock=lambda: self.now)
         self.metrics = Metrics()
-        self.book = StandInBook()
+        self.registry = StandInBook()
         sources = (RateLimiting(), ResponseRateLimiting())
-        self.dispatcher = Dispatcher(self.book, self.queue, sources, self.metrics, lambda: self.now)
+        self.dispatcher = Dispatcher(self.registry, self.queue, sources, self.metrics, lambda: self.now)
         self.requests = 0
 
     async def tell(self, client: str, request: str | None = None, **changes: Any) -> str:
@@ -77,31 +77,31 @@ async def test_what_fires(
     house: House, asked: dict[str, Any], steps: list[tuple[str, float]], expected: list[str]
 ) -> None:
     # The second hook hears nothing that is told; it keeps Kong being asked where the first is switched off.
-    house.book.change(make_hook("watched", **asked), make_hook("elsewhere", scope=HookScope(route="elsewhere")))
+    house.registry.change(make_hook("watched", **asked), make_hook("elsewhere", scope=HookScope(route="elsewhere")))
     got = []
     for client, after in steps:
         house.now = SEEN_AT + after
         got.append(await house.tell(client))
     assert got == expected
     held = {("watched", reason): expected.count(reason) for reason in set(expected) - {"fires"}}
-    assert house.metrics.counts.suppressed == held
+    assert house.metrics.counts.held_back == held
 
 
 async def test_a_request_told_again_fires_once(house: House) -> None:
-    house.book.change(make_hook("watched"))
+    house.registry.change(make_hook("watched"))
     assert [await house.tell("A", "same"), await house.tell("A", "same")] == ["fires", "again"]
     assert house.metrics.counts.events == {("rate-limiting", "rate-limit-exceeded"): 1}
 
 
 async def test_a_dbless_reload_is_no_change(house: House) -> None:
-    house.book.change(make_hook("watched", on_change=True))
+    house.registry.change(make_hook("watched", on_change=True))
     renewed = serialized()["service"] | {"created_at": 7, "updated_at": 9}
     assert [await house.tell("A"), await house.tell("A", service=renewed)] == ["fires", "unchanged"]
 
 
 async def test_the_whole_recording(house: House) -> None:
     every, sms = make_hook("all", source="rate-limiting-advanced"), make_hook("sms", source="response-ratelimiting")
-    house.book.change(every, sms)
+    house.registry.change(every, sms)
     for observation in recorded().values():
         future = house.dispatcher.observe(observation)
         if future is not None:
@@ -111,4 +111,4 @@ async def test_the_whole_recording(house: House) -> None:
         ("response-ratelimiting", "rate-limit-exceeded"): 2,
     }
     assert (await house.queue.stats()).depth["pending"] == 4 + 2 + 2
-    assert not house.metrics.counts.lost
+    assert not house.metrics.counts.events_lost

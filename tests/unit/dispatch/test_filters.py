@@ -86,20 +86,22 @@ class Setup:
     def __init__(self, pool: Any, *hooks: Hook, queue: Any = None) -> None:
         self.queue = queue or StandInQueue()
         self.metrics = Metrics()
-        self.book = StandInBook(*hooks)
-        self.dispatcher = Dispatcher(self.book, self.queue, (RateLimiting(),), self.metrics, lambda: SEEN_AT, pool=pool)
+        self.registry = StandInBook(*hooks)
+        self.dispatcher = Dispatcher(
+            self.registry, self.queue, (RateLimiting(),), self.metrics, lambda: SEEN_AT, pool=pool
+        )
 
     async def offered(self, **data: Any) -> list[tuple[str, str | None]]:
         """Publish an event with ``data``; return the names and refusals of what the queue was offered."""
         future = self.dispatcher.publish(make_event(data=data))
         assert future is not None
         await rounds_until(lambda: self.queue.offers)
-        names = {hook.id: hook.name for hook in self.book.hooks().values()}
+        names = {hook.id: hook.name for hook in self.registry.hooks().values()}
         return [(names[one.hook_id], one.refused) for one in self.queue.offers.pop().candidates]
 
     @property
     def lost(self) -> dict[str, int]:
-        return {reason: count for (reason,), count in self.metrics.counts.lost.items()}
+        return {reason: count for (reason,), count in self.metrics.counts.events_lost.items()}
 
 
 async def test_each_hook_has_its_own_verdict(pool: Pool) -> None:
@@ -118,9 +120,9 @@ async def test_each_hook_has_its_own_verdict(pool: Pool) -> None:
             ("off", "disabled"),
         ]  # fmt: skip
     (line,) = logs
-    assert (line["event"], line["hook"]) == ("filter not evaluated, the hook is held back", "named")
-    assert "username" in line["detail"]
-    assert setup.metrics.counts.lost == {}
+    assert (line["event"], line["hook"]) == ("filter_failed", "named")
+    assert "username" in line["error"]
+    assert setup.metrics.counts.events_lost == {}
 
 
 async def test_a_missing_field_is_logged_once_in_a_while(pool: Pool) -> None:
@@ -136,10 +138,10 @@ async def test_all_filters_of_an_event_are_one_task_and_none_without_a_filter() 
     setup = Setup(stand_in, make_hook("a", filter="x"), make_hook("b", filter="y"), make_hook("c"))
     assert await setup.offered() == [("a", None), ("b", "filter"), ("c", None)]
     assert len(stand_in.tasks) == 1
-    setup.book.change(make_hook("c"), make_hook("off", filter="x", enabled=False))
+    setup.registry.change(make_hook("c"), make_hook("off", filter="x", enabled=False))
     future = setup.dispatcher.publish(make_event())
     assert future is setup.queue.futures[-1], "at once: nothing is asked"
-    setup.book.change(make_hook("c"), make_hook("elsewhere", source="crud", filter="x"))
+    setup.registry.change(make_hook("c"), make_hook("elsewhere", source="crud", filter="x"))
     assert setup.dispatcher.publish(make_event()) is setup.queue.futures[-1]
 
 
@@ -155,7 +157,7 @@ async def test_without_an_answer_the_hooks_fire(answer: Result | None, monkeypat
     setup = Setup(stand_in, make_hook("a", filter="x"), make_hook("b", filter="y", on_change=True))
     with capture_logs() as logs:
         assert await setup.offered() == [("a", None), ("b", None)]
-    assert [line["event"] for line in logs] == ["filters not asked, the hooks fire"]
+    assert [line["event"] for line in logs] == ["filters_failed"]
     assert stand_in.taken_back == (answer is None)
 
 
@@ -164,11 +166,11 @@ async def test_a_sandbox_that_must_be_started_has_longer(monkeypatch: pytest.Mon
     timeout = asyncio.timeout
     monkeypatch.setattr(filters.asyncio, "timeout", lambda seconds: (given.append(seconds), timeout(seconds))[1])
     stand_in = StandInPool(*[Decided((True,))] * 3)
-    asked = filters.Expressions(stand_in, lambda: 0.0, str)  # type: ignore[arg-type]  # stands in for a pool
+    asked = filters.FilterEvaluator(stand_in, lambda: 0.0, str)  # type: ignore[arg-type]  # stands in for a pool
     candidates = (Candidate("h", "rate-limiting"),)
     for running in ([], [1], []):
         stand_in.processes = running
-        await asked.sift(make_event(), candidates, {"h": "x"})
+        await asked.evaluate(make_event(), candidates, {"h": "x"})
     assert given == [filters.COLD_SECONDS, filters.SECONDS, filters.COLD_SECONDS]
     assert filters.SECONDS < filters.COLD_SECONDS < 1, "Kong is answered within a second"
 
@@ -271,7 +273,7 @@ class TestFailures:
         loop.set_exception_handler(lambda _loop, context: complaints.append(context["message"]))
         try:
             setup.dispatcher.observe(LIMITED)
-            await rounds_until(lambda: setup.lost and not setup.dispatcher._sifting)
+            await rounds_until(lambda: setup.lost and not setup.dispatcher._filtering)
             for _ in range(3):
                 await asyncio.sleep(0)  # the loop itself holds the future until its callbacks have run
             gc.collect()
@@ -313,7 +315,7 @@ async def test_what_is_held_back_changes_neither_on_change_nor_snooze(
         assert list(held.held_back.values()) == ["filter"]
         again = await tell(4, 5)
         assert list(again.held_back.values()) == ["snoozed" if "snooze" in rule else "unchanged"]
-        assert {(one.reason, one.count) for one in await queue.suppressed()} >= {("filter", 2)}
-        assert setup.metrics.counts.suppressed["a", "filter"] == 2
+        assert {(one.reason, one.count) for one in await queue.held_back_counts()} >= {("filter", 2)}
+        assert setup.metrics.counts.held_back["a", "filter"] == 2
     finally:
         await queue.close()

@@ -11,7 +11,7 @@ from kong_eventhooks_plugin.dispatch.matcher import Matcher
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.scope import NOWHERE, EventScope, HookScope
-from kong_eventhooks_plugin.model.suppression import FilterRule
+from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate
 from tests.support.events import make_event, make_hook
 
@@ -25,7 +25,7 @@ def heard(hooks: list[Hook], event: Event) -> list[str]:
 
 def test_no_hooks_hear_nothing() -> None:
     assert Matcher([]).match(make_event()) == ()
-    assert not Matcher([]).hears("rate-limiting", ["rate-limit-exceeded"])
+    assert not Matcher([]).has_subscribers("rate-limiting", ["rate-limit-exceeded"])
 
 
 def test_a_hook_hears_its_source_and_event() -> None:
@@ -63,20 +63,20 @@ def test_a_hook_that_is_switched_off_matches_and_is_refused() -> None:
     hook = make_hook(enabled=False, on_change=True)
     matcher = Matcher([hook])
     assert matcher.match(make_event()) == (Candidate(hook.id, "rate-limiting", refused="disabled"),)
-    assert not matcher.hears("rate-limiting", ["rate-limit-exceeded"])
+    assert not matcher.has_subscribers("rate-limiting", ["rate-limit-exceeded"])
 
 
 @pytest.mark.parametrize(
     ("asked", "rule"),
     [
         ({}, None),
-        ({"on_change": True}, FilterRule(on_change=True, snooze=None)),
-        ({"snooze": 60}, FilterRule(on_change=False, snooze=60)),
-        ({"on_change": True, "snooze": 60}, FilterRule(on_change=True, snooze=60)),
+        ({"on_change": True}, SuppressionRule(on_change=True, snooze=None)),
+        ({"snooze": 60}, SuppressionRule(on_change=False, snooze=60)),
+        ({"on_change": True, "snooze": 60}, SuppressionRule(on_change=True, snooze=60)),
         ({"snooze": 0}, None),
     ],
 )
-def test_a_hook_that_filters_gets_its_rule_and_the_digest(asked: dict[str, Any], rule: FilterRule | None) -> None:
+def test_a_hook_that_filters_gets_its_rule_and_the_digest(asked: dict[str, Any], rule: SuppressionRule | None) -> None:
     hook, event = make_hook(**asked), make_event()
     expected = Candidate(hook.id, "rate-limiting", rule, digest(event) if rule else b"")
     assert Matcher([hook]).match(event) == (expected,)
@@ -100,7 +100,7 @@ def test_a_filtering_hook_changes_nothing_for_another() -> None:
     ],
 )
 def test_whether_a_source_is_heard_at_all(fields: dict[str, Any], hears: bool) -> None:
-    assert Matcher([make_hook(**fields)]).hears("rate-limiting", ["rate-limit-exceeded"]) is hears
+    assert Matcher([make_hook(**fields)]).has_subscribers("rate-limiting", ["rate-limit-exceeded"]) is hears
 
 
 TELLS = {
@@ -155,4 +155,4 @@ def test_it_agrees_with_asking_every_hook(
             assert candidate.refused == (None if hook.enabled else "disabled")
             assert (candidate.rule is not None, candidate.digest != b"") == (filters, filters)
     anywhere = [hook for hook in hooks if hook.enabled and source in TELLS[hook.source]]
-    assert matcher.hears(source, [named]) is any(hook.event in {None, named} for hook in anywhere)
+    assert matcher.has_subscribers(source, [named]) is any(hook.event in {None, named} for hook in anywhere)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from kong_eventhooks_plugin.handlers.compiling import compile_faults, compile_problems, has_code
+from kong_eventhooks_plugin.handlers.compiling import compile_errors, compile_violation, has_code
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from tests.support.events import make_hook
 from tests.support.sandbox import running_pool
@@ -42,9 +42,9 @@ async def test_faults_have_the_shape_of_the_definition(
     pool: Pool, fields: dict[str, Any], faults: dict[str, Any]
 ) -> None:
     hook = make_hook(**fields)
-    found = await compile_faults(pool, hook)
+    found = await compile_errors(pool, hook)
     assert found == faults
-    problem = await compile_problems(pool, hook)
+    problem = await compile_violation(pool, hook)
     assert (problem is None) == (faults == {})
     if problem is not None:
         assert problem.fields == found
@@ -52,7 +52,7 @@ async def test_faults_have_the_shape_of_the_definition(
 
 async def test_the_refusal_names_the_place(pool: Pool) -> None:
     hook = make_hook(handler="lambda", config={"functions": ["return function() end", "return ("]})
-    problem = await compile_problems(pool, hook)
+    problem = await compile_violation(pool, hook)
     assert problem is not None
     assert [path for path, _ in problem.leaves()] == ["config.functions[1]"]
     assert "line 1, column 1: " in str(problem)
@@ -61,7 +61,7 @@ async def test_the_refusal_names_the_place(pool: Pool) -> None:
 async def test_a_sandbox_that_cannot_say_refuses_too() -> None:
     closed = Pool()
     await closed.close()
-    assert await compile_faults(closed, make_hook(filter="true")) == {
+    assert await compile_errors(closed, make_hook(filter="true")) == {
         "filter": "could not be checked: the sandbox is closed"
     }
 

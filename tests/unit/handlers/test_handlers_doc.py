@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from kong_eventhooks_plugin.handlers.contract import Job
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.model.delivery import Delivered
@@ -39,10 +39,10 @@ async def pool() -> AsyncIterator[Pool]:
         yield running
 
 
-def job_of(handler: str, config: dict[str, Any]) -> Job:
+def job_of(handler: str, config: dict[str, Any]) -> DeliveryJob:
     hook = make_hook("example", handler=handler, config=config, source=EVENT["source"])
     event = make_event(**EVENT)
-    return Job(delivery_id(event.id, hook.id), event, hook.source, hook, config, 1, event.time)
+    return DeliveryJob(delivery_id(event.id, hook.id), event, hook.source, hook, config, 1, event.time)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ async def test_the_box_goes_to_kong_at_notice_and_to_our_own_output() -> None:
     assert text[0].startswith("[kong] event_hooks:alert:? [event-hooks]---")
     assert text[1].startswith('|"log callback: " { "rate-limit-exceeded", "rate-limiting", {')
     assert text[-2].startswith("|  }, 42 }")
-    assert ours[0]["event"] == lines[0].text
+    assert ours[0]["text"] == lines[0].text
     assert (ours[0]["log_level"], ours[0]["hook"]) == ("info", "alert")
 
 
@@ -41,7 +41,7 @@ async def test_a_long_box_goes_to_kong_in_pieces_of_whole_lines() -> None:
     lines, ours = await logged({}, data)
     assert len(lines) > 1
     assert all(len(line.text.encode()) <= PIECE for line in lines)
-    assert "\n".join(line.text for line in lines) == ours[0]["event"]
+    assert "\n".join(line.text for line in lines) == ours[0]["text"]
 
 
 def test_a_piece_is_never_empty() -> None:

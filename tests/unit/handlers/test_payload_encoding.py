@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers.payload_encoding import Encoded, encode_payload, pairs
 
 NESTED = {"a": "x & y", "b": {"c": 1, "d": [True, None]}, "e": [{"f": "g"}, ["h"]], "é": 0.5}
@@ -64,12 +64,12 @@ def test_multipart_also_where_no_type_is_set(header: str | None) -> None:
 
 
 def test_a_value_that_holds_the_boundary_is_refused() -> None:
-    with pytest.raises(SchemaViolation, match="boundary"):
+    with pytest.raises(ValidationError, match="boundary"):
         encode_payload({"a": "x--abc--"}, "multipart/form-data; boundary=abc", "POST")
 
 
 def test_another_content_type_is_refused_with_the_fix() -> None:
-    with pytest.raises(SchemaViolation, match="with text/plain set body instead"):
+    with pytest.raises(ValidationError, match="with text/plain set body instead"):
         encode_payload({"a": "b"}, "text/plain", "POST")
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kong_eventhooks_plugin.handlers.templated import as_fields, content_type, rendered, templates
-from kong_eventhooks_plugin.sandbox.tasks import Place, Template
+from kong_eventhooks_plugin.handlers.templated import content_type, nest_errors, rendered, templates
+from kong_eventhooks_plugin.sandbox.tasks import EscapeContext, Template
 
 TAG = "{{ x }}"
 
@@ -37,13 +37,13 @@ def test_results_are_put_back_where_they_came_from() -> None:
         ("text/plain", "plain"), (None, "plain"),
     ],
 )  # fmt: skip
-def test_a_body_is_escaped_for_its_content_type(header: str | None, place: Place) -> None:
+def test_a_body_is_escaped_for_its_content_type(header: str | None, place: EscapeContext) -> None:
     config = {"body": TAG, "headers": {"Content-Type": header} if header else None}
     assert templates(config) == [Template("config.body", TAG, place)]
     assert content_type(config["headers"] or {}) == header  # type: ignore[arg-type]
 
 
 def test_faults_have_the_shape_of_the_definition() -> None:
-    assert as_fields({"config.payload.a.b[0]": "x", "config.headers.x.y": "y", "config.body": "z"}) == {
+    assert nest_errors({"config.payload.a.b[0]": "x", "config.headers.x.y": "y", "config.body": "z"}) == {
         "config": {"payload": {"a.b[0]": "x"}, "headers": {"x.y": "y"}, "body": "z"}
     }

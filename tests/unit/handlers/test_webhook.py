@@ -9,7 +9,7 @@ from standardwebhooks.webhooks import Webhook
 
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.handlers.client import make_client
-from kong_eventhooks_plugin.handlers.exchange import KEPT
+from kong_eventhooks_plugin.handlers.exchange import MAX_BODY_BYTES
 from kong_eventhooks_plugin.handlers.signing import kong_signature
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Retry
@@ -129,12 +129,12 @@ async def test_an_event_that_is_not_json_can_never_arrive() -> None:
     await handler.close()
 
 
-@pytest.mark.parametrize("size", [0, 1, KEPT - 1, KEPT, KEPT + 1])
+@pytest.mark.parametrize("size", [0, 1, MAX_BODY_BYTES - 1, MAX_BODY_BYTES, MAX_BODY_BYTES + 1])
 async def test_so_much_of_the_answer_is_kept(size: int) -> None:
     handler = webhook_handler()
     async with HttpReceiver(answer(500, b"x" * size)) as receiver:
         outcome = await handler.deliver(make_job({"url": receiver.url}))
-    assert outcome.answer == Answer(500, b"x" * min(size, KEPT), (("content-length", str(size)),))
+    assert outcome.answer == Answer(500, b"x" * min(size, MAX_BODY_BYTES), (("content-length", str(size)),))
     await handler.close()
 
 

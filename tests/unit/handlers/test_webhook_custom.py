@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 from standardwebhooks import Webhook
 
-from kong_eventhooks_plugin.handlers.contract import Job
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.handlers.webhook_custom import TRIES, WebhookCustomHandler, authority, check
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Limits
+from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits
 from tests.support.custom_webhooks import custom_handler, pool_and_custom_handler
 from tests.support.delivery_jobs import make_job
 from tests.support.events import make_event
@@ -265,7 +265,7 @@ async def test_a_definition_that_cannot_be_sent_is_kept_for_mending(handler: Web
 
 
 async def test_limits_mean_what_the_contract_says() -> None:
-    limits = Limits(wall_seconds=0.3, cpu_seconds=5, workers=1, waiting=1)
+    limits = SandboxLimits(wall_seconds=0.3, cpu_seconds=5, workers=1, waiting=1)
     config = {"url": "http://127.0.0.1:9/", "payload": {"a": "{% while true do end %}"}}
     job = make_job(config, RATE_LIMIT, "webhook-custom")
     async with running_pool(limits) as pool, custom_handler(pool) as handler:
@@ -281,7 +281,7 @@ async def test_limits_mean_what_the_contract_says() -> None:
         assert outcome == Retry("internal", "sandbox closed: the sandbox is closed")
 
 
-def _attempt(job: Job, number: int) -> Job:
+def _attempt(job: DeliveryJob, number: int) -> DeliveryJob:
     return msgspec.structs.replace(job, attempt=number)
 
 

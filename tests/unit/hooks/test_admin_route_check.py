@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.cli import cli
 from kong_eventhooks_plugin.hooks import documents
-from kong_eventhooks_plugin.hooks.admin_route_check import Findings, check
+from kong_eventhooks_plugin.hooks.admin_route_check import RouteFindings, check
 
 ROOT = Path(__file__).parents[3]
 GOOD = "6f1ed002ab5595859014ebf0951522d9"
@@ -29,8 +29,8 @@ def document(key: Any = GOOD, *, route: list[Any] | None = None, **rest: Any) ->
     return {"_format_version": "3.0", "services": [service], "consumers": [credentials], **rest}
 
 
-def told(found: Findings) -> list[tuple[str, str]]:
-    return [(fault.path, fault.message) for fault in [*found.faults, *found.warnings]]
+def told(found: RouteFindings) -> list[tuple[str, str]]:
+    return [(fault.path, fault.message) for fault in [*found.errors, *found.warnings]]
 
 
 def test_a_proper_route_has_nothing_said_of_it() -> None:
@@ -106,7 +106,7 @@ ACL = {"name": "acl", "config": {"allow": ["operators"]}}
 )
 def test_a_route_that_anybody_can_use_is_warned_of(route: list[Any], rest: dict[str, Any], says: str | None) -> None:
     found = check(document(route=route, **rest), "a.yml")
-    assert found.faults == []
+    assert found.errors == []
     if says is None:
         assert found.warnings == []
     else:

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from kong_eventhooks_plugin.errors import SchemaViolation
-from kong_eventhooks_plugin.hooks.compilation import AGAIN_SECONDS, Compilation
+from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.hooks.compilation import RETRY_SECONDS, Compilation
 from kong_eventhooks_plugin.hooks.declared import Declared
 from kong_eventhooks_plugin.hooks.definition import to_hook
-from kong_eventhooks_plugin.hooks.registry import Book
+from kong_eventhooks_plugin.hooks.registry import HookRegistry
 from kong_eventhooks_plugin.model.hook import Origin
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Checked, Fault, Result, Task
+from kong_eventhooks_plugin.sandbox.tasks import Checked, CompileError, Result, Task
 from tests.support.custom_webhooks import UNHURRIED
 from tests.support.hooks import VALIDATION, log_hook
 from tests.support.waiting import SECONDS
@@ -22,12 +22,12 @@ class World:
     """A book, a compilation at work, and the moments when it waits."""
 
     def __init__(self, pool: Any) -> None:
-        self.book = Book(VALIDATION, lambda *_: None, environ={})
-        self.book.load([])
+        self.registry = HookRegistry(VALIDATION, lambda *_: None, environ={})
+        self.registry.load([])
         self.waits: asyncio.Queue[float | None] = asyncio.Queue()
         self.go_on = asyncio.Event()
-        self.compilation = Compilation(pool, self.book.hooks, self.book.compiled, self.pause)
-        self.book.on_change(self.compilation.hooks_changed)
+        self.compilation = Compilation(pool, self.registry.hooks, self.registry.set_compile_error, self.pause)
+        self.registry.on_change(self.compilation.hooks_changed)
 
     async def pause(self, changed: asyncio.Event, seconds: float | None) -> None:
         self.waits.put_nowait(seconds)
@@ -46,10 +46,10 @@ class World:
             to_hook(VALIDATION.hook(one), Origin("file", "k.yml", f"k.yml: plugins[0].config.hooks[{number}]"))
             for number, one in enumerate(definitions)
         ]
-        self.book.file_read("k.yml", Declared(hooks=tuple(hooks)))
+        self.registry.set_file("k.yml", Declared(hooks=tuple(hooks)))
 
     def faults(self) -> list[str]:
-        return [str(fault) for fault in self.book.faults()]
+        return [str(fault) for fault in self.registry.errors()]
 
 
 @asynccontextmanager
@@ -75,7 +75,7 @@ class Answers:
     async def run(self, task: Task, lane: str = "") -> Result:
         text = task.text  # type: ignore[union-attr]  # it is asked for nothing but checks
         self.asked.append(text)
-        return Checked(Fault(1, 2, self.faulty[text]) if text in self.faulty else None)
+        return Checked(CompileError(1, 2, self.faulty[text]) if text in self.faulty else None)
 
 
 async def test_a_fault_comes_and_goes_with_the_definition() -> None:
@@ -88,11 +88,11 @@ async def test_a_fault_comes_and_goes_with_the_definition() -> None:
                 {**log_hook("b"), "handler": "lambda", "config": {"functions": ["return function() end", "return ("]}},
                 log_hook("c", filter="data.x > 1"),
             )
-            assert await world.rest() == AGAIN_SECONDS
+            assert await world.rest() == RETRY_SECONDS
             first, second = world.faults()
             assert first.startswith("k.yml: plugins[0].config.hooks[0]: filter: line 1, column 9: Syntax error")
             assert second.startswith("k.yml: plugins[0].config.hooks[1]: handler_config.functions[1]: line 1, ")
-            assert {hook.name for hook in world.book.hooks().values()} == {"a", "b", "c"}, "they stay in force"
+            assert {hook.name for hook in world.registry.hooks().values()} == {"a", "b", "c"}, "they stay in force"
             world.declare(log_hook("a", filter="data.x > 1"), log_hook("c", filter="data.x > 1"))
             assert world.faults() == [], "no fault of what is declared no more"
             assert await world.rest() is None
@@ -121,7 +121,7 @@ async def test_what_has_a_fault_is_looked_at_again() -> None:
     pool = Answers(x="bad")
     async with at_work(pool) as world:
         world.declare(log_hook("a", filter="x"), log_hook("b", filter="y"))
-        assert await world.rest() == AGAIN_SECONDS
+        assert await world.rest() == RETRY_SECONDS
         assert world.faults() == ["k.yml: plugins[0].config.hooks[0]: filter: line 1, column 2: bad"]
         pool.faulty.clear()
         world.go_on.set()
@@ -133,7 +133,7 @@ async def test_what_has_a_fault_is_looked_at_again() -> None:
 async def test_an_answer_about_what_changed_meanwhile_is_no_fault() -> None:
     async with at_work(Answers()) as world:
         world.declare(log_hook("a", filter="x"))
-        (before,) = world.book.hooks().values()
+        (before,) = world.registry.hooks().values()
         world.declare(log_hook("a", filter="y"))
-        world.book.compiled(before, SchemaViolation({"filter": "bad"}))
+        world.registry.set_compile_error(before, ValidationError({"filter": "bad"}))
         assert world.faults() == []

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.hooks import declarative, instance_config, listed_plugins
-from kong_eventhooks_plugin.hooks.contract import Fault
+from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declared import Declared
 from tests.support.hooks import VALIDATION, log_hook, webhook
 
@@ -101,7 +101,7 @@ documents = st.fixed_dictionaries(
 
 
 def is_sound(declared: Declared) -> None:
-    assert all(isinstance(fault, Fault) and fault.message for fault in declared.faults)
+    assert all(isinstance(fault, DeclarationError) and fault.message for fault in declared.errors)
     for hook in declared.hooks:
         # What is taken can be stored.
         json.dumps([hook.name, hook.config, hook.origin.path, hook.tags], allow_nan=False).encode()
@@ -113,7 +113,7 @@ def is_sound(declared: Declared) -> None:
 def test_a_document(document: Any) -> None:
     declared = declarative.read(document, "kong.yml", VALIDATION)
     is_sound(declared)
-    assert not (declared.hooks and declared.faults)
+    assert not (declared.hooks and declared.errors)
 
 
 @given(st.lists(nearly, max_size=3))

@@ -24,7 +24,7 @@ def read(text: str) -> Declared:
 def told(text: str) -> list[str]:
     declared = read(text)
     assert declared.hooks == ()
-    return [str(fault) for fault in declared.faults]
+    return [str(fault) for fault in declared.errors]
 
 
 def plugin(*hooks: Any, **fields: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def document(**entities: Any) -> Declared:
 
 def scope_of(**entities: Any) -> HookScope:
     declared = document(**entities)
-    assert declared.faults == ()
+    assert declared.errors == ()
     return declared.hooks[0].scope
 
 
@@ -61,7 +61,7 @@ def test_a_hook_with_all_its_fields() -> None:
                 headers: {authorization: "{vault://env/slack-token}"}
                 secret: "{vault://env/slack-secret}"
     """)
-    assert declared.faults == ()
+    assert declared.errors == ()
     [hook] = declared.hooks
     assert hook == Hook(
         id=hook.id,
@@ -118,7 +118,7 @@ class TestScopes:
 
     def test_a_consumer_with_a_custom_id_alone_could_be_mistaken_for_another(self) -> None:
         declared = document(consumers=[{"custom_id": "joe", "plugins": [plugin(log_hook())]}])
-        assert [str(fault) for fault in declared.faults] == [
+        assert [str(fault) for fault in declared.errors] == [
             "kong.yml: consumers[0]: has event-hooks, so it needs a username (or an id) to be told apart by"
         ]
 
@@ -175,7 +175,7 @@ class TestScopes:
         ],
     )
     def test_what_is_none(self, entities: Any, fault: str) -> None:
-        [found] = document(**entities).faults
+        [found] = document(**entities).errors
         assert str(found).startswith(f"kong.yml: {fault}")
 
 
@@ -187,7 +187,7 @@ def test_a_disabled_plugin_disables_its_hooks() -> None:
 
 @pytest.mark.parametrize(("value", "text"), [(1, "expected a boolean"), (None, "required field missing")])
 def test_enabled_is_a_boolean(value: Any, text: str) -> None:
-    assert [str(fault) for fault in document(plugins=[plugin(enabled=value)]).faults] == [
+    assert [str(fault) for fault in document(plugins=[plugin(enabled=value)]).errors] == [
         f"kong.yml: plugins[0].enabled: {text}"
     ]
 
@@ -231,14 +231,14 @@ def test_every_fault_of_a_file_is_told_at_once_and_in_order() -> None:
         ("plugins[1].config.more", "unknown field"),
         ("plugins[2].config.hooks[0].name", f"'fine' is the name of {nested}[0] already; names are unique"),
     ]
-    assert [fault.path for fault in declared.faults] == [path for path, _ in expected]
-    for fault, (_, text) in zip(declared.faults, expected, strict=True):
+    assert [fault.path for fault in declared.errors] == [path for path, _ in expected]
+    for fault, (_, text) in zip(declared.errors, expected, strict=True):
         assert fault.message.startswith(text)
 
 
 @pytest.mark.parametrize("version", ["1.1", "2.1", "3.0"])
 def test_format_versions(version: str) -> None:
-    assert read(f'_format_version: "{version}"').faults == ()
+    assert read(f'_format_version: "{version}"').errors == ()
 
 
 @pytest.mark.parametrize(
@@ -296,11 +296,11 @@ class TestLeftAlone:
               tags: [team-a]
               config: {hooks: [{name: a, source: rate-limiting, handler: log}]}
         """)
-        assert declared.faults == ()
+        assert declared.errors == ()
         assert [hook.name for hook in declared.hooks] == ["a"]
 
     def test_null_lists(self) -> None:
-        assert document(services=None, plugins={}, routes=[]).faults == ()
+        assert document(services=None, plugins={}, routes=[]).errors == ()
 
     @pytest.mark.parametrize("config", [{}, {"config": None}, {"config": {}}])
     def test_a_plugin_without_hooks(self, config: Any) -> None:
@@ -337,7 +337,7 @@ class TestDeck:
         shared = log_hook("a") | {"handler_config": {"secret": '${{ env "DECK_SECRET" }}'}}
         sharing = {"name": "event-hooks", "_config": "ours"}
         declared = document(_plugin_configs={"ours": {"hooks": [shared]}}, plugins=[sharing, sharing])
-        [fault] = declared.faults
+        [fault] = declared.errors
         assert fault.path == "_plugin_configs.ours.hooks[0].handler_config.secret"
         assert fault.message == RENDER_FIRST
 
@@ -351,7 +351,7 @@ class TestDeck:
     @pytest.mark.parametrize("shared", [5, "other", [], {}])
     def test_shared_configuration_that_is_not_there(self, shared: Any) -> None:
         declared = document(_plugin_configs={"ours": {}}, plugins=[{"name": "event-hooks", "_config": shared}])
-        assert [str(fault) for fault in declared.faults] == [
+        assert [str(fault) for fault in declared.errors] == [
             "kong.yml: plugins[0]._config: names nothing under _plugin_configs"
         ]
 
@@ -378,7 +378,7 @@ class TestCrudPlugin:
         ],
     )
     def test_anywhere_else(self, entities: Any, path: str) -> None:
-        [fault] = document(**entities).faults
+        [fault] = document(**entities).errors
         assert fault.path == path
 
     @pytest.mark.parametrize(
@@ -392,40 +392,40 @@ class TestCrudPlugin:
         ],
     )
     def test_it_takes_no_configuration(self, config: Any, faults: list[str]) -> None:
-        told = document(plugins=[{"name": "event-hooks-crud", "route": "admin", "config": config}]).faults
+        told = document(plugins=[{"name": "event-hooks-crud", "route": "admin", "config": config}]).errors
         assert [str(fault).removeprefix("kong.yml: ").partition(",")[0] for fault in told] == faults
 
 
 class TestLimits:
     def test_entities(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(declarative, "MAX_ENTITIES", 10)
-        assert document(services=[{"name": "s"}] * 10).faults == ()
-        [fault] = document(services=[{"name": "s"}] * 11).faults
+        assert document(services=[{"name": "s"}] * 10).errors == ()
+        [fault] = document(services=[{"name": "s"}] * 11).errors
         assert fault.message == "the file has more than 10 entities"
 
     def test_aliases_do_not_multiply(self) -> None:
         """1,000 services, each with the same 1,000 routes: 3,000 lines that stand for a million entities."""
         route = {"name": "r"}
-        [fault] = document(services=[{"name": "s", "routes": [route] * 1000}] * 1000).faults
+        [fault] = document(services=[{"name": "s", "routes": [route] * 1000}] * 1000).errors
         assert fault.message == "the file has more than 500,000 entities"
 
     def test_values_of_our_plugins(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(declarative, "MAX_VALUES", 1_000)
         one = plugin(*[log_hook(f"h{n}", tags=["a"] * 10) for n in range(30)])
-        assert document(plugins=[one]).faults == ()
-        fault = document(plugins=[one] * 2).faults[-1]
+        assert document(plugins=[one]).errors == ()
+        fault = document(plugins=[one] * 2).errors[-1]
         assert str(fault) == "kong.yml: plugins[1]: the file's event-hooks plugins hold more than 1,000 values"
 
     def test_a_plugin_that_holds_itself(self) -> None:
         entry = plugin(log_hook())
         entry["config"]["hooks"].append(entry)
         entry["more"] = entry
-        [fault] = document(plugins=[entry]).faults
+        [fault] = document(plugins=[entry]).errors
         assert fault.path.startswith("plugins[0].config.hooks[1].config.hooks[1]")
         assert fault.message == "nested deeper than 32 levels"
 
     def test_faults(self) -> None:
-        faults = document(plugins=[plugin(*[5] * 1000), plugin(*[5] * 1000)]).faults
+        faults = document(plugins=[plugin(*[5] * 1000), plugin(*[5] * 1000)]).errors
         assert len(faults) == 1000
         assert faults[-1].message == "and 1,001 more"
 
@@ -448,29 +448,29 @@ class TestFiles:
         ],
     )
     def test_json_that_is_none(self, text: str, fault: str) -> None:
-        [found] = declarative.parse(text.encode(), "kong.json", VALIDATION).faults
+        [found] = declarative.parse(text.encode(), "kong.json", VALIDATION).errors
         assert str(found) == f"kong.json: {fault}"
 
     def test_json_that_is_not_utf_8(self) -> None:
-        assert declarative.parse(b'{"a": "\xff"}', "kong.json", VALIDATION).faults
+        assert declarative.parse(b'{"a": "\xff"}', "kong.json", VALIDATION).errors
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         path = str(tmp_path / "none.yml")
-        assert [str(fault) for fault in declarative.read_file(path, VALIDATION).faults] == [
+        assert [str(fault) for fault in declarative.read_file(path, VALIDATION).errors] == [
             f"{path}: cannot be read: No such file or directory"
         ]
 
     def test_what_is_no_file(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         for path in (str(tmp_path), str(tmp_path / "pipe"), "/dev/zero"):
-            [fault] = declarative.read_file(path, VALIDATION).faults
+            [fault] = declarative.read_file(path, VALIDATION).errors
             assert fault.message == "is not a regular file"
-        [fault] = declarative.read_file("a\0b", VALIDATION).faults
+        [fault] = declarative.read_file("a\0b", VALIDATION).errors
         assert fault.message.startswith("cannot be read")
 
     def test_a_file_that_is_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(documents, "MAX_BYTES", 1 << 20)
         path = tmp_path / "kong.yml"
         path.write_bytes(b"#" * (1 << 20) + b"\n")
-        [fault] = declarative.read_file(str(path), VALIDATION).faults
+        [fault] = declarative.read_file(str(path), VALIDATION).errors
         assert fault.message == "is larger than 1 MiB"

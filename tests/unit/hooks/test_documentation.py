@@ -46,7 +46,7 @@ def test_limits_are_the_code_s() -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_is_valid(example: str) -> None:
     declared = declarative.parse(example.encode(), "example.yml", VALIDATION)
-    assert declared.faults == ()
+    assert declared.errors == ()
     assert declared.hooks
 
 

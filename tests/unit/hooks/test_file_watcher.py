@@ -9,7 +9,7 @@ import pytest
 
 from kong_eventhooks_plugin.hooks import documents
 from kong_eventhooks_plugin.hooks.declared import Declared
-from kong_eventhooks_plugin.hooks.file_watcher import SECONDS, Watch
+from kong_eventhooks_plugin.hooks.file_watcher import SECONDS, FileWatcher
 from tests.support.hooks import VALIDATION
 
 
@@ -20,16 +20,16 @@ def text(name: str) -> str:
 
 class Ear:
     def __init__(self, *paths: Path) -> None:
-        self.watch = Watch([str(path) for path in paths], VALIDATION, self.hear)
-        self._heard: list[str] = []
+        self.watch = FileWatcher([str(path) for path in paths], VALIDATION, self.hear)
+        self._listener: list[str] = []
 
     def hear(self, path: str, declared: Declared) -> None:
-        said = ",".join(hook.name for hook in declared.hooks) or "; ".join(fault.message for fault in declared.faults)
-        self._heard.append(said)
+        said = ",".join(hook.name for hook in declared.hooks) or "; ".join(fault.message for fault in declared.errors)
+        self._listener.append(said)
 
     async def look(self) -> list[str]:
-        await self.watch.look()
-        heard, self._heard = self._heard, []
+        await self.watch.poll()
+        heard, self._listener = self._listener, []
         return heard
 
 
@@ -133,7 +133,7 @@ async def test_it_goes_on_looking_until_cancelled(path: Path) -> None:
         waits.append(seconds)
         await asyncio.sleep(0)
 
-    watch = Watch([str(path)], VALIDATION, lambda _path, declared: heard.put_nowait(declared), wait)
+    watch = FileWatcher([str(path)], VALIDATION, lambda _path, declared: heard.put_nowait(declared), wait)
     running = asyncio.create_task(watch.run())
     assert (await heard.get()).hooks[0].name == "one"
     new = path.with_suffix(".new")

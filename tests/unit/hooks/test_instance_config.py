@@ -37,7 +37,7 @@ def test_a_recorded_one_says_what_it_has_that_is_unknown() -> None:
     first, second = (instance_config.read(config, VALIDATION) for config in recorded())
     assert (first.plugin_id, first.seq, second.seq) == (PLUGIN_ID, 12, 19)
     assert first.declared == second.declared
-    assert list(map(str, first.declared.faults)) == [
+    assert list(map(str, first.declared.errors)) == [
         f"plugin {PLUGIN_ID}: config.hooks[0].handler_config.payload_json: unknown field"
     ]
 
@@ -48,7 +48,7 @@ def test_a_recorded_one_for_a_release_that_has_the_handler() -> None:
     needed["payload"] = needed.pop("payload_json")
     later = Validation(Known(sources={"rate-limiting-advanced": ()}, handlers=("webhook-custom",)))
     found = instance_config.read(json.dumps(config).encode(), later).declared
-    assert found.faults == ()
+    assert found.errors == ()
     [hook] = found.hooks
     assert hook.config["secret"] == "{vault://env/my-secret}"
     assert hook.config["payload"] == {"text": "exceeded", "blocks": [{"type": "section", "n": 1}]}
@@ -60,7 +60,7 @@ def test_a_recorded_one_with_references_says_what_the_file_says() -> None:
     """Kong had DESK_URL and DESK in its environment, and neither NOPE nor NOPE2."""
     found = instance_config.read((CAPTURES / "instance-with-references.json").read_bytes(), VALIDATION).declared
     file = declarative.read_file(str(CAPTURES / "instance-with-references.kong.yml"), VALIDATION)
-    assert (found.faults, file.faults) == ((), ())
+    assert (found.errors, file.errors) == ((), ())
     assert found.values == {
         "{vault://env/desk-url}": "https://resolved.example/x",
         "{vault://env/desk/secret}": "sec",
@@ -89,7 +89,7 @@ def test_references_take_the_places_of_their_values() -> None:
         },
     )
     declared = read(hook).declared
-    assert declared.faults == ()
+    assert declared.errors == ()
     config = declared.hooks[0].config
     assert (config["url"], config["secret"]) == ("{vault://hcv/url}", "{vault://env/s}")
     assert config["headers"] == {"authorization": "{vault://env/h}", "x-plain": "plain"}
@@ -103,7 +103,7 @@ def test_references_take_the_places_of_their_values() -> None:
 def test_a_reference_that_kong_could_not_resolve_has_no_value() -> None:
     refs = {"$refs": {"secret": "{vault://env/s}", "headers": {"a": "{vault://env/h}"}}}
     declared = read(webhook(secret="", headers={"a": ""}, **refs)).declared
-    assert declared.faults == ()
+    assert declared.errors == ()
     assert declared.hooks[0].config["secret"] == "{vault://env/s}"
     assert declared.values == {"{vault://env/s}": "", "{vault://env/h}": ""}
     # Kong may leave the key out altogether.
@@ -116,7 +116,7 @@ def test_a_reference_that_kong_could_not_resolve_has_no_value() -> None:
 def test_references_of_any_shape(refs: Any) -> None:
     declared = read(webhook(secret="s", headers={"a": "b"}, **{"$refs": refs})).declared
     assert declared.values == {}
-    assert declared.faults == () or "nothing" in str(refs)
+    assert declared.errors == () or "nothing" in str(refs)
 
 
 def test_the_scope_is_in_kongs_own_keys() -> None:
@@ -132,7 +132,7 @@ def test_the_good_hold_beside_the_bad() -> None:
         ("a", "hooks[0]"),
         ("b", "hooks[2]"),
     ]
-    assert {fault.path for fault in declared.faults} == {
+    assert {fault.path for fault in declared.errors} == {
         f"config.hooks[1].{name}" for name in ("handler", "name", "source")
     }
 
@@ -141,10 +141,10 @@ def test_the_good_hold_beside_the_bad() -> None:
 def test_without_hooks(hooks: Any) -> None:
     config = {"__plugin_id": "p", "hooks": hooks} if hooks is not None else {"__plugin_id": "p"}
     assert instance_config.read(json.dumps(config).encode(), VALIDATION).declared.hooks == ()
-    assert instance_config.read(json.dumps(config).encode(), VALIDATION).declared.faults == ()
+    assert instance_config.read(json.dumps(config).encode(), VALIDATION).declared.errors == ()
 
 
 @pytest.mark.parametrize("config", [b"", b"{", b"[]", b"5", b"\xff", b"[" * 100_000])
 def test_what_cannot_be_read(config: bytes) -> None:
     found = instance_config.read(config, VALIDATION)
-    assert (found.plugin_id, found.seq, len(found.declared.faults)) == ("", None, 1)
+    assert (found.plugin_id, found.seq, len(found.declared.errors)) == ("", None, 1)

@@ -21,7 +21,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_json_is_fine(value: Any) -> None:
-    assert json_values_module.problem(value) is None
+    assert json_values_module.json_error(value) is None
 
 
 def nested(depth: int) -> Any:
@@ -32,16 +32,16 @@ def nested(depth: int) -> Any:
 
 
 def test_depth_has_a_limit() -> None:
-    assert json_values_module.problem(nested(json_values_module.MAX_DEPTH)) is None
-    found = json_values_module.problem(nested(json_values_module.MAX_DEPTH + 1))
+    assert json_values_module.json_error(nested(json_values_module.MAX_DEPTH)) is None
+    found = json_values_module.json_error(nested(json_values_module.MAX_DEPTH + 1))
     assert found is not None
     assert found.text == "nested deeper than 32 levels"
 
 
 def test_number_of_values_has_a_limit() -> None:
-    assert json_values_module.problem([1] * (json_values_module.MAX_VALUES - 1)) is None
-    found = json_values_module.problem([1] * json_values_module.MAX_VALUES, path="config")
-    assert found == json_values_module.Problem("config", "holds more than 10,000 values")
+    assert json_values_module.json_error([1] * (json_values_module.MAX_VALUES - 1)) is None
+    found = json_values_module.json_error([1] * json_values_module.MAX_VALUES, path="config")
+    assert found == json_values_module.JsonError("config", "holds more than 10,000 values")
 
 
 def test_walk_names_every_place() -> None:
@@ -58,6 +58,6 @@ def test_walk_names_every_place() -> None:
 
 @pytest.mark.parametrize("value", [b"x", {1, 2}, object(), json_values_module.Tagged("!!binary"), 1j])
 def test_other_kinds_of_values_are_named(value: Any) -> None:
-    found = json_values_module.problem([value])
+    found = json_values_module.json_error([value])
     assert found is not None
     assert found.path == "[0]"

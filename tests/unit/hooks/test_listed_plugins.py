@@ -36,7 +36,7 @@ def test_a_recorded_list_without_a_database() -> None:
 def test_a_recorded_list_with_a_database() -> None:
     found = listed_plugins.read(recorded("pg-plugins.json"), VALIDATION)
     [declared] = found.declared.values()
-    assert (declared.hooks, declared.faults) == ((), ())
+    assert (declared.hooks, declared.errors) == ((), ())
 
 
 def test_scope_and_place() -> None:
@@ -55,13 +55,13 @@ def test_a_disabled_plugin() -> None:
 def test_the_good_hold_beside_the_bad() -> None:
     declared = listed_plugins.read([listed(log_hook("a"), 5)], VALIDATION).declared[PLUGIN_ID]
     assert [hook.name for hook in declared.hooks] == ["a"]
-    assert [fault.path for fault in declared.faults] == ["config.hooks[1]"]
+    assert [fault.path for fault in declared.errors] == ["config.hooks[1]"]
 
 
 def test_a_consumer_group_is_no_place_for_hooks() -> None:
     declared = listed_plugins.read([listed(log_hook(), consumer_group={"id": "g"})], VALIDATION).declared[PLUGIN_ID]
     assert declared.hooks == ()
-    assert [fault.path for fault in declared.faults] == ["consumer_group"]
+    assert [fault.path for fault in declared.errors] == ["consumer_group"]
 
 
 def test_other_plugins_and_what_is_none() -> None:

@@ -39,7 +39,7 @@ def test_what_kong_does_not_keep_in_an_object_is_kept_in_a_text() -> None:
 
 def test_the_text_in_a_plugins_configuration() -> None:
     checked = VALIDATION.config(plugin_config(custom('{"a": []}')))
-    assert checked.violation is None
+    assert checked.error is None
     assert checked.hooks[0]["config"]["payload"] == {"a": []}
 
 
@@ -66,7 +66,7 @@ def test_a_text_that_is_refused(text: str, says: str) -> None:
 
 def test_its_place_in_a_file() -> None:
     document = {"_format_version": "3.0", "plugins": [{"name": "event-hooks", "config": plugin_config(custom("[1]"))}]}
-    [fault] = declarative.read(document, "kong.yml", VALIDATION).faults
+    [fault] = declarative.read(document, "kong.yml", VALIDATION).errors
     assert fault.path == "plugins[0].config.hooks[0].handler_config.payload"
 
 
@@ -103,7 +103,7 @@ def test_a_file_with_a_warning_declares_its_hooks() -> None:
 
 
 def test_the_other_place_s_name_is_refused_with_the_right_one() -> None:
-    assert VALIDATION.config({"hooks": [webhook()]}).violation.fields == {  # type: ignore[union-attr]
+    assert VALIDATION.config({"hooks": [webhook()]}).error.fields == {  # type: ignore[union-attr]
         "hooks": [{"config": "unknown field; in a declared hook its name is handler_config"}]
     }
     assert refusal(log_hook(handler_config={})).fields == {

@@ -11,11 +11,11 @@ from prometheus_client import generate_latest
 
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.hooks import declarative, listed_plugins
-from kong_eventhooks_plugin.hooks.contract import Change, HookBook
+from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.hooks.declared import Declared
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.entity_ids import dbless_id
-from kong_eventhooks_plugin.hooks.registry import Book
+from kong_eventhooks_plugin.hooks.registry import HookRegistry
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
 from kong_eventhooks_plugin.model.scope import HookScope
@@ -25,7 +25,7 @@ from tests.support.hooks import PLUGIN_ID, VALIDATION, closed, listed, log_hook,
 FILE = "/etc/kong/kong.yml"
 
 
-def told(change: Change) -> str:
+def told(change: HookChange) -> str:
     if change.before is None:
         return f"+{change.after.name}" if change.after else "nothing"
     return f"~{change.before.name}" if change.after else f"-{change.before.name}"
@@ -37,13 +37,13 @@ class Desk:
     def __init__(self, stored: Sequence[Hook] = (), environ: dict[str, str] | None = None) -> None:
         self.now = 1_000.0
         self.store = {hook.id: hook for hook in stored}
-        self.changes: list[Change] = []
+        self.changes: list[HookChange] = []
         self.metrics = Metrics()
-        self.book = Book(
+        self.registry = HookRegistry(
             VALIDATION, self.persist, clock=lambda: self.now, environ=environ or {}, metrics=self.metrics
         )  # fmt: skip
-        self.book.load(stored)
-        self.book.on_change(self.changes.extend)
+        self.registry.load(stored)
+        self.registry.on_change(self.changes.extend)
 
     def persist(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
         assert hooks or removed
@@ -59,28 +59,30 @@ class Desk:
     def file(self, *hooks: Any, path: str = FILE, **scope: Any) -> None:
         entry = {"name": "event-hooks", "config": plugin_config(*hooks), **scope}
         declared = declarative.read({"_format_version": "3.0", "plugins": [entry]}, path, VALIDATION)
-        self.book.file_read(path, declared)
+        self.registry.set_file(path, declared)
 
     def listed(self, *plugins: dict[str, Any], began_at: float | None = None) -> None:
-        self.book.plugins_listed(listed_plugins.read(plugins, VALIDATION), self.now if began_at is None else began_at)
+        self.registry.set_listed_plugins(
+            listed_plugins.read(plugins, VALIDATION), self.now if began_at is None else began_at
+        )
 
     def told(self) -> list[str]:
         """What was told since the last time, as `+name`, `-name`, `~name`."""
         changes, self.changes[:] = list(self.changes), []
         return [told(change) for change in changes]
 
-    def in_force(self) -> dict[str, str]:
-        hooks = self.book.hooks().values()
+    def active_plugins(self) -> dict[str, str]:
+        hooks = self.registry.hooks().values()
         others = {hook.id: hook for hook in hooks if hook.origin.place != "api"}
         assert others == self.store, "what is in force is what is stored; our API stores its own"
         return {hook.name: hook.origin.place for hook in hooks}
 
     def hook(self, name: str) -> Hook:
-        return next(hook for hook in self.book.hooks().values() if hook.name == name)
+        return next(hook for hook in self.registry.hooks().values() if hook.name == name)
 
 
 def test_it_is_the_book_that_the_contract_wants() -> None:
-    book: HookBook = Desk().book
+    book: ActiveHooks = Desk().registry
     assert book.hooks() == {}
     assert book.get("none") is None
 
@@ -91,15 +93,15 @@ class TestPrecedence:
         desk.file(log_hook("a"), log_hook("b"))
         assert desk.told() == ["+a", "+b"]
         desk.listed(listed(log_hook("a"), log_hook("b")))
-        desk.book.instance_started(started(log_hook("a"), log_hook("b")))
+        desk.registry.instance_started(started(log_hook("a"), log_hook("b")))
         assert desk.told() == []
-        assert desk.in_force() == {"a": "instance", "b": "instance"}
-        [declaration, _] = desk.book.declarations()
+        assert desk.active_plugins() == {"a": "instance", "b": "instance"}
+        [declaration, _] = desk.registry.declarations()
         assert [origin.place for origin in declaration.also] == ["admin-api", "file"]
 
     def test_the_stronger_definition_holds(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(log_hook("a", snooze=60)))
+        desk.registry.instance_started(started(log_hook("a", snooze=60)))
         desk.file(log_hook("a", snooze=5))
         assert desk.hook("a").snooze == 60
         assert desk.told() == ["+a"]
@@ -107,45 +109,45 @@ class TestPrecedence:
     def test_a_withdrawn_one_falls_back_to_the_weaker(self) -> None:
         desk = Desk()
         desk.file(log_hook("a", snooze=5))
-        desk.book.instance_started(started(log_hook("a", snooze=60), log_hook("b")))
+        desk.registry.instance_started(started(log_hook("a", snooze=60), log_hook("b")))
         desk.told()
-        desk.book.instance_closed(closed())
+        desk.registry.instance_closed(closed())
         assert desk.told() == ["-b", "~a"]
-        assert desk.in_force() == {"a": "file"}
+        assert desk.active_plugins() == {"a": "file"}
 
     def test_a_duplicate_name_is_a_fault_and_the_instance_started_last_holds(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(log_hook("a", snooze=1), plugin_id="p1", instance_id=1))
-        desk.book.instance_started(started(log_hook("a", snooze=2), plugin_id="p2", instance_id=2))
+        desk.registry.instance_started(started(log_hook("a", snooze=1), plugin_id="p1", instance_id=1))
+        desk.registry.instance_started(started(log_hook("a", snooze=2), plugin_id="p2", instance_id=2))
         assert desk.hook("a").snooze == 2
-        [fault] = desk.book.faults()
+        [fault] = desk.registry.errors()
         assert "is declared by plugin p2" in fault.message
-        desk.book.instance_closed(closed(2))
-        assert desk.book.faults() == []
+        desk.registry.instance_closed(closed(2))
+        assert desk.registry.errors() == []
         assert desk.hook("a").snooze == 1
 
     def test_scopes_that_differ_are_a_fault(self) -> None:
         desk = Desk()
         desk.file(log_hook("a"), service="demo")
-        desk.book.instance_started(started(log_hook("a")))
+        desk.registry.instance_started(started(log_hook("a")))
         assert desk.hook("a").scope == HookScope()
-        assert "another scope" in desk.book.faults()[0].message
+        assert "another scope" in desk.registry.errors()[0].message
 
 
 class TestScopeSpelling:
     def test_kongs_id_of_a_named_service_is_no_change(self) -> None:
         desk = Desk()
         desk.file(log_hook("a"), service="demo")
-        desk.book.instance_started(started(log_hook("a"), service_id=dbless_id("services", "demo")))
+        desk.registry.instance_started(started(log_hook("a"), service_id=dbless_id("services", "demo")))
         assert desk.told() == ["+a"]
         assert desk.hook("a").scope == HookScope(service="demo")
-        assert desk.book.faults() == []
+        assert desk.registry.errors() == []
 
     def test_an_id_that_may_be_another_service_holds(self) -> None:
         desk = Desk()
         desk.file(log_hook("a"), service="demo")
         other = dbless_id("services", "other")
-        desk.book.instance_started(started(log_hook("a"), service_id=other))
+        desk.registry.instance_started(started(log_hook("a"), service_id=other))
         assert desk.told() == ["+a", "~a"]
         assert desk.hook("a").scope == HookScope(service=other)
 
@@ -154,83 +156,83 @@ class TestInstances:
     def test_many_workers_start_the_same(self) -> None:
         desk = Desk()
         for worker in range(4):
-            desk.book.instance_started(started(log_hook("a"), instance_id=worker, seq=10 + worker))
+            desk.registry.instance_started(started(log_hook("a"), instance_id=worker, seq=10 + worker))
         assert desk.told() == ["+a"]
 
     def test_a_reload_starts_the_new_before_it_closes_the_old(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(log_hook("a"), instance_id=2, seq=12))
-        desk.book.instance_started(started(log_hook("a", snooze=1), log_hook("b"), instance_id=4, seq=19))
-        desk.book.instance_closed(closed(2))
+        desk.registry.instance_started(started(log_hook("a"), instance_id=2, seq=12))
+        desk.registry.instance_started(started(log_hook("a", snooze=1), log_hook("b"), instance_id=4, seq=19))
+        desk.registry.instance_closed(closed(2))
         assert desk.told() == ["+a", "~a", "+b"]
-        assert desk.in_force() == {"a": "instance", "b": "instance"}
+        assert desk.active_plugins() == {"a": "instance", "b": "instance"}
 
     def test_a_bad_hook_is_a_fault_and_the_others_hold(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(log_hook("a"), log_hook("b", snooze=-1)))
-        assert desk.in_force() == {"a": "instance"}
-        assert [str(fault) for fault in desk.book.faults()] == [
+        desk.registry.instance_started(started(log_hook("a"), log_hook("b", snooze=-1)))
+        assert desk.active_plugins() == {"a": "instance"}
+        assert [str(fault) for fault in desk.registry.errors()] == [
             f"plugin {PLUGIN_ID}: config.hooks[1].snooze: value should be between 0 and 31622400"
         ]
-        desk.book.instance_started(started(log_hook("a"), instance_id=2, seq=13))
-        assert desk.book.faults() == []
+        desk.registry.instance_started(started(log_hook("a"), instance_id=2, seq=13))
+        assert desk.registry.errors() == []
 
     def test_a_configuration_that_cannot_be_read(self) -> None:
         desk = Desk()
-        desk.book.instance_started(InstanceStarted(plugin="event-hooks", instance_id=1, config=b"{"))
-        assert "not JSON" in desk.book.faults()[0].message
-        desk.book.instance_started(started(log_hook("a"), instance_id=2))
-        assert desk.book.faults() == []
+        desk.registry.instance_started(InstanceStarted(plugin="event-hooks", instance_id=1, config=b"{"))
+        assert "not JSON" in desk.registry.errors()[0].message
+        desk.registry.instance_started(started(log_hook("a"), instance_id=2))
+        assert desk.registry.errors() == []
 
     def test_the_other_plugin_says_nothing(self) -> None:
         desk = Desk()
         other = started(log_hook("a"))
-        desk.book.instance_started(InstanceStarted("event-hooks-crud", other.instance_id, other.config))
-        assert desk.in_force() == {}
-        desk.book.instance_started(started(log_hook("a")))
-        desk.book.instance_closed(InstanceClosed("event-hooks-crud", 1))
-        assert desk.in_force() == {"a": "instance"}
+        desk.registry.instance_started(InstanceStarted("event-hooks-crud", other.instance_id, other.config))
+        assert desk.active_plugins() == {}
+        desk.registry.instance_started(started(log_hook("a")))
+        desk.registry.instance_closed(InstanceClosed("event-hooks-crud", 1))
+        assert desk.active_plugins() == {"a": "instance"}
 
 
 class TestAdminApi:
     def test_instances_of_a_plugin_that_is_gone_are_withdrawn(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(log_hook("a")))
+        desk.registry.instance_started(started(log_hook("a")))
         desk.now += 1
         desk.listed()
         assert desk.told() == ["+a", "-a"]
-        assert desk.in_force() == {}
+        assert desk.active_plugins() == {}
 
     def test_not_where_it_started_after_the_reading_began(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(log_hook("a")))
+        desk.registry.instance_started(started(log_hook("a")))
         desk.listed(began_at=desk.now - 1)
-        assert desk.in_force() == {"a": "instance"}
+        assert desk.active_plugins() == {"a": "instance"}
 
     def test_a_disabled_plugin_disables_its_hooks(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(log_hook("a")))
+        desk.registry.instance_started(started(log_hook("a")))
         desk.now += 1
         desk.listed(listed(log_hook("a"), enabled=False))
-        assert desk.in_force() == {"a": "admin-api"}
+        assert desk.active_plugins() == {"a": "admin-api"}
         assert not desk.hook("a").enabled
 
     def test_a_list_that_failed_keeps_the_last_good_one(self) -> None:
         desk = Desk()
         desk.listed(listed(log_hook("a")))
-        desk.book.plugins_not_listed("/plugins: answered 500")
-        assert desk.in_force() == {"a": "admin-api"}
-        assert [str(fault) for fault in desk.book.faults()] == ["Admin API: /plugins: answered 500"]
+        desk.registry.set_listing_error("/plugins: answered 500")
+        assert desk.active_plugins() == {"a": "admin-api"}
+        assert [str(fault) for fault in desk.registry.errors()] == ["Admin API: /plugins: answered 500"]
         desk.listed(listed(log_hook("a")))
-        assert desk.book.faults() == []
+        assert desk.registry.errors() == []
 
     def test_a_plugin_that_is_no_longer_listed(self) -> None:
         desk = Desk()
         desk.listed(listed(log_hook("a"), plugin_id="p1"), listed(5, plugin_id="p2"))
-        assert len(desk.book.faults()) == 1
+        assert len(desk.registry.errors()) == 1
         desk.listed()
         assert desk.told() == ["+a", "-a"]
-        assert desk.book.faults() == []
+        assert desk.registry.errors() == []
 
 
 class TestFiles:
@@ -238,12 +240,12 @@ class TestFiles:
         desk = Desk()
         desk.file(log_hook("a"))
         desk.file(log_hook("a", snooze=-1), log_hook("b"))
-        assert desk.in_force() == {"a": "file"}
-        assert [str(fault) for fault in desk.book.faults()] == [
+        assert desk.active_plugins() == {"a": "file"}
+        assert [str(fault) for fault in desk.registry.errors()] == [
             f"{FILE}: plugins[0].config.hooks[0].snooze: value should be between 0 and 31622400"
         ]
         desk.file(log_hook("b"))
-        assert desk.book.faults() == []
+        assert desk.registry.errors() == []
         assert desk.told() == ["+a", "-a", "+b"]
 
     def test_a_file_that_is_no_longer_configured(self) -> None:
@@ -251,29 +253,29 @@ class TestFiles:
         desk.file(log_hook("a"), path="/one.yml")
         desk.file(log_hook("b"), path="/two.yml")
         desk = desk.restarted()
-        desk.book.files_are(["/two.yml"])
+        desk.registry.set_files(["/two.yml"])
         assert desk.told() == ["-a"]
-        assert desk.in_force() == {"b": "file"}
+        assert desk.active_plugins() == {"b": "file"}
 
     def test_two_files_with_the_same_name_in_them(self) -> None:
         desk = Desk()
         desk.file(log_hook("a"), path="/one.yml")
         desk.file(log_hook("a"), path="/two.yml")
-        assert "is declared by /one.yml" in desk.book.faults()[0].message
+        assert "is declared by /one.yml" in desk.registry.errors()[0].message
 
 
 class TestRestart:
     def test_what_is_stored_holds_until_its_place_speaks(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(log_hook("a"), log_hook("b")))
+        desk.registry.instance_started(started(log_hook("a"), log_hook("b")))
         desk.file(log_hook("c"))
-        before = dict(desk.book.hooks())
+        before = dict(desk.registry.hooks())
         desk = desk.restarted()
-        assert desk.book.hooks() == before
+        assert desk.registry.hooks() == before
         desk.file(log_hook("c"))
-        assert desk.in_force() == {"a": "instance", "b": "instance", "c": "file"}
-        desk.book.instance_started(started(log_hook("a")))
-        assert desk.in_force() == {"a": "instance", "c": "file"}
+        assert desk.active_plugins() == {"a": "instance", "b": "instance", "c": "file"}
+        desk.registry.instance_started(started(log_hook("a")))
+        assert desk.active_plugins() == {"a": "instance", "c": "file"}
         assert desk.told() == ["-b"], "and no ping for what is as it was"
 
     def test_a_changed_file_is_a_change(self) -> None:
@@ -285,15 +287,15 @@ class TestRestart:
 
     def test_a_plugin_that_came_back_under_another_id(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(log_hook("a", snooze=1), plugin_id="old"))
+        desk.registry.instance_started(started(log_hook("a", snooze=1), plugin_id="old"))
         desk = desk.restarted()
-        desk.book.instance_started(started(log_hook("a", snooze=2), plugin_id="new"))
+        desk.registry.instance_started(started(log_hook("a", snooze=2), plugin_id="new"))
         assert desk.hook("a").snooze == 2
-        assert desk.book.faults() == []
+        assert desk.registry.errors() == []
 
     def test_stored_instances_of_a_plugin_that_is_gone(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(log_hook("a")))
+        desk.registry.instance_started(started(log_hook("a")))
         desk = desk.restarted()
         desk.listed()
         assert desk.told() == ["-a"]
@@ -303,14 +305,14 @@ class TestRestart:
         desk.file(log_hook("a"))
         desk = desk.restarted()
         desk.file(5)
-        assert desk.in_force() == {"a": "file"}
-        assert len(desk.book.faults()) == 1
+        assert desk.active_plugins() == {"a": "file"}
+        assert len(desk.registry.errors()) == 1
 
     def test_what_is_stored_is_no_change_but_listeners_hear_that_it_is_there(self) -> None:
         desk = Desk()
         desk.file(log_hook("a"))
-        book = Book(VALIDATION, pytest.fail, environ={})
-        heard: list[list[Change]] = []
+        book = HookRegistry(VALIDATION, pytest.fail, environ={})
+        heard: list[list[HookChange]] = []
         book.on_change(heard.append)
         book.load(desk.store.values())
         assert heard == [[]]
@@ -318,14 +320,14 @@ class TestRestart:
     def test_kong_may_speak_before_the_store_is_open(self) -> None:
         """What it said is in force at once; what is new in it is told and stored once it can be compared."""
         old = Desk()
-        old.book.instance_started(started(log_hook("same"), log_hook("changed"), log_hook("gone")))
+        old.registry.instance_started(started(log_hook("same"), log_hook("changed"), log_hook("gone")))
         old.file(log_hook("later"))
         store = dict(old.store)
-        book = Book(
+        book = HookRegistry(
             VALIDATION, lambda hooks, removed: written.append((hooks, removed)), clock=lambda: 2_000.0, environ={}
         )
         written: list[tuple[Sequence[Hook], Sequence[str]]] = []
-        heard: list[list[Change]] = []
+        heard: list[list[HookChange]] = []
         book.on_change(heard.append)
         book.instance_started(started(log_hook("same"), log_hook("changed", snooze=1), log_hook("new")))
         assert {hook.name for hook in book.hooks().values()} == {"same", "changed", "new"}
@@ -350,7 +352,7 @@ class TestTimes:
         desk = Desk()
         desk.file(log_hook("a"))
         desk.now += 50
-        desk.book.instance_started(started(log_hook("a")))
+        desk.registry.instance_started(started(log_hook("a")))
         assert (desk.hook("a").created_at, desk.hook("a").updated_at) == (1_000, 1_000)
         assert desk.store[desk.hook("a").id].origin.place == "instance"
 
@@ -367,68 +369,68 @@ class TestReferences:
 
     def test_a_value_of_kongs_is_kept_in_memory_and_never_stored(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
-        assert desk.book.resolved(desk.hook("a"))["secret"] == "hunter2"
+        desk.registry.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
+        assert desk.registry.resolved(desk.hook("a"))["secret"] == "hunter2"
         assert "hunter2" not in repr(desk.store)
-        assert "hunter2" not in repr(vars(desk.book))
+        assert "hunter2" not in repr(vars(desk.registry))
 
     def test_without_a_value_the_hook_is_held(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(webhook("a", secret="", **self.REFS), log_hook("b")))
+        desk.registry.instance_started(started(webhook("a", secret="", **self.REFS), log_hook("b")))
         with pytest.raises(UnresolvedReference):
-            desk.book.resolved(desk.hook("a"))
-        assert {name: error.missing for name, error in desk.book.unresolved().items()} == {
+            desk.registry.resolved(desk.hook("a"))
+        assert {name: error.missing for name, error in desk.registry.unresolved().items()} == {
             "a": {"secret": "{vault://hcv/s}"}
         }
 
     def test_after_a_restart_it_is_held_until_an_instance_starts(self) -> None:
         desk = Desk()
-        desk.book.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
+        desk.registry.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
         desk = desk.restarted()
-        assert list(desk.book.unresolved()) == ["a"]
-        desk.book.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
-        assert desk.book.unresolved() == {}
+        assert list(desk.registry.unresolved()) == ["a"]
+        desk.registry.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
+        assert desk.registry.unresolved() == {}
         assert desk.told() == []
 
     def test_a_disabled_hook_is_not_held(self) -> None:
         desk = Desk()
         desk.file({**webhook("a", secret="{vault://hcv/s}"), "enabled": False})
-        assert desk.book.unresolved() == {}
+        assert desk.registry.unresolved() == {}
 
     def test_from_this_process_s_environment(self) -> None:
         desk = Desk(environ={"S": "from env"})
         desk.file(webhook("a", secret="{vault://env/s}"))
-        assert desk.book.resolved(desk.hook("a"))["secret"] == "from env"
+        assert desk.registry.resolved(desk.hook("a"))["secret"] == "from env"
 
     def test_a_late_worker_s_values_do_not_count(self) -> None:
         desk = Desk()
         old, new = ([webhook("a", secret=value, **self.REFS), log_hook(value)] for value in ("old", "new"))
-        desk.book.instance_started(started(*old, instance_id=1, seq=1))
-        desk.book.instance_started(started(*new, instance_id=2, seq=3))
-        desk.book.instance_started(started(*old, instance_id=3, seq=2))
-        assert desk.book.resolved(desk.hook("a"))["secret"] == "new"
+        desk.registry.instance_started(started(*old, instance_id=1, seq=1))
+        desk.registry.instance_started(started(*new, instance_id=2, seq=3))
+        desk.registry.instance_started(started(*old, instance_id=3, seq=2))
+        assert desk.registry.resolved(desk.hook("a"))["secret"] == "new"
 
 
 def test_hooks_made_by_our_api() -> None:
     desk = Desk()
     made = to_hook(VALIDATION.hook(log_hook("a")), Origin("api", "api", "api"))
     made = msgspec.structs.replace(made, created_at=7, updated_at=8)
-    desk.book.made([made])
-    assert desk.in_force() == {"a": "api"}
+    desk.registry.set_api_hooks([made])
+    assert desk.active_plugins() == {"a": "api"}
     assert (desk.hook("a").created_at, desk.hook("a").updated_at) == (7, 8)
-    desk.book.made([])
+    desk.registry.set_api_hooks([])
     assert desk.told() == ["+a", "-a"]
 
 
 def test_a_listener_that_fails_keeps_nobody_from_hearing() -> None:
     desk = Desk()
-    heard: list[Change] = []
+    heard: list[HookChange] = []
 
-    def fail(_changes: list[Change]) -> None:
+    def fail(_changes: list[HookChange]) -> None:
         raise ValueError
 
-    desk.book.on_change(fail)
-    desk.book.on_change(heard.extend)
+    desk.registry.on_change(fail)
+    desk.registry.on_change(heard.extend)
     desk.file(log_hook("a"))
     assert [change.after.name for change in heard if change.after] == ["a"]
 
@@ -436,7 +438,7 @@ def test_a_listener_that_fails_keeps_nobody_from_hearing() -> None:
 def test_hooks_are_counted_by_place() -> None:
     desk = Desk()
     desk.file(log_hook("a"), log_hook("b"))
-    desk.book.instance_started(started(log_hook("b")))
+    desk.registry.instance_started(started(log_hook("b")))
     text = generate_latest(desk.metrics.registry).decode()
     assert 'kong_event_hooks_hooks{place="file"} 1.0' in text
     assert 'kong_event_hooks_hooks{place="instance"} 1.0' in text
@@ -448,5 +450,5 @@ def test_a_declaration_says_where_it_stands(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
     desk = Desk()
     declared: Declared = declarative.read_file(str(path), VALIDATION)
-    desk.book.file_read(str(path), declared)
-    assert desk.book.declarations()[0].hook.origin.path == f"{path}: plugins[0].config.hooks[0]"
+    desk.registry.set_file(str(path), declared)
+    assert desk.registry.declarations()[0].hook.origin.path == f"{path}: plugins[0].config.hooks[0]"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks import json_values, schema
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.kong_texts import REQUIRED
@@ -14,8 +14,8 @@ from kong_eventhooks_plugin.model.hook import Origin
 from tests.support.hooks import VALIDATION, log_hook, webhook
 
 
-def refusal(hook: Any) -> SchemaViolation:
-    with pytest.raises(SchemaViolation) as caught:
+def refusal(hook: Any) -> ValidationError:
+    with pytest.raises(ValidationError) as caught:
         VALIDATION.hook(hook)
     return caught.value
 
@@ -145,7 +145,7 @@ def test_events_that_follow_a_pattern() -> None:
     for event in ("consumers", "my_entities", "my_entities:create", None):
         assert validation.hook(log_hook(source="crud", event=event))["event"] == event
     for event in ("consumers:made", "Consumers", "consumers:create "):
-        with pytest.raises(SchemaViolation) as refused:
+        with pytest.raises(ValidationError) as refused:
             validation.hook(log_hook(source="crud", event=event))
         assert refused.value.fields == {"event": "expected one of: <entity>, <entity>:create"}
 
@@ -163,8 +163,8 @@ class TestBeyondKong:
     def test_a_name_stands_once(self) -> None:
         checked = VALIDATION.config({"hooks": [log_hook("a"), log_hook("b"), log_hook("a")]})
         assert list(checked.hooks) == [0, 1]
-        assert checked.violation is not None
-        assert list(checked.violation.leaves()) == [
+        assert checked.error is not None
+        assert list(checked.error.leaves()) == [
             ("hooks[2].name", "'a' is the name of hooks[0] already; names are unique")
         ]
 
@@ -180,7 +180,7 @@ class TestBeyondKong:
         )
         for source, event in (("balancer", "health"), ("crud", "consumers:create"), ("rate-limiting", None)):
             assert validation.hook(log_hook(source=source, event=event))["event"] == event
-        with pytest.raises(SchemaViolation) as caught:
+        with pytest.raises(ValidationError) as caught:
             validation.hook(log_hook(source="rate-limiting", event="health"))
         assert caught.value.fields == {"event": "expected one of: rate-limit-exceeded"}
 
@@ -212,15 +212,15 @@ class TestBeyondKong:
 
 def test_too_many_hooks_are_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """One big hook behind 100,000 aliases is a short file and a long work."""
-    monkeypatch.setattr(json_values, "problem", lambda *_: pytest.fail("looked at"))
-    assert VALIDATION.config({"hooks": [log_hook()] * (MAX_HOOKS + 1)}).violation is not None
+    monkeypatch.setattr(json_values, "json_error", lambda *_: pytest.fail("looked at"))
+    assert VALIDATION.config({"hooks": [log_hook()] * (MAX_HOOKS + 1)}).error is not None
 
 
 def test_the_good_hold_beside_the_bad() -> None:
     checked = VALIDATION.config({"hooks": [log_hook("a"), 5, log_hook("b", snooze=-1), log_hook("c")]})
     assert {index: hook["name"] for index, hook in checked.hooks.items()} == {0: "a", 3: "c"}
-    assert checked.violation is not None
-    assert checked.violation.fields["hooks"] == [
+    assert checked.error is not None
+    assert checked.error.fields["hooks"] == [
         None,
         "expected a record",
         {"snooze": "value should be between 0 and 31622400"},
@@ -245,14 +245,14 @@ def test_a_bad_name_does_not_take_the_name() -> None:
 )
 def test_what_is_wrong_with_the_whole(config: Any, text: str) -> None:
     checked = VALIDATION.config(config)
-    assert checked.violation is not None
-    assert str(checked.violation) == f"schema violation ({text})"
+    assert checked.error is not None
+    assert str(checked.error) == f"schema violation ({text})"
 
 
 @pytest.mark.parametrize("config", [{}, [], {"hooks": []}, {"hooks": {}}])
 def test_no_hooks_are_fine(config: Any) -> None:
     checked = VALIDATION.config(config)
-    assert (dict(checked.hooks), checked.violation) == ({}, None)
+    assert (dict(checked.hooks), checked.error) == ({}, None)
 
 
 def test_luas_empty_tables() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.hooks import yaml_scalars, yaml_values
 from kong_eventhooks_plugin.hooks.json_values import Key, Tagged
-from kong_eventhooks_plugin.hooks.yaml_values import Ambiguous, YamlFault
+from kong_eventhooks_plugin.hooks.yaml_values import Ambiguous, YamlError
 
 keys = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=8)
 documents = st.recursive(
@@ -27,19 +27,19 @@ def test_what_pyyaml_writes_is_read_the_same(document: Any, flow: bool | None) -
 
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_value_or_a_fault(data: bytes) -> None:
-    with suppress(YamlFault):
+    with suppress(YamlError):
         yaml_values.load(data)
 
 
 @given(st.text("{}[]&*a!:-?<>|'\"#%, \n\t1.\\_~=", max_size=60))
 def test_any_yaml_like_text_gives_a_value_or_a_fault(text: str) -> None:
-    with suppress(YamlFault):
+    with suppress(YamlError):
         yaml_values.load(text.encode())
 
 
 @pytest.mark.parametrize("data", [b"[" * 100_000, b"{a: " * 100_000, b"- " * 100_000])
 def test_deep_nesting_is_a_fault_and_not_the_end_of_the_process(data: bytes) -> None:
-    with pytest.raises(YamlFault, match="exceeded maximum nesting depth"):
+    with pytest.raises(YamlError, match="exceeded maximum nesting depth"):
         yaml_values.load(data)
 
 
@@ -90,7 +90,7 @@ def test_values(text: str, value: Any) -> None:
     ],
 )
 def test_faults_say_where(text: str, fault: str, at: tuple[int | None, int | None]) -> None:
-    with pytest.raises(YamlFault) as caught:
+    with pytest.raises(YamlError) as caught:
         yaml_values.load(text.encode())
     assert fault in str(caught.value)
     assert (caught.value.line, caught.value.column) == at

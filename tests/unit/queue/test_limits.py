@@ -1,9 +1,9 @@
 import pytest
 
-from kong_eventhooks_plugin.queue.contract import HeldBack, Limits
+from kong_eventhooks_plugin.queue.contract import HeldBack, QueueLimits
 from kong_eventhooks_plugin.queue.limits import refusal
 
-LIMITS = Limits(deliveries=10, bytes=100, deliveries_per_hook=5)
+LIMITS = QueueLimits(deliveries=10, bytes=100, deliveries_per_hook=5)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed
 from kong_eventhooks_plugin.sandbox.filters import MAX_FILTER, Filters
-from kong_eventhooks_plugin.sandbox.tasks import Decide, Fault, Limits
+from kong_eventhooks_plugin.sandbox.tasks import CompileError, Decide, SandboxLimits
 from tests.support.sandbox import DATA
 
-FILTERS = Filters(Limits())
+FILTERS = Filters(SandboxLimits())
 UNKNOWN = "there is no 'limit': source, event and data are; the event's fields are under data"
 
 
@@ -59,17 +59,17 @@ def test_what_cannot_be_said_is_a_text(expression: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("expression", "fault"),
     [
-        ("data.limit >", Fault(1, 13, "Syntax error: mismatched input '<EOF>'")),
-        ("true &&\n limit > 3", Fault(2, 2, UNKNOWN)),
-        ("source", Fault(1, 1, "a filter must be true or false; this one is STRING")),
-        ("source > 4", Fault(1, 8, "found no matching overload for '_>_' applied to '(string, int)'")),
-        ("x" * (MAX_FILTER + 1), Fault(1, 1, f"a filter may have {MAX_FILTER} characters")),
+        ("data.limit >", CompileError(1, 13, "Syntax error: mismatched input '<EOF>'")),
+        ("true &&\n limit > 3", CompileError(2, 2, UNKNOWN)),
+        ("source", CompileError(1, 1, "a filter must be true or false; this one is STRING")),
+        ("source > 4", CompileError(1, 8, "found no matching overload for '_>_' applied to '(string, int)'")),
+        ("x" * (MAX_FILTER + 1), CompileError(1, 1, f"a filter may have {MAX_FILTER} characters")),
     ],
 )  # fmt: skip
-def test_what_does_not_compile_is_refused_with_its_place(expression: str, fault: Fault) -> None:
-    with pytest.raises(DoesNotCompile) as refused:
+def test_what_does_not_compile_is_refused_with_its_place(expression: str, fault: CompileError) -> None:
+    with pytest.raises(CompilationFailed) as refused:
         FILTERS.check(expression)
-    assert refused.value.fault == fault
+    assert refused.value.error == fault
     assert verdict(expression) == str(fault)
 
 

@@ -14,17 +14,17 @@ from jinja2.defaults import DEFAULT_TESTS as TESTS
 
 from kong_eventhooks_plugin.sandbox.errors import TaskFailed
 from kong_eventhooks_plugin.sandbox.jinja import JinjaTemplates
-from kong_eventhooks_plugin.sandbox.tasks import Limits, LuaRules
+from kong_eventhooks_plugin.sandbox.tasks import LuaRules, SandboxLimits
 from tests.support.sandbox import call, render, running_pool, text_of
 
 TRY_ALL = """
 import os, socket, sys
-from kong_eventhooks_plugin.sandbox.tasks import Limits
-from kong_eventhooks_plugin.sandbox.isolation import shut_in
+from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits
+from kong_eventhooks_plugin.sandbox.isolation import isolate
 
 tell = os.dup(1)
 writable = open(sys.argv[1], "wb", buffering=0)
-shut_in(Limits(), files_and_processes=False)
+isolate(SandboxLimits(), files_and_processes=False)
 
 def attempt(name, do):
     try:
@@ -60,14 +60,14 @@ class Kernel:
 
 
 async def test_a_worker_has_shut_itself_in() -> None:
-    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
+    async with running_pool(SandboxLimits(workers=1, wall_seconds=45)) as pool:
         await text_of(pool, "{{ limit }}")
         (pid,) = pool.processes
         said = await asyncio.to_thread(Kernel, pid)
         limits = said.limits
         names = ("Max open files", "Max file size", "Max processes", "Max core file size")
         assert [limits[name] for name in names] == ["0", "0", "0", "0"]
-        assert 0 < int(limits["Max address space"]) - said.size <= Limits().memory_bytes
+        assert 0 < int(limits["Max address space"]) - said.size <= SandboxLimits().memory_bytes
         assert "NoNewPrivs:\t1" in said.status
         assert said.environment == b""
         assert os.getsid(pid) == pid
@@ -75,7 +75,7 @@ async def test_a_worker_has_shut_itself_in() -> None:
 
 
 async def test_with_untrusted_lua_on_files_and_processes_stay() -> None:
-    async with running_pool(Limits(workers=1, wall_seconds=45), LuaRules("on")) as pool:
+    async with running_pool(SandboxLimits(workers=1, wall_seconds=45), LuaRules("on")) as pool:
         result = await pool.run(call("return function() return io.open('/etc/hostname'):read('*a') end"))
         assert result.value  # type: ignore[union-attr]
         said = await asyncio.to_thread(Kernel, pool.processes[0])
@@ -83,7 +83,7 @@ async def test_with_untrusted_lua_on_files_and_processes_stay() -> None:
 
 
 async def test_a_small_worker_does_not_carry_what_it_does_not_need() -> None:
-    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
+    async with running_pool(SandboxLimits(workers=1, wall_seconds=45)) as pool:
         await text_of(pool, "{{ limit }}")
         said = await asyncio.to_thread(Kernel, pool.processes[0])
         assert "luajit21" in said.maps
@@ -93,7 +93,7 @@ async def test_a_small_worker_does_not_carry_what_it_does_not_need() -> None:
 def here(tag: str) -> str:
     """Render in this process, where all can be imported."""
     try:
-        return JinjaTemplates(Limits()).render(render(tag, dialect="jinja2")).texts[0]
+        return JinjaTemplates(SandboxLimits()).render(render(tag, dialect="jinja2")).texts[0]
     except TaskFailed as error:
         return str(error)
 
@@ -105,7 +105,7 @@ def without_addresses(text: str) -> str:
 @pytest.mark.parametrize("kind", ["filter", "test"])
 async def test_all_of_jinja2_works_where_nothing_can_be_imported(kind: str) -> None:
     names = {"filter": FILTERS, "test": TESTS}[kind]
-    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
+    async with running_pool(SandboxLimits(workers=1, wall_seconds=45)) as pool:
         for name in names:
             for value in ("'<b>x</b>'", "[1, 2]", "consumer"):
                 tag = f"{{{{ {value} | {name} }}}}" if kind == "filter" else f"{{{{ {value} is {name} }}}}"
@@ -118,7 +118,7 @@ async def test_all_of_luas_library_works_where_nothing_can_be_opened() -> None:
     code = """return function()
       return {os.date('%Y', 0), os.date('*t', 0).year, type(os.time()), type(os.clock()), math.floor(math.random())}
     end"""
-    async with running_pool(Limits(workers=1, wall_seconds=45)) as pool:
+    async with running_pool(SandboxLimits(workers=1, wall_seconds=45)) as pool:
         result = await pool.run(call(code))
         assert result.value[1:] == [1970, "number", "number", 0]  # type: ignore[union-attr]
 

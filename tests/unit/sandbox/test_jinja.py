@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
 from kong_eventhooks_plugin.sandbox.jinja import JinjaTemplates
-from kong_eventhooks_plugin.sandbox.tasks import Fault, Limits, Place
+from kong_eventhooks_plugin.sandbox.tasks import CompileError, EscapeContext, SandboxLimits
 from tests.support.sandbox import render
 
-TEMPLATES = JinjaTemplates(Limits(output_bytes=1000))
+TEMPLATES = JinjaTemplates(SandboxLimits(output_bytes=1000))
 
 
-def text(template: str, place: Place = "plain", data: dict[str, Any] | None = None) -> str:
+def text(template: str, place: EscapeContext = "plain", data: dict[str, Any] | None = None) -> str:
     return TEMPLATES.render(render(template, place=place, dialect="jinja2", data=data)).texts[0]
 
 
@@ -47,17 +47,17 @@ def test_a_field_comes_before_a_method() -> None:
 @pytest.mark.parametrize(
     ("template", "fault"),
     [
-        ("a\n  {{ limit + }}", Fault(2, 3, "unexpected 'end of print statement'")),
-        ("{% include 'x' %}", Fault(1, 1, "there are no files to include, import or extend")),
-        ("a\nb {% extends 'x' %}", Fault(2, 3, "there are no files to include, import or extend")),
-        ("{{ x | nofilter }}", Fault(1, 1, "No filter named 'nofilter'.")),
-        ("x {% frob %}", Fault(1, 3, "Encountered unknown tag 'frob'.")),
+        ("a\n  {{ limit + }}", CompileError(2, 3, "unexpected 'end of print statement'")),
+        ("{% include 'x' %}", CompileError(1, 1, "there are no files to include, import or extend")),
+        ("a\nb {% extends 'x' %}", CompileError(2, 3, "there are no files to include, import or extend")),
+        ("{{ x | nofilter }}", CompileError(1, 1, "No filter named 'nofilter'.")),
+        ("x {% frob %}", CompileError(1, 3, "Encountered unknown tag 'frob'.")),
     ],
 )
-def test_what_does_not_compile_is_refused_with_its_place(template: str, fault: Fault) -> None:
-    with pytest.raises(DoesNotCompile) as refused:
+def test_what_does_not_compile_is_refused_with_its_place(template: str, fault: CompileError) -> None:
+    with pytest.raises(CompilationFailed) as refused:
         TEMPLATES.check(template)
-    assert refused.value.fault == fault
+    assert refused.value.error == fault
 
 
 @pytest.mark.parametrize(

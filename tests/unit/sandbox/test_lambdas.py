@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
 from kong_eventhooks_plugin.sandbox.lua import Lambdas
-from kong_eventhooks_plugin.sandbox.tasks import Called, Fault, Limits, Line, LuaRules
+from kong_eventhooks_plugin.sandbox.tasks import Called, CompileError, Line, LuaRules, SandboxLimits
 from tests.support.sandbox import DATA, call
 
-LAMBDAS = Lambdas(LuaRules(), Limits(lines=5, line_bytes=1000))
+LAMBDAS = Lambdas(LuaRules(), SandboxLimits(lines=5, line_bytes=1000))
 
 
 def run(*functions: str, **more: Any) -> Called:
@@ -116,35 +116,35 @@ def test_what_json_does_not_have_is_named() -> None:
 @pytest.mark.parametrize(
     ("code", "fault"),
     [
-        ("return function(", Fault(1, 1, "<name> or '...' expected near '<eof>'")),
-        ("local x = 1\nreturn = 2", Fault(2, 1, "unexpected symbol near '='")),
-        ("return 5", Fault(1, 1, "it must return a function, and returns a number")),
-        ("local x = 1", Fault(1, 1, "it must return a function, and returns nothing")),
-        ("error('at once')", Fault(1, 1, "at once")),
-        ("\x1bLJ\x02", Fault(1, 1, "attempt to load chunk with wrong mode")),
+        ("return function(", CompileError(1, 1, "<name> or '...' expected near '<eof>'")),
+        ("local x = 1\nreturn = 2", CompileError(2, 1, "unexpected symbol near '='")),
+        ("return 5", CompileError(1, 1, "it must return a function, and returns a number")),
+        ("local x = 1", CompileError(1, 1, "it must return a function, and returns nothing")),
+        ("error('at once')", CompileError(1, 1, "at once")),
+        ("\x1bLJ\x02", CompileError(1, 1, "attempt to load chunk with wrong mode")),
     ],
 )
-def test_what_is_no_function_is_refused(code: str, fault: Fault) -> None:
-    with pytest.raises(DoesNotCompile) as refused:
+def test_what_is_no_function_is_refused(code: str, fault: CompileError) -> None:
+    with pytest.raises(CompilationFailed) as refused:
         LAMBDAS.check(code)
-    assert refused.value.fault == fault
+    assert refused.value.error == fault
 
 
 def test_a_very_long_answer_is_a_failure() -> None:
-    small = Lambdas(LuaRules(), Limits(output_bytes=100))
+    small = Lambdas(LuaRules(), SandboxLimits(output_bytes=100))
     with pytest.raises(TaskFailed) as failed:
         small.call(call("return function() return ('x'):rep(200) end"))
     assert failed.value.reason == "output"
 
 
 def test_off_refuses_lambdas() -> None:
-    off = Lambdas(LuaRules("off"), Limits())
-    with pytest.raises(DoesNotCompile, match="untrusted_lua = off"):
+    off = Lambdas(LuaRules("off"), SandboxLimits())
+    with pytest.raises(CompilationFailed, match="untrusted_lua = off"):
         off.check("return function() end")
 
 
 def test_on_opens_everything(tmp_path: Path) -> None:
-    on = Lambdas(LuaRules("on"), Limits())
+    on = Lambdas(LuaRules("on"), SandboxLimits())
     path = tmp_path / "written"
     code = f"""return function()
       local file = io.open("{path}", "w") file:write("by lua") file:close()
@@ -160,7 +160,7 @@ def test_on_opens_everything(tmp_path: Path) -> None:
 def test_requires_lets_modules_in_by_name(tmp_path: Path) -> None:
     (tmp_path / "greeting.lua").write_text("return {hello = function(n) return 'hello ' .. n end}")
     rules = LuaRules(requires=("greeting", "not_there", "bit"), path=f"{tmp_path}/?.lua")
-    wide = Lambdas(rules, Limits())
+    wide = Lambdas(rules, SandboxLimits())
     code = "return function() return {require('greeting').hello('x'), require('bit').band(6, 3)} end"
     assert wide.call(call(code)).value == ["hello x", 2]
     missing = wide.call(call("return function() return require('not_there') end")).text
@@ -170,7 +170,7 @@ def test_requires_lets_modules_in_by_name(tmp_path: Path) -> None:
 
 
 def test_environment_shows_globals_by_dotted_name() -> None:
-    wide = Lambdas(LuaRules(environment=("os.getenv", "jit", "nope.nothing")), Limits())
+    wide = Lambdas(LuaRules(environment=("os.getenv", "jit", "nope.nothing")), SandboxLimits())
     code = """return function()
       local ok = pcall(function() jit.version = 'changed' end)
       return {type(os.getenv), type(os.time), type(os.execute), type(jit.version), ok, type(nope)}
@@ -179,7 +179,9 @@ def test_environment_shows_globals_by_dotted_name() -> None:
 
 
 def test_environment_shows_whole_libraries_and_one_name_may_hold_another() -> None:
-    wide = Lambdas(LuaRules(environment=("os", "os.getenv", "jit.version", "jit.arch", "string.dump.x")), Limits())
+    wide = Lambdas(
+        LuaRules(environment=("os", "os.getenv", "jit.version", "jit.arch", "string.dump.x")), SandboxLimits()
+    )
     code = """return function()
       return {type(os.getenv), type(os.execute), type(os.time), type(jit.version), type(jit.arch), type(jit.on),
               type(string.dump)}
@@ -188,7 +190,7 @@ def test_environment_shows_whole_libraries_and_one_name_may_hold_another() -> No
 
 
 def test_one_hook_cannot_change_what_another_sees_of_the_environment() -> None:
-    wide = Lambdas(LuaRules(environment=("jit.version", "os")), Limits())
+    wide = Lambdas(LuaRules(environment=("jit.version", "os")), SandboxLimits())
     change = """return function()
       local done = {pcall(function() jit.version = 'changed' end), pcall(function() os.left = 1 end)}
       table.insert(jit, 'left') table.insert(os, 'left')
@@ -200,7 +202,7 @@ def test_one_hook_cannot_change_what_another_sees_of_the_environment() -> None:
 
 
 def test_what_is_only_checked_is_not_kept() -> None:
-    checked = Lambdas(LuaRules(), Limits())
+    checked = Lambdas(LuaRules(), SandboxLimits())
     code = "local kept = ('x'):rep(1e5) .. %d return function() return kept end"
     checked.check(code % 0)
     checked._collect(b"collect")

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.sandbox.lua import Lambdas
 from kong_eventhooks_plugin.sandbox.lua_values import MAX_DEPTH, encode
-from kong_eventhooks_plugin.sandbox.tasks import Limits, LuaRules
+from kong_eventhooks_plugin.sandbox.tasks import LuaRules, SandboxLimits
 from tests.support.sandbox import call
 
-LAMBDAS = Lambdas(LuaRules(), Limits())
+LAMBDAS = Lambdas(LuaRules(), SandboxLimits())
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)

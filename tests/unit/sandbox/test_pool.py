@@ -17,19 +17,19 @@ from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import (
     Check,
     Checked,
+    CompileError,
     Decide,
     Decided,
     Failed,
-    Fault,
-    Limits,
     LuaRules,
     Rendered,
+    SandboxLimits,
 )
 from tests.support.sandbox import DATA, call, gone, render, running_pool, text_of
 from tests.support.waiting import SECONDS, until
 
 SPIN = "{% while true do end %}"
-ONE = Limits(wall_seconds=SECONDS, cpu_seconds=0.3, workers=1, batch=8)
+ONE = SandboxLimits(wall_seconds=SECONDS, cpu_seconds=0.3, workers=1, batch=8)
 
 
 async def seen(ask: Callable[[], Any]) -> None:
@@ -57,7 +57,7 @@ async def test_every_kind_of_task_is_answered() -> None:
         result = await pool.run(call("return function(d) return d.limit end"))
         assert (result.end, result.value) == ("done", 4)  # type: ignore[union-attr]
         assert await pool.run(Decide(("data.limit == 4",), DATA, "e", "s")) == Decided((True,))
-        assert await pool.run(Check("resty", "{{ limit")) == Checked(Fault(1, 1, "{{ is not closed by }}"))
+        assert await pool.run(Check("resty", "{{ limit")) == Checked(CompileError(1, 1, "{{ is not closed by }}"))
         assert await pool.run(Check("filter", "data.limit > 3")) == Checked(None)
         assert pool.counts == Counter(
             {("render", "done"): 2, ("call", "done"): 1, ("decide", "done"): 1, ("check", "done"): 2}
@@ -73,7 +73,7 @@ async def test_nothing_runs_before_the_first_task_and_then_one_and_a_spare() -> 
 
 
 async def test_they_end_when_nothing_is_asked_and_come_back() -> None:
-    async with running_pool(Limits(idle_seconds=0.2, wall_seconds=SECONDS)) as pool:
+    async with running_pool(SandboxLimits(idle_seconds=0.2, wall_seconds=SECONDS)) as pool:
         assert await text_of(pool, "{{ limit }}") == "4"
         await settled(pool, 0)
         assert await text_of(pool, "{{ limit }}") == "4"
@@ -93,7 +93,7 @@ async def test_a_limit_costs_one_task_and_the_worker() -> None:
 
 
 async def test_wall_time_ends_what_uses_no_cpu_time() -> None:
-    async with running_pool(Limits(wall_seconds=0.5, cpu_seconds=5)) as pool:
+    async with running_pool(SandboxLimits(wall_seconds=0.5, cpu_seconds=5)) as pool:
         await text_of(pool, "x{{ limit }}")
         spinning = asyncio.ensure_future(text_of(pool, SPIN))
         await seen(lambda: at_work(pool) or spinning.done())
@@ -106,7 +106,7 @@ async def test_wall_time_ends_what_uses_no_cpu_time() -> None:
 
 
 async def test_memory_is_bounded_and_the_worker_replaced() -> None:
-    async with running_pool(Limits(cpu_seconds=20, wall_seconds=SECONDS)) as pool:
+    async with running_pool(SandboxLimits(cpu_seconds=20, wall_seconds=SECONDS)) as pool:
         assert await text_of(pool, "{{ limit }}") == "4"
         result = await text_of(pool, "{% local t = {} for i = 1, 200 do t[i] = ('x'):rep(1e6) .. i end %}", "big")
         assert isinstance(result, Failed)
@@ -117,7 +117,7 @@ async def test_memory_is_bounded_and_the_worker_replaced() -> None:
 async def test_where_memory_has_run_out_that_is_what_is_said() -> None:
     # So full that nothing of Lua's can be called any more.
     body = "local t = {} for i = 1, 1e6 do t['a' .. i] = 1 end"
-    async with running_pool(Limits(cpu_seconds=20, wall_seconds=SECONDS)) as pool:
+    async with running_pool(SandboxLimits(cpu_seconds=20, wall_seconds=SECONDS)) as pool:
         result = await pool.run(call(f"return function() {body} end"))
         assert isinstance(result, Failed)
         assert result.reason == "memory"
@@ -137,14 +137,14 @@ async def test_what_was_answered_before_a_death_counts_whoever_is_written_to_mea
 
 async def test_what_an_earlier_task_left_behind_is_not_held_against_the_next() -> None:
     hog = "local kept = {} return function() for i = 1, 35 do kept[#kept + 1] = ('x'):rep(1e6) .. #kept end end"
-    async with running_pool(Limits(workers=1, cpu_seconds=5, wall_seconds=SECONDS)) as pool:
+    async with running_pool(SandboxLimits(workers=1, cpu_seconds=5, wall_seconds=SECONDS)) as pool:
         for _ in range(4):  # the second call, and each after it, does not fit beside the one before
             result = await pool.run(call(hog), "hog")
             assert getattr(result, "end", result) == "done"
 
 
 async def test_a_killed_worker_costs_nothing_but_time() -> None:
-    async with running_pool(Limits(workers=1, cpu_seconds=5, wall_seconds=SECONDS)) as pool:
+    async with running_pool(SandboxLimits(workers=1, cpu_seconds=5, wall_seconds=SECONDS)) as pool:
         await text_of(pool, "{{ limit }}")
         slow = asyncio.ensure_future(text_of(pool, "{% for i = 1, 2e7 do end %}{{ limit }}", "slow"))
         others = [asyncio.ensure_future(text_of(pool, "{{ rate }}", "other")) for _ in range(3)]
@@ -154,7 +154,7 @@ async def test_a_killed_worker_costs_nothing_but_time() -> None:
 
 
 async def test_a_task_that_kills_its_fresh_worker_fails() -> None:
-    async with running_pool(Limits(workers=1, wall_seconds=100, cpu_seconds=100)) as pool:
+    async with running_pool(SandboxLimits(workers=1, wall_seconds=100, cpu_seconds=100)) as pool:
         await text_of(pool, "{{ limit }}")
         spinning = asyncio.ensure_future(text_of(pool, SPIN))
         killed: set[int] = set()
@@ -170,14 +170,14 @@ async def test_a_task_that_kills_its_fresh_worker_fails() -> None:
 
 
 async def test_more_than_may_wait_is_refused_at_once() -> None:
-    async with running_pool(Limits(waiting=2, wall_seconds=SECONDS)) as pool:
+    async with running_pool(SandboxLimits(waiting=2, wall_seconds=SECONDS)) as pool:
         results = await asyncio.gather(*(text_of(pool, "{{ limit }}") for _ in range(4)))
         assert results == ["4", "4"] + [Failed("busy", "2 tasks wait already")] * 2
         assert pool.counts["render", "busy"] == 2
 
 
 async def test_what_cannot_be_sent_is_refused() -> None:
-    async with running_pool(Limits(task_bytes=1000)) as pool:
+    async with running_pool(SandboxLimits(task_bytes=1000)) as pool:
         for data in ({"x": object()}, {"x": 2**70}, {"x": "\ud800"}, {"x": "y" * 1001}):
             result = await text_of(pool, "{{ x }}", data=data)
             assert isinstance(result, Failed)
@@ -192,7 +192,7 @@ async def test_what_cannot_be_sent_is_refused() -> None:
 
 
 async def test_a_cancelled_task_is_forgotten() -> None:
-    async with running_pool(Limits(workers=1, waiting=3, cpu_seconds=5, wall_seconds=SECONDS)) as pool:
+    async with running_pool(SandboxLimits(workers=1, waiting=3, cpu_seconds=5, wall_seconds=SECONDS)) as pool:
         waiting = [asyncio.ensure_future(text_of(pool, "{{ limit }}")) for _ in range(3)]
         await asyncio.sleep(0)
         for task in waiting[:2]:
@@ -207,7 +207,7 @@ async def test_a_cancelled_task_is_forgotten() -> None:
 
 
 async def test_closing_answers_what_waits_and_ends_the_processes() -> None:
-    pool = Pool(Limits(cpu_seconds=20, wall_seconds=20))
+    pool = Pool(SandboxLimits(cpu_seconds=20, wall_seconds=20))
     await text_of(pool, "{{ limit }}")
     running = [asyncio.ensure_future(text_of(pool, SPIN, f"{n}")) for n in range(20)]
     await asyncio.sleep(0.05)
@@ -220,7 +220,7 @@ async def test_closing_answers_what_waits_and_ends_the_processes() -> None:
 
 
 async def test_workers_are_renewed_after_their_time() -> None:
-    async with running_pool(Limits(workers=1, worker_tasks=3, wall_seconds=SECONDS)) as pool:
+    async with running_pool(SandboxLimits(workers=1, worker_tasks=3, wall_seconds=SECONDS)) as pool:
         seen = set()
         for _ in range(7):
             assert await text_of(pool, "{{ limit }}") == "4"
@@ -229,7 +229,7 @@ async def test_workers_are_renewed_after_their_time() -> None:
 
 
 async def test_a_hook_that_breaks_limits_leaves_a_worker_to_the_others() -> None:
-    async with running_pool(Limits(wall_seconds=600, cpu_seconds=600, workers=2, batch=4)) as pool:
+    async with running_pool(SandboxLimits(wall_seconds=600, cpu_seconds=600, workers=2, batch=4)) as pool:
         first = asyncio.ensure_future(text_of(pool, SPIN, "bad"))
         await seen(lambda: at_work(pool))
         for pid in at_work(pool):
@@ -250,16 +250,16 @@ async def test_so_does_a_hooks_filter(monkeypatch: pytest.MonkeyPatch) -> None:
         hungry = f"[1,2,3,4,5,6,7,8].map({name}, {hungry})"
     bad = Decide((f"size({hungry}) > 0",), {"path": "/" * 8_000}, "e", "s")
     handed: list[tuple[list[str], int]] = []
-    send = process.Worker.send
+    send = process.SandboxWorker.send
 
-    def watched(worker: process.Worker, jobs: list[process.Job]) -> None:
+    def watched(worker: process.SandboxWorker, jobs: list[process.SandboxJob]) -> None:
         others = [each for each in pool._workers if each.is_open and each is not worker]
         handed.append(([job.lane for job in jobs], len(others)))
         send(worker, jobs)
 
-    async with running_pool(Limits(wall_seconds=SECONDS, cpu_seconds=SECONDS, workers=2)) as pool:
+    async with running_pool(SandboxLimits(wall_seconds=SECONDS, cpu_seconds=SECONDS, workers=2)) as pool:
         assert isinstance(await pool.run(bad, "bad"), Failed)
-        monkeypatch.setattr(process.Worker, "send", watched)
+        monkeypatch.setattr(process.SandboxWorker, "send", watched)
         ended = asyncio.gather(*(pool.run(bad, "bad") for _ in range(3)))
         for _ in range(10):
             assert await pool.run(Decide(("true",), DATA, "e", "s"), "good") == Decided((True,))
@@ -268,7 +268,7 @@ async def test_so_does_a_hooks_filter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_lanes_take_turns_and_filters_go_first() -> None:
-    async with running_pool(Limits(workers=1, batch=1, wall_seconds=SECONDS)) as pool:
+    async with running_pool(SandboxLimits(workers=1, batch=1, wall_seconds=SECONDS)) as pool:
         await asyncio.gather(text_of(pool, "{{ limit }}"), pool.run(Decide(("true",), DATA, "e", "s")))
         order: list[str] = []
 
@@ -315,7 +315,7 @@ async def test_a_worker_that_speaks_nonsense_is_killed(
     monkeypatch.setattr(process, "MAX_ANSWER", 1_000)
     monkeypatch.setattr(process.sys, "executable", str(program))
     monkeypatch.setattr(pool_module, "PAUSE_SECONDS", 0.01)
-    async with running_pool(Limits(workers=1, output_bytes=1_000)) as pool:
+    async with running_pool(SandboxLimits(workers=1, output_bytes=1_000)) as pool:
         assert await text_of(pool, "{{ limit }}") == Failed("unavailable", f"no sandbox can be started: {text}")
 
 
@@ -329,9 +329,9 @@ async def test_workers_die_with_their_parent(tmp_path: object) -> None:
     code = (
         "import asyncio, os, sys\n"
         "from kong_eventhooks_plugin.sandbox.pool import Pool\n"
-        "from kong_eventhooks_plugin.sandbox.tasks import Limits, Render, Template\n"
+        "from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits, Render, Template\n"
         "async def main():\n"
-        " pool = Pool(Limits(cpu_seconds=60, wall_seconds=60))\n"
+        " pool = Pool(SandboxLimits(cpu_seconds=60, wall_seconds=60))\n"
         " await pool.run(Render((Template('t', '{{ 1 }}'),), {}, 'e', 's'))\n"
         " asyncio.ensure_future(pool.run(Render((Template('t', '{% while true do end %}'),), {}, 'e', 's')))\n"
         " while len(pool.processes) < 2: await asyncio.sleep(0.01)\n"

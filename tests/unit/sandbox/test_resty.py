@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.sandbox.errors import DoesNotCompile, TaskFailed
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
 from kong_eventhooks_plugin.sandbox.lua import Templates
 from kong_eventhooks_plugin.sandbox.resty import compile_template
-from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, Fault, Limits, Place
+from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, CompileError, EscapeContext, SandboxLimits
 from tests.support.sandbox import render
 
-TEMPLATES = Templates(Limits(output_bytes=1000))
+TEMPLATES = Templates(SandboxLimits(output_bytes=1000))
 
 
-def text(template: str, place: Place = "plain", data: dict[str, Any] | None = None) -> str:
+def text(template: str, place: EscapeContext = "plain", data: dict[str, Any] | None = None) -> str:
     return TEMPLATES.render(render(template, place=place, data=data)).texts[0]
 
 
@@ -79,7 +79,7 @@ def test_what_is_missing_is_empty(template: str) -> None:
         ("url", "A%20%22B%22%20%3CC%3E%20%26%20D%2FE", "%7B%22n%22%3A%5B%22%3C%22%5D%7D"),
     ],
 )
-def test_a_value_is_escaped_for_its_place(place: Place, value: str, table: str) -> None:
+def test_a_value_is_escaped_for_its_place(place: EscapeContext, value: str, table: str) -> None:
     data = {"note": 'A "B" <C> & D/E', "object": {"n": ["<"]}, "limit": 4}
     assert text("{{ note }}|{{ object }}|{{ limit }}|{* note *}", place, data) == f"{value}|{table}|4|{data['note']}"
 
@@ -99,24 +99,24 @@ def test_numbers_have_all_their_digits(number: float, shown: str) -> None:
 @pytest.mark.parametrize(
     ("template", "fault"),
     [
-        ("{{ limit", Fault(1, 1, "{{ is not closed by }}")),
-        ("a\n  {* limit }", Fault(2, 3, "{* is not closed by *}")),
-        ("é {% if x", Fault(1, 3, "{% is not closed by %}")),
-        ("x {{ }}", Fault(1, 3, "an expression is missing")),
-        ("\n\n {(other.html)}", Fault(3, 2, "there are no files to include; write \\{( for the text {(")),
-        ("{[name]}", Fault(1, 1, "there are no files to include; write \\{[ for the text {[")),
-        ("a\n b {{ limit + }} c", Fault(2, 4, "unexpected symbol near ')'")),
-        ("{{ limit }}\n{% if limit %}x{% end %}", Fault(2, 15, "'then' expected near '___'")),
-        ("{%\n local x = 1\n local = 2 %}", Fault(3, 1, "'<name>' expected near '='")),
-        ("{% end %}", Fault(1, 1, "'<eof>' expected near 'end'")),
-        ("\n\nx{% for i = 1, 2 do %}\n", Fault(4, 1, "'end' expected (to close 'for' at line 3) near '<eof>'")),
-        ("x" * (MAX_SOURCE + 1), Fault(1, 1, f"a template may have {MAX_SOURCE} characters")),
+        ("{{ limit", CompileError(1, 1, "{{ is not closed by }}")),
+        ("a\n  {* limit }", CompileError(2, 3, "{* is not closed by *}")),
+        ("é {% if x", CompileError(1, 3, "{% is not closed by %}")),
+        ("x {{ }}", CompileError(1, 3, "an expression is missing")),
+        ("\n\n {(other.html)}", CompileError(3, 2, "there are no files to include; write \\{( for the text {(")),
+        ("{[name]}", CompileError(1, 1, "there are no files to include; write \\{[ for the text {[")),
+        ("a\n b {{ limit + }} c", CompileError(2, 4, "unexpected symbol near ')'")),
+        ("{{ limit }}\n{% if limit %}x{% end %}", CompileError(2, 15, "'then' expected near '___'")),
+        ("{%\n local x = 1\n local = 2 %}", CompileError(3, 1, "'<name>' expected near '='")),
+        ("{% end %}", CompileError(1, 1, "'<eof>' expected near 'end'")),
+        ("\n\nx{% for i = 1, 2 do %}\n", CompileError(4, 1, "'end' expected (to close 'for' at line 3) near '<eof>'")),
+        ("x" * (MAX_SOURCE + 1), CompileError(1, 1, f"a template may have {MAX_SOURCE} characters")),
     ],
 )
-def test_what_does_not_compile_is_refused_with_its_place(template: str, fault: Fault) -> None:
-    with pytest.raises(DoesNotCompile) as refused:
+def test_what_does_not_compile_is_refused_with_its_place(template: str, fault: CompileError) -> None:
+    with pytest.raises(CompilationFailed) as refused:
         TEMPLATES.check(template)
-    assert refused.value.fault == fault
+    assert refused.value.error == fault
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_nothing_is_left_in_what_is_read_only() -> None:
 
 
 def test_templates_are_compiled_again_once_forgotten() -> None:
-    few = Templates(Limits(compiled=2))
+    few = Templates(SandboxLimits(compiled=2))
     for _ in range(2):
         for number in range(5):
             assert few.render(render(f"{{{{ limit + {number} }}}}")).texts == (str(4 + number),)
@@ -168,8 +168,8 @@ def test_templates_are_compiled_again_once_forgotten() -> None:
 def test_any_text_compiles_or_is_refused(template: str) -> None:
     try:
         compiled = compile_template(template)
-    except DoesNotCompile as refused:
-        line = refused.fault.line
+    except CompilationFailed as refused:
+        line = refused.error.line
     else:
         line = compiled.lines[-1][0]
         assert compiled.source.count("\n") + 1 == len(compiled.lines)

@@ -13,7 +13,7 @@ from kong_eventhooks_plugin.sources.catalogue import (
     SOURCES,
     entry_of,
     events_of,
-    heard_by,
+    matching_sources,
     patterns_of,
     unique_fields,
 )
@@ -81,22 +81,22 @@ def test_events_of_crud_follow_their_patterns() -> None:
 @pytest.mark.parametrize("source", [RateLimiting(), ResponseRateLimiting()], ids=lambda source: source.name)
 def test_a_source_has_its_entry(source: RateLimiting | ResponseRateLimiting) -> None:
     assert source.name in BY_NAME
-    assert heard_by(source.name) == (source.name,)
+    assert matching_sources(source.name) == (source.name,)
 
 
 def test_rate_limiting_advanced_hears_both() -> None:
-    assert set(heard_by("rate-limiting-advanced")) == {
+    assert set(matching_sources("rate-limiting-advanced")) == {
         "rate-limiting-advanced", "rate-limiting", "response-ratelimiting",
     }  # fmt: skip
 
 
 def test_custom_takes_any_event() -> None:
     assert events_of("custom") == ()
-    assert heard_by("custom") == ("custom",)
+    assert matching_sources("custom") == ("custom",)
 
 
 def test_an_unknown_source_hears_itself_and_has_no_events() -> None:
-    assert heard_by("x") == ("x",)
+    assert matching_sources("x") == ("x",)
     assert events_of("x") == ()
     assert unique_fields("x", "y") == unique_fields("rate-limiting", "y") == ()
 

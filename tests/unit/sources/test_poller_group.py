@@ -14,8 +14,8 @@ from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSetti
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.sources import poller_group as module
-from kong_eventhooks_plugin.sources.changes.reconciler import RoundSettings
-from kong_eventhooks_plugin.sources.poller_group import Observers, Observing
+from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerSettings
+from kong_eventhooks_plugin.sources.poller_group import PollerGroup, PollerGroupSettings
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.admin_node import AdminNode
 from tests.support.crud import Publisher
@@ -25,14 +25,16 @@ from tests.support.waiting import SECONDS
 HOOK = make_hook("h", source="crud", event="consumer:create")
 
 
-def make(folder: Path, url: str, *hooks: Hook, publisher: Publisher | None = None) -> Observers:
-    rounds = RoundSettings(admin_url=url, interval=3_600, settle=0.0, pause_factor=0.0)
+def make(folder: Path, url: str, *hooks: Hook, publisher: Publisher | None = None) -> PollerGroup:
+    rounds = ReconcilerSettings(admin_url=url, interval=3_600, grace=0.0, pause_factor=0.0)
     client = AdminClient(AdminSettings(url=url))
-    return Observers(client, Observing(folder, rounds), publisher or Publisher(), lambda: hooks, Counts(), lambda: True)
+    return PollerGroup(
+        client, PollerGroupSettings(folder, rounds), publisher or Publisher(), lambda: hooks, Counts(), lambda: True
+    )
 
 
 @asynccontextmanager
-async def running(observers: Observers) -> AsyncIterator[None]:
+async def running(observers: PollerGroup) -> AsyncIterator[None]:
     task = asyncio.create_task(observers.run())
     try:
         yield
@@ -58,8 +60,8 @@ async def test_a_hook_on_no_entity_is_told_as_soon_as_kong_is_known(tmp_path: Pa
     async with AdminNode() as node:
         observers = make(tmp_path, node.url, HOOK)
         async with running(observers):
-            await until(lambda: bool(observers.faults()))
-            assert observers.faults() == [
+            await until(lambda: bool(observers.errors()))
+            assert observers.errors() == [
                 "h: this Kong has no entity consumer (did you mean consumers?); the hook stays silent"
             ]
 
@@ -87,15 +89,15 @@ async def test_a_kong_that_starts_the_plugin_server_is_heard_without_a_fault(tmp
             assert (event.event, event.data["schema"], event.data["seen_by"]) == ("create", "plugins", seen_by)
             config = event.data["entity"]["config"]
             assert config == json.loads(answer.content)["config"] | {"secret": "***"}, "and no more of it is hidden"
-            assert observers.faults() == []
+            assert observers.errors() == []
             assert observers.state()["crud"]["rounds"]["trouble"] is None
 
 
 async def test_kong_away_is_a_fault_of_crud(tmp_path: Path, unused_tcp_port: int) -> None:
     observers = make(tmp_path, f"http://127.0.0.1:{unused_tcp_port}", HOOK)
     async with running(observers):
-        await until(lambda: bool(observers.faults()))
-        (fault,) = observers.faults()
+        await until(lambda: bool(observers.errors()))
+        (fault,) = observers.errors()
         assert fault.startswith("crud: round not completed: /status: no connection")
 
 
@@ -104,12 +106,12 @@ async def test_a_file_that_cannot_be_opened_is_a_fault_until_it_can(tmp_path: Pa
     async with AdminNode() as node:
         observers = make(folder, node.url, HOOK)
         async with running(observers):
-            await until(lambda: bool(observers.faults()))
-            (fault,) = observers.faults()
+            await until(lambda: bool(observers.errors()))
+            (fault,) = observers.errors()
             assert fault.startswith("what is known of Kong cannot be read: ")
             folder.mkdir()
             await until(lambda: observers.state()["crud"]["rounds"]["ended_at"] is not None)
-            assert [fault for fault in observers.faults() if "cannot be read" in fault] == []
+            assert [fault for fault in observers.errors() if "cannot be read" in fault] == []
 
 
 async def test_a_loop_that_ends_by_a_bug_is_begun_again_and_told(
@@ -129,7 +131,7 @@ async def test_a_loop_that_ends_by_a_bug_is_begun_again_and_told(
         monkeypatch.setattr(observers.crud, "run", trips)
         async with running(observers):
             await until(lambda: observers.state()["crud"]["rounds"]["ended_at"] is not None)
-            (fault,) = observers.faults()
+            (fault,) = observers.errors()
             assert fault.startswith("looking at Kong ended by a bug (KeyError raised in test_poller_group.py:")
             assert "secret" not in fault
 

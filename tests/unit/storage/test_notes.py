@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
-from kong_eventhooks_plugin.storage.notes import MAX_NAME, MAX_NOTE, Notes
+from kong_eventhooks_plugin.storage.notes import MAX_NAME, MAX_NOTE, NoteStore
 
 
 @pytest.fixture
@@ -22,20 +22,20 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def notes(path: Path) -> AsyncIterator[Notes]:
-    notes = Notes(path)
+async def notes(path: Path) -> AsyncIterator[NoteStore]:
+    notes = NoteStore(path)
     await notes.open()
     yield notes
     await notes.close()
 
 
-async def again(path: Path) -> Notes:
-    notes = Notes(path)
+async def again(path: Path) -> NoteStore:
+    notes = NoteStore(path)
     await notes.open()
     return notes
 
 
-async def test_put_get_drop_and_names(notes: Notes, path: Path) -> None:
+async def test_put_get_drop_and_names(notes: NoteStore, path: Path) -> None:
     assert await notes.get("a/1") is None
     await notes.put("a/1", b"one")
     await notes.put("a/2", b"\x00\xff")
@@ -53,7 +53,7 @@ async def test_put_get_drop_and_names(notes: Notes, path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600  # noqa: ASYNC240 - a test may block
 
 
-async def test_notes_outlive_their_process(notes: Notes, path: Path) -> None:
+async def test_notes_outlive_their_process(notes: NoteStore, path: Path) -> None:
     await notes.put("a", b"one")
     await notes.close()
     await notes.close()
@@ -67,9 +67,9 @@ async def test_notes_outlive_their_process(notes: Notes, path: Path) -> None:
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from kong_eventhooks_plugin.storage.notes import Notes
+from kong_eventhooks_plugin.storage.notes import NoteStore
 async def main():
-    notes = Notes(Path(sys.argv[1]))
+    notes = NoteStore(Path(sys.argv[1]))
     await notes.open()
     await notes.put("killed", b"one")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -77,13 +77,13 @@ asyncio.run(main())
 """
 
 
-async def test_a_note_outlives_kill_9(notes: Notes, path: Path) -> None:
+async def test_a_note_outlives_kill_9(notes: NoteStore, path: Path) -> None:
     done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", KILLED, str(path)], timeout=30, check=False)
     assert done.returncode == -signal.SIGKILL
     assert await notes.get("killed") == b"one"
 
 
-async def test_two_at_once(notes: Notes, path: Path) -> None:
+async def test_two_at_once(notes: NoteStore, path: Path) -> None:
     other = await again(path)
     await asyncio.gather(*(each.put(f"{n}", bytes([n])) for n in range(50) for each in (notes, other)))
     assert len(await other.names()) == 50
@@ -93,7 +93,7 @@ async def test_two_at_once(notes: Notes, path: Path) -> None:
 
 
 async def test_limits(path: Path) -> None:
-    notes = Notes(path, limit=100)
+    notes = NoteStore(path, limit=100)
     await notes.open()
     await notes.put("a", bytes(60))
     with pytest.raises(StoreUnavailable, match="larger than 100 bytes"):
@@ -117,7 +117,7 @@ async def test_a_file_that_is_none_is_moved_aside(path: Path) -> None:
     await notes.close()
 
 
-async def test_a_file_that_is_damaged_while_running(notes: Notes, path: Path) -> None:
+async def test_a_file_that_is_damaged_while_running(notes: NoteStore, path: Path) -> None:
     await notes.put("big", os.urandom(2_000_000))
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -135,7 +135,7 @@ async def test_a_file_that_is_damaged_while_running(notes: Notes, path: Path) ->
     await notes.close()
 
 
-async def test_a_file_that_somebody_else_moved_aside(notes: Notes, path: Path) -> None:
+async def test_a_file_that_somebody_else_moved_aside(notes: NoteStore, path: Path) -> None:
     await notes.put("a", b"one")
     path.rename(path.with_name("elsewhere"))  # noqa: ASYNC240 - a test may block
     assert await notes.get("a") is None
@@ -146,7 +146,7 @@ async def test_a_file_that_somebody_else_moved_aside(notes: Notes, path: Path) -
 
 
 async def test_no_directory(tmp_path: Path) -> None:
-    notes = Notes(tmp_path / "none" / "gateway.db")
+    notes = NoteStore(tmp_path / "none" / "gateway.db")
     with pytest.raises(StoreUnavailable, match="cannot be created"):
         await notes.open()
     with pytest.raises(StoreUnavailable, match="not open"):
@@ -154,7 +154,7 @@ async def test_no_directory(tmp_path: Path) -> None:
     await notes.close()
 
 
-async def test_a_lock_that_does_not_go(notes: Notes, path: Path) -> None:
+async def test_a_lock_that_does_not_go(notes: NoteStore, path: Path) -> None:
     # The cursor ends in the notes' own thread: one freed here, beside the next call, takes away that call's error text.
     await notes._run(lambda connection: connection.execute("PRAGMA busy_timeout = 50").close())
     blocker = sqlite3.connect(path, isolation_level=None)
@@ -167,7 +167,7 @@ async def test_a_lock_that_does_not_go(notes: Notes, path: Path) -> None:
     await notes.put("a", b"one")
 
 
-async def test_opening_leaves_sqlite_s_locks_alone(notes: Notes, path: Path) -> None:
+async def test_opening_leaves_sqlite_s_locks_alone(notes: NoteStore, path: Path) -> None:
     """Closing any descriptor of a file lets go of the process's POSIX locks on it, SQLite's among them."""
     opened = []
     real = os.open

@@ -22,17 +22,17 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from kong_eventhooks_plugin.errors import QueueFull
-from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
-from kong_eventhooks_plugin.sources.changes.mirror.differences import Finding
+from kong_eventhooks_plugin.sources.changes.mirror.differences import StoredDifference
 from kong_eventhooks_plugin.sources.changes.mirror.normalize import Apart, comparable
-from kong_eventhooks_plugin.sources.changes.mirror.ordering import ABSENT, Window
-from kong_eventhooks_plugin.sources.changes.mirror.pairing import Candidate, pairs
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import ABSENT, TimeWindow
+from kong_eventhooks_plugin.sources.changes.mirror.pairing import PairCandidate, pairs
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
-from kong_eventhooks_plugin.sources.changes.mirror.scan import Bits, Listing
-from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Image, with_reference
+from kong_eventhooks_plugin.sources.changes.mirror.scan import Bits, Scan
+from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot, with_reference
 from kong_eventhooks_plugin.sources.changes.mirror.store import Store
-from kong_eventhooks_plugin.sources.changes.model import Change, Operation
+from kong_eventhooks_plugin.sources.changes.model import EntityChange, Operation
 from kong_eventhooks_plugin.telemetry.metrics import Tally
 
 BATCH: Final = 100
@@ -42,15 +42,15 @@ IDS_AT_ONCE: Final = 2_000
 T = TypeVar("T")
 
 
-class Conclusion:
+class Applier:
     """Runs it: ``steps`` yields after each transaction, so that others get their turn in between.
 
-    ``ids_stable``: Kong has a database. ``told`` counts changes by operation, ``adopted`` states that were taken over
-    without a word, ``dropped`` what was not judged.
+    ``ids_stable``: Kong has a database. ``published`` counts changes by operation, ``adopted`` states that were taken
+    over without a word, ``dropped`` what was not judged.
     """
 
     def __init__(
-        self, store: Store, rules: Entities, listing: Listing, schemas: Sequence[str], *, ids_stable: bool
+        self, store: Store, rules: EntityRules, listing: Scan, schemas: Sequence[str], *, ids_stable: bool
     ) -> None:
         self._store = store
         self._rules = rules
@@ -58,7 +58,7 @@ class Conclusion:
         self._schemas = [schema for schema in dict.fromkeys(schemas) if schema in listing.windows]
         self._ids_stable = ids_stable
         self._own_revs: set[int] = set()
-        self.told: Tally[tuple[Operation]] = Tally()
+        self.published: Tally[tuple[Operation]] = Tally()
         self.adopted = listing.adopted
         self.dropped = listing.dropped
 
@@ -67,9 +67,9 @@ class Conclusion:
         for schema in self._schemas:
             if not self._ids_stable:
                 yield from self._renew(schema)
-            yield from self._take_gone(schema)
-            yield from self._take_different(schema)
-            yield from self._take_created(schema)
+            yield from self._apply_removed(schema)
+            yield from self._apply_different(schema)
+            yield from self._apply_created(schema)
             with self._transaction():
                 self._store.set_listed(schema, self._listing.windows[schema].low)
             yield
@@ -89,8 +89,8 @@ class Conclusion:
         if not created:
             return
         yield
-        gone: list[Candidate] = []
-        for some in self._gone(schema):
+        gone: list[PairCandidate] = []
+        for some in self._removed(schema):
             gone += some
             yield
         # In the order of the rows: in any other each transaction would write as many pages as it has pairs, twice.
@@ -100,9 +100,9 @@ class Conclusion:
             self._listing.findings.drop([i for _, i in batch])
             yield
 
-    def _gone(self, schema: str) -> Iterator[list[Candidate]]:
+    def _removed(self, schema: str) -> Iterator[list[PairCandidate]]:
         """Yield the schema's rows that its list did not show, as far as one look goes each time."""
-        seen, last = self._seen(schema), ""
+        seen, last = self._mark_listed(schema), ""
         while rows := self._store.candidates_after(schema, last, IDS_AT_ONCE):
             yield [candidate for _, candidate in rows if candidate.number not in seen]
             last = rows[-1][0]
@@ -112,58 +112,58 @@ class Conclusion:
         found = self._listing.findings.some([i for _, i in batch])
         renewed = []
         for number, i in batch:
-            self._seen(schema).add(number)
+            self._mark_listed(schema).add(number)
             row = rows.get(number)
             if row is None or self._is_touched(row):
                 self.dropped += 1
             else:
                 renewed.append((row, found[i].image, found[i].window))
-        self._take_states(renewed, rev)
+        self._apply_states(renewed, rev)
         referred = self._store.referred(schema, [row.id for row, _, _ in renewed])
         for row, image, _ in renewed:
             if row.id in referred:
                 self._follow(row, image, rev)
 
-    def _follow(self, row: Row, image: Image, rev: int) -> None:
+    def _follow(self, row: Row, image: Snapshot, rev: int) -> None:
         """Have what referred to the old id refer to the new one."""
         while references := self._store.referring(row.schema, row.id):
             for reference in references:
                 child = self._store.by_number(reference.number)
                 assert child is not None  # noqa: S101  references go with their row
-                pointed = with_reference(self._rules, self._store.image(child), reference.field, image.id)
+                pointed = with_reference(self._rules, self._store.snapshot(child), reference.field, image.id)
                 self._store.put(pointed, _unmoved(child, rev), child.n)
 
     # gone
 
-    def _take_gone(self, schema: str) -> Iterator[None]:
+    def _apply_removed(self, schema: str) -> Iterator[None]:
         for numbers in self._missing(schema):
             for some in _chunks(numbers, BATCH):
                 with self._transaction() as rev:
                     for number in some:
-                        self._bury(number, self._listing.windows[schema], rev)
+                        self._add_tombstone(number, self._listing.windows[schema], rev)
                 yield
             yield
 
     def _missing(self, schema: str) -> Iterator[list[int]]:
         """Yield the numbers of the schema's rows that its list did not show, as far as one look goes each time."""
-        seen, last = self._seen(schema), ""
+        seen, last = self._mark_listed(schema), ""
         while ids := self._store.ids_after(schema, last, IDS_AT_ONCE):
             yield [number for _, number in ids if number not in seen]
             last = ids[-1][0]
 
-    def _bury(self, number: int, window: Window, rev: int) -> None:
+    def _add_tombstone(self, number: int, window: TimeWindow, rev: int) -> None:
         row = self._store.by_number(number)
         if row is None or self._is_touched(row):
             self.dropped += row is not None
             return
-        root = self._went_with(row)
+        root = self._deleted_with(row)
         self._store.drop(row, Tombstone(rev, 0, row.since, window.low, window.high, None, root))
         if ordering.in_doubt(row.others, ABSENT):
             self.adopted += 1
             return
-        self._tell(self._change("delete", row.schema, row.id, row.hidden().shown, window, row, root))
+        self._publish(self._change("delete", row.schema, row.id, row.hidden().shown, window, row, root))
 
-    def _went_with(self, row: Row) -> str | None:
+    def _deleted_with(self, row: Row) -> str | None:
         for reference in self._rules.references(row.schema, row.hidden().shown):
             if reference.on_delete == "cascade":
                 parent = self._store.tombstone(reference.schema, reference.id)
@@ -173,15 +173,15 @@ class Conclusion:
 
     # different
 
-    def _take_different(self, schema: str) -> Iterator[None]:
+    def _apply_different(self, schema: str) -> Iterator[None]:
         last = 0
         while batch := self._listing.findings.batch(schema, "differs", last, BATCH):
             last = batch[-1].i
             with self._transaction() as rev:
-                self._take_some_different(batch, rev)
+                self._apply_some_different(batch, rev)
             yield
 
-    def _take_some_different(self, batch: list[Finding], rev: int) -> None:
+    def _apply_some_different(self, batch: list[StoredDifference], rev: int) -> None:
         rows = self._store.by_numbers([found.number for found in batch if found.number is not None])
         taken = []
         for found in batch:
@@ -192,40 +192,40 @@ class Conclusion:
                 self.dropped += 1
             else:
                 taken.append((row, found.image, found.window))
-        self._take_states(taken, rev)
+        self._apply_states(taken, rev)
 
-    def _take_states(self, states: list[tuple[Row, Image, Window]], rev: int) -> None:
+    def _apply_states(self, states: list[tuple[Row, Snapshot, TimeWindow]], rev: int) -> None:
         """Make listed states the rows'; tell those that differ in more than their form."""
         for row, image, window in states:
-            if not self._told_as_update(row, image, window):
+            if not self._publish_update(row, image, window):
                 self.adopted += 1
         self._store.put_over([(row.n, image, Writing(rev, 0, row.since, window)) for row, image, window in states])
 
-    def _told_as_update(self, row: Row, image: Image, window: Window) -> bool:
-        if ordering.listed(image.content, row.content, row.others) != "changed":
+    def _publish_update(self, row: Row, image: Snapshot, window: TimeWindow) -> bool:
+        if ordering.judge_listed(image.content, row.content, row.others) != "changed":
             return False
         old, new = comparable(row.hidden(), image.hidden(), _apart(row, image))
         if self._rules.content(row.schema, old) == self._rules.content(row.schema, new):
             return False
         changed = self._rules.changed(row.schema, old, new)
-        self._store.round_told(image, window.high)
-        self._tell(self._change("update", row.schema, image.id, image.hidden().shown, window, row, changed=changed))
+        self._store.record_published(image, window.high)
+        self._publish(self._change("update", row.schema, image.id, image.hidden().shown, window, row, changed=changed))
         return True
 
     # new
 
-    def _take_created(self, schema: str) -> Iterator[None]:
+    def _apply_created(self, schema: str) -> Iterator[None]:
         silent = self._store.listed_at(schema) is None
         last = 0
         while batch := self._listing.findings.batch(schema, "created", last, BATCH):
             last = batch[-1].i
             with self._transaction() as rev:
-                self._take_some_created(schema, batch, rev, silent=silent)
+                self._apply_some_created(schema, batch, rev, silent=silent)
             yield
 
-    def _take_some_created(self, schema: str, batch: list[Finding], rev: int, *, silent: bool) -> None:
+    def _apply_some_created(self, schema: str, batch: list[StoredDifference], rev: int, *, silent: bool) -> None:
         ids = [found.image.id for found in batch]
-        there, buried = self._store.standing(schema, ids), self._store.buried(schema, ids)
+        there, buried = self._store.known_states(schema, ids), self._store.tombstoned(schema, ids)
         self.dropped += len(there)
         plain = []
         for found in batch:
@@ -233,15 +233,15 @@ class Conclusion:
             if image.id in there:
                 continue
             if image.id in buried:
-                self._take_one_buried(found, rev, silent=silent)
+                self._apply_one_tombstoned(found, rev, silent=silent)
                 continue
             plain.append((image, Writing(rev, 0, window.high, window)))
             if not silent:
-                self._tell_created(image, window)
+                self._publish_created(image, window)
         self._store.put_new(plain)
         self.adopted += len(plain) if silent else 0
 
-    def _take_one_buried(self, found: Finding, rev: int, *, silent: bool) -> None:
+    def _apply_one_tombstoned(self, found: StoredDifference, rev: int, *, silent: bool) -> None:
         """Take an entity that is in a list and has a tombstone: it was made again, or listed before it was deleted."""
         image, window = found.image, found.window
         tombstone = self._store.tombstone(image.schema, image.id)
@@ -253,24 +253,24 @@ class Conclusion:
         if silent or ordering.in_doubt(tombstone.others, image.content):
             self.adopted += 1
         else:
-            self._tell_created(image, window)
+            self._publish_created(image, window)
 
-    def _tell_created(self, image: Image, window: Window) -> None:
-        self._store.round_told(image, window.high)
+    def _publish_created(self, image: Snapshot, window: TimeWindow) -> None:
+        self._store.record_published(image, window.high)
         shown = image.hidden().shown
-        self._tell(self._change("create", image.schema, image.id, shown, window, workspace=image.workspace))
+        self._publish(self._change("create", image.schema, image.id, shown, window, workspace=image.workspace))
 
     # both
 
-    def _seen(self, schema: str) -> Bits:
+    def _mark_listed(self, schema: str) -> Bits:
         return self._listing.seen.setdefault(schema, Bits())
 
     def _is_touched(self, row: Row) -> bool:
         return self._listing.mark.touched(row.route_rev, row.high)
 
-    def _tell(self, change: Change) -> None:
-        self._store.tell([change])
-        self.told[change.operation,] += 1
+    def _publish(self, change: EntityChange) -> None:
+        self._store.append_outbox([change])
+        self.published[change.operation,] += 1
 
     def _change(
         self,
@@ -278,13 +278,13 @@ class Conclusion:
         schema: str,
         entity_id: str,
         entity: dict[str, Any],
-        window: Window,
+        window: TimeWindow,
         row: Row | None = None,
         went_with: str | None = None,
         changed: tuple[str, ...] = (),
         workspace: str | None = None,
-    ) -> Change:
-        return Change(
+    ) -> EntityChange:
+        return EntityChange(
             identity=secrets.token_hex(16),
             at=window.high,
             schema=schema,
@@ -296,11 +296,11 @@ class Conclusion:
             changed=changed,
             seen_by="round",
             workspace=row.workspace if row is not None else workspace,
-            went_with=went_with,
+            deleted_with=went_with,
         )
 
 
-def _apart(row: Row, image: Image) -> Apart:
+def _apart(row: Row, image: Snapshot) -> Apart:
     if row.rules != image.rules:
         return "rules"
     return "origin" if row.by_route else "nothing"

@@ -2,10 +2,10 @@
 
 ``on_delete`` cascade: the entity that refers is deleted too, and what refers to it; null: its reference is unset, an
 update of it. The deleted entity is told first and then what it took along, parents before children, as Kong itself
-does (``went_with`` is always the entity that was asked to be deleted). What became known after the request began stays:
-nobody can say whether it was made before or after, and the next round sees.
+does (``deleted_with`` is always the entity that was asked to be deleted). What became known after the request began
+stays: nobody can say whether it was made before or after, and the next round sees.
 
-Limits: ``GOING_ALONG`` entities a delete, so that its transaction ends soon; the next round finds the others gone, and
+Limits: ``MAX_CASCADE`` entities a delete, so that its transaction ends soon; the next round finds the others gone, and
 with whom they went.
 """
 
@@ -16,49 +16,53 @@ from typing import Final
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
-from kong_eventhooks_plugin.sources.changes.mirror.ordering import Window
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import with_reference
 from kong_eventhooks_plugin.sources.changes.mirror.store import Referring, Store
-from kong_eventhooks_plugin.sources.changes.model import Change, Operation
+from kong_eventhooks_plugin.sources.changes.model import EntityChange, Operation
 
-GOING_ALONG: Final = 5_000
+MAX_CASCADE: Final = 5_000
 
 log = structlog.get_logger()
 
 
-def went_along(store: Store, rules: Entities, row: Row, deleted: Change, window: Window, rev: int) -> list[Change]:
+def cascade_delete(
+    store: Store, rules: EntityRules, row: Row, deleted: EntityChange, window: TimeWindow, rev: int
+) -> list[EntityChange]:
     """Take the row away, and what goes along; return all changes, ``deleted`` first."""
     return _Cascade(store, rules, row, deleted, window, rev).run()
 
 
 class _Cascade:
-    def __init__(self, store: Store, rules: Entities, row: Row, deleted: Change, window: Window, rev: int) -> None:
+    def __init__(
+        self, store: Store, rules: EntityRules, row: Row, deleted: EntityChange, window: TimeWindow, rev: int
+    ) -> None:
         self._store = store
         self._rules = rules
         self._window = window
         self._rev = rev
         self._root = f"{row.schema}:{row.id}"
         self._changes = [deleted]
-        self._gone: deque[tuple[str, str]] = deque()
+        self._removed: deque[tuple[str, str]] = deque()
         self._deleted = deleted
         self._drop(row, None)
 
-    def run(self) -> list[Change]:
-        while self._gone:
-            schema, entity = self._gone.popleft()
+    def run(self) -> list[EntityChange]:
+        while self._removed:
+            schema, entity = self._removed.popleft()
             for referring in self._store.referring(schema, entity):
-                if len(self._changes) > GOING_ALONG:
-                    log.warning("more went along than is told at once", entity=self._root, limit=GOING_ALONG)
+                if len(self._changes) > MAX_CASCADE:
+                    log.warning("cascade_limit_reached", entity=self._root, limit=MAX_CASCADE)
                     return self._changes
-                self._go_along(referring, schema, entity)
+                self._cascade(referring, schema, entity)
         return self._changes
 
-    def _go_along(self, referring: Referring, schema: str, entity: str) -> None:
+    def _cascade(self, referring: Referring, schema: str, entity: str) -> None:
         row = self._store.by_number(referring.number)
-        if row is None or not ordering.was_there(self._window, row.standing):
+        if row is None or not ordering.was_there(self._window, row.known_state):
             return
         if referring.on_delete == "cascade":
             self._changes.append(self._change(row, "delete"))
@@ -71,15 +75,15 @@ class _Cascade:
         others = ordering.doubting(row.others, row.content) if doubt else None
         low, high = self._window
         self._store.drop(row, Tombstone(self._rev, self._rev, row.since, low, high, others, root))
-        self._gone.append((row.schema, row.id))
+        self._removed.append((row.schema, row.id))
 
-    def _unset(self, row: Row, field: str) -> Change:
-        image = with_reference(self._rules, self._store.image(row), field, None)
+    def _unset(self, row: Row, field: str) -> EntityChange:
+        image = with_reference(self._rules, self._store.snapshot(row), field, None)
         self._store.put(image, Writing(self._rev, self._rev, row.since, self._window), row.n)
         old, new = row.hidden().shown, image.hidden().shown
         return msgspec.structs.replace(self._change(row, "update"), entity=new, old_entity=old, changed=(field,))
 
-    def _change(self, row: Row, operation: Operation) -> Change:
+    def _change(self, row: Row, operation: Operation) -> EntityChange:
         return msgspec.structs.replace(
             self._deleted,
             identity=secrets.token_hex(16),
@@ -89,5 +93,5 @@ class _Cascade:
             entity=row.hidden().shown,
             old_at=max(row.high, self._store.listed_at(row.schema) or 0.0),
             workspace=row.workspace,
-            went_with=self._root,
+            deleted_with=self._root,
         )

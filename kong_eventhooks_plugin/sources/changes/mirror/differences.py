@@ -16,11 +16,11 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
-from kong_eventhooks_plugin.sources.changes.mirror.ordering import Window
-from kong_eventhooks_plugin.sources.changes.mirror.pairing import Candidate
-from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Image
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
+from kong_eventhooks_plugin.sources.changes.mirror.pairing import PairCandidate
+from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot
 
-Kind = Literal["created", "differs"]
+DifferenceKind = Literal["created", "differs"]
 
 _TABLE: Final = """
 PRAGMA journal_mode = OFF;
@@ -51,29 +51,29 @@ _DROP: Final = "DELETE FROM found WHERE i IN "
 _DROP_SCHEMA: Final = "DELETE FROM found WHERE schema = ?"
 
 
-class Found(NamedTuple):
+class Difference(NamedTuple):
     """An entity in a list; ``number`` and ``rev`` are the row's that it differs from, None where there is none."""
 
-    image: Image
+    image: Snapshot
     number: int | None = None
     rev: int | None = None
 
 
-class Finding(NamedTuple):
-    """A ``Found`` as it was kept; ``window`` is the page's."""
+class StoredDifference(NamedTuple):
+    """A ``Difference`` as it was kept; ``window`` is the page's."""
 
     i: int
-    image: Image
+    image: Snapshot
     number: int | None
     rev: int | None
-    window: Window
+    window: TimeWindow
 
 
 _pack: Final = msgspec.msgpack.Encoder().encode
-_unpack: Final = msgspec.msgpack.Decoder(tuple[Found, Window]).decode
+_unpack: Final = msgspec.msgpack.Decoder(tuple[Difference, TimeWindow]).decode
 
 
-class Findings:
+class Differences:
     """Holds them by schema; raises ``StoreUnavailable`` where the disk fails."""
 
     def __init__(self, folder: Path) -> None:
@@ -97,7 +97,7 @@ class Findings:
         if hasattr(self, "_connection"):
             self._connection.close()
 
-    def add(self, kind: Kind, found: Sequence[Found], window: Window) -> int:
+    def add(self, kind: DifferenceKind, found: Sequence[Difference], window: TimeWindow) -> int:
         """Keep what a page's comparison found; return how many that were.
 
         Where there is one of an entity it stays: two workspaces can list it, and one counts.
@@ -111,19 +111,19 @@ class Findings:
         finally:
             self._connection.execute("COMMIT")
 
-    def batch(self, schema: str, kind: Kind, after: int, limit: int) -> list[Finding]:
+    def batch(self, schema: str, kind: DifferenceKind, after: int, limit: int) -> list[StoredDifference]:
         """Return the next findings behind the number ``after``, in the order of the list."""
         return [_finding(row) for row in self._connection.execute(_BATCH, (schema, kind, after, limit))]
 
-    def some(self, numbers: Sequence[int]) -> dict[int, Finding]:
+    def some(self, numbers: Sequence[int]) -> dict[int, StoredDifference]:
         """Return the findings of those numbers, by number."""
         rows = self._connection.execute(f"{_SOME}({_marks(numbers)})", numbers)
         return {row[0]: _finding(row) for row in rows}
 
-    def created(self, schema: str) -> Iterator[Candidate]:
+    def created(self, schema: str) -> Iterator[PairCandidate]:
         """Yield what is needed to pair the schema's created entities with those that are gone."""
         for row in self._connection.execute(_CREATED, (schema,)):
-            yield Candidate(*row)
+            yield PairCandidate(*row)
 
     def created_ids(self, schema: str, workspace: str | None, limit: int) -> list[str]:
         """Return the ids of up to ``limit`` created entities."""
@@ -138,7 +138,7 @@ class Findings:
         self._connection.execute(_DROP_SCHEMA, (schema,))
 
 
-def _row(kind: Kind, found: Found, window: Window) -> tuple[object, ...]:
+def _row(kind: DifferenceKind, found: Difference, window: TimeWindow) -> tuple[object, ...]:
     image = found.image
     return kind, image.schema, image.id, image.workspace, image.natural, image.content, _pack((found, window))
 
@@ -147,6 +147,6 @@ def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
 
 
-def _finding(row: tuple[int, bytes]) -> Finding:
+def _finding(row: tuple[int, bytes]) -> StoredDifference:
     found, window = _unpack(row[1])
-    return Finding(row[0], *found, window)
+    return StoredDifference(row[0], *found, window)

@@ -5,8 +5,9 @@ it can be found again by a round, but for the outbox: a damaged file is replaced
 first round of the new one is silent.
 
 Limits: ``PATIENCE`` seconds for another process's lock, then ``StoreUnavailable``. The log is carried over into the
-file (``tidy``) from ``LOG_BYTES`` on, at moments when nobody waits for it; should there be none, at 64 MB. NORMAL: a
-transaction outlives the process from its commit on, the machine from then on; a power cut may have changes told again.
+file (``checkpoint_wal``) from ``LOG_BYTES`` on, at moments when nobody waits for it; should there be none, at 64 MB.
+NORMAL: a transaction outlives the process from its commit on, the machine from then on; a power cut may have changes
+told again.
 """
 
 import sqlite3
@@ -56,7 +57,7 @@ def has_grown(path: Path) -> bool:
         return False
 
 
-def tidy(connection: sqlite3.Connection) -> None:
+def checkpoint_wal(connection: sqlite3.Connection) -> None:
     """Carry the log over into the file; it takes some fsyncs."""
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
 

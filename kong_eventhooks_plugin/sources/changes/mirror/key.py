@@ -32,7 +32,7 @@ def mirror_key(data_dir: Path) -> bytes:
         with _locked(data_dir):
             key = path.read_bytes() if path.exists() else None
             if key is not None and len(key) != KEY_SIZE:
-                _log.warning("mirror key is not of its size, making a new one", path=str(path))
+                _log.warning("mirror_key_replaced", path=str(path))
                 key = None
             return key if key is not None else _made(path)
     except OSError as error:

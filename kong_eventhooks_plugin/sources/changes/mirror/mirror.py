@@ -1,15 +1,15 @@
 """The last state known of every entity of Kong's, and the outbox of changes that are not told yet.
 
 A change and the state that it leads to are one transaction: what ``apply`` returned, or a round found, stays in the
-outbox until ``told``, over any crash, with the same identities. Statements run in a thread of their own, one call after
-another, a few milliseconds each.
+outbox until ``mark_published``, over any crash, with the same identities. Statements run in a thread of their own, one
+call after another, a few milliseconds each.
 
 Any number of processes may have one file open; rounds are for one of them at a time.
 
 Limits: ``OUTBOX`` changes that wait to be told, past which ``apply`` raises ``QueueFull`` and changes nothing: whoever
 called keeps the observation, or lets a round find the change later. Those of ``file``, ``store``, ``route``,
 ``cascade`` and ``conclusion``. What rounds told, tombstones and request ids are kept for two rounds, at least
-``KEPT_SECONDS``: an observation that comes later than that may be told a second time.
+``RETENTION_SECONDS``: an observation that comes later than that may be told a second time.
 """
 
 import asyncio
@@ -25,22 +25,22 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
-from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.sources.changes.mirror import route
-from kong_eventhooks_plugin.sources.changes.mirror.applier import Conclusion
-from kong_eventhooks_plugin.sources.changes.mirror.file import PATIENCE, has_grown, prepare, tidy
+from kong_eventhooks_plugin.sources.changes.mirror.applier import Applier
+from kong_eventhooks_plugin.sources.changes.mirror.file import PATIENCE, checkpoint_wal, has_grown, prepare
 from kong_eventhooks_plugin.sources.changes.mirror.fingerprints import Fingerprints
-from kong_eventhooks_plugin.sources.changes.mirror.ordering import Mark, Window
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow, Watermark
 from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
-from kong_eventhooks_plugin.sources.changes.mirror.scan import Listing, Source
+from kong_eventhooks_plugin.sources.changes.mirror.scan import ListSource, Scan
 from kong_eventhooks_plugin.sources.changes.mirror.store import Store
-from kong_eventhooks_plugin.sources.changes.model import Change
+from kong_eventhooks_plugin.sources.changes.model import EntityChange
 from kong_eventhooks_plugin.storage.replaceable import ReplaceableFile
 
 __all__ = ["Mirror", "RouteChange"]
 
 OUTBOX: Final = 200_000
-KEPT_SECONDS: Final = 600.0
+RETENTION_SECONDS: Final = 600.0
 SHOWN: Final = 10_000
 
 _ORIGIN = "origin"
@@ -58,7 +58,7 @@ class Mirror:
     Every method but ``close`` raises ``StoreUnavailable`` where the file fails, and where it is not open.
     """
 
-    def __init__(self, path: Path, entities: Callable[[], Entities], clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, entities: Callable[[], EntityRules], clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._entities = entities
         self._clock = clock
@@ -85,7 +85,7 @@ class Mirror:
 
     # for who hears from the route, and who tells
 
-    async def apply(self, seen: RouteChange) -> list[Change]:
+    async def apply(self, seen: RouteChange) -> list[EntityChange]:
         """Take what the route saw; return what is to be told, which is in the outbox already.
 
         [] where nothing changed, or it was told already; the same request may come twice. Raises ``ObservationError``
@@ -93,7 +93,7 @@ class Mirror:
         """
         rules = self._entities()
 
-        def apply(store: Store) -> list[Change]:
+        def apply(store: Store) -> list[EntityChange]:
             with store.transaction() as rev:
                 if store.outbox() >= OUTBOX:
                     raise QueueFull("mirror_outbox", f"{OUTBOX:,} changes wait to be told")
@@ -101,19 +101,19 @@ class Mirror:
 
         return await self._with_store(apply)
 
-    async def untold(self, limit: int) -> list[Change]:
+    async def pending(self, limit: int) -> list[EntityChange]:
         """Return up to ``limit`` changes of the outbox, oldest first."""
-        return await self._with_store(lambda store: store.untold(limit))
+        return await self._with_store(lambda store: store.pending(limit))
 
-    async def told(self, identities: Sequence[str]) -> None:
+    async def mark_published(self, identities: Sequence[str]) -> None:
         """Take changes out of the outbox: their events are committed in the queue."""
 
         def told(store: Store) -> None:
             with store.transaction():
-                store.told(identities)
+                store.mark_published(identities)
 
         await self._with_store(told)
-        await self._tidy()
+        await self._checkpoint_wal()
 
     async def forget(self) -> None:
         """Drop all that is known, not the outbox: the next round is silent, and one that is under way fails."""
@@ -140,14 +140,14 @@ class Mirror:
         """Return what the last complete round of a DB-less node was of; None: none was, or something was left to do."""
         return await self._with_store(lambda store: store.fact(_HASH))
 
-    async def begin(self, origin: str, lag: float) -> Listing:
+    async def begin(self, origin: str, lag: float) -> Scan:
         """Begin a round. Another ``origin`` than the last one's drops all that is known, without a word.
 
         What the route wrote in the last ``lag`` seconds is not judged by the round: its lists may be behind.
         """
         rules = self._entities()
 
-        def begin(store: Store) -> Listing:
+        def begin(store: Store) -> Scan:
             # With another key every digest would differ.
             mark = blake2b(origin.encode() + rules.name("", "origin"), digest_size=16).hexdigest()
             with store.transaction() as rev:
@@ -156,11 +156,13 @@ class Mirror:
                     store.set_fact(_ORIGIN, mark)
                     if before is not None:
                         store.forget()
-                return Listing(self._path.parent, Mark(rev, self._clock() - lag), store.fact("epoch"))
+                return Scan(self._path.parent, Watermark(rev, self._clock() - lag), store.fact("epoch"))
 
         return await self._with_store(begin)
 
-    async def compare(self, listing: Listing, source: Source, page: Sequence[dict[str, Any]], window: Window) -> None:
+    async def compare(
+        self, listing: Scan, source: ListSource, page: Sequence[dict[str, Any]], window: TimeWindow
+    ) -> None:
         """Compare a page with the mirror; what differs is kept in the listing."""
         rules = self._entities()
         created = await self._with_store(
@@ -169,25 +171,25 @@ class Mirror:
         if created:
             # Each in its turn: the route's waits for one of them at most.
             await self._with_store(lambda store: listing.adopt(store, source.schema, created, window))
-            await self._tidy()
+            await self._checkpoint_wal()
 
-    async def listed(self, listing: Listing, source: Source, limit: int) -> list[str]:
+    async def listed(self, listing: Scan, source: ListSource, limit: int) -> list[str]:
         """Return the ids of up to ``limit`` entities that the round has listed."""
         return await self._with_store(lambda store: listing.ids(store, source, limit))
 
     async def conclude(
-        self, listing: Listing, schemas: Sequence[str], *, ids_stable: bool, go_on: Callable[[], bool]
-    ) -> Conclusion | None:
+        self, listing: Scan, schemas: Sequence[str], *, ids_stable: bool, go_on: Callable[[], bool]
+    ) -> Applier | None:
         """Tell what the lists mean; None where ``go_on`` said no in between. Raises ``QueueFull`` too."""
         rules = self._entities()
         conclusion = await self._with_store(
-            lambda store: Conclusion(store, rules, listing, schemas, ids_stable=ids_stable)
+            lambda store: Applier(store, rules, listing, schemas, ids_stable=ids_stable)
         )
         steps = conclusion.steps()
         while go_on():
             if not await self._with_store(lambda _: _step(steps)):
                 return conclusion
-            await self._tidy()
+            await self._checkpoint_wal()
         return None
 
     async def finish(self, began: float, configuration_hash: str | None) -> None:
@@ -196,15 +198,15 @@ class Mirror:
         def finish(store: Store) -> None:
             with store.transaction():
                 store.set_fact(_HASH, configuration_hash)
-                before = min(store.fact(_ROUND) or 0.0, self._clock() - KEPT_SECONDS)
+                before = min(store.fact(_ROUND) or 0.0, self._clock() - RETENTION_SECONDS)
                 store.drop_tombstones_before(before)
-                store.drop_told_before(before)
+                store.drop_published_before(before)
                 store.drop_requests_before(before)
                 store.set_fact(_ROUND, began)
 
         await self._with_store(finish)
 
-    async def end(self, listing: Listing) -> None:
+    async def end(self, listing: Scan) -> None:
         """Let a round's findings go."""
         await self._call(listing.close)
 
@@ -215,10 +217,10 @@ class Mirror:
             raise StoreUnavailable(f"{self._path}: is not open")
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    async def _tidy(self) -> None:
+    async def _checkpoint_wal(self) -> None:
         """Have the log carried over where it has grown; what waits for the thread goes first."""
         if self._log_has_grown:
-            await self._call(self._tidy_file)
+            await self._call(self._checkpoint_wal_file)
 
     async def _with_store(self, call: Callable[[Store], T]) -> T:
         return await self._call(lambda: self._run(call))
@@ -233,9 +235,9 @@ class Mirror:
 
         return self._file.run(run)
 
-    def _tidy_file(self) -> None:
+    def _checkpoint_wal_file(self) -> None:
         with contextlib.suppress(StoreUnavailable):  # what is wrong with the file, the next call says
-            self._file.run(tidy)
+            self._file.run(checkpoint_wal)
 
 
 def _step(steps: Iterator[None]) -> bool:

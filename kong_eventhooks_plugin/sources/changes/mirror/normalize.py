@@ -11,13 +11,13 @@ The same state can come in two forms:
 
 from typing import Any, Literal
 
-from kong_eventhooks_plugin.kong.admin_api.entities import MASK, Hidden
+from kong_eventhooks_plugin.kong.admin_api.entities import MASK, MaskedEntity
 
 Apart = Literal["nothing", "origin", "rules"]
 """What keeps two states from having one form: one is the route's, or they were hidden by different rules."""
 
 
-def comparable(old: Hidden, new: Hidden, apart: Apart) -> tuple[Hidden, Hidden]:
+def comparable(old: MaskedEntity, new: MaskedEntity, apart: Apart) -> tuple[MaskedEntity, MaskedEntity]:
     """Return both without what cannot be compared."""
     if apart == "nothing":
         return old, new
@@ -56,10 +56,10 @@ def _hides(value: Any) -> bool:
     return value == MASK or (isinstance(value, list) and MASK in value)
 
 
-def _cut(hidden: Hidden, shown: dict[str, Any], dropped: list[str]) -> Hidden:
+def _cut(hidden: MaskedEntity, shown: dict[str, Any], dropped: list[str]) -> MaskedEntity:
     digests = {
         path: digest
         for path, digest in hidden.digests.items()
         if path.partition(".")[0] in shown and not any(path == gone or path.startswith(f"{gone}.") for gone in dropped)
     }
-    return Hidden(shown, digests)
+    return MaskedEntity(shown, digests)

@@ -55,79 +55,79 @@ clock was set back, and does not count as later."""
 _SIZE: Final = len(ABSENT)
 
 
-class Window(NamedTuple):
+class TimeWindow(NamedTuple):
     """From ``low`` to ``high``, Unix seconds."""
 
     low: float
     high: float
 
-    def before(self, other: "Window") -> bool:
+    def before(self, other: "TimeWindow") -> bool:
         """Tell whether all of it is certainly before all of the other."""
         return self.high < other.low < self.high + LATEST
 
-    def leads_to(self, later: "Window") -> bool:
+    def leads_to(self, later: "TimeWindow") -> bool:
         """Tell whether all of it is before all of a request that was heard of later, give or take ``SLACK``."""
         return self.high < later.low + SLACK or later.high + LATEST <= self.low
 
-    def around(self, other: "Window") -> "Window":
+    def around(self, other: "TimeWindow") -> "TimeWindow":
         """Return the smallest window that has both in it."""
-        return Window(min(self.low, other.low), max(self.high, other.high))
+        return TimeWindow(min(self.low, other.low), max(self.high, other.high))
 
 
-class Standing(NamedTuple):
+class KnownState(NamedTuple):
     """What the mirror knows of an entity that is there, or of one that is gone (its tombstone).
 
     ``since``: when it was certainly there first.
     """
 
     since: float
-    window: Window
+    window: TimeWindow
     by_route: bool
 
 
-class Verdict(NamedTuple):
+class WriteVerdict(NamedTuple):
     """What an observation of a write comes to: what is told, and whether the state is taken.
 
     ``doubt``: what the mirror had may be the later state. ``late``: what the mirror had is no ``old_entity`` of it.
     """
 
     operation: Operation
-    take: bool
+    store: bool
     doubt: bool = False
     late: bool = False
 
 
-def written(method: str, seen: Window, row: Standing | None, tombstone: Standing | None) -> Verdict:
+def judge_write(method: str, seen: TimeWindow, row: KnownState | None, tombstone: KnownState | None) -> WriteVerdict:
     """Judge a write that no round has told."""
     if row is not None:
         operation = _operation(method, seen, row)
         if seen.before(row.window):
-            return Verdict(operation, take=False, late=True)
-        return Verdict(operation, take=True, doubt=not row.window.leads_to(seen))
+            return WriteVerdict(operation, store=False, late=True)
+        return WriteVerdict(operation, store=True, doubt=not row.window.leads_to(seen))
     if tombstone is not None and not tombstone.window.leads_to(seen):
         if method == "PATCH" or seen.before(tombstone.window):
-            return Verdict(_operation(method, seen, tombstone), take=False, late=True)
-        return Verdict(_operation(method, seen, None), take=True, doubt=True)
-    return Verdict(_operation(method, seen, None), take=True)
+            return WriteVerdict(_operation(method, seen, tombstone), store=False, late=True)
+        return WriteVerdict(_operation(method, seen, None), store=True, doubt=True)
+    return WriteVerdict(_operation(method, seen, None), store=True)
 
 
-def _operation(method: str, seen: Window, before: Standing | None) -> Operation:
+def _operation(method: str, seen: TimeWindow, before: KnownState | None) -> Operation:
     if method == "PATCH" or (before is not None and was_there(seen, before)):
         return "update"
     return "create"
 
 
-def outlives(seen: Window, row: Standing) -> bool:
+def outlives(seen: TimeWindow, row: KnownState) -> bool:
     """Tell whether the row's state is from after a delete: the entity was made again."""
     return seen.before(row.window)
 
 
-def was_there(seen: Window, row: Standing) -> bool:
+def was_there(seen: TimeWindow, row: KnownState) -> bool:
     """Tell whether the entity is known to have been there before the request began."""
     return row.since < seen.low + SLACK or row.since > seen.high + LATEST
 
 
-class Mark(NamedTuple):
+class Watermark(NamedTuple):
     """How far the route had written when a round began: its last revision, and the time until which it may lag.
 
     A list may be read from a replica of Kong's database that is behind: what the route wrote shortly before the round
@@ -145,7 +145,7 @@ class Mark(NamedTuple):
 Listed = Literal["same", "adopt", "changed"]
 
 
-def listed(content: bytes, row_content: bytes, others: bytes | None) -> Listed:
+def judge_listed(content: bytes, row_content: bytes, others: bytes | None) -> Listed:
     """Judge a state that a complete list has of an entity that the mirror knows and the route did not touch."""
     if content == row_content:
         return "adopt" if others else "same"

@@ -4,14 +4,14 @@ from typing import Any, Final
 
 import msgspec
 
-from kong_eventhooks_plugin.kong.admin_api.entities import Hidden
+from kong_eventhooks_plugin.kong.admin_api.entities import MaskedEntity
 
 encode: Final = msgspec.json.Encoder().encode
 _shown: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _digests: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def packed(hidden: Hidden) -> tuple[bytes, bytes | None]:
+def packed(hidden: MaskedEntity) -> tuple[bytes, bytes | None]:
     """Return the columns ``shown`` and ``digests`` of a state."""
     return encode(hidden.shown), encode(hidden.digests) if hidden.digests else None
 
@@ -21,6 +21,6 @@ def shown_of(shown: bytes) -> dict[str, Any]:
     return _shown(shown)
 
 
-def hidden_of(shown: bytes, digests: bytes | None) -> Hidden:
+def hidden_of(shown: bytes, digests: bytes | None) -> MaskedEntity:
     """Return a state from its two columns."""
-    return Hidden(_shown(shown), {} if digests is None else _digests(digests))
+    return MaskedEntity(_shown(shown), {} if digests is None else _digests(digests))

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 
-class Candidate(NamedTuple):
+class PairCandidate(NamedTuple):
     """One side of a pair: ``number`` is the caller's own for it."""
 
     number: int
@@ -22,7 +22,7 @@ class Candidate(NamedTuple):
     content: bytes
 
 
-def pairs(gone: Iterable[Candidate], created: Iterable[Candidate]) -> list[tuple[int, int]]:
+def pairs(gone: Iterable[PairCandidate], created: Iterable[PairCandidate]) -> list[tuple[int, int]]:
     """Return (number of the gone, number of the created) of those that are the same entity."""
     old, new = list(gone), list(created)
     by_key = _matched(

@@ -26,17 +26,17 @@ from typing import Any, Final
 import structlog
 
 from kong_eventhooks_plugin.errors import ObservationError
-from kong_eventhooks_plugin.kong.admin_api.endpoints import Place
-from kong_eventhooks_plugin.kong.admin_api.entities import Entities
+from kong_eventhooks_plugin.kong.admin_api.endpoints import EntityPath
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
-from kong_eventhooks_plugin.sources.changes.mirror.cascade import went_along
+from kong_eventhooks_plugin.sources.changes.mirror.cascade import cascade_delete
 from kong_eventhooks_plugin.sources.changes.mirror.normalize import Apart, comparable
-from kong_eventhooks_plugin.sources.changes.mirror.ordering import Window
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
-from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Image, image_of, short
-from kong_eventhooks_plugin.sources.changes.mirror.store import RoundTold, Store
-from kong_eventhooks_plugin.sources.changes.model import Change, Operation
+from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot, short, snapshot_of
+from kong_eventhooks_plugin.sources.changes.mirror.store import PublishedState, Store
+from kong_eventhooks_plugin.sources.changes.model import EntityChange, Operation
 
 REQUESTS_SECONDS: Final = 600.0
 
@@ -46,7 +46,7 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}
 log = structlog.get_logger()
 
 
-def apply(store: Store, rules: Entities, seen: RouteChange, rev: int) -> list[Change]:
+def apply(store: Store, rules: EntityRules, seen: RouteChange, rev: int) -> list[EntityChange]:
     """Take an observation in; return what is to be told, which is in the outbox. Runs inside a transaction.
 
     Raises ``ObservationError`` where Kong's answer to a write is no entity.
@@ -56,53 +56,56 @@ def apply(store: Store, rules: Entities, seen: RouteChange, rev: int) -> list[Ch
         return []
     if seen.actor.request_id and not store.is_new_request(seen.actor.request_id, seen.seen_at):
         return []
-    applying = _Applying(store, rules, seen, rev)
+    applying = _RouteApplier(store, rules, seen, rev)
     if seen.method in _WRITES:
         changes = applying.write()
     else:
         changes = applying.delete() if seen.method == "DELETE" and place.key is not None else []
-    store.tell(changes)
+    store.append_outbox(changes)
     return changes
 
 
-class _Applying:
+class _RouteApplier:
     """One observation."""
 
-    def __init__(self, store: Store, rules: Entities, seen: RouteChange, rev: int) -> None:
+    def __init__(self, store: Store, rules: EntityRules, seen: RouteChange, rev: int) -> None:
         self._store = store
         self._rules = rules
         self._seen = seen
         self._place = seen.place
         self._rev = rev
-        self._window = Window(seen.started_at, max(seen.started_at, seen.seen_at))
+        self._window = TimeWindow(seen.started_at, max(seen.started_at, seen.seen_at))
 
     # writes
 
-    def write(self) -> list[Change]:
+    def write(self) -> list[EntityChange]:
         entity = self._seen.entity
         if entity is None or not isinstance(entity.get("id"), str):
             raise ObservationError("the answer to a write has no id")
         if not self._place.schema:
             raise ObservationError("the path leads to an entity that is not known")
-        image = image_of(self._rules, self._place.schema, entity, self._place.workspace)
-        if self._is_told(image):
+        image = snapshot_of(self._rules, self._place.schema, entity, self._place.workspace)
+        if self._is_published(image):
             return []
         row = self._store.by_id(image.schema, image.id)
         tombstone = self._store.tombstone(image.schema, image.id) if row is None else None
-        verdict = ordering.written(
-            self._seen.method, self._window, row.standing if row else None, tombstone.standing if tombstone else None
+        verdict = ordering.judge_write(
+            self._seen.method,
+            self._window,
+            row.known_state if row else None,
+            tombstone.known_state if tombstone else None,
         )
         change = self._written(verdict.operation, image, None if verdict.late else row)
-        if verdict.take:
-            self._take(image, row, created=verdict.operation == "create", doubt=verdict.doubt)
+        if verdict.store:
+            self._store_state(image, row, created=verdict.operation == "create", doubt=verdict.doubt)
         return [change]
 
-    def _is_told(self, image: Image) -> bool:
+    def _is_published(self, image: Snapshot) -> bool:
         """Tell whether a round that listed after the request began told the state that the request led to.
 
         Either exactly that, in whatever form, or the same content that somebody has written once more since.
         """
-        told = self._store.told_of(image.schema, image.id, self._window.low)
+        told = self._store.published_of(image.schema, image.id, self._window.low)
         claimed = next((one for one in told if self._is_exactly(one, image)), None) or next(
             (one for one in told if self._is_rewritten(one, image)), None
         )
@@ -110,11 +113,11 @@ class _Applying:
             self._store.claim(claimed.number)
         return claimed is not None
 
-    def _is_exactly(self, told: RoundTold, image: Image) -> bool:
+    def _is_exactly(self, told: PublishedState, image: Snapshot) -> bool:
         one, other = comparable(told.hidden(), image.hidden(), _listed_apart(told, image))
         return self._rules.exact(image.schema, one) == self._rules.exact(image.schema, other)
 
-    def _is_rewritten(self, told: RoundTold, image: Image) -> bool:
+    def _is_rewritten(self, told: PublishedState, image: Snapshot) -> bool:
         one, other = comparable(told.hidden(), image.hidden(), _listed_apart(told, image))
         written, seen = (state.shown.get("updated_at") for state in (one, other))
         return (
@@ -124,7 +127,7 @@ class _Applying:
             and self._rules.content(image.schema, one) == self._rules.content(image.schema, other)
         )
 
-    def _written(self, operation: Operation, image: Image, before: Row | None) -> Change:
+    def _written(self, operation: Operation, image: Snapshot, before: Row | None) -> EntityChange:
         seen = self._seen
         hidden = image.hidden()
         old = before.hidden() if before is not None and operation == "update" else None
@@ -132,7 +135,7 @@ class _Applying:
         if before is not None and old is not None and before.content != image.content:
             pair = comparable(old, hidden, _apart(before, image))
             changed = self._rules.changed(image.schema, *pair)
-        return Change(
+        return EntityChange(
             identity=secrets.token_hex(16),
             at=seen.seen_at,
             schema=image.schema,
@@ -147,7 +150,7 @@ class _Applying:
             workspace=image.workspace,
         )
 
-    def _take(self, image: Image, row: Row | None, *, created: bool, doubt: bool) -> None:
+    def _store_state(self, image: Snapshot, row: Row | None, *, created: bool, doubt: bool) -> None:
         """Make the state the mirror's. In doubt its window takes in that of the state before."""
         window, others = self._window, None
         if doubt:
@@ -163,21 +166,21 @@ class _Applying:
 
     # deletes
 
-    def delete(self) -> list[Change]:
+    def delete(self) -> list[EntityChange]:
         rows = self._named()
-        before = [row for row in rows if ordering.was_there(self._window, row.standing)]
-        there = [row for row in before if not ordering.outlives(self._window, row.standing)]
+        before = [row for row in rows if ordering.was_there(self._window, row.known_state)]
+        there = [row for row in before if not ordering.outlives(self._window, row.known_state)]
         if len(there) == 1:
-            return went_along(self._store, self._rules, there[0], self._deleted(there[0]), self._window, self._rev)
+            return cascade_delete(self._store, self._rules, there[0], self._deleted(there[0]), self._window, self._rev)
         if there:
-            log.warning("a path names several entities", schema=self._place.schema, path=self._place.masked)
+            log.warning("entity_path_ambiguous", schema=self._place.schema, path=self._place.masked)
             return []
         if len(before) == 1:
             return [self._deleted(before[0])]
         return [] if rows else self._unknown()
 
-    def _deleted(self, row: Row) -> Change:
-        return Change(
+    def _deleted(self, row: Row) -> EntityChange:
+        return EntityChange(
             identity=secrets.token_hex(16),
             at=self._seen.seen_at,
             schema=row.schema,
@@ -211,18 +214,18 @@ class _Applying:
             return [key.lower()]
         return [row.id for row in self._store.by_name(schema, short(self._rules.name(schema, key)))]
 
-    def _unknown(self) -> list[Change]:
+    def _unknown(self) -> list[EntityChange]:
         """Tell of what the mirror cannot know yet, once: a second delete of the same deletes nothing."""
         place = self._place
         if self._store.listed_at(place.schema) is not None:
             return []
-        entity, mark = _as_the_path_says(self._rules, place)
+        entity, mark = _entity_from_path(self._rules, place)
         if self._store.tombstone(place.schema, mark) is not None:
             return []
         low, high = self._window
-        self._store.bury(place.schema, mark, Tombstone(self._rev, self._rev, low, low, high, None, None))
+        self._store.add_tombstone(place.schema, mark, Tombstone(self._rev, self._rev, low, low, high, None, None))
         return [
-            Change(
+            EntityChange(
                 identity=secrets.token_hex(16),
                 at=self._seen.seen_at,
                 schema=place.schema,
@@ -236,17 +239,17 @@ class _Applying:
         ]
 
 
-def _listed_apart(told: RoundTold, image: Image) -> Apart:
+def _listed_apart(told: PublishedState, image: Snapshot) -> Apart:
     return "origin" if told.rules == image.rules else "rules"
 
 
-def _apart(row: Row, image: Image) -> Apart:
+def _apart(row: Row, image: Snapshot) -> Apart:
     if row.rules != image.rules:
         return "rules"
     return "nothing" if row.by_route else "origin"
 
 
-def _as_the_path_says(rules: Entities, place: Place) -> tuple[dict[str, Any], str]:
+def _entity_from_path(rules: EntityRules, place: EntityPath) -> tuple[dict[str, Any], str]:
     """Return what is known of an entity that only a path named, and the id of its tombstone."""
     assert place.key is not None  # noqa: S101  as above
     if _UUID.fullmatch(place.key):

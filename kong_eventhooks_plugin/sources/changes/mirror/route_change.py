@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from kong_eventhooks_plugin.kong.admin_api.endpoints import Place
+from kong_eventhooks_plugin.kong.admin_api.endpoints import EntityPath
 from kong_eventhooks_plugin.sources.changes.model import Actor
 
 
@@ -14,7 +14,7 @@ class RouteChange(msgspec.Struct, frozen=True):
     Kong made the change at some moment from ``started_at`` to ``seen_at``.
     """
 
-    place: Place
+    place: EntityPath
     method: str
     status: int
     entity: dict[str, Any] | None

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from kong_eventhooks_plugin.kong.admin_api.entities import Hidden
-from kong_eventhooks_plugin.sources.changes.mirror.ordering import Standing, Window
+from kong_eventhooks_plugin.kong.admin_api.entities import MaskedEntity
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import KnownState, TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.packing import hidden_of
-from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Image
+from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot
 
 
 class Row(NamedTuple):
@@ -33,16 +33,16 @@ class Row(NamedTuple):
         return self.route_rev == self.rev
 
     @property
-    def window(self) -> Window:
+    def window(self) -> TimeWindow:
         """When this state was Kong's."""
-        return Window(self.low, self.high)
+        return TimeWindow(self.low, self.high)
 
     @property
-    def standing(self) -> Standing:
+    def known_state(self) -> KnownState:
         """What the judge needs of it."""
-        return Standing(self.since, self.window, self.by_route)
+        return KnownState(self.since, self.window, self.by_route)
 
-    def hidden(self) -> Hidden:
+    def hidden(self) -> MaskedEntity:
         """Return the state itself."""
         return hidden_of(self.shown, self.digests)
 
@@ -59,9 +59,9 @@ class Tombstone(NamedTuple):
     root: str | None
 
     @property
-    def standing(self) -> Standing:
+    def known_state(self) -> KnownState:
         """What the judge needs of it."""
-        return Standing(self.since, Window(self.low, self.high), self.route_rev == self.rev)
+        return KnownState(self.since, TimeWindow(self.low, self.high), self.route_rev == self.rev)
 
 
 class Writing(NamedTuple):
@@ -70,11 +70,11 @@ class Writing(NamedTuple):
     rev: int
     route_rev: int
     since: float
-    window: Window
+    window: TimeWindow
     others: bytes | None = None
 
 
-def columns(image: Image, writing: Writing) -> tuple[object, ...]:
+def columns(image: Snapshot, writing: Writing) -> tuple[object, ...]:
     """Return the columns of a row but its number."""
     return (
         image.schema, image.id, image.workspace, writing.rev, writing.route_rev, image.rules, image.content,

@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
-from kong_eventhooks_plugin.kong.admin_api.entities import PLUGINS, Entities
+from kong_eventhooks_plugin.kong.admin_api.entities import PLUGINS, EntityRules
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
-from kong_eventhooks_plugin.sources.changes.mirror.differences import Findings, Found
+from kong_eventhooks_plugin.sources.changes.mirror.differences import Difference, Differences
 from kong_eventhooks_plugin.sources.changes.mirror.fingerprints import Fingerprints
-from kong_eventhooks_plugin.sources.changes.mirror.ordering import Mark, Window
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow, Watermark
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Writing
-from kong_eventhooks_plugin.sources.changes.mirror.snapshot import image_of
-from kong_eventhooks_plugin.sources.changes.mirror.store import Known, Store
+from kong_eventhooks_plugin.sources.changes.mirror.snapshot import snapshot_of
+from kong_eventhooks_plugin.sources.changes.mirror.store import KnownRow, Store
 
 
-class Source(NamedTuple):
+class ListSource(NamedTuple):
     """The list that a page is of."""
 
     schema: str
@@ -52,18 +52,18 @@ class Bits:
         return at < len(self._bits) and bool(self._bits[at] >> (number & 7) & 1)
 
 
-class Listing:
+class Scan:
     """What one round has listed so far. Used in the mirror's thread.
 
     ``mark``: how far the route had written when it began; ``epoch``: the mirror's then (``Store.forget`` moves it).
     """
 
-    def __init__(self, folder: Path, mark: Mark, epoch: int) -> None:
+    def __init__(self, folder: Path, mark: Watermark, epoch: int) -> None:
         self.mark = mark
         self.epoch = epoch
-        self.findings = Findings(folder)
+        self.findings = Differences(folder)
         self.seen: dict[str, Bits] = {}
-        self.windows: dict[str, Window] = {}
+        self.windows: dict[str, TimeWindow] = {}
         self.entities: dict[str, int] = {}
         self._asked: set[tuple[str, str | None]] = set()
         self._adopts: dict[str, bool] = {}
@@ -88,11 +88,11 @@ class Listing:
                 raise StoreUnavailable("the mirror was dropped during the round")
             yield rev
 
-    def unknown(self, rules: Entities, source: Source, page: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def unknown(self, rules: EntityRules, source: ListSource, page: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return entities whose rules are missing, one of each sort, and no sort twice."""
         missing = {}
         for entity in page:
-            if not rules.knows(source.schema, entity):
+            if not rules.has_schema(source.schema, entity):
                 sort = (source.schema, str(entity.get("name")) if source.schema == PLUGINS else None)
                 if sort not in self._asked:
                     self._asked.add(sort)
@@ -106,7 +106,7 @@ class Listing:
             known.pop(schema, None)
         self.findings.drop_schema(schema)
 
-    def ids(self, store: Store, source: Source, limit: int) -> list[str]:
+    def ids(self, store: Store, source: ListSource, limit: int) -> list[str]:
         """Return the ids of up to ``limit`` entities that were listed."""
         seen = self.seen.get(source.schema, Bits())
         found = self.findings.created_ids(source.schema, source.workspace, limit)
@@ -120,12 +120,12 @@ class Listing:
     def compare(
         self,
         store: Store,
-        rules: Entities,
+        rules: EntityRules,
         fingerprints: Fingerprints,
-        source: Source,
+        source: ListSource,
         page: Sequence[dict[str, Any]],
-        window: Window,
-    ) -> list[Found]:
+        window: TimeWindow,
+    ) -> list[Difference]:
         """Compare one page, asked for and answered in ``window``; return what is to be adopted at once."""
         schema = source.schema
         before = self.windows.get(schema)
@@ -140,7 +140,7 @@ class Listing:
         self._keep_created(schema, created, window)
         return []
 
-    def adopt(self, store: Store, schema: str, created: Sequence[Found], window: Window) -> None:
+    def adopt(self, store: Store, schema: str, created: Sequence[Difference], window: TimeWindow) -> None:
         """Make what ``compare`` returned rows, silently.
 
         Not what somebody wrote in between; what has a tombstone is a finding.
@@ -148,7 +148,7 @@ class Listing:
         ids = [found.image.id for found in created]
         seen = self.seen[schema]
         with self.transaction(store) as rev:
-            there, buried = store.standing(schema, ids), store.buried(schema, ids)
+            there, buried = store.known_states(schema, ids), store.tombstoned(schema, ids)
             writing = Writing(rev, 0, window.high, window)
             others = buried | there.keys()
             new = [(each.image, writing) for each in created if each.image.id not in others]
@@ -159,7 +159,7 @@ class Listing:
         self.entities[schema] += len(new) + len(there)
         self._keep_created(schema, [each for each in created if each.image.id in buried], window)
 
-    def _keep_created(self, schema: str, created: Sequence[Found], window: Window) -> None:
+    def _keep_created(self, schema: str, created: Sequence[Difference], window: TimeWindow) -> None:
         added = self.findings.add("created", created, window)
         self.entities[schema] += added
         self.pending += added
@@ -167,21 +167,21 @@ class Listing:
     def _compare(
         self,
         store: Store,
-        rules: Entities,
+        rules: EntityRules,
         fingerprints: Fingerprints,
-        source: Source,
+        source: ListSource,
         by_id: dict[str, dict[str, Any]],
-    ) -> tuple[list[Found], list[Found]]:
+    ) -> tuple[list[Difference], list[Difference]]:
         """Return what has no row, and what differs from its row."""
         schema, workspace = source
         seen = self.seen.setdefault(schema, Bits())
-        known = store.standing(schema, list(by_id))
+        known = store.known_states(schema, list(by_id))
         created, differing = [], []
         count = 0
         for entity_id, entity in by_id.items():
             row = known.get(entity_id)
             if row is None:
-                created.append(Found(image_of(rules, schema, entity, workspace)))
+                created.append(Difference(snapshot_of(rules, schema, entity, workspace)))
             elif row.number not in seen:
                 seen.add(row.number)
                 count += 1
@@ -193,7 +193,7 @@ class Listing:
                 elif self.mark.touched(row.route_rev, row.high):
                     self.dropped += 1
                 else:
-                    differing.append(Found(image_of(rules, schema, entity, workspace), row.number, row.rev))
+                    differing.append(Difference(snapshot_of(rules, schema, entity, workspace), row.number, row.rev))
         self.entities[schema] = self.entities.get(schema, 0) + count
         return created, differing
 
@@ -204,9 +204,9 @@ class Listing:
         return self._adopts[schema]
 
 
-def _is_same(rules: Entities, source: Source, entity: dict[str, Any], row: Known) -> bool:
+def _is_same(rules: EntityRules, source: ListSource, entity: dict[str, Any], row: KnownRow) -> bool:
     """Tell whether there is nothing to do about an entity."""
-    content = rules.content(source.schema, rules.hide(source.schema, entity))
+    content = rules.content(source.schema, rules.mask(source.schema, entity))
     # The route does not always say the workspace.
     placed = row.workspace is not None or source.workspace is None
-    return placed and ordering.listed(content, row.content, row.others) == "same"
+    return placed and ordering.judge_listed(content, row.content, row.others) == "same"

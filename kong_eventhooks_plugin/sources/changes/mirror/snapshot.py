@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from kong_eventhooks_plugin.kong.admin_api.entities import Entities, Hidden, Reference
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityReference, EntityRules, MaskedEntity
 from kong_eventhooks_plugin.sources.changes.mirror.packing import hidden_of, packed
 
 
-class Image(NamedTuple):
+class Snapshot(NamedTuple):
     """One state of one entity. ``names`` are the first 64 bits of the keyed digests, as SQLite's integers.
 
     The state itself is packed: most images are compared or written, and never looked at.
@@ -20,21 +20,21 @@ class Image(NamedTuple):
     content: bytes
     natural: bytes | None
     names: tuple[int, ...]
-    references: tuple[Reference, ...]
+    references: tuple[EntityReference, ...]
     shown: bytes
     digests: bytes | None
 
-    def hidden(self) -> Hidden:
+    def hidden(self) -> MaskedEntity:
         """Return the state itself."""
         return hidden_of(self.shown, self.digests)
 
 
-def image_of(rules: Entities, schema: str, entity: Mapping[str, Any], workspace: str | None) -> Image:
+def snapshot_of(rules: EntityRules, schema: str, entity: Mapping[str, Any], workspace: str | None) -> Snapshot:
     """Return the image of an entity as Kong gives it; its ``id`` is a text."""
-    hidden = rules.hide(schema, entity)
+    hidden = rules.mask(schema, entity)
     # The id is a name too, with an index of its own.
     names = rules.names(schema, entity, with_id=False)
-    return Image(
+    return Snapshot(
         schema,
         entity["id"],
         workspace,
@@ -47,13 +47,13 @@ def image_of(rules: Entities, schema: str, entity: Mapping[str, Any], workspace:
     )
 
 
-def with_reference(rules: Entities, image: Image, field: str, target: str | None) -> Image:
+def with_reference(rules: EntityRules, image: Snapshot, field: str, target: str | None) -> Snapshot:
     """Return an image whose ``field`` refers to the entity of the id ``target``, None: to none.
 
     Its names stay: none is made of a reference. A natural key may be, or of a secret, of which nothing is left.
     """
     old = image.hidden()
-    hidden = Hidden({**old.shown, field: None if target is None else {"id": target}}, old.digests)
+    hidden = MaskedEntity({**old.shown, field: None if target is None else {"id": target}}, old.digests)
     return image._replace(
         rules=rules.rules(image.schema, hidden.shown),
         content=rules.content(image.schema, hidden),

@@ -2,7 +2,7 @@
 """The mirror's tables and every statement on them.
 
 Times are Unix seconds; digests are ``kong.admin_api.entities``' (keyed); ``shown`` and ``digests`` are a
-``Hidden`` as JSON.
+``MaskedEntity`` as JSON.
 """
 
 from typing import Final
@@ -121,12 +121,14 @@ SET_ROW: Final = (
     "UPDATE mirror_entities SET schema = ?, id = ?, workspace = ?, rev = ?, route_rev = ?, rules = ?, content = ?, "
     "natural = ?, since = ?, low = ?, high = ?, others = ?, shown = ?, digests = ? WHERE n = ?"
 )
-ROUND_TOLD: Final = "INSERT INTO mirror_round_told (schema, id, rules, high, shown, digests) VALUES (?, ?, ?, ?, ?, ?)"
-TOLD_OF: Final = (
+ADD_PUBLISHED: Final = (
+    "INSERT INTO mirror_round_told (schema, id, rules, high, shown, digests) VALUES (?, ?, ?, ?, ?, ?)"
+)
+PUBLISHED_OF: Final = (
     "SELECT n, rules, shown, digests FROM mirror_round_told WHERE schema = ? AND id = ? AND high > ? ORDER BY n"
 )
 CLAIM: Final = "DELETE FROM mirror_round_told WHERE n = ?"
-DROP_OLD_TOLD: Final = "DELETE FROM mirror_round_told WHERE high < ?"
+DROP_OLD_PUBLISHED: Final = "DELETE FROM mirror_round_told WHERE high < ?"
 DROP_ROW: Final = "DELETE FROM mirror_entities WHERE n = ?"
 DROP_NAMES: Final = "DELETE FROM mirror_names WHERE n = ?"
 NAMES_OF: Final = "SELECT name FROM mirror_names WHERE n = ?"
@@ -148,13 +150,13 @@ DROP_OLD_TOMBSTONES: Final = "DELETE FROM mirror_tombstones WHERE high < ?"
 ADD_REQUEST: Final = "INSERT OR IGNORE INTO mirror_requests VALUES (?, ?)"
 DROP_OLD_REQUESTS: Final = "DELETE FROM mirror_requests WHERE seen_at < ?"
 
-TELL: Final = "INSERT INTO mirror_outbox (identity, change) VALUES (?, ?)"
-UNTOLD: Final = "SELECT change FROM mirror_outbox ORDER BY n LIMIT ?"
-TOLD: Final = "DELETE FROM mirror_outbox WHERE identity = ?"
+ADD_TO_OUTBOX: Final = "INSERT INTO mirror_outbox (identity, change) VALUES (?, ?)"
+PENDING: Final = "SELECT change FROM mirror_outbox ORDER BY n LIMIT ?"
+REMOVE_FROM_OUTBOX: Final = "DELETE FROM mirror_outbox WHERE identity = ?"
 OUTBOX: Final = "SELECT (SELECT max(n) FROM mirror_outbox) - (SELECT min(n) FROM mirror_outbox) + 1"
 """As good as a count, and as quick with many: the oldest leave first. NULL: it is empty."""
 
-STANDING: Final = (
+KNOWN_STATES: Final = (
     "SELECT id, n, rev, route_rev, workspace, content, others, high FROM mirror_entities WHERE schema = ? AND id IN "
 )
 IDS: Final = "SELECT id, n FROM mirror_entities WHERE schema = ? AND (workspace IS ? OR workspace IS NULL)"

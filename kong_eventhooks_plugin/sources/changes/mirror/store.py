@@ -11,18 +11,18 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from kong_eventhooks_plugin.kong.admin_api.entities import Hidden, Reference
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityReference, MaskedEntity
 from kong_eventhooks_plugin.sources.changes.mirror import statements as sql
 from kong_eventhooks_plugin.sources.changes.mirror.packing import encode, hidden_of, shown_of
-from kong_eventhooks_plugin.sources.changes.mirror.pairing import Candidate
+from kong_eventhooks_plugin.sources.changes.mirror.pairing import PairCandidate
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing, columns
-from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Image
-from kong_eventhooks_plugin.sources.changes.model import Change
+from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot
+from kong_eventhooks_plugin.sources.changes.model import EntityChange
 
 NAMESAKES: Final = 100
 REFERRING: Final = 5_000
 
-_change: Final = msgspec.json.Decoder(Change).decode
+_change: Final = msgspec.json.Decoder(EntityChange).decode
 
 
 class Referring(NamedTuple):
@@ -33,7 +33,7 @@ class Referring(NamedTuple):
     on_delete: str | None
 
 
-class RoundTold(NamedTuple):
+class PublishedState(NamedTuple):
     """A state that a round told."""
 
     number: int
@@ -41,12 +41,12 @@ class RoundTold(NamedTuple):
     shown: bytes
     digests: bytes | None
 
-    def hidden(self) -> Hidden:
+    def hidden(self) -> MaskedEntity:
         """Return the state itself."""
         return hidden_of(self.shown, self.digests)
 
 
-class Known(NamedTuple):
+class KnownRow(NamedTuple):
     """What a page is compared with: the part of a row that is needed for every entity."""
 
     number: int
@@ -132,7 +132,7 @@ class Store:
         """Return those of the entities that something refers to."""
         return {row[0] for row in self._run(f"{sql.REFERRED}({_marks(entities)})", (schema, *entities))}
 
-    def put(self, image: Image, writing: Writing, number: int | None = None) -> None:
+    def put(self, image: Snapshot, writing: Writing, number: int | None = None) -> None:
         """Write a state, over the row of that number or as a new one; a tombstone goes."""
         if number is None:
             self.put_new([(image, writing)])
@@ -140,16 +140,16 @@ class Store:
         else:
             self.put_over([(number, image, writing)])
 
-    def put_over(self, states: Sequence[tuple[int, Image, Writing]]) -> None:
+    def put_over(self, states: Sequence[tuple[int, Snapshot, Writing]]) -> None:
         """Write states over the rows of those numbers; tombstones go."""
         self._run_many(sql.SET_ROW, [(*columns(image, writing), number) for number, image, writing in states])
         self._run_many(sql.DROP_TOMBSTONE, [(image.schema, image.id) for _, image, _ in states])
-        moved = self._moved_words(states)
+        moved = self._rows_with_new_words(states)
         self._run_many(sql.DROP_NAMES, [(number,) for number in moved])
         self._run_many(sql.DROP_REFERENCES, [(number,) for number in moved])
         self._add_words([(number, image) for number, image, _ in states if number in moved])
 
-    def _moved_words(self, states: Sequence[tuple[int, Image, Writing]]) -> set[int]:
+    def _rows_with_new_words(self, states: Sequence[tuple[int, Snapshot, Writing]]) -> set[int]:
         """Return the numbers of the rows whose names or references change: to look costs less than to write all."""
         numbers = [number for number, _, _ in states]
         there: set[tuple[Any, ...]] = set()
@@ -159,14 +159,14 @@ class Store:
         wanted.update((number, *reference) for number, image, _ in states for reference in image.references)
         return {word[0] for word in there ^ wanted}
 
-    def put_new(self, states: Sequence[tuple[Image, Writing]]) -> range:
+    def put_new(self, states: Sequence[tuple[Snapshot, Writing]]) -> range:
         """Write states of entities that are neither rows nor tombstones; return the rows' numbers."""
         first = self._run(sql.NEXT_N).fetchone()[0]
         self._run_many(sql.ADD_ROW, [(number, *columns(*state)) for number, state in enumerate(states, first)])
         self._add_words([(number, image) for number, (image, _) in enumerate(states, first)])
         return range(first, first + len(states))
 
-    def _add_words(self, images: Sequence[tuple[int, Image]]) -> None:
+    def _add_words(self, images: Sequence[tuple[int, Snapshot]]) -> None:
         """Write names and references."""
         self._run_many(sql.ADD_NAME, [(number, name) for number, image in images for name in image.names])
         references = [(number, *reference) for number, image in images for reference in image.references]
@@ -174,21 +174,21 @@ class Store:
 
     # what rounds told
 
-    def round_told(self, image: Image, high: float) -> None:
+    def record_published(self, image: Snapshot, high: float) -> None:
         """Keep that a round told a state, which it listed until ``high``."""
-        self._run(sql.ROUND_TOLD, (image.schema, image.id, image.rules, high, image.shown, image.digests))
+        self._run(sql.ADD_PUBLISHED, (image.schema, image.id, image.rules, high, image.shown, image.digests))
 
-    def told_of(self, schema: str, entity: str, after: float) -> list[RoundTold]:
+    def published_of(self, schema: str, entity: str, after: float) -> list[PublishedState]:
         """Return the states of an entity that rounds told from lists that ended after ``after``, oldest first."""
-        return [RoundTold(*row) for row in self._run(sql.TOLD_OF, (schema, entity, after))]
+        return [PublishedState(*row) for row in self._run(sql.PUBLISHED_OF, (schema, entity, after))]
 
     def claim(self, number: int) -> None:
         """Take one of them away: an observation claimed it."""
         self._run(sql.CLAIM, (number,))
 
-    def drop_told_before(self, high: float) -> None:
+    def drop_published_before(self, high: float) -> None:
         """Forget those that nobody will claim any more."""
-        self._run(sql.DROP_OLD_TOLD, (high,))
+        self._run(sql.DROP_OLD_PUBLISHED, (high,))
 
     # entities that go
 
@@ -210,7 +210,7 @@ class Store:
         row = self._run(sql.TOMBSTONE, (schema, entity)).fetchone()
         return Tombstone(*row) if row else None
 
-    def bury(self, schema: str, entity: str, tombstone: Tombstone) -> None:
+    def add_tombstone(self, schema: str, entity: str, tombstone: Tombstone) -> None:
         """Leave a tombstone of what was no row."""
         self._run(sql.SET_TOMBSTONE, (schema, entity, *tombstone))
 
@@ -228,17 +228,17 @@ class Store:
 
     # the outbox
 
-    def tell(self, changes: Iterable[Change]) -> None:
+    def append_outbox(self, changes: Iterable[EntityChange]) -> None:
         """Put changes at the outbox's end."""
-        self._run_many(sql.TELL, [(change.identity, encode(change)) for change in changes])
+        self._run_many(sql.ADD_TO_OUTBOX, [(change.identity, encode(change)) for change in changes])
 
-    def untold(self, limit: int) -> list[Change]:
+    def pending(self, limit: int) -> list[EntityChange]:
         """Return the oldest changes of the outbox."""
-        return [_change(row[0]) for row in self._run(sql.UNTOLD, (limit,))]
+        return [_change(row[0]) for row in self._run(sql.PENDING, (limit,))]
 
-    def told(self, identities: Sequence[str]) -> None:
+    def mark_published(self, identities: Sequence[str]) -> None:
         """Take changes out of the outbox."""
-        self._run_many(sql.TOLD, [(identity,) for identity in identities])
+        self._run_many(sql.REMOVE_FROM_OUTBOX, [(identity,) for identity in identities])
 
     def outbox(self) -> int:
         """Return how many changes wait in the outbox."""
@@ -246,22 +246,22 @@ class Store:
 
     # for rounds
 
-    def buried(self, schema: str, ids: Sequence[str]) -> set[str]:
+    def tombstoned(self, schema: str, ids: Sequence[str]) -> set[str]:
         """Return those of the entities that have tombstones."""
         return {row[0] for row in self._run(f"{sql.TOMBSTONES}({_marks(ids)})", (schema, *ids))}
 
-    def image(self, row: Row) -> Image:
+    def snapshot(self, row: Row) -> Snapshot:
         """Return the state of a row."""
-        references = (Reference(*each) for each in self._run(sql.REFERENCES_OF, (row.n,)))
-        return Image(
+        references = (EntityReference(*each) for each in self._run(sql.REFERENCES_OF, (row.n,)))
+        return Snapshot(
             row.schema, row.id, row.workspace, row.rules, row.content, row.natural, self.names_of(row.n),
             tuple(references), row.shown, row.digests,
         )  # fmt: skip
 
-    def standing(self, schema: str, ids: Sequence[str]) -> dict[str, Known]:
+    def known_states(self, schema: str, ids: Sequence[str]) -> dict[str, KnownRow]:
         """Return what is known of those of the entities that are rows, by id."""
-        rows = self._run(f"{sql.STANDING}({_marks(ids)})", (schema, *ids))
-        return {row[0]: Known(*row[1:]) for row in rows}
+        rows = self._run(f"{sql.KNOWN_STATES}({_marks(ids)})", (schema, *ids))
+        return {row[0]: KnownRow(*row[1:]) for row in rows}
 
     def ids(self, schema: str, workspace: str | None) -> Iterator[tuple[str, int]]:
         """Yield (id, number) of the schema's rows that may be in a workspace; nothing is to be written meanwhile."""
@@ -271,10 +271,10 @@ class Store:
         """Return (id, number) of the schema's rows in the order of their ids, behind ``entity``."""
         return self._run(sql.IDS_AFTER, (schema, entity, limit)).fetchall()
 
-    def candidates_after(self, schema: str, entity: str, limit: int) -> list[tuple[str, Candidate]]:
+    def candidates_after(self, schema: str, entity: str, limit: int) -> list[tuple[str, PairCandidate]]:
         """Return (id, candidate) of the schema's rows in the order of their ids, behind ``entity``."""
         rows = self._run(sql.CANDIDATES_AFTER, (schema, entity, limit))
-        return [(row[0], Candidate(*row[1:])) for row in rows]
+        return [(row[0], PairCandidate(*row[1:])) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each schema has."""

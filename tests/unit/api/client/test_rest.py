@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.api.client.rest import RestClient, Target
+from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
 from kong_eventhooks_plugin.cli import remote
 from kong_eventhooks_plugin.errors import RemoteError
 from tests.support.http_receiver import HttpReceiver, answer
@@ -24,9 +24,9 @@ KONGS = answer(404, b'{"message":"Not found"}', {"content-type": "application/js
         lambda target: remote.events_tail(target, print, print, recent=0),
     ],
 )
-async def test_where_nothing_was_named_a_404_is_somebody_elses(ask: Callable[[Target], Any]) -> None:
+async def test_where_nothing_was_named_a_404_is_somebody_elses(ask: Callable[[ApiTarget], Any]) -> None:
     async with HttpReceiver(KONGS) as kong:
-        target = Target(f"http://127.0.0.1:{kong.port}")
+        target = ApiTarget(f"http://127.0.0.1:{kong.port}")
         with pytest.raises(RemoteError) as caught:
             await asyncio.to_thread(ask, target)
     assert str(caught.value) == (
@@ -37,7 +37,7 @@ async def test_where_nothing_was_named_a_404_is_somebody_elses(ask: Callable[[Ta
 
 async def test_tail_of_a_hook_that_is_not_there() -> None:
     async with HttpReceiver(KONGS) as sidecar:
-        target = Target(f"http://127.0.0.1:{sidecar.port}")
+        target = ApiTarget(f"http://127.0.0.1:{sidecar.port}")
         with pytest.raises(RemoteError, match=r"^there is no hook 'nobody'; 'kong-event-hooks hooks list' shows"):
             await asyncio.to_thread(remote.events_tail, target, print, print, hook="nobody")
 
@@ -46,7 +46,7 @@ async def test_a_token_may_hold_any_letter() -> None:
     async with HttpReceiver(answer(200, b"{}")) as sidecar:
 
         def call() -> None:
-            with RestClient(Target(f"http://127.0.0.1:{sidecar.port}", "tököen")) as client:
+            with RestClient(ApiTarget(f"http://127.0.0.1:{sidecar.port}", "tököen")) as client:
                 client.call("GET", "x")
 
         await asyncio.to_thread(call)

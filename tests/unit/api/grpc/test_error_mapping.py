@@ -15,13 +15,13 @@ from kong_eventhooks_plugin.model.delivery import Answer
 
 NOT_OURS_TO_ANSWER = {
     # Raised and handled behind the API: never by a use case.
-    "EventHooksError", "SettingsError", "SocketError", "SocketInUse", "WireError", "FrameTooLarge", "BadMessage",
+    "EventHooksError", "SettingsError", "SocketError", "SocketInUse", "ProtocolError", "FrameTooLarge", "BadMessage",
     "PhaseError", "ObservationError", "HookError", "UnresolvedReference", "ApiError", "RemoteError", "AddressRefused",
     "AdminApiError",
 }  # fmt: skip
 
 CODES = [
-    (errors.SchemaViolation({"handler": "required field missing"}), StatusCode.INVALID_ARGUMENT),
+    (errors.ValidationError({"handler": "required field missing"}), StatusCode.INVALID_ARGUMENT),
     (errors.BadArgument("no"), StatusCode.INVALID_ARGUMENT),
     (errors.UnknownHook("no hook"), StatusCode.NOT_FOUND),
     (errors.UnknownDelivery("no delivery"), StatusCode.NOT_FOUND),
@@ -29,9 +29,9 @@ CODES = [
     (errors.HookTaken("h"), StatusCode.ALREADY_EXISTS),
     (errors.IdTaken("an id"), StatusCode.ALREADY_EXISTS),
     (errors.HookDeclared("h", "/etc/kong/kong.yml: plugins[0]"), StatusCode.FAILED_PRECONDITION),
-    (errors.HookGone("gone"), StatusCode.FAILED_PRECONDITION),
+    (errors.HookRemoved("gone"), StatusCode.FAILED_PRECONDITION),
     (errors.NoPing("log"), StatusCode.FAILED_PRECONDITION),
-    (errors.TrialFailed("timeout", "no answer"), StatusCode.FAILED_PRECONDITION),
+    (errors.HookTestFailed("timeout", "no answer"), StatusCode.FAILED_PRECONDITION),
     (errors.TokenNeeded("token"), StatusCode.UNAUTHENTICATED),
     (errors.AccessRefused("page"), StatusCode.PERMISSION_DENIED),
     (errors.TooBusy("busy"), StatusCode.RESOURCE_EXHAUSTED),
@@ -39,7 +39,7 @@ CODES = [
     (errors.StoreUnavailable("disk full"), StatusCode.UNAVAILABLE),
     (errors.QueueError("odd"), StatusCode.UNAVAILABLE),
     (TimeoutError(), StatusCode.DEADLINE_EXCEEDED),
-    (errors.WireError("a bug"), StatusCode.INTERNAL),
+    (errors.ProtocolError("a bug"), StatusCode.INTERNAL),
     (ValueError("a bug with a secret in it"), StatusCode.INTERNAL),
 ]
 
@@ -78,7 +78,7 @@ def violations(error: Exception) -> list[tuple[str, str]]:
 
 
 def test_faulty_fields_are_named() -> None:
-    error = errors.SchemaViolation({"definition": {"handler": "required field missing", "config": {"url": "bad"}}})
+    error = errors.ValidationError({"definition": {"handler": "required field missing", "config": {"url": "bad"}}})
     assert violations(error) == [("definition.config.url", "bad"), ("definition.handler", "required field missing")]
     assert violations(errors.BadArgument("'x' is not a valid offset", 7, "invalid offset")) == [
         ("page_token", "'x' is not a valid offset")
@@ -96,7 +96,7 @@ def test_where_a_hook_is_declared_is_said() -> None:
 
 
 def test_what_an_endpoint_answered_goes_along() -> None:
-    (detail,) = details(errors.TrialFailed("status", "answered 500", Answer(500, b"broken")))
+    (detail,) = details(errors.HookTestFailed("status", "answered 500", Answer(500, b"broken")))
     assert isinstance(detail, ErrorInfo)
     assert (detail.reason, detail.domain, dict(detail.metadata)) == (
         "STATUS", "eventhooks.v1", {"status": "500", "body": "broken"},
@@ -112,10 +112,10 @@ def test_a_full_queue_says_when_and_which_limit() -> None:
 
 LONG = "\N{SNOWMAN}" * 5_000
 HUGE = [
-    errors.SchemaViolation({f"field{number}{LONG}": LONG for number in range(300)}),
+    errors.ValidationError({f"field{number}{LONG}": LONG for number in range(300)}),
     errors.HookDeclared("h", LONG),
-    errors.TrialFailed("status", LONG, Answer(500, LONG.encode())),
-    errors.TrialFailed("status", "x", Answer(500, b"\xff" * 20_000)),
+    errors.HookTestFailed("status", LONG, Answer(500, LONG.encode())),
+    errors.HookTestFailed("status", "x", Answer(500, b"\xff" * 20_000)),
     errors.QueueFull("buffer", "%" * 9_000),
 ]
 
@@ -131,11 +131,11 @@ def test_the_whole_status_fits_into_a_clients_headers(error: Exception) -> None:
 
 
 def test_an_answer_that_is_no_text_goes_along_as_far_as_there_is_room() -> None:
-    (detail,) = details(errors.TrialFailed("status", "x", Answer(500, b"\xff" * 20_000)))
+    (detail,) = details(errors.HookTestFailed("status", "x", Answer(500, b"\xff" * 20_000)))
     assert isinstance(detail, ErrorInfo)
     assert detail.metadata["body"] == "\N{REPLACEMENT CHARACTER}" * 333
 
 
 def test_as_many_faults_as_there_is_room_for() -> None:
-    error = errors.SchemaViolation({f"field{number}": "required field missing" for number in range(300)})
+    error = errors.ValidationError({f"field{number}": "required field missing" for number in range(300)})
     assert 20 < len(violations(error)) < 300

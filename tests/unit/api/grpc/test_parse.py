@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import hooks_pb2 as pb
 from kong_eventhooks_plugin.api.grpc.structs import to_struct
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 
 
 def update(*paths: str, **fields: Any) -> pb.UpdateHookRequest:
@@ -60,17 +60,17 @@ def test_a_mask_says_which_fields_count(request_: pb.UpdateHookRequest, expected
 
 @pytest.mark.parametrize("path", ["*", "nothing", "event.name", "", "tags.0"])
 def test_a_mask_that_names_no_field_is_refused(path: str) -> None:
-    with pytest.raises(SchemaViolation, match="update_mask: a hook has no field"):
+    with pytest.raises(ValidationError, match="update_mask: a hook has no field"):
         parse.changes(update(path, event="e"))
 
 
 def test_a_long_mask_is_refused() -> None:
-    with pytest.raises(SchemaViolation, match="update_mask: more than 100 paths"):
+    with pytest.raises(ValidationError, match="update_mask: more than 100 paths"):
         parse.changes(update(*["event"] * 101))
 
 
 def test_a_definition_has_to_be_there() -> None:
-    with pytest.raises(SchemaViolation, match="definition: required field missing"):
+    with pytest.raises(ValidationError, match="definition: required field missing"):
         parse.definition(pb.CreateHookRequest())
 
 
@@ -80,9 +80,9 @@ def test_a_pages_size(given: int, size: int | None) -> None:
 
 
 def test_what_cannot_be_a_size_or_a_name() -> None:
-    with pytest.raises(SchemaViolation, match="page_size"):
+    with pytest.raises(ValidationError, match="page_size"):
         parse.size(-1)
-    with pytest.raises(SchemaViolation, match="hook: length must be at most 256"):
+    with pytest.raises(ValidationError, match="hook: length must be at most 256"):
         parse.needed("x" * 257, "hook")
-    with pytest.raises(SchemaViolation, match="hook: required field missing"):
+    with pytest.raises(ValidationError, match="hook: required field missing"):
         parse.needed("", "hook")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import events_pb2
 from kong_eventhooks_plugin.api.grpc.structs import MAX_DEPTH, from_struct, from_timestamp, to_struct, to_timestamp
-from kong_eventhooks_plugin.errors import SchemaViolation
+from kong_eventhooks_plugin.errors import ValidationError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | TEXT
@@ -79,5 +79,5 @@ def test_whole_seconds_are_an_integer() -> None:
     "wrong", [Timestamp(seconds=10**12), Timestamp(nanos=-1), Timestamp(nanos=10**9), Timestamp(seconds=-(10**12))]
 )
 def test_what_is_no_time_is_refused(wrong: Timestamp) -> None:
-    with pytest.raises(SchemaViolation, match="since"):
+    with pytest.raises(ValidationError, match="since"):
         from_timestamp(wrong, "since")

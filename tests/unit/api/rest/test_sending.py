@@ -7,7 +7,7 @@ from aiohttp import web
 
 from kong_eventhooks_plugin.api.rest import routes
 from kong_eventhooks_plugin.api.rest.health import serve_health
-from kong_eventhooks_plugin.api.rest.routes import Call, Gate, add_calls
+from kong_eventhooks_plugin.api.rest.routes import CallGuard, Endpoint, add_calls
 from kong_eventhooks_plugin.api.service.access import Access
 from tests.support.waiting import SECONDS
 
@@ -19,9 +19,9 @@ async def large(_: web.Request) -> web.Response:
     return web.Response(body=b"x" * LARGE)
 
 
-async def served() -> tuple[web.AppRunner, Gate]:
-    app, gate = web.Application(), Gate(Access())
-    add_calls(app, [Call("GET", "/large", large, "open")], gate)
+async def served() -> tuple[web.AppRunner, CallGuard]:
+    app, gate = web.Application(), CallGuard(Access())
+    add_calls(app, [Endpoint("GET", "/large", large, "open")], gate)
     return (await serve_health(app, "127.0.0.1:0"))[0], gate
 
 

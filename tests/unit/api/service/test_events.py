@@ -7,8 +7,8 @@ import pytest
 
 from kong_eventhooks_plugin.api.service import events as events_module
 from kong_eventhooks_plugin.api.service import feed as feed_module
-from kong_eventhooks_plugin.api.service.feed import Feed, Missed, Watched, WatchFilter
-from kong_eventhooks_plugin.errors import SchemaViolation, TooBusy
+from kong_eventhooks_plugin.api.service.feed import Feed, LiveEvent, Missed, WatchFilter
+from kong_eventhooks_plugin.errors import TooBusy, ValidationError
 from kong_eventhooks_plugin.model.delivery import Delivered
 from kong_eventhooks_plugin.queue.contract import EventFilter, Receipt
 from tests.support.api import Api
@@ -65,7 +65,7 @@ async def test_a_snooze_holds_it_back_and_the_list_says_so(api: Api) -> None:
      ("a", {}, "k" * 129, "key"), ("a", {"x": "\0"}, None, "data"), ("a", {"x": 1 << 64}, None, "data")],
 )  # fmt: skip
 async def test_what_cannot_be_published(api: Api, name: str, data: Any, key: str | None, field: str) -> None:
-    with pytest.raises(SchemaViolation) as refused:
+    with pytest.raises(ValidationError) as refused:
         await api.service.events.publish(name, data, key)
     assert list(refused.value.fields) == [field]
 
@@ -73,14 +73,14 @@ async def test_what_cannot_be_published(api: Api, name: str, data: Any, key: str
 class TestFeed:
     async def test_who_watches_is_told(self) -> None:
         feed = Feed()
-        feed.tell(make_event(id="before"), receipt())
+        feed.publish(make_event(id="before"), receipt())
         with feed.watch(ALL) as watcher:
-            feed.tell(make_event(id="1"), receipt("h"))
-            assert await watcher.next() == Watched(make_event(id="1"), receipt("h"))
+            feed.publish(make_event(id="1"), receipt("h"))
+            assert await watcher.next() == LiveEvent(make_event(id="1"), receipt("h"))
             waiting = asyncio.ensure_future(watcher.next())
             await asyncio.sleep(0)
             assert not waiting.done()
-            feed.tell(make_event(id="2"), receipt())
+            feed.publish(make_event(id="2"), receipt())
             assert (await waiting).event.id == "2"
 
     @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ class TestFeed:
     async def test_filters(self, wanted: WatchFilter, heard: str) -> None:
         feed = Feed()
         with feed.watch(wanted) as watcher:
-            feed.tell(make_event(id="1"), receipt("h"))
-            feed.tell(make_event(id="2", source="custom", event="other"), receipt(s="snoozed"))
+            feed.publish(make_event(id="1"), receipt("h"))
+            feed.publish(make_event(id="2", source="custom", event="other"), receipt(s="snoozed"))
             feed.close()
             assert "".join([told.event.id async for told in watcher]) == heard
 
@@ -106,7 +106,7 @@ class TestFeed:
         feed = Feed()
         with feed.watch(ALL) as slow, feed.watch(ALL) as quick:
             for n in range(feed_module.WAITING + 3):
-                feed.tell(make_event(id=str(n)), receipt())
+                feed.publish(make_event(id=str(n)), receipt())
                 assert (await quick.next()).event.id == str(n)
             assert await slow.next() == Missed(3)
             assert (await slow.next()).event.id == "3"
@@ -127,7 +127,7 @@ class TestFeed:
         feed = Feed()
         feed.close()
         with feed.watch(ALL) as watcher:
-            feed.tell(make_event(), receipt())
+            feed.publish(make_event(), receipt())
             assert await watcher.next() is None
 
     async def test_waiting_may_be_cancelled(self) -> None:
@@ -135,7 +135,7 @@ class TestFeed:
         with feed.watch(ALL) as watcher:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(watcher.next(), 0.001)
-            feed.tell(make_event(id="1"), receipt())
+            feed.publish(make_event(id="1"), receipt())
             assert (await watcher.next()).event.id == "1"
 
 

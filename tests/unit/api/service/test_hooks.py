@@ -17,9 +17,9 @@ from kong_eventhooks_plugin.errors import (
     HookDeclared,
     HookTaken,
     IdTaken,
-    SchemaViolation,
     StoreUnavailable,
     UnknownHook,
+    ValidationError,
 )
 from kong_eventhooks_plugin.model.ids import hook_id
 from tests.support.api import CAPTURES, RECORDED, Api, running
@@ -30,7 +30,7 @@ ID = "c57340ab-9fed-40fd-bb7e-1cef8d37c2df"
 
 
 def named(api: Api) -> list[str]:
-    return sorted(hook.name for hook in api.book.hooks().values())
+    return sorted(hook.name for hook in api.registry.hooks().values())
 
 
 class TestCreate:
@@ -40,7 +40,7 @@ class TestCreate:
         assert hook.name == hook.id
         assert hook.created_at == hook.updated_at > 1_700_000_000
         assert api.service.hooks.get(hook.id) == hook
-        assert api.book.get(hook.id) == hook, "in force at once"
+        assert api.registry.get(hook.id) == hook, "in force at once"
 
     async def test_with_a_name_its_id_is_that_of_the_declared_one(self, api: Api) -> None:
         hook = await api.service.hooks.create({**LOG, "name": "alert"})
@@ -76,9 +76,9 @@ class TestCreate:
         api.declare({"name": "old", **LOG})
         with pytest.raises(HookTaken):
             await api.service.hooks.create({**LOG, "name": "new"})
-        await asyncio.gather(*api.shelf._errands)
+        await asyncio.gather(*api.hook_store._task_set)
         assert [(hook.name, hook.snooze) for hook in await api.queue.definitions()] == [("old", None)]
-        assert {hook.origin.place for hook in api.book.hooks().values()} == {"file"}
+        assert {hook.origin.place for hook in api.registry.hooks().values()} == {"file"}
 
     async def test_unset_fields_may_be_null(self, api: Api) -> None:
         given = dict.fromkeys(("id", "name", "event", "on_change", "snooze", "tags", "created_at", "scope"))
@@ -131,13 +131,13 @@ class TestCreate:
         ],
     )
     async def test_what_is_refused(self, api: Api, given: dict[str, Any], fields: dict[str, Any]) -> None:
-        with pytest.raises(SchemaViolation) as refused:
+        with pytest.raises(ValidationError) as refused:
             await api.service.hooks.create(given)
         assert refused.value.fields == fields
         assert named(api) == []
 
     async def test_a_name_that_would_be_taken_for_an_id(self, api: Api) -> None:
-        with pytest.raises(SchemaViolation, match="no UUID"):
+        with pytest.raises(ValidationError, match="no UUID"):
             await api.service.hooks.create({**LOG, "name": ID})
 
     @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ class TestCreate:
     )
     async def test_what_was_shown_masked_is_not_taken_for_a_secret(self, api: Api, config: dict[str, Any]) -> None:
         given = {"source": "custom", "handler": "webhook", "config": {"url": "http://x/", **config}}
-        with pytest.raises(SchemaViolation, match="instead of a secret"):
+        with pytest.raises(ValidationError, match="instead of a secret"):
             await api.service.hooks.create(given)
 
     async def test_what_only_a_compiler_can_find(self, api: Api) -> None:
@@ -162,9 +162,9 @@ class TestCreate:
 
         api.service.hooks._check = check
         await api.service.hooks.create({"source": "custom", "handler": "lambda", "config": {"functions": ["x"]}})
-        with pytest.raises(SchemaViolation, match="'\\)' expected"):
+        with pytest.raises(ValidationError, match="'\\)' expected"):
             await api.service.hooks.create({"source": "custom", "handler": "lambda", "config": {"functions": ["("]}})
-        assert len(api.book.hooks()) == 1
+        assert len(api.registry.hooks()) == 1
 
     async def test_there_is_a_limit(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("kong_eventhooks_plugin.api.service.hook_store.MAX_HOOKS", 2)
@@ -190,7 +190,7 @@ class TestDurable:
         ):
             with pytest.raises(StoreUnavailable):
                 await change
-        assert api.book.hooks() == {hook.id: hook}
+        assert api.registry.hooks() == {hook.id: hook}
 
     async def test_there_after_a_restart(self, tmp_path: Path) -> None:
         async with running(tmp_path) as api:
@@ -200,11 +200,11 @@ class TestDurable:
             assert api.changes == [], "nothing changed, nobody is pinged"
             await api.service.hooks.delete("a")
         async with running(tmp_path) as api:
-            assert list(api.book.hooks()) == [made[0].id]
+            assert list(api.registry.hooks()) == [made[0].id]
 
     async def test_nothing_changes_before_the_store_was_read(self, tmp_path: Path) -> None:
         async with running(tmp_path) as api:
-            api.shelf._loaded = False
+            api.hook_store._loaded = False
             with pytest.raises(StoreUnavailable, match="not open yet"):
                 await api.service.hooks.create(LOG)
 
@@ -265,7 +265,7 @@ class TestUpdate:
                 elif one["patch"] == {"name": None}:
                     await api.service.hooks.delete((await api.service.hooks.update("a", one["patch"])).id)
                 else:
-                    with pytest.raises(SchemaViolation) as refused:
+                    with pytest.raises(ValidationError) as refused:
                         await api.service.hooks.update("a", one["patch"])
                     assert refused.value.fields == at_its_place(one["answer"]["fields"]["config"])
 
@@ -292,7 +292,7 @@ class TestUpsert:
         with pytest.raises(HookTaken):
             await api.service.hooks.upsert(ID, {**LOG, "name": "a"})
         for name in ("-a", "a b", "x" * 129):
-            with pytest.raises(SchemaViolation) as refused:
+            with pytest.raises(ValidationError) as refused:
                 await api.service.hooks.upsert(name, LOG)
             assert list(refused.value.fields) == ["name"]
 
@@ -330,7 +330,7 @@ class TestPage:
             seen += [hook.id for hook in page.hooks]
             if (offset := page.next_offset) is None:
                 break
-        assert seen == sorted(api.book.hooks())
+        assert seen == sorted(api.registry.hooks())
 
     async def test_a_page_goes_on_though_its_last_hook_went(self, api: Api) -> None:
         for _ in range(3):
@@ -354,16 +354,16 @@ class TestTakeOver:
     async def test_what_is_declared_elsewhere_takes_over_for_good(self, api: Api) -> None:
         await api.service.hooks.create({**LOG, "name": "alert", "snooze": 5})
         api.declare({"name": "alert", **LOG})
-        await asyncio.gather(*api.shelf._errands)
-        assert (api.service.hooks.get("alert").origin.place, dict(api.shelf.made())) == ("file", {})
+        await asyncio.gather(*api.hook_store._task_set)
+        assert (api.service.hooks.get("alert").origin.place, dict(api.hook_store.set_api_hooks())) == ("file", {})
         api.declare()
         assert named(api) == [], "the API's does not come back by surprise"
 
     async def test_by_its_name_though_the_id_is_another(self, api: Api) -> None:
         await api.service.hooks.create({**LOG, "name": "alert", "id": ID})
         api.declare({"name": "alert", **LOG})
-        await asyncio.gather(*api.shelf._errands)
-        assert list(api.book.hooks()) == [hook_id("alert")]
+        await asyncio.gather(*api.hook_store._task_set)
+        assert list(api.registry.hooks()) == [hook_id("alert")]
         assert ID not in [hook.id for hook in await api.queue.definitions()]
 
     async def test_a_store_that_fails_meanwhile_is_asked_again(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,20 +375,20 @@ class TestTakeOver:
         with monkeypatch.context() as away:
             away.setattr(api.queue, "definitions", fail)
             api.declare({"name": "alert", **LOG})
-            await asyncio.gather(*api.shelf._errands)
-        assert ID in api.shelf.made()
-        await api.shelf.refresh()
-        assert dict(api.shelf.made()) == {}
+            await asyncio.gather(*api.hook_store._task_set)
+        assert ID in api.hook_store.set_api_hooks()
+        await api.hook_store.refresh()
+        assert dict(api.hook_store.set_api_hooks()) == {}
 
 
 class TestAnotherProcess:
     async def test_hears_of_hooks_made_here(self, tmp_path: Path) -> None:
         async with running(tmp_path) as here, running(tmp_path) as there:
             made = await here.service.hooks.create({**LOG, "name": "a"})
-            await there.shelf.refresh()
+            await there.hook_store.refresh()
             assert there.service.hooks.get("a") == made
             await here.service.hooks.delete("a")
-            await there.shelf.refresh()
+            await there.hook_store.refresh()
             assert named(there) == []
             assert [change.after for change in there.changes] == [made, None]
 
@@ -404,7 +404,7 @@ class TestAnotherProcess:
     async def test_a_refresh_without_news_says_nothing(self, api: Api) -> None:
         await api.service.hooks.create(LOG)
         heard = len(api.changes)
-        await api.shelf.refresh()
+        await api.hook_store.refresh()
         assert len(api.changes) == heard
 
 
@@ -442,6 +442,6 @@ async def test_the_name_of_another_call(api: Api) -> None:
         api.service.hooks.upsert("sources", definition),
         api.service.hooks.upsert("sources", {**definition, "name": "other"}),
     ):
-        with pytest.raises(SchemaViolation) as caught:
+        with pytest.raises(ValidationError) as caught:
             await refused
         assert list(caught.value.fields) == ["name"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from kong_eventhooks_plugin.api.service.readiness import NEWS_SECONDS, Look, Observed, Readiness
+from kong_eventhooks_plugin.api.service.readiness import RECENT_SECONDS, PollerStatus, Readiness, ReadinessCheck
 from kong_eventhooks_plugin.errors import StoreUnavailable, UnresolvedReference
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Stats
@@ -34,13 +34,13 @@ class Desk:
     def __init__(self, *hooks: Hook) -> None:
         self.now = 1000.0
         self.queue = MemoryQueue()
-        self.book = Book(*hooks)
+        self.registry = Book(*hooks)
         self.metrics = Metrics()
         self.delivery = Delivery()
-        self.observed = Observed()
-        self.look = Look(
-            self.queue, self.book, self.metrics, self.delivery, lambda: self.now, lambda: self.now,
-            lambda: self.observed,
+        self.poller_status = PollerStatus()
+        self.look = ReadinessCheck(
+            self.queue, self.registry, self.metrics, self.delivery, lambda: self.now, lambda: self.now,
+            lambda: self.poller_status,
         )  # fmt: skip
 
     async def check(self) -> Readiness:
@@ -66,7 +66,7 @@ async def test_a_store_that_fails_makes_it_unready(monkeypatch: pytest.MonkeyPat
 
 async def test_a_disk_that_takes_nothing_makes_it_unready(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk()
-    monkeypatch.setattr(desk.queue, "trouble", lambda: "disk I/O error")
+    monkeypatch.setattr(desk.queue, "error", lambda: "disk I/O error")
     ready = await desk.check()
     assert (ready.status, ready.store) == ("unready", "disk I/O error"), "though it can still be read"
 
@@ -75,7 +75,7 @@ async def test_a_held_hook_says_what_is_missing() -> None:
     hook = make_hook("a", source="rate-limiting")
     desk = Desk(hook)
     desk.delivery.reasons = {hook.id: "unresolved"}
-    desk.book.missing = {hook.name: UnresolvedReference({"secret": "{vault://env/x}"})}
+    desk.registry.missing = {hook.name: UnresolvedReference({"secret": "{vault://env/x}"})}
     ready = await desk.check()
     assert ready.status == "degraded"
     assert ready.held[hook.name].startswith("unresolved: no value for secret={vault://env/x}: see docs/")
@@ -91,7 +91,7 @@ async def test_a_disabled_hook_is_no_trouble() -> None:
 async def test_what_looks_at_kong_has_its_say() -> None:
     desk = Desk()
     assert (await desk.check()).observing == {}
-    desk.observed = Observed(("crud: no admin_url",), {"crud": {"outbox": 0}})
+    desk.poller_status = PollerStatus(("crud: no admin_url",), {"crud": {"outbox": 0}})
     ready = await desk.check()
     assert (ready.status, ready.faults) == ("degraded", ("crud: no admin_url",))
     assert ready.observing == {"crud": {"outbox": 0}}
@@ -99,9 +99,9 @@ async def test_what_looks_at_kong_has_its_say() -> None:
 
 async def test_a_loss_is_news_for_a_while_and_stays_counted() -> None:
     desk = Desk()
-    desk.metrics.counts.lost["buffer",] += 2
+    desk.metrics.counts.events_lost["buffer",] += 2
     assert (await desk.check()).status == "degraded"
-    desk.now += NEWS_SECONDS
+    desk.now += RECENT_SECONDS
     ready = await desk.check()
     assert (ready.status, ready.lost) == ("ready", {"buffer": 2})
 

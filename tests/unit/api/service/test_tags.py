@@ -37,8 +37,8 @@ def test_filters_that_are_none(text: str, why: str) -> None:
 
 def test_both_or_either() -> None:
     both, either = TagFilter(("a", "b"), all=True), TagFilter(("a", "b"), all=False)
-    assert [both.passes(tags) for tags in (["a"], ["a", "b", "c"], [])] == [False, True, False]
-    assert [either.passes(tags) for tags in (["a"], ["b", "c"], ["c"])] == [True, True, False]
+    assert [both.matches(tags) for tags in (["a"], ["a", "b", "c"], [])] == [False, True, False]
+    assert [either.matches(tags) for tags in (["a"], ["b", "c"], ["c"])] == [True, True, False]
 
 
 @given(st.text(max_size=50))

@@ -50,7 +50,7 @@ class OtherSide:
 
     def __init__(self, calls: list[RecordedCall]) -> None:
         self.calls = iter(calls)
-        self.problems: list[str] = []
+        self.errors: list[str] = []
         self.sequences: list[tuple[int, int]] = []
         self.connections = 0
 
@@ -63,12 +63,12 @@ class OtherSide:
                 said, meant = pb.RpcCall.FromString(frame), recorded.message()
                 self.sequences.append((said.sequence, meant.sequence))
                 if getattr(said, recorded.call) != getattr(meant, recorded.call):
-                    self.problems.append(f"{said} is not {meant}")
+                    self.errors.append(f"{said} is not {meant}")
                 for kept in recorded.frames[1:-1]:
                     if kept.sender == "server":
                         writer.write(encode_frame(kept.payload))
                     elif (answer := await read_frame(reader)) != kept.payload:
-                        self.problems.append(f"{answer!r} is not {kept.payload!r}")
+                        self.errors.append(f"{answer!r} is not {kept.payload!r}")
                 returned = pb.RpcReturn.FromString(recorded.frames[-1].payload)
                 returned.sequence = said.sequence
                 writer.write(encode_frame(returned.SerializeToString()))
@@ -85,7 +85,7 @@ async def test_it_says_what_kong_said(name: str) -> None:
         player = Player(path, on_log=lambda *line: lines.append(line))
         played = await player.play(calls)
         player.close()
-    assert other_side.problems == []
+    assert other_side.errors == []
     assert (played.answered, played.again, played.lost) == (len(calls), 0, [])
     assert other_side.connections == 1
     ours, kongs = map(sorted, zip(*other_side.sequences, strict=True))

@@ -5,7 +5,7 @@ import httpx
 import pytest
 import structlog
 
-from kong_eventhooks_plugin.cli.demo.receiver import BODY, Received, Receiver, signature_problems
+from kong_eventhooks_plugin.cli.demo.receiver import BODY, Received, Receiver, signature_errors
 from kong_eventhooks_plugin.handlers.signing import key_of, kong_signature, standard_signature
 from kong_eventhooks_plugin.model.delivery import Delivered, Retry
 from tests.support.delivery_jobs import make_job, webhook_handler
@@ -26,7 +26,7 @@ def headers(body: bytes, stamp: int = NOW, secret: str = SECRET) -> dict[str, st
 
 def problems(body: bytes = b"{}", **changed: str) -> list[str]:
     given = headers(b"{}") | {name.replace("_", "-"): value for name, value in changed.items()}
-    return list(signature_problems(SECRET, {name: value for name, value in given.items() if value}, body, NOW + 299))
+    return list(signature_errors(SECRET, {name: value for name, value in given.items() if value}, body, NOW + 299))
 
 
 def test_right_signatures_have_no_problem() -> None:
@@ -100,7 +100,7 @@ async def test_a_listener_that_fails_does_not_fail_the_request() -> None:
     async with Receiver(on_delivery=broken) as receiver, httpx.AsyncClient(timeout=SECONDS) as client:
         with structlog.testing.capture_logs() as logs:
             assert (await client.post(receiver.url)).status_code == 204
-    assert [each["event"] for each in logs] == ["on_delivery failed"]
+    assert [each["event"] for each in logs] == ["on_delivery_failed"]
 
 
 async def test_it_listens_on_loopback_and_closes_twice() -> None:

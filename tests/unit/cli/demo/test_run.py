@@ -21,9 +21,9 @@ def test_settings_of_a_real_sidecar_stay_out_of_it() -> None:
 
 def test_the_address_is_what_the_log_says(tmp_path: Path) -> None:
     log = tmp_path / LOG
-    log.write_bytes(b'Traceback\n{"event": "serving", "pid": 5}\n[1]\n{"event": "API and heal')
+    log.write_bytes(b'Traceback\n{"event": "worker_serving", "pid": 5}\n[1]\n{"event": "api_liste')
     assert _health(tmp_path) is None, "not yet"
-    log.write_bytes(log.read_bytes() + b'th page", "port": 4711}\n{"event": "delivering"}\n')
+    log.write_bytes(log.read_bytes() + b'ning", "port": 4711}\n{"event": "delivery_lease_acquired"}\n')
     assert _health(tmp_path) == "http://127.0.0.1:4711"
 
 

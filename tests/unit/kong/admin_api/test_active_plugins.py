@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.kong.admin_api import active_plugins
-from kong_eventhooks_plugin.kong.admin_api.active_plugins import ORDER, PluginsInForce, Shape
+from kong_eventhooks_plugin.kong.admin_api.active_plugins import ORDER, ActivePlugins, Shape
 from tests.support.recorded_logs import plugin
 
 FULL = {"service": "s", "route": "r", "consumer": "c"}
@@ -19,13 +19,13 @@ def label(name: str, config: Mapping[str, Any]) -> str | None:
     return None if name == "silent" else f"{name}:{config.get('tag', '')}"
 
 
-def index(*plugins: dict[str, Any], workspace: str = "default") -> PluginsInForce[str]:
-    made = PluginsInForce(label)
+def index(*plugins: dict[str, Any], workspace: str = "default") -> ActivePlugins[str]:
+    made = ActivePlugins(label)
     made.replace(plugins, workspace)
     return made
 
 
-def on(made: PluginsInForce[str], groups: list[str] | None = None, **ids: str | None) -> tuple[str, ...] | None:
+def on(made: ActivePlugins[str], groups: list[str] | None = None, **ids: str | None) -> tuple[str, ...] | None:
     where = dict.fromkeys(("service", "route", "consumer")) | ids
     return made.on("default", where["service"], where["route"], where["consumer"], groups)
 
@@ -113,7 +113,7 @@ class TestGroups:
 
 class TestKnowing:
     def test_nothing_is_known_before_the_first_list(self) -> None:
-        assert on(PluginsInForce(label), **FULL) is None
+        assert on(ActivePlugins(label), **FULL) is None
 
     def test_nothing_is_known_of_another_workspace(self) -> None:
         made = index(plugin("p"))
@@ -137,7 +137,7 @@ class TestKnowing:
         assert made.every() == frozenset()
 
     def test_who_listens_hears_of_what_is_new_and_only_then(self) -> None:
-        made, heard = PluginsInForce(label), []
+        made, heard = ActivePlugins(label), []
         made.on_change(lambda: heard.append(made.every()))
         made.replace([])
         made.replace([plugin("p")])
@@ -148,7 +148,7 @@ class TestKnowing:
         assert heard == [frozenset(), {"p:"}, {"p:x"}, frozenset()]
 
     def test_equal_instances_are_kept_once(self) -> None:
-        made = PluginsInForce(lambda name, config: (name, config["hour"]))
+        made = ActivePlugins(lambda name, config: (name, config["hour"]))
         made.replace([plugin("p", hour=1000 + 1, route=str(number)) for number in range(3)])
         one, two = made.on("default", None, "1", None), made.on("default", None, "2", None)
         assert one is not None
@@ -204,7 +204,7 @@ scopes = st.tuples(ids, ids, ids)
 def test_against_the_plain_rule(instances: list[tuple[str, tuple[str | None, ...]]], request: Any) -> None:
     fields = ("route", "service", "consumer")
     listed = {(name, scope): f"{name}:{number}" for number, (name, scope) in enumerate(instances)}
-    made = PluginsInForce(label)
+    made = ActivePlugins(label)
     made.replace(
         plugin(name, tag=said[2:], **{field: key for field, key in zip(fields, scope, strict=True) if key})
         for (name, scope), said in listed.items()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.kong.admin_api.endpoints import MAX_PATH, MAX_SEGMENTS, Endpoints, Place
+from kong_eventhooks_plugin.kong.admin_api.endpoints import MAX_PATH, MAX_SEGMENTS, AdminEndpoints, EntityPath
 from tests.support.kong_shape import CAPTURES, endpoint_paths, rules
 
 UUID = "0dceb7b7-188b-5de4-b65e-92d8bef33de2"
@@ -28,15 +28,15 @@ ENTERPRISE = [
 
 
 @pytest.fixture(scope="module", params=["guessed", "by schemas"])
-def kong(request: pytest.FixtureRequest) -> Endpoints:
-    return Endpoints.read(endpoint_paths(), TARGETS if request.param == "by schemas" else None)
+def kong(request: pytest.FixtureRequest) -> AdminEndpoints:
+    return AdminEndpoints.read(endpoint_paths(), TARGETS if request.param == "by schemas" else None)
 
 
 def place(schema: str, key: str | None = None, *parents: tuple[str, str], **more: Any) -> dict[str, Any]:
     return {"schema": schema, "key": key, "parents": parents, "relation": None, "action": None, **more}
 
 
-def meaning(found: Place | None) -> dict[str, Any] | None:
+def meaning(found: EntityPath | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {name: value for name, value in found._asdict().items() if name not in {"workspace", "masked"}}
@@ -83,12 +83,12 @@ MEANINGS = [
 
 
 @pytest.mark.parametrize(("path", "expected"), MEANINGS)
-def test_what_a_path_means(kong: Endpoints, path: str, expected: dict[str, Any] | None) -> None:
+def test_what_a_path_means(kong: AdminEndpoints, path: str, expected: dict[str, Any] | None) -> None:
     assert meaning(kong.resolve(path)) == expected
 
 
 @pytest.mark.parametrize("prefix", ["/admin", "//kong/admin-api", "/a/b/c/d"])
-def test_a_prefix_that_nobody_knows(kong: Endpoints, prefix: str) -> None:
+def test_a_prefix_that_nobody_knows(kong: AdminEndpoints, prefix: str) -> None:
     for path, expected in (each for each in MEANINGS if each[1]):
         found = kong.resolve(prefix + path)
         assert meaning(found) == expected, path
@@ -96,11 +96,11 @@ def test_a_prefix_that_nobody_knows(kong: Endpoints, prefix: str) -> None:
         assert found.workspace is None, f"{path}: this Kong has no workspaces"
 
 
-def test_a_prefix_has_a_limit(kong: Endpoints) -> None:
+def test_a_prefix_has_a_limit(kong: AdminEndpoints) -> None:
     assert kong.resolve("/a/b/c/d/e/consumers") is None
 
 
-def test_every_recorded_path_and_only_entities(kong: Endpoints) -> None:
+def test_every_recorded_path_and_only_entities(kong: AdminEndpoints) -> None:
     for path in endpoint_paths():
         found = kong.resolve(path)
         if found is not None:
@@ -108,20 +108,24 @@ def test_every_recorded_path_and_only_entities(kong: Endpoints) -> None:
 
 
 def test_without_schemas_the_same_entities_are_found() -> None:
-    assert set(Endpoints.read(endpoint_paths()).lists()) == set(Endpoints.read(endpoint_paths(), TARGETS).lists())
+    assert set(AdminEndpoints.read(endpoint_paths()).lists()) == set(
+        AdminEndpoints.read(endpoint_paths(), TARGETS).lists()
+    )
     for path in endpoint_paths():
-        guessed, known = (Endpoints.read(endpoint_paths(), schemas).resolve(path) for schemas in (None, TARGETS))
+        guessed, known = (AdminEndpoints.read(endpoint_paths(), schemas).resolve(path) for schemas in (None, TARGETS))
         assert guessed == known, path
 
 
 def test_an_entity_without_a_schema_is_none() -> None:
-    kong = Endpoints.read(["/things", "/things/{things}", "/consumers", "/consumers/{consumers}"], {"consumers": {}})
+    kong = AdminEndpoints.read(
+        ["/things", "/things/{things}", "/consumers", "/consumers/{consumers}"], {"consumers": {}}
+    )
     assert kong.resolve("/things/x") is None
     assert kong.lists() == (("consumers", "/consumers"),)
-    assert Endpoints.candidates(["/things", "/things/{things}/{a}"]) == ("a", "things")
+    assert AdminEndpoints.candidates(["/things", "/things/{things}/{a}"]) == ("a", "things")
 
 
-def test_lists_have_what_is_referred_to_first(kong: Endpoints) -> None:
+def test_lists_have_what_is_referred_to_first(kong: AdminEndpoints) -> None:
     lists = dict(kong.lists())
     order = list(lists)
     assert lists["keyauth_credentials"] == "/key-auths"
@@ -135,18 +139,23 @@ def test_lists_have_what_is_referred_to_first(kong: Endpoints) -> None:
 
 def test_references_in_a_circle_end() -> None:
     paths = [path for name in "ab" for path in (f"/{name}", f"/{name}/{{{name}}}")]
-    assert [schema for schema, _ in Endpoints.read(paths, {"a": {"x": "b"}, "b": {"x": "a"}}).lists()] == ["a", "b"]
+    assert [schema for schema, _ in AdminEndpoints.read(paths, {"a": {"x": "b"}, "b": {"x": "a"}}).lists()] == [
+        "a",
+        "b",
+    ]
 
 
-def test_collections_under_another_entity(kong: Endpoints) -> None:
+def test_collections_under_another_entity(kong: AdminEndpoints) -> None:
     assert kong.nested("targets") == (("upstreams", "/upstreams/{}/targets"),)
     assert ("consumers", "/consumers/{}/key-auth") in kong.nested("keyauth_credentials")
     assert kong.nested("consumers") == kong.nested("nonsense") == ()
 
 
 def test_enterprise() -> None:
-    kong = Endpoints.read(ENTERPRISE)
-    assert kong.resolve("/team-a/admins/ada") == Place("admins", "ada", (), "team-a", None, None, "/team-a/admins/ada")
+    kong = AdminEndpoints.read(ENTERPRISE)
+    assert kong.resolve("/team-a/admins/ada") == EntityPath(
+        "admins", "ada", (), "team-a", None, None, "/team-a/admins/ada"
+    )
     assert meaning(kong.resolve("/consumer_groups/gold/consumers/grace")) == place(
         "consumers", "grace", ("consumer_groups", "gold")
     )
@@ -159,7 +168,7 @@ def test_enterprise() -> None:
 
 def test_what_an_entity_does_not_refer_to_is_no_parent_of_it() -> None:
     """A membership: to take a consumer out of a group deletes no consumer, and the answer to a POST is no consumer."""
-    kong = Endpoints.read(ENTERPRISE, {**TARGETS, "consumer_groups": {}, "admins": {}})
+    kong = AdminEndpoints.read(ENTERPRISE, {**TARGETS, "consumer_groups": {}, "admins": {}})
     gold = "consumer_groups", "gold"
     for path in ("consumers", "consumers/grace"):
         found = kong.resolve(f"/consumer_groups/gold/{path}")
@@ -182,23 +191,23 @@ def test_what_an_entity_does_not_refer_to_is_no_parent_of_it() -> None:
     ],
 )
 def test_the_path_for_people(path: str, masked: str) -> None:
-    kong = Endpoints.read([*endpoint_paths(), "/things", "/things/{things}"])
+    kong = AdminEndpoints.read([*endpoint_paths(), "/things", "/things/{things}"])
     found = kong.resolve(path)
     assert found is not None
     assert found.masked == masked
 
 
-def test_config(kong: Endpoints) -> None:
+def test_config(kong: AdminEndpoints) -> None:
     assert kong.is_config("/config?check_hash=1")
     assert kong.is_config("/admin/config/")
     assert not kong.is_config("/consumers/config")
     assert not kong.is_config("/")
-    assert not Endpoints().is_config("/config")
+    assert not AdminEndpoints().is_config("/config")
 
 
 def test_nothing_known() -> None:
-    assert Endpoints().resolve("/consumers") is None
-    assert Endpoints().lists() == ()
+    assert AdminEndpoints().resolve("/consumers") is None
+    assert AdminEndpoints().lists() == ()
 
 
 WORDS = st.sampled_from([*{part for path in STOCK for part in path.split("/")}, "", ".", "..", "%", "%2", "%2F", UUID])
@@ -210,7 +219,7 @@ WORDS = st.sampled_from([*{part for path in STOCK for part in path.split("/")}, 
 @example("/consumers/" + "x" * MAX_PATH)
 @example("/consumers/\ud800")
 def test_any_path(path: str) -> None:
-    kong = Endpoints.read(STOCK, TARGETS)
+    kong = AdminEndpoints.read(STOCK, TARGETS)
     found = kong.resolve(path)
     kong.is_config(path)
     if found is not None:
@@ -223,7 +232,7 @@ def test_any_path(path: str) -> None:
 @given(st.text(min_size=1, max_size=50))
 def test_any_key_comes_back(key: str) -> None:
     text = key.encode("utf-8", "replace").decode()
-    found = Endpoints.read(STOCK).resolve("/consumers/grace/key-auth/" + quote(text, safe=""))
+    found = AdminEndpoints.read(STOCK).resolve("/consumers/grace/key-auth/" + quote(text, safe=""))
     assert found is not None
     assert found.key == text
     assert found.masked == "/consumers/grace/key-auth/***"
@@ -231,7 +240,7 @@ def test_any_key_comes_back(key: str) -> None:
 
 @given(st.lists(st.text(max_size=20) | st.integers() | st.lists(WORDS, max_size=20).map("/".join), max_size=30))
 def test_any_endpoints(paths: list[Any]) -> None:
-    kong = Endpoints.read(paths)
+    kong = AdminEndpoints.read(paths)
     for path in (*filter(lambda each: isinstance(each, str), paths), "/consumers/x"):
         kong.resolve(path)
     kong.lists()

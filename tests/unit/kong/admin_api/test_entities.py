@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.hooks import masking
-from kong_eventhooks_plugin.kong.admin_api.entities import MASK, Entities, Hidden, Reference
+from kong_eventhooks_plugin.kong.admin_api.entities import MASK, EntityReference, EntityRules, MaskedEntity
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_info
 from tests.support.hooks import plugin_config
 from tests.support.kong_shape import KEY, plugin, plugin_schemas, recorded, rules, schemas
@@ -20,8 +20,8 @@ RULES = rules()
 HUSH = "hush-3f1c"
 
 
-def hide(schema: str, entity: dict[str, Any], **more: Any) -> Hidden:
-    return (rules(**more) if more else RULES).hide(schema, entity)
+def hide(schema: str, entity: dict[str, Any], **more: Any) -> MaskedEntity:
+    return (rules(**more) if more else RULES).mask(schema, entity)
 
 
 def with_field(entity: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -81,13 +81,13 @@ def test_secrets_of_what_was_not_recorded(schema: str) -> None:
 def test_an_entity_without_secrets_is_shown_as_it_is(schema: str) -> None:
     for entity in recorded(schema):
         hidden = hide(schema, entity)
-        assert hidden == Hidden(entity, {})
+        assert hidden == MaskedEntity(entity, {})
         assert hidden.shown is entity
 
 
 def test_what_is_not_set_is_not_hidden() -> None:
     entity = with_field(recorded("keyauth_credentials")[0], "key", None)
-    assert hide("keyauth_credentials", entity) == Hidden(entity, {})
+    assert hide("keyauth_credentials", entity) == MaskedEntity(entity, {})
 
 
 def test_what_an_upstream_s_health_check_sends_along_is_hidden() -> None:
@@ -108,7 +108,7 @@ def test_what_request_transformer_writes_on_requests_is_hidden(how: str, what: s
     entity = {"id": "p", "name": "request-transformer", "config": {
         how: {what: [f"Authorization:{HUSH}"]}, "remove": {what: ["X-Old"]},
     }}  # fmt: skip
-    hidden = Entities(schemas(), plugins, KEY).hide("plugins", entity)
+    hidden = EntityRules(schemas(), plugins, KEY).mask("plugins", entity)
     assert hidden.shown["config"] == {how: {what: [MASK]}, "remove": {what: ["X-Old"]}}
 
 
@@ -119,7 +119,7 @@ def test_of_our_own_plugin_no_more_is_shown_than_our_api_shows() -> None:
     hook = {"name": "pager", "source": "crud", "handler": "webhook-custom", "config": config}
     other = hook | {"name": "by-text", "config": {"method": "POST", "payload": f'{{"routing_key": "{HUSH}"}}'}}
     entity = {"id": "p", "name": "event-hooks", "config": plugin_config(hook, other)}
-    hidden = Entities(schemas(), plugins, KEY).hide("plugins", entity)
+    hidden = EntityRules(schemas(), plugins, KEY).mask("plugins", entity)
     assert HUSH not in json.dumps(hidden)
     assert [each["handler_config"]["method"] for each in hidden.shown["config"]["hooks"]] == ["POST", "POST"]
 
@@ -175,9 +175,9 @@ OPENID = {"fields": [{"config": {"type": "record", "fields": [
 ]}}]}  # fmt: skip
 
 
-def openid(config: dict[str, Any], open_fields: tuple[str, ...] = ()) -> Hidden:
-    made = Entities(schemas(), {"openid-connect": OPENID}, KEY, open_fields)
-    return made.hide("plugins", {"id": "x", "name": "openid-connect", "config": config})
+def openid(config: dict[str, Any], open_fields: tuple[str, ...] = ()) -> MaskedEntity:
+    made = EntityRules(schemas(), {"openid-connect": OPENID}, KEY, open_fields)
+    return made.mask("plugins", {"id": "x", "name": "openid-connect", "config": config})
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_an_unknown_entity_is_hidden_but_for_the_harmless() -> None:
     assert hidden.shown == entity | masked
     assert list(hidden.shown) == list(entity)
     assert sorted(hidden.digests) == ["list", "more", "n", "token"]
-    assert not RULES.knows("things", entity)
+    assert not RULES.has_schema("things", entity)
     assert hide("things", {"name": {"a": HUSH}, "tags": [{"a": HUSH}]}).shown == {"name": MASK, "tags": [MASK]}
 
 
@@ -282,16 +282,16 @@ def test_an_unknown_plugin_s_config_is_hidden() -> None:
     entity = plugin("key-auth") | {"name": "home-made"}
     hidden = hide("plugins", entity)
     assert hidden.shown == entity | {"config": MASK}
-    assert not RULES.knows("plugins", entity)
-    assert RULES.knows("plugins", plugin("key-auth"))
-    assert RULES.knows("consumers", {})
+    assert not RULES.has_schema("plugins", entity)
+    assert RULES.has_schema("plugins", plugin("key-auth"))
+    assert RULES.has_schema("consumers", {})
 
 
 def test_plugins_that_nobody_knows_leave_nothing_behind() -> None:
     made = rules()
     for number in range(100):
-        made.hide("plugins", {"name": f"p{number}", "config": {"a": HUSH}})
-        made.hide(f"schema{number}", {"a": HUSH})
+        made.mask("plugins", {"name": f"p{number}", "config": {"a": HUSH}})
+        made.mask(f"schema{number}", {"a": HUSH})
     assert len(made._rules) == 1
 
 
@@ -340,7 +340,7 @@ ENTITIES = st.dictionaries(
 @given(SCHEMAS, ENTITIES, ENTITIES)
 def test_any_two_entities(schema: str, one: dict[str, Any], other: dict[str, Any]) -> None:
     before = copy.deepcopy(one)
-    hiddens = [RULES.hide(schema, each) for each in (one, other)]
+    hiddens = [RULES.mask(schema, each) for each in (one, other)]
     same = RULES.content(schema, hiddens[0]) == RULES.content(schema, hiddens[1])
     assert same == (RULES.changed(schema, *hiddens) == ())
     assert one == before
@@ -353,7 +353,7 @@ def test_any_two_entities(schema: str, one: dict[str, Any], other: dict[str, Any
 def test_a_literal_secret_never_shows(name: str, value: Any) -> None:
     """Every string that a schema marks is given a text that must not come back, wherever it is."""
     filled = _filled(plugin_schemas()[name]["fields"])
-    hidden = RULES.hide("plugins", {"id": "x", "name": name, **filled, "more": value})
+    hidden = RULES.mask("plugins", {"id": "x", "name": name, **filled, "more": value})
     assert HUSH not in json.dumps(hidden)
 
 
@@ -376,7 +376,7 @@ def _value(field: dict[str, Any]) -> Any:
 
 
 def changed(schema: str, old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
-    hiddens = RULES.hide(schema, old), RULES.hide(schema, new)
+    hiddens = RULES.mask(schema, old), RULES.mask(schema, new)
     found = RULES.changed(schema, *hiddens)
     assert (RULES.content(schema, hiddens[0]) == RULES.content(schema, hiddens[1])) == (found == ())
     return found
@@ -498,8 +498,8 @@ def test_a_name_in_another_form() -> None:
 
 
 def test_names_of_an_entity_that_our_table_lacks() -> None:
-    made = Entities({"things": {"fields": [{"id": {"type": "string"}}, {"label": {"type": "string", "unique": True}}]}},
-                    {}, KEY)  # fmt: skip
+    made = EntityRules({"things": {"fields": [{"id": {"type": "string"}}, {"label": {"type": "string", "unique":
+                    True}}]}}, {}, KEY)  # fmt: skip
     assert made.names("things", {"id": "x", "label": "l"}) == {made.name("things", "x"), made.name("things", "l")}
     assert made.natural_key("things", {"id": "x", "label": "l"}) == made.natural_key(
         "things", {"id": "y", "label": "l"}
@@ -540,10 +540,10 @@ def test_natural_keys_of_several_fields() -> None:
 def test_references() -> None:
     entity = plugin("rate-limiting")
     assert RULES.references("plugins", entity) == (
-        Reference("service", "services", entity["service"]["id"], "cascade"),
+        EntityReference("service", "services", entity["service"]["id"], "cascade"),
     )
     assert RULES.references("services", {"client_certificate": {"id": "c"}}) == (
-        Reference("client_certificate", "certificates", "c", None),
+        EntityReference("client_certificate", "certificates", "c", None),
     )
     assert RULES.references("plugins", {"service": {"id": 5}, "route": "x", "consumer": []}) == ()
     assert RULES.references("things", {"service": {"id": "s"}}) == ()

@@ -12,8 +12,8 @@ from aiohttp.test_utils import TestServer
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.kong.admin_api import schema_cache as module
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
-from kong_eventhooks_plugin.kong.admin_api.schema_cache import NOTE, RECHECK_SECONDS, Knowledge
-from kong_eventhooks_plugin.storage.notes import Notes
+from kong_eventhooks_plugin.kong.admin_api.schema_cache import RECHECK_SECONDS, SCHEMA_NOTE, SchemaCache
+from kong_eventhooks_plugin.storage.notes import NoteStore
 from tests.support.kong_shape import CAPTURES, KEY, endpoint_paths, plugin, plugin_schemas, read, recorded, schemas
 
 NONE = {"message": "Not found"}
@@ -84,8 +84,8 @@ async def kong() -> AsyncIterator[Kong]:
 
 
 @pytest.fixture
-async def notes(tmp_path: Path) -> AsyncIterator[Notes]:
-    notes = Notes(tmp_path / "gateway.db")
+async def notes(tmp_path: Path) -> AsyncIterator[NoteStore]:
+    notes = NoteStore(tmp_path / "gateway.db")
     await notes.open()
     yield notes
     await notes.close()
@@ -103,54 +103,56 @@ def clock() -> Time:
 
 
 @pytest.fixture
-async def knowledge(client: AdminClient, notes: Notes, clock: Time) -> Knowledge:
-    made = Knowledge(client, notes, lambda: KEY, timer=clock)
+async def knowledge(client: AdminClient, notes: NoteStore, clock: Time) -> SchemaCache:
+    made = SchemaCache(client, notes, lambda: KEY, timer=clock)
     await made.open()
     return made
 
 
-async def test_nothing_known_at_first(knowledge: Knowledge) -> None:
+async def test_nothing_known_at_first(knowledge: SchemaCache) -> None:
     assert knowledge.endpoints().lists() == ()
-    assert not knowledge.entities().knows("consumers", {})
+    assert not knowledge.entities().has_schema("consumers", {})
 
 
-async def test_the_first_refresh(kong: Kong, knowledge: Knowledge) -> None:
+async def test_the_first_refresh(kong: Kong, knowledge: SchemaCache) -> None:
     assert await knowledge.refresh()
     assert ("keyauth_credentials", "/key-auths") in knowledge.endpoints().lists()
     assert "tags" not in dict(knowledge.endpoints().lists())
-    assert all(knowledge.entities().knows(schema, {}) for schema in schemas() if schema != "plugins")
+    assert all(knowledge.entities().has_schema(schema, {}) for schema in schemas() if schema != "plugins")
     assert await knowledge.learn("plugins", plugin("http-log"))
     assert kong.asked.count("/schemas/key") == 1, "in braces too; Kong has no schema for it"
     assert len(kong.asked) == len(set(kong.asked)), "nothing is asked twice"
     assert "/" not in kong.asked, "where Kong starts the plugin server, it answers 500"
 
 
-async def test_a_second_refresh_asks_which_kong_it_is(kong: Kong, knowledge: Knowledge, clock: Time) -> None:
+async def test_a_second_refresh_asks_which_kong_it_is(kong: Kong, knowledge: SchemaCache, clock: Time) -> None:
     await knowledge.refresh()
     await knowledge.learn("plugins", plugin("http-log"))
     kong.asked.clear()
     clock.now += RECHECK_SECONDS - 1
     assert not await knowledge.refresh()
     assert kong.asked == WHICH_KONG
-    assert knowledge.entities().knows("plugins", plugin("http-log"))
+    assert knowledge.entities().has_schema("plugins", plugin("http-log"))
 
 
-async def test_kept_while_kong_is_away(kong: Kong, knowledge: Knowledge, client: AdminClient, notes: Notes) -> None:
+async def test_kept_while_kong_is_away(
+    kong: Kong, knowledge: SchemaCache, client: AdminClient, notes: NoteStore
+) -> None:
     await knowledge.refresh()
     await knowledge.learn("plugins", plugin("http-log"))
     await kong.server.close()
     with pytest.raises(AdminApiError):
         await knowledge.refresh()
-    other = Knowledge(client, notes, lambda: KEY)
+    other = SchemaCache(client, notes, lambda: KEY)
     await other.open()
     assert other.endpoints().lists() == knowledge.endpoints().lists() != ()
     entity = plugin("http-log")
-    assert other.entities().hide("plugins", entity) == knowledge.entities().hide("plugins", entity)
+    assert other.entities().mask("plugins", entity) == knowledge.entities().mask("plugins", entity)
     assert other.entities().rules("plugins", entity) == knowledge.entities().rules("plugins", entity)
 
 
 @pytest.mark.parametrize("change", ["version", "edition", "no version", "plugin", "no plugin", "paths"])
-async def test_another_kong_is_asked_for_everything(kong: Kong, knowledge: Knowledge, change: str) -> None:
+async def test_another_kong_is_asked_for_everything(kong: Kong, knowledge: SchemaCache, change: str) -> None:
     await knowledge.refresh()
     await knowledge.learn("plugins", plugin("http-log"))
     versions = {"version": "kong/3.10.0", "edition": "kong/3.9.1.0-enterprise-edition", "no version": None}
@@ -168,23 +170,23 @@ async def test_another_kong_is_asked_for_everything(kong: Kong, knowledge: Knowl
     assert kong.asked.count("/schemas/plugins/session") == 0, "no entity of it was met"
 
 
-async def test_what_another_kong_cannot_tell_is_not_known_any_more(kong: Kong, knowledge: Knowledge) -> None:
+async def test_what_another_kong_cannot_tell_is_not_known_any_more(kong: Kong, knowledge: SchemaCache) -> None:
     await knowledge.refresh()
     await knowledge.learn("plugins", plugin("http-log"))
     kong.server_header = "kong/3.10.0"
     kong.broken |= {"/schemas/consumers": 500, "/schemas/plugins/http-log": 500}
     await knowledge.refresh()
-    assert not knowledge.entities().knows("consumers", {})
-    assert not knowledge.entities().knows("plugins", plugin("http-log"))
+    assert not knowledge.entities().has_schema("consumers", {})
+    assert not knowledge.entities().has_schema("plugins", plugin("http-log"))
     kong.broken.clear()
     await knowledge.refresh()
-    assert knowledge.entities().knows("consumers", {})
+    assert knowledge.entities().has_schema("consumers", {})
     assert await knowledge.learn("plugins", plugin("http-log"))
 
 
 @pytest.mark.parametrize("header", [None, "nginx", "", "kong", "kong/"])
 async def test_without_a_version_the_rest_tells_which_kong_it_is(
-    kong: Kong, knowledge: Knowledge, header: str | None
+    kong: Kong, knowledge: SchemaCache, header: str | None
 ) -> None:
     kong.server_header = header
     await knowledge.refresh()
@@ -196,16 +198,16 @@ async def test_without_a_version_the_rest_tells_which_kong_it_is(
     assert "/schemas/consumers" in kong.asked
 
 
-def shown(knowledge: Knowledge, **config: Any) -> Any:
+def shown(knowledge: SchemaCache, **config: Any) -> Any:
     """Return what is shown of the config of a http-log."""
     entity = plugin("http-log")
     entity["config"] |= config
-    return knowledge.entities().hide("plugins", entity).shown["config"]
+    return knowledge.entities().mask("plugins", entity).shown["config"]
 
 
 @pytest.mark.parametrize("sign", ["workers", "time", "start"])
 async def test_a_plugin_upgraded_under_its_name_is_noticed(
-    kong: Kong, client: AdminClient, notes: Notes, knowledge: Knowledge, clock: Time, sign: str
+    kong: Kong, client: AdminClient, notes: NoteStore, knowledge: SchemaCache, clock: Time, sign: str
 ) -> None:
     kong.have_workers(11, 12)
     await knowledge.refresh()
@@ -220,7 +222,7 @@ async def test_a_plugin_upgraded_under_its_name_is_noticed(
     if sign == "time":
         clock.now += RECHECK_SECONDS
     if sign == "start":
-        knowledge = Knowledge(client, notes, lambda: KEY, timer=clock)
+        knowledge = SchemaCache(client, notes, lambda: KEY, timer=clock)
         await knowledge.open()
     assert await knowledge.refresh()
     assert knowledge.entities().rules("plugins", plugin("http-log")) != rules
@@ -232,7 +234,7 @@ async def test_a_plugin_upgraded_under_its_name_is_noticed(
 
 
 async def test_an_open_field_that_became_a_secret_is_hidden_once_workers_are_others(
-    kong: Kong, knowledge: Knowledge
+    kong: Kong, knowledge: SchemaCache
 ) -> None:
     await knowledge.refresh()
     await knowledge.learn("plugins", plugin("http-log"))
@@ -246,29 +248,29 @@ async def test_an_open_field_that_became_a_secret_is_hidden_once_workers_are_oth
     assert shown(knowledge)["method"] == "***"
 
 
-async def test_what_a_restarted_kong_cannot_tell_yet_is_known_as_before(kong: Kong, knowledge: Knowledge) -> None:
+async def test_what_a_restarted_kong_cannot_tell_yet_is_known_as_before(kong: Kong, knowledge: SchemaCache) -> None:
     await knowledge.refresh()
     await knowledge.learn("plugins", plugin("http-log"))
     kong.have_workers(1)
     kong.broken |= {"/schemas/consumers": 500, "/schemas/plugins/http-log": 500}
     assert not await knowledge.refresh()
-    assert knowledge.entities().knows("consumers", {})
-    assert knowledge.entities().knows("plugins", plugin("http-log"))
+    assert knowledge.entities().has_schema("consumers", {})
+    assert knowledge.entities().has_schema("plugins", plugin("http-log"))
     kong.broken, kong.asked[:] = {}, []
     assert not await knowledge.refresh()
     assert kong.asked == [*WHICH_KONG, "/schemas/consumers", "/schemas/plugins/http-log"]
 
 
-async def test_a_schema_that_is_gone_after_a_restart_is_not_known_any_more(kong: Kong, knowledge: Knowledge) -> None:
+async def test_a_schema_that_is_gone_after_a_restart_is_not_known_any_more(kong: Kong, knowledge: SchemaCache) -> None:
     await knowledge.refresh()
     await knowledge.learn("plugins", plugin("http-log"))
     kong.have_workers(1)
     del kong.answers["/schemas/plugins/http-log"]
     assert await knowledge.refresh()
-    assert not knowledge.entities().knows("plugins", plugin("http-log"))
+    assert not knowledge.entities().has_schema("plugins", plugin("http-log"))
 
 
-async def test_a_refresh_that_was_cut_short_is_begun_again(kong: Kong, knowledge: Knowledge) -> None:
+async def test_a_refresh_that_was_cut_short_is_begun_again(kong: Kong, knowledge: SchemaCache) -> None:
     await knowledge.refresh()
     kong.have_workers(1)
     kong.broken = {"/endpoints": 500}
@@ -279,7 +281,7 @@ async def test_a_refresh_that_was_cut_short_is_begun_again(kong: Kong, knowledge
     assert "/schemas/consumers" in kong.asked
 
 
-async def test_nodes_behind_one_address_are_each_asked_once(kong: Kong, knowledge: Knowledge) -> None:
+async def test_nodes_behind_one_address_are_each_asked_once(kong: Kong, knowledge: SchemaCache) -> None:
     for _ in range(3):
         for node in (1, 2, 3):
             kong.have_workers(node, node + 10)
@@ -287,7 +289,7 @@ async def test_nodes_behind_one_address_are_each_asked_once(kong: Kong, knowledg
     assert kong.asked.count("/schemas/consumers") == 3
 
 
-async def test_workers_that_are_not_told_yet_are_waited_for(kong: Kong, knowledge: Knowledge) -> None:
+async def test_workers_that_are_not_told_yet_are_waited_for(kong: Kong, knowledge: SchemaCache) -> None:
     """Seen on a real Kong: for seconds after a reload /status lists no worker."""
     kong.have_workers(11, 12)
     await knowledge.refresh()
@@ -297,16 +299,16 @@ async def test_workers_that_are_not_told_yet_are_waited_for(kong: Kong, knowledg
         assert kong.asked.count("/schemas/consumers") == asked
 
 
-async def test_a_plugin_that_comes_into_use(kong: Kong, knowledge: Knowledge) -> None:
+async def test_a_plugin_that_comes_into_use(kong: Kong, knowledge: SchemaCache) -> None:
     await knowledge.refresh()
-    assert not knowledge.entities().knows("plugins", plugin("http-log"))
+    assert not knowledge.entities().has_schema("plugins", plugin("http-log"))
     kong.asked.clear()
     assert await knowledge.learn("plugins", plugin("http-log"))
     assert kong.asked == ["/schemas/plugins/http-log"]
-    assert knowledge.entities().knows("plugins", plugin("http-log"))
+    assert knowledge.entities().has_schema("plugins", plugin("http-log"))
 
 
-async def test_learning_a_plugin(kong: Kong, knowledge: Knowledge) -> None:
+async def test_learning_a_plugin(kong: Kong, knowledge: SchemaCache) -> None:
     await knowledge.refresh()
     kong.asked.clear()
     assert await knowledge.learn("plugins", plugin("http-log"))
@@ -314,7 +316,7 @@ async def test_learning_a_plugin(kong: Kong, knowledge: Knowledge) -> None:
     assert kong.asked == ["/schemas/plugins/http-log"]
 
 
-async def test_learning_an_entity_before_any_refresh(kong: Kong, knowledge: Knowledge) -> None:
+async def test_learning_an_entity_before_any_refresh(kong: Kong, knowledge: SchemaCache) -> None:
     assert await knowledge.learn("consumers", recorded("consumers")[0])
     assert kong.asked == ["/schemas/consumers"]
     assert await knowledge.refresh(), "the rest is asked for"
@@ -322,7 +324,7 @@ async def test_learning_an_entity_before_any_refresh(kong: Kong, knowledge: Know
 
 
 @pytest.mark.parametrize("name", ["home-made", "../../config", "a/b?c", "x" * 101, 5, None, "é"])
-async def test_what_kong_does_not_know_is_asked_for_once(kong: Kong, knowledge: Knowledge, name: Any) -> None:
+async def test_what_kong_does_not_know_is_asked_for_once(kong: Kong, knowledge: SchemaCache, name: Any) -> None:
     await knowledge.refresh()
     kong.asked.clear()
     for _ in range(2):
@@ -334,21 +336,21 @@ async def test_what_kong_does_not_know_is_asked_for_once(kong: Kong, knowledge: 
     assert await knowledge.learn("plugins", {"name": name}) == (name == "home-made")
 
 
-async def test_a_schema_that_kong_cannot_give_now(kong: Kong, knowledge: Knowledge) -> None:
+async def test_a_schema_that_kong_cannot_give_now(kong: Kong, knowledge: SchemaCache) -> None:
     kong.broken = {"/schemas/consumers": 500, "/schemas/plugins/http-log": 403}
     assert await knowledge.refresh()
-    assert not knowledge.entities().knows("consumers", {})
-    assert knowledge.entities().knows("services", {})
+    assert not knowledge.entities().has_schema("consumers", {})
+    assert knowledge.entities().has_schema("services", {})
     assert not await knowledge.learn("plugins", plugin("http-log"))
     kong.broken, kong.asked[:] = {}, []
     assert await knowledge.refresh()
     assert await knowledge.learn("plugins", plugin("http-log"))
     assert kong.asked == [*WHICH_KONG, "/schemas/consumers", "/schemas/plugins/http-log"]
-    assert knowledge.entities().knows("consumers", {})
+    assert knowledge.entities().has_schema("consumers", {})
 
 
 async def test_no_more_schemas_than_there_may_be(
-    kong: Kong, knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch
+    kong: Kong, knowledge: SchemaCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_SCHEMAS", 5)
     await knowledge.refresh()
@@ -358,7 +360,7 @@ async def test_no_more_schemas_than_there_may_be(
 
 
 @pytest.mark.parametrize("path", WHICH_KONG)
-async def test_without_its_paths_nothing_changes(kong: Kong, knowledge: Knowledge, path: str) -> None:
+async def test_without_its_paths_nothing_changes(kong: Kong, knowledge: SchemaCache, path: str) -> None:
     await knowledge.refresh()
     before = knowledge.endpoints().lists()
     kong.server_header = "kong/3.10.0"
@@ -370,7 +372,7 @@ async def test_without_its_paths_nothing_changes(kong: Kong, knowledge: Knowledg
 
 @pytest.mark.parametrize("path", ["/status", "/plugins/enabled"])
 @pytest.mark.parametrize("told", [5, None, {}, [], [5, None, {"pid": "x"}]])
-async def test_answers_that_tell_little(kong: Kong, knowledge: Knowledge, path: str, told: Any) -> None:
+async def test_answers_that_tell_little(kong: Kong, knowledge: SchemaCache, path: str, told: Any) -> None:
     kong.answers[path] = {"memory": {"workers_lua_vms": told}, "enabled_plugins": told}
     assert await knowledge.refresh()
     assert knowledge.endpoints().lists()
@@ -379,32 +381,32 @@ async def test_answers_that_tell_little(kong: Kong, knowledge: Knowledge, path: 
     assert kong.asked == WHICH_KONG
 
 
-async def test_a_status_without_its_memory(kong: Kong, knowledge: Knowledge) -> None:
+async def test_a_status_without_its_memory(kong: Kong, knowledge: SchemaCache) -> None:
     kong.answers["/status"] = {"memory": 5}
     assert await knowledge.refresh()
 
 
-async def test_notes_that_cannot_be_read(client: AdminClient, notes: Notes) -> None:
-    await notes.put(NOTE, b"{")
-    made = Knowledge(client, notes, lambda: KEY)
+async def test_notes_that_cannot_be_read(client: AdminClient, notes: NoteStore) -> None:
+    await notes.put(SCHEMA_NOTE, b"{")
+    made = SchemaCache(client, notes, lambda: KEY)
     await made.open()
     assert made.endpoints().lists() == ()
     assert await made.refresh()
 
 
-async def test_notes_that_are_away(client: AdminClient, notes: Notes) -> None:
+async def test_notes_that_are_away(client: AdminClient, notes: NoteStore) -> None:
     await notes.close()
-    made = Knowledge(client, notes, lambda: KEY)
+    made = SchemaCache(client, notes, lambda: KEY)
     await made.open()
     assert await made.refresh()
     assert made.endpoints().lists()
 
 
-async def test_no_default_is_kept(knowledge: Knowledge, notes: Notes) -> None:
+async def test_no_default_is_kept(knowledge: SchemaCache, notes: NoteStore) -> None:
     await knowledge.refresh()
     for name in plugin_schemas():
         assert await knowledge.learn("plugins", {"name": name})
-    kept = await notes.get(NOTE)
+    kept = await notes.get(SCHEMA_NOTE)
     assert kept is not None
     assert b'"default":' not in kept
     assert len(kept) < 60_000

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.kong.admin_api.schemas import MAX_DEPTH, MAX_FIELDS, Field, pruned, read_schema
+from kong_eventhooks_plugin.kong.admin_api.schemas import MAX_DEPTH, MAX_FIELDS, SchemaField, pruned, read_schema
 from tests.support.kong_shape import plugin_schemas, schemas
 
 ALL = {**schemas(), **{f"plugins/{name}": schema for name, schema in plugin_schemas().items()}}
@@ -32,7 +32,7 @@ def test_a_default_is_not_kept() -> None:
 
 
 def test_fields() -> None:
-    assert fields(schemas()["plugins"])["service"] == Field("foreign", reference="services", on_delete="cascade")
+    assert fields(schemas()["plugins"])["service"] == SchemaField("foreign", reference="services", on_delete="cascade")
     assert fields(schemas()["consumers"])["username"].unique
     assert fields(schemas()["consumers"])["created_at"].stamp
     assert fields(schemas()["certificates"])["snis"].transient
@@ -42,7 +42,7 @@ def test_fields() -> None:
 
 def test_older_names() -> None:
     config = fields(plugin_schemas()["rate-limiting"])["config"].fields
-    assert config["redis_password"] == Field("string", secret=True, shorthand=True, copy_of=("redis", "password"))
+    assert config["redis_password"] == SchemaField("string", secret=True, shorthand=True, copy_of=("redis", "password"))
     assert config["redis_host"].copy_of == ("redis", "host")
     assert not config["redis_host"].secret
     assert fields(plugin_schemas()["opentelemetry"])["config"].fields["endpoint"].secret, (
@@ -55,7 +55,7 @@ def test_older_names_as_kong_before_3_8_writes_them() -> None:
         "fields": [{"redis": {"type": "record", "fields": [{"password": {"type": "string", "encrypted": True}}]}}],
         "shorthand_fields": [{"redis_password": {"type": "string", "translate_backwards": ["redis", "password"]}}],
     })  # fmt: skip
-    assert config["redis_password"] == Field("string", secret=True, shorthand=True, copy_of=("redis", "password"))
+    assert config["redis_password"] == SchemaField("string", secret=True, shorthand=True, copy_of=("redis", "password"))
 
 
 def test_limits() -> None:

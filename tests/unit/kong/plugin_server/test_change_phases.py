@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.cli.demo.player import Player, RecordedCall
 from kong_eventhooks_plugin.errors import BadMessage
-from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
+from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_adapter import KongPdkServer
 from kong_eventhooks_plugin.kong.plugin_server.phases import PHASES, READS
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
@@ -201,7 +201,7 @@ class Served(NamedTuple):
 
     @property
     def faults(self) -> dict[str, int]:
-        return {reason: count for (reason,), count in self.metrics.counts.door_faults.items()}
+        return {reason: count for (reason,), count in self.metrics.counts.socket_errors.items()}
 
 
 @asynccontextmanager
@@ -224,7 +224,7 @@ async def over_protobuf(house: House) -> AsyncIterator[Served]:
 @asynccontextmanager
 async def over_msgpack(house: House) -> AsyncIterator[Served]:
     metrics = Metrics()
-    server = KongPdkServer(house, metrics, Instances(lambda: NOW), INFOS, clock=lambda: NOW)
+    server = KongPdkServer(house, metrics, PluginInstances(lambda: NOW), INFOS, clock=lambda: NOW)
     with tempfile.TemporaryDirectory() as made, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{made}/s")
         listening.listen()
@@ -327,7 +327,7 @@ async def test_a_read_costs_one_call(over: Any) -> None:
     async with over(house) as served:
         await served.respond(change("GET"))
         assert served.asked == {METHOD: 1}
-        house.hears_changes = False
+        house.has_change_subscribers = False
         await served.respond(change("POST"))
         assert served.asked == {METHOD: 1}
         assert house.changes == []
@@ -390,11 +390,11 @@ def test_an_answer_that_cannot_be(asked: str) -> None:
         respond(peer, number, {**GRACE, PATH: "/admin/consumers", asked: Frame(answer)})
         known = asked in LEFT_OUT
         told = [msgspec.structs.replace(SEEN, **LEFT_OUT[asked])] if known else []
-        assert peer.house.changes == told, wrong
+        assert peer.host.changes == told, wrong
         fault = FAULT.get(wrong, "pdk_answer") or (None if known else "pdk_answer")
         assert peer.faults == ({fault: 1} if fault else {}), wrong
         respond(peer, number, GRACE)
-        assert peer.house.changes[-1] == SEEN, wrong
+        assert peer.host.changes[-1] == SEEN, wrong
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -402,7 +402,7 @@ def test_no_path_at_all(wrong: str) -> None:
     peer = Peer(House(hears_changes=True))
     answers = {**GRACE, ADMIN_PATH: None, PATH: Frame(WRONG[wrong])}
     assert respond(peer, peer.start(CRUD), answers) == [METHOD, ADMIN_STATUS, ADMIN_PATH, PATH]
-    assert peer.house.changes == []
+    assert peer.host.changes == []
     assert peer.faults == {FAULT.get(wrong, "pdk_answer") or "pdk_answer": 1}
 
 
@@ -410,7 +410,7 @@ def test_no_path_at_all(wrong: str) -> None:
 def test_a_time_that_is_none(number: float) -> None:
     peer = Peer(House(hears_changes=True))
     respond(peer, peer.start(CRUD), {**GRACE, STARTED_AT: number})
-    assert peer.house.changes[0].started_at == NOW
+    assert peer.host.changes[0].started_at == NOW
     assert peer.faults == {"pdk_answer": 1}
 
 
@@ -446,7 +446,7 @@ def test_a_connection_that_ends_at_a_question_takes_the_change_along(at: int) ->
         peer.send(frame(each, GRACE[each]))
     feed(peer.connection, encode_frame(frame(OF_A_CHANGE[at], GRACE[OF_A_CHANGE[at]]))[:-1])
     peer.connection.connection_lost(None)
-    assert peer.house.changes == []
+    assert peer.host.changes == []
     assert peer.faults == {"peer_gone": 1}
     assert not peer.connection.busy
 
@@ -515,14 +515,14 @@ def test_any_answers_in_any_pieces(good: int, answers: list[bytes], cuts: list[i
         replied = peer.transport.frames()
         assert len(replied) == 2
         assert peer.connection.busy == (replied != peer.end)
-        assert len(peer.house.changes) <= calls
-    for seen in peer.house.changes:
+        assert len(peer.host.changes) <= calls
+    for seen in peer.host.changes:
         assert 200 <= seen.status < 300
         assert seen.method not in READS
         assert seen.path
     peer.connection.connection_lost(None)
     other, transport = peer.another()
-    peer.house.hears_changes = False
+    peer.host.has_change_subscribers = False
     feed(other, encode_frame(event(number, 77, phase="response")))
     assert transport.frames() == [b"", encode_echo(77)]
 

@@ -29,14 +29,14 @@ class TestCalls:
     def test_start_status_close(self) -> None:
         peer = Peer()
         number = peer.start(config=b'{"hooks":[]}')
-        (started,) = peer.house.started
+        (started,) = peer.host.started
         assert (started.plugin, started.instance_id, started.config) == ("event-hooks", number, b'{"hooks":[]}')
         (status,) = peer.call(cmd_get_instance_status=pb.CmdGetInstanceStatus(instance_id=number))
         assert pb.RpcReturn.FromString(status).instance_status.started_at == int(NOW)
         assert peer.call(cmd_close_instance=pb.CmdCloseInstance(instance_id=number)) == [encode_echo(peer.sequence)]
-        assert [closed.instance_id for closed in peer.house.closed] == [number]
+        assert [closed.instance_id for closed in peer.host.closed] == [number]
         assert not peer.faults
-        assert peer.door.counts.calls == {("start_instance",): 1, ("other",): 1, ("close_instance",): 1}
+        assert peer.door.counts.plugin_calls == {("start_instance",): 1, ("other",): 1, ("close_instance",): 1}
 
     def test_names_and_info(self) -> None:
         peer = Peer()
@@ -67,16 +67,16 @@ class TestCalls:
         """Without one, Kong's worker fails this request and holds the next ones for 10 s."""
         peer = Peer(House(429))
         number = peer.start("other")
-        assert not peer.house.started
+        assert not peer.host.started
         assert peer.event(number) == peer.end
         peer.call(cmd_close_instance=pb.CmdCloseInstance(instance_id=number))
-        assert not peer.house.closed
+        assert not peer.host.closed
         assert peer.faults == {"unknown_plugin": 1, "unknown_phase": 1}
 
     def test_a_config_over_the_limit_gets_an_instance_that_works(self) -> None:
         peer = Peer(House(429))
         number = peer.start("event-hooks", b"x" * LIMIT)
-        assert not peer.house.started
+        assert not peer.host.started
         assert peer.event(number) == STATUS_FRAMES
         assert peer.send(OK) == peer.end
         assert peer.faults == {"oversized": 1}
@@ -86,7 +86,7 @@ class TestCalls:
         first = peer.start()
         peer.start()
         peer.start()
-        assert [closed.instance_id for closed in peer.house.closed] == [first]
+        assert [closed.instance_id for closed in peer.host.closed] == [first]
         assert peer.faults == {"instance_evicted": 1}
         assert peer.event(first) == []
         assert peer.transport.ended
@@ -110,7 +110,7 @@ class TestCalls:
 
     def test_a_house_that_fails_is_not_kongs_trouble(self) -> None:
         peer = Peer(House(429))
-        peer.house.fails = True
+        peer.host.fails = True
         number = peer.start()
         assert peer.event(number) == STATUS_FRAMES
         assert peer.send(LIMITED) == LOG_FRAMES
@@ -126,7 +126,7 @@ class TestEvents:
         for _ in range(3):
             assert peer.event(number) == peer.end
         assert not peer.door.counts.pdk_calls
-        assert peer.door.counts.calls["handle_event",] == 3
+        assert peer.door.counts.plugin_calls["handle_event",] == 3
 
     def test_status_then_log(self) -> None:
         peer = Peer(House(429))
@@ -137,7 +137,7 @@ class TestEvents:
             assert peer.send(string(b'{"a":1}')) == peer.end
             assert peer.event(number) == STATUS_FRAMES
             assert peer.send(OK) == peer.end
-        assert peer.house.seen == [LogObservation("event-hooks", 429, '{"a":1}', NOW)] * 2
+        assert peer.host.seen == [LogObservation("event-hooks", 429, '{"a":1}', NOW)] * 2
         assert peer.door.counts.pdk_calls == {("kong.response.get_status",): 4, ("kong.log.serialize",): 2}
 
     def test_a_byte_that_is_not_utf_8_hides_no_event(self) -> None:
@@ -145,11 +145,11 @@ class TestEvents:
         peer.event(peer.start())
         peer.send(LIMITED)
         assert peer.send(string(b'{"user-agent":"\xff"}')) == peer.end
-        assert peer.house.seen[0].serialized == '{"user-agent":"\ufffd"}'
+        assert peer.host.seen[0].serialized == '{"user-agent":"\ufffd"}'
 
     def test_lines(self) -> None:
         peer = Peer()
-        peer.house.lines.append(LogLine("notice", "a\nb"))
+        peer.host.lines.append(LogLine("notice", "a\nb"))
         assert peer.event(peer.start("event-hooks-crud")) == [b"kong.log.notice", b"\x0a\x05\x1a\x03a\nb"]
         assert peer.send(b"") == peer.end
 
@@ -196,14 +196,14 @@ class TestEvents:
             assert peer.send(pb.Int(v=value).SerializeToString()) == (LOG_FRAMES if value == 429 else peer.end)
             if value == 429:
                 assert peer.send(string(b"{}")) == peer.end
-            assert len(peer.connection._known) <= ANSWERS
-        assert 0 < len(peer.connection._known) < ANSWERS
+            assert len(peer.connection._routes_by_command) <= ANSWERS
+        assert 0 < len(peer.connection._routes_by_command) < ANSWERS
 
     def test_remembered_calls_are_bounded(self) -> None:
         peer = Peer()
         number = peer.start()
         peer.event(number)
-        routes = peer.door.server._door.routes
+        routes = peer.door.server._context.routes
         (route,) = routes.values()
         routes.update((at.to_bytes(4, "big"), route) for at in range(ROUTES - 1))
         assert peer.event(peer.start()) == peer.end
@@ -229,7 +229,7 @@ class TestEvents:
             replied = peer.send(answer)
         assert replied == peer.end
         assert peer.faults == {reason: 1}
-        assert not peer.house.seen
+        assert not peer.host.seen
         assert peer.event(number) == STATUS_FRAMES  # and the connection goes on
 
 
@@ -286,14 +286,14 @@ class TestWaiting:
         clock.now += 5.0
         peer.send(LIMITED)
         peer.send(string(b"{}"))
-        assert len(peer.house.seen) == 1
+        assert len(peer.host.seen) == 1
         peer.door.server._answer_late()
         assert peer.transport.frames() == peer.end
 
     async def test_what_comes_meanwhile_waits(self) -> None:
         peer, future = self.waiting()
-        number = peer.house.started[0].instance_id
-        peer.house.log_statuses = frozenset()
+        number = peer.host.started[0].instance_id
+        peer.host.log_statuses = frozenset()
         assert peer.send(event(number, 50), event(number, 51)) == []
         ended = peer.end
         future.set_result(None)
@@ -303,7 +303,7 @@ class TestWaiting:
 
     async def test_half_a_frame_that_comes_meanwhile_waits_for_its_other_half(self) -> None:
         peer, future = self.waiting()
-        inner = encode_frame(event(peer.house.started[0].instance_id, 5))
+        inner = encode_frame(event(peer.host.started[0].instance_id, 5))
         outer = encode_frame(b"\xff" * 8 + inner)
         feed(peer.connection, outer[:12])
         ended = peer.end
@@ -315,8 +315,8 @@ class TestWaiting:
 
     async def test_a_peer_that_sends_far_ahead_is_not_read(self) -> None:
         peer, future = self.waiting()
-        number = peer.house.started[0].instance_id
-        peer.house.log_statuses = frozenset()
+        number = peer.host.started[0].instance_id
+        peer.host.log_statuses = frozenset()
         ahead = encode_frame(event(number, 50)) * 5_000
         feed(peer.connection, ahead)
         assert not peer.transport.reading
@@ -331,7 +331,7 @@ class TestWaiting:
         assert peer.faults == {"peer_gone": 1}
         future.set_exception(OSError())
         await asyncio.sleep(0)
-        assert not peer.door.server._door.waiting
+        assert not peer.door.server._context.waiting
         assert peer.transport.taken() == b""
 
 
@@ -407,7 +407,7 @@ class TestMarks:
     """What the supervisor reads where the worker was killed: Kong waits on a connection, or may use it again."""
 
     def mark(self, peer: Peer) -> int:
-        return peer.door.server._door.marks[SLOT]
+        return peer.door.server._context.marks[SLOT]
 
     async def test_a_call_is_under_way_until_its_answer_has_left(self) -> None:
         future: Future[Any] = asyncio.get_running_loop().create_future()
@@ -529,7 +529,7 @@ CALLS = st.one_of(
 
 def others_are_served(peer: Peer, number: int) -> None:
     """Hold that another connection gets its answers, and that the house was not harmed."""
-    peer.house.log_statuses = frozenset()
+    peer.host.log_statuses = frozenset()
     connection, transport = peer.another()
     feed(connection, encode_frame(event(number, 77)))
     assert transport.frames() == [b"", encode_echo(77)]

@@ -1,13 +1,13 @@
 """Instance ids: from a random number, never given twice, never another's."""
 
-from kong_eventhooks_plugin.kong.plugin_server.instances import ID_BITS, Instances
+from kong_eventhooks_plugin.kong.plugin_server.instances import ID_BITS, PluginInstances
 
 
 def test_ids_count_from_a_random_base() -> None:
-    firsts = {Instances(lambda: 0.0).start("a")[0].id for _ in range(50)}
+    firsts = {PluginInstances(lambda: 0.0).start("a")[0].id for _ in range(50)}
     assert len(firsts) > 45
     assert all(0 < first < 2**31 for first in firsts)
-    instances = Instances(lambda: 5.0)
+    instances = PluginInstances(lambda: 5.0)
     first, second = instances.start("a")[0], instances.start("b")[0]
     assert second.id in (first.id + 1, 1)
     assert (first.plugin, first.started_at) == ("a", 5.0)
@@ -15,17 +15,17 @@ def test_ids_count_from_a_random_base() -> None:
 
 def test_ids_wrap_within_31_bits_and_pass_over_0_and_the_living() -> None:
     top = (1 << ID_BITS) - 1
-    instances = Instances(lambda: 0.0, base=top - 1)
+    instances = PluginInstances(lambda: 0.0, base=top - 1)
     ids = [instances.start("a")[0].id for _ in range(3)]
     assert ids == [top, 1, 2]
-    again = Instances(lambda: 0.0, base=0)
+    again = PluginInstances(lambda: 0.0, base=0)
     kept = again.start("a")[0]
     again._last = top
     assert again.start("b")[0].id == kept.id + 1
 
 
 def test_a_closed_id_is_unknown_and_does_not_come_back() -> None:
-    instances = Instances(lambda: 0.0)
+    instances = PluginInstances(lambda: 0.0)
     first = instances.start("a")[0]
     assert instances.get(first.id) is first
     assert first.alive
@@ -38,7 +38,7 @@ def test_a_closed_id_is_unknown_and_does_not_come_back() -> None:
 
 
 def test_past_the_limit_the_oldest_unused_goes() -> None:
-    instances = Instances(lambda: 0.0, limit=3)
+    instances = PluginInstances(lambda: 0.0, limit=3)
     a, b, c = (instances.start(name)[0] for name in "abc")
     instances.get(a.id)
     d, gone = instances.start("d")

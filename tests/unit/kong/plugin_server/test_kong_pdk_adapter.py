@@ -17,7 +17,7 @@ import msgpack
 import pytest
 
 from kong_eventhooks_plugin.kong.plugin_server import kong_pdk_adapter, kong_pdk_plugins
-from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
+from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_adapter import KongPdkServer
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import InstanceClosed, LogObservation
@@ -48,7 +48,7 @@ class Node:
 
     def __init__(self, path: Path, **options: Any) -> None:
         self.path = path
-        self.house = Recorder()
+        self.host = Recorder()
         self.metrics = Metrics()
         self.sock = socket.create_server(str(path), family=socket.AF_UNIX)
         self.server = self.make(**options)
@@ -56,11 +56,11 @@ class Node:
 
     def make(self, **options: Any) -> KongPdkServer:
         return KongPdkServer(
-            self.house, self.metrics, Instances(clock=lambda: 1000.0), INFOS, clock=lambda: 5.0, **options
+            self.host, self.metrics, PluginInstances(clock=lambda: 1000.0), INFOS, clock=lambda: 5.0, **options
         )
 
     def faults(self) -> dict[str, int]:
-        return {reason: count for (reason,), count in self.metrics.counts.door_faults.items()}
+        return {reason: count for (reason,), count in self.metrics.counts.socket_errors.items()}
 
     async def close(self) -> None:
         self.kong.forget_connections()
@@ -90,14 +90,14 @@ def pdk(status: Any = 429, serialized: Any = SERIALIZED) -> Pdk:
 
 async def test_a_request_is_heard(node: Node) -> None:
     await node.kong.run_phase("event-hooks", "log", pdk(), {"hooks": [{"name": "a"}], "__key__": "k"})
-    assert node.house.seen == [LogObservation("event-hooks", 429, SERIALIZED, 5.0)]
-    (started,) = node.house.started
+    assert node.host.seen == [LogObservation("event-hooks", 429, SERIALIZED, 5.0)]
+    (started,) = node.host.started
     assert (started.plugin, started.instance_id) == ("event-hooks", node.kong.instances["event-hooks"])
     assert json.loads(started.config) == {"hooks": [{"name": "a"}], "__key__": "k"}
     assert node.kong.asked == [("kong.response.get_status", []), ("kong.log.serialize", [])]
     assert node.faults() == {}
     counts = node.metrics.counts
-    assert counts.calls == {("start_instance",): 1, ("handle_event",): 1, ("other",): 2}
+    assert counts.plugin_calls == {("start_instance",): 1, ("handle_event",): 1, ("other",): 2}
     assert counts.pdk_calls == {("kong.response.get_status",): 1, ("kong.log.serialize",): 1}
     assert node.server.busy == 0
 
@@ -105,17 +105,17 @@ async def test_a_request_is_heard(node: Node) -> None:
 async def test_nothing_is_asked_that_no_hook_needs(node: Node) -> None:
     await node.kong.run_phase("event-hooks", "log", pdk(status=200))
     assert [name for name, _ in node.kong.asked] == ["kong.response.get_status"]
-    node.house.log_statuses = frozenset()
+    node.host.log_statuses = frozenset()
     await node.kong.run_phase("event-hooks", "log", pdk())
     assert len(node.kong.asked) == 1
-    assert node.house.seen == []
+    assert node.host.seen == []
 
 
 async def test_both_plugins_and_lines_for_kongs_log(node: Node) -> None:
     await node.kong.run_phase("event-hooks-crud", "response", pdk())
-    node.house.lines = deque([LogLine("notice", "one"), LogLine("err", "two\nlines")])
+    node.host.lines = deque([LogLine("notice", "one"), LogLine("err", "two\nlines")])
     await node.kong.run_phase("event-hooks-crud", "log", pdk())
-    node.house.lines = deque([LogLine("warn", "three")])
+    node.host.lines = deque([LogLine("warn", "three")])
     await node.kong.run_phase("event-hooks", "log", pdk(status=200))
     assert node.kong.asked == [
         ("kong.log.notice", ["one"]),
@@ -123,7 +123,7 @@ async def test_both_plugins_and_lines_for_kongs_log(node: Node) -> None:
         ("kong.response.get_status", []),
         ("kong.log.warn", ["three"]),
     ]
-    assert node.house.seen == []
+    assert node.host.seen == []
     assert node.kong.errors == []
 
 
@@ -134,12 +134,12 @@ async def test_instance_ids_are_random_and_told_when_they_close(node: Node) -> N
     assert first > 1000  # one in two million that a good one is not
     assert (await node.kong.call("plugin.InstanceStatus", first))["Name"] == "event-hooks"
     await node.kong.call("plugin.CloseInstance", first)
-    assert node.house.closed == [InstanceClosed("event-hooks", first)]
+    assert node.host.closed == [InstanceClosed("event-hooks", first)]
     with pytest.raises(RpcError, match=rf"^no plugin instance #{first}$"):
         await node.kong.call("plugin.CloseInstance", first)
     with pytest.raises(RpcError, match=r"^no plugin instance"):
         await node.kong.call("plugin.InstanceStatus", first)
-    assert len(node.house.closed) == 1
+    assert len(node.host.closed) == 1
 
 
 async def test_an_id_from_before_a_restart_makes_kong_start_anew(node: Node) -> None:
@@ -153,14 +153,14 @@ async def test_an_id_from_before_a_restart_makes_kong_start_anew(node: Node) -> 
     await node.server.serve(node.sock)
     await node.kong.run_phase("event-hooks-crud", "response", pdk())
     await node.kong.run_phase("event-hooks", "log", pdk())
-    assert len(node.house.seen) == 2
+    assert len(node.host.seen) == 2
     assert all(node.kong.instances[plugin] != before[plugin] for plugin in before)
     assert node.kong.errors == []
     assert node.faults() == {"unknown_instance": 2}
 
 
 async def test_an_answer_to_an_event_from_before_a_restart_is_refused(node: Node) -> None:
-    node.house.log_statuses = frozenset({429})
+    node.host.log_statuses = frozenset({429})
     instance = await node.kong.start_instance("event-hooks", {})
     step = await node.kong.call("plugin.HandleEvent", {"InstanceId": instance, "EventName": "log"})
     await node.server.drain(0.1)
@@ -177,10 +177,10 @@ async def test_an_answer_to_an_event_from_before_a_restart_is_refused(node: Node
 async def test_bytes_that_are_no_text_come_through(node: Node) -> None:
     raw = b'{"request":{"headers":{"x":"\xff\xfe"}}}'
     await node.kong.run_phase("event-hooks", "log", pdk(serialized=raw.decode(errors="surrogateescape")))
-    assert node.house.seen[0].serialized == raw
+    assert node.host.seen[0].serialized == raw
     config = {"Name": "event-hooks", "Config": b'{"x":"\xff"}'.decode(errors="surrogateescape")}
     await node.kong.call("plugin.StartInstance", config)
-    assert node.house.started[-1].config == b'{"x":"\xff"}'
+    assert node.host.started[-1].config == b'{"x":"\xff"}'
 
 
 @pytest.mark.parametrize(
@@ -197,20 +197,20 @@ async def test_bytes_that_are_no_text_come_through(node: Node) -> None:
 async def test_answers_that_cannot_be_end_the_event_quietly(node: Node, answers: dict[str, Any], fault: str) -> None:
     await node.kong.run_phase("event-hooks", "log", pdk(**answers))
     assert node.kong.errors == []
-    assert node.house.seen == []
+    assert node.host.seen == []
     assert node.faults() == {fault: 1}
     await node.kong.run_phase("event-hooks", "log", pdk())
-    assert len(node.house.seen) == 1
+    assert len(node.host.seen) == 1
 
 
 async def test_a_bug_in_the_house_does_not_reach_kong(node: Node) -> None:
     def boom(*_: object) -> None:
         raise RuntimeError("bug")
 
-    node.house.instance_started = boom  # type: ignore[method-assign]
-    node.house.observe = boom  # type: ignore[method-assign,assignment]
+    node.host.instance_started = boom  # type: ignore[method-assign]
+    node.host.observe = boom  # type: ignore[method-assign,assignment]
     await node.kong.run_phase("event-hooks", "log", pdk())
-    node.house.take_line = boom  # type: ignore[method-assign,assignment]
+    node.host.pop_line = boom  # type: ignore[method-assign,assignment]
     await node.kong.run_phase("event-hooks-crud", "log", pdk())
     assert node.kong.errors == []
     assert node.faults() == {"house_failed": 4}  # two instances, two events
@@ -224,7 +224,7 @@ async def test_kong_is_answered_after_the_commit(node: Node) -> None:
         asked.set()
         return commit
 
-    node.house.commit = observed
+    node.host.commit = observed
     node.server._answer_seconds = SECONDS
     phase = asyncio.create_task(node.kong.run_phase("event-hooks", "log", pdk()))
     await asked.wait()
@@ -242,7 +242,7 @@ async def test_kong_is_answered_within_a_second_although_nothing_is_committed(no
         commits.append(asyncio.get_running_loop().create_future())
         return commits[-1]
 
-    node.house.commit = observed
+    node.host.commit = observed
     async with contextlib.AsyncExitStack() as stack:
         callers = [await stack.enter_async_context(MsgpackKong(node.path)) for _ in range(20)]
         phases = [asyncio.create_task(kong.run_phase("event-hooks", "log", pdk())) for kong in callers]
@@ -266,7 +266,7 @@ async def test_a_failed_commit_is_counted_and_kong_answered(node: Node) -> None:
         commit.set_exception(OSError("disk full"))
         return commit
 
-    node.house.commit = observed
+    node.host.commit = observed
     await node.kong.run_phase("event-hooks", "log", pdk())
     assert node.kong.errors == []
     assert node.faults() == {"not_accepted": 1}
@@ -275,7 +275,7 @@ async def test_a_failed_commit_is_counted_and_kong_answered(node: Node) -> None:
 async def test_an_unknown_plugin_gets_an_instance_that_does_nothing(node: Node) -> None:
     await node.kong.run_phase("somebody-elses", "access", pdk())
     assert node.kong.errors == []
-    assert node.house.started == []
+    assert node.host.started == []
     assert node.faults() == {"unknown_plugin": 1, "unknown_phase": 1}
 
 
@@ -309,7 +309,7 @@ async def test_odd_calls_get_an_error_and_harm_nobody(node: Node, method: str, a
     with pytest.raises(RpcError):
         await node.kong.call(method, argument)
     await node.kong.run_phase("event-hooks", "log", pdk())
-    assert len(node.house.seen) == 1
+    assert len(node.host.seen) == 1
 
 
 async def test_plugin_info(node: Node) -> None:
@@ -337,7 +337,7 @@ async def test_garbage_closes_that_connection_alone(node: Node, garbage: bytes) 
     writer.close()
     assert node.faults() == {"bad_call": 1}
     await node.kong.run_phase("event-hooks", "log", pdk())
-    assert len(node.house.seen) == 1
+    assert len(node.host.seen) == 1
 
 
 async def test_a_message_over_the_limit_closes_the_connection(node: Node) -> None:
@@ -399,7 +399,7 @@ async def test_events_that_kong_never_answers_are_bounded(tmp_path: Path, monkey
 
 
 async def test_many_events_at_once_each_get_their_own_answers(node: Node) -> None:
-    node.house.log_statuses = frozenset(range(400, 500))
+    node.host.log_statuses = frozenset(range(400, 500))
 
     async def one(status: int) -> None:
         async with MsgpackKong(node.path) as kong:
@@ -408,8 +408,8 @@ async def test_many_events_at_once_each_get_their_own_answers(node: Node) -> Non
             assert kong.errors == []
 
     await asyncio.gather(*(one(status) for status in range(400, 500)))
-    assert len(node.house.seen) == 500
-    assert all(seen.serialized == f"serialized {seen.status}" for seen in node.house.seen)
+    assert len(node.host.seen) == 500
+    assert all(seen.serialized == f"serialized {seen.status}" for seen in node.host.seen)
     assert node.server.busy == 0
 
 
@@ -451,7 +451,7 @@ async def test_a_drain_lets_an_event_end_and_leaves_new_callers_waiting(node: No
         step = await idle.call("plugin.Step", {"EventId": event_id, "Data": SERIALIZED})  # on another connection
         assert step["Data"] == "ret"
         await draining
-        assert len(node.house.seen) == 1
+        assert len(node.host.seen) == 1
         assert node.server.connections == 0
         late_writer.write(msgpack.packb([0, 1, "plugin.GetPluginInfo", ["event-hooks"]]))
         successor = node.make()
@@ -469,7 +469,7 @@ async def test_a_drain_under_load_ends(node: Node) -> None:
     async def load(kong: MsgpackKong) -> None:
         while not over.is_set() and not kong.errors:
             await kong.run_phase("event-hooks", "log", pdk())
-            if len(node.house.seen) > 50:
+            if len(node.host.seen) > 50:
                 enough.set()
 
     tasks = [asyncio.create_task(load(kong)) for kong in callers]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server import msgpack_rpc
-from kong_eventhooks_plugin.kong.plugin_server.msgpack_rpc import Request, RequestReader, exact
-from kong_eventhooks_plugin.kong.wire.frames import Room
+from kong_eventhooks_plugin.kong.plugin_server.msgpack_rpc import RequestReader, RpcRequest, exact
+from kong_eventhooks_plugin.kong.wire.frames import ByteBudget
 
 texts = st.text() | st.binary().map(lambda raw: raw.decode(errors="surrogateescape"))
 values = st.recursive(
@@ -18,17 +18,17 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(0, 9), inner, max_size=3),
     max_leaves=8,
 )
-requests = st.builds(Request, st.integers(0, 2**31), st.text(max_size=64), values)
+requests = st.builds(RpcRequest, st.integers(0, 2**31), st.text(max_size=64), values)
 
 
-def packed(request: Request) -> bytes:
+def packed(request: RpcRequest) -> bytes:
     message = [0, request.msgid, request.method, [request.argument]]
     return bytes(msgpack.packb(message, unicode_errors="surrogateescape"))
 
 
-def read(parts: list[bytes], **options: Any) -> list[Request]:
-    reader = RequestReader(Room(), **options)
-    found: list[Request] = []
+def read(parts: list[bytes], **options: Any) -> list[RpcRequest]:
+    reader = RequestReader(ByteBudget(), **options)
+    found: list[RpcRequest] = []
     for part in parts:
         reader.feed(part)
         found.extend(reader.requests())
@@ -36,7 +36,7 @@ def read(parts: list[bytes], **options: Any) -> list[Request]:
 
 
 @given(st.lists(requests, min_size=1, max_size=3), st.integers(1, 7))
-def test_requests_are_the_same_whole_and_in_pieces(sent: list[Request], size: int) -> None:
+def test_requests_are_the_same_whole_and_in_pieces(sent: list[RpcRequest], size: int) -> None:
     raw = b"".join(map(packed, sent))
     assert read([raw]) == sent
     assert read([raw[at : at + size] for at in range(0, len(raw), size)]) == sent
@@ -45,22 +45,22 @@ def test_requests_are_the_same_whole_and_in_pieces(sent: list[Request], size: in
 
 @given(st.binary(max_size=200), st.integers(1, 200))
 def test_anything_is_requests_or_a_bad_message(raw: bytes, cut: int) -> None:
-    room = Room(10_000)
+    room = ByteBudget(10_000)
     reader = RequestReader(room)
     try:
         for part in (raw[:cut], raw[cut:]):
             reader.feed(part)
             for request in reader.requests():
-                assert isinstance(request, Request)
+                assert isinstance(request, RpcRequest)
     except BadMessage:
         pass
     reader.close()
-    assert room.take(10_000)  # nothing was kept of the room
+    assert room.acquire(10_000)  # nothing was kept of the room
 
 
 @given(values)
 def test_answers_come_out_as_they_went_in(value: Any) -> None:
-    request = Request(5, "plugin.Step", None)
+    request = RpcRequest(5, "plugin.Step", None)
     raw = msgpack_rpc.result(request, value)
     assert msgpack.unpackb(raw, strict_map_key=False, unicode_errors="surrogateescape") == [1, 5, None, value]
     assert msgpack.unpackb(msgpack_rpc.error(request, "no")) == [1, 5, "no", None]
@@ -80,12 +80,12 @@ def test_a_message_over_the_limit_is_refused() -> None:
 
 
 def test_peers_together_may_hold_no_more_than_the_room() -> None:
-    room = Room(1000)
+    room = ByteBudget(1000)
     first, second = RequestReader(room), RequestReader(room)
     first.feed(b"\xc6\x00\x10\x00\x00" + b"x" * 700)
     with pytest.raises(BadMessage, match="all peers together"):
         second.feed(b"x" * 700)
     first.close()
-    second.feed(packed(Request(1, "m", "x" * 700)))
+    second.feed(packed(RpcRequest(1, "m", "x" * 700)))
     assert len(list(second.requests())) == 1
-    assert room.take(1000)
+    assert room.acquire(1000)

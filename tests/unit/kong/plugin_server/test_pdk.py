@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 
 from kong_eventhooks_plugin.errors import PhaseError
-from kong_eventhooks_plugin.kong.plugin_server.pdk import FUNCTIONS, Phase, ask
+from kong_eventhooks_plugin.kong.plugin_server.pdk import FUNCTIONS, Phase, pdk_request
 from kong_eventhooks_plugin.kong.wire.frames import encode_frame
 from tests.support.recordings import CAPTURES
 
@@ -38,14 +38,14 @@ def test_what_kong_refused_cannot_be_asked(phase: Phase) -> None:
     assert len(refused) > 10
     for name in refused:
         with pytest.raises(PhaseError):
-            ask(phase, name)
+            pdk_request(phase, name)
 
 
 @pytest.mark.parametrize("name", ["kong.service.response.get_raw_body", "kong.service.response.get_status"])
 def test_what_answers_in_log_by_luck_cannot_be_asked_there(name: str) -> None:
     with pytest.raises(PhaseError):
-        ask("log", name)
-    assert ask("response", name)
+        pdk_request("log", name)
+    assert pdk_request("response", name)
 
 
 def test_an_unknown_function_or_a_wrong_argument() -> None:
@@ -57,17 +57,17 @@ def test_an_unknown_function_or_a_wrong_argument() -> None:
         ("kong.request.get_header", ("a", "b")),
     ]:
         with pytest.raises(PhaseError):
-            ask("log", name, *args)
+            pdk_request("log", name, *args)
 
 
 def test_a_question_is_two_frames() -> None:
-    question = ask("log", "kong.log.serialize")
+    question = pdk_request("log", "kong.log.serialize")
     assert question.frames == encode_frame(b"kong.log.serialize") + encode_frame(b"")
     assert (question.name, question.args, question.result) == ("kong.log.serialize", (), "String")
-    line = ask("log", "kong.log.err", "what\nwas")
+    line = pdk_request("log", "kong.log.err", "what\nwas")
     assert line.frames == encode_frame(b"kong.log.err") + encode_frame(b"\x0a\x0a\x1a\x08what\nwas")
     assert "kong.log.err" in repr(line)
-    variable = ask("response", "kong.nginx.get_var", "upstream_uri")
+    variable = pdk_request("response", "kong.nginx.get_var", "upstream_uri")
     assert variable.frames == encode_frame(b"kong.nginx.get_var") + encode_frame(b"\x0a\x0cupstream_uri")
 
 
@@ -75,4 +75,4 @@ def test_a_question_is_two_frames() -> None:
 def test_what_leaks_a_request_in_log_cannot_be_asked_there(name: str) -> None:
     """There Kong raises, and a later request's response phase gets this one's saved data."""
     with pytest.raises(PhaseError):
-        ask("log", name, *(["upstream_uri"] if "get_var" in name else []))
+        pdk_request("log", name, *(["upstream_uri"] if "get_var" in name else []))

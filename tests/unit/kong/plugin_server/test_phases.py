@@ -6,7 +6,13 @@ import pytest
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.pdk import FUNCTIONS
-from kong_eventhooks_plugin.kong.plugin_server.phases import LINES_PER_CALL, PHASES, Seen, Steps, hand_over
+from kong_eventhooks_plugin.kong.plugin_server.phases import (
+    LINES_PER_CALL,
+    PHASES,
+    Observation,
+    Steps,
+    submit_observation,
+)
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import ChangeObservation, LogObservation
 from tests.support.plugin_socket import INFOS, NOW, House
@@ -14,7 +20,7 @@ from tests.support.plugin_socket import INFOS, NOW, House
 STATUS, LOG, METHOD = "kong.response.get_status", "kong.log.serialize", "kong.request.get_method"
 
 
-def drive(steps: Steps | None, answers: dict[str, Any]) -> tuple[list[str], Seen | None]:
+def drive(steps: Steps | None, answers: dict[str, Any]) -> tuple[list[str], Observation | None]:
     """Run a phase; return what it asked and what it saw."""
     asked: list[str] = []
     if steps is None:
@@ -28,7 +34,7 @@ def drive(steps: Steps | None, answers: dict[str, Any]) -> tuple[list[str], Seen
         return asked, done.value
 
 
-def run(house: House, plugin: str, phase: str, **answers: Any) -> tuple[list[str], Seen | None]:
+def run(house: House, plugin: str, phase: str, **answers: Any) -> tuple[list[str], Observation | None]:
     named = {STATUS: answers.get("status"), LOG: answers.get("log"), METHOD: answers.get("method")}
     return drive(PHASES[plugin, phase](house, lambda: NOW), named)
 
@@ -89,7 +95,7 @@ def test_no_line_goes_out_in_response() -> None:
     house = House(429)
     house.lines.append(LogLine("alert", "x"))
     assert run(house, "event-hooks-crud", "response") == ([], None)
-    house.hears_changes = True
+    house.has_change_subscribers = True
     assert run(house, "event-hooks-crud", "response", method="GET") == ([METHOD], None)
     assert house.lines
 
@@ -111,6 +117,6 @@ def test_what_was_seen_goes_to_whom_it_is_for() -> None:
     log, change = LogObservation("event-hooks", 429, "{}", NOW), ChangeObservation("PUT", "/a", 200, None, NOW, NOW)
     house = House(accept=lambda seen: committed)  # type: ignore[arg-type,return-value]
     committed = object()
-    assert hand_over(house, log) is committed  # type: ignore[comparison-overlap]
-    assert hand_over(house, change) is None
+    assert submit_observation(house, log) is committed  # type: ignore[comparison-overlap]
+    assert submit_observation(house, change) is None
     assert (house.seen, house.changes) == ([log], [change])

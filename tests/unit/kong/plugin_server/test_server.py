@@ -11,7 +11,7 @@ import pytest
 
 from kong_eventhooks_plugin.cli.demo.player import Player, SocketLink
 from kong_eventhooks_plugin.kong.plugin_server import server
-from kong_eventhooks_plugin.kong.plugin_server.instances import Instances
+from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, SLOTS, UNDER_WAY
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
@@ -113,7 +113,7 @@ class TestRestarts:
                 door.path.unlink()
                 again.bind(str(door.path))
                 again.listen()
-                server = PluginServer(successor, Metrics(), Instances(lambda: NOW), INFOS)
+                server = PluginServer(successor, Metrics(), PluginInstances(lambda: NOW), INFOS)
                 await server.serve(again)
                 assert await kong.respond()
                 assert await kong.log()
@@ -143,7 +143,7 @@ class TestRestarts:
                 await until(lambda enough=enough: len(answered) > enough, "calls go on")  # type: ignore[misc]
                 await servers[-1].drain(SECONDS)
                 assert servers[-1].connections == 0
-                servers.append(PluginServer(house, Metrics(), Instances(lambda: NOW), INFOS))
+                servers.append(PluginServer(house, Metrics(), PluginInstances(lambda: NOW), INFOS))
                 await servers[-1].serve(listening)
             stop.set()
             await asyncio.gather(*callers)
@@ -206,10 +206,10 @@ class Holder:
         self.held.append(connection.dup())
         return len(self.held) - 1
 
-    def gone(self, slot: int) -> None:
+    def removed(self, slot: int) -> None:
         self.ended += 1
 
-    def let_go(self, slot: int) -> None:
+    def released(self, slot: int) -> None:
         self.waiting.append(self.held[slot])
 
     def on_adopt(self, adopt: Callable[[socket.socket], None]) -> None:
@@ -447,7 +447,7 @@ class TestLimits:
 
         house = House()
         door = Door(house)
-        door.server._faults._clock = asyncio.get_running_loop().time
+        door.server._errors._clock = asyncio.get_running_loop().time
         async with serving(house) as other:
             path = other.path.with_name("full.sock")
             with Full(socket.AF_UNIX) as listening:

@@ -2,14 +2,14 @@
 
 from structlog.testing import capture_logs
 
-from kong_eventhooks_plugin.kong.plugin_server.socket_errors import LOG_SECONDS, Faults
+from kong_eventhooks_plugin.kong.plugin_server.socket_errors import LOG_SECONDS, SocketErrors
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.clock import FakeClock
 
 
 def test_one_line_a_while_for_each_reason() -> None:
     counts, clock = Counts(), FakeClock()
-    faults = Faults(counts, clock=clock)
+    faults = SocketErrors(counts, clock=clock)
     with capture_logs() as lines:
         for _ in range(5):
             faults("late")
@@ -17,8 +17,8 @@ def test_one_line_a_while_for_each_reason() -> None:
         clock.now += LOG_SECONDS
         faults("late")
         faults("late")
-    assert counts.door_faults == {("late",): 7, ("stalled",): 1}
-    assert [(line["reason"], line.get("kept_back")) for line in lines] == [
+    assert counts.socket_errors == {("late",): 7, ("stalled",): 1}
+    assert [(line["reason"], line.get("suppressed")) for line in lines] == [
         ("late", None),
         ("stalled", None),
         ("late", 4),
@@ -34,8 +34,8 @@ def test_an_exception_shows_its_place_and_not_its_text() -> None:
         try:
             breaks()
         except ValueError as error:
-            Faults(Counts())("house_failed", error, plugin="event-hooks")
+            SocketErrors(Counts())("house_failed", error, plugin="event-hooks")
     (line,) = lines
-    assert line["kind"] == "ValueError"
+    assert line["error"] == "ValueError"
     assert line["raised_in"][-1].endswith(" breaks")
     assert "secret" not in str(line)

@@ -10,14 +10,14 @@ import pytest
 
 from kong_eventhooks_plugin.kong.plugin_server import worker_link
 from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
-from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, NO_SLOT, SLOTS, UNDER_WAY, look_into
+from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, NO_SLOT, SLOTS, UNDER_WAY, map_marks
 from kong_eventhooks_plugin.kong.supervisor.worker_process import (
     ADOPT,
     HOLD,
-    LET_GO,
     MARKS,
     MESSAGE_BYTES,
     READY,
+    RELEASE,
     TAKEN_OVER,
 )
 from tests.support.waiting import SECONDS
@@ -94,7 +94,7 @@ async def test_the_supervisor_gets_the_marks_and_hears_when_it_serves(supervisor
     link = WorkerLink(supervisor.theirs.detach())
     said, (descriptor,), _, _ = socket.recv_fds(supervisor.link, MESSAGE_BYTES, 1)
     assert said == MARKS
-    with look_into(descriptor) as marks:
+    with map_marks(descriptor) as marks:
         os.close(descriptor)
         link.marks[3] = UNDER_WAY
         assert marks[3] == UNDER_WAY
@@ -121,7 +121,7 @@ async def test_a_connection_is_held_in_a_slot_of_its_own(
 async def test_a_slot_is_used_again_and_begins_idle(link: WorkerLink, connection: socket.socket) -> None:
     slot = link.hold(connection)
     link.marks[slot] = UNDER_WAY
-    link.gone(slot)
+    link.removed(slot)
     assert link.marks[slot] == IDLE
     assert link.hold(connection) == slot
 
@@ -136,9 +136,9 @@ async def test_past_the_last_slot_nothing_is_held_until_one_comes_free(
     assert sorted(slots) == list(range(SLOTS))
     assert link.hold(connection) == NO_SLOT
     assert supervisor.all() == []
-    link.gone(NO_SLOT)
+    link.removed(NO_SLOT)
     assert link.hold(connection) == NO_SLOT
-    link.gone(17)
+    link.removed(17)
     assert link.hold(connection) == 17
 
 
@@ -148,10 +148,10 @@ async def test_letting_go_is_said_with_an_idle_mark(
     slot = link.hold(connection)
     link.marks[slot] = UNDER_WAY
     supervisor.all()
-    link.let_go(slot)
-    assert supervisor.all() == [(LET_GO, slot, None)]
+    link.released(slot)
+    assert supervisor.all() == [(RELEASE, slot, None)]
     assert link.marks[slot] == IDLE
-    link.let_go(NO_SLOT)
+    link.released(NO_SLOT)
     assert supervisor.all() == []
 
 
@@ -192,13 +192,13 @@ class TestAFullLink:
     ) -> None:
         slots = self.fill(link, connection)
         for slot in slots:
-            link.let_go(slot)
+            link.released(slot)
         said: list[Said] = []
         async with asyncio.timeout(SECONDS):
-            while sum(kind == LET_GO for kind, _, _ in said) < len(slots):
+            while sum(kind == RELEASE for kind, _, _ in said) < len(slots):
                 said += supervisor.all()
                 await asyncio.sleep(0)
-        assert [slot for kind, slot, _ in said if kind == LET_GO] == slots
+        assert [slot for kind, slot, _ in said if kind == RELEASE] == slots
 
     async def test_a_connection_is_taken_only_when_it_can_be_held(
         self, supervisor: Supervisor, link: WorkerLink, connection: socket.socket
@@ -248,11 +248,11 @@ class TestAFullLink:
         self, supervisor: Supervisor, link: WorkerLink, connection: socket.socket
     ) -> None:
         for slot in self.fill(link, connection):
-            link.let_go(slot)
+            link.released(slot)
         await until_idle()
         supervisor.link.close()
         await asyncio.wait_for(link.drain.wait(), SECONDS)
-        assert link.why == "supervisor gone"
+        assert link.reason == "supervisor gone"
 
 
 async def test_a_supervisor_that_has_gone_holds_nothing(
@@ -262,12 +262,12 @@ async def test_a_supervisor_that_has_gone_holds_nothing(
     supervisor.link.close()
     assert link.hold(connection) == NO_SLOT
     link.ready()
-    link.let_go(slot)
+    link.released(slot)
     await asyncio.wait_for(link.drain.wait(), SECONDS)
-    assert link.why == "supervisor gone"
+    assert link.reason == "supervisor gone"
     assert not link.holds
     assert link.hold(connection) == NO_SLOT
-    link.let_go(slot)
+    link.released(slot)
 
 
 async def test_a_take_over_is_heard_and_means_no_leaving(supervisor: Supervisor, link: WorkerLink) -> None:
@@ -290,7 +290,7 @@ async def test_an_unknown_message_and_one_without_its_descriptor_mean_nothing(
 async def test_signals_drain(link: WorkerLink, number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
     await asyncio.wait_for(link.drain.wait(), SECONDS)
-    assert link.why == "signal"
+    assert link.reason == "signal"
 
 
 async def test_where_nobody_reads_the_log_any_more_it_still_leaves(
@@ -306,7 +306,7 @@ async def test_where_nobody_reads_the_log_any_more_it_still_leaves(
     await asyncio.wait_for(link.taken_over.wait(), SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(link.drain.wait(), SECONDS)
-    assert link.why == "signal"
+    assert link.reason == "signal"
 
 
 async def test_without_a_supervisor_nothing_is_held(connection: socket.socket) -> None:
@@ -315,6 +315,6 @@ async def test_without_a_supervisor_nothing_is_held(connection: socket.socket) -
     assert link.hold(connection) == NO_SLOT
     link.marks[NO_SLOT] = UNDER_WAY
     link.ready()
-    link.let_go(NO_SLOT)
+    link.released(NO_SLOT)
     link.close()
     assert link.marks[0] == IDLE

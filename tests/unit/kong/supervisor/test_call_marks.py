@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 
-from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, NO_SLOT, SLOTS, UNDER_WAY, look_into, make
+from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, NO_SLOT, SLOTS, UNDER_WAY, make, map_marks
 
 
 def test_fresh_marks_are_idle_and_have_a_place_for_what_has_no_slot() -> None:
     descriptor = make()
-    with look_into(descriptor) as marks:
+    with map_marks(descriptor) as marks:
         assert len(marks) == SLOTS + 1
         assert set(marks[:]) == {IDLE}
         marks[NO_SLOT] = UNDER_WAY
@@ -25,7 +25,7 @@ def test_they_are_not_left_to_children() -> None:
 
 def test_both_sides_see_the_same_and_need_no_descriptor_for_it() -> None:
     descriptor = make()
-    with look_into(descriptor) as ours, look_into(descriptor) as theirs:
+    with map_marks(descriptor) as ours, map_marks(descriptor) as theirs:
         os.close(descriptor)
         ours[3] = UNDER_WAY
         assert (theirs[3], theirs[4]) == (UNDER_WAY, IDLE)
@@ -35,7 +35,7 @@ def test_both_sides_see_the_same_and_need_no_descriptor_for_it() -> None:
 
 def test_two_workers_have_marks_of_their_own() -> None:
     first, second = make(), make()
-    with look_into(first) as old, look_into(second) as new:
+    with map_marks(first) as old, map_marks(second) as new:
         old[0] = UNDER_WAY
         assert new[0] == IDLE
     os.close(first)
@@ -45,12 +45,12 @@ def test_two_workers_have_marks_of_their_own() -> None:
 def test_the_last_word_of_a_killed_process_stays() -> None:
     program = (
         "import os, signal, sys\n"
-        "from kong_eventhooks_plugin.kong.supervisor.call_marks import UNDER_WAY, look_into\n"
-        "look_into(int(sys.argv[1]))[5] = UNDER_WAY\n"
+        "from kong_eventhooks_plugin.kong.supervisor.call_marks import UNDER_WAY, map_marks\n"
+        "map_marks(int(sys.argv[1]))[5] = UNDER_WAY\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     descriptor = make()
-    with look_into(descriptor) as marks:
+    with map_marks(descriptor) as marks:
         ended = subprocess.run(
             [sys.executable, "-c", program, str(descriptor)], pass_fds=[descriptor], check=False, timeout=30
         )

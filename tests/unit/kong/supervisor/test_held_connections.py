@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin.kong.supervisor import held_connections
-from kong_eventhooks_plugin.kong.supervisor.call_marks import UNDER_WAY, look_into, make
+from kong_eventhooks_plugin.kong.supervisor.call_marks import UNDER_WAY, make, map_marks
 from kong_eventhooks_plugin.kong.supervisor.held_connections import ENDING_SECONDS, HeldConnections
 from tests.support.clock import FakeClock
 from tests.support.waiting import SECONDS
@@ -26,7 +26,7 @@ class House:
         self.clock = FakeClock()
         self.held = HeldConnections(self.clock)
         descriptor = make()
-        self.marks = look_into(descriptor)
+        self.marks = map_marks(descriptor)
         os.close(descriptor)
         self._open: list[socket.socket] = []
 
@@ -57,7 +57,7 @@ class House:
         """Tell whether the supervisor's loop would look; then look."""
         readable = bool(select.select([self.held.fileno()], [], [], 0)[0])
         if readable:
-            self.held.look()
+            self.held.poll()
         return readable
 
     def close(self) -> None:
@@ -168,15 +168,15 @@ class TestAWorkerThatDrains:
     def test_what_it_lets_go_is_handed_over(self, house: House) -> None:
         kong, worked = house.connect(6)
         house.connect(7)
-        house.held.let_go(FIRST, 6)
+        house.held.release(FIRST, 6)
         worked.close()
         (taken,) = house.offered()
         assert is_usable(kong, taken)
 
     def test_an_unknown_slot_means_nothing(self, house: House) -> None:
         house.connect(6)
-        house.held.let_go(FIRST, 5)
-        house.held.let_go(SECOND, 6)
+        house.held.release(FIRST, 5)
+        house.held.release(SECOND, 6)
         assert not house.held.waiting()
 
     def test_of_two_that_had_the_slot_one_after_the_other_the_second_is_meant(self, house: House) -> None:
@@ -185,24 +185,24 @@ class TestAWorkerThatDrains:
         kong, worked = house.connect(6)
         ended.close()
         first.close()
-        house.held.let_go(FIRST, 6)
+        house.held.release(FIRST, 6)
         worked.close()
         (taken,) = house.offered()
         assert is_usable(kong, taken)
 
     def test_nor_is_one_meant_that_had_it_before_and_is_held_for_less_long(self, house: House) -> None:
         kong, worked = house.connect(6)
-        house.held.let_go(FIRST, 6)
+        house.held.release(FIRST, 6)
         (taken,) = house.offered()
         house.connect(6, SECOND)[0].close()
         house.held.hold(SECOND, 6, taken.dup())
         worked.close()
-        house.held.let_go(SECOND, 6)
+        house.held.release(SECOND, 6)
         assert is_usable(kong, house.offered(103)[0])
 
     def test_without_a_successor_it_is_ended(self, house: House) -> None:
         kong, worked = house.connect(6)
-        house.held.let_go(FIRST, 6)
+        house.held.release(FIRST, 6)
         worked.close()
         kong.sendall(b"just now")
         house.held.end_waiting()
@@ -253,10 +253,10 @@ def test_one_that_does_not_end_is_closed_in_time(house: House) -> None:
     worked.close()
     house.held.orphan(FIRST, None)
     house.clock.now += ENDING_SECONDS - 0.1
-    house.held.tidy()
+    house.held.prune()
     assert house.held.ending()
     house.clock.now += 0.2
-    house.held.tidy()
+    house.held.prune()
     assert not house.held.ending()
     with pytest.raises(BrokenPipeError):
         kong.sendall(b"late")
@@ -281,7 +281,7 @@ def test_the_same_one_told_again_only_moves(house: House) -> None:
     assert copies(worked) == 2
     house.held.orphan(FIRST, None)
     assert is_usable(kong, worked)
-    house.held.let_go(SECOND, 3)
+    house.held.release(SECOND, 3)
     assert house.held.waiting()
 
 

@@ -1,16 +1,16 @@
-from kong_eventhooks_plugin.kong.supervisor.parent import ParentWatch
+from kong_eventhooks_plugin.kong.supervisor.parent import ParentMonitor
 
 
 def test_a_parent_is_gone_when_another_one_has_taken_its_place() -> None:
     parents = iter([40, 40, 40, 1])
-    watch = ParentWatch(lambda: next(parents))
+    watch = ParentMonitor(lambda: next(parents))
     assert watch.pid == 40
-    assert [watch.gone(), watch.gone(), watch.gone()] == [False, False, True]
+    assert [watch.exited(), watch.exited(), watch.exited()] == [False, False, True]
 
 
 def test_process_one_as_the_parent_from_the_start_is_a_parent_like_any_other() -> None:
-    assert not ParentWatch(lambda: 1).gone()
+    assert not ParentMonitor(lambda: 1).exited()
 
 
 def test_a_parent_outside_of_our_container_cannot_be_seen_to_go() -> None:
-    assert not ParentWatch(lambda: 0).gone()
+    assert not ParentMonitor(lambda: 0).exited()

@@ -8,19 +8,19 @@ from kong_eventhooks_plugin.kong.supervisor.plain_log import LINE_BYTES, PlainLo
 
 def test_json_lines_have_the_keys_of_the_workers() -> None:
     reader, writer = os.pipe()
-    PlainLog(human=False, descriptor=writer).warning("worker ended", worker=7, lived=1.5)
+    PlainLog(human=False, descriptor=writer).warning("worker_crashed", pid=7, seconds=1.5)
     line = json.loads(os.read(reader, 9999))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line.pop("timestamp"))
-    assert line == {"event": "worker ended", "level": "warning", "worker": 7, "lived": 1.5}
+    assert line == {"event": "worker_crashed", "level": "warning", "pid": 7, "seconds": 1.5}
     os.close(reader)
     os.close(writer)
 
 
 def test_lines_for_people() -> None:
     reader, writer = os.pipe()
-    PlainLog(human=True, descriptor=writer).info("worker ready", worker=7, a="b")
+    PlainLog(human=True, descriptor=writer).info("worker_ready", worker=7, a="b")
     line = os.read(reader, 9999).decode()
-    assert re.fullmatch(r"\S+Z \[info     \] worker ready +a=b worker=7\n", line)
+    assert re.fullmatch(r"\S+Z \[info     \] worker_ready +a=b worker=7\n", line)
     os.close(reader)
     os.close(writer)
 

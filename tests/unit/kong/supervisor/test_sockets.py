@@ -44,7 +44,7 @@ def test_it_listens_and_lets_its_user_and_group_in_alone(tmp_path: Path) -> None
         found = path.stat()
         assert stat.S_IMODE(found.st_mode) == 0o660
         assert stat.S_ISSOCK(found.st_mode)
-        assert lease.still_ours()
+        assert lease.is_ours()
     assert list(tmp_path.iterdir()) == []  # nor a lock file nor the name beside
 
 
@@ -127,7 +127,7 @@ def test_take_over_renames_over_a_live_one_and_neither_removes_the_others(tmp_pa
         assert select.select([first.sock], [], [], 0)[0]  # a call that came before stays with the first
         assert not select.select([second.sock], [], [], 0)[0]
         first.release()
-        assert second.still_ours()
+        assert second.is_ours()
         assert connects(path)
     second.release()
     assert not path.exists()
@@ -197,7 +197,7 @@ def test_of_many_starters_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_starter_that_hangs_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "LOCK_SECONDS", 0.1)
     with (
-        sockets._only_starter(tmp_path),
+        sockets._start_lock(tmp_path),
         pytest.raises(SocketError, match=r"has held the lock of this directory for 0\.1 s"),
     ):
         bind(SocketPlan(path=tmp_path / "s"))

@@ -16,7 +16,7 @@ from typing import cast
 import pytest
 import structlog
 
-from kong_eventhooks_plugin.kong.supervisor.restart_backoff import RestartPauses
+from kong_eventhooks_plugin.kong.supervisor.restart_backoff import RestartBackoff
 from kong_eventhooks_plugin.kong.supervisor.sockets import SocketPlan, bind
 from kong_eventhooks_plugin.kong.supervisor.supervisor import CLOSING_SECONDS, Supervisor
 from kong_eventhooks_plugin.kong.supervisor.worker_process import WorkerProcess
@@ -64,7 +64,7 @@ sys.exit(supervise.main(sys.argv[1:]))
 """
 PATIENT = (sys.executable, "-P", "-c", PACED.format("supervisor.LINGER_SECONDS = 600.0"))
 """A supervisor that waits for its successor however slow the machine is: so it leaves because that one has come."""
-QUICK = (sys.executable, "-P", "-c", PACED.format("supervisor.LINGER_SECONDS, supervisor.LOOK_SECONDS = 0.0, 0.01"))
+QUICK = (sys.executable, "-P", "-c", PACED.format("supervisor.LINGER_SECONDS, supervisor.CHECK_SECONDS = 0.0, 0.01"))
 """One that looks round all the time and waits for no successor: what some looks have not made it do, none will."""
 
 
@@ -121,16 +121,16 @@ def test_a_killed_worker_loses_no_call(processes: Processes, path: Path, client:
         for number in range(3):
             load.answered(50)
             kill_while_all_are_held(supervisor.worker(), supervisor.pid, path)
-            supervisor.wait_for("worker ready", number + 2)
+            supervisor.wait_for("worker_ready", number + 2)
         load.answered(50)
     assert load.faults == []
     assert client.lost == []
     assert len(load.answers) == load.made >= 200
     assert len({answer.split()[-1] for answer in load.answers.values()}) >= 3  # of four workers
-    ended = supervisor.lines("worker ended")
+    ended = supervisor.lines("worker_crashed")
     assert [line["exit_code"] for line in ended] == [-9, -9, -9]
-    pauses = RestartPauses()
-    assert [line["pause"] for line in ended] == [pauses.after(line["lived"]) for line in ended]
+    pauses = RestartBackoff()
+    assert [line["retry_in"] for line in ended] == [pauses.delay_after(line["seconds"]) for line in ended]
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def kill(worker: int) -> None:
 
 def hup(supervisor: Running) -> None:
     supervisor.signal(signal.SIGHUP)
-    supervisor.wait_for("worker left")
+    supervisor.wait_for("worker_exited")
 
 
 class TestAConnectionThatIsKept:
@@ -178,7 +178,7 @@ class TestAConnectionThatIsKept:
             assert ask(connection, f"x{number}") == f"x{number} {worker}"
             rest(kept)
             kill(worker)
-            supervisor.wait_for("worker ready", number + 2)
+            supervisor.wait_for("worker_ready", number + 2)
         assert ask(connection, "y") == f"y {supervisor.worker()}"
 
     def test_a_call_on_it_while_no_worker_runs_is_answered_by_the_next(
@@ -193,7 +193,7 @@ class TestAConnectionThatIsKept:
         connection.sendall(b"unread\n")
         kill(worker)
         answer = connection.recv(100).decode()  # it may come before we have read in the log of who gives it
-        supervisor.wait_for("worker ready", 2)
+        supervisor.wait_for("worker_ready", 2)
         assert answer == f"unread {supervisor.worker()}\n"
         assert supervisor.worker() != worker
 
@@ -209,7 +209,7 @@ class TestAConnectionThatIsKept:
         assert ask(connection, "y") == f"y {second}"
         rest(kept)
         kill(second)  # handed over once, and held still
-        supervisor.wait_for("worker ready", 3)
+        supervisor.wait_for("worker_ready", 3)
         assert ask(connection, "z") == f"z {supervisor.worker()}"
 
     def test_in_the_middle_of_a_call_a_reload_ends_the_call_first(
@@ -222,7 +222,7 @@ class TestAConnectionThatIsKept:
         connection.sendall(b"slow y\n")
         supervisor.signal(signal.SIGHUP)
         assert connection.recv(100) == f"y {first}\n".encode()
-        supervisor.wait_for("worker left")
+        supervisor.wait_for("worker_exited")
         assert ask(connection, "z") == f"z {supervisor.worker()}"
 
     @pytest.mark.parametrize("sent", [b"slow never answered\n", b"half a ca"])
@@ -242,7 +242,7 @@ class TestAConnectionThatIsKept:
         assert busy.recv(100) == b""
         busy.sendall(b"Kong may still write, and reads the end after that")
         assert busy.recv(100) == b""
-        supervisor.wait_for("worker ready", 2)
+        supervisor.wait_for("worker_ready", 2)
         assert ask(idle, "y") == f"y {supervisor.worker()}"
         assert ask(kept(), "again") == f"again {supervisor.worker()}"
 
@@ -321,7 +321,7 @@ def test_a_child_that_a_killed_worker_leaves_behind_keeps_nobody_waiting(
         worker = supervisor.worker()
         assert client.call("x") == f"x {worker}"
         kill(worker)
-        supervisor.wait_for("worker ready", 2)
+        supervisor.wait_for("worker_ready", 2)
         assert client.call("y") == f"y {supervisor.worker()}"
     finally:
         for pid in left.read_text().split():
@@ -363,16 +363,16 @@ def test_a_full_load_of_calls_may_wait_although_the_workers_server_shortened_the
 
 def test_a_worker_that_cannot_live_is_started_ever_more_slowly(processes: Processes, path: Path) -> None:
     supervisor = processes.supervisor(path, worker=[*STUB, "--die", "0"])
-    supervisor.wait_for("worker ended", 5)
-    ended = supervisor.lines("worker ended")[:5]
-    pauses = RestartPauses()
-    assert [line["pause"] for line in ended] == [pauses.after(line["lived"]) for line in ended]
+    supervisor.wait_for("worker_crashed", 5)
+    ended = supervisor.lines("worker_crashed")[:5]
+    pauses = RestartBackoff()
+    assert [line["retry_in"] for line in ended] == [pauses.delay_after(line["seconds"]) for line in ended]
     assert [line["restarts"] for line in ended] == [1, 2, 3, 4, 5]
     before = cpu_seconds(supervisor.pid)
-    supervisor.wait_for("worker ended", 6)
-    started = supervisor.lines("worker started")[1:]
+    supervisor.wait_for("worker_crashed", 6)
+    started = supervisor.lines("worker_started")[1:]
     for dead, follower in zip(ended, started, strict=False):
-        assert at(follower) - at(dead) >= dead["pause"] - 0.001
+        assert at(follower) - at(dead) >= dead["retry_in"] - 0.001
     assert cpu_seconds(supervisor.pid) - before < 0.5  # a second's pause: it slept
     assert path.is_socket()
 
@@ -383,8 +383,8 @@ def at(line: Line) -> float:
 
 def test_a_worker_that_cannot_even_be_started_is_tried_again(processes: Processes, path: Path) -> None:
     supervisor = processes.supervisor(path, worker=["/no/such/program"])
-    supervisor.wait_for("worker not started", 4)
-    assert supervisor.lines("worker not started")[0]["reason"] == "No such file or directory"
+    supervisor.wait_for("worker_start_failed", 4)
+    assert supervisor.lines("worker_start_failed")[0]["error"] == "No such file or directory"
     supervisor.signal(signal.SIGTERM)
     assert supervisor.wait() == 0
     assert not path.exists()
@@ -410,7 +410,7 @@ def test_a_signal_drains(processes: Processes, path: Path, client: StubClient, n
         assert call.recv(100) == f"second {worker}\n".encode()
         assert call.recv(100) == b""
     assert supervisor.wait() == 0
-    assert supervisor.lines("worker left")[0]["killed"] is False
+    assert supervisor.lines("worker_exited")[0]["killed"] is False
     assert not path.exists()
     assert not is_alive(worker)
 
@@ -420,8 +420,8 @@ def test_a_worker_that_does_not_drain_is_killed_at_the_limit(processes: Processe
     worker = supervisor.worker()
     supervisor.signal(signal.SIGTERM)
     assert supervisor.wait() == 0
-    asked, killed = supervisor.lines("stopping")[0], supervisor.lines("worker killed")[0]
-    assert killed["reason"] == "not drained"
+    asked, killed = supervisor.lines("supervisor_stopping")[0], supervisor.lines("worker_killed")[0]
+    assert killed["reason"] == "drain_timeout"
     assert at(killed) - at(asked) > 0.5 + CLOSING_SECONDS - 0.1
     assert not is_alive(worker)
     assert not path.exists()
@@ -447,7 +447,7 @@ def test_hup_brings_a_new_worker_without_losing_a_call(processes: Processes, pat
     with load.running():
         load.answered(50)
         supervisor.signal(signal.SIGHUP)
-        supervisor.wait_for("worker left")
+        supervisor.wait_for("worker_exited")
         load.answered(50)
     second = supervisor.worker()
     assert first != second
@@ -455,7 +455,7 @@ def test_hup_brings_a_new_worker_without_losing_a_call(processes: Processes, pat
     assert client.lost == []
     assert len(load.answers) == load.made
     assert {answer.split()[-1] for answer in load.answers.values()} == {str(first), str(second)}
-    assert supervisor.lines("worker ended") == []
+    assert supervisor.lines("worker_crashed") == []
 
 
 def test_a_reload_that_fails_leaves_the_old_worker(processes: Processes, path: Path, client: StubClient) -> None:
@@ -465,7 +465,7 @@ def test_a_reload_that_fails_leaves_the_old_worker(processes: Processes, path: P
     first = supervisor.worker()
     broken.touch()
     supervisor.signal(signal.SIGHUP)
-    line = supervisor.wait_for("new worker ended before it was ready, the old one stays")
+    line = supervisor.wait_for("replacement_worker_failed")
     assert line["exit_code"] == 3
     assert client.call("x") == f"x {first}"
 
@@ -475,11 +475,11 @@ def test_many_reloads_in_a_row_become_few(processes: Processes, path: Path, clie
     supervisor.worker()
     for _ in range(20):
         supervisor.signal(signal.SIGHUP)
-    supervisor.wait_for("worker left")
+    supervisor.wait_for("worker_exited")
     assert client.call("x")
     supervisor.signal(signal.SIGTERM)
     assert supervisor.wait() == 0
-    assert 2 <= len(supervisor.lines("worker started")) <= 5
+    assert 2 <= len(supervisor.lines("worker_started")) <= 5
 
 
 def test_a_second_stand_alone_server_is_refused(processes: Processes, path: Path, client: StubClient) -> None:
@@ -502,7 +502,7 @@ def test_a_take_over_under_load_loses_no_call(processes: Processes, path: Path, 
         load.answered(50)
         new = processes.supervisor(path, started_by_kong=True)
         new_worker = new.worker()
-        old.wait_for("socket taken over by another server")
+        old.wait_for("socket_taken_over")
         load.answered(50)
         until(lambda: tell(kept) == f"taken_over=True {old_worker}", "the old worker hears of it")
         client.close()  # connections to the old server: those that its Kong holds go when that Kong goes
@@ -532,9 +532,9 @@ def test_after_a_take_over_a_dead_worker_is_not_followed_and_the_path_not_taken_
     old_worker = old.worker()
     new = processes.supervisor(path, started_by_kong=True)
     new_worker = new.worker()
-    old.wait_for("socket taken over by another server")
+    old.wait_for("socket_taken_over")
     os.kill(old_worker, signal.SIGKILL)
-    old.wait_for("worker ended after the take-over, none follows")
+    old.wait_for("worker_crashed")
     assert client.call("x") == f"x {new_worker}"
     assert old.process.poll() is None
 
@@ -546,11 +546,11 @@ def test_the_one_taken_over_serves_again_when_the_other_has_left(
     first = old.worker()
     new = processes.supervisor(path, started_by_kong=True)
     new.worker()
-    old.wait_for("socket taken over by another server")
+    old.wait_for("socket_taken_over")
     new.signal(signal.SIGTERM)
     new.wait()
-    old.wait_for("socket path had vanished, bound anew")
-    old.wait_for("worker ready", 2)
+    old.wait_for("socket_rebound")
+    old.wait_for("worker_ready", 2)
     assert client.call("tell") == f"taken_over=False {old.worker()}"
     assert old.worker() != first
 
@@ -567,7 +567,7 @@ def test_a_vanished_path_is_bound_anew_and_served(processes: Processes, path: Pa
     supervisor = processes.supervisor(path)
     first = supervisor.worker()
     path.unlink()
-    supervisor.wait_for("worker left")
+    supervisor.wait_for("worker_exited")
     second = supervisor.worker()
     assert client.call("x") == f"x {second}"
     assert second != first
@@ -582,9 +582,9 @@ def test_a_path_bound_anew_is_served_although_the_first_worker_for_it_died(
     first = supervisor.worker()
     broken.touch()
     path.unlink()
-    supervisor.wait_for("new worker ended before it was ready, the old one stays", 2)
+    supervisor.wait_for("replacement_worker_failed", 2)
     broken.unlink()
-    supervisor.wait_for("worker left")
+    supervisor.wait_for("worker_exited")
     assert client.call("x") == f"x {supervisor.worker()}"
     assert supervisor.worker() != first
 
@@ -597,12 +597,12 @@ def test_nor_is_one_followed_that_died_on_a_path_bound_anew_and_taken_over_since
     one = Supervisor(lease, ["/bin/false"], started_by_kong=True, drain_seconds=1.0, log=structlog.get_logger())
     died = SimpleNamespace(started_at=0.0, pid=2, listening=lease.sock)
     one._serving = cast("WorkerProcess", SimpleNamespace(started_at=0.0, pid=1, listening=None))
-    one._coming = cast("WorkerProcess", died)
+    one._starting = cast("WorkerProcess", died)
     one._taken_over = taken_over
-    one._on_end(cast("WorkerProcess", died), 78)
+    one._on_exit(cast("WorkerProcess", died), 78)
     assert (one._start_at is None) == taken_over
     one._serving = None
-    one._give_up()
+    one._shut_down()
 
 
 def test_a_vanished_directory_is_told_once_and_waited_for(processes: Processes, path: Path) -> None:
@@ -612,11 +612,11 @@ def test_a_vanished_directory_is_told_once_and_waited_for(processes: Processes, 
     supervisor.worker()
     (home / "s").unlink()
     home.rmdir()
-    supervisor.wait_for("socket path vanished and cannot be bound anew")
+    supervisor.wait_for("socket_rebind_failed")
     has_looked_round(supervisor.pid)  # it rests between the looks
-    assert len(supervisor.lines("socket path vanished and cannot be bound anew")) == 1
+    assert len(supervisor.lines("socket_rebind_failed")) == 1
     home.mkdir()
-    supervisor.wait_for("socket path had vanished, bound anew")
+    supervisor.wait_for("socket_rebound")
 
 
 def test_it_leaves_after_its_parent_and_removes_its_own_path(processes: Processes, path: Path) -> None:
@@ -625,8 +625,8 @@ def test_it_leaves_after_its_parent_and_removes_its_own_path(processes: Processe
     end(parent)
     until(lambda: not is_alive(pid), "the supervisor's end")
     assert not path.exists()
-    stopping = [line for line in logged(path) if line["event"] == "stopping"]
-    assert stopping[0]["why"] == "parent gone"
+    stopping = [line for line in logged(path) if line["event"] == "supervisor_stopping"]
+    assert stopping[0]["reason"] == "parent gone"
 
 
 def logged(path: Path) -> list[dict[str, object]]:
@@ -643,7 +643,7 @@ def test_a_reload_of_kong_under_load(processes: Processes, path: Path, client: S
     with load.running():
         load.answered(50)
         new_parent, new = started_by_somebody(path)
-        until(lambda: any(line["event"] == "socket taken over by another server" for line in logged(path)), "take-over")
+        until(lambda: any(line["event"] == "socket_taken_over" for line in logged(path)), "take-over")
         load.answered(50)
         end(old_parent)
         until(lambda: not is_alive(old), "the old supervisor's end")
@@ -741,5 +741,5 @@ def test_a_worker_inherits_the_socket_and_the_link_alone(processes: Processes, p
     supervisor = processes.supervisor(path, worker=["/bin/sh", "-c", 'ls -l /proc/self/fd; exec "$@"', "sh", *STUB])
     supervisor.worker()
     supervisor.signal(signal.SIGHUP)
-    supervisor.wait_for("worker ready", 2)
+    supervisor.wait_for("worker_ready", 2)
     assert sum("socket:" in line for line in supervisor.output) == 4  # two for each of two workers

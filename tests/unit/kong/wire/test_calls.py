@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.kong.wire.calls import (
     UnknownCall,
     encode_echo,
     parse_call,
-    salvage,
+    parse_partial,
     split_event,
 )
 from kong_eventhooks_plugin.kong.wire.frames import Oversized, encode_frame
@@ -136,17 +136,17 @@ class TestDamaged:
         try:
             call = parse_call(garbage)
         except BadMessage:
-            call = salvage(garbage)
+            call = parse_partial(garbage)
         pb.RpcReturn.FromString(answers.finished(call.echo)[8:])
 
     @given(st.binary(max_size=300), st.binary(max_size=64))
     def test_oversized_garbage(self, head: bytes, tail: bytes) -> None:
-        broken = salvage(Oversized(1 << 30, head, tail))
+        broken = parse_partial(Oversized(1 << 30, head, tail))
         pb.RpcReturn.FromString(answers.finished(broken.echo)[8:])
 
     @pytest.mark.parametrize("tail", [b"\x08" + b"\xff" * 60 + b"\x01", b"\xff" * 64, b"\x08" * 64, b"\x08", b""])
     def test_a_tail_that_looks_like_a_sequence(self, tail: bytes) -> None:
-        broken = salvage(Oversized(1 << 30, b"", tail))
+        broken = parse_partial(Oversized(1 << 30, b"", tail))
         pb.RpcReturn.FromString(answers.finished(broken.echo)[8:])
 
     @given(st.integers(1, 2**63 - 1), st.booleans())
@@ -154,7 +154,7 @@ class TestDamaged:
         start = pb.RpcCall(cmd_start_instance=pb.CmdStartInstance(name="event-hooks", config=b"\x08" * 9_000))
         echo = encode_echo(sequence)
         frame = start.SerializeToString() + echo if kong_order else echo + start.SerializeToString()
-        broken = salvage(Oversized(len(frame), frame[:4_096], frame[-64:]))
+        broken = parse_partial(Oversized(len(frame), frame[:4_096], frame[-64:]))
         assert (broken.kind, broken.name) == ("cmd_start_instance", "event-hooks")
         assert broken.echo == echo
 
@@ -163,11 +163,11 @@ class TestDamaged:
         frame = b"\xa2\x02\x09\x08\xac\x02\x12\x04log!\x08\x03"
         with pytest.raises(BadMessage):
             parse_call(b"\xa2\x02\x20" + frame[3:cut])
-        assert salvage(frame[:cut]).kind == ("cmd_handle_event" if cut > 2 else None)
+        assert parse_partial(frame[:cut]).kind == ("cmd_handle_event" if cut > 2 else None)
 
     def test_a_name_that_is_not_utf_8(self) -> None:
         frame = b"\x8a\x02\x08\x0a\x02\xff\xfe\x12\x02{}\x08\x05"
         with pytest.raises(BadMessage):
             parse_call(frame)
-        broken = salvage(frame)
+        broken = parse_partial(frame)
         assert (broken.kind, broken.name, broken.echo) == ("cmd_start_instance", "\ufffd\ufffd", b"\x08\x05")

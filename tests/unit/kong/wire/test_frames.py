@@ -12,9 +12,9 @@ from kong_eventhooks_plugin.kong.wire.frames import (
     HEAD_BYTES,
     LARGE_BYTES,
     TAIL_BYTES,
+    ByteBudget,
     FrameReader,
     Oversized,
-    Room,
     encode_frame,
 )
 
@@ -119,7 +119,7 @@ def test_kept_bytes_wait_for_next() -> None:
 
 class TestRoom:
     def test_what_finds_no_room_is_oversized(self) -> None:
-        room = Room(LARGE_BYTES + 10)
+        room = ByteBudget(LARGE_BYTES + 10)
         first, second = FrameReader(room=room), FrameReader(room=room)
         large = b"x" * (LARGE_BYTES + 1)
         assert collect(first, [encode_frame(large)[:-1]]) == []
@@ -130,12 +130,12 @@ class TestRoom:
         assert collect(second, [encode_frame(large)[:-1], b"x"]) == [large]
 
     def test_small_frames_need_none(self) -> None:
-        reader = FrameReader(room=Room(0))
+        reader = FrameReader(room=ByteBudget(0))
         assert collect(reader, [encode_frame(b"x" * 100)[:50], b"x" * 54]) == [b"x" * 100]
 
     @pytest.mark.parametrize("end", ["finish", "close"])
     def test_it_is_given_back(self, end: str) -> None:
-        room = Room(LARGE_BYTES + 10)
+        room = ByteBudget(LARGE_BYTES + 10)
         for _ in range(3):
             reader = FrameReader(room=room)
             assert collect(reader, [encode_frame(b"x" * (LARGE_BYTES + 1))[:-1]]) == []
@@ -143,4 +143,4 @@ class TestRoom:
                 assert len(collect(reader, [b"x"])) == 1
             else:
                 reader.close()
-        assert room.take(LARGE_BYTES + 10)
+        assert room.acquire(LARGE_BYTES + 10)

@@ -219,7 +219,7 @@ async def test_a_store_of_version_1_opens(path: Path, clock: FakeClock) -> None:
         assert await queue.attempts(id_of(1)) == [attempt(1), attempt(2, "delivered")]
         assert await queue.definitions() == [hook("one")]
         assert await queue.endpoints() == [EndpointHealth("h", START, "gone", START + 1)]
-        assert [(one.hook_id, one.source, one.event, one.reason) for one in await queue.suppressed()] == [
+        assert [(one.hook_id, one.source, one.event, one.reason) for one in await queue.held_back_counts()] == [
             ("s", SOURCE, NAME, "snoozed")
         ]
         assert (await queue.stats()).depth == {"pending": 2, "leased": 0, "delivered": 1, "dead": 1}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, group_commit
-from kong_eventhooks_plugin.queue.sqlite.group_commit import Cycle
+from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
 from tests.support.queue import delivered, id_of, offer
 from tests.unit.queue.sqlite.test_lock import rounds
 
@@ -35,9 +35,9 @@ class SlowDisk:
 
 @pytest.fixture
 def disk(queue: SqliteQueue) -> SlowDisk:
-    assert isinstance(queue._cycle, Cycle)
-    slow = SlowDisk(queue._cycle._commit)
-    queue._cycle._commit = slow  # type: ignore[method-assign]
+    assert isinstance(queue._group_commit, GroupCommit)
+    slow = SlowDisk(queue._group_commit._commit)
+    queue._group_commit._commit = slow  # type: ignore[method-assign]
     return slow
 
 
@@ -72,13 +72,13 @@ async def test_a_disk_that_does_not_answer_is_told(
     disk.stall()
     waiting = queue.offer(offer(1))
     await rounds()
-    assert queue.trouble() is None, "not at once"
+    assert queue.error() is None, "not at once"
     monkeypatch.setattr(group_commit, "STALLED_SECONDS", 0.0)
-    assert "has been writing" in (queue.trouble() or "")
+    assert "has been writing" in (queue.error() or "")
     disk.go_on()
     await waiting
     await rounds(2)
-    assert queue.trouble() is None
+    assert queue.error() is None
 
 
 async def test_nobody_is_told_before_the_commit(queue: SqliteQueue, disk: SlowDisk) -> None:

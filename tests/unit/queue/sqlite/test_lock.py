@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
-from kong_eventhooks_plugin.queue.contract import Limits
+from kong_eventhooks_plugin.queue.contract import QueueLimits
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, engine, group_commit
 from tests.support.queue import delivered, id_of, offer
 from tests.support.queue_processes import locked
@@ -53,7 +53,7 @@ async def test_reading_goes_on(queue: SqliteQueue, path: Path) -> None:
 
 
 async def test_offers_wait_as_far_as_there_is_room(opened: Opener, path: Path) -> None:
-    queue = await opened(limits=Limits(waiting=5))
+    queue = await opened(limits=QueueLimits(waiting=5))
     with locked(path) as lock:
         waiting = [queue.offer(offer(key)) for key in range(2)]
         await rounds()
@@ -142,7 +142,7 @@ async def test_a_long_lock_is_told_of(queue: SqliteQueue, path: Path, monkeypatc
     loop = asyncio.get_running_loop()
 
     def hear(_logger: object, _method: str, entry: dict[str, object]) -> dict[str, object]:
-        if entry["event"] == "store is locked by another process":
+        if entry["event"] == "store_locked":
             loop.call_soon_threadsafe(told.set)
         raise structlog.DropEvent
 

@@ -45,12 +45,12 @@ WRITES: list[Callable[[SqliteQueue], Awaitable[object]]] = [
     lambda queue: queue.claim("h", 1, 60),
     lambda queue: queue.settle([]),
     lambda queue: queue.replay(id_of(1)),
-    lambda queue: queue.bury("h", "no"),
+    lambda queue: queue.fail_pending("h", "no"),
     lambda queue: queue.sweep(),
     lambda queue: queue.lead("me", 10),
     lambda queue: queue.resign("me"),
     lambda queue: queue.store_definitions([], []),
-    lambda queue: queue.remember_endpoint(EndpointHealth("h")),
+    lambda queue: queue.save_endpoint(EndpointHealth("h")),
 ]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kong_eventhooks_plugin.queue.contract import Limits
+from kong_eventhooks_plugin.queue.contract import QueueLimits
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, retention
 from tests.support.clock import FakeClock
 from tests.support.queue import delivered, offer
@@ -24,7 +24,7 @@ async def fill(queue: SqliteQueue, count: int) -> None:
 
 async def test_a_sweep_gives_space_back(path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "SPARE_PAGES", 20)
-    queue = SqliteQueue(path, Limits(settled_seconds=100), clock)
+    queue = SqliteQueue(path, QueueLimits(settled_seconds=100), clock)
     await queue.open()
     await fill(queue, 1_500)
     clock.advance(100)
@@ -35,7 +35,7 @@ async def test_a_sweep_gives_space_back(path: Path, clock: FakeClock, monkeypatc
 
 
 async def test_spare_pages_are_kept_for_what_comes(path: Path, clock: FakeClock) -> None:
-    queue = SqliteQueue(path, Limits(settled_seconds=100), clock)
+    queue = SqliteQueue(path, QueueLimits(settled_seconds=100), clock)
     await queue.open()
     await fill(queue, 500)
     clock.advance(100)

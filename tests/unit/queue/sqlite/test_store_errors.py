@@ -13,16 +13,16 @@ from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, Offer
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
-from kong_eventhooks_plugin.queue.sqlite.counters import Books
-from kong_eventhooks_plugin.queue.sqlite.group_commit import Cycle
+from kong_eventhooks_plugin.queue.sqlite.counters import Counters
+from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
 from tests.support.queue import SOURCE, attempt, delivered, event, id_of, offer
 from tests.support.queue_processes import lines_of, started
 
 
 @pytest.fixture
-def cycle(queue: SqliteQueue) -> Cycle:
-    assert queue._cycle is not None
-    return queue._cycle
+def cycle(queue: SqliteQueue) -> GroupCommit:
+    assert queue._group_commit is not None
+    return queue._group_commit
 
 
 async def test_offers_that_cannot_be_kept_harm_no_other(queue: SqliteQueue) -> None:
@@ -45,9 +45,9 @@ async def test_offers_that_cannot_be_kept_harm_no_other(queue: SqliteQueue) -> N
     assert (await queue.offer(offer("after"))).fired
 
 
-async def test_an_operation_that_fails_half_way_leaves_nothing(queue: SqliteQueue, cycle: Cycle) -> None:
-    def fail(books: Books) -> None:
-        books.add(books.account("h"), 1_000)
+async def test_an_operation_that_fails_half_way_leaves_nothing(queue: SqliteQueue, cycle: GroupCommit) -> None:
+    def fail(books: Counters) -> None:
+        books.add(books.of_hook("h"), 1_000)
         books.totals.dead += 1
         books.connection.execute("INSERT INTO leadership VALUES (1, 'nobody', 1e12)")
         raise KeyError("a bug of ours")
@@ -56,7 +56,7 @@ async def test_an_operation_that_fails_half_way_leaves_nothing(queue: SqliteQueu
     woken: list[str] = []
     queue.on_work(woken.append)
     failing = cycle.submit(fail)
-    remember = asyncio.ensure_future(queue.remember_endpoint(EndpointHealth("h")))
+    remember = asyncio.ensure_future(queue.save_endpoint(EndpointHealth("h")))
     others = [queue.offer(offer(key, "g")) for key in range(3)]
     with pytest.raises(QueueError, match="a bug of ours"):
         await failing
@@ -68,8 +68,8 @@ async def test_an_operation_that_fails_half_way_leaves_nothing(queue: SqliteQueu
     assert await queue.lead("me", 10)
 
 
-async def test_a_failing_sweep_step_fails_alone(queue: SqliteQueue, cycle: Cycle) -> None:
-    def fail(books: Books) -> None:
+async def test_a_failing_sweep_step_fails_alone(queue: SqliteQueue, cycle: GroupCommit) -> None:
+    def fail(books: Counters) -> None:
         books.connection.execute("INSERT INTO leadership VALUES (1, 'nobody', 1e12)")
         raise KeyError("a bug of ours")
 
@@ -95,7 +95,7 @@ async def test_a_settlement_that_cannot_be_kept_fails_alone(queue: SqliteQueue) 
     assert await queue.attempts(id_of(1)) == [attempt(1, "delivered")]
 
 
-async def test_a_commit_that_fails(queue: SqliteQueue, cycle: Cycle, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_commit_that_fails(queue: SqliteQueue, cycle: GroupCommit, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
@@ -113,7 +113,7 @@ async def test_a_commit_that_fails(queue: SqliteQueue, cycle: Cycle, monkeypatch
     assert (await queue.stats()).per_hook == {"h": 3}
 
 
-async def test_a_full_disk(queue: SqliteQueue, cycle: Cycle) -> None:
+async def test_a_full_disk(queue: SqliteQueue, cycle: GroupCommit) -> None:
     await queue.offer(offer("before"))
     connection = cycle._connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -125,14 +125,14 @@ async def test_a_full_disk(queue: SqliteQueue, cycle: Cycle) -> None:
             (refused if isinstance(told, StoreUnavailable) else accepted).append(key)
     assert len(accepted) > 20
     assert (await queue.stats()).per_hook == {"h": 1 + len(accepted)}
-    assert "disk is full" in (queue.trouble() or "")
+    assert "disk is full" in (queue.error() or "")
     assert not (await queue.offer(offer(accepted[0]))).fired, "a duplicate, which needs no disk"
-    assert "disk is full" in (queue.trouble() or "")
+    assert "disk is full" in (queue.error() or "")
     connection.execute(f"PRAGMA max_page_count = {pages + 3_000}")
     for key in refused:
         receipt = await queue.offer(offer(key, text="x" * 500))
         assert (receipt.duplicate, receipt.fired) == (False, ("h",))
-        assert queue.trouble() is None
+        assert queue.error() is None
     for key in (*accepted, *refused):
         assert (await queue.get(id_of(key))).state == "pending"
 
@@ -140,14 +140,14 @@ async def test_a_full_disk(queue: SqliteQueue, cycle: Cycle) -> None:
 async def test_a_store_that_cannot_be_written_as_it_opens_is_open_all_the_same(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_books: Books) -> None:
+    def fail(_books: Counters) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     complaints: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context["message"]))
     queue = SqliteQueue(path)
     with monkeypatch.context() as patched:
-        patched.setattr("kong_eventhooks_plugin.queue.sqlite.engine._release_where_nobody_delivers", fail)
+        patched.setattr("kong_eventhooks_plugin.queue.sqlite.engine._release_orphaned_leases", fail)
         await queue.open()
     assert (await queue.offer(offer(1))).fired
     await queue.close()
@@ -155,7 +155,7 @@ async def test_a_store_that_cannot_be_written_as_it_opens_is_open_all_the_same(
     assert complaints == []
 
 
-async def test_an_old_fault_is_no_news(queue: SqliteQueue, cycle: Cycle, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_old_fault_is_no_news(queue: SqliteQueue, cycle: GroupCommit, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
@@ -163,14 +163,14 @@ async def test_an_old_fault_is_no_news(queue: SqliteQueue, cycle: Cycle, monkeyp
         patched.setattr(cycle, "_commit", fail)
         with pytest.raises(StoreUnavailable):
             await queue.offer(offer(1))
-    assert "disk I/O error" in (queue.trouble() or "")
+    assert "disk I/O error" in (queue.error() or "")
     monkeypatch.setattr("kong_eventhooks_plugin.queue.sqlite.group_commit.FAILING_SECONDS", 0.0)
-    assert queue.trouble() is None
+    assert queue.error() is None
 
 
 async def test_what_is_not_open_takes_nothing(path: Path) -> None:
     queue = SqliteQueue(path)
-    assert queue.trouble() == f"{path}: is not open"
+    assert queue.error() == f"{path}: is not open"
 
 
 FULL = """
@@ -241,7 +241,7 @@ async def test_too_many_reads(queue: SqliteQueue, monkeypatch: pytest.MonkeyPatc
     assert await queue.work() == []
 
 
-async def test_a_clock_that_fails_fails_the_transaction(queue: SqliteQueue, cycle: Cycle) -> None:
+async def test_a_clock_that_fails_fails_the_transaction(queue: SqliteQueue, cycle: GroupCommit) -> None:
     def broken() -> float:
         raise ZeroDivisionError
 

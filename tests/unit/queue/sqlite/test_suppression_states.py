@@ -4,18 +4,18 @@ import asyncio
 
 import pytest
 
-from kong_eventhooks_plugin.model.suppression import FilterRule
+from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, suppression
 from tests.support.queue import SOURCE, offer
 
-PER_DIGEST = FilterRule(on_change=True, snooze=60)
+PER_DIGEST = SuppressionRule(on_change=True, snooze=60)
 
 
 async def test_a_digest_that_fired_in_this_transaction_is_remembered_past_what_is_kept(
     queue: SqliteQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(suppression, "KEPT", 4)
+    monkeypatch.setattr(suppression, "CACHED_STATES", 4)
     digests = [b"again", *(b"%d" % number for number in range(6)), b"again"]
     offers = [offer(key, Candidate("h", SOURCE, PER_DIGEST, digest)) for key, digest in enumerate(digests)]
     receipts = await asyncio.gather(*map(queue.offer, offers))

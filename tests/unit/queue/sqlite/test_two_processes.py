@@ -20,7 +20,7 @@ async def test_limits_hold_for_both_together(path: Path) -> None:
     await queue.open()
     try:
         assert (await queue.stats()).per_hook == {"h": 700}
-        assert [(one.reason, one.count) for one in await queue.suppressed()] == [("hook_queue_full", 500)]
+        assert [(one.reason, one.count) for one in await queue.held_back_counts()] == [("hook_queue_full", 500)]
     finally:
         await queue.close()
 

@@ -8,11 +8,11 @@ from kong_eventhooks_plugin.sources.balancer.decision import (
     FORGET_SECONDS,
     NODE_SECONDS,
     NODES,
-    Known,
+    UpstreamHealth,
     compare,
 )
 from kong_eventhooks_plugin.sources.balancer.model import Address, Health
-from kong_eventhooks_plugin.sources.balancer.reading import Reading, Upstream
+from kong_eventhooks_plugin.sources.balancer.reading import HealthReading, Upstream
 
 UP = Upstream("u1", "up.local")
 NAME = Address("a.local:80", "a.local", None, 80)
@@ -22,15 +22,15 @@ TWO = Address("a.local:80", "a.local", "10.0.0.2", 80)
 
 def reading(
     health: dict[Address, Health], node: str | None = "n", targets: tuple[str, ...] = ("a.local:80",)
-) -> Reading:
-    return Reading(node, health, frozenset(targets))
+) -> HealthReading:
+    return HealthReading(node, health, frozenset(targets))
 
 
 class Looks:
     """Looks in a row, a second apart, and what each of them told."""
 
     def __init__(self) -> None:
-        self.known = Known()
+        self.known = UpstreamHealth()
         self.now = 1000.0
 
     def see(
@@ -38,7 +38,7 @@ class Looks:
     ) -> list[tuple[Address, str, str]]:
         return self.look(reading(health, **fields), seconds)  # type: ignore[arg-type]
 
-    def look(self, seen: Reading, seconds: float = 1.0) -> list[tuple[Address, str, str]]:
+    def look(self, seen: HealthReading, seconds: float = 1.0) -> list[tuple[Address, str, str]]:
         self.now += seconds
         self.known, changes = compare(UP, self.known, seen, self.now)
         assert all(
@@ -50,14 +50,14 @@ class Looks:
 def test_healthy_at_first_sight_is_no_change_and_not_kept() -> None:
     looks = Looks()
     assert looks.see({ONE: "healthy"}) == []
-    assert not looks.known.kept()
-    assert not looks.known.troubled
+    assert not looks.known.durable()
+    assert not looks.known.is_unhealthy
 
 
 def test_unhealthy_at_first_sight_is_a_change() -> None:
     looks = Looks()
     assert looks.see({ONE: "unhealthy"}) == [(ONE, "healthy", "unhealthy")]
-    assert looks.known.troubled
+    assert looks.known.is_unhealthy
 
 
 def test_down_and_up_again_is_two_changes_of_that_address_alone() -> None:
@@ -66,13 +66,13 @@ def test_down_and_up_again_is_two_changes_of_that_address_alone() -> None:
     assert looks.see({ONE: "unhealthy", TWO: "unhealthy"}) == [(ONE, "healthy", "unhealthy")]
     assert looks.see({ONE: "unhealthy", TWO: "unhealthy"}) == []
     assert looks.see({ONE: "healthy", TWO: "unhealthy"}) == [(ONE, "unhealthy", "healthy")]
-    assert looks.known.troubles == 1
+    assert looks.known.unhealthy == 1
 
 
 def test_a_name_counts_as_unresolved_when_seen_so_twice_in_a_row() -> None:
     looks = Looks()
     assert looks.see({NAME: "dns_error"}) == []
-    assert looks.known.troubled, "it is looked at again soon"
+    assert looks.known.is_unhealthy, "it is looked at again soon"
     assert looks.see({NAME: "healthy"}) == []
     assert looks.see({NAME: "dns_error"}) == []
     assert looks.see({NAME: "dns_error"}) == [(NAME, "healthy", "dns_error")]
@@ -92,9 +92,9 @@ def test_an_address_long_gone_is_forgotten() -> None:
     looks = Looks()
     looks.see({TWO: "unhealthy"})
     assert looks.see({}, seconds=FORGET_SECONDS - 2) == []
-    assert looks.known.kept()
+    assert looks.known.durable()
     assert looks.see({}, seconds=2) == []
-    assert not looks.known.kept()
+    assert not looks.known.durable()
     assert looks.see({TWO: "unhealthy"}) == [(TWO, "healthy", "unhealthy")]
 
 
@@ -102,13 +102,13 @@ def test_a_target_removed_or_no_longer_checked_is_forgotten_and_nothing_told() -
     looks = Looks()
     looks.see({ONE: "unhealthy"})
     assert looks.see({}, targets=()) == []
-    assert not looks.known.kept()
+    assert not looks.known.durable()
 
 
 def test_a_target_that_the_balancer_does_not_have_stays_as_it_was() -> None:
     looks = Looks()
     looks.see({ONE: "unhealthy"})
-    unknown = Reading("n", {}, frozenset({"a.local:80"}), frozenset({"a.local:80"}))
+    unknown = HealthReading("n", {}, frozenset({"a.local:80"}), frozenset({"a.local:80"}))
     assert looks.look(unknown, 10 * FORGET_SECONDS) == []
     assert looks.see({ONE: "unhealthy"}) == []
     assert looks.look(unknown) == []
@@ -149,7 +149,7 @@ def test_a_great_fall_is_told_in_parts() -> None:
     for health, seen in (("unhealthy", down), ("healthy", up)):
         told = looks.see(seen, targets=targets)
         assert len(told) == CHANGES
-        assert looks.known.troubled, "the rest is looked at soon"
+        assert looks.known.is_unhealthy, "the rest is looked at soon"
         told += looks.see(seen, targets=targets)
         assert [change[0] for change in told] == addresses
         assert {change[2] for change in told} == {health}
@@ -159,7 +159,7 @@ def test_a_great_fall_is_told_in_parts() -> None:
 def test_it_can_be_written_down() -> None:
     looks = Looks()
     looks.see({ONE: "unhealthy", NAME: "dns_error"}, node=None)  # type: ignore[arg-type]
-    assert msgspec.json.decode(msgspec.json.encode(looks.known), type=Known) == looks.known
+    assert msgspec.json.decode(msgspec.json.encode(looks.known), type=UpstreamHealth) == looks.known
 
 
 HEALTHS: list[Health] = ["healthy", "unhealthy"]
@@ -183,6 +183,6 @@ def test_what_is_told_of_an_address_always_alternates(seen: list[dict[Address, H
 def test_a_look_that_shows_the_same_writes_nothing(old: Health) -> None:
     looks = Looks()
     looks.see({ONE: old})
-    kept = looks.known.kept()
+    kept = looks.known.durable()
     looks.see({ONE: old})
-    assert looks.known.kept() == kept
+    assert looks.known.durable() == kept

@@ -5,7 +5,7 @@ import pytest
 import structlog
 
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
-from kong_eventhooks_plugin.sources.balancer.poller import NOTES, BalancerWatch, HealthPace
+from kong_eventhooks_plugin.sources.balancer.poller import NOTES, BalancerPoller, BalancerSettings
 from tests.support.admin_health import HEALTHY, UNHEALTHY
 from tests.support.admin_node import AdminNode
 from tests.support.pollers import World
@@ -28,8 +28,8 @@ class Kong(World):
             self.node.behind.create("targets", target=target, upstream={"id": upstream["id"]})
         return upstream
 
-    def watch(self, **pace: float) -> BalancerWatch:
-        return BalancerWatch(self.means(self.client), self.turns, HealthPace(**pace))
+    def watch(self, **pace: float) -> BalancerPoller:
+        return BalancerPoller(self.means(self.client), self.turns, BalancerSettings(**pace))
 
     def set(self, ip: str, health: str, upstream: str = "up.local") -> None:
         self.node.health.set(upstream, ip, 80, health)
@@ -37,7 +37,7 @@ class Kong(World):
     def told(self) -> list[tuple[str, str, str]]:
         return [(told["target"], told["old_health"], told["health"]) for told in self.heard.take()]
 
-    def looks(self, upstream: dict[str, Any] | None = None) -> int:
+    def polls(self, upstream: dict[str, Any] | None = None) -> int:
         return self.node.requests[f"GET /upstreams/{(upstream or self.upstream)['id']}/health"]
 
 
@@ -67,12 +67,12 @@ async def test_a_target_goes_down_and_comes_back(kong: Kong) -> None:
 async def test_health_is_polled_every_10_s_and_faster_in_trouble(kong: Kong) -> None:
     async with kong.running(kong.watch()):
         await kong.time.pass_(100.5)
-        assert kong.looks() in (10, 11)
+        assert kong.polls() in (10, 11)
         kong.set("10.0.0.1", UNHEALTHY)
         await kong.time.pass_(11)
-        before = kong.looks()
+        before = kong.polls()
         await kong.time.pass_(20)
-        assert 9 <= kong.looks() - before <= 10
+        assert 9 <= kong.polls() - before <= 10
 
 
 async def test_upstreams_without_checks_are_not_asked(kong: Kong) -> None:
@@ -81,8 +81,8 @@ async def test_upstreams_without_checks_are_not_asked(kong: Kong) -> None:
     watch = kong.watch()
     async with kong.running(watch):
         await kong.time.pass_(5)
-        assert kong.looks(off) == 0
-        assert kong.looks(passive) == 1
+        assert kong.polls(off) == 0
+        assert kong.polls(passive) == 1
         assert watch.state()["upstreams"] == 2
 
 
@@ -148,9 +148,9 @@ async def test_checks_switched_off_are_no_event_and_forgotten(kong: Kong) -> Non
         await kong.time.pass_(25)
         assert kong.told() == []
         assert kong.notes.kept == {}
-        asked = kong.looks()
+        asked = kong.polls()
         await kong.time.pass_(25)
-        assert kong.looks() == asked
+        assert kong.polls() == asked
 
 
 async def test_an_upstream_that_goes_between_list_and_look_is_nothing(kong: Kong) -> None:
@@ -160,14 +160,14 @@ async def test_an_upstream_that_goes_between_list_and_look_is_nothing(kong: Kong
     async with kong.running(watch):
         await kong.time.pass_(5)
         assert len(kong.told()) == 1
-        looks = kong.looks(gone)
+        looks = kong.polls(gone)
         kong.node.behind.delete("upstreams", gone["id"])
         await kong.time.pass_(30)
-        assert kong.looks(gone) > looks
+        assert kong.polls(gone) > looks
         assert kong.told() == []
         assert kong.notes.kept == {}
         assert watch.state()["error"] is None
-        assert set(kong.counts.looks) == {("health", "ok")}
+        assert set(kong.counts.polls) == {("health", "ok")}
 
 
 async def test_the_admin_api_away_tells_nothing_and_is_asked_less_and_less(kong: Kong) -> None:
@@ -182,7 +182,7 @@ async def test_the_admin_api_away_tells_nothing_and_is_asked_less_and_less(kong:
         await kong.time.pass_(585)
         assert kong.told() == []
         assert watch.state()["error"]
-        assert 10 <= kong.counts.looks["health", "unanswered"] <= 20
+        assert 10 <= kong.counts.polls["health", "unanswered"] <= 20
         await kong.node.start()
         await kong.time.pass_(120)
         assert kong.told() == []
@@ -212,8 +212,8 @@ async def test_one_upstream_that_cannot_be_read_does_not_hold_the_others_up(kong
         kong.set("10.0.3.1", UNHEALTHY, "other.local")
         await kong.time.pass_(40)
         assert [told[0] for told in kong.told()] == ["10.0.3.1:80"]
-        assert kong.looks(other) >= 4
-        assert kong.counts.looks["health", "failed"] >= 4
+        assert kong.polls(other) >= 4
+        assert kong.counts.polls["health", "failed"] >= 4
 
 
 async def test_upstreams_that_kong_does_not_tell_of_are_a_trouble_and_logged_once(kong: Kong) -> None:
@@ -221,13 +221,13 @@ async def test_upstreams_that_kong_does_not_tell_of_are_a_trouble_and_logged_onc
     watch = kong.watch(poll_seconds=10)
     async with kong.running(watch):
         await kong.time.pass_(15)
-        assert watch.troubles() == []
+        assert watch.errors() == []
         with structlog.testing.capture_logs() as lines:
             kong.node.faults.only = "/upstreams/"
             kong.node.faults.status = 500
             await kong.time.pass_(100)
         assert len(lines) == 2, "one for each"
-        (trouble,) = watch.troubles()
+        (trouble,) = watch.errors()
         assert trouble.startswith("the health of 2 upstreams is not read: /upstreams/")
         assert trouble.endswith("/health: answered 500")
         assert watch.state()["unread"] == 2
@@ -236,7 +236,7 @@ async def test_upstreams_that_kong_does_not_tell_of_are_a_trouble_and_logged_onc
         assert watch.state()["unread"] == 1
         kong.node.faults.status = None
         await kong.time.pass_(25)
-        assert watch.troubles() == []
+        assert watch.errors() == []
 
 
 async def test_after_a_start_only_what_differs_is_told(kong: Kong) -> None:
@@ -315,7 +315,7 @@ async def test_a_bug_in_publishing_ends_neither_the_loop_nor_the_event(kong: Kon
     kong.heard.bug = True
     async with kong.running(kong.watch()):
         await kong.time.pass_(5)
-        assert kong.counts.looks["health", "bug"] == 1
+        assert kong.counts.polls["health", "bug"] == 1
         kong.heard.bug = False
         await kong.time.pass_(20)
     assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy")]
@@ -328,7 +328,7 @@ async def test_notes_that_cannot_be_written_tell_it_later(kong: Kong) -> None:
     async with kong.running(watch):
         await kong.time.pass_(60)
         assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy")]
-        assert kong.counts.looks["health", "failed"] == 3
+        assert kong.counts.polls["health", "failed"] == 3
         assert watch.state()["error"] is None
 
 
@@ -350,9 +350,9 @@ async def test_many_upstreams_are_paced_and_none_starves(kong: Kong) -> None:
     watch = kong.watch(per_second=2.0)
     async with kong.running(watch):
         await kong.time.pass_(100)
-        looks = sum(kong.looks(upstream) for upstream in [*made, kong.upstream])
+        looks = sum(kong.polls(upstream) for upstream in [*made, kong.upstream])
         assert 190 <= looks <= 202
-        assert min(kong.looks(upstream) for upstream in made) >= 3
+        assert min(kong.polls(upstream) for upstream in made) >= 3
         assert watch.state()["late_seconds"] > 5
 
 
@@ -360,7 +360,7 @@ async def test_less_than_one_look_a_second_is_kept_to(kong: Kong) -> None:
     made = [kong.make(f"u{number}.local", f"10.9.0.{number}:80") for number in range(5)]
     async with kong.running(kong.watch(per_second=0.25)):
         await kong.time.pass_(100)
-        assert 24 <= sum(kong.looks(upstream) for upstream in [*made, kong.upstream]) <= 26
+        assert 24 <= sum(kong.polls(upstream) for upstream in [*made, kong.upstream]) <= 26
 
 
 async def test_targets_of_several_pages(kong: Kong) -> None:

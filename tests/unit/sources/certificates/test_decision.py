@@ -1,6 +1,6 @@
 import pytest
 
-from kong_eventhooks_plugin.sources.certificates.decision import crossed, identity, news
+from kong_eventhooks_plugin.sources.certificates.decision import crossed, identity, newly_crossed
 from kong_eventhooks_plugin.sources.certificates.model import Certificate, Kind
 
 DAY = 86_400.0
@@ -23,7 +23,7 @@ def test_each_threshold_is_told_once_as_days_go_by() -> None:
     told: dict[str, int] = {}
     heard = []
     for day in range(40):
-        threshold = news(certificate(35 * DAY), told, DAYS, day * DAY)
+        threshold = newly_crossed(certificate(35 * DAY), told, DAYS, day * DAY)
         if threshold is not None:
             told[identity(certificate(35 * DAY))] = threshold
             heard.append((day, threshold))
@@ -31,16 +31,16 @@ def test_each_threshold_is_told_once_as_days_go_by() -> None:
 
 
 def test_who_looks_late_is_told_the_last_one_alone() -> None:
-    assert news(certificate(0.5 * DAY), {}, DAYS, 0) == 1
+    assert newly_crossed(certificate(0.5 * DAY), {}, DAYS, 0) == 1
 
 
 def test_without_thresholds_its_end_is_told() -> None:
-    assert news(certificate(0.5 * DAY), {}, (), 0) is None
-    assert news(certificate(-1), {}, (), 0) == 0
+    assert newly_crossed(certificate(0.5 * DAY), {}, (), 0) is None
+    assert newly_crossed(certificate(-1), {}, (), 0) == 0
 
 
 def test_a_renewed_one_and_a_ca_of_the_same_content_are_others() -> None:
     told = {identity(certificate(DAY)): 1}
-    assert news(certificate(DAY), told, DAYS, 0) is None
-    assert news(certificate(DAY, fingerprint="cd"), told, DAYS, 0) == 1
-    assert news(certificate(DAY, kind="ca_certificates"), told, DAYS, 0) == 1
+    assert newly_crossed(certificate(DAY), told, DAYS, 0) is None
+    assert newly_crossed(certificate(DAY, fingerprint="cd"), told, DAYS, 0) == 1
+    assert newly_crossed(certificate(DAY, kind="ca_certificates"), told, DAYS, 0) == 1

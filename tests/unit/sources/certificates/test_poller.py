@@ -5,7 +5,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
-from kong_eventhooks_plugin.sources.certificates.poller import CertificateWatch, ExpiryPace
+from kong_eventhooks_plugin.sources.certificates.poller import CertificatePoller, CertificateSettings
 from tests.support.admin_node import AdminNode
 from tests.support.certificates import key_pem, pem
 from tests.support.pollers import World
@@ -19,8 +19,8 @@ class Kong(World):
         self.node = node
         self.client = client
 
-    def watch(self, **pace: Any) -> CertificateWatch:
-        return CertificateWatch(self.means(self.client), self.turns, ExpiryPace(**pace))
+    def watch(self, **pace: Any) -> CertificatePoller:
+        return CertificatePoller(self.means(self.client), self.turns, CertificateSettings(**pace))
 
     def pem(self, name: str, days: float, serial: int = 1) -> str:
         return pem(name, self.time.now + days * DAY, serial)
@@ -67,8 +67,8 @@ async def test_each_threshold_once_as_days_go_by_over_restarts(kong: Kong) -> No
 
 
 async def test_it_is_looked_at_as_often_as_set(kong: Kong) -> None:
-    assert ExpiryPace().look_seconds == DAY
-    async with kong.running(kong.watch(look_seconds=600)):
+    assert CertificateSettings().poll_seconds == DAY
+    async with kong.running(kong.watch(poll_seconds=600)):
         await kong.time.pass_(10)
         assert kong.node.requests["GET /certificates"] == 1
         await kong.time.pass_(1800)
@@ -77,7 +77,7 @@ async def test_it_is_looked_at_as_often_as_set(kong: Kong) -> None:
 
 async def test_a_renewed_one_is_told_anew_and_the_old_one_forgotten(kong: Kong) -> None:
     made = kong.make("a", 5)
-    watch = kong.watch(look_seconds=60)
+    watch = kong.watch(poll_seconds=60)
     async with kong.running(watch):
         await kong.time.pass_(10)
         assert len(kong.told()) == 1
@@ -120,19 +120,19 @@ async def test_what_cannot_be_read_is_counted_and_logged_once_and_a_reference_le
     broken = kong.make("broken", 0, cert="-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")
     kong.make("kept", 0, cert="{vault://env/cert}")
     kong.make("good", 3)
-    watch = kong.watch(look_seconds=60)
+    watch = kong.watch(poll_seconds=60)
     with capture_logs() as logs:
         async with kong.running(watch):
             await kong.time.pass_(150)
-    assert [line["name"] for line in logs if "not readable" in line["event"]] == [f"{broken['id']}.cert"]
-    assert kong.counts.looks["certificates", "unreadable"] == 3
+    assert [line["name"] for line in logs if line["event"] == "certificate_unreadable"] == [f"{broken['id']}.cert"]
+    assert kong.counts.polls["certificates", "unreadable"] == 3
     assert (watch.state()["unreadable"], watch.state()["references"], watch.state()["certificates"]) == (1, 1, 1)
     assert [subject for subject, _, _ in kong.told()] == ["CN=good"]
 
 
 async def test_the_admin_api_away_is_tried_again_and_forgets_nothing(kong: Kong) -> None:
     kong.make("a", 3)
-    watch = kong.watch(look_seconds=60)
+    watch = kong.watch(poll_seconds=60)
     async with kong.running(watch):
         await kong.time.pass_(10)
         kong.told()

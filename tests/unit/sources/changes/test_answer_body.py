@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import ObservationError
-from kong_eventhooks_plugin.sources.changes.answer_body import BYTES, entity_in
+from kong_eventhooks_plugin.sources.changes.answer_body import BYTES, decode_entity
 
 ENTITY = {"id": "84cc", "username": "grace", "tags": None}
 PLAIN = json.dumps(ENTITY).encode()
@@ -23,7 +23,7 @@ PLAIN = json.dumps(ENTITY).encode()
     ids=["plain", "space", "gzip", "zlib"],
 )
 def test_read(body: bytes) -> None:
-    assert entity_in(body) == ENTITY
+    assert decode_entity(body) == ENTITY
 
 
 BOMB = gzip.compress(b"[" + b" " * (BYTES + 1) + b"]")
@@ -38,14 +38,14 @@ BOMB = gzip.compress(b"[" + b" " * (BYTES + 1) + b"]")
 )  # fmt: skip
 def test_unreadable(body: bytes) -> None:
     with pytest.raises(ObservationError) as caught:
-        entity_in(body)
+        decode_entity(body)
     assert "grace" not in str(caught.value)
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda tail: b"\x1f\x8b\x08\x00" + tail))
 def test_anything_is_read_or_refused(body: bytes) -> None:
     with suppress(ObservationError):
-        assert isinstance(entity_in(body), dict)
+        assert isinstance(decode_entity(body), dict)
 
 
 def test_a_bomb_is_not_unpacked_whole() -> None:
@@ -53,7 +53,7 @@ def test_a_bomb_is_not_unpacked_whole() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(ObservationError):
-            entity_in(bomb)
+            decode_entity(bomb)
         assert tracemalloc.get_traced_memory()[1] < 4 * BYTES
     finally:
         tracemalloc.stop()

@@ -8,7 +8,7 @@ import pytest
 from kong_eventhooks_plugin.dispatch.digest import digest
 from kong_eventhooks_plugin.model.scope import EventScope, HookScope
 from kong_eventhooks_plugin.sources.changes.events import ENTITY_BYTES, events_of_change
-from kong_eventhooks_plugin.sources.changes.model import Actor, Change
+from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
 from tests.support.crud import AT, make_change
 
 FIELDS = (
@@ -17,7 +17,7 @@ FIELDS = (
 )  # fmt: skip
 
 
-def data_of(change: Change) -> dict[str, Any]:
+def data_of(change: EntityChange) -> dict[str, Any]:
     return events_of_change(change)[0].data
 
 
@@ -70,7 +70,7 @@ def test_an_update_says_what_changed_and_who_did_it() -> None:
 
 def test_a_delete_tells_the_entity_that_went_as_kong_does() -> None:
     gone = {"id": "84cc", "username": "grace"}
-    data = data_of(make_change(operation="delete", entity=gone, old_entity=gone, went_with="consumers:84cc"))
+    data = data_of(make_change(operation="delete", entity=gone, old_entity=gone, deleted_with="consumers:84cc"))
     assert (data["entity"], data["old_entity"], data["went_with"]) == (gone, None, "consumers:84cc")
 
 
@@ -82,7 +82,7 @@ def test_on_change_looks_at_what_changed_and_not_at_who_did_it() -> None:
     assert digest(one[0]) != digest(third[0])
 
 
-SCOPES: list[tuple[str, Change, EventScope]] = [
+SCOPES: list[tuple[str, EntityChange, EventScope]] = [
     ("a consumer is in its own", make_change(), EventScope(consumer=("84cc", "grace"))),
     (
         "a credential in its consumer's",
@@ -128,7 +128,7 @@ SCOPES: list[tuple[str, Change, EventScope]] = [
 
 
 @pytest.mark.parametrize(("change", "scope"), [row[1:] for row in SCOPES], ids=[row[0] for row in SCOPES])
-def test_scope(change: Change, scope: EventScope) -> None:
+def test_scope(change: EntityChange, scope: EventScope) -> None:
     assert {event.scope for event in events_of_change(change)} == {scope}
 
 

@@ -94,7 +94,7 @@ async def test_the_recorded_requests_are_these_events(tmp_path: Path) -> None:
             name for full in named for name in (full.partition(":")[0], full)
         ]
         assert [event.id for event in await world.stored()] == [event.id for event in events]
-        assert world.metrics.counts.lost == {}
+        assert world.metrics.counts.events_lost == {}
         assert world.observer.state().lost == {}
 
 
@@ -184,8 +184,8 @@ async def test_two_processes_side_by_side_tell_it_once(tmp_path: Path) -> None:
         await old.round()
         for number in range(20):
             await (old if number % 2 else new).route("POST", "/consumers", username=f"c{number}")
-            old.observer.look()
-            new.observer.look()
+            old.observer.wake()
+            new.observer.wake()
         async with asyncio.timeout(SECONDS):
             while len(old.accepted) + len(new.accepted) < 60:  # noqa: ASYNC110  two worlds, each tells of its own
                 await asyncio.sleep(0.01)

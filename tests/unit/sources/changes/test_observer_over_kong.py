@@ -11,7 +11,7 @@ import pytest
 from kong_eventhooks_plugin.errors import AdminApiError, StoreUnavailable
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.sources.changes import observer as observer_module
-from kong_eventhooks_plugin.sources.changes.observer import CrudLimits, CrudObserver, hears_crud
+from kong_eventhooks_plugin.sources.changes.observer import ChangeLimits, ChangeObserver, subscribes_to_changes
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.crud import AT, Publisher, StandInKnowledge, StandInMirror, StandInRounds, make_change, saw, settled
 from tests.support.events import make_hook
@@ -24,15 +24,15 @@ KEY = {"id": "33bc", "key": "k1", "consumer": {"id": "84cc"}}
 class World:
     """An observer that is wanted, and all that stands around it."""
 
-    def __init__(self, limits: CrudLimits | None = None, *, known: bool = True) -> None:
+    def __init__(self, limits: ChangeLimits | None = None, *, known: bool = True) -> None:
         self.knowledge = StandInKnowledge(known=known)
         self.mirror = StandInMirror()
         self.rounds = StandInRounds()
         self.publisher = Publisher()
         self.counts = Counts()
-        limits = limits or CrudLimits(pause=0.001)
-        self.observer = CrudObserver(self.knowledge, self.mirror, self.rounds, self.publisher, self.counts, limits)
-        self.observer.want(True)
+        limits = limits or ChangeLimits(pause=0.001)
+        self.observer = ChangeObserver(self.knowledge, self.mirror, self.rounds, self.publisher, self.counts, limits)
+        self.observer.set_wanted(True)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:
@@ -152,7 +152,7 @@ async def test_an_entity_in_an_object_of_its_own_is_read() -> None:
         world.observer.observe_change(saw(answer={"consumer": CONSUMER}))
         await world.worked(1)
     assert world.mirror.applied[0].entity == CONSUMER
-    assert not world.counts.lost
+    assert not world.counts.events_lost
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ async def test_an_answer_that_is_no_entity_is_counted_and_looked_for(answer: obj
         world.observer.observe_change(saw(answer=answer))
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
-    assert world.counts.lost == {("change_unreadable",): 1}
+    assert world.counts.events_lost == {("change_unreadable",): 1}
     assert world.observer.state().lost == {"change_unreadable": 1}
     assert world.rounds.triggered == 1
 
@@ -176,12 +176,12 @@ async def test_what_leads_to_no_entity_is_nothing() -> None:
             world.observer.observe_change(saw("POST", path, None))
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
-    assert not world.counts.lost
+    assert not world.counts.events_lost
     assert world.rounds.triggered == 0
 
 
-@pytest.mark.parametrize("limits", [CrudLimits(observations=2), CrudLimits(bytes=70)], ids=["count", "bytes"])
-async def test_past_the_limit_it_is_counted_and_looked_for(limits: CrudLimits) -> None:
+@pytest.mark.parametrize("limits", [ChangeLimits(observations=2), ChangeLimits(bytes=70)], ids=["count", "bytes"])
+async def test_past_the_limit_it_is_counted_and_looked_for(limits: ChangeLimits) -> None:
     world = World(limits)
     for _ in range(3):
         world.observer.observe_change(saw(answer=CONSUMER))
@@ -216,7 +216,7 @@ async def test_kong_is_asked_for_its_paths_while_observations_wait_whoever_runs_
         await world.worked(1)
     assert world.knowledge.refreshed == 3
     assert world.rounds.triggered == 0
-    assert not world.counts.lost
+    assert not world.counts.events_lost
 
 
 async def test_what_keeps_observations_waiting_is_a_trouble_until_it_is_over() -> None:
@@ -238,7 +238,7 @@ async def test_the_mirrors_store_in_trouble_loses_nothing() -> None:
     async with world.running():
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
-    assert not world.counts.lost
+    assert not world.counts.events_lost
 
 
 async def test_an_observation_that_trips_our_code_holds_up_nothing() -> None:
@@ -249,7 +249,7 @@ async def test_an_observation_that_trips_our_code_holds_up_nothing() -> None:
         world.observer.observe_change(saw(answer=CONSUMER))
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
-    assert world.counts.lost == {("change_failed",): 1}
+    assert world.counts.events_lost == {("change_failed",): 1}
     assert world.rounds.triggered == 1
 
 
@@ -277,7 +277,7 @@ async def test_a_schema_that_kong_does_not_tell_holds_up_nothing(away: str, monk
         world.knowledge.learning = refuse if away == "refuses" else hang
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
-    assert not world.counts.lost
+    assert not world.counts.events_lost
 
 
 async def test_what_a_round_found_is_told_when_it_says_so() -> None:
@@ -285,22 +285,22 @@ async def test_what_a_round_found_is_told_when_it_says_so() -> None:
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
         world.mirror.outbox["round"] = make_change("round")
-        world.observer.look()
+        world.observer.wake()
         await world.worked(1)
     assert len(world.publisher.events) == 6
 
 
 async def test_only_while_wanted() -> None:
-    world = World(CrudLimits(grace=0.01))
-    world.observer.want(False)
-    assert not world.observer.hears_changes
+    world = World(ChangeLimits(grace=0.01))
+    world.observer.set_wanted(False)
+    assert not world.observer.has_change_subscribers
     world.mirror.outbox["old"] = make_change("old")
     async with world.running():
         await world.mirror.until(lambda mirror: mirror.forgotten == 1 and not mirror.outbox)
         assert world.rounds.running == 0
-        world.observer.want(True)
+        world.observer.set_wanted(True)
         await asyncio.wait_for(world.rounds.began.wait(), SECONDS)
-        assert world.observer.hears_changes
+        assert world.observer.has_change_subscribers
         assert world.observer.state().wanted
 
 
@@ -308,7 +308,12 @@ def test_who_hears_changes() -> None:
     one = make_hook("a")
     crud_hook, dao_hook = make_hook("b", source="crud", event="consumers"), make_hook("c", source="dao:crud")
     off = make_hook("d", source="crud", enabled=False)
-    assert [hears_crud([one, *more]) for more in ([], [off], [crud_hook], [dao_hook])] == [False, False, True, True]
+    assert [subscribes_to_changes([one, *more]) for more in ([], [off], [crud_hook], [dao_hook])] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_never_waits_and_never_raises_before_it_runs() -> None:

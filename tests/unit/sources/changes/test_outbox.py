@@ -9,7 +9,7 @@ import pytest
 
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import Receipt
-from kong_eventhooks_plugin.sources.changes.outbox import BATCH, Pump
+from kong_eventhooks_plugin.sources.changes.outbox import BATCH, OutboxPublisher
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.crud import Publisher, StandInMirror, make_change, settled
 
@@ -19,8 +19,8 @@ THREE = [("crud", "consumers"), ("crud", "consumers:create"), ("dao:crud", "crea
 @asynccontextmanager
 async def pumping(
     mirror: StandInMirror, publisher: Publisher, counts: Counts | None = None, **more: Any
-) -> AsyncIterator[Pump]:
-    pump = Pump(mirror, publisher, counts or Counts(), **({"pause": 0.001, "look_every": 60} | more))
+) -> AsyncIterator[OutboxPublisher]:
+    pump = OutboxPublisher(mirror, publisher, counts or Counts(), **({"pause": 0.001, "look_every": 60} | more))
     task = asyncio.create_task(pump.run())
     try:
         yield pump
@@ -46,7 +46,7 @@ async def test_what_comes_is_told_when_somebody_says_so() -> None:
     async with pumping(mirror, publisher) as pump:
         await mirror.until(empty)
         mirror.outbox["c-1"] = make_change("c-1")
-        pump.look()
+        pump.wake()
         await mirror.until(empty)
     assert publisher.names() == THREE * 2
 
@@ -97,9 +97,9 @@ async def test_a_store_in_trouble_is_tried_again_and_nothing_is_lost(where: str,
     getattr(publisher, where).extend([trouble, trouble])
     async with pumping(mirror, publisher, counts) as pump:
         await mirror.until(empty)
-        await settled(lambda: pump.trouble is None)
+        await settled(lambda: pump.error is None)
     assert {event.id for event in publisher.events[-6:]} == {event.id for event in publisher.events}
-    assert not counts.lost
+    assert not counts.events_lost
 
 
 async def test_an_offer_that_the_closing_queue_let_go_is_made_again() -> None:
@@ -117,7 +117,7 @@ async def test_the_mirrors_own_store_in_trouble() -> None:
     mirror.troubles = [StoreUnavailable("x"), RuntimeError("a bug")]
     async with pumping(mirror, publisher) as pump:
         await mirror.until(empty)
-        await settled(lambda: pump.trouble is None)
+        await settled(lambda: pump.error is None)
     assert publisher.names() == THREE
 
 
@@ -128,7 +128,7 @@ async def test_a_change_that_trips_our_code_is_counted_and_holds_up_nothing(wher
     async with pumping(mirror, publisher, counts):
         await mirror.until(empty)
     assert publisher.names()[-3:] == THREE
-    assert counts.lost == {("change_failed",): 1}
+    assert counts.events_lost == {("change_failed",): 1}
 
 
 async def test_at_most_a_batch_is_in_flight() -> None:
@@ -150,5 +150,5 @@ async def test_while_it_holds_nothing_is_told() -> None:
         await settled(lambda: True)
         assert not publisher.events
         holding = False
-        pump.look()
+        pump.wake()
         await mirror.until(empty)

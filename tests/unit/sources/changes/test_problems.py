@@ -3,20 +3,20 @@
 import msgspec
 import pytest
 
-from kong_eventhooks_plugin.kong.admin_api.endpoints import Endpoints
+from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.sources.changes.observer import CrudState
-from kong_eventhooks_plugin.sources.changes.problems import LISTS, crud_faults
-from kong_eventhooks_plugin.sources.changes.reconciler import RoundsState
+from kong_eventhooks_plugin.sources.changes.observer import ChangeState
+from kong_eventhooks_plugin.sources.changes.problems import LISTS, change_errors
+from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerState
 from tests.support.crud import PATHS
 from tests.support.events import make_hook
 
-WELL = CrudState(wanted=True, waiting=0, lost={}, endpoints_known=True, trouble=None, rounds=RoundsState())
-KONG = Endpoints.read([*PATHS, "/admins", "/admins/{admins}"])
+WELL = ChangeState(wanted=True, waiting=0, lost={}, endpoints_known=True, trouble=None, rounds=ReconcilerState())
+KONG = AdminEndpoints.read([*PATHS, "/admins", "/admins/{admins}"])
 
 
 def faults(*hooks: Hook, **state: object) -> list[str]:
-    return list(crud_faults(msgspec.structs.replace(WELL, **state), KONG, hooks))
+    return list(change_errors(msgspec.structs.replace(WELL, **state), KONG, hooks))
 
 
 def hook(event: str | None, **fields: object) -> Hook:
@@ -40,7 +40,7 @@ def test_a_hook_on_an_entity_that_this_kong_does_not_have(event: str) -> None:
 
 
 def test_rounds_and_the_outbox_in_trouble() -> None:
-    rounds = RoundsState(trouble="/status: answered 401")
+    rounds = ReconcilerState(trouble="/status: answered 401")
     assert faults(trouble="disk full", rounds=rounds) == [
         "crud: disk full", "crud: round not completed: /status: answered 401",
     ]  # fmt: skip
@@ -54,7 +54,7 @@ def test_lists_that_fail_and_lists_that_kong_refuses() -> None:
         "/key-auths": "/key-auths: answered 500",
         "/consumers": "/consumers: no answer within 30 s",
     }
-    rounds = RoundsState(left_out=left_out)
+    rounds = ReconcilerState(left_out=left_out)
     failed = ["crud: list left out: /key-auths: answered 500", "crud: list left out: /consumers: no answer within 30 s"]
     assert faults(hook(None), hook("consumers"), rounds=rounds) == failed
     assert faults(hook("admins:create"), rounds=rounds) == [
@@ -65,5 +65,5 @@ def test_lists_that_fail_and_lists_that_kong_refuses() -> None:
 
 def test_many_lists_that_fail_are_not_all_named() -> None:
     left_out = {f"/{number}": f"/{number}: answered 500" for number in range(LISTS + 7)}
-    found = faults(rounds=RoundsState(left_out=left_out))
+    found = faults(rounds=ReconcilerState(left_out=left_out))
     assert (len(found), found[-1]) == (LISTS + 1, "crud: 7 more lists left out")

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.errors import AdminApiError, QueueFull
-from kong_eventhooks_plugin.kong.admin_api.client import Page
+from kong_eventhooks_plugin.kong.admin_api.client import AdminPage
 from kong_eventhooks_plugin.sources.changes.mirror import applier as applier_module
 from kong_eventhooks_plugin.sources.changes.mirror import mirror as mirror_module
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.mirror.ordering import Window
-from kong_eventhooks_plugin.sources.changes.mirror.scan import Source
-from kong_eventhooks_plugin.sources.changes.reconciler import RESTARTS, Rounds, RoundSettings
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
+from kong_eventhooks_plugin.sources.changes.mirror.scan import ListSource
+from kong_eventhooks_plugin.sources.changes.reconciler import RESTARTS, Reconciler, ReconcilerSettings
 from tests.support import kong_shape
 from tests.support.mirror_world import LISTED, Request, World, brief, observation
 from tests.support.waiting import SECONDS
@@ -96,10 +96,10 @@ async def test_another_admin_url_begins_anew_in_silence(world: World) -> None:
     await world.round()
     delete(world, "consumers", "ada")
     insert(world, "consumers", username="grace")
-    settings = RoundSettings("http://other:8001", settle=0.5)
-    other = Rounds(world.mirror, world.kong, world.shape, settings, clock=world.time, timer=world.time,
+    settings = ReconcilerSettings("http://other:8001", grace=0.5)
+    other = Reconciler(world.mirror, world.kong, world.shape, settings, clock=world.time, timer=world.time,
                    sleep=world._sleep)  # fmt: skip
-    assert await other.once() == "done"
+    assert await other.run_once() == "done"
     assert await world.tell() == []
     assert [each["username"] for each in await world.mirror.known("consumers")] == ["grace"]
 
@@ -108,7 +108,7 @@ async def test_forgetting_begins_anew_and_keeps_the_outbox(world: World) -> None
     insert(world, "consumers", username="ada")
     await world.round()
     insert(world, "consumers", username="grace")
-    await world.rounds.once()
+    await world.rounds.run_once()
     await world.mirror.forget()
     assert await world.mirror.known("consumers") == []
     assert len(await world.tell()) == 1
@@ -119,7 +119,7 @@ async def test_forgetting_begins_anew_and_keeps_the_outbox(world: World) -> None
 async def test_a_round_that_is_under_way_when_all_is_forgotten_fails(world: World) -> None:
     insert(world, "consumers", username="ada")
     world.held = True
-    task = asyncio.create_task(world.rounds.once())
+    task = asyncio.create_task(world.rounds.run_once())
     assert await world.gate.next(task)
     await world.mirror.forget()
     while await world.gate.next(task):
@@ -143,8 +143,8 @@ async def test_a_first_round_that_is_cut_short_stays_silent(world: World, monkey
         steps += 1
         return steps < 4
 
-    monkeypatch.setattr(world.rounds, "_goes_on", die)
-    assert await world.rounds.once() == "overtaken"
+    monkeypatch.setattr(world.rounds, "_may_continue", die)
+    assert await world.rounds.run_once() == "overtaken"
     assert 1 < len(await world.mirror.known("consumers")) < 8
     await world.reopen()
     assert await world.round() == []
@@ -157,7 +157,7 @@ async def test_a_first_round_that_is_killed_between_two_pages_stays_silent(world
     for number in range(7):
         insert(world, "consumers", username=f"c{number}")
     world.held = True
-    task = asyncio.create_task(world.rounds.once())
+    task = asyncio.create_task(world.rounds.run_once())
     while not await world.mirror.known("consumers"):
         assert await world.gate.next(task)
     task.cancel()
@@ -179,7 +179,7 @@ async def test_what_is_listed_twice_by_a_first_round_is_one_row(world: World) ->
     shown = world.kong.store.shown("consumers", row)
     listing = await world.mirror.begin("origin", 0.0)
     for workspace in (None, None, "other"):
-        await world.mirror.compare(listing, Source("consumers", workspace), [shown], Window(1.0, 2.0))
+        await world.mirror.compare(listing, ListSource("consumers", workspace), [shown], TimeWindow(1.0, 2.0))
     assert listing.entities == {"consumers": 1}
     assert len(await world.mirror.known("consumers")) == 1
     await world.mirror.end(listing)
@@ -188,10 +188,10 @@ async def test_what_is_listed_twice_by_a_first_round_is_one_row(world: World) ->
 async def listed_while(world: World, shown: dict[str, Any], request: Request) -> int:
     """Compare a first list of one entity, and have the route see a request before the entity is taken over."""
     listing = await world.mirror.begin("origin", 0.0)
-    window = Window(world.time.advance(), world.time.advance())
+    window = TimeWindow(world.time.advance(), world.time.advance())
     # Both calls wait for the mirror's thread before the first has come back.
     await asyncio.gather(
-        world.mirror.compare(listing, Source("consumers", None), [shown], window),
+        world.mirror.compare(listing, ListSource("consumers", None), [shown], window),
         world.mirror.apply(observation(request)),
     )
     conclusion = await world.mirror.conclude(listing, ["consumers"], ids_stable=True, go_on=lambda: True)
@@ -221,7 +221,7 @@ async def test_what_the_route_touched_during_a_round_is_not_judged_by_it(world: 
     await world.round()
     world.held = True
     update(world, "consumers", "ada", tags=["behind"])
-    task = asyncio.create_task(world.rounds.once())
+    task = asyncio.create_task(world.rounds.run_once())
     await until_listed(world, task)
     row = update(world, "consumers", "ada", tags=["route"])
     assert len(await world.see("PATCH", "/consumers/ada", world.kong.store.shown("consumers", row))) == 1
@@ -239,7 +239,7 @@ async def test_what_was_made_and_deleted_while_a_round_listed_is_not_made_again(
     ada = insert(world, "consumers", username="ada")
     shown = world.kong.store.shown("consumers", ada)
     started = world.time.advance(), world.time.advance()
-    task = asyncio.create_task(world.rounds.once())
+    task = asyncio.create_task(world.rounds.run_once())
     await until_listed(world, task)
     assert len(await world.mirror.apply(observation(Request("POST", "/consumers", shown, *started, 900)))) == 1
     world.kong.store.delete("consumers", ada)
@@ -288,7 +288,7 @@ async def test_two_leaders_for_a_moment(world: World, tmp_path: Path) -> None:
     await world.round()
     update(world, "consumers", "ada", tags=["x"])
     world.held = True
-    task = asyncio.create_task(world.rounds.once())
+    task = asyncio.create_task(world.rounds.run_once())
     await until_listed(world, task)
     update(world, "consumers", "ada", tags=["y"])
     other = World(tmp_path, schemas=ALL)
@@ -341,14 +341,14 @@ async def test_targets_are_listed_under_their_upstreams(world: World) -> None:
     nested = f"/upstreams/{up['id']}/targets"
     page = world.kong.page
 
-    async def with_nested(path: str, size: int, offset: str | None = None) -> Page:
+    async def with_nested(path: str, size: int, offset: str | None = None) -> AdminPage:
         if path.startswith("/upstreams/"):
             rows = [
                 row for row in world.kong.store.all("targets") if f"/upstreams/{row['upstream']['id']}/targets" == path
             ]
             if not rows and path != nested:
                 raise AdminApiError("gone", 404)
-            return Page(rows, None)
+            return AdminPage(rows, None)
         return await page(path, size, offset)
 
     world.kong.page = with_nested  # type: ignore[method-assign]
@@ -358,7 +358,7 @@ async def test_targets_are_listed_under_their_upstreams(world: World) -> None:
     delete(world, "upstreams", "up")
     changes = await world.round()
     assert [brief(change)[:2] for change in changes] == [("upstreams", "delete"), ("targets", "delete")]
-    assert changes[1].went_with == f"upstreams:{up['id']}"
+    assert changes[1].deleted_with == f"upstreams:{up['id']}"
     assert world.rounds.state().left_out == {}
 
 
@@ -369,7 +369,7 @@ async def test_what_went_along_behind_our_back_says_with_whom(world: World) -> N
     delete(world, "consumers", "grace")
     changes = await world.round()
     assert [change.schema for change in changes] == ["consumers", "keyauth_credentials"], "the parent comes first"
-    assert changes[1].went_with == f"consumers:{grace['id']}"
+    assert changes[1].deleted_with == f"consumers:{grace['id']}"
 
 
 async def test_children_are_told_after_their_parent(world: World) -> None:
@@ -430,11 +430,11 @@ async def test_a_kong_that_is_away_ends_the_round(world: World) -> None:
         raise AdminApiError(f"{path}: no connection: refused")
 
     world.kong.at_page = away
-    assert await world.rounds.once() == "failed"
+    assert await world.rounds.run_once() == "failed"
     assert len(world.kong.asked) - asked <= 4
     assert world.rounds.state().trouble == "/workspaces: no connection: refused"
     world.kong.at_page = None
-    assert await world.rounds.once() == "done"
+    assert await world.rounds.run_once() == "done"
     assert world.rounds.state().trouble is None
 
 
@@ -445,7 +445,7 @@ async def test_a_process_that_stops_leading_asks_and_judges_no_more(world: World
     leads = True
     world.rounds._leads = lambda: leads
     world.held = True
-    task = asyncio.create_task(world.rounds.once())
+    task = asyncio.create_task(world.rounds.run_once())
     await until_listed(world, task)
     asked, leads = len(world.kong.asked), False
     while await world.gate.next(task):
@@ -462,11 +462,11 @@ async def test_a_full_outbox_ends_a_round_and_loses_nothing(world: World, monkey
     await world.round()
     for number in range(9):
         insert(world, "consumers", username=f"c{number}")
-    assert await world.rounds.once() == "failed"
+    assert await world.rounds.run_once() == "failed"
     assert "wait to be told" in str(world.rounds.state().trouble)
     told = len(await world.tell())
     assert 4 <= told < 9
-    while await world.rounds.once() != "done":
+    while await world.rounds.run_once() != "done":
         told += len(await world.tell())
     assert told + len(await world.tell()) == 9
 
@@ -489,21 +489,21 @@ async def test_a_full_outbox_takes_nothing_from_the_route(world: World, monkeypa
 async def test_without_a_database_a_round_waits_for_the_hash_to_move(world: World) -> None:
     world.kong.configuration_hash = "one"
     insert(world, "consumers", username="ada")
-    assert await world.rounds.once(triggered=False) == "done"
-    assert await world.rounds.once(triggered=False) == "same"
+    assert await world.rounds.run_once(triggered=False) == "done"
+    assert await world.rounds.run_once(triggered=False) == "same"
     await world.reopen()
-    assert await world.rounds.once(triggered=False) == "same", "it is kept"
+    assert await world.rounds.run_once(triggered=False) == "same", "it is kept"
     world.kong.configuration_hash = "two"
     insert(world, "consumers", username="grace")
-    assert await world.rounds.once(triggered=False) == "done"
+    assert await world.rounds.run_once(triggered=False) == "done"
     assert len(await world.tell()) == 1
-    assert await world.rounds.once(triggered=True) == "done"
+    assert await world.rounds.run_once(triggered=True) == "done"
 
 
 async def test_a_hash_that_moves_during_the_round_starts_it_over(world: World) -> None:
     world.kong.configuration_hash = "0"
     insert(world, "consumers", username="ada")
-    await world.rounds.once()
+    await world.rounds.run_once()
     moves = 2
 
     async def move(path: str) -> None:
@@ -515,14 +515,14 @@ async def test_a_hash_that_moves_during_the_round_starts_it_over(world: World) -
 
     world.kong.at_page = move
     world.kong.configuration_hash = "1"
-    assert await world.rounds.once(triggered=False) == "done"
+    assert await world.rounds.run_once(triggered=False) == "done"
     assert len(await world.tell()) == 2
     moves, world.kong.asked[:] = 1_000, []
-    assert await world.rounds.once() == "moved"
+    assert await world.rounds.run_once() == "moved"
     assert world.kong.asked.count("/workspaces") == RESTARTS + 1
     assert await world.tell() == []
     made, moves = 1_000 - moves, 0
-    assert await world.rounds.once(triggered=False) == "done"
+    assert await world.rounds.run_once(triggered=False) == "done"
     assert len(await world.tell()) == made
 
 
@@ -534,10 +534,10 @@ async def test_a_list_that_failed_is_asked_for_again_though_the_hash_stays(world
             raise AdminApiError("busy", 503)
 
     world.kong.at_page = fail
-    assert await world.rounds.once(triggered=False) == "done"
+    assert await world.rounds.run_once(triggered=False) == "done"
     world.kong.at_page = None
-    assert await world.rounds.once(triggered=False) == "done"
-    assert await world.rounds.once(triggered=False) == "same"
+    assert await world.rounds.run_once(triggered=False) == "done"
+    assert await world.rounds.run_once(triggered=False) == "same"
 
 
 @pytest.mark.parametrize(("refused", "page", "then"), [(400, 1, "same"), (400, 2, "done"), (503, 1, "done")])
@@ -557,8 +557,8 @@ async def test_a_list_that_kong_never_gives_does_not_make_rounds_go_on(
             raise AdminApiError(f"{path}: answered {refused}", refused)
 
     world.kong.at_page = refuse
-    assert await world.rounds.once(triggered=False) == "done"
-    assert await world.rounds.once(triggered=False) == then
+    assert await world.rounds.run_once(triggered=False) == "done"
+    assert await world.rounds.run_once(triggered=False) == then
 
 
 # pace, and being asked
@@ -589,7 +589,7 @@ async def test_a_round_that_failed_is_tried_again_soon(world: World, monkeypatch
     await asyncio.wait([task])
     assert waits[:4] == [1.0, 2.0, 4.0, 8.0]
     assert waits[4] == waits[5] > 8.0
-    assert world.rounds.counts.rounds == {("failed",): 4, ("done",): 1, ("same",): 1}
+    assert world.rounds.counts.reconciliations == {("failed",): 4, ("done",): 1, ("same",): 1}
 
 
 async def test_pages_are_paced_by_their_own_time(world: World) -> None:
@@ -605,7 +605,7 @@ async def test_pages_are_paced_by_their_own_time(world: World) -> None:
 
     world.kong.at_page = take
     world.rounds._sleep = sleep
-    await world.rounds.once()
+    await world.rounds.run_once()
     assert slept.count(1.0) == 3, "three pages of two, each followed by twice its time"
     assert max(slept) == 5.0
 
@@ -628,7 +628,7 @@ async def test_run_goes_on_and_hears_triggers(world: World) -> None:
 
 async def test_a_mirror_that_is_closed_says_so(tmp_path: Path, world: World) -> None:
     await world.mirror.close()
-    assert await world.rounds.once() == "failed"
+    assert await world.rounds.run_once() == "failed"
     assert "not open" in str(world.rounds.state().trouble)
     await world.mirror.open()
     assert isinstance(world.mirror, Mirror)

@@ -8,7 +8,7 @@ import pytest
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.sources.changes import upkeep as upkeep_module
-from kong_eventhooks_plugin.sources.changes.upkeep import Upkeep
+from kong_eventhooks_plugin.sources.changes.upkeep import MirrorLifecycle
 from tests.support.crud import StandInMirror, StandInRounds, settled
 from tests.support.waiting import SECONDS
 
@@ -19,8 +19,8 @@ NEVER = 3_600.0
 @asynccontextmanager
 async def kept(
     mirror: StandInMirror, rounds: StandInRounds, *, grace: float = NEVER, leads: Callable[[], bool] = lambda: True
-) -> AsyncIterator[Upkeep]:
-    upkeep = Upkeep(rounds.run, mirror.forget, leads=leads, grace=grace)
+) -> AsyncIterator[MirrorLifecycle]:
+    upkeep = MirrorLifecycle(rounds.run, mirror.forget, leads=leads, grace=grace)
     task = asyncio.create_task(upkeep.run())
     try:
         yield upkeep
@@ -33,7 +33,7 @@ async def kept(
 async def test_wanted_from_the_start_it_is_kept_up_and_not_dropped() -> None:
     mirror, rounds = StandInMirror(), StandInRounds()
     async with kept(mirror, rounds) as upkeep:
-        upkeep.want(True)
+        upkeep.set_wanted(True)
         await asyncio.wait_for(rounds.began.wait(), SECONDS)
         assert not upkeep.holds
     assert mirror.forgotten == 0
@@ -52,13 +52,13 @@ async def test_without_a_hook_nothing_is_asked_of_kong() -> None:
 async def test_a_hook_that_goes_and_comes_back_finds_the_mirror_kept_up() -> None:
     mirror, rounds = StandInMirror(), StandInRounds()
     async with kept(mirror, rounds) as upkeep:
-        upkeep.want(True)
+        upkeep.set_wanted(True)
         await asyncio.wait_for(rounds.began.wait(), SECONDS)
-        upkeep.want(False)
+        upkeep.set_wanted(False)
         assert upkeep.holds, "what changes meanwhile waits for it"
         await settled()
         assert rounds.running == 1
-        upkeep.want(True)
+        upkeep.set_wanted(True)
         assert not upkeep.holds
     assert mirror.forgotten == 0
 
@@ -66,12 +66,12 @@ async def test_a_hook_that_goes_and_comes_back_finds_the_mirror_kept_up() -> Non
 async def test_a_hook_that_stays_away_takes_the_mirror_along_and_a_new_one_begins_anew() -> None:
     mirror, rounds = StandInMirror(), StandInRounds()
     async with kept(mirror, rounds, grace=SOON) as upkeep:
-        upkeep.want(True)
+        upkeep.set_wanted(True)
         await asyncio.wait_for(rounds.began.wait(), SECONDS)
-        upkeep.want(False)
+        upkeep.set_wanted(False)
         await mirror.until(lambda it: it.forgotten == 1)
         assert rounds.running == 0
-        upkeep.want(True)
+        upkeep.set_wanted(True)
         await asyncio.wait_for(rounds.began.wait(), SECONDS)
         assert not upkeep.holds
     assert mirror.forgotten == 1
@@ -81,7 +81,7 @@ async def test_a_process_drops_and_tells_to_nobody_only_while_it_leads() -> None
     mirror, rounds = StandInMirror(), StandInRounds()
     leading = False
     async with kept(mirror, rounds, grace=SOON, leads=lambda: leading) as upkeep:
-        await settled(lambda: upkeep.left)
+        await settled(lambda: upkeep.dropped)
         await settled()
         assert mirror.forgotten == 0
         assert upkeep.holds
@@ -107,8 +107,8 @@ async def test_rounds_that_trip_begin_again() -> None:
             raise RuntimeError("a bug")
         await rounds.run()
 
-    upkeep = Upkeep(trips_once, mirror.forget, leads=lambda: True, pause=0)
-    upkeep.want(True)
+    upkeep = MirrorLifecycle(trips_once, mirror.forget, leads=lambda: True, pause=0)
+    upkeep.set_wanted(True)
     task = asyncio.create_task(upkeep.run())
     await asyncio.wait_for(rounds.began.wait(), SECONDS)
     assert tripped == 1
@@ -120,14 +120,14 @@ async def test_rounds_that_end_by_a_bug_are_a_trouble_for_a_while(monkeypatch: p
     async def trips() -> None:
         raise KeyError("a secret")
 
-    upkeep = Upkeep(trips, StandInMirror().forget, leads=lambda: True, pause=NEVER)
-    assert upkeep.trouble is None
-    upkeep.want(True)
+    upkeep = MirrorLifecycle(trips, StandInMirror().forget, leads=lambda: True, pause=NEVER)
+    assert upkeep.error is None
+    upkeep.set_wanted(True)
     task = asyncio.create_task(upkeep.run())
-    await settled(lambda: upkeep.trouble is not None)
-    assert upkeep.trouble is not None
-    assert upkeep.trouble.startswith("rounds ended by a bug (KeyError raised in test_upkeep.py:")
-    monkeypatch.setattr(upkeep_module, "NEWS_SECONDS", 0.0)
-    assert upkeep.trouble is None
+    await settled(lambda: upkeep.error is not None)
+    assert upkeep.error is not None
+    assert upkeep.error.startswith("rounds ended by a bug (KeyError raised in test_upkeep.py:")
+    monkeypatch.setattr(upkeep_module, "RECENT_SECONDS", 0.0)
+    assert upkeep.error is None
     task.cancel()
     await asyncio.wait([task])

@@ -3,16 +3,21 @@ from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.sources.pollers.checkpoint import Kept, Note
-from kong_eventhooks_plugin.sources.pollers.publisher import Telling
+from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint, CheckpointRecord
+from kong_eventhooks_plugin.sources.pollers.publisher import Publisher
 from tests.support.pollers import World
 
 EVENT = Event("id", "balancer", "health", {"health": "unhealthy", "ip": None, "n": [1]}, 1.5)
 
 
-def kept(world: World) -> Kept[dict[str, int]]:
-    return Kept(
-        world.notes, "x", Note[dict[str, int]], {}, lambda state: state, Telling(world.heard.publish, world.turns)
+def kept(world: World) -> Checkpoint[dict[str, int]]:
+    return Checkpoint(
+        world.notes,
+        "x",
+        CheckpointRecord[dict[str, int]],
+        {},
+        lambda state: state,
+        Publisher(world.heard.publish, world.turns),
     )
 
 
@@ -22,7 +27,7 @@ async def world() -> World:
 
 
 async def test_a_state_comes_back(world: World) -> None:
-    assert await kept(world).become({"a": 1})
+    assert await kept(world).commit({"a": 1})
     again = kept(world)
     assert await again.load()
     assert again.state == {"a": 1}
@@ -30,17 +35,17 @@ async def test_a_state_comes_back(world: World) -> None:
 
 async def test_the_same_state_is_not_written_and_an_empty_one_leaves_no_note(world: World) -> None:
     mine = kept(world)
-    await mine.become({"a": 1})
-    await mine.become({"a": 1})
+    await mine.commit({"a": 1})
+    await mine.commit({"a": 1})
     assert world.notes.writes == 1
-    await mine.become({})
+    await mine.commit({})
     assert world.notes.kept == {}
 
 
 async def test_an_untold_event_comes_back_whole(world: World) -> None:
     world.heard.bug = True
     with pytest.raises(RuntimeError):
-        await kept(world).become({"a": 1}, [EVENT])
+        await kept(world).commit({"a": 1}, [EVENT])
     world.heard.bug = False
     again = kept(world)
     assert await again.load()
@@ -52,9 +57,9 @@ async def test_what_follows_waits_for_what_is_untold(world: World) -> None:
     mine = kept(world)
     world.heard.bug = True
     with pytest.raises(RuntimeError):
-        await mine.become({"a": 1}, [EVENT])
+        await mine.commit({"a": 1}, [EVENT])
     world.heard.bug = False
-    assert await mine.become({"a": 2})
+    assert await mine.commit({"a": 2})
     assert world.heard.events == [EVENT]
     assert mine.state == {"a": 2}
 
@@ -63,10 +68,10 @@ async def test_a_write_that_failed_changes_nothing(world: World) -> None:
     mine = kept(world)
     world.notes.refuse = 1
     with pytest.raises(StoreUnavailable):
-        await mine.become({"a": 1}, [EVENT])
+        await mine.commit({"a": 1}, [EVENT])
     assert mine.state == {}
     assert world.heard.offered == []
-    assert await mine.become({"a": 1}, [EVENT])
+    assert await mine.commit({"a": 1}, [EVENT])
     assert world.heard.events == [EVENT]
 
 
@@ -77,4 +82,4 @@ async def test_a_note_that_cannot_be_read_is_logged_and_begun_anew(world: World,
     with capture_logs() as logs:
         assert await mine.load()
     assert mine.state == {}
-    assert [line["event"] for line in logs] == ["note not readable, beginning anew"]
+    assert [line["event"] for line in logs] == ["checkpoint_unreadable"]

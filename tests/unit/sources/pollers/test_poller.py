@@ -6,11 +6,11 @@ import pytest
 
 from kong_eventhooks_plugin.errors import AdminApiError, StoreUnavailable
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
-from kong_eventhooks_plugin.sources.pollers.poller import Looking
+from kong_eventhooks_plugin.sources.pollers.poller import Poller
 from tests.support.pollers import World
 
 
-class Look(Looking):
+class Look(Poller):
     """A loop that does nothing but tell what it did; ``broken`` is raised by its work, ``unread`` by its loading."""
 
     def __init__(self, world: World, client: AdminClient) -> None:
@@ -25,11 +25,11 @@ class Look(Looking):
         self.did.append("load")
         return True
 
-    async def work(self) -> bool:
+    async def poll(self) -> bool:
         if self.broken is not None:
             raise self.broken
         self.did.append("work")
-        await self._turns.pause(1)
+        await self._gate.pause(1)
         return True
 
     def forget(self) -> None:
@@ -48,15 +48,15 @@ async def test_the_trouble_of_a_loop_that_nobody_needs_any_more_goes(client: Adm
     loop.broken = AdminApiError("/status: no connection")
     async with world.running(loop):
         await world.time.pass_(200)
-        assert loop.troubles() == ["/status: no connection"]
+        assert loop.errors() == ["/status: no connection"]
         world.wanted = False
         await world.time.pass_(3)
-        assert loop.troubles() == []
+        assert loop.errors() == []
         assert loop.state() == {"asleep": "no hook hears it", "error": None}
-        looked = world.counts.looks["status", "unanswered"]
+        looked = world.counts.polls["status", "unanswered"]
         world.wanted = True
         await world.time.pass_(2.5)
-        assert world.counts.looks["status", "unanswered"] >= looked + 2, "pauses are short again"
+        assert world.counts.polls["status", "unanswered"] >= looked + 2, "pauses are short again"
 
 
 async def test_notes_are_loaded_once_a_turn(client: AdminClient) -> None:
@@ -79,8 +79,8 @@ async def test_nothing_is_looked_at_before_the_notes_are_read(client: AdminClien
     async with world.running(loop):
         await world.time.pass_(10)
         assert loop.did == []
-        assert loop.troubles() == ["disk full"]
+        assert loop.errors() == ["disk full"]
         loop.unread = None
         await world.time.pass_(30)
         assert loop.did[:2] == ["load", "work"]
-        assert loop.troubles() == []
+        assert loop.errors() == []

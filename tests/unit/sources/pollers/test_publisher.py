@@ -5,7 +5,7 @@ import pytest
 import structlog
 
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.sources.pollers.publisher import AT_ONCE, Telling
+from kong_eventhooks_plugin.sources.pollers.publisher import AT_ONCE, Publisher
 from tests.support.pollers import World
 from tests.support.waiting import SECONDS
 
@@ -18,13 +18,13 @@ async def world() -> World:
 
 
 async def test_committed(world: World) -> None:
-    assert await Telling(world.heard.publish, world.turns).tell([EVENT])
+    assert await Publisher(world.heard.publish, world.turns).publish([EVENT])
     assert world.heard.events == [EVENT]
 
 
 async def test_no_hook_hears_it(world: World) -> None:
     world.heard.hooks = False
-    assert await Telling(world.heard.publish, world.turns).tell([EVENT])
+    assert await Publisher(world.heard.publish, world.turns).publish([EVENT])
     assert world.heard.events == []
 
 
@@ -32,7 +32,7 @@ async def test_no_hook_hears_it(world: World) -> None:
 async def test_what_the_queue_does_not_take_is_offered_again_after_growing_pauses(world: World, trouble: str) -> None:
     setattr(world.heard, trouble, 4)
     world.time.let_go(100)
-    assert await Telling(world.heard.publish, world.turns).tell([EVENT])
+    assert await Publisher(world.heard.publish, world.turns).publish([EVENT])
     assert world.heard.offered == ["id"] * 5
     assert world.heard.events == [EVENT]
     assert world.time.now == pytest.approx(1_800_000_000 + 1 + 2 + 4 + 8)
@@ -42,7 +42,7 @@ async def test_many_wait_for_a_commit_together_and_only_what_was_not_taken_is_of
     events = [msgspec.structs.replace(EVENT, id=str(number)) for number in range(AT_ONCE + 10)]
     world.heard.full, world.heard.unavailable = 3, 2
     world.time.let_go(100)
-    assert await Telling(world.heard.publish, world.turns).tell(events)
+    assert await Publisher(world.heard.publish, world.turns).publish(events)
     assert {event.id for event in world.heard.events} == {event.id for event in events}
     assert len(world.heard.offered) == len(events) + 5
     assert world.time.now == pytest.approx(1_800_000_000 + 1)
@@ -53,13 +53,13 @@ async def test_refused_events_are_one_line_a_try(world: World) -> None:
     world.time.let_go(100)
     events = [msgspec.structs.replace(EVENT, id=str(number)) for number in range(AT_ONCE)]
     with structlog.testing.capture_logs() as lines:
-        assert await Telling(world.heard.publish, world.turns).tell(events)
+        assert await Publisher(world.heard.publish, world.turns).publish(events)
     assert [line["events"] for line in lines] == [AT_ONCE]
 
 
 async def test_it_gives_up_when_another_process_leads(world: World) -> None:
     world.heard.full = 1_000_000
-    telling = asyncio.create_task(Telling(world.heard.publish, world.turns).tell([EVENT]))
+    telling = asyncio.create_task(Publisher(world.heard.publish, world.turns).publish([EVENT]))
     await world.time.pass_(30)
     world.leads = False
     world.time.let_go(2)
@@ -69,12 +69,12 @@ async def test_it_gives_up_when_another_process_leads(world: World) -> None:
 async def test_a_bug_is_raised(world: World) -> None:
     world.heard.bug = True
     with pytest.raises(RuntimeError):
-        await Telling(world.heard.publish, world.turns).tell([EVENT])
+        await Publisher(world.heard.publish, world.turns).publish([EVENT])
 
 
 async def test_cancelled_while_the_queue_commits_the_offer_goes_on(world: World) -> None:
     future = asyncio.get_running_loop().create_future()
-    telling = asyncio.create_task(Telling(lambda _: future, world.turns).tell([EVENT]))
+    telling = asyncio.create_task(Publisher(lambda _: future, world.turns).publish([EVENT]))
     await asyncio.sleep(0)
     telling.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -2,7 +2,7 @@ import aiohttp
 import pytest
 
 from kong_eventhooks_plugin.errors import AdminApiError
-from kong_eventhooks_plugin.sources.reachability.decision import database_fault, fault_of, shown_url, step
+from kong_eventhooks_plugin.sources.reachability.decision import database_error, error_of, public_url, step
 from kong_eventhooks_plugin.sources.reachability.model import Outage
 
 
@@ -46,7 +46,7 @@ def test_a_patience_of_one() -> None:
     ],
 )
 def test_what_status_says_of_the_database(status: dict[str, object], fault: str | None) -> None:
-    assert database_fault(status) == fault
+    assert database_error(status) == fault
 
 
 KEY = aiohttp.client_reqrep.ConnectionKey("kong", 8001, False, True, None, None, None, None)
@@ -73,7 +73,7 @@ def caused_by(cause: BaseException | None) -> AdminApiError:
     ],
 )
 def test_the_class_of_a_failure(cause: BaseException | None, fault: str) -> None:
-    assert fault_of(caused_by(cause)) == fault
+    assert error_of(caused_by(cause)) == fault
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_the_class_of_a_failure(cause: BaseException | None, fault: str) -> None
     ],
 )
 def test_where_an_admin_api_is_shown_without_secrets(url: str, shown: str) -> None:
-    assert shown_url(url) == shown
+    assert public_url(url) == shown

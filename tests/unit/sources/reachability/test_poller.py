@@ -4,8 +4,8 @@ import pytest
 
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.sources.reachability import poller as poller_module
-from kong_eventhooks_plugin.sources.reachability.decision import shown_url
-from kong_eventhooks_plugin.sources.reachability.poller import NOTE, GatewayWatch
+from kong_eventhooks_plugin.sources.reachability.decision import public_url
+from kong_eventhooks_plugin.sources.reachability.poller import REACHABILITY_NOTE, ReachabilityPoller
 from tests.support.admin_node import AdminNode
 from tests.support.pollers import World
 
@@ -16,9 +16,9 @@ class Kong(World):
         self.node = node
         self.client = client
 
-    def watch(self) -> GatewayWatch:
-        url = shown_url(self.node.url.replace("//", "//me:secret@"))
-        return GatewayWatch(self.means(self.client), self.turns, url)
+    def watch(self) -> ReachabilityPoller:
+        url = public_url(self.node.url.replace("//", "//me:secret@"))
+        return ReachabilityPoller(self.means(self.client), self.turns, url)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def test_away_and_back(kong: Kong) -> None:
             "event": "unreachable", "reason": "admin_api", "admin_url": kong.node.url, "error": "connect", "failures": 3
         }  # fmt: skip
         assert list(watch.state()["outages"]) == ["admin_api"]
-        assert watch.troubles() == ["admin_api: connect"]
+        assert watch.errors() == ["admin_api: connect"]
         await kong.time.pass_(300)
         assert kong.heard.take() == []
         await kong.node.start()
@@ -51,7 +51,7 @@ async def test_away_and_back(kong: Kong) -> None:
         assert (back["event"], back["reason"]) == ("recovered", "admin_api")
         assert 305 <= back["seconds"] <= 325
         assert watch.state()["outages"] == {}
-        assert watch.troubles() == []
+        assert watch.errors() == []
         assert kong.notes.kept == {}
 
 
@@ -64,7 +64,7 @@ async def test_a_short_trouble_is_nothing(kong: Kong) -> None:
             await kong.node.start()
             await kong.time.pass_(8)
     assert kong.heard.take() == []
-    assert kong.counts.looks["status", "unanswered"] >= 5
+    assert kong.counts.polls["status", "unanswered"] >= 5
     assert kong.notes.writes == 0, "a restart may forget it"
 
 
@@ -145,7 +145,7 @@ async def test_the_database(kong: Kong, monkeypatch: pytest.MonkeyPatch) -> None
         await kong.time.pass_(20)
         (away,) = kong.heard.take()
         assert (away["event"], away["reason"], away["error"]) == ("unreachable", "database", "not_reachable")
-        assert NOTE in kong.notes.kept
+        assert REACHABILITY_NOTE in kong.notes.kept
         answer["database"] = {"reachable": True}
         await kong.time.pass_(6)
         (back,) = kong.heard.take()

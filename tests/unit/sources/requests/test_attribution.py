@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.sources.requests.attribution import Attribution, Verdict
+from kong_eventhooks_plugin.sources.requests.attribution import Attribution, LimitVerdict
 from kong_eventhooks_plugin.sources.requests.infer import InferRule
 from kong_eventhooks_plugin.sources.requests.kong_log import decode
-from kong_eventhooks_plugin.sources.requests.rate_headers import Broken
+from kong_eventhooks_plugin.sources.requests.rate_headers import ExceededLimit
 from tests.support.events import answered, refused, seen, serialized
 from tests.support.recorded_logs import plugin, plugins_of
 
@@ -15,7 +15,7 @@ SILENT: dict[str, Any] = {"status": 429, "headers": {"content-type": "applicatio
 RULE = InferRule("route", "demo-route")
 
 
-def verdict(log: dict[str, Any], *plugins: dict[str, Any], status: int = 429, rules: Any = ()) -> Verdict | None:
+def verdict(log: dict[str, Any], *plugins: dict[str, Any], status: int = 429, rules: Any = ()) -> LimitVerdict | None:
     index = plugins_of(*(plugins or [plugin("cors")]))
     return Attribution(rules, index).verdict(decode(seen(log).serialized), status)
 
@@ -29,7 +29,7 @@ class TestWithoutHeaders:
 
     def test_the_only_plugin_that_can_have_answered(self) -> None:
         got = verdict(self.LOG, limiting(), plugin("key-auth"), plugin("acl", allow=["x"]))
-        assert got == Verdict("rate-limiting", Broken(3, "minute"), "plugins")
+        assert got == LimitVerdict("rate-limiting", ExceededLimit(3, "minute"), "plugins")
 
     @pytest.mark.parametrize(
         "other",
@@ -76,18 +76,20 @@ class TestWithoutHeaders:
     def test_the_most_specific_instance_counts(self) -> None:
         shown = limiting(hide_client_headers=False, route="r-1")
         assert verdict(self.LOG, limiting(), shown) is None
-        assert verdict(self.LOG, limiting(), limiting(consumer="c-1", minute=7, service="s-1")) == Verdict(
-            "rate-limiting", Broken(7, "minute"), "plugins"
+        assert verdict(self.LOG, limiting(), limiting(consumer="c-1", minute=7, service="s-1")) == LimitVerdict(
+            "rate-limiting", ExceededLimit(7, "minute"), "plugins"
         )
 
     def test_the_limit_is_told_only_where_there_is_one(self) -> None:
-        assert verdict(self.LOG, limiting(hour=9)) == Verdict("rate-limiting", None, "plugins")
+        assert verdict(self.LOG, limiting(hour=9)) == LimitVerdict("rate-limiting", None, "plugins")
 
     def test_where_groups_leave_it_open_the_limit_is_told_only_where_all_agree(self) -> None:
         group = limiting(consumer_group="gold", service="s-1")
-        assert verdict(self.LOG, limiting(), group) == Verdict("rate-limiting", Broken(3, "minute"), "plugins")
+        assert verdict(self.LOG, limiting(), group) == LimitVerdict(
+            "rate-limiting", ExceededLimit(3, "minute"), "plugins"
+        )
         other = limiting(consumer_group="gold", service="s-1", minute=100)
-        assert verdict(self.LOG, limiting(), other) == Verdict("rate-limiting", None, "plugins")
+        assert verdict(self.LOG, limiting(), other) == LimitVerdict("rate-limiting", None, "plugins")
 
     @pytest.mark.parametrize("consumer", [None, {"id": "c-1"}])
     def test_what_runs_for_a_group_may_have_answered(self, consumer: Any) -> None:
@@ -95,12 +97,12 @@ class TestWithoutHeaders:
         terminates = plugin("request-termination", status_code=429, consumer_group="blocked")
         assert verdict(log, limiting(), terminates) is None
         only = verdict(log, limiting("rate-limiting-advanced", limit=[9], window_size=[60], consumer_group="gold"))
-        assert only == Verdict("rate-limiting-advanced", Broken(9, "minute"), "plugins")
+        assert only == LimitVerdict("rate-limiting-advanced", ExceededLimit(9, "minute"), "plugins")
 
     def test_a_configured_status(self) -> None:
         log = serialized(response={"status": 420, "headers": {}})
-        assert verdict(log, limiting(error_code=420), status=420) == Verdict(
-            "rate-limiting", Broken(3, "minute"), "plugins"
+        assert verdict(log, limiting(error_code=420), status=420) == LimitVerdict(
+            "rate-limiting", ExceededLimit(3, "minute"), "plugins"
         )
         assert verdict(log, limiting(), status=420) is None
 
@@ -109,19 +111,21 @@ class TestWithoutHeaders:
         log = serialized(response={"status": status, "headers": {}})
         assert verdict(log, limiting(error_code=status), status=status) is None
         ruled = verdict(log, limiting(error_code=status), status=status, rules=[InferRule("service", "demo", status)])
-        assert ruled == Verdict("rate-limiting", None, "inferred")
+        assert ruled == LimitVerdict("rate-limiting", None, "inferred")
 
     def test_after_the_service_it_is_response_ratelimitings(self) -> None:
         log = answered(response=SILENT)
         hidden = plugin("response-ratelimiting", hide_client_headers=True, limits={"sms": {"hour": 1}})
-        assert verdict(log, hidden, limiting()) == Verdict("response-ratelimiting", Broken(1, "hour", "sms"), "plugins")
+        assert verdict(log, hidden, limiting()) == LimitVerdict(
+            "response-ratelimiting", ExceededLimit(1, "hour", "sms"), "plugins"
+        )
         assert verdict(log, hidden, plugin("post-function", header_filter=["return"])) is None
         assert verdict(log, limiting()) is None
 
     def test_before_the_service_too_where_it_blocks(self) -> None:
         blocks = plugin("response-ratelimiting", block_on_first_violation=True, limits={"sms": {"hour": 1}})
         got = verdict(self.LOG, blocks, limiting(hide_client_headers=False))
-        assert got == Verdict("response-ratelimiting", Broken(1, "hour", "sms"), "plugins")
+        assert got == LimitVerdict("response-ratelimiting", ExceededLimit(1, "hour", "sms"), "plugins")
 
     def test_what_the_service_answered_is_not_kongs(self) -> None:
         assert verdict(self.LOG | {"source": "upstream"}, limiting(), rules=[RULE]) is None
@@ -131,15 +135,15 @@ class TestRules:
     LOG = serialized(response=SILENT)
 
     def test_they_speak_where_plugins_leave_it_open(self) -> None:
-        assert verdict(self.LOG, limiting(), plugin("my-plugin"), rules=[RULE]) == Verdict(
+        assert verdict(self.LOG, limiting(), plugin("my-plugin"), rules=[RULE]) == LimitVerdict(
             "rate-limiting", None, "inferred"
         )
 
     def test_they_are_about_the_only_limit_in_force(self) -> None:
         advanced = limiting("rate-limiting-advanced", limit=[3], window_size=[60])
         got = verdict(self.LOG, advanced, plugin("my-plugin"), rules=[RULE])
-        assert got == Verdict("rate-limiting-advanced", None, "inferred")
-        assert verdict(self.LOG, advanced, limiting(), rules=[RULE]) == Verdict("rate-limiting", None, "inferred")
+        assert got == LimitVerdict("rate-limiting-advanced", None, "inferred")
+        assert verdict(self.LOG, advanced, limiting(), rules=[RULE]) == LimitVerdict("rate-limiting", None, "inferred")
 
     def test_what_is_certain_goes_first(self) -> None:
         got = verdict(self.LOG, limiting(), rules=[RULE])
@@ -150,13 +154,13 @@ class TestRules:
 class TestHeaders:
     def test_they_go_before_plugins(self) -> None:
         got = verdict(serialized(), plugin("request-termination", status_code=429), plugin("my-plugin"))
-        assert got == Verdict("rate-limiting", Broken(3, "minute", retry_after=5), "headers")
+        assert got == LimitVerdict("rate-limiting", ExceededLimit(3, "minute", retry_after=5), "headers")
 
     def test_a_configured_status_is_heard(self) -> None:
         shown = limiting(hide_client_headers=False, error_code=503)
         log = serialized(response={"status": 503, "headers": refused(minute=3)})
-        assert verdict(log, shown, status=503) == Verdict(
-            "rate-limiting", Broken(3, "minute", retry_after=5), "headers"
+        assert verdict(log, shown, status=503) == LimitVerdict(
+            "rate-limiting", ExceededLimit(3, "minute", retry_after=5), "headers"
         )
         assert verdict(log, status=503) is None
 
@@ -182,7 +186,7 @@ class TestSharing:
         attribution = Attribution([RULE], plugins)
         log = decode(seen(serialized(response=SILENT)).serialized)
         told = [attribution.verdict(log, 429) for _ in range(5)]
-        assert told == [Verdict("rate-limiting", Broken(3, "minute"), "plugins")] * 5
+        assert told == [LimitVerdict("rate-limiting", ExceededLimit(3, "minute"), "plugins")] * 5
         assert plugins.asked == 1
 
     def test_what_is_no_limit_is_judged_once_as_well(self) -> None:

@@ -12,8 +12,8 @@ from kong_eventhooks_plugin.sources.requests.ai_rate_headers import by_ai_rate_l
 from kong_eventhooks_plugin.sources.requests.ai_rate_limiting_advanced import AiRateLimitingAdvanced
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.infer import InferRule
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, Response
-from kong_eventhooks_plugin.sources.requests.rate_headers import Broken
+from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, LogResponse
+from kong_eventhooks_plugin.sources.requests.rate_headers import ExceededLimit
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
 from kong_eventhooks_plugin.sources.requests.rate_limiting_advanced import RateLimitingAdvanced
 from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
@@ -178,13 +178,13 @@ class TestAi:
 
 class TestAiHeaders:
     @staticmethod
-    def read(**headers: str) -> Broken | None:
+    def read(**headers: str) -> ExceededLimit | None:
         named = {f"x-ai-ratelimit-{name.replace('_', '-')}": value for name, value in headers.items()}
-        return by_ai_rate_limiting(KongLog(source="kong", response=Response(named)))
+        return by_ai_rate_limiting(KongLog(source="kong", response=LogResponse(named)))
 
     def test_windows_may_have_names_and_providers_dashes(self) -> None:
         got = self.read(limit_minute_my_model="5", remaining_minute_my_model="0", retry_after="7")
-        assert got == Broken(5, "minute", "my-model", 7)
+        assert got == ExceededLimit(5, "minute", "my-model", 7)
 
     def test_its_own_time_goes_before_the_answers(self) -> None:
         got = self.read(limit_30_a="5", remaining_30_a="0", retry_after="9", retry_after_30_a="7")
@@ -193,12 +193,12 @@ class TestAiHeaders:
 
     def test_it_never_answers_after_the_service_did(self) -> None:
         headers = {"x-ai-ratelimit-remaining-30-a": "0", "x-ai-ratelimit-retry-after": "5"}
-        assert by_ai_rate_limiting(KongLog(upstream_status="", response=Response(headers))) is not None
-        assert by_ai_rate_limiting(KongLog(upstream_status="200", response=Response(headers))) is None
+        assert by_ai_rate_limiting(KongLog(upstream_status="", response=LogResponse(headers))) is not None
+        assert by_ai_rate_limiting(KongLog(upstream_status="200", response=LogResponse(headers))) is None
 
     def test_the_first_provider_of_two(self) -> None:
         got = self.read(remaining_30_b="0", limit_30_b="5", remaining_30_a="0", limit_30_a="4", retry_after="9")
-        assert got == Broken(4, "30", "a", 9)
+        assert got == ExceededLimit(4, "30", "a", 9)
 
     @pytest.mark.parametrize(
         "headers",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import ObservationError
 from kong_eventhooks_plugin.model.scope import EventScope
-from kong_eventhooks_plugin.sources.requests.kong_log import PATH_LIMIT, KongLog, Request, decode
+from kong_eventhooks_plugin.sources.requests.kong_log import PATH_LIMIT, KongLog, LogRequest, decode
 from tests.support.events import recorded, serialized
 
 ODD: list[Any] = [None, True, 7, 1.5, "text", [], {}, ["x"], {"x": {"y": None}}]
@@ -68,7 +68,7 @@ def test_the_path_has_no_query_string(uri: str | None, path: str | None) -> None
     ],
 )
 def test_the_path_names_no_credential(uri: str, path: str) -> None:
-    assert Request(uri=uri).path == path
+    assert LogRequest(uri=uri).path == path
 
 
 def test_an_entity_may_be_known_by_id_or_name_alone() -> None:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, Response
+from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, LogResponse
 from kong_eventhooks_plugin.sources.requests.rate_headers import (
     WINDOWS,
-    Broken,
+    ExceededLimit,
     by_rate_limiting,
     by_response_rate_limiting,
     shows_limits,
@@ -24,18 +24,18 @@ def limits(windows: dict[str, int]) -> dict[str, str]:
 
 
 def before_service(headers: dict[str, Any]) -> KongLog:
-    return KongLog(source="kong", upstream_status="", response=Response(headers))
+    return KongLog(source="kong", upstream_status="", response=LogResponse(headers))
 
 
 def after_service(headers: dict[str, Any]) -> KongLog:
-    return KongLog(source="kong", upstream_status="200", response=Response(headers))
+    return KongLog(source="kong", upstream_status="200", response=LogResponse(headers))
 
 
 class TestRateLimiting:
     @pytest.mark.parametrize("window", WINDOWS)
     def test_every_window(self, window: str) -> None:
         broken = by_rate_limiting(before_service(limits({window: 3})))
-        assert broken == Broken(3, window, None, 5)
+        assert broken == ExceededLimit(3, window, None, 5)
         assert broken.rate == 4
 
     @pytest.mark.parametrize("longer", range(len(WINDOWS) - 1))
@@ -47,7 +47,7 @@ class TestRateLimiting:
 
     def test_a_longer_window_that_has_room_did_not_break(self) -> None:
         headers = refused(minute=2) | {"x-ratelimit-limit-hour": "100", "x-ratelimit-remaining-hour": "98"}
-        assert by_rate_limiting(before_service(headers)) == Broken(2, "minute", None, 5)
+        assert by_rate_limiting(before_service(headers)) == ExceededLimit(2, "minute", None, 5)
 
     def test_without_retry_after_the_request_was_let_through(self) -> None:
         headers = refused(minute=3)
@@ -64,7 +64,7 @@ class TestRateLimiting:
     def test_a_reset_header_that_somebody_removed_is_not_needed(self) -> None:
         headers = refused(minute=3)
         del headers["ratelimit-reset"]
-        assert by_rate_limiting(before_service(headers)) == Broken(3, "minute", None, 5)
+        assert by_rate_limiting(before_service(headers)) == ExceededLimit(3, "minute", None, 5)
 
     def test_it_never_answers_after_the_service_did(self) -> None:
         assert by_rate_limiting(after_service(refused(minute=3))) is None
@@ -97,12 +97,12 @@ class TestRateLimiting:
 
     def test_repeated_headers_count_by_their_first_value(self) -> None:
         headers: dict[str, Any] = {name: [value, "9"] for name, value in refused(minute=3).items()}
-        assert by_rate_limiting(before_service(headers)) == Broken(3, "minute", None, 5)
+        assert by_rate_limiting(before_service(headers)) == ExceededLimit(3, "minute", None, 5)
 
 
 class TestResponseRateLimiting:
     def test_a_named_limit(self) -> None:
-        assert by_response_rate_limiting(after_service(SMS)) == Broken(1, "minute", "sms")
+        assert by_response_rate_limiting(after_service(SMS)) == ExceededLimit(1, "minute", "sms")
 
     def test_it_never_answers_before_the_service_did(self) -> None:
         assert by_response_rate_limiting(before_service(SMS)) is None
@@ -110,13 +110,13 @@ class TestResponseRateLimiting:
     @pytest.mark.parametrize("name", ["sms", "sms-eu", "minute", "a-minute-b", "x-ratelimit", "limit-"])
     def test_names_may_hold_anything(self, name: str) -> None:
         headers = {f"x-ratelimit-limit-{name}-hour": "9", f"x-ratelimit-remaining-{name}-hour": "0"}
-        assert by_response_rate_limiting(after_service(headers)) == Broken(9, "hour", name)
+        assert by_response_rate_limiting(after_service(headers)) == ExceededLimit(9, "hour", name)
 
     def test_of_several_the_longest_window_then_the_first_name(self) -> None:
         headers: dict[str, str] = {}
         for name, window in [("a", "minute"), ("c", "day"), ("b", "day"), ("d", "hour")]:
             headers |= {f"x-ratelimit-limit-{name}-{window}": "2", f"x-ratelimit-remaining-{name}-{window}": "0"}
-        assert by_response_rate_limiting(after_service(headers)) == Broken(2, "day", "b")
+        assert by_response_rate_limiting(after_service(headers)) == ExceededLimit(2, "day", "b")
 
     def test_what_this_answer_used_up_is_not_broken_yet(self) -> None:
         mail = {
@@ -124,21 +124,21 @@ class TestResponseRateLimiting:
             "x-ratelimit-remaining-mail-year": "0",
             "x-ratelimit-remaining-mail": "2",
         }
-        assert by_response_rate_limiting(after_service(SMS | mail)) == Broken(1, "minute", "sms")
+        assert by_response_rate_limiting(after_service(SMS | mail)) == ExceededLimit(1, "minute", "sms")
 
     def test_it_may_have_been_overdrawn(self) -> None:
         assert by_response_rate_limiting(after_service(SMS | {"x-ratelimit-remaining-sms": "-4"})) is not None
 
     def test_kong_before_3_8_does_not_say_what_was_left_before(self) -> None:
         headers = {name: value for name, value in SMS.items() if name != "x-ratelimit-remaining-sms"}
-        assert by_response_rate_limiting(after_service(headers)) == Broken(1, "minute", "sms")
+        assert by_response_rate_limiting(after_service(headers)) == ExceededLimit(1, "minute", "sms")
 
     def test_room_is_room(self) -> None:
         assert by_response_rate_limiting(after_service(SMS | {"x-ratelimit-remaining-sms-minute": "1"})) is None
 
     def test_headers_of_rate_limiting_beside_it_are_not_its_own(self) -> None:
         assert by_response_rate_limiting(after_service(refused(minute=3))) is None
-        assert by_response_rate_limiting(after_service(refused(hour=3) | SMS)) == Broken(1, "minute", "sms")
+        assert by_response_rate_limiting(after_service(refused(hour=3) | SMS)) == ExceededLimit(1, "minute", "sms")
 
 
 def test_windows_are_all_of_kongs_longest_first() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.sources.contract import LogSource
-from kong_eventhooks_plugin.sources.requests.active_plugins import NOTHING_KNOWN
+from kong_eventhooks_plugin.sources.requests.active_plugins import NO_ACTIVE_PLUGINS
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.auth import AuthFailed
 from kong_eventhooks_plugin.sources.requests.rate_limit_approaching import RateLimitApproaching
@@ -87,7 +87,7 @@ BECOMES: dict[str, tuple[list[Told], list[Told] | None]] = {
 
 
 def sources(*, known: bool) -> Iterator[LogSource]:
-    plugins = plugins_of() if known else NOTHING_KNOWN
+    plugins = plugins_of() if known else NO_ACTIVE_PLUGINS
     attribution = Attribution(plugins=plugins)
     for kind in (RateLimiting, ResponseRateLimiting, AuthFailed, UpstreamError):
         yield kind(attribution)

@@ -17,7 +17,7 @@ import pytest
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.sources.changes.mirror.file import LOG_BYTES
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror, RouteChange
-from kong_eventhooks_plugin.storage.notes import Notes
+from kong_eventhooks_plugin.storage.notes import NoteStore
 from tests.support.mirror_world import RULES, Request, observation
 
 
@@ -53,10 +53,10 @@ async def test_a_process_that_is_killed_between_apply_and_told(path: Path) -> No
     untold = [identity for number, identity in lines if int(number) % 2 == 0]
     mirror = Mirror(path, lambda: RULES)
     await mirror.open()
-    kept = [change.identity for change in await mirror.untold(100)]
+    kept = [change.identity for change in await mirror.pending(100)]
     assert kept[: len(untold)] == untold
     assert len(kept) - len(untold) <= 1, "one may have been on its way"
-    first = await mirror.untold(1)
+    first = await mirror.pending(1)
     assert (first[0].operation, first[0].entity["username"], first[0].at) == ("create", "c0", 1.0)
     again = [await mirror.apply(created(number)) for number in range(len(lines))]
     assert not any(again), "Kong calls again: all of them were applied"
@@ -69,7 +69,7 @@ async def test_two_processes_have_the_file_open(mirror: Mirror, path: Path) -> N
     await other.open()
     some = await asyncio.gather(*(each.apply(created(number)) for number in range(40) for each in (mirror, other)))
     assert sum(len(changes) for changes in some) == 40, "each is told by one of them"
-    assert len(await other.untold(100)) == len(await mirror.untold(100)) == 40
+    assert len(await other.pending(100)) == len(await mirror.pending(100)) == 40
     await other.close()
 
 
@@ -104,12 +104,12 @@ async def test_a_file_that_somebody_moved_aside_is_opened_anew(mirror: Mirror, p
 
 
 async def test_notes_live_beside_it(mirror: Mirror, path: Path) -> None:
-    notes = Notes(path)
+    notes = NoteStore(path)
     await notes.open()
     await notes.put("a", b"1")
     await mirror.apply(created(1))
     await notes.close()
-    assert len(await mirror.untold(10)) == 1
+    assert len(await mirror.pending(10)) == 1
     await mirror.close()
     await notes.close()
 
@@ -120,7 +120,7 @@ async def test_the_log_is_carried_over_once_it_has_grown(mirror: Mirror, path: P
     for number in range(40):
         entity = {"id": str(UUID(int=number)), "username": f"c{number}", "custom_id": "x" * 200_000}
         await mirror.apply(observation(Request("POST", "/consumers", entity, number * 10.0, number * 10.0 + 1.0)))
-        await mirror.told([change.identity for change in await mirror.untold(1)])
+        await mirror.mark_published([change.identity for change in await mirror.pending(1)])
         sizes.append(log.stat().st_size)
     assert max(sizes) > LOG_BYTES, "it was worth it"
     assert max(sizes) < LOG_BYTES + 2_000_000, "all that was written is some times as much"

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 )
 
 from kong_eventhooks_plugin.sources.changes.mirror import mirror as mirror_module
-from kong_eventhooks_plugin.sources.changes.model import Change
+from kong_eventhooks_plugin.sources.changes.model import EntityChange
 from tests.support.mirror_world import LISTED, RULES, Request, World, observation
 
 EXAMPLES: Final = 60
@@ -108,7 +108,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def entered(self, schema: str, entity: str, request: int | None) -> None:
         shown = self.world.kong.shown(schema, entity)
-        state = GONE if shown is None else state_of(RULES.hide(schema, shown).shown)
+        state = GONE if shown is None else state_of(RULES.mask(schema, shown).shown)
         self.history[schema, entity].append(Entered(state, self.world.time(), request))
 
     def write(self, schema: str, name: str, fields: dict[str, Any], within: Any, request: int | None) -> Any:
@@ -347,7 +347,7 @@ class Interleavings(RuleBasedStateMachine):
             self.round_began.append(self.world.time.advance())
             self.listings.append([self.world.time()])
             self.world.kong.at_page = self._note_page
-            self.task = asyncio.create_task(self.world.rounds.once())
+            self.task = asyncio.create_task(self.world.rounds.run_once())
         low = self.world.time.advance()
         if not await self.world.gate.next(self.task):
             assert self.task.result() == "done", self.world.rounds.state()
@@ -369,10 +369,10 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         """Nothing is left but the file; what was not told is told again."""
-        untold = self.run(self.world.mirror.untold(1_000))
+        untold = self.run(self.world.mirror.pending(1_000))
         self.run(self._end_round())
         self.run(self.world.reopen())
-        assert self.run(self.world.mirror.untold(1_000)) == untold
+        assert self.run(self.world.mirror.pending(1_000)) == untold
         note("crashed")
 
     async def _end_round(self) -> None:
@@ -400,7 +400,7 @@ class Interleavings(RuleBasedStateMachine):
         assert self.run(self.world.round()) == [], "a quiet round tells nothing"
 
     def check(self) -> None:
-        told: dict[Key, list[Change]] = defaultdict(list)
+        told: dict[Key, list[EntityChange]] = defaultdict(list)
         for change in self.world.told:
             key = (change.schema, change.id)
             if change.operation != "delete" or change.entity.keys() > {"id"} or self._deleted(key, change):
@@ -413,7 +413,7 @@ class Interleavings(RuleBasedStateMachine):
         for key in self.history:
             self._check_complete(key, told.get(key, []))
 
-    def _deleted(self, key: Key, change: Change) -> bool:
+    def _deleted(self, key: Key, change: EntityChange) -> bool:
         """Before the first list is complete a delete of what is not known is told, whether or not it was there."""
         number = int((change.actor.request_id or "").rpartition("-")[2]) if change.actor else None
         return any(entry.state == GONE and entry.request == number for entry in self.history.get(key, ()))
@@ -422,7 +422,7 @@ class Interleavings(RuleBasedStateMachine):
         known = self.run(self.world.known())
         for schema in LISTED:
             there = {
-                row["id"]: state_of(RULES.hide(schema, self.store.shown(schema, row)).shown)
+                row["id"]: state_of(RULES.mask(schema, self.store.shown(schema, row)).shown)
                 for row in self.store.all(schema)
             }
             assert {entity: state_of(shown) for entity, shown in known[schema].items()} == there
@@ -431,11 +431,11 @@ class Interleavings(RuleBasedStateMachine):
         identities = Counter(change.identity for change in self.world.told)
         assert max(identities.values(), default=1) == 1
         roots = Counter(
-            change.actor.request_id for change in self.world.told if change.actor and change.went_with is None
+            change.actor.request_id for change in self.world.told if change.actor and change.deleted_with is None
         )
         assert max(roots.values(), default=1) == 1, roots
 
-    def _check_entity(self, key: Key, changes: list[Change]) -> None:
+    def _check_entity(self, key: Key, changes: list[EntityChange]) -> None:
         states = Counter(GONE if change.operation == "delete" else state_of(change.entity) for change in changes)
         came = Counter(entry.state for entry in self.history[key])
         assert states <= came, f"{key}: told {states}, was {came}"
@@ -445,7 +445,7 @@ class Interleavings(RuleBasedStateMachine):
             assert (GONE if newest.operation == "delete" else state_of(newest.entity)) == last, key
         assert last in states or self._is_uncertain(key), key
 
-    def _check_complete(self, key: Key, changes: list[Change]) -> None:
+    def _check_complete(self, key: Key, changes: list[EntityChange]) -> None:
         """What a request led to is told, unless nobody could know of the entity when it was deleted."""
         states = Counter(GONE if change.operation == "delete" else state_of(change.entity) for change in changes)
         wanted = Counter(
@@ -472,7 +472,7 @@ CHILDREN: Final = {"key": ("keyauth_credentials", "key", "key-auth"), "group": (
 @pytest.mark.timeout(600)
 def test_any_interleaving(monkeypatch: pytest.MonkeyPatch) -> None:
     # Observations may be late by two rounds, however short these are.
-    monkeypatch.setattr(mirror_module, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(mirror_module, "RETENTION_SECONDS", 0.0)
     run_state_machine_as_test(
         Interleavings,
         settings=settings(

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.kong.admin_api.entities import MASK, Hidden
+from kong_eventhooks_plugin.kong.admin_api.entities import MASK, MaskedEntity
 from kong_eventhooks_plugin.sources.changes.mirror.normalize import Apart, comparable
 
 
-def hidden(digests: dict[str, str] | None = None, **shown: Any) -> Hidden:
-    return Hidden(shown, digests or {})
+def hidden(digests: dict[str, str] | None = None, **shown: Any) -> MaskedEntity:
+    return MaskedEntity(shown, digests or {})
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def hidden(digests: dict[str, str] | None = None, **shown: Any) -> Hidden:
         ("rules", hidden({"c.l": "1"}, c={"l": [MASK]}), hidden({"c.l": "2"}, c={"l": [MASK]}), False),
     ],
 )
-def test_common(apart: Apart, old: Hidden, new: Hidden, same: bool) -> None:
+def test_common(apart: Apart, old: MaskedEntity, new: MaskedEntity, same: bool) -> None:
     one, other = comparable(old, new, apart)
     assert (one == other) is same
     two, another = comparable(new, old, apart)

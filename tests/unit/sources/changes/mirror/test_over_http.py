@@ -8,11 +8,11 @@ import aiohttp
 import pytest
 
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
-from kong_eventhooks_plugin.kong.admin_api.schema_cache import Knowledge
+from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror, RouteChange
-from kong_eventhooks_plugin.sources.changes.model import Actor, Change
-from kong_eventhooks_plugin.sources.changes.reconciler import Rounds, RoundSettings
-from kong_eventhooks_plugin.storage.notes import Notes
+from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
+from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
+from kong_eventhooks_plugin.storage.notes import NoteStore
 from tests.support.admin_node import AdminNode, Faults
 from tests.support.clock import FakeClock
 from tests.support.kong_shape import KEY
@@ -26,11 +26,15 @@ class Side:
         self.node = node
         self.clock = node.clock
         self.client = AdminClient(AdminSettings(url=node.url))
-        self.notes = Notes(folder / "gateway.db")
-        self.knowledge = Knowledge(self.client, self.notes, lambda: KEY)
+        self.notes = NoteStore(folder / "gateway.db")
+        self.knowledge = SchemaCache(self.client, self.notes, lambda: KEY)
         self.mirror = Mirror(folder / "gateway.db", self.knowledge.entities, self.clock)
-        self.rounds = Rounds(
-            self.mirror, self.client, self.knowledge, RoundSettings(node.url, page_size=3, settle=0.0), clock=self.clock
+        self.rounds = Reconciler(
+            self.mirror,
+            self.client,
+            self.knowledge,
+            ReconcilerSettings(node.url, page_size=3, grace=0.0),
+            clock=self.clock,
         )
 
     async def open(self) -> None:
@@ -43,18 +47,18 @@ class Side:
         await self.mirror.close()
         await self.notes.close()
 
-    async def tell(self) -> list[Change]:
-        changes = await self.mirror.untold(1_000)
-        await self.mirror.told([change.identity for change in changes])
+    async def tell(self) -> list[EntityChange]:
+        changes = await self.mirror.pending(1_000)
+        await self.mirror.mark_published([change.identity for change in changes])
         return changes
 
-    async def round(self) -> list[Change]:
+    async def round(self) -> list[EntityChange]:
         assert isinstance(self.clock, FakeClock)
         self.clock.advance(10)
-        assert await self.rounds.once() == "done", self.rounds.state()
+        assert await self.rounds.run_once() == "done", self.rounds.state()
         return await self.tell()
 
-    async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> list[Change]:
+    async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> list[EntityChange]:
         """Make a request as the route would, and have it seen."""
         assert isinstance(self.clock, FakeClock)
         started = self.clock.advance()

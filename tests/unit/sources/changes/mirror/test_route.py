@@ -104,9 +104,9 @@ async def test_what_goes_along_with_a_delete(world: World) -> None:
     other = await post(world, "/consumers", "consumers", username="ada")
     await post(world, "/consumers/ada/acls", "acls", group="admins", consumer={"id": other["id"]})
     changes = await world.see("DELETE", "/consumers/grace")
-    assert (brief(changes[0]), changes[0].went_with) == (("consumers", "delete", "grace"), None)
+    assert (brief(changes[0]), changes[0].deleted_with) == (("consumers", "delete", "grace"), None)
     assert sorted(change.schema for change in changes[1:]) == ["acls", "keyauth_credentials", "plugins"]
-    assert {change.went_with for change in changes[1:]} == {f"consumers:{grace['id']}"}
+    assert {change.deleted_with for change in changes[1:]} == {f"consumers:{grace['id']}"}
     assert {change.operation for change in changes} == {"delete"}
     assert len({change.identity for change in changes}) == 4
     assert len((await world.known())["acls"]) == 1
@@ -136,7 +136,7 @@ async def test_what_goes_along_goes_on(world: World) -> None:
 
 
 async def test_a_large_delete_is_told_in_two_parts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cascade, "GOING_ALONG", 3)
+    monkeypatch.setattr(cascade, "MAX_CASCADE", 3)
     store = world.kong.store
     grace = store.insert("consumers", {"username": "grace"})
     for number in range(10):
@@ -147,7 +147,7 @@ async def test_a_large_delete_is_told_in_two_parts(world: World, monkeypatch: py
     assert len(changes) == 4
     rest = await world.round()
     assert len(rest) == 7
-    assert {change.went_with for change in rest} == {f"consumers:{grace['id']}"}
+    assert {change.deleted_with for change in rest} == {f"consumers:{grace['id']}"}
     assert not any((await world.known()).values())
 
 
@@ -192,10 +192,10 @@ async def test_the_outbox_is_told_again_with_the_same_identities(world: World) -
     grace = world.kong.store.shown("consumers", world.kong.store.insert("consumers", {"username": "grace"}))
     told = await world.mirror.apply(observation(Request("POST", "/consumers", grace, 1.0, 2.0, 5)))
     await world.reopen()
-    assert await world.mirror.untold(10) == told
+    assert await world.mirror.pending(10) == told
     await world.reopen()
-    await world.mirror.told([told[0].identity])
-    assert await world.mirror.untold(10) == []
+    await world.mirror.mark_published([told[0].identity])
+    assert await world.mirror.pending(10) == []
 
 
 async def test_a_reference_that_a_delete_unsets(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,184 @@
+"""Every event of the log, by name, and what it says: docs/log-events.md is made from it.
+
+``python -m kong_eventhooks_plugin.telemetry.log_events`` prints the page.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+LOG_EVENTS: Final[Mapping[str, str]] = {
+    "address_in_use": "The address of `setting` is in use; the worker waits until it is free.",
+    "admin_paths_unavailable": "Changes from the Admin API's route wait until Kong's list of paths can be read.",
+    "admin_plugins_failed": (
+        "What the Admin API lists as plugins could not be read because of a bug; the next poll tries again."
+    ),
+    "api_call_failed": ("A REST call failed because of a bug; `error` is the exception's type, `raised_at` the place."),
+    "api_call_rejected": "A REST call was rejected because the store is unavailable or full.",
+    "api_connections_limited": (
+        "The API has as many connections as it takes (`limit`); the oldest are closed for new ones."
+    ),
+    "api_hooks_refresh_failed": ("Hooks that another process over the same store made could not be read; tried again."),
+    "api_hooks_shadowed": (
+        "Hooks that the API made are declared elsewhere now; the API's own definitions are dropped (`hooks` of them)."
+    ),
+    "api_listening": "The REST API, the health pages and /metrics are served on `port`.",
+    "attempt_failed": "An attempt of a delivery failed; the next one is due at `due_at`.",
+    "attempt_unsettled": ("An attempt ended because of a bug before its outcome was recorded; it is delivered again."),
+    "background_task_failed": "A task beside the delivery loops ended because of a bug.",
+    "cascade_limit_reached": (
+        "A delete removed more entities than are reported at once; the next reconciliation reports the rest."
+    ),
+    "certificate_unreadable": "A certificate cannot be parsed and is skipped.",
+    "change_deferred": (
+        "A change that the route saw could not be reported at once; the next reconciliation looks for it."
+    ),
+    "change_lost": "A change could not be published because of a bug and is dropped.",
+    "change_store_unavailable": (
+        "Changes from the Admin API's route wait because the mirror's store cannot be used; `error` is the "
+        "exception's type."
+    ),
+    "checkpoint_unreadable": "A poller's checkpoint cannot be read; the poller starts from nothing.",
+    "claim_failed": "Due deliveries could not be claimed from the queue.",
+    "damaged_file_moved": "A file that SQLite cannot read was moved aside as `*.damaged` and is created anew.",
+    "declarative_file_invalid": "A declarative file has errors; its last valid hooks stay active.",
+    "declarative_file_loaded": "Hooks were loaded from a declarative file.",
+    "delivery_discarded": "A delivery became a dead letter: it can never be delivered.",
+    "delivery_exhausted": "A delivery became a dead letter: its attempts are used up.",
+    "delivery_failing": "A delivery has failed four times and is still tried.",
+    "delivery_handed_over": "Another server took the socket over; this worker no longer delivers.",
+    "delivery_lease_acquired": "This process delivers from now on.",
+    "delivery_lease_lost": "This process no longer delivers.",
+    "delivery_lease_release_failed": (
+        "The delivery lease could not be released; another process waits until it expires."
+    ),
+    "delivery_lease_renewal_failed": "The delivery lease could not be taken or renewed.",
+    "delivery_loop_failed": "A loop of the delivery worker ended because of a bug and starts again.",
+    "delivery_recovered": "A delivery that had failed several times was delivered.",
+    "entity_path_ambiguous": "A path of the Admin API names several known entities; the reconciliation decides.",
+    "event_lost": (
+        "An event could not be accepted; `reason` says why, `suppressed` how many lines like this were left out."
+    ),
+    "events_not_accepted": "The queue did not accept a poller's events; tried again.",
+    "filter_failed": "A hook's filter could not be evaluated for an event; the hook does not fire.",
+    "filters_failed": "Filters could not be evaluated (`reason`); the hooks fire.",
+    "gateway_store_open_failed": "`gateway.db` cannot be opened; tried again.",
+    "grpc_call_failed": (
+        "A gRPC call failed because of a bug; `error` is the exception's type, `raised_at` the place."
+    ),
+    "grpc_call_rejected": "A gRPC call was rejected because the store is unavailable or full.",
+    "grpc_listening": "The gRPC API is served on `port`.",
+    "handler_failed": "A handler raised because of a bug; the attempt counts as failed.",
+    "hook_added": "A hook was added.",
+    "hook_changed": "A hook was changed.",
+    "hook_compilation_failed": "A hook's template, function or filter does not compile.",
+    "hook_definitions_write_failed": "Hook definitions could not be stored; tried again.",
+    "hook_disabled": (
+        "A hook was disabled because its endpoint is gone or keeps failing; its deliveries stay pending."
+    ),
+    "hook_enabled": "A hook that had been disabled for its endpoint delivers again.",
+    "hook_listener_failed": "A part of the worker raised while it was told of changed hooks.",
+    "hook_removed": "A hook was removed.",
+    "lambda_handler_failed": "The `lambda` handler raised because of a bug.",
+    "lambda_output": "What a hook's Lua function writes.",
+    "lease_lost": "An outcome arrived for a delivery whose lease is not held any more; it changes nothing.",
+    "list_skipped": (
+        "A list of the Admin API is left out of reconciliations (info where Kong refuses it, warning otherwise)."
+    ),
+    "log_handler_output": "What a `log` hook writes; a handler's text must not be the event's name.",
+    "mirror_drop_failed": "The mirror could not be dropped while no hook needs it; tried again.",
+    "mirror_key_replaced": "The key of the mirror's digests has a wrong size and is replaced.",
+    "on_delivery_failed": "The callback of the demo's receiver raised.",
+    "outbox_publishing_failed": "Changes in the outbox could not be published; tried again.",
+    "outbox_publishing_resumed": "Changes in the outbox are published again.",
+    "outcome_dropped": "The outcome of a delivery could not be written because of a bug; it is delivered again.",
+    "outcomes_unwritten": ("The process exits before all outcomes are written; those deliveries are delivered again."),
+    "outcomes_write_failed": "Outcomes of attempts could not be written; tried again.",
+    "part_close_failed": "A part could not be closed at the end.",
+    "ping_dropped": "A ping was dropped; `reason` is `too_many_waiting` or `unresolved_reference`.",
+    "ping_failed": "A ping did not reach its endpoint; `error` and `detail` say why.",
+    "ping_postponed": "A ping waits until a reference in the hook has a value.",
+    "ping_sent": "A ping reached its endpoint.",
+    "ping_skipped": "A ping is left to the process that delivers.",
+    "ping_task_failed": "Sending a ping ended because of a bug.",
+    "plugin_documents_write_failed": (
+        "The documents that Kong's `query_cmd` reads could not be written beside the socket."
+    ),
+    "plugin_socket_error": "Something went wrong on the plugin socket; `reason` says what.",
+    "poll_failed": "A poller could not read Kong; tried again. `outcome` is `unanswered`, `failed` or `bug`.",
+    "poll_recovered": "A poller reads Kong again.",
+    "poller_crashed": "A poller ended because of a bug and starts again.",
+    "queue_poll_failed": "The queue could not be asked for due deliveries.",
+    "reconciler_crashed": "The reconciler ended because of a bug and starts again.",
+    "reconciliation_failed": "A reconciliation with the Admin API was not completed.",
+    "reconciliation_finished": "A reconciliation ended; `outcome`, `seconds` and `entities` say how.",
+    "reconciliation_recovered": "Reconciliations are completed again.",
+    "reload_requested": "SIGHUP arrived; a new worker replaces the one that serves.",
+    "removed_hook_cleanup_failed": "Pending deliveries of a removed hook could not be ended.",
+    "removed_hook_deliveries_dead": "Pending deliveries of a removed hook became dead letters.",
+    "replacement_worker_failed": "A new worker ended before it was ready; the old one goes on.",
+    "response_bodies_dropped": "The limit on kept response bodies is reached; attempts are kept without them.",
+    "retention_sweep_failed": "Old deliveries and events could not be deleted; tried again.",
+    "retention_swept": "Old deliveries, events and suppression states were deleted (`rows`).",
+    "sandbox_worker_exited": "A sandbox process ended while it worked on a task.",
+    "sandbox_worker_start_failed": "A sandbox process did not start.",
+    "schema_cache_unreadable": "Kong's schemas that were kept on disk cannot be read; they are fetched again.",
+    "schema_cache_write_failed": "Kong's schemas could not be written to disk.",
+    "schema_fetch_failed": "Kong does not answer with a schema now.",
+    "schema_limit_reached": "Kong has more schemas than are kept; `path` is not fetched.",
+    "schema_unknown": "An entity's schema is not known; fields that may hold a secret are masked.",
+    "settings_invalid": "The worker does not start because a setting is unknown or has a wrong value.",
+    "settlement_failed": "A batch of outcomes could not be written because of a bug; each is tried alone.",
+    "shadowed_hooks_not_deleted": (
+        "Definitions of hooks that are declared elsewhere could not be deleted from the store; the next change "
+        "tries again."
+    ),
+    "socket_rebind_failed": "The socket's path was removed and cannot be bound again.",
+    "socket_rebound": "The socket's path had been removed and was bound again.",
+    "socket_taken_over": "Another server has bound the socket's path.",
+    "store_close_incomplete": "The store was closed while operations waited; they failed.",
+    "store_locked": "Another process holds the store's lock; `seconds` so far.",
+    "store_open_failed": "The store cannot be opened; the worker tries again, and events are lost meanwhile.",
+    "store_recovered": "The store commits again.",
+    "store_rollback_failed": "A failed transaction could not be rolled back.",
+    "store_unavailable": "A transaction failed: disk full, file locked or damaged.",
+    "supervisor_started": "The supervisor holds the plugin socket and starts a worker.",
+    "supervisor_stopped": "The supervisor exits; `restarts` counts the workers that had crashed.",
+    "supervisor_stopping": "The supervisor stops; workers have `drain_seconds` to end.",
+    "upstream_health_unreadable": "Kong did not report the health of an upstream.",
+    "webhook_custom_handler_failed": "The `webhook-custom` handler raised because of a bug.",
+    "webhook_handler_failed": "The `webhook` handler raised because of a bug.",
+    "work_listener_failed": "A listener for pending deliveries raised because of a bug.",
+    "worker_crashed": (
+        "A worker ended by itself; `next` says what follows: `restart` after `retry_in` seconds, "
+        "`replacement_starting` or `none`."
+    ),
+    "worker_draining": "The worker ends calls and deliveries that are under way.",
+    "worker_exited": "A worker that was asked to leave has exited.",
+    "worker_killed": "A worker was killed because it did not drain or become ready in time.",
+    "worker_ready": "A worker serves the plugin socket; `seconds` since its start.",
+    "worker_serving": "The worker accepts calls of Kong's on the plugin socket.",
+    "worker_start_failed": "The system refused to start a worker.",
+    "worker_started": "A worker process was started.",
+    "worker_stopped": "The worker has ended its calls and deliveries and exits.",
+    "worker_task_failed": "A task of the worker ended because of a bug.",
+}
+
+_HEAD: Final = """# Log events
+
+Each log line is one event: `event` is its name, the other fields are its details. The names are stable: search for one,
+or alert on it. A hook's own output is the field `text` of `log_handler_output` and `lambda_output`.
+
+Made from the code; do not edit: `make docs`.
+
+| event | what it says |
+|---|---|
+"""
+
+
+def page() -> str:
+    """Return docs/log-events.md."""
+    return _HEAD + "".join(f"| `{name}` | {text} |\n" for name, text in sorted(LOG_EVENTS.items()))
+
+
+if __name__ == "__main__":
+    print(page(), end="")  # noqa: T201
