@@ -54,7 +54,7 @@ class Counts(Collector):
         self.reconciled_changes: Tally[tuple[str]] = Tally()
         """By what became of them: create, update, delete, or dropped."""
 
-    _FAMILIES = (
+    FAMILIES = (
         ("plugin_calls", "Calls of Kong's on the plugin socket, by call.", ("call",)),
         ("pdk_calls", "PDK functions called in Kong, by function.", ("function",)),
         ("socket_errors", "Errors on the plugin socket, by reason.", ("reason",)),
@@ -69,7 +69,7 @@ class Counts(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families for prometheus-client's registry."""
-        for name, text, labels in self._FAMILIES:
+        for name, text, labels in self.FAMILIES:
             family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
             for key, value in dict(getattr(self, name)).items():
                 family.add_metric(key, value)
