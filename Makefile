@@ -42,10 +42,11 @@ bench: $(DEV) ## every benchmark, one after the other; several minutes
 protobuf: $(DEV) ## generate the protobuf modules from proto/
 	$(BIN)/python scripts/generate_protobuf.py
 
-docs: $(DEV) ## generate docs/settings.md, docs/sources.md and docs/log-events.md
+docs: $(DEV) ## generate docs/settings.md, docs/sources.md, docs/log-events.md and docs/metrics.md
 	$(BIN)/python -m kong_eventhooks_plugin.settings > docs/settings.md
 	$(BIN)/python -m kong_eventhooks_plugin.sources.document > docs/sources.md
 	$(BIN)/python -m kong_eventhooks_plugin.telemetry.log_events > docs/log-events.md
+	$(BIN)/python -m kong_eventhooks_plugin.telemetry.metrics_page > docs/metrics.md
 
 lock: ## resolve the dependencies anew into locks/ (UPGRADE=1: the newest of everything)
 	sh scripts/lock.sh "$(PYTHON)"

@@ -289,7 +289,7 @@ class HookRegistry:
         if self._metrics is not None:
             for place in PRECEDENCE:
                 count = sum(hook.origin.place == place for hook in self._active.values())
-                self._metrics.hooks.labels(place=place).set(count)
+                self._metrics.hooks.labels(origin=place).set(count)
 
 
 def _changed(before: Hook | None, after: Hook) -> bool:

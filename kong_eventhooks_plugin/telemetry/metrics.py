@@ -54,29 +54,24 @@ class Counts(Collector):
         self.reconciled_changes: Tally[tuple[str]] = Tally()
         """By what became of them: create, update, delete, or dropped."""
 
-    _FAMILIES = (
-        ("plugin_calls", "calls", "Calls that Kong made on the plugin socket.", ("call",)),
-        ("pdk_calls", "pdk_calls", "PDK functions that Kong was asked for.", ("function",)),
-        ("socket_errors", "door_faults", "Faults on the plugin socket, by reason.", ("reason",)),
-        ("events", "events", "Events accepted (committed), by source and event.", ("source", "event")),
-        ("events_lost", "lost", "Events that could not be accepted, by reason.", ("reason",)),
-        ("held_back", "suppressed", "Hooks that matched and did not fire, by hook and reason.", ("hook", "reason")),
-        ("sandbox_tasks", "sandbox_tasks", "Tasks of user code, by kind and what came of them.", ("task", "outcome")),
-        ("polls", "looks", "Our own looks at Kong, by what is looked at and what came of them.", ("look", "outcome")),
-        ("reconciliations", "rounds", "Rounds over the Admin API's lists, by what came of them.", ("outcome",)),
-        (
-            "reconciled_changes",
-            "round_differences",
-            "Differences that rounds found, by what became of them.",
-            ("outcome",),
-        ),
+    FAMILIES = (
+        ("plugin_calls", "Calls of Kong's on the plugin socket, by call.", ("call",)),
+        ("pdk_calls", "PDK functions called in Kong, by function.", ("function",)),
+        ("socket_errors", "Errors on the plugin socket, by reason.", ("reason",)),
+        ("events", "Events committed to the queue, by source and event.", ("source", "event")),
+        ("events_lost", "Events that could not be accepted, by reason.", ("reason",)),
+        ("held_back", "Matching hooks that did not fire, by hook and reason.", ("hook", "reason")),
+        ("sandbox_tasks", "Tasks of user code, by task and outcome.", ("task", "outcome")),
+        ("polls", "Polls of Kong's Admin API, by poller and outcome.", ("poller", "outcome")),
+        ("reconciliations", "Reconciliations of the mirror with the Admin API, by outcome.", ("outcome",)),
+        ("reconciled_changes", "Changes found by reconciliations, by operation.", ("operation",)),
     )
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families for prometheus-client's registry."""
-        for attribute, name, text, labels in self._FAMILIES:
+        for name, text, labels in self.FAMILIES:
             family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
-            for key, value in dict(getattr(self, attribute)).items():
+            for key, value in dict(getattr(self, name)).items():
                 family.add_metric(key, value)
             yield family
 
@@ -89,27 +84,31 @@ class Metrics:
         self.counts = Counts()
         self.registry.register(self.counts)
         self.delivery_attempts = Counter(
-            f"{PREFIX}_attempts", "Delivery attempts, by hook, outcome and error class.",
+            f"{PREFIX}_delivery_attempts", "Delivery attempts, by hook, outcome and error class.",
             ["hook", "outcome", "error"], registry=self.registry,
         )  # fmt: skip
         self.delivery_latency = Histogram(
-            f"{PREFIX}_end_to_end_seconds", "From the event seen to the delivery's success.", ["hook"],
+            f"{PREFIX}_delivery_latency_seconds", "Seconds from an event's time to its delivery, by hook.", ["hook"],
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400),
             registry=self.registry,
         )  # fmt: skip
         self.depth = Gauge(f"{PREFIX}_queue_deliveries", "Deliveries in the queue.", ["state"], registry=self.registry)
-        self.unsettled_bytes = Gauge(f"{PREFIX}_queue_bytes", "Bytes of unsettled deliveries.", registry=self.registry)
+        self.unsettled_bytes = Gauge(
+            f"{PREFIX}_queue_unsettled_bytes", "Bytes of unsettled deliveries.", registry=self.registry
+        )
         self.oldest_unsettled_age = Gauge(
-            f"{PREFIX}_queue_oldest_pending_seconds", "Age of the oldest unsettled delivery.", registry=self.registry
+            f"{PREFIX}_queue_oldest_unsettled_age_seconds",
+            "Age of the oldest unsettled delivery.",
+            registry=self.registry,
         )
         self.hook_held = Gauge(
-            f"{PREFIX}_breaker_open", "1 where deliveries to a hook are paused.", ["hook", "reason"],
+            f"{PREFIX}_hook_held", "1 where deliveries to a hook are paused.", ["hook", "reason"],
             registry=self.registry,
         )  # fmt: skip
         self.delivery_leader = Gauge(
-            f"{PREFIX}_delivering", "1 where this process holds the delivery lease.", registry=self.registry
+            f"{PREFIX}_delivery_leader", "1 where this process holds the delivery lease.", registry=self.registry
         )
-        self.hooks = Gauge(f"{PREFIX}_hooks", "Hooks in force, by place.", ["place"], registry=self.registry)
+        self.hooks = Gauge(f"{PREFIX}_hooks", "Active hooks, by origin.", ["origin"], registry=self.registry)
         self.http_connections = Counter(
             f"{PREFIX}_http_connections", "HTTP connections for deliveries: new or reused.", ["kind"],
             registry=self.registry,

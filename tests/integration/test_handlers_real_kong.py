@@ -51,7 +51,7 @@ def slack(receiver: HttpServer, name: str = "slack", **fields: Any) -> dict[str,
 
 def suppressed(sidecar: Sidecar) -> dict[tuple[str, str], float]:
     page = sidecar.get("/metrics")[1].decode()
-    found = re.findall(r'^kong_event_hooks_suppressed_total\{hook="(.+?)",reason="(.+?)"\} (\S+)$', page, re.MULTILINE)
+    found = re.findall(r'^kong_event_hooks_held_back_total\{hook="(.+?)",reason="(.+?)"\} (\S+)$', page, re.MULTILINE)
     return {(hook, reason): float(count) for hook, reason, count in found}
 
 
@@ -157,7 +157,9 @@ def test_what_does_not_compile_is_a_fault_and_a_dead_letter(
     def dead() -> bool:
         page = sidecar.get("/metrics")[1].decode()
         return (
-            re.search(r'^kong_event_hooks_attempts_total\{error="template".*outcome="discard"\}', page, re.MULTILINE)
+            re.search(
+                r'^kong_event_hooks_delivery_attempts_total\{error="template".*outcome="discard"\}', page, re.MULTILINE
+            )
             is not None
         )
 

@@ -31,8 +31,8 @@ async def test_an_event_is_delivered_and_the_attempt_recorded() -> None:
         job = w.handler.jobs[0]
         assert (job.delivery_id, job.source, job.attempt, job.now) == (delivery, "rate-limiting", 1, w.time())
         assert job.config == {"endpoint": "http://a:80"}
-        assert w.metric("attempts_total", hook="a", outcome="delivered", error="") == 1
-        assert w.metric("end_to_end_seconds_sum", hook="a") == 2
+        assert w.metric("delivery_attempts_total", hook="a", outcome="delivered", error="") == 1
+        assert w.metric("delivery_latency_seconds_sum", hook="a") == 2
 
 
 async def test_a_failure_is_tried_again_on_schedule_until_the_delivery_is_dead() -> None:
@@ -53,7 +53,7 @@ async def test_a_failure_is_tried_again_on_schedule_until_the_delivery_is_dead()
         attempts = await w.queue.attempts(delivery)
         assert [attempt.number for attempt in attempts] == list(range(1, 11))
         assert {(attempt.status, attempt.body, attempt.error) for attempt in attempts} == {(500, b"why", "status")}
-        assert w.metric("attempts_total", hook="a", outcome="retry", error="status") == 10
+        assert w.metric("delivery_attempts_total", hook="a", outcome="retry", error="status") == 10
         await w.queue.replay(delivery)
         await w.queue.settled(11)
         assert (await w.queue.get(delivery)).state == "dead", "a replay is one more attempt"
@@ -157,7 +157,7 @@ async def test_a_failing_endpoint_gets_a_rest_then_one_probe() -> None:
         assert w.worker.held() == {A.id: "breaker_open"}
         w.time.advance(1)
         await w.turn()
-        assert w.metric("breaker_open", hook="a", reason="breaker_open") == 1
+        assert w.metric("hook_held", hook="a", reason="breaker_open") == 1
         w.time.advance(29)
         await w.queue.settled(11)
         await w.turn()
@@ -170,7 +170,7 @@ async def test_a_failing_endpoint_gets_a_rest_then_one_probe() -> None:
         assert w.worker.held() == {}
         w.time.advance(1)
         await w.turn()
-        assert w.metric("breaker_open", hook="a", reason="breaker_open") is None
+        assert w.metric("hook_held", hook="a", reason="breaker_open") is None
 
 
 async def test_a_hook_that_its_endpoint_refuses_closes_no_other_out() -> None:
@@ -487,7 +487,7 @@ async def test_one_of_two_processes_delivers_and_the_other_takes_over() -> None:
         assert (len(one.handler.jobs), len(two.handler.jobs)) == (3, 0)
         time.advance(1)
         await one.turn()
-        assert (one.metric("delivering"), two.metric("delivering")) == (1, 0)
+        assert (one.metric("delivery_leader"), two.metric("delivery_leader")) == (1, 0)
         await one.worker.drain(1)
         assert not one.worker.leading
         time.advance(4)

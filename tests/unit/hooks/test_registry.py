@@ -440,8 +440,8 @@ def test_hooks_are_counted_by_place() -> None:
     desk.file(log_hook("a"), log_hook("b"))
     desk.registry.instance_started(started(log_hook("b")))
     text = generate_latest(desk.metrics.registry).decode()
-    assert 'kong_event_hooks_hooks{place="file"} 1.0' in text
-    assert 'kong_event_hooks_hooks{place="instance"} 1.0' in text
+    assert 'kong_event_hooks_hooks{origin="file"} 1.0' in text
+    assert 'kong_event_hooks_hooks{origin="instance"} 1.0' in text
 
 
 def test_a_declaration_says_where_it_stands(tmp_path: Path) -> None:
