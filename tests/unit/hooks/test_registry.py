@@ -71,7 +71,7 @@ class Desk:
         changes, self.changes[:] = list(self.changes), []
         return [told(change) for change in changes]
 
-    def active_plugins(self) -> dict[str, str]:
+    def in_force(self) -> dict[str, str]:
         hooks = self.registry.hooks().values()
         others = {hook.id: hook for hook in hooks if hook.origin.place != "api"}
         assert others == self.store, "what is in force is what is stored; our API stores its own"
@@ -95,7 +95,7 @@ class TestPrecedence:
         desk.listed(listed(log_hook("a"), log_hook("b")))
         desk.registry.instance_started(started(log_hook("a"), log_hook("b")))
         assert desk.told() == []
-        assert desk.active_plugins() == {"a": "instance", "b": "instance"}
+        assert desk.in_force() == {"a": "instance", "b": "instance"}
         [declaration, _] = desk.registry.declarations()
         assert [origin.place for origin in declaration.also] == ["admin-api", "file"]
 
@@ -113,7 +113,7 @@ class TestPrecedence:
         desk.told()
         desk.registry.instance_closed(closed())
         assert desk.told() == ["-b", "~a"]
-        assert desk.active_plugins() == {"a": "file"}
+        assert desk.in_force() == {"a": "file"}
 
     def test_a_duplicate_name_is_a_fault_and_the_instance_started_last_holds(self) -> None:
         desk = Desk()
@@ -165,12 +165,12 @@ class TestInstances:
         desk.registry.instance_started(started(log_hook("a", snooze=1), log_hook("b"), instance_id=4, seq=19))
         desk.registry.instance_closed(closed(2))
         assert desk.told() == ["+a", "~a", "+b"]
-        assert desk.active_plugins() == {"a": "instance", "b": "instance"}
+        assert desk.in_force() == {"a": "instance", "b": "instance"}
 
     def test_a_bad_hook_is_a_fault_and_the_others_hold(self) -> None:
         desk = Desk()
         desk.registry.instance_started(started(log_hook("a"), log_hook("b", snooze=-1)))
-        assert desk.active_plugins() == {"a": "instance"}
+        assert desk.in_force() == {"a": "instance"}
         assert [str(fault) for fault in desk.registry.errors()] == [
             f"plugin {PLUGIN_ID}: config.hooks[1].snooze: value should be between 0 and 31622400"
         ]
@@ -188,10 +188,10 @@ class TestInstances:
         desk = Desk()
         other = started(log_hook("a"))
         desk.registry.instance_started(InstanceStarted("event-hooks-crud", other.instance_id, other.config))
-        assert desk.active_plugins() == {}
+        assert desk.in_force() == {}
         desk.registry.instance_started(started(log_hook("a")))
         desk.registry.instance_closed(InstanceClosed("event-hooks-crud", 1))
-        assert desk.active_plugins() == {"a": "instance"}
+        assert desk.in_force() == {"a": "instance"}
 
 
 class TestAdminApi:
@@ -201,27 +201,27 @@ class TestAdminApi:
         desk.now += 1
         desk.listed()
         assert desk.told() == ["+a", "-a"]
-        assert desk.active_plugins() == {}
+        assert desk.in_force() == {}
 
     def test_not_where_it_started_after_the_reading_began(self) -> None:
         desk = Desk()
         desk.registry.instance_started(started(log_hook("a")))
         desk.listed(began_at=desk.now - 1)
-        assert desk.active_plugins() == {"a": "instance"}
+        assert desk.in_force() == {"a": "instance"}
 
     def test_a_disabled_plugin_disables_its_hooks(self) -> None:
         desk = Desk()
         desk.registry.instance_started(started(log_hook("a")))
         desk.now += 1
         desk.listed(listed(log_hook("a"), enabled=False))
-        assert desk.active_plugins() == {"a": "admin-api"}
+        assert desk.in_force() == {"a": "admin-api"}
         assert not desk.hook("a").enabled
 
     def test_a_list_that_failed_keeps_the_last_good_one(self) -> None:
         desk = Desk()
         desk.listed(listed(log_hook("a")))
         desk.registry.set_listing_error("/plugins: answered 500")
-        assert desk.active_plugins() == {"a": "admin-api"}
+        assert desk.in_force() == {"a": "admin-api"}
         assert [str(fault) for fault in desk.registry.errors()] == ["Admin API: /plugins: answered 500"]
         desk.listed(listed(log_hook("a")))
         assert desk.registry.errors() == []
@@ -240,7 +240,7 @@ class TestFiles:
         desk = Desk()
         desk.file(log_hook("a"))
         desk.file(log_hook("a", snooze=-1), log_hook("b"))
-        assert desk.active_plugins() == {"a": "file"}
+        assert desk.in_force() == {"a": "file"}
         assert [str(fault) for fault in desk.registry.errors()] == [
             f"{FILE}: plugins[0].config.hooks[0].snooze: value should be between 0 and 31622400"
         ]
@@ -255,7 +255,7 @@ class TestFiles:
         desk = desk.restarted()
         desk.registry.set_files(["/two.yml"])
         assert desk.told() == ["-a"]
-        assert desk.active_plugins() == {"b": "file"}
+        assert desk.in_force() == {"b": "file"}
 
     def test_two_files_with_the_same_name_in_them(self) -> None:
         desk = Desk()
@@ -273,9 +273,9 @@ class TestRestart:
         desk = desk.restarted()
         assert desk.registry.hooks() == before
         desk.file(log_hook("c"))
-        assert desk.active_plugins() == {"a": "instance", "b": "instance", "c": "file"}
+        assert desk.in_force() == {"a": "instance", "b": "instance", "c": "file"}
         desk.registry.instance_started(started(log_hook("a")))
-        assert desk.active_plugins() == {"a": "instance", "c": "file"}
+        assert desk.in_force() == {"a": "instance", "c": "file"}
         assert desk.told() == ["-b"], "and no ping for what is as it was"
 
     def test_a_changed_file_is_a_change(self) -> None:
@@ -305,7 +305,7 @@ class TestRestart:
         desk.file(log_hook("a"))
         desk = desk.restarted()
         desk.file(5)
-        assert desk.active_plugins() == {"a": "file"}
+        assert desk.in_force() == {"a": "file"}
         assert len(desk.registry.errors()) == 1
 
     def test_what_is_stored_is_no_change_but_listeners_hear_that_it_is_there(self) -> None:
@@ -416,7 +416,7 @@ def test_hooks_made_by_our_api() -> None:
     made = to_hook(VALIDATION.hook(log_hook("a")), Origin("api", "api", "api"))
     made = msgspec.structs.replace(made, created_at=7, updated_at=8)
     desk.registry.set_api_hooks([made])
-    assert desk.active_plugins() == {"a": "api"}
+    assert desk.in_force() == {"a": "api"}
     assert (desk.hook("a").created_at, desk.hook("a").updated_at) == (7, 8)
     desk.registry.set_api_hooks([])
     assert desk.told() == ["+a", "-a"]
