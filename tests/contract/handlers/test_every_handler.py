@@ -70,7 +70,10 @@ def receiver(runner: asyncio.Runner) -> Iterator[HttpReceiver]:
     runner.run(one.__aexit__())
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=2 * settings().max_examples,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     data=st.dictionaries(st.text(), odd_values, max_size=4),
     config=st.dictionaries(config_names, json_values, max_size=5),

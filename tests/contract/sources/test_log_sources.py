@@ -195,7 +195,7 @@ refusers = st.lists(
 shown = st.dictionaries(header_names, st.sampled_from(["0", "5"]), max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples, deadline=None)
 @given(refusers, shown, st.sampled_from([400, 401, 403, 406, 429, 502, 503]), st.booleans(), st.booleans())
 def test_a_refusal_is_told_by_one_source_at_most(
     plugins: list[dict[str, Any]], headers: dict[str, str], status: int, asked: bool, ruled: bool
@@ -209,7 +209,7 @@ def test_a_refusal_is_told_by_one_source_at_most(
     assert len(telling) <= 1, telling
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(
     changes,
     st.dictionaries(header_names, header_values, max_size=6),

@@ -108,7 +108,7 @@ def is_sound(declared: Declared) -> None:
         assert len(hook.id) == 36
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(documents | anything)
 def test_a_document(document: Any) -> None:
     declared = declarative.read(document, "kong.yml", VALIDATION)
@@ -127,7 +127,7 @@ def test_any_bytes(data: bytes, where: str) -> None:
     is_sound(declarative.parse(data, where, VALIDATION))
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(
     st.fixed_dictionaries(
         {"__plugin_id": st.just("p")},

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import hypothesis
 import msgspec
 import pytest
 from hypothesis import HealthCheck, note, settings
@@ -32,7 +33,7 @@ from kong_eventhooks_plugin.sources.changes.mirror import mirror as mirror_modul
 from kong_eventhooks_plugin.sources.changes.model import EntityChange
 from tests.support.mirror_world import LISTED, RULES, Request, World, observation
 
-EXAMPLES: Final = 60
+EXAMPLES: Final = hypothesis.settings().max_examples
 """About ten seconds; raise it when the judge is changed."""
 
 GONE: Final = "gone"

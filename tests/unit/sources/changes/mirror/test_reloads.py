@@ -177,7 +177,7 @@ async def in_turn(folder: Path, documents: list[Document]) -> None:
     await world.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(DOCUMENTS)
 def test_any_documents(documents: list[Document]) -> None:
     with tempfile.TemporaryDirectory() as folder:
