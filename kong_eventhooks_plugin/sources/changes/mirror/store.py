@@ -18,6 +18,7 @@ from kong_eventhooks_plugin.sources.changes.mirror.pairing import PairCandidate
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing, columns
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot
 from kong_eventhooks_plugin.sources.changes.model import EntityChange
+from kong_eventhooks_plugin.storage.sqlite import transaction
 
 NAMESAKES: Final = 100
 REFERRING: Final = 5_000
@@ -69,13 +70,8 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[int]:
         """Begin; give the revision that it writes; commit, or roll back where something is raised."""
-        self._run("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._connection):
             yield self._run(sql.NEXT_REV).fetchone()[0]
-            self._run("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self._run("ROLLBACK")
 
     # facts
 
