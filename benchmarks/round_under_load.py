@@ -358,7 +358,7 @@ def main() -> None:
         kong = Kong(args.kong_bin, directory, sidecar.socket_path)
         postgres = Postgres(args.kong_pg) if args.kong_pg else None
         database = None
-        sidecar.watch(kong, crud_round_seconds=args.interval, log_level="debug")
+        sidecar.watch(kong, crud_reconcile_seconds=args.interval, log_level="debug")
         sidecar.start()
         if postgres is not None:
             database = stack.enter_context(postgres.database())

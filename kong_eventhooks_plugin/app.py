@@ -519,15 +519,17 @@ def _poller_group_settings(settings: Settings, admin_url: str) -> PollerGroupSet
         data_dir=Path(settings.data_dir),
         reconciler=ReconcilerSettings(
             admin_url=admin_url,
-            interval=settings.crud_round_seconds,
+            interval=settings.crud_reconcile_seconds,
             page_size=settings.admin_page_size,
             pause_factor=settings.admin_pause_factor,
-            grace=settings.crud_settle_seconds,
+            grace=settings.crud_grace_seconds,
         ),
         health=BalancerSettings(
-            settings.balancer_poll_seconds, settings.balancer_trouble_seconds, settings.balancer_requests_per_second
+            settings.balancer_poll_seconds,
+            settings.balancer_unhealthy_poll_seconds,
+            settings.balancer_requests_per_second,
         ),
-        expiry=CertificateSettings(settings.certificate_look_seconds, settings.certificate_days),
+        expiry=CertificateSettings(settings.certificate_poll_seconds, settings.certificate_days),
         patience=ReachabilitySettings(settings.gateway_poll_seconds, settings.gateway_failures),
         reveal=settings.crud_reveal,
     )

@@ -90,11 +90,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "is busy with us for a third of the time at most.",
         ),
     ] = 2.0
-    crud_round_seconds: Annotated[
+    crud_reconcile_seconds: Annotated[
         Seconds,
         Meta(description="Seconds between two rounds, which find changes that took another way than the route."),
     ] = 60.0
-    crud_settle_seconds: Annotated[
+    crud_grace_seconds: Annotated[
         Seconds, Meta(description="Seconds that a round waits for the route to tell a change, with who made it.")
     ] = 2.0
     crud_reveal: Annotated[
@@ -104,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     balancer_poll_seconds: Annotated[
         Seconds, Meta(description="Seconds between two looks at an upstream's health.")
     ] = 10.0
-    balancer_trouble_seconds: Annotated[
+    balancer_unhealthy_poll_seconds: Annotated[
         Seconds, Meta(description="The same for an upstream with an address that is not healthy.")
     ] = 2.0
     balancer_requests_per_second: Annotated[
@@ -121,7 +121,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Annotated[int, Meta(ge=1)], ...],
         Meta(description="Days left at which a certificate is told to expire; that it has expired always is."),
     ] = (30, 7, 1)
-    certificate_look_seconds: Annotated[Seconds, Meta(description="Seconds between two looks at all certificates.")] = (
+    certificate_poll_seconds: Annotated[Seconds, Meta(description="Seconds between two looks at all certificates.")] = (
         86_400.0
     )
     rate_limit_approaching_percent: Annotated[

@@ -10,7 +10,7 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.kong, pytest.mark.timeout(240)]
 
-PACE = {"balancer_poll_seconds": 0.3, "balancer_trouble_seconds": 0.2, "gateway_poll_seconds": 0.2}
+PACE = {"balancer_poll_seconds": 0.3, "balancer_unhealthy_poll_seconds": 0.2, "gateway_poll_seconds": 0.2}
 FAILURES = 3
 
 

@@ -22,7 +22,7 @@ from tests.unit.sources.changes.test_observer import CHANGES, REQUESTS
 
 pytestmark = [pytest.mark.kong, pytest.mark.timeout(240)]
 
-ROUNDS = {"crud_round_seconds": 0.5, "crud_settle_seconds": 0.3}
+ROUNDS = {"crud_reconcile_seconds": 0.5, "crud_grace_seconds": 0.3}
 RECORDED_CREDENTIAL = "33bc34f8-e273-4b3e-907a-a56f5ffff87e"
 NOBODYS_CERTIFICATE = "/certificates/630188fa-d753-4058-8331-aece6ebc5408"
 LISTED = {
@@ -220,7 +220,7 @@ def test_a_sidecar_that_was_there_before_kong_tells_the_first_change_at_once(
     file.write_text(
         json.dumps({"_format_version": "3.0", "plugins": [{"name": "event-hooks", "config": {"hooks": [hook]}}]})
     )
-    sidecar.watch(pg_kong, kong_yml=file, crud_round_seconds=3600)
+    sidecar.watch(pg_kong, kong_yml=file, crud_reconcile_seconds=3600)
     sidecar.start()
     until(lambda: sidecar.observing("crud")["rounds"]["trouble"], "the first round fails: there is no Kong")
     pg_kong.start()
@@ -254,7 +254,7 @@ def test_what_changed_while_the_sidecar_was_away_is_told_once_after_its_start(
 
 
 def test_killed_in_a_burst_every_create_is_told_once(routed: Kong, sidecar: Sidecar, receiver: HttpServer) -> None:
-    begin(sidecar, routed, receiver, crud_round_seconds=1, crud_settle_seconds=0.5)
+    begin(sidecar, routed, receiver, crud_reconcile_seconds=1, crud_grace_seconds=0.5)
     creates, answers, lock = 200, dict[str, tuple[int, str | None]](), threading.Lock()
 
     def create(number: int) -> None:

@@ -108,7 +108,7 @@ class Deck:
 def database_kong(pg_kong: Kong, sidecar: Sidecar) -> Kong:
     """A Kong with a database, started."""
     pg_kong.environment |= ENVIRONMENT
-    sidecar.watch(pg_kong, admin_poll_seconds=0.2, crud_round_seconds=1, crud_settle_seconds=0.5)
+    sidecar.watch(pg_kong, admin_poll_seconds=0.2, crud_reconcile_seconds=1, crud_grace_seconds=0.5)
     sidecar.start()
     pg_kong.start()
     return pg_kong

@@ -11,7 +11,7 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.kong, pytest.mark.timeout(240)]
 
-ROUNDS = {"crud_round_seconds": 0.5, "crud_settle_seconds": 0.2, "log_level": "debug"}
+ROUNDS = {"crud_reconcile_seconds": 0.5, "crud_grace_seconds": 0.2, "log_level": "debug"}
 HOOKS = ("crud", "dao:crud")
 CONSUMERS = 3_000
 

@@ -25,7 +25,7 @@ def started(pg_kong: Kong, sidecar: Sidecar, request: pytest.FixtureRequest) -> 
     settings = {
         "socket_path": str(sidecar.socket_path), "data_dir": str(sidecar.data_dir),
         "listen": f"127.0.0.1:{sidecar.port}", "log_format": "json",
-        "admin_url": f"http://127.0.0.1:{pg_kong.admin}", "crud_round_seconds": 0.5, "crud_settle_seconds": 0.3,
+        "admin_url": f"http://127.0.0.1:{pg_kong.admin}", "crud_reconcile_seconds": 0.5, "crud_grace_seconds": 0.3,
     }  # fmt: skip
     file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
     have_it_started(pg_kong, sidecar, f"--settings={file}")

@@ -30,8 +30,8 @@ _HEALTH = EventEntry(
 _HEALTH_NOTES = (
     (
         "It needs the setting `admin_url`. Every upstream with active or passive health checks is asked for every "
-        "`balancer_poll_seconds`, one with an unhealthy address every `balancer_trouble_seconds`. After a start only "
-        "what differs from what was last known is told. An address that is new and healthy, and one that is gone, "
+        "`balancer_poll_seconds`, one with an unhealthy address every `balancer_unhealthy_poll_seconds`. After a start "
+        "only what differs from what was last known is told. An address that is new and healthy, and one that is gone, "
         "are no events; nor is switching health checks off."
     ),
     (

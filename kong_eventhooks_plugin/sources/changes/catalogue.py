@@ -94,7 +94,7 @@ def _crud_events() -> tuple[EventEntry, ...]:
 _WHAT_IT_NEEDS = (
     "It needs the setting `admin_url`. Changes made through a route with the plugin `event-hooks-crud` on it "
     "(docs/admin-api-route.md) are told at once and with who made them; all others (straight at the admin port, by "
-    "another node, by a new kong.yml) by the next round, a reading of all entities every `crud_round_seconds`: one "
+    "another node, by a new kong.yml) by the next round, a reading of all entities every `crud_reconcile_seconds`: one "
     "event for each entity that differs between two rounds. A whole configuration that is sent through the route "
     "(`POST /config` of a DB-less Kong) has a round made at once: its changes are told within seconds, as that "
     "round's, without `actor`. A change is told once, whichever way it was seen. The first round ever tells nothing; "
