@@ -151,7 +151,7 @@ def test_what_does_not_compile_is_a_fault_and_a_dead_letter(
     kong.declare(hooks_document(upstream, [broken]))
     kong.start()
     exhaust(kong)
-    ready = until(lambda: fault_of(sidecar), "the fault in /readyz")
+    ready = until(lambda: error_of(sidecar), "the error in /readyz")
     assert "handler_config.payload.text: line 1, column 15: " in ready
 
     def dead() -> bool:
@@ -167,9 +167,9 @@ def test_what_does_not_compile_is_a_fault_and_a_dead_letter(
     assert receiver.requests == []
 
 
-def fault_of(sidecar: Sidecar) -> str | None:
-    faults = json.loads(sidecar.get("/readyz")[1] or b"{}").get("faults", [])
-    return str(faults[0]) if faults else None
+def error_of(sidecar: Sidecar) -> str | None:
+    errors = json.loads(sidecar.get("/readyz")[1] or b"{}").get("errors", [])
+    return str(errors[0]) if errors else None
 
 
 def test_kong_refuses_what_the_schema_forbids(kong: Kong, sidecar: Sidecar, receiver: HttpServer) -> None:

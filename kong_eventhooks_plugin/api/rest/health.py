@@ -1,8 +1,7 @@
-"""/healthz, /readyz and /metrics: what probes and Prometheus ask.
+"""/healthz, /readyz and /metrics, for probes and Prometheus.
 
 Limits: connections' are in ``connections``; a request's headers are aiohttp's (8 KiB a line), bodies are not read, an
-answer lists at most 100 faults and held hooks and says how many more there are. The page holds no secret and no event's
-data.
+answer lists at most 100 errors and held hooks and how many more there are. It holds no secret and no event's data.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +16,7 @@ from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 MAX_LISTED = 100
 END_SECONDS = 1.0
-"""What calls under way have when the process leaves, twice: Kong's calls and deliveries drain only after them."""
+"""How long a stopping process waits for calls in progress, twice: Kong's calls and deliveries drain only after them."""
 
 
 Check = Callable[[], Awaitable[Readiness]]
@@ -25,7 +24,7 @@ Refresh = Callable[[], Awaitable[None]]
 
 
 def health_app(check: Check, metrics: Metrics, refresh: Refresh) -> web.Application:
-    """Return the application; ``refresh`` brings the gauges up to date before they are printed."""
+    """Return the application; ``refresh`` updates the gauges before they are printed."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
@@ -47,20 +46,17 @@ def health_app(check: Check, metrics: Metrics, refresh: Refresh) -> web.Applicat
 
 
 def _listed(ready: Readiness) -> Readiness:
-    """Return it with its lists cut to what an answer may hold."""
-    faults, held = ready.faults, ready.held
-    if len(faults) > MAX_LISTED:
-        faults = (*faults[:MAX_LISTED], f"and {len(faults) - MAX_LISTED} more")
+    """Return it with its lists cut to ``MAX_LISTED``."""
+    errors, held = ready.errors, ready.held
+    if len(errors) > MAX_LISTED:
+        errors = (*errors[:MAX_LISTED], f"and {len(errors) - MAX_LISTED} more")
     if len(held) > MAX_LISTED:
         held = dict(list(held.items())[:MAX_LISTED]) | {"...": f"and {len(held) - MAX_LISTED} more"}
-    return msgspec.structs.replace(ready, faults=faults, held=held)
+    return msgspec.structs.replace(ready, errors=errors, held=held)
 
 
 async def serve_health(app: web.Application, listen: str) -> tuple[web.AppRunner, int]:
-    """Serve ``app`` on ``host:port`` (port 0: a free one); return what to clean up and the port.
-
-    Raises ``OSError`` where the address cannot be had.
-    """
+    """Serve ``app`` on ``host:port`` (port 0: a free one); return the runner and the port. Raises ``OSError``."""
     host, _, port = listen.rpartition(":")
     runner = web.AppRunner(
         app,

@@ -1,7 +1,6 @@
-"""What /readyz and the gauges of /metrics say, looked up when they are asked.
+"""What /readyz and the gauges of /metrics report, read when they are requested.
 
-Limits: the store is asked for its size once per question and given ``STORE_SECONDS`` to answer. A loss is
-news for ``RECENT_SECONDS``; its count stays.
+Limits: the store has ``STORE_SECONDS`` to answer. A loss degrades the state for ``RECENT_SECONDS``; its count stays.
 """
 
 import asyncio
@@ -19,29 +18,27 @@ STORE_SECONDS = 2.0
 RECENT_SECONDS = 300.0
 
 _OK = "ok"
-"""What is said of a store that answers and takes what comes."""
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """What /readyz answers.
+    """``unready`` (503): events cannot be accepted. ``degraded`` (200): they are, but something needs a person.
 
-    ``unready`` (503): events cannot be accepted. ``degraded`` (200): they are, but something needs a
-    person: a faulty declaration, a hook that is held, events lost to a limit, a Kong that cannot be looked at.
+    That is an invalid declaration, a held hook, events lost to a limit, or a Kong that cannot be polled.
     """
 
     status: Literal["ready", "degraded", "unready"]
     store: str
     delivering: bool
     hooks: int
-    faults: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     held: dict[str, str] = {}
-    lost: dict[str, int] = {}
+    events_lost: dict[str, int] = {}
     queue: dict[str, Any] = {}
     observing: dict[str, Any] = {}
 
 
 class Delivering(Protocol):
-    """What is asked of the delivery worker."""
+    """The part of the delivery worker that is needed here."""
 
     @property
     def leading(self) -> bool:
@@ -52,7 +49,7 @@ class Delivering(Protocol):
 
 
 class PollerStatus(msgspec.Struct, frozen=True):
-    """What our own look at Kong has to say: ``faults`` need a person, ``state`` is shown as it is."""
+    """``errors`` need a person, ``state`` is shown as it is."""
 
     errors: tuple[str, ...] = ()
     state: dict[str, Any] = {}
@@ -63,8 +60,6 @@ def _nothing() -> PollerStatus:
 
 
 class ReadinessCheck:
-    """Looks at everything that a probe wants to know. ``monotonic`` gives seconds, ``observed`` what looks at Kong."""
-
     def __init__(
         self,
         queue: Queue,
@@ -86,28 +81,27 @@ class ReadinessCheck:
         self._lost_at = -RECENT_SECONDS
 
     async def check(self) -> Readiness:
-        """Return the state now."""
         stats, store = await self._stats()
         hooks = self._book.hooks()
         held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
         held |= {name: f"unresolved: {error}" for name, error in self._book.unresolved().items()}
         observed = self._poller_status()
-        faults = (*(str(fault) for fault in self._book.errors()), *observed.errors)
-        troubled = bool(faults) or any(reason != "disabled" for reason in held.values()) or self._losing()
+        errors = (*(str(error) for error in self._book.errors()), *observed.errors)
+        degraded = bool(errors) or any(reason != "disabled" for reason in held.values()) or self._losing()
         return Readiness(
-            status="unready" if store != _OK else "degraded" if troubled else "ready",
+            status="unready" if store != _OK else "degraded" if degraded else "ready",
             store=store,
             delivering=self._delivery.leading,
             hooks=len(hooks),
-            faults=faults,
+            errors=errors,
             held=held,
-            lost={labels[0]: count for labels, count in self._metrics.counts.events_lost.items()},
-            queue={} if stats is None else _shown(stats, hooks),
+            events_lost={labels[0]: count for labels, count in self._metrics.counts.events_lost.items()},
+            queue={} if stats is None else _queue(stats, hooks),
             observing=observed.state,
         )
 
     async def refresh(self) -> None:
-        """Bring the gauges up to date."""
+        """Update the gauges."""
         stats, _ = await self._stats()
         if stats is None:
             return
@@ -134,11 +128,11 @@ class ReadinessCheck:
         return self._monotonic() - self._lost_at < RECENT_SECONDS
 
 
-def _shown(stats: Stats, hooks: Mapping[str, object]) -> dict[str, object]:
+def _queue(stats: Stats, hooks: Mapping[str, object]) -> dict[str, object]:
     names = {hook_id: getattr(hooks.get(hook_id), "name", hook_id) for hook_id in stats.per_hook}
     return {
-        "depth": dict(stats.depth),
+        "deliveries": dict(stats.depth),
         "unsettled_bytes": stats.unsettled_bytes,
-        "oldest_pending": stats.oldest_pending,
+        "oldest_unsettled_at": stats.oldest_pending,
         "per_hook": {names[hook_id]: count for hook_id, count in stats.per_hook.items()},
     }

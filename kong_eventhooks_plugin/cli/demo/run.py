@@ -184,7 +184,10 @@ _decode = msgspec.json.Decoder(_LogLine).decode
 async def _settled(health: str) -> bool:
     async def nothing_waits() -> bool:
         answer = await _ask(health)
-        return answer is not None and not any(answer["queue"]["depth"].get(state) for state in ("pending", "leased"))
+        if answer is None:
+            return False
+        deliveries = answer["queue"]["deliveries"]
+        return not any(deliveries.get(state) for state in ("pending", "leased"))
 
     return await _until(nothing_waits)
 

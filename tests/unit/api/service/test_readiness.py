@@ -1,4 +1,4 @@
-"""What /readyz says: what stops the sidecar, what needs a person, what was lost."""
+"""What /readyz reports: what stops the daemon, what needs a person, what was lost."""
 
 from collections.abc import Mapping
 
@@ -51,6 +51,12 @@ class Desk:
 async def test_all_is_well() -> None:
     ready = await Desk(make_hook("a", source="rate-limiting")).check()
     assert (ready.status, ready.store, ready.delivering, ready.hooks) == ("ready", "ok", True, 1)
+    assert ready.queue == {
+        "deliveries": {"pending": 0, "leased": 0, "delivered": 0, "dead": 0},
+        "unsettled_bytes": 0,
+        "oldest_unsettled_at": None,
+        "per_hook": {},
+    }
 
 
 async def test_a_store_that_fails_makes_it_unready(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +99,7 @@ async def test_what_looks_at_kong_has_its_say() -> None:
     assert (await desk.check()).observing == {}
     desk.poller_status = PollerStatus(("crud: no admin_url",), {"crud": {"outbox": 0}})
     ready = await desk.check()
-    assert (ready.status, ready.faults) == ("degraded", ("crud: no admin_url",))
+    assert (ready.status, ready.errors) == ("degraded", ("crud: no admin_url",))
     assert ready.observing == {"crud": {"outbox": 0}}
 
 
@@ -103,7 +109,7 @@ async def test_a_loss_is_news_for_a_while_and_stays_counted() -> None:
     assert (await desk.check()).status == "degraded"
     desk.now += RECENT_SECONDS
     ready = await desk.check()
-    assert (ready.status, ready.lost) == ("ready", {"buffer": 2})
+    assert (ready.status, ready.events_lost) == ("ready", {"buffer": 2})
 
 
 async def test_the_gauges_follow_the_store() -> None:
