@@ -43,12 +43,12 @@ from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
-from kong_eventhooks_plugin.hooks import listed_plugins
-from kong_eventhooks_plugin.hooks.compilation import Compilation
-from kong_eventhooks_plugin.hooks.definition_writer import DefinitionWriter
-from kong_eventhooks_plugin.hooks.file_watcher import FileWatcher
-from kong_eventhooks_plugin.hooks.registry import HookRegistry
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.declarations import listed_plugins
+from kong_eventhooks_plugin.hooks.declarations.file_watcher import FileWatcher
+from kong_eventhooks_plugin.hooks.in_force.compilation import Compilation
+from kong_eventhooks_plugin.hooks.in_force.definition_writer import DefinitionWriter
+from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.kong.admin_api.active_plugins import ActivePlugins
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.kong.plugin_server.documents import write_documents

@@ -105,7 +105,7 @@ def check_command(files: tuple[Path, ...]) -> None:
     An event of an entity that Kong is not known to have is a warning as well, since a plugin may add it.
     """
     from kong_eventhooks_plugin.cli.check import check_files
-    from kong_eventhooks_plugin.hooks.validation import Validation
+    from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
     from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 
     faults = check_files(
@@ -135,7 +135,7 @@ def demo_command(follow: bool) -> None:
 def listen(address: str, secret_file: Path | None) -> None:
     """Receive webhooks, print each and verify its signatures."""
     from kong_eventhooks_plugin.cli.demo.listen import run_listen
-    from kong_eventhooks_plugin.hooks.secrets import without_line_end
+    from kong_eventhooks_plugin.hooks.reference_values import without_line_end
 
     secret = None
     if secret_file is not None:

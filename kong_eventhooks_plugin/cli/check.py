@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from kong_eventhooks_plugin.handlers.compiling import compile_violation, has_code
-from kong_eventhooks_plugin.hooks import admin_route_check, declarative, documents, unknown_entities
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
+from kong_eventhooks_plugin.hooks.declarations import documents, kong_yml
 from kong_eventhooks_plugin.hooks.definition import as_placed, declaration_errors, place_in_file
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.lint import admin_api_route, entity_names
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
 
@@ -38,9 +39,9 @@ def _check_file(path: str, validation: Validation, warn: Callable[[DeclarationEr
         document = documents.parse(documents.read_bytes(path), path, warn)
     except documents.Unreadable as error:
         return [error.error]
-    declared = declarative.read(document, path, validation)
-    route = admin_route_check.check(document, path)
-    for warning in (*declared.warnings, *route.warnings, *unknown_entities.warnings(declared.hooks, validation.known)):
+    declared = kong_yml.read(document, path, validation)
+    route = admin_api_route.check(document, path)
+    for warning in (*declared.warnings, *route.warnings, *entity_names.warnings(declared.hooks, validation.known)):
         warn(warning)
     code = [hook for hook in declared.hooks if has_code(hook)]
     return [*declared.errors, *route.errors, *(asyncio.run(_compile_errors(code)) if code else ())]

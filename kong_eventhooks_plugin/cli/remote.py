@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.api.client.rest import ApiTarget, Fields, NotFound, 
 from kong_eventhooks_plugin.api.client.sse import Message
 from kong_eventhooks_plugin.cli.printing import pretty, printable, when
 from kong_eventhooks_plugin.errors import RemoteError
-from kong_eventhooks_plugin.hooks.secrets import without_line_end
+from kong_eventhooks_plugin.hooks.reference_values import without_line_end
 
 AGAIN_SECONDS: Final = 2.0
 DATA_SHOWN: Final = 160

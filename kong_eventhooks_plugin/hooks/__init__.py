@@ -1,1 +1,1 @@
-"""Hook definitions: where they are declared, what is valid, which are in force."""
+"""Hook definitions: their schema, where they are declared, which are valid, which are in force."""

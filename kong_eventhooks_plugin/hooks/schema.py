@@ -1,10 +1,10 @@
 """What a hook may say, as data in Kong's own schema language.
 
-One document serves two readers: Kong takes it from ``kong-event-hooks plugin-info`` and refuses bad hooks
-by itself, and ``hooks.validation`` interprets it where there is no Kong (``check``, a kong.yml read by the
-sidecar, the API). What Kong's language can say and which attributes it knows: kong/db/schema/metaschema.lua.
-There are no functions in it, so what needs one stands in ``hooks.own_rules`` instead. Whether templates, functions
-and filters compile is for ``handlers.compiling``.
+One document serves two readers: Kong takes it from ``kong-event-hooks plugin-info`` and refuses bad hooks by itself,
+and ``hooks.validation`` interprets it where there is no Kong (``check``, a kong.yml read by the sidecar, the API).
+What Kong's language can express and which attributes it knows: kong/db/schema/metaschema.lua. It has no functions, so
+what needs one stands in ``hooks.validation.own_rules``. Whether templates, functions and filters compile is for
+``handlers.compiling``.
 
 What a hook's handler needs is the record ``handler_config`` where the hook stands in a plugin's configuration, and
 ``config`` in the API, as in Kong Enterprise. They differ because of decK: go-kong takes a record named ``config``,

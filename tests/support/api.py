@@ -19,11 +19,11 @@ from kong_eventhooks_plugin.api.service.hooks import Check, nothing_to_check
 from kong_eventhooks_plugin.api.service.service import Service, make_service
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, Operation
-from kong_eventhooks_plugin.hooks import declarative
 from kong_eventhooks_plugin.hooks.contract import HookChange
-from kong_eventhooks_plugin.hooks.registry import HookRegistry
+from kong_eventhooks_plugin.hooks.declarations import kong_yml
+from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
 from kong_eventhooks_plugin.hooks.schema import Known
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Queue
@@ -165,7 +165,7 @@ class Api:
         """Declare hooks in a file."""
         entry = {"name": "event-hooks", "config": {"hooks": list(hooks)}}
         document = {"_format_version": "3.0", "plugins": [entry]}
-        self.registry.set_file(path, declarative.read(document, path, self.validation))
+        self.registry.set_file(path, kong_yml.read(document, path, self.validation))
 
     def rest_parts(self, access: Access | None = None, heartbeat: float = 15.0) -> RestParts:
         """What the door is made of."""

@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
-from kong_eventhooks_plugin.hooks import kong_texts as texts
+from kong_eventhooks_plugin.hooks.declarations import documents, kong_yml
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared
 from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG, Known
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
 
 # What the recorded answers of a real Kong were made with; a later release knows more.
@@ -54,6 +56,14 @@ def _declared(hook: Any) -> Any:
     if not isinstance(hook, dict):
         return hook
     return {DECLARED_CONFIG if name == API_CONFIG else name: value for name, value in hook.items()}
+
+
+def read_file(path: str, validation: Validation = VALIDATION) -> Declared:
+    """What a file declares: hooks, or its errors."""
+    try:
+        return kong_yml.parse(documents.read_bytes(path), path, validation)
+    except documents.Unreadable as error:
+        return Declared(errors=(error.error,))
 
 
 def started(

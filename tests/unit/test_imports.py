@@ -17,6 +17,11 @@ RANK = {
     "kong.plugin_server": 6, "dispatch": 6, "delivery": 6,
     "api": 7, "app": 8, "cli": 9, "__main__": 10,
 }  # fmt: skip
+# The same within `hooks`, whose modules are named where they are not in a folder.
+HOOKS_RANK = {
+    "contract": 0, "schema": 0, "references": 0, "reference_values": 1, "validation": 1,
+    "definition": 2, "masking": 2, "lint": 3, "declarations": 4, "in_force": 5,
+}  # fmt: skip
 SETTINGS_READERS = {"app", "cli"}
 
 
@@ -66,3 +71,21 @@ def test_the_check_sees_a_wrong_import(tmp_path: Path) -> None:
         "from kong_eventhooks_plugin.kong import wire\n"
     )
     assert imported_parts(wrong) == {"app", "queue", "kong.wire"}
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Return the folders and modules of `hooks` that a module imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name.split(".")[2] for name in names if name.startswith("kong_eventhooks_plugin.hooks.")}
+    return found
+
+
+def test_imports_within_hooks_run_one_way() -> None:
+    folder = PACKAGE / "hooks"
+    for path in sorted(folder.rglob("*.py")):
+        own = path.relative_to(folder).with_suffix("").parts[0]
+        for other in imported_rooms(path) - {own}:
+            assert HOOKS_RANK[other] < HOOKS_RANK[own], f"{path.relative_to(PACKAGE)}: {own} -> {other}"

@@ -2,8 +2,8 @@
 
 An event that no hook hears is neither stored nor told to watchers: there is nothing to say of it but that.
 
-Limits: an event's name 256 characters, its data as deep and large as any definition (``hooks.json_values``); after a
-break, a watcher is told at most ``CAUGHT_UP`` events again.
+Limits: an event's name 256 characters, its data as deep and large as any definition
+(``hooks.validation.json_values``); after a break, a watcher is told at most ``CAUGHT_UP`` events again.
 """
 
 import re
@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.api.service import paging
 from kong_eventhooks_plugin.api.service.deliveries import about_offset, check_range
 from kong_eventhooks_plugin.api.service.feed import Feed, LiveEvent, Missed, Watcher, WatchFilter
 from kong_eventhooks_plugin.errors import QueueError, ValidationError
-from kong_eventhooks_plugin.hooks import json_values
+from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
 from kong_eventhooks_plugin.queue.contract import Accepted, EventFilter, EventPage, Queue, Receipt

@@ -23,8 +23,8 @@ from kong_eventhooks_plugin.errors import (
 )
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
 from kong_eventhooks_plugin.handlers.payload import ping_body
-from kong_eventhooks_plugin.hooks import json_values
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
+from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook

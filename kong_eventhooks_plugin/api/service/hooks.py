@@ -22,7 +22,7 @@ from kong_eventhooks_plugin.errors import HookDeclared, HookTaken, IdTaken, Unkn
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.masking import MASK
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import hook_id
 

@@ -15,7 +15,7 @@ from kong_eventhooks_plugin.api.service.hook_tests import TestDelivery
 from kong_eventhooks_plugin.api.service.hooks import Check, Enable, Hooks, nothing_to_check, nothing_to_enable
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.queue.contract import Queue
 
 

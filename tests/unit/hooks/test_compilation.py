@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.hooks.compilation import RETRY_SECONDS, Compilation
-from kong_eventhooks_plugin.hooks.declared import Declared
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared
 from kong_eventhooks_plugin.hooks.definition import to_hook
-from kong_eventhooks_plugin.hooks.registry import HookRegistry
+from kong_eventhooks_plugin.hooks.in_force.compilation import RETRY_SECONDS, Compilation
+from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
 from kong_eventhooks_plugin.model.hook import Origin
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Checked, CompileError, Result, Task

@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.hooks import declarative, instance_config, listed_plugins
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
-from kong_eventhooks_plugin.hooks.declared import Declared
+from kong_eventhooks_plugin.hooks.declarations import instance_config, kong_yml, listed_plugins
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared
 from tests.support.hooks import VALIDATION, log_hook, webhook
 
 WORDS = (
@@ -111,7 +111,7 @@ def is_sound(declared: Declared) -> None:
 @settings(max_examples=3 * settings().max_examples)
 @given(documents | anything)
 def test_a_document(document: Any) -> None:
-    declared = declarative.read(document, "kong.yml", VALIDATION)
+    declared = kong_yml.read(document, "kong.yml", VALIDATION)
     is_sound(declared)
     assert not (declared.hooks and declared.errors)
 
@@ -119,12 +119,12 @@ def test_a_document(document: Any) -> None:
 @given(st.lists(nearly, max_size=3))
 def test_a_document_as_text(hooks: list[Any]) -> None:
     document = {"_format_version": "3.0", "plugins": [{"name": "event-hooks", "config": {"hooks": hooks}}]}
-    is_sound(declarative.parse(yaml.safe_dump(document).encode("utf-8", "surrogatepass"), "kong.yml", VALIDATION))
+    is_sound(kong_yml.parse(yaml.safe_dump(document).encode("utf-8", "surrogatepass"), "kong.yml", VALIDATION))
 
 
 @given(st.binary(max_size=100), st.sampled_from(["kong.yml", "kong.json"]))
 def test_any_bytes(data: bytes, where: str) -> None:
-    is_sound(declarative.parse(data, where, VALIDATION))
+    is_sound(kong_yml.parse(data, where, VALIDATION))
 
 
 @settings(max_examples=3 * settings().max_examples)

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.cli.check import check_files
-from kong_eventhooks_plugin.hooks import declarative, documents, json_values, schema
+from kong_eventhooks_plugin.hooks import schema
+from kong_eventhooks_plugin.hooks.declarations import documents, kong_yml
 from kong_eventhooks_plugin.hooks.references import is_reference
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation import json_values
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
+from tests.support.hooks import read_file
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs" / "kong-yml.md").read_text()
@@ -45,7 +48,7 @@ def test_limits_are_the_code_s() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_is_valid(example: str) -> None:
-    declared = declarative.parse(example.encode(), "example.yml", VALIDATION)
+    declared = kong_yml.parse(example.encode(), "example.yml", VALIDATION)
     assert declared.errors == ()
     assert declared.hooks
 
@@ -55,7 +58,7 @@ def test_there_are_examples() -> None:
 
 
 class TestTopLevelFile:
-    DECLARED = declarative.read_file(str(ROOT / "kong.yml"), VALIDATION)
+    DECLARED = read_file(str(ROOT / "kong.yml"), VALIDATION)
 
     def test_it_is_valid(self) -> None:
         assert check_files([str(ROOT / "kong.yml")], VALIDATION) == []

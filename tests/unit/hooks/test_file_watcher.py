@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kong_eventhooks_plugin.hooks import documents
-from kong_eventhooks_plugin.hooks.declared import Declared
-from kong_eventhooks_plugin.hooks.file_watcher import SECONDS, FileWatcher
+from kong_eventhooks_plugin.hooks.declarations import documents
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared
+from kong_eventhooks_plugin.hooks.declarations.file_watcher import SECONDS, FileWatcher
 from tests.support.hooks import VALIDATION
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from kong_eventhooks_plugin.hooks import declarative, instance_config
-from kong_eventhooks_plugin.hooks.entity_ids import dbless_id
-from kong_eventhooks_plugin.hooks.instance_config import InstanceConfig
+from kong_eventhooks_plugin.hooks.declarations import instance_config
+from kong_eventhooks_plugin.hooks.declarations.instance_config import InstanceConfig
+from kong_eventhooks_plugin.hooks.in_force.scope_comparison import dbless_id
 from kong_eventhooks_plugin.hooks.schema import Known
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Origin
 from kong_eventhooks_plugin.model.scope import HookScope
-from tests.support.hooks import PLUGIN_ID, VALIDATION, log_hook, plugin_config, started, webhook
+from tests.support.hooks import PLUGIN_ID, VALIDATION, log_hook, plugin_config, read_file, started, webhook
 
 CAPTURES = Path(__file__).parents[2] / "captures"
 
@@ -59,7 +59,7 @@ def test_a_recorded_one_for_a_release_that_has_the_handler() -> None:
 def test_a_recorded_one_with_references_says_what_the_file_says() -> None:
     """Kong had DESK_URL and DESK in its environment, and neither NOPE nor NOPE2."""
     found = instance_config.read((CAPTURES / "instance-with-references.json").read_bytes(), VALIDATION).declared
-    file = declarative.read_file(str(CAPTURES / "instance-with-references.kong.yml"), VALIDATION)
+    file = read_file(str(CAPTURES / "instance-with-references.kong.yml"))
     assert (found.errors, file.errors) == ((), ())
     assert found.values == {
         "{vault://env/desk-url}": "https://resolved.example/x",

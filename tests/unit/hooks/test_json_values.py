@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.hooks import json_values as json_values_module
+from kong_eventhooks_plugin.hooks.validation import json_values as json_values_module
 
 json_values = st.recursive(
     st.none()

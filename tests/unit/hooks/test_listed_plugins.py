@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kong_eventhooks_plugin.hooks import listed_plugins
+from kong_eventhooks_plugin.hooks.declarations import listed_plugins
 from kong_eventhooks_plugin.hooks.schema import Known
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Origin
 from kong_eventhooks_plugin.model.scope import HookScope
 from tests.support.hooks import PLUGIN_ID, VALIDATION, listed, log_hook, plugin_config, webhook

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.hooks import declarative, own_rules, payload_objects
-from kong_eventhooks_plugin.hooks.json_values import MAX_DEPTH
+from kong_eventhooks_plugin.hooks.declarations import kong_yml
+from kong_eventhooks_plugin.hooks.lint import payload_objects
+from kong_eventhooks_plugin.hooks.validation import own_rules
+from kong_eventhooks_plugin.hooks.validation.json_values import MAX_DEPTH
 from tests.support.hooks import VALIDATION, log_hook, plugin_config, webhook
 from tests.unit.hooks.test_validation import refusal
 
@@ -66,7 +68,7 @@ def test_a_text_that_is_refused(text: str, says: str) -> None:
 
 def test_its_place_in_a_file() -> None:
     document = {"_format_version": "3.0", "plugins": [{"name": "event-hooks", "config": plugin_config(custom("[1]"))}]}
-    [fault] = declarative.read(document, "kong.yml", VALIDATION).errors
+    [fault] = kong_yml.read(document, "kong.yml", VALIDATION).errors
     assert fault.path == "plugins[0].config.hooks[0].handler_config.payload"
 
 
@@ -97,7 +99,7 @@ def test_a_file_with_a_warning_declares_its_hooks() -> None:
         "_format_version": "3.0",
         "plugins": [{"name": "event-hooks", "config": plugin_config(custom({"a": []}))}],
     }
-    declared = declarative.read(document, "kong.yml", VALIDATION)
+    declared = kong_yml.read(document, "kong.yml", VALIDATION)
     assert [hook.name for hook in declared.hooks] == ["to-web"]
     assert [fault.path for fault in declared.warnings] == ["plugins[0].config.hooks[0].handler_config.payload.a"]
 

@@ -10,17 +10,27 @@ import pytest
 from prometheus_client import generate_latest
 
 from kong_eventhooks_plugin.errors import UnresolvedReference
-from kong_eventhooks_plugin.hooks import declarative, listed_plugins
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
-from kong_eventhooks_plugin.hooks.declared import Declared
+from kong_eventhooks_plugin.hooks.declarations import kong_yml, listed_plugins
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared
 from kong_eventhooks_plugin.hooks.definition import to_hook
-from kong_eventhooks_plugin.hooks.entity_ids import dbless_id
-from kong_eventhooks_plugin.hooks.registry import HookRegistry
+from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
+from kong_eventhooks_plugin.hooks.in_force.scope_comparison import dbless_id
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
 from kong_eventhooks_plugin.model.scope import HookScope
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
-from tests.support.hooks import PLUGIN_ID, VALIDATION, closed, listed, log_hook, plugin_config, started, webhook
+from tests.support.hooks import (
+    PLUGIN_ID,
+    VALIDATION,
+    closed,
+    listed,
+    log_hook,
+    plugin_config,
+    read_file,
+    started,
+    webhook,
+)
 
 FILE = "/etc/kong/kong.yml"
 
@@ -58,7 +68,7 @@ class Desk:
 
     def file(self, *hooks: Any, path: str = FILE, **scope: Any) -> None:
         entry = {"name": "event-hooks", "config": plugin_config(*hooks), **scope}
-        declared = declarative.read({"_format_version": "3.0", "plugins": [entry]}, path, VALIDATION)
+        declared = kong_yml.read({"_format_version": "3.0", "plugins": [entry]}, path, VALIDATION)
         self.registry.set_file(path, declared)
 
     def listed(self, *plugins: dict[str, Any], began_at: float | None = None) -> None:
@@ -449,6 +459,6 @@ def test_a_declaration_says_where_it_stands(tmp_path: Path) -> None:
     document = {"_format_version": "3.0", "plugins": [{"name": "event-hooks", "config": {"hooks": [log_hook("a")]}}]}
     path.write_text(json.dumps(document))
     desk = Desk()
-    declared: Declared = declarative.read_file(str(path), VALIDATION)
+    declared: Declared = read_file(str(path))
     desk.registry.set_file(str(path), declared)
     assert desk.registry.declarations()[0].hook.origin.path == f"{path}: plugins[0].config.hooks[0]"

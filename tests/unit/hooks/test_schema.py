@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from kong_eventhooks_plugin.hooks import entity_checks, interpreter, schema, validators
+from kong_eventhooks_plugin.hooks import schema
+from kong_eventhooks_plugin.hooks.validation import entity_checks, field_checks, schema_interpreter
 from kong_eventhooks_plugin.model.lines import Level
 from kong_eventhooks_plugin.sandbox.filters import MAX_FILTER
 from kong_eventhooks_plugin.sandbox.tasks import Dialect
@@ -45,8 +46,8 @@ def test_every_attribute_is_one_that_we_interpret() -> None:
         "referenceable", "encrypted", "json_schema",
     }  # fmt: skip
     for path, field in ALL.items():
-        assert field.keys() <= structure | {name for name, _ in validators.IN_KONGS_ORDER}, path
-        assert field["type"] in interpreter._CHECKERS, path
+        assert field.keys() <= structure | {name for name, _ in field_checks.IN_KONGS_ORDER}, path
+        assert field["type"] in schema_interpreter._CHECKERS, path
         for check in field.get("entity_checks", ()):
             assert check.keys() <= entity_checks._CHECKS.keys(), path
 

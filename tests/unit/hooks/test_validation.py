@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.hooks import json_values, schema
+from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.definition import to_hook
-from kong_eventhooks_plugin.hooks.kong_texts import REQUIRED
 from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, Known
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation import json_values
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
+from kong_eventhooks_plugin.hooks.validation.kong_texts import REQUIRED
 from kong_eventhooks_plugin.model.hook import Origin
 from tests.support.hooks import VALIDATION, log_hook, webhook
 

@@ -8,9 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.hooks import yaml_scalars, yaml_values
-from kong_eventhooks_plugin.hooks.json_values import Key, Tagged
-from kong_eventhooks_plugin.hooks.yaml_values import Ambiguous, YamlError
+from kong_eventhooks_plugin.hooks.declarations import yaml_scalars, yaml_values
+from kong_eventhooks_plugin.hooks.declarations.yaml_values import Ambiguous, YamlError
+from kong_eventhooks_plugin.hooks.validation.json_values import Key, Tagged
 
 keys = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=8)
 documents = st.recursive(

@@ -10,7 +10,7 @@ from kong_eventhooks_plugin.api.rest.form_names import nested
 from kong_eventhooks_plugin.api.rest.form_values import inferred
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks import schema
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from tests.support.api import CAPTURES, RECORDED
 from tests.support.hooks import at_its_place
 

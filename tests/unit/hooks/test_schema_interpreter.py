@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.hooks import interpreter, schema
+from kong_eventhooks_plugin.hooks import schema
+from kong_eventhooks_plugin.hooks.validation import schema_interpreter
 from tests.support.hooks import KNOWN
 
 RECORDED = Path(__file__).parents[2] / "captures" / "schema-answers.jsonl"
@@ -18,7 +19,7 @@ FIELD = schema.plugin_config(KNOWN)
 
 
 def our_answer(config: Any) -> Any:
-    return interpreter.errors_of(FIELD, interpreter.with_defaults(FIELD, config)) or {}
+    return schema_interpreter.errors_of(FIELD, schema_interpreter.with_defaults(FIELD, config)) or {}
 
 
 def one_text(fields: Any) -> Any:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin.errors import UnresolvedReference
-from kong_eventhooks_plugin.hooks import secrets as module
-from kong_eventhooks_plugin.hooks.secrets import Secrets
+from kong_eventhooks_plugin.hooks import reference_values as module
+from kong_eventhooks_plugin.hooks.reference_values import Secrets
 
 CONFIG = {
     "url": "{vault://hcv/url}",

@@ -9,10 +9,11 @@ import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from kong_eventhooks_plugin.hooks import yaml_values
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
+from kong_eventhooks_plugin.hooks.declarations import yaml_values
+from kong_eventhooks_plugin.hooks.validation import json_values
 
 MAX_BYTES = 16 << 20
 
@@ -58,7 +59,7 @@ def parse(data: bytes, where: str, warn: Callable[[DeclarationError], None] = _i
         warn(DeclarationError(where=where, path=path, message=f"{differ}; put it in quotes, or write what you mean"))
 
     try:
-        return parse_json(data) if where.endswith(".json") else yaml_values.load(data, ambiguous)
+        return json_values.parse_json(data) if where.endswith(".json") else yaml_values.load(data, ambiguous)
     except yaml_values.YamlError as error:
         raise Unreadable(
             DeclarationError(where=where, path=_at(error.line, error.column), message=str(error))
@@ -74,21 +75,3 @@ def parse(data: bytes, where: str, warn: Callable[[DeclarationError], None] = _i
 
 def _at(line: int | None, column: int | None) -> str:
     return "" if line is None else f"line {line}, column {column}"
-
-
-def parse_json(data: bytes | str) -> Any:
-    """Return the value of strict JSON: no key twice, no NaN; raises ValueError and RecursionError."""
-    return json.loads(data, object_pairs_hook=_no_repetition, parse_constant=_no_constant)
-
-
-def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise ValueError(f"the key '{key[:100]}' stands twice in one object")
-        values[key] = value
-    return values
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

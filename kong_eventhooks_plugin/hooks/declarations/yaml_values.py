@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from kong_eventhooks_plugin.hooks import yaml_scalars
-from kong_eventhooks_plugin.hooks.json_values import Key, Tagged
+from kong_eventhooks_plugin.hooks.declarations import yaml_scalars
+from kong_eventhooks_plugin.hooks.validation.json_values import Key, Tagged
 
 _PLAIN = "!plain"
 """The tag that this loader gives to an unquoted scalar."""

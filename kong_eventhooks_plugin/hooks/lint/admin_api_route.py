@@ -5,8 +5,9 @@ Kong takes whatever stands there for the key; a vault reference too, since ``key
 referenceable (seen on Kong 3.9.1: the reference's text opened the route, the value that it names did not). A warning
 for a route that needs no credential, or that any consumer's credential opens.
 
-Pure. Messages never quote a key. A document is walked once or twice, so its limits are those of ``hooks.documents``;
-what is not shaped as Kong wants it is passed over here, since ``hooks.declarative`` and Kong tell of it.
+Pure. Messages never quote a key. A document is walked once or twice, so its limits are those of
+``hooks.declarations.documents``. What has another shape than Kong wants is skipped: ``hooks.declarations.kong_yml``
+and Kong report it.
 """
 
 import re

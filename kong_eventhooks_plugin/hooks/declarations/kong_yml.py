@@ -12,13 +12,15 @@ event-hooks plugins, 1,000 faults told.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from kong_eventhooks_plugin.hooks import documents, json_values, payload_objects
-from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
-from kong_eventhooks_plugin.hooks.declared import Declared, at_most
+from kong_eventhooks_plugin.hooks.declarations import documents
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
 from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hook
+from kong_eventhooks_plugin.hooks.lint import payload_objects
 from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN, PLUGIN
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation import json_values
+from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.scope import HookScope
 
@@ -69,14 +71,6 @@ class _Refused(Exception):
         self.path = path
         self.message = message
         super().__init__(message)
-
-
-def read_file(path: str, validation: Validation) -> Declared:
-    """Return what a file declares: hooks, or its faults. Blocks while it reads; raises nothing."""
-    try:
-        return parse(documents.read_bytes(path), path, validation)
-    except documents.Unreadable as error:
-        return Declared(errors=(error.error,))
 
 
 def parse(data: bytes, where: str, validation: Validation) -> Declared:

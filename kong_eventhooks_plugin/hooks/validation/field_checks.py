@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from kong_eventhooks_plugin.hooks import kong_texts as texts
+from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 
 Validator = Callable[[Any, Any], str | None]
 

@@ -18,17 +18,17 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import UnresolvedReference, ValidationError
-from kong_eventhooks_plugin.hooks import instance_config
 from kong_eventhooks_plugin.hooks.contract import DeclarationError, HookChange
-from kong_eventhooks_plugin.hooks.declared import Declared, at_most
+from kong_eventhooks_plugin.hooks.declarations import instance_config
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
+from kong_eventhooks_plugin.hooks.declarations.listed_plugins import ListedPlugins
 from kong_eventhooks_plugin.hooks.definition import as_placed, declaration_errors
-from kong_eventhooks_plugin.hooks.entity_ids import same_scope
-from kong_eventhooks_plugin.hooks.instances import InstanceConfigs
-from kong_eventhooks_plugin.hooks.listed_plugins import ListedPlugins
-from kong_eventhooks_plugin.hooks.merge import HookSet, Merged, merge
+from kong_eventhooks_plugin.hooks.in_force.newest_config import InstanceConfigs
+from kong_eventhooks_plugin.hooks.in_force.precedence import HookSet, Merged, merge
+from kong_eventhooks_plugin.hooks.in_force.scope_comparison import same_scope
+from kong_eventhooks_plugin.hooks.reference_values import Secrets
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
-from kong_eventhooks_plugin.hooks.secrets import Secrets
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import PRECEDENCE, Hook, Origin, OriginPlace
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
 from kong_eventhooks_plugin.telemetry.metrics import Metrics

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class DefinitionWriter:
-    """``persist`` is for ``hooks.registry.HookRegistry``; ``run`` writes until it is cancelled."""
+    """``persist`` is for ``hooks.in_force.registry.HookRegistry``; ``run`` writes until it is cancelled."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue

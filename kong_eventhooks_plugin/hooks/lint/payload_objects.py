@@ -14,9 +14,9 @@ Not said here, since it harms nobody until it happens: decK does not see a chang
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.hooks import json_values
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
+from kong_eventhooks_plugin.hooks.validation import json_values
 
 _EXACT = 1 << 53
 _ADVICE = "write the payload as a text that is JSON"

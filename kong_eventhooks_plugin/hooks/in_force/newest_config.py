@@ -10,8 +10,8 @@ Limits: 10,000 instances; past them the oldest is forgotten, and its end then en
 
 from dataclasses import dataclass, field
 
-from kong_eventhooks_plugin.hooks.declared import Declared
-from kong_eventhooks_plugin.hooks.instance_config import InstanceConfig
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared
+from kong_eventhooks_plugin.hooks.declarations.instance_config import InstanceConfig
 
 MAX_INSTANCES = 10_000
 LATE_SECONDS = 15.0

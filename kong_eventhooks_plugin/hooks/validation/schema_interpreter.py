@@ -14,9 +14,9 @@ value that holds itself does no harm.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.hooks import entity_checks, validators
-from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.references import is_reference
+from kong_eventhooks_plugin.hooks.validation import entity_checks, field_checks
+from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 
 Errors = str | list[Any] | dict[str, Any]
 Definition = Mapping[str, Any]
@@ -38,7 +38,7 @@ def errors_of(field: Definition, value: Any) -> Errors | None:
     """
     if value is None:
         if "eq" in field:
-            return validators.field_error(value, {"eq": field["eq"]})
+            return field_checks.field_error(value, {"eq": field["eq"]})
         return texts.REQUIRED if field.get("required") else None
     return _CHECKERS[field["type"]](field, value)
 
@@ -95,7 +95,7 @@ def _check_list(field: Definition, value: Any) -> Errors | None:
     found = [errors_of(element, each) for each in value]
     while found and found[-1] is None:
         found.pop()
-    return found or validators.field_error(value, field)
+    return found or field_checks.field_error(value, field)
 
 
 def _check_map(field: Definition, value: Any) -> Errors | None:
@@ -109,7 +109,7 @@ def _check_map(field: Definition, value: Any) -> Errors | None:
         found = errors_of(key_field, key) or errors_of(value_field, each)
         if found is not None:
             return found
-    return validators.field_error(value, field)
+    return field_checks.field_error(value, field)
 
 
 def _check_record(field: Definition, value: Any) -> Errors | None:
@@ -130,17 +130,17 @@ def _check_string(field: Definition, value: Any) -> Errors | None:
         return texts.STRING
     if field.get("referenceable") and is_reference(value):
         return None
-    return validators.field_error(value, {"len_min": 1, **field})
+    return field_checks.field_error(value, {"len_min": 1, **field})
 
 
 def _check_boolean(field: Definition, value: Any) -> Errors | None:
-    return validators.field_error(value, field) if isinstance(value, bool) else texts.BOOLEAN
+    return field_checks.field_error(value, field) if isinstance(value, bool) else texts.BOOLEAN
 
 
 def _check_integer(field: Definition, value: Any) -> Errors | None:
     if not isinstance(value, int) or isinstance(value, bool):
         return texts.INTEGER
-    return validators.field_error(value, field)
+    return field_checks.field_error(value, field)
 
 
 def _check_json(field: Definition, value: Any) -> Errors | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kong_eventhooks_plugin.hooks.unknown_entities import warnings
+from kong_eventhooks_plugin.hooks.lint.entity_names import warnings
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 from kong_eventhooks_plugin.model.hook import Hook
 from tests.support.events import make_hook

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.cli import cli
-from kong_eventhooks_plugin.hooks import documents
-from kong_eventhooks_plugin.hooks.admin_route_check import RouteFindings, check
+from kong_eventhooks_plugin.hooks.declarations import documents
+from kong_eventhooks_plugin.hooks.lint.admin_api_route import RouteFindings, check
 
 ROOT = Path(__file__).parents[3]
 GOOD = "6f1ed002ab5595859014ebf0951522d9"

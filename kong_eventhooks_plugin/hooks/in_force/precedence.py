@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
-from kong_eventhooks_plugin.hooks.entity_ids import certainly_differ
+from kong_eventhooks_plugin.hooks.in_force.scope_comparison import certainly_differ
 from kong_eventhooks_plugin.model.hook import PRECEDENCE, Hook, Origin, OriginPlace
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kong_eventhooks_plugin.hooks.entity_ids import certainly_differ, dbless_id, same_scope
+from kong_eventhooks_plugin.hooks.in_force.scope_comparison import certainly_differ, dbless_id, same_scope
 from kong_eventhooks_plugin.model.scope import HookScope
 
 CAPTURES = Path(__file__).parents[2] / "captures"

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.hooks import interpreter, json_values, own_rules, schema
-from kong_eventhooks_plugin.hooks import kong_texts as texts
+from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.schema import Known
+from kong_eventhooks_plugin.hooks.validation import json_values, own_rules, schema_interpreter
+from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 
 Definition = dict[str, Any]
 """A valid hook, every field of the schema there; None is unset."""
@@ -52,10 +53,10 @@ class Validation:
             if len(hooks) > schema.MAX_HOOKS:
                 return CheckedConfig({}, ValidationError({"hooks": texts.LEN_MAX.format(schema.MAX_HOOKS)}))
             config = {**config, "hooks": [_tame(hook) for hook in hooks]}
-        filled = interpreter.with_defaults(form.field, config)
-        return self._judge(filled, interpreter.errors_of(form.field, filled), form)
+        filled = schema_interpreter.with_defaults(form.field, config)
+        return self._judge(filled, schema_interpreter.errors_of(form.field, filled), form)
 
-    def _judge(self, filled: Any, errors: interpreter.Errors | None, form: "_Form") -> CheckedConfig:
+    def _judge(self, filled: Any, errors: schema_interpreter.Errors | None, form: "_Form") -> CheckedConfig:
         if isinstance(errors, str):
             return CheckedConfig({}, ValidationError({"@entity": [errors]}))
         fields = dict(errors) if isinstance(errors, Mapping) else {}

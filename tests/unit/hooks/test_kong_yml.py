@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.hooks import declarative, documents
-from kong_eventhooks_plugin.hooks.declared import Declared
+from kong_eventhooks_plugin.hooks.declarations import documents, kong_yml
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.scope import HookScope
-from tests.support.hooks import VALIDATION, log_hook, plugin_config, webhook
+from tests.support.hooks import VALIDATION, log_hook, plugin_config, read_file, webhook
 
 SERVICE_ID = "5dd2b4b8-0b1e-5e0c-8a6e-6b8f0c7f7d11"
 RENDER_FIRST = "decK has not filled this in yet; render the file first (deck file render --populate-env-vars)"
 
 
 def read(text: str) -> Declared:
-    return declarative.parse(text.encode(), "kong.yml", VALIDATION)
+    return kong_yml.parse(text.encode(), "kong.yml", VALIDATION)
 
 
 def told(text: str) -> list[str]:
@@ -32,7 +32,7 @@ def plugin(*hooks: Any, **fields: Any) -> dict[str, Any]:
 
 
 def document(**entities: Any) -> Declared:
-    return declarative.read({"_format_version": "3.0", **entities}, "kong.yml", VALIDATION)
+    return kong_yml.read({"_format_version": "3.0", **entities}, "kong.yml", VALIDATION)
 
 
 def scope_of(**entities: Any) -> HookScope:
@@ -398,7 +398,7 @@ class TestCrudPlugin:
 
 class TestLimits:
     def test_entities(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(declarative, "MAX_ENTITIES", 10)
+        monkeypatch.setattr(kong_yml, "MAX_ENTITIES", 10)
         assert document(services=[{"name": "s"}] * 10).errors == ()
         [fault] = document(services=[{"name": "s"}] * 11).errors
         assert fault.message == "the file has more than 10 entities"
@@ -410,7 +410,7 @@ class TestLimits:
         assert fault.message == "the file has more than 500,000 entities"
 
     def test_values_of_our_plugins(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(declarative, "MAX_VALUES", 1_000)
+        monkeypatch.setattr(kong_yml, "MAX_VALUES", 1_000)
         one = plugin(*[log_hook(f"h{n}", tags=["a"] * 10) for n in range(30)])
         assert document(plugins=[one]).errors == ()
         fault = document(plugins=[one] * 2).errors[-1]
@@ -434,7 +434,7 @@ class TestFiles:
     def test_json(self, tmp_path: Path) -> None:
         path = tmp_path / "kong.json"
         path.write_text(json.dumps({"_format_version": "3.0", "plugins": [plugin(webhook())]}))
-        declared = declarative.read_file(str(path), VALIDATION)
+        declared = read_file(str(path))
         assert declared.hooks[0].origin == Origin("file", str(path), f"{path}: plugins[0].config.hooks[0]")
 
     @pytest.mark.parametrize(
@@ -448,29 +448,29 @@ class TestFiles:
         ],
     )
     def test_json_that_is_none(self, text: str, fault: str) -> None:
-        [found] = declarative.parse(text.encode(), "kong.json", VALIDATION).errors
+        [found] = kong_yml.parse(text.encode(), "kong.json", VALIDATION).errors
         assert str(found) == f"kong.json: {fault}"
 
     def test_json_that_is_not_utf_8(self) -> None:
-        assert declarative.parse(b'{"a": "\xff"}', "kong.json", VALIDATION).errors
+        assert kong_yml.parse(b'{"a": "\xff"}', "kong.json", VALIDATION).errors
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         path = str(tmp_path / "none.yml")
-        assert [str(fault) for fault in declarative.read_file(path, VALIDATION).errors] == [
+        assert [str(fault) for fault in read_file(path).errors] == [
             f"{path}: cannot be read: No such file or directory"
         ]
 
     def test_what_is_no_file(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         for path in (str(tmp_path), str(tmp_path / "pipe"), "/dev/zero"):
-            [fault] = declarative.read_file(path, VALIDATION).errors
+            [fault] = read_file(path).errors
             assert fault.message == "is not a regular file"
-        [fault] = declarative.read_file("a\0b", VALIDATION).errors
+        [fault] = read_file("a\0b").errors
         assert fault.message.startswith("cannot be read")
 
     def test_a_file_that_is_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(documents, "MAX_BYTES", 1 << 20)
         path = tmp_path / "kong.yml"
         path.write_bytes(b"#" * (1 << 20) + b"\n")
-        [fault] = declarative.read_file(str(path), VALIDATION).errors
+        [fault] = read_file(str(path)).errors
         assert fault.message == "is larger than 1 MiB"

@@ -6,7 +6,7 @@
 - A URL holds spaces inside its templates alone, and templates only behind scheme, host and port; a handler that
   renders no URL takes none.
 - A payload that is a text is an object in JSON, of at most ``MAX_PAYLOAD`` characters, without a key that stands twice.
-- Values can be stored and sent as JSON (``hooks.json_values``).
+- Values can be stored and sent as JSON (``hooks.validation.json_values``).
 """
 
 import json
@@ -14,11 +14,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.hooks import documents, json_values
-from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.schema import STRICT_URL, URL_ERR, Known
-from kong_eventhooks_plugin.hooks.validators import pattern
+from kong_eventhooks_plugin.hooks.validation import json_values
+from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
+from kong_eventhooks_plugin.hooks.validation.field_checks import pattern
 
 Errors = dict[str, Any]
 
@@ -47,7 +47,7 @@ def _parsed(text: str) -> tuple[Any, str | None]:
     if len(text) > MAX_PAYLOAD:
         return None, texts.LEN_MAX.format(MAX_PAYLOAD)
     try:
-        value = documents.parse_json(text)
+        value = json_values.parse_json(text)
     except json.JSONDecodeError as error:
         return None, f"a payload that is a text has to be JSON: line {error.lineno}, column {error.colno}: {error.msg}"
     except (ValueError, RecursionError) as error:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from kong_eventhooks_plugin.hooks import instances as module
-from kong_eventhooks_plugin.hooks.declared import Declared
-from kong_eventhooks_plugin.hooks.instance_config import InstanceConfig
-from kong_eventhooks_plugin.hooks.instances import LATE_SECONDS, InstanceConfigs
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared
+from kong_eventhooks_plugin.hooks.declarations.instance_config import InstanceConfig
+from kong_eventhooks_plugin.hooks.in_force import newest_config as module
+from kong_eventhooks_plugin.hooks.in_force.newest_config import LATE_SECONDS, InstanceConfigs
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 
 

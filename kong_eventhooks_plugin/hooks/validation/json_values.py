@@ -5,9 +5,10 @@ few bytes through aliases. Limits, each a fault where it is passed: 32 levels, 1
 reached twice counts twice), whole numbers of 64 bits.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 MAX_DEPTH = 32
 MAX_VALUES = 10_000
@@ -119,3 +120,21 @@ _SCALARS: dict[type, Callable[[Any], str | None]] = {
     dict: _fine,
     list: _fine,
 }
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Return the value of strict JSON: no key twice, no NaN; raises ValueError and RecursionError."""
+    return json.loads(data, object_pairs_hook=_no_repetition, parse_constant=_no_constant)
+
+
+def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key '{key[:100]}' stands twice in one object")
+        values[key] = value
+    return values
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -9,8 +9,8 @@ a field that holds a reference to a vault ends the check, since nobody knows wha
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.references import is_reference
+from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 
 FieldCheck = Callable[[Mapping[str, Any], Any], Any]
 """Takes a field and a value; returns what is wrong, None where nothing is."""

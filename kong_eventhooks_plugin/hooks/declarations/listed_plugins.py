@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from kong_eventhooks_plugin.hooks import kong_texts as texts
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
-from kong_eventhooks_plugin.hooks.declared import Declared, at_most
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
 from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hook
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Origin
 from kong_eventhooks_plugin.model.scope import HookScope
 

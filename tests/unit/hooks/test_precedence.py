@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kong_eventhooks_plugin.hooks.merge import HookSet, merge
+from kong_eventhooks_plugin.hooks.in_force.precedence import HookSet, merge
 from kong_eventhooks_plugin.model.hook import Hook, Origin, OriginPlace
 from kong_eventhooks_plugin.model.scope import HookScope
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import structlog
 
-from kong_eventhooks_plugin.hooks import declarative, documents
-from kong_eventhooks_plugin.hooks.declared import Declared
-from kong_eventhooks_plugin.hooks.validation import Validation
+from kong_eventhooks_plugin.hooks.declarations import documents, kong_yml
+from kong_eventhooks_plugin.hooks.declarations.declared import Declared
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 
 SECONDS = 1.0
 
@@ -89,7 +89,7 @@ class _File:
         except documents.Unreadable as error:
             unreadable = Declared(errors=(error.error,))
             return self._if_new(str(error).encode(), lambda: unreadable)
-        return self._if_new(sha256(data).digest(), lambda: declarative.parse(data, self.path, self._validation))
+        return self._if_new(sha256(data).digest(), lambda: kong_yml.parse(data, self.path, self._validation))
 
     def _if_new(self, content: bytes, read: Callable[[], Declared]) -> Declared | None:
         if content == self._content:

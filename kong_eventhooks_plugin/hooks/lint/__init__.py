@@ -1,0 +1,1 @@
+"""What ``check`` warns of: values that decK or Kong changes, unknown entities, an open Admin API route."""
