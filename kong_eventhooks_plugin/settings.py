@@ -1,15 +1,15 @@
-"""Every setting, with its description; from a flag, the environment, a file, or its default, in that order.
+"""Every setting: from a flag, the environment, a file, or its default, in that order.
 
 A server that Kong starts has an all but empty environment, so each setting is also a flag and a key of
 a TOML file (``--settings FILE``). ``socket_path`` is ``--socket-path``, ``KONG_EVENTHOOKS_SOCKET_PATH``
 and ``socket_path = "..."``. A list is a TOML array or, in a flag or variable, separated by commas.
 
-docs/settings.md is made from this file (``python -m kong_eventhooks_plugin.settings``); a test compares.
+docs/settings.md is generated from this file (``python -m kong_eventhooks_plugin.settings``); a test compares.
 """
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -24,142 +24,166 @@ Seconds = Annotated[float, Meta(gt=0)]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a sidecar can be told. Field order is the order of the documentation."""
+    """Every setting. The order of the fields is the order of the documentation."""
 
     socket_path: Annotated[
         str,
         Meta(
-            description="Path of the unix socket that Kong connects to; `pluginserver_event_hooks_socket` in kong.conf."
+            description="Path of the unix socket that Kong connects to: `pluginserver_event_hooks_socket` in kong.conf."
         ),
     ] = "/run/kong-event-hooks/plugin.sock"
     socket_group: Annotated[
         str | None,
-        Meta(description="Group that may use the socket (mode 0660): the one Kong's workers run in. Unset: our own."),
+        Meta(
+            description="Name or number of the group that may use the socket (mode 0660): the group of Kong's workers. "
+            "Unset: the sidecar's own group."
+        ),
     ] = None
     protocol: Annotated[
         Literal["protobuf", "msgpack"],
         Meta(
-            description="Kong's plugin protocol: `protobuf` (ProtoBuf:1, fast) or `msgpack` (MsgPack:1, by kong-pdk)."
+            description="Kong's plugin server protocol: `protobuf` (ProtoBuf:1, the faster one) or `msgpack` "
+            "(MsgPack:1, served by kong-pdk)."
         ),
     ] = "protobuf"
     started_by_kong: Annotated[
         bool,
         Meta(
-            description="Kong runs us by `start_cmd`: take the socket over from the server before a reload, and leave "
-            "when that Kong has gone."
+            description="Kong starts the server by `start_cmd`: it takes the socket over from the server that ran "
+            "before a reload, and exits after its Kong has exited."
         ),
     ] = False
     data_dir: Annotated[
         str,
         Meta(
-            description="Directory of the durable queue, `events.db`, and of what is known of Kong, `gateway.db`; made "
-            "with mode 0700 where it alone is missing. Nobody else should be able to write there."
+            description="Directory of the durable queue, `events.db`, and of the state of Kong, `gateway.db`. A "
+            "missing directory is created with mode 0700 where its parent exists. Only the sidecar's user should be "
+            "able to write to it."
         ),
     ] = "/var/lib/kong-event-hooks"
     kong_yml: Annotated[
         tuple[str, ...],
-        Meta(description="Declarative files to read hooks from and to watch: what a DB-less Kong is started with."),
+        Meta(description="Declarative files to load hooks from and to watch: those that a DB-less Kong starts with."),
     ] = ()
     admin_url: Annotated[
         Annotated[str, Meta(pattern="^https?://", examples=["http://127.0.0.1:8001"])] | None,
         Meta(
-            description="Kong's Admin API (`http://127.0.0.1:8001`): hooks are read from it before the first request; "
-            "`crud`, `dao:crud`, `balancer`, `certificate`, `gateway`, `service-protection` and `oas-validation` need "
-            "it, and other refusals are told apart by the plugins that it lists. Unset: not asked."
+            description="Address of Kong's Admin API (`http://127.0.0.1:8001`). With it, hooks are loaded before the "
+            "first request, and refusals are attributed to the plugins that are in force. The sources `crud`, "
+            "`dao:crud`, `balancer`, `certificate`, `gateway`, `service-protection` and `oas-validation` need it. "
+            "Unset: the Admin API is not used."
         ),
     ] = None
     admin_token_file: Annotated[
-        str | None, Meta(description="File with the token that the Admin API wants as `Kong-Admin-Token`.")
+        str | None, Meta(description="File with the token that is sent to the Admin API as `Kong-Admin-Token`.")
     ] = None
     admin_poll_seconds: Annotated[
         Seconds,
         Meta(
-            description="Seconds between two readings of the Admin API's plugins, for their hooks and for telling "
-            "whose a refusal is."
+            description="Interval between two reads of the Admin API's plugins, which declare hooks and explain "
+            "refusals."
         ),
     ] = 10.0
     admin_page_size: Annotated[
-        int, Meta(ge=1, le=1000, description="Entities a page that the Admin API is asked for; it proxies meanwhile.")
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Number of entities in a page that is read from the Admin API. A large page delays the "
+            "requests that Kong proxies meanwhile.",
+        ),
     ] = 100
     admin_pause_factor: Annotated[
         float,
         Meta(
             ge=0,
             le=100,
-            description="Pause after each page, as a multiple of the time that the page took: with 2, Kong "
-            "is busy with us for a third of the time at most.",
+            description="Pause after each page, as a multiple of the time that the page took. With 2, Kong spends at "
+            "most a third of the time on the sidecar's requests.",
         ),
     ] = 2.0
     crud_reconcile_seconds: Annotated[
         Seconds,
-        Meta(description="Seconds between two rounds, which find changes that took another way than the route."),
+        Meta(description="Interval between two reconciliations, which find changes that bypassed the route."),
     ] = 60.0
     crud_grace_seconds: Annotated[
-        Seconds, Meta(description="Seconds that a round waits for the route to tell a change, with who made it.")
+        Seconds,
+        Meta(
+            description="How long a reconciliation waits for the route to report a change that it found, because only "
+            "the route knows who made it."
+        ),
     ] = 2.0
     crud_reveal: Annotated[
         tuple[str, ...],
-        Meta(description="Secret fields to show in crud events all the same: `keyauth_credentials.key`."),
+        Meta(description="Secret fields that crud events show in clear text: `keyauth_credentials.key`."),
     ] = ()
     balancer_poll_seconds: Annotated[
-        Seconds, Meta(description="Seconds between two looks at an upstream's health.")
+        Seconds, Meta(description="Interval between two polls of an upstream's health.")
     ] = 10.0
     balancer_unhealthy_poll_seconds: Annotated[
-        Seconds, Meta(description="The same for an upstream with an address that is not healthy.")
+        Seconds, Meta(description="Interval between two polls of an upstream that has an unhealthy address.")
     ] = 2.0
     balancer_requests_per_second: Annotated[
         float,
-        Meta(gt=0, description="Questions for health a second, in all; past it upstreams are looked at later."),
+        Meta(
+            gt=0,
+            description="Maximum rate of health requests for all upstreams together. At the maximum, polls are late.",
+        ),
     ] = 50.0
     gateway_poll_seconds: Annotated[
-        Seconds, Meta(description="Seconds between two questions whether the Admin API and its database are there.")
+        Seconds, Meta(description="Interval between two checks that the Admin API and its database are reachable.")
     ] = 5.0
     gateway_failures: Annotated[
-        int, Meta(ge=1, description="Failures in a row after which the gateway is told to be unreachable.")
+        int, Meta(ge=1, description="Number of failed checks in a row after which `gateway` reports an outage.")
     ] = 3
     certificate_days: Annotated[
         tuple[Annotated[int, Meta(ge=1)], ...],
-        Meta(description="Days left at which a certificate is told to expire; that it has expired always is."),
+        Meta(description="Days before its expiry at which a certificate is reported. An expired one always is."),
     ] = (30, 7, 1)
-    certificate_poll_seconds: Annotated[Seconds, Meta(description="Seconds between two looks at all certificates.")] = (
-        86_400.0
-    )
+    certificate_poll_seconds: Annotated[
+        Seconds, Meta(description="Interval between two reads of all certificates.")
+    ] = 86_400.0
     rate_limit_approaching_percent: Annotated[
         float,
-        Meta(gt=0, le=100, description="Used share of a limit, in percent, from which it is told as approaching."),
+        Meta(gt=0, le=100, description="Used share of a limit, in percent, at which it is reported as approaching."),
     ] = 80.0
     listen: Annotated[
         str,
         Meta(
-            description="Address and port of the REST API, /healthz, /readyz and /metrics; port 0 takes a free one. "
-            "Beyond loopback a token is needed."
+            description="Address and port of the REST API, /healthz, /readyz and /metrics. Port 0 selects a free port. "
+            "An address other than loopback requires `api_token_file`."
         ),
     ] = "127.0.0.1:8010"
     grpc_listen: Annotated[
-        str | None, Meta(description="Address and port of the gRPC API; the same rule. Unset: off.")
+        str | None,
+        Meta(
+            description="Address and port of the gRPC API, under the same rule. Unset: the sidecar serves no gRPC API."
+        ),
     ] = None
     api_token_file: Annotated[
         str | None,
         Meta(
-            description="File with the token that changes through the API need, and without which secrets are masked."
+            description="File with the API's token. Changes through the API require it, and without it answers mask "
+            "secrets."
         ),
     ] = None
     api_hosts: Annotated[
         tuple[str, ...],
-        Meta(description="Names under which the API may be called, beside `localhost` and any IP address."),
+        Meta(description="Host names that the API answers to, besides `localhost` and any IP address."),
     ] = ()
     log_format: Annotated[
         Literal["auto", "json", "human"],
-        Meta(description="Log lines as JSON or for people; `auto`: for people on a terminal."),
+        Meta(description="Format of log lines: JSON or columns. `auto` writes columns to a terminal, JSON elsewhere."),
     ] = "auto"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="Least level of a log line.")
+        Literal["debug", "info", "warning", "error"], Meta(description="Lowest level of log lines that are written.")
     ] = "info"
     infer_rate_limits_on: Annotated[
         tuple[str, ...],
         Meta(
-            description="Routes and services where an answer of Kong's own without rate-limit headers is a broken rate "
-            "limit: `route:NAME`, `service:NAME`, with another status than 429 `route:NAME@403`. NAME may be an id."
+            description="Routes and services where a 429 of Kong's own without rate-limit headers counts as an "
+            "exceeded rate limit: `route:NAME`, `service:NAME`; with another status than 429, `route:NAME@403`. NAME "
+            "may be an id."
         ),
     ] = ()
     kong_signature: Annotated[
@@ -169,83 +193,118 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deliver: Annotated[
         bool,
         Meta(
-            description="Deliver from this process. False: accept events only; another process over the store delivers."
+            description="Deliver from this process. `false`: only accept events; another process with the same "
+            "`data_dir` delivers them."
         ),
     ] = True
-    hook_concurrency: Annotated[int, Meta(ge=1, le=1024, description="Deliveries in flight per hook.")] = 8
-    total_concurrency: Annotated[int, Meta(ge=1, le=8192, description="Deliveries in flight in all.")] = 256
-    timeout_seconds: Annotated[Seconds, Meta(description="Seconds for one attempt in all.")] = 15.0
-    connect_timeout_seconds: Annotated[Seconds, Meta(description="Seconds of it to connect.")] = 5.0
+    hook_concurrency: Annotated[
+        int, Meta(ge=1, le=1024, description="Maximum number of deliveries in flight for one hook.")
+    ] = 8
+    total_concurrency: Annotated[
+        int, Meta(ge=1, le=8192, description="Maximum number of deliveries in flight for all hooks together.")
+    ] = 256
+    timeout_seconds: Annotated[
+        Seconds, Meta(description="Time-out of one attempt, from name resolution to the end of the answer.")
+    ] = 15.0
+    connect_timeout_seconds: Annotated[
+        Seconds, Meta(description="Time-out of its connection: name resolution, TCP and TLS.")
+    ] = 5.0
     allow_private_addresses: Annotated[
         bool,
         Meta(
-            description="Let hooks call loopback and private addresses. Cloud metadata and link-local addresses are "
-            "always refused."
+            description="Allow hooks to call loopback and private addresses. Cloud metadata and link-local addresses "
+            "are always refused."
         ),
     ] = True
     allow_cidrs: Annotated[
-        tuple[str, ...], Meta(description="Networks that hooks may call although private addresses are refused.")
+        tuple[str, ...],
+        Meta(description="Networks that hooks may call while `allow_private_addresses` is `false`."),
     ] = ()
     deny_cidrs: Annotated[tuple[str, ...], Meta(description="Networks that hooks may not call.")] = ()
     queue_deliveries: Annotated[
-        int, Meta(ge=1, description="Unsettled deliveries in all; one more is refused and counted.")
+        int,
+        Meta(
+            ge=1, description="Maximum number of pending deliveries. At the maximum, new ones are refused and counted."
+        ),
     ] = 1_000_000
     queue_bytes: Annotated[
-        int, Meta(ge=1 << 16, description="Bytes of unsettled deliveries; past it a new one is refused and counted.")
+        int,
+        Meta(
+            ge=1 << 16,
+            description="Maximum size of all pending deliveries in bytes. At the maximum, new ones are refused and "
+            "counted.",
+        ),
     ] = 1 << 30
     queue_deliveries_per_hook: Annotated[
-        int, Meta(ge=1, description="Unsettled deliveries of one hook; one more is refused and counted.")
+        int,
+        Meta(
+            ge=1,
+            description="Maximum number of pending deliveries of one hook. At the maximum, new ones are refused and "
+            "counted.",
+        ),
     ] = 100_000
     keep_settled_seconds: Annotated[
         Seconds, Meta(description="How long a delivered or dead delivery is kept, with its attempts.")
     ] = 604_800.0
-    keep_settled_count: Annotated[int, Meta(ge=0, description="How many of them are kept at most.")] = 100_000
+    keep_settled_count: Annotated[
+        int, Meta(ge=0, description="Maximum number of delivered and dead deliveries that are kept.")
+    ] = 100_000
     keep_answer_bytes: Annotated[
         int,
         Meta(
-            ge=0, description="Bytes of endpoints' answers kept in all; past it an attempt is kept without its answer."
+            ge=0,
+            description="Maximum size of all kept answers of endpoints in bytes. At the maximum, an attempt is kept "
+            "without its answer.",
         ),
     ] = 1 << 28
     untrusted_lua: Annotated[
         Literal["off", "sandbox", "on"],
         Meta(
-            description="What lambdas may do: `sandbox` as in Kong, `off` refuses them, `on` lets them use files and "
-            "processes too. The sandbox's limits hold in any case."
+            description="What lambdas may do: `off` refuses lambdas, `sandbox` runs them as Kong does, `on` gives them "
+            "files and processes too. The limits of the sandbox apply in each case."
         ),
     ] = "sandbox"
     untrusted_lua_sandbox_requires: Annotated[
         tuple[str, ...], Meta(description="Modules that lambdas may `require` in the sandbox.")
     ] = ()
     untrusted_lua_sandbox_environment: Annotated[
-        tuple[str, ...], Meta(description="Globals that lambdas see in the sandbox beside its own: `os.getenv`.")
+        tuple[str, ...], Meta(description="Additional globals that lambdas see in the sandbox: `os.getenv`.")
     ] = ()
     sandbox_workers: Annotated[
         int,
         Meta(
             ge=1,
             le=64,
-            description="Processes at most that run lambdas, templates and filters; none runs while there is nothing "
-            "to do.",
+            description="Maximum number of processes that run lambdas, templates and filters. They start on demand and "
+            "exit when idle.",
         ),
     ] = 2
-    sandbox_wall_seconds: Annotated[Seconds, Meta(description="Seconds that one task of theirs may last.")] = 2.0
-    sandbox_cpu_seconds: Annotated[Seconds, Meta(description="Seconds of CPU time that one task may use.")] = 1.0
+    sandbox_wall_seconds: Annotated[Seconds, Meta(description="Maximum duration of one task in the sandbox.")] = 2.0
+    sandbox_cpu_seconds: Annotated[Seconds, Meta(description="Maximum CPU time of one task in the sandbox.")] = 1.0
     sandbox_memory_bytes: Annotated[
-        int, Meta(ge=1 << 20, description="Bytes of memory that a task may use beyond what an idle process has.")
+        int,
+        Meta(
+            ge=1 << 20,
+            description="Maximum memory of one task in bytes, in addition to what an idle sandbox process uses.",
+        ),
     ] = 64 << 20
     sandbox_output_bytes: Annotated[
-        int, Meta(ge=1024, description="Bytes of text that the templates of one delivery may make.")
+        int, Meta(ge=1024, description="Maximum size in bytes of the text that the templates of one delivery produce.")
     ] = 1 << 20
     drain_seconds: Annotated[
-        Seconds, Meta(description="Seconds that a stopping worker has to end calls and deliveries in flight.")
+        Seconds, Meta(description="How long a stopping worker waits for calls and deliveries in flight.")
     ] = 10.0
 
 
-def load(flags: Mapping[str, Any], file: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings of all places.
+DEFAULTS = Settings()
+"""What applies where nothing is set. The parts' limits take their defaults from here, so that each is written once."""
 
-    ``flags`` holds what was said on the command line, by field name, as text or values; None is unsaid.
-    Raises ``SettingsError`` that names the setting, its place and what it takes.
+
+def load(flags: Mapping[str, Any], file: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings from all origins.
+
+    ``flags`` maps field names to texts or values; None is unset.
+    Raises ``SettingsError``, which names the setting, its origin and the values that it accepts.
     """
     values: dict[str, Any] = {}
     if file is not None:
@@ -272,36 +331,45 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _checked(values: Mapping[str, Any], place: str) -> dict[str, Any]:
+def _checked(values: Mapping[str, Any], origin: str) -> dict[str, Any]:
     hints = get_type_hints(Settings, include_extras=True)
     unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise SettingsError(f"{place}: unknown setting {unknown[0]!r}; docs/settings.md lists them")
-    return {key: _convert(key, value, hints[key], place) for key, value in values.items()}
+        raise SettingsError(f"{origin}: unknown setting {unknown[0]!r}; docs/settings.md lists them")
+    return {key: _convert(key, value, hints[key], origin) for key, value in values.items()}
 
 
-def _convert(key: str, value: Any, hint: Any, place: str) -> Any:
-    text, is_list = isinstance(value, str), get_origin(plain(hint)) is tuple
+def _convert(key: str, value: Any, hint: Any, origin: str) -> Any:
+    is_text, is_list = isinstance(value, str), get_origin(plain(hint)) is tuple
     if value == "" and not is_list:
-        # Mostly a variable that nobody filled in: to go on without a token's file, say, would be wrong.
-        raise SettingsError(f"{place}: {key}: is empty; leave it out for its default")
-    if text and is_list:
+        # Mostly an unset variable: to go on without a token's file, say, would be wrong.
+        raise SettingsError(f"{origin}: {key}: is empty; leave it out for its default")
+    if is_text and is_list:
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
-        return msgspec.convert(value, hint, strict=not text)
+        return msgspec.convert(value, hint, strict=not is_text)
     except msgspec.ValidationError as error:
-        choices = get_args(plain(hint)) if get_origin(plain(hint)) is Literal else ()
-        hint_text = f"; one of: {', '.join(choices)}" if choices else "".join(_for_example(hint))
-        raise SettingsError(f"{place}: {key}: {error}{hint_text}") from error
+        choices = _choices(hint)
+        advice = f"; one of: {', '.join(choices)}" if choices else "".join(_examples(hint))
+        raise SettingsError(f"{origin}: {key}: {error}{advice}") from error
 
 
-def _for_example(hint: Any) -> Iterator[str]:
-    """Yield what to write instead, where the type says so."""
+def _choices(hint: Any) -> tuple[str, ...]:
+    return get_args(plain(hint)) if get_origin(plain(hint)) is Literal else ()
+
+
+def _metas(hint: Any) -> Iterator[Meta]:
+    """Yield the annotations of a type, however deep."""
     for part in get_args(hint):
         if isinstance(part, Meta):
-            yield from (f"; for example {example}" for example in part.examples or ())
+            yield part
         else:
-            yield from _for_example(part)
+            yield from _metas(part)
+
+
+def _examples(hint: Any) -> Iterator[str]:
+    for meta in _metas(hint):
+        yield from (f"; for example {example}" for example in meta.examples or ())
 
 
 def plain(hint: Any) -> Any:
@@ -322,43 +390,74 @@ class Described(msgspec.Struct, frozen=True):
         """``--socket-path``."""
         return "--" + self.name.replace("_", "-")
 
-    @property
-    def variable(self) -> str:
-        """``KONG_EVENTHOOKS_SOCKET_PATH``."""
-        return ENVIRONMENT_PREFIX + self.name.upper()
-
 
 def described() -> Iterator[Described]:
     """Yield every setting in the order of the class."""
     hints = get_type_hints(Settings, include_extras=True)
     for field in msgspec.structs.fields(Settings):
-        meta = next(part for part in hints[field.name].__metadata__ if isinstance(part, Meta) and part.description)
-        yield Described(field.name, hints[field.name], field.default, meta.description or "")
+        description = next(meta.description for meta in _metas(hints[field.name]) if meta.description)
+        yield Described(field.name, hints[field.name], field.default, description)
+
+
+_HEAD = """\
+# Settings
+
+<!-- Generated by `python -m kong_eventhooks_plugin.settings`; change the descriptions there. -->
+
+Every setting has a default that works on one host with Kong. Set one as a flag of `kong-event-hooks serve`, as an
+environment variable, or as a key of the TOML file given with `--settings`:
+
+```
+kong-event-hooks serve --data-dir PATH
+KONG_EVENTHOOKS_DATA_DIR=PATH kong-event-hooks serve
+data_dir = 'PATH'
+```
+
+The flag wins over the variable, the variable over the file. A server that Kong starts sees no environment: use flags
+or the file. A list is a TOML array; in a flag or a variable, commas separate its values (`--certificate-days 30,7`).
+A list may be empty; any other empty value is refused, because it is mostly an unset variable.
+
+SIGHUP reloads: a new worker reads the file and the environment again and replaces the old one. `socket_path`,
+`socket_group`, `protocol`, `started_by_kong`, `drain_seconds` and `log_format` take effect after a restart only.
+
+| key and flag | value | default | description |
+|---|---|---|---|
+"""
 
 
 def markdown() -> str:
     """Return docs/settings.md."""
-    lines = [
-        "# Settings",
-        "",
-        "<!-- Made by `python -m kong_eventhooks_plugin.settings`; change the descriptions there. -->",
-        "",
-        "A setting is a flag of `serve`, else an environment variable, else a key of the TOML file given with",
-        "`--settings`, else its default: `--data-dir PATH`, `KONG_EVENTHOOKS_DATA_DIR=PATH`, `data_dir = 'PATH'`.",
-        "A list is a TOML array; in a flag or a variable commas separate its values (`--certificate-days 30,7`).",
-        "A list may be empty. Any other empty value is refused: it is mostly a variable that nobody filled in.",
-        "A server that Kong starts sees no environment: use flags or the file.",
-        "",
-        "SIGHUP starts a new worker, which reads file and environment anew, and lets the old one go. `socket_path`,",
-        "`socket_group`, `protocol`, `started_by_kong`, `drain_seconds` and `log_format` need a restart of the whole.",
-        "",
-        "| key and flag | default | what it says |",
-        "|---|---|---|",
-    ]
+    rows = []
     for setting in described():
         default = "unset" if setting.default in (None, ()) else f"`{_literal(setting.default)}`"
-        lines.append(f"| `{setting.name}`<br>`{setting.flag}` | {default} | {setting.description} |")
-    return "\n".join(lines) + "\n"
+        row = (f"`{setting.name}`<br>`{setting.flag}`", _value(setting), default, setting.description)
+        rows.append(f"| {' | '.join(row)} |\n")
+    return _HEAD + "".join(rows)
+
+
+_NAMES = {str: "text", int: "integer", float: "number"}
+
+
+def _value(setting: Described) -> str:
+    """Return what a setting accepts, with its range: ``integer, 1 to 1,000``."""
+    kind = plain(setting.hint)
+    if kind is bool:
+        return "`true`, `false`"
+    if choices := _choices(setting.hint):
+        return ", ".join(f"`{choice}`" for choice in choices)
+    one = plain(next((part for part in get_args(kind) if part is not type(None)), kind))
+    name = "seconds" if setting.name.endswith("_seconds") else _NAMES[one]
+    return ("list of " if get_origin(kind) is tuple else "") + name + _range(list(_metas(setting.hint)))
+
+
+def _range(metas: Sequence[Meta]) -> str:
+    above, least, most = (
+        next((bound for meta in metas if (bound := getattr(meta, end)) is not None), None) for end in ("gt", "ge", "le")
+    )
+    if least is not None and most is not None:
+        return f", {least:,} to {most:,}"
+    bounds = (("> ", above), (">= ", least), ("<= ", most))
+    return "".join(f", {sign}{bound:,}" for sign, bound in bounds if bound is not None)
 
 
 def _literal(value: Any) -> str:
