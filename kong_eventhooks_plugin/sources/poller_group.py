@@ -140,7 +140,7 @@ class PollerGroup:
 
     def errors(self) -> list[str]:
         """Return what needs a person."""
-        found = [] if self._open_error is None else [f"what is known of Kong cannot be read: {self._open_error}"]
+        found = [] if self._open_error is None else [f"{DATABASE} cannot be opened: {self._open_error}"]
         if self._last_crash is not None and time.monotonic() - self._last_crash[0] < RECENT_SECONDS:
             found.append(self._last_crash[1])
         found += change_errors(self.crud.state(), self._knowledge.endpoints(), self._hooks())
@@ -166,7 +166,7 @@ class PollerGroup:
         place, kind = raised_at(error), type(error).__name__
         self._last_crash = (
             time.monotonic(),
-            f"looking at Kong ended by a bug ({kind} raised in {place}), beginning again",
+            f"a poller crashed ({kind} raised in {place}) and restarts",
         )
         log.error("poller_crashed", error=kind, raised_at=place)
 
@@ -194,4 +194,4 @@ def hooks_without_admin_api(hooks: Iterable[Hook]) -> Iterator[str]:
     """Yield what to say of hooks that nothing is heard for where no Admin API is known."""
     for hook in hooks:
         if hook.enabled and hook.source in NEEDS_ADMIN_API:
-            yield f"{hook.name}: the source {hook.source} needs the setting admin_url; the hook stays silent"
+            yield f"{hook.name}: the source {hook.source} needs the setting admin_url; the hook never fires"

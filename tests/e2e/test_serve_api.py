@@ -30,7 +30,7 @@ async def test_hooks_made_over_rest_are_kept_and_fire(tmp_path: Path) -> None:
             assert silent.status_code == 201
             readiness = (await client.get("/readyz")).json()
             assert readiness["status"] == "degraded"
-            assert "the source crud needs the setting admin_url; the hook stays silent" in readiness["errors"][0]
+            assert "the source crud needs the setting admin_url; the hook never fires" in readiness["errors"][0]
             broken = {"source": "custom", "handler": "lambda", "config": {"functions": ["return function( end"]}}
             assert (await client.post("/event-hooks", json=broken)).status_code == 400
             assert (await client.get("/event-hooks/mine")).json()["id"] == made.json()["id"]

@@ -235,22 +235,22 @@ class Sidecar:
             path = page.get("next")
         return found[::-1]
 
-    def observing(self, what: str) -> dict[str, Any]:
-        """Return what /readyz says of looking at something; {} while it cannot be asked."""
-        state = json.loads(self.get("/readyz")[1] or b"{}").get("observing", {})
-        return dict(state.get(what, {}))
+    def poller(self, name: str) -> dict[str, Any]:
+        """Return what /readyz says of a poller; {} while it cannot be asked."""
+        state = json.loads(self.get("/readyz")[1] or b"{}").get("pollers", {})
+        return dict(state.get(name, {}))
 
     def rounds(self, count: int = 2) -> None:
         """Wait until so many rounds have ended. The second began after the call, where changes are not rare."""
         for _ in range(count):
-            before = self.observing("crud")["rounds"]["ended_at"]
+            before = self.poller("crud")["reconciler"]["ended_at"]
             until(lambda before=before: self._round_ended(before), "a round ended")
 
     def _round_ended(self, before: float | None) -> bool:
-        state = self.observing("crud")
-        if not state or state["rounds"]["ended_at"] in (None, before):
+        state = self.poller("crud")
+        if not state or state["reconciler"]["ended_at"] in (None, before):
             return False
-        return state["waiting"] == 0 and state["rounds"]["outbox"] == 0
+        return state["pending_observations"] == 0 and state["reconciler"]["outbox"] == 0
 
     def worker_pid(self) -> int:
         assert self.process is not None

@@ -26,10 +26,10 @@ def states(events: list[dict[str, Any]]) -> list[tuple[str | None, str]]:
 def looks_again(sidecar: Sidecar) -> None:
     """Wait until health was asked for twice from now on: the second look began after the call."""
     for _ in range(2):
-        before = sidecar.observing("balancer").get("looked_at")
+        before = sidecar.poller("balancer").get("polled_at")
 
         def looked(before: float | None = before) -> bool:
-            return sidecar.observing("balancer").get("looked_at") not in (None, before)
+            return sidecar.poller("balancer").get("polled_at") not in (None, before)
 
         until(looked, "a look at the health of every upstream")
 
@@ -60,7 +60,7 @@ def test_a_target_goes_and_comes_back_and_each_is_told_once(
     sidecar.start()
     kong.start()
     sidecar.make_hooks(to(receiver, "balancer"))
-    until(lambda: sidecar.observing("balancer")["upstreams"] == 1, "the upstream with health checks is watched")
+    until(lambda: sidecar.poller("balancer")["upstreams"] == 1, "the upstream with health checks is watched")
     looks_again(sidecar)
     assert sidecar.events("balancer") == [], "healthy targets are no news"
 
@@ -105,7 +105,7 @@ def test_a_kong_that_stops_is_unreachable_and_recovers(kong: Kong, sidecar: Side
     until(lambda: sidecar.events("gateway"), "it is told to be away")
     assert sidecar.stop() == 0
     sidecar.start()
-    until(lambda: sidecar.observing("gateway")["outages"], "a restarted sidecar knows of it")
+    until(lambda: sidecar.poller("gateway")["outages"], "a restarted sidecar knows of it")
     kong.start()
     until(lambda: len(sidecar.events("gateway")) == 2, "it is told to be back")
     status_read(sidecar)

@@ -140,7 +140,7 @@ def test_the_recorded_list_through_the_route_is_told_at_once_with_who_did_it(
     bodies = b"".join(got["body"] for got in receiver.requests)
     assert KEY.encode() not in bodies
     assert b'"k1"' not in bodies
-    assert sidecar.observing("crud")["lost"] == {}
+    assert sidecar.poller("crud")["lost"] == {}
 
 
 def test_straight_at_the_admin_port_rounds_tell_the_difference_once(
@@ -180,7 +180,7 @@ def test_while_rounds_run_and_workers_change_what_the_route_tells_is_told_once(
         assert status < 300, answer
         written.append(headers["X-Kong-Request-Id"])
 
-    began = sidecar.observing("crud")["rounds"]["ended_at"]
+    began = sidecar.poller("crud")["reconciler"]["ended_at"]
     for number in range(25):
         name = f"mixed-{number}"
         if number in (8, 16):
@@ -198,7 +198,7 @@ def test_while_rounds_run_and_workers_change_what_the_route_tells_is_told_once(
             assert straight(routed, "PATCH", f"/consumers/straight-{number}", {"custom_id": f"s{number}"})[0] == 200
     until(sidecar.ready, "the last worker is ready")
     sidecar.rounds()
-    assert sidecar.observing("crud")["rounds"]["ended_at"] > began
+    assert sidecar.poller("crud")["reconciler"]["ended_at"] > began
     told = sidecar.events("dao:crud")
     by_route = [event for event in told if event["data"]["seen_by"] == "route"]
     own = [event["data"]["actor"]["request_id"] for event in by_route if event["data"]["went_with"] is None]
@@ -222,7 +222,7 @@ def test_a_sidecar_that_was_there_before_kong_tells_the_first_change_at_once(
     )
     sidecar.watch(pg_kong, kong_yml=file, crud_reconcile_seconds=3600)
     sidecar.start()
-    until(lambda: sidecar.observing("crud")["rounds"]["trouble"], "the first round fails: there is no Kong")
+    until(lambda: sidecar.poller("crud")["reconciler"]["error"], "the first round fails: there is no Kong")
     pg_kong.start()
     put_route(pg_kong, sidecar)
     assert ask(pg_kong, "POST", "/consumers", {"username": "first"})[0] == 201

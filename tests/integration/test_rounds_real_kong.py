@@ -26,8 +26,8 @@ def round_done(sidecar: Sidecar, rounds: int) -> None:
     """Wait until a round is done that began after there were so many, and there is nothing left to tell."""
 
     def done() -> bool:
-        state = sidecar.observing("crud")
-        return bool("done" in ended(sidecar)[rounds:] and state and not state["rounds"]["outbox"])
+        state = sidecar.poller("crud")
+        return bool("done" in ended(sidecar)[rounds:] and state and not state["reconciler"]["outbox"])
 
     until(done, "a round is done, and what it found is told")
 
@@ -140,7 +140,7 @@ def test_a_round_of_many_finds_nothing_and_traffic_goes_on(
         round_done(sidecar, rounds)
     assert set(seen) == {200}
     assert seen[200] >= 10
-    state = sidecar.observing("crud")["rounds"]
+    state = sidecar.poller("crud")["reconciler"]
     assert state["entities"]["consumers"] == state["entities"]["keyauth_credentials"] == CONSUMERS
     quiet(sidecar)
     assert sidecar.events("dao:crud") == []

@@ -44,7 +44,7 @@ def started(pg_kong: Kong, sidecar: Sidecar, request: pytest.FixtureRequest) -> 
     until(lambda: routed(pg_kong, "GET", "/status")[0] == 200, "the route is there, with all that is on it")
     until(sidecar.ready, "the sidecar that Kong started anew is ready", seconds=30)
     sidecar.make_hooks({"name": "to-dao", "source": "dao:crud", "handler": "log"})
-    until(lambda: sidecar.observing("crud")["rounds"]["ended_at"], "the first round, which is silent", seconds=30)
+    until(lambda: sidecar.poller("crud")["reconciler"]["ended_at"], "the first round, which is silent", seconds=30)
     return pg_kong
 
 

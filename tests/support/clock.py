@@ -5,7 +5,7 @@ START = 1_800_000_000.0
 
 
 class FakeClock:
-    """Call it for seconds. What waits by it is built on it: ``delivery_time``, ``observing``."""
+    """Call it for seconds. What waits by it is built on it: ``delivery_time``, ``pollers``."""
 
     def __init__(self, now: float = START) -> None:
         self.now = now

@@ -153,7 +153,9 @@ class StandInRounds:
         self.triggered += 1
 
     def state(self) -> ReconcilerState:
-        return ReconcilerState(ended_at=None, seconds=None, entities={}, left_out={}, pending=0, outbox=0, trouble=None)
+        return ReconcilerState(
+            ended_at=None, seconds=None, entities={}, skipped_lists={}, pending=0, outbox=0, error=None
+        )
 
 
 class Publisher:

@@ -34,7 +34,7 @@ class Readiness(msgspec.Struct, frozen=True):
     held: dict[str, str] = {}
     events_lost: dict[str, int] = {}
     queue: dict[str, Any] = {}
-    observing: dict[str, Any] = {}
+    pollers: dict[str, Any] = {}
 
 
 class Delivering(Protocol):
@@ -97,7 +97,7 @@ class ReadinessCheck:
             held=held,
             events_lost={labels[0]: count for labels, count in self._metrics.counts.events_lost.items()},
             queue={} if stats is None else _queue(stats, hooks),
-            observing=observed.state,
+            pollers=observed.state,
         )
 
     async def refresh(self) -> None:

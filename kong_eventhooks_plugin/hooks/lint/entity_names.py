@@ -35,5 +35,5 @@ def _text(entity: str, entities: Iterable[str]) -> str:
     hint = f" (did you mean {meant}?)" if meant else ""
     return (
         f"Kong is not known to have an entity {entity}{hint}; "
-        "the hook stays silent unless a plugin of yours, or Enterprise, adds it"
+        "the hook never fires unless a plugin of yours, or Enterprise, adds it"
     )

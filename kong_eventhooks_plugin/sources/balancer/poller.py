@@ -71,17 +71,17 @@ class BalancerPoller(Poller):
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows.
 
-        ``unread`` counts upstreams whose health Kong did not tell at the last look; ``late_seconds`` is how long the
+        ``unreadable`` counts upstreams whose health Kong did not give at the last poll; ``lag_seconds`` is how long the
         upstream that waits longest has been due.
         """
         first = self._schedule.first()
         return {
             **super().state(),
             "upstreams": len(self._upstreams),
-            "unread": len(self._unread),
+            "unreadable": len(self._unread),
             "unhealthy": sum(kept.state.unhealthy for kept in self._checkpoints.values()),
-            "looked_at": self._polled_at,
-            "late_seconds": round(max(0.0, self._monotonic() - first[0]), 1) if first else 0.0,
+            "polled_at": self._polled_at,
+            "lag_seconds": round(max(0.0, self._monotonic() - first[0]), 1) if first else 0.0,
         }
 
     def errors(self) -> list[str]:
@@ -89,7 +89,7 @@ class BalancerPoller(Poller):
         found = super().errors()
         if self._unread:
             first = next(iter(self._unread.values()))
-            found.append(f"the health of {len(self._unread)} upstreams is not read: {first}")
+            found.append(f"the health of {len(self._unread)} upstreams is unreadable: {first}")
         return found
 
     async def load(self) -> bool:

@@ -106,7 +106,7 @@ class CertificatePoller(Poller):
         still = {name: days for name, days in self._checkpoint.state.thresholds.items() if name in seen}
         if not await self._checkpoint.commit(NotifiedThresholds(still)):
             return False
-        self._last = {**sums, "looked_at": self._clock()}
+        self._last = {**sums, "polled_at": self._clock()}
         return True
 
     async def _read(self, kind: Kind, path: str) -> AsyncIterator[CertificateScan]:

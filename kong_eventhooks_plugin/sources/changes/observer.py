@@ -106,18 +106,18 @@ class ChangeLimits(msgspec.Struct, frozen=True):
 
 
 class ChangeState(msgspec.Struct, frozen=True):
-    """For /readyz. ``waiting`` observations are not worked yet; ``lost`` counts since the start, by reason.
+    """For /readyz. ``active``: a hook subscribes to changes; ``lost`` counts since the start, by reason.
 
-    ``endpoints_known`` False: no path can be read, everything waits. ``trouble`` says why observations cannot be
-    worked, why the outbox cannot be emptied, or where rounds trip over a bug.
+    ``endpoints_known`` False: no path can be read, everything waits. ``error`` says why observations cannot be
+    processed, why the outbox cannot be emptied, or where the reconciler crashed.
     """
 
-    wanted: bool
-    waiting: int
+    active: bool
+    pending_observations: int
     lost: dict[str, int]
     endpoints_known: bool
-    trouble: str | None
-    rounds: ReconcilerState
+    error: str | None
+    reconciler: ReconcilerState
 
 
 LOSSES: Final = ("changes_overflow", "change_unreadable", "change_failed")
@@ -197,12 +197,12 @@ class ChangeObserver:
     def state(self) -> ChangeState:
         """Return how it stands."""
         return ChangeState(
-            wanted=self._upkeep.wanted,
-            waiting=len(self._observations),
+            active=self._upkeep.wanted,
+            pending_observations=len(self._observations),
             lost={reason: count for reason in LOSSES if (count := self._counts.events_lost[reason,])},
             endpoints_known=self._endpoints() is not None,
-            trouble=self._error or self._outbox_publisher.error or self._upkeep.error,
-            rounds=self._reconciler.state(),
+            error=self._error or self._outbox_publisher.error or self._upkeep.error,
+            reconciler=self._reconciler.state(),
         )
 
     async def run(self) -> None:

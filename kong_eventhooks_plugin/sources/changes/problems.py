@@ -30,27 +30,29 @@ LISTS: Final = 10
 
 def change_errors(state: ChangeState, endpoints: AdminEndpoints, hooks: Iterable[Hook]) -> Iterator[str]:
     """Yield what needs a person; nothing while no hook hears of changes."""
-    if not state.wanted:
+    if not state.active:
         return
-    if state.trouble:
-        yield f"crud: {state.trouble}"
-    if state.rounds.trouble:
-        yield f"crud: round not completed: {state.rounds.trouble}"
-    yield from _lists(state.rounds.left_out)
+    if state.error:
+        yield f"crud: {state.error}"
+    if state.reconciler.error:
+        yield f"crud: reconciliation failed: {state.reconciler.error}"
+    yield from _lists(state.reconciler.skipped_lists)
     if state.endpoints_known:
         paths = dict(endpoints.lists())
         for hook in hooks:
             entity = _named(hook)
-            if entity is not None and (why := _silent(entity, endpoints, state.rounds.left_out, paths.get(entity))):
+            if entity is not None and (
+                why := _silent(entity, endpoints, state.reconciler.skipped_lists, paths.get(entity))
+            ):
                 yield f"{hook.name}: {why}"
 
 
-def _lists(left_out: Mapping[str, str]) -> Iterator[str]:
-    failed = [why for why in left_out.values() if not is_refusal(why)]
+def _lists(skipped: Mapping[str, str]) -> Iterator[str]:
+    failed = [why for why in skipped.values() if not is_refusal(why)]
     for why in failed[:LISTS]:
-        yield f"crud: list left out: {why}"
+        yield f"crud: list skipped: {why}"
     if len(failed) > LISTS:
-        yield f"crud: {len(failed) - LISTS} more lists left out"
+        yield f"crud: {len(failed) - LISTS} more lists skipped"
 
 
 def _named(hook: Hook) -> str | None:
@@ -65,12 +67,12 @@ def _meant(entity: str, known: frozenset[str]) -> str | None:
     return next(iter(get_close_matches(entity, sorted(known), 1)), None)
 
 
-def _silent(entity: str, endpoints: AdminEndpoints, left_out: Mapping[str, str], path: str | None) -> str | None:
+def _silent(entity: str, endpoints: AdminEndpoints, skipped: Mapping[str, str], path: str | None) -> str | None:
     if entity not in endpoints.entities:
         meant = _meant(entity, endpoints.entities)
         hint = f" (did you mean {meant}?)" if meant else ""
-        return f"this Kong has no entity {entity}{hint}; the hook stays silent"
-    refused = left_out.get(path) if path is not None else None
+        return f"this Kong has no entity {entity}{hint}; the hook never fires"
+    refused = skipped.get(path) if path is not None else None
     if refused is not None and is_refusal(refused):
-        return f"only changes through the Admin API's route are told, Kong refuses the list ({refused})"
+        return f"only changes through the Admin API's route are reported: Kong refuses the list ({refused})"
     return None

@@ -62,18 +62,18 @@ class ReconcilerSettings(msgspec.Struct, frozen=True):
 class ReconcilerState(msgspec.Struct, frozen=True):
     """For /readyz. Times are Unix seconds, None where there was none yet.
 
-    ``ended_at``, ``seconds`` and ``entities`` (by schema) are the last complete round's; ``left_out`` is list -> why,
-    of the last round; ``pending`` differences are not judged yet; ``outbox`` changes are not told yet; ``trouble`` says
-    why the last round was not completed.
+    ``ended_at``, ``seconds`` and ``entities`` (by schema) are the last complete round's; ``skipped_lists`` is
+    path -> reason, of the last round; ``pending`` differences are not applied yet; ``outbox`` changes are not published
+    yet; ``error`` says why the last round failed.
     """
 
     ended_at: float | None = None
     seconds: float | None = None
     entities: Mapping[str, int] = {}
-    left_out: Mapping[str, str] = {}
+    skipped_lists: Mapping[str, str] = {}
     pending: int = 0
     outbox: int = 0
-    trouble: str | None = None
+    error: str | None = None
 
 
 DROPPED: Final = "dropped"
@@ -157,19 +157,19 @@ class Reconciler:
     async def run_once(self, *, triggered: bool = True) -> Outcome:
         """Run one round, if there is reason to; what goes wrong is in ``state`` and the log, and not raised."""
         began = self._timer()
-        left_out: dict[str, str] = {}
-        trouble: str | None = None
+        skipped: dict[str, str] = {}
+        error: str | None = None
         try:
-            outcome = await self._reconcile(left_out, triggered=triggered)
-        except EventHooksError as error:
-            outcome, trouble = "failed", str(error)
+            outcome = await self._reconcile(skipped, triggered=triggered)
+        except EventHooksError as failure:
+            outcome, error = "failed", str(failure)
         except _ConfigurationChanged:
-            outcome, trouble = "moved", "the configuration did not stop changing"
+            outcome, error = "moved", "the configuration did not stop changing"
         except _LostLeadership:
             outcome = "overtaken"
         seconds = self._timer() - began
         self.counts.reconciliations[outcome,] += 1
-        self._report(outcome, seconds, left_out, trouble)
+        self._report(outcome, seconds, skipped, error)
         return outcome
 
     async def _wait(self, seconds: float) -> None:
@@ -181,20 +181,20 @@ class Reconciler:
 
     # one round
 
-    async def _reconcile(self, left_out: dict[str, str], *, triggered: bool) -> Outcome:
+    async def _reconcile(self, skipped: dict[str, str], *, triggered: bool) -> Outcome:
         configuration = await self._configuration_hash()
         if configuration is not None and not triggered and configuration == await self._mirror.configuration_hash():
             return "same"
         await self._knowledge.refresh()
         for _ in range(RESTARTS + 1):
-            left_out.clear()
+            skipped.clear()
             began = self._clock()
             listing = await self._mirror.begin(self._origin(), self._settings.grace)
             try:
-                schemas = await self._lister(listing, left_out).everything(self._settings.workspaces)
+                schemas = await self._lister(listing, skipped).everything(self._settings.workspaces)
                 now = await self._configuration_hash()
                 if now == configuration:
-                    await self._apply(listing, schemas, began, configuration, left_out)
+                    await self._apply(listing, schemas, began, configuration, skipped)
                     return "done"
                 configuration = now
             finally:
@@ -217,7 +217,7 @@ class Reconciler:
         schemas: list[str],
         began: float,
         configuration: str | None,
-        left_out: dict[str, str],
+        skipped: dict[str, str],
     ) -> None:
         self._pending = listing.pending
         await self._sleep(self._settings.grace)
@@ -229,11 +229,13 @@ class Reconciler:
         unfinished = conclusion.dropped > 0 or listing.failed
         await self._mirror.finish(began, None if unfinished else configuration)
         self._count(conclusion)
-        self._state = ReconcilerState(ended_at=self._clock(), entities=dict(listing.entities), left_out=dict(left_out))
+        self._state = ReconcilerState(
+            ended_at=self._clock(), entities=dict(listing.entities), skipped_lists=dict(skipped)
+        )
 
-    def _lister(self, listing: Scan, left_out: dict[str, str]) -> Lister:
+    def _lister(self, listing: Scan, skipped: dict[str, str]) -> Lister:
         pace = Pace(self._settings.page_size, self._settings.pause_factor, self._clock, self._timer, self._sleep)
-        return Lister(self._mirror, self._client, self._knowledge, pace, listing, left_out, self._check_lead)
+        return Lister(self._mirror, self._client, self._knowledge, pace, listing, skipped, self._check_lead)
 
     def _check_lead(self) -> None:
         if not self._leads():
@@ -253,11 +255,11 @@ class Reconciler:
         if self._mirror.waiting:
             self._on_pending()
 
-    def _report(self, outcome: Outcome, seconds: float, left_out: dict[str, str], trouble: str | None) -> None:
+    def _report(self, outcome: Outcome, seconds: float, skipped: dict[str, str], error: str | None) -> None:
         done = {"seconds": seconds} if outcome == "done" else {}
-        changes = {"left_out": left_out} if outcome != "same" else {}
-        self._state = msgspec.structs.replace(self._state, trouble=trouble, **done, **changes)
-        now = {**left_out, **({"": trouble} if trouble else {})}
+        changes = {"skipped_lists": skipped} if outcome != "same" else {}
+        self._state = msgspec.structs.replace(self._state, error=error, **done, **changes)
+        now = {**skipped, **({"": error} if error else {})}
         if outcome != "same":
             for path, why in now.items():
                 if self._logged.get(path) == why:

@@ -138,7 +138,7 @@ class MirrorLifecycle:
                 kind, place = type(error).__name__, raised_at(error)
                 self._last_crash = (
                     time.monotonic(),
-                    f"rounds ended by a bug ({kind} raised in {place}), beginning again",
+                    f"the reconciler crashed ({kind} raised in {place}) and restarts",
                 )
                 _log.error("reconciler_crashed", error=kind, raised_at=place)
             await asyncio.sleep(self._pause)

@@ -47,8 +47,8 @@ class LeaderGate:
     def closed_reason(self) -> str | None:
         """Say why it may not, for people; None where it may."""
         if not self._leads():
-            return "another process looks"
-        return None if self._wanted() else "no hook hears it"
+            return "another process delivers"
+        return None if self._wanted() else "no hook subscribes to it"
 
     def jittered(self, seconds: float) -> float:
         """Return about so many seconds."""

@@ -79,8 +79,8 @@ class Poller(ABC):
         """Know nothing any more but what the notes say: they are loaded again at the next turn."""
 
     def state(self) -> dict[str, Any]:
-        """Return what /readyz shows: ``asleep`` why nothing is looked at, ``error`` why the last look failed."""
-        return {"asleep": self._gate.closed_reason(), "error": self._error}
+        """Return what /readyz shows: ``idle_reason`` why it does not poll, ``error`` why the last poll failed."""
+        return {"idle_reason": self._gate.closed_reason(), "error": self._error}
 
     def errors(self) -> list[str]:
         """Return what needs a person; nothing while it sleeps."""

@@ -62,8 +62,8 @@ class ReachabilityPoller(Poller):
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows: what is wrong now, and the outages that were told, by when they began."""
-        faults = {reason: fault for reason, fault in self._failures.items() if fault}
-        return {**super().state(), "faults": faults, "outages": self._checkpoint.state.durable()}
+        failures = {reason: fault for reason, fault in self._failures.items() if fault}
+        return {**super().state(), "failures": failures, "outages": self._checkpoint.state.durable()}
 
     def errors(self) -> list[str]:
         """Return what needs a person; of outages, those that were told."""

@@ -61,7 +61,7 @@ def test_an_entity_that_kong_is_not_known_to_have_is_a_warning(tmp_path: Path) -
     assert (ended.exit_code, ended.stdout) == (0, "1 file checked, no fault\n")
     assert ended.stderr == (
         f"warning: {path}: plugins[0].config.hooks[1].event: Kong is not known to have an entity consumer "
-        "(did you mean consumers?); the hook stays silent unless a plugin of yours, or Enterprise, adds it\n"
+        "(did you mean consumers?); the hook never fires unless a plugin of yours, or Enterprise, adds it\n"
     )
 
 

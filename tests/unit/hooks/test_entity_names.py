@@ -28,7 +28,7 @@ def test_one_that_kong_is_not_known_to_have(event: str, meant: str) -> None:
     (warning,) = told(make_hook("h", source="crud", event=event))
     assert warning == (
         f"kong.yml: plugins[0].config.hooks[0].event: Kong is not known to have an entity {entity}{meant}; "
-        "the hook stays silent unless a plugin of yours, or Enterprise, adds it"
+        "the hook never fires unless a plugin of yours, or Enterprise, adds it"
     )
 
 

@@ -62,7 +62,7 @@ async def test_a_hook_on_no_entity_is_told_as_soon_as_kong_is_known(tmp_path: Pa
         async with running(observers):
             await until(lambda: bool(observers.errors()))
             assert observers.errors() == [
-                "h: this Kong has no entity consumer (did you mean consumers?); the hook stays silent"
+                "h: this Kong has no entity consumer (did you mean consumers?); the hook never fires"
             ]
 
 
@@ -73,7 +73,7 @@ async def test_a_kong_that_starts_the_plugin_server_is_heard_without_a_fault(tmp
         observers = make(tmp_path, node.url, make_hook("h", source="dao:crud"), publisher=published)
         async with running(observers), httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
             assert (await client.get("/")).status_code == 500
-            await until(lambda: observers.state()["crud"]["rounds"]["ended_at"] is not None)
+            await until(lambda: observers.state()["crud"]["reconciler"]["ended_at"] is not None)
             at = time.time()
             plugin = {"name": "session", "config": {"secret": "s3cret"}}
             answer = await client.post("/plugins", json=plugin)
@@ -90,7 +90,7 @@ async def test_a_kong_that_starts_the_plugin_server_is_heard_without_a_fault(tmp
             config = event.data["entity"]["config"]
             assert config == json.loads(answer.content)["config"] | {"secret": "***"}, "and no more of it is hidden"
             assert observers.errors() == []
-            assert observers.state()["crud"]["rounds"]["trouble"] is None
+            assert observers.state()["crud"]["reconciler"]["error"] is None
 
 
 async def test_kong_away_is_a_fault_of_crud(tmp_path: Path, unused_tcp_port: int) -> None:
@@ -98,7 +98,7 @@ async def test_kong_away_is_a_fault_of_crud(tmp_path: Path, unused_tcp_port: int
     async with running(observers):
         await until(lambda: bool(observers.errors()))
         (fault,) = observers.errors()
-        assert fault.startswith("crud: round not completed: /status: no connection")
+        assert fault.startswith("crud: reconciliation failed: /status: no connection")
 
 
 async def test_a_file_that_cannot_be_opened_is_a_fault_until_it_can(tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ async def test_a_file_that_cannot_be_opened_is_a_fault_until_it_can(tmp_path: Pa
         async with running(observers):
             await until(lambda: bool(observers.errors()))
             (fault,) = observers.errors()
-            assert fault.startswith("what is known of Kong cannot be read: ")
+            assert fault.startswith("gateway.db cannot be opened: ")
             folder.mkdir()
-            await until(lambda: observers.state()["crud"]["rounds"]["ended_at"] is not None)
+            await until(lambda: observers.state()["crud"]["reconciler"]["ended_at"] is not None)
             assert [fault for fault in observers.errors() if "cannot be read" in fault] == []
 
 
@@ -130,9 +130,9 @@ async def test_a_loop_that_ends_by_a_bug_is_begun_again_and_told(
 
         monkeypatch.setattr(observers.crud, "run", trips)
         async with running(observers):
-            await until(lambda: observers.state()["crud"]["rounds"]["ended_at"] is not None)
+            await until(lambda: observers.state()["crud"]["reconciler"]["ended_at"] is not None)
             (fault,) = observers.errors()
-            assert fault.startswith("looking at Kong ended by a bug (KeyError raised in test_poller_group.py:")
+            assert fault.startswith("a poller crashed (KeyError raised in test_poller_group.py:")
             assert "secret" not in fault
 
 
@@ -165,7 +165,7 @@ async def test_what_cannot_be_closed_holds_up_nothing_else(tmp_path: Path, monke
             raise RuntimeError("a bug")
 
         async with running(observers):
-            await until(lambda: observers.state()["crud"]["rounds"]["ended_at"] is not None)
+            await until(lambda: observers.state()["crud"]["reconciler"]["ended_at"] is not None)
             close = observers._mirror.close
             monkeypatch.setattr(observers._mirror, "close", fails)
         assert observers._client._session is not None

@@ -78,7 +78,7 @@ class Applier:
     def _transaction(self) -> Iterator[int]:
         with self._listing.transaction(self._store) as rev:
             if self._store.outbox() >= OUTBOX:
-                raise QueueFull("mirror_outbox", f"{OUTBOX:,} changes wait to be told")
+                raise QueueFull("mirror_outbox", f"{OUTBOX:,} changes wait in the outbox")
             self._own_revs.add(rev)
             yield rev
 

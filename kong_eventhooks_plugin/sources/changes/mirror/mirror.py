@@ -96,7 +96,7 @@ class Mirror:
         def apply(store: Store) -> list[EntityChange]:
             with store.transaction() as rev:
                 if store.outbox() >= OUTBOX:
-                    raise QueueFull("mirror_outbox", f"{OUTBOX:,} changes wait to be told")
+                    raise QueueFull("mirror_outbox", f"{OUTBOX:,} changes wait in the outbox")
                 return route.apply(store, rules, seen, rev)
 
         return await self._with_store(apply)

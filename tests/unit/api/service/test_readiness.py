@@ -96,11 +96,11 @@ async def test_a_disabled_hook_is_no_trouble() -> None:
 
 async def test_what_looks_at_kong_has_its_say() -> None:
     desk = Desk()
-    assert (await desk.check()).observing == {}
+    assert (await desk.check()).pollers == {}
     desk.poller_status = PollerStatus(("crud: no admin_url",), {"crud": {"outbox": 0}})
     ready = await desk.check()
     assert (ready.status, ready.errors) == ("degraded", ("crud: no admin_url",))
-    assert ready.observing == {"crud": {"outbox": 0}}
+    assert ready.pollers == {"crud": {"outbox": 0}}
 
 
 async def test_a_loss_is_news_for_a_while_and_stays_counted() -> None:

@@ -228,12 +228,12 @@ async def test_upstreams_that_kong_does_not_tell_of_are_a_trouble_and_logged_onc
             await kong.time.pass_(100)
         assert len(lines) == 2, "one for each"
         (trouble,) = watch.errors()
-        assert trouble.startswith("the health of 2 upstreams is not read: /upstreams/")
+        assert trouble.startswith("the health of 2 upstreams is unreadable: /upstreams/")
         assert trouble.endswith("/health: answered 500")
-        assert watch.state()["unread"] == 2
+        assert watch.state()["unreadable"] == 2
         kong.node.behind.delete("upstreams", other["id"])
         await kong.time.pass_(25)
-        assert watch.state()["unread"] == 1
+        assert watch.state()["unreadable"] == 1
         kong.node.faults.status = None
         await kong.time.pass_(25)
         assert watch.errors() == []
@@ -257,7 +257,7 @@ async def test_asleep_kong_is_not_asked_and_another_leaders_notes_are_read_after
     async with kong.running(watch):
         await kong.time.pass_(60)
         assert not kong.node.requests
-        assert watch.state()["asleep"] == "no hook hears it"
+        assert watch.state()["idle_reason"] == "no hook subscribes to it"
         kong.wanted = True
         kong.set("10.0.0.1", UNHEALTHY)
         await kong.time.pass_(5)
@@ -265,7 +265,7 @@ async def test_asleep_kong_is_not_asked_and_another_leaders_notes_are_read_after
         kong.leads = False
         await kong.time.pass_(5)
         asked = kong.node.requests.total()
-        assert watch.state()["asleep"] == "another process looks"
+        assert watch.state()["idle_reason"] == "another process delivers"
         kong.notes.kept.clear()  # what the other leader knows
         await kong.time.pass_(60)
         assert kong.node.requests.total() == asked
@@ -353,7 +353,7 @@ async def test_many_upstreams_are_paced_and_none_starves(kong: Kong) -> None:
         looks = sum(kong.polls(upstream) for upstream in [*made, kong.upstream])
         assert 190 <= looks <= 202
         assert min(kong.polls(upstream) for upstream in made) >= 3
-        assert watch.state()["late_seconds"] > 5
+        assert watch.state()["lag_seconds"] > 5
 
 
 async def test_less_than_one_look_a_second_is_kept_to(kong: Kong) -> None:

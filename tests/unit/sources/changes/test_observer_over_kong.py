@@ -136,7 +136,7 @@ async def test_the_whole_configuration_is_not_read_but_looked_for() -> None:
     world = World()
     world.observer.observe_change(saw("POST", "/config", None))
     assert world.rounds.triggered == 1
-    assert world.observer.state().waiting == 0
+    assert world.observer.state().pending_observations == 0
 
 
 async def test_a_compressed_answer_is_read() -> None:
@@ -186,7 +186,7 @@ async def test_past_the_limit_it_is_counted_and_looked_for(limits: ChangeLimits)
     for _ in range(3):
         world.observer.observe_change(saw(answer=CONSUMER))
     state = world.observer.state()
-    assert (state.waiting, state.lost) == (2, {"changes_overflow": 1})
+    assert (state.pending_observations, state.lost) == (2, {"changes_overflow": 1})
     assert world.rounds.triggered == 1
     async with world.running():
         await world.worked(2)
@@ -196,7 +196,7 @@ async def test_observations_wait_until_kong_tells_its_paths() -> None:
     async with World(known=False).running() as world:
         world.observer.observe_change(saw(answer=CONSUMER))
         await settled()
-        assert (world.observer.state().waiting, world.observer.state().endpoints_known) == (1, False)
+        assert (world.observer.state().pending_observations, world.observer.state().endpoints_known) == (1, False)
         world.knowledge.known = True
         await world.worked(1)
     assert world.observer.state().endpoints_known
@@ -225,11 +225,11 @@ async def test_what_keeps_observations_waiting_is_a_trouble_until_it_is_over() -
         await settled()
         world.mirror.troubles = [StoreUnavailable("disk full")] * 1_000_000
         world.observer.observe_change(saw(answer=CONSUMER))
-        await settled(lambda: world.observer.state().trouble is not None)
-        assert world.observer.state().trouble == "changes wait for the mirror's store: disk full"
+        await settled(lambda: world.observer.state().error is not None)
+        assert world.observer.state().error == "changes wait for the mirror's store: disk full"
         world.mirror.troubles.clear()
         await world.worked(1)
-        await settled(lambda: world.observer.state().trouble is None)
+        await settled(lambda: world.observer.state().error is None)
 
 
 async def test_the_mirrors_store_in_trouble_loses_nothing() -> None:
@@ -301,7 +301,7 @@ async def test_only_while_wanted() -> None:
         world.observer.set_wanted(True)
         await asyncio.wait_for(world.rounds.began.wait(), SECONDS)
         assert world.observer.has_change_subscribers
-        assert world.observer.state().wanted
+        assert world.observer.state().active
 
 
 def test_who_hears_changes() -> None:
@@ -319,4 +319,4 @@ def test_who_hears_changes() -> None:
 def test_never_waits_and_never_raises_before_it_runs() -> None:
     observer = World().observer
     observer.observe_change(ChangeObservation("POST", "/" * 100_000, 201, b"\xff", 0, 0))
-    assert observer.state().waiting == 1
+    assert observer.state().pending_observations == 1

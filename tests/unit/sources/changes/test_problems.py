@@ -11,7 +11,9 @@ from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerState
 from tests.support.crud import PATHS
 from tests.support.events import make_hook
 
-WELL = ChangeState(wanted=True, waiting=0, lost={}, endpoints_known=True, trouble=None, rounds=ReconcilerState())
+WELL = ChangeState(
+    active=True, pending_observations=0, lost={}, endpoints_known=True, error=None, reconciler=ReconcilerState()
+)
 KONG = AdminEndpoints.read([*PATHS, "/admins", "/admins/{admins}"])
 
 
@@ -31,39 +33,39 @@ def test_all_is_well() -> None:
 @pytest.mark.parametrize("event", ["consumer", "consumer:create"])
 def test_a_hook_on_an_entity_that_this_kong_does_not_have(event: str) -> None:
     assert faults(hook(event)) == [
-        "h: this Kong has no entity consumer (did you mean consumers?); the hook stays silent"
+        "h: this Kong has no entity consumer (did you mean consumers?); the hook never fires"
     ]
-    assert faults(hook("zebras")) == ["h: this Kong has no entity zebras; the hook stays silent"]
+    assert faults(hook("zebras")) == ["h: this Kong has no entity zebras; the hook never fires"]
     assert faults(hook(event, enabled=False)) == []
     assert faults(hook(event), endpoints_known=False) == [], "nothing is known yet"
     assert faults(make_hook("other", source="custom", event=event)) == []
 
 
 def test_rounds_and_the_outbox_in_trouble() -> None:
-    rounds = ReconcilerState(trouble="/status: answered 401")
-    assert faults(trouble="disk full", rounds=rounds) == [
-        "crud: disk full", "crud: round not completed: /status: answered 401",
+    rounds = ReconcilerState(error="/status: answered 401")
+    assert faults(error="disk full", reconciler=rounds) == [
+        "crud: disk full", "crud: reconciliation failed: /status: answered 401",
     ]  # fmt: skip
-    assert faults(trouble="disk full", rounds=rounds, wanted=False) == []
+    assert faults(error="disk full", reconciler=rounds, active=False) == []
 
 
 def test_lists_that_fail_and_lists_that_kong_refuses() -> None:
-    left_out = {
+    skipped = {
         "/admins": "/admins: answered 403",
         "/filter-chains": "/filter-chains: answered 400",
         "/key-auths": "/key-auths: answered 500",
         "/consumers": "/consumers: no answer within 30 s",
     }
-    rounds = ReconcilerState(left_out=left_out)
-    failed = ["crud: list left out: /key-auths: answered 500", "crud: list left out: /consumers: no answer within 30 s"]
-    assert faults(hook(None), hook("consumers"), rounds=rounds) == failed
-    assert faults(hook("admins:create"), rounds=rounds) == [
+    rounds = ReconcilerState(skipped_lists=skipped)
+    failed = ["crud: list skipped: /key-auths: answered 500", "crud: list skipped: /consumers: no answer within 30 s"]
+    assert faults(hook(None), hook("consumers"), reconciler=rounds) == failed
+    assert faults(hook("admins:create"), reconciler=rounds) == [
         *failed,
-        "h: only changes through the Admin API's route are told, Kong refuses the list (/admins: answered 403)",
+        "h: only changes through the Admin API's route are reported: Kong refuses the list (/admins: answered 403)",
     ]
 
 
 def test_many_lists_that_fail_are_not_all_named() -> None:
-    left_out = {f"/{number}": f"/{number}: answered 500" for number in range(LISTS + 7)}
-    found = faults(rounds=ReconcilerState(left_out=left_out))
-    assert (len(found), found[-1]) == (LISTS + 1, "crud: 7 more lists left out")
+    skipped = {f"/{number}": f"/{number}: answered 500" for number in range(LISTS + 7)}
+    found = faults(reconciler=ReconcilerState(skipped_lists=skipped))
+    assert (len(found), found[-1]) == (LISTS + 1, "crud: 7 more lists skipped")

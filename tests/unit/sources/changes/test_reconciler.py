@@ -359,7 +359,7 @@ async def test_targets_are_listed_under_their_upstreams(world: World) -> None:
     changes = await world.round()
     assert [brief(change)[:2] for change in changes] == [("upstreams", "delete"), ("targets", "delete")]
     assert changes[1].deleted_with == f"upstreams:{up['id']}"
-    assert world.rounds.state().left_out == {}
+    assert world.rounds.state().skipped_lists == {}
 
 
 async def test_what_went_along_behind_our_back_says_with_whom(world: World) -> None:
@@ -396,10 +396,10 @@ async def test_a_list_that_is_refused_is_left_out(world: World, status: int) -> 
     delete(world, "consumers", "ada")
     delete(world, "services", "svc")
     assert [brief(change) for change in await world.round()] == [("services", "delete", "svc")]
-    assert dict(world.rounds.state().left_out) == {"/consumers": f"/consumers: answered {status}"}
+    assert dict(world.rounds.state().skipped_lists) == {"/consumers": f"/consumers: answered {status}"}
     world.kong.at_page = None
     assert [brief(change) for change in await world.round()] == [("consumers", "delete", "ada")]
-    assert world.rounds.state().left_out == {}
+    assert world.rounds.state().skipped_lists == {}
 
 
 async def test_half_a_list_says_nothing(world: World) -> None:
@@ -432,10 +432,10 @@ async def test_a_kong_that_is_away_ends_the_round(world: World) -> None:
     world.kong.at_page = away
     assert await world.rounds.run_once() == "failed"
     assert len(world.kong.asked) - asked <= 4
-    assert world.rounds.state().trouble == "/workspaces: no connection: refused"
+    assert world.rounds.state().error == "/workspaces: no connection: refused"
     world.kong.at_page = None
     assert await world.rounds.run_once() == "done"
-    assert world.rounds.state().trouble is None
+    assert world.rounds.state().error is None
 
 
 async def test_a_process_that_stops_leading_asks_and_judges_no_more(world: World) -> None:
@@ -463,7 +463,7 @@ async def test_a_full_outbox_ends_a_round_and_loses_nothing(world: World, monkey
     for number in range(9):
         insert(world, "consumers", username=f"c{number}")
     assert await world.rounds.run_once() == "failed"
-    assert "wait to be told" in str(world.rounds.state().trouble)
+    assert "wait in the outbox" in str(world.rounds.state().error)
     told = len(await world.tell())
     assert 4 <= told < 9
     while await world.rounds.run_once() != "done":
@@ -629,6 +629,6 @@ async def test_run_goes_on_and_hears_triggers(world: World) -> None:
 async def test_a_mirror_that_is_closed_says_so(tmp_path: Path, world: World) -> None:
     await world.mirror.close()
     assert await world.rounds.run_once() == "failed"
-    assert "not open" in str(world.rounds.state().trouble)
+    assert "not open" in str(world.rounds.state().error)
     await world.mirror.open()
     assert isinstance(world.mirror, Mirror)

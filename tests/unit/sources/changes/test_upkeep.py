@@ -126,7 +126,7 @@ async def test_rounds_that_end_by_a_bug_are_a_trouble_for_a_while(monkeypatch: p
     task = asyncio.create_task(upkeep.run())
     await settled(lambda: upkeep.error is not None)
     assert upkeep.error is not None
-    assert upkeep.error.startswith("rounds ended by a bug (KeyError raised in test_upkeep.py:")
+    assert upkeep.error.startswith("the reconciler crashed (KeyError raised in test_upkeep.py:")
     monkeypatch.setattr(upkeep_module, "RECENT_SECONDS", 0.0)
     assert upkeep.error is None
     task.cancel()

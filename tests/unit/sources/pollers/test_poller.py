@@ -52,7 +52,7 @@ async def test_the_trouble_of_a_loop_that_nobody_needs_any_more_goes(client: Adm
         world.wanted = False
         await world.time.pass_(3)
         assert loop.errors() == []
-        assert loop.state() == {"asleep": "no hook hears it", "error": None}
+        assert loop.state() == {"idle_reason": "no hook subscribes to it", "error": None}
         looked = world.counts.polls["status", "unanswered"]
         world.wanted = True
         await world.time.pass_(2.5)

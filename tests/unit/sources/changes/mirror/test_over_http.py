@@ -102,8 +102,8 @@ async def test_every_list_is_listed(side: Side) -> None:
     behind.create("vaults", name="env", prefix="my-env", config={"prefix": "X"})
     behind.fill_consumers(10)
     assert await side.round() == []
-    left_out = {path for path in side.rounds.state().left_out if path != "/filter-chains"}
-    assert left_out <= {"/targets"}, left_out
+    skipped = {path for path in side.rounds.state().skipped_lists if path != "/filter-chains"}
+    assert skipped <= {"/targets"}, skipped
     assert side.rounds.state().entities["consumers"] == 11
     behind.change("vaults", "my-env", description="x")
     behind.change("targets", target["id"], weight=5)
@@ -168,6 +168,6 @@ async def test_a_cut_page_says_nothing(side: Side) -> None:
     side.node.behind.delete("consumers", "consumer-3")
     side.node.faults = Faults(cut_bytes=100, only="/consumers")
     assert await side.round() == []
-    assert "/consumers" in side.rounds.state().left_out
+    assert "/consumers" in side.rounds.state().skipped_lists
     side.node.faults = Faults()
     assert [brief(change) for change in await side.round()] == [("consumers", "delete", "consumer-3")]
