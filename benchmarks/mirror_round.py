@@ -37,8 +37,8 @@ import structlog
 import uvloop
 
 from kong_eventhooks_plugin.kong.admin_api.client import AdminPage
-from kong_eventhooks_plugin.kong.admin_api.endpoints import EntityPath
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
+from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror, RouteChange
 from kong_eventhooks_plugin.sources.changes.model import Actor
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings

@@ -54,11 +54,9 @@ class Deaf:
         """Never happens."""
         raise AssertionError("no hook cares")
 
-    def may_change(self, method: str, path: str) -> bool:
+    def change_target(self, method: str, path: str) -> None:
         """Never happens either."""
         raise AssertionError("no hook cares")
-
-    wants_answer = may_change
 
     def observe_change(self, seen: object) -> None:
         """Nor this."""

@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol
 
-from kong_eventhooks_plugin.model.observation import ChangeObservation
+from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget
 from kong_eventhooks_plugin.sources.changes.events import CRUD, DAO_CRUD
 
 OF_CHANGES: Final = frozenset({CRUD, DAO_CRUD})
@@ -12,11 +12,8 @@ OF_CHANGES: Final = frozenset({CRUD, DAO_CRUD})
 class ChangeSink(Protocol):
     """Asked only while some hook hears of changes. What each method means: ``kong.plugin_server.contract``."""
 
-    def may_change(self, method: str, path: str) -> bool:
-        """Tell whether such a request can have changed something that anybody asks about."""
-
-    def wants_answer(self, method: str, path: str) -> bool:
-        """Tell whether its answer can hold a changed entity."""
+    def change_target(self, method: str, path: str) -> ChangeTarget | None:
+        """Return what such a request can have changed."""
 
     def observe_change(self, seen: ChangeObservation) -> None:
         """Take it, and wait for nothing."""
@@ -25,13 +22,9 @@ class ChangeSink(Protocol):
 class NullChangeSink:
     """Takes nothing."""
 
-    def may_change(self, method: str, path: str) -> bool:
-        """Nothing can have changed."""
-        return False
-
-    def wants_answer(self, method: str, path: str) -> bool:
-        """No answer is wanted."""
-        return False
+    def change_target(self, method: str, path: str) -> ChangeTarget | None:
+        """Return nothing."""
+        return None
 
     def observe_change(self, seen: ChangeObservation) -> None:
         """Let it go."""

@@ -33,7 +33,13 @@ from kong_eventhooks_plugin.errors import ObservationError, QueueError, QueueFul
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.lines import LogLine
-from kong_eventhooks_plugin.model.observation import ChangeObservation, InstanceClosed, InstanceStarted, LogObservation
+from kong_eventhooks_plugin.model.observation import (
+    ChangeObservation,
+    ChangeTarget,
+    InstanceClosed,
+    InstanceStarted,
+    LogObservation,
+)
 from kong_eventhooks_plugin.queue.contract import LOSSES, Candidate, Clock, Offer, Queue, Receipt
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sources.catalogue import CUSTOM, events_of
@@ -126,13 +132,9 @@ class Dispatcher:
         self._changes = taker
         self._index()
 
-    def may_change(self, method: str, path: str) -> bool:
-        """Tell whether a request that the Admin API took can have changed something that anybody asks about."""
-        return self._changes.may_change(method, path)
-
-    def wants_answer(self, method: str, path: str) -> bool:
-        """Tell whether the answer to such a request can hold a changed entity."""
-        return self._changes.wants_answer(method, path)
+    def change_target(self, method: str, path: str) -> ChangeTarget | None:
+        """Return what a request that the Admin API took can have changed."""
+        return self._changes.change_target(method, path)
 
     def observe_change(self, seen: ChangeObservation) -> None:
         """Hand on what the Admin API's route saw."""

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from kong_eventhooks_plugin.model.entity_path import EntityPath
+
 
 class LogObservation(msgspec.Struct, frozen=True):
     """One request that Kong finished, seen in the ``log`` phase.
@@ -33,6 +35,18 @@ class InstanceClosed(msgspec.Struct, frozen=True):
     instance_id: int
 
 
+class ChangeTarget(msgspec.Struct, frozen=True):
+    """What a request that may have changed something leads to, by its path.
+
+    ``place`` is None for the whole configuration (``config``), and while Kong's paths are not known. ``wants_answer``:
+    the answer can hold the changed entity.
+    """
+
+    place: EntityPath | None = None
+    config: bool = False
+    wants_answer: bool = False
+
+
 class ChangeObservation(msgspec.Struct, frozen=True):
     """A request that Kong's Admin API took (2xx) and that may have changed something, seen in the ``response`` phase.
 
@@ -60,3 +74,4 @@ class ChangeObservation(msgspec.Struct, frozen=True):
     ip: str | None = None
     user_agent: str | None = None
     request_id: str | None = None
+    target: ChangeTarget = ChangeTarget()

@@ -142,12 +142,20 @@ class CrudWorld:
     def observe(self, request: Request) -> None:
         """Do as the response phase does with an answer of Kong's."""
         observer = self.observer
-        if request.status // 100 != 2 or not observer.may_change(request.method, request.path):
+        target = observer.change_target(request.method, request.path)
+        if request.status // 100 != 2 or target is None:
             return
-        body = request.body if observer.wants_answer(request.method, request.path) else None
+        body = request.body if target.wants_answer else None
         observer.observe_change(
             ChangeObservation(
-                request.method, request.path, request.status, body, request.at, request.at + 0.01, **request.more
+                request.method,
+                request.path,
+                request.status,
+                body,
+                request.at,
+                request.at + 0.01,
+                target=target,
+                **request.more,
             )
         )
 

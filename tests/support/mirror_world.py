@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminPage
-from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints, EntityPath
+from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
+from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror, RouteChange
 from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings

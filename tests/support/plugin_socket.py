@@ -14,7 +14,13 @@ from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.wire.frames import FrameReader, Oversized
 from kong_eventhooks_plugin.model.lines import LogLine
-from kong_eventhooks_plugin.model.observation import ChangeObservation, InstanceClosed, InstanceStarted, LogObservation
+from kong_eventhooks_plugin.model.observation import (
+    ChangeObservation,
+    ChangeTarget,
+    InstanceClosed,
+    InstanceStarted,
+    LogObservation,
+)
 from kong_eventhooks_plugin.telemetry.metrics import Counts, Metrics
 from tests.support.clock import FakeClock
 
@@ -51,13 +57,9 @@ class House:
         self.seen.append(seen)
         return self.accept(seen)
 
-    def may_change(self, method: str, path: str) -> bool:
+    def change_target(self, method: str, path: str) -> ChangeTarget | None:
         self._fail()
-        return not path.startswith("/status")
-
-    def wants_answer(self, method: str, path: str) -> bool:
-        self._fail()
-        return self.answers(method, path)
+        return None if path.startswith("/status") else ChangeTarget(wants_answer=self.answers(method, path))
 
     def observe_change(self, seen: ChangeObservation) -> None:
         self._fail()

@@ -24,6 +24,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from kong_eventhooks_plugin.kong.admin_api.entity_metadata import VIEWS, is_open_name
+from kong_eventhooks_plugin.model.entity_path import EntityPath
 
 MAX_PATHS = 10_000
 MAX_TEMPLATE_SEGMENTS = 16
@@ -39,26 +40,6 @@ Targets = Mapping[str, Mapping[str, str]]
 _Template = tuple[str, ...]
 _CONFIG = "config"
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-
-
-class EntityPath(NamedTuple):
-    """Where a path leads.
-
-    ``schema`` is the entity (``keyauth_credentials``; ``""`` for a relation whose target is not known), ``key`` what
-    names it in the path (decoded), None for a collection or a relation; ``parents`` are (schema, key) from the root.
-    ``workspace`` is Enterprise's prefix. ``relation`` is the foreign field that the path's end goes through: ``schema``
-    is then what it leads to, and the last of the parents is the entity that has the field. ``action`` is what follows
-    the entity and is none (``healthy``, ``all``): such a request changes no entity. ``masked`` is the path for
-    people, without query: a key that is or may be a secret is ``***`` unless it is a UUID.
-    """
-
-    schema: str
-    key: str | None
-    parents: tuple[tuple[str, str], ...]
-    workspace: str | None
-    relation: str | None
-    action: str | None
-    masked: str
 
 
 class _Meaning(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import (
     ChangeObservation,
+    ChangeTarget,
     InstanceClosed,
     InstanceStarted,
     LogObservation,
@@ -21,11 +22,11 @@ class PluginHost(Protocol):
     has_change_subscribers: bool
     """Whether somebody wants to know of changes through the Admin API's route."""
 
-    def may_change(self, method: str, path: str) -> bool:
-        """Tell whether a request that the Admin API took can have changed something that anybody asks about."""
+    def change_target(self, method: str, path: str) -> ChangeTarget | None:
+        """Return what a request that the Admin API took can have changed; None where nothing that a hook subscribes to.
 
-    def wants_answer(self, method: str, path: str) -> bool:
-        """Tell whether the answer to such a request can hold a changed entity; otherwise its body is not asked for."""
+        The body of the answer is read only where ``wants_answer`` says so.
+        """
 
     def observe_change(self, seen: ChangeObservation) -> None:
         """Take what the response phase saw. A client waits: nothing is waited for."""

@@ -30,7 +30,7 @@ from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest, pdk_request
 from kong_eventhooks_plugin.model.lines import LogLine
-from kong_eventhooks_plugin.model.observation import ChangeObservation, LogObservation
+from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget, LogObservation
 
 LINES_PER_CALL = 16
 
@@ -111,14 +111,15 @@ def _change(house: PluginHost, clock: Clock) -> Generator[PdkRequest, Any, Chang
     path = _text((yield from _if_readable(_ADMIN_PATH))) or _text((yield _PATH))
     if path is None:
         raise BadMessage("kong.request.get_path_with_query gave nothing")
-    if not house.may_change(method, path):
+    target = house.change_target(method, path)
+    if target is None:
         return None
-    body = (yield from _if_readable(_BODY)) if house.wants_answer(method, path) else None
-    return (yield from _describe_change(method, path, status, _bytes(body), seen_at))
+    body = (yield from _if_readable(_BODY)) if target.wants_answer else None
+    return (yield from _describe_change(method, path, status, _bytes(body), seen_at, target))
 
 
 def _describe_change(
-    method: str, path: str, status: int, body: bytes | None, seen_at: float
+    method: str, path: str, status: int, body: bytes | None, seen_at: float, target: ChangeTarget
 ) -> Generator[PdkRequest, Any, ChangeObservation]:
     """Ask who made the change, and when."""
     return ChangeObservation(
@@ -133,6 +134,7 @@ def _describe_change(
         user_agent=_text((yield from _if_readable(_USER_AGENT))),
         request_id=_text((yield from _if_readable(_REQUEST_ID))),
         started_at=(yield from _if_readable(_STARTED_AT)) or seen_at,
+        target=target,
     )
 
 

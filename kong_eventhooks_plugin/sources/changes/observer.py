@@ -33,10 +33,11 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError, ObservationError, QueueError
-from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints, EntityPath
+from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
+from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.model.observation import ChangeObservation
+from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget
 from kong_eventhooks_plugin.sources.changes.answer_body import decode_entity
 from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
 from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
@@ -53,6 +54,7 @@ LEARN_SECONDS: Final = 1.0
 PAUSE_SECONDS: Final = 1.0
 
 _CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_CONFIG: Final = ChangeTarget(config=True)
 
 _log = structlog.get_logger()
 
@@ -174,22 +176,21 @@ class ChangeObserver:
         """Hear that something was put into the outbox."""
         self._outbox_publisher.wake()
 
-    def may_change(self, method: str, path: str) -> bool:
-        """Tell whether a request that Kong took can have changed an entity. True while no path can be read."""
+    def change_target(self, method: str, path: str) -> ChangeTarget | None:
+        """Return what a request that Kong took can have changed; None where no entity."""
         if method not in _CHANGING:
-            return False
+            return None
         endpoints = self._endpoints()
-        if endpoints is None or (method == "POST" and endpoints.is_config(path)):
-            return True
-        return _changing(endpoints.resolve(path)) is not None
-
-    def wants_answer(self, method: str, path: str) -> bool:
-        """Tell whether the answer to it can hold that entity: not a DELETE's, nor the whole configuration."""
-        return method != "DELETE" and not self._is_config(method, path) and self.may_change(method, path)
+        place = None if endpoints is None else _changed_place(endpoints, path)
+        if place is None and method == "POST" and _is_config(endpoints, path):
+            return _CONFIG
+        if place is None and endpoints is not None:
+            return None
+        return ChangeTarget(place, wants_answer=method != "DELETE")
 
     def observe_change(self, seen: ChangeObservation) -> None:
-        """Take what the route saw; never waits."""
-        if self._is_config(seen.method, seen.path):
+        """Queue what the route saw; never waits."""
+        if seen.target.config:
             self._reconciler.trigger()
         elif not self._observations.put(seen):
             self._count_missed("changes_overflow")
@@ -227,12 +228,15 @@ class ChangeObserver:
 
     async def _processed(self, seen: ChangeObservation) -> bool:
         """Take one observation to its end; False where it has to wait."""
-        endpoints = self._endpoints()
-        if endpoints is None:
-            await self._ask_for_paths()
-            return False
+        place = seen.target.place
+        if place is None:
+            endpoints = self._endpoints()
+            if endpoints is None:
+                await self._ask_for_paths()
+                return False
+            place = _changed_place(endpoints, seen.path)
         try:
-            await self._apply(seen, _changing(endpoints.resolve(seen.path)))
+            await self._apply(seen, place)
         except QueueError as error:
             self._log_once("store", "change_store_unavailable", error=type(error).__name__)
             self._error = f"changes wait for the mirror's store: {error}"
@@ -282,14 +286,6 @@ class ChangeObserver:
             self._last_endpoints, self._known = endpoints, bool(endpoints.lists())
         return endpoints if self._known else None
 
-    def _is_config(self, method: str, path: str) -> bool:
-        if method != "POST":
-            return False
-        endpoints = self._endpoints()
-        if endpoints is None:
-            return path.partition("?")[0].rstrip("/").endswith("/config")
-        return endpoints.is_config(path)
-
     def _count_missed(self, reason: str, **fields: str | None) -> None:
         """Count what the route saw and cannot tell, and have the mirror look for it."""
         self._counts.events_lost[reason,] += 1
@@ -303,8 +299,15 @@ class ChangeObserver:
             _log.warning(text, **fields)
 
 
-def _changing(place: EntityPath | None) -> EntityPath | None:
+def _is_config(endpoints: AdminEndpoints | None, path: str) -> bool:
+    if endpoints is None:
+        return path.partition("?")[0].rstrip("/").endswith("/config")
+    return endpoints.is_config(path)
+
+
+def _changed_place(endpoints: AdminEndpoints, path: str) -> EntityPath | None:
     """Return the place of a request that changes an entity; what ends in an action changes none."""
+    place = endpoints.resolve(path)
     return None if place is None or place.action is not None else place
 
 

@@ -6,11 +6,12 @@ import pytest
 
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
-from kong_eventhooks_plugin.model.observation import ChangeObservation
+from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.events import SEEN_AT, StandInBook, StandInQueue, make_hook
 
 CHANGE = ChangeObservation("POST", "/consumers", 201, b"{}", 1.0, 2.0)
+TARGET = ChangeTarget(wants_answer=True)
 
 
 class Taker:
@@ -19,11 +20,8 @@ class Taker:
     def __init__(self) -> None:
         self.taken: list[ChangeObservation] = []
 
-    def may_change(self, method: str, path: str) -> bool:
-        return (method, path) == ("POST", "/consumers")
-
-    def wants_answer(self, method: str, path: str) -> bool:
-        return (method, path) == ("POST", "/services")
+    def change_target(self, method: str, path: str) -> ChangeTarget | None:
+        return TARGET if (method, path) == ("POST", "/consumers") else None
 
     def observe_change(self, seen: ChangeObservation) -> None:
         self.taken.append(seen)
@@ -68,16 +66,13 @@ async def test_it_follows_the_hooks() -> None:
 async def test_the_taker_is_asked_and_given() -> None:
     taker = Taker()
     house: PluginHost = make(taker, {"source": "crud"})[0]
-    assert house.may_change("POST", "/consumers")
-    assert not house.may_change("POST", "/services")
-    assert house.wants_answer("POST", "/services")
-    assert not house.wants_answer("POST", "/consumers")
+    assert house.change_target("POST", "/consumers") is TARGET
+    assert house.change_target("POST", "/services") is None
     house.observe_change(CHANGE)
     assert taker.taken == [CHANGE]
 
 
 async def test_without_one_nothing_is_wanted_or_kept() -> None:
     house: PluginHost = make(None, {"source": "crud"})[0]
-    assert not house.may_change("POST", "/consumers")
-    assert not house.wants_answer("POST", "/consumers")
+    assert house.change_target("POST", "/consumers") is None
     house.observe_change(CHANGE)

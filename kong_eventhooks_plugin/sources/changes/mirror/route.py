@@ -26,8 +26,8 @@ from typing import Any, Final
 import structlog
 
 from kong_eventhooks_plugin.errors import ObservationError
-from kong_eventhooks_plugin.kong.admin_api.endpoints import EntityPath
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
+from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
 from kong_eventhooks_plugin.sources.changes.mirror.cascade import cascade_delete
 from kong_eventhooks_plugin.sources.changes.mirror.normalize import Apart, comparable

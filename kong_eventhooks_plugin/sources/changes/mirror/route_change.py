@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from kong_eventhooks_plugin.kong.admin_api.endpoints import EntityPath
+from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.sources.changes.model import Actor
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.kong.admin_api.endpoints import MAX_PATH, MAX_SEGMENTS, AdminEndpoints, EntityPath
+from kong_eventhooks_plugin.kong.admin_api.endpoints import MAX_PATH, MAX_SEGMENTS, AdminEndpoints
+from kong_eventhooks_plugin.model.entity_path import EntityPath
 from tests.support.kong_shape import CAPTURES, endpoint_paths, rules
 
 UUID = "0dceb7b7-188b-5de4-b65e-92d8bef33de2"

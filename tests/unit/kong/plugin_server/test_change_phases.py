@@ -21,7 +21,7 @@ from kong_eventhooks_plugin.kong.plugin_server.phases import PHASES, READS
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.calls import encode_echo
 from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, encode_frame
-from kong_eventhooks_plugin.model.observation import ChangeObservation
+from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.kong_node.answers import (
     ADMIN_PATH,
@@ -68,6 +68,7 @@ SEEN = ChangeObservation(
     ip="10.0.0.7",
     user_agent="deck/1.40",
     request_id="c7e44e0716217c2d0c748b453d84bc77",
+    target=ChangeTarget(wants_answer=True),
 )
 UNREADABLE = object()
 
@@ -123,10 +124,9 @@ class TestByHand:
 
     def test_the_house_is_asked_with_the_path_that_the_admin_api_had(self) -> None:
         house, heard = House(hears_changes=True), []
-        house.may_change = lambda *said: heard.append(said) or True  # type: ignore[method-assign,func-returns-value]
-        house.answers = lambda *said: heard.append(said) or False  # type: ignore[func-returns-value]
+        house.change_target = lambda *said: heard.append(said)  # type: ignore[method-assign,assignment]
         drive(house, GRACE)
-        assert heard == [("PATCH", "/consumers/grace?x=1")] * 2
+        assert heard == [("PATCH", "/consumers/grace?x=1")]
 
     @pytest.mark.parametrize("nothing", [None, "", UNREADABLE])
     def test_without_it_the_clients_path_has_to_do(self, nothing: Any) -> None:
@@ -140,7 +140,7 @@ class TestByHand:
         said = {**GRACE, **dict.fromkeys(OF_A_CHANGE[3:], nothing)}
         asked, seen = drive(House(hears_changes=True), said)
         assert asked == list(OF_A_CHANGE)
-        assert seen == ChangeObservation("PATCH", "/consumers/grace?x=1", 200, None, NOW, NOW)
+        assert seen == ChangeObservation("PATCH", "/consumers/grace?x=1", 200, None, NOW, NOW, target=SEEN.target)
 
     @pytest.mark.parametrize("missing", [METHOD, ADMIN_STATUS])
     @pytest.mark.parametrize("nothing", [None, UNREADABLE])
@@ -302,6 +302,7 @@ def holds_what_was_recorded(call: RecordedCall, seen: ChangeObservation | None) 
         ip="127.0.0.1",
         user_agent="curl/7.88.1",
         request_id=NOT_RECORDED[REQUEST_ID],
+        target=ChangeTarget(wants_answer=call.pdk[METHOD] != "DELETE"),
     )
 
 
@@ -334,7 +335,7 @@ async def test_a_read_costs_one_call(over: Any) -> None:
 
 
 @PROTOCOLS
-@pytest.mark.parametrize("fails", ["may_change", "wants_answer", "observe_change"])
+@pytest.mark.parametrize("fails", ["change_target", "observe_change"])
 async def test_a_bug_in_the_house_does_not_reach_kong(over: Any, fails: str) -> None:
     def boom(*_: object) -> None:
         raise RuntimeError("bug")

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from kong_eventhooks_plugin.errors import AdminApiError, StoreUnavailable
+from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.sources.changes import observer as observer_module
 from kong_eventhooks_plugin.sources.changes.observer import ChangeLimits, ChangeObserver, subscribes_to_changes
@@ -73,8 +74,8 @@ QUESTIONS = [
 
 @pytest.mark.parametrize(("method", "path", "may_change", "wants_answer"), QUESTIONS)
 def test_what_is_asked_of_kong(method: str, path: str, may_change: bool, wants_answer: bool) -> None:
-    observer = World().observer
-    assert (observer.may_change(method, path), observer.wants_answer(method, path)) == (may_change, wants_answer)
+    target = World().observer.change_target(method, path)
+    assert (target is not None, target is not None and target.wants_answer) == (may_change, wants_answer)
 
 
 @pytest.mark.parametrize(
@@ -85,8 +86,8 @@ def test_what_is_asked_of_kong(method: str, path: str, may_change: bool, wants_a
 def test_before_kong_told_its_paths_any_of_them_may(
     method: str, path: str, may_change: bool, wants_answer: bool
 ) -> None:
-    observer = World(known=False).observer
-    assert (observer.may_change(method, path), observer.wants_answer(method, path)) == (may_change, wants_answer)
+    target = World(known=False).observer.change_target(method, path)
+    assert (target is not None, target is not None and target.wants_answer) == (may_change, wants_answer)
 
 
 async def test_a_change_is_applied_and_told() -> None:
@@ -124,6 +125,17 @@ async def test_a_key_in_the_path_is_masked() -> None:
     assert world.mirror.applied[0].place.key == "the-key"
 
 
+async def test_a_path_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    target = world.observer.change_target("DELETE", "/consumers/grace")
+    monkeypatch.setattr(AdminEndpoints, "resolve", lambda *_: pytest.fail("it is resolved already"))
+    async with world.running():
+        world.observer.observe_change(saw("DELETE", "/consumers/grace", status=204, target=target))
+        await world.worked(1)
+    assert target is not None
+    assert world.mirror.applied[0].place is target.place
+
+
 async def test_in_the_order_of_arrival() -> None:
     async with World().running() as world:
         for number in range(50):
@@ -134,7 +146,8 @@ async def test_in_the_order_of_arrival() -> None:
 
 async def test_the_whole_configuration_is_not_read_but_looked_for() -> None:
     world = World()
-    world.observer.observe_change(saw("POST", "/config", None))
+    target = world.observer.change_target("POST", "/config")
+    world.observer.observe_change(saw("POST", "/config", None, target=target))
     assert world.rounds.triggered == 1
     assert world.observer.state().pending_observations == 0
 
