@@ -1,16 +1,16 @@
-"""The durable queue, as every engine keeps it.
+"""The contract of the durable queue.
 
-An engine holds events, deliveries and their attempts, the state of on_change and snooze, hook
+An engine stores events, deliveries and their attempts, the state of on_change and snooze, hook
 definitions, endpoints' health and the lease of the one delivering process. tests/contract/queue runs
 one suite over every engine.
 
 Promises:
 
 - ``offer`` resolves only after the event and all that it caused are committed: a receipt survives a
-  ``kill -9``. An event whose id is already there changes nothing and is told so.
+  ``kill -9``. An event whose id is already there changes nothing; its receipt says ``duplicate``.
 - on_change and snooze are decided inside that transaction (``model.suppression``).
 - ``settle`` changes a delivery's state and records its attempt in one transaction; a delivery whose
-  lease was lost meanwhile is left as it is.
+  lease was lost meanwhile stays as it is.
 - Past a limit an offer's delivery is refused and counted, never dropped in silence; nothing that was
   accepted makes room for something newer.
 
@@ -33,21 +33,20 @@ Clock = Callable[[], float]
 HeldBack = Literal[
     "snoozed", "unchanged", "disabled", "filter", "filter_error", "queue_full", "queue_bytes", "hook_queue_full"
 ]
-"""Why a hook that matched does not fire. ``filter``: its filter is false; ``filter_error``: nobody can say whether it
-is true, because it asks for a field that is not there, say. The last three are limits: that is loss, and /readyz
-says so."""
+"""Why a hook that matched does not fire. ``filter``: its filter is false; ``filter_error``: it has no value, because it
+reads a missing field, say. The last three are limits: that is loss, and /readyz reports it."""
 
 LOSSES: frozenset[str] = frozenset({"queue_full", "queue_bytes", "hook_queue_full"})
 
 
 class QueueLimits(msgspec.Struct, frozen=True):
-    """How much an engine takes.
+    """How much an engine accepts.
 
     Past ``deliveries``, ``bytes`` or ``deliveries_per_hook`` unsettled deliveries, a new one is refused
     with that reason. ``waiting`` offers may wait for a commit; one more raises ``QueueFull("buffer")``.
-    Settled deliveries go ``settled_seconds`` after they settled or when there are more than
-    ``settled_count``; events that no delivery needs go with the same limits. ``suppression_states`` per hook:
-    past it the one that ends soonest is forgotten. Bodies of answers that are kept with attempts take at
+    Settled deliveries are deleted ``settled_seconds`` after they settled or when there are more than
+    ``settled_count``; events without a delivery are deleted by the same limits. ``suppression_states`` per hook:
+    past it the one that ends soonest is deleted. Bodies of answers that are kept with attempts use at
     most ``answer_bytes`` in all: past it an attempt is kept without its body.
     """
 
@@ -64,8 +63,8 @@ class QueueLimits(msgspec.Struct, frozen=True):
 class Candidate(msgspec.Struct, frozen=True):
     """A hook that matched. ``source`` is the one it named. Without ``rule`` it always fires.
 
-    ``refused`` is a reason found before the store was asked (``disabled``, ``filter``): it is recorded, nothing fires,
-    and what on_change and snooze remember stays as it was.
+    ``refused`` is a reason found by the caller (``disabled``, ``filter``): it is recorded, nothing fires,
+    and the state of on_change and snooze does not change.
     """
 
     hook_id: str
@@ -83,7 +82,7 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What became of an offer, committed. ``held_back`` is hook id -> reason."""
+    """The result of an offer, committed. ``held_back`` is hook id -> reason."""
 
     event_id: str
     duplicate: bool
@@ -92,10 +91,10 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """What an attempt came to: the new state, the attempt to record, when the next one is due.
+    """The end of a lease: the new state, the attempt to record, when the next one is due.
 
     ``state`` is ``pending`` (with ``due_at``), ``delivered`` or ``dead`` (with ``reason``). ``attempt``
-    is None where nothing was tried (the hook is gone, the process drains).
+    is None where nothing was sent (the hook was removed, the process drains).
     """
 
     delivery_id: str
@@ -112,17 +111,6 @@ class Work(msgspec.Struct, frozen=True):
     due_at: float
 
 
-class HeldBackCount(msgspec.Struct, frozen=True):
-    """How often a hook was held back on an event for a reason. ``source`` is the one that the hook named."""
-
-    hook_id: str
-    source: str
-    event: str
-    reason: HeldBack
-    count: int
-    last_at: float
-
-
 class Stats(msgspec.Struct, frozen=True):
     """The queue's size now. ``depth`` is by state; ``unsettled_bytes`` what the byte limit counts.
 
@@ -136,7 +124,7 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class EndpointHealth(msgspec.Struct, frozen=True):
-    """What is remembered of a hook's endpoint over a restart.
+    """The health of a hook's endpoint, which outlives a restart.
 
     ``failing_since`` is when the run of failures without one success began; ``disabled`` says why
     deliveries to it have stopped (``gone``: 410; ``failing``: too long without a success).
@@ -169,7 +157,7 @@ class EventFilter(msgspec.Struct, frozen=True):
     """Which events to list: all that is set must hold.
 
     ``hook_id`` is a hook that the event fired or that was held back on it. ``since`` and ``until`` are on when it was
-    accepted. ``after`` is the id of an event: those accepted after it; none where there is no such event any more.
+    accepted. ``after`` is the id of an event: those accepted after it; none where that event has been deleted.
     """
 
     source: str | None = None
@@ -197,7 +185,7 @@ class EventPage(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """How many deliveries are pending anew. ``refused`` is the limit that left no room for the rest.
+    """How many deliveries are pending again. ``refused`` is the limit that left no room for the rest.
 
     ``more`` says that there were more than one call replays.
     """
@@ -208,21 +196,21 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 class Queue(Protocol):
-    """The contract. Every method may raise ``StoreUnavailable``."""
+    """Every method may raise ``StoreUnavailable``."""
 
     async def open(self) -> None:
         """Connect, migrate the schema, make leases of a dead process due again."""
 
     async def close(self) -> None:
-        """Commit what waits and let the store go."""
+        """Commit what waits and close the store."""
 
     def offer(self, offer: Offer) -> "Future[Receipt]":
-        """Take an event. Raises ``QueueFull`` at once where too many offers wait; never blocks."""
+        """Accept an event. Raises ``QueueFull`` at once where too many offers wait; never blocks."""
 
     def error(self) -> str | None:
-        """Return why events cannot be accepted now (a full or stalled disk), as far as is known without trying.
+        """Return why events cannot be accepted now (a full or stalled disk), as far as is known without a write.
 
-        None where nothing speaks against it: reading may go on while nothing can be written.
+        None where nothing is wrong. Reads may work while writes fail.
         """
 
     async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
@@ -259,38 +247,35 @@ class Queue(Protocol):
         """
 
     async def events(self, where: EventFilter, size: int, offset: str | None = None) -> EventPage:
-        """Return a page of events, newest first; ``size`` as in ``page``. An event that no hook heard is never kept."""
+        """Return a page of events, newest first; ``size`` as in ``page``. An event that matched no hook is not kept."""
 
     async def fail_pending(self, hook_id: str, reason: str) -> int:
-        """Make every unsettled delivery of a hook dead, because the hook is gone; return how many."""
-
-    async def held_back_counts(self) -> list[HeldBackCount]:
-        """Return the counts of what was held back, by hook, event and reason."""
+        """Make every unsettled delivery of a removed hook dead; return how many."""
 
     async def stats(self) -> Stats:
         """Return the queue's size now."""
 
     async def sweep(self) -> int:
-        """Forget what retention no longer keeps, in short transactions; return how many rows went.
+        """Delete what is past its retention, in short transactions; return how many rows.
 
-        What a clock that was set back left waiting is made due now: a delivery that was never tried and is due later
+        What waits only because the clock was set back becomes due: a delivery without an attempt that is due later
         than now, and any that is due later than ``queue.limits.FURTHEST_DUE`` from now.
         """
 
     async def lead(self, holder: str, ttl: float) -> bool:
-        """Take or renew the lease of the one delivering process for ``ttl`` seconds; False where another holds it."""
+        """Acquire or renew the lease of the one delivering process for ``ttl`` seconds; False where another has it."""
 
     async def resign(self, holder: str) -> None:
-        """Give the lease back, if it is ours."""
+        """Release the lease, if it is ours."""
 
     async def definitions(self) -> list[Hook]:
         """Return every stored hook definition."""
 
     async def store_definitions(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
-        """Write definitions and forget the removed ids, in one transaction."""
+        """Write definitions and delete the removed ids, in one transaction."""
 
     async def endpoints(self) -> list[EndpointHealth]:
-        """Return what is remembered of endpoints."""
+        """Return every endpoint's health."""
 
     async def save_endpoint(self, health: EndpointHealth) -> None:
-        """Write what is remembered of one endpoint."""
+        """Write one endpoint's health."""

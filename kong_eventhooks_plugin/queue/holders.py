@@ -1,8 +1,8 @@
-"""The name of a process that may hold the delivery lease, and whether its bearer has gone.
+"""The name of a process that may hold the delivery lease, and whether that process has exited.
 
-A lease runs out after some seconds; a worker that was killed would hold up every delivery for so long. Its successor
-on the same machine can see that it has gone. A name is ``host/namespace/pid/start``: process ids mean something within
-one PID namespace only (containers), and the start time tells a process from a later one with the same id.
+A lease expires after some seconds; a killed worker would delay every delivery that long. Its successor on the same
+machine can see that it has exited. A name is ``host/namespace/pid/start``: process ids are valid within one PID
+namespace (containers), and the start time tells a process from a later one with the same id.
 """
 
 import os
@@ -15,13 +15,12 @@ _STAT_START = 19
 
 
 def this_process() -> str:
-    """Return the name of the calling process."""
     pid = os.getpid()
     return "/".join((socket.gethostname(), _namespace(), str(pid), _started(pid) or "?"))
 
 
 def exited(holder: str) -> bool:
-    """Tell whether the process of that name has certainly gone; False for one that cannot be judged from here."""
+    """Return whether the process has certainly exited; False for one that cannot be seen from here."""
     parts = holder.rsplit("/", _PARTS - 1)
     if len(parts) != _PARTS or not parts[2].isdecimal():
         return False
@@ -39,7 +38,7 @@ def _namespace() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """Return when the process began, None where there is none or it has ended and waits to be collected."""
+    """Return when the process started, None where there is none or it is a zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Limits that every engine applies in the same way."""
+"""Limits that every engine applies."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -18,32 +18,32 @@ LONGEST_OFFSET = 40
 
 FURTHEST_DUE = 2 * 86_400.0
 """Seconds: no delivery is due later than that from now. The longest pause between attempts is a day and its jitter;
-what seems to be further away was written before the clock was set back."""
+a later time was written before the clock was set back."""
 
 REPLAYED_AT_ONCE = 100_000
 """Deliveries that one ``replay_all`` replays at most; where there are more, its answer says so."""
 
 
 def one_page(entries: Iterable[T], size: int, bytes_of: Callable[[T], int]) -> tuple[list[T], bool]:
-    """Return the entries of a page of ``size``, and whether more follow: ``PAGE_BYTES`` may end it before.
+    """Return the entries of a page of ``size``, and whether more follow; ``PAGE_BYTES`` may end it earlier.
 
-    No more of ``entries`` is read than that.
+    The rest of ``entries`` is not read.
     """
-    taken: list[T] = []
+    page: list[T] = []
     room = PAGE_BYTES
     for entry in entries:
-        if len(taken) == size or room <= 0:
-            return taken, True
-        taken.append(entry)
+        if len(page) == size or room <= 0:
+            return page, True
+        page.append(entry)
         room -= bytes_of(entry)
-    return taken, False
+    return page, False
 
 
 def refusal(limits: QueueLimits, of_hook: int, deliveries: int, held_bytes: int, size: int) -> HeldBack | None:
     """Return which limit another unsettled delivery of ``size`` bytes would break, None where it fits.
 
     ``of_hook`` and ``deliveries`` count the unsettled ones of its hook and of all; ``held_bytes`` is what all
-    of them hold. The hook's own limit is named first: it says whose flood it is.
+    of them hold. The hook's own limit comes first: it says which hook floods the queue.
     """
     if of_hook >= limits.deliveries_per_hook:
         return "hook_queue_full"

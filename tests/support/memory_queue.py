@@ -26,7 +26,6 @@ from kong_eventhooks_plugin.queue.contract import (
     EventFilter,
     EventPage,
     HeldBack,
-    HeldBackCount,
     Offer,
     QueueLimits,
     Receipt,
@@ -93,7 +92,6 @@ class MemoryQueue:
         self._hooks: dict[str, int] = {}
         self._held: dict[str, _Held] = {}
         self._states: dict[tuple[str, str, str, bytes], SuppressionSlot] = {}
-        self._suppressed: dict[tuple[str, str, str, HeldBack], HeldBackCount] = {}
         self._leader: tuple[str, float] | None = None
         self._definitions: dict[str, Hook] = {}
         self._endpoints: dict[str, EndpointHealth] = {}
@@ -151,7 +149,6 @@ class MemoryQueue:
                 self._held[held.delivery.id] = held
             else:
                 held_back[candidate.hook_id] = reason
-                self._count(candidate, event.event, reason)
         return Receipt(event_id=event.id, duplicate=False, fired=tuple(fired), held_back=held_back)
 
     def _delivery(self, candidate: Candidate, event: Event) -> Delivery:
@@ -191,11 +188,6 @@ class MemoryQueue:
         unsettled = [held for held in self._held.values() if held.unsettled]
         of_hook = sum(held.delivery.hook_id == hook_id for held in unsettled)
         return refusal(self._limits, of_hook, len(unsettled), sum(held.size for held in unsettled), size)
-
-    def _count(self, candidate: Candidate, event: str, reason: HeldBack) -> None:
-        key = (candidate.hook_id, candidate.source, event, reason)
-        before = self._suppressed.get(key)
-        self._suppressed[key] = HeldBackCount(*key, (before.count if before else 0) + 1, self._clock())
 
     def error(self) -> str | None:
         """Only that it is not open."""
@@ -345,11 +337,6 @@ class MemoryQueue:
             held.lease_until = None
             held.change(state="dead", settled_at=now, reason=reason)
         return len(buried)
-
-    async def held_back_counts(self) -> list[HeldBackCount]:
-        """Return the counts of what was held back, by hook, event and reason."""
-        self._check_open()
-        return [self._suppressed[key] for key in sorted(self._suppressed)]
 
     async def stats(self) -> Stats:
         """Return the queue's size now."""

@@ -1,5 +1,6 @@
 """Values for tests of the queue: events, offers, attempts."""
 
+from collections import Counter
 from typing import Any
 
 from kong_eventhooks_plugin.model.delivery import Attempt
@@ -7,7 +8,15 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.ids import delivery_id, event_id
 from kong_eventhooks_plugin.model.scope import EventScope
-from kong_eventhooks_plugin.queue.contract import Candidate, Offer, Queue, QueueLimits, Settlement
+from kong_eventhooks_plugin.queue.contract import (
+    Candidate,
+    EventFilter,
+    HeldBack,
+    Offer,
+    Queue,
+    QueueLimits,
+    Settlement,
+)
 from tests.support.clock import START
 
 SOURCE = "rate-limiting"
@@ -75,6 +84,18 @@ async def deliver(queue: Queue, *keys: object, hook: str = "h") -> None:
         await queue.offer(offer(key, hook))
         for claimed in await queue.claim(hook, 1, 60):
             await queue.settle([delivered(claimed.id, claimed.attempts + 1)])
+
+
+async def held_back(queue: Queue) -> Counter[tuple[str, str, HeldBack]]:
+    """How often each hook was held back on an event, and why."""
+    counts: Counter[tuple[str, str, HeldBack]] = Counter()
+    page = await queue.events(EventFilter(), 1_000)
+    while True:
+        for accepted in page.events:
+            counts.update((hook_id, accepted.event.event, reason) for hook_id, reason in accepted.held_back.items())
+        if page.next_offset is None:
+            return counts
+        page = await queue.events(EventFilter(), 1_000, page.next_offset)
 
 
 def hook(name: str, **changes: Any) -> Hook:

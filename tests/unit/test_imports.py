@@ -1,7 +1,8 @@
 """The architecture's promise: imports run one way."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "kong_eventhooks_plugin"
@@ -34,18 +35,32 @@ def part(module: Sequence[str]) -> str:
     return ".".join(module[: 2 if module[0] == "kong" else 1])
 
 
-def imported_parts(path: Path) -> set[str]:
-    found = set()
+def imports(path: Path) -> Iterator[str]:
+    """Yield what a module imports, each name of a ``from`` import behind its module."""
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module]
-            if node.module in {"kong_eventhooks_plugin", "kong_eventhooks_plugin.kong"}:
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        found |= {part(name.split(".")[1:]) for name in names if name.startswith("kong_eventhooks_plugin.")}
-    return {part for part in found if part != "__version__"}
+            yield from (alias.name for alias in node.names)
+
+
+def imported_parts(path: Path) -> set[str]:
+    names = (name for name in imports(path) if name.startswith("kong_eventhooks_plugin."))
+    return {part(name.split(".")[1:]) for name in names} - {"__version__"}
+
+
+def import_cycle(modules: Mapping[str, Path]) -> list[str]:
+    """Return a cycle of modules that import each other, also for types alone or inside a function; ``[]``: none."""
+
+    def module_of(name: str) -> str:
+        return name if name in modules else name.rpartition(".")[0]
+
+    graph = {name: {module_of(imported) for imported in imports(path)} - {name} for name, path in modules.items()}
+    try:
+        TopologicalSorter({name: imported & modules.keys() for name, imported in graph.items()}).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def violations(path: Path) -> Iterator[str]:
@@ -75,12 +90,7 @@ def test_the_check_sees_a_wrong_import(tmp_path: Path) -> None:
 
 def imported_rooms(path: Path) -> set[str]:
     """Return the folders and modules of `hooks` that a module imports."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            found |= {name.split(".")[2] for name in names if name.startswith("kong_eventhooks_plugin.hooks.")}
-    return found
+    return {name.split(".")[2] for name in imports(path) if name.startswith("kong_eventhooks_plugin.hooks.")}
 
 
 def test_imports_within_hooks_run_one_way() -> None:
@@ -89,3 +99,21 @@ def test_imports_within_hooks_run_one_way() -> None:
         own = path.relative_to(folder).with_suffix("").parts[0]
         for other in imported_rooms(path) - {own}:
             assert HOOKS_RANK[other] < HOOKS_RANK[own], f"{path.relative_to(PACKAGE)}: {own} -> {other}"
+
+
+def test_no_modules_import_each_other() -> None:
+    modules = {}
+    for path in PACKAGE.rglob("*.py"):
+        *folders, name = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        modules[".".join(folders if name == "__init__" else [*folders, name])] = path
+    assert import_cycle(modules) == []
+
+
+def test_the_check_sees_a_cycle(tmp_path: Path) -> None:
+    texts = {"p.one": "from p import two", "p.two": "def late(): import p.three", "p.three": "from p.one import run"}
+    modules = {name: tmp_path / f"{name}.py" for name in texts}
+    for name, text in texts.items():
+        modules[name].write_text(text)
+    assert set(import_cycle(modules)) == set(texts)
+    modules["p.three"].write_text("from p.four import run")
+    assert import_cycle(modules) == []

@@ -1,8 +1,8 @@
-"""``SqliteQueue``: the queue's contract over one SQLite file.
+"""``SqliteQueue``: the queue's contract (its docstrings are there) over one SQLite file.
 
-Any number of processes may have one file open; limits, duplicates, filters and leases hold across them. ``CLOSING``
-seconds is how long ``close`` waits for what is not committed, ``RELEASING`` how long ``open`` waits for leases to be
-made due again (past it they are as soon as the file can be written).
+Any number of processes may have one file open; limits, duplicates, suppression and leases hold across them.
+``CLOSING`` seconds is how long ``close`` waits for what is not committed, ``RELEASING`` how long ``open`` waits until
+orphaned leases are due again (past it that happens as soon as the file can be written).
 """
 
 import asyncio
@@ -26,7 +26,6 @@ from kong_eventhooks_plugin.queue.contract import (
     EndpointHealth,
     EventFilter,
     EventPage,
-    HeldBackCount,
     Offer,
     QueueLimits,
     Receipt,
@@ -58,7 +57,7 @@ log = structlog.get_logger()
 
 
 class SqliteQueue:
-    """The durable queue in one file. ``read_only`` looks into another process's store and changes nothing in it.
+    """The durable queue in one file. ``read_only`` reads another process's store and changes nothing in it.
 
     ``clock`` gives Unix seconds. All methods are called on the loop that ``open`` ran on.
     """
@@ -76,7 +75,7 @@ class SqliteQueue:
         self._leading = False
 
     async def open(self) -> None:
-        """Create or open the file, migrate it; make leases due again where nobody delivers."""
+        """Create or open the file, migrate it; make leases due again where no process delivers."""
         loop = asyncio.get_running_loop()
         if not self._read_only:
             opener = CallThread("event-hooks-store-opening", loop)
@@ -85,10 +84,10 @@ class SqliteQueue:
             finally:
                 opener.stop()
             owner = secrets.randbits(62) + 1
-            books = Counters(connection, self._limits, owner)
-            self._group_commit = GroupCommit(connection, books, self._path, self._clock, self._wake)
-            # Where another process has the file locked this happens later; accepting need not wait for it. Where the
-            # store fails, whoever leads next does it.
+            counters = Counters(connection, self._limits, owner)
+            self._group_commit = GroupCommit(connection, counters, self._path, self._clock, self._wake)
+            # Where another process has the file locked this happens later; accepting does not wait for it. Where the
+            # store fails, the next leader does it.
             releasing = self._group_commit.submit(_release_orphaned_leases)
             releasing.add_done_callback(lambda done: done.exception())
             await asyncio.wait([releasing], timeout=RELEASING)
@@ -100,69 +99,61 @@ class SqliteQueue:
             raise
 
     async def close(self) -> None:
-        """Commit what waits, at most ``CLOSING`` seconds long, and let the file go."""
+        """Commit what waits, for at most ``CLOSING`` seconds, and close the file."""
         reader, self._reader = self._reader, None
-        cycle, self._group_commit = self._group_commit, None
-        # The writer last: the last to close puts the log into the file and removes it, which a reader may not.
+        group_commit, self._group_commit = self._group_commit, None
+        # The writer last: the last to close moves the log into the file and removes it, which a reader may not.
         if reader is not None:
             await reader.close()
-        if cycle is not None:
-            await cycle.close(CLOSING)
+        if group_commit is not None:
+            await group_commit.close(CLOSING)
 
     def offer(self, offer: Offer) -> "asyncio.Future[Receipt]":
-        """Take an event; see the contract."""
-        cycle = self._writer()
-        if cycle.waiting >= self._limits.waiting:
-            raise QueueFull("buffer", f"{cycle.waiting} offers wait for the store already")
+        writer = self._writer()
+        if writer.waiting >= self._limits.waiting:
+            raise QueueFull("buffer", f"{writer.waiting} offers wait for the store already")
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         try:
             data, scope = encoded(offer.event)
         except QueueError as error:
             future.set_exception(error)
         else:
-            cycle.offer(Offered(offer, data, scope, future))
+            writer.offer(Offered(offer, data, scope, future))
         return future
 
     def error(self) -> str | None:
-        """Return why nothing can be accepted now, None where nothing speaks against it; see the contract."""
         try:
             return self._writer().error()
         except StoreUnavailable as error:
             return str(error)
 
     async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
-        """Lease up to ``limit`` due deliveries of a hook, those due first first."""
-        return await self._write(lambda books: leases.claim(books, hook_id, limit, lease_seconds))
+        return await self._write(lambda counters: leases.claim(counters, hook_id, limit, lease_seconds))
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """End leases: state and attempt together. Raises ``QueueError`` where a new state is ``leased``."""
         if any(settlement.state == "leased" for settlement in settlements):
             raise QueueError("a settlement ends a lease; it cannot make one")
-        await self._write(lambda books: settling.settle(books, settlements))
+        await self._write(lambda counters: settling.settle(counters, settlements))
 
     async def work(self) -> list[Work]:
-        """Return every hook with pending deliveries. Leases that ran out count as pending."""
         return await self._read(partial(reads.work, now=self._clock()))
 
     def on_work(self, wake: Callable[[str], None]) -> None:
-        """Have ``wake(hook_id)`` called after this process's commits; another's show in ``work`` alone."""
+        """Have ``wake(hook_id)`` called after this process's commits; another's show only in ``work``."""
         self._listeners.append(wake)
 
     async def get(self, delivery_id: str) -> Delivery:
-        """Return one delivery; ``UnknownDelivery`` where there is none."""
         return await self._read(partial(reads.get, delivery=delivery_id, now=self._clock()))
 
     async def attempts(self, delivery_id: str) -> list[Attempt]:
-        """Return a delivery's attempts, first first; ``UnknownDelivery`` where there is none."""
         return await self._read(partial(reads.attempts, delivery=delivery_id))
 
     async def page(self, where: DeliveryFilter, size: int, offset: str | None = None) -> DeliveryPage:
-        """Return a page of deliveries, newest first; ``size`` 1 to 1,000."""
         return await self._read(partial(reads.page, where=where, size=size, offset=offset, now=self._clock()))
 
     async def replay(self, delivery_id: str) -> Delivery:
-        """Make a settled delivery pending and due now. Raises ``QueueFull`` where a limit leaves no room for it."""
-        return await self._write(lambda books: leases.replay(books, delivery_id))
+        return await self._write(lambda counters: leases.replay(counters, delivery_id))
 
     async def replay_all(self, where: DeliveryFilter) -> Replayed:
         """Replay every settled delivery that ``where`` names, ``REPLAYED_TOGETHER`` a transaction."""
@@ -178,61 +169,47 @@ class SqliteQueue:
         return Replayed(total, more=more)
 
     async def events(self, where: EventFilter, size: int, offset: str | None = None) -> EventPage:
-        """Return a page of events, newest first; ``size`` 1 to 1,000."""
         return await self._read(partial(reads.events, where=where, size=size, offset=offset, now=self._clock()))
 
     async def fail_pending(self, hook_id: str, reason: str) -> int:
-        """Make every unsettled delivery of a hook dead; return how many."""
-        return await self._repeat(lambda books: retention.fail_some(books, hook_id, reason))
-
-    async def held_back_counts(self) -> list[HeldBackCount]:
-        """Return the counts of what was held back, by hook, event and reason."""
-        return await self._read(reads.suppressed)
+        return await self._repeat(lambda counters: retention.fail_some(counters, hook_id, reason))
 
     async def stats(self) -> Stats:
-        """Return the queue's size now."""
         return await self._read(partial(reads.stats, now=self._clock()))
 
     async def sweep(self) -> int:
-        """Forget what retention no longer keeps; return how many deliveries, events and filter states went."""
         await self._repeat(retention.make_due)
-        forgotten = sum([await self._repeat(step) for step in retention.STEPS])
-        await self._repeat(retention.give_back_pages)
-        return forgotten
+        deleted = sum([await self._repeat(step) for step in retention.STEPS])
+        await self._repeat(retention.return_pages)
+        return deleted
 
     async def lead(self, holder: str, ttl: float) -> bool:
-        """Take or renew the lease of the one delivering process for ``ttl`` seconds; False where another holds it."""
 
-        def lead(books: Counters) -> bool:
-            leading = small_tables.lead(books, holder, ttl)
+        def lead(counters: Counters) -> bool:
+            leading = small_tables.lead(counters, holder, ttl)
             if leading and not self._leading:
-                # Who delivered before does so no more: what it left half done is due.
-                leases.release_others(books)
+                # The previous leader delivers no more: what it leased is due.
+                leases.release_others(counters)
             return leading
 
         self._leading = await self._write(lead)
         return self._leading
 
     async def resign(self, holder: str) -> None:
-        """Give the lease back, if it is ours."""
-        await self._write(lambda books: small_tables.resign(books, holder))
+        await self._write(lambda counters: small_tables.resign(counters, holder))
         self._leading = False
 
     async def definitions(self) -> list[Hook]:
-        """Return every stored hook definition, by name."""
         return await self._read(reads.definitions)
 
     async def store_definitions(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
-        """Write definitions and forget the removed ids, in one transaction."""
-        await self._write(lambda books: small_tables.store_definitions(books, hooks, removed))
+        await self._write(lambda counters: small_tables.store_definitions(counters, hooks, removed))
 
     async def endpoints(self) -> list[EndpointHealth]:
-        """Return what is remembered of endpoints, by hook id."""
         return await self._read(reads.endpoints)
 
     async def save_endpoint(self, health: EndpointHealth) -> None:
-        """Write what is remembered of one endpoint."""
-        await self._write(lambda books: small_tables.remember_endpoint(books, health))
+        await self._write(lambda counters: small_tables.save_endpoint(counters, health))
 
     def _writer(self) -> GroupCommit:
         if self._group_commit is None:
@@ -259,11 +236,11 @@ class SqliteQueue:
             try:
                 wake(hook_id)
             except Exception:
-                # A listener's fault is not the store's: the next transaction has to start.
+                # A listener's error must not keep the next transaction from starting.
                 log.exception("work_listener_failed", hook_id=hook_id)
 
 
-def _release_orphaned_leases(books: Counters) -> None:
-    """Make leases of a process that ended due again, as it opens; where another delivers they are that one's."""
-    if small_tables.leader(books) is None:
-        leases.release_others(books)
+def _release_orphaned_leases(counters: Counters) -> None:
+    """Make leases of exited processes due again; where another process delivers they are its own."""
+    if small_tables.leader(counters) is None:
+        leases.release_others(counters)

@@ -1,4 +1,4 @@
-"""SQLite's exceptions in our words: the only place that maps them."""
+"""Maps SQLite's exceptions to ours; nothing else does."""
 
 import sqlite3
 from pathlib import Path
@@ -13,10 +13,10 @@ _DATA_ERRORS = frozenset({
 
 
 def to_queue_error(error: Exception, path: Path) -> EventHooksError:
-    """Return what to tell the one whose operation ended in ``error``.
+    """Return our exception for ``error``.
 
-    An error that is ours already stays. One of the store (disk, lock, file) becomes ``StoreUnavailable``;
-    anything else is the fault of the operation's own data and becomes a plain ``QueueError``.
+    Ours stay as they are. An error of the store (disk, lock, file) becomes ``StoreUnavailable``; any other comes
+    from the operation's own data and becomes a plain ``QueueError``.
     """
     if isinstance(error, EventHooksError):
         return error

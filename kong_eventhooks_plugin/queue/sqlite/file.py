@@ -1,4 +1,4 @@
-"""The store's file: recognise it, migrate it, open it."""
+"""Checks, migrates and opens the store's file."""
 
 import sqlite3
 import time
@@ -25,8 +25,8 @@ OPENING_PAUSE = 0.01
 OLDEST_SQLITE = (3, 35, 0)
 """What the statements need: upserts, row values, JSON."""
 
-# 1,000 pages are 4 MB: a checkpoint then takes some milliseconds of the store's thread, and four times as many pages
-# were not cheaper (measured). A reader can hold the log back; once it lets go, the file is cut to 16 MB again.
+# 1,000 pages are 4 MB: a checkpoint then costs some milliseconds of the store's thread, and four times as many pages
+# were not cheaper (measured). A reader can keep the log long; after it the file is cut to 16 MB again.
 _WRITER = """
 PRAGMA busy_timeout = 0;
 PRAGMA synchronous = FULL;
@@ -47,7 +47,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         try:
             return _open_writer(path)
         except StoreUnavailable as error:
-            # Two that turn a new file to WAL at once can be in each other's way; SQLite then fails without waiting.
+            # Two processes that switch a new file to WAL at once can collide; SQLite then fails without waiting.
             if error.__cause__ is None or not is_busy(error.__cause__):
                 raise
             if time.monotonic() >= give_up:
@@ -59,7 +59,7 @@ def _open_writer(path: Path) -> sqlite3.Connection:
     with _opened(path, "rw") as connection:
         _migrate(connection, path)
         connection.executescript(_WRITER)
-        connection.execute(SQL["create_chosen"])
+        connection.execute(SQL.create_chosen)
         return connection
 
 
@@ -77,7 +77,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def _opened(path: Path, mode: Literal["rw", "ro"]) -> Iterator[sqlite3.Connection]:
-    """Give a new connection, which stays open unless something is raised; SQLite's errors become ours."""
+    """Yield a new connection, which stays open unless something is raised; SQLite's errors become ours."""
     try:
         with connection_to(path, OPENING_PATIENCE, mode) as connection:
             yield connection
@@ -90,7 +90,7 @@ def _opened(path: Path, mode: Literal["rw", "ro"]) -> Iterator[sqlite3.Connectio
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     """Return the schema's version; 0 for a file without any table. Refuses what is not ours or newer."""
     # One statement, one view: another process may be creating it right now.
-    application, version, tables = connection.execute(SQL["header"]).fetchone()
+    application, version, tables = connection.execute(SQL.header).fetchone()
     if application != APPLICATION_ID and (application or version or tables):
         raise StoreUnavailable(f"{path}: belongs to another program; choose another file")
     if version > VERSION:
@@ -105,7 +105,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the schema to our version, all or nothing; two processes may try at once."""
     version = _version(connection, path)
     if version == 0:
-        # Both must be set before there is a table. Space comes back in steps (retention), never all at once.
+        # Must be set before there is a table. Retention frees space in steps.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     use_write_ahead_log(connection, path)
     if version == VERSION:

@@ -1,21 +1,21 @@
-"""Group commit: everything that writes shares the next transaction, and hears of it after its commit.
+"""Group commit: everything that writes shares the next transaction, and is answered after its commit.
 
 One transaction at a time. While its COMMIT waits for the disk in the store's thread, new operations collect; they are
 the next transaction. Statements run on the loop's thread, what may block does not (the package's docstring says why).
 
 Limits, and what happens past them:
 
-- A transaction takes at most ``BATCH`` offers and ``BATCH`` other operations; the rest is the next one's.
-- Offers that wait are bounded by ``Limits.waiting`` (the engine counts them), other operations by ``WAITING``: one
+- A transaction has at most ``BATCH`` offers and ``BATCH`` other operations; the rest goes into the next one.
+- Waiting offers are bounded by ``QueueLimits.waiting`` (the engine counts them), other operations by ``WAITING``: one
   more fails with ``StoreUnavailable``.
-- A lock that another process holds is waited for as long as it lasts, and logged every ``LOCK_LOG_SECONDS``: giving up
-  would lose events that still fit into memory. Closing waits no longer than the engine says.
+- Another process's lock is waited for as long as it lasts, and logged every ``LOCK_LOG_SECONDS``: giving up would lose
+  events that still fit into memory. Closing waits no longer than the engine says.
 
-A fault in one operation harms none of the others: the transaction is rolled back and run again, each operation in a
-savepoint of its own. A fault of the store fails the operations of this transaction; the next one tries again.
+An error in one operation fails none of the others: the transaction is rolled back and run again, each operation in a
+savepoint of its own. An error of the store fails the operations of this transaction; the next one tries again.
 
-``error`` tells of a transaction that has been under way for ``STALLED_SECONDS``, and of a fault of the store for
-``FAILING_SECONDS``, unless something could be written since: a transaction without a change needs no disk.
+``error`` reports a transaction that has run for ``STALLED_SECONDS``, and an error of the store for ``FAILING_SECONDS``,
+unless something was written since: a transaction without a change needs no disk.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,7 +51,7 @@ log = structlog.get_logger()
 
 
 class WriteOperation(Waiter[T]):
-    """Something to write: ``run(books)`` inside the transaction.
+    """Something to write: ``run(counters)`` inside the transaction.
 
     ``run`` may raise one of our errors as its answer, as long as it has written nothing before.
     """
@@ -73,80 +74,74 @@ class Batch:
         self.heavy = heavy
         self.apart = False
 
-    def run(self, books: Counters, path: Path) -> None:
-        """Run everything, inside a transaction that has begun."""
+    def run(self, counters: Counters, path: Path) -> None:
+        """Run all operations, inside a transaction that has begun."""
         if self.apart:
-            self._run_apart(books, path)
+            self._run_apart(counters, path)
             return
         for operation in self.operations:
             try:
-                operation.answer = operation.run(books)
+                operation.answer = operation.run(counters)
             except EventHooksError as error:
                 operation.error = error
         if self.offers:
-            accept(books, self.offers)
-        books.flush()
+            accept(counters, self.offers)
+        counters.flush()
 
-    def _run_apart(self, books: Counters, path: Path) -> None:
+    def _run_apart(self, counters: Counters, path: Path) -> None:
         for operation in self.operations:
 
             def run(operation: WriteOperation[Any] = operation) -> None:
-                operation.answer = operation.run(books)
+                operation.answer = operation.run(counters)
 
-            operation.error = _in_savepoint(books, path, run)
+            operation.error = _in_savepoint(counters, path, run)
         for offered in self.offers:
-
-            def take(offered: Offered = offered) -> None:
-                accept(books, [offered])
-
-            offered.error = _in_savepoint(books, path, take)
+            offered.error = _in_savepoint(counters, path, partial(accept, counters, [offered]))
 
     def resolve(self) -> None:
-        """Tell everybody what came of it, after the commit."""
+        """Answer every caller, after the commit."""
         for waiting in self.waiters():
             waiting.resolve()
 
     def fail(self, error: EventHooksError) -> None:
-        """Tell everybody that nothing came of it."""
         for waiting in self.waiters():
             waiting.fail(error)
 
     def waiters(self) -> Iterator[Waiter[Any]]:
-        """Yield all who wait."""
         yield from self.operations
         yield from self.offers
 
 
-def _in_savepoint(books: Counters, path: Path, run: Callable[[], None]) -> EventHooksError | None:
-    """Run one operation; what it wrote goes when it fails. Raises where the whole transaction is lost."""
-    execute = books.connection.execute
+def _in_savepoint(counters: Counters, path: Path, run: Callable[[], None]) -> EventHooksError | None:
+    """Run one operation; what it wrote is rolled back when it fails. Raises where the whole transaction is lost."""
+    execute = counters.connection.execute
     execute("SAVEPOINT one")
-    woken = set(books.woken)
+    woken = set(counters.woken)
     try:
         run()
-        books.flush()
-    except Exception as error:  # the others of the batch must not pay for it, whatever it is
-        if not books.connection.in_transaction:
+        counters.flush()
+    except Exception as error:  # whatever it is, it fails no other operation
+        if not counters.connection.in_transaction:
             raise
         execute("ROLLBACK TO one")
-        books.forget()
-        books.woken = woken
-        books.begin(books.now)
+        counters.forget()
+        counters.woken = woken
+        counters.begin(counters.now)
         return to_queue_error(error, path)
     finally:
-        if books.connection.in_transaction:
+        if counters.connection.in_transaction:
             execute("RELEASE one")
     return None
 
 
 class GroupCommit:
-    """Turns waiting operations into transactions. Lives on the loop; ``wake`` hears of hooks with new work."""
+    """Turns waiting operations into transactions. Runs on the loop; calls ``wake`` with hooks that have new work."""
 
     def __init__(
-        self, connection: sqlite3.Connection, books: Counters, path: Path, clock: Clock, wake: Callable[[str], None]
+        self, connection: sqlite3.Connection, counters: Counters, path: Path, clock: Clock, wake: Callable[[str], None]
     ) -> None:
         self._connection = connection
-        self._counters = books
+        self._counters = counters
         self._path = path
         self._clock = clock
         self._wake = wake
@@ -187,7 +182,7 @@ class GroupCommit:
         return future
 
     def error(self) -> str | None:
-        """Return why nothing can be written now, as far as is known without trying."""
+        """Return why nothing can be written now, as far as is known without a write."""
         now = time.monotonic()
         under_way = now - self._began_at
         if self._current is not None and under_way >= STALLED_SECONDS:
@@ -224,7 +219,7 @@ class GroupCommit:
         return [*current, *self._operations, *self._heavy, *self._offers]
 
     def _start(self) -> None:
-        """Begin a transaction in the loop's next round, so that what else this round offers is in it."""
+        """Begin a transaction in the loop's next iteration: it has all that this iteration offers."""
         self._busy = True
         self._idle.clear()
         self._loop.call_soon(self._next)
@@ -239,7 +234,7 @@ class GroupCommit:
             self._begin(batch)
 
     def _take(self) -> Batch | None:
-        """Return what the next transaction does; heavy ones and others take turns."""
+        """Return the next transaction's operations; heavy ones and others alternate."""
         light = bool(self._operations or self._offers)
         if self._heavy and (self._heavy_next or not light):
             self._heavy_next = False
@@ -289,14 +284,14 @@ class GroupCommit:
         try:
             self._counters.begin(self._clock())
             batch.run(self._counters, self._path)
-        except Exception as error:  # noqa: BLE001  # a fault that escaped would end the cycle for everybody
+        except Exception as error:  # noqa: BLE001  # an error that escaped would end all further commits
             return error
         return None
 
     def _ended(self, batch: Batch, error: Exception | None) -> None:
-        """After the COMMIT, or after what came instead of it. The connection is the loop's again."""
+        """Answer a transaction that was committed or has failed. The connection is the loop's again."""
         if error is not None and not batch.apart and self._connection.in_transaction and not batch.heavy:
-            # Perhaps one operation's own fault: try each apart.
+            # One operation alone may be wrong: run each apart.
             self._roll_back()
             batch.apart = True
             self._begin(batch)
@@ -310,19 +305,19 @@ class GroupCommit:
         batch.resolve()
         for hook_id in self._counters.take_woken():
             self._wake(hook_id)
-        self._over(batch)
+        self._continue(batch)
 
     def _fail(self, batch: Batch, error: Exception) -> None:
         self._roll_back()
-        told = to_queue_error(error, self._path)
+        queue_error = to_queue_error(error, self._path)
         if self._failing is None:
-            log.error("store_unavailable", file=str(self._path), error=str(told))
-        self._failing, self._failed_at = str(told), time.monotonic()
-        batch.fail(told)
-        self._over(batch)
+            log.error("store_unavailable", file=str(self._path), error=str(queue_error))
+        self._failing, self._failed_at = str(queue_error), time.monotonic()
+        batch.fail(queue_error)
+        self._continue(batch)
 
-    def _over(self, batch: Batch) -> None:
-        """Go on with the next transaction, once those who wait for this one have been served."""
+    def _continue(self, batch: Batch) -> None:
+        """Go on with the next transaction, after the callers of this one have run."""
         self.waiting -= len(batch.offers)
         self._loop.call_soon(self._next)
 
@@ -332,14 +327,14 @@ class GroupCommit:
             try:
                 self._connection.execute("ROLLBACK")
             except sqlite3.Error as error:
-                # Seen with failing disks; the next BEGIN says whether the connection still works.
+                # Seen with failing disks; the next BEGIN shows whether the connection still works.
                 log.warning("store_rollback_failed", file=str(self._path), error=str(error))
 
     def _commit(self) -> None:
         self._connection.execute("COMMIT")
 
     def _wait_for_lock(self) -> None:
-        """Begin a transaction, in the thread, when the other process lets go."""
+        """Begin a transaction, in the thread, when the other process releases its lock."""
         execute = self._connection.execute
         execute(f"PRAGMA busy_timeout = {LOCK_MILLISECONDS}")
         began = logged = time.monotonic()
@@ -355,7 +350,7 @@ class GroupCommit:
         raise StoreUnavailable(f"{self._path}: closed while another process had it locked")
 
     def _begins(self) -> bool:
-        """Return whether a transaction could begin; not while closing, for who waits has been told that it failed."""
+        """Return whether a transaction began; not while closing, when its callers have their errors already."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
@@ -368,8 +363,4 @@ class GroupCommit:
 
 
 def _first(queue: "deque[T]") -> list[T]:
-    if len(queue) <= BATCH:
-        taken = list(queue)
-        queue.clear()
-        return taken
-    return [queue.popleft() for _ in range(BATCH)]
+    return [queue.popleft() for _ in range(min(len(queue), BATCH))]

@@ -1,4 +1,4 @@
-"""Leases inside a transaction: claim, replay, release. ``settling`` ends them.
+"""Claims, replays and releases deliveries inside a transaction; ``settling`` ends leases.
 
 A lease carries the mark of the opening of the store that took it (``Counters.owner``).
 """
@@ -12,23 +12,14 @@ from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.rows import delivery_from, event_from, splits
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
-_DUE = SQL["due"]
-_LEASE = SQL["lease"]
-_DELIVERY = SQL["delivery"]
-_BYTES_OF = SQL["bytes_of"]
-_REVIVE = SQL["revive"]
-_OTHERS_LEASES = SQL["others_leases"]
-_RELEASE_OTHERS_LEASES = SQL["release_others_leases"]
 
-
-def claim(books: Counters, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
-    """Lease what is due first of a hook."""
-    account = books.known(hook_id)
-    if account is None or account.deliveries == 0 or limit < 1:
+def claim(counters: Counters, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
+    hook = counters.known(hook_id)
+    if hook is None or hook.deliveries == 0 or limit < 1:
         return []
-    rows = books.connection.execute(_DUE, {"hook": account.n, "now": books.now, "limit": limit}).fetchall()
-    until = books.now + lease_seconds
-    books.connection.executemany(_LEASE, [(books.owner, until, row[0], account.n) for row in rows])
+    rows = counters.connection.execute(SQL.due, {"hook": hook.n, "now": counters.now, "limit": limit}).fetchall()
+    until = counters.now + lease_seconds
+    counters.connection.executemany(SQL.lease, [(counters.owner, until, row[0], hook.n) for row in rows])
     return [
         Delivery(
             id=delivery_id(event_id, hook_id),
@@ -44,39 +35,39 @@ def claim(books: Counters, hook_id: str, limit: int, lease_seconds: float) -> li
     ]
 
 
-def replay(books: Counters, delivery: str) -> Delivery:
+def replay(counters: Counters, delivery: str) -> Delivery:
     """Make a settled delivery pending and due; one that is not settled stays as it is."""
     for event_id, hook_id in splits(delivery):
-        row = books.connection.execute(_DELIVERY, {"event": event_id, "hook": hook_id}).fetchone()
+        row = counters.connection.execute(SQL.delivery, {"event": event_id, "hook": hook_id}).fetchone()
         if row is not None:
             break
     else:
         raise UnknownDelivery(f"there is no delivery {delivery}")
-    before = delivery_from(row, books.now)
+    before = delivery_from(row, counters.now)
     if before.settled_at is None:
         return before
-    account = books.of_hook(before.hook_id)
+    hook = counters.of_hook(before.hook_id)
     event = row[0]
-    (size,) = books.connection.execute(_BYTES_OF, (event, account.n)).fetchone()
-    reason = books.refusal(account, size)
+    (size,) = counters.connection.execute(SQL.bytes_of, (event, hook.n)).fetchone()
+    reason = counters.refusal(hook, size)
     if reason is not None:
         raise QueueFull(reason, f"no room to replay {delivery}: {reason}")
-    books.connection.execute(_REVIVE, (books.now, event, account.n))
-    books.add(account, size)
-    books.settle(before.state, -1)
-    revived = books.connection.execute(_DELIVERY, {"event": before.event.id, "hook": before.hook_id}).fetchone()
-    return delivery_from(revived, books.now)
+    counters.connection.execute(SQL.revive, (counters.now, event, hook.n))
+    counters.add(hook, size)
+    counters.settle(before.state, -1)
+    revived = counters.connection.execute(SQL.delivery, {"event": before.event.id, "hook": before.hook_id}).fetchone()
+    return delivery_from(revived, counters.now)
 
 
-def replay_some(books: Counters, deliveries: Sequence[str]) -> tuple[int, str | None]:
+def replay_some(counters: Counters, deliveries: Sequence[str]) -> tuple[int, str | None]:
     """Replay deliveries until a limit leaves no room; return how many, and that limit.
 
-    One that retention has forgotten meanwhile is passed over.
+    One that retention has deleted meanwhile is skipped.
     """
     count = 0
     for delivery in deliveries:
         try:
-            replay(books, delivery)
+            replay(counters, delivery)
             count += 1
         except UnknownDelivery:
             continue
@@ -85,9 +76,9 @@ def replay_some(books: Counters, deliveries: Sequence[str]) -> tuple[int, str | 
     return count, None
 
 
-def release_others(books: Counters) -> None:
+def release_others(counters: Counters) -> None:
     """Make every delivery due now that another opening of the store has leased."""
-    hooks = books.connection.execute(_OTHERS_LEASES, (books.owner,)).fetchall()
+    hooks = counters.connection.execute(SQL.others_leases, (counters.owner,)).fetchall()
     if hooks:
-        books.connection.execute(_RELEASE_OTHERS_LEASES, (books.owner,))
-        books.woken.update(row[0] for row in hooks)
+        counters.connection.execute(SQL.release_others_leases, (counters.owner,))
+        counters.woken.update(row[0] for row in hooks)

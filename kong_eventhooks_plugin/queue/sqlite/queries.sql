@@ -34,28 +34,24 @@ SELECT delivered, dead, idle, answer_bytes FROM totals;
 -- name: write_totals
 UPDATE totals SET delivered = ?, dead = ?, idle = ?, answer_bytes = ?;
 
--- name: filter_state
+-- name: suppression_state
 SELECT digest, until FROM filter_states WHERE hook = ? AND source = ? AND event = ? AND slot = ?;
 
--- name: write_filter_state
+-- name: write_suppression_state
 INSERT INTO filter_states (hook, source, event, slot, digest, until) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET digest = excluded.digest, until = excluded.until;
 
--- name: forget_soonest_states
+-- name: delete_soonest_states
 -- The states of a hook that end soonest, so many of them.
 DELETE FROM filter_states WHERE (hook, source, event, slot) IN (
   SELECT hook, source, event, slot FROM filter_states WHERE hook = ? ORDER BY until, source, event, slot LIMIT ?
 );
 
--- name: forget_ended_states
+-- name: delete_ended_states
 -- Those of a hook whose snooze is over; until = 0 is a state of on_change alone, which does not end.
 DELETE FROM filter_states WHERE (hook, source, event, slot) IN (
   SELECT hook, source, event, slot FROM filter_states WHERE hook = ? AND until > 0 AND until <= ? LIMIT ?
 );
-
--- name: count_suppressed
-INSERT INTO suppressed (hook, source, event, reason, count, last_at) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET count = count + excluded.count, last_at = excluded.last_at;
 
 -- name: due
 -- What a hook can lease now.
@@ -132,11 +128,11 @@ WHERE d.event = c.event AND d.hook = c.hook GROUP BY d.hook, d.state;
 SELECT coalesce(sum(length(a.body)), 0) FROM temp.chosen AS c CROSS JOIN attempts AS a
 WHERE a.event = c.event AND a.hook = c.hook;
 
--- name: bury_chosen
+-- name: fail_chosen
 UPDATE deliveries SET state = 'dead', lease = NULL, lease_until = NULL, settled_at = ?, reason = ?
 WHERE (event, hook) IN (SELECT event, hook FROM temp.chosen);
 
--- name: forget_chosen_attempts
+-- name: delete_chosen_attempts
 DELETE FROM attempts WHERE (event, hook) IN (SELECT event, hook FROM temp.chosen);
 
 -- name: release_chosen_events
@@ -146,15 +142,15 @@ WHERE n IN (SELECT event FROM temp.chosen);
 -- name: chosen_idle_events
 SELECT count(*) FROM events WHERE deliveries = 0 AND n IN (SELECT event FROM temp.chosen);
 
--- name: forget_chosen
+-- name: delete_chosen
 DELETE FROM deliveries WHERE (event, hook) IN (SELECT event, hook FROM temp.chosen);
 
--- name: forget_idle_before
+-- name: delete_idle_before
 DELETE FROM events WHERE n IN (
   SELECT n FROM events INDEXED BY events_idle WHERE deliveries = 0 AND accepted_at <= ? ORDER BY accepted_at LIMIT ?
 );
 
--- name: forget_idle_first
+-- name: delete_idle_first
 DELETE FROM events WHERE n IN (
   SELECT n FROM events INDEXED BY events_idle WHERE deliveries = 0 ORDER BY accepted_at, n LIMIT ?
 );
@@ -162,17 +158,17 @@ DELETE FROM events WHERE n IN (
 -- name: leader
 SELECT holder, until FROM leadership;
 
--- name: take_leadership
+-- name: acquire_leadership
 INSERT INTO leadership (one, holder, until) VALUES (1, ?, ?)
 ON CONFLICT DO UPDATE SET holder = excluded.holder, until = excluded.until;
 
--- name: give_leadership
+-- name: release_leadership
 DELETE FROM leadership WHERE holder = ?;
 
 -- name: write_definition
 INSERT INTO definitions (id, hook) VALUES (?, ?) ON CONFLICT DO UPDATE SET hook = excluded.hook;
 
--- name: forget_definition
+-- name: delete_definition
 DELETE FROM definitions WHERE id = ?;
 
 -- name: all_definitions
@@ -266,10 +262,6 @@ ORDER BY d.event, d.hook LIMIT :size;
 -- name: attempts
 SELECT number, started_at, seconds, outcome, error, detail, status, body FROM attempts
 WHERE event = ? AND hook = ? ORDER BY number;
-
--- name: all_suppressed
-SELECT h.id, s.source, s.event, s.reason, s.count, s.last_at FROM suppressed AS s JOIN hooks AS h ON h.n = s.hook
-ORDER BY h.id, s.source, s.event, s.reason;
 
 -- name: count_leased
 SELECT count(*) FROM deliveries INDEXED BY deliveries_leased WHERE lease_until > ?;

@@ -1,7 +1,7 @@
-"""Forgetting, and burying a hook's deliveries: ``CHUNK`` rows a transaction, each in the store's thread.
+"""Deletes what is past its retention, and fails a removed hook's deliveries: ``CHUNK`` rows a transaction.
 
-Accepting goes on between the transactions. Free pages past ``SPARE_PAGES`` (16 MB) are given back to the file
-system, ``VACUUM_PAGES`` (2 MB) a transaction; what is spare is used again.
+Each transaction runs in the store's thread; events are accepted between them. Free pages past ``SPARE_PAGES`` (16 MB)
+are returned to the file system, ``VACUUM_PAGES`` (2 MB) a transaction; spare ones are used again.
 """
 
 from collections.abc import Callable
@@ -14,130 +14,114 @@ CHUNK = 500
 SPARE_PAGES = 4_096
 VACUUM_PAGES = 512
 
-_CHOOSE_NONE = SQL["choose_none"]
-_CHOOSE_UNSETTLED_OF_HOOK = SQL["choose_unsettled_of_hook"]
-_CHOOSE_SETTLED_BEFORE = SQL["choose_settled_before"]
-_CHOOSE_SETTLED_FIRST = SQL["choose_settled_first"]
-_CHOSEN_BY_HOOK_AND_STATE = SQL["chosen_by_hook_and_state"]
-_CHOSEN_ANSWER_BYTES = SQL["chosen_answer_bytes"]
-_FAIL_CHOSEN = SQL["bury_chosen"]
-_FORGET_CHOSEN_ATTEMPTS = SQL["forget_chosen_attempts"]
-_RELEASE_CHOSEN_EVENTS = SQL["release_chosen_events"]
-_CHOSEN_IDLE_EVENTS = SQL["chosen_idle_events"]
-_FORGET_CHOSEN = SQL["forget_chosen"]
-_FORGET_IDLE_BEFORE = SQL["forget_idle_before"]
-_FORGET_IDLE_FIRST = SQL["forget_idle_first"]
-_FORGET_ENDED_STATES = SQL["forget_ended_states"]
-_MAKE_DUE = SQL["make_due"]
 
 Step = Callable[[Counters], int]
-"""One transaction's work: returns how many rows or pages went, 0 when there is nothing (more) to do."""
+"""One transaction's work: returns how many rows or pages it removed, 0 when there is nothing (more) to do."""
 
 
-def fail_some(books: Counters, hook_id: str, reason: str) -> int:
+def fail_some(counters: Counters, hook_id: str, reason: str) -> int:
     """Make up to ``CHUNK`` unsettled deliveries of a hook dead."""
-    account = books.known(hook_id)
-    if account is None or account.deliveries == 0:
+    hook = counters.known(hook_id)
+    if hook is None or hook.deliveries == 0:
         return 0
-    execute = books.connection.execute
-    execute(_CHOOSE_NONE)
-    execute(_CHOOSE_UNSETTLED_OF_HOOK, (account.n, CHUNK))
-    buried = 0
-    for _, _, count, size in execute(_CHOSEN_BY_HOOK_AND_STATE).fetchall():
-        books.shift(account, -count, -size)
-        books.settle("dead", count)
-        buried += count
-    execute(_FAIL_CHOSEN, (books.now, reason))
-    return buried
+    execute = counters.connection.execute
+    execute(SQL.choose_none)
+    execute(SQL.choose_unsettled_of_hook, (hook.n, CHUNK))
+    failed = 0
+    for _, _, count, size in execute(SQL.chosen_by_hook_and_state).fetchall():
+        counters.shift(hook, -count, -size)
+        counters.settle("dead", count)
+        failed += count
+    execute(SQL.fail_chosen, (counters.now, reason))
+    return failed
 
 
-def make_due(books: Counters) -> int:
-    """Make up to ``CHUNK`` deliveries due that only a clock which was set back keeps waiting."""
-    if not books.clock_was_set_back:
+def make_due(counters: Counters) -> int:
+    """Make up to ``CHUNK`` deliveries due that wait only because the clock was set back."""
+    if not counters.clock_was_set_back:
         return 0
-    values = {"now": books.now, "furthest": books.now + FURTHEST_DUE, "limit": CHUNK}
-    for account in books.all_hooks():
-        if account.deliveries:
-            made_due = books.connection.execute(_MAKE_DUE, {**values, "hook": account.n}).rowcount
+    values = {"now": counters.now, "furthest": counters.now + FURTHEST_DUE, "limit": CHUNK}
+    for hook in counters.all_hooks():
+        if hook.deliveries:
+            made_due = counters.connection.execute(SQL.make_due, {**values, "hook": hook.n}).rowcount
             if made_due:
-                books.woken.add(account.hook_id)
+                counters.woken.add(hook.hook_id)
                 return made_due
-    books.clock_was_set_back = False
+    counters.clock_was_set_back = False
     return 0
 
 
-def forget_old_settled(books: Counters) -> int:
-    """Forget deliveries that were settled too long ago."""
-    return _forget(books, _CHOOSE_SETTLED_BEFORE, books.now - books.limits.settled_seconds, CHUNK)
+def delete_old_settled(counters: Counters) -> int:
+    return _delete(counters, SQL.choose_settled_before, counters.now - counters.limits.settled_seconds, CHUNK)
 
 
-def forget_many_settled(books: Counters) -> int:
-    """Forget the deliveries that were settled first, where there are too many."""
-    excess = books.totals.delivered + books.totals.dead - books.limits.settled_count
-    return _forget(books, _CHOOSE_SETTLED_FIRST, min(CHUNK, excess)) if excess > 0 else 0
+def delete_excess_settled(counters: Counters) -> int:
+    """Delete the deliveries that were settled first, where there are too many."""
+    excess = counters.totals.delivered + counters.totals.dead - counters.limits.settled_count
+    return _delete(counters, SQL.choose_settled_first, min(CHUNK, excess)) if excess > 0 else 0
 
 
-def forget_old_idle(books: Counters) -> int:
-    """Forget events that no delivery needs and that came too long ago."""
-    return _forget_idle(books, _FORGET_IDLE_BEFORE, books.now - books.limits.settled_seconds, CHUNK)
+def delete_old_idle(counters: Counters) -> int:
+    """Delete old events that have no delivery."""
+    return _delete_idle(counters, SQL.delete_idle_before, counters.now - counters.limits.settled_seconds, CHUNK)
 
 
-def forget_many_idle(books: Counters) -> int:
-    """Forget the oldest events that no delivery needs, where there are too many."""
-    excess = books.totals.idle - books.limits.settled_count
-    return _forget_idle(books, _FORGET_IDLE_FIRST, min(CHUNK, excess)) if excess > 0 else 0
+def delete_excess_idle(counters: Counters) -> int:
+    """Delete the oldest events that have no delivery, where there are too many."""
+    excess = counters.totals.idle - counters.limits.settled_count
+    return _delete_idle(counters, SQL.delete_idle_first, min(CHUNK, excess)) if excess > 0 else 0
 
 
-def forget_ended_states(books: Counters) -> int:
-    """Forget states of snooze that are over."""
-    forgotten = 0
-    for account in books.all_hooks():
-        if account.states and forgotten < CHUNK:
-            values = (account.n, books.now, CHUNK - forgotten)
-            ended = books.connection.execute(_FORGET_ENDED_STATES, values).rowcount
+def delete_ended_states(counters: Counters) -> int:
+    """Delete the states of snoozes that are over."""
+    deleted = 0
+    for hook in counters.all_hooks():
+        if hook.states and deleted < CHUNK:
+            values = (hook.n, counters.now, CHUNK - deleted)
+            ended = counters.connection.execute(SQL.delete_ended_states, values).rowcount
             if ended:
-                account.states -= ended
-                books.shift(account, 0, 0)
-                books.suppression.forget()
-                forgotten += ended
-    return forgotten
+                hook.states -= ended
+                counters.shift(hook, 0, 0)
+                counters.suppression.forget()
+                deleted += ended
+    return deleted
 
 
-def give_back_pages(books: Counters) -> int:
-    """Give spare pages back to the file system; return how many."""
-    (free,) = books.connection.execute("PRAGMA freelist_count").fetchone()
+def return_pages(counters: Counters) -> int:
+    """Return spare pages to the file system."""
+    (free,) = counters.connection.execute("PRAGMA freelist_count").fetchone()
     pages: int = min(VACUUM_PAGES, free - SPARE_PAGES)
     if pages <= 0:
         return 0
     # The pragma frees one page a step: all its (empty) rows must be fetched.
-    books.connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+    counters.connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
     return pages
 
 
 STEPS: tuple[Step, ...] = (
-    forget_old_settled, forget_many_settled, forget_old_idle, forget_many_idle, forget_ended_states,
+    delete_old_settled, delete_excess_settled, delete_old_idle, delete_excess_idle, delete_ended_states,
 )  # fmt: skip
-"""What a sweep forgets, each until it returns 0."""
+"""The steps of a sweep, each repeated until it returns 0."""
 
 
-def _forget(books: Counters, choose: str, *values: float) -> int:
-    """Forget the chosen deliveries with their attempts; their events then have one delivery less."""
-    execute = books.connection.execute
-    execute(_CHOOSE_NONE)
+def _delete(counters: Counters, choose: str, *values: float) -> int:
+    """Delete the chosen deliveries with their attempts; their events then have one delivery less."""
+    execute = counters.connection.execute
+    execute(SQL.choose_none)
     chosen = execute(choose, values).rowcount
     if chosen < 1:
         return 0
-    for _, state, count, _ in execute(_CHOSEN_BY_HOOK_AND_STATE).fetchall():
-        books.settle(state, -count)
-    books.totals.answer_bytes -= execute(_CHOSEN_ANSWER_BYTES).fetchone()[0]
-    execute(_FORGET_CHOSEN_ATTEMPTS)
-    execute(_RELEASE_CHOSEN_EVENTS)
-    books.totals.idle += execute(_CHOSEN_IDLE_EVENTS).fetchone()[0]
-    execute(_FORGET_CHOSEN)
+    for _, state, count, _ in execute(SQL.chosen_by_hook_and_state).fetchall():
+        counters.settle(state, -count)
+    counters.totals.answer_bytes -= execute(SQL.chosen_answer_bytes).fetchone()[0]
+    execute(SQL.delete_chosen_attempts)
+    execute(SQL.release_chosen_events)
+    counters.totals.idle += execute(SQL.chosen_idle_events).fetchone()[0]
+    execute(SQL.delete_chosen)
     return chosen
 
 
-def _forget_idle(books: Counters, statement: str, *values: float) -> int:
-    forgotten = books.connection.execute(statement, values).rowcount
-    books.totals.idle -= forgotten
-    return forgotten
+def _delete_idle(counters: Counters, statement: str, *values: float) -> int:
+    deleted = counters.connection.execute(statement, values).rowcount
+    counters.totals.idle -= deleted
+    return deleted

@@ -1,11 +1,11 @@
-"""Rows to values and back."""
+"""Converts rows to values and back."""
 
 from typing import Any
 
 import msgspec
 
 from kong_eventhooks_plugin.errors import QueueError
-from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
+from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
@@ -17,7 +17,7 @@ encode = msgspec.json.Encoder().encode
 _data = msgspec.json.Decoder(dict[str, Any]).decode
 _held = msgspec.json.Decoder(dict[str, HeldBack]).decode
 _scope = msgspec.json.Decoder(tuple[EventScope, tuple[str, ...]]).decode
-_hook = msgspec.json.Decoder(Hook).decode
+hook_from = msgspec.json.Decoder(Hook).decode
 
 Row = tuple[Any, ...]
 
@@ -63,18 +63,8 @@ def delivery_from(row: Row, now: float) -> Delivery:
 
 
 def data_size(row: Row) -> int:
-    """Return the bytes of the event's data in such a row."""
+    """Return the bytes of the event's data in a row of ``page``."""
     return len(row[14])
-
-
-def attempt_from(row: Row) -> Attempt:
-    """Return the attempt of a row of ``attempts``."""
-    return Attempt(*row)
-
-
-def hook_from(row: Row) -> Hook:
-    """Return the hook of a row of ``definitions``."""
-    return _hook(row[0])
 
 
 def splits(delivery: str) -> list[tuple[str, str]]:

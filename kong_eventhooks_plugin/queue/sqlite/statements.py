@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from itertools import chain
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 _HERE = resources.files("kong_eventhooks_plugin.queue.sqlite")
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -14,7 +14,7 @@ _COMMENT = re.compile(r"--.*$", re.MULTILINE)
 
 
 def named_statements(text: str) -> dict[str, str]:
-    """Return name -> statement for the ``-- name:`` blocks of ``text``; a name given twice is our bug."""
+    """Return name -> statement for the ``-- name:`` blocks of ``text``; raises ``ValueError`` for a repeated name."""
     _, *parts = _NAME.split(text)
     names = parts[::2]
     if len(set(names)) != len(names):
@@ -27,8 +27,8 @@ def _migrations() -> dict[int, str]:
     return {int(entry.name.partition("_")[0]): entry.read_text("utf-8") for entry in files}
 
 
-SQL: Mapping[str, str] = MappingProxyType(named_statements((_HERE / "queries.sql").read_text("utf-8")))
-"""Modules take theirs at import (``ADD_EVENT = SQL["add_event"]``): a wrong name fails at once."""
+SQL = SimpleNamespace(**named_statements((_HERE / "queries.sql").read_text("utf-8")))
+"""Every statement under its name: ``SQL.add_event``."""
 
 MIGRATIONS: Mapping[int, str] = MappingProxyType(_migrations())
 """By the version that they lead to, from 1, without a gap."""

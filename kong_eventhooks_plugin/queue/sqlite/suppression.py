@@ -1,33 +1,25 @@
 """What on_change and snooze remember, read and written in the transaction that fires a hook.
 
 At most ``CACHED_STATES`` states stay in memory between transactions; past it all of them are dropped and read again
-when they are asked for. What the transaction under way has put is not in the file yet and is kept beside them. In the
-file a hook has at most ``Limits.filter_states``: past it those that end soonest go.
+when they are needed. What the current transaction has put is not in the file yet and is kept beside them. In the
+file a hook has at most ``QueueLimits.suppression_states``: past it those that end soonest are deleted.
 """
 
 import sqlite3
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from kong_eventhooks_plugin.model.suppression import SuppressionSlot
+from kong_eventhooks_plugin.queue.sqlite.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
-
-if TYPE_CHECKING:
-    from kong_eventhooks_plugin.queue.sqlite.counters import HookCounters
 
 CACHED_STATES = 10_000
 
-_FILTER_STATE = SQL["filter_state"]
-_WRITE_FILTER_STATE = SQL["write_filter_state"]
-_FORGET_SOONEST_STATES = SQL["forget_soonest_states"]
 
 Key = tuple[int, str, str, bytes]
 """Hook's number, source and event as the hook names them, slot."""
 
 
 class SuppressionState:
-    """The states of all hooks."""
-
     def __init__(self, connection: sqlite3.Connection, limit: int) -> None:
         self._connection = connection
         self._limit = limit
@@ -35,33 +27,32 @@ class SuppressionState:
         self._written: dict[Key, SuppressionSlot] = {}
 
     def get(self, key: Key) -> SuppressionSlot | None:
-        """Return the state of a slot."""
         state = self._cached.get(key) or self._written.get(key)
         if state is None:
-            row = self._connection.execute(_FILTER_STATE, key).fetchone()
+            row = self._connection.execute(SQL.suppression_state, key).fetchone()
             if row is None:
                 return None
             state = self._cache(key, SuppressionSlot(*row))
         return state
 
-    def put(self, account: "HookCounters", key: Key, state: SuppressionSlot, *, new: bool) -> None:
+    def put(self, hook: HookCounters, key: Key, state: SuppressionSlot, *, new: bool) -> None:
         """Remember a state from now on; ``new`` where the slot had none."""
         self._written[key] = self._cache(key, state)
-        account.states += new
+        hook.states += new
 
-    def flush(self, changed: Mapping[int, "HookCounters"]) -> None:
-        """Write what was put. ``changed`` are the accounts of which a hook fired."""
+    def flush(self, changed: Mapping[int, HookCounters]) -> None:
+        """Write what was put. ``changed`` are the hooks of which a hook fired."""
         if not self._written:
             return
         self._connection.executemany(
-            _WRITE_FILTER_STATE, [(*key, state.digest, state.until) for key, state in self._written.items()]
+            SQL.write_suppression_state, [(*key, state.digest, state.until) for key, state in self._written.items()]
         )
         self._written.clear()
-        for account in changed.values():
-            excess = account.states - self._limit
+        for hook in changed.values():
+            excess = hook.states - self._limit
             if excess > 0:
-                self._connection.execute(_FORGET_SOONEST_STATES, (account.n, excess))
-                account.states = self._limit
+                self._connection.execute(SQL.delete_soonest_states, (hook.n, excess))
+                hook.states = self._limit
                 self._cached.clear()
 
     def forget(self) -> None:

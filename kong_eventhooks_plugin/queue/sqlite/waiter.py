@@ -1,4 +1,4 @@
-"""Somebody who waits for a transaction's end."""
+"""A caller that waits for a transaction's end."""
 
 from asyncio import Future
 from typing import Generic, TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Waiter(Generic[T]):
-    """A future with what it will be told after the commit: ``error`` where there is one, else ``answer``."""
+    """A future and its result after the commit: ``error`` where there is one, else ``answer``."""
 
     __slots__ = ("answer", "error", "future")
 
@@ -19,7 +19,7 @@ class Waiter(Generic[T]):
         self.error: EventHooksError | None = None
 
     def resolve(self) -> None:
-        """Tell what came of it; one who has stopped waiting is left alone."""
+        """Complete the future, unless its caller has stopped waiting."""
         if self.future.done():
             return
         if self.error is None:
@@ -28,6 +28,5 @@ class Waiter(Generic[T]):
             self.future.set_exception(self.error)
 
     def fail(self, error: EventHooksError) -> None:
-        """Tell that nothing came of it."""
         self.error = error
         self.resolve()

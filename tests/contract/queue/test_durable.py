@@ -8,7 +8,7 @@ from kong_eventhooks_plugin.errors import QueueFull
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, QueueLimits
 from tests.support.clock import FakeClock
-from tests.support.queue import SOURCE, attempt, deliver, delivered, hook, id_of, offer, postponed
+from tests.support.queue import SOURCE, attempt, deliver, delivered, held_back, hook, id_of, offer, postponed
 from tests.support.queue_engines import Store
 
 SNOOZE = SuppressionRule(on_change=False, snooze=60)
@@ -24,12 +24,12 @@ async def test_everything_is_there_after_a_restart(durable: Store, clock: FakeCl
     await before.store_definitions([hook("one")], [])
     await before.save_endpoint(EndpointHealth("a", failing_since=1.0))
     told = [await before.get(id_of(*key)) for key in ((1, "a"), (1, "b"), (2, "a"), (3, "z"))]
-    stats, suppressed, work = await before.stats(), await before.held_back_counts(), await before.work()
+    stats, held, work = await before.stats(), await held_back(before), await before.work()
     await before.close()
 
     after = await durable.open()
     assert [await after.get(id_of(*key)) for key in ((1, "a"), (1, "b"), (2, "a"), (3, "z"))] == told
-    assert (await after.stats(), await after.held_back_counts(), await after.work()) == (stats, suppressed, work)
+    assert (await after.stats(), await held_back(after), await after.work()) == (stats, held, work)
     assert await after.attempts(id_of(1, "a")) == [attempt(1)]
     assert await after.definitions() == [hook("one")]
     assert await after.endpoints() == [EndpointHealth("a", failing_since=1.0)]

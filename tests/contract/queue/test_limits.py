@@ -6,7 +6,7 @@ import pytest
 
 from kong_eventhooks_plugin.errors import QueueFull
 from kong_eventhooks_plugin.queue.contract import LOSSES, Queue, QueueLimits
-from tests.support.queue import deliver, delivered, event, id_of, offer
+from tests.support.queue import deliver, delivered, event, held_back, id_of, offer
 from tests.support.queue_engines import Store
 
 SIZE = len('{"key":"0"}')
@@ -89,7 +89,7 @@ async def test_losses_are_counted(store: Store) -> None:
     queue = await store.open(QueueLimits(deliveries=2, deliveries_per_hook=1))
     for key in range(3):
         await queue.offer(offer(key, "a", "b", "c"))
-    counted = {(one.hook_id, one.reason): one.count for one in await queue.held_back_counts()}
+    counted = {(hook_id, reason): count for (hook_id, _, reason), count in (await held_back(queue)).items()}
     assert counted == {("a", "hook_queue_full"): 2, ("b", "hook_queue_full"): 2, ("c", "queue_full"): 3}
     assert {reason for _, reason in counted} <= LOSSES
 

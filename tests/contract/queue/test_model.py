@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Offer, Queue, QueueLimits, Settlement
 from tests.support.clock import FakeClock
 from tests.support.memory_queue import MemoryQueue
-from tests.support.queue import SOURCE, attempt, event, hook, id_of
+from tests.support.queue import SOURCE, attempt, event, held_back, hook, id_of
 from tests.support.queue_engines import DURABLE, ENGINES
 
 # Not filter_states: an engine may take several offers before it forgets a state.
@@ -170,7 +170,7 @@ class Twins(RuleBasedStateMachine):
             self.both(lambda queue, name=delivery.id: queue.attempts(name))
         self.both(lambda queue: queue.stats())
         self.both(lambda queue: queue.work())
-        self.both(lambda queue: queue.held_back_counts())
+        self.both(held_back)
         self.both(lambda queue: queue.definitions())
         assert self.woken[0] == self.woken[1]
         for woken in self.woken:

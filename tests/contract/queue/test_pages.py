@@ -7,7 +7,7 @@ from kong_eventhooks_plugin.model.delivery import State
 from kong_eventhooks_plugin.queue import limits as queue_limits
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Queue
 from tests.support.clock import START, FakeClock
-from tests.support.queue import dead, deliver, delivered, id_of, offer, postponed
+from tests.support.queue import dead, deliver, delivered, held_back, id_of, offer, postponed
 
 EVERYTHING = DeliveryFilter()
 
@@ -20,7 +20,7 @@ async def test_an_empty_queue(queue: Queue) -> None:
     page = await queue.page(EVERYTHING, 10)
     assert (page.deliveries, page.next_offset) == ((), None)
     assert await queue.work() == []
-    assert await queue.held_back_counts() == []
+    assert await held_back(queue) == {}
     stats = await queue.stats()
     assert stats.depth == {"pending": 0, "leased": 0, "delivered": 0, "dead": 0}
     assert (stats.unsettled_bytes, stats.oldest_pending, stats.per_hook) == (0, None, {})

@@ -89,16 +89,6 @@ CREATE TABLE filter_states (
 
 CREATE INDEX filter_states_until ON filter_states (hook, until);
 
-CREATE TABLE suppressed (
-  hook INTEGER NOT NULL,
-  source TEXT NOT NULL,
-  event TEXT NOT NULL,
-  reason TEXT NOT NULL,
-  count INTEGER NOT NULL,
-  last_at REAL NOT NULL,
-  PRIMARY KEY (hook, source, event, reason)
-) WITHOUT ROWID;
-
 -- Who delivers, and for how long.
 CREATE TABLE leadership (
   one INTEGER PRIMARY KEY CHECK (one = 1),

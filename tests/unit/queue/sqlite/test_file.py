@@ -14,7 +14,7 @@ from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EndpointHealth
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, file
 from kong_eventhooks_plugin.queue.sqlite.statements import MIGRATIONS
 from tests.support.clock import START, FakeClock
-from tests.support.queue import NAME, SOURCE, attempt, event, hook, id_of, offer
+from tests.support.queue import NAME, attempt, event, held_back, hook, id_of, offer
 from tests.support.queue_processes import locked
 
 VERSION_1 = Path(__file__).with_name("store-v1.sql")
@@ -219,9 +219,7 @@ async def test_a_store_of_version_1_opens(path: Path, clock: FakeClock) -> None:
         assert await queue.attempts(id_of(1)) == [attempt(1), attempt(2, "delivered")]
         assert await queue.definitions() == [hook("one")]
         assert await queue.endpoints() == [EndpointHealth("h", START, "gone", START + 1)]
-        assert [(one.hook_id, one.source, one.event, one.reason) for one in await queue.held_back_counts()] == [
-            ("s", SOURCE, NAME, "snoozed")
-        ]
+        assert await held_back(queue) == {("s", NAME, "snoozed"): 1}
         assert (await queue.stats()).depth == {"pending": 2, "leased": 0, "delivered": 1, "dead": 1}
         assert (await queue.offer(offer(1))).duplicate
         receipts = await asyncio.gather(queue.offer(offer(4)), queue.offer(offer(5)))

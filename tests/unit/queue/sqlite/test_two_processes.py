@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
+from tests.support.queue import NAME, held_back
 from tests.support.queue_processes import ACCEPT, lines_of, started
 from tests.support.waiting import SECONDS
 
@@ -20,7 +21,7 @@ async def test_limits_hold_for_both_together(path: Path) -> None:
     await queue.open()
     try:
         assert (await queue.stats()).per_hook == {"h": 700}
-        assert [(one.reason, one.count) for one in await queue.held_back_counts()] == [("hook_queue_full", 500)]
+        assert await held_back(queue) == {("h", NAME, "hook_queue_full"): 500}
     finally:
         await queue.close()
 
