@@ -51,6 +51,7 @@ from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.kong.admin_api.active_plugins import ActivePlugins
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
+from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.documents import write_documents
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
@@ -141,9 +142,6 @@ class Components:
             _sources(settings, self.plugins if settings.admin_url else NO_ACTIVE_PLUGINS),
             self.metrics,
             time.time,
-            started=self.registry.instance_started,
-            closed=self.registry.instance_closed,
-            lines=self.lines.pop,
             pool=self.pool,
             accepted=self.feed.publish,
         )
@@ -174,15 +172,16 @@ class Components:
         ]
         return {handler.name: handler for handler in handlers}
 
-    def server(self, link: WorkerLink) -> Any:
-        """Return Kong's door for the protocol that is set; over ProtoBuf:1 its connections outlive the worker."""
+    def server(self, link: WorkerLink, changes: ChangeObserver | None) -> Any:
+        """Return the plugin server for the protocol that is set; over ProtoBuf:1 its connections outlive the worker."""
+        host = PluginHost(requests=self.dispatcher, lifecycle=self.registry, lines=self.lines, changes=changes)
         instances = PluginInstances(time.time)
         if self.settings.protocol == "msgpack":
             from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_adapter import KongPdkServer
 
             link.on_adopt(_close_connection)
-            return KongPdkServer(self.dispatcher, self.metrics, instances, self._infos())
-        return PluginServer(self.dispatcher, self.metrics, instances, self._infos(), keeper=link)
+            return KongPdkServer(host, self.metrics, instances, self._infos())
+        return PluginServer(host, self.metrics, instances, self._infos(), keeper=link)
 
     def service(self, handlers: Mapping[str, Handler], delivery: DeliveryWorker) -> Service:
         """Return the use cases of the API."""
@@ -240,11 +239,10 @@ class Worker:
         parts.registry.on_change(parts.compilation.hooks_changed)
         observers = parts.pollers(lambda: delivery.leading)
         if observers is not None:
-            parts.dispatcher.set_change_sink(observers.crud)
             parts.registry.on_change(observers.hooks_changed)
         opening = self._spawn(self._open_store(delivery))
         await asyncio.wait({opening}, timeout=OPENING_SECONDS)
-        server = parts.server(link)
+        server = parts.server(link, None if observers is None else observers.crud)
         self._write_documents()
         await server.serve(self._listening)
         service = parts.service(handlers, delivery)

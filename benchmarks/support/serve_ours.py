@@ -11,13 +11,12 @@ from typing import Any
 import uvloop
 from script import PLUGIN
 
-from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost, RequestObserver
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_info
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.model.hook import Hook, Origin
-from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
@@ -42,36 +41,28 @@ class Book:
         """Nothing changes."""
 
 
-class Deaf:
-    """A house without (``none``) or with (``status``) a hook, where nothing fires. It has lines as the real one."""
+class NothingFires:
+    """Without (``none``) or with (``status``) a hook, where nothing fires."""
 
-    def __init__(self, case: str, metrics: Metrics) -> None:
+    def __init__(self, case: str) -> None:
         self.log_statuses = frozenset({429} if case == "status" else ())
-        self.has_change_subscribers = False
-        self.pop_line: Callable[[], LogLine | None] = LineBuffer(metrics.counts).pop
 
     def observe(self, seen: LogObservation) -> None:
-        """Never happens."""
-        raise AssertionError("no hook cares")
-
-    def change_target(self, method: str, path: str) -> None:
-        """Never happens either."""
-        raise AssertionError("no hook cares")
-
-    def observe_change(self, seen: object) -> None:
-        """Nor this."""
-        raise AssertionError("no hook cares")
-
-    def instance_started(self, started: object) -> None:
-        """Nobody cares."""
-
-    def instance_closed(self, closed: object) -> None:
-        """Nobody cares."""
+        """Never called."""
+        raise AssertionError("no hook fires")
 
 
-async def durable(directory: Path, metrics: Metrics) -> PluginHost:
+class NoLifecycle:
+    """Keeps no configuration."""
+
+    def instance_started(self, started: object) -> None: ...
+
+    def instance_closed(self, closed: object) -> None: ...
+
+
+async def durable(directory: Path, metrics: Metrics) -> RequestObserver:
     """Return the real dispatcher over a real SQLite queue."""
-    # Imported here: the other cases measure the door alone.
+    # Imported here: the other cases measure the plugin server alone.
     from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
     from kong_eventhooks_plugin.queue.contract import QueueLimits
     from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
@@ -80,18 +71,19 @@ async def durable(directory: Path, metrics: Metrics) -> PluginHost:
     limits = QueueLimits(deliveries_per_hook=1_000_000)
     queue = SqliteQueue(directory / "bench.db", limits, time.time)
     await queue.open()
-    return Dispatcher(Book(), queue, [RateLimiting()], metrics, time.time, lines=LineBuffer(metrics.counts).pop)
+    return Dispatcher(Book(), queue, [RateLimiting()], metrics, time.time)
 
 
 async def main(path: str, case: str, directory: Path) -> None:
     """Serve for ever."""
     metrics = Metrics()
-    house: PluginHost = await durable(directory, metrics) if case == "durable" else Deaf(case, metrics)
+    requests: RequestObserver = await durable(directory, metrics) if case == "durable" else NothingFires(case)
+    host = PluginHost(requests=requests, lifecycle=NoLifecycle(), lines=LineBuffer(metrics.counts))
     infos = {PLUGIN: plugin_info(PLUGIN, path)["Plugins"][0]}
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen(1024)
-        await PluginServer(house, metrics, PluginInstances(time.time), infos).serve(listening)
+        await PluginServer(host, metrics, PluginInstances(time.time), infos).serve(listening)
         print("ready", flush=True)
         await asyncio.Event().wait()
 

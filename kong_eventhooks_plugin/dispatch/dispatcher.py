@@ -1,4 +1,4 @@
-"""The dispatcher: what Kong's door hands over becomes events, and events become offers to the queue.
+"""The dispatcher: observations of the log phase become events, and events become offers to the queue.
 
 Nothing here does I/O, and nothing waits but for a hook's filter (``dispatch.filters``): until the sandbox has said
 whether it is true, a bounded time, an event is in memory alone. ``observe`` never raises: what goes wrong is counted as
@@ -26,20 +26,12 @@ from functools import partial
 from typing import Any
 
 from kong_eventhooks_plugin.background import RateLimitedLogger
-from kong_eventhooks_plugin.dispatch.changes import NULL_CHANGE_SINK, OF_CHANGES, ChangeSink
 from kong_eventhooks_plugin.dispatch.filters import FilterEvaluator
 from kong_eventhooks_plugin.dispatch.matcher import Matcher
 from kong_eventhooks_plugin.errors import ObservationError, QueueError, QueueFull
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.lines import LogLine
-from kong_eventhooks_plugin.model.observation import (
-    ChangeObservation,
-    ChangeTarget,
-    InstanceClosed,
-    InstanceStarted,
-    LogObservation,
-)
+from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.queue.contract import LOSSES, Candidate, Clock, Offer, Queue, Receipt
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sources.catalogue import CUSTOM, events_of
@@ -55,29 +47,18 @@ REMOVED = "(gone)"
 """The label of a hook that went between its event's offer and the commit."""
 
 
-def _ignore(_: object) -> None:
-    return None
-
-
 def _ignore_receipt(_event: Event, _receipt: Receipt) -> None:
     return None
 
 
-def _no_line() -> LogLine | None:
-    return None
-
-
 class Dispatcher:
-    """The house behind Kong's door (``kong.plugin_server.contract.PluginHost``); everything on the event loop.
+    """A ``kong.plugin_server.contract.RequestObserver``; everything on the event loop.
 
-    ``started`` and ``closed`` hear of plugin instances, ``lines`` gives the oldest line for Kong's error log.
-    ``accepted`` hears of each event once it is committed, with what it led to; it must not wait. ``pool`` decides on
-    hooks' filters; without it every filter lets pass. What the Admin API's route saw goes to nobody until
-    ``set_change_sink``.
+    ``accepted`` is called with each event once it is committed, and what it led to; it must not wait. ``pool``
+    evaluates hooks' filters; without it every filter lets pass.
     """
 
     log_statuses: frozenset[int]
-    has_change_subscribers: bool
 
     def __init__(
         self,
@@ -87,9 +68,6 @@ class Dispatcher:
         metrics: Metrics,
         clock: Clock,
         *,
-        started: Callable[[InstanceStarted], None] = _ignore,
-        closed: Callable[[InstanceClosed], None] = _ignore,
-        lines: Callable[[], LogLine | None] = _no_line,
         accepted: Callable[[Event, Receipt], None] = _ignore_receipt,
         pool: Pool | None = None,
     ) -> None:
@@ -98,12 +76,8 @@ class Dispatcher:
         self._sources = tuple(sources)
         self._counts = metrics.counts
         self._limited_log = RateLimitedLogger(clock)
-        self._started = started
-        self._closed = closed
-        self._lines = lines
         self._accepted = accepted
         self._filters = None if pool is None else FilterEvaluator(pool, clock, self._name_of)
-        self._changes: ChangeSink = NULL_CHANGE_SINK
         self._filtering: set[Task[Receipt]] = set()
         self._index()
         book.on_change(self._hooks_changed)
@@ -127,19 +101,6 @@ class Dispatcher:
             return None
         return offered[0] if len(offered) == 1 else gather(*offered, return_exceptions=True)
 
-    def set_change_sink(self, taker: ChangeSink) -> None:
-        """Give ``taker`` what the Admin API's route sees from now on, while some hook hears of changes."""
-        self._changes = taker
-        self._index()
-
-    def change_target(self, method: str, path: str) -> ChangeTarget | None:
-        """Return what a request that the Admin API took can have changed."""
-        return self._changes.change_target(method, path)
-
-    def observe_change(self, seen: ChangeObservation) -> None:
-        """Hand on what the Admin API's route saw."""
-        self._changes.observe_change(seen)
-
     def publish(self, event: Event) -> "Future[Receipt] | None":
         """Offer an event from elsewhere to the hooks that hear it; None where none does.
 
@@ -147,18 +108,6 @@ class Dispatcher:
         the store failed ``StoreUnavailable``. The event is still the caller's then, and not counted as lost.
         """
         return self._publish(event, ours=False)
-
-    def instance_started(self, started: InstanceStarted) -> None:
-        """Hand on that Kong configured a plugin."""
-        self._started(started)
-
-    def instance_closed(self, closed: InstanceClosed) -> None:
-        """Hand on that an instance went."""
-        self._closed(closed)
-
-    def pop_line(self) -> LogLine | None:
-        """Give the oldest line that waits for Kong's error log, None where there is none."""
-        return self._lines()
 
     def _publish_from(self, source: LogSource, log: KongLog, seen: LogObservation) -> "list[Future[Receipt]]":
         """Publish what one source makes of the request; its failure is its own."""
@@ -271,8 +220,6 @@ class Dispatcher:
                 by_status[status] = (*by_status.get(status, ()), source)
         self._by_status: Mapping[int, tuple[LogSource, ...]] = by_status
         self.log_statuses = frozenset(self._by_status)
-        heard = any(source in OF_CHANGES for source, _ in self._matcher.enabled)
-        self.has_change_subscribers = heard and self._changes is not NULL_CHANGE_SINK
 
 
 def _retrieve_exception(future: "Future[Receipt]") -> None:

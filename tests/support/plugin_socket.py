@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.wire.frames import FrameReader, Oversized
@@ -34,7 +35,7 @@ Accept = Callable[[LogObservation], "Future[Any] | None"]
 
 
 class House:
-    """Records what it is told. ``accept`` says what ``observe`` does; ``fails`` makes everything raise.
+    """Every part of a ``PluginHost``: records. ``accept`` says what ``observe`` does; ``fails`` makes everything raise.
 
     ``answers`` says of which changes (method, path) the answer is wanted, once ``has_change_subscribers`` is set; paths
     below ``/status`` never change anything.
@@ -51,6 +52,9 @@ class House:
         self.started: list[InstanceStarted] = []
         self.closed: list[InstanceClosed] = []
         self.lines: deque[LogLine] = deque()
+
+    def plugin_host(self) -> PluginHost:
+        return PluginHost(requests=self, lifecycle=self, lines=self, changes=self)
 
     def observe(self, seen: LogObservation) -> "Future[Any] | None":
         self._fail()
@@ -73,7 +77,7 @@ class House:
         self._fail()
         self.closed.append(closed)
 
-    def pop_line(self) -> LogLine | None:
+    def pop(self) -> LogLine | None:
         self._fail()
         return self.lines.popleft() if self.lines else None
 
@@ -183,7 +187,9 @@ class Door:
         self.instances = PluginInstances(
             lambda: NOW, base=options.pop("base", 70_000), limit=options.pop("instances", 1_000)
         )
-        self.server = PluginServer(house, self.metrics, self.instances, INFOS, clock=lambda: NOW, **options)
+        self.server = PluginServer(
+            house.plugin_host(), self.metrics, self.instances, INFOS, clock=lambda: NOW, **options
+        )
         self.path = Path()
 
     @property

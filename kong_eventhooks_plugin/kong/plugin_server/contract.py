@@ -1,7 +1,12 @@
-"""What Kong's door needs of the house behind it: the app gives the dispatcher, tests give a recorder."""
+"""What the phases and the plugin server call back into. ``app.py`` fills a ``PluginHost``, tests use a recorder.
+
+Everything is called on the event loop. What it raises is counted and logged, and Kong is answered.
+"""
 
 from asyncio import Future
 from typing import Any, Protocol
+
+import msgspec
 
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import (
@@ -13,32 +18,52 @@ from kong_eventhooks_plugin.model.observation import (
 )
 
 
-class PluginHost(Protocol):
-    """Called on the event loop by the plugin server. What it raises is counted and logged, and Kong is answered."""
+class RequestObserver(Protocol):
+    """Takes what the log phase saw (``dispatch.dispatcher.Dispatcher``)."""
 
     log_statuses: frozenset[int]
-    """Statuses of which some hook can hear something in the log phase; empty: Kong is asked for nothing."""
+    """Statuses for which some hook may fire in the log phase; empty: Kong is asked for nothing."""
 
-    has_change_subscribers: bool
-    """Whether somebody wants to know of changes through the Admin API's route."""
+    def observe(self, seen: LogObservation) -> "Future[Any] | None":
+        """Return a future that ends when all that the observation caused is committed; None: nothing to wait for."""
+
+
+class ChangeObserver(Protocol):
+    """Takes what the response phase saw of the Admin API (``sources.changes.observer.ChangeObserver``)."""
+
+    @property
+    def has_change_subscribers(self) -> bool:
+        """Whether some hook subscribes to changes."""
 
     def change_target(self, method: str, path: str) -> ChangeTarget | None:
-        """Return what a request that the Admin API took can have changed; None where nothing that a hook subscribes to.
+        """Return what a request that the Admin API took can have changed; None: nothing that a hook subscribes to.
 
-        The body of the answer is read only where ``wants_answer`` says so.
+        The body of the answer is read only where the target's ``wants_answer`` says so.
         """
 
     def observe_change(self, seen: ChangeObservation) -> None:
-        """Take what the response phase saw. A client waits: nothing is waited for."""
+        """Take the observation and wait for nothing: a client waits."""
 
-    def observe(self, seen: LogObservation) -> "Future[Any] | None":
-        """Take what the log phase saw; the future ends when all it caused is committed (None: no wait)."""
 
-    def instance_started(self, started: InstanceStarted) -> None:
-        """Hear of a plugin's configuration."""
+class InstanceLifecycle(Protocol):
+    """Takes the plugins' configurations (``hooks.registry.HookRegistry``)."""
 
-    def instance_closed(self, closed: InstanceClosed) -> None:
-        """Hear that an instance went."""
+    def instance_started(self, started: InstanceStarted) -> None: ...
 
-    def pop_line(self) -> LogLine | None:
-        """Give the oldest line that waits for Kong's error log, None where there is none."""
+    def instance_closed(self, closed: InstanceClosed) -> None: ...
+
+
+class LineSource(Protocol):
+    """Holds lines for Kong's error log (``lines.LineBuffer``)."""
+
+    def pop(self) -> LogLine | None:
+        """Return the oldest line, None where none waits."""
+
+
+class PluginHost(msgspec.Struct, frozen=True, eq=False):
+    """``changes`` is None where there is no Admin API to read."""
+
+    requests: RequestObserver
+    lifecycle: InstanceLifecycle
+    lines: LineSource
+    changes: ChangeObserver | None = None

@@ -13,19 +13,19 @@ class LifecycleNotifier:
     """``infos`` names the plugins that there are; of any other the house does not hear."""
 
     def __init__(self, house: PluginHost, faults: SocketErrors, infos: Mapping[str, Any]) -> None:
-        self._host = house
+        self._lifecycle = house.lifecycle
         self._errors = faults
         self._infos = infos
 
     def started(self, instance: PluginInstance, config: bytes) -> None:
         """Tell of an instance with its plugin's configuration, as Kong encoded it."""
         if instance.plugin in self._infos:
-            self._notify(self._host.instance_started, InstanceStarted(instance.plugin, instance.id, config))
+            self._notify(self._lifecycle.instance_started, InstanceStarted(instance.plugin, instance.id, config))
 
     def closed(self, instance: PluginInstance) -> None:
         """Tell that an instance went."""
         if instance.plugin in self._infos:
-            self._notify(self._host.instance_closed, InstanceClosed(instance.plugin, instance.id))
+            self._notify(self._lifecycle.instance_closed, InstanceClosed(instance.plugin, instance.id))
 
     def _notify(self, hear: Callable[[Any], None], news: InstanceStarted | InstanceClosed) -> None:
         try:

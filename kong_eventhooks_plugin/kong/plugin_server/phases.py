@@ -1,11 +1,10 @@
 """What our plugins do in Kong's phases, written once for both protocols.
 
 A phase is a function: it returns None where it has nothing to ask and saw nothing, which is most calls where traffic
-is heaviest, or else a generator. That yields the questions that it has for Kong (``pdk.PdkRequest``), is sent each
-answer as a Python value (None for Kong's nil), and returns what it saw, or None. Whoever drives it speaks ProtoBuf:1 or
-MsgPack:1 and hands what is returned to ``PluginHost.observe`` or, for a change, ``PluginHost.observe_change``. For an
-answer of another type, or one that is too long, ``BadMessage`` is thrown where the phase waits for it, and counted by
-who throws it; an answer that the phase itself finds impossible is ``BadMessage`` the other way.
+is heaviest, or else a generator. The generator yields its questions to Kong (``pdk.PdkRequest``), is sent each answer
+as a Python value (None for Kong's nil), and returns what it saw, or None. The driver speaks ProtoBuf:1 or MsgPack:1
+and hands the result to ``submit_observation``. For an answer of another type, or one that is too long, the driver
+counts ``BadMessage`` and throws it where the phase waits; the phase raises it for an answer that is impossible.
 
 - ``event-hooks`` / ``log``: asks nothing where no hook can hear anything; else for the status, and for the request's
   log only where some hook can care for that status (decision 6).
@@ -27,7 +26,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from kong_eventhooks_plugin.errors import BadMessage
-from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, LineSource, PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest, pdk_request
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget, LogObservation
@@ -66,18 +65,19 @@ _WHO = ("id", "username", "custom_id")
 
 def observe_requests(house: PluginHost, clock: Clock) -> Steps | None:
     """``event-hooks`` in ``log``: see what the request came to, where a hook can care for it."""
-    return _observe(house, clock) if house.log_statuses else forward_log_lines(house, clock)
+    return _observe(house, clock) if house.requests.log_statuses else forward_log_lines(house, clock)
 
 
 def observe_changes(house: PluginHost, clock: Clock) -> Steps | None:
     """``event-hooks-crud`` in ``response``: see what the Admin API was asked to change, where somebody hears of it."""
-    return _change(house, clock) if house.has_change_subscribers else None
+    changes = house.changes
+    return _change(changes, clock) if changes is not None and changes.has_change_subscribers else None
 
 
 def forward_log_lines(house: PluginHost, clock: Clock) -> Steps | None:
     """Give Kong its lines and see nothing."""
-    line = house.pop_line()
-    return None if line is None else _forward(house, line)
+    line = house.lines.pop()
+    return None if line is None else _forward(house.lines, line)
 
 
 def _observe(house: PluginHost, clock: Clock) -> Steps:
@@ -85,18 +85,18 @@ def _observe(house: PluginHost, clock: Clock) -> Steps:
     status = yield _GET_STATUS
     if not isinstance(status, int):
         raise BadMessage("kong.response.get_status gave no number")
-    if status in house.log_statuses:
+    if status in house.requests.log_statuses:
         serialized = yield _SERIALIZE
         if not isinstance(serialized, str | bytes):
             raise BadMessage("kong.log.serialize gave no text")
         seen = LogObservation(EVENT_HOOKS, status, serialized, clock())
-    line = house.pop_line()
+    line = house.lines.pop()
     if line is not None:
-        yield from _forward(house, line)
+        yield from _forward(house.lines, line)
     return seen
 
 
-def _change(house: PluginHost, clock: Clock) -> Generator[PdkRequest, Any, ChangeObservation | None]:
+def _change(changes: ChangeObserver, clock: Clock) -> Generator[PdkRequest, Any, ChangeObservation | None]:
     method = _text((yield _METHOD))
     if method is None:
         raise BadMessage("kong.request.get_method gave nothing")
@@ -111,7 +111,7 @@ def _change(house: PluginHost, clock: Clock) -> Generator[PdkRequest, Any, Chang
     path = _text((yield from _if_readable(_ADMIN_PATH))) or _text((yield _PATH))
     if path is None:
         raise BadMessage("kong.request.get_path_with_query gave nothing")
-    target = house.change_target(method, path)
+    target = changes.change_target(method, path)
     if target is None:
         return None
     body = (yield from _if_readable(_BODY)) if target.wants_answer else None
@@ -170,12 +170,12 @@ def _consumer(consumer: Any) -> dict[str, Any] | None:
     return {name: _text(consumer.get(name)) for name in _WHO}
 
 
-def _forward(house: PluginHost, line: LogLine | None) -> Generator[PdkRequest, Any, None]:
+def _forward(lines: LineSource, line: LogLine | None) -> Generator[PdkRequest, Any, None]:
     for _ in range(LINES_PER_CALL - 1):
         if line is None:
             return
         yield _line(line)
-        line = house.pop_line()
+        line = lines.pop()
     if line is not None:
         yield _line(line)
 
@@ -187,8 +187,9 @@ def _line(line: LogLine) -> PdkRequest:
 def submit_observation(house: PluginHost, seen: Observation) -> "Future[Any] | None":
     """Give the house what a phase saw; the future ends when all it caused is committed (None: no wait)."""
     if isinstance(seen, LogObservation):
-        return house.observe(seen)
-    house.observe_change(seen)
+        return house.requests.observe(seen)
+    if house.changes is not None:
+        house.changes.observe_change(seen)
     return None
 
 

@@ -9,11 +9,9 @@ from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.dispatch.dispatcher import REMOVED, Dispatcher
 from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
-from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.model.lines import LogLine
-from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted, LogObservation
+from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.model.scope import HookScope
 from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Receipt
 from kong_eventhooks_plugin.sources.contract import LogSource
@@ -67,17 +65,12 @@ class Setup:
         self.queue = StandInQueue()
         self.metrics = Metrics()
         self.now = SEEN_AT
-        self.lines = [LogLine("notice", "one"), LogLine("err", "two")]
-        self.instances: list[InstanceStarted | InstanceClosed] = []
         self.dispatcher = Dispatcher(
             self.registry,
             self.queue,  # type: ignore[arg-type]  # stands in for what the dispatcher calls of a queue
             sources,
             self.metrics,
             lambda: self.now,
-            started=self.instances.append,
-            closed=self.instances.append,
-            lines=lambda: self.lines.pop(0) if self.lines else None,
         )
 
     @property
@@ -318,32 +311,6 @@ class TestAskKongForLittle:
         setup = Setup(make_hook(source="response-ratelimiting"))
         assert setup.dispatcher.observe(LIMITED) is None
         assert setup.dispatcher.observe(seen(answered())) is not None
-
-
-class TestHouse:
-    async def test_it_is_one(self) -> None:
-        house: PluginHost = Setup().dispatcher
-        assert house.log_statuses == frozenset()
-
-    async def test_instances_are_handed_on(self) -> None:
-        setup = Setup()
-        started, closed = InstanceStarted("event-hooks", 7, b"{}"), InstanceClosed("event-hooks", 7)
-        setup.dispatcher.instance_started(started)
-        setup.dispatcher.instance_closed(closed)
-        assert setup.instances == [started, closed]
-
-    async def test_lines_are_taken_oldest_first(self) -> None:
-        setup = Setup()
-        taken = [setup.dispatcher.pop_line() for _ in range(3)]
-        assert taken == [LogLine("notice", "one"), LogLine("err", "two"), None]
-
-    async def test_without_anything_to_hand_to_it_stays_quiet(self) -> None:
-        queue = StandInQueue()
-        plain = Dispatcher(StandInBook(), queue, (), Metrics(), lambda: SEEN_AT)  # type: ignore[arg-type]  # as above
-        plain.instance_started(InstanceStarted("event-hooks", 7, b"{}"))
-        plain.instance_closed(InstanceClosed("event-hooks", 7))
-        assert plain.pop_line() is None
-        assert plain.observe(LIMITED) is None
 
 
 def test_a_source_is_asked_for_its_statuses_once_each_time() -> None:

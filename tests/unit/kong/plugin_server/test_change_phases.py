@@ -80,7 +80,7 @@ def written(name: str, args: tuple[Any, ...]) -> str:
 def drive(house: House, answers: Mapping[str, Any]) -> tuple[list[str], Any]:
     """Run the phase by hand; return what it asked and what it saw. ``UNREADABLE`` is thrown as a driver does."""
     asked: list[str] = []
-    steps = PHASES[CRUD, "response"](house, lambda: NOW)
+    steps = PHASES[CRUD, "response"](house.plugin_host(), lambda: NOW)
     if steps is None:
         return asked, None
     try:
@@ -95,7 +95,7 @@ def drive(house: House, answers: Mapping[str, Any]) -> tuple[list[str], Any]:
 
 class TestByHand:
     def test_nobody_hears_nothing_is_asked(self) -> None:
-        assert PHASES[CRUD, "response"](House(429), lambda: NOW) is None
+        assert PHASES[CRUD, "response"](House(429).plugin_host(), lambda: NOW) is None
 
     def test_a_change(self) -> None:
         assert drive(House(hears_changes=True), GRACE) == (list(OF_A_CHANGE), SEEN)
@@ -224,7 +224,7 @@ async def over_protobuf(house: House) -> AsyncIterator[Served]:
 @asynccontextmanager
 async def over_msgpack(house: House) -> AsyncIterator[Served]:
     metrics = Metrics()
-    server = KongPdkServer(house, metrics, PluginInstances(lambda: NOW), INFOS, clock=lambda: NOW)
+    server = KongPdkServer(house.plugin_host(), metrics, PluginInstances(lambda: NOW), INFOS, clock=lambda: NOW)
     with tempfile.TemporaryDirectory() as made, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{made}/s")
         listening.listen()

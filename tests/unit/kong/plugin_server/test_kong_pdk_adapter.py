@@ -56,7 +56,12 @@ class Node:
 
     def make(self, **options: Any) -> KongPdkServer:
         return KongPdkServer(
-            self.host, self.metrics, PluginInstances(clock=lambda: 1000.0), INFOS, clock=lambda: 5.0, **options
+            self.host.plugin_host(),
+            self.metrics,
+            PluginInstances(clock=lambda: 1000.0),
+            INFOS,
+            clock=lambda: 5.0,
+            **options,
         )
 
     def faults(self) -> dict[str, int]:
@@ -210,7 +215,7 @@ async def test_a_bug_in_the_house_does_not_reach_kong(node: Node) -> None:
     node.host.instance_started = boom  # type: ignore[method-assign]
     node.host.observe = boom  # type: ignore[method-assign,assignment]
     await node.kong.run_phase("event-hooks", "log", pdk())
-    node.host.pop_line = boom  # type: ignore[method-assign,assignment]
+    node.host.pop = boom  # type: ignore[method-assign,assignment]
     await node.kong.run_phase("event-hooks-crud", "log", pdk())
     assert node.kong.errors == []
     assert node.faults() == {"house_failed": 4}  # two instances, two events

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from kong_eventhooks_plugin.errors import BadMessage
@@ -36,7 +37,7 @@ def drive(steps: Steps | None, answers: dict[str, Any]) -> tuple[list[str], Obse
 
 def run(house: House, plugin: str, phase: str, **answers: Any) -> tuple[list[str], Observation | None]:
     named = {STATUS: answers.get("status"), LOG: answers.get("log"), METHOD: answers.get("method")}
-    return drive(PHASES[plugin, phase](house, lambda: NOW), named)
+    return drive(PHASES[plugin, phase](house.plugin_host(), lambda: NOW), named)
 
 
 def test_kong_calls_no_phase_that_is_not_there() -> None:
@@ -44,7 +45,7 @@ def test_kong_calls_no_phase_that_is_not_there() -> None:
 
 
 def test_no_hook_cares_nothing_is_asked() -> None:
-    assert PHASES["event-hooks", "log"](House(), lambda: NOW) is None
+    assert PHASES["event-hooks", "log"](House().plugin_host(), lambda: NOW) is None
 
 
 def test_another_status_ends_after_one_question() -> None:
@@ -66,7 +67,7 @@ def test_the_crud_plugin_only_answers_where_nobody_hears_of_changes() -> None:
 def test_lines_go_out_in_log_oldest_first_and_so_many(plugin: str, statuses: tuple[int, ...]) -> None:
     house = House(*statuses)
     house.lines.extend(LogLine("err" if number % 2 else "notice", str(number)) for number in range(LINES_PER_CALL + 3))
-    steps = PHASES[plugin, "log"](house, lambda: NOW)
+    steps = PHASES[plugin, "log"](house.plugin_host(), lambda: NOW)
     assert steps is not None
     lines = []
     try:
@@ -89,6 +90,11 @@ def test_lines_come_after_what_was_seen() -> None:
     asked, seen = run(house, "event-hooks", "log", status=429, log="{}")
     assert asked == [STATUS, LOG, "kong.log.alert"]
     assert seen is not None
+
+
+def test_without_an_admin_api_the_response_phase_asks_nothing() -> None:
+    host = msgspec.structs.replace(House(hears_changes=True).plugin_host(), changes=None)
+    assert PHASES["event-hooks-crud", "response"](host, lambda: NOW) is None
 
 
 def test_no_line_goes_out_in_response() -> None:
@@ -117,6 +123,6 @@ def test_what_was_seen_goes_to_whom_it_is_for() -> None:
     log, change = LogObservation("event-hooks", 429, "{}", NOW), ChangeObservation("PUT", "/a", 200, None, NOW, NOW)
     house = House(accept=lambda seen: committed)  # type: ignore[arg-type,return-value]
     committed = object()
-    assert submit_observation(house, log) is committed  # type: ignore[comparison-overlap]
-    assert submit_observation(house, change) is None
+    assert submit_observation(house.plugin_host(), log) is committed  # type: ignore[comparison-overlap]
+    assert submit_observation(house.plugin_host(), change) is None
     assert (house.seen, house.changes) == ([log], [change])

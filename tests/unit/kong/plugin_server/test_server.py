@@ -113,7 +113,7 @@ class TestRestarts:
                 door.path.unlink()
                 again.bind(str(door.path))
                 again.listen()
-                server = PluginServer(successor, Metrics(), PluginInstances(lambda: NOW), INFOS)
+                server = PluginServer(successor.plugin_host(), Metrics(), PluginInstances(lambda: NOW), INFOS)
                 await server.serve(again)
                 assert await kong.respond()
                 assert await kong.log()
@@ -143,7 +143,7 @@ class TestRestarts:
                 await until(lambda enough=enough: len(answered) > enough, "calls go on")  # type: ignore[misc]
                 await servers[-1].drain(SECONDS)
                 assert servers[-1].connections == 0
-                servers.append(PluginServer(house, Metrics(), PluginInstances(lambda: NOW), INFOS))
+                servers.append(PluginServer(house.plugin_host(), Metrics(), PluginInstances(lambda: NOW), INFOS))
                 await servers[-1].serve(listening)
             stop.set()
             await asyncio.gather(*callers)
