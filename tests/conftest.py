@@ -29,6 +29,16 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", default))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked as long, unless this is a long run."""
+    if config.getoption("--long"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
 def pytest_collection_finish() -> None:
     """Keep thousands of collected tests out of every later garbage collection."""
     gc.collect()
@@ -39,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long",
         action="store_true",
-        help="explore as long as the gate lets it: all examples of hypothesis, all of the API's calls; else a sample",
+        help="all examples of hypothesis, all of the API's calls, and what is marked as long; else a sample",
     )
     parser.addoption(
         "--kong-bin",

@@ -149,6 +149,7 @@ async def ready(sidecar: Running, count: int = 1) -> int:
     return int(line["pid"])
 
 
+@pytest.mark.long
 async def test_a_worker_killed_under_load_loses_no_call(house: House) -> None:
     sidecar = house.sidecar()
     worker = await ready(sidecar)
@@ -165,6 +166,7 @@ async def test_a_worker_killed_under_load_loses_no_call(house: House) -> None:
     assert await house.kept() == sorted(calls.told)
 
 
+@pytest.mark.long
 async def test_a_reload_under_load_loses_no_call(house: House) -> None:
     sidecar = house.sidecar()
     await ready(sidecar)
@@ -180,6 +182,7 @@ async def test_a_reload_under_load_loses_no_call(house: House) -> None:
     assert await house.kept() == sorted(calls.told)
 
 
+@pytest.mark.long
 async def test_a_take_over_under_load_loses_no_call(house: House) -> None:
     old = house.sidecar("--started-by-kong")
     await ready(old)

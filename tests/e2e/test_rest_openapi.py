@@ -15,6 +15,7 @@ import pytest
 from kong_eventhooks_plugin.api.rest.app import rest_app
 from kong_eventhooks_plugin.api.rest.openapi.document import OPERATIONS, document
 from tests.support.api import ALL, Api, running
+from tests.support.sampling import sample
 
 SUPPORT = Path(__file__).parents[1] / "support"
 SEED = 20_260_131
@@ -36,10 +37,9 @@ SOUND = (
 """Checks that hold whatever was sent; a run that names none makes them all, but for what schemathesis.toml says."""
 
 
-@pytest.fixture
+@pytest.fixture(params=sample(["short", "long"], 2))
 def run(request: pytest.FixtureRequest) -> str:
-    """Which run this is: ``long`` or ``short``."""
-    return "long" if request.config.getoption("--long") else "short"
+    return str(request.param)
 
 
 async def schemathesis(api: Api, folder: Path, examples: int, *arguments: str, **environment: str) -> tuple[int, str]:

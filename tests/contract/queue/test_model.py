@@ -177,12 +177,16 @@ class Twins(RuleBasedStateMachine):
             woken.clear()
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("engine", DURABLE)
 def test_an_engine_does_what_the_model_does(engine: str) -> None:
     machine = type("Twins", (Twins,), {"engine": engine})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=settings().max_examples // 2,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
         ),
     )

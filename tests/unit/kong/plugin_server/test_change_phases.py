@@ -50,6 +50,7 @@ from tests.kong_node.node import CRUD, KongNode
 from tests.support.peer import LIMIT, Peer, event, feed, split
 from tests.support.plugin_socket import INFOS, NOW, House, serving
 from tests.support.recordings import NAMES, recording
+from tests.support.sampling import sample
 
 OPERATOR = {"id": "bc8ce5d1", "username": "operator", "custom_id": "op-1"}
 GRACE = change(
@@ -452,12 +453,13 @@ def test_a_connection_that_ends_at_a_question_takes_the_change_along(at: int) ->
     assert not peer.connection.busy
 
 
-async def test_cut_at_every_byte() -> None:
+@pytest.mark.parametrize("step", sample([11, 3], 2))
+async def test_cut_at_every_byte(step: int) -> None:
     house = House(hears_changes=True)
     async with serving(house) as door, KongNode(door.path) as kong:
         await kong.respond(GRACE)
         sent = sum(len(encode_frame(frame(each, GRACE[each]))) for each in OF_A_CHANGE)
-        for after in range(1, sent + 20, 3):
+        for after in range(1, sent + 20, step):
             told = len(house.changes)
             with kong.links.cut(after):
                 await kong.respond(GRACE)

@@ -22,6 +22,7 @@ from tests.kong_node.node import CRUD, LOG, KongNode, request_log
 from tests.support.clock import FakeClock
 from tests.support.plugin_socket import INFOS, NOW, Door, House, serving
 from tests.support.recordings import NAMES, recording
+from tests.support.sampling import sample
 from tests.support.waiting import SECONDS, a_second
 
 START = pb.RpcCall(sequence=7, cmd_start_instance=pb.CmdStartInstance(name=LOG, config=b"{}")).SerializeToString()
@@ -351,11 +352,12 @@ class TestTime:
 
 class TestFailingPeers:
     @pytest.mark.parametrize("when", ["start", "event"])
-    async def test_cut_at_every_byte(self, when: str) -> None:
+    @pytest.mark.parametrize("step", sample([5, 1], 2))
+    async def test_cut_at_every_byte(self, when: str, step: int) -> None:
         """Wherever a connection is cut, nothing escapes, and the next call is served."""
         house = House(429)
         async with serving(house) as door, KongNode(door.path) as kong:
-            for after in range(1, 60) if when == "start" else (*range(1, 60), *range(60, 2_600, 61)):
+            for after in range(1, 60, step) if when == "start" else (*range(1, 60, step), *range(60, 2_600, 61 * step)):
                 if when == "start":
                     kong.configure(LOG)
                 elif after == 1:

@@ -492,6 +492,7 @@ def test_a_second_stand_alone_server_is_refused(processes: Processes, path: Path
     assert client.call("x") == f"x {worker}"
 
 
+@pytest.mark.long
 def test_a_take_over_under_load_loses_no_call(processes: Processes, path: Path, client: StubClient) -> None:
     old = processes.supervisor(path, started_by_kong=True)
     old_worker = old.worker()
@@ -635,6 +636,7 @@ def logged(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines if line[:1] == "{" and line.endswith("\n")]
 
 
+@pytest.mark.long
 def test_a_reload_of_kong_under_load(processes: Processes, path: Path, client: StubClient) -> None:
     """The old server's Kong process goes some time after the new one's came; the path is the new server's then."""
     old_parent, old = started_by_somebody(path)
