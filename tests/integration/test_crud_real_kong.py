@@ -153,7 +153,7 @@ def test_straight_at_the_admin_port_rounds_tell_the_difference_once(
     sidecar.rounds()
     told = sidecar.events("dao:crud")
     assert {"consumers:create Ada Lovelace", "consumers:create newbie", "key_sets:create ks"} <= set(short(told))
-    assert {event["data"]["seen_by"] for event in told} == {"round"}
+    assert {event["data"]["seen_by"] for event in told} == {"reconciliation"}
     assert {event["data"]["actor"] for event in told} == {None}
     same(folded(told, before), listed(routed))
     sidecar.rounds()
@@ -201,9 +201,9 @@ def test_while_rounds_run_and_workers_change_what_the_route_tells_is_told_once(
     assert sidecar.poller("crud")["reconciler"]["ended_at"] > began
     told = sidecar.events("dao:crud")
     by_route = [event for event in told if event["data"]["seen_by"] == "route"]
-    own = [event["data"]["actor"]["request_id"] for event in by_route if event["data"]["went_with"] is None]
+    own = [event["data"]["actor"]["request_id"] for event in by_route if event["data"]["deleted_with"] is None]
     assert own == written
-    assert Counter(event["data"]["went_with"] is None for event in by_route)[False] == 9, (
+    assert Counter(event["data"]["deleted_with"] is None for event in by_route)[False] == 9, (
         "a credential with each delete"
     )
     same(folded(told, before), listed(routed))

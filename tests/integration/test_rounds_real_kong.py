@@ -87,7 +87,7 @@ def test_a_new_configuration_with_one_tag_changed_is_one_update(watched: Kong, s
     data = told["data"]
     assert (told["event"], data["schema"], data["changed"]) == ("update", "keyauth_credentials", ["tags"])
     assert (data["old_entity"]["tags"], data["entity"]["tags"]) == (["one"], ["two"])
-    assert data["seen_by"] == "round"
+    assert data["seen_by"] == "reconciliation"
     assert data["entity"]["id"] in {each["id"] for each in credentials}
     assert [event["event"] for event in sidecar.events("crud")] == ["keyauth_credentials", "keyauth_credentials:update"]
 
@@ -114,7 +114,7 @@ def test_a_new_configuration_with_one_tag_changed_is_one_update(watched: Kong, s
     assert sorted(f"{data['schema']}:{data['operation']}" for data in told_last) == [
         "acls:delete", "consumers:delete", "keyauth_credentials:delete", "keyauth_credentials:update",
     ]  # fmt: skip
-    assert {(data["went_with"] or "").partition(":")[0] for data in told_last} == {"", "consumers"}
+    assert {(data["deleted_with"] or "").partition(":")[0] for data in told_last} == {"", "consumers"}
 
 
 def keys(kong: Kong) -> list[dict[str, Any]]:

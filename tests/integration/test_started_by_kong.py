@@ -67,7 +67,7 @@ def assert_heard(kong: Kong, sidecar: Sidecar, tag: str) -> None:
     assert kong.send("POST", "/consumers", f'{{"username": "straight-{tag}"}}', JSON, admin=True)[0] == 201
     until(lambda: told(sidecar, f"straight-{tag}"), "what came straight is told by a round")
     seen = [[each["seen_by"] for each in told(sidecar, f"{way}-{tag}")] for way in ("routed", "straight")]
-    assert seen == [["route"], ["round"]]
+    assert seen == [["route"], ["reconciliation"]]
     readiness = json.loads(sidecar.get("/readyz")[1])
     assert readiness["status"] == "ready", readiness
 

@@ -75,8 +75,8 @@ def shown(event: Event) -> str:
     text = f"{event.data['schema']}:{event.data['operation']} {next(name for name in names if name)}"
     if event.data["operation"] == "update":
         text += f" ({', '.join(event.data['changed'])})"
-    if event.data["went_with"]:
-        text += f" < {event.data['went_with'].partition(':')[0]}"
+    if event.data["deleted_with"]:
+        text += f" < {event.data['deleted_with'].partition(':')[0]}"
     return text
 
 

@@ -6,7 +6,10 @@ behind each page until it is let go on, or in the middle of a page.
 """
 
 import asyncio
+import json
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -202,11 +205,19 @@ class World:
         await self.mirror.apply(observation(request))
         return await self.tell()
 
-    async def known(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def known(self, schema: str) -> list[dict[str, Any]]:
+        return known_entities(self.path, schema)
+
+    def all_known(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return what the mirror knows, by schema and id."""
-        return {
-            schema: {each["id"]: each for each in await self.mirror.known(schema)} for schema, _ in self.shape.lists()
-        }
+        return {schema: {each["id"]: each for each in self.known(schema)} for schema, _ in self.shape.lists()}
+
+
+def known_entities(path: Path, schema: str) -> list[dict[str, Any]]:
+    """Read a mirror's entities of a schema from its file, in the order in which they became known."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
+        rows = file.execute("SELECT shown FROM mirror_entities WHERE schema = ? ORDER BY n", (schema,))
+        return [json.loads(shown) for (shown,) in rows]
 
 
 def brief(change: EntityChange) -> tuple[str, str, str]:

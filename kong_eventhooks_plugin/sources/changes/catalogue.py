@@ -43,7 +43,8 @@ _FIELDS = (
         "keys are `***`. null where a round found the change.",
     ),
     EventField(
-        "seen_by", "`route` where the Admin API's route saw the change, `round` where a reading of the Admin API did."
+        "seen_by",
+        "`route` where the Admin API's route saw the change, `reconciliation` where a reading of the Admin API found it.",
     ),
     EventField(
         "old_at",
@@ -52,11 +53,11 @@ _FIELDS = (
     ),
     EventField("workspace", "The workspace's name, under Kong Enterprise where there are several. null else."),
     EventField(
-        "went_with",
+        "deleted_with",
         "The entity whose delete took this one along, as `schema:id`: a consumer's credentials go with it. null else.",
     ),
     EventField(
-        "left_out",
+        "omitted_fields",
         "Fields of `entity` and `old_entity` that are null here because the entity is larger than 1 MiB, as dotted "
         "paths; mostly empty.",
     ),

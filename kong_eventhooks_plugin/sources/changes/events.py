@@ -19,7 +19,7 @@ on_change looks at Enterprise's four, so at what changed and not at who did it o
 part of the entity, as in Enterprise: the same state written again is another one where Kong gave it a new time.
 
 Limit: ``ENTITY_BYTES`` of JSON for ``entity`` and for ``old_entity``. Of a larger one the largest fields are null, and
-``left_out`` names them; the event is told all the same.
+``omitted_fields`` names them; the event is published all the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -66,8 +66,8 @@ def events_of_change(change: EntityChange) -> tuple[Event, Event, Event]:
 
 
 def _data(change: EntityChange) -> dict[str, Any]:
-    entity, left_out = _within_limit("entity", change.entity)
-    old_entity, left_out_of_old = _within_limit(
+    entity, omitted = _within_limit("entity", change.entity)
+    old_entity, omitted_of_old = _within_limit(
         "old_entity", None if change.operation == "delete" else change.old_entity
     )
     return {
@@ -80,8 +80,8 @@ def _data(change: EntityChange) -> dict[str, Any]:
         "seen_by": change.seen_by,
         "old_at": change.old_at,
         "workspace": change.workspace,
-        "went_with": change.deleted_with,
-        "left_out": [*left_out, *left_out_of_old],
+        "deleted_with": change.deleted_with,
+        "omitted_fields": [*omitted, *omitted_of_old],
     }
 
 
@@ -105,14 +105,14 @@ def _within_limit(name: str, entity: dict[str, Any] | None) -> tuple[dict[str, A
     size = len(_encode(entity))
     if size <= ENTITY_BYTES:
         return entity, ()
-    kept, left_out = dict(entity), []
+    kept, omitted = dict(entity), []
     for bytes_of_it, field in sorted(((len(_encode(value)), field) for field, value in entity.items()), reverse=True):
         kept[field] = None
-        left_out.append(f"{name}.{field}")
+        omitted.append(f"{name}.{field}")
         size -= bytes_of_it
         if size <= ENTITY_BYTES:
             break
-    return kept, tuple(left_out)
+    return kept, tuple(omitted)
 
 
 def _scope(change: EntityChange) -> EventScope:

@@ -1,15 +1,15 @@
-"""A change of one of Kong's entities, whoever saw it: the Admin API's route at once, or a round later."""
+"""A change of one of Kong's entities, found by the Admin API's route at once or by a reconciliation later."""
 
 from typing import Any, Literal
 
 import msgspec
 
 Operation = Literal["create", "update", "delete"]
-SeenBy = Literal["route", "round"]
+SeenBy = Literal["route", "reconciliation"]
 
 
 class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who made a change, as far as the route knows. ``path`` is masked: a key in it is not shown.
+    """Who made a change, as far as the route knows. Keys in ``path`` are masked.
 
     ``consumer`` has ``id``, ``username`` and ``custom_id``; it and ``credential`` (an id) are None for an anonymous
     client. ``request_id`` is Kong's.
@@ -25,13 +25,13 @@ class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EntityChange(msgspec.Struct, frozen=True):
-    """One change of one entity, with its secrets already hidden.
+    """One change of one entity, with its secrets masked.
 
-    ``identity`` is made once and kept with the change until it is told, so that telling it again after a crash gives
-    the same events; ``at`` (Unix seconds) is kept with it. ``entity`` is the new state, of a delete the last one known;
-    ``old_entity`` the last state known before, None for a create and where none was known, ``old_at`` when it was
-    last known to hold. ``changed`` names the fields that differ, by dotted path, for an update. ``deleted_with`` is the
-    entity whose delete took this one along, as ``schema:id``.
+    ``identity`` and ``at`` (Unix seconds) stay with the change until it is published, so that publishing it again after
+    a crash gives the same events. ``entity`` is the new state, of a delete the last known one; ``old_entity`` is the
+    last known state before, None for a create and where none is known; ``old_at`` is when it last held. ``changed``
+    names the fields of an update that differ, by dotted path. ``actor`` is None where a reconciliation found the
+    change. ``deleted_with`` is the entity whose delete removed this one too, as ``schema:id``.
     """
 
     identity: str
@@ -43,7 +43,10 @@ class EntityChange(msgspec.Struct, frozen=True):
     old_entity: dict[str, Any] | None = None
     old_at: float | None = None
     changed: tuple[str, ...] = ()
-    seen_by: SeenBy = "round"
     actor: Actor | None = None
     workspace: str | None = None
     deleted_with: str | None = msgspec.field(default=None, name="went_with")
+
+    @property
+    def seen_by(self) -> SeenBy:
+        return "route" if self.actor is not None else "reconciliation"

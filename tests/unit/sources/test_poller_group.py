@@ -66,7 +66,7 @@ async def test_a_hook_on_no_entity_is_told_as_soon_as_kong_is_known(tmp_path: Pa
             ]
 
 
-@pytest.mark.parametrize("seen_by", ["route", "round"])
+@pytest.mark.parametrize("seen_by", ["route", "reconciliation"])
 async def test_a_kong_that_starts_the_plugin_server_is_heard_without_a_fault(tmp_path: Path, seen_by: str) -> None:
     published = Publisher()
     async with AdminNode(starts_plugin_server=True) as node:

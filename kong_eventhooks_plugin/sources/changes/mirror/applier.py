@@ -280,7 +280,7 @@ class Applier:
         entity: dict[str, Any],
         window: TimeWindow,
         row: Row | None = None,
-        went_with: str | None = None,
+        deleted_with: str | None = None,
         changed: tuple[str, ...] = (),
         workspace: str | None = None,
     ) -> EntityChange:
@@ -294,9 +294,8 @@ class Applier:
             old_entity=row.hidden().shown if row is not None and operation == "update" else None,
             old_at=None if row is None else max(row.high, self._store.listed_at(schema) or 0.0),
             changed=changed,
-            seen_by="round",
             workspace=row.workspace if row is not None else workspace,
-            deleted_with=went_with,
+            deleted_with=deleted_with,
         )
 
 

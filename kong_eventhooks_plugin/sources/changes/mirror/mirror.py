@@ -41,7 +41,6 @@ __all__ = ["Mirror", "RouteChange"]
 
 OUTBOX: Final = 200_000
 RETENTION_SECONDS: Final = 600.0
-SHOWN: Final = 10_000
 
 _ORIGIN = "origin"
 _HASH = "configuration_hash"
@@ -123,16 +122,6 @@ class Mirror:
                 store.forget()
 
         await self._with_store(forget)
-
-    # for who wants to know
-
-    async def counts(self) -> dict[str, int]:
-        """Return how many entities of each schema are known."""
-        return await self._with_store(lambda store: store.counts())
-
-    async def known(self, schema: str, limit: int = SHOWN) -> list[dict[str, Any]]:
-        """Return up to ``limit`` entities of a schema, their secrets hidden, in the order they became known."""
-        return await self._with_store(lambda store: store.shown(schema, limit))
 
     # for rounds
 

@@ -16,11 +16,6 @@ def packed(hidden: MaskedEntity) -> tuple[bytes, bytes | None]:
     return encode(hidden.shown), encode(hidden.digests) if hidden.digests else None
 
 
-def shown_of(shown: bytes) -> dict[str, Any]:
-    """Return what is shown of a state."""
-    return _shown(shown)
-
-
 def hidden_of(shown: bytes, digests: bytes | None) -> MaskedEntity:
     """Return a state from its two columns."""
     return MaskedEntity(_shown(shown), {} if digests is None else _digests(digests))

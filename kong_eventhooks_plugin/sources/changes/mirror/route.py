@@ -15,8 +15,7 @@ an action             none (``.../healthy``)
 
 Kong calls again where our answer was lost: a request id that was applied already changes and tells nothing.
 
-Limits: ``REQUESTS_SECONDS`` that request ids are kept (Kong calls again at once). A name that means several
-entities, which paths cannot, is left to the next round.
+Limit: a name that means several entities, which paths cannot, is left to the next reconciliation.
 """
 
 import re
@@ -37,8 +36,6 @@ from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, W
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot, short, snapshot_of
 from kong_eventhooks_plugin.sources.changes.mirror.store import PublishedState, Store
 from kong_eventhooks_plugin.sources.changes.model import EntityChange, Operation
-
-REQUESTS_SECONDS: Final = 600.0
 
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -145,7 +142,6 @@ class _RouteApplier:
             old_entity=old.shown if old is not None else None,
             old_at=self._known_at(before) if before is not None and old is not None else None,
             changed=changed,
-            seen_by="route",
             actor=seen.actor,
             workspace=image.workspace,
         )
@@ -188,7 +184,6 @@ class _RouteApplier:
             id=row.id,
             entity=row.hidden().shown,
             old_at=self._known_at(row),
-            seen_by="route",
             actor=self._seen.actor,
             workspace=row.workspace,
         )
@@ -232,7 +227,6 @@ class _RouteApplier:
                 operation="delete",
                 id=entity.get("id", ""),
                 entity=entity,
-                seen_by="route",
                 actor=self._seen.actor,
                 workspace=place.workspace,
             )

@@ -164,8 +164,6 @@ IDS_AFTER: Final = "SELECT id, n FROM mirror_entities WHERE schema = ? AND id > 
 CANDIDATES_AFTER: Final = (
     "SELECT id, n, natural, content FROM mirror_entities WHERE schema = ? AND id > ? ORDER BY id LIMIT ?"
 )
-COUNTS: Final = "SELECT schema, count(*) FROM mirror_entities GROUP BY schema"
-SHOWN: Final = "SELECT shown FROM mirror_entities WHERE schema = ? ORDER BY n LIMIT ?"
 
 FORGET: Final = (
     "DELETE FROM mirror_entities", "DELETE FROM mirror_names", "DELETE FROM mirror_references",

@@ -13,7 +13,7 @@ import msgspec
 
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityReference, MaskedEntity
 from kong_eventhooks_plugin.sources.changes.mirror import statements as sql
-from kong_eventhooks_plugin.sources.changes.mirror.packing import encode, hidden_of, shown_of
+from kong_eventhooks_plugin.sources.changes.mirror.packing import encode, hidden_of
 from kong_eventhooks_plugin.sources.changes.mirror.pairing import PairCandidate
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing, columns
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot
@@ -271,14 +271,6 @@ class Store:
         """Return (id, candidate) of the schema's rows in the order of their ids, behind ``entity``."""
         rows = self._run(sql.CANDIDATES_AFTER, (schema, entity, limit))
         return [(row[0], PairCandidate(*row[1:])) for row in rows]
-
-    def counts(self) -> dict[str, int]:
-        """Return how many rows each schema has."""
-        return dict(self._run(sql.COUNTS).fetchall())
-
-    def shown(self, schema: str, limit: int) -> list[dict[str, Any]]:
-        """Return up to ``limit`` entities of a schema, their secrets hidden."""
-        return [shown_of(row[0]) for row in self._run(sql.SHOWN, (schema, limit))]
 
     def forget(self) -> None:
         """Drop all that is known; a round that is under way will not be judged."""

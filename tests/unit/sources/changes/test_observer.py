@@ -118,7 +118,7 @@ async def test_what_the_route_told_no_round_tells_again(tmp_path: Path) -> None:
         assert [shown(event) for event in events][-2:] == ["consumers:delete ada", "consumers:update grace (custom_id)"]
         assert len(events) == 9
         last = events[-1].data
-        assert (last["seen_by"], last["actor"], last["old_entity"]["custom_id"]) == ("round", None, "g1")
+        assert (last["seen_by"], last["actor"], last["old_entity"]["custom_id"]) == ("reconciliation", None, "g1")
 
 
 async def test_a_service_takes_its_routes_and_all_their_plugins_along(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ async def test_the_first_round_is_silent_and_the_next_tells_what_differs(world: 
     )  # fmt: skip
     assert changed.old_at is not None
     assert before - 20 < changed.old_at <= before
-    assert {change.seen_by for change in changes} == {"round"}
+    assert {change.seen_by for change in changes} == {"reconciliation"}
     assert world.news > 0
     assert await world.round() == []
     assert world.rounds.counts.differences == {("delete",): 1, ("update",): 1, ("create",): 1}
@@ -101,7 +101,7 @@ async def test_another_admin_url_begins_anew_in_silence(world: World) -> None:
                    sleep=world._sleep)  # fmt: skip
     assert await other.run_once() == "done"
     assert await world.tell() == []
-    assert [each["username"] for each in await world.mirror.known("consumers")] == ["grace"]
+    assert [each["username"] for each in world.known("consumers")] == ["grace"]
 
 
 async def test_forgetting_begins_anew_and_keeps_the_outbox(world: World) -> None:
@@ -110,10 +110,10 @@ async def test_forgetting_begins_anew_and_keeps_the_outbox(world: World) -> None
     insert(world, "consumers", username="grace")
     await world.rounds.run_once()
     await world.mirror.forget()
-    assert await world.mirror.known("consumers") == []
+    assert world.known("consumers") == []
     assert len(await world.tell()) == 1
     assert await world.round() == []
-    assert len(await world.mirror.known("consumers")) == 2
+    assert len(world.known("consumers")) == 2
 
 
 async def test_a_round_that_is_under_way_when_all_is_forgotten_fails(world: World) -> None:
@@ -145,10 +145,10 @@ async def test_a_first_round_that_is_cut_short_stays_silent(world: World, monkey
 
     monkeypatch.setattr(world.rounds, "_may_continue", die)
     assert await world.rounds.run_once() == "overtaken"
-    assert 1 < len(await world.mirror.known("consumers")) < 8
+    assert 1 < len(world.known("consumers")) < 8
     await world.reopen()
     assert await world.round() == []
-    assert len(await world.mirror.known("consumers")) == 8
+    assert len(world.known("consumers")) == 8
     insert(world, "consumers", username="new")
     assert len(await world.round()) == 1
 
@@ -158,17 +158,17 @@ async def test_a_first_round_that_is_killed_between_two_pages_stays_silent(world
         insert(world, "consumers", username=f"c{number}")
     world.held = True
     task = asyncio.create_task(world.rounds.run_once())
-    while not await world.mirror.known("consumers"):
+    while not world.known("consumers"):
         assert await world.gate.next(task)
     task.cancel()
     await asyncio.wait([task])
-    assert 0 < len(await world.mirror.known("consumers")) < 7
+    assert 0 < len(world.known("consumers")) < 7
     world.held = False
     await world.reopen()
     update(world, "consumers", "c0", tags=["x"])
     told = await world.round()
     assert {change.operation for change in told} <= {"update"}, "new is none, but a state that is known may differ"
-    assert len(await world.mirror.known("consumers")) == 7
+    assert len(world.known("consumers")) == 7
     insert(world, "consumers", username="new")
     assert len(await world.round()) == 1
 
@@ -181,7 +181,7 @@ async def test_what_is_listed_twice_by_a_first_round_is_one_row(world: World) ->
     for workspace in (None, None, "other"):
         await world.mirror.compare(listing, ListSource("consumers", workspace), [shown], TimeWindow(1.0, 2.0))
     assert listing.entities == {"consumers": 1}
-    assert len(await world.mirror.known("consumers")) == 1
+    assert len(world.known("consumers")) == 1
     await world.mirror.end(listing)
 
 
@@ -205,7 +205,7 @@ async def test_what_the_route_made_while_a_first_round_took_it_over_is_one_row(w
     request = Request("POST", "/consumers", shown, world.time.advance(), world.time.advance(), 900)
     assert await listed_while(world, shown, request) == 1
     assert [change.seen_by for change in await world.tell()] == ["route"]
-    assert [each["username"] for each in await world.mirror.known("consumers")] == ["ada"]
+    assert [each["username"] for each in world.known("consumers")] == ["ada"]
 
 
 async def test_what_the_route_deleted_while_a_first_round_took_it_over_stays_gone(world: World) -> None:
@@ -213,7 +213,7 @@ async def test_what_the_route_deleted_while_a_first_round_took_it_over_stays_gon
     request = Request("DELETE", f"/consumers/{shown['id']}", None, world.time.advance(), world.time.advance(), 900)
     assert await listed_while(world, shown, request) == 1
     assert [change.operation for change in await world.tell()] == ["delete"]
-    assert await world.mirror.known("consumers") == []
+    assert world.known("consumers") == []
 
 
 async def test_what_the_route_touched_during_a_round_is_not_judged_by_it(world: World) -> None:
@@ -247,7 +247,7 @@ async def test_what_was_made_and_deleted_while_a_round_listed_is_not_made_again(
     while await world.gate.next(task):
         pass
     assert await world.tell() == []
-    assert await world.mirror.known("consumers") == []
+    assert world.known("consumers") == []
 
 
 async def test_two_late_writes_to_one_state_that_a_round_told(world: World) -> None:
@@ -309,7 +309,7 @@ async def test_the_forms_of_an_answer_and_of_a_list_are_no_difference(world: Wor
     shown = world.kong.store.shown("consumers", ada)
     await world.see("POST", "/consumers", {**shown, "type": 0})
     assert await world.round() == []
-    (known,) = await world.mirror.known("consumers")
+    (known,) = world.known("consumers")
     assert "type" not in known
     update(world, "consumers", "ada", tags=["x"])
     assert len(await world.round()) == 1

@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.sources.changes.mirror.file import LOG_BYTES
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror, RouteChange
 from kong_eventhooks_plugin.storage.notes import NoteStore
-from tests.support.mirror_world import RULES, Request, observation
+from tests.support.mirror_world import RULES, Request, known_entities, observation
 
 
 def created(number: int) -> RouteChange:
@@ -92,7 +92,7 @@ async def test_a_damaged_file_is_moved_aside(path: Path, damage: str) -> None:
             await mirror.apply(created(2))
     assert len(await mirror.apply(created(3))) == 1
     assert path.with_name("gateway.db.damaged").exists()
-    assert [each["username"] for each in await mirror.known("consumers")] == ["c3"]
+    assert [each["username"] for each in known_entities(path, "consumers")] == ["c3"]
     await mirror.close()
 
 
@@ -100,7 +100,7 @@ async def test_a_file_that_somebody_moved_aside_is_opened_anew(mirror: Mirror, p
     await mirror.apply(created(1))
     path.rename(path.with_name("elsewhere"))  # noqa: ASYNC240  a test may block
     await mirror.apply(created(2))
-    assert [each["username"] for each in await mirror.known("consumers")] == ["c2"]
+    assert [each["username"] for each in known_entities(path, "consumers")] == ["c2"]
 
 
 async def test_notes_live_beside_it(mirror: Mirror, path: Path) -> None:

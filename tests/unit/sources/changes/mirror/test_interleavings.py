@@ -420,7 +420,7 @@ class Interleavings(RuleBasedStateMachine):
         return any(entry.state == GONE and entry.request == number for entry in self.history.get(key, ()))
 
     def _check_mirror(self) -> None:
-        known = self.run(self.world.known())
+        known = self.world.all_known()
         for schema in LISTED:
             there = {
                 row["id"]: state_of(RULES.mask(schema, self.store.shown(schema, row)).shown)

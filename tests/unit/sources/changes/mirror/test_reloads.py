@@ -62,7 +62,7 @@ async def test_a_reload_of_the_same_is_no_difference(world: World) -> None:
     reload(world, **whole())
     assert len(ids(world) - before) >= 6, "Kong renews them"
     assert await world.round() == []
-    known = await world.known()
+    known = world.all_known()
     assert {entity for rows in known.values() for entity in rows} == ids(world)
     assert {each["service"]["id"] for each in known["routes"].values()} == set(known["services"])
     reload(world, **whole())
@@ -171,7 +171,7 @@ async def in_turn(folder: Path, documents: list[Document]) -> None:
         told = Counter((change.schema, change.operation) for change in await world.round())
         assert told == (Counter() if last is None else expected(last, document))
         last = document
-        known = await world.known()
+        known = world.all_known()
         assert {entity for rows in known.values() for entity in rows} == ids(world)
         await world.reopen()
     await world.close()

@@ -109,7 +109,7 @@ async def test_what_goes_along_with_a_delete(world: World) -> None:
     assert {change.deleted_with for change in changes[1:]} == {f"consumers:{grace['id']}"}
     assert {change.operation for change in changes} == {"delete"}
     assert len({change.identity for change in changes}) == 4
-    assert len((await world.known())["acls"]) == 1
+    assert len(world.all_known()["acls"]) == 1
 
 
 async def test_what_was_made_while_the_delete_was_under_way_is_left_to_the_next_round(world: World) -> None:
@@ -120,7 +120,7 @@ async def test_what_was_made_while_the_delete_was_under_way_is_left_to_the_next_
     acl = await post(world, "/consumers/grace/acls", "acls", group="admins", consumer={"id": grace["id"]})
     late = observation(Request("DELETE", "/consumers/grace", None, began, world.time.advance(), 9))
     assert [brief(change)[:2] for change in await world.mirror.apply(late)] == [("consumers", "delete")]
-    assert acl["id"] in (await world.known())["acls"]
+    assert acl["id"] in world.all_known()["acls"]
 
 
 async def test_what_goes_along_goes_on(world: World) -> None:
@@ -148,7 +148,7 @@ async def test_a_large_delete_is_told_in_two_parts(world: World, monkeypatch: py
     rest = await world.round()
     assert len(rest) == 7
     assert {change.deleted_with for change in rest} == {f"consumers:{grace['id']}"}
-    assert not any((await world.known()).values())
+    assert not any(world.all_known().values())
 
 
 async def test_a_delete_before_the_first_list_says_what_the_path_says(world: World) -> None:
