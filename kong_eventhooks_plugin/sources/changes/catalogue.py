@@ -44,7 +44,7 @@ _FIELDS = (
     ),
     EventField(
         "seen_by",
-        "`route` where the Admin API's route saw the change, `reconciliation` where a reading of the Admin API found it.",
+        "`route` where the Admin API's route saw the change, `reconciliation` where the Admin API's lists did.",
     ),
     EventField(
         "old_at",
