@@ -1,11 +1,15 @@
-"""``check``: every fault of declarative files, what does not compile included, and warnings.
+"""``check``: every error of declarative files, what does not compile included, and warnings.
 
 A sandbox is started only for files with hooks that have code. It runs with its default limits and ``untrusted_lua =
 sandbox``: the machine that checks need not be the one that serves.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
 
 from kong_eventhooks_plugin.handlers.compiling import compile_violation, has_code
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
@@ -13,8 +17,29 @@ from kong_eventhooks_plugin.hooks.declarations import documents, kong_yml
 from kong_eventhooks_plugin.hooks.definition import as_placed, declaration_errors, place_in_file
 from kong_eventhooks_plugin.hooks.lint import admin_api_route, entity_names
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
+from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
+
+
+@click.command("check")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+def command(files: tuple[Path, ...]) -> None:
+    """Check the hooks declared in FILES. Every error is printed with its path; the exit status is then 1.
+
+    A route to Kong's Admin API is checked too: a key that was not filled in is an error, no authentication a warning.
+    An event of an entity that Kong is not known to have is a warning as well, since a plugin may add it.
+    """
+    errors = check_files(
+        [str(file) for file in files],
+        Validation(known()),
+        lambda warning: click.echo(f"warning: {warning}", err=True),
+    )
+    for error in errors:
+        click.echo(str(error))
+    if errors:
+        sys.exit(1)
+    click.echo(f"{len(files)} file{'s' if len(files) > 1 else ''} checked, no error")
 
 
 def _ignore(_: DeclarationError) -> None:
@@ -24,9 +49,9 @@ def _ignore(_: DeclarationError) -> None:
 def check_files(
     paths: Sequence[str], validation: Validation, warn: Callable[[DeclarationError], None] = _ignore
 ) -> list[DeclarationError]:
-    """Return every fault of every file, in the files' order. What compiles is looked at where the rest has no fault.
+    """Return every error of every file, in the files' order. Code is compiled where the rest of its file is valid.
 
-    ``warn`` is told what is no fault, but should be looked at.
+    ``warn`` is called with what is valid but worth a look.
     """
     found: list[DeclarationError] = []
     for path in paths:
@@ -52,9 +77,9 @@ async def _compile_errors(hooks: Sequence[Hook]) -> list[DeclarationError]:
     try:
         found: list[DeclarationError] = []
         for hook in hooks:
-            violation = await compile_violation(pool, hook)
-            if violation is not None:
-                found += declaration_errors(as_placed(violation, hook.origin), hook.origin.key, place_in_file(hook))
+            invalid = await compile_violation(pool, hook)
+            if invalid is not None:
+                found += declaration_errors(as_placed(invalid, hook.origin), hook.origin.key, place_in_file(hook))
         return found
     finally:
         await pool.close()

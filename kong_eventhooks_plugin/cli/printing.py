@@ -1,5 +1,6 @@
-"""Text as a terminal may have it. Gateway's clients and endpoints have a say in what the command line prints."""
+"""Text for a terminal. Gateway's clients and endpoints choose some of what the command line prints."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 
 
 def printable(text: str) -> str:
-    """Return text that cannot move a terminal's cursor, colour it or turn its writing round; lines and tabs stay."""
+    """Return text that cannot move a terminal's cursor, colour it or reverse its direction; lines and tabs stay."""
     return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
@@ -19,3 +20,28 @@ def when(seconds: float) -> str:
 def pretty(value: Any) -> str:
     """Return a value as JSON of several lines, for ``--output json``."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def json_line(value: Any) -> str:
+    """Return a value as JSON of one line."""
+    return msgspec.json.encode(value).decode()
+
+
+def name_or_id(hook: Mapping[str, Any]) -> str:
+    """Return what to call a hook; the API creates hooks without a name, too."""
+    return str(hook["name"] or hook["id"])
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> str:
+    """Return rows under their heads; ``empty`` where there are none."""
+    if not rows:
+        return empty
+    rows = [[_cell(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                     for row in (head, *rows))  # fmt: skip
+
+
+def _cell(text: str) -> str:
+    """Return a cell without line ends and escape sequences."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -1,29 +1,27 @@
 """``serve``: check what can be checked before anything starts, then become the supervisor."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+import click
+
+from kong_eventhooks_plugin.cli.options import settings_options
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.kong.supervisor.sockets import is_served
 from kong_eventhooks_plugin.kong.supervisor.supervise import Supervision, become
 from kong_eventhooks_plugin.settings import Settings, described, load
 
 
-def serve(settings_file: Path | None, flags: Mapping[str, Any], rehearse: Callable[[Settings], object]) -> NoReturn:
-    """Replace this process by the supervisor of a worker that is given the same flags.
-
-    ``rehearse`` makes what a worker makes, and refuses what a worker would refuse. It takes a while, so it is called
-    only where another server would be taken over, which goes on serving meanwhile: taken by one that cannot serve, the
-    socket would be without anybody for seconds, again and again as Kong starts us again.
-
-    Raises ``SettingsError`` for what would keep every worker from serving.
-    """
+@click.command("serve")
+@settings_options
+def command(settings_file: Path | None, **flags: Any) -> NoReturn:
+    """Serve Kong's plugin socket and deliver: the sidecar itself."""
     settings = load(flags, settings_file)
     prepare_data_dir(Path(settings.data_dir))
     if settings.started_by_kong and is_served(Path(settings.socket_path)):
-        rehearse(settings)
+        _rehearse(settings)
     human = settings.log_format == "human" or (settings.log_format == "auto" and sys.stdout.isatty())
     become(
         Supervision(
@@ -37,14 +35,25 @@ def serve(settings_file: Path | None, flags: Mapping[str, Any], rehearse: Callab
     )
 
 
+def _rehearse(settings: Settings) -> None:
+    """Make a worker's parts; raise ``SettingsError`` where the worker would.
+
+    It takes a while, so it is done only before another server is taken over, which goes on serving meanwhile. Taken
+    over by a server that cannot serve, the socket would be without anybody for seconds, each time Kong starts us.
+    """
+    from kong_eventhooks_plugin.app import Components
+
+    Components(settings)
+
+
 def worker_command(settings_file: Path | None, flags: Mapping[str, Any], *, human: bool) -> list[str]:
     """Return the worker's command line: the same flags, so that a new worker reads file and environment anew."""
     command = [sys.executable, "-P", "-m", "kong_eventhooks_plugin", "worker"]
     if settings_file is not None:
         command += ["--settings", str(settings_file.absolute())]
-    said = {one.flag: flags.get(one.name) for one in described()}
-    said["--log-format"] = "human" if human else "json"
-    for flag, value in said.items():
+    given = {one.flag: flags.get(one.name) for one in described()}
+    given["--log-format"] = "human" if human else "json"
+    for flag, value in given.items():
         if value is None:
             continue
         command += [flag] if flag == "--started-by-kong" else [f"{flag}={value}"]
@@ -52,7 +61,7 @@ def worker_command(settings_file: Path | None, flags: Mapping[str, Any], *, huma
 
 
 def prepare_data_dir(path: Path) -> None:
-    """Make the data directory where only it is missing; raises ``SettingsError`` where it cannot be used."""
+    """Create the data directory where only it is missing; raises ``SettingsError`` where it cannot be used."""
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         probe = path / ".writable"

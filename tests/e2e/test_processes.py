@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.cli import store_view
+from kong_eventhooks_plugin.cli import store_file
 from tests.kong_node.msgpack_kong import MsgpackKong
 from tests.kong_node.node import CRUD, LOG, KongNode, request_log
 from tests.support.processes import PATIENT, Processes, Running, is_alive, kill_while_all_are_held
@@ -70,10 +70,10 @@ class House:
         found: list[str] = []
         offset: str | None = None
         while True:
-            page = json.loads(store_view.deliveries(self.data, None, None, 1000, offset, as_json=True))
+            page = store_file.deliveries(self.data, None, None, 1000, offset)
             for delivery in page["data"]:
-                one = json.loads(store_view.delivery(self.data, delivery["id"], as_json=True))
-                found.append(one["event_data"]["request"]["id"])
+                one = store_file.delivery(self.data, delivery["id"])
+                found.append(one["data"]["request"]["id"])
             offset = page["offset"]
             if offset is None:
                 return found

@@ -31,12 +31,8 @@ TOKENS = {"security.md": TOKEN}
 PAGES = ("api.md", "security.md", "coming-from-enterprise.md")
 
 COMMAND = f"""#!{sys.executable}
-import sys
 from kong_eventhooks_plugin import cli
-from kong_eventhooks_plugin.cli.remote_commands import attach
 
-if "show" not in cli.hooks.commands:
-    attach(cli.cli, cli.hooks, cli.deliveries)
 cli.main()
 """
 

@@ -1,29 +1,45 @@
-"""What the command line asks over REST: a real API, real sockets; what goes wrong says what to do."""
+"""The commands that call the API: a real API, real sockets; what goes wrong says what to do."""
 
 import asyncio
 import json
+import re
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from aiohttp import web
+from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
+from kong_eventhooks_plugin.api.rest.health import health_app
 from kong_eventhooks_plugin.api.service.access import Access
-from kong_eventhooks_plugin.cli import remote
+from kong_eventhooks_plugin.api.service.readiness import ReadinessCheck
+from kong_eventhooks_plugin.cli import cli
+from kong_eventhooks_plugin.cli.api_calls import parse_fields
+from kong_eventhooks_plugin.cli.events import tail_events
 from kong_eventhooks_plugin.errors import RemoteError
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered
 from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EndpointHealth
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.api import Api, running
 from tests.support.http_receiver import HttpReceiver, answer, raw
 from tests.support.queue import dead
 from tests.support.waiting import SECONDS
 
-T = TypeVar("T")
-
 TOKEN = "correct-horse-battery-staple"
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep the server's log, which this process writes as well, out of what a command prints."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture
@@ -32,9 +48,17 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         yield opened
 
 
-async def ask(function: Callable[..., T], api: Api, *arguments: Any, as_json: bool = False, **named: Any) -> T:
-    """Call a function of the command line beside the loop that serves it."""
-    return await asyncio.to_thread(function, ApiTarget(api.base), *arguments, as_json=as_json, **named)
+def run(*arguments: str) -> str:
+    """Return what a command prints; raises what ends it."""
+    result = CliRunner().invoke(cli, arguments)
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout.removesuffix("\n")
+
+
+async def ask(api: Api, *arguments: str) -> str:
+    """Run a command beside the loop that serves it."""
+    return await asyncio.to_thread(run, *arguments, "--url", api.base)
 
 
 async def test_a_hooks_life(api: Api, tmp_path: Path) -> None:
@@ -42,7 +66,7 @@ async def test_a_hooks_life(api: Api, tmp_path: Path) -> None:
     secret.write_text("s3cret")
     given = ["name=alert", "source=rate-limiting", "handler=webhook", "config.url=http://x/?a=b&c", "snooze=60",
              "tags[]=a", f"config.secret=@{secret}", "config.headers.x-a=1"]  # fmt: skip
-    told = await ask(remote.hooks_create, api, given, None)
+    told = await ask(api, "hooks", "create", *given)
     assert "config.url" in told
     hook = api.service.hooks.get("alert")
     assert (hook.snooze, hook.tags, hook.config["url"], hook.config["secret"]) == (
@@ -51,47 +75,47 @@ async def test_a_hooks_life(api: Api, tmp_path: Path) -> None:
         "http://x/?a=b&c",
         "s3cret",
     )
-    assert json.loads(await ask(remote.hooks_show, api, "alert", as_json=True))["id"] == hook.id
-    shown = await ask(remote.hooks_show, api, hook.id)
+    assert json.loads(await ask(api, "hooks", "show", "alert", "--output", "json"))["id"] == hook.id
+    shown = await ask(api, "hooks", "show", hook.id)
     assert "snooze" in shown
     assert "x-a" in shown
-    assert await ask(remote.hooks_ping, api, "alert") == "the ping of hook 'alert' arrived"
-    assert json.loads(await ask(remote.hooks_ping, api, "alert", as_json=True))["event"] == "ping"
-    assert (await ask(remote.hooks_test, api, "alert", ["consumer.username=Joe"], None)).splitlines() == [
+    assert await ask(api, "hooks", "ping", "alert") == "the ping of hook 'alert' arrived"
+    assert json.loads(await ask(api, "hooks", "ping", "alert", "--output", "json"))["event"] == "ping"
+    assert (await ask(api, "hooks", "test", "alert", "consumer.username=Joe")).splitlines() == [
         "answered 200", "Content-Type: text/plain", "X-A: 1, 2", "ok",
     ]  # fmt: skip
     assert api.recorders["webhook"].jobs[0].event.data == {"consumer": {"username": "Joe"}}
-    assert await asyncio.to_thread(remote.hooks_delete, ApiTarget(api.base), "alert") == "hook 'alert' is removed"
+    assert await ask(api, "hooks", "delete", "alert") == "hook 'alert' is deleted"
     assert api.registry.hooks() == {}
 
 
 async def test_of_a_json_file(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "hook.json"
     file.write_text('{"name": "a", "source": "custom", "handler": "log", "snooze": 5}')
-    assert json.loads(await ask(remote.hooks_create, api, [], file, as_json=True))["snooze"] == 5
+    assert json.loads(await ask(api, "hooks", "create", "--file", str(file), "--output", "json"))["snooze"] == 5
     file.write_text('{"n": 5}')
-    tested = json.loads(await ask(remote.hooks_test, api, "a", [], file, as_json=True))
+    tested = json.loads(await ask(api, "hooks", "test", "a", "--file", str(file), "--output", "json"))
     assert tested["data"] == {"n": 5}
 
 
 async def test_what_a_test_brought_back_cannot_move_the_cursor(api: Api) -> None:
     await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
     api.recorders["log"].outcome = Delivered(Answer(None, b"\x1b[2Jgone\r\n\tok"))
-    assert (await ask(remote.hooks_test, api, "a", [], None)) == "done\n\ufffd[2Jgone\ufffd\n\tok"
+    assert (await ask(api, "hooks", "test", "a")) == "done\n\ufffd[2Jgone\ufffd\n\tok"
 
 
 async def test_sources(api: Api) -> None:
-    told = await ask(remote.sources, api, None, None)
+    told = await ask(api, "sources")
     assert "custom  any event" in told
     assert "rate-limiting/rate-limit-exceeded  " in told
-    one = await ask(remote.sources, api, "rate-limiting", "rate-limit-exceeded")
+    one = await ask(api, "sources", "rate-limiting", "rate-limit-exceeded")
     assert "unique: consumer, ip, service" in one
-    crud = (await ask(remote.sources, api, "crud", None)).splitlines()
+    crud = (await ask(api, "sources", "crud")).splitlines()
     assert sum(line.startswith("    fields: ") for line in crud) == 1, "not again for each of a hundred events"
     assert crud[0].startswith("crud/acls  ")
-    assert json.loads(await ask(remote.sources, api, "custom", None, as_json=True)) == {}
+    assert json.loads(await ask(api, "sources", "custom", "--output", "json")) == {}
     with pytest.raises(RemoteError, match="there is no source or event 'nope/x'"):
-        await ask(remote.sources, api, "nope", "x")
+        await ask(api, "sources", "nope", "x")
 
 
 async def test_replay(api: Api) -> None:
@@ -99,19 +123,109 @@ async def test_replay(api: Api) -> None:
     ids = [delivery_id((await api.service.events.publish("x", {"n": n})).event_id, hook.id) for n in range(3)]
     await api.queue.claim(hook.id, 3, 60)
     await api.queue.settle([dead(one) for one in ids])
-    assert await ask(remote.deliveries_replay, api, ids[0]) == f"delivery {ids[0]} is pending and due now"
-    told = await ask(remote.deliveries_replay_all, api, "a", "2020-01-01T00:00:00Z", None, "dead")
+    assert await ask(api, "deliveries", "replay", ids[0]) == f"delivery {ids[0]} is pending and due now"
+    told = await ask(api, "deliveries", "replay", "--hook", "a", "--since", "2020-01-01T00:00:00Z")
     assert told == "2 deliveries of hook 'a' are due now"
-    told = await ask(remote.deliveries_replay_all, api, "a", None, "5", "dead", as_json=True)
+    told = await ask(api, "deliveries", "replay", "--hook", "a", "--until", "5", "--output", "json")
     assert json.loads(told) == {"replayed": 0, "refused": None, "more": False}
     with pytest.raises(RemoteError, match=r"there is no delivery 'x'; 'kong-event-hooks deliveries list'"):
-        await ask(remote.deliveries_replay, api, "x")
+        await ask(api, "deliveries", "replay", "x")
+
+
+class TestReading:
+    """``hooks list``, ``deliveries list`` and ``deliveries show``: over the API, or of the file itself."""
+
+    @pytest.fixture
+    async def api(self, tmp_path: Path) -> AsyncIterator[Api]:
+        async with running(tmp_path) as opened, opened.served(access=Access(TOKEN), health=health_of(opened)):
+            config = {"url": "http://a.example/x?key=s3cret", "secret": "s3cret"}
+            opened.declare({"name": "declared", "source": "custom", "event": "y", "handler": "log", "enabled": False})
+            for hook in opened.registry.hooks().values():
+                await opened.queue.store_definitions([hook], [])
+            hook = await opened.service.hooks.create(
+                {"name": "a", "source": "custom", "handler": "webhook", "config": config}
+            )
+            await opened.service.hooks.create({"source": "custom", "event": "z", "handler": "log"})
+            for n in range(3):
+                await opened.service.events.publish("x", {"n": n})
+            (one,) = await opened.queue.claim(hook.id, 1, 60)
+            await opened.queue.settle([dead(one.id)])
+            await opened.queue.save_endpoint(EndpointHealth(hook.id, disabled="gone", disabled_at=1.0))
+            yield opened
+
+    @pytest.mark.parametrize("output", ["table", "json"])
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["hooks", "list"],
+            ["deliveries", "list"],
+            ["deliveries", "list", "--hook", "a", "--state", "dead"],
+            ["deliveries", "list", "--size", "1"],
+            ["deliveries", "show"],
+        ],
+    )
+    async def test_both_print_the_same(self, api: Api, tmp_path: Path, command: list[str], output: str) -> None:
+        if command[-1] == "show":
+            command = [*command, (await api.service.deliveries.page(DeliveryFilter())).deliveries[-1].id]
+        token = tmp_path / "token"
+        token.write_text(TOKEN)
+        needs_token = () if command[0] == "hooks" else ("--token-file", str(token))
+        over_api = await ask(api, *command, "--output", output, *needs_token)
+        of_file = await asyncio.to_thread(run, *command, "--output", output, "--data-dir", str(tmp_path))
+        assert seconds_masked(of_file) == seconds_masked(over_api)
+        assert over_api
+        assert "s3cret" not in over_api
+
+    async def test_pages(self, api: Api, tmp_path: Path) -> None:
+        for place in (["--data-dir", str(tmp_path)],):
+            seen, more = list[str](), list[str]()
+            for _ in range(3):
+                page = json.loads(await asyncio.to_thread(
+                    run, "deliveries", "list", "--size", "1", "--output", "json", *place, *more))  # fmt: skip
+                seen += [one["id"] for one in page["data"]]
+                more = ["--offset", str(page["offset"])]
+            assert len(set(seen)) == 3
+            assert page["offset"] is None
+
+    async def test_hooks_show_what_waits_and_what_their_endpoint_switched_off(self, api: Api) -> None:
+        rows = [line.split("  ") for line in (await ask(api, "hooks", "list")).splitlines()]
+        table = {row[0]: [cell.strip() for cell in row if cell] for row in rows}
+        assert table["NAME"] == ["NAME", "EVENT", "HANDLER", "STATE", "WAITING", "DECLARED IN"]
+        assert table["a"] == ["a", "custom/*", "webhook", "off: endpoint gone", "2", "the API"]
+        declared = table["declared"]
+        assert declared[1:5] == ["custom/y", "log", "off", "0"]
+        assert declared[5].startswith("/etc/kong/kong.yml: plugins[0]")
+
+    @pytest.mark.parametrize("command", [["hooks", "list"], ["deliveries", "list"], ["deliveries", "show", "x"]])
+    def test_nobody_listens(self, command: list[str]) -> None:
+        with pytest.raises(RemoteError, match=r"^no sidecar answers at http://127.0.0.1:9; .*--data-dir$"):
+            run(*command, "--url", "http://127.0.0.1:9")
+
+
+def seconds_masked(text: str) -> str:
+    return re.sub(r"in \d+ s +", "in N s  ", text)
+
+
+def health_of(api: Api) -> web.Application:
+    """The health page over an API's store, with a delivery worker's word for what is held."""
+
+    class Delivering:
+        leading = True
+
+        def held(self) -> dict[str, str]:
+            return {hook.id: "endpoint_gone" if hook.enabled else "disabled"
+                    for hook in api.registry.hooks().values() if hook.name == "a" or not hook.enabled}  # fmt: skip
+
+    metrics = Metrics()
+    ready = ReadinessCheck(api.queue, api.registry, metrics, Delivering(), time.monotonic, time.time)
+    return health_app(ready.check, metrics, ready.refresh)
 
 
 class Tail:
     """``events tail`` in a thread."""
 
     def __init__(self, target: ApiTarget, **options: Any) -> None:
+        options.setdefault("wanted", {})
         self.lines: list[str] = []
         self.warnings: list[str] = []
         self.error: BaseException | None = None
@@ -130,17 +244,17 @@ class Tail:
                 raise KeyboardInterrupt
 
         try:
-            remote.events_tail(target, write, lambda line: self._add(self.warnings, line), wait=wait, **options)
+            tail_events(target, write, lambda line: self._add(self.warnings, line), wait=wait, **options)
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             self.error = error
 
     def _add(self, lines: list[str], line: str) -> None:
-        async def told() -> None:
+        async def add() -> None:
             async with self._news:
                 lines.append(line)
                 self._news.notify_all()
 
-        asyncio.run_coroutine_threadsafe(told(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(add(), self._loop).result()
 
     async def until(self, enough: Callable[["Tail"], bool]) -> None:
         async with asyncio.timeout(SECONDS), self._news:
@@ -203,7 +317,8 @@ async def test_tail_goes_on_where_it_was_after_a_restart(tmp_path: Path, listen:
 
 async def test_tail_filters(api: Api) -> None:
     await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
-    tail = Tail(ApiTarget(api.base), recent=0, event="y", source="custom", hook="a")
+    wanted = {"event": "y", "source": "custom", "hook": "a"}
+    tail = Tail(ApiTarget(api.base), recent=0, wanted=wanted)
     await watched(api)
     for name in ("x", "y"):
         await api.service.events.publish(name, {})
@@ -227,19 +342,24 @@ async def test_tail_says_what_was_lost() -> None:
         assert [line[: len(text)] for line, text in zip(tail.lines, told, strict=False)] == told
 
 
+def call(target: ApiTarget) -> Any:
+    with RestClient(target) as client:
+        return client.call("GET", "event-hooks", "a")
+
+
 class TestWhatToDo:
     async def test_nobody_there(self) -> None:
         with pytest.raises(
             RemoteError, match=r"^no sidecar answers at http://127.0.0.1:9; start one with .*serve.* --url"
         ):
-            await asyncio.to_thread(remote.hooks_show, ApiTarget("http://127.0.0.1:9"), "a", as_json=False)
+            await asyncio.to_thread(run, "hooks", "show", "a", "--url", "http://127.0.0.1:9")
         with pytest.raises(RemoteError, match="no sidecar answers"):
-            remote.events_tail(ApiTarget("http://127.0.0.1:9"), print, print)
+            await asyncio.to_thread(run, "events", "tail", "--url", "http://127.0.0.1:9")
 
     @pytest.mark.parametrize("url", ["127.0.0.1:8010", "ftp://x", "http://", "http://[", "", "http://x:99999999"])
     async def test_a_url_that_is_none(self, url: str) -> None:
         with pytest.raises(RemoteError, match=r"--url|answers"):
-            await asyncio.to_thread(remote.hooks_show, ApiTarget(url), "a", as_json=False)
+            await asyncio.to_thread(call, ApiTarget(url))
 
     @pytest.mark.parametrize(
         "scripted", [answer(200, b"<html>"), answer(502, b"bad gateway"), answer(200, b"\xff"), answer(302, b"")]
@@ -247,9 +367,7 @@ class TestWhatToDo:
     async def test_somebody_else_there(self, scripted: Any) -> None:
         async with HttpReceiver(scripted) as receiver:
             with pytest.raises(RemoteError, match=r"is --url right|answered 302"):
-                await asyncio.to_thread(
-                    remote.hooks_show, ApiTarget(f"http://127.0.0.1:{receiver.port}"), "a", as_json=False
-                )
+                await asyncio.to_thread(run, "hooks", "show", "a", "--url", f"http://127.0.0.1:{receiver.port}")
 
     @pytest.mark.parametrize(
         "scripted", [raw(b""), raw(b"nonsense\r\n\r\n"), raw(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{")]
@@ -257,60 +375,60 @@ class TestWhatToDo:
     async def test_a_broken_answer(self, scripted: Any) -> None:
         async with HttpReceiver(scripted) as receiver:
             with pytest.raises(RemoteError, match="did not answer"):
-                await asyncio.to_thread(
-                    remote.hooks_show, ApiTarget(f"http://127.0.0.1:{receiver.port}"), "a", as_json=False
-                )
+                await asyncio.to_thread(run, "hooks", "show", "a", "--url", f"http://127.0.0.1:{receiver.port}")
 
     async def test_the_token(self, tmp_path: Path) -> None:
         async with running(tmp_path) as api, api.served(access=Access(TOKEN)):
             await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
+            file = tmp_path / "token"
             for token in (None, "wrong"):
+                file.write_text(token or "")
+                named = ("--token-file", str(file)) if token else ()
                 with pytest.raises(RemoteError, match=r"admin token.*--token-file"):
-                    await asyncio.to_thread(remote.hooks_delete, ApiTarget(api.base, token), "a")
-            told = await asyncio.to_thread(remote.hooks_delete, ApiTarget(api.base, TOKEN), "a")
-            assert told == "hook 'a' is removed"
+                    await ask(api, "hooks", "delete", "a", *named)
+            file.write_text(TOKEN)
+            told = await ask(api, "hooks", "delete", "a", "--token-file", str(file))
+            assert told == "hook 'a' is deleted"
         assert TOKEN not in repr(ApiTarget("http://x", TOKEN))
 
     async def test_unknown_hooks(self, api: Api) -> None:
-        text = r"there is no hook 'nobody'; 'kong-event-hooks hooks list' shows those there are"
-        for call in (remote.hooks_show, remote.hooks_ping):
+        text = r"there is no hook 'nobody'; 'kong-event-hooks hooks list' lists them"
+        for verb in ("show", "ping", "test"):
             with pytest.raises(RemoteError, match=text):
-                await ask(call, api, "nobody")
+                await ask(api, "hooks", verb, "nobody")
         with pytest.raises(RemoteError, match=text):
-            await ask(remote.hooks_test, api, "nobody", [], None)
-        with pytest.raises(RemoteError, match=text):
-            await ask(remote.deliveries_replay_all, api, "nobody", None, None, "dead")
+            await ask(api, "deliveries", "replay", "--hook", "nobody")
 
     async def test_a_declared_hook(self, api: Api) -> None:
         api.declare({"name": "d", "source": "custom", "handler": "log"})
         with pytest.raises(RemoteError, match=r"declared in /etc/kong/kong.yml.*change it there"):
-            await asyncio.to_thread(remote.hooks_delete, ApiTarget(api.base), "d")
+            await ask(api, "hooks", "delete", "d")
 
     async def test_fields_that_are_refused(self, api: Api) -> None:
         with pytest.raises(RemoteError, match="handler: required field missing"):
-            await ask(remote.hooks_create, api, ["source=custom"], None)
+            await ask(api, "hooks", "create", "source=custom")
 
     @pytest.mark.parametrize("given", ["source", "=custom", ""])
     async def test_what_is_no_field(self, given: str) -> None:
         with pytest.raises(RemoteError, match="write NAME=VALUE"):
-            remote.fields([given])
+            parse_fields([given])
 
     async def test_files(self, tmp_path: Path) -> None:
         with pytest.raises(RemoteError, match="cannot be read: No such file"):
-            remote.fields(["config.secret=@/nowhere/x"])
+            parse_fields(["config.secret=@/nowhere/x"])
         (tmp_path / "x").write_bytes(b"\xff")
         with pytest.raises(RemoteError, match="is not UTF-8 text"):
-            remote.fields([f"config.secret=@{tmp_path / 'x'}"])
+            parse_fields([f"config.secret=@{tmp_path / 'x'}"])
         (tmp_path / "y").write_text("{")
         with pytest.raises(RemoteError, match="is not JSON"):
-            remote.hooks_create(ApiTarget("http://127.0.0.1:9"), [], tmp_path / "y", as_json=True)
+            run("hooks", "create", "--file", str(tmp_path / "y"))
         with pytest.raises(RemoteError, match="not both"):
-            remote.hooks_create(ApiTarget("http://127.0.0.1:9"), ["a=b"], tmp_path / "y", as_json=True)
+            run("hooks", "create", "a=b", "--file", str(tmp_path / "y"))
 
     async def test_an_answer_that_is_too_large(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("kong_eventhooks_plugin.api.client.rest.MAX_ANSWER", 10)
         with pytest.raises(RemoteError, match="too large"):
-            await ask(remote.sources, api, None, None)
+            await ask(api, "sources")
 
 
 async def test_a_path_may_hold_anything(api: Api) -> None:

@@ -6,14 +6,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
-from kong_eventhooks_plugin.cli import store_view
+from kong_eventhooks_plugin.cli import cli
 from tests.e2e.test_processes import House, Processes
 from tests.support.http_receiver import HttpReceiver, answer
 from tests.support.sampling import sample
 from tests.support.waiting import SECONDS, until
 
 pytestmark = pytest.mark.timeout(300)
+
+
+def listed(place: list[str]) -> str:
+    return CliRunner().invoke(cli, ["hooks", "list", *place]).stdout
 
 
 @pytest.mark.parametrize("how", sample(["test", "ping", "PATCH"], 3))
@@ -32,9 +37,8 @@ async def test_it_is_seen_and_switched_on_again(tmp_path: Path, how: str) -> Non
             await client.post("/events", json={"event": "first", "data": {"n": 1}})
             await asyncio.to_thread(running.wait_for, "hook_disabled")
             assert (await client.get("/readyz")).json()["held"] == {"pager": "endpoint_gone"}
-            await asyncio.to_thread(
-                until, lambda: "off: endpoint gone" in store_view.hooks(data, as_json=False), "listed"
-            )
+            for place in (["--data-dir", str(data)], ["--url", base]):
+                await asyncio.to_thread(until, lambda place=place: "off: endpoint gone" in listed(place), "listed")
             await client.post("/events", json={"event": "second", "data": {"n": 2}})
             if how == "PATCH":
                 assert (await client.patch("/event-hooks/pager", json={"enabled": True})).status_code == 200

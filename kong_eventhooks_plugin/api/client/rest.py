@@ -72,8 +72,9 @@ class RestClient:
         query: Mapping[str, Any] | None = None,
         json: Any = None,
         form: Fields | None = None,
+        accept: int | None = None,
     ) -> Any:
-        """Make a call; raises ``RemoteError``. The parts of ``path`` may hold anything."""
+        """Make a call; raises ``RemoteError``. The parts of ``path`` may hold anything; ``accept`` is no error."""
         content, headers = _body(json, form)
         try:
             with self._http.stream(
@@ -82,7 +83,7 @@ class RestClient:
                 body = self._read(response)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
-        return self._checked(response, body)
+        return self._checked(response, body, accept)
 
     @contextmanager
     def stream(
@@ -118,14 +119,14 @@ class RestClient:
                 raise RemoteError("the answer is too large; ask for less with --size")
         return bytes(body)
 
-    def _checked(self, response: httpx.Response, body: bytes) -> Any:
+    def _checked(self, response: httpx.Response, body: bytes, accept: int | None = None) -> Any:
         try:
             value = msgspec.json.decode(body) if body else None
         except msgspec.DecodeError as error:
             raise RemoteError(self._somebody_else(f"status {response.status_code}")) from error
         if response.status_code == 404:
             raise NotFound(self._somebody_else(_message(404, value)))
-        if not response.is_success:
+        if not response.is_success and response.status_code != accept:
             raise _refusal(response.status_code, value)
         return value
 

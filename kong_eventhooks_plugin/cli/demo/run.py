@@ -1,11 +1,11 @@
-"""``kong-event-hooks demo``: the main job on one machine, with recorded Kong traffic.
+"""``demo``: the main job on one machine, with recorded Kong traffic.
 
 Everything but Kong is real: the sidecar runs as ``serve`` does, supervisor and worker, on a socket and a
 store in a temporary directory; the receiver checks both signatures; the player speaks Kong's protocol and
 answers the sidecar's questions with what a real Kong 3.9.3 answered. It ends by itself when everything that
 was accepted is settled, with exit status 1 where a delivery is missing or a signature is wrong.
 
-Limits: 60 s for the sidecar to be ready and for the deliveries of one round to settle.
+Limits: 60 s for the sidecar to be ready and for the deliveries of one playback to settle.
 """
 
 import asyncio
@@ -35,23 +35,25 @@ WAIT_SECONDS = 60.0
 LOG = "sidecar.log"
 ENDED = 1
 """Exit status where SIGTERM or a closed terminal ended it: nobody knows yet whether all arrives."""
-PAUSE = 0.04
+CALL_PAUSE_SECONDS = 0.04
 """Seconds between two recorded calls, so that a person sees them come one by one."""
-ROUND_SECONDS = 3.0
+PLAYBACK_PAUSE_SECONDS = 3.0
 LINES_SHOWN = 5
-EXPECTED = {"told": 8, "seldom": 1}
-"""Eight limits are broken: four by rate-limiting, two by response-ratelimiting, two with their headers hidden."""
+EXPECTED = {"all-limits": 8, "hourly": 1}
+"""Eight limits are exceeded: four of rate-limiting, two of response-ratelimiting, two with hidden headers."""
 
 
-def run_demo(*, follow: bool) -> int:
-    """Run it; return the exit status."""
+@click.command("demo")
+@click.option("--follow", is_flag=True, help="Play the recording again and again until interrupted.")
+def command(*, follow: bool) -> None:
+    """Run the main job: the sidecar, a receiver, and recorded Kong traffic through the real socket."""
     try:
         with tempfile.TemporaryDirectory(prefix="kong-event-hooks-") as directory:
-            return asyncio.run(_demo(Path(directory), follow=follow))
+            sys.exit(asyncio.run(_demo(Path(directory), follow=follow)))
     except KeyboardInterrupt:
-        return 0
+        return
     except asyncio.CancelledError:
-        return ENDED
+        sys.exit(ENDED)
 
 
 def _hooks(receiver_url: str, secret: str) -> dict[str, Any]:
@@ -59,14 +61,14 @@ def _hooks(receiver_url: str, secret: str) -> dict[str, Any]:
     return {
         "hooks": [
             {
-                "name": "told", "source": "rate-limiting-advanced", "handler": "webhook",
-                DECLARED_CONFIG: {"url": f"{receiver_url}/told", "secret": secret},
+                "name": "all-limits", "source": "rate-limiting-advanced", "handler": "webhook",
+                DECLARED_CONFIG: {"url": f"{receiver_url}/all-limits", "secret": secret},
             },
             {
-                "name": "seldom", "source": "rate-limiting", "handler": "webhook", "snooze": 3600,
-                DECLARED_CONFIG: {"url": f"{receiver_url}/seldom", "secret": secret},
+                "name": "hourly", "source": "rate-limiting", "handler": "webhook", "snooze": 3600,
+                DECLARED_CONFIG: {"url": f"{receiver_url}/hourly", "secret": secret},
             },
-            {"name": "logged", "source": "response-ratelimiting", "handler": "log", DECLARED_CONFIG: {}},
+            {"name": "error-log", "source": "response-ratelimiting", "handler": "log", DECLARED_CONFIG: {}},
         ]
     }  # fmt: skip
 
@@ -95,11 +97,11 @@ async def _demo(directory: Path, *, follow: bool) -> int:
 
 
 def _end_orderly() -> None:
-    """Have the task cancelled by what would else end this process alone and leave the sidecar running."""
+    """Cancel the task on the signals that would otherwise end this process alone and leave the sidecar running."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is not None:
         for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup has the terminal's end ignored
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
                 loop.add_signal_handler(number, task.cancel)
 
 
@@ -107,18 +109,18 @@ async def _play(player: Player, health: str, arrived: list[Received], *, follow:
     calls = load()
     while True:
         started = time.monotonic()
-        await player.play(renumber(calls, time.time()), pause=PAUSE)
+        await player.play(renumber(calls, time.time()), pause=CALL_PAUSE_SECONDS)
         settled = await _settled(health)
         status = _sum_up(player, calls, arrived, time.monotonic() - started, settled=settled)
         if not follow:
             return status
         arrived.clear()
-        await asyncio.sleep(ROUND_SECONDS)
+        await asyncio.sleep(PLAYBACK_PAUSE_SECONDS)
 
 
 @contextlib.contextmanager
 def _sidecar(directory: Path) -> Any:
-    """Run ``serve`` as a process of its own; its log goes to a file, whose path is told when it fails."""
+    """Run ``serve`` as a process of its own; the end of its log is printed when it fails."""
     data = directory / "data"
     data.mkdir(mode=0o700)
     log = directory / LOG
@@ -142,7 +144,7 @@ def _sidecar(directory: Path) -> Any:
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Return it without our settings: hooks of a real kong.yml would hear the recording, and call whom they name."""
+    """Return it without our settings: the hooks of a real kong.yml would fire on the recording and call endpoints."""
     return {name: value for name, value in given.items() if not name.startswith(ENVIRONMENT_PREFIX)}
 
 
@@ -162,18 +164,16 @@ async def _ready(directory: Path, process: "subprocess.Popen[bytes]") -> str:
 
 
 def _health(directory: Path) -> str | None:
-    """Return the address that the sidecar's log tells: it takes a free port itself, so that nobody else has it."""
+    """Return the address in the sidecar's log: it binds a free port itself, so that no other process has it."""
     for line in (directory / LOG).read_bytes().splitlines():
         with contextlib.suppress(msgspec.DecodeError):
-            told = _decode(line)
-            if told.event == "api_listening":
-                return f"http://127.0.0.1:{told.port}"
+            entry = _decode(line)
+            if entry.event == "api_listening":
+                return f"http://127.0.0.1:{entry.port}"
     return None
 
 
 class _LogLine(msgspec.Struct):
-    """What is read of a line of the sidecar's log."""
-
     event: str
     port: int = 0
 
@@ -216,13 +216,13 @@ async def _ask(health: str) -> dict[str, Any] | None:
 
 def _introduce(directory: Path, health: str, receiver: str) -> None:
     click.echo(
-        f"""Event hooks for Kong: the main job on this machine.
+        f"""Event hooks for Kong Gateway: the whole way of an event, on this machine.
 
   sidecar   {directory}/plugin.sock, {health}/readyz, {health}/metrics
   receiver  {receiver}, which checks every signature
-  hooks     told    hears every broken rate limit, calls the receiver
-            seldom  hears rate-limiting, calls the receiver once an hour (snooze: 3600)
-            logged  hears response-ratelimiting, writes into Kong's error log
+  hooks     all-limits  for every exceeded rate limit, calls the receiver
+            hourly      for rate-limiting, calls the receiver once an hour at most (snooze: 3600)
+            error-log   for response-ratelimiting, writes into Kong's error log
 
 Playing the traffic of a real Kong 3.9.3 through the plugin socket:
 """
@@ -233,14 +233,14 @@ def _reporter(arrived: list[Received]) -> Callable[[Received], None]:
     def report(got: Received) -> None:
         body = got.json
         if body.get("event") == "ping":
-            click.echo(f"  ping      {got.path[1:]:<7} {_signature(got)}")
+            click.echo(f"  ping      {got.path[1:]:<10}  {_signature(got)}")
             return
         arrived.append(got)
-        limit = f"limit {body['limit']} a {body['window']}" if body["limit"] else "limit not told (hidden headers)"
+        limit = f"{body['limit']} per {body['window']}" if body["limit"] else "a limit (headers hidden)"
         who = body["consumer"].get("username") or body["ip"]
         where = f"{body['request']['method']} {body['request']['path']}"
-        broke = f"{who} broke {limit}"
-        click.echo(f"  delivery  {got.path[1:]:<7} {where:<13} {broke:<48} {_signature(got)}")
+        exceeded = f"{who} exceeded {limit}"
+        click.echo(f"  delivery  {got.path[1:]:<10}  {where:<13} {exceeded:<44} {_signature(got)}")
 
     return report
 
@@ -250,7 +250,7 @@ def _signature(got: Received) -> str:
 
 
 def _report_line(level: str, text: str) -> None:
-    """Show the beginning of what a log hook writes; the box is some thirty lines long."""
+    """Print the first lines of what a log hook writes; there are some thirty."""
     if "log callback" not in text:
         return
     click.echo(f"  Kong's error log, [{level}]:")
@@ -267,9 +267,9 @@ def _sum_up(
     good = settled and right and not player.played.lost and counts == EXPECTED
     click.echo(
         f"\n{len(calls)} calls played in {seconds:.1f} s, {len(player.played.lost)} lost; "
-        f"{len(arrived)} deliveries arrived ({', '.join(f'{name}: {count}' for name, count in counts.items())}), "
-        f"{'all signatures right' if right else 'WRONG SIGNATURES'}; "
-        f"{'nothing waits' if settled else 'SOME STILL WAIT'}."
+        f"{len(arrived)} deliveries ({', '.join(f'{name}: {count}' for name, count in counts.items())}), "
+        f"{'every signature right' if right else 'WRONG SIGNATURES'}, "
+        f"{'none pending' if settled else 'SOME STILL PENDING'}."
     )
     return 0 if good else 1
 

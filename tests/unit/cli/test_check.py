@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from kong_eventhooks_plugin.cli import check, cli
+import kong_eventhooks_plugin.cli.check as check
+from kong_eventhooks_plugin.cli import cli
 from kong_eventhooks_plugin.cli.check import check_files
 from tests.support.hooks import VALIDATION, log_hook, plugin_config, webhook
 
@@ -25,7 +26,7 @@ def slack(**config: Any) -> dict[str, Any]:
     return webhook("slack", method="POST", **config) | {"handler": "webhook-custom"}
 
 
-def test_every_file_is_told_of_in_order(tmp_path: Path) -> None:
+def test_every_file_is_reported_in_order(tmp_path: Path) -> None:
     good = written(tmp_path / "good.json", log_hook())
     code = written(tmp_path / "code.json", log_hook(filter="("), slack(payload={"a": {"b": "x {{ y"}}))
     bad = written(tmp_path / "bad.json", log_hook(snooze=-1))
@@ -51,14 +52,14 @@ def test_the_command_ends_with_1(tmp_path: Path) -> None:
     assert ended.output.startswith(f"{bad}: plugins[0].config.hooks[1].filter: line 1, column 9: Syntax error")
     good = written(tmp_path / "good.json", log_hook(filter="data.x == 1"), slack(body="{{ y }}"))
     ended = CliRunner().invoke(cli, ["check", good])
-    assert (ended.exit_code, ended.output) == (0, "1 file checked, no fault\n")
+    assert (ended.exit_code, ended.output) == (0, "1 file checked, no error\n")
 
 
 def test_an_entity_that_kong_is_not_known_to_have_is_a_warning(tmp_path: Path) -> None:
     path = written(tmp_path / "crud.json", log_hook(source="crud", event="consumers"),
                    log_hook("b", source="crud", event="consumer:create"))  # fmt: skip
     ended = CliRunner().invoke(cli, ["check", path])
-    assert (ended.exit_code, ended.stdout) == (0, "1 file checked, no fault\n")
+    assert (ended.exit_code, ended.stdout) == (0, "1 file checked, no error\n")
     assert ended.stderr == (
         f"warning: {path}: plugins[0].config.hooks[1].event: Kong is not known to have an entity consumer "
         "(did you mean consumers?); the hook never fires unless a plugin of yours, or Enterprise, adds it\n"

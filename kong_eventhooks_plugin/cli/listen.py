@@ -1,25 +1,29 @@
-"""``kong-event-hooks listen``: receive webhooks, print each, verify its signatures; until Ctrl-C."""
+"""``listen``: receive webhooks, print each and verify its signatures, until Ctrl-C."""
 
 import asyncio
 import contextlib
 import signal
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 import msgspec
 
 from kong_eventhooks_plugin.cli.demo.receiver import Received, Receiver
+from kong_eventhooks_plugin.cli.options import FILE
 from kong_eventhooks_plugin.cli.printing import printable
 from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.hooks.reference_values import without_line_end
 
 MAX_PORT = 65_535
 
 
-def run_listen(address: str, secret: str | None) -> int:
-    """Listen on ``host:port``; return the exit status.
-
-    Raises ``SettingsError`` for an address that cannot be had and for a secret that is none.
-    """
+@click.command("listen")
+@click.option("--address", default="127.0.0.1:8020", show_default=True, help="Where to listen.")
+@click.option("--secret-file", type=FILE, help="File with the hook's secret, to verify.")
+def command(address: str, secret_file: Path | None) -> None:
+    """Receive webhooks, print each and verify its signatures, until interrupted."""
+    secret = None if secret_file is None else _secret(secret_file)
     host, _, port = address.rpartition(":")
     if not (port.isdecimal() and int(port) <= MAX_PORT):
         raise SettingsError(f"--address {address}: expected HOST:PORT, for example 127.0.0.1:8020")
@@ -28,21 +32,28 @@ def run_listen(address: str, secret: str | None) -> int:
     except ValueError as error:
         raise SettingsError(f"--secret-file: the secret cannot be used: {error}") from error
     try:
-        asyncio.run(_listen(receiver, checks=secret is not None))
+        asyncio.run(_listen(receiver, verifies=secret is not None))
     except OSError as error:
         raise SettingsError(f"--address {address}: {error.strerror or error}") from error
-    return 0
 
 
-async def _listen(receiver: Receiver, *, checks: bool) -> None:
+def _secret(file: Path) -> str:
+    try:
+        return without_line_end(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise SettingsError(f"--secret-file {file}: {why}") from error
+
+
+async def _listen(receiver: Receiver, *, verifies: bool) -> None:
     await receiver.start()
-    click.echo(f"Listening on {receiver.url}" + ("" if checks else " (no --secret-file: signatures are not checked)"))
-    over = asyncio.Event()
+    click.echo(f"Listening on {receiver.url}" + ("" if verifies else " (no --secret-file: signatures are not checked)"))
+    ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, over.set)
+        loop.add_signal_handler(number, ended.set)
     try:
-        await over.wait()
+        await ended.wait()
     finally:
         with contextlib.suppress(OSError):
             await receiver.close()

@@ -1,0 +1,136 @@
+"""``deliveries list``, ``show`` and ``replay``."""
+
+import time
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import click
+
+from kong_eventhooks_plugin.api.client.rest import ApiTarget
+from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or_file_options
+from kong_eventhooks_plugin.cli.options import output_option
+from kong_eventhooks_plugin.cli.printing import name_or_id, pretty, printable, table, when
+from kong_eventhooks_plugin.model.delivery import State
+
+BODY_SHOWN: Final = 200
+"""Characters of an endpoint's answer in the table; ``--output json`` has all that was kept."""
+
+
+@click.group("deliveries")
+def command() -> None:
+    """List deliveries, show their attempts and replay them."""
+
+
+@command.command("list")
+@click.option("--hook", help="Only of this hook, by name or id.")
+@click.option("--state", type=click.Choice(get_args(State)), help="Only in this state.")
+@click.option("--size", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
+@click.option("--offset", help="Go on where the last page ended.")
+@api_or_file_options
+@output_option
+def list_deliveries(
+    target: ApiTarget,
+    data_dir: Path | None,
+    hook: str | None,
+    state: State | None,
+    size: int,
+    offset: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """List deliveries, newest first."""
+    if data_dir is not None:
+        from kong_eventhooks_plugin.cli import store_file
+
+        page = store_file.deliveries(data_dir, hook, state, size, offset)
+    else:
+        with api_client(target) as client:
+            query = {"hook": hook, "state": state, "size": size, "offset": offset}
+            page = client.call("GET", "deliveries", query=query)
+    following = page.get("offset")
+    if as_json:
+        click.echo(pretty({"data": page["data"], "offset": following}))
+        return
+    rows = [
+        (when(one["created_at"]), one["state"], str(one["attempt_count"]), name_or_id(one["event_hook"]),
+         f"{one['source']}/{one['event']}", _next(one), one["id"])
+        for one in page["data"]
+    ]  # fmt: skip
+    more = f"\nmore: --offset {following}" if following else ""
+    click.echo(table(("CREATED", "STATE", "ATTEMPTS", "HOOK", "EVENT", "NEXT", "ID"), rows, "no delivery") + more)
+
+
+def _next(delivery: dict[str, Any]) -> str:
+    if delivery["state"] == "dead":
+        return str(delivery["reason"] or "-")
+    return f"in {max(0.0, delivery['due_at'] - time.time()):.0f} s" if delivery["state"] == "pending" else "-"
+
+
+@command.command("show")
+@click.argument("delivery_id")
+@api_or_file_options
+@output_option
+def show_delivery(target: ApiTarget, data_dir: Path | None, delivery_id: str, *, as_json: bool) -> None:
+    """Show one delivery, its event and every attempt."""
+    if data_dir is not None:
+        from kong_eventhooks_plugin.cli import store_file
+
+        delivery = store_file.delivery(data_dir, delivery_id)
+    else:
+        with api_client(target, delivery_id, kind="delivery", listed_by="deliveries list") as client:
+            delivery = client.call("GET", "deliveries", delivery_id)
+    click.echo(pretty(delivery) if as_json else describe(delivery))
+
+
+def describe(delivery: dict[str, Any]) -> str:
+    """Return a delivery with its data and attempts as text that cannot move a terminal's cursor."""
+    shown = {name: value for name, value in delivery.items() if name not in {"data", "attempts"}}
+    shown |= {"event_hook": name_or_id(delivery["event_hook"])}
+    shown |= {name: when(shown[name]) for name in ("created_at", "due_at", "settled_at") if shown[name] is not None}
+    head = "\n".join(f"{name:<13} {'-' if value is None else value}" for name, value in shown.items())
+    rows = [
+        (str(one["number"]), when(one["started_at"]), f"{one['seconds'] * 1000:.0f} ms", one["outcome"],
+         str(one["status"] or "-"), one["error"] or "-", one["detail"] or one["body"][:BODY_SHOWN])
+        for one in delivery["attempts"]
+    ]  # fmt: skip
+    attempts = table(("ATTEMPT", "AT", "TOOK", "OUTCOME", "STATUS", "ERROR", "DETAIL"), rows, "no attempt yet")
+    return printable(f"{head}\n\n{pretty(delivery['data'])}\n\n{attempts}")
+
+
+@command.command("replay")
+@click.argument("delivery_id", required=False)
+@click.option("--hook", help="Instead of one delivery: those of this hook.")
+@click.option("--since", metavar="TIME", help="Of these, those created then or later: 2026-01-31T12:00:00Z.")
+@click.option("--until", metavar="TIME", help="Of these, those created before.")
+@click.option("--state", type=click.Choice(["dead", "delivered"]), default="dead", show_default=True)
+@api_options
+@output_option
+def replay(
+    target: ApiTarget,
+    delivery_id: str | None,
+    hook: str | None,
+    since: str | None,
+    until: str | None,
+    state: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Send a delivery again, or with --hook the dead ones of a hook."""
+    if delivery_id is not None and hook is None:
+        with api_client(target, delivery_id, kind="delivery", listed_by="deliveries list") as client:
+            replayed = client.call("POST", "deliveries", delivery_id, "replay")
+        text = f"delivery {delivery_id} is {replayed['state']} and due now"
+    elif hook is not None and delivery_id is None:
+        with api_client(target, hook) as client:
+            wanted = {"since": since, "until": until, "state": state}
+            replayed = client.call("POST", "event-hooks", hook, "replay", json=wanted)
+        text = f"{replayed['replayed']} deliveries of hook '{hook}' are due now{_rest(replayed)}"
+    else:
+        raise click.UsageError("name a DELIVERY_ID, or a hook with --hook")
+    click.echo(pretty(replayed) if as_json else text)
+
+
+def _rest(replayed: dict[str, Any]) -> str:
+    if replayed["refused"]:
+        return f"; the queue had no room for the rest ({replayed['refused']}): repeat this when it has drained"
+    return "; there are more: repeat this" if replayed["more"] else ""

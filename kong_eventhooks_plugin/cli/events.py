@@ -1,0 +1,99 @@
+"""``events tail``: the accepted events, live, with what each fired."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import click
+import msgspec
+
+from kong_eventhooks_plugin.api.client.rest import ApiTarget, Unreachable
+from kong_eventhooks_plugin.api.client.sse import Message
+from kong_eventhooks_plugin.cli.api_calls import api_client, api_options
+from kong_eventhooks_plugin.cli.options import output_option
+from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, printable, when
+
+RECONNECT_SECONDS: Final = 2.0
+DATA_SHOWN: Final = 160
+"""Characters of an event's data in a line; ``--output json`` has all of it."""
+
+Write = Callable[[str], None]
+
+
+@click.group("events")
+def command() -> None:
+    """Watch events."""
+
+
+@command.command("tail")
+@click.option("--source", help="Only events of this source.")
+@click.option("--event", help="Only events of this name.")
+@click.option("--hook", help="Only events that fired this hook, or on which it was held back.")
+@click.option("--recent", type=click.IntRange(0, 1000), default=10, show_default=True, help="Begin with so many.")
+@api_options
+@output_option
+def tail(target: ApiTarget, recent: int, *, as_json: bool, **wanted: str | None) -> None:
+    """Show events as they are accepted, with what each fired and what was held back, until interrupted."""
+    with suppress(KeyboardInterrupt):
+        tail_events(
+            target, click.echo, lambda text: click.echo(f"kong-event-hooks: {text}", err=True),
+            wanted=wanted, recent=recent, as_json=as_json,
+        )  # fmt: skip
+
+
+def tail_events(
+    target: ApiTarget,
+    write: Write,
+    warn: Write,
+    *,
+    wanted: Mapping[str, str | None],
+    recent: int = 10,
+    as_json: bool = False,
+    wait: Callable[[float], None] = time.sleep,
+) -> None:
+    """Write the recent events and then each as it is accepted, until interrupted; ``warn`` of breaks.
+
+    ``wanted`` is ``source``, ``event`` and ``hook``. Raises ``RemoteError`` where the API refuses, or does not answer
+    in the beginning.
+    """
+    shown = json_line if as_json else event_lines
+    with api_client(target, wanted.get("hook")) as client:
+        last = None
+        if recent:
+            for event in reversed(client.call("GET", "events", query={**wanted, "size": recent})["data"]):
+                last = event["id"]
+                write(shown(event))
+        connected = False
+        while True:
+            try:
+                with client.stream("events", "stream", query=wanted, last=last) as messages:
+                    connected = True
+                    for message in messages:
+                        last = message.last_id or last
+                        write(_message(message, shown, as_json=as_json))
+            except Unreachable as error:
+                if not connected:
+                    raise
+                warn(f"{error}; trying again")
+                wait(RECONNECT_SECONDS)
+
+
+def _message(message: Message, shown: Callable[[Any], str], *, as_json: bool) -> str:
+    value = msgspec.json.decode(message.data)
+    if message.event != "missed":
+        return shown(value)
+    if as_json:
+        return json_line({"missed": value["count"]})
+    count = "some" if value["count"] is None else f"{value['count']:,}"
+    return f"-- {count} events are not shown: they came faster than they were read"
+
+
+def event_lines(event: dict[str, Any]) -> str:
+    """Return an event as lines that cannot move a terminal's cursor."""
+    data = json_line(event["data"])
+    cut = data if len(data) <= DATA_SHOWN else f"{data[:DATA_SHOWN]}..."
+    lines = [f"{when(event['time'])}  {event['source']}/{event['event']}  {cut}"]
+    lines += [f"    -> {name_or_id(one['event_hook'])}  {one['delivery']}" for one in event["fired"]]
+    lines += [f"    -- {name_or_id(one['event_hook'])}  {one['reason']}" for one in event["held_back"]]
+    return printable("\n".join(lines))

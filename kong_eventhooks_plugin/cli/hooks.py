@@ -1,0 +1,139 @@
+"""``hooks list``, ``show``, ``create``, ``delete``, ``ping`` and ``test``."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
+from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or_file_options, fields_options
+from kong_eventhooks_plugin.cli.options import output_option
+from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, pretty, printable, table, when
+
+PAGE_SIZE: Final = 1_000
+_SWITCHED_OFF: Final = "endpoint_"
+"""What the reason of a hook begins with that is held because its endpoint switched it off."""
+
+
+@click.group("hooks")
+def command() -> None:
+    """List, create and test hooks."""
+
+
+@command.command("list")
+@api_or_file_options
+@output_option
+def list_hooks(target: ApiTarget, data_dir: Path | None, *, as_json: bool) -> None:
+    """List the hooks in force, where each is declared and how many deliveries wait for it."""
+    if data_dir is not None:
+        from kong_eventhooks_plugin.cli import store_file
+
+        hooks = store_file.hooks(data_dir)
+    else:
+        with api_client(target) as client:
+            hooks = _listed(client)
+    hooks.sort(key=name_or_id)
+    rows = [
+        (name_or_id(hook), f"{hook['source']}/{hook['event'] or '*'}", hook["handler"], _state(hook),
+         str(hook["waiting"]), hook["declared_in"] or "the API")
+        for hook in hooks
+    ]  # fmt: skip
+    heads = ("NAME", "EVENT", "HANDLER", "STATE", "WAITING", "DECLARED IN")
+    click.echo(pretty(hooks) if as_json else table(heads, rows, "no hook"))
+
+
+def _listed(client: RestClient) -> list[dict[str, Any]]:
+    page = client.call("GET", "event-hooks", query={"size": PAGE_SIZE})
+    hooks: list[dict[str, Any]] = page["data"]
+    while (offset := page.get("offset")) is not None:
+        page = client.call("GET", "event-hooks", query={"size": PAGE_SIZE, "offset": offset})
+        hooks += page["data"]
+    health = client.call("GET", "readyz", accept=503)
+    waiting, held = health["queue"].get("per_hook", {}), health["held"]
+    for hook in hooks:
+        name = name_or_id(hook)
+        reason = held.get(name, "")
+        off = reason.removeprefix(_SWITCHED_OFF) if reason.startswith(_SWITCHED_OFF) else None
+        hook |= {"waiting": waiting.get(name, 0), "switched_off": off}
+    return hooks
+
+
+def _state(hook: dict[str, Any]) -> str:
+    if not hook["enabled"]:
+        return "off"
+    return f"off: endpoint {hook['switched_off']}" if hook["switched_off"] else "on"
+
+
+@command.command("show")
+@click.argument("hook")
+@api_options
+@output_option
+def show_hook(hook: str, target: ApiTarget, *, as_json: bool) -> None:
+    """Show the hook with the name or id HOOK."""
+    with api_client(target, hook) as client:
+        _echo(client.call("GET", "event-hooks", hook), as_json=as_json)
+
+
+@command.command("create")
+@fields_options("the hook")
+@api_options
+@output_option
+def create_hook(body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> None:
+    """Create a hook of fields as in Kong's documentation: config.url=https://...; NAME=@FILE is a file's content."""
+    with api_client(target) as client:
+        _echo(client.call("POST", "event-hooks", **body), as_json=as_json)
+
+
+@command.command("delete")
+@click.argument("hook")
+@api_options
+def delete_hook(hook: str, target: ApiTarget) -> None:
+    """Delete the hook with the name or id HOOK, which the API created."""
+    with api_client(target, hook) as client:
+        client.call("DELETE", "event-hooks", hook)
+    click.echo(f"hook '{hook}' is deleted")
+
+
+@command.command("ping")
+@click.argument("hook")
+@api_options
+@output_option
+def ping_hook(hook: str, target: ApiTarget, *, as_json: bool) -> None:
+    """Send the ping of the hook with the name or id HOOK."""
+    with api_client(target, hook) as client:
+        sent = client.call("GET", "event-hooks", hook, "ping")
+    click.echo(pretty(sent) if as_json else f"the ping of hook '{hook}' arrived")
+
+
+@command.command("test")
+@click.argument("hook")
+@fields_options("the event's data")
+@api_options
+@output_option
+def test_hook(hook: str, body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> None:
+    """Run the handler of the hook with the name or id HOOK at once, with fields as the event's data."""
+    with api_client(target, hook) as client:
+        tested = client.call("POST", "event-hooks", hook, "test", **body)
+    if as_json:
+        click.echo(pretty(tested))
+        return
+    result = tested["result"]
+    status = "done" if result["status"] is None else f"answered {result['status']}"
+    headers = "\n".join(f"{name}: {value}" for name, value in result["headers"].items())
+    click.echo(printable("\n".join(part for part in (status, headers, result["body"]) if part)))
+
+
+def _echo(hook: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(pretty(hook))
+        return
+    rows = {name: value for name, value in hook.items() if name != "config" and value is not None}
+    rows |= {f"config.{name}": value for name, value in hook["config"].items() if value is not None}
+    width = max(len(name) for name in rows)
+    click.echo("\n".join(f"{name.ljust(width)}  {_value(name, value)}" for name, value in rows.items()))
+
+
+def _value(name: str, value: Any) -> str:
+    if name in {"created_at", "updated_at"}:
+        return when(value)
+    return printable(value if isinstance(value, str) else json_line(value))

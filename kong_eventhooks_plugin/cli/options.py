@@ -1,0 +1,42 @@
+"""Options that several commands share. Each decorator passes the command one argument."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from kong_eventhooks_plugin.settings import described
+
+Command = Callable[..., Any]
+
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+def settings_options(command: Command) -> Command:
+    """Add one flag for each setting, and ``--settings FILE``: ``settings_file``, and ``flags`` by name."""
+    for setting in reversed(list(described())):
+        is_switch = setting.name == "started_by_kong"
+        command = click.option(
+            setting.flag,
+            setting.name,
+            default=None,
+            is_flag=is_switch,
+            flag_value="true" if is_switch else None,
+            type=str,
+            metavar=None if is_switch else "VALUE",
+            help=setting.description.replace("`", ""),
+        )(command)
+    return click.option("--settings", "settings_file", type=FILE, help="TOML file with settings.")(command)
+
+
+def output_option(command: Command) -> Command:
+    """Add ``--output``: ``as_json``."""
+
+    @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+    @wraps(command)
+    def with_output(*arguments: Any, output: str, **named: Any) -> Any:
+        return command(*arguments, as_json=output == "json", **named)
+
+    return with_output

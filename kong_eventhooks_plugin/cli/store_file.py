@@ -1,0 +1,88 @@
+"""What ``--data-dir`` reads of a store's file: the API's answers, without a sidecar and without disturbing one.
+
+Secrets are masked, as the API masks them for a caller without the admin token.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kong_eventhooks_plugin.api.rest.answers import NameOf, attempt_body, delivery_body
+from kong_eventhooks_plugin.api.service import paging
+from kong_eventhooks_plugin.api.service.entity import entity, is_unnamed
+from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.model.delivery import State
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.queue.contract import DeliveryFilter, Queue
+from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
+
+T = TypeVar("T")
+
+
+def deliveries(data_dir: Path, hook: str | None, state: State | None, size: int, offset: str | None) -> dict[str, Any]:
+    """Return a page of deliveries, newest first; ``hook`` is a name or an id."""
+
+    async def read(queue: Queue) -> dict[str, Any]:
+        definitions = await queue.definitions()
+        wanted = None if hook is None else _hook_id(hook, definitions)
+        position = None if offset is None else paging.decoded(offset)
+        page = await queue.page(DeliveryFilter(hook_id=wanted, state=state), size, position)
+        name_of = _names(definitions)
+        following = None if page.next_offset is None else paging.encoded(page.next_offset)
+        return {"data": [delivery_body(one, name_of) for one in page.deliveries], "offset": following}
+
+    return _read(data_dir, read)
+
+
+def delivery(data_dir: Path, delivery_id: str) -> dict[str, Any]:
+    """Return one delivery with its event's data and attempts; raises ``UnknownDelivery``."""
+
+    async def read(queue: Queue) -> dict[str, Any]:
+        found = await queue.get(delivery_id)
+        attempts = [attempt_body(one) for one in await queue.attempts(delivery_id)]
+        name_of = _names(await queue.definitions())
+        return {**delivery_body(found, name_of), "data": found.event.data, "attempts": attempts}
+
+    return _read(data_dir, read)
+
+
+def hooks(data_dir: Path) -> list[dict[str, Any]]:
+    """Return the stored hooks, with how many deliveries wait and why the endpoint switched a hook off."""
+
+    async def read(queue: Queue) -> list[dict[str, Any]]:
+        waiting = (await queue.stats()).per_hook
+        off = {one.hook_id: one.disabled for one in await queue.endpoints()}
+        return [
+            {**entity(hook, trusted=False), "waiting": waiting.get(hook.id, 0), "switched_off": off.get(hook.id)}
+            for hook in await queue.definitions()
+        ]
+
+    return _read(data_dir, read)
+
+
+def _read(data_dir: Path, read: Callable[[Queue], Awaitable[T]]) -> T:
+    path = data_dir / DATABASE
+    with suppress(PermissionError):  # the queue's message says more
+        if not path.exists():
+            raise SettingsError(f"{path}: there is no such file; name the sidecar's data directory with --data-dir")
+
+    async def run() -> T:
+        queue = SqliteQueue(path, read_only=True)
+        await queue.open()
+        try:
+            return await read(queue)
+        finally:
+            await queue.close()
+
+    return asyncio.run(run())
+
+
+def _names(definitions: list[Hook]) -> NameOf:
+    return {hook.id: None if is_unnamed(hook) else hook.name for hook in definitions}.get
+
+
+def _hook_id(key: str, definitions: list[Hook]) -> str:
+    """Return the id of the hook with that id or name; a hook that is gone is known by its id alone."""
+    return next((hook.id for hook in definitions if key in (hook.id, hook.name)), key)
