@@ -58,7 +58,7 @@ from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known, plugin_info, plugin_names
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
-from kong_eventhooks_plugin.kong.supervisor.supervisor import EXIT_SETTINGS
+from kong_eventhooks_plugin.kong.supervisor.worker_process import EXIT_SETTINGS
 from kong_eventhooks_plugin.queue.contract import QueueLimits
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue

@@ -1,8 +1,8 @@
 """Which connections have a call under way, in memory that outlives the worker.
 
-When a worker is killed, nobody can ask it any more; but what becomes of a connection depends on it: Kong waits
-on one with a call under way, and has only put an idle one back into its pool. The worker marks a byte per
-connection before it reads from it; the supervisor maps the same memory and reads it when the worker has ended.
+What becomes of a connection of a killed worker depends on this: Kong waits on one with a call under way, and has
+put an idle one back into its pool. The worker marks a byte per connection before it reads from it; the supervisor
+maps the same memory and reads it when the worker has exited.
 
 Limit: ``SLOTS`` connections, as many as a server has open (``server.CONNECTIONS``); one more shares ``NO_SLOT``,
 which nobody reads.
@@ -26,5 +26,5 @@ def make() -> int:
 
 
 def map_marks(descriptor: int) -> mmap.mmap:
-    """Map marks, for reading and writing; the descriptor may be closed afterwards."""
+    """Map marks for reading and writing; the descriptor may then be closed."""
     return mmap.mmap(descriptor, SLOTS + 1)

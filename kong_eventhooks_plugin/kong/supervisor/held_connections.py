@@ -1,6 +1,6 @@
 """Kong's connections, held by the supervisor beside the worker that serves them.
 
-Why they are worth holding (all of it seen on Kong 3.9, kong/runloop/plugin_servers): where a worker is killed, the
+Why they are held (all of it seen on Kong 3.9, kong/runloop/plugin_servers): where a worker is killed, the
 kernel resets every connection with unread bytes, and Kong drops the call instead of making it again. And Kong's pool
 is left full of dead connections: a ``StartInstance`` on one of them fails by an assertion that leaves Kong's claim on
 the instance behind, and for 10 s every event of that nginx worker is lost. So connections live on here:
@@ -11,7 +11,7 @@ the worker ends while a connection is    what becomes of it
 idle (a call may be on its way)          handed to the next worker, which reads what Kong sent meanwhile
 in the middle of a call                  ended in Kong's direction alone, and drained: Kong reads "closed" and calls
                                          again; closing it outright would be a reset
-let go by a worker that drains           handed to its successor; without one, ended as above
+released by a worker that drains         handed to its successor; without one, ended as above
 ======================================  =========================================================================
 
 Limits: ``call_marks.SLOTS`` connections; one more is not held and dies with its worker. Nor is one held that was
@@ -33,7 +33,7 @@ _DRAIN_BYTES = 64 << 10
 
 
 class _Held:
-    """One connection. ``worker`` serves it (None: it waits for one) as its ``slot``, None until the worker said so."""
+    """One connection. ``worker`` serves it (None: it waits for one) as ``slot``, None until the worker reports it."""
 
     __slots__ = ("ending_until", "inode", "slot", "sock", "worker")
 
@@ -46,25 +46,24 @@ class _Held:
 
     @property
     def is_unassigned(self) -> bool:
-        """Whether it waits for a worker."""
         return self.worker is None and self.ending_until is None
 
 
 class HeldConnections:
-    """Told what workers say and which end; ``poll`` when ``fileno`` is readable. ``clock`` gives seconds."""
+    """The connections of all workers; call ``poll`` when ``fileno`` is readable. ``clock`` gives seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._epoll = select.epoll()
         self._by_inode: dict[int, _Held] = {}
         self._by_descriptor: dict[int, _Held] = {}
-        self._by_slot: dict[tuple[int | None, int | None], _Held] = {}  # by worker and slot: who has it now
+        self._by_slot: dict[tuple[int | None, int | None], _Held] = {}  # by worker and slot
 
     def __len__(self) -> int:
         return len(self._by_inode)
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable when a held connection has something to say."""
+        """Return the descriptor that is readable when a held connection has an event."""
         return self._epoll.fileno()
 
     def hold(self, worker: int, slot: int, sock: socket.socket) -> None:
@@ -80,7 +79,7 @@ class HeldConnections:
             return
         sock.setblocking(False)
         try:
-            self._epoll.register(sock.fileno(), 0)  # an end is told without asking
+            self._epoll.register(sock.fileno(), 0)  # an end is always reported
         except OSError:  # no memory, or past fs.epoll.max_user_watches
             sock.close()
             return
@@ -90,64 +89,64 @@ class HeldConnections:
         self._assign(held, worker, slot)
 
     def release(self, worker: int, slot: int) -> None:
-        """Hear that a draining worker no longer serves one of its connections."""
+        """Unassign a connection that a draining worker no longer serves."""
         held = self._by_slot.get((worker, slot))
         if held is not None:
             self._unassign(held)
 
     def orphan(self, worker: int, marks: mmap.mmap | None) -> None:
-        """Hear that a worker has ended: end what it was in the middle of, keep the rest for the next one."""
+        """End the connections on which an exited worker had a call, keep the rest for the next worker."""
         for held in [held for held in self._by_inode.values() if held.worker == worker]:
-            # Without a slot it was handed over and not yet taken: nothing of it was read.
+            # Without a slot it was handed over and not yet accepted: nothing of it was read.
             under_way = held.slot is not None and (marks is None or marks[held.slot] != IDLE)
             self._unassign(held)
             if under_way:
                 self._end(held)
 
     def waiting(self) -> bool:
-        """Tell whether connections wait for a worker."""
+        """Return whether connections wait for a worker."""
         return any(held.is_unassigned for held in self._by_inode.values())
 
-    def offer(self, worker: int, give: Callable[[socket.socket], bool]) -> None:
-        """Hand those that wait to a worker; ``give`` returns False when it takes no more for now."""
+    def offer(self, worker: int, send: Callable[[socket.socket], bool]) -> None:
+        """Hand the waiting connections to a worker; ``send`` returns False when it accepts no more for now."""
         for held in self._by_inode.values():
             if held.is_unassigned:
-                if not give(held.sock):
+                if not send(held.sock):
                     return
                 held.worker = worker
 
     def end_waiting(self) -> None:
-        """End those that wait for a worker: none will come."""
+        """End the connections that wait for a worker: none will come."""
         for held in self._by_inode.values():
             if held.is_unassigned:
                 self._end(held)
 
     def poll(self) -> None:
-        """Drop what has ended, drain what is ending."""
+        """Drop the connections that have ended, drain those that are ending."""
         for descriptor, events in self._epoll.poll(0):
             held = self._by_descriptor.get(descriptor)
             if held is not None and (events & (select.EPOLLHUP | select.EPOLLERR) or not _drain(held.sock)):
                 self._drop(held)
 
     def prune(self) -> None:
-        """Close what has taken too long to end."""
+        """Close the connections that take too long to end."""
         now = self._clock()
         for held in list(self._by_inode.values()):
             if held.ending_until is not None and now >= held.ending_until:
                 self._drop(held)
 
     def ending(self) -> bool:
-        """Tell whether connections have still to end."""
+        """Return whether connections are ending."""
         return any(held.ending_until is not None for held in self._by_inode.values())
 
     def close(self) -> None:
-        """Let everything go."""
+        """Close every connection."""
         for held in list(self._by_inode.values()):
             self._drop(held)
         self._epoll.close()
 
     def _assign(self, held: _Held, worker: int, slot: int) -> None:
-        """Note who serves it. A slot is used again at once: one that had it before has ended, as we are yet to hear."""
+        """Record who serves it. A worker reuses a slot at once, so its earlier connection has ended."""
         self._unassign(held)
         held.worker, held.slot = worker, slot
         self._by_slot[worker, slot] = held
@@ -173,7 +172,7 @@ class HeldConnections:
 
 
 def _drain(sock: socket.socket) -> bool:
-    """Read what nobody wants any more; False at the end."""
+    """Read and discard; return False at the end."""
     try:
         return bool(sock.recv(_DRAIN_BYTES))
     except (BlockingIOError, InterruptedError):

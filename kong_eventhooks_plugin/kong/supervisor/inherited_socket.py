@@ -19,7 +19,7 @@ _VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 def inherited(environment: MutableMapping[str, str]) -> SocketLease | None:
     """Return the socket that was handed to this process, None where there is none.
 
-    The variables are taken out of ``environment``: they are not for our children.
+    The variables are removed from ``environment``: our children must not inherit them.
     """
     count, pid, _ = (environment.pop(name, "") for name in _VARIABLES)
     if pid != str(os.getpid()):

@@ -1,8 +1,8 @@
-"""Log lines of the supervisor: the same look as the worker's (JSON, or columns for people), without its libraries.
+"""Log lines of the supervisor: in the worker's format (JSON, or columns for people), without its libraries.
 
 Lines go to standard output, where Kong and journald read them. A line has at most ``LINE_BYTES`` bytes,
-so that a pipe takes it whole; a longer one is cut. The supervisor must never hang on a reader that does
-not read or has gone: such a line is dropped and counted, and the next one that gets through says how many.
+so that a pipe accepts it whole; a longer one is cut. The supervisor must never hang on a reader that does
+not read or has exited: such a line is dropped and counted, and the next written one has the count.
 """
 
 import json
@@ -20,11 +20,9 @@ Level = Literal["info", "warning", "error"]
 class Log(Protocol):
     """What the supervisor logs through; a structlog logger fits too."""
 
-    def info(self, event: str, **fields: object) -> object:
-        """Say what happened."""
+    def info(self, event: str, **fields: object) -> object: ...
 
-    def warning(self, event: str, **fields: object) -> object:
-        """Say what somebody should look at."""
+    def warning(self, event: str, **fields: object) -> object: ...
 
 
 class PlainLog:
@@ -36,11 +34,9 @@ class PlainLog:
         self.dropped = 0
 
     def info(self, event: str, **fields: object) -> None:
-        """Say what happened."""
         self._write("info", event, fields)
 
     def warning(self, event: str, **fields: object) -> None:
-        """Say what somebody should look at."""
         self._write("warning", event, fields)
 
     def _write(self, level: Level, event: str, fields: dict[str, object]) -> None:
@@ -48,7 +44,7 @@ class PlainLog:
             fields = {**fields, "lines_dropped": self.dropped}
         line = self._render(level, event, fields).encode(errors="replace")[: LINE_BYTES - 1] + b"\n"
         try:
-            if not self._takes_a_line():
+            if not self._is_writable():
                 raise BlockingIOError
             os.write(self._descriptor, line)
         except OSError:
@@ -56,7 +52,7 @@ class PlainLog:
         else:
             self.dropped = 0
 
-    def _takes_a_line(self) -> bool:
+    def _is_writable(self) -> bool:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
         return any(state & select.POLLOUT for _, state in poll.poll(0))
@@ -72,5 +68,5 @@ def _json(level: Level, event: str, fields: dict[str, object]) -> str:
 
 
 def _human(level: Level, event: str, fields: dict[str, object]) -> str:
-    told = " ".join(f"{name}={value}" for name, value in sorted(fields.items()))
-    return f"{_now()} [{level:<9}] {event:<30} {told}".rstrip()
+    columns = " ".join(f"{name}={value}" for name, value in sorted(fields.items()))
+    return f"{_now()} [{level:<9}] {event:<30} {columns}".rstrip()

@@ -35,15 +35,15 @@ PATH_BYTES = 107 - len(_BESIDE)
 LOCK_SECONDS = 5.0
 _LOCK_PACE = 0.02
 
-State = Literal["ours", "taken", "gone"]
+PathState = Literal["ours", "taken", "gone"]
 
 
 class SocketPlan(NamedTuple):
-    """How the socket is to be had.
+    """Where and how to bind.
 
     ``group`` is a group's name or number, None for our own. ``take_over`` renames over a live socket of
-    another process (a server that Kong starts while the one before a reload still runs); without it
-    such a socket is refused.
+    another process (Kong starts a server while the one before a reload still runs); without it,
+    a live socket is refused.
     """
 
     path: Path
@@ -70,16 +70,16 @@ class SocketLease:
         return self.sock.fileno()
 
     def listen(self) -> None:
-        """Make the queue of waiting calls as long as it may be, and this process the one that is seen to listen.
+        """Make the queue of waiting calls as long as allowed, and this process the one whose id the socket shows.
 
-        To be called again once a worker serves. A worker should accept and never listen(2) on the socket that it
-        shares with us: asyncio's and uvloop's servers do, and cut the queue to their own length (100 by default).
-        This puts it right, but what Kong sends in the moment between is refused where more calls wait than that.
+        Call it again once a worker serves. A worker should accept and never listen(2) on the socket that it shares
+        with us: asyncio's and uvloop's servers do, and cut the queue to their own length (100 by default). This
+        restores it, but until then Kong is refused where more calls wait than that.
         """
         self.sock.listen(BACKLOG)
 
-    def state(self) -> State:
-        """Tell whether the path leads to our socket (``ours``), to something else (``taken``) or nowhere (``gone``)."""
+    def state(self) -> PathState:
+        """Return whether the path leads to our socket, to something else (``taken``) or nowhere (``gone``)."""
         if self._identity is None:
             return "ours"
         try:
@@ -87,26 +87,22 @@ class SocketLease:
         except FileNotFoundError:
             return "gone"
         except OSError:
-            return "ours"  # cannot be seen just now (permission, I/O): no reason to give up what we serve
+            return "ours"  # unreadable just now (permission, I/O): no reason to stop serving
         return "ours" if (found.st_dev, found.st_ino) == self._identity else "taken"
 
-    def is_ours(self) -> bool:
-        """Tell whether the path leads to our socket."""
-        return self.state() == "ours"
-
     def rebind(self) -> "SocketLease":
-        """Bind anew where the path has vanished; the old socket stays open. Raises ``SocketError``."""
+        """Bind again where the path has vanished; the old socket stays open. Raises ``SocketError``."""
         if self._plan is None:
-            raise SocketError(f"{self.path}: this socket was handed over to us and cannot be bound anew")
+            raise SocketError(f"{self.path}: this socket was inherited (LISTEN_FDS) and cannot be bound again")
         return bind(self._plan)
 
     def release(self) -> None:
         """Close the socket, and remove the path if it is still our own."""
         if self._identity is not None:
-            # Without the lock another starter could rename over the path between the look and the removal. A path
-            # that stays because of that is a stale one, which the next starter replaces.
+            # Without the lock another starter could rename over the path between the check and the removal. A path
+            # that stays because the lock was held is stale, and the next starter replaces it.
             with contextlib.suppress(SocketError, OSError), _start_lock(self.path.parent):
-                if self.is_ours():
+                if self.state() == "ours":
                     self.path.unlink()
         self.sock.close()
 
@@ -121,7 +117,7 @@ def bind(plan: SocketPlan) -> SocketLease:
 
 def _bind(plan: SocketPlan) -> SocketLease:
     beside = plan.path.with_name(plan.path.name + _BESIDE)
-    beside.unlink(missing_ok=True)  # of a starter that was killed here: we hold the lock, so it is nobody's now
+    beside.unlink(missing_ok=True)  # of a starter that was killed here: we hold the lock, so nobody uses it
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(str(beside))
@@ -138,7 +134,7 @@ def _bind(plan: SocketPlan) -> SocketLease:
 
 
 def _set_permissions(beside: Path, group: str | None) -> None:
-    """Let our user and one group in; before anybody can connect, because nothing listens yet."""
+    """Admit our user and one group, before anybody can connect: nothing listens yet."""
     if group is not None:
         number = _group_number(group)
         try:
@@ -189,7 +185,7 @@ def _check_occupant(plan: SocketPlan) -> None:
 
 
 def is_served(path: Path) -> bool:
-    """Tell whether a process listens on the path, as far as we may ask."""
+    """Return whether a process listens on the path, also where its permissions hide it."""
     try:
         return _holder(path) is not None
     except SocketError:
@@ -197,7 +193,7 @@ def is_served(path: Path) -> bool:
 
 
 def _holder(path: Path) -> str | None:
-    """Name the process that listens on the path, None where nobody does."""
+    """Return the name of the process that listens on the path, None where none does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -208,7 +204,7 @@ def _holder(path: Path) -> str | None:
             return "a process with a full queue"
         except PermissionError as error:
             raise SocketError(
-                f"socket_path {path}: another user's socket is there, and we may not ask whether it is in use; "
+                f"socket_path {path}: another user's socket is there, and it cannot be checked whether it is in use; "
                 "remove it or set another"
             ) from error
         except OSError as error:
@@ -220,7 +216,6 @@ def _holder(path: Path) -> str | None:
 
 @contextlib.contextmanager
 def _start_lock(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _lock(descriptor, directory)
@@ -254,7 +249,7 @@ _FIXES = {
 
 @contextlib.contextmanager
 def _explained_errors(path: Path) -> Iterator[None]:
-    """Turn what the kernel says into a ``SocketError`` that names the setting and the fix."""
+    """Turn the kernel's errors into a ``SocketError`` that names the setting and the fix."""
     try:
         yield
     except OSError as error:

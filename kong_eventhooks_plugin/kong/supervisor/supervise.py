@@ -1,6 +1,6 @@
 """The supervisor as a program of its own, so that it carries nothing of the command line's libraries.
 
-``become`` replaces the calling process by it: the process id stays, which Kong and systemd know us by.
+``become`` replaces the calling process with it: the process id, which Kong and systemd know, stays.
 """
 
 import json
@@ -14,17 +14,17 @@ from kong_eventhooks_plugin.errors import SocketError
 from kong_eventhooks_plugin.kong.supervisor.inherited_socket import inherited
 from kong_eventhooks_plugin.kong.supervisor.plain_log import PlainLog
 from kong_eventhooks_plugin.kong.supervisor.sockets import SocketLease, SocketPlan, bind
-from kong_eventhooks_plugin.kong.supervisor.supervisor import run
+from kong_eventhooks_plugin.kong.supervisor.supervisor import Supervisor
 
 EXIT_NO_SOCKET = 2
-"""As every mistake of the user's on our command line."""
+"""The exit status of every usage error on the command line."""
 
 
 class Supervision(NamedTuple):
-    """What the supervisor has to know; plain values, so that it goes through a command line as JSON.
+    """The supervisor's arguments; plain values, because they pass through a command line as JSON.
 
     ``worker`` is the worker's command, its first part an absolute path. ``drain_seconds`` is how long a
-    worker may take to leave. ``log`` is the format of log lines.
+    worker may take to drain. ``log`` is the format of log lines.
     """
 
     socket_path: str
@@ -36,16 +36,16 @@ class Supervision(NamedTuple):
 
 
 def become(supervision: Supervision) -> NoReturn:
-    """Replace this process by the supervisor."""
+    """Replace this process with the supervisor."""
     sys.stdout.flush()
     sys.stderr.flush()
     text = json.dumps(supervision._asdict())
-    # -P: the directory that we were started in is no place to import from. No shell: our own interpreter.
+    # -P: import nothing from the current directory. No shell: our own interpreter.
     os.execv(sys.executable, [sys.executable, "-P", "-m", __name__, text])  # noqa: S606
 
 
 def lease(supervision: Supervision) -> SocketLease:
-    """Take the socket that systemd hands over, or else bind the path; raises ``SocketError``."""
+    """Return the socket that systemd hands over, or else bind the path; raises ``SocketError``."""
     plan = SocketPlan(
         path=Path(supervision.socket_path), group=supervision.socket_group, take_over=supervision.started_by_kong
     )
@@ -60,13 +60,13 @@ def main(arguments: Sequence[str]) -> int:
     except SocketError as error:
         sys.stderr.write(f"kong-event-hooks: {error}\n")
         return EXIT_NO_SOCKET
-    return run(
+    return Supervisor(
         held,
         supervision.worker,
         started_by_kong=supervision.started_by_kong,
         drain_seconds=supervision.drain_seconds,
         log=PlainLog(human=supervision.log == "human"),
-    )
+    ).run()
 
 
 if __name__ == "__main__":

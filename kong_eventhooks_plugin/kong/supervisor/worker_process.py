@@ -1,8 +1,8 @@
 """A worker as its supervisor sees it: a child process, the listening socket it inherits, and a link to it.
 
-The link is a pair of connected sockets that keep messages apart; a message is one byte, some with a connection's slot
-(two bytes) or a descriptor behind it. When one side has gone, the other reads the end: that is how a worker notices a
-killed supervisor.
+The link is a pair of connected sockets that preserve message boundaries. A message is one byte, some followed by
+a connection's slot (two bytes) or a descriptor. When one side exits, the other reads the end: that is how a worker
+notices a killed supervisor.
 
 ============== ================== ====================================================================
 from           message            meaning
@@ -10,13 +10,13 @@ from           message            meaning
 worker         READY              it serves
 worker         MARKS, descriptor  its ``call_marks``
 worker         HOLD slot, desc.   it serves this connection of Kong's (``held_connections``)
-worker         RELEASE slot        it no longer does: somebody else may
+worker         RELEASE slot        it no longer does: another worker may
 supervisor     TAKEN_OVER         the socket's path leads to another server
 supervisor     ADOPT, descriptor  serve this connection
 ============== ================== ====================================================================
 
-The worker's command gets ``--fd N --link M`` appended: the numbers of the two descriptors. To drain it
-gets SIGTERM. It runs in a process group of its own, so that a Ctrl-C reaches the supervisor alone.
+``--fd N --link M`` is appended to the worker's command: the numbers of the two descriptors. SIGTERM makes it drain.
+It runs in a process group of its own, so that a Ctrl-C reaches the supervisor alone.
 """
 
 import contextlib
@@ -36,31 +36,30 @@ RELEASE = b"L"
 TAKEN_OVER = b"T"
 ADOPT = b"A"
 
+EXIT_SETTINGS = 78
+"""The exit status of a worker that refuses its settings: EX_CONFIG of sysexits.h."""
+
 MESSAGE_BYTES = 16
 SLOT_BYTES = 2
 _MESSAGES_AT_ONCE = 1_000
 
 
 def receive(link: socket.socket) -> tuple[bytes, list[int]]:
-    """Return a message (empty: the other side has gone) and its descriptors, which are not for our children.
+    """Return a message (empty: the other side has exited) and its descriptors, which our children do not inherit.
 
-    ``socket.recv_fds`` drops the flag that would say so (seen in Python 3.11).
+    ``socket.recv_fds`` drops the flag for that (seen in Python 3.11).
     """
-    said, descriptors, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 1)
+    message, descriptors, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 1)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
-    return said, descriptors
+    return message, descriptors
 
 
 class WorkerProcess:
-    """One running worker on the socket ``listening``.
-
-    ``deadline`` (clock seconds) is when it is killed: unready for too long, or undrained.
-    """
+    """One running worker. ``deadline`` (clock seconds) is when it is killed: unready for too long, or undrained."""
 
     def __init__(self, command: Sequence[str], listening: socket.socket, now: float, deadline: float) -> None:
         """Start it; raises ``OSError`` where the system cannot."""
-        self.listening = listening
         self.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.link.setblocking(False)
         descriptors = (listening.fileno(), theirs.fileno())
@@ -85,24 +84,24 @@ class WorkerProcess:
         self.marks: mmap.mmap | None = None
 
     def messages(self) -> Iterator[tuple[bytes, int, socket.socket | None]]:
-        """Yield what it said since: kind, slot (0 where there is none), connection. Closes the link at its end.
+        """Yield its new messages: kind, slot (0 where there is none), connection. Closes the link at its end.
 
-        ``READY`` and ``MARKS`` are noted here as well.
+        ``READY`` and ``MARKS`` set ``ready`` and ``marks``.
         """
         for _ in range(_MESSAGES_AT_ONCE):
             try:
-                said, descriptors = receive(self.link)
+                message, descriptors = receive(self.link)
             except BlockingIOError:
                 return
             except OSError:
-                said, descriptors = b"", []
-            if not said:
+                message, descriptors = b"", []
+            if not message:
                 self.link.close()
                 return
-            kind, slot = said[:1], int.from_bytes(said[1 : 1 + SLOT_BYTES], "little")
+            kind, slot = message[:1], int.from_bytes(message[1 : 1 + SLOT_BYTES], "little")
             connection = None
             if kind == MARKS and descriptors:
-                with contextlib.suppress(OSError):  # no memory: then each of its connections may have a call
+                with contextlib.suppress(OSError):  # no memory: any of its connections may then have a call
                     self.marks = map_marks(descriptors[0])
                 os.close(descriptors[0])
             elif descriptors:
@@ -113,12 +112,12 @@ class WorkerProcess:
             yield kind, slot, connection
 
     def send(self, message: bytes) -> None:
-        """Send it a message; one that has gone does not hear it, and its end is seen anyway."""
+        """Send it a message; the end of one that has exited is noticed elsewhere."""
         with contextlib.suppress(OSError):
             self.link.send(message)
 
     def send_connection(self, connection: socket.socket) -> bool:
-        """Have it serve a connection; False where it takes none now."""
+        """Have it serve a connection; return False where the link is full."""
         try:
             socket.send_fds(self.link, [ADOPT], [connection.fileno()])
         except OSError:
@@ -130,21 +129,20 @@ class WorkerProcess:
         return self._process.poll()
 
     def terminate(self) -> None:
-        """Ask it to drain and leave."""
+        """Have it drain and exit."""
         self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it now."""
         self.killed = True
         self._process.kill()
 
     def close(self) -> None:
-        """Forget a worker that has ended."""
+        """Close the link to a worker that has exited."""
         self.link.close()
 
 
 def reap_children(workers: Container[int]) -> None:
-    """Collect ended processes that are no workers: as process 1 of a container we inherit them from killed ones."""
+    """Reap exited processes that are no workers: process 1 of a container inherits them from killed workers."""
     with contextlib.suppress(ChildProcessError):
         while True:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

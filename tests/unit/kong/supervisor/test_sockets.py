@@ -44,7 +44,7 @@ def test_it_listens_and_lets_its_user_and_group_in_alone(tmp_path: Path) -> None
         found = path.stat()
         assert stat.S_IMODE(found.st_mode) == 0o660
         assert stat.S_ISSOCK(found.st_mode)
-        assert lease.is_ours()
+        assert lease.state() == "ours"
     assert list(tmp_path.iterdir()) == []  # nor a lock file nor the name beside
 
 
@@ -127,7 +127,7 @@ def test_take_over_renames_over_a_live_one_and_neither_removes_the_others(tmp_pa
         assert select.select([first.sock], [], [], 0)[0]  # a call that came before stays with the first
         assert not select.select([second.sock], [], [], 0)[0]
         first.release()
-        assert second.is_ours()
+        assert second.state() == "ours"
         assert connects(path)
     second.release()
     assert not path.exists()

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import math
 import os
+import selectors
 import signal
 import socket
 import subprocess
@@ -18,8 +20,9 @@ import structlog
 
 from kong_eventhooks_plugin.kong.supervisor.restart_backoff import RestartBackoff
 from kong_eventhooks_plugin.kong.supervisor.sockets import SocketPlan, bind
-from kong_eventhooks_plugin.kong.supervisor.supervisor import CLOSING_SECONDS, Supervisor
+from kong_eventhooks_plugin.kong.supervisor.states import State
 from kong_eventhooks_plugin.kong.supervisor.worker_process import WorkerProcess
+from kong_eventhooks_plugin.kong.supervisor.workers import CLOSING_SECONDS, Workers
 from tests.support.processes import (
     STUB,
     SUPERVISE,
@@ -595,15 +598,19 @@ def test_nor_is_one_followed_that_died_on_a_path_bound_anew_and_taken_over_since
     path: Path, *, taken_over: bool
 ) -> None:
     lease = bind(SocketPlan(path))
-    one = Supervisor(lease, ["/bin/false"], started_by_kong=True, drain_seconds=1.0, log=structlog.get_logger())
-    died = SimpleNamespace(started_at=0.0, pid=2, listening=lease.sock)
-    one._serving = cast("WorkerProcess", SimpleNamespace(started_at=0.0, pid=1, listening=None))
-    one._starting = cast("WorkerProcess", died)
-    one._taken_over = taken_over
-    one._on_exit(cast("WorkerProcess", died), 78)
-    assert (one._start_at is None) == taken_over
-    one._serving = None
-    one._shut_down()
+    workers = Workers(
+        ["/bin/false"], lease, 1.0, selectors.DefaultSelector(), structlog.get_logger(), clock=lambda: 1_000.0
+    )
+    died = cast("WorkerProcess", SimpleNamespace(started_at=0.0, pid=2))
+    workers.state, workers._start_at = State.RENEWING, None
+    workers._serving = cast("WorkerProcess", SimpleNamespace(started_at=0.0, pid=1))
+    workers._replacement = died
+    workers.taken_over = taken_over
+    workers._on_exit(died, 78)
+    assert (workers.due_at() == math.inf) == taken_over
+    workers._serving = None
+    workers.kill_all()
+    lease.release()
 
 
 def test_a_vanished_directory_is_told_once_and_waited_for(processes: Processes, path: Path) -> None:
