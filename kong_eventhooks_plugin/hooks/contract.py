@@ -1,4 +1,4 @@
-"""What the rest needs of hook definitions: which there are now, and their resolved configuration."""
+"""What the rest of the program needs of hook definitions: those in force, and their resolved configuration."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 
 
 class DeclarationError(msgspec.Struct, frozen=True):
-    """What is wrong with a declaration, and where.
+    """An error in a declaration.
 
     ``where`` is a file or ``plugin <id>``; ``path`` the place in the document (``plugins[0].config.hooks[2].url``);
     ``message`` the rule and the fix.
@@ -25,20 +25,19 @@ class DeclarationError(msgspec.Struct, frozen=True):
 
 
 class HookChange(msgspec.Struct, frozen=True):
-    """One hook that came, changed or went. ``before`` is None for a new one, ``after`` for one that went."""
+    """``before`` is None for a new hook, ``after`` for a removed one."""
 
     before: Hook | None
     after: Hook | None
 
 
 class ActiveHooks(Protocol):
-    """The hooks in force, merged from every place by strength."""
+    """The hooks in force, merged from every place by precedence."""
 
     def hooks(self) -> Mapping[str, Hook]:
-        """Return hook id -> hook, of all in force (disabled ones too)."""
+        """Return hook id -> hook, disabled ones too."""
 
-    def get(self, hook_id: str) -> Hook | None:
-        """Return one hook in force."""
+    def get(self, hook_id: str) -> Hook | None: ...
 
     def resolved(self, hook: Hook) -> Mapping[str, Any]:
         """Return its config with every reference's value; raises ``UnresolvedReference``. Never log it."""
@@ -47,10 +46,7 @@ class ActiveHooks(Protocol):
         """Return by name the enabled hooks that are held because a reference has no value."""
 
     def errors(self) -> list[DeclarationError]:
-        """Return what is wrong with declarations now; the last good ones hold meanwhile."""
+        """Return the errors of the declarations as they are now; the last valid ones hold meanwhile."""
 
-    def on_change(self, heard: Callable[[list[HookChange]], None]) -> None:
-        """Have ``heard`` called on the loop after each change of the hooks in force.
-
-        It is told of no change (an empty list) when stored definitions came into force, which are not new.
-        """
+    def on_change(self, listener: Callable[[list[HookChange]], None]) -> None:
+        """Call ``listener`` on the loop after each change; with an empty list when stored definitions are loaded."""

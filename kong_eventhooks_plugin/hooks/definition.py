@@ -1,7 +1,9 @@
-"""From a valid definition to a ``Hook``, and from a refusal to faults with their places."""
+"""From a valid definition to a ``Hook``, and from a refusal to errors with their places."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from msgspec.structs import replace
 
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
@@ -12,9 +14,9 @@ from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
 
 
 def to_hook(definition: dict[str, Any], origin: Origin, scope: HookScope = GLOBAL, *, enabled: bool = True) -> Hook:
-    """Return the hook that a valid definition declares; ``enabled`` False is the plugin instance's own switch.
+    """Return the hook of a valid definition, its ``config`` without unset fields.
 
-    Unset fields are left out of its ``config``. ``created_at`` and ``updated_at`` are the book's to say.
+    ``enabled`` is the plugin instance's own switch. Whoever keeps the hook sets ``created_at`` and ``updated_at``.
     """
     return Hook(
         id=hook_id(definition["name"]),
@@ -33,18 +35,28 @@ def to_hook(definition: dict[str, Any], origin: Origin, scope: HookScope = GLOBA
     )
 
 
-def as_placed(violation: ValidationError, origin: Origin) -> ValidationError:
-    """Return the refusal of a definition with ``config`` named as in the place that the definition comes from."""
+def to_hooks(
+    definitions: Mapping[int, dict[str, Any]], config: Origin, scope: HookScope, *, enabled: bool = True
+) -> list[Hook]:
+    """Return the hooks of a plugin's ``config``, whose valid definitions come by their place in its list."""
+    return [
+        to_hook(definition, replace(config, path=f"{config.path}.hooks[{index}]"), scope, enabled=enabled)
+        for index, definition in definitions.items()
+    ]
+
+
+def as_placed(refusal: ValidationError, origin: Origin) -> ValidationError:
+    """Return the refusal with ``config`` named as in the place that the definition comes from."""
     if origin.place == "api":
-        return violation
+        return refusal
     return ValidationError(
-        {DECLARED_CONFIG if name == API_CONFIG else name: error for name, error in violation.fields.items()}
+        {DECLARED_CONFIG if name == API_CONFIG else name: error for name, error in refusal.fields.items()}
     )
 
 
-def declaration_errors(violation: ValidationError, where: str, prefix: str) -> Iterator[DeclarationError]:
-    """Yield a fault for each text of a refusal, its path below ``prefix`` (``plugins[0].config``)."""
-    for path, text in violation.leaves():
+def declaration_errors(refusal: ValidationError | None, where: str, prefix: str) -> Iterator[DeclarationError]:
+    """Yield an error for each text of a refusal, its path below ``prefix`` (``plugins[0].config``)."""
+    for path, text in refusal.leaves() if refusal else ():
         yield DeclarationError(where=where, path=".".join(part for part in (prefix, path) if part), message=text)
 
 

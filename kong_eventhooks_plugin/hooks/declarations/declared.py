@@ -1,4 +1,4 @@
-"""What one place declares under one key: a plugin instance, a plugin of the Admin API's list, a file."""
+"""The hooks that one place declares under one key: a plugin instance, a plugin of the Admin API's list, a file."""
 
 from collections.abc import Mapping
 
@@ -8,17 +8,17 @@ from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.model.hook import Hook
 
 MAX_ERRORS = 1_000
-"""Faults kept of one reading; past it the last says how many more there are."""
+"""Errors kept of one place; the last one then counts the rest."""
 
 MAX_ERROR_TEXT = 1_000
-"""Characters kept of a fault's path and of its message, which may quote a name that somebody made long."""
+"""Characters kept of an error's path and of its message, which may quote a name of any length."""
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """Hooks that are good, and what is wrong with the others.
+    """The valid hooks, and the errors of the others.
 
     ``values`` has what Kong resolved, reference -> value, ``""`` where it could not. In memory only: never
-    stored, never logged. ``warnings`` say what is good here and will not come through Kong or decK; for ``check``.
+    stored, never logged. ``warnings`` are for ``check``: values that Kong or decK would change.
     """
 
     hooks: tuple[Hook, ...] = ()
@@ -27,14 +27,13 @@ class Declared(msgspec.Struct, frozen=True):
     warnings: tuple[DeclarationError, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Declared(hooks={[hook.name for hook in self.hooks]}, faults={len(self.errors)})"
+        return f"Declared(hooks={[hook.name for hook in self.hooks]}, errors={len(self.errors)})"
 
 
-def at_most(faults: list[DeclarationError], limit: int = MAX_ERRORS) -> tuple[DeclarationError, ...]:
-    """Return faults or warnings, their texts cut, their number cut to ``limit`` with a last one that says so."""
-    kept = faults if len(faults) <= limit else faults[: limit - 1]
-    cut = [DeclarationError(fault.where, fault.path[:MAX_ERROR_TEXT], fault.message[:MAX_ERROR_TEXT]) for fault in kept]
-    if len(kept) < len(faults):
-        rest = len(faults) - len(kept)
-        cut.append(DeclarationError(where=faults[0].where, path="", message=f"and {rest:,} more"))
+def at_most(errors: list[DeclarationError], limit: int = MAX_ERRORS) -> tuple[DeclarationError, ...]:
+    """Return errors or warnings with their texts and their number cut."""
+    kept = errors if len(errors) <= limit else errors[: limit - 1]
+    cut = [DeclarationError(error.where, error.path[:MAX_ERROR_TEXT], error.message[:MAX_ERROR_TEXT]) for error in kept]
+    if len(kept) < len(errors):
+        cut.append(DeclarationError(errors[0].where, "", f"and {len(errors) - len(kept):,} more"))
     return tuple(cut)

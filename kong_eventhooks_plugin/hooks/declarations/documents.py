@@ -1,8 +1,7 @@
-"""A declarative file's bytes, and the value in them.
+"""Reads and parses a declarative file.
 
-A file of more than 16 MiB is refused (100,000 entities are about 19 MB of Kong's own export; a kong.yml that a
-person writes is far below), as is anything that is not a regular file. Reading blocks: on an event loop, call it
-in a thread.
+A file of more than 16 MiB is refused (100,000 entities are about 19 MB of Kong's own export; a kong.yml that a person
+writes is far below), as is anything that is not a regular file. Reading blocks: on an event loop, call it in a thread.
 """
 
 import json
@@ -19,11 +18,11 @@ MAX_BYTES = 16 << 20
 
 
 class Unreadable(Exception):
-    """A file or its text cannot be read; ``error`` says where and why."""
+    """A file or its text cannot be read."""
 
-    def __init__(self, fault: DeclarationError) -> None:
-        self.error = fault
-        super().__init__(str(fault))
+    def __init__(self, where: str, message: str, path: str = "") -> None:
+        self.error = DeclarationError(where, path, message)
+        super().__init__(str(self.error))
 
 
 def read_bytes(path: str) -> bytes:
@@ -32,25 +31,21 @@ def read_bytes(path: str) -> bytes:
         file = Path(path)
         if not stat.S_ISREG(file.stat().st_mode):
             # Opening a pipe could wait for ever, and reading a device never end.
-            raise Unreadable(DeclarationError(where=path, path="", message="is not a regular file"))
+            raise Unreadable(path, "is not a regular file")
         with file.open("rb") as opened:
             data = opened.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise Unreadable(DeclarationError(where=path, path="", message=f"cannot be read: {why}")) from error
+        raise Unreadable(path, f"cannot be read: {why}") from error
     if len(data) > MAX_BYTES:
-        raise Unreadable(DeclarationError(where=path, path="", message=f"is larger than {MAX_BYTES >> 20} MiB"))
+        raise Unreadable(path, f"is larger than {MAX_BYTES >> 20} MiB")
     return data
 
 
-def _ignore(_: DeclarationError) -> None:
-    return None
-
-
-def parse(data: bytes, where: str, warn: Callable[[DeclarationError], None] = _ignore) -> Any:
+def parse(data: bytes, where: str, warn: Callable[[DeclarationError], None] = lambda _: None) -> Any:
     """Return the document's value: JSON where the name ends in ``.json``, else YAML; raises ``Unreadable``.
 
-    ``warn`` is called for each value that decK reads as another one than Kong.
+    ``warn`` is called for each value that decK reads differently from Kong.
     """
 
     def ambiguous(scalar: yaml_values.Ambiguous) -> None:
@@ -61,16 +56,11 @@ def parse(data: bytes, where: str, warn: Callable[[DeclarationError], None] = _i
     try:
         return json_values.parse_json(data) if where.endswith(".json") else yaml_values.load(data, ambiguous)
     except yaml_values.YamlError as error:
-        raise Unreadable(
-            DeclarationError(where=where, path=_at(error.line, error.column), message=str(error))
-        ) from error
+        raise Unreadable(where, str(error), _at(error.line, error.column)) from error
     except json.JSONDecodeError as error:
-        raise Unreadable(
-            DeclarationError(where=where, path=_at(error.lineno, error.colno), message=error.msg)
-        ) from error
+        raise Unreadable(where, error.msg, _at(error.lineno, error.colno)) from error
     except (ValueError, RecursionError) as error:
-        message = "is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise Unreadable(DeclarationError(where=where, path="", message=message)) from error
+        raise Unreadable(where, "is nested too deep" if isinstance(error, RecursionError) else str(error)) from error
 
 
 def _at(line: int | None, column: int | None) -> str:

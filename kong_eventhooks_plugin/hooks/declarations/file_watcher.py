@@ -1,9 +1,9 @@
-"""Watches declarative files by looking at them once a second.
+"""Polls declarative files once a second.
 
-Polling, not inotify: a Kubernetes ConfigMap changes by a swapped symlink, NFS tells nobody, editors rename. A
-look is a ``stat``; the content is read where that differs from the last time, and once more at the next look,
-since a second change within one tick of the file system's clock leaves the same ``stat``. Parsed is what has another
-hash than before. Reading and parsing run in a thread.
+Polling, not inotify: a Kubernetes ConfigMap changes by a swapped symlink, NFS reports nothing, editors rename. A poll
+is a ``stat``. Where that changed, the content is read, and once more at the next poll, since a second change within one
+tick of the file system's clock leaves the same ``stat``. It is parsed where its hash changed. Reading and parsing run
+in a thread.
 """
 
 import asyncio
@@ -25,25 +25,23 @@ Listener = Callable[[str, Declared], None]
 
 
 class FileWatcher:
-    """Tells ``heard`` what a file declares: at the first look, and whenever that changed.
+    """Calls ``listener`` with what a file declares or with its errors: at the first poll and after each change.
 
-    A file that cannot be read or has faults is told as such; that the last good hooks hold is the book's to see to.
-    ``wait`` takes the seconds to the next look; tests give their own.
+    ``wait`` is called with the seconds until the next poll.
     """
 
     def __init__(
         self,
         paths: Iterable[str],
         validation: Validation,
-        heard: Listener,
+        listener: Listener,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._files = [_File(path, validation) for path in paths]
-        self._listener = heard
+        self._listener = listener
         self._wait = wait
 
     async def poll(self) -> None:
-        """Look at every file once."""
         for file in self._files:
             declared = await asyncio.to_thread(file.poll)
             if declared is not None:
@@ -51,7 +49,6 @@ class FileWatcher:
                 self._listener(file.path, declared)
 
     async def run(self) -> None:
-        """Go on looking until cancelled."""
         while True:
             await self._wait(SECONDS)
             await self.poll()
@@ -68,8 +65,6 @@ _Signature = tuple[int, int, int, int] | str
 
 
 class _File:
-    """One file and what was last seen of it."""
-
     def __init__(self, path: str, validation: Validation) -> None:
         self.path = path
         self._validation = validation
@@ -78,7 +73,7 @@ class _File:
         self._content: bytes | None = None
 
     def poll(self) -> Declared | None:
-        """Return what the file declares where its content is new, else None."""
+        """Return what the file declares, None where its content is the same as before."""
         signature = _signature(self.path)
         moved, self._signature = signature != self._signature, signature
         if not moved and self._stable:

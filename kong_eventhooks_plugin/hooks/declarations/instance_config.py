@@ -1,10 +1,10 @@
-"""A plugin instance's configuration, as Kong hands it to ``StartInstance``, to hooks.
+"""Reads hooks from a plugin instance's configuration, as Kong hands it to ``StartInstance``.
 
 Kong puts keys of its own beside the schema's: ``__plugin_id``, ``__seq__`` (grows with each configuration that a
 running Kong builds), ``__key__``, ``__ws_id``, ``plugin_instance_name``, and the scope as ``service_id``,
 ``route_id``, ``consumer_id``. Unset fields are left out; an empty list may come as ``{}``.
 
-Values that came out of a vault are resolved already, and ``$refs`` beside them says which they were
+Values that came out of a vault are resolved already, and ``$refs`` beside them names which these are
 (``process_auto_fields`` of kong/db/schema/init.lua): for a text the reference, for a map or a list the reference by
 key or place. The definition gets the reference back, so that what is stored is what the user wrote; the value
 stays in memory. A reference that Kong could not resolve has the value ``""``.
@@ -17,7 +17,7 @@ import msgspec
 
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
-from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hook
+from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hooks
 from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
@@ -26,7 +26,7 @@ from kong_eventhooks_plugin.model.scope import HookScope
 
 
 class InstanceConfig(msgspec.Struct, frozen=True):
-    """One configuration of one plugin instance. ``seq`` is None where Kong gave none."""
+    """``seq`` is None where Kong gave none."""
 
     plugin_id: str
     seq: int | None
@@ -34,7 +34,7 @@ class InstanceConfig(msgspec.Struct, frozen=True):
 
 
 def read(config: bytes, validation: Validation) -> InstanceConfig:
-    """Return what an event-hooks instance declares. A bad hook is a fault, the others hold; raises nothing."""
+    """Return what an event-hooks instance declares, its valid hooks beside the errors of others; raises nothing."""
     try:
         document = msgspec.json.decode(config)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -47,8 +47,8 @@ def read(config: bytes, validation: Validation) -> InstanceConfig:
     return InstanceConfig(plugin_id, seq if isinstance(seq, int) else None, declared)
 
 
-def _unreadable(why: str) -> InstanceConfig:
-    return InstanceConfig("", None, Declared(errors=(DeclarationError(where="plugin instance", path="", message=why),)))
+def _unreadable(message: str) -> InstanceConfig:
+    return InstanceConfig("", None, Declared(errors=(DeclarationError("plugin instance", "", message),)))
 
 
 def _declared(document: dict[str, Any], plugin_id: str, validation: Validation) -> Declared:
@@ -62,12 +62,9 @@ def _declared(document: dict[str, Any], plugin_id: str, validation: Validation) 
         route=_text(document, "route_id"),
         consumer=_text(document, "consumer_id"),
     )
-    good = [
-        to_hook(definition, Origin("instance", plugin_id, f"{where}: config.hooks[{index}]"), scope)
-        for index, definition in checked.hooks.items()
-    ]
-    faults = list(declaration_errors(checked.error, where, "config")) if checked.error else []
-    return Declared(hooks=tuple(good), errors=at_most(faults), values=values)
+    valid = to_hooks(checked.hooks, Origin("instance", plugin_id, f"{where}: config"), scope)
+    errors = at_most(list(declaration_errors(checked.error, where, "config")))
+    return Declared(hooks=tuple(valid), errors=errors, values=values)
 
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:
@@ -76,7 +73,7 @@ def _text(document: Mapping[str, Any], name: str) -> str | None:
 
 
 def _as_written(hook: Any, values: dict[str, str]) -> Any:
-    """Return the hook with the references in the places of what Kong resolved, which goes to ``values``."""
+    """Return the hook with references in place of what Kong resolved, which goes to ``values``."""
     if not isinstance(hook, dict):
         return hook
     written = _with_references(hook, values)
@@ -97,7 +94,7 @@ def _with_references(record: dict[str, Any], values: dict[str, str]) -> dict[str
 
 
 def _entries_with_references(entries: Any, references: Any, values: dict[str, str]) -> Any:
-    """Do the same for a map's entries. No list of the schema takes references: one is left as Kong gave it."""
+    """Do the same for a map's entries. No list of the schema takes references: one stays as Kong gave it."""
     if not isinstance(entries, dict):
         return entries
     written = dict(entries)

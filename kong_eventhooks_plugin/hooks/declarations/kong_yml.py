@@ -1,12 +1,12 @@
-"""kong.yml: finds every event-hooks plugin in a declarative file of Kong or decK and reads its hooks.
+"""Reads hooks from kong.yml: from every event-hooks plugin in a declarative file of Kong or decK.
 
-What is read: ``_format_version`` and the plugins named event-hooks and event-hooks-crud, wherever Kong lets a
-plugin stand: at the top, under services, routes, consumers. All else (``_info``, ``_comment``, ``select_tags``,
-``_transform``, other plugins and entities) is left alone.
+Read are ``_format_version`` and the plugins event-hooks and event-hooks-crud, wherever Kong allows a plugin: at the
+top, under services, routes, consumers. All else (``_info``, ``_comment``, ``select_tags``, ``_transform``, other
+plugins and entities) is ignored.
 
-A file with any fault declares nothing: Kong and decK refuse it as a whole too. Nothing but ``DeclarationError`` comes
-of a document of whatever shape. Limits, past which there is a fault: 500,000 entities walked, 200,000 values in
-event-hooks plugins, 1,000 faults told.
+A file with any error declares nothing: Kong and decK refuse it as a whole too. A document of any shape leads to
+``DeclarationError`` and nothing else. Limits, each an error where it is passed: 500,000 entities walked, 200,000 values
+in event-hooks plugins; 1,000 errors reported.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations import documents
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
-from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hook
+from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hooks
 from kong_eventhooks_plugin.hooks.lint import payload_objects
 from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN, PLUGIN
 from kong_eventhooks_plugin.hooks.validation import json_values
@@ -41,7 +41,7 @@ _SCOPES = {"services": "service", "routes": "route", "consumers": "consumer"}
 _NAMES = {"services": ("id", "name"), "routes": ("id", "name"), "consumers": ("id", "username")}
 """How a hook's scope names an entity, best first. An id is what a plugin instance's configuration will say.
 
-Not a consumer's custom_id: events do not carry it as a name, since it may be another consumer's username.
+Not a consumer's custom_id: events do not have it as a name, since it may be another consumer's username.
 """
 
 _UNRENDERED = "${{"
@@ -55,7 +55,7 @@ _NO_GROUPS = "hooks cannot be declared on a consumer group; the open-source gate
 
 
 class _Found(NamedTuple):
-    """A plugin of ours, where it stands, and the entity around it (its kind is empty at the top)."""
+    """A plugin of ours, its place, and the entity around it (of kind "" at the top)."""
 
     entry: Mapping[str, Any]
     path: str
@@ -65,7 +65,7 @@ class _Found(NamedTuple):
 
 
 class _Refused(Exception):
-    """One fault ends the reading of one plugin, or of the whole file."""
+    """An error that ends the reading of one plugin, or of the whole file."""
 
     def __init__(self, path: str, message: str) -> None:
         self.path = path
@@ -74,7 +74,7 @@ class _Refused(Exception):
 
 
 def parse(data: bytes, where: str, validation: Validation) -> Declared:
-    """Return what a file's content declares. ``where`` is its path: JSON where it ends in ``.json``, else YAML."""
+    """Return what a file declares. ``where`` is its path: JSON where it ends in ``.json``, else YAML."""
     try:
         document = documents.parse(data, where)
     except documents.Unreadable as error:
@@ -87,14 +87,12 @@ def read(document: Any, where: str, validation: Validation) -> Declared:
     reading = _Reading(document, where, validation)
     reading.run()
     if reading.errors:
-        # What plugins share is told once.
+        # An error in what plugins share is found once for each of them.
         return Declared(errors=at_most(list(dict.fromkeys(reading.errors))))
     return Declared(hooks=tuple(reading.hooks), warnings=at_most(reading.warnings))
 
 
 class _Reading:
-    """One document on its way through."""
-
     def __init__(self, document: Any, where: str, validation: Validation) -> None:
         self.errors: list[DeclarationError] = []
         self.warnings: list[DeclarationError] = []
@@ -167,12 +165,11 @@ class _Reading:
             return
         checked = self._validation.config(config)
         prefix = f"{found.path}.config"
-        if checked.error is not None:
-            self.errors.extend(declaration_errors(checked.error, self._where, prefix))
-        for index, definition in checked.hooks.items():
+        self.errors.extend(declaration_errors(checked.error, self._where, prefix))
+        origin = Origin(place="file", key=self._where, path=f"{self._where}: {prefix}")
+        for index, hook in zip(checked.hooks, to_hooks(checked.hooks, origin, scope, enabled=enabled), strict=True):
             path = f"{prefix}.hooks[{index}]"
-            origin = Origin(place="file", key=self._where, path=f"{self._where}: {path}")
-            self._take(to_hook(definition, origin, scope, enabled=enabled), path)
+            self._add_hook(hook, path)
             self.warnings.extend(payload_objects.warnings(config["hooks"][index], self._where, path))
 
     def _check_crud(self, found: _Found) -> None:
@@ -185,7 +182,7 @@ class _Reading:
         elif config not in (None, []):
             self._add_error(f"{found.path}.config", texts.RECORD)
 
-    def _take(self, hook: Hook, path: str) -> None:
+    def _add_hook(self, hook: Hook, path: str) -> None:
         first = self._names.setdefault(hook.name, path)
         if first == path:
             self.hooks.append(hook)
@@ -193,7 +190,7 @@ class _Reading:
             self._add_error(f"{path}.name", f"'{hook.name}' is the name of {first} already; names are unique")
 
     def _unrendered(self, found: _Found) -> bool:
-        """Note every value that decK has yet to fill in; tell whether there is any."""
+        """Report every value that decK has yet to fill in; return whether there is any."""
         before = len(self.errors)
         names = {name: found.parent.get(name) for name in _NAMES.get(found.kind, ())}
         shared = (self._shared(found), f"_plugin_configs.{found.entry.get('_config')}")
@@ -220,7 +217,7 @@ class _Reading:
         return {**base, **own} if isinstance(own, Mapping) else own
 
     def _shared(self, found: _Found) -> Any:
-        """Return what decK shares under the name that the plugin gives; None where there is nothing."""
+        """Return what stands under the plugin's ``_config`` in ``_plugin_configs``, None where nothing does."""
         name, shared = found.entry.get("_config"), self._document.get("_plugin_configs")
         return shared.get(name) if isinstance(shared, Mapping) and isinstance(name, str) else None
 
@@ -233,7 +230,7 @@ def _enabled(found: _Found) -> bool:
 
 
 def _scope(found: _Found) -> HookScope:
-    """Return where the plugin's hooks listen: the entity around it and those that it names itself."""
+    """Return the scope of the plugin's hooks: the entity around it and those that it names itself."""
     if found.kind == "consumer_groups":
         raise _Refused(found.path, _NO_GROUPS)
     if found.entry.get("consumer_group") is not None:
@@ -252,11 +249,11 @@ def _name_of(found: _Found) -> str:
         if isinstance(value, str) and value and json_values.json_error(value) is None:
             return value
     names = _NAMES[found.kind][1]
-    raise _Refused(found.parent_path, f"has event-hooks, so it needs a {names} (or an id) to be told apart by")
+    raise _Refused(found.parent_path, f"has event-hooks, so it needs a {names} or an id")
 
 
 def _reference(found: _Found, kind: str, scope: str) -> str | None:
-    """Return what the plugin's own ``service``, ``route`` or ``consumer`` names, by any of the spellings in use."""
+    """Return what the plugin's own ``service``, ``route`` or ``consumer`` names, in any of the spellings in use."""
     value = found.entry.get(scope)
     if isinstance(value, Mapping):
         value = next((value[name] for name in _NAMES[kind] if value.get(name) is not None), value)

@@ -1,7 +1,7 @@
-"""The plugins that Kong's Admin API lists, to hooks.
+"""Reads hooks from the plugins that Kong's Admin API lists.
 
-decK with a database has no file at all: what it synchronised stands here, also before the first request starts an
-instance. Values stand as they were declared, references unresolved.
+With a database there is no file: what decK synchronised is listed here, also before the first request starts an
+instance. Values are as they were declared, references unresolved.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ import msgspec
 
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
-from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hook
+from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hooks
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
@@ -20,7 +20,7 @@ from kong_eventhooks_plugin.model.scope import HookScope
 
 
 class ListedPlugins(msgspec.Struct, frozen=True):
-    """One complete reading of /plugins: what each event-hooks plugin declares, by its id.
+    """What each event-hooks plugin of a complete list declares, by its id.
 
     ``disabled`` names those that Kong does not run; their hooks are here, disabled.
     """
@@ -30,7 +30,7 @@ class ListedPlugins(msgspec.Struct, frozen=True):
 
 
 def read(plugins: Iterable[Any], validation: Validation) -> ListedPlugins:
-    """Return what the event-hooks plugins of a complete list declare. A bad hook is a fault; raises nothing."""
+    """Return what the event-hooks plugins of a complete list declare; raises nothing."""
     declared: dict[str, Declared] = {}
     disabled: set[str] = set()
     for plugin in plugins:
@@ -48,23 +48,14 @@ def read(plugins: Iterable[Any], validation: Validation) -> ListedPlugins:
 def _declared(plugin: Mapping[str, Any], plugin_id: str, validation: Validation) -> Declared:
     where = f"plugin {plugin_id} (Admin API)"
     checked = validation.config(_without_unset_list(plugin.get("config")))
-    faults = list(declaration_errors(checked.error, where, "config")) if checked.error else []
+    errors = list(declaration_errors(checked.error, where, "config"))
     scope = HookScope(**{name: _id(plugin.get(name)) for name in ("service", "route", "consumer")})
     if plugin.get("consumer_group") is not None:
-        faults.append(
-            DeclarationError(where=where, path="consumer_group", message=f"{texts.UNKNOWN}: not a place for hooks")
-        )
-        return Declared(errors=at_most(faults))
-    hooks = [
-        to_hook(
-            definition,
-            Origin("admin-api", plugin_id, f"{where}: config.hooks[{index}]"),
-            scope,
-            enabled=plugin.get("enabled") is not False,
-        )
-        for index, definition in checked.hooks.items()
-    ]
-    return Declared(hooks=tuple(hooks), errors=at_most(faults))
+        errors.append(DeclarationError(where, "consumer_group", f"{texts.UNKNOWN}: not a place for hooks"))
+        return Declared(errors=at_most(errors))
+    origin = Origin("admin-api", plugin_id, f"{where}: config")
+    hooks = to_hooks(checked.hooks, origin, scope, enabled=plugin.get("enabled") is not False)
+    return Declared(hooks=tuple(hooks), errors=at_most(errors))
 
 
 def _without_unset_list(config: Any) -> Any:

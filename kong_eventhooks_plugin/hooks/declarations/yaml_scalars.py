@@ -1,8 +1,8 @@
-"""What an unquoted YAML scalar is: as Kong reads it.
+"""The value of an unquoted YAML scalar, as Kong reads it.
 
 Kong reads YAML with lyaml, whose rules (lyaml/implicit.lua of 6.2.8) are neither those of YAML 1.1 nor of 1.2:
-``12:30`` is 750, ``1e3`` a number, ``0o17`` and ``y`` are texts. decK reads with Go's yaml.v2 and differs in some;
-``differs_in_deck`` says in which. Lua has one kind of number, so ``1.0`` is 1.
+``12:30`` is 750, ``1e3`` a number, ``0o17`` and ``y`` are texts. decK uses Go's yaml.v2, which differs in some
+(``differs_in_deck``). Lua has one kind of number, so ``1.0`` is 1.
 """
 
 import math
@@ -46,11 +46,11 @@ _NUMBERS: Final[tuple[tuple[re.Pattern[str], Callable[[str], float]], ...]] = (
     (re.compile("([+-]?)0b([01]{2,})"), _base(2)),
     (re.compile(r"([+-]?)([0-9]+:[0-5]?[0-9][:0-9]*(?:\.[0-9]+)?)"), _sixties),
 )
-"""Each kind with what turns its digits into a value, in lyaml's order. Underscores are taken out before."""
+"""Each kind with the function from its digits to a value, in lyaml's order. Underscores are removed before."""
 
 _MAY_BE_A_NUMBER: Final = re.compile(r"[+-]?[0-9._][0-9a-fA-FxbE._:+-]*")
 _MAX_DIGITS: Final = 400
-"""Longer than any number of 64 bits and any double: what is longer stays text, and no conversion takes long."""
+"""More than any 64-bit number or double has: a longer scalar stays a text, so that no conversion takes long."""
 
 _DECK_DIFFERS: Final = (
     (re.compile("[yYnN]"), "true or false"),
@@ -74,5 +74,5 @@ def value_of(text: str) -> Any:
 
 
 def differs_in_deck(text: str) -> str | None:
-    """Return what decK makes of an unquoted scalar where Kong makes something else of it; None where they agree."""
+    """Return what decK reads in an unquoted scalar that Kong reads differently; None where they agree."""
     return next((what for pattern, what in _DECK_DIFFERS if pattern.fullmatch(text)), None)

@@ -1,10 +1,10 @@
 """YAML to Python values, as Kong reads it.
 
 libyaml bounds the nesting (1,000 levels, PyYAML 6.0.4). Beyond PyYAML's own safe loader: scalars are read by Kong's
-rules (``yaml_scalars``), a key that stands twice in a mapping is a fault, where Kong would silently take the last, and
-one merge copies each key once, however often its source is merged. A value with a tag of its own (``!!binary``,
-``!vault``) becomes a ``Tagged``, which no schema takes; a key that is no text a ``Key``. An alias is the same object
-again, and may be one that holds it: who walks the result counts his steps.
+rules (``yaml_scalars``); a repeated key in a mapping is an error, where Kong would silently take the last; and one
+merge copies each key once, however often its source is merged. A value with a tag of its own (``!!binary``, ``!vault``)
+becomes a ``Tagged``, which no schema accepts; a key that is no text a ``Key``. An alias is the same object again, which
+may contain itself: whoever walks the result has to bound it.
 """
 
 from collections.abc import Callable, Generator
@@ -22,7 +22,7 @@ _TAGS = {name: f"tag:yaml.org,2002:{name}" for name in ("str", "seq", "map", "nu
 
 
 class YamlError(Exception):
-    """The text is not YAML that can be taken; ``line`` and ``column`` count from 1, None where nobody knows them."""
+    """The text is not valid YAML; ``line`` and ``column`` count from 1, None where libyaml does not know them."""
 
     def __init__(self, text: str, mark: Any = None) -> None:
         self.line = mark.line + 1 if mark is not None else None
@@ -31,7 +31,7 @@ class YamlError(Exception):
 
 
 class Ambiguous(NamedTuple):
-    """An unquoted scalar of which Kong makes ``value``, and decK ``deck`` ("a text")."""
+    """An unquoted scalar that Kong reads as ``value`` and decK as ``deck`` ("a text")."""
 
     text: str
     value: Any
@@ -40,18 +40,13 @@ class Ambiguous(NamedTuple):
     column: int
 
 
-def _ignore(_: Ambiguous) -> None:
-    return None
+def load(data: bytes, ambiguous: Callable[[Ambiguous], None] = lambda _: None) -> Any:
+    """Return the document's value, None where it is empty; raises ``YamlError`` and nothing else.
 
-
-def load(data: bytes, ambiguous: Callable[[Ambiguous], None] = _ignore) -> Any:
-    """Return the document's value, None where there is none; raises ``YamlError`` and nothing else.
-
-    ``ambiguous`` is called for each scalar that decK reads as another value.
+    ``ambiguous`` is called for each scalar that decK reads differently.
     """
     try:
-        loader = _Loader(data)
-        loader.ambiguous = ambiguous
+        loader = _Loader(data, ambiguous)
         try:
             value = loader.get_single_data()
             loader.merge()
@@ -73,9 +68,9 @@ def load(data: bytes, ambiguous: Callable[[Ambiguous], None] = _ignore) -> Any:
 class _Loader(yaml.CSafeLoader):
     """Resolves and constructs by the rules above; libyaml parses and composes."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, ambiguous: Callable[[Ambiguous], None]) -> None:
         super().__init__(data)
-        self.ambiguous: Callable[[Ambiguous], None] = _ignore
+        self._ambiguous = ambiguous
         self._merges: list[tuple[dict[Any, Any], Any, Any]] = []
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
@@ -87,7 +82,7 @@ class _Loader(yaml.CSafeLoader):
         value = yaml_scalars.value_of(node.value)
         other = yaml_scalars.differs_in_deck(node.value)
         if other is not None:
-            self.ambiguous(Ambiguous(node.value, value, other, node.start_mark.line + 1, node.start_mark.column + 1))
+            self._ambiguous(Ambiguous(node.value, value, other, node.start_mark.line + 1, node.start_mark.column + 1))
         return value
 
     def construct_map(self, node: Any) -> Generator[dict[Any, Any], None, None]:
@@ -113,9 +108,9 @@ class _Loader(yaml.CSafeLoader):
         return value if isinstance(value, str) else Key(node.value)
 
     def merge(self) -> None:
-        """Fill mappings from those that they merge, once all are there: a source may stand inside its user."""
-        for values, given, mark in self._merges:
-            for source in given if isinstance(given, list) else [given]:
+        """Fill mappings from those that they merge, once all are loaded: a source may contain its user."""
+        for values, merged, mark in self._merges:
+            for source in merged if isinstance(merged, list) else [merged]:
                 if not isinstance(source, dict):
                     raise YamlError("'<<' takes a mapping or a list of mappings", mark)
                 for key, value in source.items():
@@ -123,7 +118,7 @@ class _Loader(yaml.CSafeLoader):
 
 
 def _explicit(kinds: tuple[type, ...]) -> Callable[[_Loader, Any], Any]:
-    """Return what constructs a scalar with a tag of YAML's own (``!!int``); its value has to be of a kind."""
+    """Return the constructor of a scalar with a tag of YAML's own (``!!int``), whose value is of one of the kinds."""
 
     def construct(_: _Loader, node: Any) -> Any:
         value = yaml_scalars.value_of(node.value) if isinstance(node, yaml.ScalarNode) else node

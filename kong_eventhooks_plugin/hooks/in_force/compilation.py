@@ -1,11 +1,8 @@
-"""Has the code of declared hooks compiled in the background: places declare without waiting for a compiler.
+"""Compiles the code of declared hooks in the background, so that no declaration waits for a compiler.
 
-Whenever hooks changed, those with templates, functions or a filter that were not looked at as they are now are looked
-at, one after the other. What does not compile is told (a fault, in /readyz); the hook stays in force, and its
-deliveries end with the same text. One with a fault is looked at again every ``RETRY_SECONDS``: perhaps the sandbox had
-no time.
-
-Limit: one entry per hook, so what is kept is no larger than the book.
+Whenever hooks change, those whose templates, functions or filter are new are compiled, one after the other. One that
+does not compile is an error in /readyz; the hook stays in force, and its deliveries end with the same text. It is
+compiled again every ``RETRY_SECONDS``: perhaps the sandbox had no time. Limit: one entry per hook.
 """
 
 import asyncio
@@ -35,32 +32,30 @@ async def _pause(changed: asyncio.Event, seconds: float | None) -> None:
 
 
 class Compilation:
-    """``hooks`` gives the hooks in force, ``told`` hears what a compiler says; ``run`` works until it is cancelled."""
+    """``hooks`` returns the hooks in force; ``report`` is called with the result of each hook with code."""
 
     def __init__(
         self,
         pool: Pool,
         hooks: Callable[[], Mapping[str, Hook]],
-        told: Callable[[Hook, ValidationError | None], None],
+        report: Callable[[Hook, ValidationError | None], None],
         pause: Callable[[asyncio.Event, float | None], Awaitable[None]] = _pause,
     ) -> None:
         self._pool = pool
         self._hooks = hooks
-        self._on_result = told
+        self._report = report
         self._pause = pause
         self._changed = asyncio.Event()
         self._checked: dict[str, Hook] = {}
-        self._faulty: set[str] = set()
+        self._failed: set[str] = set()
 
     def hooks_changed(self, _: list[HookChange]) -> None:
-        """Hear from the book that hooks changed, or that stored ones came into force."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Look at what changed, for ever."""
         self._changed.set()
         while True:
-            await self._pause(self._changed, RETRY_SECONDS if self._faulty else None)
+            await self._pause(self._changed, RETRY_SECONDS if self._failed else None)
             again = not self._changed.is_set()
             self._changed.clear()
             await self._check_hooks(again=again)
@@ -68,23 +63,23 @@ class Compilation:
     async def _check_hooks(self, *, again: bool) -> None:
         hooks = dict(self._hooks())
         self._checked = {hook_id: hook for hook_id, hook in self._checked.items() if hook_id in hooks}
-        self._faulty &= hooks.keys()
+        self._failed &= hooks.keys()
         for hook in hooks.values():
             before = self._checked.get(hook.id)
             is_new = before is None or not before.same_definition(hook)
-            if has_code(hook) and (is_new or (again and hook.id in self._faulty)):
+            if has_code(hook) and (is_new or (again and hook.id in self._failed)):
                 await self._check(hook, is_new=is_new)
             elif is_new:
                 self._checked[hook.id] = hook
-                self._faulty.discard(hook.id)
+                self._failed.discard(hook.id)
 
     async def _check(self, hook: Hook, *, is_new: bool) -> None:
-        violation = await compile_violation(self._pool, hook)
+        refusal = await compile_violation(self._pool, hook)
         self._checked[hook.id] = hook
-        self._on_result(hook, violation)
-        if violation is None:
-            self._faulty.discard(hook.id)
+        self._report(hook, refusal)
+        if refusal is None:
+            self._failed.discard(hook.id)
             return
-        self._faulty.add(hook.id)
+        self._failed.add(hook.id)
         if is_new:
-            log.warning("hook_compilation_failed", hook=hook.name, declared_in=hook.origin.path, error=str(violation))
+            log.warning("hook_compilation_failed", hook=hook.name, declared_in=hook.origin.path, error=str(refusal))

@@ -1,7 +1,7 @@
 """Keeps stored hook definitions equal to those in force, whatever the store's health.
 
-The hook book tells what to write and never waits; a store that fails is asked again every
-``PAUSE_SECONDS``. Limit: one entry per hook, so what waits is no larger than the book.
+The registry hands over what to write and never waits; a store that fails is tried again every ``PAUSE_SECONDS``.
+Limit: one entry per hook.
 """
 
 import asyncio
@@ -19,30 +19,27 @@ log = structlog.get_logger()
 
 
 class DefinitionWriter:
-    """``persist`` is for ``hooks.in_force.registry.HookRegistry``; ``run`` writes until it is cancelled."""
-
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._waiting: dict[str, Hook | None] = {}
-        self._pending_event = asyncio.Event()
+        self._pending: dict[str, Hook | None] = {}
+        self._has_pending = asyncio.Event()
 
     def persist(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
-        """Note what to write and what to forget; the last word on a hook counts."""
-        self._waiting.update(dict.fromkeys(removed))
-        self._waiting.update({hook.id: hook for hook in hooks})
-        self._pending_event.set()
+        """Note what to write and what to delete; the last call for a hook counts."""
+        self._pending.update(dict.fromkeys(removed))
+        self._pending.update({hook.id: hook for hook in hooks})
+        self._has_pending.set()
 
     async def run(self) -> None:
-        """Write whatever is told."""
         while True:
-            await self._pending_event.wait()
+            await self._has_pending.wait()
             if not await self.flush():
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def flush(self) -> bool:
-        """Write what waits now; False where the store failed, and it waits on."""
-        writing, self._waiting = self._waiting, {}
-        self._pending_event.clear()
+        """Write what is pending; False where the store failed, and it stays pending."""
+        writing, self._pending = self._pending, {}
+        self._has_pending.clear()
         if not writing:
             return True
         try:
@@ -52,7 +49,7 @@ class DefinitionWriter:
             )
         except QueueError as error:
             log.warning("hook_definitions_write_failed", error=str(error))
-            self._waiting = writing | self._waiting
-            self._pending_event.set()
+            self._pending = writing | self._pending
+            self._has_pending.set()
             return False
         return True

@@ -1,11 +1,11 @@
 """Which configuration of a plugin instance is Kong's newest.
 
 Every nginx worker starts its own instance of a plugin, lazily, and Kong counts the configurations that it builds
-(``__seq__``). The last one started holds, with one exception: a worker that has not heard of a change yet can
-start the configuration before it. So one that was replaced less than ``LATE_SECONDS`` ago and has a lower count
-does not come back. The count alone says too little: a restarted Kong begins anew, while we live on.
+(``__seq__``). The last one started holds, with one exception: a worker that has not received a change yet can start
+the configuration before it. So one that was replaced less than ``LATE_SECONDS`` ago and has a lower count does not come
+back. The count alone is not enough: a restarted Kong counts anew, while this process goes on.
 
-Limits: 10,000 instances; past them the oldest is forgotten, and its end then ends nothing.
+Limits: 10,000 instances; past them the oldest is forgotten, and closing it then has no effect.
 """
 
 from dataclasses import dataclass, field
@@ -15,13 +15,11 @@ from kong_eventhooks_plugin.hooks.declarations.instance_config import InstanceCo
 
 MAX_INSTANCES = 10_000
 LATE_SECONDS = 15.0
-"""Kong's workers hear of a change within 5 to 12 s (Postgres, eventual consistency)."""
+"""Kong's workers receive a change within 5 to 12 s (Postgres, eventual consistency)."""
 
 
 @dataclass
 class _Plugin:
-    """What runs of one plugin: its newest configuration and since when it holds, the one before, the instances."""
-
     newest: InstanceConfig
     since: float
     started_at: float
@@ -30,14 +28,14 @@ class _Plugin:
 
 
 class InstanceConfigs:
-    """Keeps count of the instances that Kong runs. Times are Unix seconds."""
+    """The instances that Kong runs. Times are Unix seconds."""
 
     def __init__(self) -> None:
         self._plugins: dict[str, _Plugin] = {}
         self._plugin_of: dict[int, str] = {}
 
     def started(self, instance_id: int, config: InstanceConfig, now: float) -> Declared | None:
-        """Take a new instance; return what its plugin declares from now on, None where that stays as it is."""
+        """Return what the plugin declares from now on, None where the instance changes nothing."""
         self._remember(instance_id, config.plugin_id)
         plugin = self._plugins.get(config.plugin_id)
         if plugin is None:
@@ -53,7 +51,7 @@ class InstanceConfigs:
         return config.declared
 
     def closed(self, instance_id: int) -> str | None:
-        """Let an instance go; return its plugin's id where that was the last one, else None."""
+        """Return the plugin's id where this was its last instance, else None."""
         plugin_id = self._plugin_of.pop(instance_id, None)
         plugin = self._plugins.get(plugin_id) if plugin_id is not None else None
         if plugin is None:
@@ -65,11 +63,9 @@ class InstanceConfigs:
         return plugin_id
 
     def forget(self, plugin_id: str) -> None:
-        """Forget a plugin that Kong no longer has."""
         self._plugins.pop(plugin_id, None)
 
     def started_since(self, plugin_id: str, moment: float) -> bool:
-        """Tell whether an instance of the plugin started at ``moment`` or later."""
         plugin = self._plugins.get(plugin_id)
         return plugin is not None and plugin.started_at >= moment
 

@@ -1,21 +1,20 @@
-"""Which of several declarations of a hook is in force.
+"""Which of several definitions of a hook's name is in force.
 
-The strongest place holds (``model.hook.PRECEDENCE``), within a place the first, but of plugin instances the one started
-last: Kong does not close the instance of a plugin that a hook was moved away from. What was only stored and not yet
-declared anew since the start is the last of its place, and nothing is said of its conflicts: its plugin
-instance may be gone.
+The strongest place wins (``model.hook.PRECEDENCE``), within a place the first, but of plugin instances the one started
+last: Kong does not close the instance of a plugin that a hook was moved away from. A definition that is only stored,
+not declared anew since the start, is the last of its place and conflicts with nothing: its plugin may no longer exist.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.in_force.scope_comparison import certainly_differ
-from kong_eventhooks_plugin.model.hook import PRECEDENCE, Hook, Origin, OriginPlace
+from kong_eventhooks_plugin.model.hook import PRECEDENCE, Hook, OriginPlace
 
 
 class HookSet(NamedTuple):
-    """The hooks that one place declares under one key. ``stored``: known from before the start alone."""
+    """The hooks that one place declares under one key. ``stored``: known only from before the start."""
 
     place: OriginPlace
     hooks: tuple[Hook, ...]
@@ -23,19 +22,17 @@ class HookSet(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """The hooks in force by id, where else each stands (strongest first), and the conflicts."""
+    """The hooks in force by id, and the conflicts."""
 
-    hooks: Mapping[str, Hook]
-    also: Mapping[str, tuple[Origin, ...]]
+    hooks: dict[str, Hook]
     errors: tuple[DeclarationError, ...]
 
 
 def merge(sets: Iterable[HookSet]) -> Merged:
-    """Merge sets; those of one place in the order in which they were declared."""
+    """Merge sets; those of one place come in the order of their declaration."""
     hooks: dict[str, Hook] = {}
     only_stored: set[str] = set()
-    also: dict[str, list[Origin]] = {}
-    faults: list[DeclarationError] = []
+    errors: list[DeclarationError] = []
     ordered = list(sets)
     latest_first = [one for one in reversed(ordered) if one.place == "instance"]
     ordered = latest_first + [one for one in ordered if one.place != "instance"]
@@ -45,11 +42,10 @@ def merge(sets: Iterable[HookSet]) -> Merged:
             if holds is hook:
                 only_stored.update([hook.id] if each.stored else [])
                 continue
-            also.setdefault(hook.id, []).append(hook.origin)
             conflict = None if each.stored or hook.id in only_stored else _conflict(holds, hook)
             if conflict is not None:
-                faults.append(conflict)
-    return Merged(hooks, {hook_id: tuple(origins) for hook_id, origins in also.items()}, tuple(faults))
+                errors.append(conflict)
+    return Merged(hooks, tuple(errors))
 
 
 def _conflict(holds: Hook, hook: Hook) -> DeclarationError | None:

@@ -1,18 +1,18 @@
 """The hooks in force, merged from every place that declares them.
 
-What is stored from the last run holds until its place speaks again: a plugin instance by starting, the Admin
-API by being listed, a file by being read. So deliveries that waited over a restart find their hooks. A place that
-speaks with faults keeps what it said before.
+Definitions stored by the last run hold until their place declares again: a plugin instance by starting, the Admin API
+by being listed, a file by being read. So deliveries that waited over a restart find their hooks. A place that declares
+with errors keeps what it declared before.
 
-Everything runs on the event loop and never waits; storing is the composition root's, told by ``persist``.
-Limits: 1,000 faults shown, those of ``declared``, ``instances`` and ``secrets`` for what they keep; of hooks in force
-whose code does not compile no more are kept than there are hooks.
+Everything runs on the event loop and never waits; ``persist`` has definitions stored. Limits: 1,000 errors shown; of
+hooks whose code does not compile no more are kept than there are hooks; else those of ``declared``, ``newest_config``
+and ``reference_values``.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import environ as process_environ
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
@@ -24,26 +24,19 @@ from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
 from kong_eventhooks_plugin.hooks.declarations.listed_plugins import ListedPlugins
 from kong_eventhooks_plugin.hooks.definition import as_placed, declaration_errors
 from kong_eventhooks_plugin.hooks.in_force.newest_config import InstanceConfigs
-from kong_eventhooks_plugin.hooks.in_force.precedence import HookSet, Merged, merge
+from kong_eventhooks_plugin.hooks.in_force.precedence import HookSet, merge
 from kong_eventhooks_plugin.hooks.in_force.scope_comparison import same_scope
 from kong_eventhooks_plugin.hooks.reference_values import Secrets
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
-from kong_eventhooks_plugin.model.hook import PRECEDENCE, Hook, Origin, OriginPlace
+from kong_eventhooks_plugin.model.hook import PRECEDENCE, Hook, OriginPlace
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 _log = structlog.get_logger()
 
 Persist = Callable[[Sequence[Hook], Sequence[str]], None]
-"""Takes the definitions to write and the ids to forget; must not wait, and keep their order."""
-
-
-class Declaration(NamedTuple):
-    """A hook in force and the weaker places where it stands as well, for ``hooks list``."""
-
-    hook: Hook
-    also: tuple[Origin, ...]
+"""Takes the definitions to write and the ids to delete; must not wait, and must keep their order."""
 
 
 class HookRegistry:
@@ -66,28 +59,24 @@ class HookRegistry:
         self._instances = InstanceConfigs()
         self._sets: dict[tuple[OriginPlace, str], HookSet] = {}
         self._errors: dict[tuple[OriginPlace, str], tuple[DeclarationError, ...]] = {}
-        self._merged = Merged({}, {}, ())
+        self._conflicts: tuple[DeclarationError, ...] = ()
         self._active: dict[str, Hook] = {}
         self._uncompiled: dict[str, tuple[Hook, ValidationError]] = {}
         self._listeners: list[Callable[[list[HookChange]], None]] = []
         self._loaded = False
 
-    # What the rest asks.
+    # hooks.contract.ActiveHooks
 
     def hooks(self) -> Mapping[str, Hook]:
-        """Return hook id -> hook, of all in force (disabled ones too)."""
         return self._active
 
     def get(self, hook_id: str) -> Hook | None:
-        """Return one hook in force."""
         return self._active.get(hook_id)
 
     def resolved(self, hook: Hook) -> Mapping[str, Any]:
-        """Return its config with every reference's value; raises ``UnresolvedReference``. Never log it."""
         return self._secrets.resolve(hook.config)
 
     def unresolved(self) -> dict[str, UnresolvedReference]:
-        """Return by name the enabled hooks that are held because a reference has no value, for /readyz."""
         held = {}
         for hook in self._active.values():
             if hook.enabled:
@@ -98,30 +87,23 @@ class HookRegistry:
         return held
 
     def errors(self) -> list[DeclarationError]:
-        """Return what is wrong with declarations now; the last good ones hold meanwhile."""
-        declared = [fault for faults in self._errors.values() for fault in faults]
+        declared = [error for errors in self._errors.values() for error in errors]
         compiled = [
-            fault
-            for hook, violation in self._uncompiled.values()
-            for fault in declaration_errors(as_placed(violation, hook.origin), hook.origin.path, "")
+            error
+            for hook, refusal in self._uncompiled.values()
+            for error in declaration_errors(as_placed(refusal, hook.origin), hook.origin.path, "")
         ]
-        return list(at_most([*declared, *self._merged.errors, *compiled]))
+        return list(at_most([*declared, *self._conflicts, *compiled]))
 
-    def declarations(self) -> list[Declaration]:
-        """Return every hook in force with the weaker places that declare it too, by name."""
-        ordered = sorted(self._active.values(), key=lambda hook: hook.name)
-        return [Declaration(hook, self._merged.also.get(hook.id, ())) for hook in ordered]
+    def on_change(self, listener: Callable[[list[HookChange]], None]) -> None:
+        self._listeners.append(listener)
 
-    def on_change(self, heard: Callable[[list[HookChange]], None]) -> None:
-        """Have ``heard`` called on the loop after each change of the hooks in force."""
-        self._listeners.append(heard)
-
-    # What the places say.
+    # What the places declare.
 
     def load(self, stored: Iterable[Hook]) -> None:
-        """Take the stored definitions, once, when the store is open.
+        """Load the stored definitions, once, when the store is open.
 
-        What a place has said before is compared with them now: nothing was written and no change was told till here.
+        Until then nothing is written and no change is reported; what places have declared is compared with them now.
         """
         groups: dict[tuple[OriginPlace, str], list[Hook]] = {}
         for hook in stored:
@@ -130,10 +112,9 @@ class HookRegistry:
             self._sets.setdefault((place, key), HookSet(place, tuple(hooks), stored=True))
         self._active = {hook.id: hook for hooks in groups.values() for hook in hooks}
         self._loaded = True
-        self._update(tell=True)
+        self._update(notify_always=True)
 
     def instance_started(self, started: InstanceStarted) -> None:
-        """Hear of a plugin instance's configuration; one of another plugin than event-hooks says nothing."""
         if started.plugin != PLUGIN:
             return
         config = instance_config.read(started.config, self._validation)
@@ -148,7 +129,7 @@ class HookRegistry:
             self._update()
 
     def instance_closed(self, closed: InstanceClosed) -> None:
-        """Hear that an instance went; with its last one a plugin's hooks are withdrawn."""
+        """Withdraw a plugin's hooks with its last instance."""
         if closed.plugin != PLUGIN:
             return
         plugin_id = self._instances.closed(closed.instance_id)
@@ -157,14 +138,14 @@ class HookRegistry:
             self._update()
 
     def set_files(self, paths: Iterable[str]) -> None:
-        """Hear which files there are: hooks of any other are withdrawn."""
+        """Withdraw the hooks of every other file."""
         wanted = set(paths)
         for key in self._keys("file") - wanted:
             self._withdraw("file", key)
         self._update()
 
     def set_file(self, path: str, declared: Declared) -> None:
-        """Hear what a file declares now. With faults, its last good hooks hold."""
+        """Replace what a file declares; with errors, its last valid hooks hold."""
         if declared.errors:
             self._errors["file", path] = declared.errors
         else:
@@ -172,10 +153,10 @@ class HookRegistry:
         self._update()
 
     def set_listed_plugins(self, listed: ListedPlugins, began_at: float) -> None:
-        """Hear what the Admin API lists, whose reading began at ``began_at`` (Unix seconds).
+        """Replace what the Admin API lists; reading it began at ``began_at`` (Unix seconds).
 
-        Hooks of instances whose plugin is not in the list, or is disabled, are withdrawn; not where the instance
-        started after the reading began.
+        Hooks of instances whose plugin is not in the list, or is disabled, are withdrawn, unless the instance started
+        after the reading began.
         """
         self._errors.pop(("admin-api", ""), None)
         for plugin_id in self._keys("admin-api") - listed.declared.keys():
@@ -189,51 +170,51 @@ class HookRegistry:
                 self._withdraw("instance", plugin_id)
         self._update()
 
-    def set_listing_error(self, why: str) -> None:
-        """Hear that the Admin API could not be read; its last good list holds."""
-        self._errors["admin-api", ""] = (DeclarationError(where="Admin API", path="", message=why),)
+    def set_listing_error(self, message: str) -> None:
+        """Note that the Admin API could not be read; its last list holds."""
+        self._errors["admin-api", ""] = (DeclarationError(where="Admin API", path="", message=message),)
 
     def set_api_hooks(self, hooks: Iterable[Hook]) -> None:
-        """Hear all hooks that our own API has made, with their times; they are stored already."""
+        """Replace the hooks of our own API, which have their times and are stored already."""
         self._put("api", "api", tuple(hooks), ())
         self._update()
 
-    def set_compile_error(self, hook: Hook, violation: ValidationError | None) -> None:
-        """Hear what a compiler says of a hook's code: it stays in force, and what is wrong is a fault meanwhile."""
+    def set_compile_error(self, hook: Hook, refusal: ValidationError | None) -> None:
+        """Note whether a hook's code compiles; one that does not stays in force, with an error."""
         self._uncompiled.pop(hook.id, None)
         in_force = self._active.get(hook.id)
-        if violation is not None and in_force is not None and in_force.same_definition(hook):
-            self._uncompiled[hook.id] = hook, violation
+        if refusal is not None and in_force is not None and in_force.same_definition(hook):
+            self._uncompiled[hook.id] = hook, refusal
 
-    # How it comes together.
+    # Merging.
 
     def _keys(self, place: OriginPlace) -> set[str]:
         return {key for at, key in [*self._sets, *self._errors] if at == place}
 
-    def _put(self, place: OriginPlace, key: str, hooks: tuple[Hook, ...], faults: tuple[DeclarationError, ...]) -> None:
+    def _put(self, place: OriginPlace, key: str, hooks: tuple[Hook, ...], errors: tuple[DeclarationError, ...]) -> None:
         if place == "instance":
-            # To the end: Kong closes no instance of a plugin that was removed, so of two the one started last holds.
+            # Last in order: Kong closes no instance of a removed plugin, so of two the one started last holds.
             self._sets.pop((place, key), None)
         self._sets[place, key] = HookSet(place, hooks)
         self._errors.pop((place, key), None)
-        if faults:
-            self._errors[place, key] = faults
+        if errors:
+            self._errors[place, key] = errors
 
     def _withdraw(self, place: OriginPlace, key: str) -> None:
         self._sets.pop((place, key), None)
         self._errors.pop((place, key), None)
 
-    def _update(self, *, tell: bool = False) -> None:
-        """Bring what is in force up to date, have it stored, tell of changes (and with ``tell`` of none)."""
-        self._merged = merge(self._sets.values())
+    def _update(self, *, notify_always: bool = False) -> None:
+        """Merge anew, store what changed and call the listeners (with ``notify_always`` where nothing changed too)."""
+        merged, self._conflicts = merge(self._sets.values())
         before = self._active
-        after = {hook_id: self._stamped(before.get(hook_id), hook) for hook_id, hook in self._merged.hooks.items()}
+        after = {hook_id: self._stamped(before.get(hook_id), hook) for hook_id, hook in merged.items()}
         removed = [hook_id for hook_id in before if hook_id not in after]
         to_store = [hook for hook_id, hook in after.items() if hook != before.get(hook_id)]
         self._active = after
         self._uncompiled = {
-            hook_id: (hook, violation)
-            for hook_id, (hook, violation) in self._uncompiled.items()
+            hook_id: (hook, refusal)
+            for hook_id, (hook, refusal) in self._uncompiled.items()
             if hook_id in after and after[hook_id].same_definition(hook)
         }
         self._count()
@@ -243,21 +224,20 @@ class HookRegistry:
         self._store_changes(to_store, [before[hook_id] for hook_id in removed])
         changes = [HookChange(before[hook_id], None) for hook_id in removed]
         changes += [HookChange(old, hook) for hook in to_store if _changed(old := before.get(hook.id), hook)]
-        if changes or tell:
+        if changes or notify_always:
             self._notify(changes)
 
     def _store_changes(self, hooks: list[Hook], removed: list[Hook]) -> None:
-        """Have definitions written and forgotten; our API writes and forgets its own before it tells of them."""
+        """Have definitions written and deleted; our API has done so with its own before it sets them here."""
         written = [hook for hook in hooks if hook.origin.place != "api"]
-        forgotten = [hook.id for hook in removed if hook.origin.place != "api"]
-        if written or forgotten:
-            self._persist(written, forgotten)
+        deleted = [hook.id for hook in removed if hook.origin.place != "api"]
+        if written or deleted:
+            self._persist(written, deleted)
 
     def _stamped(self, before: Hook | None, hook: Hook) -> Hook:
-        """Return the hook with its times, and its scope spelled as it was where both spellings mean the same."""
+        """Return the hook with its times, and its scope spelled as before where both spellings mean the same."""
         if hook.origin.place == "api":
-            # Whoever made it said when.
-            return hook
+            return hook  # It has its times.
         now = int(self._clock())
         if before is None:
             return msgspec.structs.replace(hook, created_at=now, updated_at=now)
@@ -270,19 +250,12 @@ class HookRegistry:
         for change in changes:
             hook = change.after or change.before
             if hook is not None:
-                _log.info(
-                    "hook_removed"
-                    if change.after is None
-                    else "hook_added"
-                    if change.before is None
-                    else "hook_changed",
-                    hook=hook.name,
-                    declared_by=hook.origin.place,
-                )
-        for heard in self._listeners:
+                event = "hook_removed" if change.after is None else "hook_changed" if change.before else "hook_added"
+                _log.info(event, hook=hook.name, declared_by=hook.origin.place)
+        for listener in self._listeners:
             try:
-                heard(list(changes))
-            except Exception:  # noqa: BLE001 - one listener's bug must not keep the others from hearing
+                listener(list(changes))
+            except Exception:  # noqa: BLE001 - one listener's bug must not keep the others from being called
                 _log.exception("hook_listener_failed")
 
     def _count(self) -> None:

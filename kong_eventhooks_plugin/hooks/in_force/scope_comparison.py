@@ -1,7 +1,7 @@
 """Whether two spellings of a scope mean the same entities.
 
-A file names a service, Kong's configuration of an instance has its id. Without a database the id is derived
-from the name, so the two can be compared; with one they cannot, and count as different.
+A file names a service, Kong's configuration of an instance has its id. A DB-less Kong derives the id from the name, so
+the two can be compared; with a database they cannot, and count as different.
 
 How Kong derives them: ``generate_uuid`` of kong/db/schema/others/declarative_config.lua.
 """
@@ -19,7 +19,7 @@ def dbless_id(entity: str, name: str) -> str:
 
 
 def same_scope(one: HookScope, other: HookScope) -> bool:
-    """Tell whether both certainly mean the same entities."""
+    """Return whether both certainly mean the same entities."""
     return (
         _same("services", one.service, other.service)
         and _same("routes", one.route, other.route)
@@ -28,11 +28,9 @@ def same_scope(one: HookScope, other: HookScope) -> bool:
 
 
 def certainly_differ(one: HookScope, other: HookScope) -> bool:
-    """Tell whether both certainly mean different entities: another kind, two names or two ids."""
+    """Return whether both certainly mean different entities: another kind, two names or two ids."""
     pairs = ((one.service, other.service), (one.route, other.route), (one.consumer, other.consumer))
-    if same_scope(one, other):
-        return False
-    return any(_comparable(a, b) and a != b for a, b in pairs)
+    return not same_scope(one, other) and any(_comparable(a, b) and a != b for a, b in pairs)
 
 
 def _same(entity: str, one: str | None, other: str | None) -> bool:

@@ -119,7 +119,7 @@ class TestScopes:
     def test_a_consumer_with_a_custom_id_alone_could_be_mistaken_for_another(self) -> None:
         declared = document(consumers=[{"custom_id": "joe", "plugins": [plugin(log_hook())]}])
         assert [str(fault) for fault in declared.errors] == [
-            "kong.yml: consumers[0]: has event-hooks, so it needs a username (or an id) to be told apart by"
+            "kong.yml: consumers[0]: has event-hooks, so it needs a username or an id"
         ]
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which of several declarations holds."""
+"""Which of several definitions of a name is in force."""
 
 from typing import Any
 
@@ -12,11 +12,10 @@ def hook(name: str, place: OriginPlace, key: str = "k", **fields: Any) -> Hook:
     return Hook(id=f"id-{name}", name=name, source="rate-limiting", handler="log", config={}, origin=origin, **fields)
 
 
-def test_the_strongest_place_holds_and_the_others_are_known() -> None:
+def test_the_strongest_place_wins() -> None:
     places: tuple[OriginPlace, ...] = ("api", "file", "instance", "admin-api")
     merged = merge([HookSet(place, (hook("a", place),)) for place in places])
     assert merged.hooks["id-a"].origin.place == "instance"
-    assert [origin.place for origin in merged.also["id-a"]] == ["admin-api", "file", "api"]
     assert merged.errors == ()
 
 
@@ -25,32 +24,31 @@ def test_hooks_of_all_places_are_there() -> None:
         [HookSet("file", (hook("a", "file"), hook("b", "file"))), HookSet("instance", (hook("c", "instance"),))]
     )
     assert {each.name for each in merged.hooks.values()} == {"a", "b", "c"}
-    assert merged.also == {}
 
 
-def test_within_a_place_the_first_holds_and_the_second_is_a_fault() -> None:
+def test_within_a_place_the_first_wins_and_the_second_is_an_error() -> None:
     merged = merge([HookSet("file", (hook("a", "file", "f1"),)), HookSet("file", (hook("a", "file", "f2"),))])
     assert merged.hooks["id-a"].origin.key == "f1"
-    assert [str(fault) for fault in merged.errors] == ["file f2 a: name: 'a' is declared by file f1 a too, which holds"]
+    assert [str(error) for error in merged.errors] == ["file f2 a: name: 'a' is declared by file f1 a too, which holds"]
 
 
-def test_of_two_instances_the_one_started_last_holds() -> None:
+def test_of_two_instances_the_one_started_last_wins() -> None:
     merged = merge(
         [HookSet("instance", (hook("a", "instance", "p1"),)), HookSet("instance", (hook("a", "instance", "p2"),))]
     )
     assert merged.hooks["id-a"].origin.key == "p2"
-    assert [str(fault) for fault in merged.errors] == [
+    assert [str(error) for error in merged.errors] == [
         "instance p1 a: name: 'a' is declared by instance p2 a too, which holds"
     ]
 
 
-def test_another_scope_is_a_fault() -> None:
+def test_another_scope_is_an_error() -> None:
     here, there = HookScope(service="demo"), HookScope(service="other")
     merged = merge(
         [HookSet("instance", (hook("a", "instance", scope=here),)), HookSet("file", (hook("a", "file", scope=there),))]
     )
     assert merged.hooks["id-a"].scope == here
-    assert [str(fault) for fault in merged.errors] == [
+    assert [str(error) for error in merged.errors] == [
         "file k a: 'a' has another scope than in instance k a, which holds"
     ]
 
@@ -63,11 +61,11 @@ def test_a_scope_that_may_be_the_same_is_none() -> None:
     assert merged.errors == ()
 
 
-def test_what_was_only_stored_is_the_last_of_its_place() -> None:
+def test_what_is_only_stored_is_the_last_of_its_place() -> None:
     stored = HookSet("instance", (hook("a", "instance", "old"), hook("b", "instance", "old")), stored=True)
     fresh = HookSet("instance", (hook("a", "instance", "new"),))
     weaker = HookSet("file", (hook("b", "file", scope=HookScope(service="x")),))
     merged = merge([stored, fresh, weaker])
     assert merged.hooks["id-a"].origin.key == "new"
-    assert merged.hooks["id-b"].origin.place == "instance", "its place has not spoken yet"
+    assert merged.hooks["id-b"].origin.place == "instance", "its place has not declared yet"
     assert merged.errors == ()

@@ -106,8 +106,6 @@ class TestPrecedence:
         desk.registry.instance_started(started(log_hook("a"), log_hook("b")))
         assert desk.told() == []
         assert desk.in_force() == {"a": "instance", "b": "instance"}
-        [declaration, _] = desk.registry.declarations()
-        assert [origin.place for origin in declaration.also] == ["admin-api", "file"]
 
     def test_the_stronger_definition_holds(self) -> None:
         desk = Desk()
@@ -461,4 +459,4 @@ def test_a_declaration_says_where_it_stands(tmp_path: Path) -> None:
     desk = Desk()
     declared: Declared = read_file(str(path))
     desk.registry.set_file(str(path), declared)
-    assert desk.registry.declarations()[0].hook.origin.path == f"{path}: plugins[0].config.hooks[0]"
+    assert next(iter(desk.registry.hooks().values())).origin.path == f"{path}: plugins[0].config.hooks[0]"
