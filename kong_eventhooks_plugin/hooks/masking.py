@@ -1,4 +1,4 @@
-"""A hook as it may be shown: literal secrets masked, references as they were written."""
+"""A hook without its secrets: literal ones masked, references as they were written."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,8 +18,8 @@ _CUSTOM = ("payload", "body")
 def masked(hook: Hook) -> Hook:
     """Return the hook with every literal secret and header value as ``***``, its URL without what may be one.
 
-    A header is masked whatever its name: nobody knows which of them let somebody in. The same goes for what chat and
-    alerting services take as a key: a ``webhook-custom`` hook's path (Slack), payload (PagerDuty) and body.
+    A header is masked whatever its name: any of them may be a credential. So is what chat and alerting services use as
+    a key: a ``webhook-custom`` hook's path (Slack), payload (PagerDuty) and body.
     """
     config = dict(hook.config)
     for name in _SECRETS:
@@ -41,7 +41,7 @@ def _masked(value: Any) -> Any:
 
 
 def _shown_url(url: Any) -> Any:
-    """Return a URL without user, password, query and fragment; all masked where it cannot be taken apart."""
+    """Return a URL without user, password, query and fragment; all masked where it cannot be parsed."""
     if is_reference(url):
         return url
     try:
@@ -52,7 +52,7 @@ def _shown_url(url: Any) -> Any:
 
 
 def _masked_texts(value: Any) -> Any:
-    """Return a value with every text in it masked; its depth is limited by validation."""
+    """Return a value with every text in it masked; validation limits its depth."""
     if isinstance(value, str):
         return MASK
     if isinstance(value, Mapping):
@@ -63,7 +63,7 @@ def _masked_texts(value: Any) -> Any:
 
 
 def _host_alone(url: Any) -> Any:
-    """Return what ``_shown_url`` left without its path."""
+    """Return a URL from ``_shown_url`` without its path."""
     if is_reference(url) or url == MASK:
         return url
     parts = urlsplit(url)

@@ -1,7 +1,7 @@
-"""The values of references: what Kong resolved, this process's environment, secret files.
+"""Where a reference gets its value: from Kong, which resolved it, this process's environment, a secret file.
 
-Fails closed: a hook with a reference that has no value is not delivered to, never sent unsigned. Values are
-kept in memory only and never logged. Limits: 10,000 values from Kong, past which the oldest goes; a secret file of 64
+Fails closed: a hook with a reference without a value is not delivered to, never sent unsigned. Values are kept in
+memory only and never logged. Limits: 10,000 values from Kong, past which the oldest is dropped; a secret file of 64
 KiB, past which it has no value.
 """
 
@@ -23,8 +23,6 @@ _MAPS = tuple(name for name, field in _FIELDS.items() if field.get("values", {})
 
 
 class Secrets:
-    """Finds the value of every reference of a hook."""
-
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._from_kong: dict[str, str] = {}
@@ -40,8 +38,8 @@ class Secrets:
     def resolve(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a hook's config with values in place of references, a secret file's content as ``secret``.
 
-        Raises ``UnresolvedReference`` with all that is missing. A secret file is read each time, so a
-        rotated one counts at once.
+        Raises ``UnresolvedReference`` with all that is missing. A secret file is read each time, so that a rotated one
+        counts at once.
         """
         resolved, missing = dict(config), dict[str, str]()
         for field, holder, name, reference in _references(resolved):
@@ -67,7 +65,7 @@ class Secrets:
 
 
 def _references(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str, str]]:
-    """Yield for each reference its field, what holds it (maps are copied first), its name there, and itself."""
+    """Yield each reference's field, the mapping that contains it (maps are copied first), its key there, and itself."""
     for name in _TEXTS:
         if is_reference(config.get(name)):
             yield name, config, name, config[name]
@@ -80,7 +78,7 @@ def _references(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], s
 
 
 def _file_content(path: str) -> str | None:
-    """Return a secret file's text without its last line end; None where it cannot be had or is empty."""
+    """Return a secret file's text without its last line end; None where it cannot be read or is empty."""
     try:
         file = Path(path)
         if not stat.S_ISREG(file.stat().st_mode):
@@ -94,5 +92,5 @@ def _file_content(path: str) -> str | None:
 
 
 def without_line_end(text: str) -> str:
-    """Return what a file holds as a secret: an editor's last line end does not belong to it."""
+    """Return a file's text as a secret: an editor's last line end does not belong to it."""
     return text.removesuffix("\n").removesuffix("\r")

@@ -1,8 +1,8 @@
-"""References to a vault, ``{vault://env/my-secret}``: what one looks like, and the values of Kong's env vault.
+"""Vault references, ``{vault://env/my-secret}``: their syntax, and the values of Kong's env vault.
 
 How Kong reads them: ``is_reference`` and ``parse_reference`` of kong/pdk/vault.lua, kong/vaults/env/init.lua.
-Only the env vault can be read here, and only where this process has Kong's environment: a reference
-to any other vault, and one through a vault entity of another name, is Kong's to resolve.
+Only the env vault can be read here, and only where this process has Kong's environment: Kong resolves a reference to
+any other vault, and one through a vault entity of another name.
 """
 
 import json
@@ -24,12 +24,12 @@ class VaultReference(NamedTuple):
 
 
 def is_reference(value: Any) -> bool:
-    """Tell whether Kong takes the value for a reference."""
+    """Return whether Kong takes the value for a reference."""
     return isinstance(value, str) and value.startswith(_START) and value.endswith("}")
 
 
 def parse(text: str) -> VaultReference | None:
-    """Return the parts of a reference, None where Kong could not make sense of it either."""
+    """Return the parts of a reference, None where it is malformed for Kong too."""
     try:
         url = urlsplit(text[1:-1])
         version = int(url.fragment) if url.fragment else None
@@ -46,9 +46,9 @@ def parse(text: str) -> VaultReference | None:
 
 
 def from_environment(text: str, environ: Mapping[str, str]) -> str | None:
-    """Return the value of a reference to the env vault, None where it has none here.
+    """Return the value of a reference to the env vault, None where it has none here. An empty value is none.
 
-    ``KONG_VAULT_ENV_PREFIX`` is Kong's setting vault_env_prefix. An empty value is none: nobody signs with "".
+    ``KONG_VAULT_ENV_PREFIX`` is Kong's setting vault_env_prefix.
     """
     reference = parse(text)
     if reference is None or reference.vault != "env":

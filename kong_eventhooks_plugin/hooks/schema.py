@@ -1,4 +1,4 @@
-"""What a hook may say, as data in Kong's own schema language.
+"""The fields of a hook, as data in Kong's own schema language.
 
 One document serves two readers: Kong takes it from ``kong-event-hooks plugin-info`` and refuses bad hooks by itself,
 and ``hooks.validation`` interprets it where there is no Kong (``check``, a kong.yml read by the sidecar, the API).
@@ -6,12 +6,12 @@ What Kong's language can express and which attributes it knows: kong/db/schema/m
 what needs one stands in ``hooks.validation.own_rules``. Whether templates, functions and filters compile is for
 ``handlers.compiling``.
 
-What a hook's handler needs is the record ``handler_config`` where the hook stands in a plugin's configuration, and
-``config`` in the API, as in Kong Enterprise. They differ because of decK: go-kong takes a record named ``config``,
-however deep, for the plugin's own, and then always finds a difference (``fillConfigRecord`` of go-kong's utils.go).
+The handler's record is named ``handler_config`` in a plugin's configuration, and ``config`` in the API, as in Kong
+Enterprise. They differ because of decK: go-kong takes a record named ``config``, however deep, for the plugin's own,
+and then always finds a difference (``fillConfigRecord`` of go-kong's utils.go).
 
-What else decK needs to find none, each seen with decK 1.62.1 on Kong 3.9.1: a field ``protocols`` beside ``config``,
-and on a ``json`` field that may hold an object ``keys`` and ``values``, which Kong takes and does not use.
+What else decK needs to find no difference, each seen with decK 1.62.1 on Kong 3.9.1: a field ``protocols`` beside
+``config``, and on a ``json`` field that may hold an object ``keys`` and ``values``, which Kong accepts and ignores.
 
 Rules for this file:
 
@@ -19,7 +19,7 @@ Rules for this file:
 - A pattern must mean the same as a Lua pattern and as a Python one: anchors, sets of plain characters and
   ranges, ``*``, ``+``, ``?``. A dash stands only inside a set, a NUL nowhere, no ``%`` or backslash
   (tests/unit/hooks/test_schema.py).
-- ``err`` replaces the text of every validator of its field, so it says all that the field wants. A URL's or
+- ``err`` replaces the text of every validator of its field, so it states all of the field's rules. A URL's or
   a header's own text would quote the value, which may hold a password.
 - Texts of ``err`` are plain; ``then_err`` is a format in Lua: no ``%`` in either.
 
@@ -41,10 +41,10 @@ TEMPLATE_LANGUAGES: tuple[str, ...] = ("resty", "jinja2")
 LEVELS: tuple[str, ...] = ("debug", "info", "notice", "warn", "err", "crit", "alert")
 
 DECLARED_CONFIG = "handler_config"
-"""Where a declared hook has what its handler needs: kong.yml, decK, the plugin's configuration."""
+"""The name of the handler's record in a declared hook: kong.yml, decK, the plugin's configuration."""
 
 API_CONFIG = "config"
-"""Where a hook of the API has it, and every definition inside this program."""
+"""Its name in the API, and in every definition inside this program."""
 
 PROTOCOLS: Field = {
     "type": "set",
@@ -59,14 +59,14 @@ MAX_SNOOZE_SECONDS = 366 * 86_400
 """A leap year: longer than that, a hook is better disabled."""
 
 RESERVED_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "te", "upgrade")
-"""Headers that the HTTP client owns; those that begin with ``webhook-`` belong to Standard Webhooks."""
+"""Headers that the HTTP client sets; those that begin with ``webhook-`` belong to Standard Webhooks."""
 
 
 class Known(NamedTuple):
-    """What this release can do: its sources with their events.
+    """The sources of this release with their events, from the sources' catalogue.
 
     ``patterns`` has the events that a source does not list one by one, each as its name for people and a regular
-    expression. A source with neither takes any. The composition root fills it from the sources' catalogue.
+    expression. A source with neither accepts any.
     """
 
     sources: Mapping[str, tuple[str, ...]]
@@ -75,7 +75,7 @@ class Known(NamedTuple):
 
 
 def plugin_fields(config: Field) -> list[Field]:
-    """Return the fields of a plugin's schema, of which ``config`` is the one that is its own."""
+    """Return the fields of a plugin's schema."""
     return [{"protocols": PROTOCOLS}, {"config": config}]
 
 
@@ -100,7 +100,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "method": ("webhook-custom",),
     "functions": ("lambda",),
 }
-"""The fields that a handler cannot do without."""
+"""The fields that a handler requires."""
 
 
 def hook(known: Known, config_name: str = API_CONFIG) -> Field:
@@ -110,7 +110,7 @@ def hook(known: Known, config_name: str = API_CONFIG) -> Field:
 
 
 def _needs(path: str, handlers: tuple[str, ...]) -> dict[str, Any]:
-    """Return the check that tells what is missing at its own place (``required`` of Kong's ``conditional``)."""
+    """Return the check that reports a missing field at its own place (``required`` of Kong's ``conditional``)."""
     return {
         "conditional": {
             "if_field": "handler",
@@ -137,7 +137,7 @@ def _hook_fields(known: Known, config_name: str) -> tuple[Field, ...]:
             type="string",
             required=True,
             **_choice(known.sources),
-            description="What the hook listens to.",
+            description="The source that the hook subscribes to.",
         ),
         _event(known),
         _field(
@@ -145,31 +145,31 @@ def _hook_fields(known: Known, config_name: str) -> tuple[Field, ...]:
             type="string",
             required=True,
             **_choice(known.handlers),
-            description="What is done with an event.",
+            description="The handler that is called with an event.",
         ),
         _field(
             "on_change",
             type="boolean",
-            description="Fire only where the event's data differs from that of the last time.",
+            description="Fire only when the event's data differs from that of the last event that fired.",
         ),
         _field(
             "snooze",
             type="integer",
             between=[0, MAX_SNOOZE_SECONDS],
-            description="Seconds of silence after the hook fired; 0, the default of Kong Enterprise, is none.",
+            description="Seconds without firing after the hook fired; 0, the default of Kong Enterprise, is none.",
         ),
         _field(
             "filter",
             type="string",
             len_max=4_096,
-            description="A CEL expression over source, event and data; the hook fires where it is true.",
+            description="A CEL expression over source, event and data; the hook fires when it is true.",
         ),
         _field(
             "enabled",
             type="boolean",
             required=True,
             default=True,
-            description="Whether the hook fires; what it would have fired for is counted.",
+            description="Whether the hook fires; a disabled hook counts the events that it would have fired for.",
         ),
         _field(
             "tags",
@@ -181,7 +181,7 @@ def _hook_fields(known: Known, config_name: str) -> tuple[Field, ...]:
                 "match": "^[^,/]*$",
                 "err": "expected a tag of at most 128 bytes without ',' and '/'",
             },
-            description="Words of your own, to find the hook by.",
+            description="Words of your own to filter hooks by.",
         ),
         {config_name: handler_config()},
     )
@@ -191,16 +191,16 @@ def _event(known: Known) -> Field:
     names = sorted({event for events in known.sources.values() for event in events})
     closed = all(known.sources.values()) and not known.patterns
     limits = {"one_of": names} if names and closed else {"len_max": 256}
-    text = "The event of the source; without it the hook hears all of them."
+    text = "The event of the source; without it the hook subscribes to all of them."
     return _field("event", type="string", **limits, description=text)
 
 
 def handler_config() -> Field:
-    """Return the record of what a hook's handler needs, with the fields of every handler."""
+    """Return the handler's record, with the fields of every handler."""
     return {
         **_record(*_REQUEST_FIELDS, *_SECRET_FIELDS, *_CUSTOM_FIELDS, *_LAMBDA_AND_LOG_FIELDS, required=True),
         "entity_checks": [{"mutually_exclusive": ["secret", "secret_file"]}, _SPACES_ARE_FOR_TEMPLATES],
-        "description": "What the handler needs; a handler reads only its own fields.",
+        "description": "The handler's configuration; a handler reads only its own fields.",
     }
 
 
@@ -218,20 +218,19 @@ def _choice(available: Iterable[str]) -> dict[str, Any]:
 
 
 def _any_case(name: str) -> str:
-    """Return a pattern for a header's name that Lua and Python read alike, whatever its case."""
+    """Return a pattern that matches a header's name in any case, for Lua and Python alike."""
     return "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else f"[{letter}]" for letter in name)
 
 
 def _reserved_headers() -> list[dict[str, str]]:
     exact = [
-        {"pattern": f"^{_any_case(name)}$", "err": f"the header {name} is not yours to set"}
-        for name in RESERVED_HEADERS
+        {"pattern": f"^{_any_case(name)}$", "err": f"the header {name} cannot be set"} for name in RESERVED_HEADERS
     ]
-    prefix = {"pattern": f"^{_any_case('webhook-')}", "err": "headers that begin with webhook- are not yours to set"}
+    prefix = {"pattern": f"^{_any_case('webhook-')}", "err": "headers that begin with webhook- cannot be set"}
     return [*exact, prefix]
 
 
-URL_ERR = "expected a URL that begins with http:// or https:// and holds no spaces, of at most 8,192 bytes"
+URL_ERR = "expected a URL that begins with http:// or https:// and contains no spaces, of at most 8,192 bytes"
 
 STRICT_URL = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \x01-\x1f\x7f][^ \x01-\x1f\x7f]*$"
 """A URL without templates."""
@@ -242,10 +241,10 @@ _SPACES_ARE_FOR_TEMPLATES = {
         "if_match": {"required": True, "match": " "},
         "then_field": "url_format",
         "then_match": {"eq": True},
-        "then_err": "a URL holds spaces in templates alone, which need url_format",
+        "then_err": "a URL may contain spaces in templates only, which need url_format",
     }
 }
-"""``required`` in it: without, an unset URL would match, as every validator passes what is unset."""
+"""``required`` is in it because every validator passes what is unset: an unset URL would match."""
 
 _REQUEST_FIELDS = (
     _field(
@@ -255,7 +254,7 @@ _REQUEST_FIELDS = (
         len_max=8_192,
         match="^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \x01-\x1f\x7f][^\x01-\x1f\x7f]*$",
         err=URL_ERR,
-        description="Where the request goes.",
+        description="The URL of the request.",
     ),
     _field(
         "method",
@@ -287,7 +286,7 @@ _REQUEST_FIELDS = (
             "match": "^[^\x01-\x08\x0a-\x1f\x7f]*$",
             "err": "expected header values of 1 to 8,192 bytes without line ends and control characters",
         },
-        description="Headers of the request, beside our own.",
+        description="Headers of the request, beside the sidecar's own.",
     ),
     _field(
         "ssl_verify",
@@ -305,7 +304,7 @@ _SECRET_FIELDS = (
         referenceable=True,
         encrypted=True,
         len_max=4_096,
-        description="The key of the signatures; best a reference to a vault.",
+        description="The key of the signatures, preferably a vault reference.",
     ),
     _field(
         "previous_secret",
@@ -313,7 +312,7 @@ _SECRET_FIELDS = (
         referenceable=True,
         encrypted=True,
         len_max=4_096,
-        description="The key before this one: while it is set, both sign.",
+        description="The previous key: while it is set, requests are signed with both.",
     ),
     _field(
         "secret_file",
@@ -321,7 +320,7 @@ _SECRET_FIELDS = (
         len_max=4_096,
         starts_with="/",
         err="expected an absolute path",
-        description="A file, readable by the sidecar, that holds the secret.",
+        description="A file that contains the secret, readable by the sidecar.",
     ),
 )
 
@@ -330,10 +329,10 @@ _CUSTOM_FIELDS = (
         "payload",
         type="json",
         json_schema={"inline": {"type": ["object", "string", "null"]}},
-        # Kong takes them and does not use them; without, decK sees a payload that is an object as unset.
+        # Kong ignores them; without them decK sees a payload that is an object as unset.
         keys={"type": "string"},
         values={"type": "string"},
-        description="The body as an object, or as a text that is one in JSON; encoded as the content-type header says "
+        description="The body as an object, or as the JSON text of one; encoded by the content-type header "
         "(webhook-custom).",
     ),
     _field(
@@ -347,7 +346,7 @@ _CUSTOM_FIELDS = (
         "body",
         type="string",
         len_max=1 << 20,
-        description="The body as it is sent, instead of a payload (webhook-custom).",
+        description="The body as text, instead of a payload (webhook-custom).",
     ),
     _field(
         "body_format",
@@ -368,13 +367,13 @@ _CUSTOM_FIELDS = (
         type="boolean",
         required=True,
         default=False,
-        description="Whether templates fill the URL's path and query, never its scheme or host (webhook-custom).",
+        description="Whether the URL's path and query are templates, never its scheme or host (webhook-custom).",
     ),
     _field(
         "template",
         type="string",
         one_of=list(TEMPLATE_LANGUAGES),
-        description="The templates' language: resty, as in Kong Enterprise, where unset (webhook-custom).",
+        description="The language of the templates; unset, resty, as in Kong Enterprise (webhook-custom).",
     ),
 )
 

@@ -111,7 +111,7 @@ def main() -> None:
     for config in configs():
         status, answer = ask(argument, config)
         fields = answer.get("fields", {}).get("config", {})
-        sys.stdout.write(json.dumps({"config": config, "status": status, "fields": fields}) + "\n")
+        sys.stdout.write(json.dumps({"config": config, "fields": fields, "status": status}, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ class _Reading:
             for path, depth, each in json_values.walk(value, at):
                 self._values += 1
                 if self._values > MAX_VALUES:
-                    raise _Refused(found.path, f"the file's event-hooks plugins hold more than {MAX_VALUES:,} values")
+                    raise _Refused(found.path, f"event-hooks plugins contain more than {MAX_VALUES:,} values")
                 if isinstance(each, str) and _UNRENDERED in each:
                     self._add_error(path, _RENDER_FIRST)
                 if depth > json_values.MAX_DEPTH + 8:

@@ -96,7 +96,7 @@ class _Loader(yaml.CSafeLoader):
             if key == "<<":
                 self._merges.append((values, value, value_node.start_mark))
             elif key in values:
-                problem = f"the key '{str(key)[:100]}' stands twice in one mapping"
+                problem = f"the key '{str(key)[:100]}' is repeated in one mapping"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             else:
                 values[key] = value

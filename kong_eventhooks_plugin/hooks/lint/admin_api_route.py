@@ -1,9 +1,9 @@
-"""What ``check`` says of a route to Kong's Admin API, in a file that has event-hooks-crud.
+"""Checks the route to Kong's Admin API in a file that has event-hooks-crud.
 
-A fault for a key of key-auth that nobody made up: a placeholder, or text that something else should have replaced.
-Kong takes whatever stands there for the key; a vault reference too, since ``keyauth_credentials.key`` is not
-referenceable (seen on Kong 3.9.1: the reference's text opened the route, the value that it names did not). A warning
-for a route that needs no credential, or that any consumer's credential opens.
+An error for a key-auth key that is a placeholder, or text that something else should have replaced. Kong uses the text
+as the key; a vault reference too, since ``keyauth_credentials.key`` is not referenceable (seen on Kong 3.9.1: the
+reference's text opened the route, the value that it names did not). A warning for a route that needs no credential, or
+that any consumer's credential opens.
 
 Pure. Messages never quote a key. A document is walked once or twice, so its limits are those of
 ``hooks.declarations.documents``. What has another shape than Kong wants is skipped: ``hooks.declarations.kong_yml``
@@ -19,11 +19,11 @@ from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN
 
 _GUIDE: Final = "docs/admin-api-route.md"
-_STAND_INS: Final = frozenset({
+_PLACEHOLDERS: Final = frozenset({
     "changeme", "changeit", "replaceme", "placeholder", "todo", "tbd", "fixme", "none", "null", "example", "yourkey",
     "yourapikey", "yoursecret", "apikey", "key", "secret", "password", "test",
 })  # fmt: skip
-"""Keys that stand in for one, in small letters and without the signs between words."""
+"""Placeholders for a key, in small letters and without the signs between words."""
 
 _WORD_SIGNS: Final = re.compile(r"[\s._-]+")
 _SHELL_VARIABLE: Final = re.compile(r"\$(\{[A-Za-z_]\w*[^}]*\}|[A-Za-z_]\w*)")
@@ -42,10 +42,10 @@ _DECK_MOCKED: Final = (
     "is a variable's name instead of its value, as deck file render writes it without --populate-env-vars; render the "
     "file with that"
 )
-_STAND_IN: Final = "is a placeholder"
+_PLACEHOLDER: Final = "is a placeholder"
 _FIX: Final = "the key opens Kong's Admin API, so it has to be long and random (openssl rand -hex 32); see " + _GUIDE
 
-# What lets nobody through without a credential: Kong's own plugins, then Enterprise's.
+# Plugins that require a credential: Kong's own, then Enterprise's.
 _AUTHENTICATION: Final = frozenset({
     "basic-auth", "hmac-auth", "jwt", "key-auth", "ldap-auth", "oauth2",
     "header-cert-auth", "jwt-signer", "key-auth-enc", "ldap-auth-advanced", "mtls-auth", "oauth2-introspection",
@@ -53,10 +53,10 @@ _AUTHENTICATION: Final = frozenset({
 })  # fmt: skip
 _CRUD: Final = frozenset({CRUD_PLUGIN})
 _GROUPS: Final = frozenset({"acl", "opa"})
-"""Plugins that tell one consumer from another."""
+"""Plugins that distinguish consumers."""
 
 _OPEN: Final = (
-    "leads to Kong's Admin API (it has event-hooks-crud), and no authentication plugin stands on it, on its service or "
+    "leads to Kong's Admin API (it has event-hooks-crud), and no authentication plugin is on it, on its service or "
     "at the top of this file: whoever reaches Kong's proxy port can change everything; add key-auth, see " + _GUIDE
 )
 _ANY_CONSUMER: Final = (
@@ -66,22 +66,18 @@ _ANY_CONSUMER: Final = (
 
 
 class RouteFindings(NamedTuple):
-    """What is wrong, and what should be looked at."""
-
     errors: list[DeclarationError]
     warnings: list[DeclarationError]
 
 
 class _Route(NamedTuple):
-    """A route, where it stands, and what stands around it."""
-
     entry: Mapping[str, Any]
     path: str
     service: Mapping[str, Any]
 
 
 def check(document: Any, where: str) -> RouteFindings:
-    """Return what a parsed declarative document says of its Admin API route. ``where`` is the file's path."""
+    """Return the findings in a parsed declarative document. ``where`` is the file's path."""
     if not isinstance(document, Mapping):
         return RouteFindings([], [])
     # Few, however large the file: routes are compared with these alone.
@@ -89,38 +85,32 @@ def check(document: Any, where: str) -> RouteFindings:
     crud = [route for route in _routes(document) if _has_crud(route, apart)]
     if not crud and not apart:
         return RouteFindings([], [])
-    faults = [DeclarationError(where=where, path=path, message=f"{why}; {_FIX}") for path, why in _bad_keys(document)]
-    warnings = [
-        DeclarationError(where=where, path=path, message=message) for path, message in _open_routes(crud, document)
-    ]
-    return RouteFindings(faults, warnings)
+    errors = [DeclarationError(where, path, f"{error}; {_FIX}") for path, error in _key_errors(document)]
+    return RouteFindings(errors, [DeclarationError(where, *warning) for warning in _open_routes(crud, document)])
 
 
-def _bad_keys(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _key_errors(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for path, holder in [*_entries(document.get("consumers"), "consumers"), ("", document)]:
         below = f"{path}.keyauth_credentials" if path else "keyauth_credentials"
         for at, credential in _entries(holder.get("keyauth_credentials"), below):
-            why = _why_bad(credential.get("key"))
-            if why is not None:
-                yield f"{at}.key", why
+            error = _key_error(credential.get("key"))
+            if error is not None:
+                yield f"{at}.key", error
 
 
-def _why_bad(key: Any) -> str | None:
-    """Return what is wrong with a key. None for a good one, and where there is none: Kong makes up a random one."""
+def _key_error(key: Any) -> str | None:
+    """Return the error of a key; None where it is unset too, since Kong then generates one."""
     if key is None:
         return None
     if not isinstance(key, str):
         return _NOT_A_STRING
     text = key.strip()
-    for is_so, why in _RULES:
-        if is_so(text):
-            return why
-    return None
+    return next((error for matches, error in _RULES if matches(text)), None)
 
 
-def _is_stand_in(text: str) -> bool:
+def _is_placeholder(text: str) -> bool:
     word = _WORD_SIGNS.sub("", text).casefold()
-    return word in _STAND_INS or len(set(word)) == 1 or _ANGLES.fullmatch(text) is not None
+    return word in _PLACEHOLDERS or len(set(word)) == 1 or _ANGLES.fullmatch(text) is not None
 
 
 _RULES: Final = (
@@ -129,9 +119,9 @@ _RULES: Final = (
     (references.is_reference, _REFERENCE),
     (_SHELL_VARIABLE.fullmatch, _SHELL_UNFILLED),
     (_DECK_VARIABLE.fullmatch, _DECK_MOCKED),
-    (_is_stand_in, _STAND_IN),
+    (_is_placeholder, _PLACEHOLDER),
 )
-"""The first that is true says why."""
+"""The first that matches is the key's error."""
 
 
 def _open_routes(crud: Sequence[_Route], document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -145,9 +135,9 @@ def _open_routes(crud: Sequence[_Route], document: Mapping[str, Any]) -> Iterato
 
 def _is_guard(plugin: Mapping[str, Any]) -> bool:
     config = plugin.get("config")
-    # With a consumer for anonymous callers, the plugin lets everybody through.
-    lets_through = isinstance(config, Mapping) and config.get("anonymous") is not None
-    return _on(plugin, _AUTHENTICATION) and not lets_through
+    # With a consumer for anonymous callers, the plugin requires no credential.
+    optional = isinstance(config, Mapping) and config.get("anonymous") is not None
+    return _on(plugin, _AUTHENTICATION) and not optional
 
 
 def _has_crud(route: _Route, apart: Sequence[Mapping[str, Any]]) -> bool:

@@ -1,7 +1,7 @@
-"""What ``check`` says of a hook whose event names an entity that no Kong is known to have: ``consumer``.
+"""Warns of a hook whose event names an entity that no Kong is known to have: ``consumer``.
 
-A warning, never a fault: any plugin may bring entities of its own, and only a running Kong says which it has.
-/readyz asks one, where ``admin_url`` is set (``sources.changes.problems``).
+A warning, never an error: any plugin may add entities, and only a running Kong lists all. With ``admin_url`` set,
+/readyz asks one (``sources.changes.problems``).
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,9 +15,9 @@ from kong_eventhooks_plugin.model.hook import Hook
 
 
 def warnings(hooks: Iterable[Hook], known: Known) -> Iterator[DeclarationError]:
-    """Yield a warning for each hook of a file that names an unknown entity, with the name that it may have meant.
+    """Yield a warning for each hook of a file that names an unknown entity, with the name that may be meant.
 
-    A source with ``patterns`` is one whose events name entities; those that it lists are known.
+    The events of a source with ``patterns`` name entities; those that it lists are known.
     """
     for hook in hooks:
         if hook.event is None or hook.source not in known.patterns:

@@ -1,14 +1,14 @@
-"""What ``check`` says of a payload that is written as an object: Kong and decK do not keep all of JSON.
+"""Warns of values in a payload that is written as an object: Kong and decK do not keep all of JSON.
 
-A warning, never a fault: the sidecar itself reads the object as it stands. All of them keep a payload that is written
-as a text of JSON. Each seen with decK 1.62.1 on Kong 3.9.1:
+A warning, never an error: the sidecar itself reads the object as it is written. All of them keep a payload that is
+written as JSON text. Each seen with decK 1.62.1 on Kong 3.9.1:
 
 - Kong hands an empty list to the plugin as an empty object, since Lua has one kind of empty table; decK then always
   finds a difference.
 - Kong hands over whole numbers beyond 2^53 as others: Lua's numbers are doubles.
-- decK ends with a panic on a list of two or more that holds true, false or null.
+- decK panics on a list of two or more elements with true, false or null among them.
 
-Not said here, since it harms nobody until it happens: decK does not see a change of a list's order (docs/deck.md).
+No warning, since it does no harm until it happens: decK does not see a change of a list's order (docs/deck.md).
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,14 +19,14 @@ from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
 from kong_eventhooks_plugin.hooks.validation import json_values
 
 _EXACT = 1 << 53
-_ADVICE = "write the payload as a text that is JSON"
+_ADVICE = "write the payload as JSON text"
 _EMPTY_LIST = f"Kong turns this empty list into an empty object; {_ADVICE}"
 _LARGE = f"Kong turns this number into another, since it keeps 53 bits; {_ADVICE}"
-_PANIC = f"decK ends with a panic on a list like this one, which holds true, false or null beside others; {_ADVICE}"
+_PANIC = f"decK panics on a list like this one, with true, false or null among others; {_ADVICE}"
 
 
 def warnings(hook: Any, where: str, path: str) -> Iterator[DeclarationError]:
-    """Yield a warning for each value of a hook's payload that does not come through, the hook as the file has it.
+    """Yield a warning for each value of the payload that Kong or decK changes, the hook as the file has it.
 
     ``where`` is the file, ``path`` the hook's place in it.
     """

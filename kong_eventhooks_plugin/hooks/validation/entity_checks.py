@@ -1,9 +1,8 @@
 """Rules over several fields of one record: Kong's ``Schema.entity_checkers``, those that our schema uses.
 
-A check takes the record's values, its argument, the record's definition and the rule that tells what is wrong with
-a field's value; it returns what is wrong with the record as a whole, None where nothing is. As in Kong,
-a field that holds a reference to a vault ends the check, since nobody knows what the reference stands for
-(``run_entity_check`` of kong/db/schema/init.lua).
+A check takes the record's values, its argument, the record's definition and the function that returns the errors of
+a field's value; it returns the record's error or None. As in Kong, a check is skipped where one of its fields is a
+vault reference, whose value is not known here (``run_entity_check`` of kong/db/schema/init.lua).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,18 +12,18 @@ from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 
 FieldCheck = Callable[[Mapping[str, Any], Any], Any]
-"""Takes a field and a value; returns what is wrong, None where nothing is."""
+"""Takes a field and a value; returns its errors, None where there are none."""
 
 
 class RecordError(NamedTuple):
-    """What is wrong with the record as a whole, and the errors of single fields that come with it."""
+    """The error of the record as a whole, and those of single fields that come with it."""
 
     text: str
     fields: Mapping[str, Any] = {}
 
 
 def record_errors(
-    values: Mapping[str, Any], record: Mapping[str, Any], errors: dict[str, Any], judge: FieldCheck
+    values: Mapping[str, Any], record: Mapping[str, Any], errors: dict[str, Any], errors_of: FieldCheck
 ) -> list[str]:
     """Return the texts for a record's ``@entity``. ``errors`` has the fields' own and gets those of the checks."""
     found = []
@@ -32,16 +31,16 @@ def record_errors(
         for name, argument in check.items():
             if name in _ONLY_WITH_GOOD_FIELDS and any(path in errors for path in argument):
                 continue
-            problem = _CHECKS[name](values, argument, record, judge)
-            if problem is not None:
-                found.append(problem.text)
-                for path, error in problem.fields.items():
-                    _put(errors, path, error)
+            error = _CHECKS[name](values, argument, record, errors_of)
+            if error is not None:
+                found.append(error.text)
+                for path, field_error in error.fields.items():
+                    _put(errors, path, field_error)
     return found
 
 
 def _put(errors: dict[str, Any], path: str, error: Any) -> None:
-    """Set the error of ``config.url`` and the like; where the record itself is at fault already, that says enough."""
+    """Set the error of ``config.url`` and the like, unless the record itself has one already."""
     *above, name = path.split(".")
     record: Any = errors
     for each in above:
@@ -81,25 +80,25 @@ def _quoted(names: Iterable[str]) -> str:
 
 
 def _conditional(
-    values: Mapping[str, Any], argument: Mapping[str, Any], record: Mapping[str, Any], judge: FieldCheck
+    values: Mapping[str, Any], argument: Mapping[str, Any], record: Mapping[str, Any], errors_of: FieldCheck
 ) -> RecordError | None:
-    """Judge ``then_field`` where ``if_field`` suits. As in Kong, what is only missing has a text of its own."""
+    """Check ``then_field`` where ``if_field`` matches. As in Kong, a missing field has a text of its own."""
     condition, wanted = argument["if_field"], argument["then_field"]
     if _referenced(values, record, [condition, wanted]):
         return None
-    if judge({**field_at(record, condition), **argument["if_match"]}, value_at(values, condition)) is not None:
+    if errors_of({**field_at(record, condition), **argument["if_match"]}, value_at(values, condition)) is not None:
         return None
     value = value_at(values, wanted)
     if value is None and argument["then_match"].get("required"):
         return RecordError(texts.CONDITIONAL.format(condition), {wanted: texts.REQUIRED})
-    error = judge({**field_at(record, wanted), **argument["then_match"]}, value)
+    error = errors_of({**field_at(record, wanted), **argument["then_match"]}, value)
     if error is None:
         return None
     return RecordError(str(argument.get("then_err", texts.CONDITIONAL.format(condition))), {wanted: error})
 
 
 def _mutually_exclusive(
-    values: Mapping[str, Any], argument: list[str], record: Mapping[str, Any], _judge: FieldCheck
+    values: Mapping[str, Any], argument: list[str], record: Mapping[str, Any], _errors_of: FieldCheck
 ) -> RecordError | None:
     if _referenced(values, record, argument) or sum(_nonempty(value_at(values, path)) for path in argument) < 2:
         return None

@@ -1,7 +1,7 @@
-"""Whether one value keeps to its field's attributes: Kong's ``Schema.validators``, those that our schema uses.
+"""Checks one value against its field's attributes: Kong's ``Schema.validators``, those that our schema uses.
 
-A validator takes the value and the attribute's argument and returns what is wrong, None where nothing is.
-Lengths are in bytes, as Lua counts them.
+A validator takes the value and the attribute's argument and returns an error's text or None. Lengths are in bytes, as
+Lua counts them.
 """
 
 import json
@@ -16,7 +16,7 @@ Validator = Callable[[Any, Any], str | None]
 
 
 def length(value: Any) -> int:
-    """Return what Lua would count: a string's bytes, a list's elements, a map's entries."""
+    """Return the length as Lua counts it: a string's bytes, a list's elements, a map's entries."""
     return len(value.encode("utf-8", "surrogatepass")) if isinstance(value, str) else len(value)
 
 
@@ -74,11 +74,11 @@ IN_KONGS_ORDER: tuple[tuple[str, Validator], ...] = (
     ("match", _match),
     ("match_all", _match_all),
 )
-"""``Schema.validators_order`` of kong/db/schema/init.lua: the first that fails is the one that is told."""
+"""``Schema.validators_order`` of kong/db/schema/init.lua: the first that fails is the one that is reported."""
 
 
 def field_error(value: Any, field: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a value of the right type; a field's ``err`` replaces every validator's text."""
+    """Return the error of a value of the right type; a field's ``err`` replaces every validator's text."""
     for name, validator in IN_KONGS_ORDER:
         if name in field:
             text = validator(value, field[name])

@@ -1,7 +1,7 @@
 """Validates hooks where Kong does not: ``check``, a kong.yml that the sidecar reads, the API.
 
-Refusals have Kong's shape and texts (``errors.ValidationError``). Kong has validated what it hands to a plugin
-instance and what its Admin API lists, but with the schema that it asked for at its start: all of it is validated again.
+Refusals have Kong's shape and texts (``errors.ValidationError``). What Kong hands to a plugin instance and what its
+Admin API lists is validated again: Kong did so with the schema that it asked for at its start.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from kong_eventhooks_plugin.hooks.validation import json_values, own_rules, sche
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 
 Definition = dict[str, Any]
-"""A valid hook, every field of the schema there; None is unset."""
+"""A valid hook with every field of the schema; None is unset."""
 
 
 class CheckedConfig(NamedTuple):
-    """A plugin's ``config``: its good hooks by their place in the list, and what is wrong with the rest.
+    """A plugin's ``config``: its valid hooks by their place in the list, and the errors of the others.
 
-    ``error`` has paths below ``config`` (``hooks[2].handler``); None where all is well.
+    ``error`` has paths below ``config`` (``hooks[2].handler``); None where there is no error.
     """
 
     hooks: Mapping[int, Definition]
@@ -28,7 +28,7 @@ class CheckedConfig(NamedTuple):
 
 
 class Validation:
-    """The rules of one release: Kong's schema, made for what is known, and our own beyond it."""
+    """The rules of one release: Kong's schema for its known sources, and our own rules."""
 
     def __init__(self, known: Known) -> None:
         self.known = known
@@ -44,7 +44,7 @@ class Validation:
         raise ValidationError(error if isinstance(error, Mapping) else {"@entity": [error]})
 
     def config(self, config: Any) -> CheckedConfig:
-        """Validate the ``config`` of an event-hooks plugin. Takes any value at all and raises nothing."""
+        """Validate the ``config`` of an event-hooks plugin, which may be any value; raises nothing."""
         return self._check(config, self._declared)
 
     def _check(self, config: Any, form: "_Form") -> CheckedConfig:
@@ -52,43 +52,42 @@ class Validation:
         if isinstance(hooks, list):
             if len(hooks) > schema.MAX_HOOKS:
                 return CheckedConfig({}, ValidationError({"hooks": texts.LEN_MAX.format(schema.MAX_HOOKS)}))
-            config = {**config, "hooks": [_tame(hook) for hook in hooks]}
+            config = {**config, "hooks": [_checked_json(hook) for hook in hooks]}
         filled = schema_interpreter.with_defaults(form.field, config)
-        return self._judge(filled, schema_interpreter.errors_of(form.field, filled), form)
-
-    def _judge(self, filled: Any, errors: schema_interpreter.Errors | None, form: "_Form") -> CheckedConfig:
+        errors = schema_interpreter.errors_of(form.field, filled)
         if isinstance(errors, str):
             return CheckedConfig({}, ValidationError({"@entity": [errors]}))
         fields = dict(errors) if isinstance(errors, Mapping) else {}
-        in_list = fields.pop("hooks", [])
-        if isinstance(in_list, str):
-            return CheckedConfig({}, ValidationError({**fields, "hooks": in_list}))
-        good, in_list = self._beyond(filled["hooks"], in_list, form)
-        if in_list:
-            fields["hooks"] = in_list
-        return CheckedConfig(good, ValidationError(fields) if fields else None)
+        hook_errors = fields.pop("hooks", [])
+        if isinstance(hook_errors, str):
+            return CheckedConfig({}, ValidationError({**fields, "hooks": hook_errors}))
+        valid, hook_errors = self._apply_own_rules(filled["hooks"], hook_errors, form)
+        if hook_errors:
+            fields["hooks"] = hook_errors
+        return CheckedConfig(valid, ValidationError(fields) if fields else None)
 
-    def _beyond(self, hooks: list[Any], kongs: list[Any], form: "_Form") -> tuple[dict[int, Definition], list[Any]]:
-        """Apply our own rules to the hooks that Kong's schema finds good; return those left and the errors of all."""
-        errors = [form.simplified(error) for error in kongs] + [None] * (len(hooks) - len(kongs))
-        good: dict[int, Definition] = {}
+    def _apply_own_rules(
+        self, hooks: list[Any], schema_errors: list[Any], form: "_Form"
+    ) -> tuple[dict[int, Definition], list[Any]]:
+        """Return the hooks that are valid by the schema and by our own rules, and the errors of all hooks."""
+        errors = [form.simplified(error) for error in schema_errors] + [None] * (len(hooks) - len(schema_errors))
+        valid: dict[int, Definition] = {}
         names: dict[str, int] = {}
         for index, hook in enumerate(hooks):
             if isinstance(hook, _Refused):
                 errors[index] = hook.error
             elif errors[index] is None:
                 definition, error = own_rules.examined(form.definition(hook), self.known)
-                errors[index] = form.placed(error) or _taken(hook["name"], index, names)
-                good[index] = definition
-            if errors[index] is not None:
-                good.pop(index, None)
+                errors[index] = form.placed(error) or _name_error(hook["name"], index, names)
+                if errors[index] is None:
+                    valid[index] = definition
         while errors and errors[-1] is None:
             errors.pop()
-        return good, errors
+        return valid, errors
 
 
 class _Form(NamedTuple):
-    """One of the two places that hooks come from, which differ in the name of ``config``.
+    """The form of a declared hook or of the API's, which differ in the name of ``config``.
 
     ``field`` is the record with the list of hooks in Kong's schema language.
     """
@@ -97,24 +96,24 @@ class _Form(NamedTuple):
     field: schema.Field
 
     def definition(self, hook: dict[str, Any]) -> Definition:
-        """Return the hook as it is inside this program, with ``config``."""
+        """Return the hook with ``config``, as inside this program."""
         return {schema.API_CONFIG if name == self.config_name else name: value for name, value in hook.items()}
 
     def placed(self, error: own_rules.Errors | None) -> own_rules.Errors | None:
-        """Return the error of a definition with the place's own name of ``config``."""
+        """Return the error of a definition with the form's own name of ``config``."""
         if error is None:
             return None
         return {self.config_name if name == schema.API_CONFIG else name: text for name, text in error.items()}
 
     def simplified(self, error: Any) -> Any:
-        """Return Kong's error of a hook without what repeats another, and with the other place's name explained."""
+        """Return Kong's error of a hook without repetitions, and with the other form's name explained."""
         if not isinstance(error, Mapping):
             return error
         whole = [text for text in error.get("@entity", ()) if text != _REPEATS]
         kept = {name: each for name, each in error.items() if name != "@entity"} | ({"@entity": whole} if whole else {})
         other = _OTHER_NAMES[self.config_name]
         if kept.get(other) == texts.UNKNOWN:
-            # What is missing under the right name stands under the wrong one.
+            # What is missing under the right name is there under the wrong one.
             kept.pop(self.config_name, None)
             kept[other] = _RENAMED[self.config_name]
         return kept
@@ -126,7 +125,7 @@ _RENAMED = {
     schema.API_CONFIG: f"{texts.UNKNOWN}; in the API its name is {schema.API_CONFIG}",
 }
 _REPEATS = texts.CONDITIONAL.format("handler")
-"""Kong tells it of the hook as a whole, beside "required field missing" at the field itself."""
+"""Kong reports it of the hook as a whole, beside "required field missing" at the field itself."""
 
 
 def _list_of(hook: schema.Field) -> schema.Field:
@@ -134,17 +133,17 @@ def _list_of(hook: schema.Field) -> schema.Field:
 
 
 class _Refused:
-    """Stands in the list for a hook that cannot be kept (``plain``), so that the interpreter never meets it."""
+    """Replaces a hook that is no JSON, so that the interpreter never sees it."""
 
-    def __init__(self, problem: json_values.JsonError) -> None:
-        self.error: Any = {problem.path: problem.text} if problem.path else problem.text
-
-
-def _tame(hook: Any) -> Any:
-    problem = json_values.json_error(hook)
-    return hook if problem is None else _Refused(problem)
+    def __init__(self, error: json_values.JsonError) -> None:
+        self.error: Any = {error.path: error.text} if error.path else error.text
 
 
-def _taken(name: str, index: int, names: dict[str, int]) -> dict[str, Any] | None:
+def _checked_json(hook: Any) -> Any:
+    error = json_values.json_error(hook)
+    return hook if error is None else _Refused(error)
+
+
+def _name_error(name: str, index: int, names: dict[str, int]) -> dict[str, Any] | None:
     first = names.setdefault(name, index)
     return None if first == index else own_rules.repeated_name(name, first)

@@ -1,8 +1,8 @@
-"""What any value of a declaration may be: JSON that can be stored, logged and sent.
+"""Whether a value of a declaration is JSON that can be stored, logged and sent.
 
-YAML can say more than JSON (a value that holds itself, half a surrogate pair, NaN), and both can say a lot in
-few bytes through aliases. Limits, each a fault where it is passed: 32 levels, 10,000 values a hook (a value that is
-reached twice counts twice), whole numbers of 64 bits.
+YAML can express more than JSON (a value that contains itself, half a surrogate pair, NaN), and a lot in few bytes
+through aliases. Limits, each an error where it is passed: 32 levels, 10,000 values a hook (a value that is reached
+twice counts twice), whole numbers of 64 bits.
 """
 
 import json
@@ -15,14 +15,14 @@ MAX_VALUES = 10_000
 
 
 class JsonError(NamedTuple):
-    """What cannot be kept, and where: ``config.payload.list[3]``; empty for the value itself."""
+    """``path`` is ``config.payload.list[3]``, empty for the value itself."""
 
     path: str
     text: str
 
 
 class Tagged(NamedTuple):
-    """A YAML value with a tag that is not JSON's (``!!binary``), in the place of that value."""
+    """Replaces a YAML value with a tag that is not JSON's (``!!binary``)."""
 
     tag: str
 
@@ -37,12 +37,12 @@ class Key(NamedTuple):
 
 
 def json_error(value: Any, path: str = "", limit: int = MAX_VALUES) -> JsonError | None:
-    """Return the first thing in the value that JSON cannot hold or that passes a limit; None where all is well."""
+    """Return the first thing in the value that JSON cannot represent or that passes a limit, None where nothing is."""
     for count, (at, depth, each) in enumerate(walk(value, path), start=1):
         if depth > MAX_DEPTH:
             return JsonError(at, f"nested deeper than {MAX_DEPTH} levels")
         if count > limit:
-            return JsonError(path, f"holds more than {limit:,} values")
+            return JsonError(path, f"contains more than {limit:,} values")
         text = _scalar_error(each)
         if text is not None:
             return JsonError(at, text)
@@ -50,9 +50,9 @@ def json_error(value: Any, path: str = "", limit: int = MAX_VALUES) -> JsonError
 
 
 def walk(value: Any, path: str = "") -> Iterator[tuple[str, int, Any]]:
-    """Yield path, depth and value of everything in it, keys too, itself first; depth first, without an end of its own.
+    """Yield path, depth and value of everything in it, keys too, itself first; depth first.
 
-    The caller stops it: a value may hold itself.
+    The caller has to stop it: a value may contain itself.
     """
     waiting: list[Iterator[tuple[str, int, Any]]] = [iter([(path, 0, value)])]
     while waiting:
@@ -76,12 +76,12 @@ def _inside(path: str, depth: int, value: Any) -> Iterator[tuple[str, int, Any]]
 
 def _scalar_error(value: Any) -> str | None:
     check = _SCALARS.get(type(value))
-    return check(value) if check else f"a {type(value).__name__} cannot stand here"
+    return check(value) if check else f"a {type(value).__name__} is not allowed here"
 
 
 def _text_error(value: str) -> str | None:
     if "\0" in value:
-        return "may not hold a NUL character"
+        return "may not contain a NUL character"
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -102,7 +102,7 @@ def _key_error(value: Key) -> str | None:
 
 
 def _tag_error(value: Tagged) -> str:
-    return f"a value with the tag {value.tag} cannot stand here"
+    return f"a value with the tag {value.tag} is not allowed here"
 
 
 def _fine(_value: Any) -> None:
@@ -131,7 +131,7 @@ def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise ValueError(f"the key '{key[:100]}' stands twice in one object")
+            raise ValueError(f"the key '{key[:100]}' is repeated in one object")
         values[key] = value
     return values
 

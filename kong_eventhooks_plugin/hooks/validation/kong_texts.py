@@ -1,29 +1,29 @@
-"""Kong's texts for what is wrong with a value, each with the place in Kong 3.9.3 that says it so.
+"""Kong's error texts of invalid values, as in Kong 3.9.3.
 
-People know these texts from Kong's Admin API and from decK, and search for them. All but the last stand in
-the table ``validation_errors`` of kong/db/schema/init.lua, under the name in the comment.
+People know these texts from Kong's Admin API and from decK, and search for them. All but the last are in the table
+``validation_errors`` of kong/db/schema/init.lua, under the name of the constant.
 """
 
-REQUIRED = "required field missing"  # REQUIRED
-UNKNOWN = "unknown field"  # UNKNOWN
+REQUIRED = "required field missing"
+UNKNOWN = "unknown field"
 
-ARRAY = "expected an array"  # ARRAY
-SET = "expected a set"  # SET
-MAP = "expected a map"  # MAP
-RECORD = "expected a record"  # RECORD
-STRING = "expected a string"  # STRING
-BOOLEAN = "expected a boolean"  # BOOLEAN
-INTEGER = "expected an integer"  # INTEGER
+ARRAY = "expected an array"
+SET = "expected a set"
+MAP = "expected a map"
+RECORD = "expected a record"
+STRING = "expected a string"
+BOOLEAN = "expected a boolean"
+INTEGER = "expected an integer"
 
-EQ = "value must be {}"  # EQ
-BETWEEN = "value should be between {} and {}"  # BETWEEN
-LEN_MIN = "length must be at least {}"  # LEN_MIN
-LEN_MAX = "length must be at most {}"  # LEN_MAX
-STARTS_WITH = "should start with: {}"  # STARTS_WITH
-MATCH = "invalid value: {}"  # MATCH
-ONE_OF = "expected one of: {}"  # ONE_OF
+EQ = "value must be {}"
+BETWEEN = "value should be between {} and {}"
+LEN_MIN = "length must be at least {}"
+LEN_MAX = "length must be at most {}"
+STARTS_WITH = "should start with: {}"
+MATCH = "invalid value: {}"
+ONE_OF = "expected one of: {}"
 
-CONDITIONAL = "failed conditional validation given value of field '{}'"  # CONDITIONAL
-MUTUALLY_EXCLUSIVE = "only one or none of these fields must be set: {}"  # MUTUALLY_EXCLUSIVE
+CONDITIONAL = "failed conditional validation given value of field '{}'"
+MUTUALLY_EXCLUSIVE = "only one or none of these fields must be set: {}"
 
 JSON_TYPE = "wrong type: expected one of {}, got {}"  # lua-resty-ljsonschema, which kong/db/schema/json.lua calls

@@ -1,11 +1,11 @@
-"""Rules that Kong's schema language cannot say; Kong takes such a hook and we refuse it, with a fault.
+"""Rules that Kong's schema language cannot express. Kong accepts a hook that breaks one; the sidecar refuses it.
 
-- A name stands once in a list.
+- A name is unique in a list.
 - An event is one of its source's own (Kong is given the events of all sources together).
 - ``secret`` and ``secret_file`` exclude each other also where ``secret`` is a reference.
-- A URL holds spaces inside its templates alone, and templates only behind scheme, host and port; a handler that
-  renders no URL takes none.
-- A payload that is a text is an object in JSON, of at most ``MAX_PAYLOAD`` characters, without a key that stands twice.
+- A URL contains spaces inside its templates only, and templates only behind scheme, host and port; for a handler that
+  does not render its URL it contains none.
+- A payload that is a text is a JSON object of at most ``MAX_PAYLOAD`` characters, without repeated keys.
 - Values can be stored and sent as JSON (``hooks.validation.json_values``).
 """
 
@@ -25,25 +25,24 @@ Errors = dict[str, Any]
 _TAG = re.compile(r"\{\{.*?\}\}|\{\*.*?\*\}|\{%.*?%\}|\{#.*?#\}")
 """A template's tag, in either dialect."""
 
-_TEMPLATE_IN_HOST = "a template may fill path and query, never scheme, host or port"
-
+_TEMPLATE_IN_HOST = "a template may be in path and query, never in scheme, host or port"
 
 MAX_PAYLOAD = 1 << 20
 
 
 def examined(hook: dict[str, Any], known: Known) -> tuple[dict[str, Any], Errors | None]:
-    """Return a hook that Kong would take with its payload parsed, and what is wrong with it, in Kong's shape."""
+    """Return a hook that Kong would accept with its payload parsed, and its errors, in Kong's shape."""
     payload = hook["config"]["payload"]
     if isinstance(payload, str):
-        payload, wrong = _parsed(payload)
-        if wrong is not None:
-            return hook, {"config": {"payload": wrong}}
+        payload, error = _parsed(payload)
+        if error is not None:
+            return hook, {"config": {"payload": error}}
         hook = {**hook, "config": {**hook["config"], "payload": payload}}
     return hook, _error(hook, known)
 
 
 def _parsed(text: str) -> tuple[Any, str | None]:
-    """Return the object that a payload's text is, or what is wrong with the text."""
+    """Return the object of a payload's text, and the text's error."""
     if len(text) > MAX_PAYLOAD:
         return None, texts.LEN_MAX.format(MAX_PAYLOAD)
     try:
@@ -51,22 +50,22 @@ def _parsed(text: str) -> tuple[Any, str | None]:
     except json.JSONDecodeError as error:
         return None, f"a payload that is a text has to be JSON: line {error.lineno}, column {error.colno}: {error.msg}"
     except (ValueError, RecursionError) as error:
-        why = "is nested too deep" if isinstance(error, RecursionError) else str(error)
-        return None, f"a payload that is a text has to be JSON: {why}"
+        message = "is nested too deep" if isinstance(error, RecursionError) else str(error)
+        return None, f"a payload that is a text has to be JSON: {message}"
     if not isinstance(value, dict):
-        return None, "a payload that is a text has to be an object in JSON"
-    unfit = json_values.json_error(value)
-    return value, None if unfit is None else ": ".join(part for part in unfit if part)
+        return None, "a payload that is a text has to be a JSON object"
+    invalid = json_values.json_error(value)
+    return value, None if invalid is None else ": ".join(part for part in invalid if part)
 
 
 def _error(hook: Mapping[str, Any], known: Known) -> Errors | None:
-    wrong_event = _event_error(hook["source"], hook["event"], known)
-    if wrong_event is not None:
-        return {"event": wrong_event}
+    event_error = _event_error(hook["source"], hook["event"], known)
+    if event_error is not None:
+        return {"event": event_error}
     if hook["config"]["secret"] is not None and hook["config"]["secret_file"] is not None:
         return {"config": {"@entity": [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]}}
-    wrong_url = _url_error(hook)
-    return None if wrong_url is None else {"config": {"url": wrong_url}}
+    url_error = _url_error(hook)
+    return None if url_error is None else {"config": {"url": url_error}}
 
 
 def _event_error(source: str, event: str | None, known: Known) -> str | None:
@@ -91,5 +90,4 @@ def _url_error(hook: Mapping[str, Any]) -> str | None:
 
 
 def repeated_name(name: str, first: int) -> Errors:
-    """Return the error of a hook whose name an earlier one of the same list has."""
     return {"name": f"'{name}' is the name of hooks[{first}] already; names are unique"}

@@ -1,14 +1,13 @@
-"""Reads Kong's schema language: fills in defaults and says what is wrong, in Kong's shape and texts.
+"""Interprets Kong's schema language: fills in defaults and finds errors, in Kong's shape and texts.
 
-What goes in is a definition (``hooks.schema``) and any value at all; what comes out are errors as Kong's
-``Schema:validate`` returns them: a text for a field, a mapping for a record, a list with ``None`` for what is
-good for an array, texts under ``@entity`` for a record as a whole. tests/captures/schema-answers.jsonl holds a
-real Kong's answers to compare with.
+It takes a definition (``hooks.schema``) and any value at all, and returns errors as Kong's ``Schema:validate`` does: a
+text for a field, a mapping for a record, for an array a list with ``None`` for each valid element, texts under
+``@entity`` for a record as a whole. tests/captures/schema-answers.jsonl has a real Kong's answers to compare with.
 
 Differences, on purpose: a list or ``false`` in the place of a record is "expected a record" (Kong calls a list's
-elements unknown fields and takes ``false`` for unset), a number there too (Kong answers 500), and of a map's faulty
-entries the first in order is told (Kong tells any). The depth of the work is the schema's, never the value's, so a
-value that holds itself does no harm.
+elements unknown fields and takes ``false`` for unset), a number there too (Kong answers 500), and of a map's invalid
+entries the first in order is reported (Kong reports any). The schema bounds the depth, never the value, so a value that
+contains itself does no harm.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,16 +22,16 @@ Definition = Mapping[str, Any]
 
 
 def with_defaults(field: Definition, value: Any) -> Any:
-    """Return the value with every unset field of its records there, and sets without repetitions.
+    """Return the value with every unset field of its records, and sets without repetitions.
 
-    What does not suit the definition is returned as it is. Kong: ``Schema:process_auto_fields``.
+    A value of another type than the definition's is returned as it is. Kong: ``Schema:process_auto_fields``.
     """
     fill = _FILLERS.get(field["type"])
     return fill(field, value) if fill else value
 
 
 def errors_of(field: Definition, value: Any) -> Errors | None:
-    """Return what is wrong with a value whose defaults are filled in; None where nothing is.
+    """Return the errors of a value whose defaults are filled in; None where there are none.
 
     Kong: ``Schema:validate_field``.
     """
@@ -100,7 +99,7 @@ def _check_list(field: Definition, value: Any) -> Errors | None:
 
 def _check_map(field: Definition, value: Any) -> Errors | None:
     if isinstance(value, list):
-        # A Lua table as well, with numbers for keys.
+        # A list is a Lua table as well, with numbers for keys.
         return texts.STRING
     if not isinstance(value, Mapping):
         return texts.MAP

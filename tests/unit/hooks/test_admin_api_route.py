@@ -83,7 +83,7 @@ def test_a_file_without_the_plugin_may_hold_any_key(crud: dict[str, Any]) -> Non
     assert told(check(plain, "a.yml")) == []
 
 
-OPEN = "and no authentication plugin stands on it"
+OPEN = "and no authentication plugin is on it"
 ANYBODYS = "the credential of any consumer of this gateway opens it"
 ACL = {"name": "acl", "config": {"allow": ["operators"]}}
 

@@ -41,7 +41,7 @@ def test_depth_has_a_limit() -> None:
 def test_number_of_values_has_a_limit() -> None:
     assert json_values_module.json_error([1] * (json_values_module.MAX_VALUES - 1)) is None
     found = json_values_module.json_error([1] * json_values_module.MAX_VALUES, path="config")
-    assert found == json_values_module.JsonError("config", "holds more than 10,000 values")
+    assert found == json_values_module.JsonError("config", "contains more than 10,000 values")
 
 
 def test_walk_names_every_place() -> None:

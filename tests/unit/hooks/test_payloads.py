@@ -48,14 +48,14 @@ def test_the_text_in_a_plugins_configuration() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[1]", "a payload that is a text has to be an object in JSON"),
+        ("[1]", "a payload that is a text has to be a JSON object"),
         ('{"a": ', "has to be JSON: line 1, column 7: Expecting value"),
         ('{"a": {{ n }}}', "has to be JSON: line 1, column 8"),
-        ('{"a": 1, "a": 2}', "has to be JSON: the key 'a' stands twice in one object"),
+        ('{"a": 1, "a": 2}', "has to be JSON: the key 'a' is repeated in one object"),
         ('{"a": NaN}', "has to be JSON: NaN is not JSON"),
         ('{"a": 1e999}', "a: is not a finite number"),
         ('{"a": 9223372036854775808}', "a: is not a number of 64 bits"),
-        ('{"a": "\\u0000"}', "a: may not hold a NUL character"),
+        ('{"a": "\\u0000"}', "a: may not contain a NUL character"),
         ('{"a":' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1), f"nested deeper than {MAX_DEPTH} levels"),
         ('{"a":' * 100_000, "has to be JSON: is nested too deep"),
         ('{"a": "' + "x" * own_rules.MAX_PAYLOAD + '"}', "length must be at most 1048576"),

@@ -46,7 +46,7 @@ def test_one_fault_has_kongs_body() -> None:
 def test_several_faults_are_counted() -> None:
     error = refusal({"name": "a", "handler": "log", "config": {"headers": {"Host": "x"}, "ssl_verify": 1}})
     assert str(error) == (
-        "3 schema violations (config.headers: the header host is not yours to set; "
+        "3 schema violations (config.headers: the header host cannot be set; "
         "config.ssl_verify: expected a boolean; source: required field missing)"
     )
 
@@ -58,7 +58,7 @@ def test_several_faults_are_counted() -> None:
         (5, {"@entity": ["expected a record"]}),
         ("x", {"@entity": ["expected a record"]}),
         ([1], {"@entity": ["expected a record"]}),
-        (object(), {"@entity": ["a object cannot stand here"]}),
+        (object(), {"@entity": ["a object is not allowed here"]}),
         # To Lua an empty list is an empty record.
         ([], dict.fromkeys(("name", "source", "handler"), "required field missing")),
     ],
@@ -101,7 +101,7 @@ def test_what_a_handler_needs(handler: str, config: dict[str, Any], missing: dic
         assert VALIDATION.hook(hook)["handler"] == handler
 
 
-SPACES = "a URL holds spaces in templates alone, which need url_format"
+SPACES = "a URL may contain spaces in templates only, which need url_format"
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ SPACES = "a URL holds spaces in templates alone, which need url_format"
         ("webhook", "https://a.b/{{ service.name }}", True, schema.URL_ERR),
         ("webhook-custom", "https://a.b/ {{ service.name }}", True, schema.URL_ERR),
         ("webhook-custom", "https://a.b/{{ service.name", True, schema.URL_ERR),
-        ("webhook-custom", "https://{{ service.host }}/x", True, "never scheme, host or port"),
-        ("webhook-custom", "https://a.b:{{port}}", True, "never scheme, host or port"),
+        ("webhook-custom", "https://{{ service.host }}/x", True, "never in scheme, host or port"),
+        ("webhook-custom", "https://a.b:{{port}}", True, "never in scheme, host or port"),
         ("webhook-custom", "{{ scheme }}://a.b/", True, schema.URL_ERR),
         ("webhook-custom", "{vault://env/url}", True, None),
     ],
@@ -189,11 +189,11 @@ class TestBeyondKong:
         ("payload", "path", "text"),
         [
             ({"a": ["\ud800"]}, "config.payload.a[0]", "is not valid Unicode text"),
-            ({"a": {"\0": 1}}, "config.payload.a", "may not hold a NUL character"),
+            ({"a": {"\0": 1}}, "config.payload.a", "may not contain a NUL character"),
             ({"a": float("nan")}, "config.payload.a", "is not a finite number"),
             ({"a": 1 << 64}, "config.payload.a", "is not a number of 64 bits"),
             ({"a": {1: 2}}, "config.payload.a", "the key '1' is not a string; put it in quotes"),
-            ({"a": b"x"}, "config.payload.a", "a bytes cannot stand here"),
+            ({"a": b"x"}, "config.payload.a", "a bytes is not allowed here"),
         ],
     )
     def test_what_json_cannot_hold_is_told_with_its_place(self, payload: Any, path: str, text: str) -> None:
@@ -208,7 +208,7 @@ class TestBeyondKong:
         payload: Any = {"a": 1}
         for _ in range(20):
             payload = {"a": payload, "b": payload}
-        assert "holds more than 10,000 values" in str(refusal(log_hook(config={"payload": payload})))
+        assert "contains more than 10,000 values" in str(refusal(log_hook(config={"payload": payload})))
 
 
 def test_too_many_hooks_are_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

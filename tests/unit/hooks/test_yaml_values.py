@@ -77,7 +77,7 @@ def test_values(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "fault", "at"),
     [
-        ("a: 1\nb: 2\na: 3", "the key 'a' stands twice in one mapping", (3, 1)),
+        ("a: 1\nb: 2\na: 3", "the key 'a' is repeated in one mapping", (3, 1)),
         ("a: [", "did not find expected node content", (2, 1)),
         ("a:\n\t- b", "found character that cannot start any token", (2, 1)),
         ("? [a]\n: 1", "a list or a mapping cannot be a key", (1, 3)),
