@@ -250,8 +250,11 @@ class HookRegistry:
         for change in changes:
             hook = change.after or change.before
             if hook is not None:
-                event = "hook_removed" if change.after is None else "hook_changed" if change.before else "hook_added"
-                _log.info(event, hook=hook.name, declared_by=hook.origin.place)
+                _log.info(
+                    "hook_removed" if change.after is None else "hook_changed" if change.before else "hook_added",
+                    hook=hook.name,
+                    declared_by=hook.origin.place,
+                )
         for listener in self._listeners:
             try:
                 listener(list(changes))
