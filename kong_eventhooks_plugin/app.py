@@ -66,25 +66,21 @@ from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules
 from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits as SandboxLimits
 from kong_eventhooks_plugin.settings import Settings, load
+from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER
 from kong_eventhooks_plugin.sources.balancer.poller import BalancerSettings
+from kong_eventhooks_plugin.sources.catalogue import REQUEST_SOURCES
+from kong_eventhooks_plugin.sources.certificates.catalogue import CERTIFICATE
 from kong_eventhooks_plugin.sources.certificates.poller import CertificateSettings
 from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerSettings
 from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.poller_group import PollerGroup, PollerGroupSettings, hooks_without_admin_api
+from kong_eventhooks_plugin.sources.reachability.catalogue import GATEWAY
 from kong_eventhooks_plugin.sources.reachability.poller import ReachabilitySettings
 from kong_eventhooks_plugin.sources.requests.active_plugins import NO_ACTIVE_PLUGINS, ActivePluginLookup
-from kong_eventhooks_plugin.sources.requests.ai_rate_limiting_advanced import AiRateLimitingAdvanced
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
-from kong_eventhooks_plugin.sources.requests.auth import AuthFailed
 from kong_eventhooks_plugin.sources.requests.infer import parse_infer_rule
-from kong_eventhooks_plugin.sources.requests.oas_validation import OasValidation
 from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
-from kong_eventhooks_plugin.sources.requests.rate_limit_approaching import RateLimitApproaching
-from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
-from kong_eventhooks_plugin.sources.requests.rate_limiting_advanced import RateLimitingAdvanced
-from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
-from kong_eventhooks_plugin.sources.requests.service_protection import ServiceProtection
-from kong_eventhooks_plugin.sources.requests.upstream import UpstreamError
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSettings
 from kong_eventhooks_plugin.telemetry import logs
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from kong_eventhooks_plugin.telemetry.raised import raised_at
@@ -441,17 +437,8 @@ def _sources(settings: Settings, plugins: ActivePluginLookup) -> list[LogSource]
     except SettingsError as error:
         raise SettingsError(f"infer_rate_limits_on: {error}") from error
     attribution = Attribution(rules, plugins)
-    return [
-        RateLimiting(attribution),
-        ResponseRateLimiting(attribution),
-        RateLimitingAdvanced(attribution),
-        AiRateLimitingAdvanced(attribution),
-        ServiceProtection(attribution),
-        OasValidation(plugins),
-        RateLimitApproaching(settings.rate_limit_approaching_percent, plugins),
-        AuthFailed(attribution),
-        UpstreamError(attribution),
-    ]
+    options = RequestSettings(settings.rate_limit_approaching_percent)
+    return [source.build(attribution, options) for source in REQUEST_SOURCES]
 
 
 def _close_connection(connection: socket.socket) -> None:
@@ -522,13 +509,15 @@ def _poller_group_settings(settings: Settings, admin_url: str) -> PollerGroupSet
             pause_factor=settings.admin_pause_factor,
             grace=settings.crud_grace_seconds,
         ),
-        health=BalancerSettings(
-            settings.balancer_poll_seconds,
-            settings.balancer_unhealthy_poll_seconds,
-            settings.balancer_requests_per_second,
-        ),
-        expiry=CertificateSettings(settings.certificate_poll_seconds, settings.certificate_days),
-        patience=ReachabilitySettings(settings.gateway_poll_seconds, settings.gateway_failures),
+        pollers={
+            BALANCER: BalancerSettings(
+                settings.balancer_poll_seconds,
+                settings.balancer_unhealthy_poll_seconds,
+                settings.balancer_requests_per_second,
+            ),
+            CERTIFICATE: CertificateSettings(settings.certificate_poll_seconds, settings.certificate_days),
+            GATEWAY: ReachabilitySettings(settings.gateway_poll_seconds, settings.gateway_failures, admin_url),
+        },
         reveal=settings.crud_reveal,
     )
 

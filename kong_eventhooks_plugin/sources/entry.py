@@ -3,14 +3,15 @@
 Kong waits for ``plugin-info``, which reads the catalogue, so this imports nothing but ``typing``.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class EventField(NamedTuple):
-    """One field of an event's data."""
+    """One field of an event's data. ``example`` is JSON: the fields' examples together are one event's data."""
 
     name: str
     description: str
+    example: Any = None
 
 
 class EventEntry(NamedTuple):
@@ -20,6 +21,10 @@ class EventEntry(NamedTuple):
     description: str
     fields: tuple[EventField, ...]
     unique: tuple[str, ...] = ()
+
+    def example(self) -> dict[str, Any]:
+        """Return an event's data; a family's fields are those of every member."""
+        return {field.name: field.example for field in self.fields}
 
 
 class EventFamily(NamedTuple):
@@ -37,9 +42,11 @@ class EventFamily(NamedTuple):
 class SourceEntry(NamedTuple):
     """One source.
 
-    ``since`` is the first release that has it. ``matches`` names the sources whose events a hook on this one hears, its
-    own among them; several make it an alias. ``families`` are the events beyond ``events``; a source with neither
-    takes any. ``notes`` are paragraphs for docs/sources.md.
+    ``since`` is the first release that has it. ``matches`` names the sources whose events a hook on this one receives,
+    its own among them; several make it an alias. ``families`` are the events beyond ``events``; a source with neither
+    accepts any. ``notes`` are paragraphs for docs/sources.md. Without the setting ``admin_url``, a source with
+    ``needs_admin_api`` has no events. ``poller`` names the class that polls the Admin API for it, below ``sources``
+    (``balancer.poller:BalancerPoller``): the catalogue must not import it.
     """
 
     name: str
@@ -49,3 +56,5 @@ class SourceEntry(NamedTuple):
     events: tuple[EventEntry, ...]
     families: tuple[EventFamily, ...] = ()
     notes: tuple[str, ...] = ()
+    needs_admin_api: bool = False
+    poller: str | None = None

@@ -10,9 +10,10 @@ a bug are begun again after ``RETRY_SECONDS``; that is a fault for ``RECENT_SECO
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Final
 
 import msgspec
@@ -22,24 +23,17 @@ from kong_eventhooks_plugin.errors import EventHooksError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER
-from kong_eventhooks_plugin.sources.balancer.poller import BalancerPoller, BalancerSettings
-from kong_eventhooks_plugin.sources.certificates.catalogue import CERTIFICATE
-from kong_eventhooks_plugin.sources.certificates.poller import CertificatePoller, CertificateSettings
-from kong_eventhooks_plugin.sources.changes.events import CRUD, DAO_CRUD
+from kong_eventhooks_plugin.sources.catalogue import BY_NAME, SOURCES
+from kong_eventhooks_plugin.sources.changes.events import CRUD
 from kong_eventhooks_plugin.sources.changes.mirror.key import mirror_key
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
 from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver, subscribes_to_changes
 from kong_eventhooks_plugin.sources.changes.problems import change_errors
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerCounts, ReconcilerSettings
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
-from kong_eventhooks_plugin.sources.pollers.poller import PollerContext
+from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
 from kong_eventhooks_plugin.sources.pollers.publisher import Publish
 from kong_eventhooks_plugin.sources.pollers.subscribers import has_subscribers
-from kong_eventhooks_plugin.sources.reachability.catalogue import GATEWAY
-from kong_eventhooks_plugin.sources.reachability.decision import public_url
-from kong_eventhooks_plugin.sources.reachability.poller import ReachabilityPoller, ReachabilitySettings
-from kong_eventhooks_plugin.sources.requests.plugin_answers import OAS_VALIDATION, SERVICE_PROTECTION
 from kong_eventhooks_plugin.storage.notes import NoteStore
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from kong_eventhooks_plugin.telemetry.raised import raised_at
@@ -48,22 +42,17 @@ DATABASE: Final = "gateway.db"
 RETRY_SECONDS: Final = 1.0
 RECENT_SECONDS: Final = 300.0
 
-NEEDS_ADMIN_API: Final = frozenset({CRUD, DAO_CRUD, BALANCER, CERTIFICATE, GATEWAY, OAS_VALIDATION, SERVICE_PROTECTION})
-"""The sources that nothing is heard of without an Admin API; the last two are told by the plugins in force alone."""
-
 Hooks = Callable[[], Iterable[Hook]]
 
 log = structlog.get_logger()
 
 
 class PollerGroupSettings(msgspec.Struct, frozen=True):
-    """Where what is known is kept, how and how often to look, and which secret fields to show all the same."""
+    """``pollers`` are the pollers' settings by source; ``reveal`` names secret fields to show all the same."""
 
     data_dir: Path
     reconciler: ReconcilerSettings
-    health: BalancerSettings = BalancerSettings()
-    expiry: CertificateSettings = CertificateSettings()
-    patience: ReachabilitySettings = ReachabilitySettings()
+    pollers: Mapping[str, Any] = {}
     reveal: tuple[str, ...] = ()
 
 
@@ -76,7 +65,7 @@ class PollerGroup:
     def __init__(
         self,
         client: AdminClient,
-        observing: PollerGroupSettings,
+        settings: PollerGroupSettings,
         publish: Publish,
         hooks: Hooks,
         counts: Counts,
@@ -84,9 +73,9 @@ class PollerGroup:
     ) -> None:
         self._client = client
         self._hooks = hooks
-        file = observing.data_dir / DATABASE
+        file = settings.data_dir / DATABASE
         self._notes = NoteStore(file)
-        self._knowledge = SchemaCache(client, self._notes, partial(mirror_key, observing.data_dir), observing.reveal)
+        self._knowledge = SchemaCache(client, self._notes, partial(mirror_key, settings.data_dir), settings.reveal)
         self._mirror = Mirror(file, self._knowledge.entities)
         self._open_error: str | None = None
         self._last_crash: tuple[float, str] | None = None
@@ -95,27 +84,27 @@ class PollerGroup:
             self._mirror,
             client,
             self._knowledge,
-            observing.reconciler,
+            settings.reconciler,
             leads=leads,
             news=self._on_pending,
             counts=tallies,
         )
         self.crud = ChangeObserver(self._knowledge, self._mirror, rounds, publish, counts, leads=leads)
 
-        def turns(source: str) -> LeaderGate:
-            return LeaderGate(leads, lambda: has_subscribers(hooks(), source))
-
-        means = PollerContext(client, self._notes, publish, counts)
-        url = public_url(observing.reconciler.admin_url)
-        self._pollers = {
-            BALANCER: BalancerPoller(means, turns(BALANCER), observing.health),
-            CERTIFICATE: CertificatePoller(means, turns(CERTIFICATE), observing.expiry),
-            GATEWAY: ReachabilityPoller(means, turns(GATEWAY), url, observing.patience),
-        }
+        context = PollerContext(client, self._notes, publish, counts)
+        self._pollers: dict[str, Poller] = {}
+        for source in SOURCES:
+            if source.poller is not None:
+                kind = resolve_name(f"{__package__}.{source.poller}")
+                gate = LeaderGate(leads, partial(self._is_wanted, source.name))
+                self._pollers[source.name] = kind(context, gate, settings.pollers.get(source.name))
 
     def hooks_changed(self, _: object = None) -> None:
         """Look anew whether somebody hears of changes."""
         self.crud.set_wanted(subscribes_to_changes(self._hooks()))
+
+    def _is_wanted(self, source: str) -> bool:
+        return has_subscribers(self._hooks(), source)
 
     async def run(self) -> None:
         """Open what is known, then look."""
@@ -193,5 +182,5 @@ class PollerGroup:
 def hooks_without_admin_api(hooks: Iterable[Hook]) -> Iterator[str]:
     """Yield what to say of hooks that nothing is heard for where no Admin API is known."""
     for hook in hooks:
-        if hook.enabled and hook.source in NEEDS_ADMIN_API:
+        if hook.enabled and (entry := BY_NAME.get(hook.source)) is not None and entry.needs_admin_api:
             yield f"{hook.name}: the source {hook.source} needs the setting admin_url; the hook never fires"

@@ -5,49 +5,57 @@ from typing import Final
 from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 
 BALANCER: Final = "balancer"
+HEALTH: Final = "health"
 
-_HEALTH = EventEntry(
-    "health",
-    "The health of one address of one target changed.",
+ENTRY = SourceEntry(
+    BALANCER,
+    "A target of an upstream became healthy or unhealthy.",
+    "0.1.0",
+    (BALANCER,),
     (
-        EventField("upstream_id", "The upstream's id."),
-        EventField("ip", "The address. null where the target's name does not resolve."),
-        EventField("port", "The port."),
-        EventField("hostname", "The target's host, as it is configured."),
-        EventField(
-            "health",
-            "`healthy` or `unhealthy`, as in Kong Enterprise, or `dns_error` where the target's name does not resolve.",
+        EventEntry(
+            HEALTH,
+            "The health of one address of one target changed.",
+            (
+                EventField("upstream_id", "The upstream's id.", "8c2ab3c8-0b8a-4d2e-a2f6-1a3c6c3a6c0b"),
+                EventField("ip", "The address. null where the target's name does not resolve.", "10.0.0.7"),
+                EventField("port", "The port.", 8080),
+                EventField("hostname", "The target's host, as it is configured.", "orders.internal"),
+                EventField(
+                    "health",
+                    "`healthy` or `unhealthy`, as in Kong Enterprise, or `dns_error` where the target's name does not "
+                    "resolve.",
+                    "unhealthy",
+                ),
+                EventField("upstream", "The upstream's name.", "orders"),
+                EventField("target", "The target, as it is configured (`host:port`).", "orders.internal:8080"),
+                EventField(
+                    "old_health",
+                    "The previous health; `healthy` also for a new address, as Kong assumes until a check fails.",
+                    "healthy",
+                ),
+                EventField(
+                    "node_id",
+                    "The Kong node with this view: each node has its own.",
+                    "0cbb7c6e-3c8e-4d0b-9f3f-6b1f5f2f1a11",
+                ),
+            ),
         ),
-        EventField("upstream", "The upstream's name."),
-        EventField("target", "The target, as it is configured (`host:port`)."),
-        EventField(
-            "old_health",
-            "The health before; `healthy` also where the address is new: Kong takes it so until a check fails.",
+    ),
+    notes=(
+        (
+            "It needs the setting `admin_url`. The health of every upstream with active or passive health checks is "
+            "polled every `balancer_poll_seconds`, of one with an unhealthy address every "
+            "`balancer_unhealthy_poll_seconds`. After a start, only differences from the last known health are "
+            "events. A new healthy address and a "
+            "removed one are no events; nor is switching health checks off."
         ),
-        EventField("node_id", "The Kong node that sees it so: each has a view of its own."),
+        (
+            "Each Kong node checks for itself. The node that `admin_url` names is polled; in hybrid mode the control "
+            "plane has no balancer, so there are no events. A restarted Kong assumes that all is healthy, which may "
+            "be an event. A name that does not resolve is an event at the second poll."
+        ),
     ),
-)
-_HEALTH_NOTES = (
-    (
-        "It needs the setting `admin_url`. Every upstream with active or passive health checks is asked for every "
-        "`balancer_poll_seconds`, one with an unhealthy address every `balancer_unhealthy_poll_seconds`. After a start "
-        "only what differs from what was last known is told. An address that is new and healthy, and one that is gone, "
-        "are no events; nor is switching health checks off."
-    ),
-    (
-        "Several Kong nodes each check for themselves. The node that `admin_url` names is the one that is asked; in "
-        "hybrid mode the control plane has no balancer, so nothing is told there. A restarted Kong begins with "
-        "everything healthy, and that may be told. A name that does not resolve is told at the second look."
-    ),
-)
-
-SOURCES: tuple[SourceEntry, ...] = (
-    SourceEntry(
-        BALANCER,
-        "A target of an upstream became healthy or unhealthy.",
-        "0.1.0",
-        (BALANCER,),
-        (_HEALTH,),
-        notes=_HEALTH_NOTES,
-    ),
+    needs_admin_api=True,
+    poller="balancer.poller:BalancerPoller",
 )

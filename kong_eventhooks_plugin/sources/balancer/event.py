@@ -6,14 +6,12 @@ Kong's balancer gives it to those that hear its health events (kong/runloop/bala
 there. No field holds a time, so that on_change sees the same thing as the same.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
-from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER
+from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER, HEALTH
 from kong_eventhooks_plugin.sources.balancer.model import HealthChange
-
-HEALTH: Final = "health"
 
 
 def health_event(change: HealthChange) -> Event:

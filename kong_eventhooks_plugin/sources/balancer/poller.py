@@ -51,12 +51,12 @@ class BalancerPoller(Poller):
 
     def __init__(
         self,
-        means: PollerContext,
-        turns: LeaderGate,
-        pace: BalancerSettings = BalancerSettings(),  # noqa: B008 - frozen
+        context: PollerContext,
+        gate: LeaderGate,
+        settings: BalancerSettings | None = None,
     ) -> None:
-        super().__init__("health", means, turns)
-        self._pace = pace
+        super().__init__("health", context, gate)
+        self._settings = settings or BalancerSettings()
         self._polled_at: float | None = None
         self.forget()
 
@@ -112,7 +112,7 @@ class BalancerPoller(Poller):
             await self._gate.pause(due - began)
             return False
         await self._poll_upstream(self._upstreams[first[1]], began)
-        await self._gate.hold(1 / self._pace.per_second - (self._monotonic() - began))
+        await self._gate.hold(1 / self._settings.per_second - (self._monotonic() - began))
         return True
 
     def _checkpoint_of(self, upstream_id: str) -> Checkpoint[UpstreamHealth]:
@@ -136,7 +136,9 @@ class BalancerPoller(Poller):
             if upstream_id not in self._schedule:
                 self._schedule.set(upstream_id, now)
         self._upstreams = listed
-        self._list_due = now + self._gate.jittered(max(self._pace.poll_seconds, len(listed) / self._pace.per_second))
+        self._list_due = now + self._gate.jittered(
+            max(self._settings.poll_seconds, len(listed) / self._settings.per_second)
+        )
 
     async def _forget_upstream(self, upstream_id: str) -> None:
         if kept := self._checkpoints.get(upstream_id):
@@ -148,7 +150,7 @@ class BalancerPoller(Poller):
 
     async def _poll_upstream(self, upstream: Upstream, began: float) -> None:
         # Its next turn comes first: whatever fails here must not keep the others waiting.
-        self._schedule.set(upstream.id, began + self._gate.jittered(self._pace.poll_seconds))
+        self._schedule.set(upstream.id, began + self._gate.jittered(self._settings.poll_seconds))
         try:
             reading = await read_upstream_health(self._client, upstream.id)
         except AdminApiError as error:
@@ -169,5 +171,5 @@ class BalancerPoller(Poller):
         known, changes = compare(upstream, kept.state, reading, now)
         await kept.commit(known, [health_event(change) for change in changes])
         if known.is_unhealthy:
-            soon = min(self._pace.unhealthy_poll_seconds, self._pace.poll_seconds)
+            soon = min(self._settings.unhealthy_poll_seconds, self._settings.poll_seconds)
             self._schedule.set(upstream.id, began + self._gate.jittered(soon))

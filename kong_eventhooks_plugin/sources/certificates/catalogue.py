@@ -5,34 +5,44 @@ from typing import Final
 from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 
 CERTIFICATE: Final = "certificate"
+EXPIRING: Final = "expiring"
 
-_EXPIRING = EventEntry(
-    "expiring",
-    "A certificate has no more than so many days left, or has expired.",
+ENTRY = SourceEntry(
+    CERTIFICATE,
+    "A certificate expires soon.",
+    "0.1.0",
+    (CERTIFICATE,),
     (
-        EventField("certificate_id", "The entity's id."),
-        EventField("kind", "`certificates` or `ca_certificates`."),
-        EventField("field", "The entity's field: `cert` or `cert_alt`."),
-        EventField("position", "Which certificate of that field it is, from 0: a field can hold a chain."),
-        EventField("snis", "The names that it serves."),
-        EventField("subject", "The certificate's subject."),
-        EventField("issuer", "The certificate's issuer."),
-        EventField("serial", "Its serial number, hexadecimal."),
-        EventField("fingerprint", "The SHA-256 of the certificate, hexadecimal."),
-        EventField("not_after", "When it ends, Unix seconds."),
-        EventField("days_left", "Whole days until then; negative where it has ended."),
-        EventField("threshold", "Which of `certificate_days` it has crossed; 0: it has ended."),
+        EventEntry(
+            EXPIRING,
+            "A certificate has reached one of the thresholds in days, or has expired.",
+            (
+                EventField("certificate_id", "The entity's id.", "21b69eab-09d9-40f9-a55e-c4ee47fada68"),
+                EventField("kind", "`certificates` or `ca_certificates`.", "certificates"),
+                EventField("field", "The entity's field: `cert` or `cert_alt`.", "cert"),
+                EventField("position", "The certificate's position in the field's chain, from 0.", 0),
+                EventField("snis", "The names that it serves.", ["api.example.com"]),
+                EventField("subject", "The certificate's subject.", "CN=api.example.com"),
+                EventField("issuer", "The certificate's issuer.", "CN=Example CA,O=Example"),
+                EventField("serial", "Its serial number, hexadecimal.", "3ade68b1"),
+                EventField(
+                    "fingerprint",
+                    "The SHA-256 of the certificate, hexadecimal.",
+                    "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                ),
+                EventField("not_after", "When it expires, Unix seconds.", 1796256000),
+                EventField("days_left", "Whole days until then; negative once it has expired.", 6),
+                EventField("threshold", "The reached threshold of `certificate_days`; 0: it has expired.", 7),
+            ),
+        ),
     ),
-)
-_EXPIRING_NOTES = (
-    (
-        "It needs the setting `admin_url`. Certificates are looked at once a day. Each of `certificate_days`, and "
-        "the end, is told once for each certificate; a renewed one is another. Private keys are not looked at."
+    notes=(
+        (
+            "It needs the setting `admin_url`. Certificates are read once a day. Each certificate has one event for "
+            "each of `certificate_days` and one when it expires; a renewed one is another certificate. Private keys "
+            "are not read."
+        ),
     ),
-)
-
-SOURCES: tuple[SourceEntry, ...] = (
-    SourceEntry(
-        CERTIFICATE, "A certificate comes near its end.", "0.1.0", (CERTIFICATE,), (_EXPIRING,), notes=_EXPIRING_NOTES
-    ),
+    needs_admin_api=True,
+    poller="certificates.poller:CertificatePoller",
 )

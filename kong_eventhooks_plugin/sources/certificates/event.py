@@ -9,10 +9,8 @@ from typing import Final
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
-from kong_eventhooks_plugin.sources.certificates.catalogue import CERTIFICATE
+from kong_eventhooks_plugin.sources.certificates.catalogue import CERTIFICATE, EXPIRING
 from kong_eventhooks_plugin.sources.certificates.model import Certificate
-
-EXPIRING: Final = "expiring"
 
 _DAY: Final = 86_400
 

@@ -51,12 +51,12 @@ class CertificatePoller(Poller):
 
     def __init__(
         self,
-        means: PollerContext,
-        turns: LeaderGate,
-        pace: CertificateSettings = CertificateSettings(),  # noqa: B008 - frozen
+        context: PollerContext,
+        gate: LeaderGate,
+        settings: CertificateSettings | None = None,
     ) -> None:
-        super().__init__("certificates", means, turns)
-        self._pace = pace
+        super().__init__("certificates", context, gate)
+        self._settings = settings or CertificateSettings()
         self._checkpoint = Checkpoint(
             self._notes,
             CERTIFICATES_NOTE,
@@ -86,7 +86,7 @@ class CertificatePoller(Poller):
         if self._monotonic() < self._due:
             await self._gate.pause(self._due - self._monotonic())
             return False
-        due = self._monotonic() + self._gate.jittered(self._pace.poll_seconds)
+        due = self._monotonic() + self._gate.jittered(self._settings.poll_seconds)
         self._due = due
         try:
             return await self._poll_all()
@@ -128,7 +128,7 @@ class CertificatePoller(Poller):
         told = dict(self._checkpoint.state.thresholds)
         events: list[Event] = []
         for certificate in found.certificates:
-            threshold = newly_crossed(certificate, told, self._pace.days, now)
+            threshold = newly_crossed(certificate, told, self._settings.days, now)
             if threshold is not None:
                 told[identity(certificate)] = threshold
                 events.append(expiring_event(certificate, threshold, now))

@@ -135,6 +135,7 @@ SOURCES: tuple[SourceEntry, ...] = (
         _crud_events(),
         _FAMILIES,
         notes=(_WHAT_IT_NEEDS, _TWO_EVENTS, _WHAT_IS_NONE, _SECRETS, _WHICH_HOOKS_MATCH, _NOT_AT_ONCE),
+        needs_admin_api=True,
     ),
     SourceEntry(
         DAO_CRUD,
@@ -146,5 +147,6 @@ SOURCES: tuple[SourceEntry, ...] = (
             _entry("update", "An entity was changed."),
             _entry("delete", "An entity was deleted."),
         ),
+        needs_admin_api=True,
     ),
 )

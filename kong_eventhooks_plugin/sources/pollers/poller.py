@@ -42,16 +42,16 @@ class PollerContext(NamedTuple):
 class Poller(ABC):
     """A loop called ``name``; a kind of it says how to ``load`` its notes and what ``poll`` is."""
 
-    def __init__(self, name: str, means: PollerContext, turns: LeaderGate) -> None:
+    def __init__(self, name: str, context: PollerContext, gate: LeaderGate) -> None:
         self._name = name
-        self._client = means.client
-        self._notes = means.notes
-        self._publisher = Publisher(means.publish, turns)
-        self._counts = means.counts
-        self._clock = means.clock
-        self._monotonic = means.monotonic
-        self._gate = turns
-        self._backoff = Backoff(turns)
+        self._client = context.client
+        self._notes = context.notes
+        self._publisher = Publisher(context.publish, gate)
+        self._counts = context.counts
+        self._clock = context.clock
+        self._monotonic = context.monotonic
+        self._gate = gate
+        self._backoff = Backoff(gate)
         self._error: str | None = None
         self._suspended = True
         self._loaded = False

@@ -5,42 +5,46 @@ from typing import Final
 from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 
 GATEWAY: Final = "gateway"
+UNREACHABLE: Final = "unreachable"
+RECOVERED: Final = "recovered"
 
 _OUTAGE = (
     EventField(
-        "reason", "What is away: `admin_api`, or `database` where the Admin API says that Kong cannot reach it."
+        "reason",
+        "What is unreachable: `admin_api`, or `database` where the Admin API says that Kong cannot reach it.",
+        "admin_api",
     ),
-    EventField("admin_url", "The address that was asked, without user and password."),
-    EventField("since", "When it began, Unix seconds."),
+    EventField("admin_url", "The polled address, without user and password.", "http://127.0.0.1:8001"),
+    EventField("since", "When the outage began, Unix seconds.", 1795278761.25),
     EventField(
         "error",
         "`timeout`, `connect`, `tls`, `connection`, `unreadable`, `status_<n>`; `not_reachable` for the database.",
+        "connect",
     ),
-    EventField("failures", "How many times in a row."),
-)
-_OUTAGE_NOTES = (
-    (
-        "It needs the setting `admin_url`, which is asked every `gateway_poll_seconds`; `gateway_failures` in a row "
-        "are an outage. It is told of the Admin API and of its database, not of the traffic that Kong proxies. A "
-        "refused answer (401, 503) counts as well. An outage that began before a restart of ours is told as over "
-        "after it."
-    ),
+    EventField("failures", "How many polls failed in a row.", 3),
 )
 
-SOURCES: tuple[SourceEntry, ...] = (
-    SourceEntry(
-        GATEWAY,
-        "Kong's Admin API, or its database, went away or came back.",
-        "0.1.0",
-        (GATEWAY,),
-        (
-            EventEntry("unreachable", "It has not answered for some time.", _OUTAGE),
-            EventEntry(
-                "recovered",
-                "It answers again.",
-                (*_OUTAGE, EventField("seconds", "How long it lasted, from the first failed look.")),
-            ),
+ENTRY = SourceEntry(
+    GATEWAY,
+    "Kong's Admin API, or its database, became unreachable or recovered.",
+    "0.1.0",
+    (GATEWAY,),
+    (
+        EventEntry(UNREACHABLE, "It has not answered for some time.", _OUTAGE),
+        EventEntry(
+            RECOVERED,
+            "It answers again.",
+            (*_OUTAGE, EventField("seconds", "How long the outage lasted, from the first failed poll.", 42.5)),
         ),
-        notes=_OUTAGE_NOTES,
     ),
+    notes=(
+        (
+            "It needs the setting `admin_url`, which is polled every `gateway_poll_seconds`; `gateway_failures` in a "
+            "row are an outage. It is about the Admin API and its database, not about the traffic that Kong proxies. "
+            "A refused answer (401, 503) counts as well. An outage that began before a restart of ours still ends "
+            "with `recovered`."
+        ),
+    ),
+    needs_admin_api=True,
+    poller="reachability.poller:ReachabilityPoller",
 )

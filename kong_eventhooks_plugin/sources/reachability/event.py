@@ -1,14 +1,11 @@
 """The source ``gateway``: what we ask of Kong does not answer any more, and that it does again. Ours alone."""
 
-from typing import Any, Final
+from typing import Any
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
-from kong_eventhooks_plugin.sources.reachability.catalogue import GATEWAY
+from kong_eventhooks_plugin.sources.reachability.catalogue import GATEWAY, RECOVERED, UNREACHABLE
 from kong_eventhooks_plugin.sources.reachability.model import Outage, Reason
-
-UNREACHABLE: Final = "unreachable"
-RECOVERED: Final = "recovered"
 
 
 def unreachable_event(reason: Reason, admin_url: str, outage: Outage, at: float) -> Event:

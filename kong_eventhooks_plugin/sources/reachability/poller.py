@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint, CheckpointRecord
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
 from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
-from kong_eventhooks_plugin.sources.reachability.decision import database_error, error_of, step
+from kong_eventhooks_plugin.sources.reachability.decision import database_error, error_of, public_url, step
 from kong_eventhooks_plugin.sources.reachability.event import recovered_event, unreachable_event
 from kong_eventhooks_plugin.sources.reachability.model import Outage, Reason
 
@@ -26,10 +26,11 @@ ANSWER_SECONDS: Final = 10.0
 
 
 class ReachabilitySettings(msgspec.Struct, frozen=True):
-    """Seconds between two looks, and how many in a row must fail before it is told."""
+    """Seconds between two polls, how many in a row must fail to be an outage, and the polled address, for events."""
 
     poll_seconds: float = 5.0
     failures: int = 3
+    admin_url: str = ""
 
 
 class Outages(msgspec.Struct, frozen=True):
@@ -43,18 +44,15 @@ class Outages(msgspec.Struct, frozen=True):
 
 
 class ReachabilityPoller(Poller):
-    """Polls ``/status`` until cancelled (``run``). ``admin_url`` is shown in events: see ``reachability.shown_url``."""
-
     def __init__(
         self,
-        means: PollerContext,
-        turns: LeaderGate,
-        admin_url: str,
-        patience: ReachabilitySettings = ReachabilitySettings(),  # noqa: B008 - frozen
+        context: PollerContext,
+        gate: LeaderGate,
+        settings: ReachabilitySettings | None = None,
     ) -> None:
-        super().__init__("status", means, turns)
-        self._admin_url = admin_url
-        self._patience = patience
+        super().__init__("status", context, gate)
+        self._settings = settings or ReachabilitySettings()
+        self._admin_url = public_url(self._settings.admin_url)
         self._checkpoint = Checkpoint(
             self._notes, REACHABILITY_NOTE, CheckpointRecord[Outages], Outages(), Outages.durable, self._publisher
         )
@@ -79,7 +77,7 @@ class ReachabilityPoller(Poller):
         self._failures = await self._check_status()
         self.count("unanswered" if self._failures["admin_api"] else "ok")
         if await self._update_outages():
-            await self._gate.hold(self._gate.jittered(self._patience.poll_seconds))
+            await self._gate.hold(self._gate.jittered(self._settings.poll_seconds))
         return True
 
     async def _check_status(self) -> dict[Reason, str | None]:
@@ -99,7 +97,7 @@ class ReachabilityPoller(Poller):
         events: list[Event] = []
         for reason, fault in self._failures.items():
             before = outages.pop(reason, None)
-            taken = step(before, fault, now, self._patience.failures)
+            taken = step(before, fault, now, self._settings.failures)
             if taken.outage:
                 outages[reason] = taken.outage
             if taken.began:

@@ -1,4 +1,4 @@
-"""Which limit broke, read from ai-rate-limiting-advanced's headers.
+"""Which limit is exceeded, read from ai-rate-limiting-advanced's headers.
 
 From its public documentation (developer.konghq.com/plugins/ai-rate-limiting-advanced, "Headers sent to the client");
 no open-source Kong has the plugin, so nothing here is recorded:
@@ -11,25 +11,27 @@ no open-source Kong has the plugin, so nothing here is recorded:
 - It counts what a model's answer cost at the next request, which it refuses before the service is asked.
 
 The documentation also shows ``X-AI-RateLimit-Retry-After`` where something is left, so that one alone proves nothing.
-Of several limits the longest window is told, then the provider first in the alphabet.
+Of several limits the one with the longest window counts, then the provider first in the alphabet.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 from kong_eventhooks_plugin.sources.requests.plugin_limits import seconds_of
 from kong_eventhooks_plugin.sources.requests.rate_headers import ExceededLimit, number, positive, seconds
+
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 
 _PREFIX: Final = "x-ai-ratelimit-"
 _LIMIT: Final = _PREFIX + "limit-"
 _REMAINING: Final = _PREFIX + "remaining-"
 RETRY_AFTER: Final = _PREFIX + "retry-after"
-"""The header that, with more at its end or without, is there wherever the plugin refuses."""
+"""Where the plugin refuses, there is a header with this name or one that begins so."""
 
 
-def by_ai_rate_limiting(log: KongLog) -> ExceededLimit | None:
-    """Return the limit that broke, its ``name`` the provider, where the headers say that the plugin refused.
+def by_ai_rate_limiting(log: "KongLog") -> ExceededLimit | None:
+    """Return the exceeded limit, its ``name`` the provider, where the headers say that the plugin refused.
 
     ``limit`` is None where it is hidden.
     """
@@ -38,12 +40,12 @@ def by_ai_rate_limiting(log: KongLog) -> ExceededLimit | None:
         return None
     shown = [each for key in headers if key.startswith(_REMAINING) and (each := _used_up(headers, key))]
     hidden = [] if shown or _shows(headers) else [_hidden(headers, key) for key in headers]
-    broken = shown or [each for each in hidden if each is not None]
-    return min(broken, key=lambda each: (-(seconds_of(each.window or "") or 0), each.name or ""), default=None)
+    exceeded = shown or [each for each in hidden if each is not None]
+    return min(exceeded, key=lambda each: (-(seconds_of(each.window or "") or 0), each.name or ""), default=None)
 
 
-def query_cost(log: KongLog) -> int | float | None:
-    """Return what the request would have cost, where the headers say it."""
+def query_cost(log: "KongLog") -> int | float | None:
+    """Return what the request would have cost; None where no header says it."""
     return number(log.response.headers.get(_PREFIX + "query-cost"))
 
 
@@ -52,12 +54,12 @@ def _shows(headers: Mapping[str, Any]) -> bool:
 
 
 def _used_up(headers: Mapping[str, Any], key: str) -> ExceededLimit | None:
-    left, place = number(headers[key]), _place(key, _REMAINING)
-    if place is None or left is None or left > 0:
+    remaining, place = number(headers[key]), _place(key, _REMAINING)
+    if place is None or remaining is None or remaining > 0:
         return None
     window, provider = place
     limit = positive(headers.get(f"{_LIMIT}{window}-{provider}"))
-    return ExceededLimit(limit, window, provider, _comes_back(headers, f"-{window}-{provider}"))
+    return ExceededLimit(limit, window, provider, _retry_after(headers, f"-{window}-{provider}"))
 
 
 def _hidden(headers: Mapping[str, Any], key: str) -> ExceededLimit | None:
@@ -73,7 +75,7 @@ def _place(key: str, prefix: str) -> tuple[str, str] | None:
     return (window, provider) if provider and seconds_of(window) is not None else None
 
 
-def _comes_back(headers: Mapping[str, Any], place: str) -> int | None:
-    """Return the seconds of this limit, else those of the answer as a whole."""
+def _retry_after(headers: Mapping[str, Any], place: str) -> int | None:
+    """Return the seconds for this limit, else those of the answer as a whole."""
     values = (headers.get(name) for name in (RETRY_AFTER + place, RETRY_AFTER, "retry-after"))
     return next((found for value in values if (found := seconds(value)) is not None), None)

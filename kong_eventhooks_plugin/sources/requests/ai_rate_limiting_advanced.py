@@ -1,43 +1,77 @@
 """The source ``ai-rate-limiting-advanced``: Kong Enterprise's plugin of that name refused a request.
 
-It is told by headers of its own (``ai_rate_headers``), also where nothing is known of the node's plugins.
+It has headers of its own (``ai_rate_headers``), which identify it also where the node's plugins are unknown.
 """
 
-from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.sources.requests.ai_rate_headers import query_cost
-from kong_eventhooks_plugin.sources.requests.attribution import LimitVerdict
-from kong_eventhooks_plugin.sources.requests.catalogue import AI_RATE_LIMITING_ADVANCED as ENTRY
-from kong_eventhooks_plugin.sources.requests.exceeded import NOT_KNOWN
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
-from kong_eventhooks_plugin.sources.requests.limit_source import LimitSource
-from kong_eventhooks_plugin.sources.requests.request_event import (
-    client_and_service,
-    event_kind,
-    request_event,
-    route_and_request,
-)
+from typing import TYPE_CHECKING, Any
 
-_EVENT = event_kind(ENTRY)
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
+from kong_eventhooks_plugin.sources.requests import fields
+from kong_eventhooks_plugin.sources.requests.ai_rate_headers import query_cost
+from kong_eventhooks_plugin.sources.requests.limit_source import LimitSource
+from kong_eventhooks_plugin.sources.requests.plugin_answers import AI_RATE_LIMITING_ADVANCED
+
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.sources.requests.attribution import LimitVerdict
+    from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
+
+ENTRY = SourceEntry(
+    AI_RATE_LIMITING_ADVANCED,
+    "Kong Enterprise's ai-rate-limiting-advanced plugin refused a request.",
+    "0.1.0",
+    (AI_RATE_LIMITING_ADVANCED,),
+    (
+        EventEntry(
+            fields.RATE_LIMIT_EXCEEDED,
+            "A client exceeded its limit for an AI provider.",
+            (
+                fields.CONSUMER,
+                fields.IP,
+                fields.SERVICE,
+                EventField("rate", "null: the plugin does not report the usage beyond the limit."),
+                fields.LIMIT,
+                fields.WINDOW,
+                fields.ROUTE,
+                fields.REQUEST,
+                fields.RETRY_AFTER,
+                fields.ATTRIBUTED,
+                EventField(
+                    "provider",
+                    "The provider whose limit is exceeded, spelled as in the response header (lower case), the first "
+                    "in the alphabet where several with this window are used up. null where it is unknown.",
+                    "openai",
+                ),
+                EventField(
+                    "strategy",
+                    "What is counted: the plugin's `tokens_count_strategy` (`total_tokens`, `prompt_tokens`, "
+                    "`completion_tokens`, `cost`). null where its configuration is unknown.",
+                    "total_tokens",
+                ),
+                EventField(
+                    "query_cost", "What this request would have cost (provider `requestPrompt`). null otherwise."
+                ),
+            ),
+            fields.CLIENT_AND_SERVICE,
+        ),
+    ),
+    notes=(
+        (
+            "The plugin is identified by its own response headers: `x-ai-ratelimit-remaining-<window>-<provider>: 0` "
+            "together with `x-ai-ratelimit-retry-after`. It counts the cost of an answer at the next request, which it "
+            "refuses."
+        ),
+        fields.HIDDEN_HEADERS,
+        fields.CONSUMER_GROUPS,
+        fields.NOT_TRIED,
+    ),
+)
 
 
 class AiRateLimitingAdvanced(LimitSource):
-    """Hears 429 and the statuses that the plugin is configured with."""
+    entry = ENTRY
 
-    name = ENTRY.name
-
-    def event(self, log: KongLog, verdict: LimitVerdict, seen_at: float) -> Event:
-        """Build the event. What was used is not known: the plugin counts tokens, and says only that none are left."""
-        broken = verdict.exceeded or NOT_KNOWN
-        data = {
-            **client_and_service(log),
-            "rate": None,
-            "limit": broken.limit,
-            "window": broken.window,
-            **route_and_request(log),
-            "retry_after": broken.retry_after,
-            "attributed": verdict.attributed,
-            "provider": broken.name,
-            "strategy": verdict.strategy,
-            "query_cost": query_cost(log),
-        }
-        return request_event(_EVENT, log, seen_at, data)
+    def values(self, log: "KongLog", verdict: "LimitVerdict") -> dict[str, Any]:
+        """Return the limit without a rate: the plugin counts tokens, and says only that none are left."""
+        shared = super().values(log, verdict)
+        own = {"rate": None, "provider": shared["limit_name"], "strategy": verdict.strategy}
+        return {**shared, **own, "query_cost": query_cost(log)}

@@ -1,23 +1,24 @@
-"""Whose broken rate limit an answer of Kong's is, if it is one: decided here once for all the sources that tell it.
+"""Which plugin's rate limit an answer of Kong's exceeded, if any: decided here once for all the sources.
 
 ==================================================================  ==============  ====================
-what we go by                                                       the event's     attributed
+evidence                                                            the event's     attributed
                                                                     source
 ==================================================================  ==============  ====================
 rate-limit headers that prove a refusal (``rate_headers``,          theirs, below   headers
 ``ai_rate_headers``), on a status that means one
-no such headers; of the plugins in force exactly one can have       that plugin     plugins
-answered so, and it is a rate limit's
+no such headers; of the plugins on the request exactly one can      that plugin     plugins
+have answered so, and it is a rate limit's
 no such headers; a setting names the route or service and status    below           inferred
 anything else                                                       not this event
 ==================================================================  ==============  ====================
 
-A status means a broken limit where it is 429, a setting names it there, or a plugin in force is configured with it.
+A status means an exceeded limit where it is 429, a setting names it there, or a plugin on the request is configured
+with it.
 
-The headers of rate-limiting, rate-limiting-advanced and service-protection are the same: it is the one that is in
-force, of several the one that has such a limit, and rate-limiting where nothing tells. What a setting names is told by
-the only rate-limiting plugin in force that can have answered so; where that is not known, an answer before the service
-was asked is rate-limiting's, one after it response-ratelimiting's.
+The headers of rate-limiting, rate-limiting-advanced and service-protection are the same: the source is the one that
+runs on the request, of several the one that has such a limit, and rate-limiting where nothing decides. What a setting
+names belongs to the only rate-limiting plugin on the request that can have answered so; where that is unknown, an
+answer before the service was asked is rate-limiting's, one after it response-ratelimiting's.
 
 *Exactly one can have answered* leaves aside what would have written its headers, and is never so with a status that
 Kong answers with by itself (``KONGS_OWN``). What is known of plugins is some seconds old at times: that is the risk of
@@ -25,7 +26,7 @@ Kong answers with by itself (``KONGS_OWN``). What is known of plugins is some se
 """
 
 from collections.abc import Collection
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from kong_eventhooks_plugin.sources.requests.active_plugins import (
     NO_ACTIVE_PLUGINS,
@@ -35,7 +36,6 @@ from kong_eventhooks_plugin.sources.requests.active_plugins import (
 )
 from kong_eventhooks_plugin.sources.requests.ai_rate_headers import RETRY_AFTER, by_ai_rate_limiting
 from kong_eventhooks_plugin.sources.requests.infer import InferRule, InferRules
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 from kong_eventhooks_plugin.sources.requests.plugin_answers import (
     AI_RATE_LIMITING_ADVANCED,
     KONGS_OWN,
@@ -54,15 +54,19 @@ from kong_eventhooks_plugin.sources.requests.rate_headers import (
     shows_limits,
 )
 
-Known = tuple[Answers, ...] | None
-"""What is in force on a request, None where it is not known."""
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 
-_SAME_HEADERS = frozenset((RATE_LIMITING, RATE_LIMITING_ADVANCED, SERVICE_PROTECTION))
+Known = tuple[Answers, ...] | None
+"""The plugins on a request, None where they are unknown."""
+
+WINDOW_PLUGINS: Final = frozenset((RATE_LIMITING, RATE_LIMITING_ADVANCED, SERVICE_PROTECTION))
+"""They write the same headers, by window."""
 _ENTERPRISE = frozenset((RATE_LIMITING_ADVANCED, SERVICE_PROTECTION))
 
 
 class LimitVerdict(NamedTuple):
-    """A broken limit: whose, which one (None: not known), how we know, and the plugin's way to count (AI)."""
+    """An exceeded limit: whose, which one (None: unknown), the evidence, and the plugin's way to count (AI)."""
 
     source: str
     exceeded: ExceededLimit | None
@@ -71,10 +75,10 @@ class LimitVerdict(NamedTuple):
 
 
 class Attribution:
-    """Decides. ``rules`` are the setting's.
+    """``rules`` are the setting's.
 
-    One for all the sources: each of them asks about each refusal, and clients decide how many there are, so the last
-    request's verdict is kept until the next request.
+    One for all the sources: each of them needs the verdict on each refusal, and clients decide how many there are, so
+    the last request's verdict is kept until the next request.
     """
 
     def __init__(self, rules: Collection[InferRule] = (), plugins: ActivePluginLookup = NO_ACTIVE_PLUGINS) -> None:
@@ -83,12 +87,15 @@ class Attribution:
         self._last: tuple[KongLog, int, LimitVerdict | None] | None = None
 
     def statuses(self, source: str) -> frozenset[int]:
-        """Return the statuses that can be a broken limit of the source, as far as is known now."""
-        found = statuses_of(source, self._plugins) | {TOO_MANY_REQUESTS}
+        """Return the statuses that can be an exceeded limit of the source, as far as is known now."""
+        found = self.plugin_statuses(source) | {TOO_MANY_REQUESTS}
         return found | self._rules.statuses if source == RATE_LIMITING else found
 
-    def verdict(self, log: KongLog, status: int) -> LimitVerdict | None:
-        """Return whose broken limit the answer is, None where it is none."""
+    def plugin_statuses(self, plugin: str) -> frozenset[int]:
+        return statuses_of(plugin, self._plugins)
+
+    def verdict(self, log: "KongLog", status: int) -> LimitVerdict | None:
+        """Return which limit the answer says is exceeded, None where it says nothing of the kind."""
         last = self._last
         if last is not None and last[0] is log and last[1] == status:
             return last[2]
@@ -96,12 +103,11 @@ class Attribution:
         self._last = (log, status, found)
         return found
 
-    def active_plugins(self, log: KongLog) -> Known:
-        """Return what is in force on the request."""
+    def active_plugins(self, log: "KongLog") -> Known:
         return active_plugins_on(log, self._plugins)
 
-    def is_exceeded_limit(self, log: KongLog, status: int) -> bool:
-        """Tell whether the answer is one, so that no source with another purpose tells it as well.
+    def is_exceeded_limit(self, log: "KongLog", status: int) -> bool:
+        """Return whether the answer is one, so that it is no event of a source with another purpose as well.
 
         Headers count here on any status: where the plugins are not known, an ``error_code`` is not either.
         """
@@ -109,7 +115,7 @@ class Attribution:
             return True
         return by_enterprise(log) is not None or by_ai_rate_limiting(log) is not None
 
-    def _verdict(self, log: KongLog, status: int) -> LimitVerdict | None:
+    def _verdict(self, log: "KongLog", status: int) -> LimitVerdict | None:
         known = self.active_plugins(log)
         named = bool(self._rules.statuses) and self._rules.name(status, log.scope())
         proven = _after(log, status) if log.asked_service else _before(log, status, known, named=named)
@@ -120,38 +126,38 @@ HEADERS_ALONE: Final = Attribution()
 """For a sidecar that knows no plugins and has no rules."""
 
 
-def _after(log: KongLog, status: int) -> LimitVerdict | None:
+def _after(log: "KongLog", status: int) -> LimitVerdict | None:
     if status != TOO_MANY_REQUESTS:
         return None
-    broken = by_response_rate_limiting(log)
-    return broken and LimitVerdict(RESPONSE_RATE_LIMITING, broken, "headers")
+    exceeded = by_response_rate_limiting(log)
+    return exceeded and LimitVerdict(RESPONSE_RATE_LIMITING, exceeded, "headers")
 
 
-def _before(log: KongLog, status: int, known: Known, *, named: bool) -> LimitVerdict | None:
-    """Return what headers prove of an answer before the service was asked."""
+def _before(log: "KongLog", status: int, known: Known, *, named: bool) -> LimitVerdict | None:
+    """Return what the headers of an answer before the service was asked prove."""
     able = known and [each for each in known if each.meaning == "limit" and each.can_answer(status, asked=False)]
     if not (status == TOO_MANY_REQUESTS or named or able):
         return None
     enterprise = able and any(each.plugin in _ENTERPRISE for each in able)
-    broken = by_enterprise(log) if enterprise else by_rate_limiting(log)
-    if broken is None or RETRY_AFTER in log.response.headers:
+    exceeded = by_enterprise(log) if enterprise else by_rate_limiting(log)
+    if exceeded is None or RETRY_AFTER in log.response.headers:
         of_ai = by_ai_rate_limiting(log)
         if of_ai is not None:
             return _of_ai(of_ai, able or ())
-    return broken and LimitVerdict(_owner(broken, able) if able else RATE_LIMITING, broken, "headers")
+    return exceeded and LimitVerdict(_owner(exceeded, able) if able else RATE_LIMITING, exceeded, "headers")
 
 
-def _of_ai(broken: ExceededLimit, able: Collection[Answers]) -> LimitVerdict:
+def _of_ai(exceeded: ExceededLimit, able: Collection[Answers]) -> LimitVerdict:
     """Complete what the headers hide from the configuration, where there is one configuration."""
     mine = [each for each in able if each.plugin == AI_RATE_LIMITING_ADVANCED]
     if len(mine) != 1:
-        return LimitVerdict(AI_RATE_LIMITING_ADVANCED, broken, "headers")
-    if broken.limit is None:
+        return LimitVerdict(AI_RATE_LIMITING_ADVANCED, exceeded, "headers")
+    if exceeded.limit is None:
         limits = [
-            each.limit for each in mine[0].limits if (each.window, _low(each.name)) == (broken.window, broken.name)
+            each.limit for each in mine[0].limits if (each.window, _low(each.name)) == (exceeded.window, exceeded.name)
         ]
-        broken = broken._replace(limit=limits[0] if len(limits) == 1 else None)
-    return LimitVerdict(AI_RATE_LIMITING_ADVANCED, broken, "headers", mine[0].strategy)
+        exceeded = exceeded._replace(limit=limits[0] if len(limits) == 1 else None)
+    return LimitVerdict(AI_RATE_LIMITING_ADVANCED, exceeded, "headers", mine[0].strategy)
 
 
 def _low(name: str | None) -> str | None:
@@ -159,19 +165,19 @@ def _low(name: str | None) -> str | None:
     return None if name is None else name.lower()
 
 
-def _owner(broken: ExceededLimit, able: Collection[Answers]) -> str:
-    showing = [each for each in able if each.plugin in _SAME_HEADERS and each.shows_before]
+def _owner(exceeded: ExceededLimit, able: Collection[Answers]) -> str:
+    showing = [each for each in able if each.plugin in WINDOW_PLUGINS and each.shows_before]
     names = {each.plugin for each in showing}
     if len(names) > 1:
         names = {
             each.plugin
             for each in showing
-            if any((limit.limit, limit.window) == (broken.limit, broken.window) for limit in each.limits)
+            if any((limit.limit, limit.window) == (exceeded.limit, exceeded.window) for limit in each.limits)
         }
     return names.pop() if len(names) == 1 else RATE_LIMITING
 
 
-def _by_plugins(log: KongLog, status: int, known: Known) -> LimitVerdict | None:
+def _by_plugins(log: "KongLog", status: int, known: Known) -> LimitVerdict | None:
     """Return the verdict where only one plugin can have given an answer without proving headers."""
     if known is None or status in KONGS_OWN:
         return None
@@ -190,7 +196,7 @@ def _only_limit(able: Collection[Answers]) -> ExceededLimit | None:
     return ExceededLimit(only[0].limit, only[0].window, _low(only[0].name)) if len(only) == 1 else None
 
 
-def _by_rule(log: KongLog, status: int, known: Known) -> LimitVerdict | None:
+def _by_rule(log: "KongLog", status: int, known: Known) -> LimitVerdict | None:
     asked = log.asked_service
     if asked and status != TOO_MANY_REQUESTS:  # response-ratelimiting has no other
         return None

@@ -1,47 +1,80 @@
 """The source ``auth``: Kong turned a client away with 401 or 403. Ours alone.
 
-Kong itself answers neither: it was a plugin, before the service was asked. Where the plugins in force are known, the
+Kong itself answers neither: it was a plugin, before the service was asked. Where the node's plugins are known, the
 event names those that can have answered so, and where none but one with another purpose can (request-termination,
-rate-limiting with such an ``error_code``), it is no event. Nor is what ``attribution`` takes for a broken rate limit.
+rate-limiting with such an ``error_code``), it is no event. Nor is what ``attribution`` takes for an exceeded rate
+limit.
 
 Limits: ``HEADER`` characters of ``www-authenticate``.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, Attribution
-from kong_eventhooks_plugin.sources.requests.catalogue import AUTH as ENTRY
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
+from kong_eventhooks_plugin.sources.requests import fields
 from kong_eventhooks_plugin.sources.requests.rate_headers import text
-from kong_eventhooks_plugin.sources.requests.request_event import (
-    client_and_service,
-    event_kind,
-    request_event,
-    route_and_request,
-)
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
+
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.model.event import Event
+    from kong_eventhooks_plugin.model.observation import LogObservation
+    from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 
 HEADER: Final = 256
 
-_EVENT = event_kind(ENTRY)
 _STATUSES: Final = frozenset((401, 403))
 
+ENTRY = SourceEntry(
+    "auth",
+    "Kong turned a client away.",
+    "0.1.0",
+    ("auth",),
+    (
+        EventEntry(
+            "failed",
+            "Kong itself answered 401 or 403, without asking the service.",
+            (
+                EventField("status", "401 or 403.", 401),
+                fields.CONSUMER._replace(example={}),
+                fields.IP,
+                fields.SERVICE,
+                fields.ROUTE,
+                fields.REQUEST,
+                EventField(
+                    "plugins",
+                    "The plugins on the request that can have answered so, in alphabetical order: those of Kong for "
+                    "authentication and access, and others that can answer with anything. null where the plugins are "
+                    "unknown (no `admin_url`).",
+                    ["key-auth"],
+                ),
+                EventField(
+                    "www_authenticate",
+                    "The answer's `www-authenticate` header, which names the scheme and the realm; at most 256 "
+                    "characters. null where there is none.",
+                    'Key realm="demo"',
+                ),
+            ),
+            ("status", *fields.CLIENT_AND_SERVICE),
+        ),
+    ),
+    notes=(
+        (
+            "A service's own 401 or 403 is no event. Nor is an exceeded rate limit, or an answer that, of the plugins "
+            "on the request, only one with another purpose can have given (request-termination with `status_code: "
+            "403`)."
+        ),
+        "Clients cause these events at will: give the hook an `on_change` and a `snooze`.",
+    ),
+)
 
-class AuthFailed:
-    """Hears 401 and 403. ``attribution`` is that of the rate limits' sources."""
 
-    name = ENTRY.name
-
-    def __init__(self, attribution: Attribution = HEADERS_ALONE) -> None:
-        self._attribution = attribution
+class AuthFailed(RequestSource):
+    entry = ENTRY
 
     def statuses(self) -> frozenset[int]:
-        """Return 401 and 403."""
         return _STATUSES
 
-    def events(self, log: KongLog, seen: LogObservation) -> list[Event]:
-        """Return the event, or nothing."""
+    def events(self, log: "KongLog", seen: "LogObservation") -> "list[Event]":
         if seen.status not in _STATUSES or log.source != "kong" or log.asked_service:
             return []
         if self._attribution.is_exceeded_limit(log, seen.status):
@@ -52,11 +85,9 @@ class AuthFailed:
         if able and not plugins:
             return []
         challenge = text(log.response.headers.get("www-authenticate"))
-        data = {
+        own = {
             "status": seen.status,
-            **client_and_service(log),
-            **route_and_request(log),
             "plugins": None if known is None else plugins,
             "www_authenticate": None if challenge is None else challenge[:HEADER],
         }
-        return [request_event(_EVENT, log, seen.seen_at, data)]
+        return [self.event(log, seen.seen_at, own)]

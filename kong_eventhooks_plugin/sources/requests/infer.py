@@ -1,28 +1,27 @@
-"""Settings that say: this status on this route or service is a broken rate limit.
+"""The setting ``infer_rate_limits_on``: this status on this route or service is an exceeded rate limit.
 
-Kong's rate-limiting can hide its headers and can answer with any status; then nothing in the answer tells it
-from request-termination or a function of the user's. Only the one who configured both knows.
+Kong's rate-limiting can hide its headers and can answer with any status; then nothing in the answer distinguishes
+it from request-termination or a function of the user's. Only the one who configured both knows.
 """
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Final, Literal, cast
-
-import msgspec
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from kong_eventhooks_plugin.errors import SettingsError
-from kong_eventhooks_plugin.model.scope import EventScope
+from kong_eventhooks_plugin.sources.requests.plugin_answers import TOO_MANY_REQUESTS
+
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.model.scope import EventScope
 
 Entity = Literal["route", "service"]
-
-TOO_MANY_REQUESTS: Final = 429
 
 _FORM: Final = re.compile(r"(?P<entity>route|service):(?P<name>[^:@\s]+)(?:@(?P<status>[0-9]{3}))?")
 """Kong's names hold neither colon nor at sign, and its answers have a status of 100 to 599."""
 
 
-class InferRule(msgspec.Struct, frozen=True):
-    """Kong's own answer with ``status`` on this entity is a broken rate limit, unless its headers say otherwise."""
+class InferRule(NamedTuple):
+    """Kong's own answer with ``status`` on this entity is an exceeded rate limit, unless its headers say otherwise."""
 
     entity: Entity
     name_or_id: str
@@ -30,7 +29,7 @@ class InferRule(msgspec.Struct, frozen=True):
 
 
 def parse_infer_rule(text: str) -> InferRule:
-    """Read ``route:NAME``, ``service:NAME`` or either with ``@STATUS``. Raises ``SettingsError`` naming the fault."""
+    """Read ``route:NAME``, ``service:NAME`` or either with ``@STATUS``. Raises ``SettingsError``."""
     form = _FORM.fullmatch(text.strip())
     if form is None:
         raise SettingsError(
@@ -44,7 +43,7 @@ def parse_infer_rule(text: str) -> InferRule:
 
 
 class InferRules:
-    """The rules, ready to be asked for each answer."""
+    """The rules, indexed by what an answer has."""
 
     def __init__(self, rules: Collection[InferRule]) -> None:
         named: dict[tuple[Entity, int], set[str]] = {}
@@ -53,8 +52,8 @@ class InferRules:
         self._named: Mapping[tuple[Entity, int], set[str]] = named
         self.statuses = frozenset(rule.status for rule in rules)
 
-    def name(self, status: int, scope: EventScope) -> bool:
-        """Tell whether a rule names this status on the request's route or service."""
+    def name(self, status: int, scope: "EventScope") -> bool:
+        """Return whether a rule names this status on the request's route or service."""
         if status not in self.statuses:
             return False
         routes = self._named.get(("route", status), ())

@@ -1,31 +1,55 @@
-"""What the sources of broken rate limits have in common: ``attribution`` decides whose a refusal is."""
+"""What the sources of exceeded rate limits have in common: ``attribution`` decides which plugin refused."""
 
-from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, Attribution, LimitVerdict
-from kong_eventhooks_plugin.sources.requests.exceeded import rate_limit_exceeded
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
+from typing import TYPE_CHECKING, Any, Final
+
+from kong_eventhooks_plugin.sources.entry import EventEntry
+from kong_eventhooks_plugin.sources.requests import fields
+from kong_eventhooks_plugin.sources.requests.rate_headers import ExceededLimit
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
+
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.model.event import Event
+    from kong_eventhooks_plugin.model.observation import LogObservation
+    from kong_eventhooks_plugin.sources.requests.attribution import LimitVerdict
+    from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
+
+_UNKNOWN: Final = ExceededLimit(None, None)
 
 
-class LimitSource:
-    """A ``LogSource`` of one plugin."""
-
-    name: str
-
-    def __init__(self, attribution: Attribution = HEADERS_ALONE) -> None:
-        self._attribution = attribution
+class LimitSource(RequestSource):
+    """The source of one plugin, named after it."""
 
     def statuses(self) -> frozenset[int]:
         """Return 429, and what its plugin is configured to answer with or a rule names; it changes with the plugins."""
         return self._attribution.statuses(self.name)
 
-    def events(self, log: KongLog, seen: LogObservation) -> list[Event]:
-        """Return the event, or nothing."""
+    def events(self, log: "KongLog", seen: "LogObservation") -> "list[Event]":
         verdict = self._attribution.verdict(log, seen.status)
         if verdict is None or verdict.source != self.name:
             return []
-        return [self.event(log, verdict, seen.seen_at)]
+        return [self.event(log, seen.seen_at, self.values(log, verdict))]
 
-    def event(self, log: KongLog, verdict: LimitVerdict, seen_at: float) -> Event:
-        """Build the event."""
-        return rate_limit_exceeded(log, verdict, seen_at)
+    def values(self, log: "KongLog", verdict: "LimitVerdict") -> dict[str, Any]:
+        """Return the fields that are about the limit, of any plugin."""
+        exceeded = verdict.exceeded or _UNKNOWN
+        return {
+            "rate": exceeded.rate,
+            "limit": exceeded.limit,
+            "window": exceeded.window,
+            "retry_after": exceeded.retry_after,
+            "limit_name": exceeded.name,
+            "attributed": verdict.attributed,
+        }
+
+
+def exceeded_event(description: str) -> EventEntry:
+    """Return the entry of the open-source plugins' event, and of rate-limiting-advanced's."""
+    return EventEntry(
+        fields.RATE_LIMIT_EXCEEDED,
+        description,
+        (
+            fields.CONSUMER, fields.IP, fields.SERVICE, fields.RATE, fields.LIMIT, fields.WINDOW, fields.ROUTE,
+            fields.REQUEST, fields.RETRY_AFTER, fields.LIMIT_NAME, fields.ATTRIBUTED,
+        ),
+        fields.CLIENT_AND_SERVICE,
+    )  # fmt: skip

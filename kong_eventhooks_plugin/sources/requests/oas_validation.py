@@ -5,55 +5,76 @@ open-source Kong has the plugin, so nothing here is recorded. It refuses a reque
 asked, and an answer with 406 after that where ``validate_response_body`` is set; ``verbose_response`` changes the
 answer's body alone, which the log phase does not have. Where it only notifies, it answers nothing, and nothing is seen.
 
-Kong and other plugins answer 400 as well. So the event needs to know the plugins: oas-validation is in force on the
-request, and no other plugin that is can have answered so. Kong's own 400s come before it has matched a route.
+Kong and other plugins answer 400 as well. So the event needs the node's plugins: oas-validation runs on the request,
+and no other plugin that does can have answered so. Kong's own 400s come before it has matched a route.
 """
 
-from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.requests.active_plugins import (
-    NO_ACTIVE_PLUGINS,
-    ActivePluginLookup,
-    active_plugins_on,
-    statuses_of,
+from typing import TYPE_CHECKING
+
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
+from kong_eventhooks_plugin.sources.requests import fields
+from kong_eventhooks_plugin.sources.requests.plugin_answers import OAS_VALIDATION
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
+
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.model.event import Event
+    from kong_eventhooks_plugin.model.observation import LogObservation
+    from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
+
+ENTRY = SourceEntry(
+    OAS_VALIDATION,
+    "Kong Enterprise's oas-validation plugin refused a request, or a service's answer.",
+    "0.1.0",
+    (OAS_VALIDATION,),
+    (
+        EventEntry(
+            "validation-failed",
+            "A request or an answer does not match the API specification.",
+            (
+                fields.CONSUMER,
+                fields.IP,
+                fields.SERVICE,
+                EventField(
+                    "err",
+                    "null: the error is in the answer's body only (with `verbose_response`), which Kong's log lacks.",
+                ),
+                EventField("phase", "`request` for a refused request, `response` for a refused answer.", "request"),
+                EventField("status", "The client's status: 400 or 406.", 400),
+                fields.ROUTE,
+                fields.REQUEST,
+            ),
+            fields.CLIENT_AND_SERVICE,
+        ),
+    ),
+    notes=(
+        (
+            "It needs the setting `admin_url`: the event requires that the plugin runs on the request and no other "
+            "plugin that does can have answered so. A refused request is a 400 that Kong answered before it asked the "
+            "service, a refused answer a 406 after that (with `validate_response_body`)."
+        ),
+        (
+            "With `notify_only_request_validation_failure` and `notify_only_response_body_validation_failure` Kong "
+            "Enterprise itself has an event and lets the request pass: nothing of it is visible here."
+        ),
+        fields.NOT_TRIED,
+    ),
+    needs_admin_api=True,
 )
-from kong_eventhooks_plugin.sources.requests.catalogue import OAS_VALIDATION as ENTRY
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
-from kong_eventhooks_plugin.sources.requests.request_event import (
-    client_and_service,
-    event_kind,
-    request_event,
-    route_and_request,
-)
-
-_EVENT = event_kind(ENTRY)
 
 
-class OasValidation:
-    """Hears what instances of the plugin can answer with; nothing where there is none."""
-
-    name = ENTRY.name
-
-    def __init__(self, plugins: ActivePluginLookup = NO_ACTIVE_PLUGINS) -> None:
-        self._plugins = plugins
+class OasValidation(RequestSource):
+    entry = ENTRY
 
     def statuses(self) -> frozenset[int]:
-        """Return 400, 406, both or none; it changes with the plugins."""
-        return statuses_of(self.name, self._plugins)
+        """Return 400, 406, both or none: what the plugin's instances can answer with."""
+        return self._attribution.plugin_statuses(self.name)
 
-    def events(self, log: KongLog, seen: LogObservation) -> list[Event]:
-        """Return the event, or nothing."""
+    def events(self, log: "KongLog", seen: "LogObservation") -> "list[Event]":
         if log.source != "kong" or log.route is None:
             return []
         asked = log.asked_service
-        known = active_plugins_on(log, self._plugins) or ()
+        known = self._attribution.active_plugins(log) or ()
         if {each.plugin for each in known if each.can_answer(seen.status, asked=asked)} != {self.name}:
             return []
-        data = {
-            **client_and_service(log),
-            "err": None,
-            "phase": "response" if asked else "request",
-            "status": seen.status,
-            **route_and_request(log),
-        }
-        return [request_event(_EVENT, log, seen.seen_at, data)]
+        own = {"err": None, "phase": "response" if asked else "request", "status": seen.status}
+        return [self.event(log, seen.seen_at, own)]

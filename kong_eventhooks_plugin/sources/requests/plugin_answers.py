@@ -1,14 +1,14 @@
-"""What each of Kong's plugins can answer a client with, in the service's place, and what that would mean.
+"""What each of Kong's plugins can answer a client with in the service's place, and what that would mean.
 
 The open-source plugins' are read from their sources (3.9), Enterprise's from their documentation
 (developer.konghq.com/plugins). *Before* is before Kong asks the service, *after* is when it has answered. A plugin
-that is not listed here, a user's own for instance, can answer with anything at any time, as can one that hands on what
-another server said (aws-lambda). A failure inside a plugin is not listed: its 500 means the same everywhere.
+that is not listed here, a user's own for instance, can answer with anything at any time, as can one that forwards
+another server's answer (aws-lambda). A failure inside a plugin is not listed: its 500 means the same everywhere.
 
 ===========  ====================================================================
 meaning      the answer says
 ===========  ====================================================================
-limit        a rate limit is broken
+limit        a rate limit is exceeded
 auth         the client is not who it should be, or may not do what it wants
 validation   the request or the service's answer is not as it was specified
 other        something else
@@ -26,8 +26,6 @@ Statuses = frozenset[int] | None
 """None: any."""
 
 TOO_MANY_REQUESTS: Final = 429
-BAD_REQUEST: Final = 400
-NOT_ACCEPTABLE: Final = 406
 
 RATE_LIMITING: Final = "rate-limiting"
 RESPONSE_RATE_LIMITING: Final = "response-ratelimiting"
@@ -60,12 +58,12 @@ class Answers(NamedTuple):
     strategy: str | None = None
 
     def can_answer(self, status: int, *, asked: bool) -> bool:
-        """Tell whether it can have answered with ``status``, after the service was ``asked`` or before."""
+        """Return whether it can have answered with ``status``, after the service was ``asked`` or before."""
         statuses = self.after if asked else self.before
         return statuses is None or status in statuses
 
     def can_answer_silently(self, status: int, *, asked: bool) -> bool:
-        """Tell whether it can have answered so without rate-limit headers."""
+        """Return whether it can have answered so without rate-limit headers."""
         return not (self.shows_after if asked else self.shows_before) and self.can_answer(status, asked=asked)
 
 
@@ -79,7 +77,7 @@ def read_plugin(name: str, config: Mapping[str, Any]) -> Answers | None:
     return Answers(name, "unknown", ANY, ANY)
 
 
-def _limiting(of: Callable[[Mapping[str, Any]], tuple[Limit, ...]]) -> "_Reader":
+def _limiting(read_limits: Callable[[Mapping[str, Any]], tuple[Limit, ...]]) -> "_Reader":
     """Return the reader of a plugin that refuses before the service is asked, with its ``error_code``."""
 
     def read(name: str, config: Mapping[str, Any]) -> Answers:
@@ -88,7 +86,7 @@ def _limiting(of: Callable[[Mapping[str, Any]], tuple[Limit, ...]]) -> "_Reader"
             name,
             "limit",
             before=frozenset((_status(config.get("error_code"), TOO_MANY_REQUESTS),)),
-            limits=of(config),
+            limits=read_limits(config),
             shows_before=config.get("hide_client_headers") is not True,
             strategy=strategy if isinstance(strategy, str) else None,
         )
@@ -97,7 +95,7 @@ def _limiting(of: Callable[[Mapping[str, Any]], tuple[Limit, ...]]) -> "_Reader"
 
 
 def _response_rate_limiting(name: str, config: Mapping[str, Any]) -> Answers:
-    """Read it; what it blocks at the first violation has none of its headers yet."""
+    """Return no headers for what the plugin blocks at the first violation: it has not written them yet."""
     always = frozenset((TOO_MANY_REQUESTS,))
     return Answers(
         name,
@@ -110,15 +108,15 @@ def _response_rate_limiting(name: str, config: Mapping[str, Any]) -> Answers:
 
 
 def _oas_validation(name: str, config: Mapping[str, Any]) -> Answers:
-    """Read that it answers 400 to a request and 406 for an answer; where it only notifies, nothing."""
+    """Return 400 for requests and 406 for answers; nothing where the plugin only notifies."""
     notifies_of_requests = config.get("notify_only_request_validation_failure") is True
     notifies_of_answers = config.get("notify_only_response_body_validation_failure") is True
-    looks_at_answers = config.get("validate_response_body") is True and not notifies_of_answers
+    validates_answers = config.get("validate_response_body") is True and not notifies_of_answers
     return Answers(
         name,
         "validation",
-        before=NEVER if notifies_of_requests else frozenset((BAD_REQUEST,)),
-        after=frozenset((NOT_ACCEPTABLE,)) if looks_at_answers else NEVER,
+        before=NEVER if notifies_of_requests else frozenset((400,)),
+        after=frozenset((406,)) if validates_answers else NEVER,
     )
 
 
@@ -132,14 +130,14 @@ def _with_status(field: str, default: int, meaning: Meaning, *more: int) -> "_Re
 
 
 def _cache(name: str, config: Mapping[str, Any]) -> Answers:
-    """Read which of the service's answers it repeats; 504 is for a client that takes only what is kept."""
-    kept = config.get("response_code")
-    codes = {code for code in kept if isinstance(code, int)} if isinstance(kept, list) else {200, 301, 404}
+    """Return the statuses that are cached, and 504, for a client that accepts nothing but a cached answer."""
+    cached = config.get("response_code")
+    codes = {code for code in cached if isinstance(code, int)} if isinstance(cached, list) else {200, 301, 404}
     return Answers(name, "other", before=frozenset(codes | {504}))
 
 
 def _function(name: str, config: Mapping[str, Any]) -> Answers | None:
-    """Read in which phases there is code of the user's.
+    """Code of the user's counts from the phases in which it can answer.
 
     ``header_filter`` runs for what Kong itself answers too, and can change its status and headers (seen on Kong 3.9).
     """
@@ -151,7 +149,7 @@ def _function(name: str, config: Mapping[str, Any]) -> Answers | None:
 
 
 def _status(value: object, default: int) -> int:
-    """Read a status, which Kong's schema may hold as any number; ``default`` where it is none."""
+    """Return a status, which Kong's schema may hold as any number; ``default`` where it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 100 <= value <= 599:
         return default
     return int(value)

@@ -25,7 +25,7 @@ _NAMES: Final[Mapping[int, str]] = {seconds: name for name, seconds in SECONDS.i
 
 
 class Limit(NamedTuple):
-    """So much in a window: a period's name, or the seconds as a text.
+    """``window`` is a period's name, or its seconds as a text.
 
     ``name`` is response-ratelimiting's for a limit, ai-rate-limiting-advanced's for a provider.
     """

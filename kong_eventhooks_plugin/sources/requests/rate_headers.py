@@ -1,4 +1,4 @@
-"""Which limit broke, read from the headers of Kong's rate-limiting plugins.
+"""Which limit is exceeded, read from the headers of Kong's rate-limiting plugins.
 
 Facts of Kong 3.9's plugins, from their sources and from recorded answers:
 
@@ -10,7 +10,7 @@ Facts of Kong 3.9's plugins, from their sources and from recorded answers:
   and window, ``X-RateLimit-Remaining-<name>-<window>``, and, since 3.8, ``X-RateLimit-Remaining-<name>`` with
   what was left of the name's scarcest window before this answer, which can be below 0.
 
-So the two are told apart by whether the service was asked. An answer's headers can also hold the service's own,
+So whether the service was asked distinguishes the two. An answer's headers can also hold the service's own,
 look-alikes included, but only where it was asked, and rate-limiting's event needs that it was not.
 
 Enterprise's rate-limiting-advanced and service-protection decide before too, with the same headers. From their public
@@ -25,11 +25,12 @@ Limits: a number over 2**53 is no limit of Kong's and is not read.
 
 import re
 from collections.abc import Mapping
-from math import ceil
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 from kong_eventhooks_plugin.sources.requests.plugin_limits import SECONDS, seconds_of
+
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 
 WINDOWS: Final = tuple(SECONDS)
 """The open-source plugins' periods, longest first."""
@@ -47,7 +48,7 @@ _NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?")
 
 
 class ExceededLimit(NamedTuple):
-    """The limit that broke, as far as it is known.
+    """The limit that was exceeded, as far as it is known.
 
     ``name`` is response-ratelimiting's, or an AI provider; ``retry_after`` is in seconds.
     """
@@ -59,22 +60,20 @@ class ExceededLimit(NamedTuple):
 
     @property
     def rate(self) -> int | None:
-        """Return the usage that broke the limit: the first request over it.
+        """Return the usage that exceeded the limit: the first request over it.
 
         Kong lets a request through while something is left, so a limit of 2.5 lets 3 through.
         """
-        return None if self.limit is None else ceil(self.limit) + 1
+        return None if self.limit is None else int(-(-self.limit // 1)) + 1
 
 
 class RemainingLimit(NamedTuple):
-    """What is left of a window."""
-
     limit: int | float
     remaining: int | float
     window: str
 
 
-def by_rate_limiting(log: KongLog) -> ExceededLimit | None:
+def by_rate_limiting(log: "KongLog") -> ExceededLimit | None:
     """Return the longest used-up window where the headers prove that rate-limiting refused the request."""
     if log.asked_service:
         return None
@@ -90,10 +89,10 @@ def by_rate_limiting(log: KongLog) -> ExceededLimit | None:
     return None
 
 
-def by_enterprise(log: KongLog) -> ExceededLimit | None:
+def by_enterprise(log: "KongLog") -> ExceededLimit | None:
     """Return the longest used-up window where the headers say that one of Enterprise's two plugins refused.
 
-    Without knowing that one of them is in force they say less: ask only then.
+    Only of use where one of them may have run: otherwise they say less.
     """
     headers = log.response.headers
     if log.asked_service or "retry-after" not in headers:
@@ -105,8 +104,8 @@ def by_enterprise(log: KongLog) -> ExceededLimit | None:
     return ExceededLimit(longest.limit, longest.window, retry_after=seconds(headers["retry-after"]))
 
 
-def windows_left(log: KongLog) -> list[RemainingLimit]:
-    """Return what the headers say of each window, in their order; of response-ratelimiting's names nothing."""
+def windows_left(log: "KongLog") -> list[RemainingLimit]:
+    """Return each window's headers, in their order; nothing of response-ratelimiting's named limits."""
     headers = log.response.headers
     found = []
     for key in headers:
@@ -117,7 +116,7 @@ def windows_left(log: KongLog) -> list[RemainingLimit]:
     return found
 
 
-def by_response_rate_limiting(log: KongLog) -> ExceededLimit | None:
+def by_response_rate_limiting(log: "KongLog") -> ExceededLimit | None:
     """Return the named limit with the longest used-up window where the headers say that one ended the answer.
 
     Of several names with the same window the first in the alphabet: Kong does not say which it was.
@@ -125,12 +124,12 @@ def by_response_rate_limiting(log: KongLog) -> ExceededLimit | None:
     if not log.asked_service:
         return None
     headers = log.response.headers
-    used_up = [broken for key in headers if key.startswith(_REMAINING) and (broken := _named(headers, key))]
-    return min(used_up, key=lambda broken: (_RANK[broken.window or ""], broken.name), default=None)
+    used_up = [each for key in headers if key.startswith(_REMAINING) and (each := _named(headers, key))]
+    return min(used_up, key=lambda each: (_RANK[each.window or ""], each.name), default=None)
 
 
-def shows_limits(log: KongLog) -> bool:
-    """Tell whether rate-limiting's headers are on this answer; unless they prove a refusal, it let the request pass."""
+def shows_limits(log: "KongLog") -> bool:
+    """Return whether rate-limiting's headers are there; unless they prove a refusal, it let the request pass."""
     headers = log.response.headers
     return any(limit in headers for _, _, limit in _HEADERS)
 
@@ -142,13 +141,13 @@ def _named(headers: Mapping[str, Any], key: str) -> ExceededLimit | None:
         return None
     before = number(headers.get(_REMAINING + name))
     if before is not None and before > 0:
-        return None  # this answer used up the rest of it: the next one will break it
+        return None  # this answer used up the rest: the next one will exceed it
     limit = positive(headers.get(f"{_LIMIT}{name}-{window}"))
     return None if limit is None else ExceededLimit(limit, window, name)
 
 
 def seconds(value: object) -> int | None:
-    """Read a time to come back."""
+    """Read the seconds until a retry."""
     found = number(value)
     return int(found) if found is not None and found >= 0 else None
 

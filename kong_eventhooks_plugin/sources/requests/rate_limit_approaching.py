@@ -1,69 +1,110 @@
-"""The source ``rate-limit-approaching``: a request was let through, and little of a limit is left. Ours alone.
+"""The source ``rate-limit-approaching``: Kong let a request pass, and little of a limit remains. Ours alone.
 
-It is read from what rate-limiting and rate-limiting-advanced write on each answer. Kong writes over a service's own
-headers of these names; where neither plugin is in force, a service's are taken for Kong's unless the node's plugins are
+It reads what rate-limiting and rate-limiting-advanced write on each answer. Kong writes over a service's own
+headers of these names; where neither plugin runs, a service's are taken for Kong's unless the node's plugins are
 known. An event for each window that has reached the threshold, for each request: a hook wants ``snooze``.
 
-Limits: ``WINDOWS`` of an answer are told, the fullest; a service could send any number of such headers.
+Limits: an answer has events for ``WINDOWS`` windows, the fullest; a service could send any number of such headers.
 """
 
 from collections.abc import Collection
-from math import floor
-from typing import Final
+from typing import TYPE_CHECKING, Final, Self
 
-from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.requests.active_plugins import (
-    NO_ACTIVE_PLUGINS,
-    ActivePluginLookup,
-    active_plugins_on,
-)
-from kong_eventhooks_plugin.sources.requests.catalogue import RATE_LIMIT_APPROACHING as ENTRY
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
-from kong_eventhooks_plugin.sources.requests.plugin_answers import (
-    RATE_LIMITING,
-    RATE_LIMITING_ADVANCED,
-    SERVICE_PROTECTION,
-)
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
+from kong_eventhooks_plugin.sources.requests import fields
+from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, WINDOW_PLUGINS, Attribution
 from kong_eventhooks_plugin.sources.requests.rate_headers import RemainingLimit, by_enterprise, windows_left
-from kong_eventhooks_plugin.sources.requests.request_event import (
-    client_and_service,
-    event_kind,
-    request_event,
-    route_and_request,
-)
+from kong_eventhooks_plugin.sources.requests.request_source import PERCENT, RequestSettings, RequestSource
 
-PERCENT: Final = 80.0
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.model.event import Event
+    from kong_eventhooks_plugin.model.observation import LogObservation
+    from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
+
 WINDOWS: Final = 6
 
-_EVENT = event_kind(ENTRY)
 _STATUSES: Final = frozenset(range(200, 500))
-_WRITERS: Final = frozenset((RATE_LIMITING, RATE_LIMITING_ADVANCED, SERVICE_PROTECTION))
+
+ENTRY = SourceEntry(
+    "rate-limit-approaching",
+    "A client has used most of a limit of rate-limiting.",
+    "0.1.0",
+    ("rate-limit-approaching",),
+    (
+        EventEntry(
+            "rate-limit-approaching",
+            "Kong let a request pass, and the usage of a window has reached the threshold.",
+            (
+                fields.CONSUMER,
+                fields.IP,
+                fields.SERVICE,
+                EventField("used", "The usage, this request included.", 4),
+                EventField("limit", "The window's limit.", 5),
+                EventField("remaining", "How much of the limit remains.", 1),
+                EventField(
+                    "window", "`second`, `minute`, `hour`, `day`, `month`, `year`, or its seconds (`30`).", "hour"
+                ),
+                EventField("percent", "The usage in percent of the limit, rounded down to a whole number.", 80),
+                fields.ROUTE,
+                fields.REQUEST,
+            ),
+            (*fields.CLIENT_AND_SERVICE, "limit", "window"),
+        ),
+    ),
+    notes=(
+        (
+            "Every request from the threshold on (`rate_limit_approaching_percent`, 80 by default) is an event, one "
+            "for each window that has reached it: give the hook a `snooze`, and `on_change` beside it, so that "
+            "it fires once in that time for each client and window."
+        ),
+        (
+            "It reads the headers `x-ratelimit-limit-<window>` and `x-ratelimit-remaining-<window>` of "
+            "rate-limiting and rate-limiting-advanced, so hidden headers hide it, and a service that sends such "
+            "headers itself is taken for Kong unless the setting `admin_url` lets us know the plugins. The named "
+            "limits of response-ratelimiting are not reported."
+        ),
+        "While a hook names it, Kong is asked for the log of every request that ends with 200 to 499.",
+    ),
+)
 
 
-class RateLimitApproaching:
-    """Hears every request that ended with 200 to 499. ``percent`` of a limit is the threshold."""
+class RateLimitApproaching(RequestSource):
+    """``percent`` of a limit is the threshold."""
 
-    name = ENTRY.name
+    entry = ENTRY
 
-    def __init__(self, percent: float = PERCENT, plugins: ActivePluginLookup = NO_ACTIVE_PLUGINS) -> None:
+    def __init__(self, attribution: Attribution = HEADERS_ALONE, percent: float = PERCENT) -> None:
+        super().__init__(attribution)
         self._percent = percent
-        self._plugins = plugins
+
+    @classmethod
+    def build(cls, attribution: Attribution, settings: RequestSettings) -> Self:
+        return cls(attribution, settings.approaching_percent)
 
     def statuses(self) -> frozenset[int]:
-        """Return 200 to 499."""
         return _STATUSES
 
-    def events(self, log: KongLog, seen: LogObservation) -> list[Event]:
+    def events(self, log: "KongLog", seen: "LogObservation") -> "list[Event]":
         """Return an event for each window that has reached the threshold; none where Kong refused."""
         near = [left for left in windows_left(log) if _used(left) * 100 >= self._percent * left.limit]
         if not near or by_enterprise(log) is not None or not self._writes(log):
             return []
-        return [_event(log, left, seen.seen_at) for left in _fullest(near)]
+        return [self._event(log, left, seen.seen_at) for left in _fullest(near)]
 
-    def _writes(self, log: KongLog) -> bool:
-        known = active_plugins_on(log, self._plugins)
-        return known is None or any(each.plugin in _WRITERS and each.shows_before for each in known)
+    def _writes(self, log: "KongLog") -> bool:
+        known = self._attribution.active_plugins(log)
+        return known is None or any(each.plugin in WINDOW_PLUGINS and each.shows_before for each in known)
+
+    def _event(self, log: "KongLog", left: RemainingLimit, seen_at: float) -> "Event":
+        used = _used(left)
+        own = {
+            "used": used,
+            "limit": left.limit,
+            "remaining": left.remaining,
+            "window": left.window,
+            "percent": int(used * 100 / left.limit),
+        }
+        return self.event(log, seen_at, own, left.window)
 
 
 def _used(left: RemainingLimit) -> int | float:
@@ -72,17 +113,3 @@ def _used(left: RemainingLimit) -> int | float:
 
 def _fullest(near: Collection[RemainingLimit]) -> list[RemainingLimit]:
     return sorted(near, key=lambda left: left.remaining / left.limit)[:WINDOWS]
-
-
-def _event(log: KongLog, left: RemainingLimit, seen_at: float) -> Event:
-    used = _used(left)
-    data = {
-        **client_and_service(log),
-        "used": used,
-        "limit": left.limit,
-        "remaining": left.remaining,
-        "window": left.window,
-        "percent": floor(used * 100 / left.limit),
-        **route_and_request(log),
-    }
-    return request_event(_EVENT, log, seen_at, data, left.window)

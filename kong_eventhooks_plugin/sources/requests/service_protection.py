@@ -1,40 +1,42 @@
 """The source ``service-protection``: Kong Enterprise's plugin of that name refused a request.
 
-It is about a service, whoever asks: its events have no consumer and no address. They need to know that the plugin is in
-force: by its headers alone it cannot be told from rate-limiting.
+It is about a service, whoever asks: its events have no consumer and no address. They need the node's plugins: its
+headers alone do not distinguish it from rate-limiting.
 """
 
-from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.sources.requests.attribution import LimitVerdict
-from kong_eventhooks_plugin.sources.requests.catalogue import SERVICE_PROTECTION as ENTRY
-from kong_eventhooks_plugin.sources.requests.exceeded import NOT_KNOWN
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
+from kong_eventhooks_plugin.sources.entry import EventEntry, SourceEntry
+from kong_eventhooks_plugin.sources.requests import fields
 from kong_eventhooks_plugin.sources.requests.limit_source import LimitSource
-from kong_eventhooks_plugin.sources.requests.request_event import (
-    event_kind,
-    request_event,
-    route_and_request,
-    service_of,
-)
+from kong_eventhooks_plugin.sources.requests.plugin_answers import SERVICE_PROTECTION
 
-_EVENT = event_kind(ENTRY)
+ENTRY = SourceEntry(
+    SERVICE_PROTECTION,
+    "Kong Enterprise's service-protection plugin refused a request.",
+    "0.1.0",
+    (SERVICE_PROTECTION,),
+    (
+        EventEntry(
+            fields.RATE_LIMIT_EXCEEDED,
+            "All clients together exceeded a service's limit.",
+            (
+                fields.SERVICE, fields.RATE, fields.LIMIT, fields.WINDOW, fields.ROUTE, fields.REQUEST,
+                fields.RETRY_AFTER, fields.ATTRIBUTED,
+            ),
+            ("service",),
+        ),
+    ),
+    notes=(
+        (
+            "Its response headers are those of rate-limiting, so it needs the setting `admin_url`, which shows where "
+            "the plugin runs on the service. Where rate-limiting or rate-limiting-advanced runs beside it, the event "
+            "belongs to the one whose configuration has the exceeded limit."
+        ),
+        fields.HIDDEN_HEADERS,
+        fields.NOT_TRIED,
+    ),
+    needs_admin_api=True,
+)  # fmt: skip
 
 
 class ServiceProtection(LimitSource):
-    """Hears 429 and the statuses that the plugin is configured with."""
-
-    name = ENTRY.name
-
-    def event(self, log: KongLog, verdict: LimitVerdict, seen_at: float) -> Event:
-        """Build the event."""
-        broken = verdict.exceeded or NOT_KNOWN
-        data = {
-            "service": service_of(log),
-            "rate": broken.rate,
-            "limit": broken.limit,
-            "window": broken.window,
-            **route_and_request(log),
-            "retry_after": broken.retry_after,
-            "attributed": verdict.attributed,
-        }
-        return request_event(_EVENT, log, seen_at, data)
+    entry = ENTRY

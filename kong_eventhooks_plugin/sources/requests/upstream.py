@@ -12,80 +12,103 @@ retries.
 """
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, Attribution
-from kong_eventhooks_plugin.sources.requests.catalogue import UPSTREAM as ENTRY
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, Try
-from kong_eventhooks_plugin.sources.requests.request_event import (
-    consumer_of,
-    event_kind,
-    request_event,
-    route_and_request,
-    service_of,
-)
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
+from kong_eventhooks_plugin.sources.requests import fields
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
+
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.model.event import Event
+    from kong_eventhooks_plugin.model.observation import LogObservation
+    from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, Try
 
 TRIES: Final = 16
 STATUS: Final = 256
 
-_EVENT = event_kind(ENTRY)
 _STATUSES: Final = frozenset((502, 503, 504))
 _LAST: Final = re.compile(r"([0-9]{3})[^0-9]*$")
-"""The status of the last try that there is one of: ``502, 504``, or ``502, 502 : `` where no target was left."""
+"""The status of the last try that has one: ``502, 504``, or ``502, 502 : `` where no target remained."""
+
+ENTRY = SourceEntry(
+    "upstream",
+    "Kong could not get an answer from a service.",
+    "0.1.0",
+    ("upstream",),
+    (
+        EventEntry(
+            "error",
+            "Kong itself answered 502, 503 or 504: the service refused the connection, broke it off or took too "
+            "long, or there was no target to ask.",
+            (
+                EventField("status", "The client's status: 502, 503 or 504.", 502),
+                fields.SERVICE,
+                EventField(
+                    "upstream_status",
+                    "The status of each try, as Kong's log has it (`502, 502`; at most 256 characters). null without "
+                    "a try, and where Kong buffered the answer.",
+                    "502, 502",
+                ),
+                EventField(
+                    "tries",
+                    "The tries, oldest first, at most 16: `ip`, `port`, `balancer_latency` (milliseconds), `state` "
+                    "and `code` (null where it did not fail). Empty where no target was found: none is configured "
+                    "or healthy, or the name did not resolve.",
+                    [{"ip": "127.0.0.1", "port": 9190, "balancer_latency": 0, "state": "failed", "code": 502}] * 2,
+                ),
+                EventField("try_count", "The number of tries.", 2),
+                fields.CONSUMER,
+                fields.IP,
+                fields.ROUTE,
+                fields.REQUEST,
+            ),
+            ("status", "service"),
+        ),
+    ),
+    notes=(
+        (
+            "A service's own 502, 503 or 504 is no event, nor is one that a plugin put in the place of the "
+            "service's answer, nor one on a route without a service. An answer without any try is no event where it "
+            "is an exceeded rate limit, or where a plugin on the request is configured to answer so "
+            "(request-termination, whose `status_code` is 503 by default): that needs the setting `admin_url`."
+        ),
+    ),
+)
 
 
-class UpstreamError:
-    """Hears 502, 503 and 504. ``attribution`` is that of the rate limits' sources."""
-
-    name = ENTRY.name
-
-    def __init__(self, attribution: Attribution = HEADERS_ALONE) -> None:
-        self._attribution = attribution
+class UpstreamError(RequestSource):
+    entry = ENTRY
 
     def statuses(self) -> frozenset[int]:
-        """Return 502, 503 and 504."""
         return _STATUSES
 
-    def events(self, log: KongLog, seen: LogObservation) -> list[Event]:
-        """Return the event, or nothing."""
+    def events(self, log: "KongLog", seen: "LogObservation") -> "list[Event]":
         if seen.status not in _STATUSES or log.source != "kong" or log.service is None or _service_answered(log):
             return []
         tries = log.attempts()
-        if not tries and not log.upstream_status and self._is_a_plugins(log, seen.status):
+        if not tries and not log.upstream_status and self._is_from_a_plugin(log, seen.status):
             return []
-        data = {
+        own = {
             "status": seen.status,
-            "service": service_of(log),
             "upstream_status": str(log.upstream_status)[:STATUS] if log.upstream_status else None,
             "tries": [_attempt_data(each) for each in tries[:TRIES]],
             "try_count": len(tries),
-            "consumer": consumer_of(log),
-            "ip": log.client_ip,
-            **route_and_request(log),
         }
-        return [request_event(_EVENT, log, seen.seen_at, data)]
+        return [self.event(log, seen.seen_at, own)]
 
-    def _is_a_plugins(self, log: KongLog, status: int) -> bool:
-        """Tell whether a plugin, not a service, is what made Kong answer so without a try."""
+    def _is_from_a_plugin(self, log: "KongLog", status: int) -> bool:
+        """Return whether a plugin, not a service, can have made Kong answer so without a try."""
         if self._attribution.is_exceeded_limit(log, status):
             return True
         known = self._attribution.active_plugins(log) or ()
         return any(each.meaning != "unknown" and each.can_answer_silently(status, asked=False) for each in known)
 
 
-def _service_answered(log: KongLog) -> bool:
-    """Tell whether the last try came to an answer; nginx writes 502 and 504 where it came to none."""
+def _service_answered(log: "KongLog") -> bool:
+    """Return whether the last try got an answer; nginx writes 502 and 504 where it got none."""
     last = _LAST.search(str(log.upstream_status or ""))
     return last is not None and int(last[1]) not in _STATUSES
 
 
-def _attempt_data(each: Try) -> dict[str, Any]:
-    return {
-        "ip": each.ip,
-        "port": each.port,
-        "balancer_latency": each.balancer_latency,
-        "state": each.state,
-        "code": each.code,
-    }
+def _attempt_data(each: "Try") -> dict[str, Any]:
+    return {name: getattr(each, name) for name in each.__struct_fields__}

@@ -10,24 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.sources.catalogue import matching_sources
+from kong_eventhooks_plugin.sources.catalogue import BY_NAME, REQUEST_SOURCES, matching_sources
 from kong_eventhooks_plugin.sources.contract import LogSource
-from kong_eventhooks_plugin.sources.poller_group import NEEDS_ADMIN_API, hooks_without_admin_api
+from kong_eventhooks_plugin.sources.poller_group import hooks_without_admin_api
 from kong_eventhooks_plugin.sources.requests.active_plugins import NO_ACTIVE_PLUGINS
-from kong_eventhooks_plugin.sources.requests.ai_rate_limiting_advanced import AiRateLimitingAdvanced
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
-from kong_eventhooks_plugin.sources.requests.auth import AuthFailed
-from kong_eventhooks_plugin.sources.requests.catalogue import SOURCES as REQUESTS
 from kong_eventhooks_plugin.sources.requests.infer import InferRule
 from kong_eventhooks_plugin.sources.requests.kong_log import decode
-from kong_eventhooks_plugin.sources.requests.limits_catalogue import SOURCES as LIMITS
-from kong_eventhooks_plugin.sources.requests.oas_validation import OasValidation
-from kong_eventhooks_plugin.sources.requests.rate_limit_approaching import RateLimitApproaching
-from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
-from kong_eventhooks_plugin.sources.requests.rate_limiting_advanced import RateLimitingAdvanced
-from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
-from kong_eventhooks_plugin.sources.requests.service_protection import ServiceProtection
-from kong_eventhooks_plugin.sources.requests.upstream import UpstreamError
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSettings
 from tests.support.enterprise_logs import (
     documented_advanced_refusal,
     documented_ai_plugin,
@@ -51,17 +41,10 @@ PLUGINS = [
     plugin("my-plugin", consumer="c-9"),
 ]
 MAKES: dict[str, Make] = {
-    "rate-limiting": lambda plugins: RateLimiting(Attribution(RULES, plugins)),
-    "response-ratelimiting": lambda plugins: ResponseRateLimiting(Attribution(RULES, plugins)),
-    "rate-limiting-advanced": lambda plugins: RateLimitingAdvanced(Attribution(RULES, plugins)),
-    "ai-rate-limiting-advanced": lambda plugins: AiRateLimitingAdvanced(Attribution(RULES, plugins)),
-    "service-protection": lambda plugins: ServiceProtection(Attribution(RULES, plugins)),
-    "oas-validation": OasValidation,
-    "rate-limit-approaching": lambda plugins: RateLimitApproaching(80, plugins),
-    "auth": lambda plugins: AuthFailed(Attribution(RULES, plugins)),
-    "upstream": lambda plugins: UpstreamError(Attribution(RULES, plugins)),
+    source.entry.name: lambda plugins, source=source: source.build(Attribution(RULES, plugins), RequestSettings())
+    for source in REQUEST_SOURCES
 }
-ENTRIES = {entry.name: entry for entry in (*LIMITS, *REQUESTS)}
+ENTRIES = {source.entry.name: source.entry for source in REQUEST_SOURCES}
 PROTECTED = {"id": "protected", "name": "p"}
 SEEN: list[LogObservation] = [
     *recorded().values(),
@@ -130,7 +113,7 @@ def test_a_stranger_hears_nothing_of_what_the_service_answered(source: LogSource
 def test_who_hears_nothing_without_the_admin_api_is_told_so() -> None:
     telling = {name for name, make in MAKES.items() if any(events(make(NO_ACTIVE_PLUGINS), each) for each in SEEN)}
     silent = {name for name in MAKES if telling.isdisjoint(matching_sources(name))}
-    assert silent == NEEDS_ADMIN_API.intersection(MAKES)
+    assert silent == {name for name in MAKES if BY_NAME[name].needs_admin_api}
     hooks = [make_hook(name, source=name) for name in (*MAKES, "crud")]
     assert [line.split(":")[0] for line in hooks_without_admin_api(hooks)] == [
         "service-protection",

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from kong_eventhooks_plugin.sources.catalogue import SOURCES
-from kong_eventhooks_plugin.sources.document import EXAMPLE, document
+from kong_eventhooks_plugin.sources.catalogue import BY_NAME, SOURCES
+from kong_eventhooks_plugin.sources.document import document, example
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
 from tests.support.events import events, recorded
 
@@ -27,5 +27,6 @@ def test_every_source_event_and_field_is_on_it() -> None:
 
 def test_the_example_is_what_a_recorded_request_becomes() -> None:
     (event,) = events(RateLimiting(), recorded()[8])
-    assert {"source": event.source, "event": event.event, **event.data} == EXAMPLE
-    assert [*EXAMPLE] == ["source", "event", *event.data]
+    shown = example(BY_NAME["rate-limiting"], BY_NAME["rate-limiting"].events[0])
+    assert {"source": event.source, "event": event.event, **event.data} == shown
+    assert [*shown] == ["source", "event", *event.data]

@@ -5,7 +5,11 @@ import pytest
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.sources.reachability import poller as poller_module
 from kong_eventhooks_plugin.sources.reachability.decision import public_url
-from kong_eventhooks_plugin.sources.reachability.poller import REACHABILITY_NOTE, ReachabilityPoller
+from kong_eventhooks_plugin.sources.reachability.poller import (
+    REACHABILITY_NOTE,
+    ReachabilityPoller,
+    ReachabilitySettings,
+)
 from tests.support.admin_node import AdminNode
 from tests.support.pollers import World
 
@@ -18,7 +22,7 @@ class Kong(World):
 
     def watch(self) -> ReachabilityPoller:
         url = public_url(self.node.url.replace("//", "//me:secret@"))
-        return ReachabilityPoller(self.means(self.client), self.turns, url)
+        return ReachabilityPoller(self.means(self.client), self.turns, ReachabilitySettings(admin_url=url))
 
 
 @pytest.fixture

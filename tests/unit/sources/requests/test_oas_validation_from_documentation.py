@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.oas_validation import OasValidation
 from tests.support.enterprise_logs import documented_validation_failure, documented_validation_plugin
 from tests.support.events import events, seen
@@ -18,7 +19,7 @@ REFUSED_ANSWER = documented_validation_failure(upstream_status="200", response={
 
 
 def told(log: dict[str, Any], *plugins: dict[str, Any]) -> list[Event]:
-    source = OasValidation(plugins_of(*plugins))
+    source = OasValidation(Attribution(plugins=plugins_of(*plugins)))
     status = log["response"]["status"]
     return events(source, seen(log, status)) if status in source.statuses() else []
 
@@ -68,9 +69,9 @@ def test_what_is_not_it(log: dict[str, Any], plugins: list[dict[str, Any]]) -> N
 
 def test_it_hears_nothing_where_no_instance_can_answer() -> None:
     assert OasValidation().statuses() == frozenset()
-    assert OasValidation(plugins_of(plugin("cors"))).statuses() == frozenset()
-    assert OasValidation(plugins_of(documented_validation_plugin())).statuses() == {400}
-    assert OasValidation(plugins_of(RESPONSES)).statuses() == {400, 406}
+    assert OasValidation(Attribution(plugins=plugins_of(plugin("cors")))).statuses() == frozenset()
+    assert OasValidation(Attribution(plugins=plugins_of(documented_validation_plugin()))).statuses() == {400}
+    assert OasValidation(Attribution(plugins=plugins_of(RESPONSES))).statuses() == {400, 406}
 
 
 def test_without_knowing_the_plugins_there_is_no_event() -> None:

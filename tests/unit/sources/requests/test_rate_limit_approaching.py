@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.dispatch.digest import digest
+from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, Attribution
 from kong_eventhooks_plugin.sources.requests.rate_limit_approaching import WINDOWS, RateLimitApproaching
 from tests.support.events import events, refused, seen, serialized
 from tests.support.recorded_logs import plugin, plugins_of
@@ -21,7 +22,7 @@ def passed(status: int = 200, /, answered: dict[str, Any] | None = None, **windo
 
 
 def told(log: dict[str, Any], percent: float = 80, *plugins: dict[str, Any], status: int = 200) -> list[Any]:
-    source = RateLimitApproaching(percent, plugins_of(*plugins)) if plugins else RateLimitApproaching(percent)
+    source = RateLimitApproaching(Attribution(plugins=plugins_of(*plugins)) if plugins else HEADERS_ALONE, percent)
     return events(source, seen(log, status))
 
 

@@ -89,9 +89,8 @@ BECOMES: dict[str, tuple[list[Told], list[Told] | None]] = {
 def sources(*, known: bool) -> Iterator[LogSource]:
     plugins = plugins_of() if known else NO_ACTIVE_PLUGINS
     attribution = Attribution(plugins=plugins)
-    for kind in (RateLimiting, ResponseRateLimiting, AuthFailed, UpstreamError):
+    for kind in (RateLimiting, ResponseRateLimiting, AuthFailed, UpstreamError, RateLimitApproaching):
         yield kind(attribution)
-    yield RateLimitApproaching(plugins=plugins)
 
 
 def made(name: str, *, known: bool) -> list[Event]:
