@@ -30,9 +30,9 @@ import httpx
 from kong_eventhooks_plugin.errors import AddressRefused
 from kong_eventhooks_plugin.handlers.addresses import is_literal
 from kong_eventhooks_plugin.handlers.engine import TlsFailed
-from kong_eventhooks_plugin.handlers.payload import MASK
 from kong_eventhooks_plugin.handlers.retry_after import retry_after_seconds
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, ErrorClass, Outcome, Retry
+from kong_eventhooks_plugin.model.masking import MASK
 
 MAX_BODY_BYTES = 20_000
 KEPT_HEADERS = 100

@@ -17,10 +17,10 @@ import msgspec
 from kong_eventhooks_plugin.handlers.contract import Operation
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.masking import MASK
 
 PING_SOURCE = "kong:event_hooks"
 PING_EVENT = "ping"
-MASK = "***"
 
 _ENVELOPE = ("source", "event")
 _encoder = msgspec.json.Encoder()

@@ -6,10 +6,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.model.hook import Hook
-
-MASK = "***"
+from kong_eventhooks_plugin.model.masking import MASK, is_reference
 
 _SECRETS = ("secret", "previous_secret")
 _CUSTOM = ("payload", "body")

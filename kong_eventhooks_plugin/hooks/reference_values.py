@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from kong_eventhooks_plugin.errors import UnresolvedReference
-from kong_eventhooks_plugin.hooks.references import from_environment, is_reference
+from kong_eventhooks_plugin.hooks.references import from_environment
 from kong_eventhooks_plugin.hooks.schema import handler_config
+from kong_eventhooks_plugin.model.masking import is_reference
 
 MAX_VALUES = 10_000
 MAX_FILE_BYTES = 64 << 10

@@ -1,16 +1,14 @@
 """Vault references, ``{vault://env/my-secret}``: their syntax, and the values of Kong's env vault.
 
-How Kong reads them: ``is_reference`` and ``parse_reference`` of kong/pdk/vault.lua, kong/vaults/env/init.lua.
+How Kong reads them: ``parse_reference`` of kong/pdk/vault.lua, kong/vaults/env/init.lua.
 Only the env vault can be read here, and only where this process has Kong's environment: Kong resolves a reference to
 any other vault, and one through a vault entity of another name.
 """
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
-
-_START = "{vault://"
 
 
 class VaultReference(NamedTuple):
@@ -21,11 +19,6 @@ class VaultReference(NamedTuple):
     key: str | None
     prefix: str | None
     version: int | None
-
-
-def is_reference(value: Any) -> bool:
-    """Return whether Kong takes the value for a reference."""
-    return isinstance(value, str) and value.startswith(_START) and value.endswith("}")
 
 
 def parse(text: str) -> VaultReference | None:

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from kong_eventhooks_plugin.hooks.masking import MASK, masked
-from kong_eventhooks_plugin.hooks.references import is_reference
+from kong_eventhooks_plugin.hooks.masking import masked
 from kong_eventhooks_plugin.hooks.schema import handler_config
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.masking import MASK, is_reference
 from kong_eventhooks_plugin.model.scope import GLOBAL
 
 READ_ONLY: Final = ("declared_in", "scope")

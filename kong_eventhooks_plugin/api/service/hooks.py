@@ -21,10 +21,10 @@ from kong_eventhooks_plugin.api.service.tags import TagFilter
 from kong_eventhooks_plugin.errors import HookDeclared, HookTaken, IdTaken, UnknownHook, ValidationError
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.hooks.definition import to_hook
-from kong_eventhooks_plugin.hooks.masking import MASK
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import hook_id
+from kong_eventhooks_plugin.model.masking import MASK
 
 Check = Callable[[Hook], Awaitable[Mapping[str, Any]]]
 """Finds faults that the schema cannot: a template or a function that does not compile. ``{}`` where there is none."""

@@ -18,10 +18,10 @@ import msgspec
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
 from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hooks
-from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Origin
+from kong_eventhooks_plugin.model.masking import is_reference
 from kong_eventhooks_plugin.model.scope import HookScope
 
 

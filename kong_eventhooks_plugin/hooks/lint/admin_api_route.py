@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from kong_eventhooks_plugin.hooks import references
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN
+from kong_eventhooks_plugin.model.masking import is_reference
 
 _GUIDE: Final = "docs/admin-api-route.md"
 _PLACEHOLDERS: Final = frozenset({
@@ -116,7 +116,7 @@ def _is_placeholder(text: str) -> bool:
 _RULES: Final = (
     (lambda text: not text, _EMPTY),
     (lambda text: "${{" in text, _DECK_UNFILLED),
-    (references.is_reference, _REFERENCE),
+    (is_reference, _REFERENCE),
     (_SHELL_VARIABLE.fullmatch, _SHELL_UNFILLED),
     (_DECK_VARIABLE.fullmatch, _DECK_MOCKED),
     (_is_placeholder, _PLACEHOLDER),

@@ -8,8 +8,8 @@ vault reference, whose value is not known here (``run_entity_check`` of kong/db/
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
+from kong_eventhooks_plugin.model.masking import is_reference
 
 FieldCheck = Callable[[Mapping[str, Any], Any], Any]
 """Takes a field and a value; returns its errors, None where there are none."""

@@ -14,11 +14,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.schema import STRICT_URL, URL_ERR, Known
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.field_checks import pattern
+from kong_eventhooks_plugin.model.masking import is_reference
 
 Errors = dict[str, Any]
 

@@ -13,9 +13,9 @@ contains itself does no harm.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.validation import entity_checks, field_checks
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
+from kong_eventhooks_plugin.model.masking import is_reference
 
 Errors = str | list[Any] | dict[str, Any]
 Definition = Mapping[str, Any]

@@ -25,14 +25,13 @@ from urllib.parse import unquote_plus
 
 from kong_eventhooks_plugin.kong.admin_api.entity_metadata import VIEWS, is_open_name
 from kong_eventhooks_plugin.model.entity_path import EntityPath
+from kong_eventhooks_plugin.model.masking import MASK
 
 MAX_PATHS = 10_000
 MAX_TEMPLATE_SEGMENTS = 16
 MAX_PATH = 8_192
 MAX_SEGMENTS = 32
 MAX_PREFIX = 4
-
-MASK = "***"
 
 Targets = Mapping[str, Mapping[str, str]]
 """Entity -> its foreign fields -> the entity that each leads to."""

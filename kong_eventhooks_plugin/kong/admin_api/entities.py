@@ -24,9 +24,8 @@ from kong_eventhooks_plugin.kong.admin_api.comparing import (
 from kong_eventhooks_plugin.kong.admin_api.digests import Digests, canonical, plain, text_bytes
 from kong_eventhooks_plugin.kong.admin_api.entity_metadata import NATURAL_KEYS, PATH_NAMES, PLUGIN_SECRETS, SECRETS
 from kong_eventhooks_plugin.kong.admin_api.schemas import SchemaField, read_schema
-from kong_eventhooks_plugin.kong.admin_api.secrets import MASK, MaskBuilder, Masker, Tree, too_deep, tree_of
-
-__all__ = ["MASK", "EntityReference", "EntityRules", "MaskedEntity"]
+from kong_eventhooks_plugin.kong.admin_api.secrets import MaskBuilder, Masker, Tree, too_deep, tree_of
+from kong_eventhooks_plugin.model.masking import MASK
 
 PLUGINS = "plugins"
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kong_eventhooks_plugin.kong.admin_api.schemas import SchemaField
+from kong_eventhooks_plugin.model.masking import MASK, is_reference
 
-MASK = "***"
 MAX_DEPTH = 32
 
 Tree = Mapping[str, "Tree"]
@@ -42,11 +42,6 @@ def tree_of(paths: "tuple[str, ...] | list[str]") -> Tree:
         else:
             at[last] = {}
     return top
-
-
-def is_reference(value: Any) -> bool:
-    """Tell whether a value is a reference to a vault, as Kong sees it."""
-    return isinstance(value, str) and value.startswith("{vault://") and value.endswith("}")
 
 
 class MaskBuilder:

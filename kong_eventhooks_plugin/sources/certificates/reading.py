@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from kong_eventhooks_plugin.model.masking import REFERENCE_START
 from kong_eventhooks_plugin.sources.certificates.model import Certificate, Kind
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ LISTS: Final[tuple[tuple[Kind, str], ...]] = (
 """What a kind's entities are listed under."""
 
 _FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {"certificates": ("cert", "cert_alt"), "ca_certificates": ("cert",)}
-_REFERENCE: Final = "{vault://"
 
 
 class CertificateScan(msgspec.Struct):
@@ -61,7 +61,7 @@ def _read(found: CertificateScan, kind: Kind, entity: Mapping[str, Any], entity_
     text = entity.get(field)
     if text is None:
         return
-    if isinstance(text, str) and text.startswith(_REFERENCE):
+    if isinstance(text, str) and text.startswith(REFERENCE_START):
         found.references += 1
         return
     try:

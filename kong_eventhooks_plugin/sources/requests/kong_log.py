@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from kong_eventhooks_plugin.errors import ObservationError
+from kong_eventhooks_plugin.model.masking import MASK
 from kong_eventhooks_plugin.model.scope import EventScope
 
 PATH_LIMIT: Final = 2048
@@ -72,7 +73,7 @@ class LogRequest(msgspec.Struct, gc=False):
         """Return the path as the client wrote it, without query string and fragment, and without a credential."""
         if self.uri is None:
             return None
-        return _CREDENTIAL.sub("***", self.uri.partition("?")[0].partition("#")[0][:PATH_LIMIT])
+        return _CREDENTIAL.sub(MASK, self.uri.partition("?")[0].partition("#")[0][:PATH_LIMIT])
 
 
 class LogResponse(msgspec.Struct, gc=False):

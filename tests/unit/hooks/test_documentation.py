@@ -10,10 +10,10 @@ import pytest
 from kong_eventhooks_plugin.cli.check import check_files
 from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.declarations import documents, kong_yml
-from kong_eventhooks_plugin.hooks.references import is_reference
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
+from kong_eventhooks_plugin.model.masking import is_reference
 from tests.support.hooks import read_file
 
 ROOT = Path(__file__).parents[3]

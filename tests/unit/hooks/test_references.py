@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.hooks import references
+from kong_eventhooks_plugin.model.masking import is_reference
 
 ENVIRON = {
     "MY_SECRET": "s3",
@@ -70,7 +71,7 @@ def test_kongs_prefix_for_all_of_them() -> None:
     ],
 )
 def test_what_kong_takes_for_a_reference(value: object, is_one: bool) -> None:
-    assert references.is_reference(value) is is_one
+    assert is_reference(value) is is_one
 
 
 @given(st.text(max_size=30))

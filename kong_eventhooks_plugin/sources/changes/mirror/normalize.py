@@ -11,7 +11,8 @@ The same state can come in two forms:
 
 from typing import Any, Literal
 
-from kong_eventhooks_plugin.kong.admin_api.entities import MASK, MaskedEntity
+from kong_eventhooks_plugin.kong.admin_api.entities import MaskedEntity
+from kong_eventhooks_plugin.model.masking import MASK
 
 Apart = Literal["nothing", "origin", "rules"]
 """What keeps two states from having one form: one is the route's, or they were hidden by different rules."""

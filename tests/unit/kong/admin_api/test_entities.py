@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.hooks import masking
-from kong_eventhooks_plugin.kong.admin_api.entities import MASK, EntityReference, EntityRules, MaskedEntity
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityReference, EntityRules, MaskedEntity
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_info
+from kong_eventhooks_plugin.model.masking import MASK
 from tests.support.hooks import plugin_config
 from tests.support.kong_shape import KEY, plugin, plugin_schemas, recorded, rules, schemas
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.kong.admin_api.entities import MASK, MaskedEntity
+from kong_eventhooks_plugin.kong.admin_api.entities import MaskedEntity
+from kong_eventhooks_plugin.model.masking import MASK
 from kong_eventhooks_plugin.sources.changes.mirror.normalize import Apart, comparable
 
 
