@@ -1,20 +1,84 @@
-"""Small tasks beside the loops, each kept until it has ended, and a log for what can happen at every request.
+"""What runs beside the calls: supervised loops, retries, task sets, and a log for what can happen at every request.
 
-Limits of the log: one line per key in ``PERIOD`` seconds, and ``KEYS`` keys; past that, keys share one place. What
-is left out is counted in the next line of its key.
+Limits of the log: one line per key in ``PERIOD`` seconds, and ``KEYS`` keys; past that, keys share one place. Lines
+that are left out are counted in the next line of their key.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 import structlog
 
-log = structlog.get_logger()
+from kong_eventhooks_plugin.telemetry.raised import bug_fields, bug_text
 
 PERIOD: Final = 10.0
 KEYS: Final = 64
 _OTHERS: Final = "others"
+
+RETRY_SECONDS: Final = 1.0
+RECENT_SECONDS: Final = 300.0
+"""How long the crash of a loop is reported as an error."""
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+async def _retry_pause() -> None:
+    await asyncio.sleep(RETRY_SECONDS)
+
+
+class SupervisedLoop:
+    """Runs a loop for ever: where it ends, by a bug or by itself, it begins again after ``pause``."""
+
+    def __init__(self, name: str, pause: Callable[[], Awaitable[object]] = _retry_pause) -> None:
+        self._name = name
+        self._pause = pause
+        self._last_crash: tuple[float, str] | None = None
+
+    async def run(self, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run it until cancelled."""
+        while True:
+            # In a task of its own: a task group in which a task fails would swallow our cancellation.
+            task = asyncio.create_task(loop())
+            try:
+                await asyncio.wait([task])
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    self._record(error)
+            await self._pause()
+
+    @property
+    def error(self) -> str | None:
+        """The last crash, for a while; None without one."""
+        if self._last_crash is None or time.monotonic() - self._last_crash[0] >= RECENT_SECONDS:
+            return None
+        return self._last_crash[1]
+
+    def _record(self, error: BaseException) -> None:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        self._last_crash = (time.monotonic(), f"the {self._name} crashed ({bug_text(error)}) and restarts")
+        log.error("loop_crashed", loop=self._name, **bug_fields(error))
+
+
+async def retry(
+    work: Callable[[], Awaitable[T]], errors: tuple[type[Exception], ...], failed: Callable[[str], None]
+) -> T:
+    """Return what ``work`` returns, once it does. ``failed`` gets an error's text, when it is another than before."""
+    last = None
+    while True:
+        try:
+            return await work()
+        except errors as error:
+            if str(error) != last:
+                last = str(error)
+                failed(last)
+        await _retry_pause()
 
 
 class RateLimitedLogger:
@@ -47,26 +111,35 @@ class RateLimitedLogger:
 
 
 class TaskSet:
-    """Tasks until they end; a bug in one is logged. How many there are is bounded by those who start them."""
+    """Tasks until they end; a bug in one is logged. Whoever starts them bounds their number."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Start one."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     async def finish(self, seconds: float) -> None:
-        """Let all end, for so long; cancel the rest."""
+        """Let all end within the seconds; cancel the rest."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await cancel(*late)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("background_task_failed", exc_info=error)
+
+
+async def cancel(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks and wait until all have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -15,12 +15,12 @@ import asyncio
 import random as random_module
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
 
-from kong_eventhooks_plugin.background import TaskSet
+from kong_eventhooks_plugin.background import SupervisedLoop, TaskSet, cancel
 from kong_eventhooks_plugin.delivery.attempts import AttemptResult, Attempts
 from kong_eventhooks_plugin.delivery.backoff import Random
 from kong_eventhooks_plugin.delivery.breaker import Block
@@ -111,12 +111,13 @@ class DeliveryWorker:
     async def run(self) -> None:
         """Deliver until ``drain`` has ended or this is cancelled."""
         work = (self._leadership.keep, self._watch, self._settler.write)
-        self._loops = [asyncio.create_task(self._supervised(each)) for each in work]
+        loop = SupervisedLoop("delivery loop", lambda: pause(self._wait, self._clock, self._limits.store_pause))
+        self._loops = [asyncio.create_task(loop.run(each)) for each in work]
         try:
             await asyncio.wait(self._loops)
         finally:
             self._draining = True
-            await _cancelled(self._in_flight | set(self._loops))
+            await cancel(*self._in_flight, *self._loops)
             await self._task_set.finish(0)
             await self._pings.stop()
 
@@ -135,12 +136,12 @@ class DeliveryWorker:
             self._release(lane)
         await self._pings.stop()
         await self._wait(self._idle, until)
-        await _cancelled(self._in_flight)
+        await cancel(*self._in_flight)
         if not await self._settler.flush(self._clock() + self._limits.store_pause):
             log.warning("outcomes_unwritten")
         await self._leadership.resign()
         self._reports.show_leading(value=False)
-        await _cancelled(set(self._loops))
+        await cancel(*self._loops)
 
     def held(self) -> Mapping[str, str]:
         """Return hook id -> reason (``readiness``), for hooks whose deliveries are held back now."""
@@ -428,20 +429,3 @@ class DeliveryWorker:
         if not (was_closed and ok):
             # A breaker or a hold may have changed: some must stop now, or may go on.
             self._wakeup.set()
-
-    async def _supervised(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run one of the worker's loops; a bug in it is logged, and it goes on."""
-        while True:
-            try:
-                await work()
-            except Exception:
-                log.exception("delivery_loop_failed")
-                await pause(self._wait, self._clock, self._limits.store_pause)
-
-
-async def _cancelled(tasks: "set[asyncio.Task[None]]") -> None:
-    """Cancel and wait until all have ended."""
-    ending = list(tasks)
-    for task in ending:
-        task.cancel()
-    await asyncio.gather(*ending, return_exceptions=True)

@@ -1,16 +1,15 @@
-"""All that looks at Kong by itself, put together: one client of the Admin API, one file of what is known, four loops.
+"""The pollers of Kong's Admin API, with the file that keeps their state.
 
-It needs the Admin API's address. Without one there is nothing of this, and hooks on its sources stay silent:
-``hooks_without_admin_api`` says so in /readyz.
+They need the setting ``admin_url``. Without it none of them runs, and hooks on their sources never fire:
+``hooks_without_admin_api`` reports that in /readyz.
 
-Limits: the file ``gateway.db`` is opened again every ``RETRY_SECONDS`` where it cannot be; until then nothing is looked
-at, which is a fault, and what the Admin API's route sees waits within the limits of ``crud_waiting``. Loops that end by
-a bug are begun again after ``RETRY_SECONDS``; that is a fault for ``RECENT_SECONDS``.
+Limits: opening the file ``gateway.db`` is retried for ever; until then nothing is polled,
+which is an error in /readyz, and what the Admin API's route sees waits within the limits of its queue. A loop that
+crashes starts again; /readyz shows that for a while (``background.SupervisedLoop``).
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -19,6 +18,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from kong_eventhooks_plugin.background import SupervisedLoop, retry
 from kong_eventhooks_plugin.errors import EventHooksError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
@@ -36,11 +36,8 @@ from kong_eventhooks_plugin.sources.pollers.publisher import Publish
 from kong_eventhooks_plugin.sources.pollers.subscribers import has_subscribers
 from kong_eventhooks_plugin.storage.notes import NoteStore
 from kong_eventhooks_plugin.telemetry.metrics import Counts
-from kong_eventhooks_plugin.telemetry.raised import raised_at
 
 DATABASE: Final = "gateway.db"
-RETRY_SECONDS: Final = 1.0
-RECENT_SECONDS: Final = 300.0
 
 Hooks = Callable[[], Iterable[Hook]]
 
@@ -78,7 +75,6 @@ class PollerGroup:
         self._knowledge = SchemaCache(client, self._notes, partial(mirror_key, settings.data_dir), settings.reveal)
         self._mirror = Mirror(file, self._knowledge.entities)
         self._open_error: str | None = None
-        self._last_crash: tuple[float, str] | None = None
         tallies = ReconcilerCounts(counts.reconciliations, counts.reconciled_changes)
         rounds = Reconciler(
             self._mirror,
@@ -99,6 +95,8 @@ class PollerGroup:
                 gate = LeaderGate(leads, partial(self._is_wanted, source.name))
                 self._pollers[source.name] = kind(context, gate, settings.pollers.get(source.name))
 
+        self._loops = {name: SupervisedLoop(f"{name} poller") for name in (CRUD, *self._pollers)}
+
     def hooks_changed(self, _: object = None) -> None:
         """Look anew whether somebody hears of changes."""
         self.crud.set_wanted(subscribes_to_changes(self._hooks()))
@@ -111,9 +109,9 @@ class PollerGroup:
         await self._open()
         self.hooks_changed()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._supervised(self.crud.run))
-            for watch in self._pollers.values():
-                tasks.create_task(self._supervised(watch.run))
+            tasks.create_task(self._loops[CRUD].run(self.crud.run))
+            for name, poller in self._pollers.items():
+                tasks.create_task(self._loops[name].run(poller.run))
 
     async def close(self) -> None:
         """Let the file go; what goes wrong with that is logged, and not raised: others have to be ended as well."""
@@ -130,53 +128,21 @@ class PollerGroup:
     def errors(self) -> list[str]:
         """Return what needs a person."""
         found = [] if self._open_error is None else [f"{DATABASE} cannot be opened: {self._open_error}"]
-        if self._last_crash is not None and time.monotonic() - self._last_crash[0] < RECENT_SECONDS:
-            found.append(self._last_crash[1])
+        found += [loop.error for loop in self._loops.values() if loop.error is not None]
         found += change_errors(self.crud.state(), self._knowledge.endpoints(), self._hooks())
         return found + [f"{name}: {trouble}" for name, watch in self._pollers.items() for trouble in watch.errors()]
-
-    async def _supervised(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a loop until cancelled; one that ends by a bug is begun again, and takes no other along."""
-        while True:
-            # In a task of its own: a group of tasks that trips swallows the word to end.
-            loop = asyncio.create_task(run())
-            try:
-                await asyncio.wait([loop])
-            finally:
-                loop.cancel()
-                await asyncio.wait([loop])
-                if not loop.cancelled() and (error := loop.exception()) is not None:
-                    self._record_crash(error)
-            await asyncio.sleep(RETRY_SECONDS)
-
-    def _record_crash(self, error: BaseException) -> None:
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        place, kind = raised_at(error), type(error).__name__
-        self._last_crash = (
-            time.monotonic(),
-            f"a poller crashed ({kind} raised in {place}) and restarts",
-        )
-        log.error("poller_crashed", error=kind, raised_at=place)
 
     def _on_pending(self) -> None:
         self.crud.wake()
 
     async def _open(self) -> None:
-        said = False
-        while True:
-            try:
-                await self._notes.open()
-                await self._mirror.open()
-                await self._knowledge.open()
-                break
-            except (EventHooksError, OSError) as error:
-                self._open_error = str(error)
-                if not said:
-                    log.error("gateway_store_open_failed", error=self._open_error)
-                    said = True
-                await asyncio.sleep(RETRY_SECONDS)
+        for part in (self._notes, self._mirror, self._knowledge):
+            await retry(part.open, (EventHooksError, OSError), self._open_failed)
         self._open_error = None
+
+    def _open_failed(self, error: str) -> None:
+        self._open_error = error
+        log.error("gateway_store_open_failed", error=error)
 
 
 def hooks_without_admin_api(hooks: Iterable[Hook]) -> Iterator[str]:

@@ -52,7 +52,6 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
         "The delivery lease could not be released; another process waits until it expires."
     ),
     "delivery_lease_renewal_failed": "The delivery lease could not be taken or renewed.",
-    "delivery_loop_failed": "A loop of the delivery worker ended because of a bug and starts again.",
     "delivery_recovered": "A delivery that had failed several times was delivered.",
     "entity_path_ambiguous": "A path of the Admin API names several known entities; the reconciliation decides.",
     "event_lost": (
@@ -85,6 +84,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
         "A list of the Admin API is left out of reconciliations (info where Kong refuses it, warning otherwise)."
     ),
     "log_handler_output": "What a `log` hook writes; a handler's text must not be the event's name.",
+    "loop_crashed": "The `loop` ended because of a bug and starts again.",
     "mirror_drop_failed": "The mirror could not be dropped while no hook needs it; tried again.",
     "mirror_key_replaced": "The key of the mirror's digests has a wrong size and is replaced.",
     "on_delivery_failed": "The callback of the demo's receiver raised.",
@@ -106,9 +106,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "plugin_socket_error": "Something went wrong on the plugin socket; `reason` says what.",
     "poll_failed": "A poller could not read Kong; tried again. `outcome` is `unanswered`, `failed` or `bug`.",
     "poll_recovered": "A poller reads Kong again.",
-    "poller_crashed": "A poller ended because of a bug and starts again.",
     "queue_poll_failed": "The queue could not be asked for due deliveries.",
-    "reconciler_crashed": "The reconciler ended because of a bug and starts again.",
     "reconciliation_failed": "A reconciliation with the Admin API was not completed.",
     "reconciliation_finished": "A reconciliation ended; `outcome`, `seconds` and `entities` say how.",
     "reconciliation_recovered": "Reconciliations are completed again.",

@@ -44,7 +44,7 @@ from kong_eventhooks_plugin.errors import (
     UnknownSource,
     ValidationError,
 )
-from kong_eventhooks_plugin.telemetry.raised import raised_at
+from kong_eventhooks_plugin.telemetry.raised import bug_fields
 
 MESSAGE_BYTES: Final = 1_200
 ERROR_BYTES: Final = 2_300
@@ -80,7 +80,7 @@ async def abort_with(context: AbortContext, error: Exception) -> NoReturn:
     """End a call with the status for what was raised; what nobody foresaw is logged, without its text."""
     code, status = status_of(error)
     if code is Code.INTERNAL:
-        log.error("grpc_call_failed", error=type(error).__name__, raised_at=raised_at(error))
+        log.error("grpc_call_failed", **bug_fields(error))
     elif code is Code.UNAVAILABLE:
         log.warning("grpc_call_rejected", error=str(error))
     metadata = ((DETAILS_KEY, status.SerializeToString()),) if status.details else ()

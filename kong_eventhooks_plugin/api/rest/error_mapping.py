@@ -29,7 +29,7 @@ from kong_eventhooks_plugin.errors import (
     UnknownSource,
     ValidationError,
 )
-from kong_eventhooks_plugin.telemetry.raised import raised_at
+from kong_eventhooks_plugin.telemetry.raised import bug_fields
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ def response_for(error: Exception) -> web.Response:
     """Return the answer for what a handler raised; what nobody foresaw is logged, without its text."""
     refusal = next((refusal for kind, refusal in _ERROR_MAPPINGS if isinstance(error, kind)), None)
     if refusal is None:
-        log.error("api_call_failed", error=type(error).__name__, raised_at=raised_at(error))
+        log.error("api_call_failed", **bug_fields(error))
         return json_response({"message": UNEXPECTED}, 500)
     if isinstance(error, QueueError) and not isinstance(error, UnknownDelivery):
         log.warning("api_call_rejected", error=str(error))

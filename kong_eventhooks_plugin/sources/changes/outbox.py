@@ -31,7 +31,7 @@ from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.sources.changes.events import events_of_change
 from kong_eventhooks_plugin.sources.changes.model import EntityChange
 from kong_eventhooks_plugin.telemetry.metrics import Counts
-from kong_eventhooks_plugin.telemetry.raised import raised_at
+from kong_eventhooks_plugin.telemetry.raised import bug_fields
 
 BATCH: Final = 200
 PAUSE_SECONDS: Final = 0.25
@@ -135,10 +135,10 @@ class OutboxPublisher:
         if isinstance(error, CancelledError):
             raise QueueError("the queue let an offer go")
         self._counts.events_lost["change_failed",] += 1
-        _log.error("change_lost", error=type(error).__name__, raised_at=raised_at(error))
+        _log.error("change_lost", **bug_fields(error))
 
     def _failed(self, error: Exception) -> None:
         kind = type(error).__name__
         if self.error != kind:
-            _log.warning("outbox_publishing_failed", error=kind, raised_at=raised_at(error))
+            _log.warning("outbox_publishing_failed", **bug_fields(error))
         self.error = kind

@@ -17,21 +17,19 @@ drops it: another one over the same store may know of other hooks.
 """
 
 import asyncio
-import time
 from asyncio import Event
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, Final
 
 import structlog
 
-from kong_eventhooks_plugin.telemetry.raised import raised_at
+from kong_eventhooks_plugin.background import SupervisedLoop
+from kong_eventhooks_plugin.telemetry.raised import bug_fields
 
 GRACE_SECONDS: Final = 600.0
 PAUSE_SECONDS: Final = 5.0
-"""Before rounds that ended by an error, a bug, are begun again."""
-
-RECENT_SECONDS: Final = 300.0
-"""How long such an end is a trouble."""
+"""Before a reconciler that crashed starts again."""
 
 _log = structlog.get_logger()
 
@@ -45,7 +43,7 @@ class MirrorLifecycle:
 
     def __init__(
         self,
-        rounds: Callable[[], Awaitable[None]],
+        rounds: Callable[[], Coroutine[Any, Any, None]],
         forget: Callable[[], Awaitable[None]],
         *,
         leads: Callable[[], bool],
@@ -56,10 +54,9 @@ class MirrorLifecycle:
         self._forget = forget
         self._leads = leads
         self._grace = grace
-        self._pause = pause
+        self._loop = SupervisedLoop("reconciler", partial(asyncio.sleep, pause))
         self._wanted, self._unwanted = Event(), Event()
         self._unwanted.set()
-        self._last_crash: tuple[float, str] | None = None
         self.dropped = False
         """Whether nobody has wanted to for long."""
 
@@ -70,10 +67,8 @@ class MirrorLifecycle:
 
     @property
     def error(self) -> str | None:
-        """Where rounds ended by a bug lately; None where they did not."""
-        if self._last_crash is None or time.monotonic() - self._last_crash[0] >= RECENT_SECONDS:
-            return None
-        return self._last_crash[1]
+        """Where the reconciler crashed lately; None where it did not."""
+        return self._loop.error
 
     @property
     def holds(self) -> bool:
@@ -96,7 +91,7 @@ class MirrorLifecycle:
 
     async def _keep_up(self) -> None:
         """Run rounds until nobody has wanted them for long; who comes back before finds them still running."""
-        rounds = asyncio.create_task(self._run_reconciler())
+        rounds = asyncio.create_task(self._loop.run(self._reconcile))
         try:
             await self._unwanted.wait()
             while await self._wanted_again():
@@ -118,7 +113,7 @@ class MirrorLifecycle:
         try:
             await self._forget()
         except Exception as error:  # noqa: BLE001  the store may be away; it is tried again
-            _log.warning("mirror_drop_failed", error=type(error).__name__, raised_at=raised_at(error))
+            _log.warning("mirror_drop_failed", **bug_fields(error))
             return False
         return True
 
@@ -129,16 +124,3 @@ class MirrorLifecycle:
         except TimeoutError:
             return False
         return True
-
-    async def _run_reconciler(self) -> None:
-        while True:
-            try:
-                await self._reconcile()
-            except Exception as error:  # noqa: BLE001  a round that trips must not be the last one
-                kind, place = type(error).__name__, raised_at(error)
-                self._last_crash = (
-                    time.monotonic(),
-                    f"the reconciler crashed ({kind} raised in {place}) and restarts",
-                )
-                _log.error("reconciler_crashed", error=kind, raised_at=place)
-            await asyncio.sleep(self._pause)

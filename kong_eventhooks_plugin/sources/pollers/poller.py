@@ -23,7 +23,7 @@ from kong_eventhooks_plugin.sources.pollers.checkpoint import NoteReader
 from kong_eventhooks_plugin.sources.pollers.leader_gate import CLOSED_POLL_SECONDS, Backoff, LeaderGate
 from kong_eventhooks_plugin.sources.pollers.publisher import Publish, Publisher
 from kong_eventhooks_plugin.telemetry.metrics import Counts
-from kong_eventhooks_plugin.telemetry.raised import raised_at
+from kong_eventhooks_plugin.telemetry.raised import bug_text
 
 _log = structlog.get_logger()
 
@@ -107,7 +107,7 @@ class Poller(ABC):
         except EventHooksError as error:
             await self._failed("failed", str(error))
         except Exception as error:  # noqa: BLE001 - a bug in one look must not end all later ones
-            await self._failed("bug", f"{type(error).__name__} raised in {raised_at(error)}")
+            await self._failed("bug", bug_text(error))
         else:
             if answered:
                 self._backoff.reset()

@@ -588,7 +588,7 @@ async def test_a_bug_in_a_loop_is_logged_and_the_loop_goes_on(monkeypatch: pytes
         with structlog.testing.capture_logs() as logs:
             w.time.advance(1)
             await w.turn()
-        assert [each["event"] for each in logs] == ["delivery_loop_failed"]
+        assert [each["event"] for each in logs] == ["loop_crashed"]
         w.time.advance(2)
         await w.turn()
         await w.offer(A)

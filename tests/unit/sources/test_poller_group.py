@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from kong_eventhooks_plugin import background
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import ChangeObservation
-from kong_eventhooks_plugin.sources import poller_group as module
 from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerSettings
 from kong_eventhooks_plugin.sources.poller_group import PollerGroup, PollerGroupSettings
 from kong_eventhooks_plugin.telemetry.metrics import Counts
@@ -53,7 +53,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(background, "RETRY_SECONDS", 0.01)
 
 
 async def test_a_hook_on_no_entity_is_told_as_soon_as_kong_is_known(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ async def test_a_loop_that_ends_by_a_bug_is_begun_again_and_told(
         async with running(observers):
             await until(lambda: observers.state()["crud"]["reconciler"]["ended_at"] is not None)
             (fault,) = observers.errors()
-            assert fault.startswith("a poller crashed (KeyError raised in test_poller_group.py:")
+            assert fault.startswith("the crud poller crashed (KeyError raised in test_poller_group.py:")
             assert "secret" not in fault
 
 

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from kong_eventhooks_plugin import background
 from kong_eventhooks_plugin.errors import StoreUnavailable
-from kong_eventhooks_plugin.sources.changes import upkeep as upkeep_module
 from kong_eventhooks_plugin.sources.changes.upkeep import MirrorLifecycle
 from tests.support.crud import StandInMirror, StandInRounds, settled
 from tests.support.waiting import SECONDS
@@ -127,7 +127,7 @@ async def test_rounds_that_end_by_a_bug_are_a_trouble_for_a_while(monkeypatch: p
     await settled(lambda: upkeep.error is not None)
     assert upkeep.error is not None
     assert upkeep.error.startswith("the reconciler crashed (KeyError raised in test_upkeep.py:")
-    monkeypatch.setattr(upkeep_module, "RECENT_SECONDS", 0.0)
+    monkeypatch.setattr(background, "RECENT_SECONDS", 0.0)
     assert upkeep.error is None
     task.cancel()
     await asyncio.wait([task])
