@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from kong_eventhooks_plugin.delivery.waiting import Clock, Wait, pause
+from kong_eventhooks_plugin.delivery.waiting import Wait, pause
 from kong_eventhooks_plugin.errors import QueueError
-from kong_eventhooks_plugin.queue.contract import Queue
+from kong_eventhooks_plugin.queue.contract import Clock, Queue
 
 RESIGNING = 1.0
 

@@ -18,12 +18,13 @@ from typing import Any
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.delivery.waiting import Clock, Wait, pause
+from kong_eventhooks_plugin.delivery.waiting import Wait, pause
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.handlers.contract import Handler, Operation
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.queue.contract import Clock
 
 WAITING = 1_000
 EXPIRES = 60.0

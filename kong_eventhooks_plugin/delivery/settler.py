@@ -11,9 +11,9 @@ from collections.abc import Callable
 import structlog
 
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
-from kong_eventhooks_plugin.delivery.waiting import Clock, Wait, pause
+from kong_eventhooks_plugin.delivery.waiting import Wait, pause
 from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable
-from kong_eventhooks_plugin.queue.contract import EndpointHealth, Queue, Settlement
+from kong_eventhooks_plugin.queue.contract import Clock, EndpointHealth, Queue, Settlement
 
 log = structlog.get_logger()
 

@@ -1,11 +1,9 @@
 """Waiting for something or until a time: injected, so that tests own the clock."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
-Clock = Callable[[], float]
-"""Returns Unix seconds."""
+from kong_eventhooks_plugin.queue.contract import Clock
 
 
 class Wait(Protocol):

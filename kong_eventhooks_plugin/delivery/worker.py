@@ -34,13 +34,13 @@ from kong_eventhooks_plugin.delivery.pings import Pings
 from kong_eventhooks_plugin.delivery.readiness import REMOVED, DeliveryReadiness, Ready
 from kong_eventhooks_plugin.delivery.reports import DeliveryReporter
 from kong_eventhooks_plugin.delivery.settler import Settler
-from kong_eventhooks_plugin.delivery.waiting import Clock, Wait, pause, waiting
+from kong_eventhooks_plugin.delivery.waiting import Wait, pause, waiting
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Retry
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.queue.contract import EndpointHealth, Queue, Settlement
+from kong_eventhooks_plugin.queue.contract import Clock, EndpointHealth, Queue, Settlement
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 ENDPOINT_ERRORS = frozenset({"connect", "tls", "timeout", "status", "redirect", "protocol"})

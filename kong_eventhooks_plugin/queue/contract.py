@@ -29,6 +29,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
 
 Clock = Callable[[], float]
+"""Returns Unix seconds."""
 
 HeldBack = Literal[
     "snoozed", "unchanged", "disabled", "filter", "filter_error", "queue_full", "queue_bytes", "hook_queue_full"
@@ -88,6 +89,11 @@ class Receipt(msgspec.Struct, frozen=True):
     duplicate: bool
     fired: tuple[str, ...]
     held_back: Mapping[str, HeldBack]
+
+
+Publish = Callable[[Event], "Future[Receipt] | None"]
+"""Offers an event to the hooks that match; None where none does. Raises ``QueueFull``, its future also
+``StoreUnavailable``."""
 
 
 class Settlement(msgspec.Struct, frozen=True):

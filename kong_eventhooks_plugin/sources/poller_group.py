@@ -23,6 +23,7 @@ from kong_eventhooks_plugin.errors import EventHooksError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.queue.contract import Publish
 from kong_eventhooks_plugin.sources.catalogue import BY_NAME, SOURCES
 from kong_eventhooks_plugin.sources.changes.events import CRUD
 from kong_eventhooks_plugin.sources.changes.mirror.key import mirror_key
@@ -32,7 +33,6 @@ from kong_eventhooks_plugin.sources.changes.problems import change_errors
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerCounts, ReconcilerSettings
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
 from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
-from kong_eventhooks_plugin.sources.pollers.publisher import Publish
 from kong_eventhooks_plugin.sources.pollers.subscribers import has_subscribers
 from kong_eventhooks_plugin.storage.notes import NoteStore
 from kong_eventhooks_plugin.telemetry.metrics import Counts

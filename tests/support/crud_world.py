@@ -16,11 +16,10 @@ from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import ChangeObservation
-from kong_eventhooks_plugin.queue.contract import EventFilter, Receipt
+from kong_eventhooks_plugin.queue.contract import EventFilter, Publish, Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
 from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver, subscribes_to_changes
-from kong_eventhooks_plugin.sources.changes.outbox import Publish
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
 from kong_eventhooks_plugin.storage.notes import NoteStore
 from kong_eventhooks_plugin.telemetry.metrics import Metrics

@@ -8,7 +8,6 @@ Limits: an event's name 256 characters, its data as deep and large as any defini
 
 import re
 import uuid
-from asyncio import Future
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -20,7 +19,7 @@ from kong_eventhooks_plugin.errors import QueueError, ValidationError
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
-from kong_eventhooks_plugin.queue.contract import Accepted, EventFilter, EventPage, Queue, Receipt
+from kong_eventhooks_plugin.queue.contract import Accepted, EventFilter, EventPage, Publish, Queue, Receipt
 from kong_eventhooks_plugin.sources.catalogue import CUSTOM
 
 SOURCE: Final = CUSTOM
@@ -31,9 +30,6 @@ MAX_NAME: Final = 256
 MAX_KEY: Final = 128
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
-Publish = Callable[[Event], "Future[Receipt] | None"]
-"""``Dispatcher.publish``: a future of the receipt, None where no hook hears the event; ``QueueFull`` at once."""
 
 
 class Events:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from kong_eventhooks_plugin.api.service.deliveries import Deliveries
-from kong_eventhooks_plugin.api.service.events import Events, Publish
+from kong_eventhooks_plugin.api.service.events import Events
 from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.hook_tests import TestDelivery
@@ -16,7 +16,7 @@ from kong_eventhooks_plugin.api.service.hooks import Check, Enable, Hooks, nothi
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
-from kong_eventhooks_plugin.queue.contract import Queue
+from kong_eventhooks_plugin.queue.contract import Publish, Queue
 
 
 class Service(NamedTuple):

@@ -30,13 +30,13 @@ from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, L
 from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest, pdk_request
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget, LogObservation
+from kong_eventhooks_plugin.queue.contract import Clock
 
 LINES_PER_CALL = 16
 
 EVENT_HOOKS = "event-hooks"
 EVENT_HOOKS_CRUD = "event-hooks-crud"
 
-Clock = Callable[[], float]
 Observation = LogObservation | ChangeObservation
 Steps = Generator[PdkRequest, Any, Observation | None]
 Run = Callable[[PluginHost, Clock], Steps | None]

@@ -38,12 +38,13 @@ from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget
+from kong_eventhooks_plugin.queue.contract import Publish
 from kong_eventhooks_plugin.sources.changes.answer_body import decode_entity
 from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
 from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
 from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
 from kong_eventhooks_plugin.sources.changes.observation_queue import BYTES, OBSERVATIONS, ObservationQueue
-from kong_eventhooks_plugin.sources.changes.outbox import Outbox, OutboxPublisher, Publish
+from kong_eventhooks_plugin.sources.changes.outbox import Outbox, OutboxPublisher
 from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerState
 from kong_eventhooks_plugin.sources.changes.upkeep import GRACE_SECONDS, MirrorLifecycle
 from kong_eventhooks_plugin.sources.pollers.subscribers import has_subscribers

@@ -26,8 +26,7 @@ from typing import Final, Protocol
 import structlog
 
 from kong_eventhooks_plugin.errors import QueueError
-from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.queue.contract import Receipt
+from kong_eventhooks_plugin.queue.contract import Publish, Receipt
 from kong_eventhooks_plugin.sources.changes.events import events_of_change
 from kong_eventhooks_plugin.sources.changes.model import EntityChange
 from kong_eventhooks_plugin.telemetry.metrics import Counts
@@ -36,9 +35,6 @@ from kong_eventhooks_plugin.telemetry.raised import bug_fields
 BATCH: Final = 200
 PAUSE_SECONDS: Final = 0.25
 POLL_SECONDS: Final = 5.0
-
-Publish = Callable[[Event], "Future[Receipt] | None"]
-"""``Dispatcher.publish``."""
 
 _log = structlog.get_logger()
 

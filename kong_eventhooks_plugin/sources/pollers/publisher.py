@@ -15,20 +15,17 @@ Limit: ``AT_ONCE`` events wait for a commit at one time, so that one commit take
 
 import asyncio
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.queue.contract import Receipt
+from kong_eventhooks_plugin.queue.contract import Publish, Receipt
 from kong_eventhooks_plugin.sources.pollers.leader_gate import Backoff, LeaderGate
 
 AT_ONCE: Final = 200
-
-Publish = Callable[[Event], "Future[Receipt] | None"]
-"""``Dispatcher.publish``."""
 
 _log = structlog.get_logger()
 
