@@ -1,16 +1,16 @@
 """Filters in a worker: CEL, the Common Expression Language, by cel-expr-python.
 
 Why CEL. It is what platform engineers already write in Kubernetes' admission policies and Envoy's rules; it always
-ends (no loops but over lists that are there, and those within a budget; regular expressions are RE2's); its types are
-checked when the hook is made, with line and column; and this package is the CEL project's own, over its C++
-evaluator, without further dependencies. JMESPath asks questions about a document and is awkward as a condition; Lua
-would do, but need not end. Google's language with this evaluator takes some 20 us an expression.
+ends (no loops but over existing lists, and those within a budget; regular expressions are RE2's); its types are checked
+when the hook is created, with line and column; and this package is the CEL project's own, over its C++ evaluator,
+without further dependencies, at some 20 us an expression. JMESPath queries a document and is awkward as a condition;
+Lua would do, but need not end.
 
-Why in the sandbox all the same. It is C++ on a user's input, and memory has no bound there: a list can be mapped to
-long strings. The dispatcher asks for all filters of an event in one task and waits a bounded time.
+Why in the sandbox all the same. It is C++ on a user's input, with unbounded memory: a list can be mapped to long
+strings. The dispatcher has all filters of an event evaluated in one task and waits a bounded time.
 
-An expression sees ``source``, ``event`` and ``data``. One that asks for a field that is not there is not true, and says
-so in its verdict (``has(data.consumer.username)`` asks first).
+An expression sees ``source``, ``event`` and ``data``. One that reads a missing field is not true, and its verdict has
+the error (``has(data.consumer.username)`` checks first).
 """
 
 import re
@@ -32,8 +32,6 @@ _KINDS_THAT_DECIDE = ("BOOL", "DYN")
 
 
 class Filters:
-    """Evaluates filters."""
-
     def __init__(self, limits: SandboxLimits) -> None:
         self._env = cel.NewEnv(
             variables={"source": cel.Type.STRING, "event": cel.Type.STRING, "data": cel.Type("map<string, dyn>")}
@@ -75,15 +73,15 @@ class Filters:
         return expression
 
 
-def _compile_error(said: str) -> CompileError:
-    found = _AT.search(said)
+def _compile_error(message: str) -> CompileError:
+    found = _AT.search(message)
     if found is None:
-        return CompileError(1, 1, _plain(said))
+        return CompileError(1, 1, _plain(message))
     text, unknown = found[3].split(" expecting {")[0], _UNKNOWN.search(found[3])
     if unknown:
-        text = f"there is no '{unknown[1]}': source, event and data are; the event's fields are under data"
+        text = f"unknown variable '{unknown[1]}': use source, event and data; the event's fields are under data"
     return CompileError(int(found[1]), int(found[2]), text)
 
 
-def _plain(said: str) -> str:
-    return _KIND.sub("", said.splitlines()[0] if said else said)[:MAX_TEXT]
+def _plain(message: str) -> str:
+    return _KIND.sub("", message.partition("\n")[0])[:MAX_TEXT]

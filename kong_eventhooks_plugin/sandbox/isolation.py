@@ -1,17 +1,17 @@
-"""What a sandbox process gives up before it sees user code, and the alarms that end it. Runs in the worker alone.
+"""What a sandbox process gives up before it runs user code, and the timers that kill it. Runs in the worker alone.
 
 ===================  =======================================================================================
 files and sockets    ``RLIMIT_NOFILE`` 0: what is open stays open, nothing can be opened or accepted
-processes            ``RLIMIT_NPROC`` 0 (the kernel spares root from it, so there are no tools to do it with, either)
+processes            ``RLIMIT_NPROC`` 0 (the kernel exempts root, so there is nothing to start one with, either)
 writing              ``RLIMIT_FSIZE`` 0, ``RLIMIT_CORE`` 0
 memory               ``RLIMIT_AS``: what the idle worker has and ``SandboxLimits.memory_bytes`` more
 privileges           ``PR_SET_NO_NEW_PRIVS``
 its parent's end     ``PR_SET_PDEATHSIG`` SIGKILL; the closed socket ends it too
 wall and CPU time    interval timers of the kernel with the default action, death: user code that runs in C for a
-                     minute is ended as surely as a loop, and the exit status says which limit it was
+                     minute is killed as surely as a loop, and the exit status tells which limit it was
 ===================  =======================================================================================
 
-Not here: seccomp. The packages for it want libseccomp on the machine or have not been kept for years.
+Not used: seccomp. The packages for it need libseccomp on the machine or have been unmaintained for years.
 """
 
 import ctypes
@@ -19,7 +19,6 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits
@@ -36,16 +35,16 @@ def die_with_parent(parent: int) -> None:
     """Have the kernel kill us when the process ``parent`` ends; raises ``OSError`` where it has ended already."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        raise OSError("the parent has gone")
+        raise OSError("the parent has exited")
 
 
 def isolate(limits: SandboxLimits, *, files_and_processes: bool) -> None:
-    """Give up everything for good; ``files_and_processes`` keeps those (``untrusted_lua = on``)."""
+    """Apply the limits for good; ``files_and_processes`` keeps those (``untrusted_lua = on``)."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    for ends_us in (WALL_SIGNAL, CPU_SIGNAL):
-        signal.signal(ends_us, signal.SIG_DFL)
+    for deadly in (WALL_SIGNAL, CPU_SIGNAL):
+        signal.signal(deadly, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (WALL_SIGNAL, CPU_SIGNAL))
-    _quieten()
+    _silence_output()
     _limit(resource.RLIMIT_AS, _address_space() + limits.memory_bytes)
     _limit(resource.RLIMIT_CORE, 0)
     if not files_and_processes:
@@ -61,12 +60,10 @@ class Alarms:
         self._wall, self._cpu = limits.wall_seconds, limits.cpu_seconds
 
     def set(self) -> None:
-        """Start both anew."""
         signal.setitimer(signal.ITIMER_REAL, self._wall)
         signal.setitimer(signal.ITIMER_PROF, self._cpu)
 
     def clear(self) -> None:
-        """Stop both."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.setitimer(signal.ITIMER_PROF, 0)
 
@@ -81,18 +78,13 @@ def _address_space() -> int:
     return int(_STATM.read_text().split()[0]) * resource.getpagesize()
 
 
-def _quieten() -> None:
-    """Nothing that runs here may write into the log of the process that started us."""
+def _silence_output() -> None:
+    """Keep user code from writing into the log of the process that started this one."""
     null = os.open(os.devnull, os.O_RDWR)
-    for stream in (sys.stdout, sys.stderr):
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
         stream.flush()
-    _over(null, (1, 2))
+        os.dup2(null, descriptor, inheritable=False)
     os.close(null)
-
-
-def _over(source: int, targets: Iterable[int]) -> None:
-    for target in targets:
-        os.dup2(source, target, inheritable=False)
 
 
 def _prctl(option: int, value: int) -> None:

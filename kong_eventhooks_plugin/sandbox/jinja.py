@@ -1,11 +1,11 @@
-"""Jinja2 templates in a worker: its sandbox, read-only data, nothing to include, missing fields empty at any depth.
+"""Jinja2 templates in a worker: its sandbox, read-only data, no includes, missing fields empty at any depth.
 
-``{{ }}`` is escaped in HTML and XML alone, as Jinja2 does; ``tojson`` and ``urlencode`` are its own filters. Where a
-value stands by itself, null is empty, and an object or list is JSON. A field comes before a method of the same name
-(``entity.items``). Limits on time and memory are the process's (``walls``).
+``{{ }}`` is escaped in HTML and XML only, as Jinja2 does; ``tojson`` and ``urlencode`` are its own filters. A null
+value is empty, an object or list is JSON. A field comes before a method of the same name (``entity.items``). Limits on
+time and memory are the process's (``isolation``).
 """
 
-# What Jinja2 and MarkupSafe import at the first string literal, error or filter: then nothing can be any more.
+# Jinja2 and MarkupSafe import these at the first string literal, error or filter: too late in an isolated process.
 import encodings.unicode_escape  # noqa: F401 - see above
 import html  # noqa: F401 - see above
 import pprint  # noqa: F401 - see above
@@ -22,7 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
 from kong_eventhooks_plugin.sandbox.lru import Key, LruCache
 from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, CompileError, Render, Rendered, SandboxLimits
-from kong_eventhooks_plugin.sandbox.tasks import Template as Asked
+from kong_eventhooks_plugin.sandbox.tasks import Template as TemplateText
 
 _NO_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 _TAGS = ("{{", "{%", "{#")
@@ -50,8 +50,6 @@ def _environment(*, escape: bool) -> _Environment:
 
 
 class JinjaTemplates:
-    """Renders Jinja2 templates."""
-
     def __init__(self, limits: SandboxLimits) -> None:
         self._limits = limits
         self._environments = {False: _environment(escape=False), True: _environment(escape=True)}
@@ -71,7 +69,7 @@ class JinjaTemplates:
         """Compile a template; raises ``CompilationFailed``."""
         self._compiled.get((text, ""), self._compile)
 
-    def _text(self, template: Asked, context: dict[str, Any], room: int) -> bytes:
+    def _text(self, template: TemplateText, context: dict[str, Any], room: int) -> bytes:
         try:
             compiled = self._compiled.get((template.text, "html" if template.place == "html" else ""), self._compile)
             raw = _within(room, compiled.generate(context))
@@ -94,7 +92,7 @@ class JinjaTemplates:
             tree = environment.parse(text)
             for node in tree.find_all(_NO_FILES):
                 raise CompilationFailed(
-                    _compile_error(text, node.lineno, "there are no files to include, import or extend")
+                    _compile_error(text, node.lineno, "templates cannot include, import or extend files")
                 )
             return environment.from_string(tree)
         except TemplateSyntaxError as error:
@@ -116,7 +114,7 @@ def _within(room: int, parts: Iterator[str]) -> bytes | None:
 
 
 def _compile_error(text: str, line: int, message: str) -> CompileError:
-    """Jinja2 knows lines alone: the column is that of the first tag on it."""
+    """Jinja2 reports the line only: the column is that of its first tag."""
     row = text.splitlines()[line - 1] if 0 < line <= len(text.splitlines()) else ""
     columns = [row.find(tag) for tag in _TAGS if tag in row]
     return CompileError(line, min(columns, default=0) + 1, message)

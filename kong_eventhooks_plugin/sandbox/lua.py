@@ -1,8 +1,8 @@
 """Lua in a worker: LuaJIT 2.1, the Lua that Kong runs, by way of lupa. Templates and lambdas have a state each.
 
-Nothing of Python's goes into a state: bytes and numbers alone, and the bridge (eval, builtins, attributes) is shut.
-``prelude.lua`` is what runs inside. Limits on time and memory are the process's (``walls``); after a task that left
-much behind, the state's garbage is collected at once.
+No Python object enters a state, only bytes and numbers, and the bridge (eval, builtins, attributes) is closed.
+``prelude.lua`` runs inside. Limits on time and memory are the process's (``isolation``); after a task that left much
+garbage, the state collects it at once.
 """
 
 import re
@@ -33,7 +33,7 @@ from kong_eventhooks_plugin.sandbox.tasks import (
 )
 
 COLLECT_OVER = 16 << 10
-"""KiB of Lua's memory; a task that leaves more behind is followed by a full collection."""
+"""KiB of Lua's memory, past which a task is followed by a full collection."""
 
 _OUT_OF_MEMORY = "not enough memory"
 _OPENED = re.compile(r"(\(to close '\w+' at line )(\d+)\)")
@@ -45,7 +45,7 @@ def _refuse(*_: object) -> Any:
 
 
 def _state(kind: str, rules: LuaRules, limits: SandboxLimits) -> tuple[Any, ...]:
-    """Return the functions of a fresh state's prelude."""
+    """Return the functions of a new state's prelude."""
     runtime = luajit21.LuaRuntime(
         encoding=None,
         register_eval=False,
@@ -63,7 +63,7 @@ def _state(kind: str, rules: LuaRules, limits: SandboxLimits) -> tuple[Any, ...]
 
 
 class _State:
-    """What both states have: numbered pieces of code, and a memory to look after."""
+    """What both states have: numbered pieces of code, and garbage."""
 
     def __init__(self, kind: str, rules: LuaRules, limits: SandboxLimits) -> None:
         self._limits = limits
@@ -71,7 +71,6 @@ class _State:
         self._load, self._drop, *self._functions, self._used, self._collect = _state(kind, rules, limits)
 
     def collect_garbage(self) -> None:
-        """Collect garbage where there is much."""
         if self._used() > COLLECT_OVER:
             self._collect(b"collect")
 
@@ -84,8 +83,6 @@ class _State:
 
 
 class Templates(_State):
-    """Renders templates of lua-resty-template's dialect."""
-
     def __init__(self, limits: SandboxLimits) -> None:
         super().__init__("templates", LuaRules(), limits)
         self._context, self._render = self._functions
@@ -120,23 +117,21 @@ class Templates(_State):
 
     def _compile(self, key: Key) -> tuple[int, Compiled]:
         compiled, number = compile_template(key[0]), next(self._ids)
-        fault = self._guarded(self._load, number, compiled.source.encode())
-        if fault is not None:
-            raise CompilationFailed(_compile_error(fault.decode("utf-8", "replace"), compiled.place))
+        error = self._guarded(self._load, number, compiled.source.encode())
+        if error is not None:
+            raise CompilationFailed(_compile_error(error.decode("utf-8", "replace"), compiled.place))
         return number, compiled
 
 
 class Lambdas(_State):
-    """Calls chained functions."""
-
     def __init__(self, rules: LuaRules, limits: SandboxLimits) -> None:
         super().__init__("lambdas", rules, limits)
-        self._call, self._problems = self._functions
+        (self._call,) = self._functions
         self._off = rules.untrusted_lua == "off"
         self._compiled: LruCache[tuple[int]] = LruCache(limits.compiled, lambda entry: self._drop(entry[0]))
 
     def call(self, task: LambdaCall) -> Called:
-        """Call the chain; raises ``TaskFailed``, ``CompilationFailed``."""
+        """Call the functions, chained; raises ``TaskFailed``, ``CompilationFailed``."""
         (number,) = self._compiled.get((task.owner, *task.functions), self._compile)
         names = (task.event.encode(), task.source.encode())
         answer = self._guarded(self._call, number, encode(task.data, keep_nulls=True), *names, task.pid)
@@ -160,9 +155,9 @@ class Lambdas(_State):
         if any(len(text) > MAX_SOURCE for text in key[1:]):
             raise CompilationFailed(CompileError(1, 1, f"a function may have {MAX_SOURCE} characters"))
         number = next(self._ids)
-        fault = self._guarded(self._load, number, *(text.encode() for text in key[1:]))
-        if fault is not None:
-            raise CompilationFailed(_compile_error(fault.decode("utf-8", "replace"), lambda line: (line, 1)))
+        error = self._guarded(self._load, number, *(text.encode() for text in key[1:]))
+        if error is not None:
+            raise CompilationFailed(_compile_error(error.decode("utf-8", "replace"), lambda line: (line, 1)))
         return (number,)
 
 
@@ -170,8 +165,8 @@ def _compile_error(text: str, place: Callable[[int], tuple[int, int]]) -> Compil
     found = _AT_LINE.match(text)
     if found is None:
         return CompileError(1, 1, text)
-    said = _OPENED.sub(lambda opened: f"{opened[1]}{place(int(opened[2]))[0]})", found[2])
-    return CompileError(*place(int(found[1])), said)
+    message = _OPENED.sub(lambda opened: f"{opened[1]}{place(int(opened[2]))[0]})", found[2])
+    return CompileError(*place(int(found[1])), message)
 
 
 def _failure(name: str, compiled: Compiled, text: str) -> TaskFailed:

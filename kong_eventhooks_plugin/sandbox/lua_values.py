@@ -1,6 +1,6 @@
-"""JSON values as bytes that LuaJIT's own deserialiser reads: pure Lua tables come out, never a Python object. Pure.
+"""JSON values as bytes for LuaJIT's own deserialiser, which returns pure Lua tables, never a Python object. Pure.
 
-The format is LuaJIT's ``string.buffer`` serialisation (its manual gives the grammar). What becomes of what:
+The format is LuaJIT's ``string.buffer`` serialisation (its manual has the grammar).
 
 ===================  =========================================================================
 JSON                 Lua
@@ -11,7 +11,7 @@ null in an array     ``ngx.null``: a hole would end the array
 number               a number: a double, exact up to 2**53, as in Kong
 ===================  =========================================================================
 
-With ``keep_nulls`` null fields are ``ngx.null`` as well; the receiving side removes and remembers them.
+With ``keep_nulls`` null fields are ``ngx.null`` as well; ``prelude.lua`` removes and remembers them.
 """
 
 import struct
@@ -21,7 +21,7 @@ MAX_DEPTH = 90
 """Levels of nesting; the deserialiser refuses more than 100."""
 
 _NIL, _FALSE, _TRUE, _NULL, _EMPTY = b"\x00", b"\x01", b"\x02", b"\x03", b"\x08"
-_HASH, _ARRAY, _STRING = 0x09, b"\x0e\x00\x0c", 0x20
+_HASH, _ARRAY, _STRING = b"\x09", b"\x0e\x00\x0c", 0x20
 _EMPTY_ARRAY = b"\x0e\x00\x08"
 _number = struct.Struct("<cd").pack
 
@@ -29,8 +29,8 @@ _number = struct.Struct("<cd").pack
 def encode(value: Any, *, keep_nulls: bool = False) -> bytes:
     """Return the bytes of a JSON-ready value.
 
-    Raises ``ValueError`` where it is nested too deep, ``OverflowError`` for a whole number that no double can hold,
-    ``TypeError`` for what JSON does not have.
+    Raises ``ValueError`` where it is nested too deep, ``OverflowError`` for a whole number that is too large for a
+    double, ``TypeError`` for what JSON does not have.
     """
     parts: list[bytes] = []
     _put(value, parts.append, keep_nulls, MAX_DEPTH)
@@ -61,7 +61,7 @@ def _put_object(fields: dict[str, Any], add: Any, keep_nulls: bool, depth: int) 
     if not fields:
         add(_EMPTY)
         return
-    add(_tagged(_HASH, len(fields)))
+    add(_HASH + _size(len(fields)))
     for name, value in fields.items():
         add(_text(name))
         _put(value, add, keep_nulls, depth - 1)
@@ -81,10 +81,6 @@ def _put_array(values: list[Any] | tuple[Any, ...], add: Any, keep_nulls: bool, 
 def _text(text: str) -> bytes:
     raw = text.encode("utf-8", "surrogatepass")
     return _size(_STRING + len(raw)) + raw
-
-
-def _tagged(tag: int, size: int) -> bytes:
-    return bytes((tag,)) + _size(size)
 
 
 def _size(number: int) -> bytes:

@@ -1,22 +1,20 @@
-"""The pool of worker processes: the only part of the sandbox that the rest of the program talks to.
+"""The pool of worker processes: the only part of the sandbox that the rest of the program calls.
 
-``await pool.run(task, lane)`` always returns a result: what went wrong is a ``Failed``. Nothing is started before the
-first task. The first task starts a worker, and with it a spare, so that the next one is there when that one must be
-killed; all of them end after a while without tasks.
+``await pool.run(task, lane)`` always returns a result; a failure is a ``Failed``. The first task starts a worker, and
+with it a spare, so that the next one is ready when that one is killed; all of them end after a while without tasks.
 
 Rules
-- Filters and checks go first: somebody waits for them. All other tasks take turns by ``lane`` (a hook's id), so that
-  one hook's burst does not stand before another's delivery.
-- A worker has up to ``SandboxLimits.batch`` tasks in hand. When it dies the first of them is why: that one fails. The
+- Filters and checks go first: a request or an event waits for them. All other tasks take turns by ``lane`` (a hook's
+  id), so that one hook's burst does not delay another's delivery.
+- A worker is sent up to ``SandboxLimits.batch`` tasks. When it dies the first of them is the cause and fails. The
   others have not begun and go to another worker.
-- A worker that died otherwise than by a time limit, or ran out of memory, may have been full of what came before:
-  where it had done other tasks, the task gets a second chance in a fresh one; not so a filter or check of a lane, for
-  which nobody waits that long.
-- A lane whose task killed a worker is on probation until one of its tasks goes well: its tasks run one by one, filters
-  and checks too, with no other in the same worker, and one worker that is up is always left to the others.
+- A worker that died otherwise than by a time limit, or ran out of memory, may have been full of earlier garbage: where
+  it had done other tasks, the task is run again in a new one; not so a filter or check of a lane, which cannot wait.
+- A lane whose task killed a worker is on probation until one of its tasks succeeds: its tasks run one by one, filters
+  and checks too, alone in their worker, and one ready worker is always reserved for the others.
 
 Limits (``SandboxLimits``): past ``waiting`` tasks a new one fails with ``busy``. ``PROBATIONS`` lanes are remembered.
-After ``STARTS`` workers in a row that did not come up, all that waits fails with ``unavailable``; the next start is
+After ``STARTS`` workers in a row that did not start, all waiting tasks fail with ``unavailable``; the next start is
 tried after ``PAUSE_SECONDS`` times the number of failures, at most ``LONGEST_PAUSE_SECONDS``.
 """
 
@@ -54,10 +52,7 @@ log = structlog.get_logger()
 
 
 class Pool:
-    """Runs tasks in worker processes. Used on one event loop.
-
-    ``counts`` is by task and what came of it; one that is given has a default of 0.
-    """
+    """Runs tasks in worker processes. Used on one event loop. ``counts`` is by task and outcome."""
 
     def __init__(
         self,
@@ -75,22 +70,22 @@ class Pool:
         self._engines: frozenset[Engine] = frozenset()
         self._probation: OrderedDict[str, None] = OrderedDict()
         self._failed_starts = 0
-        self._paused: asyncio.TimerHandle | None = None
-        self._resting: asyncio.TimerHandle | None = None
+        self._start_timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._listener = Listener(progress=self._came_up, answered=self._answered, ended=self._ended)
+        self._listener = Listener(ready=self._on_ready, answered=self._on_answer, ended=self._on_end)
 
     async def run(self, task: Task, lane: str = "") -> Result:
-        """Do a task for ``lane`` and return its result. Cancelled, it takes the task back or forgets its answer."""
+        """Run a task for ``lane``. Cancelled, it removes the task from the queue or ignores its answer."""
         result = await self._run(task, lane)
         outcome = result.reason if isinstance(result, Failed) else "done"
         self.counts[str(task.__struct_config__.tag), outcome] += 1
         return result
 
     async def close(self) -> None:
-        """End every worker; what waits fails with ``closed``."""
+        """End every worker; waiting tasks fail with ``closed``."""
         self._closed = True
-        for timer in (self._paused, self._resting):
+        for timer in (self._start_timer, self._idle_timer):
             if timer is not None:
                 timer.cancel()
         self._fail_waiting("closed", "the sandbox is closed")
@@ -104,7 +99,6 @@ class Pool:
 
     @property
     def processes(self) -> list[int]:
-        """The ids of the processes that run now."""
         return [worker.pid for worker in self._workers if worker.pid is not None]
 
     async def _run(self, task: Task, lane: str) -> Result:
@@ -124,10 +118,10 @@ class Pool:
         try:
             return await answer
         except asyncio.CancelledError:
-            self._take_back(job)
+            self._unqueue(job)
             raise
 
-    # What waits
+    # Waiting jobs
 
     def _put(self, job: SandboxJob) -> None:
         self._engines |= {job.engine}
@@ -144,8 +138,8 @@ class Pool:
         urgent = job.kind in _URGENT and not suspect
         return self._urgent if urgent else self._lanes.setdefault(job.lane, deque())
 
-    def _take_back(self, job: SandboxJob) -> None:
-        for queue in (self._urgent, self._lanes.get(job.lane)):  # its lane may have gone on probation meanwhile
+    def _unqueue(self, job: SandboxJob) -> None:
+        for queue in (self._urgent, self._lanes.get(job.lane)):  # its lane may be on probation since
             if queue is not None and job in queue:
                 queue.remove(job)
                 self._waiting -= 1
@@ -153,19 +147,19 @@ class Pool:
                     del self._lanes[job.lane]
 
     def _next(self, worker: SandboxWorker, room: int) -> list[SandboxJob]:
-        """Take up to ``room`` jobs that ``worker`` can do, urgent ones first, then one of each lane in turn."""
+        """Unqueue up to ``room`` jobs that ``worker`` can run, urgent ones first, then one of each lane in turn."""
         jobs: list[SandboxJob] = []
         while self._urgent and len(jobs) < room and self._urgent[0].engine in worker.engines:
             jobs.append(self._urgent.popleft())
         for lane in list(self._lanes):
             if len(jobs) >= room:
                 break
-            if self._lanes[lane][0].engine in worker.engines and not self._wants_a_worker(lane):
+            if self._lanes[lane][0].engine in worker.engines and not self._needs_worker_alone(lane):
                 jobs.append(self._from_lane(lane))
         self._waiting -= len(jobs)
         return jobs
 
-    def _wants_a_worker(self, lane: str) -> bool:
+    def _needs_worker_alone(self, lane: str) -> bool:
         return lane in self._probation or self._lanes[lane][0].fresh
 
     def _from_lane(self, lane: str) -> SandboxJob:
@@ -177,36 +171,36 @@ class Pool:
             del self._lanes[lane]
         return job
 
-    # Handing out
+    # Assignment to workers
 
     def _pump(self) -> None:
-        """Hand out what can be, and start what is missing."""
+        """Assign what can be, and start missing workers."""
         if self._closed:
             return
-        while self._waiting and self._hand_out():
+        while self._waiting and self._assign():
             pass
         self._start_missing()
-        self._rest_later()
+        self._start_idle_timer()
 
-    def _hand_out(self) -> bool:
-        """Give each worker that has room some jobs; False where nothing could be given."""
+    def _assign(self) -> bool:
+        """Send jobs to each worker with room; False where none could be sent."""
         takers = sorted(filter(self._has_room, self._workers), key=lambda each: (len(each.jobs), each.done))
         if not takers:
             return False
-        given = False
+        assigned = False
         lane = next(iter(self._lanes), None)
-        if lane is not None and self._wants_a_worker(lane) and self._may_be_alone():
-            given = self._give_alone(takers.pop(0), lane)
+        if lane is not None and self._needs_worker_alone(lane) and self._may_be_alone():
+            assigned = self._assign_alone(takers.pop(0), lane)
         for worker in takers:
             room = self._limits.batch - len(worker.jobs)
             jobs = self._next(worker, min(room, max(-(-self._waiting // len(takers)), 1)))
             if jobs:
                 worker.send(jobs)
-                given = True
-        return given
+                assigned = True
+        return assigned
 
-    def _give_alone(self, worker: SandboxWorker, lane: str) -> bool:
-        """Give ``worker`` up to the lane's next job, where it is free for it; it gets nothing else until it is."""
+    def _assign_alone(self, worker: SandboxWorker, lane: str) -> bool:
+        """Send the lane's next job to ``worker`` if it is free; else the worker gets no other job until it is."""
         job = self._lanes[lane][0]
         if worker.jobs or job.engine not in worker.engines or (job.fresh and worker.done):
             return False
@@ -225,17 +219,17 @@ class Pool:
         )
 
     def _may_be_alone(self) -> bool:
-        """Tell whether one more worker can be given up to a single task: one that is up is left to the others."""
+        """Return whether one more worker can run a single task: one ready worker is reserved for the others."""
         up = [worker for worker in self._workers if worker.is_open]
         alone = sum(1 for worker in up if worker.jobs and worker.jobs[0].alone)
         return len(up) - alone > min(1, self._limits.workers - 1)
 
     def _start_missing(self) -> None:
-        """Start workers while there are tasks: one that is free, beside those that work. Let outdated ones go."""
+        """Start workers while there are tasks: a free one beside the busy ones. Let outdated ones exit."""
         for worker in self._workers:
             if worker.idle and (self._is_outdated(worker) or self._is_in_the_way(worker)):
                 worker.leave()
-        if self._paused is not None or not (self._waiting or any(worker.jobs for worker in self._workers)):
+        if self._start_timer is not None or not (self._waiting or any(worker.jobs for worker in self._workers)):
             return
         staying = [worker for worker in self._workers if not worker.leaving]
         one_more = bool(self._lanes) and not self._may_be_alone()
@@ -243,11 +237,11 @@ class Pool:
             self._start()
 
     def _is_outdated(self, worker: SandboxWorker) -> bool:
-        """Tell whether a worker has done enough, or lacks an engine."""
+        """Return whether a worker has run enough tasks, or lacks an engine."""
         return worker.done >= self._limits.worker_tasks or not self._engines.issubset(worker.engines)
 
     def _is_in_the_way(self, worker: SandboxWorker) -> bool:
-        """Tell whether a worker keeps a task that wants a fresh one from having it."""
+        """Return whether a worker occupies the place of the new one that a task needs."""
         return worker.done > 0 and any(queue[0].fresh for queue in self._lanes.values())
 
     def _start(self) -> None:
@@ -255,60 +249,60 @@ class Pool:
         worker = SandboxWorker(Setup(engines=engines, limits=self._limits, lua=self._lua), self._listener)
         self._workers[worker] = asyncio.get_running_loop().create_task(worker.run())
 
-    # What workers tell
+    # Callbacks of workers
 
-    def _came_up(self, worker: SandboxWorker) -> None:
+    def _on_ready(self, worker: SandboxWorker) -> None:
         self._failed_starts = 0
         self._pump()
 
-    def _answered(self, worker: SandboxWorker, job: SandboxJob, result: Result) -> None:
+    def _on_answer(self, worker: SandboxWorker, job: SandboxJob, result: Result) -> None:
         if isinstance(result, Failed) and result.reason == "memory":
-            worker.leaving = True  # it ends by itself
-            self._died_of(worker, job, result)
+            worker.leaving = True  # it exits by itself
+            self._on_fatal_job(worker, job, result)
             return
         self._probation.pop(job.lane, None)
         _resolve(job, result)
         if len(worker.jobs) * 2 <= self._limits.batch:
             self._pump()
 
-    def _ended(self, worker: SandboxWorker, reason: Reason, text: str) -> None:
+    def _on_end(self, worker: SandboxWorker, reason: Reason, text: str) -> None:
         del self._workers[worker]
         jobs = list(worker.jobs)
         worker.jobs.clear()
         if jobs and worker.ready and not worker.leaving and not self._closed:
             log.warning("sandbox_worker_exited", reason=reason, hook_id=jobs[0].lane, task=jobs[0].kind)
-            self._died_of(worker, jobs.pop(0), Failed(reason, text))
+            self._on_fatal_job(worker, jobs.pop(0), Failed(reason, text))
         elif not (worker.ready or worker.leaving or self._closed):
-            self._did_not_start(text)
+            self._on_failed_start(text)
         self._put_back(jobs)
         self._pump()
 
-    def _died_of(self, worker: SandboxWorker, job: SandboxJob, result: Failed) -> None:
+    def _on_fatal_job(self, worker: SandboxWorker, job: SandboxJob, result: Failed) -> None:
         others = worker.done - 1 if result.reason == "memory" else worker.done
-        self._on_probation(job.lane)
-        hurried = job.lane != "" and job.kind in _URGENT
-        if result.reason in _SECOND_CHANCE and others > 0 and not (hurried or job.fresh or job.answer.done()):
+        self._put_on_probation(job.lane)
+        urgent = job.lane != "" and job.kind in _URGENT
+        if result.reason in _SECOND_CHANCE and others > 0 and not (urgent or job.fresh or job.answer.done()):
             job.fresh = True
             self._put_back([job])
         else:
             _resolve(job, result)
 
-    def _on_probation(self, lane: str) -> None:
+    def _put_on_probation(self, lane: str) -> None:
         self._probation[lane] = None
         self._probation.move_to_end(lane)
         if len(self._probation) > PROBATIONS:
             self._probation.popitem(last=False)
 
-    def _did_not_start(self, text: str) -> None:
+    def _on_failed_start(self, text: str) -> None:
         self._failed_starts += 1
         log.error("sandbox_worker_start_failed", error=text, failures=self._failed_starts)
         if self._failed_starts >= STARTS:
             self._fail_waiting("unavailable", f"no sandbox can be started: {text}")
         pause = min(PAUSE_SECONDS * self._failed_starts, LONGEST_PAUSE_SECONDS)
-        self._paused = asyncio.get_running_loop().call_later(pause, self._go_on)
+        self._start_timer = asyncio.get_running_loop().call_later(pause, self._resume)
 
-    def _go_on(self) -> None:
-        self._paused = None
+    def _resume(self) -> None:
+        self._start_timer = None
         self._pump()
 
     def _fail_waiting(self, reason: Reason, text: str) -> None:
@@ -323,18 +317,18 @@ class Pool:
         for job in jobs:
             _resolve(job, Failed(reason, text))
 
-    # Rest
+    # Idle workers
 
-    def _rest_later(self) -> None:
-        if self._resting is None and self._workers:
+    def _start_idle_timer(self) -> None:
+        if self._idle_timer is None and self._workers:
             self._tasks_seen = self._tasks_done()
-            self._resting = asyncio.get_running_loop().call_later(self._limits.idle_seconds, self._rest)
+            self._idle_timer = asyncio.get_running_loop().call_later(self._limits.idle_seconds, self._end_idle)
 
-    def _rest(self) -> None:
-        """End the workers where nothing was asked of them since the last look."""
-        self._resting = None
+    def _end_idle(self) -> None:
+        """End the workers where no task came since the last check."""
+        self._idle_timer = None
         if self._waiting or any(worker.jobs for worker in self._workers) or self._tasks_done() != self._tasks_seen:
-            self._rest_later()
+            self._start_idle_timer()
             return
         for worker in self._workers:
             worker.leave()

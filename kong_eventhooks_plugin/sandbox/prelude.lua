@@ -1,12 +1,12 @@
 -- The trusted Lua of a sandbox process, run once for each Lua state before any user code.
 --
--- There are two states, so that what one kind of code needs cannot be used by the other: in the one for templates nil can
--- be indexed (a missing field is empty), in the one for lambdas it cannot, as in Kong. Strings go in and out as bytes;
--- nothing of Python's is ever handed to this side, and the bridge to it is removed below.
+-- There are two states, so that neither kind of code can use what the other needs: in the one for templates nil can be
+-- indexed (a missing field is empty), in the one for lambdas it cannot, as in Kong. Strings go in and out as bytes; no
+-- Python object ever comes in, and the bridge to Python is removed below.
 --
--- What sandboxed code sees is Kong's list: the basic functions without load, dofile, raw access, metatables and
--- collectgarbage; coroutine, math, string, table without what can harm; four functions of os. Each piece of code has
--- tables of its own for these, so that no code can change what another one calls.
+-- Sandboxed code sees Kong's list: the basic functions without load, dofile, raw access, metatables and collectgarbage;
+-- coroutine, math, string, table without what can harm; four functions of os. Each piece of code has tables of its own
+-- for these, so that no code can change what another one calls.
 
 local KIND, MODE, REQUIRES, ENVIRONMENT, PATH, MAX_LINES, MAX_LINE_BYTES = ...
 
@@ -21,7 +21,7 @@ local getinfo, set_base_metatable = debug.getinfo, debug.setmetatable
 local collect, require, package, jit = collectgarbage, require, package, jit
 local _G = _G
 
--- User code is short: what a compiler could win is less than what it adds to the surface that such code can attack.
+-- User code is short: a compiler would gain little and adds to the surface that such code can attack.
 jit.off()
 
 local NULL = buffer.decode("\3") -- a light userdata, as ngx.null
@@ -200,7 +200,7 @@ local function node()
   return { fields = {}, tables = {} }
 end
 
--- Notes under ``to`` what a dotted name of a global shows: a value, a whole table, or some of what is in one.
+-- Adds to the node ``to`` what a global's dotted name stands for: a value, a whole table, or a part of one.
 local function link(path, from, to)
   local head, rest = match(path, "^([^%.]+)%.?(.*)$")
   local value = head and from[head]
@@ -217,20 +217,20 @@ local function link(path, from, to)
   end
 end
 
--- What was noted, read-only, and made anew for each piece of code; beside it ``own``, what the sandbox has there anyway.
-local function view(name, noted, own)
-  local whole = noted.whole or own
+-- A node as a read-only table, new for each piece of code, on top of ``own``, the sandbox's own table of that name.
+local function view(name, linked_node, own)
+  local whole = linked_node.whole or own
   local values = setmetatable({}, { __index = whole })
-  for key, value in next, noted.fields do
+  for key, value in next, linked_node.fields do
     values[key] = value
   end
-  for key, inner in next, noted.tables do
+  for key, inner in next, linked_node.tables do
     values[key] = view(key, inner, whole and whole[key])
   end
   return read_only(name, values)
 end
 
-local modules, linked, problems = {}, node(), {}
+local modules, linked = {}, node()
 
 local function open_wider()
   if PATH ~= "" then
@@ -239,9 +239,6 @@ local function open_wider()
   for name in gmatch(REQUIRES, "[^,]+") do
     local ok, module = pcall(require, name)
     modules[name] = ok and { module } or { nil, "module '" .. name .. "' was not found when the sandbox started" }
-    if not ok then
-      problems[#problems + 1] = name
-    end
   end
   for path in gmatch(ENVIRONMENT, "[^,]+") do
     link(path, _G, linked)
@@ -302,7 +299,7 @@ local function output(value)
   return tostring(value)
 end
 
--- The library's own: what a template calls by name writes entities, wherever its text ends up.
+-- The library's own function: called by name in a template, it writes entities wherever the text ends up.
 local function escape_html(value, code)
   if type(value) ~= "string" then
     return output(value)
@@ -318,7 +315,7 @@ end
 
 local ESCAPES = {
   plain = output,
-  -- A table is a JSON value of its own; a string is a part of one, between the template's quotes.
+  -- A table becomes a JSON value; a string is part of one, between the template's quotes.
   json = function(value)
     local text = output(value)
     return type(value) == "table" and text or quoted(text)
@@ -387,7 +384,7 @@ local function template_render(id, place)
   local template, writable = templates[id][1], templates[id][2]
   local out = {}
   local ok, err = pcall(template, context, out, ESCAPES[place], output, {}, echo_into, concat)
-  for i = 1, #writable do -- what it made global ends with it
+  for i = 1, #writable do -- its globals end with it
     for name in next, writable[i] do
       rawset(writable[i], name, nil)
     end
@@ -410,7 +407,7 @@ local function empty_nil()
     __concat = function(a, b) return part(a) .. part(b) end,
     __metatable = false,
   })
-  -- A field of what has no fields is missing as well.
+  -- A field of a value without fields is missing as well.
   set_base_metatable(0, { __index = nothing, __metatable = false })
   set_base_metatable(true, { __index = nothing, __metatable = false })
 end
@@ -489,8 +486,8 @@ local function lambda_environment()
   for name, value in next, linked.fields do
     env[name] = value
   end
-  for name, noted in next, linked.tables do
-    env[name] = view(name, noted, env[name])
+  for name, inner in next, linked.tables do
+    env[name] = view(name, inner, env[name])
   end
   env._G = env
   return env
@@ -567,13 +564,13 @@ local function lambda_call(id, bytes, event, source, pid)
 end
 
 
---------------------------------------------------------------------------------------------------- the walls
+--------------------------------------------------------------------------------------------------- isolation
 
 local function used()
   return collect("count")
 end
 
--- Nothing that the sandbox does not show is left in the state, wherever a way out of it might lead.
+-- Removes from the state all that the sandbox does not show, in case code breaks out of its environment.
 local function strip()
   local strings = {}
   for name, value in next, LIBRARIES.string do
@@ -607,4 +604,4 @@ if MODE == "sandbox" then
     strip()
   end
 end
-return lambda_load, lambda_drop, lambda_call, function() return concat(problems, ",") end, used, collect
+return lambda_load, lambda_drop, lambda_call, used, collect

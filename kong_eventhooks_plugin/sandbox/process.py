@@ -1,9 +1,8 @@
-"""One worker process, as the pool sees it: started, handed tasks, ended; and why it ended.
+"""One worker process, as the pool sees it: its start, its tasks, its end and the reason.
 
 Limits: an answer over ``MAX_ANSWER`` bytes more than ``SandboxLimits.output_bytes``, or one that cannot be read, ends
-the process: whatever writes such a thing is no longer our code. A process that has not said it is ready after
-``START_SECONDS`` is killed. Beside the kernel's timers in the process, its own wall clock here ends a task
-``GRACE_SECONDS`` after its limit.
+the process: whatever writes that is no longer our code. A process that is not ready after ``START_SECONDS`` is killed.
+Beside the kernel's timers in the process, a wall clock here ends a task ``GRACE_SECONDS`` after its limit.
 """
 
 import asyncio
@@ -46,10 +45,7 @@ _results = msgspec.msgpack.Decoder(Result)
 
 
 class SandboxJob(msgspec.Struct, eq=False):
-    """A task on its way. ``lane`` is whose it is; ``alone``: no other task shares a worker with it meanwhile.
-
-    ``fresh``: only a worker that has done nothing yet may have it.
-    """
+    """A task of ``lane``. ``alone``: no other task shares its worker; ``fresh``: only a new worker may run it."""
 
     frame: bytes
     kind: str
@@ -61,15 +57,15 @@ class SandboxJob(msgspec.Struct, eq=False):
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """Whom a worker tells: a task is answered (or the worker became ready), it has ended."""
+    """Called by a worker: when it is ready, has answered a job, has ended."""
 
-    progress: Callable[["SandboxWorker"], None]
+    ready: Callable[["SandboxWorker"], None]
     answered: Callable[["SandboxWorker", SandboxJob, Result], None]
     ended: Callable[["SandboxWorker", Reason, str], None]
 
 
 class SandboxWorker(asyncio.Protocol):
-    """A process and its socket. ``jobs`` are those in its hands, the one that it works on first."""
+    """A process and its socket. ``jobs`` are those that it was sent, the running one first."""
 
     def __init__(self, setup: Setup, listener: Listener) -> None:
         self.engines = setup.engines
@@ -86,33 +82,31 @@ class SandboxWorker(asyncio.Protocol):
         self._process: Process | None = None
         self._lost = asyncio.Event()
         self._clock: asyncio.TimerHandle | None = None
-        self._moved = 0.0
-        self._why: tuple[Reason, str] | None = None
+        self._progress_at = 0.0
+        self._killed: tuple[Reason, str] | None = None
         self._stopped = False
 
     @property
     def idle(self) -> bool:
-        """Whether it is ready and has nothing in hand."""
         return self.ready and not self.jobs and not self.leaving
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be handed tasks: it is ready, it stays, and what is written to it can arrive."""
+        """Whether it can be sent jobs."""
         connected = self._transport is not None and not self._transport.is_closing()
         return self.ready and not self.leaving and connected
 
     @property
     def pid(self) -> int | None:
-        """The process, None before there is one."""
         return self._process.pid if self._process else None
 
     async def run(self) -> None:
-        """Start the process, see it to its end and tell of it. Cancelled, it kills the process first."""
+        """Start the process, wait for its end and report it. Cancelled, it kills the process first."""
         try:
             await self._start()
             await self._lost.wait()
         except OSError as error:
-            self._why = "unavailable", f"no process can be started: {error.strerror}"
+            self._killed = "unavailable", f"no process can be started: {error.strerror}"
         finally:
             status = 0
             if self._process is not None:
@@ -123,13 +117,13 @@ class SandboxWorker(asyncio.Protocol):
             self._listener.ended(self, *self._exit_reason(status))
 
     def stop(self) -> None:
-        """Kill the process, as soon as there is one: the pool closes."""
+        """Kill the process, or as soon as it is started: the pool closes."""
         self._stopped = True
         self.kill("closed", "the sandbox is closed")
 
     @staticmethod
     async def _exited(process: "Process") -> int:
-        """Return the exit status; what has closed its socket and does not end is killed."""
+        """Return the exit status; a process that has closed its socket and does not end is killed."""
         try:
             return await asyncio.wait_for(process.wait(), GRACE_SECONDS)
         except TimeoutError:
@@ -157,32 +151,28 @@ class SandboxWorker(asyncio.Protocol):
         self._write(pack(self._setup))
 
     def send(self, jobs: list[SandboxJob]) -> None:
-        """Hand it tasks."""
         if not self.jobs:
-            self._moved = asyncio.get_running_loop().time()
+            self._progress_at = asyncio.get_running_loop().time()
             self._arm(self._limits.wall_seconds + GRACE_SECONDS)
         self.jobs.extend(jobs)
         self._write(b"".join(job.frame for job in jobs))
 
     def leave(self) -> None:
-        """Let it end by itself: it has nothing in hand and gets nothing more."""
+        """Let it exit by itself: it has no job and gets no more."""
         self.leaving = True
         if self._transport is not None:
             self._transport.close()
 
     def kill(self, reason: Reason, text: str) -> None:
-        """End it now; ``reason`` is why."""
-        if self._why is None and self._process is not None and self._process.returncode is None:
-            self._why = reason, text
+        if self._killed is None and self._process is not None and self._process.returncode is None:
+            self._killed = reason, text
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take answers."""
         self._buffer += data
         for body in unpack(self._buffer):
             try:
@@ -190,19 +180,18 @@ class SandboxWorker(asyncio.Protocol):
             except msgspec.DecodeError:
                 self.kill("crash", "its answer could not be read")
                 return
-            self._take(result)
+            self._on_result(result)
         if len(self._buffer) > MAX_ANSWER + self._limits.output_bytes:
             self.kill("crash", "its answer was too long")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that the process has closed, or we have."""
-        self._take_the_rest()
+        self._read_rest()
         self._lost.set()
 
-    def _take_the_rest(self) -> None:
-        """Take answers that have not been read: a write to a process that has died ends the transport before them.
+    def _read_rest(self) -> None:
+        """Read the answers that the transport did not: a write to a process that has died ends it before them.
 
-        Without them the process would seem to have died of a task that it had done.
+        Without them the process would seem to have died of a job that it had finished.
         """
         if self._rest is None:
             return
@@ -210,23 +199,23 @@ class SandboxWorker(asyncio.Protocol):
             while chunk := self._rest.recv(_CHUNK):
                 self.data_received(chunk)
 
-    def _take(self, result: Result) -> None:
+    def _on_result(self, result: Result) -> None:
         if not self.ready:
-            self._begin(result)
+            self._on_started(result)
         elif self.jobs:
             self.done += 1
-            self._moved = asyncio.get_running_loop().time()
+            self._progress_at = asyncio.get_running_loop().time()
             self._listener.answered(self, self.jobs.popleft(), result)
         else:
-            self.kill("crash", "it answered what nobody asked")
+            self.kill("crash", "it sent an answer without a task")
 
-    def _begin(self, result: Result) -> None:
+    def _on_started(self, result: Result) -> None:
         self._stop_timer()
         if result == READY:
             self.ready = True
-            self._listener.progress(self)
+            self._listener.ready(self)
         else:
-            self.kill("unavailable", result.text if isinstance(result, Failed) else "it did not say that it is ready")
+            self.kill("unavailable", result.text if isinstance(result, Failed) else "its first message was no READY")
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -242,36 +231,31 @@ class SandboxWorker(asyncio.Protocol):
             self._clock = None
 
     def _on_timer(self) -> None:
-        """Kill what has stood still too long; look again later at what has not."""
+        """Kill a process that is over its time; else set the timer anew."""
         self._clock = None
         if not self.ready:
             self.kill("unavailable", f"it was not ready within {START_SECONDS:g} s")
         elif self.jobs:
-            left = self._moved + self._limits.wall_seconds + GRACE_SECONDS - asyncio.get_running_loop().time()
-            if left > 0:
-                self._arm(left)
+            rest = self._progress_at + self._limits.wall_seconds + GRACE_SECONDS - asyncio.get_running_loop().time()
+            if rest > 0:
+                self._arm(rest)
             else:
-                self.kill("wall", _text("wall", self._limits))
+                self.kill("wall", _time_limit("wall", self._limits))
 
     def _exit_reason(self, status: int) -> tuple[Reason, str]:
-        if self._why is not None:
-            return self._why
+        if self._killed is not None:
+            return self._killed
         reason = _SIGNALS.get(status)
         if reason is not None:
-            return reason, _text(reason, self._limits)
-        return "crash", f"its process ended ({_status(status)})"
+            return reason, _time_limit(reason, self._limits)
+        return "crash", f"its process ended ({signal.Signals(-status).name if status < 0 else f'status {status}'})"
 
 
-def _text(reason: Reason, limits: SandboxLimits) -> str:
+def _time_limit(reason: Reason, limits: SandboxLimits) -> str:
     seconds, of = (limits.wall_seconds, "time") if reason == "wall" else (limits.cpu_seconds, "CPU time")
     return f"stopped after {seconds:g} s of {of}"
 
 
-def _status(status: int) -> str:
-    return signal.Signals(-status).name if status < 0 else f"status {status}"
-
-
 def make_job(task: Task, lane: str, answer: "asyncio.Future[Result]") -> SandboxJob:
     """Return the job of a task; raises what ``pack`` does."""
-    kind = str(task.__struct_config__.tag)
-    return SandboxJob(frame=pack(task), kind=kind, engine=engine_of(task), lane=lane, answer=answer)
+    return SandboxJob(pack(task), str(task.__struct_config__.tag), engine_of(task), lane, answer)

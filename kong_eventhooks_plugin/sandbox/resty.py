@@ -1,6 +1,6 @@
 r"""Templates in the dialect of lua-resty-template, turned into Lua source. Pure; the Lua runs elsewhere (``lua``).
 
-What is the same, seen in that library's documentation and behaviour:
+The same as in that library, by its documentation and behaviour:
 
 ==================================  ===================================================================
 ``{{ expression }}``                its value, escaped for the place where the text ends up
@@ -8,15 +8,15 @@ What is the same, seen in that library's documentation and behaviour:
 ``{% code %}``                      runs; spaces before it and one line end after it are dropped
 ``{# comment #}``                   dropped, with one line end after it
 ``{-raw-} ... {-raw-}``             the text between, as it is (``{-verbatim-}`` too)
-``{-name-} ... {-name-}``           kept as ``blocks.name``, to be written with ``{* blocks.name *}``
+``{-name-} ... {-name-}``           stored as ``blocks.name``, to be written with ``{* blocks.name *}``
 ``\{{ x }}``                        a backslash before a tag writes the tag
 ==================================  ===================================================================
 
-What is not: there are no files, so ``{( )}`` and ``{[ ]}`` are refused; ``{{``, ``{*`` and ``{%`` that nothing closes
-are refused (there they are text); and a text may contain ``]=]``.
+Different: there are no files, so ``{( )}`` and ``{[ ]}`` are refused; ``{{``, ``{*`` and ``{%`` that nothing closes are
+refused (there they are text); and a text may contain ``]=]``.
 
-Each piece of the result begins on a line of its own, and ``Compiled.lines`` says for each of its lines where in the
-template it comes from: so an error of the Lua compiler has a line and a column.
+Each piece of the result begins on a line of its own, and ``Compiled.lines`` maps each of its lines to its place in the
+template, so that an error of the Lua compiler has a line and a column.
 """
 
 from bisect import bisect_left
@@ -32,22 +32,22 @@ _MUST_CLOSE = "{*%"
 _BLANKS = " \t\v\0"
 _RAW = ("raw", "verbatim")
 _PROLOGUE = "local context,___,___escape,___output,blocks,___echo,___join=... local layout local echo=___echo(___)"
-_EPILOGUE = 'if layout then error("there are no layouts here: no files to include",0) end'
+_EPILOGUE = 'if layout then error("layouts are not supported: templates cannot include files",0) end'
 
 
 class Compiled(msgspec.Struct, frozen=True):
-    """A template as Lua source. ``lines`` holds line and column in the template for each line of it."""
+    """A template as Lua source. ``lines`` has for each line of it line and column in the template."""
 
     source: str
     lines: tuple[tuple[int, int], ...]
 
     def place(self, line: int) -> tuple[int, int]:
-        """Return where in the template a line (from 1) of the source comes from."""
+        """Return line and column in the template for a line (from 1) of the source."""
         return self.lines[min(line, len(self.lines)) - 1] if line > 0 else (1, 1)
 
 
 def compile_template(template: str) -> Compiled:
-    """Return the template's Lua; raises ``CompilationFailed``. The Lua in its tags is not looked at."""
+    """Return the template's Lua; raises ``CompilationFailed``. The Lua in its tags is not checked."""
     if len(template) > MAX_SOURCE:
         raise CompilationFailed(CompileError(1, 1, f"a template may have {MAX_SOURCE} characters"))
     return _Compiler(template).run()
@@ -76,7 +76,7 @@ class _Compiler:
         self._write_text(self._done, end)
 
     def _tag(self, kind: str, at: int, end: int) -> int:
-        """Handle what looks like a tag; return where to look for the next."""
+        """Handle what looks like a tag; return the position to search on from."""
         close = self._closed(kind, at, end)
         escaped, slashes = self._escaped(at)
         if close < 0:
@@ -96,16 +96,16 @@ class _Compiler:
         return close
 
     def _is_brace_before_tag(self, at: int, end: int) -> bool:
-        """Tell whether it is not a tag but a brace with a tag behind it: ``{{* x *}``."""
+        """Return whether it is no tag but a brace before a tag: ``{{* x *}``."""
         kind = self._text[at + 2 : at + 3]
         return self._text[at + 1] == "{" and kind in _CLOSERS and self._closed(kind, at + 1, end) >= 0
 
     def _takes_blanks(self, kind: str, at: int, close: int) -> bool:
-        """Tell whether a tag drops the blanks before it; backslashes there both stay, as in the library."""
+        """Return whether a tag drops the blanks before it; backslashes there both stay, as in the library."""
         return kind == "%" or (kind == "-" and self._text[at + 2 : close].strip() not in _RAW)
 
     def _escaped(self, at: int) -> tuple[bool, int]:
-        """Tell whether the tag is escaped by a backslash, and how many of those before it are not text."""
+        """Return whether a backslash escapes the tag, and how many of those before it are not text."""
         if at == 0 or self._text[at - 1] != "\\" or at - 1 < self._done:
             return False, 0
         return not (at > 1 and self._text[at - 2] == "\\"), 1
@@ -135,7 +135,7 @@ class _Compiler:
 
     def _include(self, at: int, _close: int, _end: int) -> int:
         tag = self._text[at : at + 2]
-        raise self._compile_error(at, f"there are no files to include; write \\{tag} for the text {tag}")
+        raise self._compile_error(at, f"templates cannot include files; write \\{tag} for the text {tag}")
 
     def _block(self, at: int, close: int, end: int) -> int:
         tag = self._text[at : close + 2]
@@ -183,13 +183,13 @@ class _Compiler:
             self._write(f"___[#___+1]={_quoted(self._text[start:end])}", start)
 
     def _write_lua(self, before: str, at: int, close: int) -> None:
-        """Add what stands in the tag at ``at``; where it begins on a later line, that is where it comes from."""
+        """Add the content of the tag at ``at``; its position is that of its first line that is not blank."""
         inside = self._text[at + 2 : close]
         first = at + 2 + len(inside) - len(inside.lstrip())
         self._write(before + inside.strip(), first if "\n" in self._text[at:first] else at)
 
     def _write(self, lua: str, at: int) -> None:
-        """Add Lua that comes from position ``at``; each line end in it is one in the template, too."""
+        """Add Lua of position ``at``; each line end in it is one in the template, too."""
         line, column = self._position(at)
         self._source.append(lua)
         self._lines.append((line, column))

@@ -1,4 +1,4 @@
-"""What the sandbox is asked and what it answers, and how both cross the socket. Pure.
+"""The sandbox's tasks and their results, and how both cross the socket. Pure.
 
 A message is a little-endian uint32 length and that many bytes of MessagePack; one that is over
 ``SandboxLimits.task_bytes`` is not sent. A worker answers its tasks in their order, so an answer needs no number.
@@ -16,31 +16,31 @@ EscapeContext = Literal["plain", "json", "html", "form", "url"]
 nothing to escape), a JSON document, HTML or XML, a form's body, a URL."""
 
 Engine = Literal["lua", "jinja2", "cel"]
-"""What a worker has loaded: nothing can be imported once it has shut itself in."""
+"""What a worker loads before it isolates itself; it cannot import anything later."""
 
 Reason = Literal["template", "wall", "cpu", "memory", "output", "crash", "data", "busy", "closed", "unavailable"]
-"""Why there is no answer: the code failed; a limit; the process ended; the event cannot be handed over; too many tasks
-wait; the pool is closed; no worker can be started."""
+"""Why a task failed: its code; a limit; the process ended; the event cannot be encoded; too many tasks wait; the pool
+is closed; no worker can be started."""
 
 TEMPORARY: frozenset[str] = frozenset({"wall", "busy", "closed", "unavailable"})
-"""Reasons that may not hold another time. Wall time is one: a busy machine breaks that limit, too."""
+"""Reasons to try again. Wall time is one: a busy machine breaks that limit, too."""
 
 MAX_SOURCE = 1 << 20
 """Characters of one template or lambda function; a longer one is refused."""
 
 MAX_TEXT = 4_096
-"""Characters of a text that says what is wrong; user code makes such texts too. A longer one is cut."""
+"""Characters of an error's text, past which it is cut; user code raises such texts too."""
 
 
 class SandboxLimits(msgspec.Struct, frozen=True):
-    """What one task may use, and how much the pool takes on.
+    """Limits of a task and of the pool.
 
-    Past ``wall_seconds``, ``cpu_seconds`` or ``memory_bytes`` (beyond what an idle worker has) the worker is killed and
-    replaced and that task fails. Past ``output_bytes`` of rendered text the task fails. A lambda's log is cut after
+    Past ``wall_seconds``, ``cpu_seconds`` or ``memory_bytes`` (beyond what an idle worker uses) the worker is killed
+    and replaced and the task fails. Past ``output_bytes`` of rendered text the task fails. A lambda's log is cut after
     ``lines`` lines or ``line_bytes`` bytes. Past ``waiting`` tasks a new one fails with ``busy``, past ``task_bytes``
-    with ``data``. Up to ``workers`` processes run, each with at most ``batch`` tasks in hand; one is replaced after
-    ``worker_tasks`` tasks; all end after ``idle_seconds`` without one. Each keeps ``compiled`` templates, lambdas and
-    filters, and forgets those unused longest.
+    with ``data``. Up to ``workers`` processes run, each sent at most ``batch`` tasks at a time; one is replaced after
+    ``worker_tasks`` tasks; all end after ``idle_seconds`` without one. Each caches ``compiled`` templates, lambdas and
+    filters.
     """
 
     wall_seconds: float = 2.0
@@ -61,9 +61,9 @@ class SandboxLimits(msgspec.Struct, frozen=True):
 class LuaRules(msgspec.Struct, frozen=True):
     """Kong's ``untrusted_lua`` settings, for lambdas. Templates are always in the sandbox.
 
-    ``requires`` are the modules that ``require`` gives, found along ``path`` (Lua's ``package.path``) when a worker
-    starts; ``environment`` the globals, dotted ones too, that the sandbox shows. Both count for ``sandbox`` alone.
-    ``on`` opens everything that this Lua has, files and processes too; the limits on time, memory and output stay.
+    ``requires`` are the modules that ``require`` finds, along ``path`` (Lua's ``package.path``) when a worker starts;
+    ``environment`` the globals, dotted ones too, that the sandbox adds. Both apply to ``sandbox`` only. ``on`` opens
+    everything that this Lua has, files and processes too; the limits on time, memory and output stay.
     """
 
     untrusted_lua: Literal["off", "sandbox", "on"] = "sandbox"
@@ -73,7 +73,7 @@ class LuaRules(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True, array_like=True):
-    """``name`` is said in an error: ``config.payload.text``."""
+    """``name`` is for errors: ``config.payload.text``."""
 
     name: str
     text: str
@@ -111,7 +111,7 @@ class Decide(msgspec.Struct, frozen=True, tag="decide", array_like=True):
 
 
 class Check(msgspec.Struct, frozen=True, tag="check", array_like=True):
-    """Say what is wrong with a template, a lambda's function or a filter -> ``Checked``."""
+    """Compile a template, a lambda's function or a filter -> ``Checked``."""
 
     kind: Literal["resty", "jinja2", "lambda", "filter"]
     text: str
@@ -121,8 +121,6 @@ Task = Render | LambdaCall | Decide | Check
 
 
 class Rendered(msgspec.Struct, frozen=True, tag="rendered", array_like=True):
-    """The texts, in the order of the templates."""
-
     texts: tuple[str, ...]
 
 
@@ -138,9 +136,9 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
 class Called(msgspec.Struct, frozen=True, tag="called", array_like=True):
     """How a chain ended.
 
-    ``done``: ``value`` is what the last function answered (None where it returned nothing). ``refused``: a function
-    answered ``false`` or ``nil, err``; ``text`` is the error. ``raised``: ``text`` is it, with chunk name and line; it
-    becomes a line of the log and may have a line's ``line_bytes``.
+    ``done``: ``value`` is the last function's answer (None where it returned nothing). ``refused``: a function answered
+    ``false`` or ``nil, err``; ``text`` is the error. ``raised``: ``text`` is the error with chunk name and line; it
+    becomes a line of the log, of at most ``line_bytes``.
     """
 
     end: Literal["done", "refused", "raised"]
@@ -150,13 +148,13 @@ class Called(msgspec.Struct, frozen=True, tag="called", array_like=True):
 
 
 class Decided(msgspec.Struct, frozen=True, tag="decided", array_like=True):
-    """A verdict for each expression: whether it is true, or why that cannot be said."""
+    """A verdict for each expression: whether it is true, or its error."""
 
     verdicts: tuple[bool | str, ...]
 
 
 class CompileError(msgspec.Struct, frozen=True, array_like=True):
-    """What does not compile, and where, both counted from 1."""
+    """``line`` and ``column`` count from 1."""
 
     line: int
     column: int
@@ -167,20 +165,15 @@ class CompileError(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Checked(msgspec.Struct, frozen=True, tag="checked", array_like=True):
-    """None where all is well."""
-
     error: CompileError | None
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed", array_like=True):
-    """There is no answer; ``text``, for people, says why."""
-
     reason: Reason
     text: str
 
     @property
     def temporary(self) -> bool:
-        """Whether it may go well another time."""
         return self.reason in TEMPORARY
 
 
@@ -188,7 +181,7 @@ Result = Rendered | Called | Decided | Checked | Failed
 
 
 class Setup(msgspec.Struct, frozen=True):
-    """The first message to a worker; it answers with ``READY`` when it has shut itself in."""
+    """The first message to a worker, which answers ``READY`` when it is isolated."""
 
     engines: tuple[Engine, ...]
     limits: SandboxLimits
@@ -196,7 +189,7 @@ class Setup(msgspec.Struct, frozen=True):
 
 
 READY = Failed("closed", "ready")
-"""A worker's first message; any other ``Failed`` says why it cannot work."""
+"""A worker's first message; any other ``Failed`` has the reason why it cannot work."""
 
 _LENGTH = struct.Struct("<I")
 HEADER = _LENGTH.size
@@ -205,13 +198,13 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def pack(message: Task | Result | Setup) -> bytes:
-    """Return the message's bytes, length first; raises what msgspec does for data that MessagePack cannot hold."""
+    """Return the message's bytes, length first; raises what msgspec does for data that MessagePack cannot represent."""
     body = _encoder.encode(message)
     return _LENGTH.pack(len(body)) + body
 
 
 def unpack(buffer: bytearray) -> list[bytes]:
-    """Take the bodies of all whole messages out of ``buffer``."""
+    """Remove the bodies of all whole messages from ``buffer``."""
     bodies, at = [], 0
     while len(buffer) - at >= HEADER:
         end = at + HEADER + _LENGTH.unpack_from(buffer, at)[0]
@@ -224,7 +217,6 @@ def unpack(buffer: bytearray) -> list[bytes]:
 
 
 def engine_of(task: Task) -> Engine:
-    """Return what a worker needs to have loaded for a task."""
     if isinstance(task, Decide):
         return "cel"
     dialect = task.dialect if isinstance(task, Render) else task.kind if isinstance(task, Check) else "lambda"
@@ -232,6 +224,6 @@ def engine_of(task: Task) -> Engine:
 
 
 def is_plain(text: str, dialect: Dialect) -> bool:
-    """Tell whether a template has no tag at all: it is its own result."""
+    """Return whether a template has no tag at all, so that it is its own result."""
     tags = ("{{", "{*", "{%", "{#", "{-", "{(", "{[") if dialect == "resty" else ("{{", "{%", "{#")
     return not any(tag in text for tag in tags)

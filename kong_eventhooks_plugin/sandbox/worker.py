@@ -1,8 +1,8 @@
 """A sandbox process: ``python -m kong_eventhooks_plugin.sandbox.worker PARENT``, its socket on descriptor 0.
 
-It reads a ``Setup``, loads the engines, shuts itself in (``walls``), says ``READY`` and answers tasks in their order.
-Each answer is sent before the next task is begun, so that whoever sees this process die knows which task it died of.
-After a task that ran out of memory it ends: what is left of it may be in any state.
+It reads a ``Setup``, loads the engines, isolates itself (``isolation``), sends ``READY`` and answers tasks in their
+order. Each answer is sent before the next task begins, so that the parent knows which task a dead process died of.
+After a task that ran out of memory the process exits: its state is undefined.
 """
 
 import gc
@@ -36,7 +36,7 @@ _tasks = msgspec.msgpack.Decoder(Task)
 
 
 class Languages:
-    """The engines that are loaded, by what they do."""
+    """The loaded engines."""
 
     def __init__(self, setup: Setup) -> None:
         self._checks: dict[str, Callable[[str], None]] = {}
@@ -53,7 +53,7 @@ class Languages:
             loaders[engine](setup)
 
     def answer(self, task: Task) -> Result:
-        """Do one task; only what ends the process is raised."""
+        """Run one task; raises only what ends the process."""
         try:
             return self._do(task)
         except TaskFailed as error:
@@ -83,7 +83,7 @@ class Languages:
             return Checked(error.error)
         return Checked(None)
 
-    # Imported here: nothing can be once the process has shut itself in, and what is not used costs no memory.
+    # Imported here: an isolated process can import nothing, and what is not used needs no memory.
 
     def _load_lua(self, setup: Setup) -> None:
         from kong_eventhooks_plugin.sandbox.lua import Lambdas, Templates
@@ -93,11 +93,11 @@ class Languages:
         self._renders["resty"] = templates.render
         self._call = lambdas.call
 
-        def tidy() -> None:
+        def collect() -> None:
             templates.collect_garbage()
             lambdas.collect_garbage()
 
-        self.collect_garbage = tidy
+        self.collect_garbage = collect
 
     def _load_jinja(self, setup: Setup) -> None:
         from kong_eventhooks_plugin.sandbox.jinja import JinjaTemplates
@@ -115,8 +115,6 @@ class Languages:
 
 
 class _Channel:
-    """Messages over the socket."""
-
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._buffer = bytearray()
@@ -133,14 +131,13 @@ class _Channel:
                 return bodies
 
     def send(self, result: Result) -> None:
-        """Send one answer."""
         self._connection.sendall(pack(result))
 
 
 def serve(connection: socket.socket, parent: int) -> None:
-    """Work until the other side closes."""
-    door = _Channel(connection)
-    first = door.receive()
+    """Answer tasks until the other side closes."""
+    channel = _Channel(connection)
+    first = channel.receive()
     if not first:
         return
     setup = msgspec.msgpack.decode(first[0], type=Setup)
@@ -150,16 +147,16 @@ def serve(connection: socket.socket, parent: int) -> None:
         gc.freeze()
         isolate(setup.limits, files_and_processes=setup.lua.untrusted_lua == "on")
     except (OSError, ImportError, ValueError) as error:
-        door.send(Failed("unavailable", f"{type(error).__name__}: {error}"))
+        channel.send(Failed("unavailable", f"{type(error).__name__}: {error}"))
         return
-    door.send(READY)
+    channel.send(READY)
     alarms = Alarms(setup.limits)
-    while bodies := door.receive():
+    while bodies := channel.receive():
         for body in bodies:
             alarms.set()
             result = _answer(languages, body)
             alarms.clear()
-            door.send(result)
+            channel.send(result)
             if _is_out_of_memory(result):
                 return
 
@@ -170,7 +167,7 @@ def _answer(languages: Languages, body: bytes) -> Result:
     except (msgspec.DecodeError, MemoryError) as error:
         return Failed("data", f"the task cannot be read: {error}")
     result = languages.answer(task)
-    if not _is_out_of_memory(result):  # Lua panics where nothing is left for the call itself
+    if not _is_out_of_memory(result):  # Lua panics without memory for the call itself
         languages.collect_garbage()
     return result
 
@@ -180,7 +177,6 @@ def _is_out_of_memory(result: Result) -> bool:
 
 
 def main() -> None:
-    """Run on descriptor 0."""
     with socket.socket(fileno=0) as connection:
         serve(connection, int(sys.argv[1]))
 

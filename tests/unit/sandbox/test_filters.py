@@ -10,7 +10,7 @@ from kong_eventhooks_plugin.sandbox.tasks import CompileError, Decide, SandboxLi
 from tests.support.sandbox import DATA
 
 FILTERS = Filters(SandboxLimits())
-UNKNOWN = "there is no 'limit': source, event and data are; the event's fields are under data"
+UNKNOWN = "unknown variable 'limit': use source, event and data; the event's fields are under data"
 
 
 def verdict(expression: str, data: dict[str, Any] | None = None) -> bool | str:

@@ -48,8 +48,8 @@ def test_a_field_comes_before_a_method() -> None:
     ("template", "fault"),
     [
         ("a\n  {{ limit + }}", CompileError(2, 3, "unexpected 'end of print statement'")),
-        ("{% include 'x' %}", CompileError(1, 1, "there are no files to include, import or extend")),
-        ("a\nb {% extends 'x' %}", CompileError(2, 3, "there are no files to include, import or extend")),
+        ("{% include 'x' %}", CompileError(1, 1, "templates cannot include, import or extend files")),
+        ("a\nb {% extends 'x' %}", CompileError(2, 3, "templates cannot include, import or extend files")),
         ("{{ x | nofilter }}", CompileError(1, 1, "No filter named 'nofilter'.")),
         ("x {% frob %}", CompileError(1, 3, "Encountered unknown tag 'frob'.")),
     ],
