@@ -164,12 +164,10 @@ def _hook_fields(known: Known, config_name: str) -> tuple[Field, ...]:
             len_max=4_096,
             description="A CEL expression over source, event and data; the hook fires when it is true.",
         ),
-        _field(
+        _flag(
             "enabled",
-            type="boolean",
-            required=True,
+            "Whether the hook fires; a disabled hook counts the events that it would have fired for.",
             default=True,
-            description="Whether the hook fires; a disabled hook counts the events that it would have fired for.",
         ),
         _field(
             "tags",
@@ -210,6 +208,14 @@ def _record(*fields: Field, **more: Any) -> Field:
 
 def _field(name: str, **definition: Any) -> Field:
     return {name: definition}
+
+
+def _flag(name: str, description: str, *, default: bool) -> Field:
+    return _field(name, type="boolean", required=True, default=default, description=description)
+
+
+def _secret(name: str, description: str) -> Field:
+    return _field(name, type="string", referenceable=True, encrypted=True, len_max=4_096, description=description)
 
 
 def _choice(available: Iterable[str]) -> dict[str, Any]:
@@ -288,32 +294,12 @@ _REQUEST_FIELDS = (
         },
         description="Headers of the request, beside the sidecar's own.",
     ),
-    _field(
-        "ssl_verify",
-        type="boolean",
-        required=True,
-        default=True,
-        description="Whether the endpoint's certificate is verified.",
-    ),
+    _flag("ssl_verify", "Whether the endpoint's certificate is verified.", default=True),
 )
 
 _SECRET_FIELDS = (
-    _field(
-        "secret",
-        type="string",
-        referenceable=True,
-        encrypted=True,
-        len_max=4_096,
-        description="The key of the signatures, preferably a vault reference.",
-    ),
-    _field(
-        "previous_secret",
-        type="string",
-        referenceable=True,
-        encrypted=True,
-        len_max=4_096,
-        description="The previous key: while it is set, requests are signed with both.",
-    ),
+    _secret("secret", "The key of the signatures, preferably a vault reference."),
+    _secret("previous_secret", "The previous key: while it is set, requests are signed with both."),
     _field(
         "secret_file",
         type="string",
@@ -335,39 +321,19 @@ _CUSTOM_FIELDS = (
         description="The body as an object, or as the JSON text of one; encoded by the content-type header "
         "(webhook-custom).",
     ),
-    _field(
-        "payload_format",
-        type="boolean",
-        required=True,
-        default=True,
-        description="Whether the payload's strings are templates (webhook-custom).",
-    ),
+    _flag("payload_format", "Whether the payload's strings are templates (webhook-custom).", default=True),
     _field(
         "body",
         type="string",
         len_max=1 << 20,
         description="The body as text, instead of a payload (webhook-custom).",
     ),
-    _field(
-        "body_format",
-        type="boolean",
-        required=True,
-        default=True,
-        description="Whether the body is a template (webhook-custom).",
-    ),
-    _field(
-        "headers_format",
-        type="boolean",
-        required=True,
-        default=False,
-        description="Whether header values are templates (webhook-custom).",
-    ),
-    _field(
+    _flag("body_format", "Whether the body is a template (webhook-custom).", default=True),
+    _flag("headers_format", "Whether header values are templates (webhook-custom).", default=False),
+    _flag(
         "url_format",
-        type="boolean",
-        required=True,
+        "Whether the URL's path and query are templates, never its scheme or host (webhook-custom).",
         default=False,
-        description="Whether the URL's path and query are templates, never its scheme or host (webhook-custom).",
     ),
     _field(
         "template",

@@ -89,36 +89,13 @@ def _text_error(value: str) -> str | None:
     return None
 
 
-def _integer_error(value: int) -> str | None:
-    return None if -(1 << 63) <= value < (1 << 63) else "is not a number of 64 bits"
-
-
-def _float_error(value: float) -> str | None:
-    return None if math.isfinite(value) else "is not a finite number"
-
-
-def _key_error(value: Key) -> str | None:
-    return f"the key {value.text[:100]!r} is not a string; put it in quotes"
-
-
-def _tag_error(value: Tagged) -> str:
-    return f"a value with the tag {value.tag} is not allowed here"
-
-
-def _fine(_value: Any) -> None:
-    return None
-
-
 _SCALARS: dict[type, Callable[[Any], str | None]] = {
     str: _text_error,
-    int: _integer_error,
-    float: _float_error,
-    Key: _key_error,
-    Tagged: _tag_error,
-    bool: _fine,
-    type(None): _fine,
-    dict: _fine,
-    list: _fine,
+    int: lambda value: None if -(1 << 63) <= value < (1 << 63) else "is not a number of 64 bits",
+    float: lambda value: None if math.isfinite(value) else "is not a finite number",
+    Key: lambda value: f"the key {value.text[:100]!r} is not a string; put it in quotes",
+    Tagged: lambda value: f"a value with the tag {value.tag} is not allowed here",
+    **dict.fromkeys((bool, type(None), dict, list), lambda _: None),
 }
 
 

@@ -24,8 +24,8 @@ async def pool() -> AsyncIterator[Pool]:
     ("fields", "faults"),
     [
         ({"filter": "data.limit >"}, {"filter": "line 1, column 13: Syntax error: mismatched input '<EOF>'"}),
-        ({"filter": "limit > 3"}, {"filter": "line 1, column 1: unknown variable 'limit': use source, event and data; the "
-                                             "event's fields are under data"}),
+        ({"filter": "limit > 3"}, {"filter": "line 1, column 1: unknown variable 'limit': use source, event and "
+                                             "data; the event's fields are under data"}),
         ({"filter": "1 + 1"}, {"filter": "line 1, column 1: a filter must be true or false; this one is INT"}),
         ({"filter": "data.limit > 3"}, {}),
         ({"handler": "webhook-custom", "config": {"payload": {"a": "{% if %}"}}, "filter": "("},
