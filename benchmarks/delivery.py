@@ -29,8 +29,8 @@ import structlog
 import uvloop
 
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
-from kong_eventhooks_plugin.handlers.client import make_client
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
+from kong_eventhooks_plugin.handlers.http_client import make_client
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered

@@ -34,11 +34,11 @@ from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.errors import AdminApiError, QueueError, SettingsError, SocketError
-from kong_eventhooks_plugin.handlers.addresses import AddressRules
-from kong_eventhooks_plugin.handlers.client import make_client
-from kong_eventhooks_plugin.handlers.compiling import compile_errors
+from kong_eventhooks_plugin.handlers.address_rules import AddressRules
+from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
+from kong_eventhooks_plugin.handlers.compile_check import compile_errors
 from kong_eventhooks_plugin.handlers.contract import Handler
-from kong_eventhooks_plugin.handlers.engine import EngineLimits
+from kong_eventhooks_plugin.handlers.http_client import make_client
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler

@@ -33,11 +33,16 @@
     |   +-- TooBusy              a limit on what runs at once is reached
     +-- RemoteError              the command line did not get from the API what it asked for; the text says what to do
     +-- AddressRefused           an address that a hook may not dial
+    +-- HttpError                an HTTP exchange with an endpoint brought no answer
     +-- AdminApiError            Kong's Admin API did not give what was asked of it
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
+
+HttpErrorClass = Literal["timeout", "tls", "connect", "connection", "protocol", "config"]
+"""``connect``: no connection was made; ``connection``: it broke; ``protocol``: the answer is not HTTP; ``config``: the
+request cannot be sent as it is."""
 
 
 class EventHooksError(Exception):
@@ -250,6 +255,14 @@ class RemoteError(EventHooksError):
 
 class AddressRefused(EventHooksError):
     """A hook's endpoint resolves to an address that must not be dialled."""
+
+
+class HttpError(EventHooksError):
+    """An HTTP exchange brought no answer; the text names no URL."""
+
+    def __init__(self, kind: HttpErrorClass, text: str) -> None:
+        self.kind = kind
+        super().__init__(text)
 
 
 class AdminApiError(EventHooksError):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from kong_eventhooks_plugin.handlers.compiling import compile_violation, has_code
+from kong_eventhooks_plugin.handlers.compile_check import compile_violation, has_code
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations import documents, kong_yml
 from kong_eventhooks_plugin.hooks.definition import as_placed, declaration_errors, place_in_file

@@ -14,7 +14,7 @@ certificate or TLS not acceptable      Retry, ``tls``
 not HTTP                               Retry, ``protocol``
 an address that may not be dialled     Discard for an address in the URL; Retry for a name, which may
                                        lead elsewhere tomorrow; both ``address_refused``
-a request that cannot be written       Retry, ``config``: the definition may be mended
+a request that cannot be written       Retry, ``config``: somebody may fix the definition
 =====================================  ==========================================================
 
 Limits: ``MAX_BODY_BYTES`` bytes of the answer's body are read and kept; where there is more, the connection is closed.
@@ -27,11 +27,10 @@ from itertools import islice
 
 import httpx
 
-from kong_eventhooks_plugin.errors import AddressRefused
-from kong_eventhooks_plugin.handlers.addresses import is_literal
-from kong_eventhooks_plugin.handlers.engine import TlsFailed
+from kong_eventhooks_plugin.errors import AddressRefused, HttpError
+from kong_eventhooks_plugin.handlers.address_rules import is_literal
 from kong_eventhooks_plugin.handlers.retry_after import retry_after_seconds
-from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, ErrorClass, Outcome, Retry
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.masking import MASK
 
 MAX_BODY_BYTES = 20_000
@@ -39,29 +38,20 @@ KEPT_HEADERS = 100
 HOLDING = frozenset({429, 502, 504})
 HTTP_GONE = 410
 
-_FAILURES: tuple[tuple[type[Exception], ErrorClass], ...] = (
-    (httpx.TimeoutException, "timeout"),
-    (TlsFailed, "tls"),
-    (httpx.NetworkError, "connect"),
-    (httpx.RemoteProtocolError, "protocol"),
-    (httpx.UnsupportedProtocol, "config"),
-    (httpx.LocalProtocolError, "config"),
-)
-"""First match first."""
-
 
 async def exchange(
     client: httpx.AsyncClient, request: httpx.Request, now: float, sensitive: Iterable[bytes]
 ) -> Outcome:
-    """Send ``request`` and judge the answer. ``now`` is Unix seconds; ``sensitive`` is masked in what is kept."""
+    """Send ``request``. ``now`` is Unix seconds; ``sensitive`` is masked in what is kept of the answer."""
     try:
         response = await client.send(request, stream=True)
     except AddressRefused as refused:
         detail = f"address refused: {refused}"
         literal = is_literal(request.url.raw_host.decode("ascii"))
         return Discard("address_refused", detail) if literal else Retry("address_refused", detail)
-    except httpx.HTTPError as error:
-        return failure_of(error)
+    except HttpError as error:
+        kind = "connect" if error.kind == "connection" else error.kind
+        return Retry(kind, str(error), hold=kind == "timeout")
     body = await _read_body(response)
     hidden = [*sensitive]
     answer = Answer(response.status_code, _masked(body, hidden)[:MAX_BODY_BYTES], tuple(_shown(response, hidden)))
@@ -81,12 +71,6 @@ def outcome_of(answer: Answer, retry_after: str | None, now: float) -> Outcome:
     return Retry("status", f"answered {status}", answer, wish, hold=status in HOLDING)
 
 
-def failure_of(error: httpx.HTTPError) -> Retry:
-    """Return what it means that there is no answer. The engine's texts name no URL and quote no endpoint."""
-    kind: ErrorClass = next((kind for match, kind in _FAILURES if isinstance(error, match)), "internal")
-    return Retry(kind, str(error), hold=kind == "timeout")
-
-
 def _shown(response: httpx.Response, hidden: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     """Yield the answer's headers, as many as are kept, spelled as they came."""
     for name, value in islice(response.headers.raw, KEPT_HEADERS):
@@ -103,7 +87,7 @@ async def _read_body(response: httpx.Response) -> bytes:
     """Read the body as far as it is kept. Where it breaks off, what has come is kept: the status is known."""
     kept = bytearray()
     try:
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(HttpError):
             async for chunk in response.aiter_raw():
                 kept += chunk
                 if len(kept) >= MAX_BODY_BYTES:

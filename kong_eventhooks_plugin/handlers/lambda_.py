@@ -20,16 +20,15 @@ from typing import Any
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.handlers.compile_check import compile_error
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
-from kong_eventhooks_plugin.handlers.inspect import box
+from kong_eventhooks_plugin.handlers.inspect_box import box
 from kong_eventhooks_plugin.handlers.log import NAME, OUR_LEVELS, PIECE, level_named, pieces
 from kong_eventhooks_plugin.handlers.webhook_custom import TRIES, no_answer
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.lines import LineSink, LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Called, Check, Failed, LambdaCall, Line
+from kong_eventhooks_plugin.sandbox.tasks import Called, Failed, LambdaCall, Line
 
 MAX_OUTPUT = 20_000
 """Bytes of the last answer that are kept with the attempt."""
@@ -103,14 +102,6 @@ class LambdaHandler:
         for piece in pieces(text):
             for part in _parts(piece):
                 self._lines(LogLine(level, part))
-
-
-async def check(pool: Pool, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what does not compile in a definition's functions, as ``ValidationError`` takes it; ``{}``: all does."""
-    found = [await compile_error(pool, Check(kind="lambda", text=text)) for text in config.get("functions") or ()]
-    while found and found[-1] is None:
-        found.pop()
-    return {"config": {"functions": found}} if found else {}
 
 
 def _shown(hook: str, line: Line) -> str:

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import structlog
 
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
-from kong_eventhooks_plugin.handlers.inspect import box
+from kong_eventhooks_plugin.handlers.inspect_box import box
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.lines import Level, LineSink, LogLine

@@ -14,14 +14,13 @@ import httpx
 import structlog
 
 from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.handlers.aiohttp_transport import SSL_VERIFY
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
-from kong_eventhooks_plugin.handlers.engine import SSL_VERIFY
 from kong_eventhooks_plugin.handlers.exchange import exchange
-from kong_eventhooks_plugin.handlers.headers import BASE_HEADERS, header_secrets, user_headers
-from kong_eventhooks_plugin.handlers.payload import event_body, ping_body
-from kong_eventhooks_plugin.handlers.signed import signed_headers
-from kong_eventhooks_plugin.handlers.signing import KongDigest
-from kong_eventhooks_plugin.handlers.target import Target, target
+from kong_eventhooks_plugin.handlers.request_headers import BASE_HEADERS, header_secrets, user_headers
+from kong_eventhooks_plugin.handlers.signatures import KongDigest, signed_headers
+from kong_eventhooks_plugin.handlers.target_url import Target, target
+from kong_eventhooks_plugin.handlers.webhook_body import event_body, ping_body
 from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 

@@ -19,27 +19,24 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.handlers.compile_check import compile_error
+from kong_eventhooks_plugin.handlers.aiohttp_transport import SSL_VERIFY
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
-from kong_eventhooks_plugin.handlers.engine import SSL_VERIFY
 from kong_eventhooks_plugin.handlers.exchange import exchange
-from kong_eventhooks_plugin.handlers.headers import BASE_HEADERS, header_secrets, user_headers
 from kong_eventhooks_plugin.handlers.payload_encoding import Encoded, encode_payload
-from kong_eventhooks_plugin.handlers.signed import signed_headers
-from kong_eventhooks_plugin.handlers.signing import KongDigest
-from kong_eventhooks_plugin.handlers.target import Target, target
-from kong_eventhooks_plugin.handlers.templated import (
+from kong_eventhooks_plugin.handlers.request_headers import BASE_HEADERS, header_secrets, user_headers
+from kong_eventhooks_plugin.handlers.request_templates import (
     TemplatedRequest,
     content_type,
     dialect_of,
-    nest_errors,
     rendered,
     templates,
 )
+from kong_eventhooks_plugin.handlers.signatures import KongDigest, signed_headers
+from kong_eventhooks_plugin.handlers.target_url import Target, target
 from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Check, Failed, Render, Rendered
+from kong_eventhooks_plugin.sandbox.tasks import Failed, Render, Rendered
 
 TRIES = 3
 
@@ -123,16 +120,6 @@ class WebhookCustomHandler:
             extensions={SSL_VERIFY: config.get("ssl_verify") is not False},
         )
         return await exchange(self._client, message, job.now, [*place.sensitive, *header_secrets(own)])
-
-
-async def check(pool: Pool, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what does not compile in a definition's templates, as ``ValidationError`` takes it; ``{}``: all does."""
-    faults: dict[str, str] = {}
-    for template in templates(config):
-        fault = await compile_error(pool, Check(kind=dialect_of(config), text=template.text))
-        if fault is not None:
-            faults[template.name] = fault
-    return nest_errors(faults)
 
 
 def no_answer(failed: Failed, attempt: int) -> Outcome:

@@ -4,7 +4,7 @@ One document serves two readers: Kong takes it from ``kong-event-hooks plugin-in
 and ``hooks.validation`` interprets it where there is no Kong (``check``, a kong.yml read by the sidecar, the API).
 What Kong's language can express and which attributes it knows: kong/db/schema/metaschema.lua. It has no functions, so
 what needs one stands in ``hooks.validation.own_rules``. Whether templates, functions and filters compile is for
-``handlers.compiling``.
+``handlers.compile_check``.
 
 The handler's record is named ``handler_config`` in a plugin's configuration, and ``config`` in the API, as in Kong
 Enterprise. They differ because of decK: go-kong takes a record named ``config``, however deep, for the plugin's own,

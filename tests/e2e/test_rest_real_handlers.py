@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from kong_eventhooks_plugin.handlers.client import make_client
-from kong_eventhooks_plugin.handlers.compiling import compile_errors
+from kong_eventhooks_plugin.handlers.compile_check import compile_errors
+from kong_eventhooks_plugin.handlers.http_client import make_client
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler

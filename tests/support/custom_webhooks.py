@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from kong_eventhooks_plugin.handlers.addresses import AddressRules
-from kong_eventhooks_plugin.handlers.client import make_client
-from kong_eventhooks_plugin.handlers.engine import EngineLimits
+from kong_eventhooks_plugin.handlers.address_rules import AddressRules
+from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
+from kong_eventhooks_plugin.handlers.http_client import make_client
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.model.lines import LogLine

@@ -4,10 +4,10 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.handlers.addresses import AddressRules
-from kong_eventhooks_plugin.handlers.client import make_client
+from kong_eventhooks_plugin.handlers.address_rules import AddressRules
+from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
-from kong_eventhooks_plugin.handlers.engine import EngineLimits
+from kong_eventhooks_plugin.handlers.http_client import make_client
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id

@@ -22,7 +22,7 @@ from kong_eventhooks_plugin.errors import (
     ValidationError,
 )
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
-from kong_eventhooks_plugin.handlers.payload import ping_body
+from kong_eventhooks_plugin.handlers.webhook_body import ping_body
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from kong_eventhooks_plugin.handlers.signing import KongDigest, key_of, kong_signature, standard_signature
+from kong_eventhooks_plugin.handlers.signatures import KongDigest, key_of, kong_signature, standard_signature
 
 BODY = 1 << 20
 TOLERANCE = 300.0

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.handlers.compiling import compile_violation, has_code
+from kong_eventhooks_plugin.handlers.compile_check import compile_violation, has_code
 from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool

@@ -9,23 +9,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 
 from kong_eventhooks_plugin.errors import AdminApiError
+from kong_eventhooks_plugin.http_errors import http_error
 from kong_eventhooks_plugin.sources.reachability.model import Outage
 
 DATABASE_ERROR: Final = "not_reachable"
 UNREADABLE: Final = "unreadable"
 
-# The first that fits the cause.
-_ERRORS: Final[tuple[tuple[type[BaseException], str], ...]] = (
-    (TimeoutError, "timeout"),
-    (aiohttp.ClientSSLError, "tls"),
-    (aiohttp.ClientConnectorError, "connect"),
-    (aiohttp.ClientError, "connection"),
-    (OSError, "connection"),
-)
+_NAMES: Final[Mapping[str, str]] = {"protocol": "connection", "config": UNREADABLE}
+"""Classes of ``http_errors`` that have another name here."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -63,8 +57,10 @@ def error_of(error: AdminApiError) -> str:
     """
     if error.status is not None:
         return f"status_{error.status}"
-    cause = error.__cause__
-    return next((fault for kind, fault in _ERRORS if isinstance(cause, kind)), UNREADABLE)
+    if error.__cause__ is None:
+        return UNREADABLE
+    kind = http_error(error.__cause__, "Kong").kind
+    return _NAMES.get(kind, kind)
 
 
 def public_url(url: str) -> str:

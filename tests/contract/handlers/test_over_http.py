@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.handlers.addresses import AddressRules
-from kong_eventhooks_plugin.handlers.engine import EngineLimits
+from kong_eventhooks_plugin.handlers.address_rules import AddressRules
+from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
 from kong_eventhooks_plugin.handlers.exchange import MAX_BODY_BYTES
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.telemetry.metrics import Metrics

@@ -8,9 +8,9 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from kong_eventhooks_plugin import __version__
-from kong_eventhooks_plugin.handlers.client import make_client
 from kong_eventhooks_plugin.handlers.exchange import MAX_BODY_BYTES
-from kong_eventhooks_plugin.handlers.signing import kong_signature
+from kong_eventhooks_plugin.handlers.http_client import make_client
+from kong_eventhooks_plugin.handlers.signatures import kong_signature
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Retry
 from kong_eventhooks_plugin.telemetry.metrics import Metrics

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from kong_eventhooks_plugin.cli.demo.receiver import BODY, Received, Receiver, signature_errors
-from kong_eventhooks_plugin.handlers.signing import key_of, kong_signature, standard_signature
+from kong_eventhooks_plugin.handlers.signatures import key_of, kong_signature, standard_signature
 from kong_eventhooks_plugin.model.delivery import Delivered, Retry
 from tests.support.delivery_jobs import make_job, webhook_handler
 from tests.support.waiting import SECONDS

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.handlers.resolver import ADDRESSES, ThreadedNames
+from kong_eventhooks_plugin.handlers.name_resolver import ADDRESSES, ThreadedNames
 
 
 async def test_a_name_has_addresses_and_an_unknown_one_raises() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import SettingsError
-from kong_eventhooks_plugin.handlers.addresses import AddressRules, embedded_addresses, is_literal
+from kong_eventhooks_plugin.handlers.address_rules import AddressRules, embedded_addresses, is_literal
 
 METADATA = [
     "169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192",

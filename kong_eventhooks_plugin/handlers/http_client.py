@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from kong_eventhooks_plugin.handlers.addresses import AddressRules
-from kong_eventhooks_plugin.handlers.engine import AiohttpTransport, EngineLimits
+from kong_eventhooks_plugin.handlers.address_rules import AddressRules
+from kong_eventhooks_plugin.handlers.aiohttp_transport import AiohttpTransport, EngineLimits
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 _DEFAULT_LIMITS = EngineLimits()

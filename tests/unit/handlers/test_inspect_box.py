@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.handlers.inspect import CUT, DEPTH, LENGTH, WRAP, box, render
+from kong_eventhooks_plugin.handlers.inspect_box import CUT, DEPTH, LENGTH, WRAP, box, render
 
 EVENT = {
     "consumer": {},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kong_eventhooks_plugin.handlers.templated import content_type, nest_errors, rendered, templates
+from kong_eventhooks_plugin.handlers.request_templates import content_type, nest_errors, rendered, templates
 from kong_eventhooks_plugin.sandbox.tasks import EscapeContext, Template
 
 TAG = "{{ x }}"

@@ -1,26 +1,24 @@
-"""aiohttp as the engine under httpx: httpx's transport interface over an ``aiohttp.ClientSession``.
+"""httpx's transport interface over an ``aiohttp.ClientSession``.
 
 benchmarks/delivery.py compares the choices (32 requests at once, requests per CPU second, aiohttp alone = 1): httpx
-alone 0.03, httpx over the package httpx-aiohttp 0.27, our client (``client``) over this 0.66.
+alone 0.03, httpx over the package httpx-aiohttp 0.27, our client (``http_client``) over this 0.66.
 
 What keeps an endpoint from harming us, and the limits:
 
-- every address is judged at the dial, where aiohttp makes the socket (``addresses``);
+- every address is checked at the dial, where aiohttp makes the socket (``address_rules``);
 - no proxies, ``.netrc`` or certificates from the environment, no cookies, no redirects, no decompression: what an
   endpoint answers changes no later request and cannot unfold in memory;
 - header lines over 8,190 bytes or more than 128 of them are a protocol error (aiohttp's limits); of a body
   no more than ``READ_BUFFER`` twice over waits unread; a body that is not read to its end costs its connection;
 - ``EngineLimits``: time for a connection and in all, how many connections there are, how long an idle one is kept.
 
-aiohttp's exceptions are mapped to httpx's here and nowhere else. Their texts are ours: theirs can quote a URL, or bytes
-that an endpoint sent back.
+aiohttp's exceptions become ours (``http_errors``) here.
 """
 
 import errno
-import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -28,13 +26,13 @@ from typing import Any
 import aiohttp
 import httpx
 import msgspec
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
 from kong_eventhooks_plugin.errors import AddressRefused
-from kong_eventhooks_plugin.handlers.addresses import AddressRules
-from kong_eventhooks_plugin.handlers.resolver import ThreadedNames
+from kong_eventhooks_plugin.handlers.address_rules import AddressRules
+from kong_eventhooks_plugin.handlers.name_resolver import ThreadedNames
+from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 READ_BUFFER = 32_768
@@ -57,12 +55,8 @@ class EngineLimits(msgspec.Struct, frozen=True):
     keepalive_seconds: float = 30.0
 
 
-class TlsFailed(httpx.ConnectError):
-    """The endpoint's certificate or its TLS is not acceptable."""
-
-
 class _Dial:
-    """What one request's dialling did: sockets made, and why an address was refused."""
+    """One request's dialling: sockets made, and why an address was refused."""
 
     __slots__ = ("refused", "sockets")
 
@@ -71,14 +65,12 @@ class _Dial:
         self.refused: str | None = None
 
 
-_TRANSLATED = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
-
-# aiohttp's tracing would tell of connections too, at a tenth of the throughput: the socket factory is called anyway.
+# aiohttp's tracing would report connections too, at a tenth of the throughput: the socket factory is called anyway.
 _dial: ContextVar[_Dial | None] = ContextVar("dial", default=None)
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """Sends one request, exactly as it is given; its answer's body is read by whoever asked."""
+    """Sends one request, exactly as it is; the caller reads the answer's body."""
 
     def __init__(
         self, metrics: Metrics, addresses: AddressRules, limits: EngineLimits, tls: ssl.SSLContext | None = None
@@ -92,7 +84,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._reused = metrics.http_connections.labels("reused")
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it; raises httpx's exceptions and ``AddressRefused``."""
+        """Send it; raises ``HttpError`` and ``AddressRefused``."""
         session = self._session or self._open()
         dial = _Dial()
         token = _dial.set(dial)
@@ -105,8 +97,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 allow_redirects=False,
                 ssl=self._tls if request.extensions.get(SSL_VERIFY, True) else False,
             )
-        except _TRANSLATED as error:
-            raise translated(error, dial) from None
+        except HTTP_ERRORS as error:
+            if dial.refused and not dial.sockets and isinstance(error, aiohttp.ClientConnectorError):
+                raise AddressRefused(dial.refused) from None
+            raise http_error(error, "the endpoint") from None
         finally:
             _dial.reset(token)
             if dial.sockets:
@@ -122,7 +116,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         await self._names.close()
 
     def _open(self) -> aiohttp.ClientSession:
-        """Make the session: it belongs to the loop that runs now, so it cannot be made before."""
+        """Make the session, which belongs to the loop that runs now."""
         limits = self._limits
         connector = aiohttp.TCPConnector(
             limit=limits.connections,
@@ -158,7 +152,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    """An answer's body, read as it comes. Not read to its end, it costs the connection."""
+    """An answer's body, read as it comes. Unless it is read to its end, its connection is closed."""
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
@@ -168,56 +162,12 @@ class _Body(httpx.AsyncByteStream):
         try:
             while chunk := await content.readany():
                 yield chunk
-        except _TRANSLATED as error:
-            raise translated(error, _Dial()) from None
+        except HTTP_ERRORS as error:
+            raise http_error(error, "the endpoint") from None
 
     async def aclose(self) -> None:
         # aiohttp keeps the connection only where the body was read to its end.
         self._answer.release()
-
-
-def translated(error: Exception, dial: _Dial) -> Exception:
-    """Return httpx's (or our) exception for one of aiohttp's, with a text of our own."""
-    if dial.refused and not dial.sockets and isinstance(error, aiohttp.ClientConnectorError):
-        return AddressRefused(dial.refused)
-    return next(make(error) for kinds, make in _TRANSLATIONS if isinstance(error, kinds))
-
-
-_Kinds = tuple[type[Exception], ...]
-_TRANSLATIONS: tuple[tuple[_Kinds, Callable[[Any], Exception]], ...] = (
-    ((aiohttp.ConnectionTimeoutError,), lambda _: httpx.ConnectTimeout("no connection in time")),
-    ((TimeoutError,), lambda _: httpx.ReadTimeout("no answer in time")),
-    ((aiohttp.ClientSSLError, ssl.SSLError), lambda error: TlsFailed(_tls_text(error))),
-    ((aiohttp.ClientConnectorDNSError,), lambda _: httpx.ConnectError("the host's name was not resolved")),
-    ((aiohttp.ClientConnectorError,), lambda error: httpx.ConnectError(f"no connection: {_os_text(error)}")),
-    (
-        (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, HttpProcessingError),
-        lambda _: httpx.RemoteProtocolError("the answer is not HTTP"),
-    ),
-    (
-        (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError),
-        lambda _: httpx.UnsupportedProtocol("the URL cannot be dialled"),
-    ),
-    (
-        (aiohttp.ClientConnectionError, OSError),
-        lambda error: httpx.ReadError(f"the connection broke: {_os_text(error)}"),
-    ),
-    # aiohttp's own last check of header names and values; anything that it may raise in versions to come.
-    ((Exception,), lambda _: httpx.LocalProtocolError("the request cannot be sent")),
-)
-"""First match first: what is more special stands above."""
-
-
-def _os_text(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if isinstance(number, int) and number > 0 else "closed by the endpoint"
-
-
-def _tls_text(error: Exception) -> str:
-    cause: Any = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"certificate refused: {cause.verify_message}"
-    return f"TLS failed: {getattr(cause, 'reason', None) or 'handshake'}"
 
 
 @lru_cache(CACHED_URLS)

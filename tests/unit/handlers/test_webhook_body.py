@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.handlers.payload import event_body, ping_body, public_config, public_url
+from kong_eventhooks_plugin.handlers.webhook_body import event_body, ping_body, public_config, public_url
 from tests.support.events import make_event, make_hook
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.handlers.target import target
+from kong_eventhooks_plugin.handlers.target_url import target
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from kong_eventhooks_plugin.handlers.compiling import compile_errors, compile_violation, has_code
+from kong_eventhooks_plugin.handlers.compile_check import compile_errors, compile_violation, has_code
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from tests.support.events import make_hook
 from tests.support.sandbox import running_pool

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.handlers.headers import RESERVED, header_secrets, user_headers
+from kong_eventhooks_plugin.handlers.request_headers import RESERVED, header_secrets, user_headers
 from kong_eventhooks_plugin.hooks import schema
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from kong_eventhooks_plugin.handlers.signing import key_of, kong_signature, standard_signature
+from kong_eventhooks_plugin.handlers.signatures import key_of, kong_signature, standard_signature
 
 
 @given(st.binary(min_size=1, max_size=64), st.text(st.characters(codec="utf-8", exclude_characters="."), min_size=1))

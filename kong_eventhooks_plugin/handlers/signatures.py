@@ -1,0 +1,82 @@
+"""The headers that prove a message: its id and time, and with a secret its signatures. Pure.
+
+``x-kong-signature: sha256=<hex>`` is an HMAC over the body with the secret as it is written. Kong Enterprise has done
+so since 3.14; before, and by setting here, it was ``sha1=``.
+
+Standard Webhooks 1.0: ``webhook-signature`` holds ``v1,<base64>`` for each secret, an HMAC-SHA256 over
+``<id>.<timestamp>.<body>``. A secret written ``whsec_<base64>`` stands for the decoded bytes, any other for its
+UTF-8 bytes.
+
+During a rotation ``previous_secret`` signs too; Kong's own header has room for one and holds the new. Fails closed: a
+secret that is empty or not a text raises, and so does a ``previous_secret`` alone.
+"""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from kong_eventhooks_plugin.errors import ValidationError
+
+KongDigest = Literal["sha256", "sha1"]
+
+WHSEC = "whsec_"
+
+
+def signed_headers(
+    config: Mapping[str, Any], body: bytes, message_id: str, timestamp: int, digest: KongDigest
+) -> dict[bytes, bytes]:
+    """Return the headers for ``body``. ``timestamp`` is Unix seconds. Raises ``ValidationError``."""
+    headers = {b"webhook-id": message_id.encode(), b"webhook-timestamp": b"%d" % timestamp}
+    secret, previous = _secret(config, "secret"), _secret(config, "previous_secret")
+    if secret is None:
+        if previous is not None:
+            raise ValidationError({"config": {"previous_secret": "without a secret beside it nothing would be signed"}})
+        return headers
+    keys = [_key("secret", secret)]
+    if previous is not None:
+        keys.append(_key("previous_secret", previous))
+    headers[b"webhook-signature"] = standard_signature(keys, message_id, timestamp, body).encode()
+    headers[b"x-kong-signature"] = kong_signature(secret, body, digest).encode()
+    return headers
+
+
+def _secret(config: Mapping[str, Any], name: str) -> str | None:
+    secret = config.get(name)
+    if secret is None or isinstance(secret, str):
+        return secret
+    raise ValidationError({"config": {name: "expected a string"}})
+
+
+def _key(name: str, secret: str) -> bytes:
+    try:
+        return key_of(secret)
+    except ValueError as error:
+        text = "not text" if isinstance(error, UnicodeError) else str(error)
+        raise ValidationError({"config": {name: text}}) from None
+
+
+def key_of(secret: str) -> bytes:
+    """Return the key that a secret stands for; raises ``ValueError`` (without the secret) where it is none."""
+    key = secret.encode()
+    if secret.startswith(WHSEC):
+        text = secret.removeprefix(WHSEC)
+        try:
+            key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("after whsec_ there must be base64") from None
+    if not key:
+        raise ValueError("it is empty")
+    return key
+
+
+def kong_signature(secret: str, body: bytes, digest: KongDigest) -> str:
+    """Return the value of ``x-kong-signature``."""
+    return f"{digest}={hmac.digest(secret.encode(), body, digest).hex()}"
+
+
+def standard_signature(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:
+    """Return the value of ``webhook-signature``: one signature a key, as a receiver may have either in a rotation."""
+    signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
+    return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys)

@@ -1,0 +1,63 @@
+"""What goes wrong in an HTTP client: aiohttp's exceptions as error classes and texts. Nothing else maps them.
+
+The texts are ours: aiohttp's can quote a URL, or bytes that a peer sent.
+"""
+
+import os
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from kong_eventhooks_plugin.errors import HttpError, HttpErrorClass
+
+HTTP_ERRORS: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
+"""All that aiohttp raises."""
+
+
+def http_error(error: BaseException, peer: str) -> HttpError:
+    """Return our exception for one of aiohttp's; ``peer`` is who may have closed the connection."""
+    kind, text = next((kind, text) for matches, kind, text in _TABLE if isinstance(error, matches))
+    return HttpError(kind, text if isinstance(text, str) else text(error, peer))
+
+
+def _no_connection(error: Any, peer: str) -> str:
+    return f"no connection: {_os_text(error, peer)}"
+
+
+def _broken(error: Any, peer: str) -> str:
+    return f"the connection broke: {_os_text(error, peer)}"
+
+
+def _os_text(error: Any, peer: str) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if isinstance(number, int) and number > 0 else f"closed by {peer}"
+
+
+def _tls(error: Any, _peer: str) -> str:
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"certificate refused: {cause.verify_message}"
+    return f"TLS failed: {getattr(cause, 'reason', None) or 'handshake'}"
+
+
+_Row = tuple[tuple[type[BaseException], ...], HttpErrorClass, str | Callable[[Any, str], str]]
+_TABLE: Final[tuple[_Row, ...]] = (
+    ((aiohttp.ConnectionTimeoutError,), "timeout", "no connection in time"),
+    ((TimeoutError,), "timeout", "no answer in time"),
+    ((aiohttp.ClientSSLError, ssl.SSLError), "tls", _tls),
+    ((aiohttp.ClientConnectorDNSError,), "connect", "the host's name was not resolved"),
+    ((aiohttp.ClientConnectorError,), "connect", _no_connection),
+    (
+        (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, HttpProcessingError),
+        "protocol",
+        "the answer is not HTTP",
+    ),
+    ((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError), "config", "the URL cannot be dialled"),
+    ((aiohttp.ClientConnectionError, OSError), "connection", _broken),
+    # aiohttp's own last check of header names and values; anything that it may raise in versions to come.
+    ((BaseException,), "config", "the request cannot be sent"),
+)
+"""First match first: special cases come before general ones."""
