@@ -1,26 +1,30 @@
-"""A handler: it takes an event to its end and says what came of it.
+"""A handler: it makes one attempt of a delivery and returns its outcome.
 
 It never retries, waits for a better time or touches the queue: the delivery worker alone does. It
 never raises: what went wrong is an Outcome. tests/contract/handlers runs one suite over every handler.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from functools import wraps
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol
 
 import msgspec
+import structlog
 
-from kong_eventhooks_plugin.model.delivery import Outcome
+from kong_eventhooks_plugin.model.delivery import Outcome, Retry
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 
 Operation = Literal["create", "update", "delete"]
 
+log = structlog.get_logger()
+
 
 class DeliveryJob(msgspec.Struct, frozen=True):
     """One attempt of one delivery.
 
-    ``config`` is the hook's, with every reference resolved. ``source`` is what the receiver is told (the
-    hook may name another than the event's). ``attempt`` counts from 1. ``now`` is Unix seconds.
+    ``config`` is the hook's, with every reference resolved. ``source`` is the one that the hook names, which may differ
+    from the event's. ``attempt`` counts from 1. ``now`` is Unix seconds.
     """
 
     delivery_id: str
@@ -33,12 +37,13 @@ class DeliveryJob(msgspec.Struct, frozen=True):
 
 
 class Handler(Protocol):
-    """What the delivery worker calls."""
+    """What the delivery worker calls; a subclass without an endpoint implements ``deliver`` alone."""
 
     name: str
 
     def endpoint(self, config: Mapping[str, Any]) -> str | None:
-        """Return what a breaker guards (scheme, host and port of the URL), None where nothing is dialled."""
+        """Return what a breaker guards (scheme, host and port of the URL), None where the handler dials nothing."""
+        return None
 
     async def deliver(self, job: DeliveryJob) -> Outcome:
         """Make one attempt."""
@@ -46,10 +51,31 @@ class Handler(Protocol):
     async def ping(
         self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float
     ) -> Outcome | None:
-        """Tell the endpoint that the hook was created, changed or deleted; None where the handler has no ping.
+        """Report to the endpoint that its hook was created, changed or deleted; None: the handler has no ping.
 
-        ``operation`` None: somebody only wants to know whether it arrives.
+        ``operation`` None: a person tests the endpoint.
         """
+        return None
 
     async def close(self) -> None:
-        """Let connections go."""
+        """Close connections; twice does no harm."""
+        return
+
+
+_Arguments = ParamSpec("_Arguments")
+_Method = Callable[Concatenate[Any, _Arguments], Coroutine[Any, Any, Outcome]]
+
+
+def never_raises(send: _Method[_Arguments]) -> _Method[_Arguments]:
+    """Return a handler's method whose bugs are an outcome: they cost an attempt, never the delivery."""
+
+    @wraps(send)
+    async def guarded(handler: Any, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Outcome:
+        try:
+            return await send(handler, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001
+            # Without the exception's text and traceback: they may hold a URL or a header.
+            log.warning("handler_failed", handler=handler.name, error=type(error).__name__)
+            return Retry("internal", f"the handler raised {type(error).__name__}")
+
+    return guarded

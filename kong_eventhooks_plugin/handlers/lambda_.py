@@ -1,30 +1,29 @@
 """The ``lambda`` handler: calls the hook's Lua functions in the sandbox, one after the other, and writes their lines.
 
 ============================================  =====================================================================
-a function                                    what comes of it
+a function                                    outcome
 ============================================  =====================================================================
-returns a value                               it is the next one's ``data``; of the last, the delivery is done
-ends without a value                          the next one gets the same ``data``
-``error()``, or fails                         done: that is how a lambda logs; the text is a line at ``err``
+returns a value                               it is the next one's ``data``; of the last: delivered
+ends without a value                          the next one gets the same ``data``; of the last: delivered
+``error()``, or fails                         delivered: that is how a lambda logs; the text is a line at ``err``
 returns ``false`` or ``nil, err``             the chain stops; tried again, ``TRIES`` times in all
-breaks a limit                                a dead letter; wall time: tried again, ``TRIES`` times in all
+breaks a limit                                dead; wall time: tried again, ``TRIES`` times in all
 ============================================  =====================================================================
 
 Lines go to our own output and, at their level, to Kong's error log, with the chunk's name and line as Kong writes them.
 """
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
 from kong_eventhooks_plugin.handlers.inspect_box import box
 from kong_eventhooks_plugin.handlers.log import NAME, OUR_LEVELS, PIECE, level_named, pieces
-from kong_eventhooks_plugin.handlers.webhook_custom import TRIES, no_answer
-from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
+from kong_eventhooks_plugin.handlers.sandbox_failure import outcome_of, template_outcome
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.lines import LineSink, LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
@@ -36,8 +35,8 @@ MAX_OUTPUT = 20_000
 log = structlog.get_logger()
 
 
-class LambdaHandler:
-    """See the file's head. ``pool`` is not closed here; ``pid`` is what the functions get."""
+class LambdaHandler(Handler):
+    """``pool`` is not closed here; ``pid`` is what the functions receive."""
 
     name = "lambda"
 
@@ -46,26 +45,8 @@ class LambdaHandler:
         self._lines = lines
         self._pid = os.getpid() if pid is None else pid
 
-    def endpoint(self, config: Mapping[str, Any]) -> str | None:
-        """Return None: nothing is dialled."""
-
+    @never_raises
     async def deliver(self, job: DeliveryJob) -> Outcome:
-        """Call the functions."""
-        try:
-            return await self._deliver(job)
-        except Exception as error:  # noqa: BLE001 - a handler never raises: a bug must not cost the delivery
-            log.warning("lambda_handler_failed", error=type(error).__name__, hook=job.hook.name)
-            return Retry("internal", f"the handler failed ({type(error).__name__})")
-
-    async def ping(
-        self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float
-    ) -> Outcome | None:
-        """Return None: Kong's ``lambda`` does not support ping."""
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-    async def _deliver(self, job: DeliveryJob) -> Outcome:
         task = LambdaCall(
             owner=job.hook.id,
             functions=tuple(job.config.get("functions") or ()),
@@ -82,7 +63,7 @@ class LambdaHandler:
         if isinstance(result, Failed):
             if not result.temporary:
                 self._write(job.hook, Line("err", "", result.text))
-            return no_answer(result, job.attempt)
+            return outcome_of(result, job.attempt)
         return Retry("internal", "no result came back")
 
     def _outcome(self, job: DeliveryJob, result: Called) -> Outcome:
@@ -93,7 +74,7 @@ class LambdaHandler:
             return Delivered(
                 Answer(body=b"" if result.value is None else msgspec.json.encode(result.value)[:MAX_OUTPUT])
             )
-        return Retry("template", result.text) if job.attempt < TRIES else Discard("template", result.text)
+        return template_outcome(result.text, job.attempt)
 
     def _write(self, hook: Hook, line: Line) -> None:
         level = level_named(line.level)

@@ -2,19 +2,18 @@
 
 The box goes to our own output, whole, and to Kong's error log at the level that ``config.level`` names. nginx cuts an
 entry of its error log at 4,096 bytes, prefix and request included, so the box goes there in pieces of whole lines
-of at most ``PIECE`` bytes. It always counts as delivered; what Kong's log could not take is counted where it waits.
+of at most ``PIECE`` bytes. Every event counts as delivered.
 """
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import get_args
 
 import structlog
 
-from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
 from kong_eventhooks_plugin.handlers.inspect_box import box
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome
-from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.lines import Level, LineSink, LogLine
 
 PIECE = 2_000
@@ -34,8 +33,8 @@ OUR_LEVELS: Mapping[Level, str] = {
 log = structlog.get_logger()
 
 
-class LogHandler:
-    """See the file's head. ``lines`` takes what Kong's error log should show; ``pid`` stands in the box."""
+class LogHandler(Handler):
+    """``lines`` receives what Kong's error log should show; ``pid`` is part of the box."""
 
     name = "log"
 
@@ -43,11 +42,7 @@ class LogHandler:
         self._lines = lines
         self._pid = os.getpid() if pid is None else pid
 
-    def endpoint(self, config: Mapping[str, Any]) -> str | None:
-        """Return None: nothing is dialled."""
-
     async def deliver(self, job: DeliveryJob) -> Outcome:
-        """Write the box."""
         level = level_named(job.config.get("level"))
         header = f"[kong] event_hooks:{job.hook.name[:NAME]}:? [event-hooks]"
         try:
@@ -58,14 +53,6 @@ class LogHandler:
         for piece in pieces(text):
             self._lines(LogLine(level, piece))
         return Delivered()
-
-    async def ping(
-        self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float
-    ) -> Outcome | None:
-        """Return None: Kong's ``log`` does not support ping."""
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 def pieces(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A hook's URL, taken apart once: where it leads, what signs it in, what of it must not be repeated. Pure.
+"""A hook's URL, parsed once: its target, its user and password, the parts that may be credentials. Pure.
 
 Limits: ``CACHED`` URLs are kept parsed; a URL over ``MAX_URL`` characters is refused.
 """
@@ -20,10 +20,10 @@ _TOKEN_VALUE = 6
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where to send.
+    """``url`` is without user and password: they are in ``authorization``, a header's value.
 
-    ``url`` is without user and password: they are in ``authorization``, a header's value. ``endpoint`` is scheme, host
-    and port. ``sensitive`` are the parts that may be credentials: password, query values, long path segments.
+    ``endpoint`` is scheme, host and port; ``sensitive`` are the parts that may be credentials: password, query values,
+    long path segments.
     """
 
     url: httpx.URL
@@ -33,8 +33,8 @@ class Target(msgspec.Struct, frozen=True):
 
 
 @lru_cache(CACHED)
-def target(url: str) -> Target:
-    """Take a URL apart; raises ``ValidationError`` (which does not quote it) where it is not one to post to."""
+def parse_target(url: str) -> Target:
+    """Raise ``ValidationError`` (which does not quote the URL) where it is not one to post to."""
     if len(url) > MAX_URL:
         raise ValidationError({"config": {"url": f"over {MAX_URL} characters"}})
     try:
@@ -58,7 +58,7 @@ def target(url: str) -> Target:
 
 
 def _name(url: httpx.URL) -> str:
-    """Return the host for people. A name that IDNA cannot decode (``xn--i-7iq.ws``) may lead somewhere all the same."""
+    """Return the host for people. A name that IDNA cannot decode (``xn--i-7iq.ws``) may resolve all the same."""
     try:
         return url.host
     except UnicodeError:

@@ -1,12 +1,11 @@
 """The ``webhook-custom`` handler: a request that the definition makes up, its strings rendered in the sandbox.
 
 ``method`` (default POST), ``url``, ``headers``, and ``body`` as it is, or else ``payload`` as the content type says
-(``payload_encoding``); what is a template and what is not: ``templated``. Signatures, addresses, answers and retries
-are ``webhook``'s. There is no ping: what would a chat channel do with it.
+(``payload_encoding``); ``request_templates`` says which strings are templates. Signatures, addresses, answers and
+retries are ``webhook``'s. There is no ping: a chat channel has no use for it.
 
 A template that fails on an event, and a result that no request can hold (a line end in a header, a path that leads
-elsewhere), end the delivery for good: it would fail the next time, too. Where the sandbox had no time for it, it is
-tried again, where a limit on wall time was broken ``TRIES`` times in all.
+elsewhere), end the delivery for good: it would fail the next time, too.
 """
 
 import re
@@ -16,14 +15,11 @@ from urllib.parse import unquote
 
 import httpx
 import msgspec
-import structlog
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.handlers.aiohttp_transport import SSL_VERIFY
-from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Operation
-from kong_eventhooks_plugin.handlers.exchange import exchange
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
 from kong_eventhooks_plugin.handlers.payload_encoding import Encoded, encode_payload
-from kong_eventhooks_plugin.handlers.request_headers import BASE_HEADERS, header_secrets, user_headers
+from kong_eventhooks_plugin.handlers.request_headers import user_headers
 from kong_eventhooks_plugin.handlers.request_templates import (
     TemplatedRequest,
     content_type,
@@ -31,64 +27,48 @@ from kong_eventhooks_plugin.handlers.request_templates import (
     rendered,
     templates,
 )
-from kong_eventhooks_plugin.handlers.signatures import KongDigest, signed_headers
-from kong_eventhooks_plugin.handlers.target_url import Target, target
+from kong_eventhooks_plugin.handlers.sandbox_failure import outcome_of
+from kong_eventhooks_plugin.handlers.signatures import KongDigest
+from kong_eventhooks_plugin.handlers.signed_request import SignedSender
+from kong_eventhooks_plugin.handlers.target_url import Target, parse_target
 from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry
-from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Failed, Render, Rendered
-
-TRIES = 3
 
 _CONTENT_TYPE = b"content-type"
 _DOTS = (".", "..")
 _STEPS = re.compile(r"[/\\]")
 
-log = structlog.get_logger()
 
-
-class WebhookCustomHandler:
-    """See the file's head. ``client`` comes from ``client.make_client``; ``pool`` is not closed here."""
+class WebhookCustomHandler(Handler):
+    """``client`` comes from ``http_client.make_client``; ``pool`` is not closed here."""
 
     name = "webhook-custom"
 
     def __init__(self, client: httpx.AsyncClient, pool: Pool, digest: KongDigest = "sha256") -> None:
-        self._client = client
+        self._sender = SignedSender(client, digest)
         self._pool = pool
-        self._digest: KongDigest = digest
 
     def endpoint(self, config: Mapping[str, Any]) -> str | None:
-        """Return scheme, host and port of the URL; None where it is not a URL."""
         try:
-            return target(authority(str(config.get("url") or ""))).endpoint
+            return parse_target(authority(str(config.get("url") or ""))).endpoint
         except ValidationError:
             return None
 
+    @never_raises
     async def deliver(self, job: DeliveryJob) -> Outcome:
-        """Render and send."""
-        try:
-            request = await self._rendered(job)
-            return await self._send(job, request) if isinstance(request, TemplatedRequest) else request
-        except Exception as error:  # noqa: BLE001 - a handler never raises: a bug must not cost the delivery
-            # Without the exception's text and traceback: they may hold the URL.
-            log.warning("webhook_custom_handler_failed", error=type(error).__name__, hook=job.hook.name)
-            return Retry("internal", f"the handler failed ({type(error).__name__})")
-
-    async def ping(
-        self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float
-    ) -> Outcome | None:
-        """Return None: see the file's head."""
+        request = await self._rendered(job)
+        return await self._send(job, request) if isinstance(request, TemplatedRequest) else request
 
     async def close(self) -> None:
-        """Close the client, which closes its connections."""
-        await self._client.aclose()
+        await self._sender.close()
 
     async def _rendered(self, job: DeliveryJob) -> TemplatedRequest | Outcome:
-        asked = templates(job.config)
-        if not asked:
+        wanted = templates(job.config)
+        if not wanted:
             return TemplatedRequest.of(job.config)
         task = Render(
-            templates=tuple(asked),
+            templates=tuple(wanted),
             data=job.event.data,
             event=job.event.event,
             source=job.source,
@@ -97,38 +77,28 @@ class WebhookCustomHandler:
         result = await self._pool.run(task, job.hook.id)
         if isinstance(result, Rendered):
             return rendered(job.config, result.texts)
-        return no_answer(result, job.attempt) if isinstance(result, Failed) else Retry("internal", "no text came back")
+        return outcome_of(result, job.attempt) if isinstance(result, Failed) else Retry("internal", "no text came back")
 
     async def _send(self, job: DeliveryJob, request: TemplatedRequest) -> Outcome:
-        config, made = job.config, bool(templates(job.config))
+        config = job.config
         try:
-            place = _place(config, request.url)
-            own = dict(user_headers({"headers": request.headers}))
+            target = _checked_target(config, request.url)
+            headers = dict(user_headers({"headers": request.headers}))
             encoded = _encoded(config, request)
-            signed = signed_headers(config, encoded.body, job.delivery_id, int(job.now), self._digest)
+            if encoded.content_type is not None:
+                headers[_CONTENT_TYPE] = encoded.content_type.strip().encode()
+            return await self._sender.send(
+                config,
+                target,
+                headers,
+                encoded.body,
+                job.delivery_id,
+                job.now,
+                method=str(config.get("method") or "POST"),
+                url=_with_query(target.url, encoded.query),
+            )
         except ValidationError as refused:
-            return _refused(config, refused) if made else Retry("config", str(refused))
-        if encoded.content_type is not None:
-            own[_CONTENT_TYPE] = encoded.content_type.strip().encode()
-        if place.authorization is not None:
-            own.setdefault(b"authorization", place.authorization)
-        message = httpx.Request(
-            str(config.get("method") or "POST"),
-            _with_query(place.url, encoded.query),
-            headers=list(({**BASE_HEADERS, **own, **signed}).items()),
-            stream=httpx.ByteStream(encoded.body),
-            extensions={SSL_VERIFY: config.get("ssl_verify") is not False},
-        )
-        return await exchange(self._client, message, job.now, [*place.sensitive, *header_secrets(own)])
-
-
-def no_answer(failed: Failed, attempt: int) -> Outcome:
-    """Return what it means for a delivery that the sandbox has no answer."""
-    if failed.temporary and failed.reason != "wall":
-        return Retry("internal", f"sandbox {failed.reason}: {failed.text}")
-    if failed.temporary and attempt < TRIES:
-        return Retry("template", failed.text)
-    return Discard("template", failed.text)
+            return _refused(config, refused) if templates(config) else Retry("config", str(refused))
 
 
 def authority(url: str) -> str:
@@ -138,15 +108,15 @@ def authority(url: str) -> str:
     return url[: min(ends, default=len(url))]
 
 
-def _place(config: Mapping[str, Any], url: str) -> Target:
-    """Return where the rendered URL leads; raises ``ValidationError`` where that is not where the definition does."""
+def _checked_target(config: Mapping[str, Any], url: str) -> Target:
+    """Return the rendered URL's target; raises ``ValidationError`` where the definition leads elsewhere."""
     template = str(config.get("url") or "")
     if url != template:
         if authority(url) != authority(template):
             raise ValidationError({"config": {"url": "its scheme or host would change"}})
         if _dots(url) > _dots(template):
             raise ValidationError({"config": {"url": "a value is . or .., which leads elsewhere"}})
-    return target(url)
+    return parse_target(url)
 
 
 def _dots(url: str) -> int:
@@ -175,10 +145,10 @@ def _with_query(url: httpx.URL, query: str) -> httpx.URL:
 
 
 def _refused(config: Mapping[str, Any], refused: ValidationError) -> Outcome:
-    """Return what it means that a rendered request cannot be sent: the definition's fault, or this event's."""
+    """Return the outcome of a rendered request that cannot be sent, because of the definition or of this event."""
     try:
         dict(user_headers(config))
-        target(authority(str(config.get("url") or "")))
+        parse_target(authority(str(config.get("url") or "")))
     except ValidationError:
         return Retry("config", str(refused))
     return Discard("template", str(refused))

@@ -77,7 +77,6 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "hook_enabled": "A hook that had been disabled for its endpoint delivers again.",
     "hook_listener_failed": "A part of the worker raised while it was told of changed hooks.",
     "hook_removed": "A hook was removed.",
-    "lambda_handler_failed": "The `lambda` handler raised because of a bug.",
     "lambda_output": "What a hook's Lua function writes.",
     "lease_lost": "An outcome arrived for a delivery whose lease is not held any more; it changes nothing.",
     "list_skipped": (
@@ -143,8 +142,6 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "supervisor_stopped": "The supervisor exits; `restarts` counts the workers that had crashed.",
     "supervisor_stopping": "The supervisor stops; workers have `drain_seconds` to end.",
     "upstream_health_unreadable": "Kong did not report the health of an upstream.",
-    "webhook_custom_handler_failed": "The `webhook-custom` handler raised because of a bug.",
-    "webhook_handler_failed": "The `webhook` handler raised because of a bug.",
     "work_listener_failed": "A listener for pending deliveries raised because of a bug.",
     "worker_crashed": (
         "A worker ended by itself; `next` says what follows: `restart` after `retry_in` seconds, "

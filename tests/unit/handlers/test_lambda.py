@@ -7,14 +7,16 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler, check
+from kong_eventhooks_plugin.handlers.compile_check import compile_errors
+from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import PIECE
-from kong_eventhooks_plugin.handlers.webhook_custom import TRIES
+from kong_eventhooks_plugin.handlers.sandbox_failure import TRIES
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules
 from tests.support.delivery_jobs import make_job
+from tests.support.events import make_hook
 from tests.support.sandbox import running_pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -117,16 +119,16 @@ async def test_off_refuses_them(calls: Calls) -> None:
     async with running_pool(lua=LuaRules("off")) as off:
         outcome = await Calls(off)("return function() end")
         assert outcome == Discard("template", "line 1, column 1: lambdas are switched off: untrusted_lua = off")
-        assert await check(off, {"functions": ["return function() end"]}) == {
-            "config": {"functions": ["line 1, column 1: lambdas are switched off: untrusted_lua = off"]}
-        }
+        assert await compile_errors(
+            off, make_hook(handler="lambda", config={"functions": ["return function() end"]})
+        ) == {"config": {"functions": ["line 1, column 1: lambdas are switched off: untrusted_lua = off"]}}
 
 
 async def test_functions_are_checked_when_the_hook_is_made(pool: Pool) -> None:
-    assert await check(pool, {"functions": [LOG_A_CONSUMER, "return 5"]}) == {
-        "config": {"functions": [None, "line 1, column 1: it must return a function, and returns a number"]}
-    }
-    assert await check(pool, {"functions": [LOG_A_CONSUMER]}) == {}
+    assert await compile_errors(
+        pool, make_hook(handler="lambda", config={"functions": [LOG_A_CONSUMER, "return 5"]})
+    ) == {"config": {"functions": [None, "line 1, column 1: it must return a function, and returns a number"]}}
+    assert await compile_errors(pool, make_hook(handler="lambda", config={"functions": [LOG_A_CONSUMER]})) == {}
 
 
 async def test_odd_definitions_raise_nothing(calls: Calls) -> None:

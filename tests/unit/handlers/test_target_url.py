@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.handlers.target_url import target
+from kong_eventhooks_plugin.handlers.target_url import parse_target
 
 
 @pytest.mark.parametrize(
@@ -22,18 +22,18 @@ from kong_eventhooks_plugin.handlers.target_url import target
     ],
 )
 def test_the_endpoint_is_scheme_host_and_port(url: str, endpoint: str) -> None:
-    assert target(url).endpoint == endpoint
+    assert parse_target(url).endpoint == endpoint
 
 
 def test_user_and_password_become_a_header_and_leave_the_url() -> None:
-    place = target("https://us%20er:p%3Aw@example.com/a%2Fb?x=%2B#part")
+    place = parse_target("https://us%20er:p%3Aw@example.com/a%2Fb?x=%2B#part")
     assert place.authorization == b"Basic " + base64.b64encode(b"us er:p:w")
     assert str(place.url) == "https://example.com/a%2Fb?x=%2B", "nothing is decoded or encoded anew"
-    assert target("https://example.com").authorization is None
+    assert parse_target("https://example.com").authorization is None
 
 
 def test_what_may_be_a_credential_is_known() -> None:
-    place = target("https://user:hunter2@example.com/services/T0000000000000001/x?key=a%20b%20c%20d&short=1")
+    place = parse_target("https://user:hunter2@example.com/services/T0000000000000001/x?key=a%20b%20c%20d&short=1")
     assert set(place.sensitive) >= {b"hunter2", b"T0000000000000001", b"a b c d", b"a%20b%20c%20d"}
     assert b"services" not in place.sensitive
 
@@ -43,19 +43,19 @@ def test_what_may_be_a_credential_is_known() -> None:
 )
 def test_other_things_are_refused_without_being_quoted(url: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        target(url)
+        parse_target(url)
     assert not url.strip("htp:/") or url not in str(refused.value)
 
 
 def test_a_long_url_is_refused() -> None:
     with pytest.raises(ValidationError, match="8192"):
-        target("http://x/" + "a" * 8_192)
+        parse_target("http://x/" + "a" * 8_192)
 
 
 @given(st.text() | st.text().map("http://{}".format) | st.text().map("http://xn--{}".format))
 def test_any_text_is_a_target_or_a_violation(url: str) -> None:
     try:
-        place = target(url)
+        place = parse_target(url)
     except ValidationError:
         return
     assert place.endpoint.startswith(("http://", "https://"))

@@ -169,7 +169,7 @@ async def test_a_bug_below_is_an_outcome() -> None:
 
     handler = WebhookHandler(httpx.AsyncClient(transport=httpx.MockTransport(broken)))
     outcome = await handler.deliver(make_job({"url": "http://127.0.0.1:9/"}))
-    assert outcome == Retry("internal", "the handler failed (ZeroDivisionError)")
+    assert outcome == Retry("internal", "the handler raised ZeroDivisionError")
     await handler.close()
 
 

@@ -11,14 +11,16 @@ import pytest
 import pytest_asyncio
 from standardwebhooks import Webhook
 
+from kong_eventhooks_plugin.handlers.compile_check import compile_errors
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
-from kong_eventhooks_plugin.handlers.webhook_custom import TRIES, WebhookCustomHandler, authority, check
+from kong_eventhooks_plugin.handlers.sandbox_failure import TRIES
+from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler, authority
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits
 from tests.support.custom_webhooks import custom_handler, pool_and_custom_handler
 from tests.support.delivery_jobs import make_job
-from tests.support.events import make_event
+from tests.support.events import make_event, make_hook
 from tests.support.http_receiver import HttpReceiver, Request, answer
 from tests.support.sandbox import running_pool
 
@@ -312,16 +314,21 @@ async def test_what_does_not_compile_is_found_when_the_hook_is_made(pool: Pool) 
         "url": "http://h:{{ port }}/", "url_format": True, "headers": {"x": "{% x"}, "headers_format": True,
         "body": "ok {{ ip }}", "payload": {"a": [{"b": "line\n {{ x + }}"}]},
     }  # fmt: skip
-    assert await check(pool, config) == {
+    assert await compile_errors(pool, make_hook(handler="webhook-custom", config=config)) == {
         "config": {
             "headers": {"x": "line 1, column 1: {% is not closed by %}"},
             "payload": {"a[0].b": "line 2, column 2: unexpected symbol near ')'"},
         }
     }
-    assert await check(pool, {"template": "jinja2", "body": "{% if %}"}) == {
-        "config": {"body": "line 1, column 1: Expected an expression, got 'end of statement block'"}
-    }
-    assert await check(pool, {"url": "http://h/", "payload": {"a": "{{ fine }}"}}) == {}
+    assert await compile_errors(
+        pool, make_hook(handler="webhook-custom", config={"template": "jinja2", "body": "{% if %}"})
+    ) == {"config": {"body": "line 1, column 1: Expected an expression, got 'end of statement block'"}}
+    assert (
+        await compile_errors(
+            pool, make_hook(handler="webhook-custom", config={"url": "http://h/", "payload": {"a": "{{ fine }}"}})
+        )
+        == {}
+    )
 
 
 async def test_an_event_that_is_not_json_is_never_sent(handler: WebhookCustomHandler) -> None:
