@@ -182,8 +182,8 @@ class Components:
     def service(self, handlers: Mapping[str, Handler], delivery: DeliveryWorker) -> Service:
         """Return the use cases of the API."""
         return make_service(
-            book=self.registry,
-            shelf=self.hook_store,
+            registry=self.registry,
+            hook_store=self.hook_store,
             queue=self.queue,
             feed=self.feed,
             handlers=handlers,
@@ -392,7 +392,7 @@ class Worker:
         look = ReadinessCheck(parts.queue, parts.registry, parts.metrics, delivery, time.monotonic, time.time, observed)
         health = health_app(look.check, parts.metrics, look.refresh)
         access = Access(parts.api_token, parts.settings.api_hosts)
-        app = rest_app(RestParts(service, access, parts.registry, parts.feed, known()), health)
+        app = rest_app(RestParts(service, access, parts.feed, known()), health)
         runner, port = await self._listen("listen", lambda: serve_health(app, parts.settings.listen))
         log.info("api_listening", port=port, paths="/event-hooks /deliveries /events /readyz /metrics")
         try:

@@ -9,9 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kong_eventhooks_plugin.api.rest.answers import NameOf, attempt_body, delivery_body
+from kong_eventhooks_plugin.api.rest.answers import builtins
 from kong_eventhooks_plugin.api.service import paging
-from kong_eventhooks_plugin.api.service.entity import entity, is_unnamed
+from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
+from kong_eventhooks_plugin.api.service.entity import hook_view, name_of
+from kong_eventhooks_plugin.api.service.presenter import Presenter
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.model.delivery import State
 from kong_eventhooks_plugin.model.hook import Hook
@@ -29,9 +31,9 @@ def deliveries(data_dir: Path, hook: str | None, state: State | None, size: int,
         wanted = None if hook is None else _hook_id(hook, definitions)
         position = None if offset is None else paging.decoded(offset)
         page = await queue.page(DeliveryFilter(hook_id=wanted, state=state), size, position)
-        name_of = _names(definitions)
-        following = None if page.next_offset is None else paging.encoded(page.next_offset)
-        return {"data": [delivery_body(one, name_of) for one in page.deliveries], "offset": following}
+        present = _presenter(definitions)
+        data = [builtins(present.delivery(one)) for one in page.deliveries]
+        return {"data": data, "offset": paging.next_offset(page.next_offset)}
 
     return _read(data_dir, read)
 
@@ -40,10 +42,9 @@ def delivery(data_dir: Path, delivery_id: str) -> dict[str, Any]:
     """Return one delivery with its event's data and attempts; raises ``UnknownDelivery``."""
 
     async def read(queue: Queue) -> dict[str, Any]:
-        found = await queue.get(delivery_id)
-        attempts = [attempt_body(one) for one in await queue.attempts(delivery_id)]
-        name_of = _names(await queue.definitions())
-        return {**delivery_body(found, name_of), "data": found.event.data, "attempts": attempts}
+        detail = DeliveryDetail(await queue.get(delivery_id), tuple(await queue.attempts(delivery_id)))
+        shown: dict[str, Any] = builtins(_presenter(await queue.definitions()).delivery_detail(detail))
+        return shown
 
     return _read(data_dir, read)
 
@@ -55,7 +56,11 @@ def hooks(data_dir: Path) -> list[dict[str, Any]]:
         waiting = (await queue.stats()).per_hook
         off = {one.hook_id: one.disabled for one in await queue.endpoints()}
         return [
-            {**entity(hook, trusted=False), "waiting": waiting.get(hook.id, 0), "switched_off": off.get(hook.id)}
+            {
+                **builtins(hook_view(hook, trusted=False)),
+                "waiting": waiting.get(hook.id, 0),
+                "switched_off": off.get(hook.id),
+            }
             for hook in await queue.definitions()
         ]
 
@@ -79,8 +84,8 @@ def _read(data_dir: Path, read: Callable[[Queue], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def _names(definitions: list[Hook]) -> NameOf:
-    return {hook.id: None if is_unnamed(hook) else hook.name for hook in definitions}.get
+def _presenter(definitions: list[Hook]) -> Presenter:
+    return Presenter({hook.id: name_of(hook) for hook in definitions}.get)
 
 
 def _hook_id(key: str, definitions: list[Hook]) -> str:

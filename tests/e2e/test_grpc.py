@@ -359,7 +359,7 @@ class TestEvents:
 
         monkeypatch.setattr(api.queue, "page", broken)
         no = await refused(client.deliveries.ListDeliveries(deliveries_pb2.ListDeliveriesRequest()))
-        assert (no.code, no.text) == (StatusCode.INTERNAL, "an unexpected error occurred")
+        assert (no.code, no.text) == (StatusCode.INTERNAL, "An unexpected error occurred")
 
     async def test_recent_ones_are_listed_with_what_they_led_to(self, client: Client) -> None:
         hook = await make(client, snooze=60)

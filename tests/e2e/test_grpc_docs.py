@@ -5,10 +5,10 @@ import re
 import sys
 from pathlib import Path
 
-from kong_eventhooks_plugin.api.grpc.error_mapping import ERROR_MAPPINGS
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events_pb2, hooks_pb2, sources_pb2
 from kong_eventhooks_plugin.api.grpc.server import GrpcServer
 from kong_eventhooks_plugin.api.service.access import Access
+from kong_eventhooks_plugin.api.service.error_codes import ERROR_CODES
 from tests.support.api import running
 
 ROOT = Path(__file__).parents[2]
@@ -38,4 +38,4 @@ def test_every_call_and_every_code_is_listed() -> None:
             (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{service.name}`")]
             assert set(re.findall(r"`(\w+)`", row)) == {service.name, *(method.name for method in service.methods)}
     listed = set(re.findall(r"(?m)^\| ([A-Z_]+) \|", PAGE))
-    assert listed == {refusal.code.name for _, refusal in ERROR_MAPPINGS}
+    assert listed == {code.grpc for _, code in ERROR_CODES}

@@ -261,7 +261,7 @@ class TestWatch:
                 await gone.wait()
             seen: list[str] = []
             no = await refused(read_to_the_end(watch, seen))
-        assert (no.code, no.text) == (StatusCode.RESOURCE_EXHAUSTED, "the watcher took nothing for 1 s")
+        assert (no.code, no.text) == (StatusCode.RESOURCE_EXHAUSTED, "the watcher read nothing for 1 s")
         assert seen == sorted(seen, key=sent.index)
         assert 0 < len(seen) < len(sent)
 

@@ -140,8 +140,8 @@ class Api:
         self.registry.load(stored)
         self.hook_store.load(stored)
         self.service: Service = make_service(
-            book=self.registry,
-            shelf=self.hook_store,
+            registry=self.registry,
+            hook_store=self.hook_store,
             queue=self.queue,
             feed=self.feed,
             handlers=self.handlers,
@@ -168,8 +168,8 @@ class Api:
         self.registry.set_file(path, kong_yml.read(document, path, self.validation))
 
     def rest_parts(self, access: Access | None = None, heartbeat: float = 15.0) -> RestParts:
-        """What the door is made of."""
-        return RestParts(self.service, access or Access(), self.registry, self.feed, self.known, heartbeat)
+        """What the server is made of."""
+        return RestParts(self.service, access or Access(), self.feed, self.known, heartbeat)
 
     @contextlib.asynccontextmanager
     async def served(

@@ -1,15 +1,12 @@
-"""How long a call may take: what its caller gave it, and never more than ``CALL_SECONDS``.
+"""How long a call may take: until its caller's deadline (most clients set none), and at most ``CALL_SECONDS``."""
 
-A caller without a deadline would wait for ever (and most clients set none), so the door has one of its own.
-"""
+from typing import Protocol
 
-from typing import Final, Protocol
-
-CALL_SECONDS: Final = 60.0
+from kong_eventhooks_plugin.api.service.access import CALL_SECONDS
 
 
 class Timed(Protocol):
-    """The part of grpc's ServicerContext that is needed here, that of the asyncio API and of the other alike."""
+    """A part of grpc's ServicerContext, of the asyncio API and the other alike."""
 
     def time_remaining(self) -> float | None:
         """Return the seconds until the caller's deadline, None where there is none."""

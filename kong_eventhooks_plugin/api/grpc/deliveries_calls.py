@@ -7,7 +7,6 @@ from google.protobuf.message import Message
 from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2 as pb
 from kong_eventhooks_plugin.api.grpc.guard import Calls, Unary
-from kong_eventhooks_plugin.api.grpc.hook_names import HookNames
 from kong_eventhooks_plugin.api.grpc.serialize import STATES, delivery_detail_message, delivery_message, fitting
 from kong_eventhooks_plugin.api.service.deliveries import SETTLED, Settled
 from kong_eventhooks_plugin.api.service.service import Service
@@ -23,15 +22,12 @@ _SETTLED: Final[dict[int, Settled]] = {
 
 
 class DeliveryCalls:
-    """The calls on deliveries."""
-
-    def __init__(self, service: Service, names: HookNames) -> None:
+    def __init__(self, service: Service) -> None:
         self._hooks = service.hooks
         self._deliveries = service.deliveries
-        self._names = names
+        self._present = service.presenter
 
     def table(self) -> Calls:
-        """Return every call."""
         return Calls(
             pb.DESCRIPTOR.services_by_name["DeliveryService"],
             (
@@ -43,9 +39,8 @@ class DeliveryCalls:
         )
 
     async def page(self, request: pb.ListDeliveriesRequest, _: bool) -> Message:
-        """List deliveries."""
         where = DeliveryFilter(
-            hook_id=self._names.wanted(request.hook),
+            hook_id=self._hooks.id_of(parse.given_text(request.hook, "hook")),
             state=_state(request.state),
             source=parse.given_text(request.source, "source"),
             since=parse.since(request),
@@ -54,22 +49,21 @@ class DeliveryCalls:
 
         async def page(size: int) -> tuple[pb.ListDeliveriesResponse, int]:
             found = await self._deliveries.page(where, size, request.page_token or None)
-            told = [delivery_message(delivery, self._names) for delivery in found.deliveries]
-            return pb.ListDeliveriesResponse(deliveries=told, next_page_token=found.next_offset or ""), len(told)
+            deliveries = [delivery_message(self._present.delivery(delivery)) for delivery in found.deliveries]
+            response = pb.ListDeliveriesResponse(deliveries=deliveries, next_page_token=found.next_offset or "")
+            return response, len(deliveries)
 
         return await fitting(parse.size(request.page_size), page)
 
     async def get(self, request: pb.GetDeliveryRequest, _: bool) -> Message:
-        """Return a delivery, its event's data and its attempts."""
-        return delivery_detail_message(await self._deliveries.get(parse.needed(request.id, "id")), self._names)
+        detail = await self._deliveries.get(parse.needed(request.id, "id"))
+        return delivery_detail_message(self._present.delivery_detail(detail))
 
     async def replay(self, request: pb.ReplayDeliveryRequest, _: bool) -> Message:
-        """Have a delivery sent again."""
         delivery = await self._deliveries.replay(parse.needed(request.id, "id"))
-        return pb.ReplayDeliveryResponse(delivery=delivery_message(delivery, self._names))
+        return pb.ReplayDeliveryResponse(delivery=delivery_message(self._present.delivery(delivery)))
 
     async def replay_all(self, request: pb.ReplayDeliveriesRequest, _: bool) -> Message:
-        """Have a hook's deliveries of a range of time sent again."""
         hook = self._hooks.get(parse.needed(request.hook, "hook"))
         state = _SETTLED.get(request.state)
         if state is None:

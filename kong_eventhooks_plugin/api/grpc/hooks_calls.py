@@ -6,23 +6,22 @@ from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import hooks_pb2 as pb
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import sources_pb2
 from kong_eventhooks_plugin.api.grpc.guard import Calls, Unary
-from kong_eventhooks_plugin.api.grpc.serialize import fitting, hook_message, result_message
+from kong_eventhooks_plugin.api.grpc.serialize import fitting, hook_message, result_message, source_event_message
 from kong_eventhooks_plugin.api.grpc.structs import from_struct, to_struct
 from kong_eventhooks_plugin.api.service import sources
+from kong_eventhooks_plugin.api.service.entity import hook_view
+from kong_eventhooks_plugin.api.service.presenter import result_view
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.api.service.tags import tag_filter
 from kong_eventhooks_plugin.errors import ValidationError
 
 
 class HookCalls:
-    """The calls on hooks."""
-
     def __init__(self, service: Service) -> None:
         self._hooks = service.hooks
-        self._trials = service.test_delivery
+        self._tests = service.test_delivery
 
     def table(self) -> Calls:
-        """Return every call."""
         return Calls(
             pb.DESCRIPTOR.services_by_name["HookService"],
             (
@@ -37,30 +36,26 @@ class HookCalls:
         )
 
     async def page(self, request: pb.ListHooksRequest, trusted: bool) -> Message:
-        """List hooks."""
         tags = tag_filter(parse.given_text(request.tags, "tags"))
 
         async def page(size: int) -> tuple[pb.ListHooksResponse, int]:
             found = self._hooks.page(size, request.page_token or None, tags)
-            hooks = [hook_message(hook, trusted=trusted) for hook in found.hooks]
+            hooks = [hook_message(hook_view(hook, trusted=trusted)) for hook in found.hooks]
             return pb.ListHooksResponse(hooks=hooks, next_page_token=found.next_offset or ""), len(hooks)
 
         return await fitting(parse.size(request.page_size), page)
 
     async def get(self, request: pb.GetHookRequest, trusted: bool) -> Message:
-        """Return a hook."""
         hook = self._hooks.get(parse.needed(request.hook, "hook"))
-        return pb.GetHookResponse(hook=hook_message(hook, trusted=trusted))
+        return pb.GetHookResponse(hook=hook_message(hook_view(hook, trusted=trusted)))
 
     async def create(self, request: pb.CreateHookRequest, trusted: bool) -> Message:
-        """Make a hook."""
         given = parse.definition(request)
         with parse.below("definition"):
             hook = await self._hooks.create(given)
-        return pb.CreateHookResponse(hook=hook_message(hook, trusted=trusted))
+        return pb.CreateHookResponse(hook=hook_message(hook_view(hook, trusted=trusted)))
 
     async def update(self, request: pb.UpdateHookRequest, trusted: bool) -> Message:
-        """Change a hook's given fields, or replace it."""
         key, given = parse.needed(request.hook, "hook"), parse.changes(request)
         if request.allow_missing and request.update_mask.paths:
             raise ValidationError(
@@ -68,51 +63,34 @@ class HookCalls:
             )
         with parse.below("definition"):
             hook = await (self._hooks.upsert if request.allow_missing else self._hooks.update)(key, given)
-        return pb.UpdateHookResponse(hook=hook_message(hook, trusted=trusted))
+        return pb.UpdateHookResponse(hook=hook_message(hook_view(hook, trusted=trusted)))
 
     async def delete(self, request: pb.DeleteHookRequest, _: bool) -> Message:
-        """Remove a hook."""
         await self._hooks.delete(parse.needed(request.hook, "hook"))
         return pb.DeleteHookResponse()
 
     async def ping(self, request: pb.PingHookRequest, _: bool) -> Message:
-        """Send a hook's ping."""
-        return pb.PingHookResponse(sent=to_struct(await self._trials.ping(parse.needed(request.hook, "hook"))))
+        return pb.PingHookResponse(sent=to_struct(await self._tests.ping(parse.needed(request.hook, "hook"))))
 
     async def test(self, request: pb.TestHookRequest, _: bool) -> Message:
-        """Call a hook's handler with the given data."""
         key = parse.needed(request.hook, "hook")
         with parse.below("data"):
-            tested = await self._trials.test(key, from_struct(request.data))
-        return pb.TestHookResponse(data=to_struct(tested.data), result=result_message(tested.answer))
+            tested = await self._tests.test(key, from_struct(request.data))
+        return pb.TestHookResponse(data=to_struct(tested.data), result=result_message(result_view(tested.answer)))
 
 
 class SourceCalls:
-    """The catalogue of sources."""
-
     def table(self) -> Calls:
-        """Return every call."""
         service = sources_pb2.DESCRIPTOR.services_by_name["SourceService"]
         return Calls(service, (Unary("ListSources", self.all, "open"),))
 
     async def all(self, request: sources_pb2.ListSourcesRequest, _: bool) -> Message:
-        """Return every source's events, or those of one."""
+        """Return the events of every source, or those of one."""
         wanted = parse.given_text(request.source, "source")
         found = sources.all_sources() if wanted is None else {wanted: sources.events_of_source(wanted)}
         return sources_pb2.ListSourcesResponse(
             sources=[
-                sources_pb2.Source(
-                    name=name,
-                    events=[
-                        sources_pb2.SourceEvent(
-                            name=event,
-                            description=described["description"],
-                            fields=described["fields"],
-                            unique=described.get("unique", ()),
-                        )
-                        for event, described in events.items()
-                    ],
-                )
+                sources_pb2.Source(name=name, events=[source_event_message(*event) for event in events.items()])
                 for name, events in found.items()
             ]
         )

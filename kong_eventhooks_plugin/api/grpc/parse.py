@@ -1,7 +1,7 @@
-"""What requests ask for, as the use cases take it: keys, definitions, ranges, pages. In proto3 empty means not said.
+"""Requests as arguments of the use cases: keys, definitions, ranges, pages. In proto3 empty means unset.
 
-Limits, each ``ValidationError`` where it is passed: a text that names something has ``MAX_TEXT`` characters; a mask
-``MAX_PATHS`` paths. A page larger than Kong's largest is given as that (AIP-158).
+Limits, each a ``ValidationError``: a text has ``MAX_TEXT`` characters, a mask ``MAX_PATHS`` paths. A page size above
+Kong's largest becomes that (AIP-158).
 """
 
 from collections.abc import Iterator
@@ -30,22 +30,18 @@ _FIELDS: Final = frozenset(hooks_pb2.Hook.DESCRIPTOR.fields_by_name)
 
 
 class Ranged(Protocol):
-    """A request with a range of time."""
+    """A request with a range of time; ``until`` is excluded."""
 
     @property
-    def since(self) -> Timestamp:
-        """The first moment in it."""
+    def since(self) -> Timestamp: ...
 
     @property
-    def until(self) -> Timestamp:
-        """The first behind it."""
+    def until(self) -> Timestamp: ...
 
-    def HasField(self, field_name: Any, /) -> bool:  # noqa: N802 - protobuf's name
-        """Tell whether a field is set."""
+    def HasField(self, field_name: Any, /) -> bool: ...  # noqa: N802 - protobuf's name
 
 
 def needed(text: str, field: str) -> str:
-    """Return a text that has to be there."""
     found = given_text(text, field)
     if found is None:
         raise ValidationError({field: MISSING})
@@ -53,40 +49,38 @@ def needed(text: str, field: str) -> str:
 
 
 def given_text(text: str, field: str) -> str | None:
-    """Return a text, None where there is none."""
+    """Return a text, None where it is empty."""
     if len(text) > MAX_TEXT:
         raise ValidationError({field: f"length must be at most {MAX_TEXT}"})
     return text or None
 
 
 def size(page_size: int) -> int | None:
-    """Return how many entries a page may have, None where the caller leaves it to us."""
+    """Return how many entries a page may have, None for the default."""
     if page_size < 0:
         raise ValidationError({"page_size": "must not be negative"})
     return min(page_size, paging.MAX_SIZE) or None
 
 
 def since(request: Ranged) -> float | None:
-    """Return where a range begins, in Unix seconds."""
     return from_timestamp(request.since, "since") if request.HasField("since") else None
 
 
 def until(request: Ranged) -> float | None:
-    """Return where a range ends, in Unix seconds."""
     return from_timestamp(request.until, "until") if request.HasField("until") else None
 
 
 def definition(request: Message) -> dict[str, Any]:
-    """Return the fields that are set in a request's ``definition``, which has to be there."""
+    """Return the fields that are set in a request's ``definition``, which is required."""
     if not request.HasField("definition"):
         raise ValidationError({"definition": MISSING})
-    hook: hooks_pb2.Hook = request.definition  # type: ignore[attr-defined]  # the caller's requests have one
+    hook: hooks_pb2.Hook = request.definition  # type: ignore[attr-defined]  # only called for requests that have one
     with below("definition"):
         return _set_fields(hook)
 
 
 def changes(request: hooks_pb2.UpdateHookRequest) -> dict[str, Any]:
-    """Return the fields that a change gives, None for those it unsets."""
+    """Return the fields that an update sets, None for those it unsets."""
     mask = request.update_mask.paths
     given = definition(request)
     if len(mask) > MAX_PATHS:
@@ -96,11 +90,11 @@ def changes(request: hooks_pb2.UpdateHookRequest) -> dict[str, Any]:
 
 @contextmanager
 def below(field: str) -> Iterator[None]:
-    """Let the faults that are found inside the block name their field as one of ``field``."""
+    """Nest the errors of the block below ``field``."""
     try:
         yield
-    except ValidationError as violation:
-        raise ValidationError({field: violation.fields}) from None
+    except ValidationError as error:
+        raise ValidationError({field: error.fields}) from None
 
 
 def _set_fields(hook: hooks_pb2.Hook) -> dict[str, Any]:
@@ -118,9 +112,9 @@ def _set_fields(hook: hooks_pb2.Hook) -> dict[str, Any]:
 
 
 def _masked(given: dict[str, Any], mask: FieldMask) -> dict[str, Any]:
-    """Return what a mask names: a field that is not set is None; of ``config`` the named fields, or all that are set.
+    """Return what a mask names: an unset field is None; of ``config`` the named fields, or all that are set.
 
-    That a record is merged is google.protobuf.FieldMask's rule, and PATCH's.
+    Records are merged, as in google.protobuf.FieldMask's rules and in PATCH.
     """
     changed: dict[str, Any] = {}
     config = given.get("config") or {}

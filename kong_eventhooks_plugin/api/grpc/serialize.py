@@ -1,27 +1,22 @@
-"""The model's values as messages.
+"""Views as messages.
 
-Limits: a message of a list is made smaller until it has ``PAGE_BYTES`` (a client reads 4 MiB unless it was told to
-read more): a page gets fewer entries, a delivery is told without its oldest attempts.
+Limit: a message is reduced to ``PAGE_BYTES`` (a client reads 4 MiB unless it is configured to read more): a page gets
+fewer entries, a delivery loses its oldest attempts.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import UNSET
+from msgspec.structs import asdict
 
-from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events_pb2, hooks_pb2
-from kong_eventhooks_plugin.api.grpc.hook_names import HookNames
+from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events_pb2, hooks_pb2, sources_pb2
 from kong_eventhooks_plugin.api.grpc.structs import to_struct, to_timestamp
-from kong_eventhooks_plugin.api.service import paging
-from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
-from kong_eventhooks_plugin.api.service.entity import entity
-from kong_eventhooks_plugin.api.service.feed import LiveEvent, Missed
-from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery, State
-from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.model.ids import delivery_id
-from kong_eventhooks_plugin.queue.contract import Accepted, HeldBack, Receipt
+from kong_eventhooks_plugin.api.service import paging, views
+from kong_eventhooks_plugin.model.delivery import State
 
 PAGE_BYTES: Final = 3 << 20
 
@@ -40,7 +35,7 @@ OUTCOMES: Final[Mapping[str, deliveries_pb2.AttemptOutcome]] = {
     "discard": deliveries_pb2.ATTEMPT_OUTCOME_DISCARD,
 }
 
-REASONS: Final[Mapping[HeldBack, events_pb2.HeldBackReason]] = {
+REASONS: Final[Mapping[str, events_pb2.HeldBackReason]] = {
     "snoozed": events_pb2.HELD_BACK_REASON_SNOOZED,
     "unchanged": events_pb2.HELD_BACK_REASON_UNCHANGED,
     "disabled": events_pb2.HELD_BACK_REASON_DISABLED,
@@ -53,9 +48,9 @@ REASONS: Final[Mapping[HeldBack, events_pb2.HeldBackReason]] = {
 
 
 async def fitting(size: int | None, page: Callable[[int], Awaitable[tuple[M, int]]]) -> M:
-    """Return the largest page that has ``PAGE_BYTES``: ``page`` takes a size, gives the message and its entries' count.
+    """Return the largest page within ``PAGE_BYTES``; one entry alone may be larger.
 
-    One entry alone may be larger.
+    ``page`` takes a size and returns the message and its count of entries.
     """
     message, count = await page(size or paging.DEFAULT_SIZE)
     while message.ByteSize() > PAGE_BYTES and count > 1:
@@ -63,140 +58,114 @@ async def fitting(size: int | None, page: Callable[[int], Awaitable[tuple[M, int
     return message
 
 
-def hook_message(hook: Hook, *, trusted: bool) -> hooks_pb2.Hook:
-    """Return a hook as the API shows it. ``trusted``: the caller may see secrets."""
-    shown = entity(hook, trusted=trusted)
-    scope: dict[str, Any] | None = shown["scope"]
-    return hooks_pb2.Hook(
-        id=shown["id"],
-        name=shown["name"],
-        source=shown["source"],
-        event=shown["event"],
-        handler=shown["handler"],
-        on_change=shown["on_change"],
-        snooze=shown["snooze"],
-        enabled=shown["enabled"],
-        tags=shown["tags"] or (),
-        filter=shown["filter"],
-        config=to_struct(shown["config"]),
-        created_at=to_timestamp(shown["created_at"]),
-        updated_at=to_timestamp(shown["updated_at"]),
-        declared_in=shown["declared_in"],
-        scope=None if scope is None else hooks_pb2.HookScope(**scope),
-    )
+def hook_message(view: views.HookView) -> hooks_pb2.Hook:
+    changed = {
+        "tags": view.tags or (),
+        "config": to_struct(view.config),
+        "created_at": to_timestamp(view.created_at),
+        "updated_at": to_timestamp(view.updated_at),
+        "scope": None if view.scope is None else hooks_pb2.HookScope(**asdict(view.scope)),
+    }
+    return hooks_pb2.Hook(**asdict(view) | changed)
 
 
-def result_message(answer: Answer) -> hooks_pb2.HandlerResult:
-    """Return what came back from an endpoint; repeated headers are joined."""
-    headers: dict[str, str] = {}
-    for name, value in answer.headers:
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return hooks_pb2.HandlerResult(status=answer.status, headers=headers, body=answer.body)
+def source_event_message(name: str, view: views.EventDescriptionView) -> sources_pb2.SourceEvent:
+    unique = () if view.unique is UNSET else view.unique
+    return sources_pb2.SourceEvent(name=name, description=view.description, fields=view.fields, unique=unique)
 
 
-def delivery_message(delivery: Delivery, names: HookNames) -> deliveries_pb2.Delivery:
-    """Return a delivery without its event's data."""
-    settled = delivery.settled_at
+def result_message(view: views.ResultView) -> hooks_pb2.HandlerResult:
+    return hooks_pb2.HandlerResult(**asdict(view))
+
+
+def delivery_message(view: views.DeliveryView) -> deliveries_pb2.Delivery:
     return deliveries_pb2.Delivery(
-        id=delivery.id,
-        hook=names.reference(delivery.hook_id),
-        source=delivery.source,
-        event=delivery.event.event,
-        event_id=delivery.event.id,
-        state=STATES[delivery.state],
-        reason=delivery.reason,
-        attempt_count=delivery.attempts,
-        created_at=to_timestamp(delivery.created_at),
-        due_at=to_timestamp(delivery.due_at) if settled is None else None,
-        settled_at=None if settled is None else to_timestamp(settled),
+        id=view.id,
+        hook=_hook(view.event_hook),
+        source=view.source,
+        event=view.event,
+        event_id=view.event_id,
+        state=STATES[view.state],
+        reason=view.reason,
+        attempt_count=view.attempt_count,
+        created_at=to_timestamp(view.created_at),
+        due_at=_optional_timestamp(view.due_at),
+        settled_at=_optional_timestamp(view.settled_at),
     )
 
 
-def delivery_detail_message(tried: DeliveryDetail, names: HookNames) -> deliveries_pb2.GetDeliveryResponse:
-    """Return a delivery with its event's data and its attempts, as many of the latest as there is room for."""
-    message = deliveries_pb2.GetDeliveryResponse(
-        delivery=delivery_message(tried.delivery, names), data=to_struct(tried.delivery.event.data)
-    )
-    room = PAGE_BYTES - message.ByteSize()
+def delivery_detail_message(view: views.DeliveryDetailView) -> deliveries_pb2.GetDeliveryResponse:
+    """Return a delivery with its event's data and its attempts, as many of the latest as fit."""
+    message = deliveries_pb2.GetDeliveryResponse(delivery=delivery_message(view), data=to_struct(view.data))
+    free = PAGE_BYTES - message.ByteSize()
     latest = []
-    for attempt in reversed(tried.attempts):
-        told = _attempt(attempt)
-        room -= told.ByteSize()
-        if room < 0:
+    for attempt in map(_attempt, reversed(view.attempts)):
+        free -= attempt.ByteSize()
+        if free < 0:
             break
-        latest.append(told)
+        latest.append(attempt)
     message.attempts.extend(reversed(latest))
     return message
 
 
-def receipt_message(receipt: Receipt, names: HookNames) -> events_pb2.PublishResponse:
-    """Return what came of a published event."""
+def receipt_message(view: views.ReceiptView) -> events_pb2.PublishResponse:
     return events_pb2.PublishResponse(
-        event_id=receipt.event_id,
-        duplicate=receipt.duplicate,
-        fired=_fired(receipt.event_id, receipt.fired, names),
-        held_back=_held_back(receipt.held_back, names),
+        event_id=view.id, duplicate=view.duplicate, fired=_fired(view.fired), held_back=_held_back(view.held_back)
     )
 
 
-def accepted_message(accepted: Accepted, names: HookNames) -> events_pb2.AcceptedEvent:
-    """Return an accepted event and what it led to."""
-    fired = _fired(accepted.event.id, accepted.fired, names)
-    for one in fired:
-        one.state = STATES[accepted.fired[one.hook.id]]
+def accepted_message(view: views.AcceptedEventView) -> events_pb2.AcceptedEvent:
     return events_pb2.AcceptedEvent(
-        event=_event(accepted.event),
-        accepted_at=to_timestamp(accepted.accepted_at),
-        fired=fired,
-        held_back=_held_back(accepted.held_back, names),
+        event=_event(view),
+        accepted_at=to_timestamp(view.accepted_at),
+        fired=_fired(view.fired),
+        held_back=_held_back(view.held_back),
     )
 
 
-def live_event_message(entry: LiveEvent | Missed, names: HookNames) -> events_pb2.WatchResponse:
-    """Return what a watcher is told."""
-    if isinstance(entry, Missed):
-        return events_pb2.WatchResponse(missed=events_pb2.Missed(count=entry.count))
-    told = events_pb2.WatchedEvent(
-        event=_event(entry.event),
-        fired=_fired(entry.event.id, entry.receipt.fired, names),
-        held_back=_held_back(entry.receipt.held_back, names),
-    )
-    return events_pb2.WatchResponse(event=told)
+def live_event_message(view: views.LiveEventView) -> events_pb2.WatchResponse:
+    event = events_pb2.WatchedEvent(event=_event(view), fired=_fired(view.fired), held_back=_held_back(view.held_back))
+    return events_pb2.WatchResponse(event=event)
 
 
-def _attempt(attempt: Attempt) -> deliveries_pb2.Attempt:
-    nanos = round(attempt.seconds * 1e9)
+def _attempt(view: views.AttemptView) -> deliveries_pb2.Attempt:
+    nanos = round(view.seconds * 1e9)
     return deliveries_pb2.Attempt(
-        number=attempt.number,
-        started_at=to_timestamp(attempt.started_at),
+        number=view.number,
+        started_at=to_timestamp(view.started_at),
         duration=Duration(seconds=nanos // 10**9, nanos=nanos % 10**9),
-        outcome=OUTCOMES[attempt.outcome],
-        error=attempt.error,
-        detail=attempt.detail,
-        status=attempt.status,
-        body=attempt.body,
+        outcome=OUTCOMES[view.outcome],
+        error=view.error,
+        detail=view.detail,
+        status=view.status,
+        body=view.body,
     )
 
 
-def _event(event: Event) -> events_pb2.Event:
+def _hook(view: views.HookNameView) -> hooks_pb2.HookReference:
+    return hooks_pb2.HookReference(id=view.id, name=view.name)
+
+
+def _event(view: views.AcceptedEventView | views.LiveEventView) -> events_pb2.Event:
     return events_pb2.Event(
-        id=event.id,
-        source=event.source,
-        event=event.event,
-        time=to_timestamp(event.time),
-        data=to_struct(event.data),
+        id=view.id, source=view.source, event=view.event, time=to_timestamp(view.time), data=to_struct(view.data)
     )
 
 
-def _fired(event_id: str, hook_ids: Iterable[str], names: HookNames) -> list[events_pb2.Fired]:
+def _fired(views: Iterable[views.FiredView]) -> list[events_pb2.Fired]:
     return [
-        events_pb2.Fired(hook=names.reference(hook_id), delivery_id=delivery_id(event_id, hook_id))
-        for hook_id in hook_ids
+        events_pb2.Fired(
+            hook=_hook(view.event_hook),
+            delivery_id=view.delivery,
+            state=None if view.state is UNSET else STATES[view.state],
+        )
+        for view in views
     ]
 
 
-def _held_back(held_back: Mapping[str, HeldBack], names: HookNames) -> list[events_pb2.HeldBack]:
-    return [
-        events_pb2.HeldBack(hook=names.reference(hook_id), reason=REASONS[reason])
-        for hook_id, reason in held_back.items()
-    ]
+def _held_back(views: Iterable[views.HeldBackView]) -> list[events_pb2.HeldBack]:
+    return [events_pb2.HeldBack(hook=_hook(view.event_hook), reason=REASONS[view.reason]) for view in views]
+
+
+def _optional_timestamp(seconds: float | None) -> Timestamp | None:
+    return None if seconds is None else to_timestamp(seconds)

@@ -1,4 +1,4 @@
-"""Starts the gRPC door; the one module of it that may be imported without importing grpc."""
+"""Starts the gRPC server; the one module of it that does not import grpc."""
 
 from typing import Protocol
 
@@ -7,19 +7,18 @@ from kong_eventhooks_plugin.api.service.service import Service
 
 
 class Served(Protocol):
-    """A door that is open on ``port``."""
+    """A server that listens on ``port``."""
 
     port: int
 
     async def stop(self, grace: float) -> None:
-        """Close it: watchers are told at once, calls under way have ``grace`` seconds."""
+        """End watches at once, calls in progress after ``grace`` seconds."""
 
 
 async def serve_grpc(service: Service, listen: str, token: str | None = None) -> Served:
-    """Open the door on ``listen`` (``host:port``; port 0: a free one). ``token`` None: whoever reaches it is trusted.
+    """Listen on ``listen`` (``host:port``; port 0: a free one). ``token`` None: every caller is trusted.
 
-    Raises ``SettingsError`` for an address that needs a token and a token that is none, ``OSError`` where the address
-    cannot be had.
+    Raises ``SettingsError`` where the address needs a token or the token is invalid, and ``OSError``.
     """
     require_token_beyond_loopback(listen, token, "grpc_listen")
     from kong_eventhooks_plugin.api.grpc.server import open_server

@@ -1,10 +1,10 @@
-"""The gRPC door on a port: eventhooks.v1 and the standard health service (grpc.health.v1).
+"""The gRPC server on a port: eventhooks.v1 and the standard health service (grpc.health.v1).
 
-Limits, one more or larger is RESOURCE_EXHAUSTED: ``AT_ONCE`` calls and 32 watchers (``gate``, ``api.service.feed``),
+Limits, one more or larger is RESOURCE_EXHAUSTED: ``AT_ONCE`` calls and 32 watchers (``guard``, ``api.service.feed``),
 ``HEALTH_WATCHES`` watches of health, ``RPCS`` calls of all kinds, refused ones included; requests of ``MAX_REQUEST``
 bytes, answers of ``MAX_ANSWER``; 16 KiB of metadata. A connection whose peer does not answer a ping for 20 s is
-closed, which ends its watches. Every service is SERVING while the door is open; whether the store takes events is
-/readyz's to say.
+closed, which ends its watches. Every service is SERVING while the server listens; /readyz reports whether the store
+accepts events.
 """
 
 import asyncio
@@ -18,10 +18,9 @@ from grpc_health.v1.health import aio as health
 from kong_eventhooks_plugin.api.grpc.deliveries_calls import DeliveryCalls
 from kong_eventhooks_plugin.api.grpc.error_mapping import abort_with
 from kong_eventhooks_plugin.api.grpc.events_calls import STALLED, EventCalls
-from kong_eventhooks_plugin.api.grpc.guard import AT_ONCE, GrpcCallGuard
-from kong_eventhooks_plugin.api.grpc.hook_names import HookNames
+from kong_eventhooks_plugin.api.grpc.guard import GrpcCallGuard
 from kong_eventhooks_plugin.api.grpc.hooks_calls import HookCalls, SourceCalls
-from kong_eventhooks_plugin.api.service.access import Access
+from kong_eventhooks_plugin.api.service.access import AT_ONCE, Access
 from kong_eventhooks_plugin.api.service.feed import WATCHERS
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.errors import TooBusy
@@ -40,35 +39,32 @@ OPTIONS: Final = (
     ("grpc.max_concurrent_streams", RPCS),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    # Without these a quiet watch is pinged twice and then no more, and a watcher that pings us is thrown out.
+    # Without these a quiet watch is pinged only twice, and a watcher that sends pings is disconnected.
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
 )
 
 
 class GrpcServer:
-    """An open door; ``port`` is where. ``open_server`` makes it."""
-
     def __init__(
         self, service: Service, access: Access, *, at_once: int = AT_ONCE, rpcs: int = RPCS, stalled: float = STALLED
     ) -> None:
         self.port = 0
-        self._gate = GrpcCallGuard(access, at_once)
+        self._guard = GrpcCallGuard(access, at_once)
         self._health = _Health()
-        names = HookNames(service.hooks)
-        self._events = EventCalls(service, names, stalled)
+        self._events = EventCalls(service, stalled)
         self._tables = (
             HookCalls(service).table(),
             SourceCalls().table(),
-            DeliveryCalls(service, names).table(),
+            DeliveryCalls(service).table(),
             self._events.table(),
         )
         self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=rpcs)
-        self._server.add_generic_rpc_handlers([self._gate.handlers(table) for table in self._tables])
+        self._server.add_generic_rpc_handlers([self._guard.handlers(table) for table in self._tables])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
     async def open(self, listen: str) -> None:
-        """Listen. Raises ``OSError`` where the address cannot be had."""
+        """Listen. Raises ``OSError``."""
         host, _, port = listen.rpartition(":")
         try:
             self.port = self._server.add_insecure_port(f"{host or '127.0.0.1'}:{port}")
@@ -79,34 +75,33 @@ class GrpcServer:
         await self._server.start()
 
     async def stop(self, grace: float) -> None:
-        """Close the door: watchers are told at once, calls under way have ``grace`` seconds."""
-        # One who watches our health and does not read would hold us here.
+        """End watches at once, calls in progress after ``grace`` seconds."""
+        # A health watcher that does not read would block this.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._health.enter_graceful_shutdown()
-        self._events.leave()
+        self._events.close()
         await self._server.stop(grace)
-        await self._gate.finished(grace)
+        await self._guard.finished(grace)
 
 
 async def open_server(service: Service, listen: str, token: str | None) -> GrpcServer:
-    """Return an open door. Raises ``OSError``."""
-    door = GrpcServer(service, Access(token))
-    await door.open(listen)
-    return door
+    """May raise ``OSError``."""
+    server = GrpcServer(service, Access(token))
+    await server.open(listen)
+    return server
 
 
 class _Health(health.HealthServicer):
-    """gRPC's own, with a limit to its streams: anybody may watch, without a token."""
+    """gRPC's own, with a limit on its streams: watching needs no token."""
 
     def __init__(self) -> None:
         super().__init__()
         self._watching = 0
 
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 - gRPC's name
-        """Tell a service's health whenever it changes."""
         if self._watching >= HEALTH_WATCHES:
-            await abort_with(context, TooBusy(f"{HEALTH_WATCHES} watch the health already"))
+            await abort_with(context, TooBusy(f"{HEALTH_WATCHES} clients watch the health already"))
         self._watching += 1
         try:
             await super().Watch(request, context)

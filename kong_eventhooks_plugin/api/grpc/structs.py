@@ -1,10 +1,10 @@
 """JSON-ready values <-> ``google.protobuf.Struct``; Unix seconds <-> ``google.protobuf.Timestamp``.
 
-A Struct's numbers are doubles. A whole one comes out of it as an integer, as it would out of JSON; an integer beyond
-2^53 goes into it rounded. A Struct has no order either: names come out sorted, so that equal data are equal bytes.
+A Struct's numbers are doubles. A whole one is read as an integer, as in JSON; an integer beyond 2^53 is rounded. A
+Struct has no order: names are read sorted, so that equal data are equal bytes.
 
-Limit: protobuf's readers take 100 messages inside each other, three to a level of JSON. What is nested deeper than
-``MAX_DEPTH`` levels goes out as its JSON text instead of breaking the reader's whole answer.
+Limit: protobuf's readers accept 100 nested messages, three to a level of JSON. A value that is nested deeper than
+``MAX_DEPTH`` levels is sent as its JSON text, so that the reader can read the rest.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kong_eventhooks_plugin.errors import ValidationError
 
 MAX_DEPTH: Final = 32
-"""Levels of what is sent, the record itself included: what fits where the record stands three messages deep."""
+"""Levels, the record itself included: as many as fit where the record is three messages deep."""
 
 _EXACT: Final = 1 << 53
 _FIRST: Final = -62_135_596_800
@@ -26,19 +26,17 @@ _LAST: Final = 253_402_300_799
 
 
 def from_struct(struct: Struct) -> dict[str, Any]:
-    """Return what a Struct holds; its depth is limited by what protobuf reads."""
     return {name: _plain(struct.fields[name]) for name in sorted(struct.fields)}
 
 
 def to_struct(data: Mapping[str, Any]) -> Struct:
-    """Return JSON-ready values as a Struct."""
     struct = Struct()
     _fill(struct, data, 1)
     return struct
 
 
 def from_timestamp(timestamp: Timestamp, field: str) -> float:
-    """Return Unix seconds, an integer where they are whole; raises ``ValidationError`` for what is no time."""
+    """Return Unix seconds, an integer where they are whole; raises ``ValidationError``."""
     seconds, nanos = timestamp.seconds, timestamp.nanos
     if not (_FIRST <= seconds <= _LAST and 0 <= nanos < 10**9):
         raise ValidationError({field: "expected a time of the years 1 to 9999, with 0 to 999,999,999 nanoseconds"})
@@ -46,7 +44,7 @@ def from_timestamp(timestamp: Timestamp, field: str) -> float:
 
 
 def to_timestamp(seconds: float) -> Timestamp:
-    """Return Unix seconds as a Timestamp that ``from_timestamp`` turns into the very same number."""
+    """``from_timestamp`` returns the same number."""
     whole = int(seconds // 1)
     nanos = round((seconds - whole) * 1e9)
     return Timestamp(seconds=whole + nanos // 10**9, nanos=nanos % 10**9)
@@ -70,7 +68,7 @@ def _fill(struct: Struct, data: Mapping[str, Any], depth: int) -> None:
 
 
 def _put(into: Value, value: Any, depth: int) -> None:
-    """Set ``into``; ``depth`` is that of the record or list it stands in."""
+    """Set ``into``; ``depth`` is that of the record or list around it."""
     if value is None:
         into.null_value = NULL_VALUE
     elif isinstance(value, bool):
@@ -82,7 +80,7 @@ def _put(into: Value, value: Any, depth: int) -> None:
     elif depth >= MAX_DEPTH:
         into.string_value = msgspec.json.encode(value).decode()
     elif isinstance(value, Mapping):
-        # An empty one, too, has to be told from nothing.
+        # Also where it is empty.
         into.struct_value.SetInParent()
         _fill(into.struct_value, value, depth + 1)
     else:

@@ -1,6 +1,6 @@
-"""The REST door as one aiohttp application, health pages included: what listens on ``listen``.
+"""The REST server as one aiohttp application, health pages included: what listens on ``listen``.
 
-The health pages keep their own rules: anybody may ask them, they tell no secret.
+The health pages need no token and hold no secret.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.rest.answers import NameOf, json_response
+from kong_eventhooks_plugin.api.rest.answers import json_response
 from kong_eventhooks_plugin.api.rest.bodies import MAX_BODY
 from kong_eventhooks_plugin.api.rest.error_mapping import response_for_http
 from kong_eventhooks_plugin.api.rest.events_calls import EventCalls
@@ -18,27 +18,24 @@ from kong_eventhooks_plugin.api.rest.openapi.document import document
 from kong_eventhooks_plugin.api.rest.routes import CallGuard, Endpoint, Handler, add_calls
 from kong_eventhooks_plugin.api.rest.stream import HEARTBEAT
 from kong_eventhooks_plugin.api.service.access import Access
-from kong_eventhooks_plugin.api.service.entity import is_unnamed
 from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.hooks import schema
-from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.hooks.schema import Known
 
 
 class RestParts(NamedTuple):
-    """What the door is made of. ``heartbeat`` of a stream in seconds."""
+    """``heartbeat`` of a stream in seconds."""
 
     service: Service
     access: Access
-    registry: ActiveHooks
     feed: Feed
     known: Known
     heartbeat: float = HEARTBEAT
 
 
 def rest_app(parts: RestParts, health: web.Application | None = None) -> web.Application:
-    """Return the application; the routes of ``health`` (an application that does not run itself) are served beside."""
+    """Return the application, with the routes of ``health`` added."""
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_kong_error_responses])
     if health is not None:
         for route in health.router.routes():
@@ -54,38 +51,29 @@ def rest_app(parts: RestParts, health: web.Application | None = None) -> web.App
 
 
 def _calls(parts: RestParts) -> Iterator[Endpoint]:
-    name_of = _names_of(parts.registry)
-    yield from HookCalls(parts.service, parts.access, hook_form(parts.known), name_of).calls()
-    yield from EventCalls(parts.service, name_of, parts.heartbeat).calls()
+    yield from HookCalls(parts.service, parts.access, hook_form(parts.known)).calls()
+    yield from EventCalls(parts.service, parts.heartbeat).calls()
     yield Endpoint("GET", "/openapi.json", _openapi(document(parts.known)), "open")
 
 
 def hook_form(known: Known) -> Field:
-    """Return the schema by which a form's texts get their types: a hook's, and the API's own fields."""
+    """Return the schema that gives a form's texts their types: a hook's, and the API's own fields."""
     hook = schema.hook(known)
     own = [{"id": {"type": "string"}}, {"created_at": {"type": "integer"}}, {"updated_at": {"type": "integer"}}]
     read_only = [{"declared_in": {"type": "string"}}, {"scope": {"type": "record", "fields": []}}]
     return {**hook, "fields": [*hook["fields"], *own, *read_only]}
 
 
-def _names_of(book: ActiveHooks) -> NameOf:
-    def name_of(hook_id: str) -> str | None:
-        hook = book.get(hook_id)
-        return None if hook is None or is_unnamed(hook) else hook.name
-
-    return name_of
-
-
-def _openapi(described: dict[str, Any]) -> Handler:
+def _openapi(openapi_document: dict[str, Any]) -> Handler:
     async def openapi(_: web.Request) -> web.Response:
-        return json_response(described)
+        return json_response(openapi_document)
 
     return openapi
 
 
 @web.middleware
 async def _kong_error_responses(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer for unknown paths and methods as Kong does; calls have their own answers already."""
+    """Answer unknown paths and methods as Kong does; calls have mapped their errors already."""
     try:
         return await handler(request)
     except web.HTTPException as error:

@@ -1,4 +1,4 @@
-"""``/event-hooks``: Kong Enterprise's calls, and a hook's deliveries and replay beyond them."""
+"""``/event-hooks``: Kong Enterprise's calls; and beyond them a hook's deliveries and replay."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,36 +6,34 @@ from typing import Any
 from aiohttp import web
 
 from kong_eventhooks_plugin.api.rest import queries
-from kong_eventhooks_plugin.api.rest.answers import NameOf, answer_result, delivery_body, json_response, page_body
+from kong_eventhooks_plugin.api.rest.answers import json_response, page_links
 from kong_eventhooks_plugin.api.rest.bodies import read_object
 from kong_eventhooks_plugin.api.rest.form_values import Field
+from kong_eventhooks_plugin.api.rest.requests import replay_range
 from kong_eventhooks_plugin.api.rest.routes import Endpoint, caller_of
-from kong_eventhooks_plugin.api.service import sources
+from kong_eventhooks_plugin.api.service import sources, views
 from kong_eventhooks_plugin.api.service.access import Access
-from kong_eventhooks_plugin.api.service.deliveries import SETTLED
-from kong_eventhooks_plugin.api.service.entity import entity
+from kong_eventhooks_plugin.api.service.entity import hook_view
+from kong_eventhooks_plugin.api.service.presenter import result_view
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.api.service.tags import tag_filter
-from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter
 
-REPLAY_FIELDS = ("since", "until", "state")
-
 
 class HookCalls:
-    """The handlers. ``field`` is the schema of a hook, for forms; ``name_of`` tells a hook's name by its id."""
+    """``field`` is the schema of a hook, for forms."""
 
-    def __init__(self, service: Service, access: Access, field: Field, name_of: NameOf) -> None:
+    def __init__(self, service: Service, access: Access, field: Field) -> None:
         self._hooks = service.hooks
-        self._trials = service.test_delivery
+        self._tests = service.test_delivery
         self._deliveries = service.deliveries
         self._access = access
         self._field = field
-        self._name_of = name_of
+        self._present = service.presenter
 
     def calls(self) -> Iterator[Endpoint]:
-        """Yield every call, as it is and with a workspace before it."""
+        """Yield every call, without and with a workspace before it."""
         for prefix in ("", "/{workspace}"):
             base = f"{prefix}/event-hooks"
             yield Endpoint("GET", base, self.page, "open")
@@ -54,61 +52,49 @@ class HookCalls:
             yield Endpoint("POST", f"{one}/replay", self.replay, "change")
 
     async def page(self, request: web.Request) -> web.Response:
-        """List hooks."""
         query = request.query
         found = self._hooks.page(queries.size(query), query.get("offset"), tag_filter(_tags(query)))
-        return json_response(
-            page_body([self._shown(request, hook) for hook in found.hooks], request, found.next_offset, "tags", "size")
-        )
+        data = [self._view(request, hook) for hook in found.hooks]
+        return json_response(views.HookListView(data, *page_links(request, found.next_offset, "tags", "size")))
 
     async def create(self, request: web.Request) -> web.Response:
-        """Make a hook."""
         hook = await self._hooks.create(await read_object(request, self._field))
-        return json_response(self._shown(request, hook), 201)
+        return json_response(self._view(request, hook), 201)
 
     async def get(self, request: web.Request) -> web.Response:
-        """Return a hook."""
-        return json_response(self._shown(request, self._hooks.get(request.match_info["key"])))
+        return json_response(self._view(request, self._hooks.get(request.match_info["key"])))
 
     async def update(self, request: web.Request) -> web.Response:
-        """Change a hook's given fields."""
         given = await read_object(request, self._field)
-        return json_response(self._shown(request, await self._hooks.update(request.match_info["key"], given)))
+        return json_response(self._view(request, await self._hooks.update(request.match_info["key"], given)))
 
     async def upsert(self, request: web.Request) -> web.Response:
-        """Make or replace a hook; 200 for both, as in Kong."""
+        """200 for a new hook too, as in Kong."""
         given = await read_object(request, self._field)
-        return json_response(self._shown(request, await self._hooks.upsert(request.match_info["key"], given)))
+        return json_response(self._view(request, await self._hooks.upsert(request.match_info["key"], given)))
 
     async def delete(self, request: web.Request) -> web.Response:
-        """Remove a hook."""
         await self._hooks.delete(request.match_info["key"])
         return web.Response(status=204)
 
     async def ping(self, request: web.Request) -> web.Response:
-        """Send a hook's ping."""
-        return json_response(await self._trials.ping(request.match_info["key"]))
+        return json_response(views.PingView(**await self._tests.ping(request.match_info["key"])))
 
     async def test(self, request: web.Request) -> web.Response:
-        """Call a hook's handler with the posted data."""
-        tested = await self._trials.test(request.match_info["key"], await read_object(request))
-        return json_response({"data": tested.data, "result": answer_result(tested.answer)})
+        tested = await self._tests.test(request.match_info["key"], await read_object(request))
+        return json_response(views.TestedView(tested.data, result_view(tested.answer)))
 
     async def sources(self, _: web.Request) -> web.Response:
-        """Return every source's events."""
-        return json_response({"data": sources.all_sources()})
+        return json_response(views.SourcesView(sources.all_sources()))
 
     async def source(self, request: web.Request) -> web.Response:
-        """Return a source's events."""
-        return json_response({"data": sources.events_of_source(request.match_info["source"])})
+        return json_response(views.EventsView(sources.events_of_source(request.match_info["source"])))
 
     async def event(self, request: web.Request) -> web.Response:
-        """Return what is known of an event."""
         match = request.match_info
-        return json_response({"data": sources.event_of_source(match["source"], match["event"])})
+        return json_response(views.EventView(sources.event_of_source(match["source"], match["event"])))
 
     async def deliveries(self, request: web.Request) -> web.Response:
-        """List a hook's deliveries."""
         hook, query = self._hooks.get(request.match_info["key"]), request.query
         where = DeliveryFilter(
             hook_id=hook.id,
@@ -117,29 +103,20 @@ class HookCalls:
             until=queries.moment(query, "until"),
         )
         found = await self._deliveries.page(where, queries.size(query), query.get("offset"))
-        data = [delivery_body(delivery, self._name_of) for delivery in found.deliveries]
-        return json_response(page_body(data, request, found.next_offset, "state", "since", "until", "size"))
+        data = [self._present.delivery(delivery) for delivery in found.deliveries]
+        links = page_links(request, found.next_offset, "state", "since", "until", "size")
+        return json_response(views.DeliveryListView(data, *links))
 
     async def replay(self, request: web.Request) -> web.Response:
-        """Have a hook's deliveries of a range of time sent again."""
         hook = self._hooks.get(request.match_info["key"])
-        given = await read_object(request)
-        unknown = sorted(name for name in given if name not in REPLAY_FIELDS)
-        if unknown:
-            raise ValidationError(dict.fromkeys(unknown, "unknown field"))
-        replayed = await self._deliveries.replay_of_hook(
-            hook.id,
-            queries.as_moment(given.get("since"), "since"),
-            queries.as_moment(given.get("until"), "until"),
-            "dead" if given.get("state") is None else queries.one_of(given["state"], "state", SETTLED),
-        )
-        return json_response({"replayed": replayed.count, "refused": replayed.refused, "more": replayed.more})
+        replayed = await self._deliveries.replay_of_hook(hook.id, *replay_range(await read_object(request)))
+        return json_response(views.ReplayedView(replayed.count, replayed.refused, replayed.more))
 
-    def _shown(self, request: web.Request, hook: Hook) -> dict[str, Any]:
-        return entity(hook, trusted=self._access.trusted(caller_of(request)))
+    def _view(self, request: web.Request, hook: Hook) -> views.HookView:
+        return hook_view(hook, trusted=self._access.trusted(caller_of(request)))
 
 
 def _tags(query: Any) -> str | None:
-    """Return the tags' filter; ``tags[]`` is another way to spell it, which Kong's forms have."""
+    """``tags[]`` is another spelling, as in Kong's forms."""
     value: str | None = query.get("tags", query.get("tags[]"))
     return value

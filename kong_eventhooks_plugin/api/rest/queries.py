@@ -1,6 +1,6 @@
-"""What stands behind the question mark: sizes, offsets, times, names.
+"""Query parameters: sizes, offsets, times, names.
 
-As in Kong, unknown parameters are left alone, and the first of a repeated one counts. A time is Unix seconds or ISO
+As in Kong, unknown parameters are ignored, and the first of a repeated one counts. A time is Unix seconds or ISO
 8601 with its zone (``2026-01-31T12:00:00Z``).
 """
 
@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar, cast, get_args
 
 from kong_eventhooks_plugin.api.rest.form_values import number
-from kong_eventhooks_plugin.api.service import paging
-from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.errors import BadArgument, ValidationError
 from kong_eventhooks_plugin.model.delivery import State
 
 T = TypeVar("T", bound=str)
@@ -22,18 +21,18 @@ MAX_TEXT: Final = 256
 
 
 def size(query: Query) -> float | None:
-    """Return ``size``; raises ``BadArgument``."""
+    """May raise ``BadArgument``."""
     text = query.get("size")
     if text is None:
         return None
     found = number(text)
     if found is None:
-        raise paging.size_is_no_number()
+        raise BadArgument("size must be a number", 9, "invalid size")
     return found
 
 
 def text(query: Query, name: str) -> str | None:
-    """Return a parameter that is any text, None where it is not there or empty; raises ``ValidationError``."""
+    """Return any text, None where it is missing or empty; raises ``ValidationError``."""
     value = query.get(name)
     if value is not None and len(value) > MAX_TEXT:
         raise ValidationError({name: f"length must be at most {MAX_TEXT}"})
@@ -41,12 +40,12 @@ def text(query: Query, name: str) -> str | None:
 
 
 def moment(query: Query, name: str) -> float | None:
-    """Return a parameter that is a time, in Unix seconds; raises ``ValidationError``."""
+    """Return a time in Unix seconds; raises ``ValidationError``."""
     return as_moment(query.get(name), name)
 
 
 def as_moment(value: Any, name: str) -> float | None:
-    """Return a value that somebody sent as a time, in Unix seconds; raises ``ValidationError``."""
+    """Return a value as a time in Unix seconds; raises ``ValidationError``."""
     if value is None:
         return None
     seconds = _seconds(value)
@@ -56,13 +55,13 @@ def as_moment(value: Any, name: str) -> float | None:
 
 
 def state(query: Query) -> State | None:
-    """Return ``state``; raises ``ValidationError``."""
+    """May raise ``ValidationError``."""
     value = query.get("state") or None
     return None if value is None else one_of(value, "state", cast("tuple[State, ...]", get_args(State)))
 
 
 def one_of(value: Any, name: str, choices: tuple[T, ...]) -> T:
-    """Return the choice that a value is; raises ``ValidationError`` with Kong's text."""
+    """May raise ``ValidationError`` with Kong's text."""
     found = next((choice for choice in choices if choice == value), None)
     if found is None:
         raise ValidationError({name: f"expected one of: {', '.join(choices)}"})
@@ -87,7 +86,7 @@ def _seconds(value: Any) -> float | None:
 
 
 def _double(value: float) -> float | None:
-    """Return a number as a double; None for one that is too large, as JSON's integers may be."""
+    """Return a number as a double; None where it is too large, as an integer in JSON may be."""
     try:
         return float(value)
     except OverflowError:

@@ -1,6 +1,6 @@
-"""Sending an answer, as a part of its call: one whose reader does not take it in the call's time is cut off.
+"""Sending an answer as a part of its call: a reader that does not read it in the call's time is disconnected.
 
-aiohttp would send it after the call had ended, and wait for the reader for ever, with the whole of it in memory.
+aiohttp would send it after the call had ended, and wait for the reader for ever, with all of it in memory.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from aiohttp import web
 
 
 async def send(answer: web.StreamResponse, request: web.Request) -> None:
-    """Send the whole of an answer; cancelled, cut the connection. Raises ``ConnectionError`` where the reader left."""
+    """Send an answer; cancelled, cut the connection. Raises ``ConnectionError``."""
     try:
         await answer.prepare(request)
         await answer.write_eof()
@@ -19,6 +19,6 @@ async def send(answer: web.StreamResponse, request: web.Request) -> None:
 
 
 def cut(request: web.Request) -> None:
-    """End the connection at once, with what waits to be sent on it."""
+    """Close the connection at once; unsent data is dropped."""
     if request.transport is not None:
         request.transport.abort()

@@ -1,24 +1,27 @@
-"""Who may call the API: pure rules that every door asks, whatever it speaks.
+"""Who may call the API: pure rules for REST and gRPC alike.
 
 - Beyond loopback nothing listens without a token (``require_token_beyond_loopback``).
 - A token is compared in constant time; where one is set, changes and what was delivered need it, and a caller
   without it sees hooks with their secrets masked.
-- A web page that a person visits can send requests to localhost. So a call has to name this machine or a name that was
-  allowed (a page that made its own name point here, DNS rebinding, cannot), and a state-changing call that a browser
-  made must come from a page of the same address. A browser says so by ``Origin`` and ``Sec-Fetch-Site``; curl sends
-  neither.
+- A web page that a person visits can send requests to localhost. So a call must name this machine or an allowed name
+  (a page that makes its own name point here, DNS rebinding, cannot), and a state-changing call from a browser must come
+  from a page of the same address. A browser sends ``Origin`` and ``Sec-Fetch-Site`` for that; curl sends neither.
+
+Limits: ``AT_ONCE`` calls at the same time in each server, ``CALL_SECONDS`` for each.
 """
 
 import hmac
 import ipaddress
 from collections.abc import Collection
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from kong_eventhooks_plugin.errors import AccessRefused, SettingsError, TokenNeeded
 
 TOKEN_SETTING: Final = "api_token_file"  # noqa: S105 - a setting's name
 HOSTS_SETTING: Final = "api_hosts"
+AT_ONCE: Final = 64
+CALL_SECONDS: Final = 60.0
 HOW_TO_SEND: Final = "send it as 'Authorization: Bearer <token>' or 'Kong-Admin-Token: <token>'"
 MIN_TOKEN_BYTES: Final = 16
 MAX_TOKEN_BYTES: Final = 4_096
@@ -27,8 +30,13 @@ _OWN_NAMES: Final = frozenset({"localhost"})
 _OWN_PAGES: Final = frozenset({"same-origin", "none"})
 
 
+Kind = Literal["open", "read", "change"]
+"""``open`` is answered without the token, with secrets masked. ``read`` (what was delivered) and ``change`` need it
+where one is set; a change also must not come from another site's page."""
+
+
 class Caller(NamedTuple):
-    """What a door knows of who calls: the token that was sent, and what a browser says of where it comes from."""
+    """The token of a call, and where a browser says it comes from."""
 
     token: str | None = None
     host: str | None = None
@@ -37,7 +45,7 @@ class Caller(NamedTuple):
 
 
 class Access:
-    """The rules of one API. ``token`` None: there is none, and everybody who reaches us is trusted.
+    """``token`` None: every caller is trusted.
 
     ``hosts`` are names under which the API may be called, beside ``localhost`` and any IP address.
     """
@@ -47,12 +55,20 @@ class Access:
         self._hosts = _OWN_NAMES | {host.casefold().rstrip(".") for host in hosts}
 
     def trusted(self, caller: Caller) -> bool:
-        """Tell whether the caller may see and do everything: the token is right, or none is set."""
+        """Return whether the caller may see and do everything: the token is right, or none is set."""
         if self._token is None:
             return True
         # A wrong token takes as long as none at all.
         sent = (caller.token or "").encode("utf-8", "surrogateescape")
         return hmac.compare_digest(sent, self._token)
+
+    def admit(self, kind: Kind, caller: Caller) -> bool:
+        """Return whether the caller is trusted; raises ``AccessRefused`` where it may not make the call."""
+        if kind == "change":
+            self.check_page(caller)
+        if kind != "open":
+            self.need_token(caller)
+        return self.trusted(caller)
 
     def need_token(self, caller: Caller) -> None:
         """Raise ``TokenNeeded`` where the caller is not trusted."""
@@ -81,9 +97,9 @@ class Access:
 
 
 def require_token_beyond_loopback(listen: str, token: str | None, setting: str = "listen") -> None:
-    """Raise ``SettingsError`` where ``listen`` (``host:port``) can be reached from elsewhere and there is no token.
+    """Raise ``SettingsError`` where ``listen`` (``host:port``) is reachable from elsewhere and there is no token.
 
-    Also for a token that anybody could guess or that no header could hold. ``setting`` names what holds the address.
+    Also for a token that is easy to guess or that no header can hold. ``setting`` names what holds the address.
     """
     if token is not None:
         _check_token(token)
@@ -97,7 +113,7 @@ def require_token_beyond_loopback(listen: str, token: str | None, setting: str =
 
 
 def host_of(header: str | None) -> str | None:
-    """Return the host of a ``Host`` header without its port, as it is compared; None where there is none in it."""
+    """Return the host of a ``Host`` header without its port, normalized; None where it has none."""
     if not header or header != header.strip():
         return None
     try:
@@ -111,7 +127,7 @@ def host_of(header: str | None) -> str | None:
 
 
 def same_address(origin: str, host: str | None) -> bool:
-    """Tell whether a page's origin has the very host and port that was called."""
+    """Return whether a page's origin has the host and port that was called."""
     try:
         parts = urlsplit(origin)
         if parts.scheme not in {"http", "https"} or parts.path or parts.query or parts.username is not None:
@@ -121,6 +137,12 @@ def same_address(origin: str, host: str | None) -> bool:
         return (host_of(parts.netloc), parts.port or default) == (host_of(host), called.port or default)
     except ValueError:
         return False
+
+
+def sent_token(authorization: str | None, admin_token: str | None) -> str | None:
+    """Return the token of two headers: ``Authorization: Bearer`` goes before ``Kong-Admin-Token``."""
+    scheme, _, credentials = (authorization or "").partition(" ")
+    return (credentials.strip() if scheme.lower() == "bearer" else admin_token) or None
 
 
 def printable(header: str | None) -> str:

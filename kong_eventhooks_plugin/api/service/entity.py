@@ -1,12 +1,12 @@
-"""A hook as the API shows it, and as it takes it back.
+"""A hook as the API shows it, and as it accepts it back.
 
 As in Kong Enterprise an unset field is null, and ``config`` has the fields that the hook's handler reads; another
 handler's are shown only where they were set. Beyond Enterprise: ``name`` (null where the API made the hook without
-one), ``filter``, ``enabled``, ``tags``, ``updated_at``; and, for hooks that are declared elsewhere, ``declared_in`` and
-``scope``, which cannot be written.
+one), ``filter``, ``enabled``, ``tags``; and, for hooks that are declared elsewhere, ``declared_in`` and ``scope``,
+which cannot be written.
 
-Who is not trusted sees ``***`` wherever a secret may stand: secrets, header values, the URL behind its host (a Slack
-webhook's path is its password), bodies, payloads and functions.
+A caller that is not trusted sees ``***`` wherever a secret may be: secrets, header values, the URL behind its host (a
+Slack webhook's path is its password), bodies, payloads and functions.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import asdict
 
+from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.hooks.masking import masked
 from kong_eventhooks_plugin.hooks.schema import handler_config
 from kong_eventhooks_plugin.model.hook import Hook
@@ -23,73 +25,57 @@ from kong_eventhooks_plugin.model.scope import GLOBAL
 
 READ_ONLY: Final = ("declared_in", "scope")
 
-_REQUEST: Final = ("webhook", "webhook-custom")
-_CUSTOM: Final = ("webhook-custom",)
+_WEBHOOKS: Final = ("url", "headers", "ssl_verify", "secret", "previous_secret", "secret_file")
+_CUSTOM: Final = (
+    "method", "payload", "payload_format", "body", "body_format", "headers_format", "url_format", "template",
+)  # fmt: skip
 _HANDLERS_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "url": _REQUEST,
-    "headers": _REQUEST,
-    "ssl_verify": _REQUEST,
-    "secret": _REQUEST,
-    "previous_secret": _REQUEST,
-    "secret_file": _REQUEST,
-    "method": _CUSTOM,
-    "payload": _CUSTOM,
-    "payload_format": _CUSTOM,
-    "body": _CUSTOM,
-    "body_format": _CUSTOM,
-    "headers_format": _CUSTOM,
-    "url_format": _CUSTOM,
-    "template": _CUSTOM,
+    **dict.fromkeys(_WEBHOOKS, ("webhook", "webhook-custom")),
+    **dict.fromkeys(_CUSTOM, ("webhook-custom",)),
     "functions": ("lambda",),
     "level": ("log",),
 }
-"""Which handlers read a field of ``config``; one that is not here is shown for all."""
+"""Which handlers read a field of ``config``; one that is not listed is shown for all."""
 
 _CONFIG_FIELDS: Final = {name: field for entry in handler_config()["fields"] for name, field in entry.items()}
 
 
-def entity(hook: Hook, *, trusted: bool) -> dict[str, Any]:
-    """Return the hook as JSON-ready values. ``trusted``: the caller may see secrets."""
+def hook_view(hook: Hook, *, trusted: bool) -> views.HookView:
+    """Return the hook as the API shows it. ``trusted``: the caller may see secrets."""
     shown = hook if trusted else _without_secrets(hook)
-    declared = hook.origin.place != "api"
-    return {
-        "id": shown.id,
-        "name": None if is_unnamed(shown) else shown.name,
-        "source": shown.source,
-        "event": shown.event,
-        "handler": shown.handler,
-        "on_change": shown.on_change or None,
-        "snooze": shown.snooze,
-        "filter": shown.filter,
-        "enabled": shown.enabled,
-        "tags": list(shown.tags) or None,
-        "config": _config(shown),
-        "created_at": shown.created_at,
-        "updated_at": shown.updated_at,
-        "declared_in": shown.origin.path if declared else None,
-        "scope": None if shown.scope == GLOBAL else msgspec.structs.asdict(shown.scope),
-    }
+    return views.HookView(
+        id=shown.id,
+        name=name_of(shown),
+        source=shown.source,
+        event=shown.event,
+        handler=shown.handler,
+        on_change=shown.on_change or None,
+        snooze=shown.snooze,
+        filter=shown.filter,
+        enabled=shown.enabled,
+        tags=list(shown.tags) or None,
+        config=_config(shown),
+        created_at=shown.created_at,
+        updated_at=shown.updated_at,
+        declared_in=None if shown.origin.place == "api" else shown.origin.path,
+        scope=None if shown.scope == GLOBAL else views.HookScopeView(**asdict(shown.scope)),
+    )
 
 
 def definition_of(hook: Hook) -> dict[str, Any]:
-    """Return what would define the hook anew, every field there: what a PATCH is laid over."""
-    return {
-        "name": None if is_unnamed(hook) else hook.name,
-        "source": hook.source,
-        "event": hook.event,
-        "handler": hook.handler,
-        "on_change": hook.on_change or None,
-        "snooze": hook.snooze,
-        "filter": hook.filter,
-        "enabled": hook.enabled,
-        "tags": list(hook.tags) or None,
-        "config": {name: hook.config.get(name) for name in _CONFIG_FIELDS},
+    """Return what would define the hook anew, every field present: what a PATCH is merged into."""
+    view = hook_view(hook, trusted=True)
+    return {name: getattr(view, name) for name in _DEFINITION} | {
+        "config": {name: hook.config.get(name) for name in _CONFIG_FIELDS}
     }
 
 
-def is_unnamed(hook: Hook) -> bool:
-    """Tell whether the API made the hook without a name: its id stands in for one in logs and metrics."""
-    return hook.origin.place == "api" and hook.name == hook.id
+_DEFINITION: Final = ("name", "source", "event", "handler", "on_change", "snooze", "filter", "enabled", "tags")
+
+
+def name_of(hook: Hook) -> str | None:
+    """Return the hook's name; None where the API made it without one: its id stands in for one in logs and metrics."""
+    return None if hook.origin.place == "api" and hook.name == hook.id else hook.name
 
 
 def _config(hook: Hook) -> dict[str, Any]:
@@ -102,12 +88,12 @@ def _config(hook: Hook) -> dict[str, Any]:
 
 
 def masked_fields(config: Mapping[str, Any]) -> list[str]:
-    """Return the fields of ``config`` with what is shown to who is not trusted: somebody sends it back."""
-    shown = [name for name in _SECRET if _has_mask(config.get(name))]
+    """Return the fields of ``config`` that hold a mask: the client sends back what it was shown without the token."""
+    fields = [name for name in _SECRET if _has_mask(config.get(name))]
     url = config.get("url")
     if isinstance(url, str) and url.endswith(f"/{MASK}"):
-        shown.append("url")
-    return shown
+        fields.append("url")
+    return fields
 
 
 def _has_mask(value: Any) -> bool:

@@ -1,21 +1,22 @@
-"""The use cases on events: the recent ones with what each led to, watching live ones, publishing one's own.
+"""The use cases on events: list with their outcome, watch live, publish.
 
-An event that no hook hears is neither stored nor told to watchers: there is nothing to say of it but that.
+An event that no hook subscribes to is neither stored nor published to watchers.
 
 Limits: an event's name 256 characters, its data as deep and large as any definition
-(``hooks.validation.json_values``); after a break, a watcher is told at most ``CAUGHT_UP`` events again.
+(``hooks.validation.json_values``); after a break, a watcher gets at most ``CAUGHT_UP`` past events.
 """
 
 import re
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from kong_eventhooks_plugin.api.service import paging
-from kong_eventhooks_plugin.api.service.deliveries import about_offset, check_range
+from kong_eventhooks_plugin.api.service.deliveries import check_range
 from kong_eventhooks_plugin.api.service.feed import Feed, LiveEvent, Missed, Watcher, WatchFilter
-from kong_eventhooks_plugin.errors import QueueError, ValidationError
+from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
@@ -23,8 +24,6 @@ from kong_eventhooks_plugin.queue.contract import Accepted, EventFilter, EventPa
 from kong_eventhooks_plugin.sources.catalogue import CUSTOM
 
 SOURCE: Final = CUSTOM
-"""What everything published has as its source; a hook names it and any event."""
-
 CAUGHT_UP: Final = 1_000
 MAX_NAME: Final = 256
 MAX_KEY: Final = 128
@@ -33,8 +32,6 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Events:
-    """See the file's head. ``clock`` gives Unix seconds."""
-
     def __init__(self, queue: Queue, feed: Feed, publish: Publish, clock: Callable[[], float]) -> None:
         self._queue = queue
         self._feed = feed
@@ -43,20 +40,15 @@ class Events:
 
     async def page(self, where: EventFilter, size: float | None = None, offset: str | None = None) -> EventPage:
         """Return a page of accepted events, newest first. Raises ``BadArgument``, ``StoreUnavailable``."""
-        length = paging.page_size(size)
         check_range(where.since, where.until)
-        position = None if offset is None else paging.decoded(offset)
-        try:
-            found = await self._queue.events(where, length, position)
-        except QueueError as error:
-            raise about_offset(error, offset) from error
-        return EventPage(found.events, None if found.next_offset is None else paging.encoded(found.next_offset))
+        found = await paging.read_page(partial(self._queue.events, where), size, offset)
+        return EventPage(found.events, paging.next_offset(found.next_offset))
 
     async def publish(self, name: str, data: dict[str, Any], key: str | None = None) -> Receipt:
-        """Fire the hooks on source ``custom``; return what came of it, committed.
+        """Fire the hooks on source ``custom``; return the receipt, committed.
 
-        With a ``key`` of the caller's, the same key again is the same event: it fires nothing twice, and its receipt
-        says ``duplicate``. Raises ``ValidationError``, ``QueueFull``, ``StoreUnavailable``.
+        The same ``key`` again is the same event: it fires nothing twice, and its receipt is a ``duplicate``. Raises
+        ``ValidationError``, ``QueueFull``, ``StoreUnavailable``.
         """
         _check_event(name, data, key)
         event = self._event(name, data, key)
@@ -67,23 +59,23 @@ class Events:
 
     @contextmanager
     def watch(self, wanted: WatchFilter) -> Iterator[Watcher]:
-        """Watch live events inside the block. Raises ``TooBusy``."""
+        """May raise ``TooBusy``."""
         with self._feed.watch(wanted) as watcher:
             yield watcher
 
     async def follow(
         self, watcher: Watcher, wanted: WatchFilter, last: str | None
     ) -> AsyncGenerator[LiveEvent | Missed]:
-        """Yield what was accepted after the event ``last`` and is still known, then what ``watcher`` hears."""
-        told: set[str] = set()
+        """Yield what was accepted after the event ``last`` and is still known, then what ``watcher`` gets."""
+        caught_up: set[str] = set()
         if last is not None:
             async for entry in self._since(wanted, last):
                 if isinstance(entry, LiveEvent):
-                    told.add(entry.event.id)
+                    caught_up.add(entry.event.id)
                 yield entry
         async for entry in watcher:
             # Accepted between the beginning of the watch and the reading of the list: in both.
-            if isinstance(entry, LiveEvent) and told and entry.event.id in told:
+            if isinstance(entry, LiveEvent) and entry.event.id in caught_up:
                 continue
             yield entry
 
@@ -97,9 +89,9 @@ class Events:
 
     def _event(self, name: str, data: dict[str, Any], key: str | None) -> Event:
         now = self._clock()
-        # A key's event has the same id whenever it is told; 0 is as good a time as any for that.
-        told = event_id(0.0, SOURCE, "key", key) if key is not None else event_id(now, SOURCE, name, uuid.uuid4().hex)
-        return Event(id=told, source=SOURCE, event=name, data=data, time=now)
+        # The id of a key's event does not depend on the time; 0 is as good as any.
+        new_id = event_id(0.0, SOURCE, "key", key) if key is not None else event_id(now, SOURCE, name, uuid.uuid4().hex)
+        return Event(id=new_id, source=SOURCE, event=name, data=data, time=now)
 
 
 def _receipt(accepted: Accepted) -> Receipt:
@@ -111,13 +103,13 @@ def _is_word(text: str, longest: int) -> bool:
 
 
 def _check_event(name: str, data: dict[str, Any], key: str | None) -> None:
-    faults: dict[str, str] = {}
+    errors: dict[str, str] = {}
     if not _is_word(name, MAX_NAME):
-        faults["event"] = f"expected 1 to {MAX_NAME} characters, none of them a control character"
+        errors["event"] = f"expected 1 to {MAX_NAME} characters, none of them a control character"
     if key is not None and not _is_word(key, MAX_KEY):
-        faults["key"] = f"expected 1 to {MAX_KEY} characters, none of them a control character"
-    problem = json_values.json_error(data)
-    if problem is not None:
-        faults["data"] = f"{problem.path}: {problem.text}" if problem.path else problem.text
-    if faults:
-        raise ValidationError(faults)
+        errors["key"] = f"expected 1 to {MAX_KEY} characters, none of them a control character"
+    error = json_values.json_error(data)
+    if error is not None:
+        errors["data"] = f"{error.path}: {error.text}" if error.path else error.text
+    if errors:
+        raise ValidationError(errors)

@@ -1,16 +1,16 @@
-"""The hooks that the API made: kept in the store first, then brought into force.
+"""The hooks that the API made: first stored, then active.
 
-A hook that is declared elsewhere under the same name or id takes over for good: the API's is forgotten, so that
-it does not come back by surprise when the declaration goes. Another process over the same store hears of changes by
-``refresh``, which it is to call every few seconds (Enterprise's hooks were silent on other nodes until a restart); a
-change begins with the same look, so that it is laid over what the other has made of the hook meanwhile.
+A hook that is declared elsewhere under the same name or id shadows the API's for good: the API's is deleted, so that
+it does not reappear when the declaration is removed. Another process over the same store sees changes by ``refresh``,
+which it calls every few seconds (Enterprise's hooks were silent on other nodes until a restart); a change begins with a
+refresh, so that it is merged into what another process stored meanwhile.
 
-Limit: ``MAX_HOOKS`` hooks; one more is refused. Until ``load`` nothing can be changed: what is stored is not known yet.
+Limit: ``MAX_HOOKS`` hooks; one more is refused. Until ``load`` nothing can be changed: what is stored is unknown.
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -28,109 +28,105 @@ log = structlog.get_logger()
 
 
 class ApiHookRegistry(ActiveHooks, Protocol):
-    """The book, as this file needs it."""
-
     def set_api_hooks(self, hooks: Iterable[Hook]) -> None:
-        """Hear all hooks that the API has made, stored already."""
+        """Replace all hooks that the API has made; they are stored already."""
 
 
 class DefinitionStore(Protocol):
-    """The queue, as this file needs it. Both raise ``StoreUnavailable``."""
+    """Both raise ``StoreUnavailable``."""
 
     async def definitions(self) -> list[Hook]:
         """Return every stored definition, of all places."""
 
     async def store_definitions(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
-        """Write definitions and forget the removed ids, in one transaction."""
+        """Write definitions and delete the removed ids, in one transaction."""
 
 
 class ApiHookStore:
-    """See the file's head. Everything on one event loop."""
+    """Everything on one event loop."""
 
-    def __init__(self, book: ApiHookRegistry, store: DefinitionStore) -> None:
-        self._book = book
+    def __init__(self, registry: ApiHookRegistry, store: DefinitionStore) -> None:
+        self._registry = registry
         self._store = store
-        self._made: dict[str, Hook] = {}
+        self._hooks: dict[str, Hook] = {}
         self._loaded = False
         self._changing = asyncio.Lock()
-        self._task_set: set[asyncio.Task[None]] = set()
-        book.on_change(self._hooks_changed)
+        self._cleaning: asyncio.Task[None] | None = None
+        registry.on_change(self._hooks_changed)
 
-    def set_api_hooks(self) -> Mapping[str, Hook]:
+    def hooks(self) -> Mapping[str, Hook]:
         """Return the API's hooks by id."""
-        return MappingProxyType(self._made)
+        return MappingProxyType(self._hooks)
 
-    @contextlib.asynccontextmanager
+    @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        """Hold the lock under which a change is checked and kept, so that two cannot take one name.
+        """Lock and refresh: a change is checked and stored inside, so that two cannot take one name.
 
-        Begins with what is stored now. Raises ``StoreUnavailable``.
+        Raises ``StoreUnavailable``.
         """
         self._check_loaded()
         async with self._changing:
-            await self._take_stored()
+            await self._read_stored()
             yield
 
     def load(self, stored: Iterable[Hook]) -> None:
-        """Take the stored definitions (of all places), after the book has."""
-        self._made = {hook.id: hook for hook in stored if hook.origin.place == "api"}
+        """Load the stored definitions (of all places), after the registry has."""
+        self._hooks = {hook.id: hook for hook in stored if hook.origin.place == "api"}
         self._loaded = True
-        self._book.set_api_hooks(self._made.values())
+        self._registry.set_api_hooks(self._hooks.values())
         self._hooks_changed([])
 
     async def save(self, hook: Hook) -> None:
-        """Store a hook, new or changed, and bring it into force. Call it with ``lock`` held.
+        """Store a hook, new or changed, and activate it. Call it with ``lock`` held.
 
         Raises ``StoreUnavailable``, ``BadArgument`` where there are too many.
         """
         self._check_loaded()
-        if hook.id not in self._made and len(self._made) >= MAX_HOOKS:
+        if hook.id not in self._hooks and len(self._hooks) >= MAX_HOOKS:
             raise BadArgument(f"no more than {MAX_HOOKS:,} hooks can be made through the API")
         await self._store.store_definitions([hook], [])
-        self._made[hook.id] = hook
-        self._book.set_api_hooks(self._made.values())
+        self._hooks[hook.id] = hook
+        self._registry.set_api_hooks(self._hooks.values())
 
     async def delete(self, hook_id: str) -> None:
-        """Forget a hook, in the store and in force. Call it with ``lock`` held. Raises ``StoreUnavailable``."""
+        """Call it with ``lock`` held. Raises ``StoreUnavailable``."""
         self._check_loaded()
         await self._store.store_definitions([], [hook_id])
-        self._made.pop(hook_id, None)
-        self._book.set_api_hooks(self._made.values())
+        self._hooks.pop(hook_id, None)
+        self._registry.set_api_hooks(self._hooks.values())
 
     async def refresh(self) -> None:
-        """Read what is stored: another process may have made, changed or removed hooks. Raises ``StoreUnavailable``."""
+        """Read the hooks that another process may have made, changed or deleted. Raises ``StoreUnavailable``."""
         async with self.lock():
             pass
 
     async def close(self) -> None:
-        """End what is under way."""
-        for errand in list(self._task_set):
-            errand.cancel()
-        await asyncio.gather(*self._task_set, return_exceptions=True)
+        if self._cleaning is not None:
+            self._cleaning.cancel()
+            await asyncio.wait({self._cleaning})
 
-    async def _take_stored(self) -> None:
+    async def _read_stored(self) -> None:
         stored = {hook.id: hook for hook in await self._store.definitions() if hook.origin.place == "api"}
-        overtaken = self._shadowed(stored.values())
-        if overtaken:
-            in_force = self._book.hooks()
-            await self._store.store_definitions([], [one for one in overtaken if _is_apis(in_force.get(one))])
-            log.info("api_hooks_shadowed", hooks=len(overtaken))
-        made = {hook_id: hook for hook_id, hook in stored.items() if hook_id not in overtaken}
-        if made != self._made or overtaken:
-            self._made = made
-            self._book.set_api_hooks(made.values())
+        shadowed = self._shadowed(stored.values())
+        if shadowed:
+            active = self._registry.hooks()
+            await self._store.store_definitions([], [one for one in shadowed if _is_apis(active.get(one))])
+            log.info("api_hooks_shadowed", hooks=len(shadowed))
+        made = {hook_id: hook for hook_id, hook in stored.items() if hook_id not in shadowed}
+        if made != self._hooks or shadowed:
+            self._hooks = made
+            self._registry.set_api_hooks(made.values())
 
     def _check_loaded(self) -> None:
         if not self._loaded:
             raise StoreUnavailable("the store is not open yet")
 
     def _hooks_changed(self, _: list[HookChange]) -> None:
-        if self._loaded and self._shadowed(self._made.values()) and not self._task_set:
-            errand = asyncio.get_running_loop().create_task(self._make_room())
-            self._task_set.add(errand)
-            errand.add_done_callback(self._task_set.discard)
+        running = self._cleaning is not None and not self._cleaning.done()
+        if self._loaded and not running and self._shadowed(self._hooks.values()):
+            self._cleaning = asyncio.get_running_loop().create_task(self._delete_shadowed())
 
-    async def _make_room(self) -> None:
+    async def _delete_shadowed(self) -> None:
         try:
             await self.refresh()
         except QueueError as error:
@@ -138,12 +134,12 @@ class ApiHookStore:
             log.warning("shadowed_hooks_not_deleted", error=str(error))
 
     def _shadowed(self, hooks: Iterable[Hook]) -> set[str]:
-        """Return the ids of those that are declared elsewhere now, by id or by name."""
-        declared = [hook for hook in self._book.hooks().values() if hook.origin.place != "api"]
+        """Return the ids of those that are now declared elsewhere, by id or by name."""
+        declared = [hook for hook in self._registry.hooks().values() if hook.origin.place != "api"]
         ids, names = {hook.id for hook in declared}, {hook.name for hook in declared}
         return {hook.id for hook in hooks if hook.id in ids or hook.name in names}
 
 
 def _is_apis(hook: Hook | None) -> bool:
-    """Tell whether the stored definition under a hook's id is the API's, and not that of the place that took over."""
+    """Return whether the stored definition under a hook's id is the API's, not that of the hook that shadows it."""
     return hook is None or hook.origin.place == "api"

@@ -1,8 +1,7 @@
-"""The use cases ``ping`` and ``test``: a hook's handler called at once, past queue, filters and ``enabled``.
+"""The use cases ``ping`` and ``test``: a hook's handler is called at once, without queue, filters and ``enabled``.
 
-Nothing of it is stored, counted or tried again; but one that arrives switches a hook on again that its endpoint had
-switched off (docs/delivery.md). Limits: ``AT_ONCE`` trials run at the same time, one more is refused;
-one takes at most ``MAX_SECONDS`` seconds.
+Nothing is stored, counted or retried; but one that arrives enables a hook again that its endpoint had disabled
+(docs/delivery.md). Limits: ``AT_ONCE`` run at the same time, one more is refused; each has ``MAX_SECONDS``.
 """
 
 import asyncio
@@ -37,26 +36,22 @@ T = TypeVar("T")
 
 
 class HookTestResult(NamedTuple):
-    """What a test was given, and what the endpoint answered."""
-
     data: dict[str, Any]
     answer: Answer
 
 
 class TestDelivery:
-    """See the file's head. ``find`` finds a hook by id or name; ``clock`` gives Unix seconds."""
-
-    __test__ = False  # the name is no test's, whatever pytest thinks
+    __test__ = False  # not a test for pytest
 
     def __init__(
         self,
-        book: ActiveHooks,
+        registry: ActiveHooks,
         handlers: Mapping[str, Handler],
         find: Callable[[str], Hook],
         clock: Callable[[], float],
         enable: Enable = nothing_to_enable,
     ) -> None:
-        self._book = book
+        self._registry = registry
         self._handlers = handlers
         self._find = find
         self._clock = clock
@@ -64,7 +59,7 @@ class TestDelivery:
         self._running = 0
 
     async def ping(self, key: str) -> dict[str, Any]:
-        """Send a hook's ping; return the body that was sent, which holds no secret.
+        """Send a hook's ping; return its body, which holds no secret.
 
         Raises ``UnknownHook``, ``NoPing``, ``HookTestFailed``, ``TooBusy``, ``StoreUnavailable``.
         """
@@ -84,9 +79,9 @@ class TestDelivery:
         Raises ``UnknownHook``, ``ValidationError``, ``HookTestFailed``, ``TooBusy``, ``StoreUnavailable``.
         """
         hook = self._find(key)
-        problem = json_values.json_error(data)
-        if problem is not None:
-            raise ValidationError({problem.path or "@entity": problem.text if problem.path else [problem.text]})
+        error = json_values.json_error(data)
+        if error is not None:
+            raise ValidationError({error.path or "@entity": error.text if error.path else [error.text]})
         now = self._clock()
         event = Event(id=str(uuid.uuid4()), source=hook.source, event=_event_name(hook, data), data=data, time=now)
         handler = self._handler(hook)
@@ -112,22 +107,22 @@ class TestDelivery:
 
     def _config(self, hook: Hook) -> Mapping[str, Any]:
         try:
-            return self._book.resolved(hook)
+            return self._registry.resolved(hook)
         except UnresolvedReference as error:
             raise HookTestFailed("config", str(error)) from error
 
-    async def _run(self, trial: Callable[[], Awaitable[T]]) -> T:
+    async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
         if self._running >= AT_ONCE:
             raise TooBusy(f"{AT_ONCE} pings and tests run already")
         self._running += 1
         try:
             async with asyncio.timeout(MAX_SECONDS):
-                return await trial()
+                return await call()
         except TimeoutError as error:
             raise HookTestFailed("timeout", "the handler did not end in time") from error
         except HookError:
             raise
-        except Exception as error:  # noqa: BLE001 - a handler's bug is told to who tried it, and harms nothing else
+        except Exception as error:  # noqa: BLE001 - a handler's bug is reported to the caller and harms nothing else
             # Without its text, which may hold a URL or a header.
             raise HookTestFailed("internal", f"the handler raised {type(error).__name__}") from None
         finally:
@@ -137,8 +132,8 @@ class TestDelivery:
 def _event_name(hook: Hook, data: Mapping[str, Any]) -> str:
     if hook.event is not None:
         return hook.event
-    told = data.get("event")
-    if isinstance(told, str) and told:
-        return told
-    # One name out of hundreds that a pattern stands for would mean nothing.
+    given = data.get("event")
+    if isinstance(given, str) and given:
+        return given
+    # Any of the hundreds of names that a pattern stands for would mislead.
     return "test" if patterns_of(hook.source) else next(iter(events_of(hook.source)), "test")

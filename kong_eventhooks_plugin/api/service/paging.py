@@ -1,4 +1,4 @@
-"""A list in pages, as Kong's Admin API has them: ``size`` 1 to 1,000, 100 by default, and an opaque ``offset``.
+"""Lists in pages, as Kong's Admin API has them: ``size`` 1 to 1,000, 100 by default, and an opaque ``offset``.
 
 Kong's errors for both (kong/db/dao/init.lua, kong/db/strategies/postgres/init.lua; the texts are a real one's).
 """
@@ -6,18 +6,33 @@ Kong's errors for both (kong/db/dao/init.lua, kong/db/strategies/postgres/init.l
 import base64
 import binascii
 import json
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
-from kong_eventhooks_plugin.errors import BadArgument
+from kong_eventhooks_plugin.errors import BadArgument, QueueError
 
 DEFAULT_SIZE: Final = 100
 MAX_SIZE: Final = 1_000
 MAX_OFFSET: Final = 1_024
-"""Characters; a longer one is none of ours."""
+"""Characters."""
+
+P = TypeVar("P")
+
+
+async def read_page(read: Callable[[int, str | None], Awaitable[P]], size: float | None, offset: str | None) -> P:
+    """Return a page of a store. Raises ``BadArgument``, ``StoreUnavailable``."""
+    length, position = page_size(size), None if offset is None else decoded(offset)
+    try:
+        return await read(length, position)
+    except QueueError as error:
+        # An engine raises no more than this for an offset that is not its own.
+        if offset is not None and type(error) is QueueError:
+            raise bad_offset(offset, "bad offset string") from error
+        raise
 
 
 def page_size(size: float | None) -> int:
-    """Return how many entries a page has; raises ``BadArgument``."""
+    """May raise ``BadArgument``."""
     if size is None:
         return DEFAULT_SIZE
     if size != int(size) or not 1 <= size <= MAX_SIZE:
@@ -25,24 +40,22 @@ def page_size(size: float | None) -> int:
     return int(size)
 
 
-def size_is_no_number() -> BadArgument:
-    """Return the error for a size that is no number at all."""
-    return BadArgument("size must be a number", 9, "invalid size")
-
-
 def bad_offset(offset: str, why: str) -> BadArgument:
-    """Return the error for an offset that is not one that a page gave."""
     return BadArgument(f"'{offset[:MAX_OFFSET]}' is not a valid offset: {why}", 7, "invalid offset")
 
 
+def next_offset(position: str | None) -> str | None:
+    return None if position is None else encoded(position)
+
+
 def encoded(position: str) -> str:
-    """Return the offset that stands for what was last on a page."""
+    """Return the offset of the page after ``position``, the last entry of a page."""
     text = json.dumps([position], ensure_ascii=True)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decoded(offset: str) -> str:
-    """Return what an offset stands for; raises ``BadArgument``."""
+    """Return the position that an offset stands for; raises ``BadArgument``."""
     if len(offset) > MAX_OFFSET:
         raise bad_offset(offset, "too long")
     try:

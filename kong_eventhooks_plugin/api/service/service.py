@@ -1,7 +1,6 @@
-"""All use cases of the API in one value; the doors (REST, gRPC) are given nothing else.
+"""All use cases of the API in one value: REST and gRPC get nothing else.
 
-They take and give plain values and the model's structs, and raise what ``errors`` names; what a door's protocol says
-for each error is the door's to know.
+They accept and return plain values and the model's structs; ``presenter`` turns these into views.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.hook_tests import TestDelivery
 from kong_eventhooks_plugin.api.service.hooks import Check, Enable, Hooks, nothing_to_check, nothing_to_enable
+from kong_eventhooks_plugin.api.service.presenter import Presenter
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
@@ -20,18 +20,19 @@ from kong_eventhooks_plugin.queue.contract import Publish, Queue
 
 
 class Service(NamedTuple):
-    """The use cases; sources are pure functions (``api.service.sources``)."""
+    """Sources are pure functions (``api.service.sources``)."""
 
     hooks: Hooks
     test_delivery: TestDelivery
     deliveries: Deliveries
     events: Events
+    presenter: Presenter
 
 
 def make_service(
     *,
-    book: ActiveHooks,
-    shelf: ApiHookStore,
+    registry: ActiveHooks,
+    hook_store: ApiHookStore,
     queue: Queue,
     feed: Feed,
     handlers: Mapping[str, Handler],
@@ -41,11 +42,12 @@ def make_service(
     check: Check = nothing_to_check,
     enable: Enable = nothing_to_enable,
 ) -> Service:
-    """Wire the use cases. ``check`` finds what only a compiler can; ``enable`` switches on: ``api.service.hooks``."""
-    hooks = Hooks(book, shelf, validation, clock, check, enable)
+    """``check`` and ``enable``: see ``api.service.hooks``."""
+    hooks = Hooks(registry, hook_store, validation, clock, check, enable)
     return Service(
         hooks=hooks,
-        test_delivery=TestDelivery(book, handlers, hooks.get, clock, enable),
-        deliveries=Deliveries(book, queue),
+        test_delivery=TestDelivery(registry, handlers, hooks.get, clock, enable),
+        deliveries=Deliveries(registry, queue),
         events=Events(queue, feed, publish, clock),
+        presenter=Presenter(hooks.name_of),
     )

@@ -16,26 +16,25 @@ _FILTERS: Final = ((re.compile(rf"{_TAG}+(?:,{_TAG}+)*,?\Z"), ","), (re.compile(
 
 
 class TagFilter(NamedTuple):
-    """Tags of which a hook has to have all, or one."""
+    """A hook must have all of the tags, or one."""
 
     tags: tuple[str, ...]
     all: bool
 
     def matches(self, tags: Collection[str]) -> bool:
-        """Tell whether a hook with these tags is in the list."""
         found = [tag in tags for tag in self.tags]
         return all(found) if self.all else any(found)
 
 
 def tag_filter(text: str | None) -> TagFilter | None:
-    """Return the filter that a parameter describes, None where there is none; raises ``BadArgument``."""
+    """May raise ``BadArgument``."""
     if text is None:
         return None
     if not text:
         raise _refused("cannot be null")
     for pattern, separator in _FILTERS:
         if pattern.match(text):
-            # A separator at the end asks for the empty tag, which nothing has: so does Kong.
+            # As in Kong, a separator at the end asks for the empty tag, which no hook has.
             tags = tuple(text.split(separator))
             if len(tags) > MAX_TAGS:
                 raise _refused(f"cannot query more than {MAX_TAGS} tags")

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from kong_eventhooks_plugin.api.rest.answers import delivery_body
+from kong_eventhooks_plugin.api.rest.answers import builtins
+from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
+from kong_eventhooks_plugin.api.service.presenter import Presenter
 from kong_eventhooks_plugin.cli import store_file
 from kong_eventhooks_plugin.cli.deliveries import describe
 from kong_eventhooks_plugin.cli.printing import table
@@ -31,7 +33,7 @@ def test_an_events_data_cannot_steer_the_terminal() -> None:
     delivery = Delivery(
         id="d", hook_id="h", event=event, source="custom", state="pending", attempts=0, created_at=1.0, due_at=1.0
     )
-    body = {**delivery_body(delivery, lambda _: None), "data": event.data, "attempts": []}
+    body = builtins(Presenter(lambda _: None).delivery_detail(DeliveryDetail(delivery, ())))
     printed = describe(body)
     assert printed == "".join(each for each in printed if each.isprintable() or each == "\n")
     assert '"path": "/\ufffd2J\ufffd"' in printed

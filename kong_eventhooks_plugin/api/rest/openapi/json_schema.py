@@ -1,7 +1,6 @@
 """A field of Kong's schema language as JSON Schema 2020-12, as OpenAPI 3.1 has it.
 
-Lengths are bytes there and characters here, so what is allowed here can be refused for its length where it is not
-ASCII.
+Lengths are bytes there and characters here, so a text that is not ASCII can be valid here and too long there.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,31 +13,31 @@ NO_NUL: Final = "^[^\u0000]*$"
 
 
 def of_field(field: Field) -> Schema:
-    """Return the schema of a field; one that may be unset takes null."""
+    """Return the schema of a field; one that may be unset accepts null."""
     schema = _BY_TYPE[field["type"]](field)
     if "description" in field:
         schema["description"] = field["description"]
     if "default" in field:
         schema["default"] = field["default"]
-    return schema if field.get("required") else _or_null(schema)
+    return schema if field.get("required") else or_null(schema)
 
 
 def of_record(field: Field, required: list[str]) -> Schema:
-    """Return the schema of a record with the fields that have to be there named."""
+    """Return the schema of a record; ``required`` names its required fields."""
     properties = {name: of_field(each) for entry in field["fields"] for name, each in entry.items()}
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**schema, "required": required} if required else schema
 
 
-def _or_null(schema: Schema) -> Schema:
-    """Let a schema take null as well."""
+def or_null(schema: Schema) -> Schema:
+    """Let a schema accept null as well."""
     if "type" in schema:
         kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         schema["type"] = [*kinds, *([] if "null" in kinds else ["null"])]
         if "enum" in schema:
             schema["enum"] = [*schema["enum"], None]
         return schema
-    return {"anyOf": [schema, {"type": "null"}]}
+    return {"anyOf": [*schema.get("anyOf", [schema]), {"type": "null"}]}
 
 
 def _string(field: Field) -> Schema:

@@ -57,7 +57,7 @@ def test_no_error_of_the_tree_is_forgotten() -> None:
 
 
 def test_what_nobody_foresaw_and_what_the_store_says_stay_inside() -> None:
-    assert status_of(ValueError("secret"))[1].message == "an unexpected error occurred"
+    assert status_of(ValueError("secret"))[1].message == "An unexpected error occurred"
     assert "disk full" not in status_of(errors.StoreUnavailable("disk full"))[1].message
 
 

@@ -7,8 +7,8 @@ from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from kong_eventhooks_plugin.api.grpc import serialize
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events_pb2, hooks_pb2
-from kong_eventhooks_plugin.api.grpc.hook_names import HookNames
 from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
+from kong_eventhooks_plugin.api.service.presenter import result_view
 from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery, State
 from kong_eventhooks_plugin.queue.contract import HeldBack
 from tests.support.api import Api
@@ -31,9 +31,9 @@ def test_every_word_of_the_model_has_its_number() -> None:
 
 
 def test_repeated_headers_are_joined() -> None:
-    found = serialize.result_message(Answer(200, b"ok", (("X-A", "1"), ("X-B", "b"), ("X-A", "2"))))
+    found = serialize.result_message(result_view(Answer(200, b"ok", (("X-A", "1"), ("X-B", "b"), ("X-A", "2")))))
     assert (found.status, dict(found.headers), found.body) == (200, {"X-A": "1, 2", "X-B": "b"}, b"ok")
-    assert not serialize.result_message(Answer()).HasField("status")
+    assert not serialize.result_message(result_view(Answer())).HasField("status")
 
 
 async def test_a_page_has_fewer_entries_where_they_are_large() -> None:
@@ -59,7 +59,8 @@ async def test_a_delivery_is_told_without_its_oldest_attempts_where_they_are_lar
     body = b"x" * 20_000
     attempts = tuple(Attempt(number, 1.5, 0.25, "retry", "status", "500", 500, body) for number in range(1, 301))
     delivery = Delivery("d", make_event(), "h", "custom", "dead", 300, 1.0, 1.0, 2.0, "exhausted")
-    message = serialize.delivery_detail_message(DeliveryDetail(delivery, attempts), HookNames(api.service.hooks))
+    view = api.service.presenter.delivery_detail(DeliveryDetail(delivery, attempts))
+    message = serialize.delivery_detail_message(view)
     assert message.ByteSize() <= serialize.PAGE_BYTES + 1_000
     numbers = [attempt.number for attempt in message.attempts]
     assert numbers == list(range(301 - len(numbers), 301))

@@ -27,7 +27,6 @@ from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import (
 )
 from kong_eventhooks_plugin.api.grpc.events_calls import EventCalls
 from kong_eventhooks_plugin.api.grpc.guard import Calls, Stream
-from kong_eventhooks_plugin.api.grpc.hook_names import HookNames
 from kong_eventhooks_plugin.api.grpc.hooks_calls import HookCalls, SourceCalls
 from tests.support.api import Api
 
@@ -46,12 +45,11 @@ METHODS = [(service, method) for service in SERVICES for method in service.metho
 
 @pytest.fixture
 def tables(api: Api) -> list[Calls]:
-    names = HookNames(api.service.hooks)
     return [
         HookCalls(api.service).table(),
         SourceCalls().table(),
-        DeliveryCalls(api.service, names).table(),
-        EventCalls(api.service, names).table(),
+        DeliveryCalls(api.service).table(),
+        EventCalls(api.service).table(),
     ]
 
 

@@ -76,7 +76,7 @@ class TestCreate:
         api.declare({"name": "old", **LOG})
         with pytest.raises(HookTaken):
             await api.service.hooks.create({**LOG, "name": "new"})
-        await asyncio.gather(*api.hook_store._task_set)
+        await asyncio.gather(*filter(None, [api.hook_store._cleaning]))
         assert [(hook.name, hook.snooze) for hook in await api.queue.definitions()] == [("old", None)]
         assert {hook.origin.place for hook in api.registry.hooks().values()} == {"file"}
 
@@ -120,7 +120,7 @@ class TestCreate:
             ({**LOG, "created_at": True}, {"created_at": "expected an integer"}),
             ({**LOG, "created_at": 1.5}, {"created_at": "expected an integer"}),
             ({**LOG, "updated_at": 1 << 40}, {"updated_at": "expected an integer"}),
-            ({**LOG, "declared_in": "x"}, {"declared_in": "is told, not set: leave it out"}),
+            ({**LOG, "declared_in": "x"}, {"declared_in": "is read-only: leave it out"}),
             ({**LOG, "name": 5}, {"name": "expected a string"}),
             ({"handler": "webhook", "source": "custom"}, {"config": {"url": "required field missing"}}),
             (
@@ -354,15 +354,15 @@ class TestTakeOver:
     async def test_what_is_declared_elsewhere_takes_over_for_good(self, api: Api) -> None:
         await api.service.hooks.create({**LOG, "name": "alert", "snooze": 5})
         api.declare({"name": "alert", **LOG})
-        await asyncio.gather(*api.hook_store._task_set)
-        assert (api.service.hooks.get("alert").origin.place, dict(api.hook_store.set_api_hooks())) == ("file", {})
+        await asyncio.gather(*filter(None, [api.hook_store._cleaning]))
+        assert (api.service.hooks.get("alert").origin.place, dict(api.hook_store.hooks())) == ("file", {})
         api.declare()
         assert named(api) == [], "the API's does not come back by surprise"
 
     async def test_by_its_name_though_the_id_is_another(self, api: Api) -> None:
         await api.service.hooks.create({**LOG, "name": "alert", "id": ID})
         api.declare({"name": "alert", **LOG})
-        await asyncio.gather(*api.hook_store._task_set)
+        await asyncio.gather(*filter(None, [api.hook_store._cleaning]))
         assert list(api.registry.hooks()) == [hook_id("alert")]
         assert ID not in [hook.id for hook in await api.queue.definitions()]
 
@@ -375,10 +375,10 @@ class TestTakeOver:
         with monkeypatch.context() as away:
             away.setattr(api.queue, "definitions", fail)
             api.declare({"name": "alert", **LOG})
-            await asyncio.gather(*api.hook_store._task_set)
-        assert ID in api.hook_store.set_api_hooks()
+            await asyncio.gather(*filter(None, [api.hook_store._cleaning]))
+        assert ID in api.hook_store.hooks()
         await api.hook_store.refresh()
-        assert dict(api.hook_store.set_api_hooks()) == {}
+        assert dict(api.hook_store.hooks()) == {}
 
 
 class TestAnotherProcess:

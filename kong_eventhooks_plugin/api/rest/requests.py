@@ -1,0 +1,63 @@
+"""What the calls beyond Enterprise's take in their bodies; the OpenAPI document is generated from these structs.
+
+The errors are those of Kong's schemas, which no decoder of JSON gives.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+
+from kong_eventhooks_plugin.api.rest import queries
+from kong_eventhooks_plugin.api.service.deliveries import SETTLED, Settled
+from kong_eventhooks_plugin.api.service.events import MAX_KEY, MAX_NAME
+from kong_eventhooks_plugin.errors import ValidationError
+
+_NO_CONTROLS: Final = "^[^\u0000-\u001f\u007f-\u009f]*$"
+
+Moment = float | Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+
+class NewEvent(Struct, frozen=True, forbid_unknown_fields=True):
+    event: Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=_NO_CONTROLS)]
+    data: dict[str, Any] | None = None
+    key: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=MAX_KEY, pattern=_NO_CONTROLS)] | None,
+        Meta(description="The same key again is the same event, and fires nothing twice."),
+    ] = None
+
+
+class ReplayRange(Struct, frozen=True, forbid_unknown_fields=True):
+    since: Annotated[Moment | None, Meta(description="Deliveries created then or later.")] = None
+    until: Annotated[Moment | None, Meta(description="Deliveries created before.")] = None
+    state: Settled | None = "dead"
+
+
+def new_event(given: Mapping[str, Any]) -> NewEvent:
+    """May raise ``ValidationError``."""
+    wanted = {"event": (str, "a string"), "data": (dict, "a record"), "key": (str, "a string")}
+    errors = _unknown_fields(given, NewEvent)
+    if given.get("event") is None:
+        errors["event"] = "required field missing"
+    for name, (kind, text) in wanted.items():
+        if given.get(name) is not None and not isinstance(given[name], kind):
+            errors[name] = f"expected {text}"
+    if errors:
+        raise ValidationError(errors)
+    return NewEvent(given["event"], given.get("data"), given.get("key"))
+
+
+def replay_range(given: Mapping[str, Any]) -> tuple[float | None, float | None, Settled]:
+    """Return where the range begins and ends, and the state; raises ``ValidationError``."""
+    errors = _unknown_fields(given, ReplayRange)
+    if errors:
+        raise ValidationError(errors)
+    return (
+        queries.as_moment(given.get("since"), "since"),
+        queries.as_moment(given.get("until"), "until"),
+        "dead" if given.get("state") is None else queries.one_of(given["state"], "state", SETTLED),
+    )
+
+
+def _unknown_fields(given: Mapping[str, Any], kind: type[Struct]) -> dict[str, str]:
+    return {name: "unknown field" for name in given if name not in kind.__struct_fields__}

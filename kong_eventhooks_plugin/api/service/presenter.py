@@ -1,0 +1,96 @@
+"""From the model's values to views."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec.structs import asdict
+
+from kong_eventhooks_plugin.api.service import views
+from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
+from kong_eventhooks_plugin.api.service.feed import LiveEvent
+from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.queue.contract import Accepted, Receipt
+
+NameOf = Callable[[str], str | None]
+"""Takes a hook's id and returns its name, None where it has none or was removed."""
+
+
+class Presenter:
+    def __init__(self, name_of: NameOf) -> None:
+        self._name_of = name_of
+
+    def delivery(self, delivery: Delivery) -> views.DeliveryView:
+        return views.DeliveryView(
+            id=delivery.id,
+            event_hook=self._hook(delivery.hook_id),
+            source=delivery.source,
+            event=delivery.event.event,
+            event_id=delivery.event.id,
+            state=delivery.state,
+            reason=delivery.reason,
+            attempt_count=delivery.attempts,
+            created_at=delivery.created_at,
+            due_at=delivery.due_at if delivery.settled_at is None else None,
+            settled_at=delivery.settled_at,
+        )
+
+    def delivery_detail(self, detail: DeliveryDetail) -> views.DeliveryDetailView:
+        return views.DeliveryDetailView(
+            **asdict(self.delivery(detail.delivery)),
+            data=detail.delivery.event.data,
+            attempts=[_attempt(attempt) for attempt in detail.attempts],
+        )
+
+    def accepted(self, accepted: Accepted) -> views.AcceptedEventView:
+        event = accepted.event
+        return views.AcceptedEventView(
+            **_event_fields(event),
+            accepted_at=accepted.accepted_at,
+            fired=[
+                views.FiredView(self._hook(hook_id), delivery_id(event.id, hook_id), state)
+                for hook_id, state in accepted.fired.items()
+            ],
+            held_back=self._held_back(accepted.held_back),
+        )
+
+    def live_event(self, live: LiveEvent) -> views.LiveEventView:
+        return views.LiveEventView(
+            **_event_fields(live.event),
+            fired=self._fired(live.event.id, live.receipt.fired),
+            held_back=self._held_back(live.receipt.held_back),
+        )
+
+    def receipt(self, receipt: Receipt) -> views.ReceiptView:
+        return views.ReceiptView(
+            id=receipt.event_id,
+            duplicate=receipt.duplicate,
+            fired=self._fired(receipt.event_id, receipt.fired),
+            held_back=self._held_back(receipt.held_back),
+        )
+
+    def _hook(self, hook_id: str) -> views.HookNameView:
+        return views.HookNameView(hook_id, self._name_of(hook_id))
+
+    def _fired(self, event_id: str, hook_ids: Iterable[str]) -> list[views.FiredView]:
+        return [views.FiredView(self._hook(hook_id), delivery_id(event_id, hook_id)) for hook_id in hook_ids]
+
+    def _held_back(self, held_back: Mapping[str, str]) -> list[views.HeldBackView]:
+        return [views.HeldBackView(self._hook(hook_id), reason) for hook_id, reason in held_back.items()]
+
+
+def result_view(answer: Answer) -> views.ResultView:
+    """Return an endpoint's answer as Enterprise's test shows it; repeated headers are joined."""
+    headers: dict[str, str] = {}
+    for name, value in answer.headers:
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return views.ResultView(views.BodyBytes(answer.body), headers, answer.status)
+
+
+def _event_fields(event: Event) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in ("id", "source", "event", "time", "data")}
+
+
+def _attempt(attempt: Attempt) -> views.AttemptView:
+    return views.AttemptView(**asdict(attempt) | {"body": views.BodyBytes(attempt.body)})

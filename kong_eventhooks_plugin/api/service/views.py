@@ -1,0 +1,198 @@
+"""What the API answers, as structs: REST encodes them, gRPC copies them into messages, OpenAPI is generated from them.
+
+A component of the OpenAPI document has its struct's name without "View", and the struct's docstring as its description.
+Times are Unix seconds with their fraction, as in Kong.
+"""
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kong_eventhooks_plugin.model.delivery import State
+
+T = TypeVar("T")
+
+Time = Annotated[float, Meta(description="Unix seconds.")]
+OptionalTime = Annotated[float | None, Meta(description="Unix seconds.")]
+
+
+class BodyBytes(bytes):
+    """A body: gRPC carries it as it is, JSON as text with U+FFFD for what is none."""
+
+
+class View(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Page(View, Generic[T], frozen=True):
+    data: list[T]
+    next: str | None
+    offset: str | UnsetType = UNSET
+
+
+class HookScopeView(View, frozen=True):
+    service: str | None
+    route: str | None
+    consumer: str | None
+
+
+class HookView(View, frozen=True):
+    id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+    name: str | None
+    source: str
+    event: str | None
+    handler: str
+    on_change: bool | None
+    snooze: int | None
+    filter: str | None
+    enabled: bool
+    tags: list[str] | None
+    config: Annotated[
+        dict[str, Any], Meta(description="The handler's fields; secrets are *** without the admin token.")
+    ]
+    created_at: int
+    updated_at: int
+    declared_in: Annotated[str | None, Meta(description="Where it is declared; null: the API made it.")]
+    scope: HookScopeView | None
+
+
+class HookListView(Page[HookView], frozen=True):
+    pass
+
+
+class EventDescriptionView(View, frozen=True):
+    fields: list[str]
+    description: str
+    unique: list[str] | UnsetType = UNSET
+
+
+Events = dict[str, EventDescriptionView]
+
+
+class SourcesView(View, frozen=True):
+    data: dict[str, Events]
+
+
+class EventsView(View, frozen=True):
+    data: Events
+
+
+class EventView(View, frozen=True):
+    data: EventDescriptionView
+
+
+class PingView(View, frozen=True):
+    source: Literal["kong:event_hooks"]
+    event: Literal["ping"]
+    event_hooks: dict[str, Any]
+
+
+class ResultView(View, frozen=True):
+    """What the endpoint answered. status is null where the handler has no endpoint."""
+
+    body: BodyBytes
+    headers: dict[str, str]
+    status: int | None
+
+
+class TestedView(View, frozen=True):
+    data: dict[str, Any]
+    result: ResultView
+
+
+class HookNameView(View, frozen=True):
+    id: str
+    name: str | None
+
+
+class DeliveryView(View, frozen=True):
+    id: Annotated[str, Meta(description="Also the webhook-id of every attempt.")]
+    event_hook: HookNameView
+    source: str
+    event: str
+    event_id: str
+    state: State
+    reason: Annotated[str | None, Meta(description="Why it is dead.")]
+    attempt_count: int
+    created_at: Time
+    due_at: Annotated[float | None, Meta(description="When it is tried next; null once it is settled.")]
+    settled_at: OptionalTime
+
+
+class DeliveryListView(Page[DeliveryView], frozen=True):
+    pass
+
+
+class AttemptView(View, frozen=True):
+    number: int
+    started_at: Time
+    seconds: float
+    outcome: Literal["delivered", "retry", "discard"]
+    error: str | None
+    detail: str | None
+    status: int | None
+    body: Annotated[BodyBytes, Meta(description="At most the first 20,000 bytes of the answer.")]
+
+
+class DeliveryDetailView(DeliveryView, frozen=True):
+    data: dict[str, Any]
+    attempts: list[AttemptView]
+
+
+class ReplayedView(View, frozen=True):
+    """refused is the queue's limit that left no room for the rest."""
+
+    replayed: int
+    refused: str | None
+    more: bool
+
+
+class FiredView(View, frozen=True):
+    event_hook: HookNameView
+    delivery: str
+    state: State | UnsetType = UNSET
+
+
+class HeldBackView(View, frozen=True):
+    event_hook: HookNameView
+    reason: str
+
+
+class _Event(View, frozen=True):
+    id: str
+    source: str
+    event: str
+    time: Time
+    data: dict[str, Any]
+
+
+class AcceptedEventView(_Event, frozen=True):
+    accepted_at: Time
+    fired: list[FiredView]
+    held_back: list[HeldBackView]
+
+
+class AcceptedEventListView(Page[AcceptedEventView], frozen=True):
+    pass
+
+
+# Without states, which change by the second.
+class LiveEventView(_Event, frozen=True):
+    fired: list[FiredView]
+    held_back: list[HeldBackView]
+
+
+class ReceiptView(View, frozen=True):
+    id: str
+    duplicate: bool
+    fired: list[FiredView]
+    held_back: list[HeldBackView]
+
+
+class ErrorView(Struct, frozen=True):
+    """Kong's shape; code, name and fields where Kong has them."""
+
+    message: str
+    code: int | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    fields: dict[str, Any] | UnsetType = UNSET
