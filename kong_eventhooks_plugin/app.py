@@ -177,7 +177,7 @@ class Components:
 
             link.on_adopt(_close_connection)
             return KongPdkServer(host, self.metrics, instances, self._infos())
-        return PluginServer(host, self.metrics, instances, self._infos(), keeper=link)
+        return PluginServer(host, self.metrics, instances, self._infos(), holder=link)
 
     def service(self, handlers: Mapping[str, Handler], delivery: DeliveryWorker) -> Service:
         """Return the use cases of the API."""

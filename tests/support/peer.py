@@ -33,7 +33,7 @@ class Peer:
 
     def another(self) -> tuple[Connection, Transport]:
         transport = Transport()
-        connection = Connection(self.door.server._context, SLOT, transport)  # type: ignore[arg-type]
+        connection = Connection(self.door.server._context, self.door.server, SLOT, transport)  # type: ignore[arg-type]
         connection.connection_made(transport)
         return connection, transport
 

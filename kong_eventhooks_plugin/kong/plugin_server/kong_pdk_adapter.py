@@ -1,4 +1,4 @@
-"""Kong's door over MsgPack:1: kong-pdk's plugin server behind a listener of ours.
+"""The plugin server over MsgPack:1: kong-pdk's plugin server behind a listener of ours.
 
 kong-pdk's own listener removes the socket's path when it starts (ours is held by the supervisor), ends the process
 when its parent is process 1 (which is normal in a container), needs a thread or gevent's own loop, lets a peer call any
@@ -11,7 +11,7 @@ its questions: Kong may send the answer to the other one, and over this protocol
 
 Limits, and what happens past them:
 
-- ``CONNECTIONS`` open at a time: the next wait in the socket's backlog (counted ``connections``).
+- ``CONNECTIONS`` open at a time; past it see ``acceptor``.
 - ``ANSWER_SECONDS`` for what an event causes to be committed, from its call on: then Kong is answered, the commit goes
   on, and ``late`` is counted. An answer of Kong's that came later than that still leaves ``LEAST_SECONDS``.
 - ``IDLE_SECONDS`` without a byte from a peer, or for a peer to read: then the connection is closed (Kong keeps an idle
@@ -19,7 +19,6 @@ Limits, and what happens past them:
 """
 
 import asyncio
-import errno
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -29,6 +28,8 @@ from kong_pdk.exception import PluginServerException
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server import msgpack_rpc
+from kong_eventhooks_plugin.kong.plugin_server.acceptor import Acceptor
+from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import ANSWER_SECONDS
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_plugins import Commit, PdkPlugins, PhaseTurn
@@ -38,14 +39,10 @@ from kong_eventhooks_plugin.kong.wire.frames import ByteBudget
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 CONNECTIONS = 4_096
-ANSWER_SECONDS = 0.8
 LEAST_SECONDS = 0.1
 IDLE_SECONDS = 120.0
 _EXPIRE_EVERY = 5.0
 _READ_BYTES = 64 << 10
-_ACCEPTS_AT_ONCE = 64
-_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_DESCRIPTOR_PAUSE = 0.5
 
 _METHODS = {
     "plugin.GetPluginInfo": "get_plugin_info",
@@ -80,7 +77,7 @@ class KongPdkServer:
 
     def __init__(
         self,
-        house: PluginHost,
+        host: PluginHost,
         metrics: Metrics,
         instances: PluginInstances,
         plugin_infos: Mapping[str, Mapping[str, Any]],
@@ -93,41 +90,37 @@ class KongPdkServer:
         self._counts = metrics.counts
         self._errors = SocketErrors(metrics.counts, clock=monotonic)
         self._plugins = PdkPlugins(
-            house, metrics.counts, self._errors, instances, plugin_infos, clock=clock, monotonic=monotonic
+            host, metrics.counts, self._errors, instances, plugin_infos, clock=clock, monotonic=monotonic
         )
         self._monotonic = monotonic
-        self._max = max_connections
         self._answer_seconds = answer_seconds
         self._room = ByteBudget()
-        self._sock: socket.socket | None = None
-        self._accepting = False
         self._draining = False
         self._open: set[asyncio.Task[None]] = set()
+        self._acceptor = Acceptor(self._errors, max_connections, lambda: self.connections, self._adopt)
         self._busy = 0
         self._quiet = asyncio.Event()
         self._expirer: asyncio.TimerHandle | None = None
 
     @property
     def connections(self) -> int:
-        """Return how many connections are open."""
+        """How many connections are open."""
         return len(self._open)
 
     @property
     def busy(self) -> int:
-        """Return how many calls are being answered and events wait for Kong."""
+        """How many calls are being answered and events wait for Kong."""
         return self._busy + len(self._plugins.events)
 
     async def serve(self, sock: socket.socket) -> None:
-        """Begin to accept on ``sock`` and return. It listens already, and is neither closed nor unlinked here."""
-        sock.setblocking(False)
-        self._sock = sock
-        self._resume_accepting()
+        """Begin to accept on ``sock``, which listens already, and return."""
+        self._acceptor.start(sock)
         self._expire()
 
     async def drain(self, seconds: float) -> None:
         """Stop accepting, give what is under way at most ``seconds`` to end, then close every connection."""
         self._draining = True
-        self._pause_accepting()
+        self._acceptor.stop()
         self._wait_for_close()
         try:
             await asyncio.wait_for(self._quiet.wait(), seconds)
@@ -142,44 +135,14 @@ class KongPdkServer:
 
     # ---- connections ----
 
-    def _accept(self) -> None:
-        sock = self._sock
-        for _ in range(_ACCEPTS_AT_ONCE):
-            if sock is None or not self._accepting:
-                return
-            try:
-                peer, _ = sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._cannot_accept(error)
-                return
-            task = asyncio.get_running_loop().create_task(self._connection(peer))
-            self._open.add(task)
-            task.add_done_callback(self._closed)
-            if len(self._open) >= self._max:
-                self._errors("connections", limit=self._max)
-                self._pause_accepting()
-
-    def _cannot_accept(self, error: OSError) -> None:
-        self._errors("no_descriptors", error)
-        if error.errno in _NO_DESCRIPTOR:
-            self._pause_accepting()
-            asyncio.get_running_loop().call_later(_DESCRIPTOR_PAUSE, self._resume_accepting)
-
-    def _resume_accepting(self) -> None:
-        if self._sock is not None and not self._accepting and not self._draining and len(self._open) < self._max:
-            self._accepting = True
-            asyncio.get_running_loop().add_reader(self._sock.fileno(), self._accept)
-
-    def _pause_accepting(self) -> None:
-        if self._sock is not None and self._accepting:
-            self._accepting = False
-            asyncio.get_running_loop().remove_reader(self._sock.fileno())
+    def _adopt(self, peer: socket.socket) -> None:
+        task = asyncio.get_running_loop().create_task(self._connection(peer))
+        self._open.add(task)
+        task.add_done_callback(self._closed)
 
     def _closed(self, task: "asyncio.Task[None]") -> None:
         self._open.discard(task)
-        self._resume_accepting()
+        self._acceptor.resume()
 
     async def _connection(self, peer: socket.socket) -> None:
         """Serve one peer to its end; no exception leaves here but the cancellation of a drain."""

@@ -17,10 +17,8 @@ def _have_patience() -> None:
     make = PluginServer.__init__
 
     def make_patient(self: PluginServer, *args: Any, **options: Any) -> None:
-        import msgspec
-
         make(self, *args, **options)
-        msgspec.structs.force_setattr(self._context, "answer_seconds", SECONDS)
+        self._context.deadlines.seconds = SECONDS
 
     PluginServer.__init__ = make_patient  # type: ignore[method-assign]
     if "--protocol=msgpack" in sys.orig_argv:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.kong.plugin_server.connection import ANSWER_SECONDS, ANSWERS, ROUTES
+from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import ANSWER_SECONDS
+from kong_eventhooks_plugin.kong.plugin_server.connection import ROUTES
+from kong_eventhooks_plugin.kong.plugin_server.phase_run import ANSWERS
 from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, UNDER_WAY
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.calls import encode_echo
@@ -196,8 +198,8 @@ class TestEvents:
             assert peer.send(pb.Int(v=value).SerializeToString()) == (LOG_FRAMES if value == 429 else peer.end)
             if value == 429:
                 assert peer.send(string(b"{}")) == peer.end
-            assert len(peer.connection._routes_by_command) <= ANSWERS
-        assert 0 < len(peer.connection._routes_by_command) < ANSWERS
+            assert len(peer.connection._phase.known_answers) <= ANSWERS
+        assert 0 < len(peer.connection._phase.known_answers) < ANSWERS
 
     def test_remembered_calls_are_bounded(self) -> None:
         peer = Peer()
@@ -265,10 +267,10 @@ class TestWaiting:
         clock = peer.door.monotonic
         assert isinstance(clock, FakeClock)
         clock.now += ANSWER_SECONDS - 0.01
-        peer.door.server._answer_late()
+        peer.door.server._context.deadlines.check()
         assert peer.transport.frames() == []
         clock.now += 0.02
-        peer.door.server._answer_late()
+        peer.door.server._context.deadlines.check()
         assert peer.transport.frames() == peer.end
         assert peer.faults == {"late": 1}
         future.set_exception(OSError()) if fails else future.set_result(None)
@@ -287,7 +289,7 @@ class TestWaiting:
         peer.send(LIMITED)
         peer.send(string(b"{}"))
         assert len(peer.host.seen) == 1
-        peer.door.server._answer_late()
+        peer.door.server._context.deadlines.check()
         assert peer.transport.frames() == peer.end
 
     async def test_what_comes_meanwhile_waits(self) -> None:
@@ -331,7 +333,7 @@ class TestWaiting:
         assert peer.faults == {"peer_gone": 1}
         future.set_exception(OSError())
         await asyncio.sleep(0)
-        assert not peer.door.server._context.waiting
+        assert not peer.door.server._context.deadlines
         assert peer.transport.taken() == b""
 
 
@@ -491,7 +493,7 @@ class TestTheEnd:
     def test_a_call_that_dies_closes_its_phase(self) -> None:
         peer = Peer(House(429))
         peer.event(peer.start())
-        steps = peer.connection._steps
+        steps = peer.connection._phase._steps
         assert steps is not None
         peer.connection.connection_lost(None)
         assert steps.gi_frame is None  # type: ignore[attr-defined]

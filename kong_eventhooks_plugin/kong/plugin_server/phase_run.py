@@ -1,0 +1,204 @@
+"""The phase that runs on a connection: asks Kong for PDK functions, submits the observation, waits for the commit.
+
+A phase must not fail towards Kong (decision 7): whatever it raises is counted and logged, and the call is finished.
+
+Limit: ``ANSWERS`` numbers that a function answered are remembered by their bytes; past it all are forgotten and read
+again. ``commit_deadlines`` has those on waiting.
+"""
+
+from asyncio import Future
+from typing import Any, Protocol
+
+from kong_eventhooks_plugin.errors import BadMessage
+from kong_eventhooks_plugin.kong.plugin_server.connection_state import ASKING, COMMITTING, READY, State
+from kong_eventhooks_plugin.kong.plugin_server.pdk import NO_REQUEST, PdkRequest
+from kong_eventhooks_plugin.kong.plugin_server.phases import Observation, Steps, submit_observation
+from kong_eventhooks_plugin.kong.plugin_server.server_context import CallRoute, ServerContext
+from kong_eventhooks_plugin.kong.plugin_server.socket_writer import SocketWriter
+from kong_eventhooks_plugin.kong.wire.answers import finished
+from kong_eventhooks_plugin.kong.wire.frames import encode_frame
+from kong_eventhooks_plugin.kong.wire.values import DECODERS
+
+ANSWERS = 1_024
+
+
+class CallConnection(Protocol):
+    """What a phase needs of the connection that it runs on."""
+
+    state: State
+
+    def answer(self, frames: bytes) -> None:
+        """Write what ends a call."""
+
+    def take_kept(self) -> None:
+        """Take what the peer has sent while its call was being committed."""
+
+
+class PhaseRun:
+    """Runs the phases of one connection, one after the other. ``known_answers`` has frames that Kong may answer with.
+
+    ``begin`` and ``resume`` run until the phase asks Kong again or is done.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_context",
+        "_deadlines",
+        "_echo",
+        "_future",
+        "_host",
+        "_pdk_calls",
+        "_request",
+        "_started",
+        "_steps",
+        "_write",
+        "known_answers",
+    )
+
+    def __init__(self, connection: CallConnection, context: ServerContext, writer: SocketWriter) -> None:
+        self._connection = connection
+        self._context = context
+        self._host = context.host
+        self._deadlines = context.deadlines
+        self._pdk_calls = context.counts.pdk_calls
+        self._write = writer.write
+        self._echo = b""
+        self._steps: Steps | None = None
+        self._request = NO_REQUEST
+        self.known_answers = NO_REQUEST.known
+        self._started = 0.0
+        self._future: Future[Any] | None = None
+
+    @property
+    def function(self) -> str | None:
+        """The function that Kong is asked for, if any."""
+        return self._request.name if self._steps is not None else None
+
+    def begin(self, route: CallRoute, echo: bytes) -> None:
+        self._echo = echo
+        if not route.instance.used:
+            route.instance.used = True
+        try:
+            steps = route.run(self._host, self._context.clock)
+            if steps is None:
+                self._connection.answer(finished(echo))
+                return
+            request = next(steps)
+        except StopIteration as done:
+            self._started = self._context.monotonic()
+            self._submit(done.value)
+        except Exception as error:  # noqa: BLE001 - a bug in a phase must not reach Kong, or another connection
+            self._context.errors("house_failed", error, plugin=route.instance.plugin)
+            self._finish()
+        else:
+            self._started = self._context.monotonic()
+            self._steps = steps
+            self._connection.state = ASKING
+            self._ask(request)
+
+    def _ask(self, request: PdkRequest) -> None:
+        self._request = request
+        self.known_answers = request.known
+        self._pdk_calls[request.label] += 1
+        self._write(request.frames)
+
+    def take_answer(self, frame: bytes) -> None:
+        """Read Kong's answer, and resume the phase."""
+        try:
+            value = DECODERS[self._request.result](frame)
+        except BadMessage as error:
+            self._count_bad_answer(error)
+            self.resume(error, unreadable=True)
+            return
+        if self._request.result == "Int" and value is not None:
+            if len(self.known_answers) >= ANSWERS:
+                self.known_answers.clear()
+            self.known_answers[encode_frame(frame)] = value
+        self.resume(value)
+
+    def take_oversized(self, size: int) -> None:
+        """Resume the phase without an answer that is too long."""
+        self._context.errors("oversized", bytes=size, function=self._request.name)
+        self.resume(BadMessage("an answer over the limit"), unreadable=True)
+
+    def resume(self, value: Any, *, unreadable: bool = False) -> None:
+        """Send the phase Kong's answer, or throw the ``BadMessage`` that is counted already where it is unreadable."""
+        steps = self._steps
+        assert steps is not None  # noqa: S101 - by the state
+        try:
+            request = steps.throw(value) if unreadable else steps.send(value)
+        except StopIteration as done:
+            self._steps = None
+            if done.value is None:
+                self._finish()
+            else:
+                self._submit(done.value)
+        except BadMessage as error:
+            if not unreadable:
+                self._count_bad_answer(error)
+            self._abandon()
+        except Exception as error:  # noqa: BLE001 - as in begin
+            self._context.errors("house_failed", error, function=self._request.name)
+            self._abandon()
+        else:
+            self._ask(request)
+
+    def _count_bad_answer(self, error: BadMessage) -> None:
+        self._context.errors("pdk_answer", function=self._request.name, what=str(error))
+
+    def _abandon(self) -> None:
+        self.cancel()
+        self._finish()
+
+    def cancel(self) -> None:
+        """Forget the call; what it has submitted goes on."""
+        steps, self._steps = self._steps, None
+        self._future = None
+        self._deadlines.discard(self)
+        if steps is not None:
+            try:
+                steps.close()
+            except Exception as error:  # noqa: BLE001 - as in begin
+                self._context.errors("house_failed", error)
+
+    def _finish(self) -> None:
+        self._connection.state = READY  # before the answer: a last call's connection is handed over with it
+        self._connection.answer(finished(self._echo))
+
+    def _submit(self, observation: Observation | None) -> None:
+        """Submit what the phase saw; answer at once, or when that is committed."""
+        if observation is None:
+            self._finish()
+            return
+        try:
+            future = submit_observation(self._host, observation)
+            if future is not None:
+                future.add_done_callback(self._on_commit)  # which is never called from within
+        except Exception as error:  # noqa: BLE001 - as in begin
+            self._context.errors("house_failed", error, what=type(observation).__name__)
+            future = None
+        if future is None:
+            self._finish()
+            return
+        self._future = future
+        self._connection.state = COMMITTING
+        self._deadlines.add(self, self._started)
+
+    def _on_commit(self, future: "Future[Any]") -> None:
+        """Answer; a future that is no longer waited for says only whether it failed."""
+        if future.cancelled():
+            self._context.errors("not_accepted", what="cancelled")
+        elif (error := future.exception()) is not None:
+            self._context.errors("not_accepted", error)
+        if future is self._future:
+            self._stop_waiting()
+
+    def answer_early(self) -> None:
+        self._context.errors("late")
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        self._future = None
+        self._deadlines.discard(self)
+        self._finish()
+        self._connection.take_kept()
