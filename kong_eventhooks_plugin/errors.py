@@ -7,7 +7,6 @@
     +-- SocketError              the plugin socket cannot be had
     |   +-- SocketInUse          another live process listens on it
     +-- ProtocolError                a peer broke the external-plugin protocol
-    |   +-- FrameTooLarge        a frame's length is over the limit
     |   +-- BadMessage           a frame's bytes are not the message that belongs there
     +-- PhaseError               a phase asked the PDK for what is not safe there (our bug)
     +-- ObservationError         what Kong handed over is not what a source can read
@@ -63,10 +62,6 @@ class SocketInUse(SocketError):
 
 class ProtocolError(EventHooksError):
     """A peer on the plugin socket broke the protocol."""
-
-
-class FrameTooLarge(ProtocolError):
-    """A frame announces more bytes than the limit."""
 
 
 class BadMessage(ProtocolError):

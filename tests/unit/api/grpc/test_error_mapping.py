@@ -15,7 +15,7 @@ from kong_eventhooks_plugin.model.delivery import Answer
 
 NOT_OURS_TO_ANSWER = {
     # Raised and handled behind the API: never by a use case.
-    "EventHooksError", "SettingsError", "SocketError", "SocketInUse", "ProtocolError", "FrameTooLarge", "BadMessage",
+    "EventHooksError", "SettingsError", "SocketError", "SocketInUse", "ProtocolError", "BadMessage",
     "PhaseError", "ObservationError", "HookError", "UnresolvedReference", "ApiError", "RemoteError", "AddressRefused",
     "AdminApiError",
 }  # fmt: skip
