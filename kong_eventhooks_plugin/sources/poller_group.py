@@ -54,9 +54,9 @@ class PollerGroupSettings(msgspec.Struct, frozen=True):
 
 
 class PollerGroup:
-    """See the file's head. ``crud`` takes what the Admin API's route sees; ``run`` goes on until cancelled.
+    """``crud`` takes what the Admin API's route sees; ``run`` ends when cancelled.
 
-    ``hooks`` gives those in force, ``leads`` tells whether this process may poll.
+    ``hooks`` returns those in force, ``leads`` whether this process may poll.
     """
 
     def __init__(
@@ -72,21 +72,19 @@ class PollerGroup:
         self._hooks = hooks
         file = settings.data_dir / DATABASE
         self._notes = NoteStore(file)
-        self._knowledge = SchemaCache(client, self._notes, partial(mirror_key, settings.data_dir), settings.reveal)
-        self._mirror = Mirror(file, self._knowledge.entities)
+        self._schema_cache = SchemaCache(client, self._notes, partial(mirror_key, settings.data_dir), settings.reveal)
+        self._mirror = Mirror(file, self._schema_cache.entities)
         self._open_error: str | None = None
-        tallies = ReconcilerCounts(counts.reconciliations, counts.reconciled_changes)
-        rounds = Reconciler(
+        reconciler = Reconciler(
             self._mirror,
             client,
-            self._knowledge,
+            self._schema_cache,
             settings.reconciler,
             leads=leads,
-            news=self._on_pending,
-            counts=tallies,
+            news=lambda: self.crud.wake(),
+            counts=ReconcilerCounts(counts.reconciliations, counts.reconciled_changes),
         )
-        self.crud = ChangeObserver(self._knowledge, self._mirror, rounds, publish, counts, leads=leads)
-
+        self.crud = ChangeObserver(self._schema_cache, self._mirror, reconciler, publish, counts, leads=leads)
         context = PollerContext(client, self._notes, publish, counts)
         self._pollers: dict[str, Poller] = {}
         for source in SOURCES:
@@ -94,18 +92,15 @@ class PollerGroup:
                 kind = resolve_name(f"{__package__}.{source.poller}")
                 gate = LeaderGate(leads, partial(self._is_wanted, source.name))
                 self._pollers[source.name] = kind(context, gate, settings.pollers.get(source.name))
-
         self._loops = {name: SupervisedLoop(f"{name} poller") for name in (CRUD, *self._pollers)}
 
     def hooks_changed(self, _: object = None) -> None:
-        """Look anew whether somebody hears of changes."""
         self.crud.set_wanted(subscribes_to_changes(self._hooks()))
 
     def _is_wanted(self, source: str) -> bool:
         return has_subscribers(self._hooks(), source)
 
     async def run(self) -> None:
-        """Open what is known, then look."""
         await self._open()
         self.hooks_changed()
         async with asyncio.TaskGroup() as tasks:
@@ -114,7 +109,7 @@ class PollerGroup:
                 tasks.create_task(self._loops[name].run(poller.run))
 
     async def close(self) -> None:
-        """Let the file go; what goes wrong with that is logged, and not raised: others have to be ended as well."""
+        """Close the file and the client; an error is logged, not raised: the other parts have to be closed as well."""
         for part in (self._mirror, self._notes, self._client):
             try:
                 await part.close()
@@ -123,20 +118,17 @@ class PollerGroup:
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows."""
-        return {CRUD: msgspec.to_builtins(self.crud.state()), **{n: w.state() for n, w in self._pollers.items()}}
+        pollers = {name: poller.state() for name, poller in self._pollers.items()}
+        return {CRUD: msgspec.to_builtins(self.crud.state()), **pollers}
 
     def errors(self) -> list[str]:
-        """Return what needs a person."""
         found = [] if self._open_error is None else [f"{DATABASE} cannot be opened: {self._open_error}"]
         found += [loop.error for loop in self._loops.values() if loop.error is not None]
-        found += change_errors(self.crud.state(), self._knowledge.endpoints(), self._hooks())
-        return found + [f"{name}: {trouble}" for name, watch in self._pollers.items() for trouble in watch.errors()]
-
-    def _on_pending(self) -> None:
-        self.crud.wake()
+        found += change_errors(self.crud.state(), self._schema_cache.endpoints(), self._hooks())
+        return found + [f"{name}: {error}" for name, poller in self._pollers.items() for error in poller.errors()]
 
     async def _open(self) -> None:
-        for part in (self._notes, self._mirror, self._knowledge):
+        for part in (self._notes, self._mirror, self._schema_cache):
             await retry(part.open, (EventHooksError, OSError), self._open_failed)
         self._open_error = None
 
@@ -146,7 +138,7 @@ class PollerGroup:
 
 
 def hooks_without_admin_api(hooks: Iterable[Hook]) -> Iterator[str]:
-    """Yield what to say of hooks that nothing is heard for where no Admin API is known."""
+    """Yield what /readyz reports without the setting ``admin_url``."""
     for hook in hooks:
         if hook.enabled and (entry := BY_NAME.get(hook.source)) is not None and entry.needs_admin_api:
             yield f"{hook.name}: the source {hook.source} needs the setting admin_url; the hook never fires"

@@ -1,8 +1,8 @@
-"""What changed between two looks at an upstream's health. Pure.
+"""What changed between two polls of an upstream's health. Pure.
 
-Kept is what is *not* healthy, and nothing else: Kong takes an address for healthy until a check fails, and so do we. So
-an address that is new and healthy is no change, one that is new and not healthy is, and what is kept is as large as the
-trouble, not as the gateway.
+The state has what is *not* healthy, and nothing else: Kong takes an address for healthy until a check fails, and so do
+we. So a new healthy address is no change, a new unhealthy one is, and the state is as large as the outage, not as the
+gateway.
 
 ===================================  ============================================================================
 seen                                 then
@@ -12,14 +12,14 @@ a name that does not resolve         a change when seen twice in a row: a target
                                      each of a node's workers resolves for itself
 unknown (no balancer yet)            stays as it was
 an address gone, its target listed   stays as it was for ``FORGET_SECONDS``: another worker may have resolved anew
-a target gone or no longer checked   forgotten, no change
+a target gone or no longer checked   dropped, no change
 ===================================  ============================================================================
 
 Each Kong node has a view of its own (there is no health that the cluster shares), told apart by ``node_id``. A node
-that was not seen before begins with the view of the one seen last: most often it is the same Kong, started anew.
+that was not seen before begins with the view of the one seen last: most often it is the same Kong, restarted.
 
-Limits: ``NODES`` views an upstream, those not seen for ``NODE_SECONDS`` forgotten. ``CHANGES`` a look; what is beyond
-stays as it was and is a change at the next look.
+Limits: ``NODES`` views an upstream, those not seen for ``NODE_SECONDS`` dropped. ``CHANGES`` a poll; what is beyond
+stays as it was and is a change at the next poll.
 """
 
 from collections.abc import Iterable
@@ -45,49 +45,47 @@ class UnhealthyAddress(msgspec.Struct, frozen=True, array_like=True):
 
 
 class View(msgspec.Struct, frozen=True, array_like=True):
-    """What one node thinks; ``suspected`` are names that did not resolve at the last look, for the first time."""
+    """One node's view; ``suspected`` are names that did not resolve at the last poll, for the first time."""
 
     node_id: str | None
-    troubles: tuple[UnhealthyAddress, ...]
+    unhealthy: tuple[UnhealthyAddress, ...]
     suspected: tuple[Address, ...]
     seen_at: float
 
 
 class UpstreamHealth(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of an upstream: a view a node, the one seen last first."""
+    """A view for each node, the one seen last first."""
 
     views: tuple[View, ...] = ()
 
     @property
     def is_unhealthy(self) -> bool:
-        """Whether the view seen last has something that is not healthy, or may have: worth looking at soon."""
-        return bool(self.views) and bool(self.views[0].troubles or self.views[0].suspected)
+        """Whether the view seen last has an unhealthy address, or may have: worth polling soon."""
+        return bool(self.views) and bool(self.views[0].unhealthy or self.views[0].suspected)
 
     @property
     def unhealthy(self) -> int:
-        """How many addresses are not healthy in the view seen last."""
-        return len(self.views[0].troubles) if self.views else 0
+        """How many addresses are unhealthy in the view seen last."""
+        return len(self.views[0].unhealthy) if self.views else 0
 
     def durable(self) -> frozenset[tuple[str | None, Address, Health]]:
-        """Return what a restart must not forget; times alone are no reason to write."""
-        return frozenset(
-            (view.node_id, trouble.address, trouble.health) for view in self.views for trouble in view.troubles
-        )
+        """Return what a restart must not lose; times alone are no reason to write."""
+        return frozenset((view.node_id, each.address, each.health) for view in self.views for each in view.unhealthy)
 
 
 def compare(
     upstream: Upstream, known: UpstreamHealth, reading: HealthReading, now: float
 ) -> tuple[UpstreamHealth, tuple[HealthChange, ...]]:
-    """Return what is known from now on, and what changed."""
+    """Return the new state, and what changed."""
     view = _view_of(known, reading.node_id)
-    before = {trouble.address: trouble for trouble in view.troubles}
+    before = {each.address: each for each in view.unhealthy}
     changes: list[HealthChange] = []
     after: list[UnhealthyAddress] = []
     suspected: list[Address] = []
     for address, health in reading.health.items():
-        trouble = before.get(address)
-        old = trouble.health if trouble else "healthy"
-        if health == "dns_error" and trouble is None and address not in view.suspected:
+        known_unhealthy = before.get(address)
+        old = known_unhealthy.health if known_unhealthy else "healthy"
+        if health == "dns_error" and known_unhealthy is None and address not in view.suspected:
             suspected.append(address)
             continue
         if health != old and len(changes) >= CHANGES:
@@ -115,11 +113,11 @@ def _others(known: UpstreamHealth, node_id: str | None, now: float) -> tuple[Vie
     return tuple(others)[: NODES - 1]
 
 
-def _lingering(troubles: Iterable[UnhealthyAddress], reading: HealthReading, now: float) -> Iterable[UnhealthyAddress]:
+def _lingering(known: Iterable[UnhealthyAddress], reading: HealthReading, now: float) -> Iterable[UnhealthyAddress]:
     """Yield what this reading does not have and may have again."""
-    for trouble in troubles:
-        target = trouble.address.target
-        if trouble.address in reading.health or target not in reading.targets:
+    for each in known:
+        target = each.address.target
+        if each.address in reading.health or target not in reading.targets:
             continue
-        if target in reading.unknown or now - trouble.seen_at < FORGET_SECONDS:
-            yield trouble
+        if target in reading.unknown or now - each.seen_at < FORGET_SECONDS:
+            yield each

@@ -1,9 +1,9 @@
 """The source ``balancer``: an address of a target changed its health.
 
 The first five fields are Kong Enterprise's, in its form: ``health`` is ``healthy`` or ``unhealthy`` in lower case, as
-Kong's balancer gives it to those that hear its health events (kong/runloop/balancer/healthcheckers.lua,
-``subscribe_to_healthcheck_events``), not the capitals of the Admin API. ``dns_error`` is ours: Enterprise tells nothing
-there. No field holds a time, so that on_change sees the same thing as the same.
+Kong's balancer gives it to subscribers of its health events (kong/runloop/balancer/healthcheckers.lua,
+``subscribe_to_healthcheck_events``), not the capitals of the Admin API. ``dns_error`` is ours: Enterprise has no
+event there. No field holds a time, so that on_change sees the same thing as the same.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from kong_eventhooks_plugin.sources.balancer.model import HealthChange
 
 
 def health_event(change: HealthChange) -> Event:
-    """Return the event of one change; the same change gives the same id."""
+    """Return the change's event; the same change gives the same id."""
     address = change.address
     data: dict[str, Any] = {
         "upstream_id": change.upstream_id,

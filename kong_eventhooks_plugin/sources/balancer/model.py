@@ -22,7 +22,7 @@ class Address(NamedTuple):
 
 
 class HealthChange(msgspec.Struct, frozen=True):
-    """One address changed its health, in the eyes of one Kong node (``node_id``; None where Kong does not tell it).
+    """One address changed its health, as one Kong node sees it (``node_id``; None where Kong does not say).
 
     ``at`` is when we saw it, Unix seconds. ``upstream`` is its name.
     """

@@ -1,21 +1,21 @@
-"""Looks at the health of every upstream that has health checks, and tells what changed.
+"""Polls the health of every upstream that has health checks, and publishes what changed.
 
-One request at a time, at most ``per_second`` of them: an upstream is looked at every ``poll_seconds``, one in trouble
-every ``unhealthy_poll_seconds``, and all of them later, the one that waits longest first, where there are more than
-that allows (``state`` says by how much). The list of upstreams is read every ``poll_seconds`` too, or as often as each
-upstream can have had its turn.
+One request at a time, at most ``per_second`` of them: an upstream is polled every ``poll_seconds``, an unhealthy one
+every ``unhealthy_poll_seconds``, and all of them later, the longest overdue first, where there are more than that
+allows (``state`` shows by how much). The list of upstreams is read every ``poll_seconds`` too, or as often as each
+upstream can have been polled.
 
 =====================================  ================================================================
 the Admin API                          then
 =====================================  ================================================================
-answers 404 for an upstream            it went after it was listed: nothing; the next list does not have it
-answers something else than 200        that upstream later, the others go on; counted, logged at the first in a
-                                       row, and a trouble meanwhile
-does not answer                        what is known stays, nothing is told; a pause that grows
+answers 404 for an upstream            it was removed after it was listed: the next list lacks it
+answers something else than 200        that upstream is polled later; counted, logged at the first in a row, and an
+                                       error meanwhile
+does not answer                        the state stays, no event; a pause that grows
 =====================================  ================================================================
 
-What is known (``sources.balancer.decision``) is kept in a note for each upstream that has trouble, and only there.
-A change is looked for again after a failed note or a killed process, and told once: see ``sources.pollers.checkpoint``.
+The state (``sources.balancer.decision``) is kept in a note for each upstream that is not healthy, and only there.
+After a failed note or a killed process a change is found again, and is one event: see ``sources.pollers.checkpoint``.
 """
 
 from http import HTTPStatus
@@ -39,7 +39,7 @@ _log = structlog.get_logger()
 
 
 class BalancerSettings(msgspec.Struct, frozen=True):
-    """How often: seconds between two looks at an upstream, at one in trouble, and requests a second in all."""
+    """Seconds between two polls of an upstream, of an unhealthy one, and requests a second in all."""
 
     poll_seconds: float = 10.0
     unhealthy_poll_seconds: float = 2.0
@@ -47,8 +47,6 @@ class BalancerSettings(msgspec.Struct, frozen=True):
 
 
 class BalancerPoller(Poller):
-    """Polls health until cancelled (``run``)."""
-
     def __init__(
         self,
         context: PollerContext,
@@ -61,7 +59,6 @@ class BalancerPoller(Poller):
         self.forget()
 
     def forget(self) -> None:
-        """Know nothing."""
         self._list_due = 0.0
         self._upstreams: dict[str, Upstream] = {}
         self._checkpoints: dict[str, Checkpoint[UpstreamHealth]] = {}
@@ -71,8 +68,8 @@ class BalancerPoller(Poller):
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows.
 
-        ``unreadable`` counts upstreams whose health Kong did not give at the last poll; ``lag_seconds`` is how long the
-        upstream that waits longest has been due.
+        ``unreadable`` counts upstreams whose health the last poll could not read; ``lag_seconds`` is how long the
+        longest overdue upstream has been due.
         """
         first = self._schedule.first()
         return {
@@ -85,7 +82,7 @@ class BalancerPoller(Poller):
         }
 
     def errors(self) -> list[str]:
-        """Return what needs a person; of upstreams that Kong does not tell of, how many, and one of them."""
+        """Return the errors; of upstreams whose health is not read, how many, and one of them."""
         found = super().errors()
         if self._unread:
             first = next(iter(self._unread.values()))
@@ -93,7 +90,6 @@ class BalancerPoller(Poller):
         return found
 
     async def load(self) -> bool:
-        """Read the note of each upstream that has one."""
         for name in await self._notes.names(NOTES):
             kept = self._checkpoint_of(name.removeprefix(NOTES))
             if not await kept.load():
@@ -101,7 +97,6 @@ class BalancerPoller(Poller):
         return True
 
     async def poll(self) -> bool:
-        """Do the next thing, or wait for it."""
         if self._monotonic() >= self._list_due:
             await self._list()
             return True
@@ -130,8 +125,8 @@ class BalancerPoller(Poller):
     async def _list(self) -> None:
         listed = checked_upstreams(await self._client.entities("/upstreams"))
         now = self._monotonic()
-        for gone in (self._upstreams.keys() | self._checkpoints.keys()) - listed.keys():
-            await self._forget_upstream(gone)
+        for removed in (self._upstreams.keys() | self._checkpoints.keys()) - listed.keys():
+            await self._forget_upstream(removed)
         for upstream_id in listed:
             if upstream_id not in self._schedule:
                 self._schedule.set(upstream_id, now)
@@ -149,7 +144,7 @@ class BalancerPoller(Poller):
         self._schedule.drop(upstream_id)
 
     async def _poll_upstream(self, upstream: Upstream, began: float) -> None:
-        # Its next turn comes first: whatever fails here must not keep the others waiting.
+        # It is scheduled first: whatever fails here must not keep the others waiting.
         self._schedule.set(upstream.id, began + self._gate.jittered(self._settings.poll_seconds))
         try:
             reading = await read_upstream_health(self._client, upstream.id)

@@ -48,8 +48,8 @@ class Upstream(msgspec.Struct, frozen=True):
 class HealthReading(msgspec.Struct, frozen=True):
     """What one Kong node says of one upstream.
 
-    ``health`` is by address. ``targets`` are those that Kong checks, ``unknown`` those of them that nothing can be said
-    of now. ``unreadable`` counts what has another form than we know.
+    ``health`` is by address. ``targets`` are those that Kong checks, ``unknown`` those of them without a health now.
+    ``unreadable`` counts what has an unknown form.
     """
 
     node_id: str | None
@@ -60,7 +60,7 @@ class HealthReading(msgspec.Struct, frozen=True):
 
 
 def is_checked(upstream: Mapping[str, Any]) -> bool:
-    """Tell whether Kong checks the health of an upstream's targets, from the entity."""
+    """Return whether Kong checks the health of an upstream's targets, from the entity."""
     checks = _mapping(upstream.get("healthchecks"))
     active, passive = _mapping(checks.get("active")), _mapping(checks.get("passive"))
     unhealthy = _mapping(passive.get("unhealthy"))
@@ -83,7 +83,7 @@ def checked_upstreams(entities: list[dict[str, Any]]) -> dict[str, Upstream]:
 
 
 async def read_upstream_health(client: AdminClient, upstream_id: str) -> HealthReading:
-    """Ask for the health of one upstream; raises ``AdminApiError``, with ``status`` 404 where there is none."""
+    """Read the health of one upstream; raises ``AdminApiError``, with ``status`` 404 where there is none."""
     path = f"/upstreams/{quote(upstream_id, safe='')}/health"
     query = {"size": str(PAGE_SIZE)}
     pages: list[dict[str, Any]] = []
@@ -97,10 +97,7 @@ async def read_upstream_health(client: AdminClient, upstream_id: str) -> HealthR
 
 
 def read_health(pages: list[dict[str, Any]]) -> HealthReading:
-    """Return what all the pages of ``/upstreams/<id>/health`` say; raises ``AdminApiError`` where they contradict.
-
-    Pages of two nodes are no picture of either.
-    """
+    """Read all the pages of ``/upstreams/<id>/health``; raises ``AdminApiError`` where they come from two nodes."""
     nodes = {node if isinstance(node := page.get("node_id"), str) else None for page in pages}
     if len(nodes) > 1:
         raise AdminApiError("health: the pages come from different Kong nodes")
@@ -124,7 +121,7 @@ def read_health(pages: list[dict[str, Any]]) -> HealthReading:
 
 
 class _Target:
-    """One entry of the list, looked at once."""
+    """One entry of the list."""
 
     def __init__(self, entry: Mapping[str, Any]) -> None:
         text = entry.get("target")

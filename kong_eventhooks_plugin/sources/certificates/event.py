@@ -1,7 +1,7 @@
-"""The source ``certificate``: a certificate that Kong uses comes near its end. Ours alone.
+"""The source ``certificate``: a certificate that Kong uses expires soon. Ours alone.
 
-An event for each threshold that it has crossed. The id's time is when that was seen, not when the certificate ends: ids
-sort by time, and one of the future would stay the newest.
+An event for each threshold that it has crossed. The id's time is when that was seen, not when the certificate expires:
+ids sort by time, and one of the future would stay the newest.
 """
 
 import math
@@ -16,7 +16,7 @@ _DAY: Final = 86_400
 
 
 def expiring_event(certificate: Certificate, threshold: int, at: float) -> Event:
-    """Return the event that ``certificate`` has no more than ``threshold`` days left (0: it has ended) ``at``."""
+    """Return the event for no more than ``threshold`` days (0: expired) at the time ``at``."""
     data = {
         "certificate_id": certificate.entity_id,
         "kind": certificate.kind,

@@ -1,4 +1,4 @@
-"""A certificate that Kong uses, without any key, and that it comes near its end."""
+"""A certificate that Kong uses, without any key."""
 
 from typing import Literal
 

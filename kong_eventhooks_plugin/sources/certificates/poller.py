@@ -1,11 +1,11 @@
-"""Looks at the certificates of Kong's entities once a day, and tells which come near their end.
+"""Reads the certificates of Kong's entities once a day, and publishes which expire soon.
 
-What was told last of a certificate is kept in one note, until a whole look does not find that certificate any more.
-A change of it and its events are written together first (``sources.pollers.checkpoint``), so a killed process tells
-nothing twice.
+The threshold that was published last for a certificate is kept in one note, until a whole poll does not find that
+certificate any more. It and its events are written together first (``sources.pollers.checkpoint``), so a killed process
+publishes nothing twice.
 
-Limits: a page of entities at a time, ``PAGE_PAUSE_SECONDS`` between two; the note has some 90 bytes a certificate that
-was told. Of what cannot be read ``LOGGED`` names are remembered, so that each is logged once; all are counted.
+Limits: a page of entities at a time, ``PAGE_PAUSE_SECONDS`` between two; the note has some 90 bytes for each published
+certificate. Of what cannot be read ``LOGGED`` names are remembered, so that each is logged once; all are counted.
 """
 
 import asyncio
@@ -34,21 +34,19 @@ _log = structlog.get_logger()
 
 
 class CertificateSettings(msgspec.Struct, frozen=True):
-    """Seconds between two looks, and at how many days left it is told; that it has ended always is."""
+    """Seconds between two polls, and the thresholds in days; an expired certificate always is an event."""
 
     poll_seconds: float = 86_400.0
     days: tuple[int, ...] = (30, 7, 1)
 
 
 class NotifiedThresholds(msgspec.Struct, frozen=True):
-    """The threshold told last, by ``expiry.identity``."""
+    """The threshold published last, by ``decision.identity``."""
 
     thresholds: dict[str, int] = {}
 
 
 class CertificatePoller(Poller):
-    """Looks until cancelled (``run``)."""
-
     def __init__(
         self,
         context: PollerContext,
@@ -62,7 +60,7 @@ class CertificatePoller(Poller):
             CERTIFICATES_NOTE,
             CheckpointRecord[NotifiedThresholds],
             NotifiedThresholds(),
-            lambda told: told.thresholds,
+            lambda notified: notified.thresholds,
             self._publisher,
         )
         self._due = 0.0
@@ -70,19 +68,17 @@ class CertificatePoller(Poller):
         self._last: dict[str, Any] = {}
 
     def forget(self) -> None:
-        """Look at once when it is our turn again."""
+        """Poll at once when the gate opens again."""
         self._due = 0.0
 
     def state(self) -> dict[str, Any]:
-        """Return what /readyz shows: of the last whole look, when it was and what it found."""
+        """Return what /readyz shows: of the last whole poll, when it was and what it found."""
         return {**super().state(), **self._last}
 
     async def load(self) -> bool:
-        """Read the note."""
         return await self._checkpoint.load()
 
     async def poll(self) -> bool:
-        """Look, or wait for the next look."""
         if self._monotonic() < self._due:
             await self._gate.pause(self._due - self._monotonic())
             return False
@@ -110,7 +106,7 @@ class CertificatePoller(Poller):
         return True
 
     async def _read(self, kind: Kind, path: str) -> AsyncIterator[CertificateScan]:
-        """Yield what each page holds; the page, with the keys on it, is gone by then."""
+        """Yield what each page holds; the page, with its keys, is freed by then."""
         offset: str | None = None
         for _ in range(MAX_PAGES):
             page = await self._client.page(path, offset=offset)
@@ -125,14 +121,14 @@ class CertificatePoller(Poller):
 
     async def _publish_found(self, found: CertificateScan) -> bool:
         now = self._clock()
-        told = dict(self._checkpoint.state.thresholds)
+        notified = dict(self._checkpoint.state.thresholds)
         events: list[Event] = []
         for certificate in found.certificates:
-            threshold = newly_crossed(certificate, told, self._settings.days, now)
+            threshold = newly_crossed(certificate, notified, self._settings.days, now)
             if threshold is not None:
-                told[identity(certificate)] = threshold
+                notified[identity(certificate)] = threshold
                 events.append(expiring_event(certificate, threshold, now))
-        return not events or await self._checkpoint.commit(NotifiedThresholds(told), events)
+        return not events or await self._checkpoint.commit(NotifiedThresholds(notified), events)
 
     def _add(self, sums: dict[str, int], kind: Kind, found: CertificateScan) -> None:
         sums["certificates"] += len(found.certificates)

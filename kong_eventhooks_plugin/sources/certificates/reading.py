@@ -1,16 +1,16 @@
-"""Reads the certificates of the Admin API's entities: which they are, and when they end. Pure.
+"""Reads the certificates of the Admin API's entities: which they are, and when they expire. Pure.
 
 ``/certificates`` has ``cert`` and ``cert_alt``, ``/ca_certificates`` has ``cert``: PEM texts, which may hold a chain.
 The entities' private keys are neither read nor kept: what comes out of here has none, and the page goes.
 
-A reference to a vault (``{vault://...}``) is left alone: only Kong can read it. It is counted, and so is what is no
+A reference to a vault (``{vault://...}``) is skipped: only Kong can read it. It is counted, and so is what is no
 PEM.
 
 Limits: ``PEM_BYTES`` a text and ``CHAIN`` certificates in it; past either it is unreadable, counted. ``SNIS`` names a
 certificate, more are left out; ``NAME_CHARACTERS`` of a subject or an issuer.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -105,9 +105,4 @@ def _facts(
 
 
 def _snis(value: Any) -> tuple[str, ...]:
-    return tuple(_texts(value))[:SNIS]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        yield from (each for each in value if isinstance(each, str))
+    return tuple(each for each in value if isinstance(each, str))[:SNIS] if isinstance(value, list) else ()

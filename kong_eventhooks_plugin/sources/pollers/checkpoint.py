@@ -1,11 +1,11 @@
-"""What a loop knows, kept in a note, with the events that follow from it and are not told yet.
+"""A poller's state, kept in a note together with the events that are pending.
 
-A new state and its events are written first, then the events are told, then the note is written without them. So
-whatever is killed in between, the next process finds the very same events, and tells them again with the same ids: the
-queue keeps one of each. Nothing is told of a state that could be forgotten, and nothing is forgotten before it is told.
+A new state and its events are written first, then the events are published, then the note is written without them. So
+whatever is killed in between, the next process finds the very same events and publishes them again with the same ids:
+the queue keeps one of each. No event is published for a state that could be lost, and none is lost unpublished.
 
-Limits: a note is as large as what the loop keeps; one that cannot be read (another release wrote it) is logged, and the
-loop begins anew.
+Limits: a note is as large as the state; one that cannot be read (another release wrote it) is logged, and the
+poller starts from nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,31 +25,25 @@ _log = structlog.get_logger()
 class NoteReader(Protocol):
     """What is needed of ``storage.notes.NoteStore``. Everything may raise an ``EventHooksError``."""
 
-    async def get(self, name: str) -> bytes | None:
-        """Return a note, None where there is none."""
+    async def get(self, name: str) -> bytes | None: ...
 
-    async def put(self, name: str, value: bytes) -> None:
-        """Write one, durably."""
+    async def put(self, name: str, value: bytes) -> None: ...
 
-    async def names(self, prefix: str = "") -> list[str]:
-        """Return the names that begin so."""
+    async def names(self, prefix: str = "") -> list[str]: ...
 
-    async def drop(self, name: str) -> None:
-        """Forget one."""
+    async def drop(self, name: str) -> None: ...
 
 
 class CheckpointRecord(msgspec.Struct, Generic[S], frozen=True):
-    """What is written."""
-
     state: S
     pending: tuple[Event, ...] = msgspec.field(default=(), name="untold")
 
 
 class Checkpoint(Generic[S]):
-    """The state of one loop, or of one thing that it looks at.
+    """The state of one poller, or of one thing that it polls.
 
-    ``empty`` is the state where nothing is known. ``durable`` returns what of a state a restart must not forget, to be
-    compared: a state that differs in nothing of it is not written, and where it is false there is no note at all.
+    ``empty`` is the first state. ``durable`` returns the part of a state that a restart must not lose, to be
+    compared: a state whose durable part is the same is not written, and where it is false there is no note at all.
     """
 
     def __init__(
@@ -59,23 +53,22 @@ class Checkpoint(Generic[S]):
         kind: type[CheckpointRecord[S]],
         empty: S,
         durable: Callable[[S], Any],
-        telling: Publisher,
+        publisher: Publisher,
     ) -> None:
         self._notes = notes
         self._name = name
         self._kind = kind
         self._durable = durable
-        self._publisher = telling
+        self._publisher = publisher
         self._empty = empty
         self._note = CheckpointRecord(empty)
 
     @property
     def state(self) -> S:
-        """What is known."""
         return self._note.state
 
     async def load(self) -> bool:
-        """Read the note and tell what is untold; False where that was not done and is not our turn any more."""
+        """Read the note and publish what is pending; False where the gate closed meanwhile."""
         content = await self._notes.get(self._name)
         self._note = CheckpointRecord(self._empty)
         if content is not None:
@@ -86,7 +79,7 @@ class Checkpoint(Generic[S]):
         return await self._flush()
 
     async def commit(self, state: S, events: Sequence[Event] = ()) -> bool:
-        """Know ``state`` from now on and tell the events of it; False as ``load``. What raised can be done again."""
+        """Make ``state`` the state and publish its events; False as ``load``. What raised can be done again."""
         if not await self._flush():
             return False
         note = CheckpointRecord(state, tuple(events))
@@ -96,7 +89,6 @@ class Checkpoint(Generic[S]):
         return await self._flush()
 
     async def forget(self) -> None:
-        """Drop the note and know nothing."""
         await self._notes.drop(self._name)
         self._note = CheckpointRecord(self._empty)
 

@@ -1,12 +1,12 @@
-"""When a loop that looks at Kong by itself may do so, and how it waits. One ``LeaderGate`` for each such loop.
+"""When a poller may poll, and how it waits. One ``LeaderGate`` for each poller.
 
-It looks only in the process that leads, and only while some hook hears what it would tell: otherwise it sleeps, and
-Kong is not asked. Whoever falls asleep forgets what it knew and reads its notes when it wakes: another process may have
-led meanwhile.
+It polls only in the process that leads, and only while some hook subscribes to its source: otherwise the gate is closed
+and Kong is not asked. At a closed gate a poller drops its state, and it loads its notes when the gate opens: another
+process may have led meanwhile.
 
-Limits: asleep it asks every ``CLOSED_POLL_SECONDS`` whether that changed. After failures in a row it waits
+Limits: a closed gate is checked every ``CLOSED_POLL_SECONDS``. After failures in a row a poller waits
 ``FIRST_SECONDS``, twice as long each time, at most ``LONGEST_SECONDS``. Intervals and those waits are up to ``JITTER``
-shorter or longer, so that several sidecars do not ask at one time.
+shorter or longer, so that several sidecars do not poll at one time.
 """
 
 import asyncio
@@ -20,20 +20,17 @@ LONGEST_SECONDS: Final = 60.0
 JITTER: Final = 0.1
 
 Wait = Callable[[float], Awaitable[None]]
-"""Waits for so many seconds."""
-Random = Callable[[], float]
-"""Returns a number from 0 to 1."""
 
 
 class LeaderGate:
-    """``leads`` says whether this process leads, ``wanted`` whether a hook hears what the loop tells."""
+    """``leads``: this process leads; ``wanted``: a hook subscribes; ``dice`` returns a number from 0 to 1."""
 
     def __init__(
         self,
         leads: Callable[[], bool],
         wanted: Callable[[], bool],
         wait: Wait = asyncio.sleep,
-        dice: Random = random.random,
+        dice: Callable[[], float] = random.random,
     ) -> None:
         self._leads = leads
         self._wanted = wanted
@@ -41,25 +38,23 @@ class LeaderGate:
         self._random = dice
 
     def is_open(self) -> bool:
-        """Tell whether the loop may look."""
         return self._leads() and self._wanted()
 
     def closed_reason(self) -> str | None:
-        """Say why it may not, for people; None where it may."""
+        """Return the reason for people; None where it is open."""
         if not self._leads():
             return "another process delivers"
         return None if self._wanted() else "no hook subscribes to it"
 
     def jittered(self, seconds: float) -> float:
-        """Return about so many seconds."""
         return seconds * (1 + JITTER * (2 * self._random() - 1))
 
     async def pause(self, seconds: float) -> None:
-        """Wait for so long, but wake to see whether it is still our turn."""
+        """Wait, but no longer than until the gate should be checked again."""
         await self._wait(min(max(0.0, seconds), CLOSED_POLL_SECONDS))
 
     async def hold(self, seconds: float) -> None:
-        """Wait for so long, or until it is not our turn."""
+        """Wait, or until the gate closes."""
         while seconds > 0 and self.is_open():
             await self.pause(seconds)
             seconds -= CLOSED_POLL_SECONDS
@@ -68,21 +63,19 @@ class LeaderGate:
 class Backoff:
     """Waits longer after each failure in a row."""
 
-    def __init__(self, turns: LeaderGate) -> None:
-        self._gate = turns
+    def __init__(self, gate: LeaderGate) -> None:
+        self._gate = gate
         self._failures = 0
 
     @property
     def failures(self) -> int:
-        """How many in a row."""
         return self._failures
 
     def reset(self) -> None:
-        """End the row."""
         self._failures = 0
 
     async def failed(self) -> None:
-        """Wait, or until it is not our turn any more."""
+        """Count a failure and wait, or until the gate closes."""
         seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(self._failures, 16))
         self._failures += 1
         await self._gate.hold(self._gate.jittered(seconds))

@@ -1,12 +1,12 @@
-"""What every loop that looks at Kong by itself has in common: its turn, notes and failures, what it says of itself.
+"""What every poller has in common: its gate, its notes, its errors, its state.
 
 ======================  ============================================================================
-a piece of work         then
+a poll                  then
 ======================  ============================================================================
 done, or only waited    the next one
 ``AdminApiError``       counted ``unanswered``, logged at the first in a row; a pause that grows
-another of our errors   counted ``failed`` (a store that does not take a note), the same
-anything else           counted ``bug``, logged; the same: a loop never ends by itself
+another of our errors   counted ``failed`` (a store that refuses a note), the same
+anything else           counted ``bug``, logged; the same: a poller never ends by itself
 ======================  ============================================================================
 """
 
@@ -30,7 +30,7 @@ _log = structlog.get_logger()
 
 
 class PollerContext(NamedTuple):
-    """What the loops look with. ``clock`` gives Unix seconds, ``monotonic`` those of a stopwatch."""
+    """What pollers share. ``clock`` returns Unix seconds, ``monotonic`` those of a stopwatch."""
 
     client: AdminClient
     notes: NoteReader
@@ -41,7 +41,7 @@ class PollerContext(NamedTuple):
 
 
 class Poller(ABC):
-    """A loop called ``name``; a kind of it says how to ``load`` its notes and what ``poll`` is."""
+    """A subclass defines how to ``load`` its notes and what a ``poll`` is."""
 
     def __init__(self, name: str, context: PollerContext, gate: LeaderGate) -> None:
         self._name = name
@@ -58,7 +58,6 @@ class Poller(ABC):
         self._loaded = False
 
     async def run(self) -> None:
-        """Go on until cancelled."""
         while True:
             if self._gate.is_open():
                 self._suspended = False
@@ -70,25 +69,23 @@ class Poller(ABC):
 
     @abstractmethod
     async def load(self) -> bool:
-        """Read the notes, before the first work; False where that was not done and is not our turn any more."""
+        """Read the notes, before the first poll; False where the gate closed meanwhile."""
 
     @abstractmethod
     async def poll(self) -> bool:
-        """Do one piece of work; False where there was only waiting to do, so that nothing is known of Kong."""
+        """Poll once; False where there was only waiting to do, which says nothing of Kong."""
 
-    def forget(self) -> None:  # noqa: B027 - a kind that knows nothing but its notes has nothing to forget
-        """Know nothing any more but what the notes say: they are loaded again at the next turn."""
+    def forget(self) -> None:  # noqa: B027 - a poller whose whole state is in its notes has nothing to forget
+        """Drop the state; the notes are loaded again when the gate opens."""
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows: ``idle_reason`` why it does not poll, ``error`` why the last poll failed."""
         return {"idle_reason": self._gate.closed_reason(), "error": self._error}
 
     def errors(self) -> list[str]:
-        """Return what needs a person; nothing while it sleeps."""
         return [] if self._error is None else [self._error]
 
     def count(self, outcome: str, times: int = 1) -> None:
-        """Count looks by what came of them."""
         if times:
             self._counts.polls[self._name, outcome] += times
 
@@ -96,7 +93,7 @@ class Poller(ABC):
         self._loaded = False  # another process may change the notes
         self.forget()
         self._suspended = True
-        self._error = None  # nobody would ever find out that it is over
+        self._error = None  # nothing would ever clear it
         self._backoff.reset()
 
     async def _try(self) -> None:
@@ -107,7 +104,7 @@ class Poller(ABC):
             await self._failed("unanswered", str(error))
         except EventHooksError as error:
             await self._failed("failed", str(error))
-        except Exception as error:  # noqa: BLE001 - a bug in one look must not end all later ones
+        except Exception as error:  # noqa: BLE001 - a bug in one poll must not end all later ones
             await self._failed("bug", bug_text(error))
         else:
             if answered:

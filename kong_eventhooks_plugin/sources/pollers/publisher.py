@@ -1,12 +1,12 @@
-"""Hands events to the queue and waits until they are committed.
+"""Publishes a poller's events and waits until they are committed.
 
 ====================================  ===================================================================
 publishing an event                   then
 ====================================  ===================================================================
-no hook hears it                      done
+no hook matches                       done
 committed                             done, also where a limit of the queue held a hook back: that is counted
 ``QueueError``, the store was closed  again, after a pause that grows
-the same, and not our turn any more   not done: whoever leads finds the event in the notes
+the same, and the gate closed         not done: the next leader finds the event in the notes
 anything else                         raised: a bug
 ====================================  ===================================================================
 
@@ -31,20 +31,18 @@ _log = structlog.get_logger()
 
 
 class Publisher:
-    """Tells events for one loop, while it is that loop's turn."""
-
-    def __init__(self, publish: Publish, turns: LeaderGate) -> None:
+    def __init__(self, publish: Publish, gate: LeaderGate) -> None:
         self._publish = publish
-        self._gate = turns
-        self._backoff = Backoff(turns)
+        self._gate = gate
+        self._backoff = Backoff(gate)
 
     async def publish(self, events: Sequence[Event]) -> bool:
-        """Return True when each is committed or heard by no hook, False when it is not our turn any more."""
+        """Return True when each is committed or matches no hook, False when the gate has closed."""
         waiting = list(events)
         while waiting:
-            left = await self._offer(waiting[:AT_ONCE])
-            waiting = left + waiting[AT_ONCE:]
-            if not left:
+            refused = await self._offer(waiting[:AT_ONCE])
+            waiting = refused + waiting[AT_ONCE:]
+            if not refused:
                 self._backoff.reset()
                 continue
             await self._backoff.failed()
@@ -53,34 +51,34 @@ class Publisher:
         return True
 
     async def _offer(self, events: list[Event]) -> list[Event]:
-        """Offer all and wait for all; return those that were not taken."""
+        """Offer all and wait for all; return those that were refused."""
         offered: list[tuple[Event, Future[Receipt]]] = []
-        left: list[Event] = []
-        why = ""
+        refused: list[Event] = []
+        reason = ""
         for event in events:
             try:
                 future = self._publish(event)
             except QueueError as error:
-                left.append(event)
-                why = str(error)
+                refused.append(event)
+                reason = str(error)
             else:
                 offered += [(event, future)] if future is not None else []
         if offered:
             # Waited for like this, a cancelled future does not cancel us, and we do not cancel the queue's.
             await asyncio.wait([future for _, future in offered])
         for event, future in offered:
-            refused = _refused(future)
-            if refused is not None:
-                left.append(event)
-                why = refused
-        if left:
+            refusal = _refusal(future)
+            if refusal is not None:
+                refused.append(event)
+                reason = refusal
+        if refused:
             # One line for all of them: a store that is full refuses hundreds at every try.
-            _log.warning("events_not_accepted", source=left[0].source, events=len(left), error=why)
-        return left
+            _log.warning("events_not_accepted", source=refused[0].source, events=len(refused), error=reason)
+        return refused
 
 
-def _refused(future: "Future[Receipt]") -> str | None:
-    """Say why an event was not taken, None where it was; raises what is a bug."""
+def _refusal(future: "Future[Receipt]") -> str | None:
+    """Return why an event was refused, None where it was not; raises what is a bug."""
     if future.cancelled():
         return "the store was closed"
     try:

@@ -1,7 +1,7 @@
-"""What is to be done when, the one that is due first first. Times are seconds of one clock.
+"""When each name is due. Times are seconds of one clock.
 
-Limit: one time a name. A time that was set anew stays in the heap until it comes, or until the heap is ``SPARE`` times
-as large as it need be and is made anew.
+Limit: one time a name. A replaced time stays in the heap until it comes, or until the heap is ``SPARE`` times
+as large as it need be and is rebuilt.
 """
 
 import heapq
@@ -12,8 +12,6 @@ _SMALL: Final = 64
 
 
 class Schedule:
-    """Names, each with when it is due."""
-
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
@@ -25,7 +23,6 @@ class Schedule:
         return name in self._due
 
     def set(self, name: str, at: float) -> None:
-        """Have it due at a time, whatever was set before."""
         self._due[name] = at
         heapq.heappush(self._heap, (at, name))
         if len(self._heap) > SPARE * len(self._due) + _SMALL:
@@ -33,11 +30,10 @@ class Schedule:
             heapq.heapify(self._heap)
 
     def drop(self, name: str) -> None:
-        """Forget it."""
         self._due.pop(name, None)
 
     def first(self) -> tuple[float, str] | None:
-        """Return what is due first and when, None where there is nothing."""
+        """Return the earliest time and its name."""
         while self._heap:
             at, name = self._heap[0]
             if self._due.get(name) == at:

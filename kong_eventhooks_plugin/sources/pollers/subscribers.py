@@ -1,4 +1,4 @@
-"""Whether anybody hears of what a look at Kong would tell."""
+"""Whether a hook subscribes to a source."""
 
 from collections.abc import Iterable
 
@@ -7,5 +7,5 @@ from kong_eventhooks_plugin.sources.catalogue import matching_sources
 
 
 def has_subscribers(hooks: Iterable[Hook], *sources: str) -> bool:
-    """Tell whether a hook that is not switched off hears one of the sources."""
+    """Return whether an enabled hook receives the events of one of the sources."""
     return any(hook.enabled and not set(sources).isdisjoint(matching_sources(hook.source)) for hook in hooks)

@@ -1,8 +1,8 @@
-"""When a node counts as unreachable, and when as back. Pure.
+"""When a node counts as unreachable, and when as recovered. Pure.
 
-Two things are watched, each on its own: ``admin_api`` (its answer to ``/status``) and ``database`` (what that
-answer says of Kong's database; nothing where Kong has none, or does not answer). A fault counts from the
-``patience``-th look in a row that has it; one good look ends it.
+Two things are polled, each on its own: ``admin_api`` (its answer to ``/status``) and ``database`` (what that
+answer says of Kong's database; nothing where Kong has none, or does not answer). An error counts as an outage from the
+``failures``-th poll in a row; one good poll ends it.
 """
 
 from collections.abc import Mapping
@@ -23,20 +23,20 @@ _NAMES: Final[Mapping[str, str]] = {"protocol": "connection", "config": UNREADAB
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What one look leads to: the outage from now on, and what is to be told of ``began`` or ``ended`` outages."""
+    """What follows from one poll: the outage from now on, and the one that ``began`` or ``ended``, for an event."""
 
     outage: Outage | None
     began: Outage | None = None
     ended: Outage | None = None
 
 
-def step(outage: Outage | None, fault: str | None, now: float, patience: int) -> Step:
-    """Return what follows a look that had ``fault``, a short class of it, None where all was well."""
-    if fault is None:
+def step(outage: Outage | None, error: str | None, now: float, patience: int) -> Step:
+    """Return what follows a poll with this class of ``error``, None for a good one."""
+    if error is None:
         return Step(None, ended=outage if outage and outage.counts else None)
     if outage is None:
-        outage = Outage(now, 0, fault)
-    grown = Outage(outage.since, outage.failures + 1, fault, outage.counts)
+        outage = Outage(now, 0, error)
+    grown = Outage(outage.since, outage.failures + 1, error, outage.counts)
     if not grown.counts and grown.failures >= patience:
         counted = msgspec.structs.replace(grown, counts=True)
         return Step(counted, began=counted)
@@ -44,13 +44,13 @@ def step(outage: Outage | None, fault: str | None, now: float, patience: int) ->
 
 
 def database_error(status: Mapping[str, Any]) -> str | None:
-    """Return the fault that the answer of ``/status`` names; none where it says nothing of a database."""
+    """Return the error that the answer of ``/status`` names; None where it says nothing of a database."""
     database = status.get("database")
     return DATABASE_ERROR if isinstance(database, Mapping) and database.get("reachable") is False else None
 
 
 def error_of(error: AdminApiError) -> str:
-    """Return the class of a failed look.
+    """Return the class of a failed poll.
 
     ``status_503``, ``timeout``, ``tls``, ``connect`` (refused, or no such host), ``connection`` (broken on the way),
     ``unreadable``.
@@ -64,7 +64,7 @@ def error_of(error: AdminApiError) -> str:
 
 
 def public_url(url: str) -> str:
-    """Return where an Admin API is for people: scheme, host, port and path, never a user, a password or a query."""
+    """Return an Admin API's address for people: scheme, host, port and path, never a user, a password or a query."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

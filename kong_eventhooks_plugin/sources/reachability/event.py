@@ -1,4 +1,4 @@
-"""The source ``gateway``: what we ask of Kong does not answer any more, and that it does again. Ours alone."""
+"""The source ``gateway``: Kong's Admin API or database became unreachable, or recovered. Ours alone."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from kong_eventhooks_plugin.sources.reachability.model import Outage, Reason
 
 
 def unreachable_event(reason: Reason, admin_url: str, outage: Outage, at: float) -> Event:
-    """Return the event of an outage that counts from now (``at``, Unix seconds) on."""
+    """Return the event of an outage that counts from ``at`` (Unix seconds) on."""
     return _event(UNREACHABLE, at, _data(reason, admin_url, outage))
 
 

@@ -1,17 +1,17 @@
-"""That what we ask of Kong does not answer, for how long."""
+"""An outage of Kong's Admin API, or of its database."""
 
 from typing import Literal
 
 import msgspec
 
 Reason = Literal["admin_api", "database"]
-"""What does not answer: Kong's Admin API, or the database behind it, as the Admin API tells."""
+"""What does not answer."""
 
 
 class Outage(msgspec.Struct, frozen=True):
-    """Looks that failed in a row: ``since`` the first, Unix seconds, ``failures`` of them, the last for ``error``.
+    """Polls that failed in a row: ``since`` the first, Unix seconds, ``failures`` of them, the last with ``error``.
 
-    ``counts`` says that there were enough of them, so that it is told.
+    ``counts``: there were enough of them for an event.
     """
 
     since: float

@@ -1,10 +1,10 @@
-"""Asks the Admin API for its status, and tells when it cannot be asked any more, and when it can again.
+"""Polls the Admin API's status, and publishes when it becomes unreachable and when it recovers.
 
 What counts as an outage is ``sources.reachability.decision``; it is kept in a note while it lasts, so one that began
-before our restart is told as over after it, with all its time. Less than ``patience`` failures are in memory alone.
+before our restart still ends with an event, with its whole duration. Fewer failures are in memory alone.
 
-Limit: ``ANSWER_SECONDS`` for an answer. This loop does not wait longer after failures: it is what finds out that they
-are over, by one small request.
+Limit: ``ANSWER_SECONDS`` for an answer. This poller does not back off after failures: its one small request is what
+finds the recovery.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ class ReachabilitySettings(msgspec.Struct, frozen=True):
 
 
 class Outages(msgspec.Struct, frozen=True):
-    """What is out now, by reason."""
+    """The outages now, by reason."""
 
     now: dict[Reason, Outage] = {}
 
     def durable(self) -> dict[Reason, float]:
-        """Return what a restart must not forget: outages that were told, by when they began."""
+        """Return what a restart must not lose: outages with an event, by when they began."""
         return {reason: outage.since for reason, outage in self.now.items() if outage.counts}
 
 
@@ -59,21 +59,18 @@ class ReachabilityPoller(Poller):
         self._failures: dict[Reason, str | None] = {}
 
     def state(self) -> dict[str, Any]:
-        """Return what /readyz shows: what is wrong now, and the outages that were told, by when they began."""
-        failures = {reason: fault for reason, fault in self._failures.items() if fault}
+        """Return what /readyz shows: the errors now, and the outages with an event, by when they began."""
+        failures = {reason: error for reason, error in self._failures.items() if error}
         return {**super().state(), "failures": failures, "outages": self._checkpoint.state.durable()}
 
     def errors(self) -> list[str]:
-        """Return what needs a person; of outages, those that were told."""
         now = self._checkpoint.state.now
         return super().errors() + [f"{reason}: {outage.error}" for reason, outage in now.items() if outage.counts]
 
     async def load(self) -> bool:
-        """Read the note."""
         return await self._checkpoint.load()
 
     async def poll(self) -> bool:
-        """Look once, then wait for the next look."""
         self._failures = await self._check_status()
         self.count("unanswered" if self._failures["admin_api"] else "ok")
         if await self._update_outages():
@@ -81,7 +78,7 @@ class ReachabilityPoller(Poller):
         return True
 
     async def _check_status(self) -> dict[Reason, str | None]:
-        """Return what is wrong, by reason; what nothing can be said of is left out."""
+        """Return the error of each reason; what cannot be known is left out."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 status = await self._client.get("/status")
@@ -95,13 +92,13 @@ class ReachabilityPoller(Poller):
         now = self._clock()
         outages = dict(self._checkpoint.state.now)
         events: list[Event] = []
-        for reason, fault in self._failures.items():
+        for reason, error in self._failures.items():
             before = outages.pop(reason, None)
-            taken = step(before, fault, now, self._settings.failures)
-            if taken.outage:
-                outages[reason] = taken.outage
-            if taken.began:
-                events.append(unreachable_event(reason, self._admin_url, taken.began, now))
-            if taken.ended:
-                events.append(recovered_event(reason, self._admin_url, taken.ended, now))
+            following = step(before, error, now, self._settings.failures)
+            if following.outage:
+                outages[reason] = following.outage
+            if following.began:
+                events.append(unreachable_event(reason, self._admin_url, following.began, now))
+            if following.ended:
+                events.append(recovered_event(reason, self._admin_url, following.ended, now))
         return await self._checkpoint.commit(Outages(outages), events)
