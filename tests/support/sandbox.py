@@ -57,8 +57,8 @@ async def text_of(pool: Pool, text: str, lane: str = "", **more: Any) -> str | R
     return result.texts[0] if hasattr(result, "texts") else result
 
 
-def gone(pid: int) -> bool:
-    """Tell whether a process has ended (a zombie has)."""
+def exited(pid: int) -> bool:
+    """Return whether a process has ended (a zombie has)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

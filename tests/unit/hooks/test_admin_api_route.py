@@ -29,12 +29,12 @@ def document(key: Any = GOOD, *, route: list[Any] | None = None, **rest: Any) ->
     return {"_format_version": "3.0", "services": [service], "consumers": [credentials], **rest}
 
 
-def told(found: RouteFindings) -> list[tuple[str, str]]:
-    return [(fault.path, fault.message) for fault in [*found.errors, *found.warnings]]
+def located(found: RouteFindings) -> list[tuple[str, str]]:
+    return [(error.path, error.message) for error in [*found.errors, *found.warnings]]
 
 
-def test_a_proper_route_has_nothing_said_of_it() -> None:
-    assert told(check(document(), "a.yml")) == []
+def test_a_proper_route_has_no_findings() -> None:
+    assert located(check(document(), "a.yml")) == []
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_a_proper_route_has_nothing_said_of_it() -> None:
         (1234, "expected a string"),
     ],
 )
-def test_a_key_that_nobody_made_up_is_a_fault_with_its_place_and_the_fix(key: Any, why: str) -> None:
-    ((path, message),) = told(check(document(key), "a.yml"))
+def test_a_key_that_nobody_made_up_is_an_error_with_its_place_and_the_fix(key: Any, why: str) -> None:
+    ((path, message),) = located(check(document(key), "a.yml"))
     assert path == "consumers[0].keyauth_credentials[1].key"
     assert message.startswith(why)
     assert "openssl rand -hex 32" in message
@@ -68,19 +68,19 @@ def test_a_key_that_nobody_made_up_is_a_fault_with_its_place_and_the_fix(key: An
     "key", [GOOD, None, "a$b", "price-of-$5-or-more", "deck_lower", "changeme-9c1f", "{vault-like}"]
 )
 def test_a_key_that_is_one_is_none(key: Any) -> None:
-    assert told(check(document(key), "a.yml")) == []
+    assert located(check(document(key), "a.yml")) == []
 
 
 def test_credentials_at_the_top_count_too() -> None:
     apart = document(keyauth_credentials=[{"consumer": "operators", "key": "CHANGE-ME"}])
-    assert [path for path, _ in told(check(apart, "a.yml"))] == ["keyauth_credentials[0].key"]
+    assert [path for path, _ in located(check(apart, "a.yml"))] == ["keyauth_credentials[0].key"]
 
 
 @pytest.mark.parametrize("crud", [{"name": "event-hooks"}, {**CRUD, "enabled": False}])
 def test_a_file_without_the_plugin_may_hold_any_key(crud: dict[str, Any]) -> None:
     plain = document("CHANGE-ME")
     plain["services"][0]["routes"][0]["plugins"] = [crud]
-    assert told(check(plain, "a.yml")) == []
+    assert located(check(plain, "a.yml")) == []
 
 
 OPEN = "and no authentication plugin is on it"
@@ -89,7 +89,7 @@ ACL = {"name": "acl", "config": {"allow": ["operators"]}}
 
 
 @pytest.mark.parametrize(
-    ("route", "rest", "says"),
+    ("route", "rest", "error"),
     [
         ([], {}, OPEN),
         ([ACL, {"name": "ip-restriction", "config": {"allow": ["10.0.0.0/8"]}}], {}, OPEN),
@@ -104,15 +104,15 @@ ACL = {"name": "acl", "config": {"allow": ["operators"]}}
         ([], {"plugins": [{"name": "openid-connect", "service": "admin-api"}, ACL]}, None),
     ],
 )
-def test_a_route_that_anybody_can_use_is_warned_of(route: list[Any], rest: dict[str, Any], says: str | None) -> None:
+def test_a_route_that_anybody_can_use_is_warned_of(route: list[Any], rest: dict[str, Any], error: str | None) -> None:
     found = check(document(route=route, **rest), "a.yml")
     assert found.errors == []
-    if says is None:
+    if error is None:
         assert found.warnings == []
     else:
         (warning,) = found.warnings
         assert (warning.where, warning.path) == ("a.yml", "services[0].routes[0]")
-        assert says in warning.message
+        assert error in warning.message
 
 
 def test_plugins_and_routes_may_stand_apart() -> None:
@@ -189,7 +189,7 @@ def test_the_file_that_comes_along_guards_both_routes() -> None:
     assert all(service["retries"] == 0 for service in read["services"])
 
 
-def test_a_warning_is_no_fault(tmp_path: Path) -> None:
+def test_a_warning_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "open.yml"
     path.write_text(yaml.safe_dump(document(route=[])))
     ended = CliRunner().invoke(cli, ["check", str(path)])

@@ -1,4 +1,4 @@
-"""Code of declared hooks is compiled in the background, and what is wrong becomes a fault."""
+"""Code of declared hooks is compiled in the background, and what is wrong becomes an error."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -48,8 +48,8 @@ class World:
         ]
         self.registry.set_file("k.yml", Declared(hooks=tuple(hooks)))
 
-    def faults(self) -> list[str]:
-        return [str(fault) for fault in self.registry.errors()]
+    def errors(self) -> list[str]:
+        return [str(error) for error in self.registry.errors()]
 
 
 @asynccontextmanager
@@ -78,7 +78,7 @@ class Answers:
         return Checked(CompileError(1, 2, self.faulty[text]) if text in self.faulty else None)
 
 
-async def test_a_fault_comes_and_goes_with_the_definition() -> None:
+async def test_an_error_comes_and_goes_with_the_definition() -> None:
     pool = Pool(UNHURRIED)
     try:
         async with at_work(pool) as world:
@@ -89,19 +89,19 @@ async def test_a_fault_comes_and_goes_with_the_definition() -> None:
                 log_hook("c", filter="data.x > 1"),
             )
             assert await world.rest() == RETRY_SECONDS
-            first, second = world.faults()
+            first, second = world.errors()
             assert first.startswith("k.yml: plugins[0].config.hooks[0]: filter: line 1, column 9: Syntax error")
             assert second.startswith("k.yml: plugins[0].config.hooks[1]: handler_config.functions[1]: line 1, ")
             assert {hook.name for hook in world.registry.hooks().values()} == {"a", "b", "c"}, "they stay in force"
             world.declare(log_hook("a", filter="data.x > 1"), log_hook("c", filter="data.x > 1"))
-            assert world.faults() == [], "no fault of what is declared no more"
+            assert world.errors() == [], "no error of what is declared no more"
             assert await world.rest() is None
-            assert world.faults() == []
+            assert world.errors() == []
     finally:
         await pool.close()
 
 
-async def test_each_definition_is_looked_at_once() -> None:
+async def test_each_definition_is_compiled_once() -> None:
     pool = Answers()
     async with at_work(pool) as world:
         world.declare(log_hook("a", filter="x"), log_hook("free"))
@@ -117,23 +117,23 @@ async def test_each_definition_is_looked_at_once() -> None:
         assert pool.asked == ["x", "y", "z", "z"]
 
 
-async def test_what_has_a_fault_is_looked_at_again() -> None:
+async def test_what_has_an_error_is_compiled_again() -> None:
     pool = Answers(x="bad")
     async with at_work(pool) as world:
         world.declare(log_hook("a", filter="x"), log_hook("b", filter="y"))
         assert await world.rest() == RETRY_SECONDS
-        assert world.faults() == ["k.yml: plugins[0].config.hooks[0]: filter: line 1, column 2: bad"]
+        assert world.errors() == ["k.yml: plugins[0].config.hooks[0]: filter: line 1, column 2: bad"]
         pool.faulty.clear()
         world.go_on.set()
         assert await world.rest() is None
-        assert world.faults() == []
+        assert world.errors() == []
         assert pool.asked == ["x", "y", "x"]
 
 
-async def test_an_answer_about_what_changed_meanwhile_is_no_fault() -> None:
+async def test_an_answer_about_what_changed_meanwhile_is_no_error() -> None:
     async with at_work(Answers()) as world:
         world.declare(log_hook("a", filter="x"))
         (before,) = world.registry.hooks().values()
         world.declare(log_hook("a", filter="y"))
         world.registry.set_compile_error(before, ValidationError({"filter": "bad"}))
-        assert world.faults() == []
+        assert world.errors() == []

@@ -1,4 +1,4 @@
-"""Whatever stands in a file, an instance's configuration or the Admin API's list: hooks and faults, no exception."""
+"""Whatever stands in a file, an instance's configuration or the Admin API's list: hooks and errors, no exception."""
 
 import json
 from typing import Any
@@ -101,7 +101,7 @@ documents = st.fixed_dictionaries(
 
 
 def is_sound(declared: Declared) -> None:
-    assert all(isinstance(fault, DeclarationError) and fault.message for fault in declared.errors)
+    assert all(isinstance(error, DeclarationError) and error.message for error in declared.errors)
     for hook in declared.hooks:
         # What is taken can be stored.
         json.dumps([hook.name, hook.config, hook.origin.path, hook.tags], allow_nan=False).encode()

@@ -10,7 +10,7 @@ from tests.support.events import make_hook
 KNOWN = known()
 
 
-def told(*hooks: Hook) -> list[str]:
+def texts_of(*hooks: Hook) -> list[str]:
     return [str(warning) for warning in warnings(hooks, KNOWN)]
 
 
@@ -25,7 +25,7 @@ def told(*hooks: Hook) -> list[str]:
 )
 def test_one_that_kong_is_not_known_to_have(event: str, meant: str) -> None:
     entity = event.partition(":")[0]
-    (warning,) = told(make_hook("h", source="crud", event=event))
+    (warning,) = texts_of(make_hook("h", source="crud", event=event))
     assert warning == (
         f"kong.yml: plugins[0].config.hooks[0].event: Kong is not known to have an entity {entity}{meant}; "
         "the hook never fires unless a plugin of yours, or Enterprise, adds it"
@@ -45,5 +45,5 @@ def test_one_that_kong_is_not_known_to_have(event: str, meant: str) -> None:
         ("rate-limiting", "rate-limit-exceeded"),
     ],
 )
-def test_nothing_is_said_of_others(source: str, event: str | None) -> None:
-    assert told(make_hook("h", source=source, event=event)) == []
+def test_others_have_no_warning(source: str, event: str | None) -> None:
+    assert texts_of(make_hook("h", source=source, event=event)) == []

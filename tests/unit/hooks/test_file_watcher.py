@@ -18,19 +18,19 @@ def text(name: str) -> str:
     return f'_format_version: "3.0"\nplugins: [{{name: event-hooks, config: {{hooks: [{hook}]}}}}]\n'
 
 
-class Ear:
+class Watched:
     def __init__(self, *paths: Path) -> None:
-        self.watch = FileWatcher([str(path) for path in paths], VALIDATION, self.hear)
+        self.watch = FileWatcher([str(path) for path in paths], VALIDATION, self.report)
         self._listener: list[str] = []
 
-    def hear(self, path: str, declared: Declared) -> None:
-        said = ",".join(hook.name for hook in declared.hooks) or "; ".join(fault.message for fault in declared.errors)
-        self._listener.append(said)
+    def report(self, path: str, declared: Declared) -> None:
+        text = ",".join(hook.name for hook in declared.hooks) or "; ".join(error.message for error in declared.errors)
+        self._listener.append(text)
 
-    async def look(self) -> list[str]:
+    async def poll(self) -> list[str]:
         await self.watch.poll()
-        heard, self._listener = self._listener, []
-        return heard
+        reported, self._listener = self._listener, []
+        return reported
 
 
 @pytest.fixture
@@ -40,26 +40,26 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_file_is_told_once(path: Path) -> None:
-    ear = Ear(path)
-    assert [await ear.look() for _ in range(4)] == [["one"], [], [], []]
+async def test_a_file_is_reported_once(path: Path) -> None:
+    watched = Watched(path)
+    assert [await watched.poll() for _ in range(4)] == [["one"], [], [], []]
 
 
 async def test_a_change_in_place(path: Path) -> None:
-    ear = Ear(path)
-    await ear.look()
+    watched = Watched(path)
+    await watched.poll()
     path.write_text(text("another"))
-    assert await ear.look() == ["another"]
+    assert await watched.poll() == ["another"]
 
 
 async def test_a_file_put_over_it(path: Path) -> None:
-    ear = Ear(path)
-    await ear.look()
+    watched = Watched(path)
+    await watched.poll()
     new = path.with_suffix(".new")
     new.write_text(text("two"))
     os.utime(new, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
     new.rename(path)
-    assert await ear.look() == ["two"]
+    assert await watched.poll() == ["two"]
 
 
 async def test_a_config_map_whose_link_is_swapped(tmp_path: Path) -> None:
@@ -68,78 +68,78 @@ async def test_a_config_map_whose_link_is_swapped(tmp_path: Path) -> None:
         (tmp_path / f"..{version}" / "kong.yml").write_text(text(version))
     (tmp_path / "..data").symlink_to("..one")
     (tmp_path / "kong.yml").symlink_to("..data/kong.yml")
-    ear = Ear(tmp_path / "kong.yml")
-    assert await ear.look() == ["one"]
+    watched = Watched(tmp_path / "kong.yml")
+    assert await watched.poll() == ["one"]
     (tmp_path / "..tmp").symlink_to("..two")
     (tmp_path / "..tmp").rename(tmp_path / "..data")
-    assert await ear.look() == ["two"]
+    assert await watched.poll() == ["two"]
 
 
 async def test_a_second_change_within_one_tick_of_the_clock(path: Path) -> None:
-    ear = Ear(path)
-    await ear.look()
+    watched = Watched(path)
+    await watched.poll()
     path.write_text(text("two"))
-    assert await ear.look() == ["two"]
+    assert await watched.poll() == ["two"]
     found = path.stat()
     path.write_text(text("too"))
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-    assert await ear.look() == ["too"]
+    assert await watched.poll() == ["too"]
 
 
-async def test_a_touched_file_is_read_but_not_told(path: Path) -> None:
-    ear = Ear(path)
-    await ear.look()
+async def test_a_touched_file_is_read_but_not_reported(path: Path) -> None:
+    watched = Watched(path)
+    await watched.poll()
     os.utime(path, ns=(1, 1))
-    assert [await ear.look(), await ear.look()] == [[], []]
+    assert [await watched.poll(), await watched.poll()] == [[], []]
 
 
 async def test_an_unchanged_file_is_not_even_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ear = Ear(path)
-    await ear.look()
-    await ear.look()
+    watched = Watched(path)
+    await watched.poll()
+    await watched.poll()
     monkeypatch.setattr(documents, "read_bytes", lambda _path: pytest.fail("read"))
-    assert await ear.look() == []
+    assert await watched.poll() == []
 
 
 async def test_a_file_that_goes_and_comes_back(path: Path) -> None:
-    ear = Ear(path)
-    await ear.look()
+    watched = Watched(path)
+    await watched.poll()
     path.unlink()
-    assert [await ear.look(), await ear.look()] == [["cannot be read: No such file or directory"], []]
+    assert [await watched.poll(), await watched.poll()] == [["cannot be read: No such file or directory"], []]
     path.write_text(text("one"))
-    assert await ear.look() == ["one"]
+    assert await watched.poll() == ["one"]
 
 
 async def test_a_file_that_is_broken_and_mended(path: Path) -> None:
-    ear = Ear(path)
-    await ear.look()
+    watched = Watched(path)
+    await watched.poll()
     path.write_text("{")
-    assert len(await ear.look()) == 1
+    assert len(await watched.poll()) == 1
     path.write_text(text("one"))
-    assert await ear.look() == ["one"]
+    assert await watched.poll() == ["one"]
 
 
-async def test_every_file_is_looked_at(path: Path) -> None:
+async def test_every_file_is_polled(path: Path) -> None:
     other = path.with_name("other.yml")
     other.write_text(text("other"))
-    assert await Ear(path, other).look() == ["one", "other"]
+    assert await Watched(path, other).poll() == ["one", "other"]
 
 
-async def test_it_goes_on_looking_until_cancelled(path: Path) -> None:
-    heard: asyncio.Queue[Declared] = asyncio.Queue()
+async def test_it_polls_until_cancelled(path: Path) -> None:
+    reported: asyncio.Queue[Declared] = asyncio.Queue()
     waits: list[float] = []
 
     async def wait(seconds: float) -> None:
         waits.append(seconds)
         await asyncio.sleep(0)
 
-    watch = FileWatcher([str(path)], VALIDATION, lambda _path, declared: heard.put_nowait(declared), wait)
+    watch = FileWatcher([str(path)], VALIDATION, lambda _path, declared: reported.put_nowait(declared), wait)
     running = asyncio.create_task(watch.run())
-    assert (await heard.get()).hooks[0].name == "one"
+    assert (await reported.get()).hooks[0].name == "one"
     new = path.with_suffix(".new")
     new.write_text(text("two"))
     new.rename(path)  # at once: it is looking all the time, and would see a file that is half written
-    assert (await heard.get()).hooks[0].name == "two"
+    assert (await reported.get()).hooks[0].name == "two"
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -33,7 +33,7 @@ def recorded() -> list[bytes]:
     ]
 
 
-def test_a_recorded_one_says_what_it_has_that_is_unknown() -> None:
+def test_a_recorded_one_has_errors_of_unknown_fields() -> None:
     first, second = (instance_config.read(config, VALIDATION) for config in recorded())
     assert (first.plugin_id, first.seq, second.seq) == (PLUGIN_ID, 12, 19)
     assert first.declared == second.declared
@@ -56,7 +56,7 @@ def test_a_recorded_one_for_a_release_that_has_the_handler() -> None:
     assert "s3cr3t" not in repr(found)
 
 
-def test_a_recorded_one_with_references_says_what_the_file_says() -> None:
+def test_a_recorded_one_with_references_equals_the_file() -> None:
     """Kong had DESK_URL and DESK in its environment, and neither NOPE nor NOPE2."""
     found = instance_config.read((CAPTURES / "instance-with-references.json").read_bytes(), VALIDATION).declared
     file = read_file(str(CAPTURES / "instance-with-references.kong.yml"))
@@ -132,7 +132,7 @@ def test_the_good_hold_beside_the_bad() -> None:
         ("a", "hooks[0]"),
         ("b", "hooks[2]"),
     ]
-    assert {fault.path for fault in declared.errors} == {
+    assert {error.path for error in declared.errors} == {
         f"config.hooks[1].{name}" for name in ("handler", "name", "source")
     }
 

@@ -1,4 +1,4 @@
-"""kong.yml: where hooks stand, and every fault with its place."""
+"""kong.yml: where hooks stand, and every error with its place."""
 
 import json
 import os
@@ -21,10 +21,10 @@ def read(text: str) -> Declared:
     return kong_yml.parse(text.encode(), "kong.yml", VALIDATION)
 
 
-def told(text: str) -> list[str]:
+def descriptions(text: str) -> list[str]:
     declared = read(text)
     assert declared.hooks == ()
-    return [str(fault) for fault in declared.errors]
+    return [str(error) for error in declared.errors]
 
 
 def plugin(*hooks: Any, **fields: Any) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class TestScopes:
 
     def test_a_consumer_with_a_custom_id_alone_could_be_mistaken_for_another(self) -> None:
         declared = document(consumers=[{"custom_id": "joe", "plugins": [plugin(log_hook())]}])
-        assert [str(fault) for fault in declared.errors] == [
+        assert [str(error) for error in declared.errors] == [
             "kong.yml: consumers[0]: has event-hooks, so it needs a username or an id"
         ]
 
@@ -138,7 +138,7 @@ class TestScopes:
         assert scope_of(plugins=[plugin(log_hook(), **reference)]) == scope
 
     @pytest.mark.parametrize(
-        ("entities", "fault"),
+        ("entities", "error"),
         [
             (
                 {"consumer_groups": [{"name": "g", "plugins": [plugin(log_hook())]}]},
@@ -174,9 +174,9 @@ class TestScopes:
             ),
         ],
     )
-    def test_what_is_none(self, entities: Any, fault: str) -> None:
+    def test_what_is_none(self, entities: Any, error: str) -> None:
         [found] = document(**entities).errors
-        assert str(found).startswith(f"kong.yml: {fault}")
+        assert str(found).startswith(f"kong.yml: {error}")
 
 
 def test_a_disabled_plugin_disables_its_hooks() -> None:
@@ -187,12 +187,12 @@ def test_a_disabled_plugin_disables_its_hooks() -> None:
 
 @pytest.mark.parametrize(("value", "text"), [(1, "expected a boolean"), (None, "required field missing")])
 def test_enabled_is_a_boolean(value: Any, text: str) -> None:
-    assert [str(fault) for fault in document(plugins=[plugin(enabled=value)]).errors] == [
+    assert [str(error) for error in document(plugins=[plugin(enabled=value)]).errors] == [
         f"kong.yml: plugins[0].enabled: {text}"
     ]
 
 
-def test_every_fault_of_a_file_is_told_at_once_and_in_order() -> None:
+def test_every_error_of_a_file_is_reported_in_order() -> None:
     declared = read("""
         _format_version: 3.0
         services:
@@ -231,9 +231,9 @@ def test_every_fault_of_a_file_is_told_at_once_and_in_order() -> None:
         ("plugins[1].config.more", "unknown field"),
         ("plugins[2].config.hooks[0].name", f"'fine' is the name of {nested}[0] already; names are unique"),
     ]
-    assert [fault.path for fault in declared.errors] == [path for path, _ in expected]
-    for fault, (_, text) in zip(declared.errors, expected, strict=True):
-        assert fault.message.startswith(text)
+    assert [error.path for error in declared.errors] == [path for path, _ in expected]
+    for error, (_, text) in zip(declared.errors, expected, strict=True):
+        assert error.message.startswith(text)
 
 
 @pytest.mark.parametrize("version", ["1.1", "2.1", "3.0"])
@@ -242,7 +242,7 @@ def test_format_versions(version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "error"),
     [
         ("", "expected a mapping that begins with _format_version"),
         ("[]", "expected a mapping that begins with _format_version"),
@@ -267,8 +267,8 @@ def test_format_versions(version: str) -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_the_whole(text: str, fault: str) -> None:
-    assert told(text) == [f"kong.yml: {fault}"]
+def test_what_is_wrong_with_the_whole(text: str, error: str) -> None:
+    assert descriptions(text) == [f"kong.yml: {error}"]
 
 
 class TestLeftAlone:
@@ -309,7 +309,7 @@ class TestLeftAlone:
 
 class TestDeck:
     def test_an_unrendered_value_is_refused_by_its_path(self) -> None:
-        assert told("""
+        assert descriptions("""
             _format_version: "3.0"
             services:
             - name: '${{ env "DECK_SERVICE" }}'
@@ -333,13 +333,13 @@ class TestDeck:
             )
         ]
 
-    def test_an_unrendered_value_in_what_plugins_share_is_told_once(self) -> None:
+    def test_an_unrendered_value_in_what_plugins_share_is_reported_once(self) -> None:
         shared = log_hook("a") | {"handler_config": {"secret": '${{ env "DECK_SECRET" }}'}}
         sharing = {"name": "event-hooks", "_config": "ours"}
         declared = document(_plugin_configs={"ours": {"hooks": [shared]}}, plugins=[sharing, sharing])
-        [fault] = declared.errors
-        assert fault.path == "_plugin_configs.ours.hooks[0].handler_config.secret"
-        assert fault.message == RENDER_FIRST
+        [error] = declared.errors
+        assert error.path == "_plugin_configs.ours.hooks[0].handler_config.secret"
+        assert error.message == RENDER_FIRST
 
     def test_shared_configuration(self) -> None:
         declared = document(
@@ -351,7 +351,7 @@ class TestDeck:
     @pytest.mark.parametrize("shared", [5, "other", [], {}])
     def test_shared_configuration_that_is_not_there(self, shared: Any) -> None:
         declared = document(_plugin_configs={"ours": {}}, plugins=[{"name": "event-hooks", "_config": shared}])
-        assert [str(fault) for fault in declared.errors] == [
+        assert [str(error) for error in declared.errors] == [
             "kong.yml: plugins[0]._config: names nothing under _plugin_configs"
         ]
 
@@ -378,11 +378,11 @@ class TestCrudPlugin:
         ],
     )
     def test_anywhere_else(self, entities: Any, path: str) -> None:
-        [fault] = document(**entities).errors
-        assert fault.path == path
+        [error] = document(**entities).errors
+        assert error.path == path
 
     @pytest.mark.parametrize(
-        ("config", "faults"),
+        ("config", "errors"),
         [
             ({}, []),
             (None, []),
@@ -391,43 +391,43 @@ class TestCrudPlugin:
             (5, ["plugins[0].config: expected a record"]),
         ],
     )
-    def test_it_takes_no_configuration(self, config: Any, faults: list[str]) -> None:
-        told = document(plugins=[{"name": "event-hooks-crud", "route": "admin", "config": config}]).errors
-        assert [str(fault).removeprefix("kong.yml: ").partition(",")[0] for fault in told] == faults
+    def test_it_takes_no_configuration(self, config: Any, errors: list[str]) -> None:
+        descriptions = document(plugins=[{"name": "event-hooks-crud", "route": "admin", "config": config}]).errors
+        assert [str(error).removeprefix("kong.yml: ").partition(",")[0] for error in descriptions] == errors
 
 
 class TestLimits:
     def test_entities(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kong_yml, "MAX_ENTITIES", 10)
         assert document(services=[{"name": "s"}] * 10).errors == ()
-        [fault] = document(services=[{"name": "s"}] * 11).errors
-        assert fault.message == "the file has more than 10 entities"
+        [error] = document(services=[{"name": "s"}] * 11).errors
+        assert error.message == "the file has more than 10 entities"
 
     def test_aliases_do_not_multiply(self) -> None:
         """1,000 services, each with the same 1,000 routes: 3,000 lines that stand for a million entities."""
         route = {"name": "r"}
-        [fault] = document(services=[{"name": "s", "routes": [route] * 1000}] * 1000).errors
-        assert fault.message == "the file has more than 500,000 entities"
+        [error] = document(services=[{"name": "s", "routes": [route] * 1000}] * 1000).errors
+        assert error.message == "the file has more than 500,000 entities"
 
     def test_values_of_our_plugins(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kong_yml, "MAX_VALUES", 1_000)
         one = plugin(*[log_hook(f"h{n}", tags=["a"] * 10) for n in range(30)])
         assert document(plugins=[one]).errors == ()
-        fault = document(plugins=[one] * 2).errors[-1]
-        assert str(fault) == "kong.yml: plugins[1]: event-hooks plugins contain more than 1,000 values"
+        error = document(plugins=[one] * 2).errors[-1]
+        assert str(error) == "kong.yml: plugins[1]: event-hooks plugins contain more than 1,000 values"
 
     def test_a_plugin_that_holds_itself(self) -> None:
         entry = plugin(log_hook())
         entry["config"]["hooks"].append(entry)
         entry["more"] = entry
-        [fault] = document(plugins=[entry]).errors
-        assert fault.path.startswith("plugins[0].config.hooks[1].config.hooks[1]")
-        assert fault.message == "nested deeper than 32 levels"
+        [error] = document(plugins=[entry]).errors
+        assert error.path.startswith("plugins[0].config.hooks[1].config.hooks[1]")
+        assert error.message == "nested deeper than 32 levels"
 
     def test_faults(self) -> None:
-        faults = document(plugins=[plugin(*[5] * 1000), plugin(*[5] * 1000)]).errors
-        assert len(faults) == 1000
-        assert faults[-1].message == "and 1,001 more"
+        errors = document(plugins=[plugin(*[5] * 1000), plugin(*[5] * 1000)]).errors
+        assert len(errors) == 1000
+        assert errors[-1].message == "and 1,001 more"
 
 
 class TestFiles:
@@ -438,7 +438,7 @@ class TestFiles:
         assert declared.hooks[0].origin == Origin("file", str(path), f"{path}: plugins[0].config.hooks[0]")
 
     @pytest.mark.parametrize(
-        ("text", "fault"),
+        ("text", "error"),
         [
             ('{"a": 1,\n "a": 2}', "the key 'a' is repeated in one object"),
             ('{"a":\n x}', "line 2, column 2: Expecting value"),
@@ -447,30 +447,30 @@ class TestFiles:
             ("", "line 1, column 1: Expecting value"),
         ],
     )
-    def test_json_that_is_none(self, text: str, fault: str) -> None:
+    def test_json_that_is_none(self, text: str, error: str) -> None:
         [found] = kong_yml.parse(text.encode(), "kong.json", VALIDATION).errors
-        assert str(found) == f"kong.json: {fault}"
+        assert str(found) == f"kong.json: {error}"
 
     def test_json_that_is_not_utf_8(self) -> None:
         assert kong_yml.parse(b'{"a": "\xff"}', "kong.json", VALIDATION).errors
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         path = str(tmp_path / "none.yml")
-        assert [str(fault) for fault in read_file(path).errors] == [
+        assert [str(error) for error in read_file(path).errors] == [
             f"{path}: cannot be read: No such file or directory"
         ]
 
     def test_what_is_no_file(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         for path in (str(tmp_path), str(tmp_path / "pipe"), "/dev/zero"):
-            [fault] = read_file(path).errors
-            assert fault.message == "is not a regular file"
-        [fault] = read_file("a\0b").errors
-        assert fault.message.startswith("cannot be read")
+            [error] = read_file(path).errors
+            assert error.message == "is not a regular file"
+        [error] = read_file("a\0b").errors
+        assert error.message.startswith("cannot be read")
 
     def test_a_file_that_is_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(documents, "MAX_BYTES", 1 << 20)
         path = tmp_path / "kong.yml"
         path.write_bytes(b"#" * (1 << 20) + b"\n")
-        [fault] = read_file(str(path)).errors
-        assert fault.message == "is larger than 1 MiB"
+        [error] = read_file(str(path)).errors
+        assert error.message == "is larger than 1 MiB"

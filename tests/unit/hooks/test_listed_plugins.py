@@ -55,13 +55,13 @@ def test_a_disabled_plugin() -> None:
 def test_the_good_hold_beside_the_bad() -> None:
     declared = listed_plugins.read([listed(log_hook("a"), 5)], VALIDATION).declared[PLUGIN_ID]
     assert [hook.name for hook in declared.hooks] == ["a"]
-    assert [fault.path for fault in declared.errors] == ["config.hooks[1]"]
+    assert [error.path for error in declared.errors] == ["config.hooks[1]"]
 
 
 def test_a_consumer_group_is_no_place_for_hooks() -> None:
     declared = listed_plugins.read([listed(log_hook(), consumer_group={"id": "g"})], VALIDATION).declared[PLUGIN_ID]
     assert declared.hooks == ()
-    assert [fault.path for fault in declared.errors] == ["consumer_group"]
+    assert [error.path for error in declared.errors] == ["consumer_group"]
 
 
 def test_other_plugins_and_what_is_none() -> None:

@@ -28,7 +28,7 @@ def custom(payload: Any) -> dict[str, Any]:
 
 
 @given(objects)
-def test_a_text_is_the_object_that_it_says(payload: dict[str, Any]) -> None:
+def test_a_text_is_parsed(payload: dict[str, Any]) -> None:
     assert VALIDATION.hook(custom(json.dumps(payload)))["config"]["payload"] == payload
 
 
@@ -46,7 +46,7 @@ def test_the_text_in_a_plugins_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "error"),
     [
         ("[1]", "a payload that is a text has to be a JSON object"),
         ('{"a": ', "has to be JSON: line 1, column 7: Expecting value"),
@@ -62,14 +62,14 @@ def test_the_text_in_a_plugins_configuration() -> None:
     ],
     ids=range(11),
 )  # fmt: skip
-def test_a_text_that_is_refused(text: str, says: str) -> None:
-    assert says in refusal(custom(text)).fields["config"]["payload"]
+def test_a_text_that_is_refused(text: str, error: str) -> None:
+    assert error in refusal(custom(text)).fields["config"]["payload"]
 
 
 def test_its_place_in_a_file() -> None:
     document = {"_format_version": "3.0", "plugins": [{"name": "event-hooks", "config": plugin_config(custom("[1]"))}]}
-    [fault] = kong_yml.read(document, "kong.yml", VALIDATION).errors
-    assert fault.path == "plugins[0].config.hooks[0].handler_config.payload"
+    [error] = kong_yml.read(document, "kong.yml", VALIDATION).errors
+    assert error.path == "plugins[0].config.hooks[0].handler_config.payload"
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_its_place_in_a_file() -> None:
 def test_warnings(payload: Any, warned: dict[str, str]) -> None:
     hook = plugin_config(custom(payload))["hooks"][0]
     found = {
-        fault.path.removeprefix("here.handler_config.payload."): fault.message
-        for fault in payload_objects.warnings(hook, "f", "here")
+        error.path.removeprefix("here.handler_config.payload."): error.message
+        for error in payload_objects.warnings(hook, "f", "here")
     }
     assert found.keys() == warned.keys()
     assert all(word in found[path] for path, word in warned.items())
@@ -101,7 +101,7 @@ def test_a_file_with_a_warning_declares_its_hooks() -> None:
     }
     declared = kong_yml.read(document, "kong.yml", VALIDATION)
     assert [hook.name for hook in declared.hooks] == ["to-web"]
-    assert [fault.path for fault in declared.warnings] == ["plugins[0].config.hooks[0].handler_config.payload.a"]
+    assert [error.path for error in declared.warnings] == ["plugins[0].config.hooks[0].handler_config.payload.a"]
 
 
 def test_the_other_place_s_name_is_refused_with_the_right_one() -> None:

@@ -35,14 +35,14 @@ from tests.support.hooks import (
 FILE = "/etc/kong/kong.yml"
 
 
-def told(change: HookChange) -> str:
+def change_name(change: HookChange) -> str:
     if change.before is None:
         return f"+{change.after.name}" if change.after else "nothing"
     return f"~{change.before.name}" if change.after else f"-{change.before.name}"
 
 
-class Desk:
-    """A book with its clock, what it had stored, and what it told."""
+class World:
+    """A registry with its clock, what it had stored, and what it change_name."""
 
     def __init__(self, stored: Sequence[Hook] = (), environ: dict[str, str] | None = None) -> None:
         self.now = 1_000.0
@@ -61,10 +61,10 @@ class Desk:
         for hook_id in removed:
             del self.store[hook_id]
 
-    def restarted(self) -> "Desk":
-        desk = Desk(list(self.store.values()))
-        desk.now = self.now + 100
-        return desk
+    def restarted(self) -> "World":
+        world = World(list(self.store.values()))
+        world.now = self.now + 100
+        return world
 
     def file(self, *hooks: Any, path: str = FILE, **scope: Any) -> None:
         entry = {"name": "event-hooks", "config": plugin_config(*hooks), **scope}
@@ -76,10 +76,10 @@ class Desk:
             listed_plugins.read(plugins, VALIDATION), self.now if began_at is None else began_at
         )
 
-    def told(self) -> list[str]:
-        """What was told since the last time, as `+name`, `-name`, `~name`."""
+    def reported(self) -> list[str]:
+        """What was change_name since the last time, as `+name`, `-name`, `~name`."""
         changes, self.changes[:] = list(self.changes), []
-        return [told(change) for change in changes]
+        return [change_name(change) for change in changes]
 
     def in_force(self) -> dict[str, str]:
         hooks = self.registry.hooks().values()
@@ -92,371 +92,371 @@ class Desk:
 
 
 def test_it_is_the_book_that_the_contract_wants() -> None:
-    book: ActiveHooks = Desk().registry
-    assert book.hooks() == {}
-    assert book.get("none") is None
+    registry: ActiveHooks = World().registry
+    assert registry.hooks() == {}
+    assert registry.get("none") is None
 
 
 class TestPrecedence:
     def test_a_stronger_place_takes_over_without_a_change(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"), log_hook("b"))
-        assert desk.told() == ["+a", "+b"]
-        desk.listed(listed(log_hook("a"), log_hook("b")))
-        desk.registry.instance_started(started(log_hook("a"), log_hook("b")))
-        assert desk.told() == []
-        assert desk.in_force() == {"a": "instance", "b": "instance"}
+        world = World()
+        world.file(log_hook("a"), log_hook("b"))
+        assert world.reported() == ["+a", "+b"]
+        world.listed(listed(log_hook("a"), log_hook("b")))
+        world.registry.instance_started(started(log_hook("a"), log_hook("b")))
+        assert world.reported() == []
+        assert world.in_force() == {"a": "instance", "b": "instance"}
 
     def test_the_stronger_definition_holds(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(log_hook("a", snooze=60)))
-        desk.file(log_hook("a", snooze=5))
-        assert desk.hook("a").snooze == 60
-        assert desk.told() == ["+a"]
+        world = World()
+        world.registry.instance_started(started(log_hook("a", snooze=60)))
+        world.file(log_hook("a", snooze=5))
+        assert world.hook("a").snooze == 60
+        assert world.reported() == ["+a"]
 
     def test_a_withdrawn_one_falls_back_to_the_weaker(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a", snooze=5))
-        desk.registry.instance_started(started(log_hook("a", snooze=60), log_hook("b")))
-        desk.told()
-        desk.registry.instance_closed(closed())
-        assert desk.told() == ["-b", "~a"]
-        assert desk.in_force() == {"a": "file"}
+        world = World()
+        world.file(log_hook("a", snooze=5))
+        world.registry.instance_started(started(log_hook("a", snooze=60), log_hook("b")))
+        world.reported()
+        world.registry.instance_closed(closed())
+        assert world.reported() == ["-b", "~a"]
+        assert world.in_force() == {"a": "file"}
 
-    def test_a_duplicate_name_is_a_fault_and_the_instance_started_last_holds(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(log_hook("a", snooze=1), plugin_id="p1", instance_id=1))
-        desk.registry.instance_started(started(log_hook("a", snooze=2), plugin_id="p2", instance_id=2))
-        assert desk.hook("a").snooze == 2
-        [fault] = desk.registry.errors()
-        assert "is declared by plugin p2" in fault.message
-        desk.registry.instance_closed(closed(2))
-        assert desk.registry.errors() == []
-        assert desk.hook("a").snooze == 1
+    def test_a_duplicate_name_is_an_error_and_the_instance_started_last_holds(self) -> None:
+        world = World()
+        world.registry.instance_started(started(log_hook("a", snooze=1), plugin_id="p1", instance_id=1))
+        world.registry.instance_started(started(log_hook("a", snooze=2), plugin_id="p2", instance_id=2))
+        assert world.hook("a").snooze == 2
+        [error] = world.registry.errors()
+        assert "is declared by plugin p2" in error.message
+        world.registry.instance_closed(closed(2))
+        assert world.registry.errors() == []
+        assert world.hook("a").snooze == 1
 
-    def test_scopes_that_differ_are_a_fault(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"), service="demo")
-        desk.registry.instance_started(started(log_hook("a")))
-        assert desk.hook("a").scope == HookScope()
-        assert "another scope" in desk.registry.errors()[0].message
+    def test_scopes_that_differ_are_an_error(self) -> None:
+        world = World()
+        world.file(log_hook("a"), service="demo")
+        world.registry.instance_started(started(log_hook("a")))
+        assert world.hook("a").scope == HookScope()
+        assert "another scope" in world.registry.errors()[0].message
 
 
 class TestScopeSpelling:
     def test_kongs_id_of_a_named_service_is_no_change(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"), service="demo")
-        desk.registry.instance_started(started(log_hook("a"), service_id=dbless_id("services", "demo")))
-        assert desk.told() == ["+a"]
-        assert desk.hook("a").scope == HookScope(service="demo")
-        assert desk.registry.errors() == []
+        world = World()
+        world.file(log_hook("a"), service="demo")
+        world.registry.instance_started(started(log_hook("a"), service_id=dbless_id("services", "demo")))
+        assert world.reported() == ["+a"]
+        assert world.hook("a").scope == HookScope(service="demo")
+        assert world.registry.errors() == []
 
     def test_an_id_that_may_be_another_service_holds(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"), service="demo")
+        world = World()
+        world.file(log_hook("a"), service="demo")
         other = dbless_id("services", "other")
-        desk.registry.instance_started(started(log_hook("a"), service_id=other))
-        assert desk.told() == ["+a", "~a"]
-        assert desk.hook("a").scope == HookScope(service=other)
+        world.registry.instance_started(started(log_hook("a"), service_id=other))
+        assert world.reported() == ["+a", "~a"]
+        assert world.hook("a").scope == HookScope(service=other)
 
 
 class TestInstances:
     def test_many_workers_start_the_same(self) -> None:
-        desk = Desk()
+        world = World()
         for worker in range(4):
-            desk.registry.instance_started(started(log_hook("a"), instance_id=worker, seq=10 + worker))
-        assert desk.told() == ["+a"]
+            world.registry.instance_started(started(log_hook("a"), instance_id=worker, seq=10 + worker))
+        assert world.reported() == ["+a"]
 
     def test_a_reload_starts_the_new_before_it_closes_the_old(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(log_hook("a"), instance_id=2, seq=12))
-        desk.registry.instance_started(started(log_hook("a", snooze=1), log_hook("b"), instance_id=4, seq=19))
-        desk.registry.instance_closed(closed(2))
-        assert desk.told() == ["+a", "~a", "+b"]
-        assert desk.in_force() == {"a": "instance", "b": "instance"}
+        world = World()
+        world.registry.instance_started(started(log_hook("a"), instance_id=2, seq=12))
+        world.registry.instance_started(started(log_hook("a", snooze=1), log_hook("b"), instance_id=4, seq=19))
+        world.registry.instance_closed(closed(2))
+        assert world.reported() == ["+a", "~a", "+b"]
+        assert world.in_force() == {"a": "instance", "b": "instance"}
 
-    def test_a_bad_hook_is_a_fault_and_the_others_hold(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(log_hook("a"), log_hook("b", snooze=-1)))
-        assert desk.in_force() == {"a": "instance"}
-        assert [str(fault) for fault in desk.registry.errors()] == [
+    def test_a_bad_hook_is_an_error_and_the_others_hold(self) -> None:
+        world = World()
+        world.registry.instance_started(started(log_hook("a"), log_hook("b", snooze=-1)))
+        assert world.in_force() == {"a": "instance"}
+        assert [str(error) for error in world.registry.errors()] == [
             f"plugin {PLUGIN_ID}: config.hooks[1].snooze: value should be between 0 and 31622400"
         ]
-        desk.registry.instance_started(started(log_hook("a"), instance_id=2, seq=13))
-        assert desk.registry.errors() == []
+        world.registry.instance_started(started(log_hook("a"), instance_id=2, seq=13))
+        assert world.registry.errors() == []
 
     def test_a_configuration_that_cannot_be_read(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(InstanceStarted(plugin="event-hooks", instance_id=1, config=b"{"))
-        assert "not JSON" in desk.registry.errors()[0].message
-        desk.registry.instance_started(started(log_hook("a"), instance_id=2))
-        assert desk.registry.errors() == []
+        world = World()
+        world.registry.instance_started(InstanceStarted(plugin="event-hooks", instance_id=1, config=b"{"))
+        assert "not JSON" in world.registry.errors()[0].message
+        world.registry.instance_started(started(log_hook("a"), instance_id=2))
+        assert world.registry.errors() == []
 
-    def test_the_other_plugin_says_nothing(self) -> None:
-        desk = Desk()
+    def test_the_other_plugin_declares_nothing(self) -> None:
+        world = World()
         other = started(log_hook("a"))
-        desk.registry.instance_started(InstanceStarted("event-hooks-crud", other.instance_id, other.config))
-        assert desk.in_force() == {}
-        desk.registry.instance_started(started(log_hook("a")))
-        desk.registry.instance_closed(InstanceClosed("event-hooks-crud", 1))
-        assert desk.in_force() == {"a": "instance"}
+        world.registry.instance_started(InstanceStarted("event-hooks-crud", other.instance_id, other.config))
+        assert world.in_force() == {}
+        world.registry.instance_started(started(log_hook("a")))
+        world.registry.instance_closed(InstanceClosed("event-hooks-crud", 1))
+        assert world.in_force() == {"a": "instance"}
 
 
 class TestAdminApi:
     def test_instances_of_a_plugin_that_is_gone_are_withdrawn(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(log_hook("a")))
-        desk.now += 1
-        desk.listed()
-        assert desk.told() == ["+a", "-a"]
-        assert desk.in_force() == {}
+        world = World()
+        world.registry.instance_started(started(log_hook("a")))
+        world.now += 1
+        world.listed()
+        assert world.reported() == ["+a", "-a"]
+        assert world.in_force() == {}
 
     def test_not_where_it_started_after_the_reading_began(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(log_hook("a")))
-        desk.listed(began_at=desk.now - 1)
-        assert desk.in_force() == {"a": "instance"}
+        world = World()
+        world.registry.instance_started(started(log_hook("a")))
+        world.listed(began_at=world.now - 1)
+        assert world.in_force() == {"a": "instance"}
 
     def test_a_disabled_plugin_disables_its_hooks(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(log_hook("a")))
-        desk.now += 1
-        desk.listed(listed(log_hook("a"), enabled=False))
-        assert desk.in_force() == {"a": "admin-api"}
-        assert not desk.hook("a").enabled
+        world = World()
+        world.registry.instance_started(started(log_hook("a")))
+        world.now += 1
+        world.listed(listed(log_hook("a"), enabled=False))
+        assert world.in_force() == {"a": "admin-api"}
+        assert not world.hook("a").enabled
 
     def test_a_list_that_failed_keeps_the_last_good_one(self) -> None:
-        desk = Desk()
-        desk.listed(listed(log_hook("a")))
-        desk.registry.set_listing_error("/plugins: answered 500")
-        assert desk.in_force() == {"a": "admin-api"}
-        assert [str(fault) for fault in desk.registry.errors()] == ["Admin API: /plugins: answered 500"]
-        desk.listed(listed(log_hook("a")))
-        assert desk.registry.errors() == []
+        world = World()
+        world.listed(listed(log_hook("a")))
+        world.registry.set_listing_error("/plugins: answered 500")
+        assert world.in_force() == {"a": "admin-api"}
+        assert [str(error) for error in world.registry.errors()] == ["Admin API: /plugins: answered 500"]
+        world.listed(listed(log_hook("a")))
+        assert world.registry.errors() == []
 
     def test_a_plugin_that_is_no_longer_listed(self) -> None:
-        desk = Desk()
-        desk.listed(listed(log_hook("a"), plugin_id="p1"), listed(5, plugin_id="p2"))
-        assert len(desk.registry.errors()) == 1
-        desk.listed()
-        assert desk.told() == ["+a", "-a"]
-        assert desk.registry.errors() == []
+        world = World()
+        world.listed(listed(log_hook("a"), plugin_id="p1"), listed(5, plugin_id="p2"))
+        assert len(world.registry.errors()) == 1
+        world.listed()
+        assert world.reported() == ["+a", "-a"]
+        assert world.registry.errors() == []
 
 
 class TestFiles:
-    def test_an_invalid_file_keeps_the_last_good_hooks_and_says_what_is_wrong(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"))
-        desk.file(log_hook("a", snooze=-1), log_hook("b"))
-        assert desk.in_force() == {"a": "file"}
-        assert [str(fault) for fault in desk.registry.errors()] == [
+    def test_an_invalid_file_keeps_the_last_valid_hooks_and_has_errors(self) -> None:
+        world = World()
+        world.file(log_hook("a"))
+        world.file(log_hook("a", snooze=-1), log_hook("b"))
+        assert world.in_force() == {"a": "file"}
+        assert [str(error) for error in world.registry.errors()] == [
             f"{FILE}: plugins[0].config.hooks[0].snooze: value should be between 0 and 31622400"
         ]
-        desk.file(log_hook("b"))
-        assert desk.registry.errors() == []
-        assert desk.told() == ["+a", "-a", "+b"]
+        world.file(log_hook("b"))
+        assert world.registry.errors() == []
+        assert world.reported() == ["+a", "-a", "+b"]
 
     def test_a_file_that_is_no_longer_configured(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"), path="/one.yml")
-        desk.file(log_hook("b"), path="/two.yml")
-        desk = desk.restarted()
-        desk.registry.set_files(["/two.yml"])
-        assert desk.told() == ["-a"]
-        assert desk.in_force() == {"b": "file"}
+        world = World()
+        world.file(log_hook("a"), path="/one.yml")
+        world.file(log_hook("b"), path="/two.yml")
+        world = world.restarted()
+        world.registry.set_files(["/two.yml"])
+        assert world.reported() == ["-a"]
+        assert world.in_force() == {"b": "file"}
 
     def test_two_files_with_the_same_name_in_them(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"), path="/one.yml")
-        desk.file(log_hook("a"), path="/two.yml")
-        assert "is declared by /one.yml" in desk.registry.errors()[0].message
+        world = World()
+        world.file(log_hook("a"), path="/one.yml")
+        world.file(log_hook("a"), path="/two.yml")
+        assert "is declared by /one.yml" in world.registry.errors()[0].message
 
 
 class TestRestart:
     def test_what_is_stored_holds_until_its_place_speaks(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(log_hook("a"), log_hook("b")))
-        desk.file(log_hook("c"))
-        before = dict(desk.registry.hooks())
-        desk = desk.restarted()
-        assert desk.registry.hooks() == before
-        desk.file(log_hook("c"))
-        assert desk.in_force() == {"a": "instance", "b": "instance", "c": "file"}
-        desk.registry.instance_started(started(log_hook("a")))
-        assert desk.in_force() == {"a": "instance", "c": "file"}
-        assert desk.told() == ["-b"], "and no ping for what is as it was"
+        world = World()
+        world.registry.instance_started(started(log_hook("a"), log_hook("b")))
+        world.file(log_hook("c"))
+        before = dict(world.registry.hooks())
+        world = world.restarted()
+        assert world.registry.hooks() == before
+        world.file(log_hook("c"))
+        assert world.in_force() == {"a": "instance", "b": "instance", "c": "file"}
+        world.registry.instance_started(started(log_hook("a")))
+        assert world.in_force() == {"a": "instance", "c": "file"}
+        assert world.reported() == ["-b"], "and no ping for what is as it was"
 
     def test_a_changed_file_is_a_change(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"))
-        desk = desk.restarted()
-        desk.file(log_hook("a", snooze=1))
-        assert desk.told() == ["~a"]
+        world = World()
+        world.file(log_hook("a"))
+        world = world.restarted()
+        world.file(log_hook("a", snooze=1))
+        assert world.reported() == ["~a"]
 
     def test_a_plugin_that_came_back_under_another_id(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(log_hook("a", snooze=1), plugin_id="old"))
-        desk = desk.restarted()
-        desk.registry.instance_started(started(log_hook("a", snooze=2), plugin_id="new"))
-        assert desk.hook("a").snooze == 2
-        assert desk.registry.errors() == []
+        world = World()
+        world.registry.instance_started(started(log_hook("a", snooze=1), plugin_id="old"))
+        world = world.restarted()
+        world.registry.instance_started(started(log_hook("a", snooze=2), plugin_id="new"))
+        assert world.hook("a").snooze == 2
+        assert world.registry.errors() == []
 
     def test_stored_instances_of_a_plugin_that_is_gone(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(log_hook("a")))
-        desk = desk.restarted()
-        desk.listed()
-        assert desk.told() == ["-a"]
+        world = World()
+        world.registry.instance_started(started(log_hook("a")))
+        world = world.restarted()
+        world.listed()
+        assert world.reported() == ["-a"]
 
     def test_a_file_that_is_invalid_at_the_start(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"))
-        desk = desk.restarted()
-        desk.file(5)
-        assert desk.in_force() == {"a": "file"}
-        assert len(desk.registry.errors()) == 1
+        world = World()
+        world.file(log_hook("a"))
+        world = world.restarted()
+        world.file(5)
+        assert world.in_force() == {"a": "file"}
+        assert len(world.registry.errors()) == 1
 
-    def test_what_is_stored_is_no_change_but_listeners_hear_that_it_is_there(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"))
-        book = HookRegistry(VALIDATION, pytest.fail, environ={})
-        heard: list[list[HookChange]] = []
-        book.on_change(heard.append)
-        book.load(desk.store.values())
-        assert heard == [[]]
+    def test_listeners_are_called_without_changes_for_what_is_stored(self) -> None:
+        world = World()
+        world.file(log_hook("a"))
+        registry = HookRegistry(VALIDATION, pytest.fail, environ={})
+        changes_seen: list[list[HookChange]] = []
+        registry.on_change(changes_seen.append)
+        registry.load(world.store.values())
+        assert changes_seen == [[]]
 
     def test_kong_may_speak_before_the_store_is_open(self) -> None:
-        """What it said is in force at once; what is new in it is told and stored once it can be compared."""
-        old = Desk()
+        """What it said is in force at once; what is new in it is change_name and stored once it can be compared."""
+        old = World()
         old.registry.instance_started(started(log_hook("same"), log_hook("changed"), log_hook("gone")))
         old.file(log_hook("later"))
         store = dict(old.store)
-        book = HookRegistry(
+        registry = HookRegistry(
             VALIDATION, lambda hooks, removed: written.append((hooks, removed)), clock=lambda: 2_000.0, environ={}
         )
         written: list[tuple[Sequence[Hook], Sequence[str]]] = []
-        heard: list[list[HookChange]] = []
-        book.on_change(heard.append)
-        book.instance_started(started(log_hook("same"), log_hook("changed", snooze=1), log_hook("new")))
-        assert {hook.name for hook in book.hooks().values()} == {"same", "changed", "new"}
-        assert (heard, written) == ([[]], [])
-        book.load(store.values())
-        assert {hook.name for hook in book.hooks().values()} == {"same", "changed", "new", "later"}
-        [_, changes] = heard
-        assert [told(change) for change in changes] == ["-gone", "~changed", "+new"]
+        changes_seen: list[list[HookChange]] = []
+        registry.on_change(changes_seen.append)
+        registry.instance_started(started(log_hook("same"), log_hook("changed", snooze=1), log_hook("new")))
+        assert {hook.name for hook in registry.hooks().values()} == {"same", "changed", "new"}
+        assert (changes_seen, written) == ([[]], [])
+        registry.load(store.values())
+        assert {hook.name for hook in registry.hooks().values()} == {"same", "changed", "new", "later"}
+        [_, changes] = changes_seen
+        assert [change_name(change) for change in changes] == ["-gone", "~changed", "+new"]
         [(hooks, removed)] = written
         assert ({hook.name for hook in hooks}, list(removed)) == ({"changed", "new"}, [changes[0].before.id])  # type: ignore[union-attr] # seen above
-        assert {hook.created_at for hook in book.hooks().values() if hook.name != "new"} == {1_000}
+        assert {hook.created_at for hook in registry.hooks().values() if hook.name != "new"} == {1_000}
 
 
 class TestTimes:
     def test_of_a_new_hook(self) -> None:
-        desk = Desk()
-        desk.now = 1_234.9
-        desk.file(log_hook("a"))
-        assert (desk.hook("a").created_at, desk.hook("a").updated_at) == (1_234, 1_234)
+        world = World()
+        world.now = 1_234.9
+        world.file(log_hook("a"))
+        assert (world.hook("a").created_at, world.hook("a").updated_at) == (1_234, 1_234)
 
     def test_of_one_that_is_the_same(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"))
-        desk.now += 50
-        desk.registry.instance_started(started(log_hook("a")))
-        assert (desk.hook("a").created_at, desk.hook("a").updated_at) == (1_000, 1_000)
-        assert desk.store[desk.hook("a").id].origin.place == "instance"
+        world = World()
+        world.file(log_hook("a"))
+        world.now += 50
+        world.registry.instance_started(started(log_hook("a")))
+        assert (world.hook("a").created_at, world.hook("a").updated_at) == (1_000, 1_000)
+        assert world.store[world.hook("a").id].origin.place == "instance"
 
     def test_of_one_that_changed(self) -> None:
-        desk = Desk()
-        desk.file(log_hook("a"))
-        desk = desk.restarted()
-        desk.file(log_hook("a", snooze=1))
-        assert (desk.hook("a").created_at, desk.hook("a").updated_at) == (1_000, 1_100)
+        world = World()
+        world.file(log_hook("a"))
+        world = world.restarted()
+        world.file(log_hook("a", snooze=1))
+        assert (world.hook("a").created_at, world.hook("a").updated_at) == (1_000, 1_100)
 
 
 class TestReferences:
     REFS = {"$refs": {"secret": "{vault://hcv/s}"}}  # noqa: RUF012 - never changed
 
     def test_a_value_of_kongs_is_kept_in_memory_and_never_stored(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
-        assert desk.registry.resolved(desk.hook("a"))["secret"] == "hunter2"
-        assert "hunter2" not in repr(desk.store)
-        assert "hunter2" not in repr(vars(desk.registry))
+        world = World()
+        world.registry.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
+        assert world.registry.resolved(world.hook("a"))["secret"] == "hunter2"
+        assert "hunter2" not in repr(world.store)
+        assert "hunter2" not in repr(vars(world.registry))
 
     def test_without_a_value_the_hook_is_held(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(webhook("a", secret="", **self.REFS), log_hook("b")))
+        world = World()
+        world.registry.instance_started(started(webhook("a", secret="", **self.REFS), log_hook("b")))
         with pytest.raises(UnresolvedReference):
-            desk.registry.resolved(desk.hook("a"))
-        assert {name: error.missing for name, error in desk.registry.unresolved().items()} == {
+            world.registry.resolved(world.hook("a"))
+        assert {name: error.missing for name, error in world.registry.unresolved().items()} == {
             "a": {"secret": "{vault://hcv/s}"}
         }
 
     def test_after_a_restart_it_is_held_until_an_instance_starts(self) -> None:
-        desk = Desk()
-        desk.registry.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
-        desk = desk.restarted()
-        assert list(desk.registry.unresolved()) == ["a"]
-        desk.registry.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
-        assert desk.registry.unresolved() == {}
-        assert desk.told() == []
+        world = World()
+        world.registry.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
+        world = world.restarted()
+        assert list(world.registry.unresolved()) == ["a"]
+        world.registry.instance_started(started(webhook("a", secret="hunter2", **self.REFS)))
+        assert world.registry.unresolved() == {}
+        assert world.reported() == []
 
     def test_a_disabled_hook_is_not_held(self) -> None:
-        desk = Desk()
-        desk.file({**webhook("a", secret="{vault://hcv/s}"), "enabled": False})
-        assert desk.registry.unresolved() == {}
+        world = World()
+        world.file({**webhook("a", secret="{vault://hcv/s}"), "enabled": False})
+        assert world.registry.unresolved() == {}
 
     def test_from_this_process_s_environment(self) -> None:
-        desk = Desk(environ={"S": "from env"})
-        desk.file(webhook("a", secret="{vault://env/s}"))
-        assert desk.registry.resolved(desk.hook("a"))["secret"] == "from env"
+        world = World(environ={"S": "from env"})
+        world.file(webhook("a", secret="{vault://env/s}"))
+        assert world.registry.resolved(world.hook("a"))["secret"] == "from env"
 
     def test_a_late_worker_s_values_do_not_count(self) -> None:
-        desk = Desk()
+        world = World()
         old, new = ([webhook("a", secret=value, **self.REFS), log_hook(value)] for value in ("old", "new"))
-        desk.registry.instance_started(started(*old, instance_id=1, seq=1))
-        desk.registry.instance_started(started(*new, instance_id=2, seq=3))
-        desk.registry.instance_started(started(*old, instance_id=3, seq=2))
-        assert desk.registry.resolved(desk.hook("a"))["secret"] == "new"
+        world.registry.instance_started(started(*old, instance_id=1, seq=1))
+        world.registry.instance_started(started(*new, instance_id=2, seq=3))
+        world.registry.instance_started(started(*old, instance_id=3, seq=2))
+        assert world.registry.resolved(world.hook("a"))["secret"] == "new"
 
 
 def test_hooks_made_by_our_api() -> None:
-    desk = Desk()
+    world = World()
     made = to_hook(VALIDATION.hook(log_hook("a")), Origin("api", "api", "api"))
     made = msgspec.structs.replace(made, created_at=7, updated_at=8)
-    desk.registry.set_api_hooks([made])
-    assert desk.in_force() == {"a": "api"}
-    assert (desk.hook("a").created_at, desk.hook("a").updated_at) == (7, 8)
-    desk.registry.set_api_hooks([])
-    assert desk.told() == ["+a", "-a"]
+    world.registry.set_api_hooks([made])
+    assert world.in_force() == {"a": "api"}
+    assert (world.hook("a").created_at, world.hook("a").updated_at) == (7, 8)
+    world.registry.set_api_hooks([])
+    assert world.reported() == ["+a", "-a"]
 
 
-def test_a_listener_that_fails_keeps_nobody_from_hearing() -> None:
-    desk = Desk()
-    heard: list[HookChange] = []
+def test_a_listener_that_fails_does_not_stop_the_others() -> None:
+    world = World()
+    changes_seen: list[HookChange] = []
 
     def fail(_changes: list[HookChange]) -> None:
         raise ValueError
 
-    desk.registry.on_change(fail)
-    desk.registry.on_change(heard.extend)
-    desk.file(log_hook("a"))
-    assert [change.after.name for change in heard if change.after] == ["a"]
+    world.registry.on_change(fail)
+    world.registry.on_change(changes_seen.extend)
+    world.file(log_hook("a"))
+    assert [change.after.name for change in changes_seen if change.after] == ["a"]
 
 
 def test_hooks_are_counted_by_place() -> None:
-    desk = Desk()
-    desk.file(log_hook("a"), log_hook("b"))
-    desk.registry.instance_started(started(log_hook("b")))
-    text = generate_latest(desk.metrics.registry).decode()
+    world = World()
+    world.file(log_hook("a"), log_hook("b"))
+    world.registry.instance_started(started(log_hook("b")))
+    text = generate_latest(world.metrics.registry).decode()
     assert 'kong_event_hooks_hooks{origin="file"} 1.0' in text
     assert 'kong_event_hooks_hooks{origin="instance"} 1.0' in text
 
 
-def test_a_declaration_says_where_it_stands(tmp_path: Path) -> None:
+def test_a_declaration_has_its_place(tmp_path: Path) -> None:
     path = tmp_path / "kong.yml"
     document = {"_format_version": "3.0", "plugins": [{"name": "event-hooks", "config": {"hooks": [log_hook("a")]}}]}
     path.write_text(json.dumps(document))
-    desk = Desk()
+    world = World()
     declared: Declared = read_file(str(path))
-    desk.registry.set_file(str(path), declared)
-    assert next(iter(desk.registry.hooks().values())).origin.path == f"{path}: plugins[0].config.hooks[0]"
+    world.registry.set_file(str(path), declared)
+    assert next(iter(world.registry.hooks().values())).origin.path == f"{path}: plugins[0].config.hooks[0]"

@@ -99,7 +99,7 @@ def test_levels_and_template_languages_are_the_code_s() -> None:
     assert ALL["config.hooks.elements.filter"]["len_max"] == MAX_FILTER
 
 
-def test_a_choice_says_what_there_is() -> None:
+def test_a_choice_lists_its_values() -> None:
     handler = ALL["config.hooks.elements.handler"]
     assert handler["err"] == "expected one of: webhook, webhook-custom, log, lambda"
 

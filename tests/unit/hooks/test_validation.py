@@ -32,7 +32,7 @@ def test_defaults_are_filled_in() -> None:
     assert hook["config"]["url"] is None
 
 
-def test_one_fault_has_kongs_body() -> None:
+def test_one_error_has_kongs_body() -> None:
     hook = log_hook()
     del hook["handler"]
     assert refusal(hook).body() == {
@@ -43,7 +43,7 @@ def test_one_fault_has_kongs_body() -> None:
     }
 
 
-def test_several_faults_are_counted() -> None:
+def test_several_errors_are_counted() -> None:
     error = refusal({"name": "a", "handler": "log", "config": {"headers": {"Host": "x"}, "ssl_verify": 1}})
     assert str(error) == (
         "3 schema violations (config.headers: the header host cannot be set; "
@@ -105,7 +105,7 @@ SPACES = "a URL may contain spaces in templates only, which need url_format"
 
 
 @pytest.mark.parametrize(
-    ("handler", "url", "url_format", "says"),
+    ("handler", "url", "url_format", "error"),
     [
         ("webhook-custom", "https://a.b/{{ service.name }}?x={* ip *}#{% if a then %}b{% end %}{# c #}", True, None),
         ("webhook-custom", "https://a.b/{{service.name}}", False, None),
@@ -119,12 +119,12 @@ SPACES = "a URL may contain spaces in templates only, which need url_format"
         ("webhook-custom", "{vault://env/url}", True, None),
     ],
 )
-def test_where_templates_may_stand_in_a_url(handler: str, url: str, url_format: bool, says: str | None) -> None:
+def test_where_templates_may_stand_in_a_url(handler: str, url: str, url_format: bool, error: str | None) -> None:
     hook = webhook(url=url, method="POST", url_format=url_format) | {"handler": handler}
-    if says is None:
+    if error is None:
         assert VALIDATION.hook(hook)["config"]["url"] == url
     else:
-        assert says in str(refusal(hook))
+        assert error in str(refusal(hook))
 
 
 def test_a_filter_a_level_and_a_template_language() -> None:
@@ -196,7 +196,7 @@ class TestBeyondKong:
             ({"a": b"x"}, "config.payload.a", "a bytes is not allowed here"),
         ],
     )
-    def test_what_json_cannot_hold_is_told_with_its_place(self, payload: Any, path: str, text: str) -> None:
+    def test_what_json_cannot_represent_is_an_error_with_its_place(self, payload: Any, path: str, text: str) -> None:
         assert refusal(log_hook(config={"payload": payload})).fields == {path: text}
 
     def test_a_value_that_holds_itself_ends(self) -> None:
@@ -211,7 +211,7 @@ class TestBeyondKong:
         assert "contains more than 10,000 values" in str(refusal(log_hook(config={"payload": payload})))
 
 
-def test_too_many_hooks_are_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_hooks_are_not_validated(monkeypatch: pytest.MonkeyPatch) -> None:
     """One big hook behind 100,000 aliases is a short file and a long work."""
     monkeypatch.setattr(json_values, "json_error", lambda *_: pytest.fail("looked at"))
     assert VALIDATION.config({"hooks": [log_hook()] * (MAX_HOOKS + 1)}).error is not None

@@ -26,19 +26,19 @@ def test_what_pyyaml_writes_is_read_the_same(document: Any, flow: bool | None) -
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_a_value_or_a_fault(data: bytes) -> None:
+def test_any_bytes_give_a_value_or_an_error(data: bytes) -> None:
     with suppress(YamlError):
         yaml_values.load(data)
 
 
 @given(st.text("{}[]&*a!:-?<>|'\"#%, \n\t1.\\_~=", max_size=60))
-def test_any_yaml_like_text_gives_a_value_or_a_fault(text: str) -> None:
+def test_any_yaml_like_text_gives_a_value_or_an_error(text: str) -> None:
     with suppress(YamlError):
         yaml_values.load(text.encode())
 
 
 @pytest.mark.parametrize("data", [b"[" * 100_000, b"{a: " * 100_000, b"- " * 100_000])
-def test_deep_nesting_is_a_fault_and_not_the_end_of_the_process(data: bytes) -> None:
+def test_deep_nesting_is_an_error_and_not_the_end_of_the_process(data: bytes) -> None:
     with pytest.raises(YamlError, match="exceeded maximum nesting depth"):
         yaml_values.load(data)
 
@@ -75,7 +75,7 @@ def test_values(text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "fault", "at"),
+    ("text", "error", "at"),
     [
         ("a: 1\nb: 2\na: 3", "the key 'a' is repeated in one mapping", (3, 1)),
         ("a: [", "did not find expected node content", (2, 1)),
@@ -89,10 +89,10 @@ def test_values(text: str, value: Any) -> None:
         ("a: \x01", "control characters are not allowed at position 3", (None, None)),
     ],
 )
-def test_faults_say_where(text: str, fault: str, at: tuple[int | None, int | None]) -> None:
+def test_errors_say_where(text: str, error: str, at: tuple[int | None, int | None]) -> None:
     with pytest.raises(YamlError) as caught:
         yaml_values.load(text.encode())
-    assert fault in str(caught.value)
+    assert error in str(caught.value)
     assert (caught.value.line, caught.value.column) == at
 
 
@@ -135,7 +135,7 @@ def test_scalars_are_kongs(text: str, value: Any, deck: str | None) -> None:
     assert yaml_scalars.differs_in_deck(text) == deck
 
 
-def test_what_deck_reads_as_another_value_is_told_with_its_place() -> None:
+def test_what_deck_reads_differently_is_reported_with_its_place() -> None:
     found: list[Ambiguous] = []
     assert yaml_values.load(b"a:\n- 12:30\n- '12:30'\n", found.append) == {"a": [750, "12:30"]}
     assert found == [Ambiguous("12:30", 750, "a text", 2, 3)]

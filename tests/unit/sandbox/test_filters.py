@@ -15,8 +15,8 @@ UNKNOWN = "unknown variable 'limit': use source, event and data; the event's fie
 
 def verdict(expression: str, data: dict[str, Any] | None = None) -> bool | str:
     task = Decide((expression,), DATA if data is None else data, "rate-limit-exceeded", "rate-limiting")
-    (said,) = FILTERS.decide(task).verdicts
-    return said
+    (answer,) = FILTERS.decide(task).verdicts
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_what_holds(expression: str, holds: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "said"),
+    ("expression", "error"),
     [
         ("data.missing == 1", 'NOT_FOUND: Key not found in map : "missing"'),
         ("data.limit / 0 == 1", "INVALID_ARGUMENT: divide by zero"),
@@ -50,14 +50,14 @@ def test_what_holds(expression: str, holds: bool) -> None:
         ("data.service.tags.all(a, [1,2].exists(b, b == a) || data.window.matches('('))", "missing ): ("),
     ],
 )
-def test_what_cannot_be_said_is_a_text(expression: str, said: str) -> None:
+def test_an_undecidable_filter_has_its_error(expression: str, error: str) -> None:
     answer = verdict(expression)
     assert isinstance(answer, str)
-    assert said in answer
+    assert error in answer
 
 
 @pytest.mark.parametrize(
-    ("expression", "fault"),
+    ("expression", "error"),
     [
         ("data.limit >", CompileError(1, 13, "Syntax error: mismatched input '<EOF>'")),
         ("true &&\n limit > 3", CompileError(2, 2, UNKNOWN)),
@@ -66,11 +66,11 @@ def test_what_cannot_be_said_is_a_text(expression: str, said: str) -> None:
         ("x" * (MAX_FILTER + 1), CompileError(1, 1, f"a filter may have {MAX_FILTER} characters")),
     ],
 )  # fmt: skip
-def test_what_does_not_compile_is_refused_with_its_place(expression: str, fault: CompileError) -> None:
+def test_what_does_not_compile_is_refused_with_its_place(expression: str, error: CompileError) -> None:
     with pytest.raises(CompilationFailed) as refused:
         FILTERS.check(expression)
-    assert refused.value.error == fault
-    assert verdict(expression) == str(fault)
+    assert refused.value.error == error
+    assert verdict(expression) == str(error)
 
 
 def test_every_filter_of_an_event_is_asked_at_once() -> None:

@@ -63,31 +63,31 @@ async def test_a_worker_has_shut_itself_in() -> None:
     async with running_pool(SandboxLimits(workers=1, wall_seconds=45)) as pool:
         await text_of(pool, "{{ limit }}")
         (pid,) = pool.processes
-        said = await asyncio.to_thread(Kernel, pid)
-        limits = said.limits
+        kernel = await asyncio.to_thread(Kernel, pid)
+        limits = kernel.limits
         names = ("Max open files", "Max file size", "Max processes", "Max core file size")
         assert [limits[name] for name in names] == ["0", "0", "0", "0"]
-        assert 0 < int(limits["Max address space"]) - said.size <= SandboxLimits().memory_bytes
-        assert "NoNewPrivs:\t1" in said.status
-        assert said.environment == b""
+        assert 0 < int(limits["Max address space"]) - kernel.size <= SandboxLimits().memory_bytes
+        assert "NoNewPrivs:\t1" in kernel.status
+        assert kernel.environment == b""
         assert os.getsid(pid) == pid
-        assert sorted(said.files) == ["/dev/null", "/dev/null", "socket"]
+        assert sorted(kernel.files) == ["/dev/null", "/dev/null", "socket"]
 
 
 async def test_with_untrusted_lua_on_files_and_processes_stay() -> None:
     async with running_pool(SandboxLimits(workers=1, wall_seconds=45), LuaRules("on")) as pool:
         result = await pool.run(call("return function() return io.open('/etc/hostname'):read('*a') end"))
         assert result.value  # type: ignore[union-attr]
-        said = await asyncio.to_thread(Kernel, pool.processes[0])
-        assert said.limits["Max open files"] != "0"
+        kernel = await asyncio.to_thread(Kernel, pool.processes[0])
+        assert kernel.limits["Max open files"] != "0"
 
 
 async def test_a_small_worker_does_not_carry_what_it_does_not_need() -> None:
     async with running_pool(SandboxLimits(workers=1, wall_seconds=45)) as pool:
         await text_of(pool, "{{ limit }}")
-        said = await asyncio.to_thread(Kernel, pool.processes[0])
-        assert "luajit21" in said.maps
-        assert "cel_expr" not in said.maps
+        kernel = await asyncio.to_thread(Kernel, pool.processes[0])
+        assert "luajit21" in kernel.maps
+        assert "cel_expr" not in kernel.maps
 
 
 def here(tag: str) -> str:
@@ -127,11 +127,11 @@ def test_nothing_can_be_opened_written_or_started(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", TRY_ALL, str(tmp_path / "file")], capture_output=True, text=True, check=False, timeout=60
     )
-    said = dict(line.split(": ") for line in done.stdout.splitlines())
+    kernel = dict(line.split(": ") for line in done.stdout.splitlines())
     # The kernel lets root start processes in spite of RLIMIT_NPROC; only another user's attempt says something.
-    spawned = said.pop("spawn", None)
+    spawned = kernel.pop("spawn", None)
     assert os.geteuid() == 0 or spawned != "done"
-    assert said == {
+    assert kernel == {
         "open": "OSError", "write": "OSError", "socket": "OSError", "pipe": "OSError", "memory": "MemoryError",
     }, done.stderr  # fmt: skip
 

@@ -45,7 +45,7 @@ def test_a_field_comes_before_a_method() -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "fault"),
+    ("template", "error"),
     [
         ("a\n  {{ limit + }}", CompileError(2, 3, "unexpected 'end of print statement'")),
         ("{% include 'x' %}", CompileError(1, 1, "templates cannot include, import or extend files")),
@@ -54,14 +54,14 @@ def test_a_field_comes_before_a_method() -> None:
         ("x {% frob %}", CompileError(1, 3, "Encountered unknown tag 'frob'.")),
     ],
 )
-def test_what_does_not_compile_is_refused_with_its_place(template: str, fault: CompileError) -> None:
+def test_what_does_not_compile_is_refused_with_its_place(template: str, error: CompileError) -> None:
     with pytest.raises(CompilationFailed) as refused:
         TEMPLATES.check(template)
-    assert refused.value.error == fault
+    assert refused.value.error == error
 
 
 @pytest.mark.parametrize(
-    ("template", "reason", "said"),
+    ("template", "reason", "error"),
     [
         ("{{ 1 / 0 }}", "template", "t0: ZeroDivisionError: division by zero"),
         ("{{ missing() }}", "template", "t0: UndefinedError: 'missing' is undefined"),
@@ -70,7 +70,7 @@ def test_what_does_not_compile_is_refused_with_its_place(template: str, fault: C
         ("{{ '\U0001f600' * 251 }}", "output", "t0: more than 1000 bytes of text"),
     ],
 )
-def test_what_fails_says_why(template: str, reason: str, said: str) -> None:
+def test_a_failure_has_its_reason(template: str, reason: str, error: str) -> None:
     with pytest.raises(TaskFailed) as failed:
         text(template)
-    assert (failed.value.reason, str(failed.value)) == (reason, said)
+    assert (failed.value.reason, str(failed.value)) == (reason, error)

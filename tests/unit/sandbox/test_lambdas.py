@@ -37,7 +37,7 @@ def test_a_last_function_without_a_return_is_done() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "error"),
     [
         ("return function() return false end", "a function answered false"),
         ("return function() return false, 'busy' end", "busy"),
@@ -45,9 +45,9 @@ def test_a_last_function_without_a_return_is_done() -> None:
         ("return function() return nil, {code = 5} end", '{"code":5}'),
     ],
 )
-def test_false_and_nil_with_an_error_stop_the_chain(code: str, said: str) -> None:
+def test_false_and_nil_with_an_error_stop_the_chain(code: str, error: str) -> None:
     never = "return function() error('never') end"
-    assert run(code, never) == Called("refused", said, None, ())
+    assert run(code, never) == Called("refused", error, None, ())
 
 
 def test_error_has_the_chunks_name_and_line_as_in_kongs_documentation() -> None:
@@ -94,7 +94,7 @@ def test_lines_before_an_error_are_kept() -> None:
     assert (result.end, [line.text for line in result.lines]) == ("raised", ["before"])
 
 
-def test_lines_have_limits_and_what_is_cut_is_said() -> None:
+def test_lines_have_limits_and_cuts_are_noted() -> None:
     result = run("return function() for i = 1, 9 do kong.log.info(i) end end")
     assert [line.text for line in result.lines] == ["1", "2", "3", "4", "5", "4 more lines were cut"]
     (long,) = run("return function() kong.log(('x'):rep(5000)) end").lines
@@ -114,7 +114,7 @@ def test_what_json_does_not_have_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "fault"),
+    ("code", "error"),
     [
         ("return function(", CompileError(1, 1, "<name> or '...' expected near '<eof>'")),
         ("local x = 1\nreturn = 2", CompileError(2, 1, "unexpected symbol near '='")),
@@ -124,10 +124,10 @@ def test_what_json_does_not_have_is_named() -> None:
         ("\x1bLJ\x02", CompileError(1, 1, "attempt to load chunk with wrong mode")),
     ],
 )
-def test_what_is_no_function_is_refused(code: str, fault: CompileError) -> None:
+def test_what_is_no_function_is_refused(code: str, error: CompileError) -> None:
     with pytest.raises(CompilationFailed) as refused:
         LAMBDAS.check(code)
-    assert refused.value.error == fault
+    assert refused.value.error == error
 
 
 def test_a_very_long_answer_is_a_failure() -> None:

@@ -25,7 +25,7 @@ from kong_eventhooks_plugin.sandbox.tasks import (
     Rendered,
     SandboxLimits,
 )
-from tests.support.sandbox import DATA, call, gone, render, running_pool, text_of
+from tests.support.sandbox import DATA, call, exited, render, running_pool, text_of
 from tests.support.waiting import SECONDS, until
 
 SPIN = "{% while true do end %}"
@@ -35,7 +35,7 @@ ONE = SandboxLimits(wall_seconds=SECONDS, cpu_seconds=0.3, workers=1, batch=8)
 async def seen(ask: Callable[[], Any]) -> None:
     """Wait until ``ask()`` is true of a pool. On its loop, for only there does it stand still while it is looked at."""
     async with asyncio.timeout(SECONDS):
-        while not ask():  # noqa: ASYNC110 - nobody outside is told when a process has started or ended
+        while not ask():  # noqa: ASYNC110 - nothing outside is notified when a process has started or ended
             await asyncio.sleep(0.01)
 
 
@@ -69,7 +69,7 @@ async def test_nothing_runs_before_the_first_task_and_then_one_and_a_spare() -> 
         assert pool.processes == []
         await text_of(pool, "{{ limit }}")
         pids = await settled(pool, 2)
-    assert all(gone(pid) for pid in pids)
+    assert all(exited(pid) for pid in pids)
 
 
 async def test_they_end_when_nothing_is_asked_and_come_back() -> None:
@@ -88,7 +88,7 @@ async def test_a_limit_costs_one_task_and_the_worker() -> None:
         results = await asyncio.gather(*tasks)
         assert results == ["4"] * 3 + [Failed("cpu", "stopped after 0.3 s of CPU time")] + ["5"] * 3
         assert pool.processes != [before]
-        assert gone(before)
+        assert exited(before)
         assert pool.counts["render", "cpu"] == 1
 
 
@@ -114,7 +114,7 @@ async def test_memory_is_bounded_and_the_worker_replaced() -> None:
         assert await text_of(pool, "{{ limit }}") == "4"
 
 
-async def test_where_memory_has_run_out_that_is_what_is_said() -> None:
+async def test_out_of_memory_is_the_reason() -> None:
     # So full that nothing of Lua's can be called any more.
     body = "local t = {} for i = 1, 1e6 do t['a' .. i] = 1 end"
     async with running_pool(SandboxLimits(cpu_seconds=20, wall_seconds=SECONDS)) as pool:
@@ -130,7 +130,7 @@ async def test_what_was_answered_before_a_death_counts_whoever_is_written_to_mea
         first = [asyncio.ensure_future(text_of(pool, text, text)) for text in ("{{ limit }}", SPIN)]
         await asyncio.sleep(0)  # both are in its hands
         # The loop stands still until it has answered one and died of the other.
-        until(lambda: gone(pid), "the worker ends")
+        until(lambda: exited(pid), "the worker ends")
         later = asyncio.ensure_future(text_of(pool, "{{ rate }}"))
         assert await asyncio.gather(*first, later) == ["4", Failed("cpu", "stopped after 0.3 s of CPU time"), "5"]
 
@@ -215,7 +215,7 @@ async def test_closing_answers_what_waits_and_ends_the_processes() -> None:
     await pool.close()
     assert [await task for task in running] == [Failed("closed", "the sandbox is closed")] * 20
     assert await text_of(pool, "x{{ limit }}") == Failed("closed", "the sandbox is closed")
-    assert all(gone(pid) for pid in pids)
+    assert all(exited(pid) for pid in pids)
     await pool.close()
 
 
@@ -286,7 +286,7 @@ async def test_lanes_take_turns_and_filters_go_first() -> None:
         assert order.count("burst") == 6
 
 
-async def test_what_cannot_start_says_so_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_start_is_reported_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(pool_module, "LONGEST_PAUSE_SECONDS", 0.05)
     async with running_pool() as pool:
@@ -303,14 +303,14 @@ async def test_what_cannot_start_says_so_and_is_tried_again(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("says", "text"),
+    ("output", "text"),
     [("\\0\\0\\0\\0", "its answer could not be read"), ("\\377\\377\\377\\177", "its answer was too long")],
 )
 async def test_a_worker_that_speaks_nonsense_is_killed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, text: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, output: str, text: str
 ) -> None:
     program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\nprintf '{says}' >&0\nhead -c 100000 /dev/zero >&0\nexec sleep 600\n")
+    program.write_text(f"#!/bin/sh\nprintf '{output}' >&0\nhead -c 100000 /dev/zero >&0\nexec sleep 600\n")
     program.chmod(0o700)
     monkeypatch.setattr(process, "MAX_ANSWER", 1_000)
     monkeypatch.setattr(process.sys, "executable", str(program))
@@ -345,4 +345,4 @@ async def test_workers_die_with_their_parent(tmp_path: object) -> None:
     out, _ = await program.communicate()
     pids = [int(pid) for pid in out.split()]
     assert len(pids) == 2
-    until(lambda: all(gone(pid) for pid in pids), "the workers end")
+    until(lambda: all(exited(pid) for pid in pids), "the workers end")

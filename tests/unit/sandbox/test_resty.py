@@ -97,7 +97,7 @@ def test_numbers_have_all_their_digits(number: float, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "fault"),
+    ("template", "error"),
     [
         ("{{ limit", CompileError(1, 1, "{{ is not closed by }}")),
         ("a\n  {* limit }", CompileError(2, 3, "{* is not closed by *}")),
@@ -113,14 +113,14 @@ def test_numbers_have_all_their_digits(number: float, shown: str) -> None:
         ("x" * (MAX_SOURCE + 1), CompileError(1, 1, f"a template may have {MAX_SOURCE} characters")),
     ],
 )
-def test_what_does_not_compile_is_refused_with_its_place(template: str, fault: CompileError) -> None:
+def test_what_does_not_compile_is_refused_with_its_place(template: str, error: CompileError) -> None:
     with pytest.raises(CompilationFailed) as refused:
         TEMPLATES.check(template)
-    assert refused.value.error == fault
+    assert refused.value.error == error
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "error"),
     [
         ("{{ limit * no }}", "t0: line 1, column 1: attempt to perform arithmetic on global 'no' (a nil value)"),
         ("ok\n {% error('no') %}", "t0: line 2, column 2: no"),
@@ -130,10 +130,10 @@ def test_what_does_not_compile_is_refused_with_its_place(template: str, fault: C
         ("{% string.rep = nil %}", "t0: line 1, column 1: the sandbox protects string.rep"),
     ],
 )  # fmt: skip
-def test_what_fails_on_an_event_says_where(template: str, said: str) -> None:
+def test_a_failure_on_an_event_has_its_place(template: str, error: str) -> None:
     with pytest.raises(TaskFailed) as failed:
         text(template)
-    assert (failed.value.reason, str(failed.value)) == ("template", said)
+    assert (failed.value.reason, str(failed.value)) == ("template", error)
 
 
 def test_text_has_a_limit_over_all_templates() -> None:
