@@ -1,4 +1,4 @@
-"""One attempt: the handler is called within its time, what came of it is recorded, and what follows is decided."""
+"""One attempt: calls the handler within its time, records the outcome, decides what follows."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class AttemptResult(msgspec.Struct, frozen=True):
-    """An attempt that has ended at ``at`` (Unix seconds)."""
+    """An attempt that ended at ``at`` (Unix seconds)."""
 
     outcome: Outcome
     decision: Decision
@@ -26,7 +26,7 @@ class AttemptResult(msgspec.Struct, frozen=True):
 
 
 class Attempts:
-    """Makes attempts. ``monotonic`` measures them: the clock of the day may jump."""
+    """``monotonic`` measures attempts: the clock of the day may jump."""
 
     def __init__(
         self, queue: Queue, limits: DeliveryLimits, clock: Clock, monotonic: Callable[[], float], random: Random
@@ -62,7 +62,7 @@ class Attempts:
             return Retry("internal", f"the handler raised {type(error).__name__}")
 
     async def _first(self, delivery: Delivery) -> Attempt | None:
-        """Return the delivery's first attempt; without it the schedule is one step further at the worst."""
+        """Return the delivery's first attempt; without it the schedule may be one step further."""
         try:
             attempts = await self._queue.attempts(delivery.id)
         except QueueError:
@@ -71,12 +71,12 @@ class Attempts:
 
 
 def _record(number: int, started_at: float, seconds: float, outcome: Outcome) -> Attempt:
-    arrived = isinstance(outcome, Delivered)
+    delivered = isinstance(outcome, Delivered)
     return Attempt(
         number=number,
         started_at=started_at,
         seconds=seconds,
-        outcome="delivered" if arrived else "retry" if isinstance(outcome, Retry) else "discard",
+        outcome="delivered" if delivered else "retry" if isinstance(outcome, Retry) else "discard",
         error=None if isinstance(outcome, Delivered) else outcome.error,
         detail=None if isinstance(outcome, Delivered) else outcome.detail,
         status=outcome.answer.status,

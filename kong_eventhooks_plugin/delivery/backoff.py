@@ -1,8 +1,8 @@
-"""What follows an attempt's outcome, as a value. Pure.
+"""Decides what follows an attempt's outcome. Pure.
 
 The number of an attempt says which step of the schedule comes next. The one attempt that follows a quick failure to
-connect at once is no step, so the first attempt's record says whether there was one. After a replay the attempts
-go on counting: a delivery that had used up its schedule gets one more attempt for each replay.
+connect at once is no step; the first attempt's record shows whether there was one. After a replay the attempts
+go on counting: a delivery that had used up its schedule has one more attempt for each replay.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from kong_eventhooks_plugin.queue.contract import Settlement
 EXHAUSTED = "exhausted"
 
 Random = Callable[[], float]
-"""Returns a number from 0 to 1."""
+"""Returns 0 to 1."""
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What to write, and until when (Unix seconds) the endpoint is left alone; ``disable`` switches the hook off."""
+    """What to write, until when (Unix seconds) the endpoint is held, and whether its hook is switched off."""
 
     settlement: Settlement
     hold_until: float | None = None
@@ -49,12 +49,12 @@ def decide(
 
 
 def hold_seconds(outcome: Retry, policy: RetryPolicy) -> float:
-    """Return for how long the whole endpoint is left alone."""
+    """Return for how long the whole endpoint is held."""
     return max(policy.hold, min(outcome.retry_after or 0.0, policy.hold_cap))
 
 
 def failed_quickly(attempt: Attempt, policy: RetryPolicy) -> bool:
-    """Tell whether the connection itself failed, and at once."""
+    """Return whether the connection itself failed, and at once."""
     return attempt.error == "connect" and attempt.seconds < policy.quick_failure
 
 

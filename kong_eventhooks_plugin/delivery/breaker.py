@@ -1,4 +1,4 @@
-"""A breaker for each hook's endpoint: when it is spared, and when it may show that it is well again. Pure.
+"""A breaker for each hook's endpoint: when it is spared, and when a probe may show that it has recovered. Pure.
 
 ======== ============== ============================================================
 state    input          next state
@@ -9,14 +9,14 @@ half_open succeeded     closed, with an empty window
 half_open failed        open, for another rest
 ======== ============== ============================================================
 
-Any other input leaves the state as it is. Beside it, an endpoint can be held until a time (after a time-out, a 429):
-that lets nothing through and leaves the state alone. A hold is shared by all hooks with that endpoint, the state is
-not: where one hook's path or payload is refused, its probes would keep the others closed out for as long as it fails.
+Any other input keeps the state. Apart from it, an endpoint can be held until a time (after a time-out, a 429):
+nothing is sent then, and the state stays. All hooks with that endpoint share a hold, not the state: where the endpoint
+refuses one hook's path or payload, that hook's probes would block the others for as long as it fails.
 
-Limits: the window is ``SLICES`` pairs of numbers, whatever the traffic. A probe that never ends counts as gone after
-another ``rest``. What was to last until a time is over, too, where the clock has been set back by more than
-``CLOCK_SLACK`` seconds since it began: else an hour's correction would be an hour without deliveries. After
-``UNUSED_SECONDS`` without an attempt an open one is forgotten, too: its hook was removed, or has another endpoint.
+Limits: the window is ``SLICES`` pairs of numbers, whatever the traffic. A probe that never ends counts as lost after
+another ``rest``. What lasts until a time also ends where the clock has been set back by more than ``CLOCK_SLACK``
+seconds since it began: else an hour's correction would be an hour without deliveries. An open breaker without an
+attempt for ``UNUSED_SECONDS`` is forgotten: its hook was removed, or has another endpoint.
 """
 
 from collections.abc import Mapping
@@ -72,18 +72,17 @@ class AttemptWindow:
 
 
 class Hold:
-    """Until when an endpoint is left alone."""
+    """Until when nothing is sent to an endpoint."""
 
     def __init__(self) -> None:
         self._at = 0.0
         self.until = 0.0
 
     def extend(self, now: float, until: float) -> None:
-        """Leave the endpoint alone until then (Unix seconds); never shortens what still lasts."""
+        """Hold the endpoint until then (Unix seconds); never shortens a hold that lasts."""
         self._at, self.until = now, max(until, self.until) if self.lasts(now) else until
 
     def lasts(self, now: float) -> bool:
-        """Tell whether it is left alone now."""
         return _lasts(self._at, self.until, now)
 
 
@@ -112,11 +111,11 @@ class Breaker:
         return None
 
     def probes(self, now: float) -> bool:
-        """Tell whether the next attempt is a probe, so that more than one at once makes no sense."""
+        """Return whether the next attempt is a probe, which must be the only one."""
         return self.state == "half_open" or (self.state == "open" and self.block(now) is None)
 
     def start(self, now: float) -> bool:
-        """Take leave for one attempt; False where it may not be made. ``record`` or ``abandon`` must follow."""
+        """Begin one attempt; False where none may be made. ``record`` or ``abandon`` must follow."""
         if self.block(now) is not None:
             return False
         if self.state == "open":
@@ -139,15 +138,15 @@ class Breaker:
             self._move("succeeded" if ok else "failed", now)
 
     def abandon(self) -> None:
-        """Say that an attempt was not made, or that its end says nothing of the endpoint."""
+        """End an attempt that was not made, or whose end does not depend on the endpoint."""
         self._ended()
 
     def hold(self, now: float, until: float) -> None:
-        """Have every hook leave the endpoint alone until then (Unix seconds)."""
+        """Hold the endpoint for every hook until then (Unix seconds)."""
         self._hold.extend(now, until)
 
     def forgettable(self, now: float) -> bool:
-        """Tell whether it knows nothing worth keeping, and no attempt is under way that is to be recorded here."""
+        """Return whether a new breaker would behave the same, and no attempt is under way."""
         if self._under_way or self._hold.lasts(now):
             return False
         return abs(now - self._quiet_since) > (self._policy.window if self.state == "closed" else UNUSED_SECONDS)

@@ -1,8 +1,8 @@
-"""Delivery steps back where the event loop is busy: Kong's calls are answered on the same loop. Pure.
+"""Lowers how many attempts may be in flight while the event loop is busy: Kong's calls are answered on it. Pure.
 
-The worker looks every ``BEAT`` seconds, while attempts are in flight, how late the loop lets it. Later than ``LATE``
-halves how many attempts may be in flight, in time adds ``STEP`` again, between ``LEAST`` and the total that is set.
-Endpoints that hang cost no processor time, so they do not lower it.
+While attempts are in flight the worker measures every ``BEAT`` seconds how late the loop runs its timer. More than
+``LATE`` halves the ceiling, less adds ``STEP``, between ``LEAST`` and the total. Endpoints that hang cost no processor
+time and do not lower it.
 """
 
 BEAT = 0.02
@@ -19,7 +19,7 @@ class ConcurrencyThrottle:
         self.ceiling = total
 
     def beat(self, lag: float) -> None:
-        """Take in how many seconds late the loop was."""
+        """Adjust the ceiling to a timer that was ``lag`` seconds late."""
         if lag > LATE:
             self.ceiling = max(min(LEAST, self._total), self.ceiling // 2)
         else:

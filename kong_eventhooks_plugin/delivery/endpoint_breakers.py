@@ -1,7 +1,7 @@
 """The breakers of all hooks' endpoints. Hooks that share scheme, host and port share a hold, not a breaker.
 
-Limits: a breaker that knows nothing worth keeping is forgotten when ``prune`` runs, so there are at most as many as
-hooks and endpoints that were used within the breaker's window, or failed within ``breaker.UNUSED_SECONDS``.
+Limits: ``prune`` forgets a breaker that a new one would equal, so there are at most as many as hooks and endpoints
+that were used within the breaker's window, or failed within ``breaker.UNUSED_SECONDS``.
 """
 
 from kong_eventhooks_plugin.delivery.breaker import Breaker, Hold
@@ -9,8 +9,6 @@ from kong_eventhooks_plugin.delivery.limits import BreakerPolicy
 
 
 class EndpointBreakers:
-    """Breakers by hook and endpoint, holds by endpoint."""
-
     def __init__(self, policy: BreakerPolicy) -> None:
         self._policy = policy
         self._breakers: dict[tuple[str, str], Breaker] = {}
@@ -27,7 +25,6 @@ class EndpointBreakers:
         return breaker
 
     def prune(self, now: float) -> None:
-        """Forget what new ones would know as well."""
         for key in [key for key, breaker in self._breakers.items() if breaker.forgettable(now)]:
             del self._breakers[key]
         used = {endpoint for _, endpoint in self._breakers}

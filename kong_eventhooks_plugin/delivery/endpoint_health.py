@@ -1,10 +1,10 @@
-"""What is remembered of hooks' endpoints: how long one has failed without a success, and that it was switched off.
+"""The health of hooks' endpoints: how long one has failed without a success, and whether its hook is switched off.
 
 A run of failures is written to the store once it has lasted ``remember_failing``, and again when it ends: an endpoint
 that fails now and then costs no writes. The rules are ``after_attempt``, which is pure.
 
 A hook is switched off only after ``failing_attempts`` failures in a row that this process saw itself: the clock may
-have jumped, the machine may have slept, or nobody may have tried for a week.
+have jumped, the machine may have slept, or there may have been no attempt for a week.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,11 +13,11 @@ from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.queue.contract import EndpointHealth
 
 SaveHealth = Callable[[EndpointHealth], None]
-"""Has a value written to the store, some time soon; never blocks."""
+"""Writes a value to the store later; never blocks."""
 
 
 def after_attempt(health: EndpointHealth, now: float, limits: DeliveryLimits, failures: int) -> EndpointHealth:
-    """Return what is known after an attempt; ``failures`` in a row were seen, 0 where it reached the endpoint."""
+    """Return the health after an attempt; ``failures`` in a row were seen, 0 after a success."""
     if failures == 0:
         return EndpointHealth(health.hook_id, disabled=health.disabled, disabled_at=health.disabled_at)
     since = now if health.failing_since is None else health.failing_since
@@ -27,21 +27,21 @@ def after_attempt(health: EndpointHealth, now: float, limits: DeliveryLimits, fa
 
 
 class EndpointHealthTracker:
-    """All hooks' endpoints, in memory; ``remember`` has changes written."""
+    """All hooks' endpoints, in memory; ``save`` writes changes."""
 
-    def __init__(self, limits: DeliveryLimits, remember: SaveHealth) -> None:
+    def __init__(self, limits: DeliveryLimits, save: SaveHealth) -> None:
         self._limits = limits
-        self._save = remember
+        self._save = save
         self._known: dict[str, EndpointHealth] = {}
         self._stored: dict[str, EndpointHealth] = {}
         self._failures: dict[str, int] = {}
         self.writes = 0
-        """Raised with each value that is to be written: what was read before that is out of date."""
+        """Counts the values to write: what was read before the last one is out of date."""
         self._enabled_unread: set[str] | None = set()
         """Hooks enabled before the store was first read; None since then. As many as definitions changed by then."""
 
     def load(self, stored: Iterable[EndpointHealth]) -> None:
-        """Take over what the store holds: another process may have enabled a hook, or written what it saw."""
+        """Adopt what the store holds: another process may have enabled a hook, or written what it saw."""
         fresh = {health.hook_id: health for health in stored}
         for hook_id, health in fresh.items():
             if health != self._stored.get(hook_id):
@@ -57,7 +57,7 @@ class EndpointHealthTracker:
         return None if health is None else health.disabled
 
     def note(self, hook_id: str, now: float, *, ok: bool) -> bool:
-        """Take an attempt in; return whether it switched the hook off."""
+        """Record an attempt; return whether it switched the hook off."""
         before = self._known.get(hook_id) or EndpointHealth(hook_id)
         self._failures[hook_id] = failures = 0 if ok else self._failures.get(hook_id, 0) + 1
         after = after_attempt(before, now, self._limits, failures)
@@ -77,10 +77,7 @@ class EndpointHealthTracker:
         return before.disabled is None
 
     def enable(self, hook_id: str) -> bool:
-        """Forget all that is held against a hook, also what the store says and was not read yet.
-
-        Return whether it is known to have been switched off.
-        """
+        """Reset a hook's health, also what the store has and was not read yet; return whether it was switched off."""
         if self._enabled_unread is not None:
             self._enabled_unread.add(hook_id)
         self._failures.pop(hook_id, None)
@@ -90,7 +87,7 @@ class EndpointHealthTracker:
         return was is not None and was.disabled is not None
 
     def mark_enable_stored(self, hook_id: str) -> None:
-        """Hear that what ``enable`` did is stored: where the store says something else later, that is newer."""
+        """Note that what ``enable`` did is stored: if the store differs later, that is newer."""
         if self._enabled_unread is not None:
             self._enabled_unread.discard(hook_id)
 

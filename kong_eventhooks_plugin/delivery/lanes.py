@@ -1,7 +1,7 @@
-"""Lanes: what every hook has under way, and whose turn it is. Pure; no I/O, no tasks.
+"""Lanes: what every hook has under way, and which hook is next. Pure; no I/O, no tasks.
 
-Each hook has its own lane, so an endpoint that hangs fills its lane and no other. Turns go round the lanes. Where the
-total would not do for all busy lanes, each gets an equal share of it; an eighth of the total is kept for lanes that
+Each hook has its own lane, so an endpoint that hangs fills its lane and no other. Lanes are served in turn. Where the
+total is too small for all busy lanes, each has an equal share of it; an eighth of the total is kept for lanes that
 have nothing in flight, so that many hanging endpoints do not stop the others.
 
 Limits: ``per_hook`` in flight in a lane, ``total`` in all; ``waiting_per_hook`` claimed and not started: past it
@@ -18,14 +18,14 @@ from kong_eventhooks_plugin.model.delivery import Delivery
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """A delivery that is ours until then (Unix seconds)."""
+    """A delivery that this process holds until ``until`` (Unix seconds)."""
 
     delivery: Delivery
     until: float
 
 
 class Lane:
-    """One hook's lane. ``check_at`` is when there is, or may be, something to claim; None: nothing known of."""
+    """One hook's lane. ``check_at`` is when there may be something to claim; None: nothing is expected."""
 
     def __init__(self, hook_id: str) -> None:
         self.hook_id = hook_id
@@ -37,18 +37,15 @@ class Lane:
         self.is_ready = False
 
     def expect_work(self, at: float) -> None:
-        """Remember that there may be work at that time."""
         self.check_at = at if self.check_at is None else min(self.check_at, at)
 
     @property
     def busy(self) -> bool:
-        """Whether it takes part in the sharing."""
+        """Whether it has a share of the total."""
         return bool(self.waiting) or self.in_flight > 0
 
 
 class Lanes:
-    """All lanes."""
-
     def __init__(self, limits: DeliveryLimits) -> None:
         self._limits = limits
         self._lanes: dict[str, Lane] = {}
@@ -91,12 +88,12 @@ class Lanes:
         return self._limits.waiting_per_hook + self._limits.per_hook - len(lane.waiting) - lane.in_flight
 
     def put(self, lane: Lane, claimed: Iterable[Claimed]) -> None:
-        """Have deliveries wait for their turn."""
+        """Add claimed deliveries to a lane."""
         lane.waiting.extend(claimed)
         self._changed(lane)
 
     def next(self) -> tuple[Lane, Claimed] | None:
-        """Return the next to start, which is then in flight; None where nobody may start."""
+        """Return the next to start, which is then in flight; None where none may start."""
         free = self.ceiling - self.in_flight
         for _ in range(len(self._ready_lanes) if free > 0 else 0):
             lane = self._ready_lanes.popleft()
@@ -113,13 +110,13 @@ class Lanes:
         return None
 
     def done(self, lane: Lane) -> None:
-        """Say that one in flight has ended."""
+        """Note that one in flight has ended."""
         lane.in_flight -= 1
         self.in_flight -= 1
         self._changed(lane)
 
     def release_waiting(self, lane: Lane) -> list[Claimed]:
-        """Take back all that waits in a lane."""
+        """Remove and return all that waits in a lane."""
         waiting = list(lane.waiting)
         lane.waiting.clear()
         self._changed(lane)
@@ -139,7 +136,7 @@ class Lanes:
         self._make_ready(lane)
 
     def _make_ready(self, lane: Lane) -> None:
-        # A lane at its share is out of the round until one of its own has ended, or its share has grown.
+        # A lane at its share is skipped until one of its own has ended, or its share has grown.
         if lane.waiting and not lane.is_ready and lane.in_flight < self.share:
             lane.is_ready = True
             self._ready_lanes.append(lane)

@@ -1,8 +1,8 @@
-"""The lease of the one delivering process (decision 5): taken, renewed every third of its time, given back.
+"""The lease of the one delivering process (decision 5): acquired, renewed every third of its time, released.
 
-A process believes that it leads only until the lease that the store last gave it runs out: where the store does
-not answer, it stops in time by itself. Giving the lease back waits ``RESIGNING`` seconds for the store at most: a
-process that leaves over a stalled disk leaves all the same.
+A process leads only until the lease that the store last granted expires: where the store does not answer, it stops in
+time by itself. Releasing the lease waits for the store for at most ``RESIGNING`` seconds: a stalled disk does not keep
+a process from exiting.
 """
 
 import asyncio
@@ -49,16 +49,16 @@ class Leadership:
         return self._announced and self._clock() < self._until
 
     async def keep(self) -> None:
-        """Take and renew the lease until cancelled."""
+        """Acquire and renew the lease until cancelled."""
         while True:
             await self.renew()
             await pause(self._wait, self._clock, self._ttl / 3)
 
     async def renew(self) -> None:
-        """Ask the store once. The time runs from before the question: an answer may be late."""
+        """Ask the store once. The lease runs from before the request: its answer may be late."""
         asked_at = self._clock()
         if self._announced and asked_at >= self._until:
-            # The process stood still for too long: somebody else may have delivered meanwhile.
+            # The process stood still for too long: another may have delivered meanwhile.
             self._ended()
         try:
             async with asyncio.timeout(self._ttl):
@@ -81,7 +81,7 @@ class Leadership:
         self._lost()
 
     async def resign(self) -> None:
-        """Give the lease back, so that another process need not wait for its end."""
+        """Release the lease, so that another process need not wait for its end."""
         self._until, self._announced = 0.0, False
         try:
             async with asyncio.timeout(RESIGNING):

@@ -1,4 +1,4 @@
-"""What the delivery worker keeps to; the defaults are the project's page on webhooks. All times are seconds."""
+"""The delivery worker's limits; docs/delivery.md explains the defaults. All times are seconds."""
 
 import msgspec
 
@@ -7,11 +7,11 @@ SCHEDULE: tuple[float, ...] = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """When a delivery is tried again.
+    """When a delivery is retried.
 
-    Each step of ``schedule`` is moved by up to ``jitter`` of itself, either way. An endpoint's own wish (Retry-After)
-    is kept up to ``retry_after_cap``. Where the connection itself failed within ``quick_failure``, the first failure
-    of a delivery is followed by one attempt at once.
+    Each step of ``schedule`` varies by up to ``jitter`` of itself, either way. An endpoint's ``Retry-After`` counts
+    up to ``retry_after_cap``. Where the connection itself failed within ``quick_failure``, the first failure of a
+    delivery is followed by one attempt at once.
     """
 
     schedule: tuple[float, ...] = SCHEDULE
@@ -19,15 +19,15 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     retry_after_cap: float = 86_400.0
     quick_failure: float = 1.0
     hold: float = 60.0
-    """An endpoint that timed out or answered 429, 502 or 504 is left alone for so long, or for its own wish."""
+    """An endpoint that timed out or answered 429, 502 or 504 is held for so long, or for its ``Retry-After``."""
     hold_cap: float = 3_600.0
-    """Its own wish counts up to this: hooks of other people may share the endpoint."""
+    """Its ``Retry-After`` counts up to this: other people's hooks may share the endpoint."""
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True):
-    """When an endpoint is given a rest: at least ``attempts`` in ``window`` and ``failures`` of them failed.
+    """When a breaker opens: at least ``attempts`` in ``window``, and ``failures`` of them failed.
 
-    After ``rest`` one probe goes through; its success ends the rest.
+    After ``rest`` one probe is sent; its success closes the breaker.
     """
 
     window: float = 300.0
@@ -37,41 +37,40 @@ class BreakerPolicy(msgspec.Struct, frozen=True):
 
 
 class DeliveryLimits(msgspec.Struct, frozen=True):
-    """How much the worker has under way, and its times."""
+    """How much the worker has under way at most, and its times."""
 
     per_hook: int = 8
     """Attempts in flight for one hook."""
     total: int = 256
-    """Attempts in flight in all; where many hooks are busy, each gets its share."""
+    """Attempts in flight in all; where many hooks are busy, each has its share."""
     waiting_per_hook: int = 24
     """Deliveries claimed and not yet started, for one hook; further ones stay in the queue."""
     starts_per_iteration: int = 8
-    """Attempts started in one turn of the event loop, which also serves Kong's socket."""
+    """Attempts started in one iteration of the event loop, which also serves Kong's socket."""
     attempt: float = 15.0
-    """One attempt in all, as the handlers keep it."""
+    """One attempt in all; handlers end it."""
     margin: float = 5.0
-    """After so much longer the worker ends an attempt that its handler did not end."""
+    """So much later the worker ends an attempt that its handler did not end."""
     lease: float = 90.0
-    """A claimed delivery is ours for so long; for three longest attempts, where these take longer."""
+    """The lease of a claimed delivery; three longest attempts, where these are longer."""
     poll: float = 1.0
-    """How often the queue is asked for work of other processes and for what has become due."""
+    """How often the worker asks the queue for work of other processes and for what has become due."""
     leadership: float = 10.0
     """The lease of the delivering process; renewed every third of it."""
     unsettled: int = 1_000
-    """Outcomes that wait to be written; past it nothing new is started."""
+    """Outcomes that wait to be written; past it no attempt starts."""
     settle_batch: int = 256
     store_pause: float = 1.0
-    """After the store failed, it is asked again this much later."""
+    """The pause after an error of the store."""
     removed_grace: float = 30.0
-    """A hook must be out of force for so long before its deliveries are buried: a reload takes a hook away and
-    brings it back."""
+    """A hook must be missing for so long before its deliveries are dead: a reload removes a hook and adds it again."""
     failing: float = 432_000.0
     """An endpoint that failed for so long (120 h) without one success is switched off for its hook."""
     failing_attempts: int = 10
     """Failures in a row that this process must have seen for that: the clock alone switches nothing off."""
     remember_failing: float = 300.0
-    """A run of failures is written down once it has lasted so long."""
+    """A run of failures is stored once it has lasted so long."""
     reread_health: float = 15.0
-    """How often it is looked up whether another process has enabled a hook again."""
+    """How often the worker reads whether another process has enabled a hook again."""
     retry: RetryPolicy = RetryPolicy()
     breaker: BreakerPolicy = BreakerPolicy()

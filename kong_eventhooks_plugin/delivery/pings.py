@@ -1,12 +1,12 @@
-"""Pings: telling an endpoint that its hook was created, changed or deleted.
+"""Pings: report to an endpoint that its hook was created, changed or deleted.
 
-Best effort, and only by the process that delivers. One that arrives is told to ``arrived``: a hook that its endpoint
-had switched off goes on then. Where a reference has no value yet (Kong tells it with a hook's
-first request) the ping goes out once it has, looked up every ``RECHECK_SECONDS`` seconds.
+Best effort, and only by the process that delivers. ``on_delivered`` is called for one that arrives: a hook that was
+switched off for its endpoint delivers again. Where a reference has no value yet (Kong hands it over with a hook's
+first request) the ping is sent once it has one, checked every ``RECHECK_SECONDS`` seconds.
 
 Limits: ``WAITING`` pings wait, and as many for a reference; further ones are dropped and logged; one that could not be
 sent for ``EXPIRES`` seconds, because another process delivers, is dropped (that one sends its own); ``AT_ONCE`` run
-side by side, each with ``PAUSES`` between its tries. A slow endpoint therefore delays other pings at the worst, and no
+in parallel, each with ``PAUSES`` between its attempts. A slow endpoint can therefore delay other pings, but no
 delivery.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from kong_eventhooks_plugin.background import TaskSet
 from kong_eventhooks_plugin.delivery.waiting import Wait, pause
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.handlers.contract import Handler, Operation
@@ -37,7 +38,7 @@ log = structlog.get_logger()
 
 
 class Ping(msgspec.Struct, frozen=True):
-    """One ping to send; ``config`` is resolved at once where the hook goes away."""
+    """One ping to send; ``config`` is resolved at once for a hook that is deleted."""
 
     hook: Hook
     operation: Operation
@@ -46,7 +47,7 @@ class Ping(msgspec.Struct, frozen=True):
 
 
 def pings_for(change: HookChange) -> Iterator[tuple[Hook, Operation]]:
-    """Yield what a change is worth telling: nothing where the definition says the same, or the hook is not enabled."""
+    """Yield the pings of a change: none for an equal definition or a hook that is not enabled."""
     before, after = change.before, change.after
     if before is not None and after is not None and before.handler == after.handler:
         if after.enabled and not before.same_definition(after):
@@ -59,37 +60,36 @@ def pings_for(change: HookChange) -> Iterator[tuple[Hook, Operation]]:
 
 
 class Pings:
-    """See the file's head. ``leading`` tells whether this process delivers; ``arrived`` hears of hooks' ids."""
+    """``leading`` returns whether this process delivers; ``on_delivered`` is called with hooks' ids."""
 
     def __init__(
         self,
-        book: ActiveHooks,
+        active: ActiveHooks,
         handlers: Mapping[str, Handler],
         leading: Callable[[], bool],
         clock: Clock,
         wait: Wait,
-        arrived: Callable[[str], None],
+        on_delivered: Callable[[str], None],
     ) -> None:
-        self._book = book
+        self._active = active
         self._handlers = handlers
         self._leading = leading
         self._clock = clock
         self._wait = wait
-        self._arrived = arrived
+        self._on_delivered = on_delivered
         self._waiting: deque[Ping] = deque()
         self._unresolved: dict[str, Ping] = {}
         self._checked_at: float | None = None
-        self._running: set[asyncio.Task[None]] = set()
+        self._running = TaskSet()
 
     def add(self, changes: Sequence[HookChange]) -> None:
-        """Have pings sent for what changed."""
         for change in changes:
             for hook, operation in pings_for(change):
                 self._add(hook, operation)
         self.send()
 
     def send(self) -> None:
-        """Start what may be sent now; called whenever something may have changed."""
+        """Start what may be sent now; to be called whenever something may have changed."""
         now = self._clock()
         self._recheck_unresolved(now)
         while self._waiting and len(self._running) < AT_ONCE:
@@ -101,18 +101,13 @@ class Pings:
                 log.debug("ping_skipped", reason="not_delivering", hook=ping.hook.name, operation=ping.operation)
                 continue
             self._waiting.popleft()
-            task = asyncio.create_task(self._send(ping))
-            self._running.add(task)
-            task.add_done_callback(self._ended)
+            self._running.run(self._send(ping)).add_done_callback(self._ended)
 
     async def stop(self) -> None:
-        """End those under way."""
+        """Cancel those under way, forget those that wait."""
         self._waiting.clear()
         self._unresolved.clear()
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await self._running.finish(0)
 
     def _add(self, hook: Hook, operation: Operation) -> None:
         if hook.handler not in self._handlers:
@@ -122,17 +117,17 @@ class Pings:
             return
         before = self._unresolved.pop(hook.id, None)
         if before is not None and operation == "update":
-            operation = before.operation  # what came first was never told
+            operation = before.operation  # the first one was never sent
         config = self._config(hook) if operation == "delete" else None
         self._waiting.append(Ping(hook, operation, self._clock(), config))
 
     def _recheck_unresolved(self, now: float) -> None:
-        """Let those go out that waited for a reference's value; forget those whose hook says something else now."""
+        """Queue pings whose references have values now; drop those whose definition has been replaced."""
         if self._checked_at is not None and 0 <= now - self._checked_at < RECHECK_SECONDS:
             return
         self._checked_at = now
         for hook_id, ping in list(self._unresolved.items()):
-            in_force = self._book.get(hook_id)
+            in_force = self._active.get(hook_id)
             if in_force is None or not in_force.same_definition(ping.hook):
                 del self._unresolved[hook_id]
             elif self._config(ping.hook) is not None:
@@ -140,7 +135,7 @@ class Pings:
                 self._waiting.append(msgspec.structs.replace(ping, asked_at=now))
 
     def _hold(self, ping: Ping) -> None:
-        """Have a ping wait for a reference's value; there is none to wait for where the hook went."""
+        """Keep a ping until its references have values; a deleted hook's never will."""
         if ping.operation == "delete" or len(self._unresolved) >= WAITING:
             log.info("ping_dropped", reason="unresolved_reference", hook=ping.hook.name)
             return
@@ -148,12 +143,8 @@ class Pings:
         self._unresolved.setdefault(ping.hook.id, ping)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._running.discard(task)
-        if task.cancelled():
-            return
-        if (error := task.exception()) is not None:
-            log.error("ping_task_failed", error=type(error).__name__)
-        self.send()
+        if not task.cancelled():
+            self.send()
 
     async def _send(self, ping: Ping) -> None:
         outcome: Outcome | None = None
@@ -168,10 +159,10 @@ class Pings:
             if not isinstance(outcome, Retry):
                 break
         if isinstance(outcome, Delivered) and ping.operation != "delete":
-            self._arrived(ping.hook.id)
+            self._on_delivered(ping.hook.id)
         if outcome is not None:
-            said = {} if isinstance(outcome, Delivered) else {"error": outcome.error, "detail": outcome.detail}
-            log.info("ping_failed" if said else "ping_sent", hook=ping.hook.name, operation=ping.operation, **said)
+            error = {} if isinstance(outcome, Delivered) else {"error": outcome.error, "detail": outcome.detail}
+            log.info("ping_failed" if error else "ping_sent", hook=ping.hook.name, operation=ping.operation, **error)
 
     async def _try(self, ping: Ping, config: Mapping[str, Any]) -> Outcome | None:
         try:
@@ -184,6 +175,6 @@ class Pings:
 
     def _config(self, hook: Hook) -> Mapping[str, Any] | None:
         try:
-            return self._book.resolved(hook)
+            return self._active.resolved(hook)
         except UnresolvedReference:
             return None

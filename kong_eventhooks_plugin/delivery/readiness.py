@@ -1,20 +1,20 @@
-"""Whether a hook's deliveries may go out now: its definition, its secrets, its handler, its endpoint.
+"""Whether a hook's deliveries may be sent now: its definition, its secrets, its handler, its endpoint.
 
 =================== ====================================================================
 reason              what ends it
 =================== ====================================================================
-hook_removed        the hook comes back; else its deliveries are buried after a while
+hook_removed        the hook is declared again; else its deliveries are dead after a while
 disabled            its definition says ``enabled: true`` again
 endpoint_gone       (410) a ping or a test of the hook arrives, or its definition changes
 endpoint_failing    (120 h without a success) the same
 no_handler          a version of this program that has the handler
 unresolved          the reference gets a value
-endpoint_held       time: the endpoint timed out or asked for a rest
+endpoint_held       time: the endpoint timed out or asked to wait
 breaker_open        time, then a probe
 breaker_probing     the probe's end
 =================== ====================================================================
 
-Held deliveries stay pending and can be seen; the queue's limits hold for them as for all.
+Held deliveries stay pending and are listed; the queue's limits apply to them as to all.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ REMOVED = "hook_removed"
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """All that an attempt needs. ``config`` holds secrets: never log it."""
+    """What an attempt needs. ``config`` holds secrets: never log it."""
 
     hook: Hook
     handler: Handler
@@ -43,23 +43,21 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 class DeliveryReadiness:
-    """Asks everybody who may object."""
-
     def __init__(
         self,
-        book: ActiveHooks,
+        active: ActiveHooks,
         handlers: Mapping[str, Handler],
         health: EndpointHealthTracker,
         endpoints: EndpointBreakers,
     ) -> None:
-        self._book = book
+        self._active = active
         self._handlers = handlers
         self._health = health
         self._endpoints = endpoints
 
     def check(self, hook_id: str, now: float) -> Ready | Block:
         """Return what an attempt needs, or why there may be none."""
-        hook = self._book.get(hook_id)
+        hook = self._active.get(hook_id)
         if hook is None:
             return Block(REMOVED, None)
         handler = self._handlers.get(hook.handler)
@@ -70,7 +68,7 @@ class DeliveryReadiness:
         if (why := self._health.disabled(hook_id)) is not None:
             return Block(f"endpoint_{why}", None)
         try:
-            config = self._book.resolved(hook)
+            config = self._active.resolved(hook)
         except UnresolvedReference:
             return Block("unresolved", None)
         breaker = self._endpoints.breaker(hook_id, handler.endpoint(config))
@@ -80,5 +78,5 @@ class DeliveryReadiness:
 
     def held(self, now: float) -> dict[str, str]:
         """Return hook id -> reason, for every hook in force that may not deliver now."""
-        verdicts = {hook_id: self.check(hook_id, now) for hook_id in self._book.hooks()}
+        verdicts = {hook_id: self.check(hook_id, now) for hook_id in self._active.hooks()}
         return {hook_id: verdict.reason for hook_id, verdict in verdicts.items() if isinstance(verdict, Block)}

@@ -1,4 +1,4 @@
-"""What the worker tells the outside: metrics and log lines. Never a header, a body, a URL or a secret."""
+"""The worker's metrics and log lines. Never a header, a body, a URL or a secret."""
 
 from collections.abc import Mapping
 
@@ -13,24 +13,21 @@ from kong_eventhooks_plugin.queue.contract import Settlement
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 FAILING_AFTER = 4
-"""The attempt whose failure is worth a warning."""
+"""The attempt whose failure is logged as a warning."""
 
 log = structlog.get_logger()
 
 
 class DeliveryReporter:
-    """Counts attempts and shows what is held."""
-
-    def __init__(self, metrics: Metrics, book: ActiveHooks) -> None:
+    def __init__(self, metrics: Metrics, active: ActiveHooks) -> None:
         self._metrics = metrics
-        self._book = book
+        self._active = active
         self._shown: set[tuple[str, str]] = set()
         # Looking a label up costs more than counting; there are as many entries as label values in use.
         self._counters: dict[tuple[str, str, str], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
 
     def attempted(self, hook: Hook, delivery: Delivery, outcome: Outcome, settlement: Settlement, now: float) -> None:
-        """Report one attempt."""
         if isinstance(outcome, Delivered):
             self._count(hook.name, "delivered", "")
             self._delivered_after(hook.name).observe(max(0.0, now - delivery.event.time))
@@ -39,19 +36,18 @@ class DeliveryReporter:
             return
         retry = isinstance(outcome, Retry)
         self._count(hook.name, "retry" if retry else "discard", outcome.error)
-        said = {"hook": hook.name, "delivery_id": delivery.id, "error": outcome.error, "detail": outcome.detail}
+        fields = {"hook": hook.name, "delivery_id": delivery.id, "error": outcome.error, "detail": outcome.detail}
         if settlement.state == "dead":
             exhausted = settlement.reason == EXHAUSTED
             log.warning(
-                "delivery_exhausted" if exhausted else "delivery_discarded", attempt=delivery.attempts + 1, **said
+                "delivery_exhausted" if exhausted else "delivery_discarded", attempt=delivery.attempts + 1, **fields
             )
         elif delivery.attempts + 1 == FAILING_AFTER:
-            log.warning("delivery_failing", attempt=FAILING_AFTER, due_at=settlement.due_at, **said)
+            log.warning("delivery_failing", attempt=FAILING_AFTER, due_at=settlement.due_at, **fields)
         else:
-            log.debug("attempt_failed", attempt=delivery.attempts + 1, due_at=settlement.due_at, **said)
+            log.debug("attempt_failed", attempt=delivery.attempts + 1, due_at=settlement.due_at, **fields)
 
     def hook_disabled(self, hook: Hook, reason: str) -> None:
-        """Report that a hook was switched off for its endpoint."""
         log.warning(
             "hook_disabled",
             hook=hook.name,
@@ -60,20 +56,17 @@ class DeliveryReporter:
         )
 
     def hook_enabled(self, hook_id: str) -> None:
-        """Report that a hook that had been switched off for its endpoint delivers again."""
-        hook = self._book.get(hook_id)
+        hook = self._active.get(hook_id)
         log.info("hook_enabled", hook=hook_id if hook is None else hook.name)
 
     def show_leading(self, *, value: bool) -> None:
-        """Show whether this process delivers."""
         self._metrics.delivery_leader.set(value)
 
     def show_held(self, held: Mapping[str, str]) -> None:
-        """Show which hooks are held, and no longer those that are not."""
-        hooks = self._book.hooks()
+        hooks = self._active.hooks()
         shown = {(hooks[hook_id].name, reason) for hook_id, reason in held.items() if hook_id in hooks}
-        for gone in self._shown - shown:
-            self._metrics.hook_held.remove(*gone)
+        for labels in self._shown - shown:
+            self._metrics.hook_held.remove(*labels)
         for labels in shown - self._shown:
             self._metrics.hook_held.labels(*labels).set(1)
         self._shown = shown

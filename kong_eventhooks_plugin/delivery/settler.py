@@ -1,8 +1,8 @@
 """Writes outcomes to the queue, many in one transaction: while one batch is being committed, the next one gathers.
 
-Limits: ``unsettled`` outcomes wait; past it ``full`` says so and the worker starts nothing new. Endpoints' health
-waits beside them, one value a hook. While the store fails, all of it waits and is tried again after ``store_pause``;
-a lease that runs out meanwhile means a second delivery with the same id.
+Limits: ``unsettled`` outcomes wait; past it ``full`` is True and the worker starts no attempt. Endpoints' health
+waits beside them, one value a hook. While the store fails, all of it waits and is retried after ``store_pause``;
+a lease that expires meanwhile means a second delivery with the same id.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ log = structlog.get_logger()
 
 
 class Settler:
-    """One writer; ``write`` runs until cancelled; ``relieved`` is called after each batch."""
+    """One writer; ``write`` runs until cancelled; ``on_flush`` is called after each batch."""
 
     def __init__(
-        self, queue: Queue, limits: DeliveryLimits, clock: Clock, wait: Wait, relieved: Callable[[], None]
+        self, queue: Queue, limits: DeliveryLimits, clock: Clock, wait: Wait, on_flush: Callable[[], None]
     ) -> None:
         self._queue = queue
         self._limits = limits
         self._clock = clock
         self._wait = wait
-        self._on_flush = relieved
+        self._on_flush = on_flush
         self._settlements: list[Settlement] = []
         self._health: dict[str, EndpointHealth] = {}
         self._something = asyncio.Event()
@@ -36,27 +36,24 @@ class Settler:
         self._nothing.set()
 
     def settle(self, settlement: Settlement) -> None:
-        """Have an outcome written."""
         self._settlements.append(settlement)
         self._woken()
 
     def save_health(self, health: EndpointHealth) -> None:
-        """Have an endpoint's health written; only the last value counts."""
+        """Write an endpoint's health later; only the last value counts."""
         self._health[health.hook_id] = health
         self._woken()
 
     @property
     def full(self) -> bool:
-        """Whether so much waits that nothing new should be started."""
+        """Whether so much waits that no attempt should start."""
         return len(self._settlements) >= self._limits.unsettled
 
     @property
     def busy(self) -> bool:
-        """Whether anything waits to be written."""
         return bool(self._settlements or self._health)
 
     async def write(self) -> None:
-        """Write whatever comes."""
         while True:
             await self._something.wait()
             try:
@@ -85,7 +82,7 @@ class Settler:
                 del self._health[hook_id]
 
     async def _settle(self, batch: list[Settlement]) -> None:
-        """Settle a batch; where an engine trips over one of them, that one alone must not stop the others."""
+        """Settle a batch; one that the engine cannot settle must not stop the others."""
         try:
             await self._queue.settle(batch)
         except StoreUnavailable:

@@ -1,4 +1,4 @@
-"""Waiting for something or until a time: injected, so that tests own the clock."""
+"""Waiting for an event or until a time; injected, so that tests own the clock."""
 
 import asyncio
 from typing import Protocol
@@ -14,7 +14,7 @@ class Wait(Protocol):
 
 
 def waiting(clock: Clock) -> Wait:
-    """Return the real thing, for ``clock``."""
+    """Return what waits in real time, by ``clock``."""
 
     async def wait(event: asyncio.Event, until: float | None) -> None:
         if until is None:
@@ -30,5 +30,4 @@ def waiting(clock: Clock) -> Wait:
 
 
 async def pause(wait: Wait, clock: Clock, seconds: float) -> None:
-    """Wait for so long."""
     await wait(asyncio.Event(), clock() + seconds)

@@ -1,22 +1,23 @@
-"""The delivery worker: claims due deliveries, has them attempted, settles. The only place that retries.
+"""The delivery worker: claims due deliveries, attempts and settles them. The only place that retries.
 
 It works in the process that holds the lease (``leadership``). Each hook has a lane (``lanes``); a lane claims in small
-batches when the queue tells of work, when something becomes due, or when the poll finds work of another process.
-``readiness`` says whether a hook may deliver at all, ``backoff`` what an outcome leads to; ``settler`` writes outcomes
-in batches.
+batches when the queue announces work, when something becomes due, or when the poll finds work of another process.
+``readiness`` decides whether a hook may deliver, ``backoff`` what follows an outcome; ``settler`` writes outcomes in
+batches.
 
-A claimed delivery is ours for ``lease`` seconds. Whatever happens between sending and settling (a crash, a failing
-store) ends with the lease, and the delivery goes out again under the same id: at least once.
+A claimed delivery is leased for ``lease`` seconds. After a crash or an error of the store between sending and settling
+the lease expires, and the delivery is sent again under the same id: at least once.
 
-Limits are ``DeliveryLimits``; nothing is dropped past them, it waits in the queue.
+Limits are ``DeliveryLimits``; past them nothing is dropped, it waits in the queue.
 """
 
 import asyncio
 import random as random_module
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -44,10 +45,10 @@ from kong_eventhooks_plugin.queue.contract import Clock, EndpointHealth, Queue, 
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 ENDPOINT_ERRORS = frozenset({"connect", "tls", "timeout", "status", "redirect", "protocol"})
-"""Errors that are the endpoint's. Others (config, template, internal, address_refused) say nothing of its health."""
+"""Errors of the endpoint; others (config, template, internal, address_refused) do not concern its health."""
 
 MAX_REMOVED = 1_000
-"""How many removed definitions are remembered, to see whether one comes back changed."""
+"""How many removed definitions are kept, to see whether one is added again with changes."""
 
 _DEFAULT_LIMITS = DeliveryLimits()
 
@@ -55,19 +56,18 @@ log = structlog.get_logger()
 
 
 class DeliveryWorker:
-    """See the file's head.
+    """``holder`` names this process in the lease.
 
-    ``holder`` names this process in the lease. ``clock`` returns Unix seconds and ``wait`` goes with it; ``monotonic``
-    returns seconds of a clock that never jumps; ``random`` returns 0 to 1.
+    ``clock`` returns Unix seconds and ``wait`` goes with it; ``monotonic`` returns seconds of a clock that never jumps.
     """
 
     def __init__(
         self,
         queue: Queue,
-        book: ActiveHooks,
+        active: ActiveHooks,
         handlers: Mapping[str, Handler],
         metrics: Metrics,
-        settings: DeliveryLimits = _DEFAULT_LIMITS,
+        limits: DeliveryLimits = _DEFAULT_LIMITS,
         *,
         holder: str,
         clock: Clock = time.time,
@@ -76,28 +76,28 @@ class DeliveryWorker:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
-        self._limits = settings
-        self._longest = settings.attempt + settings.margin
-        self._lease = max(settings.lease, 3 * self._longest)
+        self._limits = limits
+        self._longest = limits.attempt + limits.margin
+        self._lease = max(limits.lease, 3 * self._longest)
         self._clock = clock
         self._wait = wait or waiting(clock)
-        self._attempts = Attempts(queue, settings, clock, monotonic, random)
-        self._task_set = TaskSet()  # a lane has one claim or one burial under way
-        self._throttle = ConcurrencyThrottle(settings.total)
-        self._lanes = Lanes(settings)
-        self._settler = Settler(queue, settings, clock, self._wait, relieved=self._feed)
-        self._health = EndpointHealthTracker(settings, self._settler.save_health)
-        self._endpoints = EndpointBreakers(settings.breaker)
-        self._readiness = DeliveryReadiness(book, handlers, self._health, self._endpoints)
-        self._reports = DeliveryReporter(metrics, book)
+        self._wakeup = asyncio.Event()
+        self._attempts = Attempts(queue, limits, clock, monotonic, random)
+        self._task_set = TaskSet()  # one claim or one fail_pending a lane
+        self._throttle = ConcurrencyThrottle(limits.total)
+        self._lanes = Lanes(limits)
+        self._settler = Settler(queue, limits, clock, self._wait, on_flush=self._feed)
+        self._health = EndpointHealthTracker(limits, self._settler.save_health)
+        self._endpoints = EndpointBreakers(limits.breaker)
+        self._readiness = DeliveryReadiness(active, handlers, self._health, self._endpoints)
+        self._reports = DeliveryReporter(metrics, active)
         self._leadership = Leadership(
-            queue, holder, settings.leadership, clock, self._wait, won=self._won, lost=self._recheck
+            queue, holder, limits.leadership, clock, self._wait, won=self._won, lost=self._wakeup.set
         )
-        self._pings = Pings(book, handlers, lambda: self._working, clock, self._wait, self._ping_arrived)
+        self._pings = Pings(active, handlers, lambda: self._working, clock, self._wait, self._ping_arrived)
         self._draining = False
         self._feeding = False
         self._measuring = False
-        self._wakeup = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._next_poll = 0.0
@@ -105,8 +105,8 @@ class DeliveryWorker:
         self._loops: list[asyncio.Task[None]] = []
         self._in_flight: set[asyncio.Task[None]] = set()
         self._removed: OrderedDict[str, Hook] = OrderedDict()
-        queue.on_work(self._woken)
-        book.on_change(self._hooks_changed)
+        queue.on_work(self._work_added)
+        active.on_change(self._hooks_changed)
 
     async def run(self) -> None:
         """Deliver until ``drain`` has ended or this is cancelled."""
@@ -122,10 +122,10 @@ class DeliveryWorker:
             await self._pings.stop()
 
     async def drain(self, seconds: float) -> None:
-        """Stop: claim nothing more, let attempts in flight end within ``seconds``, give back the rest and the lease.
+        """Stop: claim nothing more, let attempts in flight end within ``seconds``, release the rest and the lease.
 
-        An attempt that is cut off has perhaps arrived; whoever delivers next sends it again with the same id.
-        Draining what never ran, or twice, is fine.
+        An attempt that is cut off may have arrived; the next leader sends it again with the same id. May be called
+        twice, or without ``run``.
         """
         self._draining = True
         if not self._loops:
@@ -148,15 +148,15 @@ class DeliveryWorker:
         return self._readiness.held(self._clock())
 
     def ping_changes(self, changes: list[HookChange]) -> None:
-        """Ping the endpoints of hooks that came, changed or went; call it where stored definitions changed."""
+        """Ping the endpoints of hooks that were created, changed or deleted; call it when stored definitions change."""
         self._pings.add(changes)
         self._wakeup.set()
 
     async def enable(self, hook_id: str) -> bool:
-        """Let a hook that was switched off for its endpoint deliver again; return whether it had been.
+        """Switch a hook on that was switched off for its endpoint; return whether it was off.
 
-        To be called by whoever knows that the endpoint works: a ping or a test arrived, or a person says so. It is
-        stored on return; the process that delivers, where it is another one, looks every ``reread_health``. Raises
+        To be called when the endpoint is known to work: a ping or a test arrived, or a person says so. It is
+        stored on return; the process that delivers, where it is another one, reads it every ``reread_health``. Raises
         ``StoreUnavailable``.
         """
         was_off = self._health.enable(hook_id)
@@ -185,14 +185,13 @@ class DeliveryWorker:
 
     # What wakes the worker.
 
-    def _woken(self, hook_id: str) -> None:
-        """Hear from the queue that something of that hook is pending."""
+    def _work_added(self, hook_id: str) -> None:
         lane = self._lanes.lane(hook_id)
         lane.expect_work(self._clock())
         self._consider(lane)
 
     def _hooks_changed(self, changes: list[HookChange]) -> None:
-        """Enable hooks whose definition says something else than when they were switched off."""
+        """Switch hooks on whose definition has changed since they were switched off."""
         for change in changes:
             if change.after is None:
                 if change.before is not None:
@@ -205,16 +204,13 @@ class DeliveryWorker:
             self._removed.popitem(last=False)
         self._wakeup.set()
 
-    def _recheck(self) -> None:
-        self._wakeup.set()
-
     async def _won(self) -> None:
         self._health.load(await self._queue.endpoints())
         self._next_poll = 0.0
         self._wakeup.set()
 
     async def _watch(self) -> None:
-        """Look at all lanes whenever the clock or somebody says so."""
+        """Check all lanes whenever something is due or was announced."""
         while True:
             await self._wait(self._wakeup, self._next_check())
             self._wakeup.clear()
@@ -229,7 +225,7 @@ class DeliveryWorker:
 
     def _next_check(self) -> float:
         now = self._clock()
-        # Never further away than one poll: a clock that is set back must not put it off.
+        # Never later than one poll from now: a clock that is set back must not postpone it.
         self._next_poll = min(self._next_poll, now + self._limits.poll)
         expected = [lane.check_at for lane in self._lanes if lane.check_at is not None and lane.check_at > now]
         return min([self._next_poll, *expected])
@@ -239,7 +235,7 @@ class DeliveryWorker:
         if not self._working:
             return
         try:
-            # Never further away than one period: a clock that is set back must not put it off.
+            # Never later than one period from now, for the same reason.
             waits = now < self._next_health <= now + self._limits.reread_health
             if not waits and not self._settler.busy:
                 self._next_health = now + self._limits.reread_health
@@ -260,7 +256,7 @@ class DeliveryWorker:
     # Claiming.
 
     def _consider(self, lane: Lane) -> None:
-        """Claim for a lane, where there may be something, there is room and nobody objects."""
+        """Claim for a lane where work is expected, there is room, and its hook may deliver."""
         if not self._working:
             self._release(lane)
             return
@@ -276,11 +272,10 @@ class DeliveryWorker:
             return
         if verdict.breaker is not None and verdict.breaker.probes(now):
             room = 1
-        lane.claiming, lane.check_at, lane.missing_since = True, None, None
-        self._task_set.run(self._claim(lane, room))
+        self._run(lane, self._claim(lane, room))
 
     def _blocked(self, lane: Lane, block: Block, now: float) -> None:
-        """Give back what was claimed, and look again when the reason may have gone."""
+        """Release what was claimed, and check again when the reason may have ended."""
         self._release(lane)
         if block.until is not None:
             lane.check_at = block.until
@@ -289,8 +284,12 @@ class DeliveryWorker:
             return
         lane.missing_since = now if lane.missing_since is None else min(lane.missing_since, now)
         if now - lane.missing_since >= self._limits.removed_grace:
-            lane.claiming, lane.check_at, lane.missing_since = True, None, None
-            self._task_set.run(self._fail_pending(lane))
+            self._run(lane, self._fail_pending(lane))
+
+    def _run(self, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
+        """Start a lane's claim, or what ends its deliveries; it resets ``claiming``."""
+        lane.claiming, lane.check_at, lane.missing_since = True, None, None
+        self._task_set.run(work)
 
     async def _claim(self, lane: Lane, room: int) -> None:
         now = self._clock()
@@ -309,9 +308,9 @@ class DeliveryWorker:
         self._consider(lane)
 
     async def _fail_pending(self, lane: Lane) -> None:
-        """End the deliveries of a hook that has been out of force for a while.
+        """Fail the deliveries of a hook that has been missing for a while.
 
-        Not those of one that is stored: another process over the store knows it, and they wait for it.
+        Not those of a stored hook: another process over the store knows it, and they wait for it.
         """
         try:
             if any(hook.id == lane.hook_id for hook in await self._queue.definitions()):
@@ -328,7 +327,7 @@ class DeliveryWorker:
             lane.claiming = False
 
     def _release(self, lane: Lane) -> None:
-        """Return what was claimed and not started, as it was."""
+        """Release what was claimed and not started, as it was."""
         for claimed in self._lanes.release_waiting(lane):
             self._release_one(claimed.delivery)
 
@@ -338,7 +337,7 @@ class DeliveryWorker:
     # Attempts.
 
     def _feed(self) -> None:
-        """Start attempts, a few in each turn of the loop: the loop serves Kong's socket as well."""
+        """Start attempts, a few in each iteration of the loop: it serves Kong's socket as well."""
         for _ in range(self._limits.starts_per_iteration):
             if self._settler.full or not self._working or (taken := self._lanes.next()) is None:
                 return
@@ -352,7 +351,7 @@ class DeliveryWorker:
         self._feed()
 
     def _measure_lag(self) -> None:
-        """Find out how busy the loop is, as long as attempts are in flight."""
+        """Measure how late the loop is, as long as attempts are in flight."""
         if not self._measuring:
             self._measuring = True
             loop = asyncio.get_running_loop()
@@ -384,7 +383,7 @@ class DeliveryWorker:
         task.add_done_callback(partial(self._ended, lane))
 
     async def _attempt(self, lane: Lane, delivery: Delivery, ready: Ready) -> None:
-        """Make one attempt and hand its outcome to the settler."""
+        """Make one attempt and settle it."""
         try:
             made = await self._attempts.make(delivery, ready)
         except asyncio.CancelledError:
@@ -410,7 +409,7 @@ class DeliveryWorker:
         self._consider(lane)
 
     def _update_endpoint(self, ready: Ready, made: AttemptResult) -> None:
-        """Let breaker and health know, and switch the hook off where that follows."""
+        """Update breaker and health; switch the hook off where that follows."""
         if made.decision.disable and self._health.disable_gone(ready.hook.id, made.at):
             self._reports.hook_disabled(ready.hook, "gone")
         breaker = ready.breaker
@@ -427,5 +426,5 @@ class DeliveryWorker:
         if self._health.note(ready.hook.id, made.at, ok=ok):
             self._reports.hook_disabled(ready.hook, "failing")
         if not (was_closed and ok):
-            # A breaker or a hold may have changed: some must stop now, or may go on.
+            # A breaker or a hold may have changed: some lanes must stop now, or may go on.
             self._wakeup.set()

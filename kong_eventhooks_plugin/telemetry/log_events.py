@@ -98,7 +98,6 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "ping_postponed": "A ping waits until a reference in the hook has a value.",
     "ping_sent": "A ping reached its endpoint.",
     "ping_skipped": "A ping is left to the process that delivers.",
-    "ping_task_failed": "Sending a ping ended because of a bug.",
     "plugin_documents_write_failed": (
         "The documents that Kong's `query_cmd` reads could not be written beside the socket."
     ),

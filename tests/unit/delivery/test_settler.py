@@ -45,7 +45,7 @@ def time() -> FakeTime:
 @pytest.fixture
 async def settler(store: Store, time: FakeTime) -> AsyncIterator[Settler]:
     limits = DeliveryLimits(settle_batch=3, unsettled=5)
-    one = Settler(store, limits, time, time.wait, relieved=lambda: None)
+    one = Settler(store, limits, time, time.wait, on_flush=lambda: None)
     writing = asyncio.create_task(one.write())
     yield one
     writing.cancel()
