@@ -210,7 +210,7 @@ class Side:
         outcome = await self.rounds.run_once()
         spent = time.process_time() - began
         assert outcome == "done", self.rounds.state()
-        assert self.mirror.waiting == 0, self.mirror.waiting
+        assert self.mirror.outbox_size == 0, self.mirror.outbox_size
         return spent
 
 

@@ -25,11 +25,11 @@ from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Publish
 from kong_eventhooks_plugin.sources.catalogue import BY_NAME, SOURCES
-from kong_eventhooks_plugin.sources.changes.events import CRUD
+from kong_eventhooks_plugin.sources.changes.catalogue import CRUD
+from kong_eventhooks_plugin.sources.changes.errors import change_errors
 from kong_eventhooks_plugin.sources.changes.mirror.key import mirror_key
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
 from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver, subscribes_to_changes
-from kong_eventhooks_plugin.sources.changes.problems import change_errors
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerCounts, ReconcilerSettings
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
 from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
@@ -81,7 +81,7 @@ class PollerGroup:
             self._schema_cache,
             settings.reconciler,
             leads=leads,
-            news=lambda: self.crud.wake(),
+            on_pending=lambda: self.crud.wake(),
             counts=ReconcilerCounts(counts.reconciliations, counts.reconciled_changes),
         )
         self.crud = ChangeObserver(self._schema_cache, self._mirror, reconciler, publish, counts, leads=leads)
@@ -95,7 +95,7 @@ class PollerGroup:
         self._loops = {name: SupervisedLoop(f"{name} poller") for name in (CRUD, *self._pollers)}
 
     def hooks_changed(self, _: object = None) -> None:
-        self.crud.set_wanted(subscribes_to_changes(self._hooks()))
+        self.crud.set_active(subscribes_to_changes(self._hooks()))
 
     def _is_wanted(self, source: str) -> bool:
         return has_subscribers(self._hooks(), source)

@@ -54,7 +54,7 @@ class StandInEntities:
         return schema not in self.unknown
 
 
-class StandInKnowledge:
+class StandInSchemaCache:
     """Knows ``PATHS``, or nothing with ``known`` False. ``refreshing`` is what happens when Kong is asked anew."""
 
     def __init__(self, *, known: bool = True) -> None:
@@ -130,7 +130,7 @@ class StandInMirror:
             await self.moved.wait_for(lambda: holds(self))
 
 
-class StandInRounds:
+class StandInReconciler:
     """Counts what it is asked for."""
 
     def __init__(self) -> None:

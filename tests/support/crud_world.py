@@ -87,7 +87,7 @@ class CrudWorld:
 
     def __init__(
         self, folder: Path, node: AdminNode, *, hooks: tuple[Hook, ...] = HOOKS, interval: float = NO_ROUNDS,
-        settle: float = 0.0,
+        grace: float = 0.0,
         publish: Publish | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.node = folder, node
@@ -97,7 +97,7 @@ class CrudWorld:
         self._moved = asyncio.Condition()
         self._hooks = hooks
         self._publish = publish
-        self._settings = ReconcilerSettings(admin_url=node.url, interval=interval, grace=settle, pause_factor=0.0)
+        self._settings = ReconcilerSettings(admin_url=node.url, interval=interval, grace=grace, pause_factor=0.0)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -107,21 +107,27 @@ class CrudWorld:
             httpx.AsyncClient(base_url=self.node.url, trust_env=False, timeout=SECONDS)
         )
         notes = NoteStore(self.folder / "gateway.db")
-        self.knowledge = SchemaCache(client, notes, lambda: b"k" * 32)
-        self.mirror = Mirror(self.folder / "gateway.db", self.knowledge.entities)
+        self.schema_cache = SchemaCache(client, notes, lambda: b"k" * 32)
+        self.mirror = Mirror(self.folder / "gateway.db", self.schema_cache.entities)
         self.queue = SqliteQueue(self.folder / "queue.db")
         for each in (notes, self.queue, self.mirror):
             await each.open()
             stack.push_async_callback(each.close)
-        await self.knowledge.open()
+        await self.schema_cache.open()
         self.dispatcher = Dispatcher(
             StandInBook(*self._hooks), self.queue, [], self.metrics, time.time, accepted=self._listener
         )
-        self.rounds = Reconciler(self.mirror, client, self.knowledge, self._settings, news=lambda: self.observer.wake())
-        self.observer = ChangeObserver(
-            self.knowledge, self.mirror, self.rounds, self._publish or self.dispatcher.publish, self.metrics.counts
+        self.reconciler = Reconciler(
+            self.mirror, client, self.schema_cache, self._settings, on_pending=lambda: self.observer.wake()
         )
-        self.observer.set_wanted(subscribes_to_changes(self._hooks))
+        self.observer = ChangeObserver(
+            self.schema_cache,
+            self.mirror,
+            self.reconciler,
+            self._publish or self.dispatcher.publish,
+            self.metrics.counts,
+        )
+        self.observer.set_active(subscribes_to_changes(self._hooks))
         running = asyncio.create_task(self.observer.run())
         stack.push_async_callback(_ended, running)
         return self
@@ -166,18 +172,18 @@ class CrudWorld:
         self.observe(request)
         return request
 
-    async def told(self, events: int) -> list[Event]:
+    async def published(self, events: int) -> list[Event]:
         """Wait until so many events of all sources are committed, and return them in the order of their commits."""
         async with asyncio.timeout(SECONDS), self._moved:
             await self._moved.wait_for(lambda: len(self.accepted) >= events)
         return self.accepted
 
-    async def round(self) -> None:
+    async def reconcile(self) -> None:
         """Have a round run and wait for its end."""
-        began = self.rounds.state().ended_at
-        self.rounds.trigger()
+        began = self.reconciler.state().ended_at
+        self.reconciler.trigger()
         async with asyncio.timeout(SECONDS):
-            while self.rounds.state().ended_at in (None, began):  # noqa: ASYNC110  rounds tell nobody of their end
+            while self.reconciler.state().ended_at in (None, began):  # noqa: ASYNC110  rounds tell nobody of their end
                 await asyncio.sleep(0.005)
 
     async def stored(self) -> list[Event]:

@@ -153,21 +153,21 @@ class World:
         self.gate = Gate()
         self.held = False
         self.page_size = page_size
-        self.told: list[EntityChange] = []
+        self.published: list[EntityChange] = []
         self.requests = 0
-        self.news = 0
+        self.wakes = 0
 
     async def open(self) -> None:
         self.mirror = Mirror(self.path, self.shape.entities, self.time)
         await self.mirror.open()
         settings = ReconcilerSettings("http://kong:8001", page_size=self.page_size, grace=0.5)
-        self.rounds = Reconciler(
+        self.reconciler = Reconciler(
             self.mirror, self.kong, self.shape, settings,
-            news=self._hear, clock=self.time, timer=self.time, sleep=self._sleep,
+            on_pending=self._count_wake, clock=self.time, timer=self.time, sleep=self._sleep,
         )  # fmt: skip
 
-    def _hear(self) -> None:
-        self.news += 1
+    def _count_wake(self) -> None:
+        self.wakes += 1
 
     async def _sleep(self, seconds: float) -> None:
         self.time.advance(0.125)
@@ -182,20 +182,20 @@ class World:
         await self.close()
         await self.open()
 
-    async def tell(self) -> list[EntityChange]:
+    async def publish(self) -> list[EntityChange]:
         """Tell all that waits, and return it."""
         changes: list[EntityChange] = []
         while some := await self.mirror.pending(100):
             changes += some
             await self.mirror.mark_published([change.identity for change in some])
-        self.told += changes
+        self.published += changes
         return changes
 
-    async def round(self) -> list[EntityChange]:
+    async def reconcile(self) -> list[EntityChange]:
         """Run one whole round and tell what it found."""
         self.time.advance(10)
-        assert await self.rounds.run_once() == "done", self.rounds.state()
-        return await self.tell()
+        assert await self.reconciler.run_once() == "done", self.reconciler.state()
+        return await self.publish()
 
     async def see(self, method: str, path: str, entity: dict[str, Any] | None = None) -> list[EntityChange]:
         """Have the route see a request that takes a second, now."""
@@ -203,7 +203,7 @@ class World:
         self.requests += 1
         request = Request(method, path, entity, self.time(), self.time.advance(), self.requests)
         await self.mirror.apply(observation(request))
-        return await self.tell()
+        return await self.publish()
 
     def known(self, schema: str) -> list[dict[str, Any]]:
         return known_entities(self.path, schema)

@@ -1,10 +1,10 @@
 """The Admin API's answer as an entity.
 
-Kong's Admin API sends JSON and does not compress; a plugin or a proxy between may. Which encoding it is comes from the
-first bytes, since no header comes along: ``1f 8b`` is gzip, ``78`` zlib (HTTP's ``deflate``), anything else is JSON.
+Kong's Admin API sends JSON and does not compress; a plugin or a proxy between may. The first bytes say which encoding
+it is, since no header comes along: ``1f 8b`` is gzip, ``78`` zlib (HTTP's ``deflate``), anything else is JSON.
 
-Limit: ``BYTES`` of JSON, also once it is unpacked. What is larger, broken or no JSON object cannot be read: a round of
-the mirror finds the change.
+Limit: ``BYTES`` of JSON, also once it is unpacked. What is larger, broken or no JSON object cannot be read: a
+reconciliation finds the change.
 """
 
 import zlib
@@ -20,7 +20,7 @@ BYTES: Final = 16 << 20
 _GZIP: Final = b"\x1f\x8b"
 _ZLIB: Final = b"\x78"
 _ANY_HEADER: Final = zlib.MAX_WBITS | 32
-"""Tells zlib to look for gzip's header and its own."""
+"""Has zlib expect gzip's header or its own."""
 
 
 def decode_entity(body: bytes) -> dict[str, Any]:
@@ -43,13 +43,13 @@ def _plain(body: bytes) -> bytes:
 
 
 def _unpacked(body: bytes) -> bytes:
-    unpacking = zlib.decompressobj(_ANY_HEADER)
+    decompressor = zlib.decompressobj(_ANY_HEADER)
     try:
-        plain = unpacking.decompress(body, BYTES + 1)
+        plain = decompressor.decompress(body, BYTES + 1)
     except zlib.error as error:
         raise ObservationError("the answer's compression is broken") from error
     if len(plain) > BYTES:
         raise ObservationError("the answer is too large")
-    if not unpacking.eof:
+    if not decompressor.eof:
         raise ObservationError("the answer is compressed and cut short")
     return plain

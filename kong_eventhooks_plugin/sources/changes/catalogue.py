@@ -40,7 +40,7 @@ _FIELDS = (
         "actor",
         "Who did it, where the Admin API's route saw it: `consumer` (`id`, `username`, `custom_id`; null for an "
         "anonymous client), `credential` (its id), `ip`, `user_agent`, `request_id`, `method` and `path`, in which "
-        "keys are `***`. null where a round found the change.",
+        "keys are `***`. null where a reconciliation found the change.",
     ),
     EventField(
         "seen_by",
@@ -54,7 +54,7 @@ _FIELDS = (
     EventField("workspace", "The workspace's name, under Kong Enterprise where there are several. null else."),
     EventField(
         "deleted_with",
-        "The entity whose delete took this one along, as `schema:id`: a consumer's credentials go with it. null else.",
+        "The entity whose delete removed this one too, as `schema:id`: a consumer's credentials go with it. null else.",
     ),
     EventField(
         "omitted_fields",
@@ -94,16 +94,17 @@ def _crud_events() -> tuple[EventEntry, ...]:
 
 _WHAT_IT_NEEDS = (
     "It needs the setting `admin_url`. Changes made through a route with the plugin `event-hooks-crud` on it "
-    "(docs/admin-api-route.md) are told at once and with who made them; all others (straight at the admin port, by "
-    "another node, by a new kong.yml) by the next round, a reading of all entities every `crud_reconcile_seconds`: one "
-    "event for each entity that differs between two rounds. A whole configuration that is sent through the route "
-    "(`POST /config` of a DB-less Kong) has a round made at once: its changes are told within seconds, as that "
-    "round's, without `actor`. A change is told once, whichever way it was seen. The first round ever tells nothing; "
-    "after a restart, and after up to ten minutes without hooks on it, a round tells what changed meanwhile."
+    "(docs/admin-api-route.md) are reported at once and with who made them. All others (straight at the admin port, by "
+    "another node, by a new kong.yml) are found by the next reconciliation, which reads all entities every "
+    "`crud_reconcile_seconds`: one event for each entity that differs between two of them. A whole configuration that "
+    "is sent through the route (`POST /config` of a DB-less Kong) starts one at once: its changes come within seconds, "
+    "without `actor`. Each change is reported once, whichever way it was seen. The first reconciliation ever reports "
+    "nothing; after a restart, and after up to ten minutes without hooks on it, the next one reports what changed "
+    "meanwhile."
 )
 _TWO_EVENTS = (
     "One change is one event `<entity>` and one `<entity>:<operation>` here, and one of `dao:crud`: a hook that "
-    "names no event hears both of the former. `<entity>` is as Kong calls it, in the plural: {} and whatever else "
+    "names no event fires for both of the former. `<entity>` is as Kong calls it, in the plural: {} and whatever else "
     "this Kong has, custom plugins' entities included."
 ).format(", ".join(f"`{entity}`" for entity in ENTITIES))
 _SECRETS = (
@@ -111,15 +112,15 @@ _SECRETS = (
     "secrets of credentials, private keys, vaults' configuration, headers of health checks, what request-transformer "
     "writes into requests and the bodies of hooks, which it does not mark; and all that is not harmless of an entity "
     "that Kong has no schema for. A reference to a vault stays. `crud_reveal` lets single fields through "
-    "(`keyauth_credentials.key`, `plugins.config.http_endpoint`). That a hidden field changed is told in `changed`."
+    "(`keyauth_credentials.key`, `plugins.config.http_endpoint`). `changed` names a masked field that changed."
 )
 _WHICH_HOOKS_MATCH = (
-    "A hook that is declared on a service, a route or a consumer hears changes of that entity and of those that "
+    "A hook that is declared on a service, a route or a consumer fires for changes of that entity and of those that "
     "refer to it: a consumer's credentials, a service's routes and plugins."
 )
 _NOT_AT_ONCE = (
     "What the route sees and cannot be read, or comes while 1,000 changes or 64 MiB wait, is counted as lost and "
-    "told by the next round, without `actor`. The route does not see requests with `Upgrade: websocket`, either."
+    "found by the next reconciliation, without `actor`. Nor does the route see requests with `Upgrade: websocket`."
 )
 _WHAT_IS_NONE = (
     "Refused requests, validations, deletes of what was not there and marking targets healthy or unhealthy are no "

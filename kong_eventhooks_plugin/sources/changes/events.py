@@ -1,22 +1,22 @@
 """The sources ``crud`` and ``dao:crud``: one change of one of Kong's entities is three events.
 
-===========  =======================  ============================================================
-source       event                    heard by
-===========  =======================  ============================================================
-crud         ``<schema>``             who wants everything that happens to consumers, say
-crud         ``<schema>:<operation>``  who wants one operation of it
-dao:crud     ``<operation>``          who wants one operation of every entity
-===========  =======================  ============================================================
+===========  ========================  ===============================================
+source       event                     for hooks on
+===========  ========================  ===============================================
+crud         ``<schema>``              everything that happens to consumers, say
+crud         ``<schema>:<operation>``  one operation of it
+dao:crud     ``<operation>``           one operation of every entity
+===========  ========================  ===============================================
 
-All three have the same data and different ids, which come from the change's own identity and time: telling a change
+All three have the same data and different ids, which come from the change's own identity and time: publishing a change
 again after a crash gives the same events, and the queue keeps one of each.
 
-The first four fields are Kong Enterprise's. Of a delete it gives the entity that went as ``entity`` and no
+The first four fields are Kong Enterprise's. Of a delete it gives the deleted entity as ``entity`` and no
 ``old_entity`` (Kong's DAO posts it so); we do the same. The other fields are ours and always there, null where unset:
-a template or a filter that asks for one never trips.
+a template or a filter that reads one never fails.
 
-on_change looks at Enterprise's four, so at what changed and not at who did it or how it was seen. ``updated_at`` is
-part of the entity, as in Enterprise: the same state written again is another one where Kong gave it a new time.
+on_change compares Enterprise's four: what changed, and not who did it or how it was seen. ``updated_at`` is part of the
+entity, as in Enterprise: the same state written again is another one where Kong gave it a new time.
 
 Limit: ``ENTITY_BYTES`` of JSON for ``entity`` and for ``old_entity``. Of a larger one the largest fields are null, and
 ``omitted_fields`` names them; the event is published all the same.
@@ -32,9 +32,7 @@ from kong_eventhooks_plugin.model.ids import event_id
 from kong_eventhooks_plugin.model.scope import EventScope
 from kong_eventhooks_plugin.sources.catalogue import unique_fields
 from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
-from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
-
-__all__ = ["CRUD", "DAO_CRUD", "ENTITY_BYTES", "events_of_change"]
+from kong_eventhooks_plugin.sources.changes.model import EntityChange
 
 ENTITY_BYTES: Final = 1 << 20
 
@@ -44,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def events_of_change(change: EntityChange) -> tuple[Event, Event, Event]:
-    """Return the three events of a change, in the order of the table at the file's head."""
+    """Return the three events of a change, in the order of the table above."""
     data, scope = _data(change), _scope(change)
 
     def event(source: str, name: str) -> Event:
@@ -76,7 +74,7 @@ def _data(change: EntityChange) -> dict[str, Any]:
         "old_entity": old_entity,
         "schema": change.schema,
         "changed": list(change.changed),
-        "actor": None if change.actor is None else _actor(change.actor),
+        "actor": None if change.actor is None else msgspec.structs.asdict(change.actor),
         "seen_by": change.seen_by,
         "old_at": change.old_at,
         "workspace": change.workspace,
@@ -85,21 +83,8 @@ def _data(change: EntityChange) -> dict[str, Any]:
     }
 
 
-def _actor(actor: Actor) -> dict[str, Any]:
-    """Return every field of it, null where unset."""
-    return {
-        "consumer": actor.consumer,
-        "credential": actor.credential,
-        "ip": actor.ip,
-        "user_agent": actor.user_agent,
-        "method": actor.method,
-        "path": actor.path,
-        "request_id": actor.request_id,
-    }
-
-
 def _within_limit(name: str, entity: dict[str, Any] | None) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    """Return the entity, its largest fields null as far as the limit asks for it, and which these are."""
+    """Return the entity, its largest fields null as far as the limit demands, and which these are."""
     if entity is None:
         return None, ()
     size = len(_encode(entity))
@@ -118,7 +103,7 @@ def _within_limit(name: str, entity: dict[str, Any] | None) -> tuple[dict[str, A
 def _scope(change: EntityChange) -> EventScope:
     """Return the service, route and consumer that the change is of or that the entity refers to.
 
-    Both states count: a hook on a service hears of a route that moved away from it. An entity refers by id alone.
+    Both states count: a hook on a service fires for a route that moved away from it. An entity refers by id alone.
     """
     states = [change.entity] if change.old_entity is None else [change.entity, change.old_entity]
     return EventScope(

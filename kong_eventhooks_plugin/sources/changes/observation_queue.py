@@ -1,7 +1,7 @@
-"""Changes that the route saw and that have not been worked yet, in order.
+"""Changes that the route saw and that are not processed yet, in order.
 
-Limits: ``OBSERVATIONS`` of them and ``BYTES`` of answers. What comes past either is refused: the caller counts it and
-has the mirror look, which finds the change without knowing who made it.
+Limits: ``OBSERVATIONS`` of them and ``BYTES`` of answers. What exceeds either is refused: the caller counts it and
+triggers a reconciliation, which finds the change without its actor.
 """
 
 import asyncio
@@ -15,38 +15,37 @@ BYTES: Final = 64 << 20
 
 
 class ObservationQueue:
-    """A bounded queue for one consumer, who looks at the oldest and takes it off when it is done."""
+    """A bounded queue for one consumer, who takes the oldest off only when it is done."""
 
     def __init__(self, observations: int = OBSERVATIONS, limit: int = BYTES) -> None:
         self._observations = observations
         self._limit = limit
-        self._waiting: deque[ChangeObservation] = deque()
+        self._pending: deque[ChangeObservation] = deque()
         self._bytes = 0
-        self._some = asyncio.Event()
+        self._not_empty = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._pending)
 
     def put(self, seen: ChangeObservation) -> bool:
-        """Take it to the end; False where a limit leaves no room. Never waits."""
+        """Append it; False where a limit leaves no room. Never waits."""
         size = _size(seen)
-        if len(self._waiting) >= self._observations or self._bytes + size > self._limit:
+        if len(self._pending) >= self._observations or self._bytes + size > self._limit:
             return False
-        self._waiting.append(seen)
+        self._pending.append(seen)
         self._bytes += size
-        self._some.set()
+        self._not_empty.set()
         return True
 
     async def oldest(self) -> ChangeObservation:
         """Wait until there is one and return the oldest; it stays until ``done``."""
-        await self._some.wait()
-        return self._waiting[0]
+        await self._not_empty.wait()
+        return self._pending[0]
 
     def done(self) -> None:
-        """Take the oldest off."""
-        self._bytes -= _size(self._waiting.popleft())
-        if not self._waiting:
-            self._some.clear()
+        self._bytes -= _size(self._pending.popleft())
+        if not self._pending:
+            self._not_empty.clear()
 
 
 def _size(seen: ChangeObservation) -> int:

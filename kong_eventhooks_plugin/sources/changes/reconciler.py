@@ -1,18 +1,18 @@
-"""Rounds: everything is listed, compared with the mirror, and what differs is told.
+"""Lists everything, compares it with the mirror, and reports what differs.
 
 =====================================  =========================================================================
-a round begins                         every ``interval``; at once when triggered; sooner after one that failed
+a reconciliation starts                every ``interval``; at once when triggered; sooner after one that failed
 without a database                     only where ``/status``'s configuration_hash is not that of the last complete
-                                       round, or when triggered
-it moves during the round              the round starts over: nothing is judged on lists of two configurations
-a list is not complete                 its schema is not judged; the others are (``asking`` says what is asked)
-all lists are there                    after ``grace`` seconds, in which observations of the route that are on
-                                       their way arrive, the difference is judged (``conclusion``)
-the process does not lead (any more)   no page is asked for, nothing is judged
+                                       reconciliation, or when triggered
+the hash changes meanwhile             it starts over: nothing is applied from lists of two configurations
+a list is not complete                 its schema is skipped; the others are applied (``lister``)
+all lists are complete                 the differences are applied (``mirror.applier``) after ``grace`` seconds, in
+                                       which observations of the route that are on their way arrive
+the process does not lead (any more)   no page is requested, nothing is applied
 =====================================  =========================================================================
 
-Limits: those of ``asking`` and ``conclusion``; ``RESTARTS`` times that a round starts over before it waits for the next
-interval. In memory there is one page at a time; what differs is on disk (``findings``).
+Limits: those of ``lister`` and ``mirror.applier``; ``RESTARTS`` times that a reconciliation starts over before it waits
+for the next interval. Memory holds one page at a time; differences are on disk (``mirror.differences``).
 """
 
 import asyncio
@@ -24,7 +24,9 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError
-from kong_eventhooks_plugin.sources.changes.lister import Client, Lister, Pace, SchemaLookup, is_refusal
+from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
+from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
+from kong_eventhooks_plugin.sources.changes.lister import Lister, Pace, is_refusal
 from kong_eventhooks_plugin.sources.changes.mirror.applier import Applier
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
 from kong_eventhooks_plugin.sources.changes.mirror.scan import Scan
@@ -32,13 +34,14 @@ from kong_eventhooks_plugin.telemetry.metrics import Tally
 
 RESTARTS: Final = 3
 LEADER_POLL_SECONDS: Final = 1.0
-"""How often a process that does not lead looks whether it does."""
+"""How often a process that does not lead checks whether it does."""
 RETRY_SECONDS: Final = 1.0
-"""After a round that was not completed, twice as long after each more, ``interval`` at most. The first round ever
-should come soon after Kong does: what changes before it is not told."""
+"""After a failure, twice as long after each more, ``interval`` at most. The first reconciliation ever should come soon
+after Kong does: what changes before it is not reported."""
 
 Outcome = Literal["done", "same", "moved", "failed", "overtaken"]
-"""``same``: the configuration_hash did not move; ``moved``: it did not stop moving; ``overtaken``: no lead any more."""
+"""``same``: the configuration_hash did not change; ``moved``: it did not stop changing; ``overtaken``: another process
+leads now."""
 
 _COMPLETE: Final[frozenset[Outcome]] = frozenset({"done", "same"})
 
@@ -48,7 +51,7 @@ log = structlog.get_logger()
 class ReconcilerSettings(msgspec.Struct, frozen=True):
     """``interval`` and ``grace`` in seconds; the pause after a page is its own time times ``pause_factor``.
 
-    ``admin_url`` and ``workspaces`` (empty: all) say whose mirror it is: with others a new one is begun.
+    ``admin_url`` and ``workspaces`` (empty: all) say whose mirror it is: others start a new one.
     """
 
     admin_url: str
@@ -62,9 +65,9 @@ class ReconcilerSettings(msgspec.Struct, frozen=True):
 class ReconcilerState(msgspec.Struct, frozen=True):
     """For /readyz. Times are Unix seconds, None where there was none yet.
 
-    ``ended_at``, ``seconds`` and ``entities`` (by schema) are the last complete round's; ``skipped_lists`` is
-    path -> reason, of the last round; ``pending`` differences are not applied yet; ``outbox`` changes are not published
-    yet; ``error`` says why the last round failed.
+    ``ended_at``, ``seconds`` and ``entities`` (by schema) are the last complete reconciliation's; ``skipped_lists`` is
+    path -> reason, of the last one; ``pending`` differences are not applied yet; ``outbox`` changes are not published
+    yet; ``error`` says why the last one failed.
     """
 
     ended_at: float | None = None
@@ -80,10 +83,10 @@ DROPPED: Final = "dropped"
 
 
 class ReconcilerCounts(NamedTuple):
-    """Since the start: rounds by outcome, and what became of differences.
+    """Since the start: reconciliations by outcome, and differences by what became of them.
 
-    That is ``create``, ``update`` or ``delete`` where they were told, or ``dropped``: not judged, since the route
-    touched the entity.
+    That is ``create``, ``update`` or ``delete`` where they were reported, or ``dropped``, since the route touched the
+    entity.
     """
 
     reconciliations: Tally[tuple[str]]
@@ -91,15 +94,15 @@ class ReconcilerCounts(NamedTuple):
 
 
 class _LostLeadership(Exception):
-    """Another process leads."""
+    pass
 
 
 class _ConfigurationChanged(Exception):
-    """The configuration is another one than at the beginning."""
+    pass
 
 
 class Reconciler:
-    """``leads`` says whether this process may run rounds; ``news`` is called when a round put something to be told.
+    """``leads`` says whether this process may reconcile; ``on_pending`` is called when the outbox received a change.
 
     ``clock`` gives Unix seconds, ``timer`` seconds for durations.
     """
@@ -107,23 +110,23 @@ class Reconciler:
     def __init__(
         self,
         mirror: Mirror,
-        client: Client,
-        knowledge: SchemaLookup,
+        client: AdminClient,
+        schema_cache: SchemaCache,
         settings: ReconcilerSettings,
         *,
         leads: Callable[[], bool] = lambda: True,
-        news: Callable[[], None] = lambda: None,
+        on_pending: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
-        timer: Callable[[], float] = time.monotonic,
+        timer: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         counts: ReconcilerCounts | None = None,
     ) -> None:
         self._mirror = mirror
         self._client = client
-        self._knowledge = knowledge
+        self._schema_cache = schema_cache
         self._settings = settings
         self._leads = leads
-        self._on_pending = news
+        self._on_pending = on_pending
         self._clock = clock
         self._timer = timer
         self._sleep = sleep
@@ -134,7 +137,7 @@ class Reconciler:
         self.counts = counts or ReconcilerCounts(Tally(), Tally())
 
     async def run(self) -> None:
-        """Run rounds until cancelled: one at once, then every interval, and when triggered."""
+        """Reconcile until cancelled: at once, then every interval, and when triggered."""
         failures, owed = 0, False
         while True:
             if not self._leads():
@@ -147,15 +150,14 @@ class Reconciler:
             await self._wait(self._settings.interval if complete else RETRY_SECONDS * 2 ** min(failures - 1, 16))
 
     def trigger(self) -> None:
-        """Ask for a round at once, without a database too. Never waits."""
+        """Have a reconciliation start at once, without a database too. Never waits."""
         self._triggered.set()
 
     def state(self) -> ReconcilerState:
-        """Return how it stands."""
-        return msgspec.structs.replace(self._state, pending=self._pending, outbox=self._mirror.waiting)
+        return msgspec.structs.replace(self._state, pending=self._pending, outbox=self._mirror.outbox_size)
 
     async def run_once(self, *, triggered: bool = True) -> Outcome:
-        """Run one round, if there is reason to; what goes wrong is in ``state`` and the log, and not raised."""
+        """Reconcile, if there is reason to; what goes wrong is in ``state`` and the log, and not raised."""
         began = self._timer()
         skipped: dict[str, str] = {}
         error: str | None = None
@@ -179,27 +181,25 @@ class Reconciler:
         except TimeoutError:
             return
 
-    # one round
-
     async def _reconcile(self, skipped: dict[str, str], *, triggered: bool) -> Outcome:
         configuration = await self._configuration_hash()
         if configuration is not None and not triggered and configuration == await self._mirror.configuration_hash():
             return "same"
-        await self._knowledge.refresh()
+        await self._schema_cache.refresh()
         for _ in range(RESTARTS + 1):
             skipped.clear()
             began = self._clock()
-            listing = await self._mirror.begin(self._origin(), self._settings.grace)
+            scan = await self._mirror.begin(self._origin(), self._settings.grace)
             try:
-                schemas = await self._lister(listing, skipped).everything(self._settings.workspaces)
+                schemas = await self._lister(scan, skipped).everything(self._settings.workspaces)
                 now = await self._configuration_hash()
                 if now == configuration:
-                    await self._apply(listing, schemas, began, configuration, skipped)
+                    await self._apply(scan, schemas, began, configuration, skipped)
                     return "done"
                 configuration = now
             finally:
                 self._pending = 0
-                await self._mirror.end(listing)
+                await self._mirror.end(scan)
         raise _ConfigurationChanged
 
     def _origin(self) -> str:
@@ -212,69 +212,65 @@ class Reconciler:
         return found if isinstance(found, str) else None
 
     async def _apply(
-        self,
-        listing: Scan,
-        schemas: list[str],
-        began: float,
-        configuration: str | None,
-        skipped: dict[str, str],
+        self, scan: Scan, schemas: list[str], began: float, configuration: str | None, skipped: dict[str, str]
     ) -> None:
-        self._pending = listing.pending
+        self._pending = scan.pending
         await self._sleep(self._settings.grace)
-        conclusion = await self._mirror.conclude(
-            listing, schemas, ids_stable=configuration is None, go_on=self._may_continue
+        applier = await self._mirror.apply_scan(
+            scan, schemas, ids_stable=configuration is None, may_continue=self._may_continue
         )
-        if conclusion is None:
+        if applier is None:
             raise _LostLeadership
-        unfinished = conclusion.dropped > 0 or listing.failed
+        unfinished = applier.dropped > 0 or scan.failed
         await self._mirror.finish(began, None if unfinished else configuration)
-        self._count(conclusion)
-        self._state = ReconcilerState(
-            ended_at=self._clock(), entities=dict(listing.entities), skipped_lists=dict(skipped)
-        )
+        self._count(applier)
+        self._state = ReconcilerState(ended_at=self._clock(), entities=dict(scan.entities), skipped_lists=dict(skipped))
 
-    def _lister(self, listing: Scan, skipped: dict[str, str]) -> Lister:
+    def _lister(self, scan: Scan, skipped: dict[str, str]) -> Lister:
         pace = Pace(self._settings.page_size, self._settings.pause_factor, self._clock, self._timer, self._sleep)
-        return Lister(self._mirror, self._client, self._knowledge, pace, listing, skipped, self._check_lead)
+        return Lister(self._mirror, self._client, self._schema_cache, pace, scan, skipped, self._check_lead)
 
     def _check_lead(self) -> None:
         if not self._leads():
             raise _LostLeadership
 
     def _may_continue(self) -> bool:
-        """Say between two transactions whether there may be another, and that there may be something to tell."""
-        if self._mirror.waiting:
+        """Return whether another transaction may follow, and have what is in the outbox published."""
+        if self._mirror.outbox_size:
             self._on_pending()
         return self._leads()
 
-    def _count(self, conclusion: Applier) -> None:
-        for operation, count in conclusion.published.items():
+    def _count(self, applier: Applier) -> None:
+        for operation, count in applier.published.items():
             self.counts.differences[operation] += count
-        if conclusion.dropped:
-            self.counts.differences[DROPPED,] += conclusion.dropped
-        if self._mirror.waiting:
+        if applier.dropped:
+            self.counts.differences[DROPPED,] += applier.dropped
+        if self._mirror.outbox_size:
             self._on_pending()
 
     def _report(self, outcome: Outcome, seconds: float, skipped: dict[str, str], error: str | None) -> None:
         done = {"seconds": seconds} if outcome == "done" else {}
         changes = {"skipped_lists": skipped} if outcome != "same" else {}
         self._state = msgspec.structs.replace(self._state, error=error, **done, **changes)
-        now = {**skipped, **({"": error} if error else {})}
         if outcome != "same":
-            for path, why in now.items():
-                if self._logged.get(path) == why:
-                    continue
-                if not path:
-                    log.warning("reconciliation_failed", error=why)
-                else:
-                    # A feature that is off, or an entity of another edition, is nothing to look at.
-                    (log.info if is_refusal(why) else log.warning)("list_skipped", path=path, error=why)
-            if "" in self._logged and "" not in now:
-                log.info("reconciliation_recovered")
-            self._logged = now
+            self._log_changed({**skipped, **({"": error} if error else {})})
         log.debug(
             "reconciliation_finished",
             outcome=outcome,
             seconds=round(seconds, 3),
             entities=sum(self._state.entities.values()),
         )
+
+    def _log_changed(self, errors: dict[str, str]) -> None:
+        """Log what was not so the last time; ``""`` is the reconciliation itself, the other keys are skipped lists."""
+        for path, why in errors.items():
+            if self._logged.get(path) == why:
+                continue
+            if not path:
+                log.warning("reconciliation_failed", error=why)
+            else:
+                # A feature that is off, or an entity of another edition, needs nobody's attention.
+                (log.info if is_refusal(why) else log.warning)("list_skipped", path=path, error=why)
+        if "" in self._logged and "" not in errors:
+            log.info("reconciliation_recovered")
+        self._logged = errors

@@ -1,19 +1,19 @@
-"""What a round's complete lists mean: the differences told, the mirror brought up to the lists.
+"""Applies what complete lists differ in: reports the differences and brings the mirror up to the lists.
 
-Schema by schema, parents before children, each in this order: entities under new ids (``pairing``), gone, different,
-new. What is told and the mirror's row are one transaction, a batch of entities long; a process that is killed between
-two of them finds the rest in its next round.
+Schema by schema, parents before children, each in this order: entities under new ids (``pairing``), removed, different,
+new. A reported change and the mirror's row are one transaction, a batch of entities long; a process that is killed
+between two of them finds the rest in its next reconciliation.
 
-Not judged is what the route touched since the round began, and what somebody else wrote since it was compared; it is
-counted as ``dropped``, and the next round looks again.
+Skipped is what the route touched since the scan began, and what was written since it was compared; it is counted as
+``dropped``, and found by the next reconciliation.
 
-Silence: entities that are new are not told where their schema's list was never complete before; that it was is kept
-once all of them are in the mirror, so that a first round that is cut short goes on being silent. What differs from a
-state that is known is told even then. (Of a schema of which nothing was known ``listing`` has put them there already.)
+Silence: new entities are not reported where their schema's list was never complete before; that it was is kept once all
+of them are in the mirror, so an interrupted first reconciliation stays silent when it is run again. What differs from a
+known state is reported even then. (Of a schema of which nothing was known ``scan`` has adopted them already.)
 
-Limits: ``BATCH`` entities a transaction, so that the route's waits some milliseconds at most; ``OUTBOX`` changes that
-wait to be told, past which the conclusion ends with ``QueueFull`` and the rest is found by a later round;
-``IDS_AT_ONCE`` rows that are looked through at once.
+Limits: ``BATCH`` entities a transaction, so that the route's waits some milliseconds at most; ``OUTBOX`` pending
+changes, past which it ends with ``QueueFull`` and a later reconciliation finds the rest; ``IDS_AT_ONCE`` rows that are
+read at once.
 """
 
 import secrets
@@ -43,27 +43,27 @@ T = TypeVar("T")
 
 
 class Applier:
-    """Runs it: ``steps`` yields after each transaction, so that others get their turn in between.
+    """``steps`` yields after each transaction, so that other calls get their turn in between.
 
-    ``ids_stable``: Kong has a database. ``published`` counts changes by operation, ``adopted`` states that were taken
-    over without a word, ``dropped`` what was not judged.
+    ``ids_stable``: Kong has a database. ``published`` counts changes by operation, ``adopted`` states that were adopted
+    silently, ``dropped`` what was skipped.
     """
 
     def __init__(
-        self, store: Store, rules: EntityRules, listing: Scan, schemas: Sequence[str], *, ids_stable: bool
+        self, store: Store, rules: EntityRules, scan: Scan, schemas: Sequence[str], *, ids_stable: bool
     ) -> None:
         self._store = store
         self._rules = rules
-        self._listing = listing
-        self._schemas = [schema for schema in dict.fromkeys(schemas) if schema in listing.windows]
+        self._scan = scan
+        self._schemas = [schema for schema in dict.fromkeys(schemas) if schema in scan.windows]
         self._ids_stable = ids_stable
         self._own_revs: set[int] = set()
         self.published: Tally[tuple[Operation]] = Tally()
-        self.adopted = listing.adopted
-        self.dropped = listing.dropped
+        self.adopted = scan.adopted
+        self.dropped = scan.dropped
 
     def steps(self) -> Iterator[None]:
-        """Conclude, a transaction at a time. Raises ``QueueFull``, and ``StoreUnavailable`` where the mirror moved."""
+        """Apply a transaction at a time. Raises ``QueueFull``, ``StoreUnavailable`` where the mirror was dropped."""
         for schema in self._schemas:
             if not self._ids_stable:
                 yield from self._renew(schema)
@@ -71,12 +71,12 @@ class Applier:
             yield from self._apply_different(schema)
             yield from self._apply_created(schema)
             with self._transaction():
-                self._store.set_listed(schema, self._listing.windows[schema].low)
+                self._store.set_listed(schema, self._scan.windows[schema].low)
             yield
 
     @contextmanager
     def _transaction(self) -> Iterator[int]:
-        with self._listing.transaction(self._store) as rev:
+        with self._scan.transaction(self._store) as rev:
             if self._store.outbox() >= OUTBOX:
                 raise QueueFull("mirror_outbox", f"{OUTBOX:,} changes wait in the outbox")
             self._own_revs.add(rev)
@@ -85,23 +85,23 @@ class Applier:
     # under new ids
 
     def _renew(self, schema: str) -> Iterator[None]:
-        created = list(self._listing.findings.created(schema))
+        created = list(self._scan.differences.created(schema))
         if not created:
             return
         yield
-        gone: list[PairCandidate] = []
+        removed: list[PairCandidate] = []
         for some in self._removed(schema):
-            gone += some
+            removed += some
             yield
         # In the order of the rows: in any other each transaction would write as many pages as it has pairs, twice.
-        for batch in _chunks(sorted(pairs(gone, created)), BATCH):
+        for batch in _chunks(sorted(pairs(removed, created)), BATCH):
             with self._transaction() as rev:
                 self._renew_some(schema, batch, rev)
-            self._listing.findings.drop([i for _, i in batch])
+            self._scan.differences.drop([i for _, i in batch])
             yield
 
     def _removed(self, schema: str) -> Iterator[list[PairCandidate]]:
-        """Yield the schema's rows that its list did not show, as far as one look goes each time."""
+        """Yield the schema's rows that its list did not show, as many as one read finds each time."""
         seen, last = self._mark_listed(schema), ""
         while rows := self._store.candidates_after(schema, last, IDS_AT_ONCE):
             yield [candidate for _, candidate in rows if candidate.number not in seen]
@@ -109,7 +109,7 @@ class Applier:
 
     def _renew_some(self, schema: str, batch: list[tuple[int, int]], rev: int) -> None:
         rows = self._store.by_numbers([number for number, _ in batch])
-        found = self._listing.findings.some([i for _, i in batch])
+        differences = self._scan.differences.some([i for _, i in batch])
         renewed = []
         for number, i in batch:
             self._mark_listed(schema).add(number)
@@ -117,35 +117,35 @@ class Applier:
             if row is None or self._is_touched(row):
                 self.dropped += 1
             else:
-                renewed.append((row, found[i].image, found[i].window))
+                renewed.append((row, differences[i].snapshot, differences[i].window))
         self._apply_states(renewed, rev)
         referred = self._store.referred(schema, [row.id for row, _, _ in renewed])
-        for row, image, _ in renewed:
+        for row, snapshot, _ in renewed:
             if row.id in referred:
-                self._follow(row, image, rev)
+                self._follow(row, snapshot, rev)
 
-    def _follow(self, row: Row, image: Snapshot, rev: int) -> None:
-        """Have what referred to the old id refer to the new one."""
+    def _follow(self, row: Row, snapshot: Snapshot, rev: int) -> None:
+        """Make what referred to the old id refer to the new one."""
         while references := self._store.referring(row.schema, row.id):
             for reference in references:
                 child = self._store.by_number(reference.number)
                 assert child is not None  # noqa: S101  references go with their row
-                pointed = with_reference(self._rules, self._store.snapshot(child), reference.field, image.id)
+                pointed = with_reference(self._rules, self._store.snapshot(child), reference.field, snapshot.id)
                 self._store.put(pointed, _unmoved(child, rev), child.n)
 
-    # gone
+    # removed
 
     def _apply_removed(self, schema: str) -> Iterator[None]:
         for numbers in self._missing(schema):
             for some in _chunks(numbers, BATCH):
                 with self._transaction() as rev:
                     for number in some:
-                        self._add_tombstone(number, self._listing.windows[schema], rev)
+                        self._add_tombstone(number, self._scan.windows[schema], rev)
                 yield
             yield
 
     def _missing(self, schema: str) -> Iterator[list[int]]:
-        """Yield the numbers of the schema's rows that its list did not show, as far as one look goes each time."""
+        """As ``_removed``, but the rows' numbers alone."""
         seen, last = self._mark_listed(schema), ""
         while ids := self._store.ids_after(schema, last, IDS_AT_ONCE):
             yield [number for _, number in ids if number not in seen]
@@ -161,10 +161,10 @@ class Applier:
         if ordering.in_doubt(row.others, ABSENT):
             self.adopted += 1
             return
-        self._publish(self._change("delete", row.schema, row.id, row.hidden().shown, window, row, root))
+        self._publish(self._change("delete", row.schema, row.id, row.masked().shown, window, row, root))
 
     def _deleted_with(self, row: Row) -> str | None:
-        for reference in self._rules.references(row.schema, row.hidden().shown):
+        for reference in self._rules.references(row.schema, row.masked().shown):
             if reference.on_delete == "cascade":
                 parent = self._store.tombstone(reference.schema, reference.id)
                 if parent is not None:
@@ -175,7 +175,7 @@ class Applier:
 
     def _apply_different(self, schema: str) -> Iterator[None]:
         last = 0
-        while batch := self._listing.findings.batch(schema, "differs", last, BATCH):
+        while batch := self._scan.differences.batch(schema, "differs", last, BATCH):
             last = batch[-1].i
             with self._transaction() as rev:
                 self._apply_some_different(batch, rev)
@@ -183,33 +183,37 @@ class Applier:
 
     def _apply_some_different(self, batch: list[StoredDifference], rev: int) -> None:
         rows = self._store.by_numbers([found.number for found in batch if found.number is not None])
-        taken = []
+        accepted = []
         for found in batch:
             assert found.number is not None  # noqa: S101  what differs was compared with a row
             row = rows.get(found.number)
             moved = row is None or (row.rev != found.rev and row.rev not in self._own_revs)
-            if row is None or moved or row.id != found.image.id or self._is_touched(row):
+            if row is None or moved or row.id != found.snapshot.id or self._is_touched(row):
                 self.dropped += 1
             else:
-                taken.append((row, found.image, found.window))
-        self._apply_states(taken, rev)
+                accepted.append((row, found.snapshot, found.window))
+        self._apply_states(accepted, rev)
 
     def _apply_states(self, states: list[tuple[Row, Snapshot, TimeWindow]], rev: int) -> None:
-        """Make listed states the rows'; tell those that differ in more than their form."""
-        for row, image, window in states:
-            if not self._publish_update(row, image, window):
+        """Make listed states the rows'; report those that differ in more than their form."""
+        for row, snapshot, window in states:
+            if not self._publish_update(row, snapshot, window):
                 self.adopted += 1
-        self._store.put_over([(row.n, image, Writing(rev, 0, row.since, window)) for row, image, window in states])
+        self._store.put_over(
+            [(row.n, snapshot, Writing(rev, 0, row.since, window)) for row, snapshot, window in states]
+        )
 
-    def _publish_update(self, row: Row, image: Snapshot, window: TimeWindow) -> bool:
-        if ordering.judge_listed(image.content, row.content, row.others) != "changed":
+    def _publish_update(self, row: Row, snapshot: Snapshot, window: TimeWindow) -> bool:
+        if ordering.judge_listed(snapshot.content, row.content, row.others) != "changed":
             return False
-        old, new = comparable(row.hidden(), image.hidden(), _apart(row, image))
+        old, new = comparable(row.masked(), snapshot.masked(), _apart(row, snapshot))
         if self._rules.content(row.schema, old) == self._rules.content(row.schema, new):
             return False
         changed = self._rules.changed(row.schema, old, new)
-        self._store.record_published(image, window.high)
-        self._publish(self._change("update", row.schema, image.id, image.hidden().shown, window, row, changed=changed))
+        self._store.record_published(snapshot, window.high)
+        self._publish(
+            self._change("update", row.schema, snapshot.id, snapshot.masked().shown, window, row, changed=changed)
+        )
         return True
 
     # new
@@ -217,56 +221,56 @@ class Applier:
     def _apply_created(self, schema: str) -> Iterator[None]:
         silent = self._store.listed_at(schema) is None
         last = 0
-        while batch := self._listing.findings.batch(schema, "created", last, BATCH):
+        while batch := self._scan.differences.batch(schema, "created", last, BATCH):
             last = batch[-1].i
             with self._transaction() as rev:
                 self._apply_some_created(schema, batch, rev, silent=silent)
             yield
 
     def _apply_some_created(self, schema: str, batch: list[StoredDifference], rev: int, *, silent: bool) -> None:
-        ids = [found.image.id for found in batch]
-        there, buried = self._store.known_states(schema, ids), self._store.tombstoned(schema, ids)
+        ids = [found.snapshot.id for found in batch]
+        there, tombstoned = self._store.known_states(schema, ids), self._store.tombstoned(schema, ids)
         self.dropped += len(there)
         plain = []
         for found in batch:
-            image, window = found.image, found.window
-            if image.id in there:
+            snapshot, window = found.snapshot, found.window
+            if snapshot.id in there:
                 continue
-            if image.id in buried:
+            if snapshot.id in tombstoned:
                 self._apply_one_tombstoned(found, rev, silent=silent)
                 continue
-            plain.append((image, Writing(rev, 0, window.high, window)))
+            plain.append((snapshot, Writing(rev, 0, window.high, window)))
             if not silent:
-                self._publish_created(image, window)
+                self._publish_created(snapshot, window)
         self._store.put_new(plain)
         self.adopted += len(plain) if silent else 0
 
     def _apply_one_tombstoned(self, found: StoredDifference, rev: int, *, silent: bool) -> None:
-        """Take an entity that is in a list and has a tombstone: it was made again, or listed before it was deleted."""
-        image, window = found.image, found.window
-        tombstone = self._store.tombstone(image.schema, image.id)
-        assert tombstone is not None  # noqa: S101  as it is called
-        if self._listing.mark.touched(tombstone.route_rev, tombstone.high):
+        """Apply a listed entity that has a tombstone: it was made again, or listed before it was deleted."""
+        snapshot, window = found.snapshot, found.window
+        tombstone = self._store.tombstone(snapshot.schema, snapshot.id)
+        assert tombstone is not None  # noqa: S101  by the caller
+        if self._scan.mark.touched(tombstone.route_rev, tombstone.high):
             self.dropped += 1
             return
-        self._store.put(image, Writing(rev, 0, window.high, window))
-        if silent or ordering.in_doubt(tombstone.others, image.content):
+        self._store.put(snapshot, Writing(rev, 0, window.high, window))
+        if silent or ordering.in_doubt(tombstone.others, snapshot.content):
             self.adopted += 1
         else:
-            self._publish_created(image, window)
+            self._publish_created(snapshot, window)
 
-    def _publish_created(self, image: Snapshot, window: TimeWindow) -> None:
-        self._store.record_published(image, window.high)
-        shown = image.hidden().shown
-        self._publish(self._change("create", image.schema, image.id, shown, window, workspace=image.workspace))
+    def _publish_created(self, snapshot: Snapshot, window: TimeWindow) -> None:
+        self._store.record_published(snapshot, window.high)
+        shown = snapshot.masked().shown
+        self._publish(self._change("create", snapshot.schema, snapshot.id, shown, window, workspace=snapshot.workspace))
 
-    # both
+    # all
 
     def _mark_listed(self, schema: str) -> Bits:
-        return self._listing.seen.setdefault(schema, Bits())
+        return self._scan.seen.setdefault(schema, Bits())
 
     def _is_touched(self, row: Row) -> bool:
-        return self._listing.mark.touched(row.route_rev, row.high)
+        return self._scan.mark.touched(row.route_rev, row.high)
 
     def _publish(self, change: EntityChange) -> None:
         self._store.append_outbox([change])
@@ -291,16 +295,16 @@ class Applier:
             operation=operation,
             id=entity_id,
             entity=entity,
-            old_entity=row.hidden().shown if row is not None and operation == "update" else None,
-            old_at=None if row is None else max(row.high, self._store.listed_at(schema) or 0.0),
+            old_entity=row.masked().shown if row is not None and operation == "update" else None,
+            old_at=None if row is None else self._store.known_at(row),
             changed=changed,
             workspace=row.workspace if row is not None else workspace,
             deleted_with=deleted_with,
         )
 
 
-def _apart(row: Row, image: Snapshot) -> Apart:
-    if row.rules != image.rules:
+def _apart(row: Row, snapshot: Snapshot) -> Apart:
+    if row.rules != snapshot.rules:
         return "rules"
     return "origin" if row.by_route else "nothing"
 

@@ -1,12 +1,12 @@
-"""What goes along with a deleted entity, by the references that the mirror knows.
+"""What Kong deletes together with an entity, by the references that the mirror knows.
 
 ``on_delete`` cascade: the entity that refers is deleted too, and what refers to it; null: its reference is unset, an
-update of it. The deleted entity is told first and then what it took along, parents before children, as Kong itself
-does (``deleted_with`` is always the entity that was asked to be deleted). What became known after the request began
-stays: nobody can say whether it was made before or after, and the next round sees.
+update of it. The deleted entity is reported first and then the others, parents before children, as Kong itself does
+(``deleted_with`` is always the entity that the request deleted). What became known after the request began stays:
+nobody can say whether it was made before or after, and the next reconciliation finds out.
 
-Limits: ``MAX_CASCADE`` entities a delete, so that its transaction ends soon; the next round finds the others gone, and
-with whom they went.
+Limits: ``MAX_CASCADE`` entities a delete, so that its transaction ends soon; the next reconciliation finds the others
+deleted, and with what.
 """
 
 import secrets
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 def cascade_delete(
     store: Store, rules: EntityRules, row: Row, deleted: EntityChange, window: TimeWindow, rev: int
 ) -> list[EntityChange]:
-    """Take the row away, and what goes along; return all changes, ``deleted`` first."""
+    """Drop the row, and what Kong deletes with it; return all changes, ``deleted`` first."""
     return _Cascade(store, rules, row, deleted, window, rev).run()
 
 
@@ -62,7 +62,7 @@ class _Cascade:
 
     def _cascade(self, referring: Referring, schema: str, entity: str) -> None:
         row = self._store.by_number(referring.number)
-        if row is None or not ordering.was_there(self._window, row.known_state):
+        if row is None or not ordering.existed(self._window, row.known_state):
             return
         if referring.on_delete == "cascade":
             self._changes.append(self._change(row, "delete"))
@@ -78,9 +78,9 @@ class _Cascade:
         self._removed.append((row.schema, row.id))
 
     def _unset(self, row: Row, field: str) -> EntityChange:
-        image = with_reference(self._rules, self._store.snapshot(row), field, None)
-        self._store.put(image, Writing(self._rev, self._rev, row.since, self._window), row.n)
-        old, new = row.hidden().shown, image.hidden().shown
+        snapshot = with_reference(self._rules, self._store.snapshot(row), field, None)
+        self._store.put(snapshot, Writing(self._rev, self._rev, row.since, self._window), row.n)
+        old, new = row.masked().shown, snapshot.masked().shown
         return msgspec.structs.replace(self._change(row, "update"), entity=new, old_entity=old, changed=(field,))
 
     def _change(self, row: Row, operation: Operation) -> EntityChange:
@@ -90,8 +90,8 @@ class _Cascade:
             schema=row.schema,
             operation=operation,
             id=row.id,
-            entity=row.hidden().shown,
-            old_at=max(row.high, self._store.listed_at(row.schema) or 0.0),
+            entity=row.masked().shown,
+            old_at=self._store.known_at(row),
             workspace=row.workspace,
             deleted_with=self._root,
         )

@@ -1,9 +1,9 @@
-"""What a round found to differ, kept on disk until all lists are there: after a reload it can be every entity.
+"""What a scan found to differ, kept on disk until all lists are complete: after a reload it can be every entity.
 
-A file without a name in the data directory: it is gone with the process, whatever ends it, and a round that was cut
-short leaves nothing. Nothing is flushed, no log is written, and the mirror's own file is not locked meanwhile.
+The file has no name in the data directory, so it ends with the process and an interrupted scan leaves nothing. Nothing
+is flushed, no log is written, and the mirror's own file is not locked meanwhile.
 
-Limits: none of its own but the disk's; in memory it takes its page cache, 2 MB. A disk that is full ends the round.
+Limits: the disk's; memory holds its page cache, 2 MB. A full disk fails the reconciliation.
 """
 
 import os
@@ -19,6 +19,7 @@ from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.pairing import PairCandidate
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot
+from kong_eventhooks_plugin.sources.changes.mirror.store import marks
 
 DifferenceKind = Literal["created", "differs"]
 
@@ -35,7 +36,7 @@ CREATE TABLE found (
   workspace TEXT,
   natural BLOB,
   content BLOB NOT NULL,
-  found BLOB NOT NULL,          -- a Found and its Window
+  found BLOB NOT NULL,          -- a Difference and its TimeWindow
   UNIQUE (schema, id)
 );
 CREATE INDEX found_in_turn ON found (schema, kind);
@@ -52,18 +53,18 @@ _DROP_SCHEMA: Final = "DELETE FROM found WHERE schema = ?"
 
 
 class Difference(NamedTuple):
-    """An entity in a list; ``number`` and ``rev`` are the row's that it differs from, None where there is none."""
+    """An entity in a list; ``number`` and ``rev`` are those of the row that it differs from, if there is one."""
 
-    image: Snapshot
+    snapshot: Snapshot
     number: int | None = None
     rev: int | None = None
 
 
 class StoredDifference(NamedTuple):
-    """A ``Difference`` as it was kept; ``window`` is the page's."""
+    """A ``Difference`` that was kept; ``window`` is the page's."""
 
     i: int
-    image: Snapshot
+    snapshot: Snapshot
     number: int | None
     rev: int | None
     window: TimeWindow
@@ -74,7 +75,7 @@ _unpack: Final = msgspec.msgpack.Decoder(tuple[Difference, TimeWindow]).decode
 
 
 class Differences:
-    """Holds them by schema; raises ``StoreUnavailable`` where the disk fails."""
+    """By schema; raises ``StoreUnavailable`` where the disk fails."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -86,21 +87,20 @@ class Differences:
             finally:
                 Path(name).unlink()
         except (OSError, sqlite3.Error) as error:
-            raise StoreUnavailable(f"{folder}: a round's findings cannot be kept: {error}") from error
+            raise StoreUnavailable(f"{folder}: a scan's differences cannot be kept: {error}") from error
 
     def close(self) -> None:
-        """Let them go."""
         self._connection.close()
 
     def __del__(self) -> None:
-        """Let go of what nobody could end: whoever waited for the thread that made it was cancelled meanwhile."""
+        """Close what nobody could: the task that waited for the thread that made it was cancelled meanwhile."""
         if hasattr(self, "_connection"):
             self._connection.close()
 
     def add(self, kind: DifferenceKind, found: Sequence[Difference], window: TimeWindow) -> int:
-        """Keep what a page's comparison found; return how many that were.
+        """Keep what a page's comparison found; return how many were new.
 
-        Where there is one of an entity it stays: two workspaces can list it, and one counts.
+        The first of an entity stays: two workspaces can list it, and one counts.
         """
         if not found:
             return 0
@@ -112,41 +112,42 @@ class Differences:
             self._connection.execute("COMMIT")
 
     def batch(self, schema: str, kind: DifferenceKind, after: int, limit: int) -> list[StoredDifference]:
-        """Return the next findings behind the number ``after``, in the order of the list."""
-        return [_finding(row) for row in self._connection.execute(_BATCH, (schema, kind, after, limit))]
+        """Return the next ones behind the number ``after``, in the order of the list."""
+        return [_difference(row) for row in self._connection.execute(_BATCH, (schema, kind, after, limit))]
 
     def some(self, numbers: Sequence[int]) -> dict[int, StoredDifference]:
-        """Return the findings of those numbers, by number."""
-        rows = self._connection.execute(f"{_SOME}({_marks(numbers)})", numbers)
-        return {row[0]: _finding(row) for row in rows}
+        """Return those of the numbers, by number."""
+        rows = self._connection.execute(f"{_SOME}({marks(numbers)})", numbers)
+        return {row[0]: _difference(row) for row in rows}
 
     def created(self, schema: str) -> Iterator[PairCandidate]:
-        """Yield what is needed to pair the schema's created entities with those that are gone."""
+        """Yield what pairs the schema's created entities with removed ones."""
         for row in self._connection.execute(_CREATED, (schema,)):
             yield PairCandidate(*row)
 
     def created_ids(self, schema: str, workspace: str | None, limit: int) -> list[str]:
-        """Return the ids of up to ``limit`` created entities."""
         return [row[0] for row in self._connection.execute(_CREATED_IDS, (schema, workspace, limit))]
 
     def drop(self, numbers: Sequence[int]) -> None:
-        """Forget findings."""
-        self._connection.execute(f"{_DROP}({_marks(numbers)})", numbers)
+        self._connection.execute(f"{_DROP}({marks(numbers)})", numbers)
 
     def drop_schema(self, schema: str) -> None:
-        """Forget a schema's findings: its list failed."""
         self._connection.execute(_DROP_SCHEMA, (schema,))
 
 
 def _row(kind: DifferenceKind, found: Difference, window: TimeWindow) -> tuple[object, ...]:
-    image = found.image
-    return kind, image.schema, image.id, image.workspace, image.natural, image.content, _pack((found, window))
+    snapshot = found.snapshot
+    return (
+        kind,
+        snapshot.schema,
+        snapshot.id,
+        snapshot.workspace,
+        snapshot.natural,
+        snapshot.content,
+        _pack((found, window)),
+    )
 
 
-def _marks(values: Sequence[object]) -> str:
-    return ",".join("?" * len(values))
-
-
-def _finding(row: tuple[int, bytes]) -> StoredDifference:
+def _difference(row: tuple[int, bytes]) -> StoredDifference:
     found, window = _unpack(row[1])
     return StoredDifference(row[0], *found, window)

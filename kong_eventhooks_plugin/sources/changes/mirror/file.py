@@ -1,13 +1,12 @@
 """The mirror's tables in their SQLite file: their settings, their version, their log.
 
-The file is shared with ``storage.notes``, so the tables' version is a row of their own and not the file's. What is in
-it can be found again by a round, but for the outbox: a damaged file is replaced (``storage.replaceable``), and the
-first round of the new one is silent.
+The file is shared with ``storage.notes``, so the tables' version is a row of their own and not the file's. A
+reconciliation can find everything in it again, except the outbox: a damaged file is replaced
+(``storage.replaceable``), and the first reconciliation of the new one is silent.
 
-Limits: ``PATIENCE`` seconds for another process's lock, then ``StoreUnavailable``. The log is carried over into the
-file (``checkpoint_wal``) from ``LOG_BYTES`` on, at moments when nobody waits for it; should there be none, at 64 MB.
-NORMAL: a transaction outlives the process from its commit on, the machine from then on; a power cut may have changes
-told again.
+Limits: ``PATIENCE`` seconds for another process's lock, then ``StoreUnavailable``. The log is checkpointed from
+``LOG_BYTES`` on, at moments when nobody waits for it; should there be none, at 64 MB. NORMAL: a transaction outlives
+the process from its commit on, the machine from the checkpoint on; after a power cut changes may be published again.
 """
 
 import sqlite3
@@ -24,7 +23,7 @@ LOG_BYTES: Final = 4 << 20
 _SETTINGS: Final = (
     "PRAGMA synchronous = NORMAL",
     "PRAGMA wal_autocheckpoint = 16000",
-    # Below LOG_BYTES: the log's file is cut back after it was carried over, else its size would ask for that for ever.
+    # Below LOG_BYTES: the log's file is truncated after a checkpoint, or its size would demand one for ever.
     "PRAGMA journal_size_limit = 1048576",
     "PRAGMA cache_size = -16384",
     "PRAGMA temp_store = MEMORY",
@@ -32,7 +31,7 @@ _SETTINGS: Final = (
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring a new connection's settings and the tables to our version; raises ``StoreUnavailable`` for a newer one."""
+    """Apply the settings and migrate the tables; raises ``StoreUnavailable`` for a newer version."""
     for setting in _SETTINGS:
         connection.execute(setting)
     use_write_ahead_log(connection, path)
@@ -50,7 +49,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def has_grown(path: Path) -> bool:
-    """Tell whether the file's log is worth carrying over."""
+    """Return whether the file's log is worth a checkpoint."""
     try:
         return path.with_name(f"{path.name}-wal").stat().st_size >= LOG_BYTES
     except OSError:
@@ -58,7 +57,7 @@ def has_grown(path: Path) -> bool:
 
 
 def checkpoint_wal(connection: sqlite3.Connection) -> None:
-    """Carry the log over into the file; it takes some fsyncs."""
+    """Checkpoint the log; it takes some fsyncs."""
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
 
 

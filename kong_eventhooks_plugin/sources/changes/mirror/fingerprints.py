@@ -1,8 +1,8 @@
-"""What a round saw of each entity last time, so that one that has not moved costs next to nothing.
+"""Which entities equal their rows, so that comparing one that did not change costs next to nothing.
 
-A fingerprint says: these bytes were compared with this row as it was then, and were the same. It is 8 bytes, keyed
+A fingerprint says that these bytes were compared with this revision of the row and were the same. It is 8 bytes, keyed
 with a key of this process's own, in a table of fixed size; another entity's in the same place costs the comparison, and
-nothing else. Nothing of it is on disk: after a start every entity is compared once.
+nothing else. It is not on disk: after a start every entity is compared once.
 
 Limits: ``PLACES`` fingerprints, 8 MB of memory once they are all used.
 """
@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Fingerprints:
-    """A table of them, by the number of the mirror's row."""
+    """By the number of the mirror's row."""
 
     def __init__(self, places: int = PLACES) -> None:
         self._table = bytearray(places * _BYTES)
@@ -34,11 +34,9 @@ class Fingerprints:
         return blake2b(b"%d:%d:" % (number, rev) + _encode(entity), digest_size=_BYTES, key=self._key).digest()
 
     def has(self, number: int, fingerprint: bytes) -> bool:
-        """Tell whether that is what was kept."""
         at = number % self._places * _BYTES
         return self._table[at : at + _BYTES] == fingerprint
 
     def keep(self, number: int, fingerprint: bytes) -> None:
-        """Keep that the entity was the same."""
         at = number % self._places * _BYTES
         self._table[at : at + _BYTES] = fingerprint

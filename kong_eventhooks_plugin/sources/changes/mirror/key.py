@@ -1,8 +1,8 @@
 """The key of the digests that the mirror keeps of secrets: 32 random bytes in ``mirror.key`` of the data directory.
 
 Made once, readable by its owner alone. With it and a copy of the mirror somebody could try guesses at a secret, without
-it not; so it is no part of the database. Lost, or not of 32 bytes, it is made anew, and the mirror's digests then fit
-nothing.
+it not; so it is no part of the database. If it is lost or not of 32 bytes, a new one is made, which fits none of the
+mirror's digests.
 """
 
 import fcntl
@@ -23,10 +23,7 @@ _log = structlog.get_logger()
 
 
 def mirror_key(data_dir: Path) -> bytes:
-    """Return the key, made where it is missing; two processes at once get the same. Blocks for a file's writing.
-
-    Raises ``StoreUnavailable``.
-    """
+    """Return the key, made where it is missing; two processes at once get the same. Raises ``StoreUnavailable``."""
     path = data_dir / NAME
     try:
         with _locked(data_dir):
@@ -41,7 +38,7 @@ def mirror_key(data_dir: Path) -> bytes:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock; it goes with the process."""
+    """Hold the directory's lock, which ends with the process."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -51,7 +48,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _made(path: Path) -> bytes:
-    """Write a new key beside the path and put it there whole."""
+    """Write a new key beside the path and rename it there, whole."""
     key = secrets.token_bytes(KEY_SIZE)
     beside = path.with_name(f"{NAME}.new")
     beside.unlink(missing_ok=True)

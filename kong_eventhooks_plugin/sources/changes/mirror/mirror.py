@@ -1,15 +1,15 @@
-"""The last state known of every entity of Kong's, and the outbox of changes that are not told yet.
+"""The last known state of every entity of Kong's, and the outbox of changes that are not published yet.
 
-A change and the state that it leads to are one transaction: what ``apply`` returned, or a round found, stays in the
-outbox until ``mark_published``, over any crash, with the same identities. Statements run in a thread of their own, one
-call after another, a few milliseconds each.
+A change and the state that it leads to are one transaction: what ``apply`` returns, or a reconciliation finds, stays in
+the outbox until ``mark_published``, over any crash, with the same identities. Statements run in a thread of their own,
+one call after another, a few milliseconds each.
 
-Any number of processes may have one file open; rounds are for one of them at a time.
+Any number of processes may have one file open; one of them at a time may reconcile.
 
-Limits: ``OUTBOX`` changes that wait to be told, past which ``apply`` raises ``QueueFull`` and changes nothing: whoever
-called keeps the observation, or lets a round find the change later. Those of ``file``, ``store``, ``route``,
-``cascade`` and ``conclusion``. What rounds told, tombstones and request ids are kept for two rounds, at least
-``RETENTION_SECONDS``: an observation that comes later than that may be told a second time.
+Limits: ``OUTBOX`` pending changes, past which ``apply`` raises ``QueueFull`` and changes nothing: the caller keeps the
+observation, or lets a reconciliation find the change later. Those of ``file``, ``store``, ``cascade`` and ``applier``.
+What reconciliations reported, tombstones and request ids are kept for two reconciliations, at least
+``RETENTION_SECONDS``: an observation that comes later than that may be reported a second time.
 """
 
 import asyncio
@@ -21,8 +21,6 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, TypeVar
-
-import structlog
 
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
@@ -37,18 +35,14 @@ from kong_eventhooks_plugin.sources.changes.mirror.store import Store
 from kong_eventhooks_plugin.sources.changes.model import EntityChange
 from kong_eventhooks_plugin.storage.replaceable import ReplaceableFile
 
-__all__ = ["Mirror", "RouteChange"]
-
 OUTBOX: Final = 200_000
 RETENTION_SECONDS: Final = 600.0
 
 _ORIGIN = "origin"
 _HASH = "configuration_hash"
-_ROUND = "round_began"
+_BEGAN = "round_began"
 
 T = TypeVar("T")
-
-log = structlog.get_logger()
 
 
 class Mirror:
@@ -65,30 +59,30 @@ class Mirror:
         self._thread: ThreadPoolExecutor | None = None
         self._fingerprints = Fingerprints()
         self._log_has_grown = False
-        self.waiting = 0
-        """Changes in the outbox when it was last looked at."""
+        self.outbox_size = 0
+        """Changes in the outbox after the last call."""
 
     async def open(self) -> None:
-        """Create or open the file; a damaged one is moved aside and told in the log. May be tried again."""
+        """Create or open the file; a damaged one is moved aside and logged. May be tried again."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "mirror")
         await self._call(self._file.open)
 
     async def close(self) -> None:
-        """Let the file go, after what is under way."""
+        """Close the file, after the call that is under way."""
         if self._thread is None:
             return
         thread, self._thread = self._thread, None
         await asyncio.get_running_loop().run_in_executor(thread, self._file.close)
         thread.shutdown(wait=False)
 
-    # for who hears from the route, and who tells
+    # the route and the outbox
 
     async def apply(self, seen: RouteChange) -> list[EntityChange]:
-        """Take what the route saw; return what is to be told, which is in the outbox already.
+        """Apply what the route saw; return the changes, which are in the outbox already.
 
-        [] where nothing changed, or it was told already; the same request may come twice. Raises ``ObservationError``
-        where Kong's answer to a write is no entity, ``QueueFull`` where the outbox is full.
+        [] where nothing changed, or it was reported already; the same request may come twice. Raises
+        ``ObservationError`` where Kong's answer to a write is no entity, ``QueueFull`` where the outbox is full.
         """
         rules = self._entities()
 
@@ -105,17 +99,17 @@ class Mirror:
         return await self._with_store(lambda store: store.pending(limit))
 
     async def mark_published(self, identities: Sequence[str]) -> None:
-        """Take changes out of the outbox: their events are committed in the queue."""
+        """Remove changes from the outbox: their events are committed in the queue."""
 
-        def told(store: Store) -> None:
+        def mark(store: Store) -> None:
             with store.transaction():
                 store.mark_published(identities)
 
-        await self._with_store(told)
+        await self._with_store(mark)
         await self._checkpoint_wal()
 
     async def forget(self) -> None:
-        """Drop all that is known, not the outbox: the next round is silent, and one that is under way fails."""
+        """Drop all that is known, not the outbox: the next reconciliation is silent, and a running one fails."""
 
         def forget(store: Store) -> None:
             with store.transaction():
@@ -123,16 +117,16 @@ class Mirror:
 
         await self._with_store(forget)
 
-    # for rounds
+    # reconciliations
 
     async def configuration_hash(self) -> str | None:
-        """Return what the last complete round of a DB-less node was of; None: none was, or something was left to do."""
+        """Return the hash of the last complete reconciliation of a DB-less node; None where nothing is known."""
         return await self._with_store(lambda store: store.fact(_HASH))
 
     async def begin(self, origin: str, lag: float) -> Scan:
-        """Begin a round. Another ``origin`` than the last one's drops all that is known, without a word.
+        """Begin a scan. Another ``origin`` than the last one's silently drops all that is known.
 
-        What the route wrote in the last ``lag`` seconds is not judged by the round: its lists may be behind.
+        What the route wrote in the last ``lag`` seconds is left to the next one: its lists may be behind.
         """
         rules = self._entities()
 
@@ -149,55 +143,47 @@ class Mirror:
 
         return await self._with_store(begin)
 
-    async def compare(
-        self, listing: Scan, source: ListSource, page: Sequence[dict[str, Any]], window: TimeWindow
-    ) -> None:
-        """Compare a page with the mirror; what differs is kept in the listing."""
+    async def compare(self, scan: Scan, source: ListSource, page: Sequence[dict[str, Any]], window: TimeWindow) -> None:
+        """Compare a page with the mirror; differences are kept in the scan."""
         rules = self._entities()
         created = await self._with_store(
-            lambda store: listing.compare(store, rules, self._fingerprints, source, page, window)
+            lambda store: scan.compare(store, rules, self._fingerprints, source, page, window)
         )
         if created:
-            # Each in its turn: the route's waits for one of them at most.
-            await self._with_store(lambda store: listing.adopt(store, source.schema, created, window))
+            # A call of its own, so that the route's waits for one of them at most.
+            await self._with_store(lambda store: scan.adopt(store, source.schema, created, window))
             await self._checkpoint_wal()
 
-    async def listed(self, listing: Scan, source: ListSource, limit: int) -> list[str]:
-        """Return the ids of up to ``limit`` entities that the round has listed."""
-        return await self._with_store(lambda store: listing.ids(store, source, limit))
+    async def listed(self, scan: Scan, source: ListSource, limit: int) -> list[str]:
+        """Return the ids of up to ``limit`` entities that the scan has listed."""
+        return await self._with_store(lambda store: scan.ids(store, source, limit))
 
-    async def conclude(
-        self, listing: Scan, schemas: Sequence[str], *, ids_stable: bool, go_on: Callable[[], bool]
+    async def apply_scan(
+        self, scan: Scan, schemas: Sequence[str], *, ids_stable: bool, may_continue: Callable[[], bool]
     ) -> Applier | None:
-        """Tell what the lists mean; None where ``go_on`` said no in between. Raises ``QueueFull`` too."""
+        """Apply what the lists differ in; None where ``may_continue`` said no in between. Raises ``QueueFull`` too."""
         rules = self._entities()
-        conclusion = await self._with_store(
-            lambda store: Applier(store, rules, listing, schemas, ids_stable=ids_stable)
-        )
-        steps = conclusion.steps()
-        while go_on():
+        applier = await self._with_store(lambda store: Applier(store, rules, scan, schemas, ids_stable=ids_stable))
+        steps = applier.steps()
+        while may_continue():
             if not await self._with_store(lambda _: _step(steps)):
-                return conclusion
+                return applier
             await self._checkpoint_wal()
         return None
 
     async def finish(self, began: float, configuration_hash: str | None) -> None:
-        """End a round that began at ``began``: keep its hash, and forget what no late observation can need."""
+        """Keep the hash of a scan that began at ``began``, and forget what no late observation can need."""
 
         def finish(store: Store) -> None:
             with store.transaction():
                 store.set_fact(_HASH, configuration_hash)
-                before = min(store.fact(_ROUND) or 0.0, self._clock() - RETENTION_SECONDS)
-                store.drop_tombstones_before(before)
-                store.drop_published_before(before)
-                store.drop_requests_before(before)
-                store.set_fact(_ROUND, began)
+                store.drop_older(min(store.fact(_BEGAN) or 0.0, self._clock() - RETENTION_SECONDS))
+                store.set_fact(_BEGAN, began)
 
         await self._with_store(finish)
 
-    async def end(self, listing: Scan) -> None:
-        """Let a round's findings go."""
-        await self._call(listing.close)
+    async def end(self, scan: Scan) -> None:
+        await self._call(scan.close)
 
     # in the thread
 
@@ -207,7 +193,7 @@ class Mirror:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     async def _checkpoint_wal(self) -> None:
-        """Have the log carried over where it has grown; what waits for the thread goes first."""
+        """Checkpoint the log where it has grown; calls that wait for the thread go first."""
         if self._log_has_grown:
             await self._call(self._checkpoint_wal_file)
 
@@ -218,7 +204,7 @@ class Mirror:
         def run(connection: sqlite3.Connection) -> T:
             store = Store(connection)
             result = call(store)
-            self.waiting = store.outbox()
+            self.outbox_size = store.outbox()
             self._log_has_grown = has_grown(self._path)
             return result
 

@@ -1,12 +1,12 @@
-"""Two states of one entity, cut down to what can be compared.
+"""Reduces two states of one entity to what can be compared.
 
 The same state can come in two forms:
 
 - Kong's answer to a write and its list may not have the same fields: where one of them came from the route, a field at
-  the top that only one has says nothing;
-- the rules that hide and compare can have changed between them (Kong was upgraded, a setting lets a field through, a
-  plugin's schema was not known): then a field that only one has says nothing wherever it is, and neither does a value
-  that is hidden in one and open in the other. A secret that is set or unset does.
+  the top that only one has means nothing;
+- the rules that mask and compare can have changed between them (Kong was upgraded, a setting lets a field through, a
+  plugin's schema was not known): then a field that only one has means nothing wherever it is, and neither does a value
+  that is masked in one and open in the other. A secret that is set or unset does.
 """
 
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from kong_eventhooks_plugin.kong.admin_api.entities import MaskedEntity
 from kong_eventhooks_plugin.model.masking import MASK
 
 Apart = Literal["nothing", "origin", "rules"]
-"""What keeps two states from having one form: one is the route's, or they were hidden by different rules."""
+"""Why two states may have two forms: one is the route's, or they were masked by different rules."""
 
 
 def comparable(old: MaskedEntity, new: MaskedEntity, apart: Apart) -> tuple[MaskedEntity, MaskedEntity]:
@@ -35,11 +35,11 @@ def _keep_common(left: dict[str, Any], right: dict[str, Any]) -> None:
 
 
 def _narrow(left: dict[str, Any], right: dict[str, Any], prefix: str) -> list[str]:
-    """Take out of both, and of the records in them, what only one shows; return the paths of what one hides."""
+    """Remove from both, and from the records in them, what only one shows; return the paths of what one masks."""
     dropped = []
     for field in list(left):
         one, other = left[field], right[field]
-        if _half_hidden(one, other):
+        if _half_masked(one, other):
             del left[field], right[field]
             dropped.append(prefix + field)
         elif isinstance(one, dict) and isinstance(other, dict) and one != other:
@@ -49,18 +49,18 @@ def _narrow(left: dict[str, Any], right: dict[str, Any], prefix: str) -> list[st
     return dropped
 
 
-def _half_hidden(one: Any, other: Any) -> bool:
-    return _hides(one) != _hides(other) and one is not None and other is not None
+def _half_masked(one: Any, other: Any) -> bool:
+    return _masks(one) != _masks(other) and one is not None and other is not None
 
 
-def _hides(value: Any) -> bool:
+def _masks(value: Any) -> bool:
     return value == MASK or (isinstance(value, list) and MASK in value)
 
 
-def _cut(hidden: MaskedEntity, shown: dict[str, Any], dropped: list[str]) -> MaskedEntity:
+def _cut(state: MaskedEntity, shown: dict[str, Any], dropped: list[str]) -> MaskedEntity:
     digests = {
         path: digest
-        for path, digest in hidden.digests.items()
-        if path.partition(".")[0] in shown and not any(path == gone or path.startswith(f"{gone}.") for gone in dropped)
+        for path, digest in state.digests.items()
+        if path.partition(".")[0] in shown and not any(path == cut or path.startswith(f"{cut}.") for cut in dropped)
     }
     return MaskedEntity(shown, digests)

@@ -1,37 +1,38 @@
-"""What a route's observation or a round's list means against what the mirror knows. Pure.
+"""What an observation of the route or a complete list means against what the mirror knows. Pure.
 
-Every piece of knowledge has a window: Kong was in that state at some moment of it (a request from its start to its
-answer; a page from its request to its answer). Of two windows one is certainly before the other, or they overlap and
-their order is not known.
+Every known state has a window: Kong was in that state at some moment of it (a request from its start to its answer; a
+page from its request to its answer). Of two windows one is certainly before the other, or they overlap and their order
+is not known.
 
 A write that the route saw:
 
 ==============================================  ========  =====================  ======================================
-the mirror has                                  told      the mirror then has    because
+the mirror has                                  reported  the mirror then has    because
 ==============================================  ========  =====================  ======================================
-the same state, told by a round that listed     no        what it had            the round told this very change
-it after the request began, unclaimed; or the
-same content, written once more since
+the same state, reported by a reconciliation    no        what it had            the reconciliation reported this very
+that listed it after the request began,                                          change
+unclaimed; or the same content, written once
+more since
 a state from after the request                  yes       what it had            the observation is late
 a state from before the request                 yes       the new state
-a state whose order is not known                yes       the new state, and in  a round that finds the other state
-                                                          doubt the other        tells neither again
+a state whose order is not known                yes       the new state, and in  a reconciliation that finds the other
+                                                          doubt the other        state reports neither again
 a tombstone from after the request              yes       the tombstone
-a tombstone, order not known, PATCH             yes       the tombstone          Kong patches nothing that is gone
+a tombstone, order not known, PATCH             yes       the tombstone          Kong patches nothing that is deleted
 a tombstone, order not known, POST or PUT       yes       the new state, in
-                                                          doubt: gone
+                                                          doubt: deleted
 a tombstone from before; nothing                yes       the new state
 ==============================================  ========  =====================  ======================================
 
-It is told as an update where the entity is known to have been there before the request began, and any PATCH is; else
-as a create. A late one has no ``old_entity``: what was before it is not known any more.
+It is reported as an update where the entity is known to have existed before the request began, and so is any PATCH;
+else as a create. A late one has no ``old_entity``: what was before it is not known any more.
 
-A delete that the route saw takes the row of an entity that was known to be there before the request began. Where the
-row's state is from after the request, the entity was made again: the delete is told and the row stays. An entity that
-became known during the request may have come after it: the next round sees whether it went.
+A delete that the route saw drops the row of an entity that is known to have existed before the request began. Where the
+row's state is from after the request, the entity was made again: the delete is reported and the row stays. An entity
+that became known during the request may have come after it: the next reconciliation finds out whether it still exists.
 
-What a round lists, once the list is complete: an entity that the route touched since the round began is not judged
-(``touched``); a state that the mirror has, or has in doubt, is adopted without a word; anything else is told.
+What a complete list shows: an entity that the route touched since the scan began is skipped (``touched``); a state that
+the mirror has, or has in doubt, is adopted silently; anything else is reported.
 """
 
 from typing import Final, Literal, NamedTuple
@@ -39,14 +40,14 @@ from typing import Final, Literal, NamedTuple
 from kong_eventhooks_plugin.sources.changes.model import Operation
 
 ABSENT: Final = bytes(16)
-"""Among the states in doubt: that the entity is gone."""
+"""Among the states in doubt: that the entity is deleted."""
 
 DOUBTS: Final = 8
-"""States in doubt that are kept of one entity; past it the oldest is let go, and a round may tell it again."""
+"""States in doubt that are kept of one entity; past it the oldest is dropped, and may be reported again."""
 
 SLACK: Final = 0.05
 """Seconds by which a request can have begun before the answer to the one before it, as far as the times go: nginx's
-clock stands still while it works, ours does not. Closer than that, what was told first was first."""
+clock stands still while it works, ours does not. Closer than that, what was seen first was first."""
 
 LATEST: Final = 3_600.0
 """Seconds by which an observation can be late at most. What is known from further in its future is from before the
@@ -62,22 +63,22 @@ class TimeWindow(NamedTuple):
     high: float
 
     def before(self, other: "TimeWindow") -> bool:
-        """Tell whether all of it is certainly before all of the other."""
+        """Return whether all of it is certainly before all of the other."""
         return self.high < other.low < self.high + LATEST
 
     def leads_to(self, later: "TimeWindow") -> bool:
-        """Tell whether all of it is before all of a request that was heard of later, give or take ``SLACK``."""
+        """Return whether all of it is before all of a request that was seen later, give or take ``SLACK``."""
         return self.high < later.low + SLACK or later.high + LATEST <= self.low
 
     def around(self, other: "TimeWindow") -> "TimeWindow":
-        """Return the smallest window that has both in it."""
+        """Return the smallest window that contains both."""
         return TimeWindow(min(self.low, other.low), max(self.high, other.high))
 
 
 class KnownState(NamedTuple):
-    """What the mirror knows of an entity that is there, or of one that is gone (its tombstone).
+    """What the mirror knows of an entity that exists, or of a deleted one (its tombstone).
 
-    ``since``: when it was certainly there first.
+    ``since``: when it certainly existed first.
     """
 
     since: float
@@ -86,7 +87,7 @@ class KnownState(NamedTuple):
 
 
 class WriteVerdict(NamedTuple):
-    """What an observation of a write comes to: what is told, and whether the state is taken.
+    """What becomes of an observation of a write: what is reported, and whether the state is stored.
 
     ``doubt``: what the mirror had may be the later state. ``late``: what the mirror had is no ``old_entity`` of it.
     """
@@ -98,7 +99,7 @@ class WriteVerdict(NamedTuple):
 
 
 def judge_write(method: str, seen: TimeWindow, row: KnownState | None, tombstone: KnownState | None) -> WriteVerdict:
-    """Judge a write that no round has told."""
+    """Judge a write that no reconciliation has reported."""
     if row is not None:
         operation = _operation(method, seen, row)
         if seen.before(row.window):
@@ -112,33 +113,33 @@ def judge_write(method: str, seen: TimeWindow, row: KnownState | None, tombstone
 
 
 def _operation(method: str, seen: TimeWindow, before: KnownState | None) -> Operation:
-    if method == "PATCH" or (before is not None and was_there(seen, before)):
+    if method == "PATCH" or (before is not None and existed(seen, before)):
         return "update"
     return "create"
 
 
 def outlives(seen: TimeWindow, row: KnownState) -> bool:
-    """Tell whether the row's state is from after a delete: the entity was made again."""
+    """Return whether the row's state is from after a delete: the entity was made again."""
     return seen.before(row.window)
 
 
-def was_there(seen: TimeWindow, row: KnownState) -> bool:
-    """Tell whether the entity is known to have been there before the request began."""
+def existed(seen: TimeWindow, row: KnownState) -> bool:
+    """Return whether the entity is known to have existed before the request began."""
     return row.since < seen.low + SLACK or row.since > seen.high + LATEST
 
 
 class Watermark(NamedTuple):
-    """How far the route had written when a round began: its last revision, and the time until which it may lag.
+    """How far the route had written when a scan began: its last revision, and the time until which it may lag.
 
-    A list may be read from a replica of Kong's database that is behind: what the route wrote shortly before the round
-    is as good as touched.
+    A list may be read from a replica of Kong's database that is behind: what the route wrote shortly before the scan
+    counts as touched.
     """
 
     rev: int
     lag_until: float
 
     def touched(self, route_rev: int, high: float) -> bool:
-        """Tell whether the route wrote the row, or the tombstone, too late for the round to judge it."""
+        """Return whether the route wrote the row, or the tombstone, too late for the scan to be compared with it."""
         return route_rev > self.rev or (route_rev > 0 and self.lag_until < high < self.lag_until + LATEST)
 
 
@@ -146,19 +147,17 @@ Listed = Literal["same", "adopt", "changed"]
 
 
 def judge_listed(content: bytes, row_content: bytes, others: bytes | None) -> Listed:
-    """Judge a state that a complete list has of an entity that the mirror knows and the route did not touch."""
+    """Judge a state that a complete list shows of an entity that the mirror knows and the route did not touch."""
     if content == row_content:
         return "adopt" if others else "same"
     return "adopt" if in_doubt(others, content) else "changed"
 
 
 def in_doubt(others: bytes | None, content: bytes) -> bool:
-    """Tell whether the state is one of those in doubt."""
     return others is not None and content in _split(others)
 
 
 def doubting(others: bytes | None, content: bytes) -> bytes:
-    """Return the states in doubt with one more."""
     kept = [other for other in _split(others or b"") if other != content]
     return b"".join([*kept, content][-DOUBTS:])
 

@@ -1,4 +1,4 @@
-"""States of entities to bytes and back, as they are kept."""
+"""Packs states of entities into columns."""
 
 from typing import Any, Final
 
@@ -11,11 +11,10 @@ _shown: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _digests: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def packed(hidden: MaskedEntity) -> tuple[bytes, bytes | None]:
+def packed(state: MaskedEntity) -> tuple[bytes, bytes | None]:
     """Return the columns ``shown`` and ``digests`` of a state."""
-    return encode(hidden.shown), encode(hidden.digests) if hidden.digests else None
+    return encode(state.shown), encode(state.digests) if state.digests else None
 
 
-def hidden_of(shown: bytes, digests: bytes | None) -> MaskedEntity:
-    """Return a state from its two columns."""
+def unpacked(shown: bytes, digests: bytes | None) -> MaskedEntity:
     return MaskedEntity(_shown(shown), {} if digests is None else _digests(digests))

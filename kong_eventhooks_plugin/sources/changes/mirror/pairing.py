@@ -1,4 +1,4 @@
-"""Which new entity is which old one under a new id. Pure.
+"""Pairs new entities with old ones that are the same under another id. Pure.
 
 Without a database Kong gives an entity that is declared without an id a new one at each reload, unless one follows
 from its name. So a list can have entities that the mirror does not know, and lack as many that it knows, though
@@ -22,9 +22,9 @@ class PairCandidate(NamedTuple):
     content: bytes
 
 
-def pairs(gone: Iterable[PairCandidate], created: Iterable[PairCandidate]) -> list[tuple[int, int]]:
-    """Return (number of the gone, number of the created) of those that are the same entity."""
-    old, new = list(gone), list(created)
+def pairs(removed: Iterable[PairCandidate], created: Iterable[PairCandidate]) -> list[tuple[int, int]]:
+    """Return (number of the removed, number of the created) of those that are the same entity."""
+    old, new = list(removed), list(created)
     by_key = _matched(
         ((one.natural, one.number) for one in old if one.natural is not None),
         ((one.natural, one.number) for one in new if one.natural is not None),
@@ -37,15 +37,15 @@ def pairs(gone: Iterable[PairCandidate], created: Iterable[PairCandidate]) -> li
 
 
 def _matched(old: Iterable[tuple[bytes, int]], new: Iterable[tuple[bytes, int]]) -> list[tuple[int, int]]:
-    waiting: dict[bytes, int] = {}
+    unmatched: dict[bytes, int] = {}
     more: dict[bytes, deque[int]] = defaultdict(deque)  # nearly every key has one number, and needs no list
     for key, number in old:
-        if waiting.setdefault(key, number) != number:
+        if unmatched.setdefault(key, number) != number:
             more[key].append(number)
     found = []
     for key, number in new:
-        if key in waiting:
-            found.append((waiting.pop(key), number))
+        if key in unmatched:
+            found.append((unmatched.pop(key), number))
             if more.get(key):
-                waiting[key] = more[key].popleft()
+                unmatched[key] = more[key].popleft()
     return found

@@ -1,19 +1,19 @@
-"""What the route saw, taken into the mirror: one transaction with the changes that are to be told.
+"""Applies what the route saw to the mirror, in one transaction with the changes that it reports.
 
 ====================  =======================================================================================
 request               change
 ====================  =======================================================================================
-POST, PUT, PATCH      of the entity that Kong answered with: the judge says whether it is told, and as what;
-                      through a relation (``PUT /plugins/{id}/consumer``) too. That such a PUT may have set
-                      the reference is found by the next round
-DELETE                of the entity that the path names, among those under its parents; then of what goes
-                      along (``cascade``). Of one that the mirror does not know nothing is told, unless the
-                      schema's list was never complete: then what the path says
+POST, PUT, PATCH      of the entity that Kong answered with: ``ordering`` says whether it is reported, and as
+                      what; through a relation (``PUT /plugins/{id}/consumer``) too. The next reconciliation
+                      finds whether such a PUT has set the reference
+DELETE                of the entity that the path names, among those under its parents; then of what Kong
+                      deletes with it (``cascade``). One that the mirror does not know is not reported, unless
+                      the schema's list was never complete: then what the path says is
 DELETE of a relation  none: Kong refuses it
 an action             none (``.../healthy``)
 ====================  =======================================================================================
 
-Kong calls again where our answer was lost: a request id that was applied already changes and tells nothing.
+Kong calls again where our answer was lost: a request id that was applied already changes and reports nothing.
 
 Limit: a name that means several entities, which paths cannot, is left to the next reconciliation.
 """
@@ -25,7 +25,7 @@ from typing import Any, Final
 import structlog
 
 from kong_eventhooks_plugin.errors import ObservationError
-from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules, MaskedEntity
 from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
 from kong_eventhooks_plugin.sources.changes.mirror.cascade import cascade_delete
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 
 def apply(store: Store, rules: EntityRules, seen: RouteChange, rev: int) -> list[EntityChange]:
-    """Take an observation in; return what is to be told, which is in the outbox. Runs inside a transaction.
+    """Apply an observation; return the changes, which are in the outbox. Runs inside a transaction.
 
     Raises ``ObservationError`` where Kong's answer to a write is no entity.
     """
@@ -63,8 +63,6 @@ def apply(store: Store, rules: EntityRules, seen: RouteChange, rev: int) -> list
 
 
 class _RouteApplier:
-    """One observation."""
-
     def __init__(self, store: Store, rules: EntityRules, seen: RouteChange, rev: int) -> None:
         self._store = store
         self._rules = rules
@@ -81,90 +79,86 @@ class _RouteApplier:
             raise ObservationError("the answer to a write has no id")
         if not self._place.schema:
             raise ObservationError("the path leads to an entity that is not known")
-        image = snapshot_of(self._rules, self._place.schema, entity, self._place.workspace)
-        if self._is_published(image):
+        snapshot = snapshot_of(self._rules, self._place.schema, entity, self._place.workspace)
+        if self._is_published(snapshot):
             return []
-        row = self._store.by_id(image.schema, image.id)
-        tombstone = self._store.tombstone(image.schema, image.id) if row is None else None
+        row = self._store.by_id(snapshot.schema, snapshot.id)
+        tombstone = self._store.tombstone(snapshot.schema, snapshot.id) if row is None else None
         verdict = ordering.judge_write(
             self._seen.method,
             self._window,
             row.known_state if row else None,
             tombstone.known_state if tombstone else None,
         )
-        change = self._written(verdict.operation, image, None if verdict.late else row)
+        change = self._written(verdict.operation, snapshot, None if verdict.late else row)
         if verdict.store:
-            self._store_state(image, row, created=verdict.operation == "create", doubt=verdict.doubt)
+            self._store_state(snapshot, row, created=verdict.operation == "create", doubt=verdict.doubt)
         return [change]
 
-    def _is_published(self, image: Snapshot) -> bool:
-        """Tell whether a round that listed after the request began told the state that the request led to.
+    def _is_published(self, snapshot: Snapshot) -> bool:
+        """Return whether a reconciliation that listed after the request began reported the state that it led to.
 
-        Either exactly that, in whatever form, or the same content that somebody has written once more since.
+        Either exactly that, in whatever form, or the same content that was written once more since.
         """
-        told = self._store.published_of(image.schema, image.id, self._window.low)
-        claimed = next((one for one in told if self._is_exactly(one, image)), None) or next(
-            (one for one in told if self._is_rewritten(one, image)), None
+        published = self._store.published_of(snapshot.schema, snapshot.id, self._window.low)
+        claimed = next((one for one in published if self._is_exactly(one, snapshot)), None) or next(
+            (one for one in published if self._is_rewritten(one, snapshot)), None
         )
         if claimed is not None:
             self._store.claim(claimed.number)
         return claimed is not None
 
-    def _is_exactly(self, told: PublishedState, image: Snapshot) -> bool:
-        one, other = comparable(told.hidden(), image.hidden(), _listed_apart(told, image))
-        return self._rules.exact(image.schema, one) == self._rules.exact(image.schema, other)
+    def _is_exactly(self, published: PublishedState, snapshot: Snapshot) -> bool:
+        one, other = _comparable_published(published, snapshot)
+        return self._rules.exact(snapshot.schema, one) == self._rules.exact(snapshot.schema, other)
 
-    def _is_rewritten(self, told: PublishedState, image: Snapshot) -> bool:
-        one, other = comparable(told.hidden(), image.hidden(), _listed_apart(told, image))
+    def _is_rewritten(self, published: PublishedState, snapshot: Snapshot) -> bool:
+        one, other = _comparable_published(published, snapshot)
         written, seen = (state.shown.get("updated_at") for state in (one, other))
         return (
             isinstance(written, int | float)
             and isinstance(seen, int | float)
             and written > seen
-            and self._rules.content(image.schema, one) == self._rules.content(image.schema, other)
+            and self._rules.content(snapshot.schema, one) == self._rules.content(snapshot.schema, other)
         )
 
-    def _written(self, operation: Operation, image: Snapshot, before: Row | None) -> EntityChange:
+    def _written(self, operation: Operation, snapshot: Snapshot, before: Row | None) -> EntityChange:
         seen = self._seen
-        hidden = image.hidden()
-        old = before.hidden() if before is not None and operation == "update" else None
+        new = snapshot.masked()
+        old = before.masked() if before is not None and operation == "update" else None
         changed: tuple[str, ...] = ()
-        if before is not None and old is not None and before.content != image.content:
-            pair = comparable(old, hidden, _apart(before, image))
-            changed = self._rules.changed(image.schema, *pair)
+        if before is not None and old is not None and before.content != snapshot.content:
+            pair = comparable(old, new, _apart(before, snapshot))
+            changed = self._rules.changed(snapshot.schema, *pair)
         return EntityChange(
             identity=secrets.token_hex(16),
             at=seen.seen_at,
-            schema=image.schema,
+            schema=snapshot.schema,
             operation=operation,
-            id=image.id,
-            entity=hidden.shown,
+            id=snapshot.id,
+            entity=new.shown,
             old_entity=old.shown if old is not None else None,
-            old_at=self._known_at(before) if before is not None and old is not None else None,
+            old_at=self._store.known_at(before) if before is not None and old is not None else None,
             changed=changed,
             actor=seen.actor,
-            workspace=image.workspace,
+            workspace=snapshot.workspace,
         )
 
-    def _store_state(self, image: Snapshot, row: Row | None, *, created: bool, doubt: bool) -> None:
-        """Make the state the mirror's. In doubt its window takes in that of the state before."""
+    def _store_state(self, snapshot: Snapshot, row: Row | None, *, created: bool, doubt: bool) -> None:
+        """Make the state the mirror's. In doubt its window includes that of the state before."""
         window, others = self._window, None
         if doubt:
             others = ordering.doubting(row.others, row.content) if row is not None else ordering.ABSENT
             window = window.around(row.window) if row is not None else window
         since = row.since if row is not None and not created else self._window.high if created else self._window.low
         number = row.n if row is not None else None
-        self._store.put(image, Writing(self._rev, self._rev, since, window, others=others), number)
-
-    def _known_at(self, row: Row) -> float:
-        """Return when the row's state was last known to hold."""
-        return max(row.high, self._store.listed_at(row.schema) or 0.0)
+        self._store.put(snapshot, Writing(self._rev, self._rev, since, window, others=others), number)
 
     # deletes
 
     def delete(self) -> list[EntityChange]:
         rows = self._named()
-        before = [row for row in rows if ordering.was_there(self._window, row.known_state)]
+        before = [row for row in rows if ordering.existed(self._window, row.known_state)]
         there = [row for row in before if not ordering.outlives(self._window, row.known_state)]
         if len(there) == 1:
             return cascade_delete(self._store, self._rules, there[0], self._deleted(there[0]), self._window, self._rev)
@@ -182,14 +176,14 @@ class _RouteApplier:
             schema=row.schema,
             operation="delete",
             id=row.id,
-            entity=row.hidden().shown,
-            old_at=self._known_at(row),
+            entity=row.masked().shown,
+            old_at=self._store.known_at(row),
             actor=self._seen.actor,
             workspace=row.workspace,
         )
 
     def _named(self) -> list[Row]:
-        """Return the rows that the path may mean: one, or none; several where some are not there any more."""
+        """Return the rows that the path may mean: one, or none; several where some do not exist any more."""
         place = self._place
         assert place.key is not None  # noqa: S101  a delete of a collection does not come here
         if _UUID.fullmatch(place.key):
@@ -210,7 +204,7 @@ class _RouteApplier:
         return [row.id for row in self._store.by_name(schema, short(self._rules.name(schema, key)))]
 
     def _unknown(self) -> list[EntityChange]:
-        """Tell of what the mirror cannot know yet, once: a second delete of the same deletes nothing."""
+        """Report what the mirror cannot know yet, once: a second delete of the same deletes nothing."""
         place = self._place
         if self._store.listed_at(place.schema) is not None:
             return []
@@ -233,21 +227,21 @@ class _RouteApplier:
         ]
 
 
-def _listed_apart(told: PublishedState, image: Snapshot) -> Apart:
-    return "origin" if told.rules == image.rules else "rules"
+def _comparable_published(published: PublishedState, snapshot: Snapshot) -> tuple[MaskedEntity, MaskedEntity]:
+    return comparable(published.masked(), snapshot.masked(), "origin" if published.rules == snapshot.rules else "rules")
 
 
-def _apart(row: Row, image: Snapshot) -> Apart:
-    if row.rules != image.rules:
+def _apart(row: Row, snapshot: Snapshot) -> Apart:
+    if row.rules != snapshot.rules:
         return "rules"
     return "nothing" if row.by_route else "origin"
 
 
 def _entity_from_path(rules: EntityRules, place: EntityPath) -> tuple[dict[str, Any], str]:
-    """Return what is known of an entity that only a path named, and the id of its tombstone."""
+    """Return what is known of an entity that only a path names, and the id of its tombstone."""
     assert place.key is not None  # noqa: S101  as above
     if _UUID.fullmatch(place.key):
         return {"id": place.key.lower()}, place.key.lower()
     words = [place.key, *(word for parent in place.parents for word in parent)]
-    # A key can be a secret: neither told nor kept.
+    # A key can be a secret: neither reported nor kept.
     return {}, f"named:{rules.name(place.schema, '/'.join(words)).hex()}"

@@ -1,4 +1,4 @@
-"""One change that the Admin API's route saw, as the mirror takes it."""
+"""One change that the Admin API's route saw, as the mirror applies it."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from kong_eventhooks_plugin.sources.changes.model import Actor
 
 
 class RouteChange(msgspec.Struct, frozen=True):
-    """A request that Kong took (2xx). ``entity`` is its answer, None where there was none; times are Unix seconds.
+    """A request that Kong accepted (2xx). ``entity`` is its answer, None where there was none; times are Unix seconds.
 
     Kong made the change at some moment from ``started_at`` to ``seen_at``.
     """

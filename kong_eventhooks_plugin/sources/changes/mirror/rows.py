@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 from kong_eventhooks_plugin.kong.admin_api.entities import MaskedEntity
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import KnownState, TimeWindow
-from kong_eventhooks_plugin.sources.changes.mirror.packing import hidden_of
+from kong_eventhooks_plugin.sources.changes.mirror.packing import unpacked
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot
 
 
 class Row(NamedTuple):
-    """An entity that is there; the fields are the columns of ``mirror_entities``."""
+    """An entity that exists; the fields are the columns of ``mirror_entities``."""
 
     n: int
     schema: str
@@ -39,16 +39,14 @@ class Row(NamedTuple):
 
     @property
     def known_state(self) -> KnownState:
-        """What the judge needs of it."""
         return KnownState(self.since, self.window, self.by_route)
 
-    def hidden(self) -> MaskedEntity:
-        """Return the state itself."""
-        return hidden_of(self.shown, self.digests)
+    def masked(self) -> MaskedEntity:
+        return unpacked(self.shown, self.digests)
 
 
 class Tombstone(NamedTuple):
-    """An entity that is gone; the fields are the columns of ``mirror_tombstones`` behind its key."""
+    """A deleted entity; the fields are the columns of ``mirror_tombstones`` behind its key."""
 
     rev: int
     route_rev: int
@@ -60,12 +58,11 @@ class Tombstone(NamedTuple):
 
     @property
     def known_state(self) -> KnownState:
-        """What the judge needs of it."""
         return KnownState(self.since, TimeWindow(self.low, self.high), self.route_rev == self.rev)
 
 
 class Writing(NamedTuple):
-    """What is written with an image: who, when, since when. ``route_rev`` 0: not for the route, and never was."""
+    """What is written with a snapshot. ``route_rev`` 0: the route never wrote the row."""
 
     rev: int
     route_rev: int
@@ -74,10 +71,10 @@ class Writing(NamedTuple):
     others: bytes | None = None
 
 
-def columns(image: Snapshot, writing: Writing) -> tuple[object, ...]:
-    """Return the columns of a row but its number."""
+def columns(snapshot: Snapshot, writing: Writing) -> tuple[object, ...]:
+    """Return the columns of a row, without its number."""
     return (
-        image.schema, image.id, image.workspace, writing.rev, writing.route_rev, image.rules, image.content,
-        image.natural, writing.since, writing.window.low, writing.window.high, writing.others or None, image.shown,
-        image.digests,
+        snapshot.schema, snapshot.id, snapshot.workspace, writing.rev, writing.route_rev, snapshot.rules,
+        snapshot.content, snapshot.natural, writing.since, writing.window.low, writing.window.high,
+        writing.others or None, snapshot.shown, snapshot.digests,
     )  # fmt: skip

@@ -1,13 +1,13 @@
-"""A round's lists, compared page by page with the mirror. What differs is a finding, for ``conclusion`` to judge.
+"""Kong's lists, compared page by page with the mirror; ``applier`` applies the differences once a list is complete.
 
 Nearly every entity is as it was: its fingerprint says so, and its row is not even read. Of any other the content is
-compared, and one whose content differs in one form only (``forms``) is no difference either, but adopted.
+compared.
 
-Of a schema that is not known at all (never listed completely, and no row yet) nothing can be judged: its entities are
-adopted page by page, and are no findings first. Should the list not come to its end, the others are still new, and
-silent, in the next round.
+Of a schema that is not known at all (never listed completely, and no row yet) everything would differ: its entities
+are adopted page by page instead. Should the list not come to its end, the others are still new, and silent, in the
+next scan.
 
-Limits: of the rows that a schema's list showed, one bit by the row's number; numbers are not used again, so 1 MB is
+Limits: one bit for each row that a schema's list showed, by the row's number; numbers are not used again, so 1 MB is
 enough for the first 8 million entities that a mirror ever had, and it grows on.
 """
 
@@ -41,7 +41,6 @@ class Bits:
         self._bits = bytearray()
 
     def add(self, number: int) -> None:
-        """Put a number in."""
         at = number >> 3
         if at >= len(self._bits):
             self._bits.extend(bytes(at + 1 - len(self._bits)))
@@ -53,63 +52,62 @@ class Bits:
 
 
 class Scan:
-    """What one round has listed so far. Used in the mirror's thread.
+    """What has been listed so far. Used in the mirror's thread.
 
-    ``mark``: how far the route had written when it began; ``epoch``: the mirror's then (``Store.forget`` moves it).
+    ``mark``: how far the route had written when it began; ``epoch``: the mirror's then (``Store.forget`` raises it).
     """
 
     def __init__(self, folder: Path, mark: Watermark, epoch: int) -> None:
         self.mark = mark
         self.epoch = epoch
-        self.findings = Differences(folder)
+        self.differences = Differences(folder)
         self.seen: dict[str, Bits] = {}
         self.windows: dict[str, TimeWindow] = {}
         self.entities: dict[str, int] = {}
-        self._asked: set[tuple[str, str | None]] = set()
+        self._requested: set[tuple[str, str | None]] = set()
         self._adopts: dict[str, bool] = {}
         self.failed = False
         """Whether a list failed that may be there next time."""
         self.pending = 0
         """Differences found."""
         self.dropped = 0
-        """Differences that are not judged, because the route touched the entity."""
+        """Differences that are not applied, because the route touched the entity."""
         self.adopted = 0
-        """Entities that were taken over without a word."""
+        """Entities that were adopted silently."""
 
     def close(self) -> None:
-        """Let the findings go."""
-        self.findings.close()
+        self.differences.close()
 
     @contextmanager
     def transaction(self, store: Store) -> Iterator[int]:
-        """Begin a transaction of this round's, as ``Store.transaction``; ``StoreUnavailable`` if all was dropped."""
+        """Begin a transaction as ``Store.transaction``; raises ``StoreUnavailable`` if the mirror was dropped."""
         with store.transaction() as rev:
             if store.fact("epoch") != self.epoch:
-                raise StoreUnavailable("the mirror was dropped during the round")
+                raise StoreUnavailable("the mirror was dropped during the reconciliation")
             yield rev
 
     def unknown(self, rules: EntityRules, source: ListSource, page: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return entities whose rules are missing, one of each sort, and no sort twice."""
+        """Return entities whose rules are missing, one of each sort, and no sort twice in a scan."""
         missing = {}
         for entity in page:
             if not rules.has_schema(source.schema, entity):
                 sort = (source.schema, str(entity.get("name")) if source.schema == PLUGINS else None)
-                if sort not in self._asked:
-                    self._asked.add(sort)
+                if sort not in self._requested:
+                    self._requested.add(sort)
                     missing[sort] = entity
         return list(missing.values())
 
     def fail(self, schema: str, *, for_now: bool) -> None:
-        """Forget a schema: its list failed, and half a list says nothing. ``for_now``: it may be there next time."""
+        """Forget a schema: its list failed, and half a list means nothing. ``for_now``: it may succeed next time."""
         self.failed |= for_now
         for known in (self.seen, self.windows, self.entities):
             known.pop(schema, None)
-        self.findings.drop_schema(schema)
+        self.differences.drop_schema(schema)
 
     def ids(self, store: Store, source: ListSource, limit: int) -> list[str]:
         """Return the ids of up to ``limit`` entities that were listed."""
         seen = self.seen.get(source.schema, Bits())
-        found = self.findings.created_ids(source.schema, source.workspace, limit)
+        found = self.differences.created_ids(source.schema, source.workspace, limit)
         for entity_id, number in store.ids(source.schema, source.workspace):
             if len(found) >= limit:
                 break
@@ -126,7 +124,7 @@ class Scan:
         page: Sequence[dict[str, Any]],
         window: TimeWindow,
     ) -> list[Difference]:
-        """Compare one page, asked for and answered in ``window``; return what is to be adopted at once."""
+        """Compare one page, requested and answered in ``window``; return what is to be adopted at once."""
         schema = source.schema
         before = self.windows.get(schema)
         self.windows[schema] = window if before is None else window.around(before)
@@ -134,7 +132,7 @@ class Scan:
         if not by_id:
             return []
         created, differing = self._compare(store, rules, fingerprints, source, by_id)
-        self.pending += self.findings.add("differs", differing, window)
+        self.pending += self.differences.add("differs", differing, window)
         if created and self._is_adopted(store, schema):
             return created
         self._keep_created(schema, created, window)
@@ -143,24 +141,24 @@ class Scan:
     def adopt(self, store: Store, schema: str, created: Sequence[Difference], window: TimeWindow) -> None:
         """Make what ``compare`` returned rows, silently.
 
-        Not what somebody wrote in between; what has a tombstone is a finding.
+        Not what was written in between; what has a tombstone is a difference.
         """
-        ids = [found.image.id for found in created]
+        ids = [found.snapshot.id for found in created]
         seen = self.seen[schema]
         with self.transaction(store) as rev:
-            there, buried = store.known_states(schema, ids), store.tombstoned(schema, ids)
+            there, tombstoned = store.known_states(schema, ids), store.tombstoned(schema, ids)
             writing = Writing(rev, 0, window.high, window)
-            others = buried | there.keys()
-            new = [(each.image, writing) for each in created if each.image.id not in others]
+            others = tombstoned | there.keys()
+            new = [(each.snapshot, writing) for each in created if each.snapshot.id not in others]
             for number in (*store.put_new(new), *(row.number for row in there.values())):
                 seen.add(number)
         self.adopted += len(new)
         self.dropped += len(there)
         self.entities[schema] += len(new) + len(there)
-        self._keep_created(schema, [each for each in created if each.image.id in buried], window)
+        self._keep_created(schema, [each for each in created if each.snapshot.id in tombstoned], window)
 
     def _keep_created(self, schema: str, created: Sequence[Difference], window: TimeWindow) -> None:
-        added = self.findings.add("created", created, window)
+        added = self.differences.add("created", created, window)
         self.entities[schema] += added
         self.pending += added
 
@@ -198,14 +196,13 @@ class Scan:
         return created, differing
 
     def _is_adopted(self, store: Store, schema: str) -> bool:
-        """Tell whether nothing was known of the schema when its list began."""
+        """Return whether nothing was known of the schema when its list began."""
         if schema not in self._adopts:
             self._adopts[schema] = store.listed_at(schema) is None and not store.ids_after(schema, "", 1)
         return self._adopts[schema]
 
 
 def _is_same(rules: EntityRules, source: ListSource, entity: dict[str, Any], row: KnownRow) -> bool:
-    """Tell whether there is nothing to do about an entity."""
     content = rules.content(source.schema, rules.mask(source.schema, entity))
     # The route does not always say the workspace.
     placed = row.workspace is not None or source.workspace is None

@@ -15,7 +15,7 @@ STEPS: Final[dict[int, str]] = {
 -- What holds for the whole mirror: version, origin, epoch, rev, configuration_hash.
 CREATE TABLE mirror_facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
--- Schemas whose list was complete at least once, and when it last was: what is new there since is told.
+-- Schemas whose list was complete at least once, and when it last was: what is new there since is reported.
 CREATE TABLE mirror_lists (schema TEXT PRIMARY KEY, listed_at REAL NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE mirror_entities (
@@ -25,13 +25,13 @@ CREATE TABLE mirror_entities (
   workspace TEXT,
   rev INTEGER NOT NULL,         -- of the transaction that wrote it last
   route_rev INTEGER NOT NULL,   -- of the one that wrote it last for the route; 0: none did
-  rules BLOB NOT NULL,          -- digest of the rules that it is hidden and compared by
+  rules BLOB NOT NULL,          -- digest of the rules that it is masked and compared by
   content BLOB NOT NULL,
   natural BLOB,                 -- digest of what is unique beside the id
-  since REAL NOT NULL,          -- it was certainly there first
+  since REAL NOT NULL,          -- when it certainly existed first
   low REAL NOT NULL,            -- this state was Kong's at some moment from low to high
   high REAL NOT NULL,
-  others BLOB,                  -- contents of states that may be the later one, 16 bytes each; zeros: it may be gone
+  others BLOB,                  -- contents of states that may be the later one, 16 bytes each; zeros: it may be deleted
   shown BLOB NOT NULL,
   digests BLOB                  -- NULL: none
 );
@@ -51,7 +51,7 @@ CREATE TABLE mirror_references (
 ) WITHOUT ROWID;
 CREATE INDEX mirror_references_id ON mirror_references (id, schema);
 
--- Entities that went, for observations that come late and for rounds that listed them before.
+-- Deleted entities, for observations that come late and for scans that listed them before.
 CREATE TABLE mirror_tombstones (
   schema TEXT NOT NULL,
   id TEXT NOT NULL,
@@ -61,12 +61,12 @@ CREATE TABLE mirror_tombstones (
   low REAL NOT NULL,
   high REAL NOT NULL,
   others BLOB,                  -- contents of states that may be later than the delete
-  root TEXT,                    -- what it went with, as schema:id; NULL: it went by itself
+  root TEXT,                    -- what it was deleted with, as schema:id; NULL: nothing
   PRIMARY KEY (schema, id)
 ) WITHOUT ROWID;
 CREATE INDEX mirror_tombstones_high ON mirror_tombstones (high);
 
--- States that a round told, until an observation that comes late claims them: what the route saw then is told already.
+-- States that a reconciliation reported, until a late observation claims them: what the route saw is reported already.
 CREATE TABLE mirror_round_told (
   n INTEGER PRIMARY KEY,
   schema TEXT NOT NULL,
@@ -128,7 +128,6 @@ PUBLISHED_OF: Final = (
     "SELECT n, rules, shown, digests FROM mirror_round_told WHERE schema = ? AND id = ? AND high > ? ORDER BY n"
 )
 CLAIM: Final = "DELETE FROM mirror_round_told WHERE n = ?"
-DROP_OLD_PUBLISHED: Final = "DELETE FROM mirror_round_told WHERE high < ?"
 DROP_ROW: Final = "DELETE FROM mirror_entities WHERE n = ?"
 DROP_NAMES: Final = "DELETE FROM mirror_names WHERE n = ?"
 NAMES_OF: Final = "SELECT name FROM mirror_names WHERE n = ?"
@@ -145,10 +144,12 @@ TOMBSTONE: Final = (
 TOMBSTONES: Final = "SELECT id FROM mirror_tombstones WHERE schema = ? AND id IN "
 SET_TOMBSTONE: Final = "INSERT OR REPLACE INTO mirror_tombstones VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DROP_TOMBSTONE: Final = "DELETE FROM mirror_tombstones WHERE schema = ? AND id = ?"
-DROP_OLD_TOMBSTONES: Final = "DELETE FROM mirror_tombstones WHERE high < ?"
 
 ADD_REQUEST: Final = "INSERT OR IGNORE INTO mirror_requests VALUES (?, ?)"
-DROP_OLD_REQUESTS: Final = "DELETE FROM mirror_requests WHERE seen_at < ?"
+DROP_OLDER: Final = (
+    "DELETE FROM mirror_tombstones WHERE high < ?", "DELETE FROM mirror_round_told WHERE high < ?",
+    "DELETE FROM mirror_requests WHERE seen_at < ?",
+)  # fmt: skip
 
 ADD_TO_OUTBOX: Final = "INSERT INTO mirror_outbox (identity, change) VALUES (?, ?)"
 PENDING: Final = "SELECT change FROM mirror_outbox ORDER BY n LIMIT ?"

@@ -73,15 +73,15 @@ def of(events: Iterable[Event], source: str) -> list[Event]:
 
 async def test_the_recorded_requests_are_these_events(tmp_path: Path) -> None:
     async with AdminNode() as node, CrudWorld(tmp_path, node) as world:
-        await world.round()
+        await world.reconcile()
         requests = list(recorded_requests())
         assert [str(request) for request in requests] == REQUESTS
         for request in requests:
             world.observe(request)
-        events = await world.told(3 * len(CHANGES))
+        events = await world.published(3 * len(CHANGES))
         # Nothing comes after them: what is told next is what happens next.
         await world.route("POST", "/consumers", username="fence")
-        await world.told(3 * len(CHANGES) + 3)
+        await world.published(3 * len(CHANGES) + 3)
         told, fence = events[:-3], events[-3:]
         assert shown(fence[0]) == "consumers:create fence"
 
@@ -100,7 +100,7 @@ async def test_the_recorded_requests_are_these_events(tmp_path: Path) -> None:
 
 async def test_what_the_route_told_no_round_tells_again(tmp_path: Path) -> None:
     async with AdminNode() as node, CrudWorld(tmp_path, node) as world:
-        await world.round()
+        await world.reconcile()
         await world.route("POST", "/consumers", username="ada")
         await world.route("PUT", "/consumers/grace", custom_id="g1")
         await world.route("POST", "/consumers/grace/key-auth", key="k1")
@@ -109,12 +109,12 @@ async def test_what_the_route_told_no_round_tells_again(tmp_path: Path) -> None:
         await world.route("POST", "/services/svc/routes", name="rt", paths=["/svc"])
         await world.route("POST", "/routes/rt/plugins", name="rate-limiting", config={"minute": 5})
         await world.route("DELETE", "/consumers/ada")
-        await world.told(3 * 8)
-        await world.round()
-        await world.round()
+        await world.published(3 * 8)
+        await world.reconcile()
+        await world.reconcile()
         node.behind.change("consumers", "grace", custom_id="g2")
-        await world.round()
-        events = of(await world.told(3 * 9), "dao:crud")
+        await world.reconcile()
+        events = of(await world.published(3 * 9), "dao:crud")
         assert [shown(event) for event in events][-2:] == ["consumers:delete ada", "consumers:update grace (custom_id)"]
         assert len(events) == 9
         last = events[-1].data
@@ -128,13 +128,13 @@ async def test_a_service_takes_its_routes_and_all_their_plugins_along(tmp_path: 
         node.behind.create("plugins", name="key-auth", service={"id": service["id"]})
         node.behind.create("plugins", name="rate-limiting", route={"id": route["id"]}, config={"minute": 5})
         async with CrudWorld(tmp_path, node) as world:
-            await world.round()
+            await world.reconcile()
             # Kong refuses to delete a service that has routes.
             await world.route("DELETE", "/services/svc")
             await world.route("DELETE", "/routes/rt")
             await world.route("DELETE", "/services/svc")
-            events = of(await world.told(3 * 4), "dao:crud")
-            await world.round()
+            events = of(await world.published(3 * 4), "dao:crud")
+            await world.reconcile()
             assert [shown(event) for event in events] == [
                 "routes:delete rt", "plugins:delete rate-limiting < routes",
                 "services:delete svc", "plugins:delete key-auth < services",
@@ -144,12 +144,12 @@ async def test_a_service_takes_its_routes_and_all_their_plugins_along(tmp_path: 
 
 async def test_who_did_it_and_nothing_of_the_secrets(tmp_path: Path) -> None:
     async with AdminNode() as node, CrudWorld(tmp_path, node) as world:
-        await world.round()
+        await world.reconcile()
         await world.route("POST", "/consumers", username="grace")
         await world.route("POST", "/consumers/grace/key-auth", key="one-s3cr3t")
         await world.route("POST", "/consumers/grace/basic-auth", username="u", password="two-s3cr3t")
         await world.route("PATCH", "/key-auths/one-s3cr3t?x=three-s3cr3t", tags=["t"])
-        events = of(await world.told(3 * 4), "dao:crud")
+        events = of(await world.published(3 * 4), "dao:crud")
         assert events[-1].data["actor"] == {
             "consumer": None, "credential": None, "ip": None, "user_agent": None,
             "method": "PATCH", "path": "/key-auths/***", "request_id": None,
@@ -166,22 +166,22 @@ async def test_killed_before_the_queue_had_it_it_is_told_by_the_next_process_onc
     stuck = Publisher(at_once=False)
     async with AdminNode() as node:
         async with CrudWorld(tmp_path, node, publish=stuck) as world:
-            await world.round()
+            await world.reconcile()
             await world.route("POST", "/consumers", username="ada")
             await stuck.until(3)
         async with CrudWorld(tmp_path, node) as world:
-            events = await world.told(3)
+            events = await world.published(3)
             assert [event.id for event in events] == [event.id for event in stuck.events]
-            await world.round()
+            await world.reconcile()
         async with CrudWorld(tmp_path, node) as world:
             await world.route("POST", "/consumers", username="fence")
-            assert [shown(event) for event in await world.told(3)] == ["consumers:create fence"] * 3
+            assert [shown(event) for event in await world.published(3)] == ["consumers:create fence"] * 3
             assert len(await world.stored()) == 6
 
 
 async def test_two_processes_side_by_side_tell_it_once(tmp_path: Path) -> None:
     async with AdminNode() as node, CrudWorld(tmp_path, node) as old, CrudWorld(tmp_path, node) as new:
-        await old.round()
+        await old.reconcile()
         for number in range(20):
             await (old if number % 2 else new).route("POST", "/consumers", username=f"c{number}")
             old.observer.wake()
@@ -197,11 +197,11 @@ async def test_what_a_hook_missed_while_it_was_away_for_long_is_not_told(tmp_pat
     async with AdminNode() as node:
         node.behind.create("consumers", username="ada")
         async with CrudWorld(tmp_path, node) as world:
-            await world.round()
+            await world.reconcile()
             await world.mirror.forget()
             node.behind.change("consumers", "ada", custom_id="missed")
-            await world.round()
+            await world.reconcile()
             node.behind.change("consumers", "ada", custom_id="heard")
-            await world.round()
-            (event,) = of(await world.told(3), "dao:crud")
+            await world.reconcile()
+            (event,) = of(await world.published(3), "dao:crud")
             assert event.data["old_entity"]["custom_id"] == "missed"

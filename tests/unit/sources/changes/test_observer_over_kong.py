@@ -14,7 +14,16 @@ from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.sources.changes import observer as observer_module
 from kong_eventhooks_plugin.sources.changes.observer import ChangeLimits, ChangeObserver, subscribes_to_changes
 from kong_eventhooks_plugin.telemetry.metrics import Counts
-from tests.support.crud import AT, Publisher, StandInKnowledge, StandInMirror, StandInRounds, make_change, saw, settled
+from tests.support.crud import (
+    AT,
+    Publisher,
+    StandInMirror,
+    StandInReconciler,
+    StandInSchemaCache,
+    make_change,
+    saw,
+    settled,
+)
 from tests.support.events import make_hook
 from tests.support.waiting import SECONDS
 
@@ -26,14 +35,16 @@ class World:
     """An observer that is wanted, and all that stands around it."""
 
     def __init__(self, limits: ChangeLimits | None = None, *, known: bool = True) -> None:
-        self.knowledge = StandInKnowledge(known=known)
+        self.schema_cache = StandInSchemaCache(known=known)
         self.mirror = StandInMirror()
-        self.rounds = StandInRounds()
+        self.reconciler = StandInReconciler()
         self.publisher = Publisher()
         self.counts = Counts()
         limits = limits or ChangeLimits(pause=0.001)
-        self.observer = ChangeObserver(self.knowledge, self.mirror, self.rounds, self.publisher, self.counts, limits)
-        self.observer.set_wanted(True)
+        self.observer = ChangeObserver(
+            self.schema_cache, self.mirror, self.reconciler, self.publisher, self.counts, limits
+        )
+        self.observer.set_active(True)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:
@@ -114,7 +125,7 @@ async def test_a_change_is_applied_and_told() -> None:
         "/consumers/grace/key-auth", "192.0.2.7", "c7",
     )  # fmt: skip
     assert len(world.publisher.events) == 3
-    assert world.rounds.triggered == 0
+    assert world.reconciler.triggered == 0
 
 
 async def test_a_key_in_the_path_is_masked() -> None:
@@ -148,7 +159,7 @@ async def test_the_whole_configuration_is_not_read_but_looked_for() -> None:
     world = World()
     target = world.observer.change_target("POST", "/config")
     world.observer.observe_change(saw("POST", "/config", None, target=target))
-    assert world.rounds.triggered == 1
+    assert world.reconciler.triggered == 1
     assert world.observer.state().pending_observations == 0
 
 
@@ -180,7 +191,7 @@ async def test_an_answer_that_is_no_entity_is_counted_and_looked_for(answer: obj
         await world.worked(1)
     assert world.counts.events_lost == {("change_unreadable",): 1}
     assert world.observer.state().lost == {"change_unreadable": 1}
-    assert world.rounds.triggered == 1
+    assert world.reconciler.triggered == 1
 
 
 async def test_what_leads_to_no_entity_is_nothing() -> None:
@@ -190,7 +201,7 @@ async def test_what_leads_to_no_entity_is_nothing() -> None:
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
     assert not world.counts.events_lost
-    assert world.rounds.triggered == 0
+    assert world.reconciler.triggered == 0
 
 
 @pytest.mark.parametrize("limits", [ChangeLimits(observations=2), ChangeLimits(bytes=70)], ids=["count", "bytes"])
@@ -200,7 +211,7 @@ async def test_past_the_limit_it_is_counted_and_looked_for(limits: ChangeLimits)
         world.observer.observe_change(saw(answer=CONSUMER))
     state = world.observer.state()
     assert (state.pending_observations, state.lost) == (2, {"changes_overflow": 1})
-    assert world.rounds.triggered == 1
+    assert world.reconciler.triggered == 1
     async with world.running():
         await world.worked(2)
 
@@ -210,7 +221,7 @@ async def test_observations_wait_until_kong_tells_its_paths() -> None:
         world.observer.observe_change(saw(answer=CONSUMER))
         await settled()
         assert (world.observer.state().pending_observations, world.observer.state().endpoints_known) == (1, False)
-        world.knowledge.known = True
+        world.schema_cache.known = True
         await world.worked(1)
     assert world.observer.state().endpoints_known
 
@@ -223,12 +234,12 @@ async def test_kong_is_asked_for_its_paths_while_observations_wait_whoever_runs_
         def refresh() -> None:
             if troubles:
                 raise troubles.pop(0)
-            world.knowledge.known = True
+            world.schema_cache.known = True
 
-        world.knowledge.refreshing = refresh
+        world.schema_cache.refreshing = refresh
         await world.worked(1)
-    assert world.knowledge.refreshed == 3
-    assert world.rounds.triggered == 0
+    assert world.schema_cache.refreshed == 3
+    assert world.reconciler.triggered == 0
     assert not world.counts.events_lost
 
 
@@ -263,16 +274,16 @@ async def test_an_observation_that_trips_our_code_holds_up_nothing() -> None:
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
     assert world.counts.events_lost == {("change_failed",): 1}
-    assert world.rounds.triggered == 1
+    assert world.reconciler.triggered == 1
 
 
 async def test_a_schema_that_is_missing_is_asked_for_once_before() -> None:
     async with World().running() as world:
-        world.knowledge.rules.unknown.add("consumers")
+        world.schema_cache.rules.unknown.add("consumers")
         world.observer.observe_change(saw(answer=CONSUMER))
         world.observer.observe_change(saw("DELETE", "/consumers/grace", status=204))
         await world.worked(2)
-    assert world.knowledge.asked == ["consumers"], "a delete has nothing that could be hidden"
+    assert world.schema_cache.asked == ["consumers"], "a delete has nothing that could be hidden"
 
 
 @pytest.mark.parametrize("away", ["refuses", "hangs"])
@@ -286,8 +297,8 @@ async def test_a_schema_that_kong_does_not_tell_holds_up_nothing(away: str, monk
         await asyncio.Event().wait()
 
     async with World().running() as world:
-        world.knowledge.rules.unknown.add("consumers")
-        world.knowledge.learning = refuse if away == "refuses" else hang
+        world.schema_cache.rules.unknown.add("consumers")
+        world.schema_cache.learning = refuse if away == "refuses" else hang
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
     assert not world.counts.events_lost
@@ -305,14 +316,14 @@ async def test_what_a_round_found_is_told_when_it_says_so() -> None:
 
 async def test_only_while_wanted() -> None:
     world = World(ChangeLimits(grace=0.01))
-    world.observer.set_wanted(False)
+    world.observer.set_active(False)
     assert not world.observer.has_change_subscribers
     world.mirror.outbox["old"] = make_change("old")
     async with world.running():
         await world.mirror.until(lambda mirror: mirror.forgotten == 1 and not mirror.outbox)
-        assert world.rounds.running == 0
-        world.observer.set_wanted(True)
-        await asyncio.wait_for(world.rounds.began.wait(), SECONDS)
+        assert world.reconciler.running == 0
+        world.observer.set_active(True)
+        await asyncio.wait_for(world.reconciler.began.wait(), SECONDS)
         assert world.observer.has_change_subscribers
         assert world.observer.state().active
 

@@ -20,7 +20,7 @@ THREE = [("crud", "consumers"), ("crud", "consumers:create"), ("dao:crud", "crea
 async def pumping(
     mirror: StandInMirror, publisher: Publisher, counts: Counts | None = None, **more: Any
 ) -> AsyncIterator[OutboxPublisher]:
-    pump = OutboxPublisher(mirror, publisher, counts or Counts(), **({"pause": 0.001, "look_every": 60} | more))
+    pump = OutboxPublisher(mirror, publisher, counts or Counts(), **({"pause": 0.001, "poll_seconds": 60} | more))
     task = asyncio.create_task(pump.run())
     try:
         yield pump
@@ -53,7 +53,7 @@ async def test_what_comes_is_told_when_somebody_says_so() -> None:
 
 async def test_what_another_process_put_there_is_found_without_a_word() -> None:
     mirror, publisher = StandInMirror(make_change("c-0")), Publisher()
-    async with pumping(mirror, publisher, look_every=0.001):
+    async with pumping(mirror, publisher, poll_seconds=0.001):
         await mirror.until(empty)
         mirror.outbox["c-1"] = make_change("c-1")
         await mirror.until(empty)

@@ -132,7 +132,7 @@ class Interleavings(RuleBasedStateMachine):
         for name in sorted(names):
             self.write("consumers", name, {"username": name}, None, None)
         if first:
-            self.run(self.world.round())
+            self.run(self.world.reconcile())
         # What is there before the first list is complete is never told.
         self.known_first = first
 
@@ -348,10 +348,10 @@ class Interleavings(RuleBasedStateMachine):
             self.round_began.append(self.world.time.advance())
             self.listings.append([self.world.time()])
             self.world.kong.at_page = self._note_page
-            self.task = asyncio.create_task(self.world.rounds.run_once())
+            self.task = asyncio.create_task(self.world.reconciler.run_once())
         low = self.world.time.advance()
         if not await self.world.gate.next(self.task):
-            assert self.task.result() == "done", self.world.rounds.state()
+            assert self.task.result() == "done", self.world.reconciler.state()
             self.task = None
             note("round done")
         self.listings[-1].append(self.world.time())
@@ -365,7 +365,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def tell(self) -> None:
-        self.run(self.world.tell())
+        self.run(self.world.publish())
 
     @rule()
     def crash(self) -> None:
@@ -396,13 +396,13 @@ class Interleavings(RuleBasedStateMachine):
         self.world.held = False
         for _ in range(3):
             self.listings.append([self.world.time(), 0.0])
-            self.run(self.world.round())
+            self.run(self.world.reconcile())
             self.listings[-1][1] = self.world.time()
-        assert self.run(self.world.round()) == [], "a quiet round tells nothing"
+        assert self.run(self.world.reconcile()) == [], "a quiet round tells nothing"
 
     def check(self) -> None:
         told: dict[Key, list[EntityChange]] = defaultdict(list)
-        for change in self.world.told:
+        for change in self.world.published:
             key = (change.schema, change.id)
             if change.operation != "delete" or change.entity.keys() > {"id"} or self._deleted(key, change):
                 told[key].append(change)
@@ -429,10 +429,10 @@ class Interleavings(RuleBasedStateMachine):
             assert {entity: state_of(shown) for entity, shown in known[schema].items()} == there
 
     def _check_once(self) -> None:
-        identities = Counter(change.identity for change in self.world.told)
+        identities = Counter(change.identity for change in self.world.published)
         assert max(identities.values(), default=1) == 1
         roots = Counter(
-            change.actor.request_id for change in self.world.told if change.actor and change.deleted_with is None
+            change.actor.request_id for change in self.world.published if change.actor and change.deleted_with is None
         )
         assert max(roots.values(), default=1) == 1, roots
 

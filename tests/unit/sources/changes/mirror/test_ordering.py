@@ -65,7 +65,7 @@ def test_nginx_is_a_little_behind() -> None:
     """A request can begin, by its own account, some milliseconds before the answer to the one before it."""
     row = standing(TimeWindow(99.0, SEEN.low + 0.004))
     assert ordering.judge_write("PATCH", SEEN, row, None) == WriteVerdict("update", store=True)
-    assert ordering.was_there(SEEN, row)
+    assert ordering.existed(SEEN, row)
     assert not ordering.outlives(SEEN, row)
 
 
@@ -74,14 +74,14 @@ def test_a_clock_that_was_set_back() -> None:
     row = standing(TimeWindow(20_000.0, 20_001.0))
     assert ordering.judge_write("PATCH", SEEN, row, None) == WriteVerdict("update", store=True)
     assert ordering.judge_write("POST", SEEN, None, row) == WriteVerdict("create", store=True)
-    assert ordering.was_there(SEEN, row)
+    assert ordering.existed(SEEN, row)
     assert not ordering.outlives(SEEN, row)
     assert not Watermark(rev=10, lag_until=100.0).touched(10, 20_000.0)
 
 
 def test_what_a_delete_takes() -> None:
     assert [ordering.outlives(SEEN, standing(window)) for window in (BEFORE, AROUND, AFTER)] == [False, False, True]
-    assert [ordering.was_there(SEEN, standing(window)) for window in (BEFORE, AROUND, AFTER)] == [True, False, False]
+    assert [ordering.existed(SEEN, standing(window)) for window in (BEFORE, AROUND, AFTER)] == [True, False, False]
 
 
 def test_what_a_round_does_not_judge() -> None:

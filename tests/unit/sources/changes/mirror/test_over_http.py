@@ -27,19 +27,19 @@ class Side:
         self.clock = node.clock
         self.client = AdminClient(AdminSettings(url=node.url))
         self.notes = NoteStore(folder / "gateway.db")
-        self.knowledge = SchemaCache(self.client, self.notes, lambda: KEY)
-        self.mirror = Mirror(folder / "gateway.db", self.knowledge.entities, self.clock)
-        self.rounds = Reconciler(
+        self.schema_cache = SchemaCache(self.client, self.notes, lambda: KEY)
+        self.mirror = Mirror(folder / "gateway.db", self.schema_cache.entities, self.clock)
+        self.reconciler = Reconciler(
             self.mirror,
             self.client,
-            self.knowledge,
+            self.schema_cache,
             ReconcilerSettings(node.url, page_size=3, grace=0.0),
             clock=self.clock,
         )
 
     async def open(self) -> None:
         await self.notes.open()
-        await self.knowledge.open()
+        await self.schema_cache.open()
         await self.mirror.open()
 
     async def close(self) -> None:
@@ -47,16 +47,16 @@ class Side:
         await self.mirror.close()
         await self.notes.close()
 
-    async def tell(self) -> list[EntityChange]:
+    async def publish(self) -> list[EntityChange]:
         changes = await self.mirror.pending(1_000)
         await self.mirror.mark_published([change.identity for change in changes])
         return changes
 
-    async def round(self) -> list[EntityChange]:
+    async def reconcile(self) -> list[EntityChange]:
         assert isinstance(self.clock, FakeClock)
         self.clock.advance(10)
-        assert await self.rounds.run_once() == "done", self.rounds.state()
-        return await self.tell()
+        assert await self.reconciler.run_once() == "done", self.reconciler.state()
+        return await self.publish()
 
     async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> list[EntityChange]:
         """Make a request as the route would, and have it seen."""
@@ -68,7 +68,7 @@ class Side:
         ):
             assert answer.status < 300, await answer.text()
             entity = await answer.json() if answer.status != 204 else None
-        place = self.knowledge.endpoints().resolve(path)
+        place = self.schema_cache.endpoints().resolve(path)
         assert place is not None
         return await self.mirror.apply(
             RouteChange(
@@ -101,30 +101,30 @@ async def test_every_list_is_listed(side: Side) -> None:
     target = behind.create("targets", target="127.0.0.1:80", upstream={"id": up["id"]})
     behind.create("vaults", name="env", prefix="my-env", config={"prefix": "X"})
     behind.fill_consumers(10)
-    assert await side.round() == []
-    skipped = {path for path in side.rounds.state().skipped_lists if path != "/filter-chains"}
+    assert await side.reconcile() == []
+    skipped = {path for path in side.reconciler.state().skipped_lists if path != "/filter-chains"}
     assert skipped <= {"/targets"}, skipped
-    assert side.rounds.state().entities["consumers"] == 11
+    assert side.reconciler.state().entities["consumers"] == 11
     behind.change("vaults", "my-env", description="x")
     behind.change("targets", target["id"], weight=5)
-    assert {brief(change)[:2] for change in await side.round()} == {("vaults", "update"), ("targets", "update")}
-    assert await side.round() == []
+    assert {brief(change)[:2] for change in await side.reconcile()} == {("vaults", "update"), ("targets", "update")}
+    assert await side.reconcile() == []
 
 
 @ENTERPRISE
 async def test_workspaces(side: Side) -> None:
     behind = side.node.behind
-    await side.round()
+    await side.reconcile()
     async with aiohttp.ClientSession() as session:
         for path, body in (("/workspaces", {"name": "team-a"}), ("/team-a/consumers", {"username": "there"})):
             async with session.post(side.node.url + path, json=body) as answer:
                 assert answer.status == 201, await answer.text()
     behind.create("consumers", username="here")
     behind.create("admins", username="root")
-    told = {(*brief(change), change.workspace) for change in await side.round()}
+    told = {(*brief(change), change.workspace) for change in await side.reconcile()}
     assert {("consumers", "create", "there", "team-a"), ("consumers", "create", "here", "default")} < told
     assert sum(schema == "admins" for schema, *_ in told) == 1, "every workspace lists it"
-    assert await side.round() == []
+    assert await side.reconcile() == []
     (seen,) = await side.request("DELETE", "/team-a/consumers/there")
     assert (seen.operation, seen.workspace) == ("delete", "team-a")
     assert await side.request("DELETE", "/default/consumers/there") == []
@@ -133,7 +133,7 @@ async def test_workspaces(side: Side) -> None:
 @WRITABLE
 async def test_the_route_and_a_round_after_it(side: Side) -> None:
     """What a real answer says and what the list says later are one state."""
-    await side.round()
+    await side.reconcile()
     steps: list[tuple[str, str, dict[str, Any] | None]] = [
         ("POST", "/consumers", {"username": "grace", "tags": ["navy"]}),
         ("POST", "/consumers/grace/key-auth", {"key": "k1", "ttl": 3_600}),
@@ -152,22 +152,22 @@ async def test_the_route_and_a_round_after_it(side: Side) -> None:
     for method, path, body in steps:
         changes = await side.request(method, path, body)
         assert len(changes) == 1, (method, path)
-    assert len(await side.tell()) == len(steps)
-    assert await side.round() == []
+    assert len(await side.publish()) == len(steps)
+    assert await side.reconcile() == []
     assert [change.schema for change in await side.request("DELETE", "/upstreams/up")] == ["upstreams", "targets"]
     gone = await side.request("DELETE", "/consumers/grace")
     assert sorted(change.schema for change in gone) == ["basicauth_credentials", "consumers", "keyauth_credentials"]
-    await side.tell()
-    assert await side.round() == []
+    await side.publish()
+    assert await side.reconcile() == []
 
 
 @ANY
 async def test_a_cut_page_says_nothing(side: Side) -> None:
     side.node.behind.fill_consumers(7)
-    await side.round()
+    await side.reconcile()
     side.node.behind.delete("consumers", "consumer-3")
     side.node.faults = Faults(cut_bytes=100, only="/consumers")
-    assert await side.round() == []
-    assert "/consumers" in side.rounds.state().skipped_lists
+    assert await side.reconcile() == []
+    assert "/consumers" in side.reconciler.state().skipped_lists
     side.node.faults = Faults()
-    assert [brief(change) for change in await side.round()] == [("consumers", "delete", "consumer-3")]
+    assert [brief(change) for change in await side.reconcile()] == [("consumers", "delete", "consumer-3")]

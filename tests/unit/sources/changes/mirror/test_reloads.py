@@ -57,26 +57,26 @@ def ids(world: World) -> set[str]:
 
 async def test_a_reload_of_the_same_is_no_difference(world: World) -> None:
     reload(world, **whole())
-    assert await world.round() == []
+    assert await world.reconcile() == []
     before = ids(world)
     reload(world, **whole())
     assert len(ids(world) - before) >= 6, "Kong renews them"
-    assert await world.round() == []
+    assert await world.reconcile() == []
     known = world.all_known()
     assert {entity for rows in known.values() for entity in rows} == ids(world)
     assert {each["service"]["id"] for each in known["routes"].values()} == set(known["services"])
     reload(world, **whole())
-    assert await world.round() == []
+    assert await world.reconcile() == []
 
 
 async def test_one_tag_is_one_event(world: World) -> None:
     reload(world, **whole())
-    await world.round()
+    await world.reconcile()
     document = whole()
     document["consumers"][0]["keyauth_credentials"][1]["tags"] = ["x"]
     old = world.kong.store.find("keyauth_credentials", "k2")
     reload(world, **document)
-    (change,) = await world.round()
+    (change,) = await world.reconcile()
     new = world.kong.store.find("keyauth_credentials", "k2")
     assert old is not None
     assert new is not None
@@ -87,22 +87,22 @@ async def test_one_tag_is_one_event(world: World) -> None:
 
 async def test_a_change_deep_under_renewed_parents(world: World) -> None:
     reload(world, **whole())
-    await world.round()
+    await world.reconcile()
     document = whole()
     document["services"][0]["routes"][1]["plugins"][0]["config"]["minute"] = 7
     reload(world, **document)
-    (change,) = await world.round()
+    (change,) = await world.reconcile()
     assert (change.schema, change.operation, change.changed) == ("plugins", "update", ("config.minute",))
 
 
 async def test_what_went_and_what_came(world: World) -> None:
     reload(world, **whole())
-    await world.round()
+    await world.reconcile()
     document = whole()
     document["consumers"][0]["username"] = "grace"
     del document["services"][0]["routes"][0]
     reload(world, **document)
-    told = [brief(change)[:2] for change in await world.round()]
+    told = [brief(change)[:2] for change in await world.reconcile()]
     assert sorted(told) == sorted([
         ("consumers", "delete"), ("consumers", "create"), ("keyauth_credentials", "update"),
         ("keyauth_credentials", "update"), ("acls", "delete"), ("acls", "create"),
@@ -168,7 +168,7 @@ async def in_turn(folder: Path, documents: list[Document]) -> None:
     last: dict[str, Any] | None = None
     for document in map(declared, documents):
         reload(world, **document)
-        told = Counter((change.schema, change.operation) for change in await world.round())
+        told = Counter((change.schema, change.operation) for change in await world.reconcile())
         assert told == (Counter() if last is None else expected(last, document))
         last = document
         known = world.all_known()

@@ -33,7 +33,7 @@ async def post(world: World, path: str, schema: str, **fields: Any) -> dict[str,
 
 
 async def test_a_create_an_update_and_a_delete(world: World) -> None:
-    await world.round()
+    await world.reconcile()
     grace = await post(world, "/consumers", "consumers", username="grace")
     before = world.time()
     new = {**grace, "custom_id": "g2", "updated_at": grace["updated_at"] + 1}
@@ -55,7 +55,7 @@ async def test_a_write_that_changes_nothing_is_an_update(world: World) -> None:
 
 
 async def test_a_put_creates_what_is_not_known_and_updates_what_is(world: World) -> None:
-    await world.round()
+    await world.reconcile()
     newbie = world.kong.store.shown("consumers", world.kong.store.insert("consumers", {"username": "newbie"}))
     (created,) = await world.see("PUT", "/consumers/newbie", newbie)
     assert (created.operation, created.old_entity) == ("create", None)
@@ -141,11 +141,11 @@ async def test_a_large_delete_is_told_in_two_parts(world: World, monkeypatch: py
     grace = store.insert("consumers", {"username": "grace"})
     for number in range(10):
         store.insert("keyauth_credentials", {"key": f"k{number}", "consumer": {"id": grace["id"]}})
-    await world.round()
+    await world.reconcile()
     store.delete("consumers", grace)
     changes = await world.see("DELETE", "/consumers/grace")
     assert len(changes) == 4
-    rest = await world.round()
+    rest = await world.reconcile()
     assert len(rest) == 7
     assert {change.deleted_with for change in rest} == {f"consumers:{grace['id']}"}
     assert not any(world.all_known().values())
@@ -157,7 +157,7 @@ async def test_a_delete_before_the_first_list_says_what_the_path_says(world: Wor
     (change,) = await world.see("DELETE", "/consumers/grace/key-auth/secret")
     assert (change.id, change.entity, change.actor and change.actor.path) == ("", {}, "/consumers/grace/key-auth/***")
     assert await world.see("DELETE", "/consumers/grace/key-auth/secret") == [], "it deletes nothing"
-    await world.round()
+    await world.reconcile()
     assert await world.see("DELETE", "/consumers/other/key-auth/secret") == []
 
 
@@ -167,7 +167,7 @@ async def test_what_changes_no_entity(world: World) -> None:
     assert await world.see("GET", "/consumers") == []
     with pytest.raises(ObservationError):
         await world.see("POST", "/consumers", {"message": "no entity"})
-    assert await world.tell() == []
+    assert await world.publish() == []
 
 
 async def test_a_relation_changes_what_it_leads_to(world: World) -> None:
@@ -179,13 +179,13 @@ async def test_a_relation_changes_what_it_leads_to(world: World) -> None:
 
 
 async def test_kong_calls_again(world: World) -> None:
-    await world.round()
+    await world.reconcile()
     grace = world.kong.store.shown("consumers", world.kong.store.insert("consumers", {"username": "grace"}))
     seen = observation(Request("PUT", "/consumers/grace", grace, 1.0, 2.0, 77))
     assert len(await world.mirror.apply(seen)) == 1
     await world.reopen()
     assert await world.mirror.apply(seen) == []
-    assert len(await world.tell()) == 1
+    assert len(await world.publish()) == 1
 
 
 async def test_the_outbox_is_told_again_with_the_same_identities(world: World) -> None:

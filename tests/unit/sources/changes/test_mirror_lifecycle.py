@@ -8,8 +8,8 @@ import pytest
 
 from kong_eventhooks_plugin import background
 from kong_eventhooks_plugin.errors import StoreUnavailable
-from kong_eventhooks_plugin.sources.changes.upkeep import MirrorLifecycle
-from tests.support.crud import StandInMirror, StandInRounds, settled
+from kong_eventhooks_plugin.sources.changes.mirror_lifecycle import MirrorLifecycle
+from tests.support.crud import StandInMirror, StandInReconciler, settled
 from tests.support.waiting import SECONDS
 
 SOON = 0.01
@@ -18,12 +18,12 @@ NEVER = 3_600.0
 
 @asynccontextmanager
 async def kept(
-    mirror: StandInMirror, rounds: StandInRounds, *, grace: float = NEVER, leads: Callable[[], bool] = lambda: True
+    mirror: StandInMirror, rounds: StandInReconciler, *, grace: float = NEVER, leads: Callable[[], bool] = lambda: True
 ) -> AsyncIterator[MirrorLifecycle]:
-    upkeep = MirrorLifecycle(rounds.run, mirror.forget, leads=leads, grace=grace)
-    task = asyncio.create_task(upkeep.run())
+    lifecycle = MirrorLifecycle(rounds.run, mirror.forget, leads=leads, grace=grace)
+    task = asyncio.create_task(lifecycle.run())
     try:
-        yield upkeep
+        yield lifecycle
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -31,66 +31,66 @@ async def kept(
 
 
 async def test_wanted_from_the_start_it_is_kept_up_and_not_dropped() -> None:
-    mirror, rounds = StandInMirror(), StandInRounds()
-    async with kept(mirror, rounds) as upkeep:
-        upkeep.set_wanted(True)
+    mirror, rounds = StandInMirror(), StandInReconciler()
+    async with kept(mirror, rounds) as lifecycle:
+        lifecycle.set_active(True)
         await asyncio.wait_for(rounds.began.wait(), SECONDS)
-        assert not upkeep.holds
+        assert not lifecycle.holds
     assert mirror.forgotten == 0
     assert rounds.running == 0, "it ends with its caller"
 
 
 async def test_without_a_hook_nothing_is_asked_of_kong() -> None:
-    mirror, rounds = StandInMirror(), StandInRounds()
-    async with kept(mirror, rounds, grace=SOON) as upkeep:
-        assert upkeep.holds, "hooks may still be on their way"
+    mirror, rounds = StandInMirror(), StandInReconciler()
+    async with kept(mirror, rounds, grace=SOON) as lifecycle:
+        assert lifecycle.holds, "hooks may still be on their way"
         await mirror.until(lambda it: it.forgotten == 1)
         assert rounds.runs == 0
-        assert not upkeep.holds, "nobody is there to hear it, and nobody came"
+        assert not lifecycle.holds, "nobody is there to hear it, and nobody came"
 
 
 async def test_a_hook_that_goes_and_comes_back_finds_the_mirror_kept_up() -> None:
-    mirror, rounds = StandInMirror(), StandInRounds()
-    async with kept(mirror, rounds) as upkeep:
-        upkeep.set_wanted(True)
+    mirror, rounds = StandInMirror(), StandInReconciler()
+    async with kept(mirror, rounds) as lifecycle:
+        lifecycle.set_active(True)
         await asyncio.wait_for(rounds.began.wait(), SECONDS)
-        upkeep.set_wanted(False)
-        assert upkeep.holds, "what changes meanwhile waits for it"
+        lifecycle.set_active(False)
+        assert lifecycle.holds, "what changes meanwhile waits for it"
         await settled()
         assert rounds.running == 1
-        upkeep.set_wanted(True)
-        assert not upkeep.holds
+        lifecycle.set_active(True)
+        assert not lifecycle.holds
     assert mirror.forgotten == 0
 
 
 async def test_a_hook_that_stays_away_takes_the_mirror_along_and_a_new_one_begins_anew() -> None:
-    mirror, rounds = StandInMirror(), StandInRounds()
-    async with kept(mirror, rounds, grace=SOON) as upkeep:
-        upkeep.set_wanted(True)
+    mirror, rounds = StandInMirror(), StandInReconciler()
+    async with kept(mirror, rounds, grace=SOON) as lifecycle:
+        lifecycle.set_active(True)
         await asyncio.wait_for(rounds.began.wait(), SECONDS)
-        upkeep.set_wanted(False)
+        lifecycle.set_active(False)
         await mirror.until(lambda it: it.forgotten == 1)
         assert rounds.running == 0
-        upkeep.set_wanted(True)
+        lifecycle.set_active(True)
         await asyncio.wait_for(rounds.began.wait(), SECONDS)
-        assert not upkeep.holds
+        assert not lifecycle.holds
     assert mirror.forgotten == 1
 
 
 async def test_a_process_drops_and_tells_to_nobody_only_while_it_leads() -> None:
-    mirror, rounds = StandInMirror(), StandInRounds()
+    mirror, rounds = StandInMirror(), StandInReconciler()
     leading = False
-    async with kept(mirror, rounds, grace=SOON, leads=lambda: leading) as upkeep:
-        await settled(lambda: upkeep.dropped)
+    async with kept(mirror, rounds, grace=SOON, leads=lambda: leading) as lifecycle:
+        await settled(lambda: lifecycle.dropped)
         await settled()
         assert mirror.forgotten == 0
-        assert upkeep.holds
+        assert lifecycle.holds
         leading = True
         await mirror.until(lambda it: it.forgotten == 1)
 
 
 async def test_a_store_that_is_away_when_the_mirror_is_dropped() -> None:
-    mirror, rounds = StandInMirror(), StandInRounds()
+    mirror, rounds = StandInMirror(), StandInReconciler()
     mirror.troubles = [StoreUnavailable("x")]
     async with kept(mirror, rounds, grace=SOON):
         await mirror.until(lambda it: it.forgotten == 1)
@@ -98,7 +98,7 @@ async def test_a_store_that_is_away_when_the_mirror_is_dropped() -> None:
 
 
 async def test_rounds_that_trip_begin_again() -> None:
-    mirror, rounds, tripped = StandInMirror(), StandInRounds(), 0
+    mirror, rounds, tripped = StandInMirror(), StandInReconciler(), 0
 
     async def trips_once() -> None:
         nonlocal tripped
@@ -107,9 +107,9 @@ async def test_rounds_that_trip_begin_again() -> None:
             raise RuntimeError("a bug")
         await rounds.run()
 
-    upkeep = MirrorLifecycle(trips_once, mirror.forget, leads=lambda: True, pause=0)
-    upkeep.set_wanted(True)
-    task = asyncio.create_task(upkeep.run())
+    lifecycle = MirrorLifecycle(trips_once, mirror.forget, leads=lambda: True, pause=0)
+    lifecycle.set_active(True)
+    task = asyncio.create_task(lifecycle.run())
     await asyncio.wait_for(rounds.began.wait(), SECONDS)
     assert tripped == 1
     task.cancel()
@@ -120,14 +120,14 @@ async def test_rounds_that_end_by_a_bug_are_a_trouble_for_a_while(monkeypatch: p
     async def trips() -> None:
         raise KeyError("a secret")
 
-    upkeep = MirrorLifecycle(trips, StandInMirror().forget, leads=lambda: True, pause=NEVER)
-    assert upkeep.error is None
-    upkeep.set_wanted(True)
-    task = asyncio.create_task(upkeep.run())
-    await settled(lambda: upkeep.error is not None)
-    assert upkeep.error is not None
-    assert upkeep.error.startswith("the reconciler crashed (KeyError raised in test_upkeep.py:")
+    lifecycle = MirrorLifecycle(trips, StandInMirror().forget, leads=lambda: True, pause=NEVER)
+    assert lifecycle.error is None
+    lifecycle.set_active(True)
+    task = asyncio.create_task(lifecycle.run())
+    await settled(lambda: lifecycle.error is not None)
+    assert lifecycle.error is not None
+    assert lifecycle.error.startswith("the reconciler crashed (KeyError raised in test_mirror_lifecycle.py:")
     monkeypatch.setattr(background, "RECENT_SECONDS", 0.0)
-    assert upkeep.error is None
+    assert lifecycle.error is None
     task.cancel()
     await asyncio.wait([task])

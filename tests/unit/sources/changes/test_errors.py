@@ -5,8 +5,8 @@ import pytest
 
 from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.sources.changes.errors import LISTS, change_errors
 from kong_eventhooks_plugin.sources.changes.observer import ChangeState
-from kong_eventhooks_plugin.sources.changes.problems import LISTS, change_errors
 from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerState
 from tests.support.crud import PATHS
 from tests.support.events import make_hook
