@@ -1,1 +1,1 @@
-"""A small client of our own REST API, for the command line."""
+"""A client of the REST API, for the command line."""

@@ -1,7 +1,7 @@
-"""Calls to the API over HTTP. Every failure is a ``RemoteError`` that says what to do.
+"""Calls to the API over HTTP. Every failure is a ``RemoteError`` whose text says what to do.
 
-Limits: ``SECONDS`` for a call, connection included; an answer of more than ``MAX_ANSWER`` bytes is not read. Proxies
-of the environment are not used: the API is beside us.
+Limits: ``SECONDS`` for a call, connection included; ``MAX_ANSWER`` bytes for an answer. The environment's proxies are
+not used: the API is local.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +16,10 @@ from kong_eventhooks_plugin.api.client.sse import Message, Parser
 from kong_eventhooks_plugin.errors import RemoteError
 
 SECONDS: Final = 75.0
-"""Longer than the API's own limit, which has the better text."""
+"""Longer than the API's own limit, whose error text says more."""
 
 SILENCE: Final = 60.0
-"""Seconds without even a heartbeat after which a stream counts as broken."""
+"""Seconds without a heartbeat after which a stream counts as broken."""
 
 MAX_ANSWER: Final = 64 << 20
 
@@ -29,25 +29,23 @@ Fields = Sequence[tuple[str, str]]
 
 
 class ApiTarget(NamedTuple):
-    """Where the API is, and the admin token where it wants one."""
-
     url: str = DEFAULT_URL
     token: str | None = None
 
     def __repr__(self) -> str:
-        return f"Target(url={self.url!r})"
+        return f"ApiTarget(url={self.url!r})"
 
 
 class Unreachable(RemoteError):
-    """Nobody answered, or a stream ended before its reader did: it may go better later."""
+    """Nothing answered, or a stream broke: a retry may help."""
 
 
 class NotFound(RemoteError):
-    """There is no such thing; who asked knows what to call it. Where they named nothing, nobody has our API there."""
+    """404: the caller knows what it asked for; where it named nothing, this is not our API."""
 
 
 class RestClient:
-    """Use it as a context manager. ``call`` returns the answer's JSON, None where there is no body."""
+    """A context manager. ``call`` returns the answer's JSON, None where it has no body."""
 
     def __init__(self, target: ApiTarget) -> None:
         self._target = target
@@ -123,14 +121,14 @@ class RestClient:
         try:
             value = msgspec.json.decode(body) if body else None
         except msgspec.DecodeError as error:
-            raise RemoteError(self._somebody_else(f"status {response.status_code}")) from error
+            raise RemoteError(self._not_our_api(f"status {response.status_code}")) from error
         if response.status_code == 404:
-            raise NotFound(self._somebody_else(_message(404, value)))
+            raise NotFound(self._not_our_api(_message(404, value)))
         if not response.is_success and response.status_code != accept:
-            raise _refusal(response.status_code, value)
+            raise _error(response.status_code, value)
         return value
 
-    def _somebody_else(self, answer: str) -> str:
+    def _not_our_api(self, answer: str) -> str:
         return (
             f"{self._target.url} does not answer as a sidecar does ({answer}); is --url right? It is the address of "
             "the setting 'listen'"
@@ -149,7 +147,7 @@ class RestClient:
         return Unreachable(f"{url} did not answer ({type(error).__name__})")
 
 
-def _refusal(status: int, value: Any) -> RemoteError:
+def _error(status: int, value: Any) -> RemoteError:
     message = _message(status, value)
     if status == 401:
         message = f"{message.partition(';')[0]}; name a file that holds it with --token-file"

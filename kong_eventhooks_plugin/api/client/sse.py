@@ -17,7 +17,7 @@ _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message; ``event`` is ``message`` where the stream names none, ``last_id`` the last id that it told."""
+    """One message; ``event`` is ``message`` where the stream names none, ``last_id`` the last id so far."""
 
     event: str
     data: str
@@ -25,11 +25,9 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Parser:
-    """Feed it what arrives; it yields the messages that are complete."""
-
     def __init__(self) -> None:
         self._rest = b""
-        self._begun = False
+        self._started = False
         self._size = 0
         self._event = ""
         self._data: list[str] = []
@@ -41,7 +39,7 @@ class Parser:
         start = 0
         for end in _LINE_END.finditer(self._rest):
             if end.group() == b"\r" and end.end() == len(self._rest):
-                # Its line feed may come with the next chunk.
+                # The next chunk may begin with its line feed.
                 break
             yield from self._line(self._rest[start : end.start()])
             start = end.end()
@@ -49,8 +47,8 @@ class Parser:
         self._count(len(self._rest), keep=False)
 
     def _line(self, raw: bytes) -> Iterator[Message]:
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         line = raw.decode("utf-8", "replace")
         if not line:

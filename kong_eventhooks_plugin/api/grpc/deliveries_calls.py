@@ -43,8 +43,8 @@ class DeliveryCalls:
             hook_id=self._hooks.id_of(parse.given_text(request.hook, "hook")),
             state=_state(request.state),
             source=parse.given_text(request.source, "source"),
-            since=parse.since(request),
-            until=parse.until(request),
+            since=parse.moment(request, "since"),
+            until=parse.moment(request, "until"),
         )
 
         async def page(size: int) -> tuple[pb.ListDeliveriesResponse, int]:
@@ -68,7 +68,9 @@ class DeliveryCalls:
         state = _SETTLED.get(request.state)
         if state is None:
             raise ValidationError({"state": "expected DEAD or DELIVERED: nothing else can be replayed"})
-        replayed = await self._deliveries.replay_of_hook(hook.id, parse.since(request), parse.until(request), state)
+        replayed = await self._deliveries.replay_of_hook(
+            hook.id, parse.moment(request, "since"), parse.moment(request, "until"), state
+        )
         return pb.ReplayDeliveriesResponse(replayed=replayed.count, refused=replayed.refused, more=replayed.more)
 
 

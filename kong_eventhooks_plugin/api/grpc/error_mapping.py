@@ -9,7 +9,7 @@ sent.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
 import grpc
@@ -38,12 +38,7 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 log = structlog.get_logger()
 
 
-class AbortContext(Protocol):
-    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
-        """Send the status and raise."""
-
-
-async def abort_with(context: AbortContext, error: Exception) -> NoReturn:
+async def abort_with(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
     """End a call with the status for what was raised; the unforeseen is logged, without its text."""
     code, status = status_of(error)
     if code is grpc.StatusCode.INTERNAL:

@@ -62,8 +62,8 @@ class EventCalls:
             source=parse.given_text(request.source, "source"),
             event=parse.given_text(request.event, "event"),
             hook_id=self._hooks.id_of(parse.given_text(request.hook, "hook")),
-            since=parse.since(request),
-            until=parse.until(request),
+            since=parse.moment(request, "since"),
+            until=parse.moment(request, "until"),
         )
 
         async def page(size: int) -> tuple[pb.ListEventsResponse, int]:

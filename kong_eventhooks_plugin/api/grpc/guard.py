@@ -1,7 +1,7 @@
 """A table of calls becomes gRPC's method handlers: each with its access rule, its limits, its errors as statuses.
 
-Limits: ``AT_ONCE`` calls run at the same time, one more is RESOURCE_EXHAUSTED (the feed limits streams); a call has the
-time of ``deadlines``. A call stops when its deadline passes or its caller disconnects; one that writes to the store
+Limits: ``AT_ONCE`` calls run at the same time, one more is RESOURCE_EXHAUSTED (the feed limits streams); a call ends
+at its deadline, after ``CALL_SECONDS`` at the latest, or when its caller disconnects; one that writes to the store
 (``keeps``) runs on: its caller gets DEADLINE_EXCEEDED and may find it done, and it counts as running until then.
 
 A browser cannot speak gRPC, so the host name of a call is not checked. A gateway for web pages (gRPC-Web) passes on
@@ -10,16 +10,15 @@ where they came from: such a call may change nothing.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import grpc
 from google.protobuf import message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from kong_eventhooks_plugin.api.grpc.deadlines import seconds_left
 from kong_eventhooks_plugin.api.grpc.error_mapping import abort_with
-from kong_eventhooks_plugin.api.service.access import AT_ONCE, Access, Caller, Kind, sent_token
+from kong_eventhooks_plugin.api.service.access import AT_ONCE, CALL_SECONDS, Access, Caller, Kind, sent_token
 from kong_eventhooks_plugin.errors import BadArgument, TooBusy
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -48,6 +47,13 @@ class Stream(NamedTuple):
 class Calls(NamedTuple):
     service: ServiceDescriptor
     calls: tuple[Unary | Stream, ...]
+
+
+class Timed(Protocol):
+    """A part of grpc's ServicerContext, of the asyncio API and the other alike."""
+
+    def time_remaining(self) -> float | None:
+        """Return the seconds until the caller's deadline, None where there is none."""
 
 
 class GrpcCallGuard:
@@ -109,6 +115,14 @@ class GrpcCallGuard:
         self._running.add(work)
         work.add_done_callback(self._running.discard)
         return await (asyncio.shield(work) if call.keeps else work)
+
+
+def seconds_left(context: Timed) -> float:
+    """Return how many seconds a call has; most clients set no deadline. Raises ``TimeoutError`` where it has passed."""
+    left = context.time_remaining()
+    if left is not None and left <= 0:
+        raise TimeoutError
+    return CALL_SECONDS if left is None else min(left, CALL_SECONDS)
 
 
 def caller_of(metadata: Iterable[tuple[str, str | bytes]]) -> Caller:

@@ -6,11 +6,10 @@ Kong's largest becomes that (AIP-158).
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import hooks_pb2
 from kong_eventhooks_plugin.api.grpc.structs import from_struct, from_timestamp
@@ -27,18 +26,6 @@ _SCALARS: Final = (
 )  # fmt: skip
 _TIMES: Final = ("created_at", "updated_at")
 _FIELDS: Final = frozenset(hooks_pb2.Hook.DESCRIPTOR.fields_by_name)
-
-
-class Ranged(Protocol):
-    """A request with a range of time; ``until`` is excluded."""
-
-    @property
-    def since(self) -> Timestamp: ...
-
-    @property
-    def until(self) -> Timestamp: ...
-
-    def HasField(self, field_name: Any, /) -> bool: ...  # noqa: N802 - protobuf's name
 
 
 def needed(text: str, field: str) -> str:
@@ -62,12 +49,9 @@ def size(page_size: int) -> int | None:
     return min(page_size, paging.MAX_SIZE) or None
 
 
-def since(request: Ranged) -> float | None:
-    return from_timestamp(request.since, "since") if request.HasField("since") else None
-
-
-def until(request: Ranged) -> float | None:
-    return from_timestamp(request.until, "until") if request.HasField("until") else None
+def moment(request: Any, field: str) -> float | None:
+    """Return a field of a request in Unix seconds, None where it is not set."""
+    return from_timestamp(getattr(request, field), field) if request.HasField(field) else None
 
 
 def definition(request: Message) -> dict[str, Any]:

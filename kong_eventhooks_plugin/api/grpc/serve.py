@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from kong_eventhooks_plugin.api.service.access import require_token_beyond_loopback
+from kong_eventhooks_plugin.api.service.access import Access, require_token_beyond_loopback
 from kong_eventhooks_plugin.api.service.service import Service
 
 
@@ -21,6 +21,8 @@ async def serve_grpc(service: Service, listen: str, token: str | None = None) ->
     Raises ``SettingsError`` where the address needs a token or the token is invalid, and ``OSError``.
     """
     require_token_beyond_loopback(listen, token, "grpc_listen")
-    from kong_eventhooks_plugin.api.grpc.server import open_server
+    from kong_eventhooks_plugin.api.grpc.server import GrpcServer
 
-    return await open_server(service, listen, token)
+    server = GrpcServer(service, Access(token))
+    await server.open(listen)
+    return server

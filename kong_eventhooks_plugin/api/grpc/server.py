@@ -85,13 +85,6 @@ class GrpcServer:
         await self._guard.finished(grace)
 
 
-async def open_server(service: Service, listen: str, token: str | None) -> GrpcServer:
-    """May raise ``OSError``."""
-    server = GrpcServer(service, Access(token))
-    await server.open(listen)
-    return server
-
-
 class _Health(health.HealthServicer):
     """gRPC's own, with a limit on its streams: watching needs no token."""
 

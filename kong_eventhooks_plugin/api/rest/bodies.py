@@ -1,11 +1,10 @@
 """A request's body as an object: JSON, a form, or a multipart form as curl's ``-F`` and HTTPie's ``--form`` send it.
 
 As in Kong's Admin API a body without a content type is refused unless it is empty, a form's values are text until the
-schema gives them a type (``form_values``), and a part's file name does not matter: ``-F config.functions=@file`` is the
+schema gives them a type (``form_values``), and a part's file name is ignored: ``-F config.functions=@file`` is the
 file's text.
 
-Limits, each a 4xx where it is passed: ``MAX_BODY`` bytes in all (413), 1,000 fields or parts (400); a compressed body
-is refused (415).
+Limits: ``MAX_BODY`` bytes (413), 1,000 fields or parts (400), no compressed body (415).
 """
 
 from typing import Any, Final
@@ -27,13 +26,13 @@ MULTIPART: Final = "multipart/form-data"
 
 
 async def read_object(request: web.Request, field: Field | None = None) -> dict[str, Any]:
-    """Return the object that a body holds, ``{}`` where there is none. ``field`` gives a form's values their types.
+    """Return the body, ``{}`` where it is empty. ``field`` gives a form's values their types.
 
     Raises ``BadArgument``, ``ValidationError``, and aiohttp's ``HTTPUnsupportedMediaType`` and
     ``HTTPRequestEntityTooLarge``.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise web.HTTPUnsupportedMediaType(text="a compressed body is not taken")
+        raise web.HTTPUnsupportedMediaType(text="a compressed body is not accepted")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == JSON:
         return _from_json(await request.read())
@@ -76,31 +75,31 @@ def _fields(body: bytes) -> list[tuple[str, str]]:
 
 
 async def _parts(request: web.Request) -> list[tuple[str, str]]:
-    room = MAX_BODY
+    free = MAX_BODY
     found: list[tuple[str, str]] = []
     try:
         reader = await request.multipart()
         while (part := await reader.next()) is not None:
             if isinstance(part, MultipartReader):
-                raise BadArgument("a multipart form inside another is not taken")
+                raise BadArgument("a multipart form inside another is not accepted")
             if len(found) >= MAX_ARGUMENTS:
                 raise BadArgument("Too many arguments")
-            data = await _content(part, room)
-            room -= len(data)
+            data = await _content(part, free)
+            free -= len(data)
             if part.name is not None:
                 found.append((part.name, data.decode("utf-8")))
     except UnicodeDecodeError as error:
         raise BadArgument("a part of the form is not UTF-8") from error
     except (HttpProcessingError, ValueError, AssertionError, RuntimeError) as error:
-        # What aiohttp's reader raises for a form that is not one; it has no class of its own for it.
+        # What aiohttp's reader raises for an invalid form; it has no class of its own.
         raise BadArgument("Cannot parse multipart body") from error
     return found
 
 
-async def _content(part: BodyPartReader, room: int) -> bytes:
+async def _content(part: BodyPartReader, free: int) -> bytes:
     data = bytearray()
     while chunk := await part.read_chunk():
         data += chunk
-        if len(data) > room:
-            raise web.HTTPRequestEntityTooLarge(max_size=MAX_BODY, actual_size=MAX_BODY + len(data) - room)
+        if len(data) > free:
+            raise web.HTTPRequestEntityTooLarge(max_size=MAX_BODY, actual_size=MAX_BODY + len(data) - free)
     return bytes(data)

@@ -1,11 +1,11 @@
-"""Where the API and the health pages listen, and what connections to them may cost.
+"""The address of the API and the health pages, and the limits of its connections.
 
-aiohttp takes as many connections as come and keeps each as long as its peer likes, with whatever waits for it. Kong's
-socket needs this process's descriptors and memory more than somebody who holds connections open.
+aiohttp accepts any number of connections and keeps each as long as its peer likes, with all data pending for it. The
+plugin socket needs this process's descriptors and memory more.
 
-Limits: ``CONNECTIONS`` at the same time; one more ends the oldest (not the newest: a probe has to get in). One on which
-no request arrives, or ends to arrive, for ``IDLE_SECONDS`` is closed; one whose peer takes nothing for
-``UNREAD_SECONDS`` is cut, and what waits for it is let go.
+Limits: ``CONNECTIONS`` at the same time; one more closes the oldest (not the newest: a probe must get in). A connection
+without a complete request for ``IDLE_SECONDS`` is closed; one whose peer reads nothing for ``UNREAD_SECONDS`` is cut,
+and its pending data is dropped.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from aiohttp import web
 
 CONNECTIONS: Final = 1_024
 IDLE_SECONDS: Final = 75.0
-"""Longer than Kong keeps an idle connection to an upstream (60 s), so that it is Kong that closes one."""
+"""Longer than Kong keeps an idle connection to an upstream (60 s), so that Kong closes first."""
 
 UNREAD_SECONDS: Final = 60
 LOG_SECONDS: Final = 60.0
@@ -27,8 +27,6 @@ log = structlog.get_logger()
 
 
 class Site(web.BaseSite):
-    """Listens on ``host`` and ``port`` for a runner, within the limits of the file's head."""
-
     def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
         super().__init__(runner)
         self._host = host
@@ -37,16 +35,14 @@ class Site(web.BaseSite):
 
     @property
     def name(self) -> str:
-        """Return the address, as aiohttp wants it."""
         return f"http://{self._host}:{self._port}"
 
     async def start(self) -> None:
-        """Listen. Raises ``OSError``."""
         await super().start()
         loop = asyncio.get_running_loop()
         server = await loop.create_server(self._connected, self._host, self._port)
         self._server = server
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux alone has it; connections inherit it
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux alone; connections inherit it
             for listening in server.sockets:
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1_000)
 

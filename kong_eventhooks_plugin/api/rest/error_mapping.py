@@ -9,19 +9,10 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
+from kong_eventhooks_plugin import errors
 from kong_eventhooks_plugin.api.rest.answers import json_response
 from kong_eventhooks_plugin.api.service.error_codes import RETRY_SECONDS, UNFORESEEN, code_of, text_of
 from kong_eventhooks_plugin.api.service.presenter import result_view
-from kong_eventhooks_plugin.errors import (
-    BadArgument,
-    HookDeclared,
-    HookTaken,
-    HookTestFailed,
-    QueueError,
-    TokenNeeded,
-    UnknownDelivery,
-    ValidationError,
-)
 from kong_eventhooks_plugin.telemetry.raised import bug_fields
 
 log = structlog.get_logger()
@@ -37,7 +28,7 @@ def response_for(error: Exception) -> web.Response:
     code = code_of(error)
     if code is UNFORESEEN:
         log.error("api_call_failed", **bug_fields(error))
-    elif isinstance(error, QueueError) and not isinstance(error, UnknownDelivery):
+    elif isinstance(error, errors.QueueError) and not isinstance(error, errors.UnknownDelivery):
         log.warning("api_call_rejected", error=str(error))
     body = next((body for kind, body in _BODIES if isinstance(error, kind)), None)
     message = _HTTP_MESSAGES[404] if code.http == 404 else text_of(error)
@@ -57,33 +48,33 @@ _HTTP_MESSAGES: Final = {404: "Not found", 405: "Method not allowed", 413: "Requ
 
 
 def _headers(error: Exception, status: int) -> Mapping[str, str]:
-    if isinstance(error, HookDeclared):
+    if isinstance(error, errors.HookDeclared):
         return {"allow": "GET, HEAD, OPTIONS"}
-    if isinstance(error, TokenNeeded):
+    if isinstance(error, errors.TokenNeeded):
         return {"www-authenticate": 'Bearer realm="kong-event-hooks"'}
     return {"retry-after": str(RETRY_SECONDS)} if status == 503 else {}
 
 
-def _declared(error: HookDeclared) -> Body:
+def _declared(error: errors.HookDeclared) -> Body:
     return {"code": 12, "name": "operation unsupported", "message": str(error), "declared_in": error.where}
 
 
-def _bad_argument(error: BadArgument) -> Body:
+def _bad_argument(error: errors.BadArgument) -> Body:
     body: dict[str, Any] = {"message": str(error)}
     if error.code is not None:
         body |= {"code": error.code, "name": error.name}
     return body | {"options": error.options} if error.options else body
 
 
-def _test_failed(error: HookTestFailed) -> Body:
+def _test_failed(error: errors.HookTestFailed) -> Body:
     result = None if error.answer is None else result_view(error.answer)
     return {"message": str(error), "error": error.error, "result": result}
 
 
 _BODIES: Final[tuple[tuple[type[Exception], Callable[[Any], Body]], ...]] = (
-    (ValidationError, ValidationError.body),
-    (HookTaken, HookTaken.body),
-    (HookDeclared, _declared),
-    (HookTestFailed, _test_failed),
-    (BadArgument, _bad_argument),
+    (errors.ValidationError, errors.ValidationError.body),
+    (errors.HookTaken, errors.HookTaken.body),
+    (errors.HookDeclared, _declared),
+    (errors.HookTestFailed, _test_failed),
+    (errors.BadArgument, _bad_argument),
 )

@@ -1,15 +1,14 @@
 """From a form's flat names to nested values: ``config.headers.x=1``, ``tags[]=a``, ``config.functions[2]=...``.
 
-Kong's Admin API reads forms so (kong/api/arguments_decoder.lua); tests/captures/rest/form-answers.jsonl holds what a
-real one made of them. A dot or a pair of brackets goes one level down; ``[]`` adds to a list; ``[2]`` is a list's
-second place; a dot inside brackets is part of the name (``headers[a.b]``). A name that comes several times has a
-list as its value.
+As Kong's Admin API reads forms (kong/api/arguments_decoder.lua; tests/captures/rest/form-answers.jsonl holds answers of
+a real one). A dot or a pair of brackets is one level down; ``[]`` appends to a list; ``[2]`` is its second element; a
+dot inside brackets is part of the name (``headers[a.b]``). A repeated name has a list as its value.
 
-Differences, on purpose: a multipart form's repeated names are all taken (Kong takes the last), ``blocks[].type=x`` is
-a list with one object (Kong: an object), and a name that is given both a value and fields is refused by its path.
+Differences, on purpose: of a multipart form's repeated names all count (in Kong the last), ``blocks[].type=x`` is a
+list with one object (Kong: an object), and a name with both a value and fields is refused with its path.
 
-Limits, each a 400 where it is passed: 1,000 names with their values ("Too many arguments", Kong's own), 32 levels. The
-work grows with the form's length and no faster.
+Limits, each a 400: 1,000 names with their values ("Too many arguments", as in Kong), 32 levels. The work grows
+linearly with the form's length.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,27 +22,25 @@ MAX_LEVELS = 32
 MAX_PLACE = 9_999
 
 _APPEND = -1
-"""The place of ``[]``. Those that are written begin with 1; a list with a place 0 is none."""
+"""The place of ``[]``. Written places begin with 1; with a place 0 it is no list."""
 
 Step = str | int
 
 
 class _List:
-    """Values by their place, for names with ``[]`` and ``[2]``."""
-
-    __slots__ = ("added", "placed")
+    __slots__ = ("appended", "placed")
 
     def __init__(self) -> None:
         self.placed: dict[int, Any] = {}
-        self.added: list[Any] = []
+        self.appended: list[Any] = []
 
 
 class _Fields(dict[str, Any]):
-    """An object that is being put together."""
+    pass
 
 
 def nested(arguments: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return the object that a form's names and values make; values stay text.
+    """Return a form as an object; values stay text.
 
     Raises ``BadArgument`` past a limit, ``ValidationError`` for names that contradict each other.
     """
@@ -54,21 +51,21 @@ def nested(arguments: Iterable[tuple[str, str]]) -> dict[str, Any]:
         grouped.setdefault(name, []).append(value)
     root = _Fields()
     for name, values in grouped.items():
-        way = list(islice(steps(name), MAX_LEVELS + 1))
-        if len(way) > MAX_LEVELS:
+        path = list(islice(steps(name), MAX_LEVELS + 1))
+        if len(path) > MAX_LEVELS:
             raise BadArgument(f"a name is nested deeper than {MAX_LEVELS} levels")
-        _put(root, way, values)
+        _put(root, path, values)
     finished = _finished(root)
     return finished if isinstance(finished, dict) else {}
 
 
 def steps(name: str) -> Iterator[Step]:
-    """Yield the way down that a name describes: fields as text, a list's places as numbers (-1: at its end)."""
+    """Yield a name's path: fields as text, places in a list as numbers (-1: append)."""
     if not name or name.startswith(".") or name.endswith("."):
         yield name
         return
     for segment in _segments(name):
-        # A bracket that a name begins with is part of it, as in Kong.
+        # As in Kong, a bracket at the beginning is part of the name.
         at = segment.find("[", 1)
         if at < 0 or not segment.endswith("]"):
             yield segment
@@ -79,7 +76,7 @@ def steps(name: str) -> Iterator[Step]:
 
 
 def _segments(name: str) -> Iterator[str]:
-    """Yield what dots separate, those inside brackets aside; a bracket that is never closed is plain text."""
+    """Split at dots outside brackets; a bracket that is never closed is plain text."""
     last_closing = name.rfind("]")
     start = at = 0
     while at < len(name):
@@ -101,38 +98,38 @@ def _step(inside: str) -> Step:
     return int(inside) if is_place else inside
 
 
-def _put(root: _Fields, way: list[Step], values: list[str]) -> None:
+def _put(root: _Fields, path: list[Step], values: list[str]) -> None:
     node: Any = root
-    for step, following in pairwise(way):
-        node = _child(node, step, _List if isinstance(following, int) else _Fields, way)
-    last = way[-1]
+    for step, following in pairwise(path):
+        node = _child(node, step, _List if isinstance(following, int) else _Fields, path)
+    last = path[-1]
     if isinstance(node, _List) and last == _APPEND:
-        node.added.extend(values)
+        node.appended.extend(values)
         return
     holder: dict[Any, Any] = node.placed if isinstance(node, _List) else node
     if last in holder:
-        raise _contradiction(way)
+        raise _contradiction(path)
     holder[last] = values[0] if len(values) == 1 else values
 
 
-def _child(node: _Fields | _List, step: Step, kind: type[_Fields] | type[_List], way: list[Step]) -> Any:
-    """Return what stands below a node at a step, made where it is missing."""
+def _child(node: _Fields | _List, step: Step, kind: type[_Fields] | type[_List], path: list[Step]) -> Any:
+    """Return a node's child, created where it is missing."""
     if isinstance(node, _List) and step == _APPEND:
-        # An object at the end of a list: all of a form's ``blocks[].x`` are fields of one.
+        # All of a form's ``blocks[].x`` are fields of one object.
         step = 1
     holder: dict[Any, Any] = node.placed if isinstance(node, _List) else node
     child = holder.setdefault(step, kind())
     if not isinstance(child, kind):
-        raise _contradiction(way)
+        raise _contradiction(path)
     return child
 
 
-def _contradiction(way: list[Step]) -> ValidationError:
-    return ValidationError({str(way[0]): f"'{_spelled(way)}' is given in two ways that exclude each other"})
+def _contradiction(path: list[Step]) -> ValidationError:
+    return ValidationError({str(path[0]): f"'{_spelled(path)}' is given in two ways that exclude each other"})
 
 
-def _spelled(way: list[Step]) -> str:
-    return "".join(_bracketed(step) if isinstance(step, int) else f".{step}" for step in way)[1:101]
+def _spelled(path: list[Step]) -> str:
+    return "".join(_bracketed(step) if isinstance(step, int) else f".{step}" for step in path)[1:101]
 
 
 def _bracketed(place: int) -> str:
@@ -146,6 +143,6 @@ def _finished(node: Any) -> Any:
         return node
     places = sorted(node.placed)
     if places != list(range(1, len(places) + 1)):
-        # Gaps: no list. As an object it is refused by the field that wants a list, which is what Kong says.
+        # With gaps it is no list. As in Kong, the field that expects a list refuses the object.
         return {str(place): _finished(node.placed[place]) for place in places}
-    return [*(_finished(node.placed[place]) for place in places), *node.added]
+    return [*(_finished(node.placed[place]) for place in places), *node.appended]

@@ -1,8 +1,7 @@
-"""A form's texts become what their fields want: Kong's ``infer_value`` (kong/api/arguments.lua).
+"""A form's texts get the types of their fields: Kong's ``infer_value`` (kong/api/arguments.lua).
 
-Only what the schema names is touched: a number for an integer field where the text is one, ``true`` and ``false`` for a
-boolean, one value for a list, an empty text for "unset". What does not fit stays as it is, and validation says
-what is wrong with it. A JSON body never comes here: there every value has its type.
+Only fields of the schema change: a number for an integer field, ``true`` and ``false`` for a boolean, one value for a
+list, an empty text for "unset". What does not fit stays as it is, for validation to refuse.
 """
 
 import math
@@ -17,7 +16,6 @@ _DECIMAL = re.compile(r"\s*[+-]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][+-]?\d
 
 
 def inferred(value: Any, field: Field) -> Any:
-    """Return a form's value as its field's type wants it."""
     if value == "":
         return None
     infer = _BY_TYPE.get(field["type"])
@@ -25,10 +23,7 @@ def inferred(value: Any, field: Field) -> Any:
 
 
 def number(text: str) -> int | float | None:
-    """Return the number that Lua's ``tonumber`` reads in a text, None where it reads none.
-
-    Not ``inf`` and ``nan``, which LuaJIT takes: nothing here can hold them.
-    """
+    """Return what Lua's ``tonumber`` returns; None also for ``inf`` and ``nan``, which LuaJIT accepts."""
     if found := _HEXADECIMAL.match(text):
         return int(f"{found[1]}{found[2]}", 16)
     if not _DECIMAL.match(text):

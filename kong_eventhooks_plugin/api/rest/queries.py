@@ -69,25 +69,20 @@ def one_of(value: Any, name: str, choices: tuple[T, ...]) -> T:
 
 
 def _seconds(value: Any) -> float | None:
-    if isinstance(value, bool):
+    if isinstance(value, str) and len(value) <= MAX_TEXT:
+        found = number(value)
+        return _iso_seconds(value) if found is None else found
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if isinstance(value, int | float):
-        return _double(value)
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
-        return None
-    found = number(value)
-    if found is not None:
-        return _double(found)
-    try:
-        when = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return when.timestamp() if when.tzinfo is not None else None
-
-
-def _double(value: float) -> float | None:
-    """Return a number as a double; None where it is too large, as an integer in JSON may be."""
     try:
         return float(value)
-    except OverflowError:
+    except OverflowError:  # an integer in JSON may be larger than any double
         return None
+
+
+def _iso_seconds(text: str) -> float | None:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if when.tzinfo is None else when.timestamp()

@@ -4,39 +4,17 @@ gRPC's codes follow its guide (grpc/doc/statuscodes.md, google/rpc/code.proto): 
 only after a change, UNAVAILABLE where a retry is enough, RESOURCE_EXHAUSTED where that retry should be later.
 """
 
-from typing import Final, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
-from kong_eventhooks_plugin.errors import (
-    AccessRefused,
-    BadArgument,
-    EventHooksError,
-    HookDeclared,
-    HookRemoved,
-    HookTaken,
-    HookTestFailed,
-    IdTaken,
-    NoPing,
-    QueueError,
-    QueueFull,
-    TokenNeeded,
-    TooBusy,
-    UnknownDelivery,
-    UnknownHook,
-    UnknownSource,
-    ValidationError,
-)
-
-GrpcCode = Literal[
-    "ALREADY_EXISTS", "DEADLINE_EXCEEDED", "FAILED_PRECONDITION", "INTERNAL", "INVALID_ARGUMENT", "NOT_FOUND",
-    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNAVAILABLE",
-]  # fmt: skip
+from kong_eventhooks_plugin import errors
 
 
 class ErrorCode(NamedTuple):
     """``text`` replaces the error's own."""
 
     http: int
-    grpc: GrpcCode
+    grpc: str
     text: str | None = None
 
 
@@ -47,31 +25,31 @@ UNEXPECTED: Final = "An unexpected error occurred"
 UNFORESEEN: Final = ErrorCode(500, "INTERNAL", UNEXPECTED)
 _UNAVAILABLE: Final = "the store is not available; what was asked for may or may not have been done"
 
-ERROR_CODES: Final[tuple[tuple[type[Exception], ErrorCode], ...]] = (
-    (ValidationError, ErrorCode(400, "INVALID_ARGUMENT")),
-    (BadArgument, ErrorCode(400, "INVALID_ARGUMENT")),
-    (UnknownHook, ErrorCode(404, "NOT_FOUND")),
-    (UnknownDelivery, ErrorCode(404, "NOT_FOUND")),
-    (UnknownSource, ErrorCode(404, "NOT_FOUND")),
-    (IdTaken, ErrorCode(400, "ALREADY_EXISTS")),
-    (HookTaken, ErrorCode(409, "ALREADY_EXISTS")),
-    (HookDeclared, ErrorCode(405, "FAILED_PRECONDITION")),
-    (HookRemoved, ErrorCode(409, "FAILED_PRECONDITION")),
-    (NoPing, ErrorCode(400, "FAILED_PRECONDITION")),
-    (HookTestFailed, ErrorCode(500, "FAILED_PRECONDITION")),
-    (TokenNeeded, ErrorCode(401, "UNAUTHENTICATED")),
-    (AccessRefused, ErrorCode(403, "PERMISSION_DENIED")),
-    (TooBusy, ErrorCode(503, "RESOURCE_EXHAUSTED")),
-    (QueueFull, ErrorCode(503, "RESOURCE_EXHAUSTED")),
-    (QueueError, ErrorCode(503, "UNAVAILABLE", _UNAVAILABLE)),
-    (TimeoutError, ErrorCode(503, "DEADLINE_EXCEEDED", "the call took too long")),
-    (EventHooksError, UNFORESEEN),
-)
-"""The first class that an error is an instance of counts."""
+ERROR_CODES: Final[Mapping[type[Exception], ErrorCode]] = {
+    errors.ValidationError: ErrorCode(400, "INVALID_ARGUMENT"),
+    errors.BadArgument: ErrorCode(400, "INVALID_ARGUMENT"),
+    errors.UnknownHook: ErrorCode(404, "NOT_FOUND"),
+    errors.UnknownDelivery: ErrorCode(404, "NOT_FOUND"),
+    errors.UnknownSource: ErrorCode(404, "NOT_FOUND"),
+    errors.IdTaken: ErrorCode(400, "ALREADY_EXISTS"),
+    errors.HookTaken: ErrorCode(409, "ALREADY_EXISTS"),
+    errors.HookDeclared: ErrorCode(405, "FAILED_PRECONDITION"),
+    errors.HookRemoved: ErrorCode(409, "FAILED_PRECONDITION"),
+    errors.NoPing: ErrorCode(400, "FAILED_PRECONDITION"),
+    errors.HookTestFailed: ErrorCode(500, "FAILED_PRECONDITION"),
+    errors.TokenNeeded: ErrorCode(401, "UNAUTHENTICATED"),
+    errors.AccessRefused: ErrorCode(403, "PERMISSION_DENIED"),
+    errors.TooBusy: ErrorCode(503, "RESOURCE_EXHAUSTED"),
+    errors.QueueFull: ErrorCode(503, "RESOURCE_EXHAUSTED"),
+    errors.QueueError: ErrorCode(503, "UNAVAILABLE", _UNAVAILABLE),
+    TimeoutError: ErrorCode(503, "DEADLINE_EXCEEDED", "the call took too long"),
+    errors.EventHooksError: UNFORESEEN,
+}
+"""The nearest class of an error's counts."""
 
 
 def code_of(error: Exception) -> ErrorCode:
-    return next((code for kind, code in ERROR_CODES if isinstance(error, kind)), UNFORESEEN)
+    return next((ERROR_CODES[kind] for kind in type(error).__mro__ if kind in ERROR_CODES), UNFORESEEN)
 
 
 def text_of(error: Exception) -> str:

@@ -8,8 +8,8 @@ Limits: an event's name 256 characters, its data as deep and large as any defini
 
 import re
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final
 
@@ -57,11 +57,9 @@ class Events:
             return Receipt(event_id=event.id, duplicate=False, fired=(), held_back={})
         return await accepted
 
-    @contextmanager
-    def watch(self, wanted: WatchFilter) -> Iterator[Watcher]:
+    def watch(self, wanted: WatchFilter) -> AbstractContextManager[Watcher]:
         """May raise ``TooBusy``."""
-        with self._feed.watch(wanted) as watcher:
-            yield watcher
+        return self._feed.watch(wanted)
 
     async def follow(
         self, watcher: Watcher, wanted: WatchFilter, last: str | None

@@ -9,7 +9,7 @@ Limit: ``MAX_HOOKS`` hooks; one more is refused. Until ``load`` nothing can be c
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -19,6 +19,7 @@ import structlog
 from kong_eventhooks_plugin.errors import BadArgument, QueueError, StoreUnavailable
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.hook import Hook, Origin
+from kong_eventhooks_plugin.queue.contract import Queue
 
 MAX_HOOKS: Final = 1_000
 
@@ -32,20 +33,10 @@ class ApiHookRegistry(ActiveHooks, Protocol):
         """Replace all hooks that the API has made; they are stored already."""
 
 
-class DefinitionStore(Protocol):
-    """Both raise ``StoreUnavailable``."""
-
-    async def definitions(self) -> list[Hook]:
-        """Return every stored definition, of all places."""
-
-    async def store_definitions(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
-        """Write definitions and delete the removed ids, in one transaction."""
-
-
 class ApiHookStore:
     """Everything on one event loop."""
 
-    def __init__(self, registry: ApiHookRegistry, store: DefinitionStore) -> None:
+    def __init__(self, registry: ApiHookRegistry, store: Queue) -> None:
         self._registry = registry
         self._store = store
         self._hooks: dict[str, Hook] = {}
@@ -64,7 +55,8 @@ class ApiHookStore:
 
         Raises ``StoreUnavailable``.
         """
-        self._check_loaded()
+        if not self._loaded:
+            raise StoreUnavailable("the store is not open yet")
         async with self._changing:
             await self._read_stored()
             yield
@@ -81,7 +73,6 @@ class ApiHookStore:
 
         Raises ``StoreUnavailable``, ``BadArgument`` where there are too many.
         """
-        self._check_loaded()
         if hook.id not in self._hooks and len(self._hooks) >= MAX_HOOKS:
             raise BadArgument(f"no more than {MAX_HOOKS:,} hooks can be made through the API")
         await self._store.store_definitions([hook], [])
@@ -90,7 +81,6 @@ class ApiHookStore:
 
     async def delete(self, hook_id: str) -> None:
         """Call it with ``lock`` held. Raises ``StoreUnavailable``."""
-        self._check_loaded()
         await self._store.store_definitions([], [hook_id])
         self._hooks.pop(hook_id, None)
         self._registry.set_api_hooks(self._hooks.values())
@@ -116,10 +106,6 @@ class ApiHookStore:
         if made != self._hooks or shadowed:
             self._hooks = made
             self._registry.set_api_hooks(made.values())
-
-    def _check_loaded(self) -> None:
-        if not self._loaded:
-            raise StoreUnavailable("the store is not open yet")
 
     def _hooks_changed(self, _: list[HookChange]) -> None:
         running = self._cleaning is not None and not self._cleaning.done()

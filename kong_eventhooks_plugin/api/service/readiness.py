@@ -55,38 +55,34 @@ class PollerStatus(msgspec.Struct, frozen=True):
     state: dict[str, Any] = {}
 
 
-def _nothing() -> PollerStatus:
-    return PollerStatus()
-
-
 class ReadinessCheck:
     def __init__(
         self,
         queue: Queue,
-        book: ActiveHooks,
+        registry: ActiveHooks,
         metrics: Metrics,
         delivery: Delivering,
         monotonic: Callable[[], float],
         clock: Callable[[], float],
-        observed: Callable[[], PollerStatus] = _nothing,
+        pollers: Callable[[], PollerStatus] = PollerStatus,
     ) -> None:
         self._queue = queue
-        self._book = book
+        self._registry = registry
         self._metrics = metrics
         self._delivery = delivery
         self._monotonic = monotonic
         self._clock = clock
-        self._poller_status = observed
+        self._poller_status = pollers
         self._lost_total = 0
         self._lost_at = -RECENT_SECONDS
 
     async def check(self) -> Readiness:
         stats, store = await self._stats()
-        hooks = self._book.hooks()
+        hooks = self._registry.hooks()
         held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
-        held |= {name: f"unresolved: {error}" for name, error in self._book.unresolved().items()}
-        observed = self._poller_status()
-        errors = (*(str(error) for error in self._book.errors()), *observed.errors)
+        held |= {name: f"unresolved: {error}" for name, error in self._registry.unresolved().items()}
+        pollers = self._poller_status()
+        errors = (*(str(error) for error in self._registry.errors()), *pollers.errors)
         degraded = bool(errors) or any(reason != "disabled" for reason in held.values()) or self._losing()
         return Readiness(
             status="unready" if store != _OK else "degraded" if degraded else "ready",
@@ -97,7 +93,7 @@ class ReadinessCheck:
             held=held,
             events_lost={labels[0]: count for labels, count in self._metrics.counts.events_lost.items()},
             queue={} if stats is None else _queue(stats, hooks),
-            pollers=observed.state,
+            pollers=pollers.state,
         )
 
     async def refresh(self) -> None:

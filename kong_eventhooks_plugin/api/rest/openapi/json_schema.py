@@ -13,7 +13,7 @@ NO_NUL: Final = "^[^\u0000]*$"
 
 
 def of_field(field: Field) -> Schema:
-    """Return the schema of a field; one that may be unset accepts null."""
+    """Return a field's schema; one that may be unset accepts null."""
     schema = _BY_TYPE[field["type"]](field)
     if "description" in field:
         schema["description"] = field["description"]
@@ -63,10 +63,6 @@ def _integer(field: Field) -> Schema:
     return schema
 
 
-def _boolean(_field: Field) -> Schema:
-    return {"type": "boolean"}
-
-
 def _list(field: Field) -> Schema:
     schema: Schema = {"type": "array", "items": of_field({**field["elements"], "required": True})}
     if "len_max" in field:
@@ -85,10 +81,6 @@ def _map(field: Field) -> Schema:
     return schema
 
 
-def _record(field: Field) -> Schema:
-    return of_record(field, [])
-
-
 def _json(field: Field) -> Schema:
     return {"type": [kind for kind in field["json_schema"]["inline"]["type"] if kind != "null"]}
 
@@ -96,10 +88,10 @@ def _json(field: Field) -> Schema:
 _BY_TYPE: Final[dict[str, Callable[[Field], Schema]]] = {
     "string": _string,
     "integer": _integer,
-    "boolean": _boolean,
+    "boolean": lambda _: {"type": "boolean"},
     "array": _list,
     "set": _list,
     "map": _map,
-    "record": _record,
+    "record": lambda field: of_record(field, []),
     "json": _json,
 }

@@ -1,7 +1,7 @@
 """How long a call may take, on grpcio-testing's clock.
 
-The rule is a plain function of a ServicerContext, so a servicer that is no coroutine can ask it, and grpcio-testing's
-server lets time pass as told: no waiting, and to the second. That the door obeys the rule is tested on a real channel.
+The rule is a plain function of a ServicerContext, so a servicer that is no coroutine can call it, and grpcio-testing's
+server controls the time: no waiting, and to the second. That the server obeys the rule is tested on a real channel.
 """
 
 import queue
@@ -12,8 +12,9 @@ import grpc
 import grpc_testing
 import pytest
 
-from kong_eventhooks_plugin.api.grpc.deadlines import CALL_SECONDS, seconds_left
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import events_pb2, events_pb2_grpc
+from kong_eventhooks_plugin.api.grpc.guard import seconds_left
+from kong_eventhooks_plugin.api.service.access import CALL_SECONDS
 
 SERVICE = events_pb2.DESCRIPTOR.services_by_name["EventService"]
 
