@@ -87,7 +87,3 @@ def _url_error(hook: Mapping[str, Any]) -> str | None:
     if "{" in re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]:
         return _TEMPLATE_IN_HOST
     return None if pattern(STRICT_URL).search(_TAG.sub("x", url)) else URL_ERR
-
-
-def repeated_name(name: str, first: int) -> Errors:
-    return {"name": f"'{name}' is the name of hooks[{first}] already; names are unique"}
