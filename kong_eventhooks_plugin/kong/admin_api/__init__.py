@@ -1,1 +1,1 @@
-"""What we know of the Kong node, from its Admin API."""
+"""Kong's Admin API: its client, paths and schemas, the secrets in an entity, the active plugins."""

@@ -7,15 +7,15 @@ and an instance for streams alone runs for no request.
 
 The open-source edition has no groups. A request's log does not say which groups its client is in, and a client without
 a consumer can be in one too (openid-connect's ``consumer_groups_claim``). Where they are not known and a plugin has
-instances on groups, all that may have run are given: what one of them does is possible then, not certain.
+instances on groups, all that may have run are returned: what one of them does is possible then, not certain.
 
-Of an instance is kept what ``read`` makes of its name and config, and equal ones are kept once: there can be 100,000,
+Of an instance only what ``read`` makes of its name and config is kept, and equal ones once: there can be 100,000,
 with secrets in them.
 
 The app lists the workspace ``default``: under Enterprise nothing is known of the others.
 
-Limits: the answers for ``REMEMBERED`` places are remembered, then all of them are forgotten at once. A list is some
-seconds older or newer than what a Kong node runs; that is not seen here.
+Limits: the results for ``REMEMBERED`` places are cached, then the cache is cleared. A list is some seconds older or
+newer than what a Kong node runs; that is not visible here.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -83,21 +83,21 @@ class _Plugin(Generic[Read]):
         # A shape's rank -> place -> group (None: on no group) -> the instance.
         self._ranks: dict[int, dict[RequestEntities, dict[str | None, Read]]] = {}
 
-    def add(self, place: RequestEntities, group: str | None, said: Read) -> None:
+    def add(self, place: RequestEntities, group: str | None, read: Read) -> None:
         rank = _RANK.get(Shape(*(key is not None for key in (*place, group))))
         if rank is None:
             return
         if rank not in self._ranks:
             self._ranks[rank] = {}
             self._ranks = dict(sorted(self._ranks.items()))
-        self._ranks[rank].setdefault(place, {})[group] = said
+        self._ranks[rank].setdefault(place, {})[group] = read
 
-    def asks_for_consumers(self) -> bool:
-        """Tell whether it makes a difference who asks."""
+    def depends_on_consumer(self) -> bool:
+        """Return whether the consumer makes a difference."""
         return any(ORDER[rank].consumer for rank in self._ranks)
 
     def on(self, request: RequestEntities, groups: Collection[str] | None) -> Iterator[Read]:
-        """Yield the instance that runs, none, or, where that hangs on groups which are not known, all that may."""
+        """Yield the instance that runs, none, or, where that depends on unknown groups, all that may."""
         for rank, places in self._ranks.items():
             shape = ORDER[rank]
             found = places.get(request.seen_by(shape))
@@ -114,94 +114,91 @@ class _Plugin(Generic[Read]):
 
 
 class PluginList(Generic[Read]):
-    """The list of one workspace's plugins, ready to be asked. ``every`` is what is in force anywhere in it."""
+    """One workspace's plugins, indexed. ``every`` is what can run on any of its requests."""
 
     def __init__(
         self, plugins: Iterable[Mapping[str, Any]], read: Callable[[str, Mapping[str, Any]], Read | None]
     ) -> None:
-        kept: dict[Read, Read] = {}
+        unique: dict[Read, Read] = {}
         self._plugins: dict[str, _Plugin[Read]] = {}
         for plugin in plugins:
-            self._add(plugin, read, kept)
-        self.every = frozenset(kept)
-        self._asks_for_consumers = any(plugin.asks_for_consumers() for plugin in self._plugins.values())
+            self._add(plugin, read, unique)
+        self.every = frozenset(unique)
+        self._depends_on_consumer = any(plugin.depends_on_consumer() for plugin in self._plugins.values())
 
     def place(self, service: str | None, route: str | None, consumer: str | None) -> RequestEntities:
-        """Return what makes a difference of a request's ids."""
-        return RequestEntities(route, service, consumer if self._asks_for_consumers else None)
+        """Return the ids of a request that make a difference."""
+        return RequestEntities(route, service, consumer if self._depends_on_consumer else None)
 
     def on(self, place: RequestEntities, groups: Collection[str] | None) -> tuple[Read, ...]:
-        """Return what is in force there."""
-        return tuple(said for plugin in self._plugins.values() for said in plugin.on(place, groups))
+        return tuple(each for plugin in self._plugins.values() for each in plugin.on(place, groups))
 
     def _add(
         self,
         plugin: Mapping[str, Any],
         read: Callable[[str, Mapping[str, Any]], Read | None],
-        kept: dict[Read, Read],
+        unique: dict[Read, Read],
     ) -> None:
         name, config = plugin.get("name"), plugin.get("config")
         if not isinstance(name, str) or plugin.get("enabled") is False or _is_for_streams(plugin.get("protocols")):
             return
-        said = read(name, config if isinstance(config, dict) else {})
-        if said is None:
+        result = read(name, config if isinstance(config, dict) else {})
+        if result is None:
             return
         references = [plugin.get(field) for field in ("route", "service", "consumer", "consumer_group")]
         *place, group = ids = [_id(reference) for reference in references]
         if [key is None for key in ids] != [reference is None for reference in references]:
             return  # taken for one without that reference it would be in force everywhere
-        self._plugins.setdefault(name, _Plugin()).add(RequestEntities(*place), group, kept.setdefault(said, said))
+        self._plugins.setdefault(name, _Plugin()).add(RequestEntities(*place), group, unique.setdefault(result, result))
 
 
 class ActivePlugins(Generic[Read]):
-    """What is in force on a request; knows nothing until the first list.
+    """The plugins on a request; knows nothing until the first list.
 
-    ``read`` makes of a plugin's name and config what is kept of it (hashable), None where nothing is.
+    ``read`` makes of a plugin's name and config what is kept of it (hashable), None for nothing.
     """
 
     def __init__(self, read: Callable[[str, Mapping[str, Any]], Read | None]) -> None:
         self._read = read
         self._lists: dict[str, PluginList[Read]] = {}
         self._every: frozenset[Read] = frozenset()
-        self._answered: dict[tuple[object, ...], tuple[Read, ...]] = {}
+        self._cache: dict[tuple[object, ...], tuple[Read, ...]] = {}
         self._listeners: list[Callable[[], None]] = []
 
     def listed(self, plugins: Iterable[Mapping[str, Any]]) -> PluginList[Read]:
-        """Make a list ready, without taking it yet: two seconds of work for 100,000, which another thread can do.
+        """Index a list: two seconds of work for 100,000, which another thread can do.
 
-        ``plugins`` are as the Admin API gives them; entries that are not as expected are passed over.
+        ``plugins`` are as the Admin API lists them; malformed entries are skipped.
         """
         return PluginList(plugins, self._read)
 
     def replace_list(self, listed: PluginList[Read], workspace: str = DEFAULT_WORKSPACE) -> None:
-        """Put a whole list in the place of what was known of its workspace.
+        """Replace what is known of a workspace.
 
-        Listeners hear of it where something is in force that was nowhere before, or nothing of a kind any more.
+        Listeners are called where ``every`` changes.
         """
         before = self._lists.get(workspace)
         self._lists[workspace] = listed
-        self._answered = {}
+        self._cache = {}
         if before is None or before.every != listed.every:
             self._every = frozenset().union(*(each.every for each in self._lists.values()))
             self._notify()
 
     def replace(self, plugins: Iterable[Mapping[str, Any]], workspace: str = DEFAULT_WORKSPACE) -> None:
-        """Do both at once."""
         self.replace_list(self.listed(plugins), workspace)
 
     def forget(self) -> None:
-        """Know nothing, as before the first list: Kong has been away for too long."""
+        """Know nothing, as before the first list: Kong has been unreachable for too long."""
         known = bool(self._lists)
-        self._lists, self._answered, self._every = {}, {}, frozenset()
+        self._lists, self._cache, self._every = {}, {}, frozenset()
         if known:
             self._notify()
 
-    def on_change(self, heard: Callable[[], None]) -> None:
-        """Have ``heard`` called after each change of ``every``."""
-        self._listeners.append(heard)
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have ``listener`` called after each change of ``every``."""
+        self._listeners.append(listener)
 
     def every(self) -> frozenset[Read]:
-        """Return what is in force anywhere."""
         return self._every
 
     def on(
@@ -212,9 +209,9 @@ class ActivePlugins(Generic[Read]):
         consumer: str | None,
         groups: Collection[str] | None = None,
     ) -> tuple[Read, ...] | None:
-        """Return what is in force on a request of these ids; None where nothing is known of its workspace.
+        """Return what runs on a request of these ids; None where its workspace is unknown.
 
-        ``workspace`` is a name; ``groups`` are the ids of the client's groups, None: not known.
+        ``workspace`` is a name; ``groups`` are the ids of the client's groups, None: unknown.
         """
         name = DEFAULT_WORKSPACE if workspace is None else workspace
         listed = self._lists.get(name)
@@ -222,17 +219,17 @@ class ActivePlugins(Generic[Read]):
             return None
         place = listed.place(service, route, consumer)
         key = (name, place, None if groups is None else tuple(groups))
-        answer = self._answered.get(key)
-        if answer is None:
-            answer = listed.on(place, groups)
-            if len(self._answered) >= REMEMBERED:
-                self._answered.clear()
-            self._answered[key] = answer
-        return answer
+        found = self._cache.get(key)
+        if found is None:
+            found = listed.on(place, groups)
+            if len(self._cache) >= REMEMBERED:
+                self._cache.clear()
+            self._cache[key] = found
+        return found
 
     def _notify(self) -> None:
-        for heard in self._listeners:
-            heard()
+        for listener in self._listeners:
+            listener()
 
 
 def _is_for_streams(protocols: object) -> bool:

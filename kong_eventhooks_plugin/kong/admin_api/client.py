@@ -65,7 +65,7 @@ class AdminPage(NamedTuple):
 
 
 class AdminClient:
-    """Asks one Kong node's Admin API. Close it, or use it with ``async with``."""
+    """The client of one Kong node. Close it, or use it with ``async with``."""
 
     def __init__(self, settings: AdminSettings) -> None:
         self._settings = settings
@@ -80,7 +80,6 @@ class AdminClient:
         await self.close()
 
     async def close(self) -> None:
-        """Let the connections go."""
         if self._session is not None:
             await self._session.close()
 
@@ -92,7 +91,7 @@ class AdminClient:
         return (await self.answer(path, query)).document
 
     async def answer(self, path: str, query: dict[str, str] | None = None) -> Answer:
-        """Return the same with who answered."""
+        """Return the same with the header ``Server``."""
         # Errors name the path alone: the URL may hold a password.
         try:
             async with asyncio.timeout(self._settings.page_seconds):
@@ -156,7 +155,7 @@ class AdminClient:
             return bytes(body), answer.headers.get("Server", "")
 
     def _open(self) -> aiohttp.ClientSession:
-        """Make the session: it belongs to the loop that runs now, so it cannot be made before."""
+        """Make the session: it belongs to the running loop, so it cannot be made before."""
         settings = self._settings
         headers = {"Accept-Encoding": "identity"}
         if settings.token:

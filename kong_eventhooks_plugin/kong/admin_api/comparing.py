@@ -20,7 +20,7 @@ Form = Callable[[Any], Any]
 
 
 def form_of(field: SchemaField) -> Form | None:
-    """Return what brings a value of the field into the form that is compared; None where it is that already."""
+    """Return what normalizes a value of the field for the comparison; None where nothing has to."""
     if field.kind == "foreign":
         return _reference
     if field.kind == "record" and field.fields is not None:
@@ -33,7 +33,7 @@ def form_of(field: SchemaField) -> Form | None:
 
 
 def record_form(fields: Mapping[str, SchemaField], left_out: frozenset[str] = frozenset()) -> Form:
-    """Return the form of a record: without nulls, ``left_out``, what comes from elsewhere, and repeated fields."""
+    """Return a record's form: without nulls, ``left_out``, what comes from elsewhere, and repeated fields."""
     skipped = left_out | {name for name, field in fields.items() if field.transient or field.copy_of}
     inner_forms = {name: form_of(field) for name, field in fields.items() if name not in skipped}
     forms = tuple((name, inner) for name, inner in inner_forms.items() if inner is not None)

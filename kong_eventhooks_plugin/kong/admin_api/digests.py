@@ -1,7 +1,7 @@
 """Keyed digests: they say whether two values are equal, and without the key nothing else.
 
 BLAKE2b with a key; 16 bytes. ``Digests`` is for one key. Values are written as JSON with sorted keys; one
-that the encoder cannot write (nested past its recursion limit, text that is no Unicode) is walked through instead, so
+that the encoder cannot write (nested past its recursion limit, text that is no Unicode) is walked instead, so
 that every value has a digest.
 """
 
@@ -27,13 +27,13 @@ class Digests:
         self._start = blake2b(key=key, digest_size=SIZE)
 
     def of(self, *parts: bytes) -> bytes:
-        """Return the digest of parts whose borders count."""
+        """Return the digest of the parts; where one ends counts."""
         state = self._start.copy()
         state.update(b"".join([_part(part) for part in parts]))
         return state.digest()
 
     def after(self, *parts: bytes) -> Callable[[bytes], bytes]:
-        """Return what gives ``of`` with one more part behind these: for many that begin alike."""
+        """Return a function for ``of`` with one more part behind these: for many that begin alike."""
         start = self._start.copy()
         start.update(b"".join([_part(part) for part in parts]))
 

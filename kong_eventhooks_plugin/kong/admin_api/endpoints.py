@@ -1,20 +1,20 @@
-"""Which entity a path of Kong's Admin API leads to, read from the running Kong's own list of paths (GET /endpoints).
+"""Which entity a path of Kong's Admin API names, read from the running Kong's own list of paths (GET /endpoints).
 
 Kong's list names the entity in braces (``/consumers/{consumers}/key-auth/{keyauth_credentials}``), so plugins' own
 entities and Enterprise's need no table here. What is an entity: a name in braces that stands behind its own root
-collection (``/key-auths`` and ``/key-auths/{keyauth_credentials}``) and for which Kong has a schema. The caller hands
-those names in; without them a name that is a plural or the collection's own counts (``{key}`` behind /cache does not).
+collection (``/key-auths`` and ``/key-auths/{keyauth_credentials}``) and for which Kong has a schema. The caller passes
+those names; without them a name that is a plural or the collection's own counts (``{key}`` behind /cache does not).
 
 Everything else that a path can end in: a collection under an entity, an entity under an entity, a relation
 (``/plugins/{plugins}/consumer`` ends in that plugin's consumer), or an action, which changes no entity. Where schemas
 are known, an entity under one that it does not refer to is a membership (Enterprise's
 ``/consumer_groups/{consumer_groups}/consumers/{consumers}``), and that is an action too: a DELETE there deletes no
-consumer, and the answer to a POST is none.
+consumer, and the answer to a POST is no consumer.
 
 Segments are split before they are decoded, and ``+`` is a space, as in Kong (seen: /consumers/a+b is ``a b``).
 
-Limits: of /endpoints 10,000 paths of up to 16 segments are read, the rest is left out. A path to resolve with more than
-8,192 characters (Kong's own limit for a request line) or 32 segments leads nowhere, and so does one with more than 4
+Limits: of /endpoints 10,000 paths of up to 16 segments are read, the rest is ignored. A path to resolve with more than
+8,192 characters (Kong's own limit for a request line) or 32 segments names no entity, and so does one with more than 4
 unknown segments before what Kong knows.
 """
 
@@ -42,7 +42,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
 class _Meaning(NamedTuple):
-    """What one of Kong's paths means; positions count its segments. ``hidden``: names in braces that are no entity."""
+    """One of Kong's paths; positions count its segments. ``hidden``: names in braces that are no entity."""
 
     schema: str
     keys: tuple[tuple[int, str], ...] = ()
@@ -78,10 +78,10 @@ class AdminEndpoints:
 
     @classmethod
     def read(cls, paths: Sequence[str], schemas: Targets | None = None) -> "AdminEndpoints":
-        """Read the list under ``data`` of GET /endpoints; what is no path in it is left out.
+        """Read the list under ``data`` of GET /endpoints; what is no path in it is ignored.
 
         ``schemas`` are the entities that Kong has a schema for, with the foreign fields of each and what they lead
-        to (``EntityRules.targets()``); None where that is not known: it is then guessed from the paths alone.
+        to (``EntityRules.targets()``); None where that is unknown: it is then guessed from the paths alone.
         """
         return cls(_templates(paths), schemas)
 
@@ -93,14 +93,13 @@ class AdminEndpoints:
     def lists(self) -> tuple[tuple[str, str], ...]:
         """Return (schema, ``/key-auths``): the root collection of each entity, targets of references first.
 
-        Kong answers 404 on some all the same (/targets): see ``nested``. Where references go round in a circle, or are
-        not known, the order is that of the names.
+        Kong answers 404 on some all the same (/targets): see ``nested``. Where references form a circle, or are
+        unknown, the order is that of the names.
         """
         return tuple((schema, "/" + "/".join(self._roots[schema])) for schema in self._reader.in_order())
 
     @property
     def entities(self) -> frozenset[str]:
-        """Every entity that a path can lead to."""
         return self._reader.entities
 
     def nested(self, schema: str) -> tuple[tuple[str, str], ...]:
@@ -111,14 +110,14 @@ class AdminEndpoints:
         return self._reader.nested(schema)
 
     def is_config(self, path: str) -> bool:
-        """Tell whether the path is /config (POST there replaces a DB-less node's whole configuration)."""
+        """Return whether the path is /config (POST there replaces a DB-less node's whole configuration)."""
         found = self._find(_segments(path))
         return found is not None and found[0].action == _CONFIG
 
     def resolve(self, path: str) -> EntityPath | None:
-        """Return where a path (with or without its query) leads; None where to no entity.
+        """Return what a path (with or without its query) names; None for no entity.
 
-        Segments before what Kong knows (a workspace, a proxy's path) are tolerated. Never raises.
+        Segments before what Kong knows (a workspace, a proxy's path) are skipped. Never raises.
         """
         segments = _segments(path)
         found = self._find(segments)
@@ -156,8 +155,6 @@ class AdminEndpoints:
 
 
 class _TemplateReader:
-    """Turns Kong's paths into what they mean."""
-
     def __init__(
         self, templates: frozenset[_Template], roots: Mapping[str, _Template], schemas: Targets | None
     ) -> None:
@@ -173,7 +170,6 @@ class _TemplateReader:
         self._targets: Targets = self._guessed() if schemas is None else schemas
 
     def meaning(self, template: _Template) -> _Meaning:
-        """Return what the path means."""
         keys, end = self._keys(template)
         hidden = tuple(at for at, part in enumerate(template) if at >= end and _brace(part))
         if not keys:
@@ -202,12 +198,12 @@ class _TemplateReader:
     def in_order(self) -> list[str]:
         """Return the entities that have a root, those that others refer to first."""
         ordered: list[str] = []
-        left = sorted(self._roots)
-        while left:
-            waiting = set(left)
-            ready = [name for name in left if not (set(self._targets.get(name, {}).values()) - {name}) & waiting]
-            ordered += ready or left
-            left = [name for name in left if name not in ready] if ready else []
+        rest = sorted(self._roots)
+        while rest:
+            waiting = set(rest)
+            ready = [name for name in rest if not (set(self._targets.get(name, {}).values()) - {name}) & waiting]
+            ordered += ready or rest
+            rest = [name for name in rest if name not in ready] if ready else []
         return ordered
 
     def _keys(self, template: _Template) -> tuple[tuple[tuple[int, str], ...], int]:
@@ -225,7 +221,7 @@ class _TemplateReader:
         return tuple(keys), keys[-1][0] + 1 if keys else 0
 
     def _is_child(self, schema: str, parent: str) -> bool:
-        """Tell whether the schema's entities refer to the parent's; True where that is not known."""
+        """Return whether the schema's entities refer to the parent's; True where that is unknown."""
         return schema not in self._targets_by_schema or parent in self._targets_by_schema[schema].values()
 
     def _beside_entities(self, template: _Template, hidden: tuple[int, ...]) -> _Meaning:
@@ -239,7 +235,7 @@ class _TemplateReader:
     def _guessed(self) -> Targets:
         """Return what relations lead to, guessed from the paths.
 
-        The other way round Kong has a collection too: /consumers/{consumers}/plugins/{plugins} says that in
+        In the other direction Kong has a collection too: /consumers/{consumers}/plugins/{plugins} says that in
         /plugins/{plugins}/consumer the last segment, which is part of the name of the former, leads there.
         """
         parents: dict[str, set[str]] = {}

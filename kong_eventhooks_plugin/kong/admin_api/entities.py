@@ -1,8 +1,8 @@
-"""What Kong's entities are made of, as its own schemas say: secrets, references, names, what counts as a difference.
+"""The rules for Kong's entities, from its own schemas: secrets, references, names, what counts as a difference.
 
 Every rule is made once per schema, at its first use, from /schemas/<entity> and, for a plugin, /schemas/plugins/<name>
 (``schemas``, ``secrets``, ``comparing``); an entity then costs some microseconds. What no schema says is in
-``kong_facts``.
+``entity_metadata``.
 
 Fails closed: of an entity or a plugin without a schema only the id, the times, references, name and tags are shown
 (``has_schema`` says that a schema is missing). Never raises for what an entity holds, however deep or large it is.
@@ -37,7 +37,7 @@ class MaskedEntity(NamedTuple):
     """An entity without its secrets.
 
     ``shown`` has ``***`` for each secret and may share its parts with the entity it was made of: do not change it.
-    ``digests`` has a keyed digest (hex) for each hidden value, by dotted path; a list's secrets have one for the list.
+    ``digests`` has a keyed digest (hex) for each masked value, by dotted path; a list's secrets have one for the list.
     """
 
     shown: dict[str, Any]
@@ -54,7 +54,7 @@ class EntityReference(NamedTuple):
 
 
 class EntityRules:
-    """Rules for every entity that Kong told of. Never changes: a schema learnt later makes a new one."""
+    """Rules for every known schema. Immutable: a schema learnt later makes a new one."""
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class EntityRules:
         key: bytes,
         open_fields: Collection[str] = (),
     ) -> None:
-        """Take the JSON of /schemas/<entity> and /schemas/plugins/<name>, a 32-byte key, and the fields to let through.
+        """Take the JSON of /schemas/<entity> and /schemas/plugins/<name>, a 32-byte key, and the fields to reveal.
 
-        A field is a dotted path that begins with its schema (``keyauth_credentials.key``, ``plugins.config.url``); it
-        lets through what is in it too. A key of another size is a ``ValueError``.
+        A field is a dotted path that begins with its schema (``keyauth_credentials.key``, ``plugins.config.url``) and
+        reveals what is in it too. A key of another size is a ``ValueError``.
         """
         self._schemas = schemas
         self._plugins = plugins
@@ -75,7 +75,7 @@ class EntityRules:
         self._rules: dict[tuple[str, str | None], _Rules] = {}
 
     def has_schema(self, schema: str, entity: Mapping[str, Any]) -> bool:
-        """Tell whether the schema, for a plugin also its own, is there; else ``Knowledge.learn`` asks Kong for it."""
+        """Return whether the schema, for a plugin also its own, is known; ``SchemaCache.learn`` asks Kong for it."""
         return schema in self._schemas and (schema != PLUGINS or _plugin_name(entity) in self._plugins)
 
     def mask(self, schema: str, entity: Mapping[str, Any]) -> MaskedEntity:
@@ -85,18 +85,18 @@ class EntityRules:
         rules = self._of(schema, shown)
         if too_deep(shown):
             return MaskedEntity(rules.mask_deep(shown, digests), digests)
-        return MaskedEntity(rules.cover(shown, "", digests), digests)
+        return MaskedEntity(rules.mask(shown, "", digests), digests)
 
-    def content(self, schema: str, hidden: MaskedEntity) -> bytes:
+    def content(self, schema: str, masked: MaskedEntity) -> bytes:
         """Return a 16-byte digest of what counts as a difference (``comparing`` says what does not)."""
-        return plain([self._of(schema, hidden.shown).form(hidden.shown), hidden.digests])
+        return plain([self._of(schema, masked.shown).form(masked.shown), masked.digests])
 
-    def exact(self, schema: str, hidden: MaskedEntity) -> bytes:
+    def exact(self, schema: str, masked: MaskedEntity) -> bytes:
         """Return the same with id and times."""
-        shown = hidden.shown
+        shown = masked.shown
         rules = self._of(schema, shown)
         times = [shown.get(name) for name in rules.id_and_times]
-        return plain([rules.form(shown), hidden.digests, times])
+        return plain([rules.form(shown), masked.digests, times])
 
     def changed(self, schema: str, old: MaskedEntity, new: MaskedEntity) -> tuple[str, ...]:
         """Return the dotted paths that differ, sorted; arrays and sets as a whole."""
@@ -107,7 +107,7 @@ class EntityRules:
         return tuple(sorted(path for path in found if found.isdisjoint(_parents(path))))
 
     def name(self, schema: str, key: str) -> bytes:
-        """Return the keyed 16-byte digest of a text that may name an entity in a path (``Place.key``)."""
+        """Return the keyed 16-byte digest of a text that may name an entity in a path (``EntityPath.key``)."""
         return self._of(schema, {}).name(key)
 
     def names(self, schema: str, entity: Mapping[str, Any], *, with_id: bool = True) -> frozenset[bytes]:
@@ -129,7 +129,7 @@ class EntityRules:
         return None
 
     def references(self, schema: str, entity: Mapping[str, Any]) -> tuple[EntityReference, ...]:
-        """Return where the entity (raw or shown) leads to; references that are not set are left out."""
+        """Return the references of the entity (raw or shown) that are set."""
         return tuple(
             EntityReference(field, target, leads_to, on_delete)
             for field, target, on_delete in self._of(schema, entity).references
@@ -137,7 +137,7 @@ class EntityRules:
         )
 
     def targets(self) -> dict[str, dict[str, str]]:
-        """Return entity -> foreign field -> the entity it leads to, for each with an id (for ``Endpoints.read``)."""
+        """Return schema -> foreign field -> the schema it leads to, for each with an id (``AdminEndpoints.read``)."""
         return {
             schema: {field: target for field, target, _ in rules.references}
             for schema in self._schemas
@@ -145,9 +145,9 @@ class EntityRules:
         }
 
     def rules(self, schema: str, entity: Mapping[str, Any]) -> bytes:
-        """Return a 16-byte digest of the rules that an entity is hidden and compared by.
+        """Return a 16-byte digest of the rules that an entity is masked and compared by.
 
-        It moves with Kong's schema and with the fields let through: states hidden under other rules are not comparable.
+        It changes with Kong's schema and with the revealed fields: states masked by other rules are not comparable.
         """
         return self._of(schema, entity).digest
 
@@ -155,12 +155,12 @@ class EntityRules:
         plugin = _plugin_name(entity) if schema == PLUGINS else None
         rules = self._rules.get((schema, plugin))
         if rules is None:
-            # Names that Kong does not know share one set of rules: there is no end of them.
+            # Plugins without a schema share one set of rules: their number has no limit.
             plugin = plugin if plugin in self._plugins else None
-            rules = self._rules.get((schema, plugin)) or self._made(schema, plugin)
+            rules = self._rules.get((schema, plugin)) or self._make(schema, plugin)
         return rules
 
-    def _made(self, schema: str, plugin: str | None) -> "_Rules":
+    def _make(self, schema: str, plugin: str | None) -> "_Rules":
         if schema not in self._schemas:
             return _Rules(schema, None, self._opened.get(schema), SECRETS.get(schema, ()), self._digests)
         secrets = SECRETS.get(schema, ())
@@ -174,7 +174,7 @@ class EntityRules:
 
 
 class _Rules:
-    """The rules of one schema (``field``; None: not known), for plugins of one plugin; ``secrets`` are our table's."""
+    """The rules of one schema (``field``; None: unknown), for plugins of one plugin; ``secrets`` are our table's."""
 
     def __init__(
         self, schema: str, field: SchemaField | None, opened: Tree | None, secrets: tuple[str, ...], digests: Digests
@@ -186,7 +186,7 @@ class _Rules:
         self._digests = digests
         self._name = digests.after(b"name", text_bytes(schema))
         self.natural = digests.after(b"natural key", text_bytes(schema))
-        self.cover: Masker = self._known_cover() if field else self._unknown_cover()
+        self.mask: Masker = self._known_mask() if field else self._unknown_mask()
         self.form: Form = self._form(field)
         stamps = {name for name, each in self._fields.items() if each.stamp}
         self.id_and_times = tuple(sorted(ID_AND_TIMES | stamps))
@@ -202,7 +202,7 @@ class _Rules:
 
     @cached_property
     def digest(self) -> bytes:
-        """A digest of everything that these rules were made of."""
+        """A digest of everything that these rules come from."""
         return plain(repr((self._schema, self._fields, self._secrets, self._opened)))
 
     def name(self, key: str) -> bytes:
@@ -210,26 +210,26 @@ class _Rules:
         return self._name(text_bytes(key.lower() if _UUID.fullmatch(key) else key))
 
     def mask_deep(self, entity: dict[str, Any], digests: dict[str, str]) -> dict[str, Any]:
-        """Hide what ``cover`` does and, whole, the fields that are nested too deep."""
+        """Mask what ``mask`` does and, whole, the fields that are nested too deep."""
         deep = {name for name, value in entity.items() if isinstance(value, dict | list) and too_deep([value])}
-        shown = self.cover({name: value for name, value in entity.items() if name not in deep}, "", digests)
+        shown = self.mask({name: value for name, value in entity.items() if name not in deep}, "", digests)
         digests |= {name: self._digest(name, entity[name]) for name in deep}
         return {name: shown.get(name, MASK) for name in entity}
 
     def _digest(self, path: str, value: Any) -> str:
         return self._digests.of_value(f"{self._schema}.{path}", value)
 
-    def _known_cover(self) -> Masker:
+    def _known_mask(self) -> Masker:
         shown = {name: SchemaField("integer") for name in _ALWAYS_SHOWN}
         return MaskBuilder(self._digest).record({**shown, **self._fields}, self._secrets, self._opened)
 
-    def _unknown_cover(self) -> Masker:
-        covering = MaskBuilder(self._digest)
+    def _unknown_mask(self) -> Masker:
+        builder = MaskBuilder(self._digest)
         checks = {"name": _is_text, "tags": _are_texts}
         fields = {name: SchemaField("integer") for name in _ALWAYS_SHOWN}
-        known = covering.record(fields, None, self._opened)
+        known = builder.record(fields, None, self._opened)
 
-        def cover(value: Any, path: str, digests: dict[str, str]) -> Any:
+        def mask(value: Any, path: str, digests: dict[str, str]) -> Any:
             harmless = {
                 name: each
                 for name, each in value.items()
@@ -239,7 +239,7 @@ class _Rules:
             shown = known(rest, path, digests)
             return {name: harmless.get(name, shown.get(name)) for name in value}
 
-        return cover
+        return mask
 
     def _form(self, field: SchemaField | None) -> Form:
         left_out = _ALWAYS_SHOWN | {name for name, each in self._fields.items() if each.stamp}

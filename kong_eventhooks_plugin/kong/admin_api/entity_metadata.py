@@ -1,4 +1,4 @@
-"""What Kong's Admin API does not say of its entities: the one table of it, with fallbacks for entities that it lacks.
+"""What Kong's Admin API does not say of its entities, in one table, with fallbacks for entities that it lacks.
 
 From Kong 3.9's definitions (kong/db/schema/entities, kong/plugins/*/daos.lua, kong/api/routes) and, for Enterprise's
 entities, its public Admin API reference. An entity that is missing here still works: its names and its natural key are
@@ -54,7 +54,7 @@ NATURAL_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
 )
 """Schema -> fields that are unique together; of several the first whose first field is set.
 
-Kong keeps the same in ``cache_key``, which it does not tell. Where there is nothing: each field that the schema marks
+Kong keeps the same in ``cache_key``, which it does not expose. For other schemas: each field that the schema marks
 unique. Kong derives the id of an entity that kong.yml gives none from these, and so keeps it over a reload, unless a
 field of them is missing or may be made up by Kong (``auto``: the key of key-auth, jwt and oauth2). Seen on a real Kong:
 those credentials and unnamed routes, services, consumers and key sets get new ids at every reload, and so
@@ -102,7 +102,7 @@ PLUGIN_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({
 })  # fmt: skip
 """The same for single plugins.
 
-What they put on requests to a service or to an alerting service is how these are told who asks: ``Authorization``, a
+What they put on requests to a service or to an alerting service authenticates the caller there: ``Authorization``, a
 routing key. Our own API shows a hook's body to nobody either.
 """
 
@@ -111,6 +111,6 @@ VIEWS = frozenset({"tags"})
 
 
 def is_open_name(schema: str) -> bool:
-    """Tell whether what names an entity of the schema in a path is certainly no secret."""
+    """Return whether what names an entity of the schema in a path is certainly no secret."""
     names = PATH_NAMES.get(schema)
     return names is not None and not set(names) & set(SECRETS.get(schema, ()))

@@ -1,35 +1,34 @@
-"""The shape of the Kong node: its paths and the schemas of its entities and plugins, asked for once and kept.
+"""The paths of the Kong node and the schemas of its entities and plugins, fetched once and kept.
 
-Each refresh asks for /status, /plugins/enabled and /endpoints, which say whether it is the Kong of before:
+Each refresh reads /status, /plugins/enabled and /endpoints, which show whether it is the same Kong:
 
 =======================================  ===========================================================================
 seen                                     then
 =======================================  ===========================================================================
-another version (header ``Server``),     nothing that was known counts any more: every schema is asked for
+another version (header ``Server``),     everything known is dropped: every schema is fetched
 other plugins, other paths
-worker processes (/status) of which the  every schema is asked for again: only new workers can run other code of a
-schemas were not asked                   plugin that keeps its name, and nothing here tells a plugin's version
+worker processes (/status) of which the  every schema is fetched again: only new workers can run other code of a
+schemas were not fetched                 plugin that keeps its name, and nothing here shows a plugin's version
 ``RECHECK_SECONDS`` have passed          the same: in a container, workers can get the ids of those before a restart
 our own start                            the same
-nothing of it                            what Kong did not tell before is asked for
+nothing of it                            what Kong did not answer before is fetched
 =======================================  ===========================================================================
 
 "Every schema" is /schemas/<entity> for each name in braces in /endpoints, and /schemas/plugins/<name> for the plugins
-that were met; one that is met for the first time is asked for then (``learn``), in a round's lists at the latest. One
-request at a time. ``/``, which tells plugins' versions, is not asked for: a Kong that starts the plugin server itself
-answers 500 there. What came is kept in the notes (without defaults and descriptions), so that a start without Kong
-knows what the last one knew.
+that occurred; one that occurs for the first time is fetched then (``learn``), in a reconciliation's lists at the
+latest. One request at a time. ``/``, which has plugins' versions, is not read: a Kong that starts the plugin server
+itself answers 500 there. The result is kept in the notes (without defaults and descriptions), for a start without Kong.
 
-Until the refresh after a plugin's upgrade its old schema is used. A field that this one does not have is hidden
+Until the refresh after a plugin's upgrade its old schema is used. A field that this one does not have is masked
 (``secrets``); one that was open before and is a secret now is shown until then.
 
-A schema that Kong does not have (404) is not asked for again before every one is. One that it cannot give now (any
-other status) is asked for at the next refresh, that of a plugin not known yet when one is met; meanwhile what was known
-of this Kong counts, and where nothing was, the entities are hidden but for the harmless. A refresh that Kong does not
+A schema that Kong does not have (404) is not fetched again before every one is. One that it cannot return now (any
+other status) is fetched at the next refresh, that of an unknown plugin when one occurs; meanwhile what was known
+of this Kong counts, and where nothing was, the entities are masked but for the harmless. A refresh that Kong does not
 answer at all changes nothing.
 
-Limits: 1,000 schemas, names of up to 100 plain characters; what is beyond is not asked for and logged. Several nodes
-behind one address are taken for one, whose schemas are asked for again for each node's workers.
+Limits: 1,000 schemas, names of up to 100 plain characters; what is beyond is not fetched and logged. Several nodes
+behind one address are taken for one, whose schemas are fetched again for each node's workers.
 """
 
 import asyncio
@@ -63,7 +62,7 @@ _log = structlog.get_logger()
 
 
 class _CachedSchemas(msgspec.Struct, frozen=True):
-    """What is kept. ``stamp`` says of which Kong it is: its version and its plugins' names."""
+    """``stamp`` identifies the Kong: its version and its plugins' names."""
 
     stamp: str = ""
     paths: tuple[str, ...] = ()
@@ -72,15 +71,15 @@ class _CachedSchemas(msgspec.Struct, frozen=True):
 
 
 class _Node(NamedTuple):
-    """What tells one Kong from another. ``workers`` are its processes' ids; none where it does not tell them."""
+    """What distinguishes one Kong from another. ``workers`` are its processes' ids; empty where it lists none."""
 
     stamp: str
     paths: tuple[str, ...]
     workers: frozenset[int]
 
 
-class _Told(NamedTuple):
-    """``paths`` of the schemas that Kong told or does not have, ``since`` when, and the ``workers`` that were asked."""
+class _Fetched(NamedTuple):
+    """``paths`` of the schemas that Kong returned or lacks, ``since`` when, and the ``workers`` that answered."""
 
     since: float = -math.inf
     workers: frozenset[int] = frozenset()
@@ -88,10 +87,10 @@ class _Told(NamedTuple):
 
 
 class SchemaCache:
-    """Paths and rules as Kong last told them. ``open_fields`` are as for ``EntityRules``; ``timer`` gives seconds.
+    """``open_fields`` are as for ``EntityRules``; ``timer`` returns seconds.
 
-    ``key`` gives the key of their digests; it may block and raise, and is called by ``open``. Until then, and where
-    that raised, digests fit nothing that was kept.
+    ``key`` returns the key of their digests; it may block and raise, and is called by ``open``. Until then, and where
+    that raised, digests match nothing that was kept.
     """
 
     def __init__(
@@ -109,11 +108,11 @@ class SchemaCache:
         self._open_fields = open_fields
         self._timer = timer
         self._one_at_a_time = asyncio.Lock()
-        self._told = _Told()
+        self._fetched = _Fetched()
         self._use(_CachedSchemas())
 
     async def open(self) -> None:
-        """Read the key and what the notes kept; without any, nothing is known until the first ``refresh``."""
+        """Read the key and the notes; without any, nothing is known until the first ``refresh``."""
         self._key = await asyncio.to_thread(self._read_key)
         self._use(self._known)
         try:
@@ -124,55 +123,57 @@ class SchemaCache:
             _log.warning("schema_cache_unreadable", error=str(error))
 
     def endpoints(self) -> AdminEndpoints:
-        """Return the paths as last told; replaced as a whole by ``refresh`` and ``learn``."""
+        """Return the last known paths; replaced as a whole by ``refresh`` and ``learn``."""
         return self._endpoints
 
     def entities(self) -> EntityRules:
-        """Return the rules as last told; replaced as a whole by ``refresh`` and ``learn``."""
+        """Return the last known rules; replaced as a whole by ``refresh`` and ``learn``."""
         return self._entities
 
     async def refresh(self) -> bool:
-        """Ask Kong for what may have changed or is missing; tell whether anything is new. Raises ``AdminApiError``."""
+        """Fetch what may have changed or is missing; return whether anything is new. Raises ``AdminApiError``."""
         async with self._one_at_a_time:
             node = await self._node()
-            last, told = self._known, self._still_told(node)
+            last, fetched = self._known, self._still_valid(node)
             known = last if self._is_known(node) else _CachedSchemas()
-            paths = set(told.paths)
-            schemas = await self._asked("/schemas/", AdminEndpoints.candidates(node.paths), known.schemas, paths)
-            plugins = await self._asked("/schemas/plugins/", last.plugins, known.plugins, paths)
-            self._told = told._replace(paths=frozenset(paths))
+            paths = set(fetched.paths)
+            schemas = await self._fetch("/schemas/", AdminEndpoints.candidates(node.paths), known.schemas, paths)
+            plugins = await self._fetch("/schemas/plugins/", last.plugins, known.plugins, paths)
+            self._fetched = fetched._replace(paths=frozenset(paths))
             return await self._become(_CachedSchemas(node.stamp, node.paths, schemas, plugins))
 
     async def learn(self, schema: str, entity: Mapping[str, Any]) -> bool:
         """Fetch a schema that ``EntityRules.has_schema`` missed; return whether it is known. Raises ``AdminApiError``.
 
-        A schema that Kong was asked for in vain is not asked for again.
+        A schema that Kong lacks is not fetched again.
         """
         async with self._one_at_a_time:
-            known, paths = self._known, set(self._told.paths)
+            known, paths = self._known, set(self._fetched.paths)
             schemas, plugins = known.schemas, known.plugins
             if schema not in schemas:
-                schemas = await self._asked("/schemas/", [schema], schemas, paths)
+                schemas = await self._fetch("/schemas/", [schema], schemas, paths)
             if schema == PLUGINS:
                 names = [name for name in _texts([entity.get("name")]) if name not in plugins]
-                plugins = await self._asked("/schemas/plugins/", names, plugins, paths)
-            self._told = self._told._replace(paths=frozenset(paths))
+                plugins = await self._fetch("/schemas/plugins/", names, plugins, paths)
+            self._fetched = self._fetched._replace(paths=frozenset(paths))
             await self._become(msgspec.structs.replace(known, schemas=schemas, plugins=plugins))
         return self._entities.has_schema(schema, entity)
 
     def _is_known(self, node: _Node) -> bool:
         return (node.stamp, node.paths) == (self._known.stamp, self._known.paths)
 
-    def _still_told(self, node: _Node) -> _Told:
-        """Return what of the past answers holds for this node."""
-        told, now = self._told, self._timer()
-        if not self._is_known(node) or now - told.since >= RECHECK_SECONDS:
-            return _Told(now, node.workers)
-        # For some seconds after a reload none is told, or not all of them.
-        return told if node.workers <= told.workers else _Told(told.since, told.workers | node.workers)
+    def _still_valid(self, node: _Node) -> _Fetched:
+        """Return which of the past answers are valid for this node."""
+        fetched, now = self._fetched, self._timer()
+        if not self._is_known(node) or now - fetched.since >= RECHECK_SECONDS:
+            return _Fetched(now, node.workers)
+        # For some seconds after a reload Kong lists none, or not all of them.
+        if node.workers <= fetched.workers:
+            return fetched
+        return _Fetched(fetched.since, fetched.workers | node.workers)
 
     async def _node(self) -> _Node:
-        # The workers first: schemas that come from newer ones are asked for again, and not the other way round.
+        # The workers first: so schemas that come from newer ones are fetched again.
         workers = _workers(await self._client.get("/status"))
         enabled, server = await self._client.answer("/plugins/enabled")
         plugins = sorted(_texts(enabled.get("enabled_plugins")))
@@ -183,14 +184,14 @@ class SchemaCache:
         stamp = msgspec.json.encode([version and version[1], plugins]).decode()
         return _Node(stamp, tuple(_texts(paths)), workers)
 
-    async def _asked(self, under: str, names: Iterable[Any], had: dict[str, Any], told: set[str]) -> dict[str, Any]:
-        """Return the schemas that were had, and with them what Kong says now of those names that are not ``told``."""
+    async def _fetch(self, under: str, names: Iterable[Any], had: dict[str, Any], fetched: set[str]) -> dict[str, Any]:
+        """Return the schemas ``had``, updated by Kong's answers for the names that are not ``fetched``."""
         found = dict(had)
         for name in _plain(names):
             path = under + quote(name, safe="")
-            if path in told:
+            if path in fetched:
                 continue
-            if len(told) >= MAX_SCHEMAS:
+            if len(fetched) >= MAX_SCHEMAS:
                 _log.warning("schema_limit_reached", path=path)
                 break
             try:
@@ -202,7 +203,7 @@ class SchemaCache:
                     _log.warning("schema_fetch_failed", error=str(error))
                     continue
                 found.pop(name, None)
-            told.add(path)
+            fetched.add(path)
         return found
 
     async def _become(self, known: _CachedSchemas) -> bool:

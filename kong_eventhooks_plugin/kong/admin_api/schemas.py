@@ -1,4 +1,4 @@
-"""What GET /schemas/<entity> and /schemas/plugins/<name> say, as far as it matters here.
+"""What is read of GET /schemas/<entity> and /schemas/plugins/<name>.
 
 Kong's form: ``{"fields": [{"key": {"type": "string", "unique": true}}, ...]}``, with records, arrays, sets and maps
 nested in it. A plugin's schema also has ``shorthand_fields``: older names of fields, which Kong still prints
@@ -74,7 +74,7 @@ class _SchemaReader:
     """Reads one schema and counts its fields."""
 
     def __init__(self) -> None:
-        self._left = MAX_FIELDS
+        self._remaining = MAX_FIELDS
 
     def record(self, document: Any, depth: int) -> SchemaField:
         document = document if isinstance(document, Mapping) else {}
@@ -94,7 +94,7 @@ class _SchemaReader:
         return _marked(document, str(kind))._replace(item=item)
 
     def shorthand(self, document: Mapping[str, Any], beside: Mapping[str, SchemaField], depth: int) -> SchemaField:
-        """Return an older name's field with the marks of what it repeats."""
+        """Return an older name's field with the marks of the field that it repeats."""
         field = self.field(document, depth)
         path = _replaced_with(document)
         at: SchemaField | None = SchemaField("record", fields=beside)
@@ -104,9 +104,9 @@ class _SchemaReader:
 
     def _some(self, fields: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for name, field in _named(fields):
-            if self._left <= 0:
+            if self._remaining <= 0:
                 return
-            self._left -= 1
+            self._remaining -= 1
             yield name, field
 
 

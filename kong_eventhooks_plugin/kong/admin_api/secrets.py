@@ -1,14 +1,14 @@
-"""Hides the secrets of one kind of entity: rules made once from its schema, then run over each entity.
+"""Masks the secrets of one kind of entity: rules made once from its schema, then run over each entity.
 
-Hidden is what Kong marks (``schemas.SchemaField.secret``), what our table adds (``kong_facts.SECRETS``), and, so that a
-mistake hides too much and never too little: fields that the schema does not have, records, maps and lists whose
-contents it does not tell, and types that can hold anything. A vault reference is no secret and is shown. A setting
-opens fields, by dotted path.
+Masked is what Kong marks (``schemas.SchemaField.secret``), what our table adds (``entity_metadata.SECRETS``), and, so
+that a mistake masks too much and never too little: fields that the schema does not have, records, maps and lists whose
+contents it does not describe, and types that can hold anything. A vault reference is no secret and is shown. A setting
+reveals fields, by dotted path.
 
-A hidden value is ``***``; beside it stands its keyed digest by dotted path. In a list each secret item is ``***`` and
+A masked value is ``***``; beside it stands its keyed digest by dotted path. In a list each secret item is ``***`` and
 the whole list has one digest; in a map each key has its own.
 
-Limit: what is nested deeper than 32 levels is hidden whole.
+Limit: what is nested deeper than 32 levels is masked whole.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ Tree = Mapping[str, "Tree"]
 """Dotted paths as a tree; an empty one stands for everything from there on."""
 
 Masker = Callable[[Any, str, dict[str, str]], Any]
-"""Takes a value, its path, and the digests to add to; returns the value itself or what is shown in its place."""
+"""Receives a value, its path, and the digests to add to; returns the value itself or what is shown instead."""
 
 _NESTED = (dict, list)
 _PLAIN = frozenset({"string", "number", "integer", "boolean", "foreign"})
@@ -45,37 +45,39 @@ def tree_of(paths: "tuple[str, ...] | list[str]") -> Tree:
 
 
 class MaskBuilder:
-    """Makes the covers of one schema. ``digest`` gives the digest of a value at a path."""
+    """Makes the maskers of one schema. ``digest`` returns the digest of a value at a path."""
 
     def __init__(self, digest: Callable[[str, Any], str]) -> None:
         self._digest = digest
 
-    def cover(self, field: SchemaField, secrets: Tree | None, opened: Tree | None) -> Masker | None:
-        """Return how a field is hidden; None where nothing in it ever is.
+    def masker(self, field: SchemaField, secrets: Tree | None, opened: Tree | None) -> Masker | None:
+        """Return how a field is masked; None where nothing in it ever is.
 
-        ``secrets`` and ``opened`` are what the table and the setting say from this field on, None where nothing.
+        ``secrets`` and ``opened`` are what the table and the setting say from this field on, None for nothing.
         """
         if opened is not None and not opened:
             return None
         if field.secret or secrets == {}:
             if field.copy_of:
-                return _quiet
+                return _mask_copy
             return self.record({}, None, opened) if opened else self.secret
         if field.kind in _PLAIN:
             return None
         if field.kind == "record" and field.fields is not None:
             return self.record(field.fields, secrets, opened)
         if field.kind in {"array", "set", "map"} and field.item is not None:
-            inner = self.cover(field.item, secrets, None if field.kind == "map" else opened)
+            inner = self.masker(field.item, secrets, None if field.kind == "map" else opened)
             if inner is None:
                 return None
             if field.kind != "map":
                 return self.items(inner)
-            return self.map(inner, {key: self.cover(field.item, secrets, each) for key, each in (opened or {}).items()})
+            return self.map(
+                inner, {key: self.masker(field.item, secrets, each) for key, each in (opened or {}).items()}
+            )
         return self.record({}, None, opened) if opened else self.secret
 
     def secret(self, value: Any, path: str, digests: dict[str, str]) -> Any:
-        """Hide a value whole, or each item of a list."""
+        """Mask a value whole, or each item of a list."""
         if value is None or value == [] or value == {} or is_reference(value):
             return value
         digests[path] = self._digest(path, value)
@@ -84,29 +86,29 @@ class MaskBuilder:
         return MASK
 
     def record(self, fields: Mapping[str, SchemaField], secrets: Tree | None, opened: Tree | None) -> Masker:
-        """Return the cover of a record: its fields one by one; those that the schema does not have are hidden."""
+        """Return the masker of a record: its fields one by one; those that the schema does not have are masked."""
         inner = {
-            name: self.cover(field, (secrets or {}).get(name), (opened or {}).get(name))
+            name: self.masker(field, (secrets or {}).get(name), (opened or {}).get(name))
             for name, field in fields.items()
         }
-        named = {name: cover for name, cover in inner.items() if cover is not None}
+        named = {name: masker for name, masker in inner.items() if masker is not None}
         for name in (opened or {}).keys() - fields.keys():
-            cover = self.cover(SchemaField("unknown"), None, (opened or {})[name])
-            inner[name] = cover
-            if cover is not None:
-                named[name] = cover
+            masker = self.masker(SchemaField("unknown"), None, (opened or {})[name])
+            inner[name] = masker
+            if masker is not None:
+                named[name] = masker
         return self.by_name(named, frozenset(inner))
 
     def by_name(self, named: Mapping[str, Masker], known: frozenset[str]) -> Masker:
-        """Return the cover that runs ``named`` over the fields of those names and hides what is not ``known``."""
-        covers = tuple(named.items())
+        """Return the masker that runs ``named`` over the fields of those names and masks the not ``known``."""
+        maskers = tuple(named.items())
 
-        def cover(value: Any, path: str, digests: dict[str, str]) -> Any:
+        def mask(value: Any, path: str, digests: dict[str, str]) -> Any:
             if not isinstance(value, dict):
                 return self.secret(value, path, digests)
             prefix = f"{path}." if path else ""
             shown: dict[str, Any] = {}
-            for name, inner in covers:
+            for name, inner in maskers:
                 each = value.get(name)
                 if each is not None:
                     seen = inner(each, prefix + name, digests)
@@ -118,39 +120,39 @@ class MaskBuilder:
                         shown[name] = self.secret(value[name], prefix + name, digests)
             return {**value, **shown} if shown else value
 
-        return cover
+        return mask
 
     def items(self, inner: Masker) -> Masker:
-        """Return the cover of a list: one digest for all that is hidden in it."""
+        """Return the masker of a list: one digest for all that is masked in it."""
 
-        def cover(value: Any, path: str, digests: dict[str, str]) -> Any:
+        def mask(value: Any, path: str, digests: dict[str, str]) -> Any:
             if not isinstance(value, list):
                 return self.secret(value, path, digests)
-            hidden: dict[str, str] = {}
-            shown = [inner(each, path, hidden) for each in value]
-            if hidden:
+            masked: dict[str, str] = {}
+            shown = [inner(each, path, masked) for each in value]
+            if masked:
                 digests[path] = self._digest(path, value)
             return shown if any(one is not other for one, other in zip(shown, value, strict=True)) else value
 
-        return cover
+        return mask
 
     def map(self, inner: Masker, special: Mapping[str, Masker | None]) -> Masker:
-        """Return the cover of a map: each value by itself; ``special`` are those of single keys."""
+        """Return the masker of a map: each value by itself; ``special`` are those of single keys."""
 
-        def cover(value: Any, path: str, digests: dict[str, str]) -> Any:
+        def mask(value: Any, path: str, digests: dict[str, str]) -> Any:
             if not isinstance(value, dict):
                 return self.secret(value, path, digests)
             shown = {}
             for key, each in value.items():
-                hide = special.get(key, inner)
-                shown[key] = hide(each, f"{path}.{key}", digests) if hide else each
+                masker = special.get(key, inner)
+                shown[key] = masker(each, f"{path}.{key}", digests) if masker else each
             return shown if any(shown[key] is not each for key, each in value.items()) else value
 
-        return cover
+        return mask
 
 
 def too_deep(value: Any) -> bool:
-    """Tell whether lists and objects are nested deeper than 32 levels in a value."""
+    """Return whether lists and objects are nested deeper than 32 levels in a value."""
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [
@@ -164,8 +166,8 @@ def too_deep(value: Any) -> bool:
     return True
 
 
-def _quiet(value: Any, _path: str, _digests: dict[str, str]) -> Any:
-    """Hide a value that stands elsewhere in the entity too, with its digest there."""
+def _mask_copy(value: Any, _path: str, _digests: dict[str, str]) -> Any:
+    """Mask a value that stands elsewhere in the entity too, with its digest there."""
     if value is None or is_reference(value):
         return value
     return MASK

@@ -161,13 +161,13 @@ class TestKnowing:
         for number in range(9):
             expected = ("p:", "q:") if number == 3 else ("q:",)
             assert on(made, consumer=f"c{number}") == expected
-            assert len(made._answered) <= 3
+            assert len(made._cache) <= 3
 
     def test_who_asks_is_not_remembered_where_it_makes_no_difference(self) -> None:
         made = index(plugin("p", route="r"))
         for number in range(9):
             assert on(made, consumer=f"c{number}", route="r") == ("p:",)
-        assert len(made._answered) == 1
+        assert len(made._cache) == 1
 
 
 @pytest.mark.parametrize(
