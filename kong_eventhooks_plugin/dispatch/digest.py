@@ -1,6 +1,6 @@
 """The digest of an event's data, by which on_change and snooze tell one event from another.
 
-It is taken of the data's canonical JSON: keys in order at every depth, so that the same data in another
+It is the hash of the data's canonical JSON: keys in order at every depth, so that the same data in another
 order is the same, and each value as JSON writes it, so that ``1``, ``true`` and ``"1"`` differ (Kong Enterprise
 before 3.10 lost events in which only a number or a boolean changed).
 """
@@ -24,5 +24,5 @@ def digest(event: Event) -> bytes:
     A unique field that the data does not have is left out.
     """
     data = event.data
-    told = {name: data[name] for name in event.unique if name in data} if event.unique else data
-    return blake2b(_encoder.encode(told), digest_size=SIZE).digest()
+    hashed = {name: data[name] for name in event.unique if name in data} if event.unique else data
+    return blake2b(_encoder.encode(hashed), digest_size=SIZE).digest()

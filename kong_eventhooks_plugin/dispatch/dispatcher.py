@@ -1,19 +1,19 @@
 """The dispatcher: observations of the log phase become events, and events become offers to the queue.
 
-Nothing here does I/O, and nothing waits but for a hook's filter (``dispatch.filters``): until the sandbox has said
-whether it is true, a bounded time, an event is in memory alone. ``observe`` never raises: what goes wrong is counted as
-lost with its reason, logged now and then, and Kong is answered all the same.
+Nothing here does I/O, and nothing waits but for a hook's filter (``dispatch.filters``): until the sandbox has answered,
+a bounded time, the event is in memory alone. ``observe`` never raises: what goes wrong is counted as lost with its
+reason, logged at a limited rate, and Kong is answered all the same.
 
 ===================  ===============================================================================
 lost, by reason
 ===================  ===============================================================================
-unreadable           what Kong handed over is no log of a request
+unreadable           what Kong sent is no log of a request
 source_failed        a source raised: a bug
 dispatch_failed      matching or offering raised something unforeseen: a bug
 store_unavailable    the store did not commit
 abandoned            the store let the offer go unanswered (it was closed)
 buffer               too many offers wait for a commit (``QueueFull``'s reason)
-queue_full, ...      committed, but at least one hook misses it through that limit of the queue
+queue_full, ...      committed, but at least one hook misses it by that limit of the queue
 ===================  ===============================================================================
 
 Limits: what waits for a commit is bounded by the queue (``Limits.waiting``), what waits for filters by the sandbox's
@@ -43,8 +43,8 @@ from kong_eventhooks_plugin.telemetry.raised import raised_at
 OTHER = "(other)"
 """The label of an event that its publisher named."""
 
-REMOVED = "(gone)"
-"""The label of a hook that went between its event's offer and the commit."""
+REMOVED = "(removed)"
+"""The label of a hook that was removed between its event's offer and the commit."""
 
 
 def _ignore_receipt(_event: Event, _receipt: Receipt) -> None:
@@ -62,7 +62,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        book: ActiveHooks,
+        registry: ActiveHooks,
         queue: Queue,
         sources: Sequence[LogSource],
         metrics: Metrics,
@@ -71,7 +71,7 @@ class Dispatcher:
         accepted: Callable[[Event, Receipt], None] = _ignore_receipt,
         pool: Pool | None = None,
     ) -> None:
-        self._book = book
+        self._registry = registry
         self._queue = queue
         self._sources = tuple(sources)
         self._counts = metrics.counts
@@ -80,7 +80,7 @@ class Dispatcher:
         self._filters = None if pool is None else FilterEvaluator(pool, clock, self._name_of)
         self._filtering: set[Task[Receipt]] = set()
         self._index()
-        book.on_change(self._hooks_changed)
+        registry.on_change(self._hooks_changed)
 
     def observe(self, seen: LogObservation) -> "Future[Any] | None":
         """Turn what the log phase saw into offers; the future ends when all are committed (None: nothing to wait for).
@@ -102,7 +102,7 @@ class Dispatcher:
         return offered[0] if len(offered) == 1 else gather(*offered, return_exceptions=True)
 
     def publish(self, event: Event) -> "Future[Receipt] | None":
-        """Offer an event from elsewhere to the hooks that hear it; None where none does.
+        """Offer an event from elsewhere to the hooks that match; None where none does.
 
         Raises ``QueueFull`` where too many offers wait. Where filters are asked first the future raises it, and where
         the store failed ``StoreUnavailable``. The event is still the caller's then, and not counted as lost.
@@ -110,7 +110,7 @@ class Dispatcher:
         return self._publish(event, ours=False)
 
     def _publish_from(self, source: LogSource, log: KongLog, seen: LogObservation) -> "list[Future[Receipt]]":
-        """Publish what one source makes of the request; its failure is its own."""
+        """Publish what one source makes of the request; a failure stops no other source."""
         try:
             events = source.events(log, seen)
         except Exception as error:  # noqa: BLE001  a source's bug must reach neither Kong nor another source
@@ -133,7 +133,7 @@ class Dispatcher:
         return future
 
     def _filter(self, event: Event, candidates: tuple[Candidate, ...], *, ours: bool) -> "Future[Receipt]":
-        """Ask the filters, then offer. Who gives up waiting for the future stops neither."""
+        """Evaluate the filters, then offer. Whoever stops waiting for the future stops neither."""
         task = get_running_loop().create_task(self._filtered(event, candidates, self._matcher.filters, ours=ours))
         self._filtering.add(task)
         task.add_done_callback(self._filtering.discard)
@@ -155,7 +155,7 @@ class Dispatcher:
         return await future
 
     def _name_of(self, hook_id: str) -> str:
-        hook = self._book.get(hook_id)
+        hook = self._registry.get(hook_id)
         return REMOVED if hook is None else hook.name
 
     def _offer(self, event: Event) -> "Future[Receipt] | None":
@@ -167,7 +167,7 @@ class Dispatcher:
             return None
 
     def _on_committed(self, event: Event, ours: bool, future: "Future[Receipt]") -> None:
-        """Count what became of an offer. Asking for the exception also marks it as seen."""
+        """Count the outcome of an offer. Reading the exception also marks it as retrieved."""
         if future.cancelled():
             if ours:
                 self._count_loss("abandoned", None)
@@ -194,7 +194,7 @@ class Dispatcher:
             self._count_loss(limit, None)
 
     def _count_loss(self, reason: str, error: BaseException | None, **fields: str) -> None:
-        """Count a loss, and log it now and then. Only our own errors have texts that hold nothing a client sent."""
+        """Count a loss, and log it at a limited rate. Only our own errors' texts hold nothing that a client sent."""
         self._counts.events_lost[(reason,)] += 1
         if error is not None:
             ours = isinstance(error, QueueError | ObservationError)
@@ -205,25 +205,25 @@ class Dispatcher:
         self._index()
 
     def statuses_changed(self) -> None:
-        """Ask the sources anew for the statuses that they hear."""
+        """Read anew for which statuses the sources can make events."""
         self._index()
 
     def _index(self) -> None:
-        """Index the hooks, and keep what of Kong is worth asking for: only what a hook hears that is switched on."""
-        self._matcher = Matcher(self._book.hooks().values())
-        listening = [
+        """Index the hooks, and the statuses for which an enabled one can fire: Kong is asked for no other log."""
+        self._matcher = Matcher(self._registry.hooks().values())
+        subscribed = [
             source for source in self._sources if self._matcher.has_subscribers(source.name, events_of(source.name))
         ]
         by_status: dict[int, tuple[LogSource, ...]] = {}
-        for source in listening:
-            for status in source.statuses():  # it looks at every plugin's configuration: asked once
+        for source in subscribed:
+            for status in source.statuses():  # it reads every plugin's configuration: called once
                 by_status[status] = (*by_status.get(status, ()), source)
         self._by_status: Mapping[int, tuple[LogSource, ...]] = by_status
         self.log_statuses = frozenset(self._by_status)
 
 
 def _retrieve_exception(future: "Future[Receipt]") -> None:
-    """Mark a failure as seen: it is counted, and not everybody waits for it."""
+    """Mark a failure as retrieved: it is counted, and not everybody waits for it."""
     if not future.cancelled():
         future.exception()
 

@@ -1,4 +1,4 @@
-"""Hooks' filters: which of the hooks that heard an event fire, asked of the sandbox before the queue is.
+"""Hooks' filters: which of the hooks that match an event fire. The sandbox evaluates them before the queue is asked.
 
 ====================================  ==========================================================
 the filter                            the hook
@@ -10,15 +10,14 @@ there, types do not fit)
 has no answer in time                 fires: better once too often than lost; logged
 ====================================  ==========================================================
 
-All filters of an event are one task. Where that task broke a limit of the sandbox nobody knows whose filter it was:
-each is a suspect, and is asked alone until it has answered alone, in a lane of its own in the pool: not in its hook's,
-whose deliveries did nothing. So one hook's filter that never ends costs the others the first events, not every one.
+All filters of an event are one task. Where that task exceeded a limit of the sandbox nobody knows whose filter it was:
+each is a suspect, and is evaluated alone until it has answered alone, in a lane of its own in the pool: not in its
+hook's, whose deliveries did nothing. So a filter that never ends costs the other hooks the first events, not all.
 
 Limits: ``SECONDS`` for an answer, ``COLD_SECONDS`` where no sandbox process has answered yet and one must be started
 first; both leave room in the second that Kong is answered within. How many events wait at once is the pool's limit
 (``Limits.waiting``): past it there is no answer, as above. ``SUSPECTS`` hooks are remembered, past them the first is
-forgotten. ``TEXT`` characters of what was wrong are logged, and the names of ``NAMED``
-hooks.
+forgotten. ``TEXT`` characters of an error are logged, and the names of ``NAMED`` hooks.
 """
 
 import asyncio
@@ -37,11 +36,11 @@ SUSPECTS: Final = 1_000
 NAMED: Final = 5
 TEXT: Final = 300
 
-_ONE_FILTER_S_DOING: Final = frozenset({"wall", "cpu", "memory", "output", "crash"})
+_CAUSED_BY_ONE_FILTER: Final = frozenset({"wall", "cpu", "memory", "output", "crash"})
 
 
 class FilterEvaluator:
-    """See the file's head. ``clock`` gives seconds; ``name_of`` the name of a hook for the log."""
+    """``clock`` gives seconds; ``name_of`` the name of a hook for the log."""
 
     def __init__(self, pool: Pool, clock: Callable[[], float], name_of: Callable[[str], str]) -> None:
         self._pool = pool
@@ -59,13 +58,13 @@ class FilterEvaluator:
             return tuple(candidates)
         groups = self._groups([one.hook_id for one in asked])
         verdicts: dict[str, bool | str] = {}
-        for told in await asyncio.gather(*(self._verdicts(event, group, filters) for group in groups)):
-            verdicts |= told
-        sifted = {one.hook_id: self._refusal(one, verdicts[one.hook_id]) for one in asked}
-        return tuple(sifted.get(one.hook_id, one) for one in candidates)
+        for found in await asyncio.gather(*(self._verdicts(event, group, filters) for group in groups)):
+            verdicts |= found
+        decided = {one.hook_id: self._refusal(one, verdicts[one.hook_id]) for one in asked}
+        return tuple(decided.get(one.hook_id, one) for one in candidates)
 
     def _groups(self, hooks: Sequence[str]) -> list[tuple[str, ...]]:
-        """Return which hooks' filters are asked in one task: all but the suspects."""
+        """Return which hooks' filters are evaluated in one task: all but the suspects."""
         together = tuple(hook for hook in hooks if hook not in self._suspects)
         alone = [(hook,) for hook in hooks if hook in self._suspects]
         return [together, *alone] if together else [*alone]
@@ -88,7 +87,7 @@ class FilterEvaluator:
         detail = result.text if isinstance(result, Failed) else "no verdict for each"
         reason = result.reason if isinstance(result, Failed) else "unavailable"
         self._failed(hooks, reason, detail)
-        if reason in _ONE_FILTER_S_DOING:
+        if reason in _CAUSED_BY_ONE_FILTER:
             self._suspect(hooks)
         return dict.fromkeys(hooks, True)
 

@@ -1,12 +1,14 @@
-"""Which hooks hear an event: pure, and one look-up for an event that none does.
+"""Which hooks match an event: pure, and one look-up for an event that none matches.
 
-A hook hears an event where its source tells of the event's source (``rate-limiting-advanced`` tells of two
-others), where it names the event or none, and where its scope covers the entities of the request. A hook that is
-switched off matches as well, so that what it misses is counted and can be listed.
+A hook matches an event where its source includes the event's (``rate-limiting-advanced`` includes two others), where it
+names the event or none, and where its scope covers the entities of the request. A disabled hook matches as well, so
+that what it misses is counted and can be listed.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from kong_eventhooks_plugin.dispatch.digest import digest
 from kong_eventhooks_plugin.model.event import Event
@@ -27,44 +29,44 @@ class _Subscriber(NamedTuple):
 class Matcher:
     """An index of hooks; made anew when hooks change.
 
-    ``enabled`` has the pairs of source and event (None: every event) that some hook which is not switched off hears.
-    ``filters`` has the filter of each hook that is not switched off and has one, by its id.
+    ``enabled`` has the pairs of source and event (None: every event) that enabled hooks match, ``filters`` the filters
+    of enabled hooks by hook id.
     """
 
     def __init__(self, hooks: Iterable[Hook]) -> None:
-        self._listeners: dict[tuple[str, str | None], list[_Subscriber]] = {}
+        self._subscribers: dict[tuple[str, str | None], list[_Subscriber]] = {}
         self.enabled: set[tuple[str, str | None]] = set()
         self.filters: dict[str, str] = {}
         for hook in hooks:
             if hook.enabled and hook.filter is not None:
                 self.filters[hook.id] = hook.filter
-            listener = _Subscriber(None if hook.scope == GLOBAL else hook.scope, _candidate(hook))
+            subscriber = _Subscriber(None if hook.scope == GLOBAL else hook.scope, _candidate(hook))
             for source in matching_sources(hook.source):
-                self._listeners.setdefault((source, hook.event), []).append(listener)
+                self._subscribers.setdefault((source, hook.event), []).append(subscriber)
                 if hook.enabled:
                     self.enabled.add((source, hook.event))
 
     def has_subscribers(self, source: str, events: Iterable[str]) -> bool:
-        """Tell whether a hook that is not switched off hears one of the source's events."""
+        """Return whether an enabled hook matches one of the source's events."""
         return (source, None) in self.enabled or any((source, event) in self.enabled for event in events)
 
     def match(self, event: Event) -> tuple[Candidate, ...]:
-        """Return the hooks that hear the event, with the digest where a hook filters by it."""
+        """Return the hooks that match, with the event's digest where a hook suppresses by it."""
         found = self._matching(event)
         if not any(candidate.rule is not None for candidate in found):
             return tuple(found)
-        told = digest(event)
-        return tuple(_with_digest(candidate, told) for candidate in found)
+        data_digest = digest(event)
+        return tuple(one if one.rule is None else replace(one, digest=data_digest) for one in found)
 
     def _matching(self, event: Event) -> list[Candidate]:
-        named = self._listeners.get((event.source, event.event), ())
-        every = self._listeners.get((event.source, None), ())
+        named = self._subscribers.get((event.source, event.event), ())
+        every = self._subscribers.get((event.source, None), ())
         scope = event.scope
         return [
-            listener.candidate
-            for listeners in (named, every)
-            for listener in listeners
-            if listener.scope is None or listener.scope.covers(scope)
+            subscriber.candidate
+            for subscribers in (named, every)
+            for subscriber in subscribers
+            if subscriber.scope is None or subscriber.scope.covers(scope)
         ]
 
 
@@ -73,9 +75,3 @@ def _candidate(hook: Hook) -> Candidate:
         return Candidate(hook.id, hook.source, refused="disabled")
     rule = SuppressionRule(hook.on_change, hook.snooze) if hook.on_change or hook.snooze else None
     return Candidate(hook.id, hook.source, rule)
-
-
-def _with_digest(candidate: Candidate, told: bytes) -> Candidate:
-    if candidate.rule is None:
-        return candidate
-    return Candidate(candidate.hook_id, candidate.source, candidate.rule, told)

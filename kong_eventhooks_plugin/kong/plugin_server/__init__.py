@@ -1,1 +1,1 @@
-"""Kong's door: the supervisor and its socket, instances, PDK calls, phases, plugin info."""
+"""The plugin server that Kong calls: connections, instances, PDK calls, phases, plugin info."""

@@ -1,14 +1,14 @@
-"""Answers to every call of Kong's but ``handle_event``: they need one look and no waiting.
+"""Answers to every call of Kong's but ``handle_event``; none of them waits.
 
-What each fault would do to Kong decides the answer (decision 7):
+What each error would do to Kong decides the answer (decision 7):
 
 ===================================  ======================================================================
 call                                 answer
 ===================================  ======================================================================
 start_instance, plugin unknown       an instance that does nothing: without one Kong's worker fails the request,
                                      and holds the next ones for 10 s
-start_instance, config too long      an instance that works; the hooks in that config are not heard of
-close_instance, id unknown           done: Kong does not look, and another of its threads may have been first
+start_instance, config too long      an instance that works; the hooks in that config are not loaded
+close_instance, id unknown           done: Kong ignores the answer, and another of its threads may have been first
 get_instance_status, id unknown      a bare return
 get_plugin_info, plugin unknown      a bare return
 unknown call                         a bare return: only handle_event has more
@@ -45,16 +45,16 @@ class CallHandler:
 
     def __init__(
         self,
-        house: PluginHost,
+        host: PluginHost,
         instances: PluginInstances,
         infos: PluginInfos,
-        faults: SocketErrors,
+        errors: SocketErrors,
         clock: Callable[[], float],
     ) -> None:
         self._instances = instances
         self._infos = infos
-        self._errors = faults
-        self._lifecycle = LifecycleNotifier(house, faults, infos)
+        self._errors = errors
+        self._lifecycle = LifecycleNotifier(host.lifecycle, errors, infos)
         self._loaded_at = clock()
         self._answers: Mapping[type[Call], Callable[[Any], bytes]] = {
             StartInstance: self._start,
@@ -62,19 +62,18 @@ class CallHandler:
             GetInstanceStatus: self._status,
             GetPluginNames: self._names,
             GetPluginInfo: self._info,
-            MalformedCall: self._broken,
+            MalformedCall: self._malformed,
         }
 
     def answer(self, call: Call) -> bytes:
-        """Return the answer's frames."""
-        known = self._answers.get(type(call))
-        if known is None:
+        answer = self._answers.get(type(call))
+        if answer is None:
             self._errors("unknown_call")
             return answers.returned(call.echo)
         try:
-            return known(call)
+            return answer(call)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end the connection: Kong would call for ever
-            self._errors("house_failed", error, call=type(call).__name__)
+            self._errors("internal_error", error, call=type(call).__name__)
             return answers.returned(call.echo)
 
     def answer_damaged(self, frame: bytes | Oversized) -> bytes:
@@ -93,10 +92,10 @@ class CallHandler:
     def _new_instance(self, name: str) -> PluginInstance:
         if name not in self._infos:
             self._errors("unknown_plugin", plugin=name[:64])
-        instance, gone = self._instances.start(name)
-        if gone is not None:
-            self._errors("instance_evicted", plugin=gone.plugin)
-            self._lifecycle.closed(gone)
+        instance, evicted = self._instances.start(name)
+        if evicted is not None:
+            self._errors("instance_evicted", plugin=evicted.plugin)
+            self._lifecycle.closed(evicted)
         return instance
 
     def _close(self, call: CloseInstance) -> bytes:
@@ -122,7 +121,7 @@ class CallHandler:
             return answers.returned(call.echo)
         return answers.plugin_info(call.echo, info, self._loaded_at)
 
-    def _broken(self, call: MalformedCall) -> bytes:
+    def _malformed(self, call: MalformedCall) -> bytes:
         if call.kind == "cmd_start_instance":
             instance = self._new_instance(call.name)
             return answers.instance_status(call.echo, instance.plugin, instance.id, instance.started_at)

@@ -4,8 +4,8 @@ Kong keeps an instance's id over a restart of the plugin server and sends nothin
 another instance would hand one plugin's events to the other, for good. So ids count from a random 31-bit number and
 none is given twice (decision 4).
 
-Limits: ``INSTANCES``; past it the oldest of those goes that were not used since it was last looked at, and is told as
-closed. Kong starts it again when it needs it: its next call finds an unknown id.
+Limits: ``INSTANCES``; past it the oldest of those that were not used since the last eviction is evicted, and reported
+as closed. Kong starts it again when it needs it: its next call finds an unknown id.
 """
 
 import secrets
@@ -45,11 +45,11 @@ class PluginInstances:
         return len(self._known)
 
     def start(self, plugin: str) -> tuple[PluginInstance, PluginInstance | None]:
-        """Return a new instance, and the one that had to go for it."""
-        gone = self.close(self._unused()) if len(self._known) >= self._limit else None
+        """Return a new instance, and the one that was evicted for it."""
+        evicted = self.close(self._unused()) if len(self._known) >= self._limit else None
         instance = PluginInstance(self._new_id(), plugin, self._clock())
         self._known[instance.id] = instance
-        return instance, gone
+        return instance, evicted
 
     def get(self, instance_id: int) -> PluginInstance | None:
         """Return an instance and note its use; None where there is none."""
@@ -66,7 +66,7 @@ class PluginInstances:
         return instance
 
     def _unused(self) -> int:
-        """Return the id of the oldest unused instance; those before it get another round."""
+        """Return the id of the oldest unused instance; those before it count as unused from now on."""
         while True:
             instance_id, instance = next(iter(self._known.items()))
             if not instance.used:

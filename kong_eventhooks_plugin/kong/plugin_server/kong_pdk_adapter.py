@@ -1,13 +1,13 @@
 """The plugin server over MsgPack:1: kong-pdk's plugin server behind a listener of ours.
 
-kong-pdk's own listener removes the socket's path when it starts (ours is held by the supervisor), ends the process
-when its parent is process 1 (which is normal in a container), needs a thread or gevent's own loop, lets a peer call any
-method of the server, and may send an answer in part. So the socket is served here, on the event loop.
+kong-pdk's own listener removes the socket's path when it starts (the supervisor holds ours), ends the process when its
+parent is process 1 (which is normal in a container), needs a thread or gevent's own loop, lets a peer call any method
+of the server, and may send an answer in part. So the socket is served here, on the event loop.
 
 The state of an event hangs on its id, and each of Kong's answers is a call of its own that may come on any connection.
 So a draining server stops accepting, ends each connection as its event ends, and leaves the others open until no event
 waits for Kong's answers. An event that two servers share a socket over (a reload) can still be lost in the middle of
-its questions: Kong may send the answer to the other one, and over this protocol it does not call again.
+its requests: Kong may send the answer to the other one, and over this protocol it does not call again.
 
 Limits, and what happens past them:
 
@@ -70,10 +70,7 @@ _OTHER = ("other",)
 
 
 class KongPdkServer:
-    """Serves every connection on one socket; the twin of ``server.PluginServer`` for Kong's other protocol.
-
-    One ``serve`` and one ``drain`` in a server's life, both on the running loop.
-    """
+    """Serves every connection on one socket; see ``server.PluginServer``."""
 
     def __init__(
         self,
@@ -94,7 +91,7 @@ class KongPdkServer:
         )
         self._monotonic = monotonic
         self._answer_seconds = answer_seconds
-        self._room = ByteBudget()
+        self._byte_budget = ByteBudget()
         self._draining = False
         self._open: set[asyncio.Task[None]] = set()
         self._acceptor = Acceptor(self._errors, max_connections, lambda: self.connections, self._adopt)
@@ -148,19 +145,19 @@ class KongPdkServer:
         """Serve one peer to its end; no exception leaves here but the cancellation of a drain."""
         peer.setblocking(False)
         writer: asyncio.StreamWriter | None = None
-        requests = RequestReader(self._room)
+        requests = RequestReader(self._byte_budget)
         try:
             reader, writer = await asyncio.open_unix_connection(sock=peer, limit=_READ_BYTES)
             await self._converse(reader, writer, requests)
         except BadMessage as error:
             self._errors("bad_call", what=str(error))
         except (OSError, TimeoutError):
-            # The peer has gone, or does not speak or read: Kong opens another connection when it wants one. What it has
+            # The peer has gone, or does not write or read: Kong opens another connection when it needs one. What it has
             # not read is not waited for.
             if writer is not None:
                 writer.transport.abort()
         except Exception as error:  # noqa: BLE001 - one peer must not harm the others
-            self._errors("house_failed", error)
+            self._errors("internal_error", error)
         finally:
             requests.close()
             if writer is None:
@@ -185,7 +182,7 @@ class KongPdkServer:
         """Answer one call; False where the connection is to end, because we drain."""
         self._busy += 1
         try:
-            answer, goes_on = await self._answered(request)
+            answer, goes_on = await self._call(request)
             writer.write(answer)
             async with asyncio.timeout(IDLE_SECONDS):
                 await writer.drain()
@@ -200,8 +197,8 @@ class KongPdkServer:
 
     # ---- calls ----
 
-    async def _answered(self, request: RpcRequest) -> tuple[bytes, bool]:
-        """Return the answer, and whether Kong is expected to go on with the event."""
+    async def _call(self, request: RpcRequest) -> tuple[bytes, bool]:
+        """Return the answer, and whether Kong is expected to continue the event."""
         method = _METHODS.get(request.method)
         self._counts.plugin_calls[_COUNTED.get(method or "", _OTHER)] += 1
         if method is None:
@@ -215,14 +212,14 @@ class KongPdkServer:
             self._errors("bad_call", call=request.method, what=type(error).__name__)
             return msgpack_rpc.error(request, f"{request.method}: not the argument that belongs there"), False
         except Exception as error:  # noqa: BLE001 - our bug; Kong logs the text and goes on
-            self._errors("house_failed", error, call=request.method)
+            self._errors("internal_error", error, call=request.method)
             return msgpack_rpc.error(request, f"{request.method} failed"), False
         if not isinstance(value, PhaseTurn):
             return msgpack_rpc.result(request, value), False
-        await self._committed(value)
+        await self._wait_for_commit(value)
         return msgpack_rpc.result(request, value.answer()), not value.over
 
-    async def _committed(self, turn: PhaseTurn) -> None:
+    async def _wait_for_commit(self, turn: PhaseTurn) -> None:
         """Wait until what the event caused is committed, but no longer than Kong may wait."""
         commit: Commit = turn.commit
         if commit is None:

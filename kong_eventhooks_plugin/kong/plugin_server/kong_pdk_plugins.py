@@ -2,22 +2,22 @@
 
 kong-pdk gives the ``kong`` object, the modules, the table of instances and the shape of every answer. Its way of
 waiting for Kong (a thread, a process or a gevent greenlet per event) is replaced: a phase runs in a plain greenlet on
-the event loop's own thread and is switched away from while Kong answers. So everything stays in one thread, the house
+the event loop's own thread and is switched away from while Kong answers. So everything stays in one thread, the host
 is called where it must be, and nothing is left behind when Kong never comes back.
 
 What of kong-pdk 0.36 is not used, and why:
 
 ==========================  ========================================================================================
-instance ids from 0         after a restart an old id would mean another plugin: ids are ``PluginInstances``' (decision
-4) event ids from 0            the same, for an answer that comes after a restart: they count from a random number
-``handle_event``            holds one lock while the first question is made, and for ever where a phase raises
+instance ids from 0         after a restart an old id would mean another plugin: ids are ``PluginInstances``'
+event ids from 0            the same, for an answer that comes after a restart: they count from a random number
+``handle_event``            holds a lock while the first request is made, and for ever where a phase raises
 ``events``                  never forgotten where Kong does not come back: ``EVENTS`` and ``EVENT_SECONDS`` here
-instances keep their config secrets in it would be told by ``get_status``: they are given none
-a module's age              asked of a path that need not exist, see below
+instances keep their config ``get_status`` would show its secrets: they are given none
+a module's age              read of a path that need not exist, see below
 the listener                see ``kong_pdk_adapter``
 ==========================  ========================================================================================
 
-Limits: ``EVENTS`` wait for Kong's answers at a time, past it the one that waited longest is given up;
+Limits: ``EVENTS`` wait for Kong's answers at a time, past it the one that waited longest is abandoned;
 ``EVENT_SECONDS`` for Kong to answer, as long as its own time-out. Either is counted as ``stalled``.
 """
 
@@ -52,15 +52,15 @@ with warnings.catch_warnings():
     from kong_pdk.server import MSG_RET
     from kong_pdk.server import PluginServer as KongPdkPluginServer
 
-# A module's age is asked of sys.path[0], which under ``python -P`` is an archive that is rarely there: then no plugin
-# could be made at all. Nobody looks at the age.
+# A module's age, which nothing uses, is read of sys.path[0]: under ``python -P`` an archive that rarely exists, and no
+# plugin could be made at all.
 kong_pdk_module.FILEPATH = __file__
 
 EVENTS = 4_096
 EVENT_SECONDS = 60.0
 _EVENT_ID_BITS = 31
 _NO_PLUGIN = ""
-"""The module of instances that do nothing: Kong asked for a plugin that is not ours (as in ``calls``)."""
+"""The module of instances that do nothing: Kong asked for a plugin that is not ours (as in ``call_handler``)."""
 
 Commit = Future[Any] | None
 
@@ -68,8 +68,8 @@ Commit = Future[Any] | None
 class PhaseTurn(NamedTuple):
     """What Kong is to do next in an event.
 
-    ``data`` is a question for it, or ``"ret"``: the event is over, once ``commit`` is. ``since`` is when the event
-    began, monotonic seconds.
+    ``data`` is a PDK request, or ``"ret"``: the event is over, once ``commit`` is. ``since`` is when the event began,
+    monotonic seconds.
     """
 
     data: Any
@@ -79,16 +79,14 @@ class PhaseTurn(NamedTuple):
 
     @property
     def over(self) -> bool:
-        """Tell whether the event has ended."""
         return bool(self.data == MSG_RET)
 
     def answer(self) -> dict[str, Any]:
-        """Return it as Kong reads it."""
         return {"Data": self.data, "EventId": self.event_id}
 
 
 class _Event:
-    """A phase that runs in a greenlet. For kong-pdk's ``Kong`` it is the channel: put a question, get the answer."""
+    """A phase that runs in a greenlet. For kong-pdk's ``Kong`` it is the channel: put a request, get the answer."""
 
     def __init__(self, phase: Callable[[Any], Commit], now: float) -> None:
         self.since = now
@@ -103,21 +101,21 @@ class _Event:
         self.commit = self._phase(Kong(self, lua_style=True).kong)
         return str(MSG_RET)
 
-    def put(self, question: Mapping[str, Any]) -> None:
-        """Ask Kong: hand the question to whoever resumed us."""
-        self._greenlet.parent.switch(question)
+    def put(self, request: Mapping[str, Any]) -> None:
+        """Hand the request to whoever resumed us."""
+        self._greenlet.parent.switch(request)
 
     def get(self) -> Any:
-        """Return what Kong answered, as kong-pdk wants it: (result, error)."""
+        """Return Kong's answer as kong-pdk wants it: (result, error)."""
         return self._answer
 
     def resume(self, answer: Any) -> Any:
-        """Take Kong's answer to the last question, if there was one; return the next question, ``"ret"`` at the end."""
+        """Take Kong's answer to the last request, if there was one; return the next request, ``"ret"`` at the end."""
         self._answer = answer
         return self._greenlet.switch()
 
     def abandon(self) -> None:
-        """End a phase whose answer does not come."""
+        """End a phase that Kong does not answer."""
         self._greenlet.throw(GreenletExit)
 
 
@@ -129,9 +127,9 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
 
     def __init__(
         self,
-        house: PluginHost,
+        host: PluginHost,
         counts: Counts,
-        faults: SocketErrors,
+        errors: SocketErrors,
         instances: PluginInstances,
         infos: Mapping[str, Mapping[str, Any]],
         *,
@@ -142,12 +140,12 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         super().__init__()
         self.events: OrderedDict[int, _Event] = OrderedDict()
         self.event_id = secrets.randbits(_EVENT_ID_BITS)
-        self._host = house
+        self._host = host
         self._counts = counts
-        self._errors = faults
+        self._errors = errors
         self._ids = instances
         self._infos = infos
-        self._lifecycle = LifecycleNotifier(house, faults, infos)
+        self._lifecycle = LifecycleNotifier(host.lifecycle, errors, infos)
         self._clock = clock
         self._monotonic = monotonic
         self._max_events = max_events
@@ -157,13 +155,12 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
     # ---- instances ----
 
     def get_plugin_info(self, name: str) -> Mapping[str, Any]:
-        """Return what Kong's query command prints of a plugin."""
         if name not in self._infos:
             raise PluginServerException(f"{str(name)[:64]}: no such plugin")
         return self._infos[name]
 
     def start_instance(self, cfg: Mapping[str, Any]) -> dict[str, Any]:
-        """Give Kong an instance, whatever it asks for: without one it fails the request."""
+        """Return an instance, whatever Kong asks for: without one it fails the request."""
         name = cfg["Name"]
         known = name in self._infos
         if not known:
@@ -181,7 +178,7 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         return {**answer, "Name": name}
 
     def close_instance(self, iid: int) -> dict[str, Any]:
-        """Forget an instance; ``PluginServerException`` where there is none."""
+        """Forget an instance; raises ``PluginServerException`` where there is none."""
         answer: dict[str, Any] = super().close_instance(iid)
         closed = self._ids.close(iid)
         if closed is not None:
@@ -191,7 +188,7 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
     # ---- events ----
 
     def handle_event(self, event: Mapping[str, Any]) -> PhaseTurn:
-        """Begin a phase; ``PluginServerException`` where the instance is unknown, which makes Kong start it anew."""
+        """Begin a phase; raises ``PluginServerException`` for an unknown instance, which makes Kong start it anew."""
         iid, phase = event["InstanceId"], event["EventName"]
         if self._ids.get(iid) is None:
             self._errors("unknown_instance", phase=str(phase)[:32])
@@ -205,11 +202,11 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         return self._resume(self.event_id, _Event(getattr(instance.cls, phase), now))
 
     def step(self, data: Mapping[str, Any]) -> PhaseTurn:
-        """Go on with Kong's answer; ``PluginServerException`` where the event is unknown."""
+        """Resume with Kong's answer; raises ``PluginServerException`` where the event is unknown."""
         return self._answered(data, (exact(data.get("Data")), None))
 
     def step_error(self, data: Mapping[str, Any]) -> PhaseTurn:
-        """Go on with Kong's error instead of an answer."""
+        """Resume with Kong's error instead of an answer."""
         return self._answered(data, (None, data.get("Data")))
 
     def _answered(self, data: Mapping[str, Any], answer: tuple[Any, Any]) -> PhaseTurn:
@@ -236,7 +233,7 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         self._errors("stalled", what="Kong did not answer")
 
     def expire(self) -> None:
-        """Give up the events that have waited for too long; to be called now and then."""
+        """Abandon the events that have waited for too long; to be called every few seconds."""
         limit = self._monotonic() - EVENT_SECONDS
         while self.events and next(iter(self.events.values())).touched < limit:
             self._abandon_oldest()
@@ -244,32 +241,32 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
     # ---- what the plugin classes call ----
 
     def _run_phase(self, plugin: str, phase: str, kong: Any) -> Commit:
-        """Run a phase to its end and hand on what it saw. Never raises, or Kong would hear of it."""
+        """Run a phase to its end and submit what it saw. Never raises: Kong would get the error."""
         try:
-            seen = self._through(plugin, phase, kong)
+            seen = self._drive(plugin, phase, kong)
             return None if seen is None else submit_observation(self._host, seen)
         except BadMessage as error:
             self._errors("pdk_answer", what=str(error))
         except Exception as error:  # noqa: BLE001 - a bug in a phase must not reach Kong
-            self._errors("house_failed", error, phase=phase)
+            self._errors("internal_error", error, phase=phase)
         return None
 
-    def _through(self, plugin: str, phase: str, kong: Any) -> Observation | None:
+    def _drive(self, plugin: str, phase: str, kong: Any) -> Observation | None:
         steps = PHASES[plugin, phase](self._host, self._clock)
         if steps is None:
             return None
         unreadable: BadMessage | None = None
         try:
-            question = next(steps)
+            request = next(steps)
             while True:
                 try:
-                    value = _call_pdk(kong, question)
+                    value = _call_pdk(kong, request)
                 except BadMessage as error:
-                    self._errors("pdk_answer", function=question.name, what=str(error))
+                    self._errors("pdk_answer", function=request.name, what=str(error))
                     unreadable = error
-                    question = steps.throw(error)
+                    request = steps.throw(error)
                 else:
-                    question = steps.send(value)
+                    request = steps.send(value)
         except StopIteration as done:
             seen: Observation | None = done.value
             return seen
@@ -281,18 +278,18 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
             steps.close()
 
 
-def _call_pdk(kong: Any, question: PdkRequest) -> Any:
-    """Call the function on kong-pdk's ``kong``; its error (a phase must not need to know) comes as nil.
+def _call_pdk(kong: Any, request: PdkRequest) -> Any:
+    """Call the function on kong-pdk's ``kong``; its error becomes nil, as over ProtoBuf:1.
 
     ``BadMessage`` for an answer of another type.
     """
-    function = reduce(getattr, question.name.split(".")[1:], kong)
-    value, _ = function(*question.args)
-    return checked(question.result, value)
+    function = reduce(getattr, request.name.split(".")[1:], kong)
+    value, _ = function(*request.args)
+    return checked(request.result, value)
 
 
 def _module(name: str, phases: Any, run: Callable[[str, str, Any], Commit]) -> type:
-    """Return what kong-pdk takes for a plugin's module: a ``Plugin`` class with a method for each phase."""
+    """Return a plugin's module as kong-pdk wants it: a ``Plugin`` class with a method for each phase."""
 
     def method(phase: str) -> Callable[[Any, Any], Commit]:
         return lambda _plugin, kong: run(name, phase, kong)

@@ -1,4 +1,4 @@
-"""Lines on their way into Kong's error log: they wait here for the next ``log`` phase that Kong runs.
+"""Lines for Kong's error log: they wait here for the next ``log`` phase that Kong runs.
 
 Limits: ``LINES`` lines and ``BYTES`` bytes of text wait; past either the new line is dropped and counted
 (``socket_errors``, reason ``line_dropped``). A text longer than ``LINE_BYTES`` is cut and says so: Kong's own log cuts

@@ -2,8 +2,9 @@
 
 A request is ``[0, msgid, "plugin.<Method>", [argument]]``, an answer ``[1, msgid, error, result]``.
 
-Kong packs what a client sent (a header in the request's log, say) as text whatever its bytes are. Such bytes go through
-as surrogate escapes and come out the same; kong-pdk's own listener drops the connection on them, and the event with it.
+Kong packs what a client sent (a header in the request's log, say) as text whatever its bytes are. Such bytes are
+kept as surrogate escapes and come out the same; kong-pdk's own listener drops the connection on them, and the event
+with it.
 
 Limits: ``FRAME_BYTES`` for one message and ``ByteBudget`` for all connections together, as over ProtoBuf:1
 (wire.frames); past either ``BadMessage``, after which nothing more can be read from the peer.
@@ -36,14 +37,14 @@ class RpcRequest(msgspec.Struct, frozen=True):
 class RequestReader:
     """Collects one connection's bytes into requests."""
 
-    def __init__(self, room: ByteBudget, limit: int = FRAME_BYTES) -> None:
-        self._room = room
+    def __init__(self, budget: ByteBudget, limit: int = FRAME_BYTES) -> None:
+        self._budget = budget
         self._unpacker = msgpack.Unpacker(strict_map_key=False, unicode_errors=_ESCAPE, max_buffer_size=limit)
         self._held = 0
 
     def feed(self, data: bytes) -> None:
-        """Take bytes; ``BadMessage`` where there is no room for them."""
-        if not self._room.acquire(len(data)):
+        """Take bytes; raises ``BadMessage`` where the budget has no room for them."""
+        if not self._budget.acquire(len(data)):
             raise BadMessage("too many unfinished messages of all peers together")
         self._held += len(data)
         try:
@@ -52,7 +53,7 @@ class RequestReader:
             raise BadMessage("a message over the limit") from error
 
     def requests(self) -> Iterator[RpcRequest]:
-        """Give the requests that are complete; ``BadMessage`` for what is none."""
+        """Yield the requests that are complete; raises ``BadMessage`` for what is none."""
         while True:
             try:
                 message = self._unpacker.unpack()
@@ -64,8 +65,8 @@ class RequestReader:
             yield _request(message)
 
     def close(self) -> None:
-        """Give back the room that unfinished bytes took."""
-        self._room.release(self._held)
+        """Release what unfinished bytes took of the budget."""
+        self._budget.release(self._held)
         self._held = 0
 
 
@@ -79,17 +80,15 @@ def _request(message: Any) -> RpcRequest:
 
 
 def result(request: RpcRequest, value: Any) -> bytes:
-    """Return the answer."""
     return _pack(request.msgid, None, value)
 
 
 def error(request: RpcRequest, text: str) -> bytes:
-    """Return the answer that says what went wrong."""
     return _pack(request.msgid, text, None)
 
 
-def _pack(msgid: int, fault: str | None, value: Any) -> bytes:
-    packed: bytes = msgpack.packb([_ANSWER, msgid, fault, value], unicode_errors=_ESCAPE)
+def _pack(msgid: int, error: str | None, value: Any) -> bytes:
+    packed: bytes = msgpack.packb([_ANSWER, msgid, error, value], unicode_errors=_ESCAPE)
     return packed
 
 

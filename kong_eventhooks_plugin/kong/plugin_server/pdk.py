@@ -3,7 +3,7 @@
 A function that Kong does not allow in a phase raises inside Kong: the client gets a 500, or, in ``log``, Kong leaks
 the request's saved data into a later one, and nobody tells the plugin server. So a phase may ask for nothing that
 this table does not allow it. The table holds what a running Kong 3.9 answered
-(tests/captures/pdk-matrix-protobuf.tsv); what answered in a phase by luck (``kong.service.response.*`` in ``log``,
+(tests/captures/pdk-matrix-protobuf.tsv); what answered in a phase by chance (``kong.service.response.*`` in ``log``,
 which raises where no service was called) is not in it.
 """
 

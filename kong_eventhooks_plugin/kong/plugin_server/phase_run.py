@@ -88,7 +88,7 @@ class PhaseRun:
             self._started = self._context.monotonic()
             self._submit(done.value)
         except Exception as error:  # noqa: BLE001 - a bug in a phase must not reach Kong, or another connection
-            self._context.errors("house_failed", error, plugin=route.instance.plugin)
+            self._context.errors("internal_error", error, plugin=route.instance.plugin)
             self._finish()
         else:
             self._started = self._context.monotonic()
@@ -138,7 +138,7 @@ class PhaseRun:
                 self._count_bad_answer(error)
             self._abandon()
         except Exception as error:  # noqa: BLE001 - as in begin
-            self._context.errors("house_failed", error, function=self._request.name)
+            self._context.errors("internal_error", error, function=self._request.name)
             self._abandon()
         else:
             self._ask(request)
@@ -159,7 +159,7 @@ class PhaseRun:
             try:
                 steps.close()
             except Exception as error:  # noqa: BLE001 - as in begin
-                self._context.errors("house_failed", error)
+                self._context.errors("internal_error", error)
 
     def _finish(self) -> None:
         self._connection.state = READY  # before the answer: a last call's connection is handed over with it
@@ -175,7 +175,7 @@ class PhaseRun:
             if future is not None:
                 future.add_done_callback(self._on_commit)  # which is never called from within
         except Exception as error:  # noqa: BLE001 - as in begin
-            self._context.errors("house_failed", error, what=type(observation).__name__)
+            self._context.errors("internal_error", error, what=type(observation).__name__)
             future = None
         if future is None:
             self._finish()

@@ -6,19 +6,19 @@ as a Python value (None for Kong's nil), and returns what it saw, or None. The d
 and hands the result to ``submit_observation``. For an answer of another type, or one that is too long, the driver
 counts ``BadMessage`` and throws it where the phase waits; the phase raises it for an answer that is impossible.
 
-- ``event-hooks`` / ``log``: asks nothing where no hook can hear anything; else for the status, and for the request's
-  log only where some hook can care for that status (decision 6).
-- ``event-hooks-crud`` / ``response``: asks nothing where nobody hears of changes; else for the method, which ends a
-  read, then the status, which ends what the Admin API refused, then the path, which ends what changes nothing. The
+- ``event-hooks`` / ``log``: asks nothing where no hook can fire; else for the status, and for the request's log only
+  where some hook can fire for that status (decision 6).
+- ``event-hooks-crud`` / ``response``: asks nothing where no hook subscribes to changes; else for the method, which ends
+  a read, then the status, which ends what the Admin API refused, then the path, which ends what changes nothing. The
   status is the Admin API's own: another plugin may give the client another one, and the change was made all the same.
   What is asked after that only describes a change that is known: whatever of it cannot be read is left out, and the
-  change is told. A connection that ends meanwhile takes it along: where it was us who ended it, Kong calls again, and
-  the change would be told twice. A later round finds it.
+  change is reported. A connection that ends meanwhile takes it along: where we ended it, Kong calls again, and the
+  change would be reported twice. A later reconciliation finds it.
 - Lines that wait for Kong's error log go out in the ``log`` phase of either (decision 15), after everything else.
 
 Limits: at most ``LINES_PER_CALL`` lines in one call; the rest waits for the next. An answer's length is limited by who
-reads it: over ProtoBuf:1 a body past it is left out and the change is told; over MsgPack:1 such an answer is the end of
-its connection, and a later round finds the change. (By default the Admin API takes no entity that is that long.)
+reads it: over ProtoBuf:1 a body past it is left out and the change is reported; over MsgPack:1 such an answer ends its
+connection, and a later reconciliation finds the change. (By default the Admin API takes no entity that is that long.)
 """
 
 from asyncio import Future
@@ -59,40 +59,40 @@ _USER_AGENT = pdk_request("response", "kong.request.get_header", "user-agent")
 _REQUEST_ID = pdk_request("response", "kong.nginx.get_var", "kong_request_id")
 _STARTED_AT = pdk_request("response", "kong.nginx.req_start_time")
 
-_WHO = ("id", "username", "custom_id")
-"""What is told of a consumer: MsgPack:1 gives more of it, and a client's tags are nobody's business."""
+_CONSUMER_FIELDS = ("id", "username", "custom_id")
+"""What is kept of a consumer: MsgPack:1 gives more of it, and a client's tags are nobody's business."""
 
 
-def observe_requests(house: PluginHost, clock: Clock) -> Steps | None:
-    """``event-hooks`` in ``log``: see what the request came to, where a hook can care for it."""
-    return _observe(house, clock) if house.requests.log_statuses else forward_log_lines(house, clock)
+def observe_requests(host: PluginHost, clock: Clock) -> Steps | None:
+    """``event-hooks`` in ``log``: observe the request's outcome, where a hook can fire for it."""
+    return _observe(host, clock) if host.requests.log_statuses else forward_log_lines(host, clock)
 
 
-def observe_changes(house: PluginHost, clock: Clock) -> Steps | None:
-    """``event-hooks-crud`` in ``response``: see what the Admin API was asked to change, where somebody hears of it."""
-    changes = house.changes
+def observe_changes(host: PluginHost, clock: Clock) -> Steps | None:
+    """``event-hooks-crud`` in ``response``: observe what the Admin API changed, where a hook subscribes to changes."""
+    changes = host.changes
     return _change(changes, clock) if changes is not None and changes.has_change_subscribers else None
 
 
-def forward_log_lines(house: PluginHost, clock: Clock) -> Steps | None:
-    """Give Kong its lines and see nothing."""
-    line = house.lines.pop()
-    return None if line is None else _forward(house.lines, line)
+def forward_log_lines(host: PluginHost, clock: Clock) -> Steps | None:
+    """Hand Kong its lines and observe nothing."""
+    line = host.lines.pop()
+    return None if line is None else _forward(host.lines, line)
 
 
-def _observe(house: PluginHost, clock: Clock) -> Steps:
+def _observe(host: PluginHost, clock: Clock) -> Steps:
     seen = None
     status = yield _GET_STATUS
     if not isinstance(status, int):
         raise BadMessage("kong.response.get_status gave no number")
-    if status in house.requests.log_statuses:
+    if status in host.requests.log_statuses:
         serialized = yield _SERIALIZE
         if not isinstance(serialized, str | bytes):
             raise BadMessage("kong.log.serialize gave no text")
         seen = LogObservation(EVENT_HOOKS, status, serialized, clock())
-    line = house.lines.pop()
+    line = host.lines.pop()
     if line is not None:
-        yield from _forward(house.lines, line)
+        yield from _forward(host.lines, line)
     return seen
 
 
@@ -167,7 +167,7 @@ def _id(credential: Any) -> str | None:
 def _consumer(consumer: Any) -> dict[str, Any] | None:
     if _id(consumer) is None:
         return None
-    return {name: _text(consumer.get(name)) for name in _WHO}
+    return {name: _text(consumer.get(name)) for name in _CONSUMER_FIELDS}
 
 
 def _forward(lines: LineSource, line: LogLine | None) -> Generator[PdkRequest, Any, None]:
@@ -184,12 +184,12 @@ def _line(line: LogLine) -> PdkRequest:
     return pdk_request("log", f"kong.log.{line.level}", line.text)
 
 
-def submit_observation(house: PluginHost, seen: Observation) -> "Future[Any] | None":
-    """Give the house what a phase saw; the future ends when all it caused is committed (None: no wait)."""
+def submit_observation(host: PluginHost, seen: Observation) -> "Future[Any] | None":
+    """Hand the host what a phase saw; the future ends when all it caused is committed (None: no wait)."""
     if isinstance(seen, LogObservation):
-        return house.requests.observe(seen)
-    if house.changes is not None:
-        house.changes.observe_change(seen)
+        return host.requests.observe(seen)
+    if host.changes is not None:
+        host.changes.observe_change(seen)
     return None
 
 

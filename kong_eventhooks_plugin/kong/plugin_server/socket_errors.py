@@ -1,6 +1,6 @@
-"""What goes wrong on the plugin socket: every fault is counted, and one line a while says so for each reason.
+"""Errors on the plugin socket: each is counted, and logged at a limited rate for each reason.
 
-Limits: per reason one log line in ``LOG_SECONDS``, which carries how many were kept back since the last one, and of an
+Limits: per reason one log line in ``LOG_SECONDS``, which carries how many were suppressed since the last one, and of an
 exception its kind and the innermost ``PLACES`` places. Reasons come from ``Reason`` alone, so a peer cannot grow the
 table.
 """
@@ -20,11 +20,11 @@ PLACES = 4
 Reason = Literal[
     "bad_call",  # bytes that are no call
     "connections",  # too many connections: the next wait in the backlog
-    "house_failed",  # an exception in a phase or in the house behind it
-    "instance_evicted",  # too many instances: the one unused longest went
-    "late",  # Kong was answered before what it told was accepted
+    "internal_error",  # an exception in a phase or in what it calls back into
+    "instance_evicted",  # too many instances: the one unused longest was dropped
+    "late",  # Kong was answered before the event was committed
     "no_descriptors",  # the process has no file descriptor left for a connection
-    "not_accepted",  # the house said that an event could not be kept
+    "not_accepted",  # an event could not be stored
     "oversized",  # a frame over the limit
     "pdk_answer",  # an answer of Kong's that is empty or of another type
     "peer_gone",  # the connection ended in the middle of a call
@@ -50,13 +50,13 @@ class SocketErrors:
         """Count ``reason``; log it with its fields, and where ``error`` came from, where it is time again."""
         self._counts.socket_errors[reason,] += 1
         now = self._clock()
-        at, kept_back = self._last_logged.get(reason, (None, 0))
+        at, suppressed = self._last_logged.get(reason, (None, 0))
         if at is not None and now - at < LOG_SECONDS:
-            self._last_logged[reason] = (at, kept_back + 1)
+            self._last_logged[reason] = (at, suppressed + 1)
             return
         self._last_logged[reason] = (now, 0)
-        if kept_back:
-            fields["suppressed"] = kept_back
+        if suppressed:
+            fields["suppressed"] = suppressed
         if error is not None:
             fields |= {"error": type(error).__name__, "raised_in": raised_in(error, PLACES)}
         _log.warning("plugin_socket_error", reason=reason, **fields)

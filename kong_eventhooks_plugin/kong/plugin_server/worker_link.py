@@ -1,15 +1,15 @@
-"""The worker's side of its supervisor: it says when it serves, and hears when to leave.
+"""The worker's side of the link to its supervisor: reports that it serves, and learns when to leave.
 
 Two events, each set once and for good:
 
-- ``drain``: take no new connection, end what runs, exit. SIGTERM or SIGINT came, or the supervisor has gone
-  (without it nobody would restart us or free the socket's path).
-- ``taken_over``: the socket's path leads to another server now. Give the delivery lease back and deliver
-  no more; serve the connections that are open until ``drain``.
+- ``drain``: take no new connection, end what runs, exit. SIGTERM or SIGINT came, or the supervisor has exited (without
+  it nobody would restart us or free the socket's path).
+- ``taken_over``: the socket's path leads to another server now. Release the delivery lease and deliver no
+  more; serve the connections that are open until ``drain``.
 
 Limit: the link keeps some 270 messages that the supervisor has not read. A connection accepted while it is full is not
 held; one that is handed to us waits, so that we never serve one that the supervisor believes untouched; and what we
-have let go of is said later.
+have released is reported later.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from kong_eventhooks_plugin.kong.supervisor.worker_process import (
 
 _log = structlog.get_logger()
 
-StopReason = Literal["signal", "supervisor gone"]
+StopReason = Literal["signal", "supervisor exited"]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -58,7 +58,7 @@ class WorkerLink:
         self._sock = socket.socket(fileno=descriptor) if descriptor is not None else None
         self._adopt: Callable[[socket.socket], None] | None = None
         self._adopted: list[socket.socket] = []
-        self._unreported_releases: deque[int] = deque()  # slots that the supervisor has still to be told of
+        self._unreported_releases: deque[int] = deque()  # slots that the supervisor does not know of yet
         self._slots = list(range(SLOTS))
         self.marks = self._make_marks()
         """A byte for each slot: ``call_marks.UNDER_WAY`` while a call runs on that connection."""
@@ -70,33 +70,33 @@ class WorkerLink:
             self._loop.add_signal_handler(number, self._stop, "signal")
 
     def ready(self) -> None:
-        """Tell the supervisor that calls are served from now on."""
+        """Report to the supervisor that calls are served from now on."""
         if self._sock is not None:
-            with contextlib.suppress(OSError):  # it has gone: the end of the stream is about to be read
+            with contextlib.suppress(OSError):  # it has exited: the end of the stream is about to be read
                 self._sock.send(READY)
 
     # ---- Kong's connections ----
 
     @property
     def holds(self) -> bool:
-        """Whether somebody holds the connections: then one that we let go lives on."""
+        """Whether the supervisor holds the connections: then one that we release lives on."""
         return self._sock is not None
 
     def hold(self, connection: socket.socket) -> int:
-        """Have a connection held from before its first byte is read; return its slot."""
+        """Have the supervisor hold a connection, from before its first byte is read; return its slot."""
         if self._sock is None or not self._slots:
             return NO_SLOT
         slot = self._slots.pop()
         self.marks[slot] = IDLE
         try:
             socket.send_fds(self._sock, [HOLD + slot.to_bytes(SLOT_BYTES, "little")], [connection.fileno()])
-        except OSError:  # the supervisor is slow or has gone: the connection will die with us
+        except OSError:  # the supervisor is slow or has exited: the connection will end with us
             self._slots.append(slot)
             return NO_SLOT
         return slot
 
     def removed(self, slot: int) -> None:
-        """Hear that a connection has ended, for both sides."""
+        """Free the slot of a connection that has ended for both sides."""
         if slot != NO_SLOT:
             self.marks[slot] = IDLE
             self._slots.append(slot)
@@ -122,7 +122,7 @@ class WorkerLink:
             except (BlockingIOError, InterruptedError):
                 self._loop.add_writer(self._sock, self._on_writable)
                 return
-            except OSError:  # it has gone: the end of the stream is about to be read
+            except OSError:  # it has exited: the end of the stream is about to be read
                 self._unreported_releases.clear()
             else:
                 self._unreported_releases.popleft()
@@ -138,10 +138,9 @@ class WorkerLink:
             os.close(descriptor)
         return cast("MutableSequence[int]", marks)
 
-    # ---- the supervisor's word ----
+    # ---- messages of the supervisor ----
 
     def close(self) -> None:
-        """Let link and signals go."""
         for number in _SIGNALS:
             self._loop.remove_signal_handler(number)
         self._close_link()
@@ -153,22 +152,22 @@ class WorkerLink:
                 self._loop.add_writer(self._sock, self._on_writable)
                 return
             try:
-                said, descriptors = receive(self._sock)
+                message, descriptors = receive(self._sock)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
-                said, descriptors = b"", []
-            if not said:
+                message, descriptors = b"", []
+            if not message:
                 self._close_link()
-                self._stop("supervisor gone")
-            elif said == ADOPT and descriptors:
+                self._stop("supervisor exited")
+            elif message == ADOPT and descriptors:
                 self._adopt_connection(socket.socket(fileno=descriptors[0]))
-            elif said == TAKEN_OVER and not self.taken_over.is_set():
+            elif message == TAKEN_OVER and not self.taken_over.is_set():
                 self.taken_over.set()
                 _log.info("delivery_handed_over")
 
     def _on_writable(self) -> None:
-        """Go on with what waited for the supervisor to read."""
+        """Continue with what waited for the supervisor to read."""
         if self._sock is not None:
             self._loop.remove_writer(self._sock)
             self._loop.add_reader(self._sock, self._on_message)
@@ -188,15 +187,15 @@ class WorkerLink:
             self._sock.close()
             self._sock = None
 
-    def _stop(self, why: StopReason) -> None:
+    def _stop(self, reason: StopReason) -> None:
         if not self.drain.is_set():
-            self.reason = why
-            self.drain.set()  # before it is said: whoever read our log may have gone, and saying it raises then
-            _log.info("worker_draining", reason=why)
+            self.reason = reason
+            self.drain.set()  # before it is logged: whoever read our log may have exited, and writing raises then
+            _log.info("worker_draining", reason=reason)
 
 
 def _is_writable(sock: socket.socket) -> bool:
-    """Tell whether messages go out (the kernel says so while less than a quarter is taken), or never will again."""
-    asked = select.poll()
-    asked.register(sock, select.POLLOUT)
-    return bool(asked.poll(0))
+    """Return whether messages go out (the kernel says so while less than a quarter is taken), or never will again."""
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))

@@ -11,6 +11,7 @@ import msgspec
 
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.frames import EMPTY_FRAME, encode_frame
+from kong_eventhooks_plugin.kong.wire.values import encodable
 
 _ECHO_BYTES = 12
 _FINISHED = tuple(EMPTY_FRAME + size.to_bytes(4, "little") for size in range(_ECHO_BYTES))
@@ -28,12 +29,11 @@ def returned(echo: bytes) -> bytes:
 
 def instance_status(echo: bytes, name: str, instance_id: int, started_at: float) -> bytes:
     """Return the answer to ``start_instance`` and ``get_instance_status``; ``started_at`` is Unix seconds."""
-    status = pb.InstanceStatus(name=_text(name), instance_id=instance_id, started_at=int(started_at))
+    status = pb.InstanceStatus(name=encodable(name), instance_id=instance_id, started_at=int(started_at))
     return encode_frame(echo + pb.RpcReturn(instance_status=status).SerializeToString())
 
 
 def plugin_names(echo: bytes, names: Sequence[str]) -> bytes:
-    """Return the answer to ``get_plugin_names``."""
     return encode_frame(echo + pb.RpcReturn(plugin_names=pb.PluginNames(names=names)).SerializeToString())
 
 
@@ -49,8 +49,3 @@ def plugin_info(echo: bytes, info: Mapping[str, Any], loaded_at: float) -> bytes
         schema=msgspec.json.encode(info["Schema"]).decode(),
     )
     return encode_frame(echo + pb.RpcReturn(plugin_info=message).SerializeToString())
-
-
-def _text(name: str) -> str:
-    """Return a plugin's name as protobuf takes it."""
-    return name.encode("utf-8", "replace").decode()

@@ -19,44 +19,34 @@ from kong_eventhooks_plugin.kong.wire.frames import Oversized
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
-    """What all calls have."""
-
     echo: bytes
 
 
 class HandleEvent(Call, frozen=True, gc=False):
-    """Run an instance's phase."""
-
     instance_id: int
     phase: str
 
 
 class StartInstance(Call, frozen=True, gc=False):
-    """Make an instance of a plugin; ``config`` is JSON."""
+    """``config`` is JSON."""
 
     name: str
     config: bytes
 
 
 class CloseInstance(Call, frozen=True, gc=False):
-    """Forget an instance."""
-
     instance_id: int
 
 
 class GetInstanceStatus(Call, frozen=True, gc=False):
-    """Tell of an instance."""
-
     instance_id: int
 
 
 class GetPluginNames(Call, frozen=True, gc=False):
-    """Name the plugins."""
+    pass
 
 
 class GetPluginInfo(Call, frozen=True, gc=False):
-    """Tell of a plugin."""
-
     name: str
 
 

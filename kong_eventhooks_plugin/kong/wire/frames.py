@@ -6,7 +6,7 @@ Limits:
   ``Oversized`` with its first ``HEAD_BYTES`` and last ``TAIL_BYTES``: Kong writes a call's sequence last, other
   encoders first, so the call can still be answered.
 - ``LARGE_BYTES`` (64 KiB): a frame beyond it counts against a ``ByteBudget`` while it is collected, where one was
-  given. What finds no room there is treated as oversized, so that many peers together cannot fill the memory either.
+  given. What finds no place there is treated as oversized, so that many peers together cannot fill the memory either.
 """
 
 from struct import Struct
@@ -17,7 +17,7 @@ FRAME_BYTES = 16 << 20
 HEAD_BYTES = 4_096
 TAIL_BYTES = 64
 LARGE_BYTES = 64 << 10
-ROOM_BYTES = 256 << 20
+BUDGET_BYTES = 256 << 20
 
 _LENGTH = Struct("<I")
 _HEADER = _LENGTH.size
@@ -25,7 +25,6 @@ EMPTY_FRAME = _LENGTH.pack(0)
 
 
 def encode_frame(payload: bytes) -> bytes:
-    """Return ``payload`` as a frame."""
     return _LENGTH.pack(len(payload)) + payload
 
 
@@ -42,7 +41,7 @@ class ByteBudget:
 
     __slots__ = ("_left",)
 
-    def __init__(self, size: int = ROOM_BYTES) -> None:
+    def __init__(self, size: int = BUDGET_BYTES) -> None:
         self._left = size
 
     def acquire(self, size: int) -> bool:
@@ -53,7 +52,6 @@ class ByteBudget:
         return True
 
     def release(self, size: int) -> None:
-        """Give back what was taken."""
         self._left += size
 
 
@@ -67,22 +65,22 @@ class FrameReader:
 
     __slots__ = ("_buffer", "_byte_budget", "_drain", "_held", "_limit", "_wanted")
 
-    def __init__(self, limit: int = FRAME_BYTES, room: ByteBudget | None = None) -> None:
+    def __init__(self, limit: int = FRAME_BYTES, budget: ByteBudget | None = None) -> None:
         self._limit = limit
-        self._byte_budget = room
+        self._byte_budget = budget
         self._buffer = bytearray()
         self._wanted = -1  # the length of the frame whose bytes come next; -1 while its length is not read
         self._drain: _Drain | None = None
-        self._held = 0  # what was taken from the room for the frame under way
+        self._held = 0  # what the frame under way has of the budget
 
     @property
     def partial(self) -> bool:
-        """Tell whether the peer is in the middle of a frame (or of frames that nobody has asked for yet)."""
+        """Whether the peer is in the middle of a frame (or of frames that nobody has asked for yet)."""
         return self._wanted >= 0 or bool(self._buffer)
 
     @property
     def waiting(self) -> int:
-        """Return how many bytes are kept."""
+        """How many bytes are kept."""
         return len(self._buffer)
 
     def feed(self, data: bytes) -> bytes | None:
@@ -106,7 +104,7 @@ class FrameReader:
         return None
 
     def keep(self, data: bytes) -> None:
-        """Take bytes without a look at them, for ``next``."""
+        """Take bytes for ``next``, without reading them."""
         self._buffer += data
 
     def next(self) -> bytes | Oversized | None:
@@ -120,7 +118,7 @@ class FrameReader:
             wanted: int = _LENGTH.unpack_from(buffer)[0]
             del buffer[:_HEADER]
             self._wanted = wanted
-            if not self._take(wanted):
+            if not self._fits(wanted):
                 self._drain = _Drain(wanted)
                 return self._drained()
         if len(buffer) < self._wanted:
@@ -132,13 +130,13 @@ class FrameReader:
         return frame
 
     def close(self) -> None:
-        """Forget everything and give the room back; for a connection that is gone."""
+        """Forget everything and release the budget; for a connection that has ended."""
         self._buffer.clear()
         self._wanted = -1
         self._drain = None
         self._release()
 
-    def _take(self, wanted: int) -> bool:
+    def _fits(self, wanted: int) -> bool:
         if wanted > self._limit:
             return False
         if wanted > LARGE_BYTES and self._byte_budget is not None:

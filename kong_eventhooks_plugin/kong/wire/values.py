@@ -41,12 +41,12 @@ def _no_argument(_args: tuple[Any, ...]) -> bytes:
 
 def _one_text(args: tuple[Any, ...]) -> bytes:
     (text,) = args
-    return encode_frame(pb.String(v=_text(text)).SerializeToString())
+    return encode_frame(pb.String(v=encodable(text)).SerializeToString())
 
 
 def _any_values(args: tuple[Any, ...]) -> bytes:
     values = ListValue()
-    values.extend([_text(arg) if isinstance(arg, str) else arg for arg in args])
+    values.extend([encodable(arg) if isinstance(arg, str) else arg for arg in args])
     return encode_frame(values.SerializeToString())
 
 
@@ -57,13 +57,12 @@ _ARGUMENTS: Mapping[Argument, Callable[[tuple[Any, ...]], bytes]] = {
 }
 
 
-def _text(value: str) -> str:
+def encodable(value: str) -> str:
     """Return ``value`` without lone surrogates, which no encoding takes."""
     return value.encode("utf-8", "replace").decode()
 
 
 def decode_int(frame: bytes) -> int | None:
-    """Return an ``Int``."""
     if not frame:
         return None
     found = list(fields(frame))
@@ -103,7 +102,6 @@ def decode_text(frame: bytes) -> str | None:
 
 
 def decode_empty(frame: bytes) -> None:
-    """Return None for an ``Empty``."""
     if frame:
         raise BadMessage("not an Empty")
 
@@ -147,31 +145,20 @@ DECODERS: Mapping[Result, Callable[[bytes], Any]] = {
 """How each result is read: a frame in, the value out, ``BadMessage`` for anything else."""
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and isfinite(value)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str | bytes)
-
-
-def _is_record(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-_CHECKS: Mapping[Result, Callable[[Any], bool]] = {
-    "Empty": lambda _: True,
-    "Int": lambda value: isinstance(value, int),
-    "Number": _is_number,
-    "String": _is_text,
-    "ByteString": _is_text,
-    "Consumer": _is_record,
-    "AuthenticatedCredential": _is_record,
+_TYPES: Mapping[Result, tuple[type, ...]] = {
+    "Empty": (object,),
+    "Int": (int,),
+    "Number": (int, float),
+    "String": (str, bytes),
+    "ByteString": (str, bytes),
+    "Consumer": (dict,),
+    "AuthenticatedCredential": (dict,),
 }
 
 
 def checked(result: Result, value: Any) -> Any:
     """Return a result that MsgPack:1 brought as a value already; ``BadMessage`` for one of another type than asked."""
-    if value is None or _CHECKS[result](value):
-        return value
-    raise BadMessage(f"not a {result}")
+    infinite = isinstance(value, float) and not isfinite(value)
+    if value is not None and (infinite or not isinstance(value, _TYPES[result])):
+        raise BadMessage(f"not a {result}")
+    return value

@@ -118,7 +118,7 @@ class TestCalls:
         assert peer.send(LIMITED) == LOG_FRAMES
         assert peer.send(string(b"{}")) == peer.end
         assert peer.call(cmd_close_instance=pb.CmdCloseInstance(instance_id=number)) == [encode_echo(peer.sequence)]
-        assert peer.faults == {"house_failed": 3}
+        assert peer.faults == {"internal_error": 3}
 
 
 class TestEvents:

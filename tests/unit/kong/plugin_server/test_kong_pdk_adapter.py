@@ -218,7 +218,7 @@ async def test_a_bug_in_the_house_does_not_reach_kong(node: Node) -> None:
     node.host.pop = boom  # type: ignore[method-assign,assignment]
     await node.kong.run_phase("event-hooks-crud", "log", pdk())
     assert node.kong.errors == []
-    assert node.faults() == {"house_failed": 4}  # two instances, two events
+    assert node.faults() == {"internal_error": 4}  # two instances, two events
 
 
 async def test_kong_is_answered_after_the_commit(node: Node) -> None:

@@ -34,7 +34,7 @@ def test_an_exception_shows_its_place_and_not_its_text() -> None:
         try:
             breaks()
         except ValueError as error:
-            SocketErrors(Counts())("house_failed", error, plugin="event-hooks")
+            SocketErrors(Counts())("internal_error", error, plugin="event-hooks")
     (line,) = lines
     assert line["error"] == "ValueError"
     assert line["raised_in"][-1].endswith(" breaks")

@@ -252,7 +252,7 @@ class TestAFullLink:
         await until_idle()
         supervisor.link.close()
         await asyncio.wait_for(link.drain.wait(), SECONDS)
-        assert link.reason == "supervisor gone"
+        assert link.reason == "supervisor exited"
 
 
 async def test_a_supervisor_that_has_gone_holds_nothing(
@@ -264,7 +264,7 @@ async def test_a_supervisor_that_has_gone_holds_nothing(
     link.ready()
     link.released(slot)
     await asyncio.wait_for(link.drain.wait(), SECONDS)
-    assert link.reason == "supervisor gone"
+    assert link.reason == "supervisor exited"
     assert not link.holds
     assert link.hold(connection) == NO_SLOT
     link.released(slot)

@@ -120,7 +120,7 @@ def test_kept_bytes_wait_for_next() -> None:
 class TestRoom:
     def test_what_finds_no_room_is_oversized(self) -> None:
         room = ByteBudget(LARGE_BYTES + 10)
-        first, second = FrameReader(room=room), FrameReader(room=room)
+        first, second = FrameReader(budget=room), FrameReader(budget=room)
         large = b"x" * (LARGE_BYTES + 1)
         assert collect(first, [encode_frame(large)[:-1]]) == []
         refused = collect(second, [encode_frame(large)])[0]
@@ -130,14 +130,14 @@ class TestRoom:
         assert collect(second, [encode_frame(large)[:-1], b"x"]) == [large]
 
     def test_small_frames_need_none(self) -> None:
-        reader = FrameReader(room=ByteBudget(0))
+        reader = FrameReader(budget=ByteBudget(0))
         assert collect(reader, [encode_frame(b"x" * 100)[:50], b"x" * 54]) == [b"x" * 100]
 
     @pytest.mark.parametrize("end", ["finish", "close"])
     def test_it_is_given_back(self, end: str) -> None:
         room = ByteBudget(LARGE_BYTES + 10)
         for _ in range(3):
-            reader = FrameReader(room=room)
+            reader = FrameReader(budget=room)
             assert collect(reader, [encode_frame(b"x" * (LARGE_BYTES + 1))[:-1]]) == []
             if end == "finish":
                 assert len(collect(reader, [b"x"])) == 1
