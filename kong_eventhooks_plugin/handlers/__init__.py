@@ -1,1 +1,1 @@
-"""From an event to the world, and what came of it."""
+"""The handlers: each sends an event to its destination and returns the outcome."""

@@ -1,16 +1,16 @@
-"""Which addresses a hook may dial: judged at the dial, after name resolution, so no changing name gets round it.
+"""Which addresses a hook may dial: checked at the dial, after name resolution, so that no changing name evades it.
 
-A verdict is the first of these that says something:
+The first of these rules that applies decides:
 
-1. **never**: cloud metadata, link-local, unspecified, multicast and broadcast addresses are refused whatever a
-   setting says.
+1. **never**: cloud metadata, link-local, unspecified, multicast and broadcast addresses are refused whatever the
+   settings.
 2. **lists**: of all networks in ``deny`` and ``allow`` that hold the address, the most specific one (the longest
    prefix) decides; with equal length ``deny`` does.
 3. **private**: where ``private`` is False, loopback, private and other non-public ranges are refused.
 4. otherwise it is allowed. An ``allow`` list alone closes nothing: add ``0.0.0.0/0`` and ``::/0`` to ``deny`` for that.
 
 An IPv6 address that carries an IPv4 one (mapped, compatible, translated, 6to4, Teredo, ISATAP, NAT64) is also refused
-where the IPv4 address is, whatever a list says of the IPv6 one: a gateway on the way would turn it into just that.
+where the IPv4 address is, whatever a list says of the IPv6 one: a gateway on the way may translate it.
 
 Limits: a list has at most ``MAX_NETWORKS`` entries; more raise ``SettingsError``.
 """
@@ -72,15 +72,12 @@ _IN_LOW_32 = tuple(
     )
 )
 _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
-"""Bits 64 to 95 of an address that a tunnel brings to the IPv4 address behind them (RFC 5214)."""
+"""Bits 64 to 95 of an address that a tunnel translates to the IPv4 address behind them (RFC 5214)."""
 _LOW_32 = (1 << 32) - 1
 
 
 class AddressRules:
-    """The rules, ready to be asked. ``allow`` and ``deny`` are CIDR networks as text.
-
-    Raises ``SettingsError`` where one of them is not a network or there are too many.
-    """
+    """``allow`` and ``deny`` are CIDR networks; raises ``SettingsError`` where one is none or there are too many."""
 
     def __init__(self, *, allow: Sequence[str] = (), deny: Sequence[str] = (), private: bool = True) -> None:
         denied = [(network, False) for network in _networks(deny, "deny")]
@@ -95,35 +92,35 @@ class AddressRules:
             dialled = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
             return "not an IP address"
-        if reason := self._verdict(dialled):
+        if reason := self._decide(dialled):
             return reason
         for inner in embedded_addresses(dialled):
-            if reason := self._verdict(inner):
+            if reason := self._decide(inner):
                 return f"{reason} ({inner} inside it)"
         return None
 
-    def _verdict(self, address: Address) -> str | None:
-        """Return the first of the rules that says something, as a reason, "" where it allows, None where none does."""
+    def _decide(self, address: Address) -> str | None:
+        """Return the reason of the first rule that applies, "" where it allows, None where none applies."""
         reason = _never(address)
         if reason is None:
             reason = self._listed(address)
-        return self._closed(address) if reason is None else reason
+        return self._private_refusal(address) if reason is None else reason
 
     def _listed(self, address: Address) -> str | None:
-        """Return a reason where a deny network decides, "" where an allow network does, None where none does."""
+        """Return the same for the lists."""
         for network, allowed in self._lists:
             if address.version == network.version and address in network:
                 return "" if allowed else f"in the denied network {network}"
         return None
 
-    def _closed(self, address: Address) -> str | None:
+    def _private_refusal(self, address: Address) -> str | None:
         if self._private:
             return None
         return "a private address" if any(_inside(address, network) for network in _PRIVATE) else None
 
 
 def embedded_addresses(address: Address) -> Iterator[ipaddress.IPv4Address]:
-    """Yield every IPv4 address that an IPv6 address stands for on its way."""
+    """Yield every IPv4 address that an IPv6 address can be translated to."""
     if isinstance(address, ipaddress.IPv4Address) or address == _LOOPBACK_6:
         return
     number = int(address)
@@ -140,9 +137,9 @@ def embedded_addresses(address: Address) -> Iterator[ipaddress.IPv4Address]:
 
 
 def _translated(number: int) -> Iterator[ipaddress.IPv4Address]:
-    """Yield what an address of a local NAT64 prefix carries, for each length that the prefix can have (RFC 6052, 2.2).
+    """Yield what an address of a local NAT64 prefix embeds, for each length that the prefix can have (RFC 6052, 2.2).
 
-    What would be in 0.0.0.0/8 is the other lengths' padding: no gateway leads there.
+    An address in 0.0.0.0/8 is the other lengths' padding: no gateway translates to it.
     """
     joined = number >> 64 << 56 | number & (1 << 56) - 1  # bits 64 to 71 are left out
     readings = (number, *(joined >> 88 - length for length in (48, 56, 64)))
@@ -153,7 +150,7 @@ def _translated(number: int) -> Iterator[ipaddress.IPv4Address]:
 
 
 def is_literal(host: str) -> bool:
-    """Tell whether a URL's host is an address itself, so that no later name resolution can make it another."""
+    """Return whether a URL's host is an address itself, which no name resolution can change."""
     try:
         ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:

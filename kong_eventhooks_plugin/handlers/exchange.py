@@ -1,9 +1,9 @@
-"""One request to an endpoint, and the Outcome that its answer means. Every handler that speaks HTTP goes through here.
+"""One request to an endpoint, and the outcome of its answer. Every handler that speaks HTTP uses it.
 
 =====================================  ==========================================================
 answer                                 outcome
 =====================================  ==========================================================
-2xx                                    Delivered, even where the body breaks off: the status decides
+2xx                                    Delivered, even where the rest of the answer cannot be read
 3xx                                    Retry, ``redirect``: none is followed
 410                                    Discard, ``gone``, and the hook is disabled
 429, 502, 504                          Retry, ``status``, the endpoint is held back
@@ -13,12 +13,12 @@ no connection, or it broke             Retry, ``connect``
 certificate or TLS not acceptable      Retry, ``tls``
 not HTTP                               Retry, ``protocol``
 an address that may not be dialled     Discard for an address in the URL; Retry for a name, which may
-                                       lead elsewhere tomorrow; both ``address_refused``
+                                       resolve to another later; both ``address_refused``
 a request that cannot be written       Retry, ``config``: somebody may fix the definition
 =====================================  ==========================================================
 
 Limits: ``MAX_BODY_BYTES`` bytes of the answer's body are read and kept; where there is more, the connection is closed.
-Of its headers the first ``KEPT_HEADERS`` are. What an endpoint repeats of the request's credentials is masked.
+The first ``KEPT_HEADERS`` headers are kept. Credentials of the request that an endpoint repeats are masked.
 """
 
 import contextlib
@@ -59,20 +59,19 @@ async def exchange(
 
 
 def outcome_of(answer: Answer, retry_after: str | None, now: float) -> Outcome:
-    """Return what an answer means."""
     status = answer.status or 0
     if 200 <= status < 300:
         return Delivered(answer)
     if status == HTTP_GONE:
         return Discard("gone", "answered 410", answer, disable=True)
-    wish = retry_after_seconds(retry_after, now)
+    pause = retry_after_seconds(retry_after, now)
     if 300 <= status < 400:
-        return Retry("redirect", f"answered {status}, redirects are not followed", answer, wish)
-    return Retry("status", f"answered {status}", answer, wish, hold=status in HOLDING)
+        return Retry("redirect", f"answered {status}, redirects are not followed", answer, pause)
+    return Retry("status", f"answered {status}", answer, pause, hold=status in HOLDING)
 
 
 def _shown(response: httpx.Response, hidden: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    """Yield the answer's headers, as many as are kept, spelled as they came."""
+    """Yield the answer's headers that are kept, spelled as they came."""
     for name, value in islice(response.headers.raw, KEPT_HEADERS):
         yield name.decode("latin-1"), _masked(value, hidden).decode("latin-1")
 
@@ -84,7 +83,7 @@ def _masked(text: bytes, hidden: Iterable[bytes]) -> bytes:
 
 
 async def _read_body(response: httpx.Response) -> bytes:
-    """Read the body as far as it is kept. Where it breaks off, what has come is kept: the status is known."""
+    """Read the body as far as it is kept; where it breaks off, what has come."""
     kept = bytearray()
     try:
         with contextlib.suppress(HttpError):

@@ -1,8 +1,8 @@
-"""Values as ``kong.log.inspect`` of Kong 3.9 writes them: the tables of inspect.lua 3.1 in a box 120 wide. Pure.
+"""Formats values as ``kong.log.inspect`` of Kong 3.9 does: the tables of inspect.lua 3.1 in a box 120 wide. Pure.
 
 ``render`` follows inspect.lua: a list on one line, a table's keys sorted and one a line, strings quoted with ``"``
-(with ``'`` where they hold ``"`` and no ``'``), numbers as Lua prints them, JSON's null as ``<userdata 1>``, which is
-what ngx.null looks like there. ``box`` follows kong/pdk/log.lua: a header line filled up with dashes, lines of ``WRAP``
+(with ``'`` where they hold ``"`` and no ``'``), numbers as Lua prints them, JSON's null as ``<userdata 1>``, as
+ngx.null is printed. ``box`` follows kong/pdk/log.lua: a header line filled up with dashes, lines of ``WRAP``
 between bars, longer ones cut into several. Kong counts bytes and may cut a character in two; here characters are
 counted.
 
@@ -48,7 +48,7 @@ def _lines(header: str, text: str) -> Iterator[str]:
     at = 0
     while at < len(text):
         line, newline, _ = text[at : at + WRAP].partition("\n")
-        # A line of just WRAP characters leaves its newline to the next round, which prints an empty line: so does Kong.
+        # A line of just WRAP characters leaves its newline to the next iteration: Kong prints an empty line, too.
         at += len(line) + len(newline)
         yield f"|{line:<{WRAP}}|"
     yield "+" + "-" * WRAP + "+"

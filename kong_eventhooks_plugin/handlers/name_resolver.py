@@ -1,11 +1,11 @@
-"""Names to addresses, in threads of our own.
+"""Resolves names to addresses, in threads of its own.
 
 ``getaddrinfo`` blocks for as long as a name server takes, half a minute and more. The loop's own pool has few threads
-(uvloop's has four) and serves others too, so a few dead name servers would stall everything; here they stall each
-other at the worst. The threads are daemons: a process that ends does not wait for a name server.
+(uvloop's has four) and serves others too, so a few dead name servers would stall everything; here they stall only
+each other. The threads are daemons: a process that exits does not wait for a name server.
 
-Limits: ``THREADS`` look-ups at once; further ones wait, and their attempt's time runs. aiohttp asks once for a host
-however many attempts want it, so at most as many wait as there are hosts. ``ADDRESSES`` of a name are tried at most.
+Limits: ``THREADS`` look-ups at once; further ones wait, and their attempt's time runs. aiohttp resolves a host once
+however many attempts need it, so at most as many wait as there are hosts. At most ``ADDRESSES`` of a name are dialled.
 """
 
 import asyncio
@@ -54,43 +54,37 @@ class ThreadedNames(AbstractResolver):
             self._under_way -= 1
 
     async def close(self) -> None:
-        """Have the threads end when their look-ups do."""
+        """End each thread after its look-up."""
         for _ in range(self._threads):
             self._waiting.put(None)
         self._threads = 0
 
 
 def _serve(waiting: "queue.SimpleQueue[_LookUp | None]") -> None:
-    while (wanted := waiting.get()) is not None:
-        found = _found(wanted)
-        # A loop that has been closed meanwhile wants no answer.
+    while (look_up := waiting.get()) is not None:
+        result = _resolve(look_up)
+        # The loop may have been closed meanwhile.
         with contextlib.suppress(RuntimeError):
-            wanted.answer.get_loop().call_soon_threadsafe(_resolve_future, wanted.answer, found)
+            look_up.answer.get_loop().call_soon_threadsafe(_complete, look_up.answer, result)
 
 
-def _found(wanted: _LookUp) -> list[ResolveResult] | OSError:
+def _resolve(look_up: _LookUp) -> list[ResolveResult] | OSError:
     try:
-        return _look_up(wanted)
+        infos = socket.getaddrinfo(look_up.host, look_up.port, look_up.family, socket.SOCK_STREAM)
     except OSError as error:
         return error
     except ValueError:
         return OSError(f"{socket.EAI_NONAME}: a name that cannot be encoded")
-
-
-def _look_up(wanted: _LookUp) -> list[ResolveResult]:
-    infos = socket.getaddrinfo(wanted.host, wanted.port, wanted.family, socket.SOCK_STREAM)
     return [
-        ResolveResult(
-            hostname=wanted.host, host=str(address[0]), port=int(address[1]), family=family, proto=proto, flags=_NUMERIC
-        )
-        for family, _, proto, _, address in infos
+        ResolveResult(hostname=look_up.host, host=str(host), port=int(port), family=family, proto=proto, flags=_NUMERIC)
+        for family, _, proto, _, (host, port, *_) in infos
     ]
 
 
-def _resolve_future(answer: "asyncio.Future[list[ResolveResult]]", found: list[ResolveResult] | OSError) -> None:
+def _complete(answer: "asyncio.Future[list[ResolveResult]]", result: list[ResolveResult] | OSError) -> None:
     if answer.done():
         return
-    if isinstance(found, OSError):
-        answer.set_exception(found)
+    if isinstance(result, OSError):
+        answer.set_exception(result)
     else:
-        answer.set_result(found)
+        answer.set_result(result)

@@ -5,7 +5,7 @@ method GET                             pairs, behind the URL's own query
 ``application/json``, ``.../...+json``  JSON
 ``application/x-www-form-urlencoded``  pairs
 ``multipart/form-data``, none          pairs, one part each
-any other content type                 refused: nobody can know how
+any other content type                 refused: how to encode is not defined
 =====================================  ===================================================================
 
 Pairs of a nested payload are named as PHP, Rails and most form libraries read them: ``a[b]`` for a field, ``a[]`` for
@@ -32,7 +32,7 @@ _UNSAFE_IN_NAME = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
 
 class Encoded(msgspec.Struct, frozen=True):
-    """A request's body, the content type that it needs (None: none), and what comes behind the URL's query."""
+    """A request's body, its content type (None: none), and what is added to the URL's query."""
 
     body: bytes = b""
     content_type: str | None = None
@@ -45,12 +45,11 @@ def media_type(content_type: str | None) -> str:
 
 
 def is_json(media: str) -> bool:
-    """Tell whether a media type is JSON."""
     return media == JSON or media.endswith("+json")
 
 
 def encode_payload(payload: Mapping[str, Any], content_type: str | None, method: str) -> Encoded:
-    """Return how a rendered payload is sent; raises ``ValidationError`` where the content type says nothing."""
+    """Return how a rendered payload is sent; raises ``ValidationError`` for another content type."""
     media = media_type(content_type)
     if method == "GET":
         return Encoded(query=urlencode(list(pairs(payload)), quote_via=quote), content_type=content_type)

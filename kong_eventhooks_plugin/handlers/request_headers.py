@@ -1,8 +1,8 @@
 """The headers of a request: ours, and those that a hook's definition may add. Pure.
 
-Not taken, because they would change how the message is framed, routed or proven: ``RESERVED`` and every name
-that begins with ``webhook-``. They are left out; the definition's check has said so. A name or value that cannot be
-written as a header at all makes the request impossible.
+Left out, because they would change how the message is framed, routed or proven: ``RESERVED`` and every name
+that begins with ``webhook-``; the definition's check reports them. A name or value that no header can have makes the
+request impossible.
 """
 
 import re
@@ -27,7 +27,7 @@ RESERVED = frozenset(
         "connection",
         "te",
         "upgrade",
-        # Of the same kind: they speak of this connection, or make the client wait for a go-ahead.
+        # They concern this connection, or make the client wait for a go-ahead.
         "keep-alive",
         "proxy-connection",
         "trailer",
@@ -40,11 +40,11 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SHORTEST_SECRET = 6
 _OPEN = frozenset({b"content-type", *BASE_HEADERS})
-"""Headers that prove nobody's identity: masked, an answer's own ``application/json`` would be lost."""
+"""Headers that hold no credential: masked, an answer's own ``application/json`` would be lost."""
 
 
 def user_headers(config: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield name (lower case) and value of each header that is taken; raises ``ValidationError`` for a bad one."""
+    """Yield name (lower case) and value of each header to send; raises ``ValidationError`` for a bad one."""
     headers = config.get("headers") or {}
     if not isinstance(headers, Mapping):
         raise ValidationError({"config": {"headers": "expected a map"}})
@@ -59,7 +59,7 @@ def user_headers(config: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def header_secrets(headers: Mapping[bytes, bytes]) -> Iterator[bytes]:
-    """Yield what an endpoint that repeats its request would give away: each value, and the last word of it."""
+    """Yield what may be a credential in them: each value, and its last word."""
     for name, value in headers.items():
         for part in (value, value.rpartition(b" ")[2]):
             if len(part) >= _SHORTEST_SECRET and name not in _OPEN:

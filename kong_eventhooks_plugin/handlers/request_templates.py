@@ -1,9 +1,9 @@
-"""Which strings of a ``webhook-custom`` hook are templates, rendered all at once, and put back. No I/O of its own.
+"""Which strings of a ``webhook-custom`` hook are templates, and the request with their results. Pure.
 
 ==================  ===========================  ====================================================
 field               is a template                ``{{ }}`` escapes for
 ==================  ===========================  ====================================================
-``payload``         unless ``payload_format``    nothing: JSON, forms and queries are encoded afterwards
+``payload``         unless ``payload_format``    nothing: JSON, forms and queries are encoded later
                     is false; every string in
                     it, however deep
 ``body``            unless ``body_format``       its content type: JSON strings, HTML and XML, forms;
@@ -16,7 +16,7 @@ field               is a template                ``{{ }}`` escapes for
 A string without a tag is not rendered at all.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -37,7 +37,6 @@ class TemplatedRequest(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "TemplatedRequest":
-        """Return what a definition says."""
         return cls(
             url=config.get("url") or "",
             headers=config.get("headers") or {},
@@ -47,26 +46,24 @@ class TemplatedRequest(msgspec.Struct, frozen=True):
 
 
 def dialect_of(config: Mapping[str, Any]) -> Dialect:
-    """Return the dialect that a definition chose."""
     return "jinja2" if config.get("template") == "jinja2" else "resty"
 
 
 def content_type(headers: Mapping[str, Any]) -> str | None:
-    """Return the value of the content-type header."""
     return next((str(value) for name, value in headers.items() if str(name).lower() == "content-type"), None)
 
 
 def templates(config: Mapping[str, Any]) -> list[Template]:
-    """Return every string of a definition that has to be rendered, each with its path."""
+    """Return every string of a definition that must be rendered, each with its path."""
     found: list[Template] = []
     dialect = dialect_of(config)
 
-    def note(path: str, text: str, place: EscapeContext) -> str:
+    def collect(path: str, text: str, context: EscapeContext) -> str:
         if not is_plain(text, dialect):
-            found.append(Template(path, text, place))
+            found.append(Template(path, text, context))
         return text
 
-    _each(config, note)
+    _each(config, collect)
     return found
 
 
@@ -80,7 +77,7 @@ def rendered(config: Mapping[str, Any], texts: Iterable[str]) -> TemplatedReques
 
 
 def _each(config: Mapping[str, Any], change: Callable[[str, str, EscapeContext], str]) -> TemplatedRequest:
-    """Pass every string that is a template through ``change``."""
+    """Return the request with ``change`` applied to every string that may be a template."""
     request = TemplatedRequest.of(config)
     url, headers, body, payload = request.url, request.headers, request.body, request.payload
     if config.get("url_format"):
@@ -88,7 +85,7 @@ def _each(config: Mapping[str, Any], change: Callable[[str, str, EscapeContext],
     if config.get("headers_format"):
         headers = {name: change(f"config.headers.{name}", str(value), "plain") for name, value in headers.items()}
     if body is not None and config.get("body_format") is not False:
-        body = change("config.body", body, _body_place(content_type(request.headers)))
+        body = change("config.body", body, _body_context(content_type(request.headers)))
     if payload is not None and config.get("payload_format") is not False:
         payload = _in_strings(payload, "config.payload", change)
     return TemplatedRequest(url, headers, body, payload)
@@ -104,7 +101,7 @@ def _in_strings(value: Any, path: str, change: Callable[[str, str, EscapeContext
     return value
 
 
-def _body_place(header: str | None) -> EscapeContext:
+def _body_context(header: str | None) -> EscapeContext:
     media = media_type(header)
     if is_json(media):
         return "json"
@@ -113,18 +110,14 @@ def _body_place(header: str | None) -> EscapeContext:
     return "html" if media in _MARKUP or media.endswith("+xml") else "plain"
 
 
-def nest_errors(faults: Mapping[str, str]) -> dict[str, Any]:
-    """Return faults by path (``config.payload.blocks[0].text``) in the shape of the definition."""
+def nest_errors(errors: Mapping[str, str]) -> dict[str, Any]:
+    """Return errors by path (``config.payload.blocks[0].text``) in the shape of the definition."""
     fields: dict[str, Any] = {}
-    for path, text in faults.items():
-        *parents, last = _steps(path)
+    for path, text in errors.items():
+        # What lies below config's field is one step: a name in it may hold a full stop.
+        *parents, last = path.split(".", 2)
         here = fields
         for step in parents:
             here = here.setdefault(step, {})
         here[last] = text
     return fields
-
-
-def _steps(path: str) -> Iterator[str]:
-    """Yield ``config`` and the field; what lies deeper is one step: a name in it may hold a full stop."""
-    yield from path.split(".", 2)

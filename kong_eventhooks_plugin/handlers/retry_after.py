@@ -1,4 +1,4 @@
-"""What an answer's ``Retry-After`` asks for (RFC 9110, 10.2.3). Pure; whoever uses it sets a cap."""
+"""Parses ``Retry-After`` (RFC 9110, 10.2.3). Pure; the caller caps it."""
 
 from email.utils import parsedate_to_datetime
 
@@ -6,7 +6,7 @@ MAX_LENGTH = 64
 
 
 def retry_after_seconds(value: str | None, now: float) -> float | None:
-    """Return the seconds from ``now`` (Unix seconds), never below 0; None where there is no readable wish."""
+    """Return the seconds from ``now`` (Unix seconds), never below 0; None where it is absent or unreadable."""
     if value is None or len(value) > MAX_LENGTH:
         return None
     text = value.strip()

@@ -1,11 +1,11 @@
-"""What the ``webhook`` handler posts. Pure.
+"""The bodies that the ``webhook`` handler posts. Pure.
 
-The body is the event's fields at the top level beside ``source`` and ``event``, as Kong's is. These two always say what
-happened: receivers choose by them. A field of the event's data that has one of their names is not lost: it
-stands as ``data_source`` or ``data_event`` (with one more ``data_`` for each time that this is taken too).
+An event's body has the event's fields at the top level beside ``source`` and ``event``, as Kong's does. Receivers
+dispatch on these two, so a field of the event's data with one of their names becomes ``data_source`` or ``data_event``
+(with one more ``data_`` for each time that this name is taken too).
 
-A ping holds the hook as an entity, without what only its owner may know: secrets are left out, header values
-are masked, credentials and the query are cut from the URL.
+A ping holds the hook as an entity without its secrets: header values are masked, credentials and the query are cut
+from the URL.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def event_body(event: Event, source: str) -> bytes:
 
 
 def ping_body(hook: Hook, operation: Operation | None) -> bytes:
-    """Return the body that tells an endpoint that its hook was created, changed or deleted, or is only tried (None)."""
+    """Return the body that reports a hook's creation, change or deletion, or only tests its endpoint (None)."""
     entity = {
         "id": hook.id,
         "name": hook.name,
@@ -51,8 +51,8 @@ def ping_body(hook: Hook, operation: Operation | None) -> bytes:
         "created_at": hook.created_at,
         "updated_at": hook.updated_at,
     }
-    told = {"source": PING_SOURCE, "event": PING_EVENT, "event_hooks": entity}
-    return _encoder.encode(told | {"operation": operation} if operation else told)
+    ping = {"source": PING_SOURCE, "event": PING_EVENT, "event_hooks": entity}
+    return _encoder.encode(ping | {"operation": operation} if operation else ping)
 
 
 def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
