@@ -314,6 +314,19 @@ def load(flags: Mapping[str, Any], file: Path | None = None, environment: Mappin
     return Settings(**values)
 
 
+def read_token(file: str | None, setting: str) -> str | None:
+    """Return the token that a file of the setting holds. Raises ``SettingsError``."""
+    if file is None:
+        return None
+    try:
+        token = Path(file).read_text("utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"{setting}: {file}: cannot be read ({error})") from error
+    if not token:
+        raise SettingsError(f"{setting}: {file}: is empty; it has to hold the token")
+    return token
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))

@@ -16,14 +16,14 @@ RANK = {
     "handlers": 4,
     "sources": 5, "hooks": 5,
     "kong.plugin_server": 6, "dispatch": 6, "delivery": 6,
-    "api": 7, "app": 8, "cli": 9, "__main__": 10,
+    "api": 7, "settings_groups": 7, "app": 8, "cli": 9, "__main__": 10,
 }  # fmt: skip
 # The same within `hooks`, whose modules are named where they are not in a folder.
 HOOKS_RANK = {
     "contract": 0, "schema": 0, "references": 0, "reference_values": 1, "validation": 1,
     "definition": 2, "masking": 2, "lint": 3, "declarations": 4, "in_force": 5,
 }  # fmt: skip
-SETTINGS_READERS = {"app", "cli"}
+SETTINGS_READERS = {"settings_groups", "app", "cli"}
 
 
 def part_of(path: Path) -> str:

@@ -1,9 +1,18 @@
 """Starts the gRPC server; the one module of it that does not import grpc."""
 
+import asyncio
+import os
 from typing import Protocol
+
+import structlog
 
 from kong_eventhooks_plugin.api.service.access import Access, require_token_beyond_loopback
 from kong_eventhooks_plugin.api.service.service import Service
+from kong_eventhooks_plugin.background import retry
+
+GRACE_SECONDS = 1.0
+
+log = structlog.get_logger()
 
 
 class Served(Protocol):
@@ -26,3 +35,20 @@ async def serve_grpc(service: Service, listen: str, token: str | None = None) ->
     server = GrpcServer(service, Access(token))
     await server.open(listen)
     return server
+
+
+async def run_grpc(service: Service, listen: str, token: str | None) -> None:
+    """Serve until cancelled, once nobody else does on the address. Raises ``SettingsError``."""
+    # We fork for the sandbox and exec at once: gRPC's fork handlers have nothing to do, and would write log lines.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    served = await retry(lambda: serve_grpc(service, listen, token), (OSError,), _in_use)
+    log.info("grpc_listening", port=served.port)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await served.stop(GRACE_SECONDS)
+
+
+def _in_use(error: str) -> None:
+    log.warning("address_in_use", setting="grpc_listen", error=error)

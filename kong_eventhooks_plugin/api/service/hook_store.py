@@ -22,6 +22,8 @@ from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.queue.contract import Queue
 
 MAX_HOOKS: Final = 1_000
+REFRESH_SECONDS: Final = 5.0
+"""How often the hooks are read that another process over the same store has made."""
 
 ORIGIN: Final = Origin(place="api", key="api", path="the API")
 
@@ -89,6 +91,15 @@ class ApiHookStore:
         """Read the hooks that another process may have made, changed or deleted. Raises ``StoreUnavailable``."""
         async with self.lock():
             pass
+
+    async def run(self) -> None:
+        """Refresh at intervals, until cancelled."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self.refresh()
+            except QueueError as error:
+                log.warning("api_hooks_refresh_failed", error=str(error))
 
     async def close(self) -> None:
         if self._cleaning is not None:

@@ -36,10 +36,13 @@ class FileWatcher:
         validation: Validation,
         listener: Listener,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        loaded: Callable[[], None] = lambda: None,
     ) -> None:
         self._files = [_File(path, validation) for path in paths]
         self._listener = listener
         self._wait = wait
+        self._on_loaded = loaded
 
     async def poll(self) -> None:
         for file in self._files:
@@ -49,6 +52,8 @@ class FileWatcher:
                 self._listener(file.path, declared)
 
     async def run(self) -> None:
+        await self.poll()
+        self._on_loaded()
         while True:
             await self._wait(SECONDS)
             await self.poll()

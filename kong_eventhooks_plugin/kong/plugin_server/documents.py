@@ -7,8 +7,11 @@ import json
 import os
 from pathlib import Path
 
-from kong_eventhooks_plugin.errors import SocketError
+import structlog
+
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_info, plugin_names
+
+log = structlog.get_logger()
 
 PROTOCOLS = {"protobuf": "ProtoBuf:1", "msgpack": "MsgPack:1"}
 
@@ -18,13 +21,9 @@ def plugin_document(name: str, socket_path: str, protocol: str) -> str:
     return json.dumps(plugin_info(name, socket_path, PROTOCOLS[protocol])) + "\n"
 
 
-def write_documents(socket_path: str, protocol: str) -> list[Path]:
-    """Write both documents beside the socket, each in one step; return their paths.
-
-    Raises ``SocketError`` where the directory cannot be written to.
-    """
+def write_documents(socket_path: str, protocol: str) -> None:
+    """Write both documents beside the socket, each in one step. A directory that refuses them is logged."""
     directory = Path(socket_path).parent
-    written = []
     for name in plugin_names():
         path = directory / f"{name}.json"
         beside = directory / f".{name}.json.{os.getpid()}"
@@ -33,8 +32,6 @@ def write_documents(socket_path: str, protocol: str) -> list[Path]:
             beside.chmod(0o644)
             beside.replace(path)
         except OSError as error:
-            raise SocketError(
-                f"{directory}: {error.strerror}; --socket-path needs a directory that exists and that we may write to"
-            ) from error
-        written.append(path)
-    return written
+            advice = "--socket-path needs a directory that exists and that we may write to"
+            log.warning("plugin_documents_write_failed", error=f"{directory}: {error.strerror}; {advice}")
+            return

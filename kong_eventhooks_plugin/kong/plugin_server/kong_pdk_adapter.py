@@ -19,6 +19,7 @@ Limits, and what happens past them:
 """
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -241,3 +242,10 @@ class KongPdkServer:
         self._plugins.expire()
         self._wait_for_close()
         self._expirer = asyncio.get_running_loop().call_later(_EXPIRE_EVERY, self._expire)
+
+
+def close_adopted(connection: socket.socket) -> None:
+    """Close a connection of a predecessor that used the other protocol: Kong opens another one."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

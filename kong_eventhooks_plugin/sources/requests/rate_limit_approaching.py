@@ -14,7 +14,7 @@ from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceE
 from kong_eventhooks_plugin.sources.requests import fields
 from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, WINDOW_PLUGINS, Attribution
 from kong_eventhooks_plugin.sources.requests.rate_headers import RemainingLimit, by_enterprise, windows_left
-from kong_eventhooks_plugin.sources.requests.request_source import PERCENT, RequestSettings, RequestSource
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSettings, RequestSource
 
 if TYPE_CHECKING:
     from kong_eventhooks_plugin.model.event import Event
@@ -73,13 +73,13 @@ class RateLimitApproaching(RequestSource):
 
     entry = ENTRY
 
-    def __init__(self, attribution: Attribution = HEADERS_ALONE, percent: float = PERCENT) -> None:
+    def __init__(self, attribution: Attribution = HEADERS_ALONE, *, percent: float) -> None:
         super().__init__(attribution)
         self._percent = percent
 
     @classmethod
     def build(cls, attribution: Attribution, settings: RequestSettings) -> Self:
-        return cls(attribution, settings.approaching_percent)
+        return cls(attribution, percent=settings.approaching_percent)
 
     def statuses(self) -> frozenset[int]:
         return _STATUSES

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     from kong_eventhooks_plugin.sources.entry import SourceEntry
     from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 
-PERCENT = 80.0
-
 
 class RequestSettings(NamedTuple):
     """``approaching_percent`` of a limit is the threshold of ``rate-limit-approaching``."""
 
-    approaching_percent: float = PERCENT
+    approaching_percent: float
 
 
 class RequestSource:

@@ -41,7 +41,7 @@ PLUGINS = [
     plugin("my-plugin", consumer="c-9"),
 ]
 MAKES: dict[str, Make] = {
-    source.entry.name: lambda plugins, source=source: source.build(Attribution(RULES, plugins), RequestSettings())
+    source.entry.name: lambda plugins, source=source: source.build(Attribution(RULES, plugins), RequestSettings(80))
     for source in REQUEST_SOURCES
 }
 ENTRIES = {source.entry.name: source.entry for source in REQUEST_SOURCES}

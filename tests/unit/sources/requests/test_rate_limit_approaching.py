@@ -22,7 +22,7 @@ def passed(status: int = 200, /, answered: dict[str, Any] | None = None, **windo
 
 
 def told(log: dict[str, Any], percent: float = 80, *plugins: dict[str, Any], status: int = 200) -> list[Any]:
-    source = RateLimitApproaching(Attribution(plugins=plugins_of(*plugins)) if plugins else HEADERS_ALONE, percent)
+    source = RateLimitApproaching(Attribution(plugins=plugins_of(*plugins)) if plugins else HEADERS_ALONE, percent=percent)
     return events(source, seen(log, status))
 
 
@@ -112,4 +112,4 @@ def test_on_change_looks_at_who_and_which_window() -> None:
 
 
 def test_it_hears_what_was_answered() -> None:
-    assert RateLimitApproaching().statuses() == set(range(200, 500))
+    assert RateLimitApproaching(percent=80).statuses() == set(range(200, 500))

@@ -1,0 +1,118 @@
+"""Settings as the limits and rules that the parts take. Raises ``SettingsError`` for what only a part can refuse.
+
+The parts' own defaults are ``settings.DEFAULTS``, so that each is written once; a test checks.
+"""
+
+import re
+from pathlib import Path
+
+from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.handlers.address_rules import AddressRules
+from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
+from kong_eventhooks_plugin.queue.contract import QueueLimits
+from kong_eventhooks_plugin.sandbox.tasks import LuaRules, SandboxLimits
+from kong_eventhooks_plugin.settings import Settings
+from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER
+from kong_eventhooks_plugin.sources.balancer.poller import BalancerSettings
+from kong_eventhooks_plugin.sources.certificates.catalogue import CERTIFICATE
+from kong_eventhooks_plugin.sources.certificates.poller import CertificateSettings
+from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerSettings
+from kong_eventhooks_plugin.sources.poller_group import PollerGroupSettings
+from kong_eventhooks_plugin.sources.reachability.catalogue import GATEWAY
+from kong_eventhooks_plugin.sources.reachability.poller import ReachabilitySettings
+from kong_eventhooks_plugin.sources.requests.infer import InferRule, parse_infer_rule
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSettings
+
+SPARE_CONNECTIONS = 64
+"""HTTP connections beyond those of deliveries in flight: pings never wait for one."""
+
+_FIELD = re.compile(r"[a-z][a-z0-9_]*(\.[^.\s]+)+")
+
+
+def engine_limits(settings: Settings) -> EngineLimits:
+    return EngineLimits(
+        connect_seconds=settings.connect_timeout_seconds,
+        total_seconds=settings.timeout_seconds,
+        connections=settings.total_concurrency + SPARE_CONNECTIONS,
+    )
+
+
+def infer_rules(settings: Settings) -> list[InferRule]:
+    try:
+        return [parse_infer_rule(text) for text in settings.infer_rate_limits_on]
+    except SettingsError as error:
+        raise SettingsError(f"infer_rate_limits_on: {error}") from error
+
+
+def request_settings(settings: Settings) -> RequestSettings:
+    return RequestSettings(approaching_percent=settings.rate_limit_approaching_percent)
+
+
+def address_rules(settings: Settings) -> AddressRules:
+    return AddressRules(allow=settings.allow_cidrs, deny=settings.deny_cidrs, private=settings.allow_private_addresses)
+
+
+def queue_limits(settings: Settings) -> QueueLimits:
+    return QueueLimits(
+        deliveries=settings.queue_deliveries,
+        bytes=settings.queue_bytes,
+        deliveries_per_hook=settings.queue_deliveries_per_hook,
+        settled_seconds=settings.keep_settled_seconds,
+        settled_count=settings.keep_settled_count,
+        answer_bytes=settings.keep_answer_bytes,
+    )
+
+
+def sandbox_limits(settings: Settings) -> SandboxLimits:
+    return SandboxLimits(
+        wall_seconds=settings.sandbox_wall_seconds,
+        cpu_seconds=settings.sandbox_cpu_seconds,
+        memory_bytes=settings.sandbox_memory_bytes,
+        output_bytes=settings.sandbox_output_bytes,
+        workers=settings.sandbox_workers,
+    )
+
+
+def lua_rules(settings: Settings) -> LuaRules:
+    return LuaRules(
+        untrusted_lua=settings.untrusted_lua,
+        requires=settings.untrusted_lua_sandbox_requires,
+        environment=settings.untrusted_lua_sandbox_environment,
+    )
+
+
+def poller_group_settings(settings: Settings, admin_url: str) -> PollerGroupSettings:
+    wrong = next((path for path in settings.crud_reveal if not _FIELD.fullmatch(path)), None)
+    if wrong is not None:
+        raise SettingsError(f"crud_reveal: {wrong!r} names no field of an entity: write keyauth_credentials.key")
+    return PollerGroupSettings(
+        data_dir=Path(settings.data_dir),
+        reconciler=ReconcilerSettings(
+            admin_url=admin_url,
+            interval=settings.crud_reconcile_seconds,
+            page_size=settings.admin_page_size,
+            pause_factor=settings.admin_pause_factor,
+            grace=settings.crud_grace_seconds,
+        ),
+        pollers={
+            BALANCER: BalancerSettings(
+                poll_seconds=settings.balancer_poll_seconds,
+                unhealthy_poll_seconds=settings.balancer_unhealthy_poll_seconds,
+                per_second=settings.balancer_requests_per_second,
+            ),
+            CERTIFICATE: CertificateSettings(
+                poll_seconds=settings.certificate_poll_seconds, days=settings.certificate_days
+            ),
+            GATEWAY: ReachabilitySettings(
+                poll_seconds=settings.gateway_poll_seconds, failures=settings.gateway_failures, admin_url=admin_url
+            ),
+        },
+        reveal=settings.crud_reveal,
+    )
+
+
+def delivery_limits(settings: Settings) -> DeliveryLimits:
+    return DeliveryLimits(
+        per_hook=settings.hook_concurrency, total=settings.total_concurrency, attempt=settings.timeout_seconds
+    )
