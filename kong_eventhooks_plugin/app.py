@@ -40,9 +40,9 @@ from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.hooks.declarations.file_watcher import FileWatcher
-from kong_eventhooks_plugin.hooks.declarations.plugin_poller import PluginPoller
 from kong_eventhooks_plugin.hooks.in_force.compilation import Compilation
 from kong_eventhooks_plugin.hooks.in_force.definition_writer import DefinitionWriter
+from kong_eventhooks_plugin.hooks.in_force.plugin_poller import PluginPoller
 from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.kong.admin_api.active_plugins import ActivePlugins

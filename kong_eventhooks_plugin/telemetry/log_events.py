@@ -24,7 +24,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "api_listening": "The REST API, the health pages and /metrics are served on `port`.",
     "attempt_failed": "An attempt of a delivery failed; the next one is due at `due_at`.",
     "attempt_unsettled": ("An attempt ended because of a bug before its outcome was recorded; it is delivered again."),
-    "background_task_failed": "A task beside the delivery loops ended because of a bug.",
+    "background_task_failed": "A task ended because of a bug.",
     "cascade_limit_reached": (
         "A delete removed more entities than are reported at once; the next reconciliation reports the rest."
     ),
@@ -154,7 +154,6 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "worker_start_failed": "The system refused to start a worker.",
     "worker_started": "A worker process was started.",
     "worker_stopped": "The worker has ended its calls and deliveries and exits.",
-    "worker_task_failed": "A task of the worker ended because of a bug.",
 }
 
 _HEAD: Final = """# Log events

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from kong_eventhooks_plugin.hooks.declarations import plugin_poller
-from kong_eventhooks_plugin.hooks.declarations.plugin_poller import PluginPoller
+from kong_eventhooks_plugin.hooks.in_force import plugin_poller
+from kong_eventhooks_plugin.hooks.in_force.plugin_poller import PluginPoller
 from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
 from kong_eventhooks_plugin.kong.admin_api.active_plugins import ActivePlugins
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings

@@ -22,7 +22,9 @@ def passed(status: int = 200, /, answered: dict[str, Any] | None = None, **windo
 
 
 def told(log: dict[str, Any], percent: float = 80, *plugins: dict[str, Any], status: int = 200) -> list[Any]:
-    source = RateLimitApproaching(Attribution(plugins=plugins_of(*plugins)) if plugins else HEADERS_ALONE, percent=percent)
+    source = RateLimitApproaching(
+        Attribution(plugins=plugins_of(*plugins)) if plugins else HEADERS_ALONE, percent=percent
+    )
     return events(source, seen(log, status))
 
 
