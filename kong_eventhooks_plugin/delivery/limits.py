@@ -2,6 +2,8 @@
 
 import msgspec
 
+from kong_eventhooks_plugin.settings import DEFAULTS
+
 SCHEDULE: tuple[float, ...] = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h after the failure before: 75.6 h in all."""
 
@@ -39,15 +41,15 @@ class BreakerPolicy(msgspec.Struct, frozen=True):
 class DeliveryLimits(msgspec.Struct, frozen=True):
     """How much the worker has under way at most, and its times."""
 
-    per_hook: int = 8
+    per_hook: int = DEFAULTS.hook_concurrency
     """Attempts in flight for one hook."""
-    total: int = 256
+    total: int = DEFAULTS.total_concurrency
     """Attempts in flight in all; where many hooks are busy, each has its share."""
     waiting_per_hook: int = 24
     """Deliveries claimed and not yet started, for one hook; further ones stay in the queue."""
     starts_per_iteration: int = 8
     """Attempts started in one iteration of the event loop, which also serves Kong's socket."""
-    attempt: float = 15.0
+    attempt: float = DEFAULTS.timeout_seconds
     """One attempt in all; handlers end it."""
     margin: float = 5.0
     """So much later the worker ends an attempt that its handler did not end."""

@@ -33,6 +33,7 @@ from kong_eventhooks_plugin.errors import AddressRefused
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.name_resolver import ThreadedNames
 from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
+from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 READ_BUFFER = 32_768
@@ -49,8 +50,8 @@ class EngineLimits(msgspec.Struct, frozen=True):
     after ``keepalive_seconds``.
     """
 
-    connect_seconds: float = 5.0
-    total_seconds: float = 15.0
+    connect_seconds: float = DEFAULTS.connect_timeout_seconds
+    total_seconds: float = DEFAULTS.timeout_seconds
     connections: int = 512
     keepalive_seconds: float = 30.0
 

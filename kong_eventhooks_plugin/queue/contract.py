@@ -27,6 +27,7 @@ from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
+from kong_eventhooks_plugin.settings import DEFAULTS
 
 Clock = Callable[[], float]
 """Returns Unix seconds."""
@@ -51,14 +52,14 @@ class QueueLimits(msgspec.Struct, frozen=True):
     most ``answer_bytes`` in all: past it an attempt is kept without its body.
     """
 
-    deliveries: int = 1_000_000
-    bytes: int = 1 << 30
-    deliveries_per_hook: int = 100_000
+    deliveries: int = DEFAULTS.queue_deliveries
+    bytes: int = DEFAULTS.queue_bytes
+    deliveries_per_hook: int = DEFAULTS.queue_deliveries_per_hook
     waiting: int = 10_000
-    settled_seconds: float = 7 * 86_400.0
-    settled_count: int = 100_000
+    settled_seconds: float = DEFAULTS.keep_settled_seconds
+    settled_count: int = DEFAULTS.keep_settled_count
     suppression_states: int = 100_000
-    answer_bytes: int = 1 << 28
+    answer_bytes: int = DEFAULTS.keep_answer_bytes
 
 
 class Candidate(msgspec.Struct, frozen=True):

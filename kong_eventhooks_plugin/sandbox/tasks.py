@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from kong_eventhooks_plugin.settings import DEFAULTS
+
 Dialect = Literal["resty", "jinja2"]
 
 EscapeContext = Literal["plain", "json", "html", "form", "url"]
@@ -43,15 +45,15 @@ class SandboxLimits(msgspec.Struct, frozen=True):
     filters.
     """
 
-    wall_seconds: float = 2.0
-    cpu_seconds: float = 1.0
-    memory_bytes: int = 64 << 20
-    output_bytes: int = 1 << 20
+    wall_seconds: float = DEFAULTS.sandbox_wall_seconds
+    cpu_seconds: float = DEFAULTS.sandbox_cpu_seconds
+    memory_bytes: int = DEFAULTS.sandbox_memory_bytes
+    output_bytes: int = DEFAULTS.sandbox_output_bytes
     lines: int = 100
     line_bytes: int = 64 << 10
     waiting: int = 1_000
     task_bytes: int = 8 << 20
-    workers: int = 2
+    workers: int = DEFAULTS.sandbox_workers
     batch: int = 16
     worker_tasks: int = 100_000
     idle_seconds: float = 60.0
@@ -66,9 +68,9 @@ class LuaRules(msgspec.Struct, frozen=True):
     everything that this Lua has, files and processes too; the limits on time, memory and output stay.
     """
 
-    untrusted_lua: Literal["off", "sandbox", "on"] = "sandbox"
-    requires: tuple[str, ...] = ()
-    environment: tuple[str, ...] = ()
+    untrusted_lua: Literal["off", "sandbox", "on"] = DEFAULTS.untrusted_lua
+    requires: tuple[str, ...] = DEFAULTS.untrusted_lua_sandbox_requires
+    environment: tuple[str, ...] = DEFAULTS.untrusted_lua_sandbox_environment
     path: str = ""
 
 

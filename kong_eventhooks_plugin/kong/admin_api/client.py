@@ -23,8 +23,9 @@ from yarl import URL
 
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
+from kong_eventhooks_plugin.settings import DEFAULTS
 
-PAGE_SIZE = 100
+PAGE_SIZE = DEFAULTS.admin_page_size
 MAX_PAGES = 1_000
 MAX_PAGE_BYTES = 16 << 20
 CONNECT_SECONDS = 5.0

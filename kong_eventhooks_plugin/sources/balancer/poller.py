@@ -25,6 +25,7 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError
+from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.sources.balancer.decision import UpstreamHealth, compare
 from kong_eventhooks_plugin.sources.balancer.event import health_event
 from kong_eventhooks_plugin.sources.balancer.reading import Upstream, checked_upstreams, read_upstream_health
@@ -41,9 +42,9 @@ _log = structlog.get_logger()
 class BalancerSettings(msgspec.Struct, frozen=True):
     """Seconds between two polls of an upstream, of an unhealthy one, and requests a second in all."""
 
-    poll_seconds: float = 10.0
-    unhealthy_poll_seconds: float = 2.0
-    per_second: float = 50.0
+    poll_seconds: float = DEFAULTS.balancer_poll_seconds
+    unhealthy_poll_seconds: float = DEFAULTS.balancer_unhealthy_poll_seconds
+    per_second: float = DEFAULTS.balancer_requests_per_second
 
 
 class BalancerPoller(Poller):

@@ -18,6 +18,7 @@ import structlog
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.kong.admin_api.client import MAX_PAGES
 from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.sources.certificates.decision import identity, newly_crossed
 from kong_eventhooks_plugin.sources.certificates.event import expiring_event
 from kong_eventhooks_plugin.sources.certificates.model import Kind
@@ -36,8 +37,8 @@ _log = structlog.get_logger()
 class CertificateSettings(msgspec.Struct, frozen=True):
     """Seconds between two polls, and the thresholds in days; an expired certificate always is an event."""
 
-    poll_seconds: float = 86_400.0
-    days: tuple[int, ...] = (30, 7, 1)
+    poll_seconds: float = DEFAULTS.certificate_poll_seconds
+    days: tuple[int, ...] = DEFAULTS.certificate_days
 
 
 class NotifiedThresholds(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ import structlog
 from kong_eventhooks_plugin.errors import EventHooksError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
+from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.sources.changes.lister import Lister, Pace, is_refusal
 from kong_eventhooks_plugin.sources.changes.mirror.applier import Applier
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
@@ -56,10 +57,10 @@ class ReconcilerSettings(msgspec.Struct, frozen=True):
 
     admin_url: str
     workspaces: tuple[str, ...] = ()
-    interval: float = 60.0
-    page_size: int = 100
-    pause_factor: float = 2.0
-    grace: float = 2.0
+    interval: float = DEFAULTS.crud_reconcile_seconds
+    page_size: int = DEFAULTS.admin_page_size
+    pause_factor: float = DEFAULTS.admin_pause_factor
+    grace: float = DEFAULTS.crud_grace_seconds
 
 
 class ReconcilerState(msgspec.Struct, frozen=True):

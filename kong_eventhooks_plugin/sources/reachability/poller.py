@@ -14,6 +14,7 @@ import msgspec
 
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint, CheckpointRecord
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
 from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
@@ -28,8 +29,8 @@ ANSWER_SECONDS: Final = 10.0
 class ReachabilitySettings(msgspec.Struct, frozen=True):
     """Seconds between two polls, how many in a row must fail to be an outage, and the polled address, for events."""
 
-    poll_seconds: float = 5.0
-    failures: int = 3
+    poll_seconds: float = DEFAULTS.gateway_poll_seconds
+    failures: int = DEFAULTS.gateway_failures
     admin_url: str = ""
 
 

@@ -1,0 +1,40 @@
+"""What is a setting's default stands in the settings alone: the parts' limits take theirs from there."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+
+import pytest
+
+from kong_eventhooks_plugin import settings_groups
+
+
+def groupings() -> Iterator[tuple[str, str, str]]:
+    """Yield class, field and setting, for each value that a group hands on as it is."""
+    for call in ast.walk(ast.parse(inspect.getsource(settings_groups))):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+            for keyword in call.keywords:
+                text = ast.unparse(keyword.value)
+                if keyword.arg is not None and text.startswith("settings.") and text.count(" ") == 0:
+                    yield call.func.id, keyword.arg, text.removeprefix("settings.")
+
+
+def default_of(name: str, field: str) -> str | None:
+    """Return a field's default as it is written, None where it has none."""
+    [definition] = ast.parse(inspect.getsource(getattr(settings_groups, name))).body
+    assert isinstance(definition, ast.ClassDef)
+    for statement in definition.body:
+        if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == field:
+            return None if statement.value is None else ast.unparse(statement.value)
+    raise AssertionError(f"{name} has no field {field}")
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "setting"), [each for each in groupings() if each[0] != "AddressRules" and each[1] != "reveal"]
+)
+def test_a_default_is_written_once(name: str, field: str, setting: str) -> None:
+    assert default_of(name, field) in (None, f"DEFAULTS.{setting}")
+
+
+def test_the_groups_are_seen() -> None:
+    assert len(list(groupings())) > 25
