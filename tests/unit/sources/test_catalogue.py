@@ -1,8 +1,10 @@
 """The catalogue: what hooks may name, and that it is light."""
 
+import json
 import re
 import subprocess
 import sys
+from pkgutil import resolve_name
 
 import pytest
 
@@ -18,6 +20,7 @@ from kong_eventhooks_plugin.sources.catalogue import (
     unique_fields,
 )
 from kong_eventhooks_plugin.sources.entry import SourceEntry
+from kong_eventhooks_plugin.sources.pollers.poller import Poller
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
 from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
 
@@ -84,18 +87,18 @@ def test_a_source_has_its_entry(source: RateLimiting | ResponseRateLimiting) -> 
     assert matching_sources(source.name) == (source.name,)
 
 
-def test_rate_limiting_advanced_hears_both() -> None:
+def test_rate_limiting_advanced_matches_both() -> None:
     assert set(matching_sources("rate-limiting-advanced")) == {
         "rate-limiting-advanced", "rate-limiting", "response-ratelimiting",
     }  # fmt: skip
 
 
-def test_custom_takes_any_event() -> None:
+def test_custom_accepts_any_event() -> None:
     assert events_of("custom") == ()
     assert matching_sources("custom") == ("custom",)
 
 
-def test_an_unknown_source_hears_itself_and_has_no_events() -> None:
+def test_an_unknown_source_matches_itself_and_has_no_events() -> None:
     assert matching_sources("x") == ("x",)
     assert events_of("x") == ()
     assert unique_fields("x", "y") == unique_fields("rate-limiting", "y") == ()
@@ -110,3 +113,20 @@ def test_its_import_is_light() -> None:
     got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30).stdout
     assert all(name.startswith("kong_eventhooks_plugin") for name in got.split())
     assert "kong_eventhooks_plugin.model" not in got
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_an_example_has_every_field_and_its_unique_ones_are_set(source: SourceEntry) -> None:
+    for event in source.events:
+        example = event.example()
+        assert [*example] == [field.name for field in event.fields]
+        assert json.loads(json.dumps(example)) == example
+        if not source.name.endswith("crud"):
+            assert all(example[name] is not None for name in event.unique)
+
+
+def test_each_poller_is_found() -> None:
+    for source in SOURCES:
+        if source.poller is not None:
+            assert issubclass(resolve_name(f"kong_eventhooks_plugin.sources.{source.poller}"), Poller)
+            assert source.needs_admin_api
