@@ -19,13 +19,13 @@ read at once.
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from kong_eventhooks_plugin.errors import QueueFull
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
 from kong_eventhooks_plugin.sources.changes.mirror.differences import StoredDifference
-from kong_eventhooks_plugin.sources.changes.mirror.normalize import Apart, comparable
+from kong_eventhooks_plugin.sources.changes.mirror.normalize import apart, comparable
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import ABSENT, TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.pairing import PairCandidate, pairs
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
@@ -161,7 +161,7 @@ class Applier:
         if ordering.in_doubt(row.others, ABSENT):
             self.adopted += 1
             return
-        self._publish(self._change("delete", row.schema, row.id, row.masked().shown, window, row, root))
+        self._report("delete", row, window, row, deleted_with=root)
 
     def _deleted_with(self, row: Row) -> str | None:
         for reference in self._rules.references(row.schema, row.masked().shown):
@@ -197,23 +197,23 @@ class Applier:
     def _apply_states(self, states: list[tuple[Row, Snapshot, TimeWindow]], rev: int) -> None:
         """Make listed states the rows'; report those that differ in more than their form."""
         for row, snapshot, window in states:
-            if not self._publish_update(row, snapshot, window):
+            if not self._report_update(row, snapshot, window):
                 self.adopted += 1
         self._store.put_over(
             [(row.n, snapshot, Writing(rev, 0, row.since, window)) for row, snapshot, window in states]
         )
 
-    def _publish_update(self, row: Row, snapshot: Snapshot, window: TimeWindow) -> bool:
+    def _report_update(self, row: Row, snapshot: Snapshot, window: TimeWindow) -> bool:
         if ordering.judge_listed(snapshot.content, row.content, row.others) != "changed":
             return False
-        old, new = comparable(row.masked(), snapshot.masked(), _apart(row, snapshot))
+        old, new = comparable(
+            row.masked(), snapshot.masked(), apart(row.rules, snapshot.rules, one_origin=not row.by_route)
+        )
         if self._rules.content(row.schema, old) == self._rules.content(row.schema, new):
             return False
         changed = self._rules.changed(row.schema, old, new)
         self._store.record_published(snapshot, window.high)
-        self._publish(
-            self._change("update", row.schema, snapshot.id, snapshot.masked().shown, window, row, changed=changed)
-        )
+        self._report("update", snapshot, window, row, changed=changed)
         return True
 
     # new
@@ -241,7 +241,7 @@ class Applier:
                 continue
             plain.append((snapshot, Writing(rev, 0, window.high, window)))
             if not silent:
-                self._publish_created(snapshot, window)
+                self._report_created(snapshot, window)
         self._store.put_new(plain)
         self.adopted += len(plain) if silent else 0
 
@@ -257,12 +257,11 @@ class Applier:
         if silent or ordering.in_doubt(tombstone.others, snapshot.content):
             self.adopted += 1
         else:
-            self._publish_created(snapshot, window)
+            self._report_created(snapshot, window)
 
-    def _publish_created(self, snapshot: Snapshot, window: TimeWindow) -> None:
+    def _report_created(self, snapshot: Snapshot, window: TimeWindow) -> None:
         self._store.record_published(snapshot, window.high)
-        shown = snapshot.masked().shown
-        self._publish(self._change("create", snapshot.schema, snapshot.id, shown, window, workspace=snapshot.workspace))
+        self._report("create", snapshot, window)
 
     # all
 
@@ -272,41 +271,30 @@ class Applier:
     def _is_touched(self, row: Row) -> bool:
         return self._scan.mark.touched(row.route_rev, row.high)
 
-    def _publish(self, change: EntityChange) -> None:
-        self._store.append_outbox([change])
-        self.published[change.operation,] += 1
-
-    def _change(
+    def _report(
         self,
         operation: Operation,
-        schema: str,
-        entity_id: str,
-        entity: dict[str, Any],
+        state: Row | Snapshot,
         window: TimeWindow,
-        row: Row | None = None,
-        deleted_with: str | None = None,
+        before: Row | None = None,
         changed: tuple[str, ...] = (),
-        workspace: str | None = None,
-    ) -> EntityChange:
-        return EntityChange(
+        deleted_with: str | None = None,
+    ) -> None:
+        change = EntityChange(
             identity=secrets.token_hex(16),
             at=window.high,
-            schema=schema,
+            schema=state.schema,
             operation=operation,
-            id=entity_id,
-            entity=entity,
-            old_entity=row.masked().shown if row is not None and operation == "update" else None,
-            old_at=None if row is None else self._store.known_at(row),
+            id=state.id,
+            entity=state.masked().shown,
+            old_entity=before.masked().shown if before is not None and operation == "update" else None,
+            old_at=None if before is None else self._store.known_at(before),
             changed=changed,
-            workspace=row.workspace if row is not None else workspace,
+            workspace=(before or state).workspace,
             deleted_with=deleted_with,
         )
-
-
-def _apart(row: Row, snapshot: Snapshot) -> Apart:
-    if row.rules != snapshot.rules:
-        return "rules"
-    return "origin" if row.by_route else "nothing"
+        self._store.append_outbox([change])
+        self.published[operation,] += 1
 
 
 def _unmoved(row: Row, rev: int) -> Writing:

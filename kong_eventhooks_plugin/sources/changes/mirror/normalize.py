@@ -18,6 +18,12 @@ Apart = Literal["nothing", "origin", "rules"]
 """Why two states may have two forms: one is the route's, or they were masked by different rules."""
 
 
+def apart(old_rules: bytes, new_rules: bytes, *, one_origin: bool) -> Apart:
+    if old_rules != new_rules:
+        return "rules"
+    return "nothing" if one_origin else "origin"
+
+
 def comparable(old: MaskedEntity, new: MaskedEntity, apart: Apart) -> tuple[MaskedEntity, MaskedEntity]:
     """Return both without what cannot be compared."""
     if apart == "nothing":

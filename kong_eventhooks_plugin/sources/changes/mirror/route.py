@@ -22,6 +22,7 @@ import re
 import secrets
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import ObservationError
@@ -29,7 +30,7 @@ from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules, MaskedEn
 from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
 from kong_eventhooks_plugin.sources.changes.mirror.cascade import cascade_delete
-from kong_eventhooks_plugin.sources.changes.mirror.normalize import Apart, comparable
+from kong_eventhooks_plugin.sources.changes.mirror.normalize import apart, comparable
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
@@ -123,25 +124,27 @@ class _RouteApplier:
         )
 
     def _written(self, operation: Operation, snapshot: Snapshot, before: Row | None) -> EntityChange:
-        seen = self._seen
-        new = snapshot.masked()
-        old = before.masked() if before is not None and operation == "update" else None
+        change = self._change(operation, snapshot)
+        if before is None or operation != "update":
+            return change
+        old = before.masked()
         changed: tuple[str, ...] = ()
-        if before is not None and old is not None and before.content != snapshot.content:
-            pair = comparable(old, new, _apart(before, snapshot))
-            changed = self._rules.changed(snapshot.schema, *pair)
+        if before.content != snapshot.content:
+            how = apart(before.rules, snapshot.rules, one_origin=before.by_route)
+            changed = self._rules.changed(snapshot.schema, *comparable(old, snapshot.masked(), how))
+        old_at = self._store.known_at(before)
+        return msgspec.structs.replace(change, old_entity=old.shown, old_at=old_at, changed=changed)
+
+    def _change(self, operation: Operation, state: Row | Snapshot) -> EntityChange:
         return EntityChange(
             identity=secrets.token_hex(16),
-            at=seen.seen_at,
-            schema=snapshot.schema,
+            at=self._seen.seen_at,
+            schema=state.schema,
             operation=operation,
-            id=snapshot.id,
-            entity=new.shown,
-            old_entity=old.shown if old is not None else None,
-            old_at=self._store.known_at(before) if before is not None and old is not None else None,
-            changed=changed,
-            actor=seen.actor,
-            workspace=snapshot.workspace,
+            id=state.id,
+            entity=state.masked().shown,
+            actor=self._seen.actor,
+            workspace=state.workspace,
         )
 
     def _store_state(self, snapshot: Snapshot, row: Row | None, *, created: bool, doubt: bool) -> None:
@@ -170,17 +173,7 @@ class _RouteApplier:
         return [] if rows else self._unknown()
 
     def _deleted(self, row: Row) -> EntityChange:
-        return EntityChange(
-            identity=secrets.token_hex(16),
-            at=self._seen.seen_at,
-            schema=row.schema,
-            operation="delete",
-            id=row.id,
-            entity=row.masked().shown,
-            old_at=self._store.known_at(row),
-            actor=self._seen.actor,
-            workspace=row.workspace,
-        )
+        return msgspec.structs.replace(self._change("delete", row), old_at=self._store.known_at(row))
 
     def _named(self) -> list[Row]:
         """Return the rows that the path may mean: one, or none; several where some do not exist any more."""
@@ -228,13 +221,8 @@ class _RouteApplier:
 
 
 def _comparable_published(published: PublishedState, snapshot: Snapshot) -> tuple[MaskedEntity, MaskedEntity]:
-    return comparable(published.masked(), snapshot.masked(), "origin" if published.rules == snapshot.rules else "rules")
-
-
-def _apart(row: Row, snapshot: Snapshot) -> Apart:
-    if row.rules != snapshot.rules:
-        return "rules"
-    return "nothing" if row.by_route else "origin"
+    how = apart(published.rules, snapshot.rules, one_origin=False)
+    return comparable(published.masked(), snapshot.masked(), how)
 
 
 def _entity_from_path(rules: EntityRules, place: EntityPath) -> tuple[dict[str, Any], str]:
