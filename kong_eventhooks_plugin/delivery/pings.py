@@ -21,10 +21,11 @@ import structlog
 from kong_eventhooks_plugin.background import TaskSet
 from kong_eventhooks_plugin.delivery.waiting import Wait, pause
 from kong_eventhooks_plugin.errors import UnresolvedReference
-from kong_eventhooks_plugin.handlers.contract import Handler, Operation
+from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.queue.contract import Clock
 
 WAITING = 1_000

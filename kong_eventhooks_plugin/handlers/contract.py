@@ -6,7 +6,7 @@ never raises: what went wrong is an Outcome. tests/contract/handlers runs one su
 
 from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol
 
 import msgspec
 import structlog
@@ -14,8 +14,7 @@ import structlog
 from kong_eventhooks_plugin.model.delivery import Outcome, Retry
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
-
-Operation = Literal["create", "update", "delete"]
+from kong_eventhooks_plugin.model.operation import Operation
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, Operation, never_raises
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
 from kong_eventhooks_plugin.handlers.request_headers import user_headers
 from kong_eventhooks_plugin.handlers.signatures import KongDigest
 from kong_eventhooks_plugin.handlers.signed_request import SignedSender
@@ -17,6 +17,7 @@ from kong_eventhooks_plugin.handlers.target_url import Target, parse_target
 from kong_eventhooks_plugin.handlers.webhook_body import event_body, ping_body
 from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.operation import Operation
 
 _JSON = {b"content-type": b"application/json"}
 _NOT_JSON = (TypeError, ValueError, OverflowError, RecursionError)

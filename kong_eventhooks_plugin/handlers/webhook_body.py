@@ -14,10 +14,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from kong_eventhooks_plugin.handlers.contract import Operation
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.masking import MASK
+from kong_eventhooks_plugin.model.operation import Operation
 
 PING_SOURCE = "kong:event_hooks"
 PING_EVENT = "ping"

@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.hooks import Check, nothing_to_check
 from kong_eventhooks_plugin.api.service.service import Service, make_service
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
-from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, Operation
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
 from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.hooks.declarations import kong_yml
 from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
@@ -26,6 +26,7 @@ from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.queue.contract import Queue
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
 from kong_eventhooks_plugin.telemetry.metrics import Metrics

@@ -8,12 +8,13 @@ from typing import Any, Self
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.errors import UnresolvedReference
-from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, Operation
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
 from kong_eventhooks_plugin.hooks.contract import DeclarationError, HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Outcome
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.queue.contract import Candidate, Offer, Settlement
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.delivery_time import FakeTime

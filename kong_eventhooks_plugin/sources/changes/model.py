@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
-Operation = Literal["create", "update", "delete"]
+from kong_eventhooks_plugin.model.operation import Operation
+
 SeenBy = Literal["route", "reconciliation"]
 
 

@@ -9,29 +9,18 @@ poller starts from nothing.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import structlog
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.sources.pollers.publisher import Publisher
+from kong_eventhooks_plugin.storage.notes import NoteStore
 
 S = TypeVar("S")
 
 _log = structlog.get_logger()
-
-
-class NoteReader(Protocol):
-    """What is needed of ``storage.notes.NoteStore``. Everything may raise an ``EventHooksError``."""
-
-    async def get(self, name: str) -> bytes | None: ...
-
-    async def put(self, name: str, value: bytes) -> None: ...
-
-    async def names(self, prefix: str = "") -> list[str]: ...
-
-    async def drop(self, name: str) -> None: ...
 
 
 class CheckpointRecord(msgspec.Struct, Generic[S], frozen=True):
@@ -48,7 +37,7 @@ class Checkpoint(Generic[S]):
 
     def __init__(
         self,
-        notes: NoteReader,
+        notes: NoteStore,
         name: str,
         kind: type[CheckpointRecord[S]],
         empty: S,

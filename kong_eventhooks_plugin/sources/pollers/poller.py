@@ -20,9 +20,9 @@ import structlog
 from kong_eventhooks_plugin.errors import AdminApiError, EventHooksError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.queue.contract import Publish
-from kong_eventhooks_plugin.sources.pollers.checkpoint import NoteReader
 from kong_eventhooks_plugin.sources.pollers.leader_gate import CLOSED_POLL_SECONDS, Backoff, LeaderGate
 from kong_eventhooks_plugin.sources.pollers.publisher import Publisher
+from kong_eventhooks_plugin.storage.notes import NoteStore
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from kong_eventhooks_plugin.telemetry.raised import bug_text
 
@@ -33,7 +33,7 @@ class PollerContext(NamedTuple):
     """What pollers share. ``clock`` returns Unix seconds, ``monotonic`` those of a stopwatch."""
 
     client: AdminClient
-    notes: NoteReader
+    notes: NoteStore
     publish: Publish
     counts: Counts
     clock: Callable[[], float] = time.time

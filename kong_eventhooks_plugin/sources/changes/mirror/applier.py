@@ -23,6 +23,7 @@ from typing import Final, TypeVar
 
 from kong_eventhooks_plugin.errors import QueueFull
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
+from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
 from kong_eventhooks_plugin.sources.changes.mirror.differences import StoredDifference
 from kong_eventhooks_plugin.sources.changes.mirror.normalize import apart, comparable
@@ -32,7 +33,7 @@ from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, W
 from kong_eventhooks_plugin.sources.changes.mirror.scan import Bits, Scan
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot, with_reference
 from kong_eventhooks_plugin.sources.changes.mirror.store import Store
-from kong_eventhooks_plugin.sources.changes.model import EntityChange, Operation
+from kong_eventhooks_plugin.sources.changes.model import EntityChange
 from kong_eventhooks_plugin.telemetry.metrics import Tally
 
 BATCH: Final = 100

@@ -17,12 +17,13 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
+from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import with_reference
 from kong_eventhooks_plugin.sources.changes.mirror.store import Referring, Store
-from kong_eventhooks_plugin.sources.changes.model import EntityChange, Operation
+from kong_eventhooks_plugin.sources.changes.model import EntityChange
 
 MAX_CASCADE: Final = 5_000
 

@@ -37,7 +37,7 @@ the mirror has, or has in doubt, is adopted silently; anything else is reported.
 
 from typing import Final, Literal, NamedTuple
 
-from kong_eventhooks_plugin.sources.changes.model import Operation
+from kong_eventhooks_plugin.model.operation import Operation
 
 ABSENT: Final = bytes(16)
 """Among the states in doubt: that the entity is deleted."""

@@ -28,6 +28,7 @@ import structlog
 from kong_eventhooks_plugin.errors import ObservationError
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules, MaskedEntity
 from kong_eventhooks_plugin.model.entity_path import EntityPath
+from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
 from kong_eventhooks_plugin.sources.changes.mirror.cascade import cascade_delete
 from kong_eventhooks_plugin.sources.changes.mirror.normalize import apart, comparable
@@ -36,7 +37,7 @@ from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChan
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot, short, snapshot_of
 from kong_eventhooks_plugin.sources.changes.mirror.store import PublishedState, Store
-from kong_eventhooks_plugin.sources.changes.model import EntityChange, Operation
+from kong_eventhooks_plugin.sources.changes.model import EntityChange
 
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
