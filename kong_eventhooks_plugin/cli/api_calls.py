@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from kong_eventhooks_plugin.api.client.rest import DEFAULT_URL, ApiTarget, Fields, NotFound, RestClient, Unreachable
-from kong_eventhooks_plugin.cli.options import FILE, Command
+from kong_eventhooks_plugin.cli.options import FILE, Command, read_text
 from kong_eventhooks_plugin.errors import RemoteError, SettingsError
 from kong_eventhooks_plugin.hooks.reference_values import without_line_end
 
@@ -72,11 +72,7 @@ def _target(url: str | None, token_file: Path | None) -> ApiTarget:
 
 
 def _token(file: Path) -> str:
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is not text"
-        raise SettingsError(f"--token-file {file}: {why}") from error
+    token = read_text(file, f"--token-file {file}").strip()
     if not (token and token.isprintable()):
         raise SettingsError(f"--token-file {file}: expected one line, the token")
     return token
@@ -128,11 +124,7 @@ def parse_fields(arguments: Sequence[str]) -> Fields:
 
 
 def _file(path: str) -> str:
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "is not UTF-8 text"
-        raise RemoteError(f"{path}: cannot be read: {why}") from error
+    return read_text(Path(path).expanduser(), f"{path}: cannot be read", RemoteError)
 
 
 def _json_file(path: Path) -> Any:

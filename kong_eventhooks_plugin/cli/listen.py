@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from kong_eventhooks_plugin.cli.demo.receiver import Received, Receiver
-from kong_eventhooks_plugin.cli.options import FILE
+from kong_eventhooks_plugin.cli.options import FILE, read_text
 from kong_eventhooks_plugin.cli.printing import printable
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.hooks.reference_values import without_line_end
@@ -23,7 +23,9 @@ MAX_PORT = 65_535
 @click.option("--secret-file", type=FILE, help="File with the hook's secret, to verify.")
 def command(address: str, secret_file: Path | None) -> None:
     """Receive webhooks, print each and verify its signatures, until interrupted."""
-    secret = None if secret_file is None else _secret(secret_file)
+    secret = None
+    if secret_file is not None:
+        secret = without_line_end(read_text(secret_file, f"--secret-file {secret_file}"))
     host, _, port = address.rpartition(":")
     if not (port.isdecimal() and int(port) <= MAX_PORT):
         raise SettingsError(f"--address {address}: expected HOST:PORT, for example 127.0.0.1:8020")
@@ -35,14 +37,6 @@ def command(address: str, secret_file: Path | None) -> None:
         asyncio.run(_listen(receiver, verifies=secret is not None))
     except OSError as error:
         raise SettingsError(f"--address {address}: {error.strerror or error}") from error
-
-
-def _secret(file: Path) -> str:
-    try:
-        return without_line_end(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise SettingsError(f"--secret-file {file}: {why}") from error
 
 
 async def _listen(receiver: Receiver, *, verifies: bool) -> None:

@@ -7,11 +7,21 @@ from typing import Any, Final
 
 import click
 
+from kong_eventhooks_plugin.errors import EventHooksError, SettingsError
 from kong_eventhooks_plugin.settings import described
 
 Command = Callable[..., Any]
 
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+def read_text(path: Path, label: str, raised: type[EventHooksError] = SettingsError) -> str:
+    """Return a file's content; raises ``raised`` with the label and why."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "is not UTF-8 text"
+        raise raised(f"{label}: {why}") from error
 
 
 def settings_options(command: Command) -> Command:

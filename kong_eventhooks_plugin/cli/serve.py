@@ -51,9 +51,9 @@ def worker_command(settings_file: Path | None, flags: Mapping[str, Any], *, huma
     command = [sys.executable, "-P", "-m", "kong_eventhooks_plugin", "worker"]
     if settings_file is not None:
         command += ["--settings", str(settings_file.absolute())]
-    given = {one.flag: flags.get(one.name) for one in described()}
-    given["--log-format"] = "human" if human else "json"
-    for flag, value in given.items():
+    values = {one.flag: flags.get(one.name) for one in described()}
+    values["--log-format"] = "human" if human else "json"
+    for flag, value in values.items():
         if value is None:
             continue
         command += [flag] if flag == "--started-by-kong" else [f"{flag}={value}"]

@@ -1,7 +1,7 @@
 """Plays a recording of a Kong against a plugin socket, as that Kong would.
 
-What is like Kong: frames are sent as a length and then its bytes; a call takes an idle connection or opens one, and
-gives it back when it has its answer; instances are started when the recording starts them and, lazily, when they are
+What is like Kong: frames are sent as a length and then its bytes; a call acquires an idle connection or opens one, and
+releases it when it has its answer; instances are started when the recording starts them and, lazily, when they are
 not known; a connection that the server ends makes it forget the plugin's instances and call again; everything else
 (nobody listens, a reset, no answer in time) loses the call. PDK questions get the recorded answers.
 
@@ -57,7 +57,6 @@ class RecordedCall(msgspec.Struct, frozen=True):
     pdk: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def message(self) -> pb.RpcCall:
-        """Return the call itself."""
         return pb.RpcCall.FromString(self.frames[0].payload)
 
     def answers(self) -> dict[tuple[str, bytes], bytes]:
@@ -136,17 +135,14 @@ class Link(Protocol):
     ``receive`` raises EOFError where the server ended it, OSError or TimeoutError for all else.
     """
 
-    def send(self, frame: bytes) -> None:
-        """Send a frame."""
+    def send(self, frame: bytes) -> None: ...
 
-    async def receive(self) -> bytes:
-        """Return the next frame of the server's."""
+    async def receive(self) -> bytes: ...
 
     def usable(self) -> bool:
-        """Tell whether another call may be made on it."""
+        """Return whether another call may be made on it."""
 
-    def close(self) -> None:
-        """Let it go."""
+    def close(self) -> None: ...
 
 
 class SocketLink(asyncio.Protocol):
@@ -166,11 +162,9 @@ class SocketLink(asyncio.Protocol):
         return link
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Keep frames for ``receive``."""
         frame: bytes | Oversized | None = self._reader.feed(data)
         while frame is not None or (frame := self._reader.next()) is not None:
             self._frames.append(frame)
@@ -179,11 +173,9 @@ class SocketLink(asyncio.Protocol):
             self._came.set()
 
     def eof_received(self) -> None:
-        """Note the server's end; the transport then closes."""
         self._ended(EOFError("closed"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note why it ended."""
         self._ended(exc or EOFError("closed"))
 
     def _ended(self, why: Exception) -> None:
@@ -198,11 +190,9 @@ class SocketLink(asyncio.Protocol):
             self.write(frame)
 
     def write(self, data: bytes) -> None:
-        """Send bytes."""
         self._transport.write(data)
 
     async def receive(self) -> bytes:
-        """Return the next frame."""
         if not self._frames:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._came.wait()
@@ -216,16 +206,14 @@ class SocketLink(asyncio.Protocol):
         return frame
 
     def usable(self) -> bool:
-        """Tell whether the server has not ended it."""
         return self._end is None
 
     def close(self) -> None:
-        """Let it go."""
         self._transport.close()
 
 
 class Player:
-    """A Kong worker, as far as a plugin server can tell.
+    """A Kong worker, as a plugin server sees one.
 
     ``configs`` is plugin -> the configuration to hand over instead of the recorded one. ``on_log`` is Kong's error
     log: it is called with a level and a text. ``connect`` opens a link.
@@ -284,7 +272,6 @@ class Player:
         return False
 
     def close(self) -> None:
-        """Close idle connections."""
         while self._idle:
             self._idle.pop().close()
 
@@ -341,7 +328,7 @@ class Player:
     ) -> pb.RpcReturn:
         """Make one call; ``answers`` where it may ask PDK functions. EOFError or OSError as ``Link`` has them."""
         sequence = self._next_sequence(plugin)
-        link = await self._link()
+        link = await self._acquire()
         try:
             link.send(call.SerializeToString() + encode_echo(sequence))
             if answers is not None:
@@ -356,7 +343,7 @@ class Player:
         if answer.sequence != sequence:
             link.close()
             raise ConnectionError(f"sequence {answer.sequence} instead of {sequence}")
-        self._give_back(link)
+        self._release(link)
         return answer
 
     def _next_sequence(self, plugin: str) -> int:
@@ -376,8 +363,8 @@ class Player:
             else:
                 raise ConnectionError(f"{name} is not in the recording")
 
-    async def _link(self) -> Link:
-        await asyncio.sleep(0)  # lets the loop hear of the ends of idle connections, as nginx does before it takes one
+    async def _acquire(self) -> Link:
+        await asyncio.sleep(0)  # lets the loop notice ended idle connections, as nginx does before it uses one
         while self._idle:
             link = self._idle.pop()
             if link.usable():
@@ -386,7 +373,7 @@ class Player:
         opened: Link = await self._connect(self._path)
         return opened
 
-    def _give_back(self, link: Link) -> None:
+    def _release(self, link: Link) -> None:
         if len(self._idle) < IDLE_LINKS and link.usable():
             self._idle.append(link)
         else:

@@ -1,7 +1,7 @@
-"""A small webhook receiver: takes a POST on any path, checks its signatures, tells what came. For trying things out.
+"""A small webhook receiver for trials: accepts a POST on any path and verifies its signatures.
 
-It answers 204; 401 where a secret is known and a signature is missing, wrong or too old (so that the sender's
-attempts show it), 413 past ``BODY``. It listens on loopback unless told otherwise.
+It answers 204; 401 where it has a secret and a signature is missing, wrong or too old (the sender's attempts show it);
+413 past ``BODY``.
 
 Limits: bodies of ``BODY`` bytes; a timestamp may be ``TOLERANCE`` seconds away, as Standard Webhooks advises.
 """
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class Received(msgspec.Struct, frozen=True):
-    """One request. ``verified`` is None where no secret is known; ``errors`` say what the signatures lack."""
+    """One request. ``verified`` is None without a secret; ``errors`` are those of the signatures."""
 
     method: str
     path: str
@@ -52,10 +52,7 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class Receiver:
-    """See the file's head. ``on_delivery`` hears of each request; ``port`` 0 takes a free one; ``clock``: Unix seconds.
-
-    Raises ``ValueError`` for a secret that is none.
-    """
+    """Calls ``on_delivery`` with each request; port 0 is a free one. Raises ``ValueError`` for an invalid secret."""
 
     def __init__(
         self,
@@ -73,17 +70,16 @@ class Receiver:
         if secret is not None:
             key_of(secret)
         app = web.Application(client_max_size=BODY)
-        app.router.add_route("*", "/{path:.*}", self._take)
+        app.router.add_route("*", "/{path:.*}", self._receive)
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> None:
-        """Listen; raises ``OSError`` where the address cannot be had."""
+        """Listen; raises ``OSError`` where the address cannot be bound."""
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
         self._port = int(self._runner.addresses[0][1])
 
     async def close(self) -> None:
-        """Stop listening; closing twice is fine."""
         await self._runner.cleanup()
 
     async def __aenter__(self) -> Self:
@@ -95,19 +91,18 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a path."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
-    async def _take(self, request: web.Request) -> web.Response:
+    async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()
         now = self._clock()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        problems = () if self._secret is None else tuple(signature_errors(self._secret, headers, body, now))
-        verified = None if self._secret is None else not problems
-        self._notify(Received(request.method, request.path_qs, headers, body, now, verified, problems))
+        errors = () if self._secret is None else tuple(signature_errors(self._secret, headers, body, now))
+        verified = None if self._secret is None else not errors
+        self._notify(Received(request.method, request.path_qs, headers, body, now, verified, errors))
         if verified is False:
-            return web.Response(status=HTTPStatus.UNAUTHORIZED, text="; ".join(problems) + "\n")
+            return web.Response(status=HTTPStatus.UNAUTHORIZED, text="; ".join(errors) + "\n")
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     def _notify(self, received: Received) -> None:
@@ -120,7 +115,7 @@ class Receiver:
 
 
 def signature_errors(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> Iterator[str]:
-    """Yield what is wrong with a request's signatures; nothing where all is right. ``headers`` by lower-case name."""
+    """Yield the errors of a request's signatures. ``headers`` have lower-case names."""
     kongs = headers.get("x-kong-signature", "")
     digest: KongDigest = "sha1" if kongs.startswith("sha1=") else "sha256"
     if not _same(kongs, kong_signature(secret, body, digest)):
@@ -132,9 +127,9 @@ def signature_errors(secret: str, headers: Mapping[str, str], body: bytes, now: 
     if abs(now - int(stamp)) > TOLERANCE:
         yield f"webhook-timestamp is more than {TOLERANCE:.0f} s away"
     expected = standard_signature([key_of(secret)], message_id, int(stamp), body)
-    given = headers.get("webhook-signature", "")
-    if not any([_same(each, expected) for each in given.split(" ")]):  # noqa: C419 - all are compared, whichever matches
-        yield "webhook-signature is wrong" if given else "webhook-signature is missing"
+    signatures = headers.get("webhook-signature", "")
+    if not any([_same(each, expected) for each in signatures.split(" ")]):  # noqa: C419 - all are compared, whichever matches
+        yield "webhook-signature is wrong" if signatures else "webhook-signature is missing"
 
 
 def _same(one: str, other: str) -> bool:
