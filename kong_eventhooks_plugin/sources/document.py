@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kong_eventhooks_plugin.sources.catalogue import SOURCES
-from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
+from kong_eventhooks_plugin.sources.entry import EventEntry, SourceEntry
 
-_Shown = list[tuple[tuple[EventField, ...], str]]
+_Shown = dict[tuple[tuple[str, str], ...], str]
 """The fields that have a table, and whose they are."""
 
 _HEAD = """# Sources and events
@@ -43,7 +43,7 @@ def _overview() -> Iterator[str]:
 
 def _details() -> Iterator[str]:
     """Yield a chapter for each source; events with the same fields share a table and an example."""
-    shown: _Shown = []
+    shown: _Shown = {}
     for source in SOURCES:
         yield f"## {source.name}\n"
         yield f"{source.description}\n"
@@ -64,12 +64,12 @@ def _event(source: SourceEntry, name: str, event: EventEntry, shown: _Shown) -> 
     unique = ", ".join(f"`{name}`" for name in event.unique) or "all fields"
     yield f"{event.description} unique: {unique}.\n"
     title = f"{source.name}, {name}"
-    first = next((title for fields, title in shown if fields == event.fields), None)
-    if first is not None:
+    rows = tuple((field.name, field.description) for field in event.fields)
+    first = shown.setdefault(rows, title)
+    if first != title:
         yield f"Fields: those of {first}.\n"
         return
-    shown.append((event.fields, title))
-    yield from _table((field.name, field.description) for field in event.fields)
+    yield from _table(rows)
     yield f"```json\n{json.dumps(example(source, event), indent=2)}\n```\n"
 
 

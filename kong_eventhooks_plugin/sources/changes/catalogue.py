@@ -1,5 +1,7 @@
 """What the catalogue says of changes of Kong's entities."""
 
+from typing import Any
+
 from kong_eventhooks_plugin.sources.entry import EventEntry, EventFamily, EventField, SourceEntry
 
 CRUD = "crud"
@@ -18,38 +20,60 @@ ENTITIES = (
 
 _UNIQUE = ("operation", "entity", "old_entity", "schema")
 
+_CONSUMER = {
+    "id": "100315c7-51e7-55e6-b065-e6ddc0571148",
+    "username": "joe",
+    "custom_id": "42",
+    "created_at": 1795278761,
+    "updated_at": 1795278775,
+}
+_ACTOR = {
+    "consumer": {"id": "9c0c3b0e-7f0c-4a5c-8a57-0f3a6f5c5c11", "username": "admin", "custom_id": None},
+    "credential": "e465eedb-a6f9-4f7f-8a1c-680bdb084cba",
+    "ip": "127.0.0.1",
+    "user_agent": "curl/8.5.0",
+    "request_id": "7d051d5703285456c4efb40f48ccda0c",
+    "method": "PATCH",
+    "path": "/admin/consumers/joe",
+}
 _FIELDS = (
-    EventField("operation", "`create`, `update` or `delete`."),
+    EventField("operation", "`create`, `update` or `delete`.", "update"),
     EventField(
         "entity",
         "The entity as it is now; of a delete, as it was last known (`{}` where only a path named it). Secrets are "
         "`***`.",
+        _CONSUMER,
     ),
     EventField(
         "old_entity",
         "The entity as it was last known before. null for a create, for a delete (as in Kong Enterprise), and where "
         "it was not known.",
+        {**_CONSUMER, "username": "Joe", "updated_at": 1795278761},
     ),
-    EventField("schema", "The kind of entity: `consumers`, `keyauth_credentials`, ..."),
+    EventField("schema", "The kind of entity: `consumers`, `keyauth_credentials`, ...", "consumers"),
     EventField(
         "changed",
         "Of an update the fields that differ, as dotted paths (`config.minute`), `created_at` and `updated_at` "
         "aside; empty for a write that changed nothing.",
+        ["username"],
     ),
     EventField(
         "actor",
         "Who did it, where the Admin API's route saw it: `consumer` (`id`, `username`, `custom_id`; null for an "
         "anonymous client), `credential` (its id), `ip`, `user_agent`, `request_id`, `method` and `path`, in which "
         "keys are `***`. null where a reconciliation found the change.",
+        _ACTOR,
     ),
     EventField(
         "seen_by",
         "`route` where the Admin API's route saw the change, `reconciliation` where the Admin API's lists did.",
+        "route",
     ),
     EventField(
         "old_at",
         "When the state before (`old_entity`; of a delete `entity`) was last known to hold, Unix seconds. null where "
         "none was known.",
+        1795278761.25,
     ),
     EventField("workspace", "The workspace's name, under Kong Enterprise where there are several. null else."),
     EventField(
@@ -60,12 +84,21 @@ _FIELDS = (
         "omitted_fields",
         "Fields of `entity` and `old_entity` that are null here because the entity is larger than 1 MiB, as dotted "
         "paths; mostly empty.",
+        [],
     ),
 )
 
 
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "create": {"operation": "create", "old_entity": None, "changed": [], "old_at": None},
+    "delete": {"operation": "delete", "old_entity": None, "changed": []},
+}
+
+
 def _entry(name: str, description: str) -> EventEntry:
-    return EventEntry(name, description, _FIELDS, _UNIQUE)
+    examples = _EXAMPLES.get(name.rpartition(":")[2], {})
+    fields = tuple(field._replace(example=examples.get(field.name, field.example)) for field in _FIELDS)
+    return EventEntry(name, description, fields, _UNIQUE)
 
 
 _NAME = "[a-z][a-z0-9_]*"

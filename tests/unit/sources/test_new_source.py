@@ -55,7 +55,7 @@ def test_it_is_in_the_catalogue_and_kong_accepts_hooks_on_it() -> None:
 
 
 def test_hooks_on_it_match_its_events() -> None:
-    (source,) = [kind.build(Attribution(), RequestSettings()) for kind in catalogue.REQUEST_SOURCES if kind is Teapot]
+    (source,) = [kind.build(Attribution(), RequestSettings(80)) for kind in catalogue.REQUEST_SOURCES if kind is Teapot]
     (event,) = events(source, seen(serialized(), 418))
     assert event.data["status"] == 418
     matcher = Matcher([make_hook("mine", source="teapot"), make_hook("other", source="auth")])
