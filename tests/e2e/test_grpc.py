@@ -19,7 +19,7 @@ from kong_eventhooks_plugin.kong.wire.fields import encode_varint
 from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Discard
 from kong_eventhooks_plugin.queue.contract import Settlement
 from tests.support.api import Api, running
-from tests.support.grpc_server import Client, open_door, refused
+from tests.support.grpc_server import Client, open_server, refused
 
 TOKEN = "a-token-of-some-length"
 BEARER = (("authorization", f"Bearer {TOKEN}"),)
@@ -34,13 +34,13 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def client(api: Api) -> AsyncIterator[Client]:
-    async with open_door(api) as opened:
+    async with open_server(api) as opened:
         yield opened
 
 
 @pytest.fixture
 async def guarded(api: Api) -> AsyncIterator[Client]:
-    async with open_door(api, TOKEN) as opened:
+    async with open_server(api, TOKEN) as opened:
         yield opened
 
 
@@ -79,11 +79,11 @@ class TestHooks:
         made = await make(client, event="deploy", filter="data.n > 1", tags=["t"], created_at=Timestamp(seconds=1_000))
         async with api.served() as rest:
             shown = (await rest.get(f"/event-hooks/{made.id}")).json()
-        told = MessageToDict(made, preserving_proto_field_name=True)
-        assert (told.pop("created_at"), shown.pop("created_at")) == ("1970-01-01T00:16:40Z", 1_000)
+        received = MessageToDict(made, preserving_proto_field_name=True)
+        assert (received.pop("created_at"), shown.pop("created_at")) == ("1970-01-01T00:16:40Z", 1_000)
         assert made.updated_at.seconds == shown.pop("updated_at")
-        del told["updated_at"]
-        assert told == {name: value for name, value in shown.items() if value is not None}
+        del received["updated_at"]
+        assert received == {name: value for name, value in shown.items() if value is not None}
 
     async def test_pages(self, client: Client) -> None:
         made = sorted([(await make(client, name=f"h{number}")).id for number in range(5)])
@@ -116,11 +116,11 @@ class TestHooks:
         bad = await refused(client.hooks.CreateHook(hooks_pb2.CreateHookRequest()))
         assert violated(bad.detail(BadRequest)) == {"definition": "required field missing"}
 
-    async def test_a_name_that_is_taken(self, client: Client) -> None:
+    async def test_a_name_in_use(self, client: Client) -> None:
         await make(client)
         assert (await refused(make(client))).code is StatusCode.ALREADY_EXISTS
 
-    async def test_an_id_that_is_taken(self, client: Client) -> None:
+    async def test_an_id_in_use(self, client: Client) -> None:
         made = await make(client)
         assert (await refused(make(client, name="other", id=made.id))).code is StatusCode.ALREADY_EXISTS
 
@@ -153,7 +153,7 @@ class TestHooks:
         bad = await refused(client.hooks.UpdateHook(request))
         assert list(violated(bad.detail(BadRequest))) == ["update_mask"]
 
-    async def test_a_hook_of_nobody_cannot_be_changed(self, client: Client) -> None:
+    async def test_an_unknown_hook_cannot_be_changed(self, client: Client) -> None:
         request = hooks_pb2.UpdateHookRequest(hook="none", definition=hooks_pb2.Hook(snooze=5))
         assert (await refused(client.hooks.UpdateHook(request))).code is StatusCode.NOT_FOUND
         bad = await refused(client.hooks.DeleteHook(hooks_pb2.DeleteHookRequest()))
@@ -187,14 +187,14 @@ class TestHooks:
     async def test_a_test(self, api: Api, client: Client) -> None:
         await make(client)
         request = hooks_pb2.TestHookRequest(hook="desk", data=to_struct({"n": 1, "list": [{}]}))
-        told = await client.hooks.TestHook(request)
+        received = await client.hooks.TestHook(request)
         assert api.recorders["webhook"].jobs[0].event.data == {"n": 1, "list": [{}]}
-        assert told.data == request.data
-        assert (told.result.status, told.result.body, dict(told.result.headers)) == (
+        assert received.data == request.data
+        assert (received.result.status, received.result.body, dict(received.result.headers)) == (
             200, b"ok", {"Content-Type": "text/plain", "X-A": "1, 2"},
         )  # fmt: skip
 
-    async def test_a_test_that_fails_says_what_came_back(self, api: Api, client: Client) -> None:
+    async def test_a_failed_test_shows_the_answer(self, api: Api, client: Client) -> None:
         await make(client)
         api.recorders["webhook"].outcome = Discard("status", "answered 404", Answer(404, b"no such hook"))
         no = await refused(client.hooks.TestHook(hooks_pb2.TestHookRequest(hook="desk")))
@@ -236,7 +236,7 @@ class TestAccess:
             (("kong-admin-token-bin", TOKEN.encode()),),
         ],
     )
-    async def test_without_it_nothing_is_changed_and_nothing_delivered_is_told(
+    async def test_without_it_nothing_changes_and_no_delivery_is_shown(
         self, api: Api, guarded: Client, metadata: Any
     ) -> None:
         how = {"metadata": metadata}
@@ -269,7 +269,7 @@ class TestAccess:
         no = await refused(client.hooks.CreateHook(webhook(), metadata=metadata))
         assert no.code is StatusCode.PERMISSION_DENIED
 
-    async def test_rest_and_grpc_take_the_same_token(self, api: Api, guarded: Client) -> None:
+    async def test_rest_and_grpc_accept_the_same_token(self, api: Api, guarded: Client) -> None:
         await guarded.hooks.CreateHook(webhook(), metadata=BEARER)
         async with api.served(access=Access(TOKEN)) as rest:
             assert "s3cret" not in (await rest.get("/event-hooks/desk")).text
@@ -295,21 +295,21 @@ class TestSources:
 
 async def publish(client: Client, event: str = "deploy", key: str = "", **data: Any) -> events_pb2.PublishResponse:
     request = events_pb2.PublishRequest(event=event, data=to_struct(data), key=key)
-    told: events_pb2.PublishResponse = await client.events.Publish(request)
-    return told
+    received: events_pb2.PublishResponse = await client.events.Publish(request)
+    return received
 
 
 class TestEvents:
     async def test_what_is_published_is_committed_and_fires(self, api: Api, client: Client) -> None:
         hook = await make(client, event="deploy")
-        told = await publish(client, n=1, share=0.5, list=[None, True, {"a": "b"}])
-        (fired,) = told.fired
-        assert (fired.hook.id, fired.hook.name, told.duplicate) == (hook.id, "desk", False)
+        received = await publish(client, n=1, share=0.5, list=[None, True, {"a": "b"}])
+        (fired,) = received.fired
+        assert (fired.hook.id, fired.hook.name, received.duplicate) == (hook.id, "desk", False)
         kept = await api.queue.get(fired.delivery_id)
         assert kept.event.data == {"n": 1, "share": 0.5, "list": [None, True, {"a": "b"}]}
-        assert (kept.event.source, kept.event.event, kept.event.id) == ("custom", "deploy", told.event_id)
+        assert (kept.event.source, kept.event.event, kept.event.id) == ("custom", "deploy", received.event_id)
 
-    async def test_a_hook_without_a_name_is_told_without_one(self, api: Api, client: Client) -> None:
+    async def test_a_hook_without_a_name_is_shown_without_one(self, api: Api, client: Client) -> None:
         hook = await api.service.hooks.create({"source": "custom", "handler": "log"})
         (fired,) = (await publish(client)).fired
         assert (fired.hook.id, fired.hook.HasField("name")) == (hook.id, False)
@@ -322,7 +322,7 @@ class TestEvents:
         first, again = await publish(client, key="k"), await publish(client, key="k")
         assert (again.event_id, again.duplicate, list(again.fired)) == (first.event_id, True, [])
 
-    async def test_what_is_held_back_says_why(self, client: Client) -> None:
+    async def test_what_is_held_back_has_a_reason(self, client: Client) -> None:
         await make(client, snooze=60)
         await publish(client)
         (held_back,) = (await publish(client)).held_back
@@ -353,7 +353,7 @@ class TestEvents:
         assert no.code is StatusCode.UNAVAILABLE
         assert "events.db" not in no.text
 
-    async def test_a_bug_tells_nothing(self, api: Api, client: Client, monkeypatch: Any) -> None:
+    async def test_a_bug_reveals_nothing(self, api: Api, client: Client, monkeypatch: Any) -> None:
         def broken(*_: Any) -> Any:
             raise ValueError("with a secret")
 
@@ -412,12 +412,12 @@ async def kill(api: Api, hook_id: str, count: int = 1) -> list[str]:
 class TestDeliveries:
     async def test_one_with_its_attempts(self, api: Api, client: Client) -> None:
         hook = await make(client)
-        told = await publish(client, n=1)
+        received = await publish(client, n=1)
         (delivery_id,) = await kill(api, hook.id)
         found = await client.deliveries.GetDelivery(deliveries_pb2.GetDeliveryRequest(id=delivery_id))
         delivery = found.delivery
         assert (delivery.hook.name, delivery.source, delivery.event, delivery.event_id) == (
-            "desk", "custom", "deploy", told.event_id,
+            "desk", "custom", "deploy", received.event_id,
         )  # fmt: skip
         assert (delivery.state, delivery.reason) == (deliveries_pb2.DELIVERY_STATE_DEAD, "discarded")
         assert (delivery.HasField("due_at"), delivery.HasField("settled_at")) == (False, True)
@@ -480,8 +480,8 @@ class TestDeliveries:
         request = deliveries_pb2.ReplayDeliveriesRequest(
             hook="desk", since=to_timestamp(made[1]), until=to_timestamp(made[2])
         )
-        told = await client.deliveries.ReplayDeliveries(request)
-        assert (told.replayed, told.HasField("refused"), told.more) == (1, False, False)
+        received = await client.deliveries.ReplayDeliveries(request)
+        assert (received.replayed, received.HasField("refused"), received.more) == (1, False, False)
         assert [(await api.queue.get(each)).state for each in dead] == ["dead", "pending", "dead"]
         bad = await refused(
             client.deliveries.ReplayDeliveries(

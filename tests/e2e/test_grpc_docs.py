@@ -19,15 +19,15 @@ async def test_the_example_runs(tmp_path: Path) -> None:
     (example,) = re.findall(r"(?s)```python\n(.*?)```", PAGE)
     (token,) = re.findall(r"Bearer ([^\"]+)\"", example)
     async with running(tmp_path) as api:
-        door = GrpcServer(api.service, Access(token))
-        await door.open("127.0.0.1:0")
-        program = example.replace("127.0.0.1:8011", f"127.0.0.1:{door.port}")
+        server = GrpcServer(api.service, Access(token))
+        await server.open("127.0.0.1:0")
+        program = example.replace("127.0.0.1:8011", f"127.0.0.1:{server.port}")
         pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
         run = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=tmp_path, **pipes)
         try:
             printed, _ = await asyncio.wait_for(run.communicate(), 60)
         finally:
-            await door.stop(0)
+            await server.stop(0)
     assert printed.decode() == "fired: deploys\nseen: deploy 1.2.3\n"
     assert run.returncode == 0
 

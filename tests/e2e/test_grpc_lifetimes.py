@@ -1,4 +1,4 @@
-"""Deadlines, cancelled calls, watchers, limits and the door's end, on a real channel."""
+"""Deadlines, cancelled calls, watchers, limits and the server's end, on a real channel."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events
 from kong_eventhooks_plugin.api.grpc.structs import from_struct, to_struct
 from kong_eventhooks_plugin.api.service import feed as feed_module
 from tests.support.api import Api, running
-from tests.support.grpc_server import Client, Refused, open_door, refused
+from tests.support.grpc_server import Client, Refused, open_server, refused
 
 LOG = hooks_pb2.Hook(name="h", source="custom", handler="log", config=to_struct({}))
 TEST = hooks_pb2.TestHookRequest(hook="h")
@@ -32,7 +32,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def client(api: Api) -> AsyncIterator[Client]:
-    async with open_door(api) as opened:
+    async with open_server(api) as opened:
         yield opened
 
 
@@ -138,7 +138,7 @@ class TestDeadlines:
 @contextlib.contextmanager
 def watched(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
     """Gives an event that is set when a watcher was let go."""
-    gone, watch = asyncio.Event(), api.feed.watch
+    removed, watch = asyncio.Event(), api.feed.watch
 
     @contextlib.contextmanager
     def noticed(wanted: Any) -> Iterator[Any]:
@@ -146,14 +146,14 @@ def watched(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event
             try:
                 yield watcher
             finally:
-                gone.set()
+                removed.set()
 
     monkeypatch.setattr(api.feed, "watch", noticed)
-    yield gone
+    yield removed
 
 
 async def begin(client: Client, **where: str) -> Any:
-    """Begin a watch; whatever is accepted from now on is told."""
+    """Begin a watch; whatever is accepted from now on arrives."""
     call = client.events.Watch(events_pb2.WatchRequest(**where))
     await call.initial_metadata()
     return call
@@ -166,19 +166,19 @@ async def read_to_the_end(watch: Any, seen: list[str]) -> None:
 
 
 async def publish(client: Client, event: str = "e", **data: Any) -> str:
-    told = await client.events.Publish(events_pb2.PublishRequest(event=event, data=to_struct(data)))
-    return str(told.event_id)
+    received = await client.events.Publish(events_pb2.PublishRequest(event=event, data=to_struct(data)))
+    return str(received.event_id)
 
 
 class TestWatch:
-    async def test_events_are_told_as_they_are_accepted(self, client: Client) -> None:
+    async def test_events_arrive_as_they_are_accepted(self, client: Client) -> None:
         watch = await begin(client)
         for number in range(3):
             event_id = await publish(client, n=number)
-            told = (await watch.read()).event
-            assert (told.event.id, from_struct(told.event.data)) == (event_id, {"n": number})
-            assert [fired.hook.name for fired in told.fired] == ["h"]
-            assert told.fired[0].state == deliveries_pb2.DELIVERY_STATE_UNSPECIFIED
+            received = (await watch.read()).event
+            assert (received.event.id, from_struct(received.event.data)) == (event_id, {"n": number})
+            assert [fired.hook.name for fired in received.fired] == ["h"]
+            assert received.fired[0].state == deliveries_pb2.DELIVERY_STATE_UNSPECIFIED
 
     async def test_filters(self, api: Api, client: Client) -> None:
         other = await api.service.hooks.create({"name": "o", "source": "custom", "event": "b", "handler": "log"})
@@ -190,7 +190,7 @@ class TestWatch:
         event_id = await publish(client, "b")
         for watch in watches[:3]:
             assert (await watch.read()).event.event.id == event_id
-        await client.door.stop(0)
+        await client.server.stop(0)
         assert (await refused(watches[3].read())).code is StatusCode.UNAVAILABLE
 
     async def test_it_goes_on_after_the_last_that_was_seen(self, client: Client) -> None:
@@ -199,35 +199,35 @@ class TestWatch:
         missed.append(await publish(client))
         assert [(await watch.read()).event.event.id for _ in range(3)] == missed
 
-    async def test_a_watcher_that_leaves_is_forgotten(
+    async def test_a_watcher_that_disconnects_is_removed(
         self, api: Api, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with watched(api, monkeypatch) as gone:
+        with watched(api, monkeypatch) as removed:
             watch = await begin(client)
             watch.cancel()
-            await gone.wait()
+            await removed.wait()
         assert not api.feed._watchers
 
-    async def test_one_that_leaves_in_the_middle_of_a_write_is_no_fault_of_ours(
+    async def test_one_that_disconnects_during_a_write_is_no_error(
         self, api: Api, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with watched(api, monkeypatch) as gone, structlog.testing.capture_logs() as logged:
+        with watched(api, monkeypatch) as removed, structlog.testing.capture_logs() as logged:
             watch = await begin(client)
             # More than a connection takes without being read.
             for _ in range(10):
                 await publish(client, text="x" * 500_000)
             watch.cancel()
-            await gone.wait()
-            await client.door.stop(0)
+            await removed.wait()
+            await client.server.stop(0)
         assert [line for line in logged if line["log_level"] == "error"] == []
 
-    async def test_so_is_one_whose_connection_is_gone(
+    async def test_so_is_one_whose_connection_closed(
         self, api: Api, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with watched(api, monkeypatch) as gone:
+        with watched(api, monkeypatch) as removed:
             await begin(client)
             await client.channel.close()
-            await gone.wait()
+            await removed.wait()
         assert not api.feed._watchers
 
     async def test_so_is_one_whose_deadline_passed(
@@ -235,13 +235,13 @@ class TestWatch:
     ) -> None:
         begun, watch = asyncio.Event(), api.feed.watch
         monkeypatch.setattr(api.feed, "watch", lambda wanted: (begun.set(), watch(wanted))[1])
-        with watched(api, monkeypatch) as gone:
+        with watched(api, monkeypatch) as removed:
             for seconds in (0.2, 2.0, 20.0):  # a slow machine gets longer ones
                 call = client.events.Watch(events_pb2.WatchRequest(), timeout=seconds)
                 assert (await refused(call.read())).code is StatusCode.DEADLINE_EXCEEDED
                 if begun.is_set():
                     break
-            await gone.wait()
+            await removed.wait()
 
     async def test_no_more_watch_than_may(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(feed_module, "WATCHERS", 2)
@@ -252,20 +252,20 @@ class TestWatch:
         for watch in watches:
             assert (await watch.read()).event.event.id == event_id
 
-    async def test_one_that_does_not_read_is_let_go(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_one_that_does_not_read_is_ended(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(feed_module, "WAITING", 2)
-        async with open_door(api, stalled=1.0) as client:
-            with watched(api, monkeypatch) as gone:
+        async with open_server(api, stalled=1.0) as client:
+            with watched(api, monkeypatch) as removed:
                 watch = await begin(client)
                 sent = [await publish(client, text="x" * 500_000) for _ in range(20)]
-                await gone.wait()
+                await removed.wait()
             seen: list[str] = []
             no = await refused(read_to_the_end(watch, seen))
         assert (no.code, no.text) == (StatusCode.RESOURCE_EXHAUSTED, "the watcher read nothing for 1 s")
         assert seen == sorted(seen, key=sent.index)
         assert 0 < len(seen) < len(sent)
 
-    async def test_one_that_reads_too_slowly_is_told_what_it_missed(
+    async def test_one_that_reads_too_slowly_gets_the_missed_count(
         self, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(feed_module, "WAITING", 2)
@@ -273,9 +273,9 @@ class TestWatch:
         sent = [await publish(client, text="x" * 500_000) for _ in range(20)]
         seen, missed = [], 0
         while len(seen) + missed < len(sent):
-            told = await watch.read()
-            missed += told.missed.count
-            seen += [told.event.event.id] if told.HasField("event") else []
+            received = await watch.read()
+            missed += received.missed.count
+            seen += [received.event.event.id] if received.HasField("event") else []
         assert missed > 0
         assert seen[-2:] == sent[-2:]
 
@@ -287,7 +287,7 @@ class TestWatch:
 
 class TestLimits:
     async def test_no_more_calls_at_once_than_may(self, api: Api, handler: Held) -> None:
-        async with open_door(api, at_once=1) as client:
+        async with open_server(api, at_once=1) as client:
             first = asyncio.ensure_future(client.hooks.TestHook(TEST))
             await handler.begun.wait()
             no = await refused(client.hooks.ListHooks(hooks_pb2.ListHooksRequest()))
@@ -297,7 +297,7 @@ class TestLimits:
             await client.hooks.ListHooks(hooks_pb2.ListHooksRequest())
 
     async def test_no_more_calls_of_any_kind_than_may(self, api: Api) -> None:
-        async with open_door(api, rpcs=2) as client:
+        async with open_server(api, rpcs=2) as client:
             watches = [await begin(client) for _ in range(2)]
             no = await refused(client.hooks.ListHooks(hooks_pb2.ListHooksRequest()))
             assert no.code is StatusCode.RESOURCE_EXHAUSTED
@@ -306,7 +306,7 @@ class TestLimits:
     async def test_what_a_given_up_change_still_does_counts(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         held = Held(api.queue.store_definitions)
         monkeypatch.setattr(api.queue, "store_definitions", held)
-        async with open_door(api, at_once=1) as client:
+        async with open_server(api, at_once=1) as client:
             await given_up(client.hooks.DeleteHook(hooks_pb2.DeleteHookRequest(hook="h")), held)
             no = await refused(client.hooks.ListHooks(hooks_pb2.ListHooksRequest()))
             assert no.code is StatusCode.RESOURCE_EXHAUSTED
@@ -332,14 +332,14 @@ class TestHealth:
         assert no.code is StatusCode.NOT_FOUND
 
     async def test_it_needs_no_token(self, api: Api) -> None:
-        async with open_door(api, "a-token-of-some-length") as client:
+        async with open_server(api, "a-token-of-some-length") as client:
             stub = health_pb2_grpc.HealthStub(client.channel)
             assert (await stub.Check(health_pb2.HealthCheckRequest())).status == SERVING
 
-    async def test_who_watches_hears_of_the_end(self, client: Client) -> None:
+    async def test_a_watcher_sees_the_end(self, client: Client) -> None:
         watch = health_pb2_grpc.HealthStub(client.channel).Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == SERVING
-        stopping = asyncio.ensure_future(client.door.stop(5))
+        stopping = asyncio.ensure_future(client.server.stop(5))
         assert (await watch.read()).status == NOT_SERVING
         watch.cancel()
         await stopping
@@ -354,11 +354,11 @@ class TestHealth:
 
 
 class TestTheEnd:
-    async def test_watchers_are_told_and_calls_under_way_are_finished(self, client: Client, handler: Held) -> None:
+    async def test_watches_end_and_calls_in_progress_finish(self, client: Client, handler: Held) -> None:
         watch = await begin(client)
         call = asyncio.ensure_future(client.hooks.TestHook(TEST))
         await handler.begun.wait()
-        stopping = asyncio.ensure_future(client.door.stop(20))
+        stopping = asyncio.ensure_future(client.server.stop(20))
         no = await refused(watch.read())
         assert (no.code, "watch again" in no.text) == (StatusCode.UNAVAILABLE, True)
         assert not stopping.done()
@@ -369,7 +369,7 @@ class TestTheEnd:
     async def test_a_call_that_takes_longer_than_the_grace_is_ended(self, client: Client, handler: Held) -> None:
         call = asyncio.ensure_future(client.hooks.TestHook(TEST))
         await handler.begun.wait()
-        await client.door.stop(0.1)
+        await client.server.stop(0.1)
         await handler.cancelled.wait()
         assert (await refused(call)).code in {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
 
@@ -380,5 +380,5 @@ class TestTheEnd:
         monkeypatch.setattr(api.queue, "store_definitions", held)
         await given_up(client.hooks.DeleteHook(hooks_pb2.DeleteHookRequest(hook="h")), held)
         asyncio.get_running_loop().call_later(0.3, held.may_end.set)
-        await client.door.stop(20)
+        await client.server.stop(20)
         assert not await api.queue.definitions()

@@ -59,7 +59,7 @@ class TestWithoutAToken:
                 assert await api.queue.definitions() == before, call
                 assert not any(recorder.jobs or recorder.pinged for recorder in api.recorders.values()), call
 
-    async def test_a_foreign_name_is_told_nothing(self, api: Api) -> None:
+    async def test_a_foreign_name_is_refused(self, api: Api) -> None:
         async with api.served() as client:
             for call in (*OPEN, *READ, *CHANGE):
                 answer = await ask(client, *call, host="rebound.evil.test:8010")
@@ -88,13 +88,13 @@ class TestWithAToken:
         async with api.served(access=Access(TOKEN)) as client:
             for call in (*READ, *CHANGE):
                 answer = await ask(client, *call, **headers)
-                told = (answer.status_code, answer.headers.get("www-authenticate"))
-                assert told == (401, 'Bearer realm="kong-event-hooks"'), call
+                received = (answer.status_code, answer.headers.get("www-authenticate"))
+                assert received == (401, 'Bearer realm="kong-event-hooks"'), call
                 assert "admin token" in answer.json()["message"], call
 
     @pytest.mark.parametrize("headers", [{"authorization": f"Bearer {TOKEN}"}, {"authorization": f"bearer  {TOKEN}"},
                                          {"kong-admin-token": TOKEN}])  # fmt: skip
-    async def test_who_has_it_may(self, api: Api, headers: dict[str, str]) -> None:
+    async def test_the_right_token_is_accepted(self, api: Api, headers: dict[str, str]) -> None:
         async with api.served(access=Access(TOKEN)) as client:
             for call in (*OPEN, *READ, *CHANGE):
                 assert (await ask(client, *call, **headers)).status_code not in (401, 403), call
@@ -121,13 +121,13 @@ class TestWithAToken:
     async def test_nothing_that_is_sent_carries_it(self, api: Api) -> None:
         async with api.served(access=Access(TOKEN)) as client:
             client.headers["authorization"] = f"Bearer {TOKEN}"
-            told = await client.get("/event-hooks/a/ping")
+            received = await client.get("/event-hooks/a/ping")
             await client.post("/event-hooks/a/test", json={"a": 1})
-            assert TOKEN not in told.text
+            assert TOKEN not in received.text
             assert TOKEN not in repr(api.recorders["webhook"].jobs)
 
 
-async def test_health_pages_ask_nobody(api: Api) -> None:
+async def test_health_pages_need_no_token(api: Api) -> None:
     async def ready() -> Readiness:
         return Readiness(status="ready", store="open", delivering=True, hooks=1)
 
@@ -150,7 +150,7 @@ async def test_answers_are_neither_kept_nor_guessed_at(api: Api, path: str) -> N
         assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
 
 
-async def test_what_nobody_foresaw_is_told_without_its_text(
+async def test_an_unforeseen_error_is_answered_without_its_text(
     api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: Any) -> Any:

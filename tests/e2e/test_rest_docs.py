@@ -44,19 +44,19 @@ def of_this_release() -> Known:
     return known()._replace(handlers=("webhook", "webhook-custom", "log", "lambda"))
 
 
-def says(told: Any, expected: Any, at: str = "") -> list[str]:
-    """What of the expected is not told."""
+def says(shown: Any, expected: Any, at: str = "") -> list[str]:
+    """What is expected and not shown."""
     if expected == "...":
         return []
     if isinstance(expected, Mapping):
-        if not isinstance(told, Mapping):
-            return [f"{at}: {told!r} is no object"]
+        if not isinstance(shown, Mapping):
+            return [f"{at}: {shown!r} is no object"]
         return [text for name, each in expected.items() for text in (
-            says(told[name], each, f"{at}.{name}") if name in told else [f"{at}.{name} is missing"])]  # fmt: skip
-    if isinstance(expected, list) and isinstance(told, list) and len(told) == len(expected):
-        pairs = enumerate(zip(told, expected, strict=True))
+            says(shown[name], each, f"{at}.{name}") if name in shown else [f"{at}.{name} is missing"])]  # fmt: skip
+    if isinstance(expected, list) and isinstance(shown, list) and len(shown) == len(expected):
+        pairs = enumerate(zip(shown, expected, strict=True))
         return [text for place, (one, each) in pairs for text in says(one, each, f"{at}[{place}]")]
-    return [] if told == expected else [f"{at}: {told!r} is not {expected!r}"]
+    return [] if shown == expected else [f"{at}: {shown!r} is not {expected!r}"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -82,7 +82,7 @@ async def test_a_page(tmp_path: Path, page: str) -> None:
                 ran += 1
             elif kind == "json":
                 wrong = says(json.loads(printed), json.loads(block))
-                assert not wrong, f"{page}: {wrong}\nof\n{block}\nis told\n{printed}"
+                assert not wrong, f"{page}: {wrong}\nof\n{block}\nthe answer is\n{printed}"
             else:
                 assert kind == "yaml", f"{page}: nobody runs a block of {kind}"
                 assert yaml.safe_load(block)

@@ -36,17 +36,17 @@ async def client(api: Api) -> AsyncIterator[httpx.AsyncClient]:
 
 
 class TestPublish:
-    async def test_it_fires_and_says_what(self, client: httpx.AsyncClient) -> None:
+    async def test_it_fires_and_returns_what_fired(self, client: httpx.AsyncClient) -> None:
         fires = (await client.put("/event-hooks/fires", json=LOG)).json()["id"]
         off = (await client.put("/event-hooks/off", json={**LOG, "enabled": False})).json()["id"]
         answer = await client.post("/events", json={"event": "deploy", "data": {"version": "1.2"}, "key": "k"})
-        told = answer.json()
-        assert (answer.status_code, told["duplicate"]) == (201, False)
-        delivery = delivery_id(told["id"], fires)
-        assert told["fired"] == [{"event_hook": {"id": fires, "name": "fires"}, "delivery": delivery}]
-        assert told["held_back"] == [{"event_hook": {"id": off, "name": "off"}, "reason": "disabled"}]
+        received = answer.json()
+        assert (answer.status_code, received["duplicate"]) == (201, False)
+        delivery = delivery_id(received["id"], fires)
+        assert received["fired"] == [{"event_hook": {"id": fires, "name": "fires"}, "delivery": delivery}]
+        assert received["held_back"] == [{"event_hook": {"id": off, "name": "off"}, "reason": "disabled"}]
         again = (await client.post("/events", json={"event": "deploy", "key": "k"})).json()
-        assert (again["id"], again["duplicate"], again["fired"]) == (told["id"], True, [])
+        assert (again["id"], again["duplicate"], again["fired"]) == (received["id"], True, [])
         form = await client.post("/events", data={"event": "deploy", "data.version": "1.3"})
         assert form.status_code == 201
 
@@ -197,11 +197,11 @@ class TestStream:
             reading = Reading(response)
             await watched(api, 1)
             for n in range(3):
-                told = (await client.post("/events", json={"event": "x", "data": {"n": n}})).json()
+                received = (await client.post("/events", json={"event": "x", "data": {"n": n}})).json()
                 message = await reading.next()
-                heard = json.loads(message.data)
-                assert (message.event, message.last_id, heard["id"]) == ("message", told["id"], told["id"])
-                assert (heard["data"], heard["fired"]) == ({"n": n}, told["fired"])
+                observed = json.loads(message.data)
+                assert (message.event, message.last_id, observed["id"]) == ("message", received["id"], received["id"])
+                assert (observed["data"], observed["fired"]) == ({"n": n}, received["fired"])
         await watched(api, 0)
 
     async def test_filters(self, api: Api, client: httpx.AsyncClient) -> None:
@@ -231,7 +231,7 @@ class TestStream:
                         break
             assert seen.startswith(b"retry: 2000\n\n")
 
-    async def test_who_reads_too_slowly_is_told_what_was_lost(
+    async def test_a_slow_reader_gets_the_count_of_what_was_lost(
         self, api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(feed, "WAITING", 2)
@@ -256,14 +256,14 @@ class TestStream:
             refused = await client.get("/events/stream")
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
 
-    async def test_it_ends_when_the_process_leaves(self, api: Api) -> None:
+    async def test_it_ends_when_the_process_exits(self, api: Api) -> None:
         async with asyncio.timeout(SECONDS):
             async with api.served() as client:
                 response = await client.send(client.build_request("GET", "/events/stream"), stream=True)
                 await watched(api, 1)
         await response.aclose()
 
-    async def test_a_reader_that_takes_nothing_is_let_go(
+    async def test_a_reader_that_reads_nothing_is_disconnected(
         self, api: Api, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         cut_off: list[Any] = []
@@ -336,7 +336,7 @@ class TestLimits:
             writer.close()
             await writer.wait_closed()
 
-    async def test_a_caller_that_leaves_is_no_fault_of_ours(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_caller_that_disconnects_is_no_error(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         reading = asyncio.Event()
         refused: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         answered = routes.response_for

@@ -127,7 +127,7 @@ async def test_bad_input_has_kongs_shape(client: httpx.AsyncClient) -> None:
     }
 
 
-async def test_a_taken_name_and_a_taken_id(client: httpx.AsyncClient) -> None:
+async def test_a_name_and_an_id_in_use(client: httpx.AsyncClient) -> None:
     await client.post("/event-hooks", json={**LOG, "name": "u1", "id": ID})
     name = await client.post("/event-hooks", json={**LOG, "name": "u1"})
     assert (name.status_code, name.json()) == (409, {
@@ -245,7 +245,7 @@ class TestBodies:
          {"content-type": "application/json", "content-encoding": "gzip"},
          {"content-type": "application/json", "content-encoding": "br"}],
     )  # fmt: skip
-    async def test_a_type_that_is_not_taken(self, client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    async def test_a_type_that_is_not_accepted(self, client: httpx.AsyncClient, headers: dict[str, str]) -> None:
         answer = await client.post("/event-hooks", content=b"x", headers=headers)
         assert answer.status_code == 415
         assert answer.json()["message"]
@@ -322,10 +322,10 @@ class TestPingAndTest:
             await client.put("/event-hooks/a", json={**self.HOOK, "config": {"url": "http://x/", "secret": "s"}})
         ).json()
         answer = await client.get("/event-hooks/a/ping")
-        told = answer.json()
-        assert (answer.status_code, told["source"], told["event"]) == (200, "kong:event_hooks", "ping")
-        assert told["event_hooks"]["id"] == hook["id"]
-        assert "secret" not in told["event_hooks"]["config"]
+        received = answer.json()
+        assert (answer.status_code, received["source"], received["event"]) == (200, "kong:event_hooks", "ping")
+        assert received["event_hooks"]["id"] == hook["id"]
+        assert "secret" not in received["event_hooks"]["config"]
 
     async def test_a_handler_without_ping(self, client: httpx.AsyncClient) -> None:
         await client.put("/event-hooks/a", json=LOG)

@@ -61,10 +61,10 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 async def test_webhook(world: World) -> None:
     assert (await world.put("webhook", url=world.endpoint.url, secret="s3cret")).status_code == 200
-    told = await world.client.get("/event-hooks/a/ping")
-    assert told.status_code == 200
+    received = await world.client.get("/event-hooks/a/ping")
+    assert received.status_code == 200
     (ping,) = await world.endpoint.received(1)
-    assert json.loads(ping.body) == told.json()
+    assert json.loads(ping.body) == received.json()
     assert ping.headers["x-kong-signature"].startswith("sha256=")
     assert b"s3cret" not in ping.body
     tested = (await world.test()).json()
@@ -75,7 +75,7 @@ async def test_webhook(world: World) -> None:
 
 
 async def test_who_was_limited_on_which_service(world: World) -> None:
-    """The headline of Kong's documentation, as far as the message: Slack is told who, and on which service."""
+    """The headline of Kong's documentation, as far as the message: the message names the consumer and the service."""
     text = "Rate limit exceeded by '{{ consumer.username }}' on service '{{ service.name }}'"
     made = await world.put(
         "webhook-custom", url=world.endpoint.url, method="POST", headers={"content-type": "application/json"},
@@ -125,7 +125,7 @@ async def test_where_it_failed(world: World, status: int) -> None:
     assert str(status) in failed.json()["message"]
 
 
-async def test_nobody_there(world: World) -> None:
+async def test_no_server(world: World) -> None:
     await world.put("webhook", url="http://127.0.0.1:9/")
     failed = await world.test()
     assert (failed.status_code, failed.json()["error"], failed.json()["result"]) == (500, "connect", None)

@@ -66,8 +66,8 @@ async def test_a_hooks_life(api: Api, tmp_path: Path) -> None:
     secret.write_text("s3cret")
     given = ["name=alert", "source=rate-limiting", "handler=webhook", "config.url=http://x/?a=b&c", "snooze=60",
              "tags[]=a", f"config.secret=@{secret}", "config.headers.x-a=1"]  # fmt: skip
-    told = await ask(api, "hooks", "create", *given)
-    assert "config.url" in told
+    received = await ask(api, "hooks", "create", *given)
+    assert "config.url" in received
     hook = api.service.hooks.get("alert")
     assert (hook.snooze, hook.tags, hook.config["url"], hook.config["secret"]) == (
         60,
@@ -105,9 +105,9 @@ async def test_what_a_test_brought_back_cannot_move_the_cursor(api: Api) -> None
 
 
 async def test_sources(api: Api) -> None:
-    told = await ask(api, "sources")
-    assert "custom  any event" in told
-    assert "rate-limiting/rate-limit-exceeded  " in told
+    received = await ask(api, "sources")
+    assert "custom  any event" in received
+    assert "rate-limiting/rate-limit-exceeded  " in received
     one = await ask(api, "sources", "rate-limiting", "rate-limit-exceeded")
     assert "unique: consumer, ip, service" in one
     crud = (await ask(api, "sources", "crud")).splitlines()
@@ -124,10 +124,10 @@ async def test_replay(api: Api) -> None:
     await api.queue.claim(hook.id, 3, 60)
     await api.queue.settle([dead(one) for one in ids])
     assert await ask(api, "deliveries", "replay", ids[0]) == f"delivery {ids[0]} is pending and due now"
-    told = await ask(api, "deliveries", "replay", "--hook", "a", "--since", "2020-01-01T00:00:00Z")
-    assert told == "2 deliveries of hook 'a' are due now"
-    told = await ask(api, "deliveries", "replay", "--hook", "a", "--until", "5", "--output", "json")
-    assert json.loads(told) == {"replayed": 0, "refused": None, "more": False}
+    received = await ask(api, "deliveries", "replay", "--hook", "a", "--since", "2020-01-01T00:00:00Z")
+    assert received == "2 deliveries of hook 'a' are due now"
+    received = await ask(api, "deliveries", "replay", "--hook", "a", "--until", "5", "--output", "json")
+    assert json.loads(received) == {"replayed": 0, "refused": None, "more": False}
     with pytest.raises(RemoteError, match=r"there is no delivery 'x'; 'kong-event-hooks deliveries list'"):
         await ask(api, "deliveries", "replay", "x")
 
@@ -197,7 +197,7 @@ class TestReading:
         assert declared[5].startswith("/etc/kong/kong.yml: plugins[0]")
 
     @pytest.mark.parametrize("command", [["hooks", "list"], ["deliveries", "list"], ["deliveries", "show", "x"]])
-    def test_nobody_listens(self, command: list[str]) -> None:
+    def test_nothing_listens(self, command: list[str]) -> None:
         with pytest.raises(RemoteError, match=r"^no sidecar answers at http://127.0.0.1:9; .*--data-dir$"):
             run(*command, "--url", "http://127.0.0.1:9")
 
@@ -328,10 +328,10 @@ async def test_tail_filters(api: Api) -> None:
     await tail.stop()
 
 
-async def test_tail_says_what_was_lost() -> None:
+async def test_tail_prints_what_was_lost() -> None:
     stream = b'event: missed\ndata: {"count": 3}\n\nevent: missed\ndata: {"count": null}\n\n'
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
-    for as_json, told in (
+    for as_json, received in (
         (False, ["-- 3 events are not", "-- some events are not"]),
         (True, ['{"missed":3}', '{"missed":null}']),
     ):
@@ -339,7 +339,7 @@ async def test_tail_says_what_was_lost() -> None:
             tail = Tail(ApiTarget(f"http://127.0.0.1:{receiver.port}"), recent=0, as_json=as_json)
             await tail.until(lambda one: len(one.lines) >= 2)
             await tail.stop()
-        assert [line[: len(text)] for line, text in zip(tail.lines, told, strict=False)] == told
+        assert [line[: len(text)] for line, text in zip(tail.lines, received, strict=False)] == received
 
 
 def call(target: ApiTarget) -> Any:
@@ -348,7 +348,7 @@ def call(target: ApiTarget) -> Any:
 
 
 class TestWhatToDo:
-    async def test_nobody_there(self) -> None:
+    async def test_no_server(self) -> None:
         with pytest.raises(
             RemoteError, match=r"^no sidecar answers at http://127.0.0.1:9; start one with .*serve.* --url"
         ):
@@ -387,8 +387,8 @@ class TestWhatToDo:
                 with pytest.raises(RemoteError, match=r"admin token.*--token-file"):
                     await ask(api, "hooks", "delete", "a", *named)
             file.write_text(TOKEN)
-            told = await ask(api, "hooks", "delete", "a", "--token-file", str(file))
-            assert told == "hook 'a' is deleted"
+            received = await ask(api, "hooks", "delete", "a", "--token-file", str(file))
+            assert received == "hook 'a' is deleted"
         assert TOKEN not in repr(ApiTarget("http://x", TOKEN))
 
     async def test_unknown_hooks(self, api: Api) -> None:

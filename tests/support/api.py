@@ -58,7 +58,7 @@ CAPTURES = Path(__file__).parents[1] / "captures" / "rest"
 
 
 class Recorder:
-    """A handler that remembers, and answers as it is told. ``pings`` None: it has no ping."""
+    """A handler that remembers, and returns ``outcome``. ``pings`` None: it has no ping."""
 
     def __init__(self, name: str, *, pings: bool = True) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""An open gRPC door over a running API, and its stubs on a real channel."""
+"""An open gRPC server over a running API, and its stubs on a real channel."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
@@ -26,7 +26,7 @@ M = TypeVar("M", bound=Message)
 class Client(NamedTuple):
     """The stubs of every service, and what they stand on."""
 
-    door: GrpcServer
+    server: GrpcServer
     channel: grpc.aio.Channel
     hooks: Any
     sources: Any
@@ -35,11 +35,11 @@ class Client(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def calling(port: int, door: Any = None) -> AsyncIterator[Client]:
+async def calling(port: int, server: Any = None) -> AsyncIterator[Client]:
     """A channel to a port, and the stubs on it."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield Client(
-            door,
+            server,
             channel,
             hooks_pb2_grpc.HookServiceStub(channel),
             sources_pb2_grpc.SourceServiceStub(channel),
@@ -49,15 +49,15 @@ async def calling(port: int, door: Any = None) -> AsyncIterator[Client]:
 
 
 @contextlib.asynccontextmanager
-async def open_door(api: Api, token: str | None = None, **limits: Any) -> AsyncIterator[Client]:
-    """A door on a free port, and a client of it."""
-    door = GrpcServer(api.service, Access(token), **limits)
-    await door.open("127.0.0.1:0")
+async def open_server(api: Api, token: str | None = None, **limits: Any) -> AsyncIterator[Client]:
+    """A server on a free port, and a client of it."""
+    server = GrpcServer(api.service, Access(token), **limits)
+    await server.open("127.0.0.1:0")
     try:
-        async with calling(door.port, door) as client:
+        async with calling(server.port, server) as client:
             yield client
     finally:
-        await door.stop(0)
+        await server.stop(0)
 
 
 class Refused(NamedTuple):

@@ -64,6 +64,6 @@ def test_a_files_last_line_end_is_not_its_value(tmp_path: Path, content: str, va
 
 
 def test_an_event_cannot_steer_the_terminal() -> None:
-    told = {"time": 1.0, "source": "custom", "event": "x\x1b[2J", "data": {"a": "\x9b"}, "held_back": [],
+    received = {"time": 1.0, "source": "custom", "event": "x\x1b[2J", "data": {"a": "\x9b"}, "held_back": [],
             "fired": [{"event_hook": {"name": "h", "id": "i"}, "delivery": "d"}]}  # fmt: skip
-    assert event_lines(told) == ('1970-01-01T00:00:01.000Z  custom/x\ufffd[2J  {"a":"\ufffd"}\n    -> h  d')
+    assert event_lines(received) == ('1970-01-01T00:00:01.000Z  custom/x\ufffd[2J  {"a":"\ufffd"}\n    -> h  d')

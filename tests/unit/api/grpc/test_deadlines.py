@@ -24,19 +24,19 @@ class Asking(events_pb2_grpc.EventServiceServicer):
 
     def __init__(self) -> None:
         self.go = threading.Event()
-        self.told: queue.Queue[float | None] = queue.Queue()
+        self.received: queue.Queue[float | None] = queue.Queue()
 
     def Publish(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
         assert self.go.wait(10)
         try:
-            self.told.put(seconds_left(context))
+            self.received.put(seconds_left(context))
         except TimeoutError:
-            self.told.put(None)
+            self.received.put(None)
         return events_pb2.PublishResponse()
 
 
 def left_of(timeout: float | None, passed: float) -> tuple[float | None, grpc.StatusCode]:
-    """Return what a call is told that had ``timeout`` seconds and of which so many passed, and how it ended."""
+    """Return what is left of ``timeout`` after ``passed`` seconds, and how the call ended."""
     time = grpc_testing.strict_fake_time(1_000.0)
     servicer = Asking()
     server = grpc_testing.server_from_dictionary({SERVICE: servicer}, time)
@@ -44,9 +44,9 @@ def left_of(timeout: float | None, passed: float) -> tuple[float | None, grpc.St
     call = server.invoke_unary_unary(method, (), events_pb2.PublishRequest(), timeout)
     time.sleep_for(passed)
     servicer.go.set()
-    told = servicer.told.get(timeout=10)
+    received = servicer.received.get(timeout=10)
     _, _, code, _ = call.termination()
-    return told, code
+    return received, code
 
 
 @pytest.mark.parametrize(

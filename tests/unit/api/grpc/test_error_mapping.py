@@ -56,7 +56,7 @@ def test_no_error_of_the_tree_is_forgotten() -> None:
     assert tree - NOT_OURS_TO_ANSWER == {type(error).__name__ for error, _ in CODES} & tree - NOT_OURS_TO_ANSWER
 
 
-def test_what_nobody_foresaw_and_what_the_store_says_stay_inside() -> None:
+def test_unforeseen_errors_and_the_stores_texts_stay_inside() -> None:
     assert status_of(ValueError("secret"))[1].message == "An unexpected error occurred"
     assert "disk full" not in status_of(errors.StoreUnavailable("disk full"))[1].message
 
@@ -88,7 +88,7 @@ def test_faulty_fields_are_named() -> None:
     ]
 
 
-def test_where_a_hook_is_declared_is_said() -> None:
+def test_where_a_hook_is_declared_is_a_detail() -> None:
     (detail,) = details(errors.HookDeclared("h", "/etc/kong/kong.yml: plugins[0]"))
     assert isinstance(detail, PreconditionFailure)
     (violation,) = detail.violations
@@ -103,7 +103,7 @@ def test_what_an_endpoint_answered_goes_along() -> None:
     )  # fmt: skip
 
 
-def test_a_full_queue_says_when_and_which_limit() -> None:
+def test_a_full_queue_names_its_limit_and_when_to_retry() -> None:
     later, which = details(errors.QueueFull("hook_queue_full", "full"))
     assert isinstance(later, RetryInfo)
     assert isinstance(which, ErrorInfo)

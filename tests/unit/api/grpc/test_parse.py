@@ -54,7 +54,7 @@ def test_every_field_of_the_message_is_read() -> None:
         (update("config.secret", "config", config={"url": "u"}), {"config": {"url": "u", "secret": None}}),
     ],
 )
-def test_a_mask_says_which_fields_count(request_: pb.UpdateHookRequest, expected: dict[str, Any]) -> None:
+def test_a_mask_selects_fields(request_: pb.UpdateHookRequest, expected: dict[str, Any]) -> None:
     assert parse.changes(request_) == expected
 
 

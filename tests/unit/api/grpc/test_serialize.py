@@ -48,14 +48,14 @@ async def test_a_page_has_fewer_entries_where_they_are_large() -> None:
     assert (sizes, len(found.hooks)) == ([100, 4, 2], 2)
 
 
-async def test_one_entry_is_told_however_large() -> None:
+async def test_one_entry_is_sent_however_large() -> None:
     async def page(size: int) -> tuple[hooks_pb2.ListHooksResponse, int]:
         return hooks_pb2.ListHooksResponse(hooks=[hooks_pb2.Hook(name="x" * 5_000_000)] * size), size
 
     assert len((await serialize.fitting(3, page)).hooks) == 1
 
 
-async def test_a_delivery_is_told_without_its_oldest_attempts_where_they_are_large(api: Api) -> None:
+async def test_a_delivery_is_sent_without_its_oldest_attempts_where_they_are_large(api: Api) -> None:
     body = b"x" * 20_000
     attempts = tuple(Attempt(number, 1.5, 0.25, "retry", "status", "500", 500, body) for number in range(1, 301))
     delivery = Delivery("d", make_event(), "h", "custom", "dead", 300, 1.0, 1.0, 2.0, "exhausted")

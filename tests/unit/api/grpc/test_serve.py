@@ -1,4 +1,4 @@
-"""Starting the door: what it costs who does not ask for it, and where it may listen."""
+"""Starting the server: what it costs where it is off, and where it may listen."""
 
 import socket
 import subprocess
@@ -15,7 +15,7 @@ from tests.support.grpc_server import calling
 TOKEN = "a-token-of-some-length"
 
 
-def test_grpc_is_imported_by_nobody_who_does_not_open_a_door() -> None:
+def test_grpc_is_imported_only_to_serve() -> None:
     asked = (
         "import sys, kong_eventhooks_plugin.cli, kong_eventhooks_plugin.app, kong_eventhooks_plugin.api.grpc.serve;"
         "sys.exit(' '.join(name for name in sys.modules if name.split('.')[0] in ('grpc', 'grpc_health')) or 0)"
@@ -25,12 +25,12 @@ def test_grpc_is_imported_by_nobody_who_does_not_open_a_door() -> None:
 
 
 async def test_a_door_on_a_free_port(api: Api) -> None:
-    door = await serve_grpc(api.service, "127.0.0.1:0", None)
+    server = await serve_grpc(api.service, "127.0.0.1:0", None)
     try:
-        async with calling(door.port) as client:
+        async with calling(server.port) as client:
             assert not (await client.hooks.ListHooks(hooks_pb2.ListHooksRequest())).hooks
     finally:
-        await door.stop(0)
+        await server.stop(0)
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", ":0", "example.com:8011"])
@@ -40,21 +40,21 @@ async def test_beyond_loopback_a_token_is_needed(api: Api, listen: str) -> None:
 
 
 async def test_with_a_token_it_listens_beyond_loopback(api: Api) -> None:
-    door = await serve_grpc(api.service, "0.0.0.0:0", TOKEN)
-    await door.stop(0)
+    server = await serve_grpc(api.service, "0.0.0.0:0", TOKEN)
+    await server.stop(0)
     with pytest.raises(SettingsError, match="16 to"):
         await serve_grpc(api.service, "0.0.0.0:0", "short")
 
 
-async def test_a_port_that_is_taken_is_an_error(api: Api) -> None:
+async def test_a_port_in_use_is_an_error(api: Api) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="cannot listen"):
         await serve_grpc(api.service, f"127.0.0.1:{taken.getsockname()[1]}", None)
 
 
 async def test_two_doors_do_not_share_a_port(api: Api) -> None:
-    door = await serve_grpc(api.service, "127.0.0.1:0", None)
+    server = await serve_grpc(api.service, "127.0.0.1:0", None)
     try:
         with pytest.raises(OSError, match="cannot listen"):
-            await serve_grpc(api.service, f"127.0.0.1:{door.port}", None)
+            await serve_grpc(api.service, f"127.0.0.1:{server.port}", None)
     finally:
-        await door.stop(0)
+        await server.stop(0)

@@ -28,7 +28,7 @@ def test_whole_numbers_are_integers_again_and_names_are_sorted() -> None:
     assert json.dumps(back) == '{"a": {"b": 0, "z": 1e+300}, "share": 0.5, "status": 429, "yes": true}'
 
 
-def test_empty_records_and_lists_are_told_from_nothing() -> None:
+def test_empty_records_and_lists_differ_from_nothing() -> None:
     assert from_struct(to_struct({"record": {}, "list": [], "null": None})) == {"record": {}, "list": [], "null": None}
 
 
@@ -47,8 +47,8 @@ def nested(levels: int) -> dict[str, object]:
 
 
 def test_the_deepest_that_is_sent_can_be_read_where_it_stands_deepest() -> None:
-    told = events_pb2.WatchResponse(event=events_pb2.WatchedEvent(event=events_pb2.Event(data=to_struct(nested(32)))))
-    read = events_pb2.WatchResponse.FromString(told.SerializeToString())
+    sent = events_pb2.WatchResponse(event=events_pb2.WatchedEvent(event=events_pb2.Event(data=to_struct(nested(32)))))
+    read = events_pb2.WatchResponse.FromString(sent.SerializeToString())
     assert from_struct(read.event.event.data) == nested(MAX_DEPTH)
 
 
@@ -60,8 +60,8 @@ def test_what_is_deeper_goes_out_as_its_text() -> None:
     lists = {"a": [[]]}
     for _ in range(MAX_DEPTH):
         lists = {"a": [lists]}
-    told = events_pb2.WatchResponse(event=events_pb2.WatchedEvent(event=events_pb2.Event(data=to_struct(lists))))
-    events_pb2.WatchResponse.FromString(told.SerializeToString())
+    received = events_pb2.WatchResponse(event=events_pb2.WatchedEvent(event=events_pb2.Event(data=to_struct(lists))))
+    events_pb2.WatchResponse.FromString(received.SerializeToString())
 
 
 @given(st.floats(0, 4e9))

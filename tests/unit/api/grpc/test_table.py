@@ -56,9 +56,9 @@ def tables(api: Api) -> list[Calls]:
 async def test_every_method_of_every_service_is_answered_once(tables: list[Calls]) -> None:
     assert [table.service for table in tables] == list(SERVICES)
     for table in tables:
-        told = {method.name: method.server_streaming for method in table.service.methods}
-        assert {call.name: isinstance(call, Stream) for call in table.calls} == told
-        assert len(table.calls) == len(told)
+        received = {method.name: method.server_streaming for method in table.service.methods}
+        assert {call.name: isinstance(call, Stream) for call in table.calls} == received
+        assert len(table.calls) == len(received)
 
 
 OPEN = {"ListHooks", "GetHook", "ListSources"}

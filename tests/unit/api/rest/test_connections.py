@@ -100,7 +100,7 @@ async def asks_for_much(runner: web.AppRunner) -> Peer:
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel knows no such timeout")
-async def test_one_that_takes_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_peer_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 1)
     async with serving() as runner:
         peer = await asks_for_much(runner)
@@ -110,7 +110,7 @@ async def test_one_that_takes_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) ->
         peer[1].close()
 
 
-async def test_who_takes_nothing_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_peer_that_reads_nothing_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "END_SECONDS", 0.05)
     async with serving() as runner:
         peer = await asks_for_much(runner)

@@ -17,7 +17,7 @@ from tests.support.hooks import at_its_place
 LINES = [json.loads(line) for line in (CAPTURES / "form-answers.jsonl").read_text().splitlines()]
 VALIDATION = Validation(RECORDED)
 
-# What is read in another way on purpose (form_names says why), or told at another path.
+# What is read in another way on purpose (see form_names), or reported at another path.
 OURS: dict[str, Any] = {
     "config.payload.blocks[].type=section": {"config": {"payload": {"blocks": [{"type": "section"}]}}},
 }
@@ -27,7 +27,7 @@ REFUSED_DIFFERENTLY = ("config=x", "config.=x", "a..b=x")
 
 
 def read(form: str) -> dict[str, Any]:
-    """What our door makes of a form body."""
+    """What our server makes of a form body."""
     given = nested(parse_qsl(form, keep_blank_values=True))
     return VALIDATION.hook(inferred(given, schema.hook(RECORDED)))
 

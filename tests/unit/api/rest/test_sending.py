@@ -34,7 +34,7 @@ async def ask(runner: web.AppRunner) -> tuple[asyncio.StreamReader, asyncio.Stre
     return reader, writer
 
 
-async def test_who_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "CALL_SECONDS", 0.2)
     runner, gate = await served()
     _, writer = await ask(runner)

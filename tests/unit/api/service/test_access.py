@@ -23,7 +23,7 @@ def test_without_a_token_everybody_is_trusted() -> None:
 
 
 @pytest.mark.parametrize("sent", [None, "", "wrong", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "\udcff", "ü" * 30])
-def test_with_one_set_nobody_else_is(sent: str | None) -> None:
+def test_with_one_set_no_other_caller_is(sent: str | None) -> None:
     access = Access(TOKEN)
     assert access.trusted(Caller(token=TOKEN))
     assert not access.trusted(Caller(token=sent))
@@ -61,7 +61,7 @@ def test_names_of_ours(host: str) -> None:
      "localhost@evil.test", "localhost/x", "localhost:8010:1", "localhost:x", "[::1", "localhost?x", "evil\x00",
      "127.1.evil", "hooks.internal.evil"],
 )  # fmt: skip
-def test_foreign_names_are_refused_and_told_why(host: str | None) -> None:
+def test_foreign_names_are_refused_with_a_reason(host: str | None) -> None:
     with pytest.raises(AccessRefused, match="api_hosts"):
         Access(hosts=["hooks.internal"]).check_host(Caller(host=host))
 

@@ -28,7 +28,7 @@ async def test_pages_join(api: Api) -> None:
 
 
 @pytest.mark.parametrize("offset", ["x", "", "WyJ4Il0", "WyIxLjIuMyJd"])
-async def test_an_offset_of_nobodys(api: Api, offset: str) -> None:
+async def test_an_invalid_offset(api: Api, offset: str) -> None:
     with pytest.raises(BadArgument, match="is not a valid offset"):
         await api.service.deliveries.page(EVERYTHING, 2, offset)
 
@@ -63,7 +63,7 @@ async def test_replay_one(api: Api) -> None:
         await api.service.deliveries.replay("nobody_x")
 
 
-async def test_a_replay_to_a_hook_that_is_gone(api: Api) -> None:
+async def test_a_replay_to_a_removed_hook(api: Api) -> None:
     ids = await three(api)
     await api.service.hooks.delete("h")
     with pytest.raises(HookRemoved):

@@ -72,19 +72,19 @@ async def test_a_handlers_config_has_the_fields_that_it_reads(api: Api, handler:
     assert shown >= given.keys(), "another handler's field is shown where it was set"
 
 
-async def test_a_declared_hook_says_where(api: Api) -> None:
+async def test_a_declared_hook_has_its_place(api: Api) -> None:
     api.declare({"name": "d", "source": "custom", "handler": "log"})
     shown = entity(api.service.hooks.get("d"), trusted=True)
     assert (shown["name"], shown["declared_in"]) == ("d", "/etc/kong/kong.yml: plugins[0].config.hooks[0]")
 
 
-async def test_who_is_trusted_sees_what_was_set(api: Api) -> None:
+async def test_a_trusted_caller_sees_what_was_set(api: Api) -> None:
     hook = await api.service.hooks.create({"source": "custom", "handler": "webhook-custom", "config": CONFIG})
     shown = json.dumps(entity(hook, trusted=True))
     assert all(secret in shown for secret in SECRETS)
 
 
-async def test_who_is_not_sees_no_secret(api: Api) -> None:
+async def test_another_caller_sees_no_secret(api: Api) -> None:
     hook = await api.service.hooks.create({"source": "custom", "handler": "webhook-custom", "config": CONFIG})
     shown = entity(hook, trusted=False)
     assert not [secret for secret in SECRETS if secret in json.dumps(shown)]

@@ -22,21 +22,21 @@ def receipt(*fired: str, **held_back: Any) -> Receipt:
     return Receipt("e", duplicate=False, fired=fired, held_back=held_back)
 
 
-async def test_what_is_published_fires_and_says_so(api: Api) -> None:
+async def test_what_is_published_fires(api: Api) -> None:
     hook = await api.service.hooks.create({**LOG, "event": "deploy"})
-    told = await api.service.events.publish("deploy", {"a": 1})
-    assert (told.fired, dict(told.held_back), told.duplicate) == ((hook.id,), {}, False)
+    received = await api.service.events.publish("deploy", {"a": 1})
+    assert (received.fired, dict(received.held_back), received.duplicate) == ((hook.id,), {}, False)
     (kept,) = (await api.service.events.page(EventFilter())).events
     assert (kept.event.id, kept.event.source, kept.event.event, kept.event.data) == (
-        told.event_id, "custom", "deploy", {"a": 1},
+        received.event_id, "custom", "deploy", {"a": 1},
     )  # fmt: skip
     assert kept.fired == {hook.id: "pending"}
 
 
-async def test_what_no_hook_hears_is_not_kept(api: Api) -> None:
+async def test_an_event_without_a_subscriber_is_not_stored(api: Api) -> None:
     await api.service.hooks.create({**LOG, "event": "deploy"})
-    told = await api.service.events.publish("other", {})
-    assert told.fired == ()
+    received = await api.service.events.publish("other", {})
+    assert received.fired == ()
     assert (await api.service.events.page(EventFilter())).events == ()
 
 
@@ -51,7 +51,7 @@ async def test_a_key_makes_it_the_same_event(api: Api) -> None:
     assert without[0].event_id != without[1].event_id
 
 
-async def test_a_snooze_holds_it_back_and_the_list_says_so(api: Api) -> None:
+async def test_a_snooze_holds_it_back_and_the_list_shows_it(api: Api) -> None:
     hook = await api.service.hooks.create({**LOG, "snooze": 60})
     await api.service.events.publish("deploy", {})
     assert dict((await api.service.events.publish("deploy", {})).held_back) == {hook.id: "snoozed"}
@@ -71,7 +71,7 @@ async def test_what_cannot_be_published(api: Api, name: str, data: Any, key: str
 
 
 class TestFeed:
-    async def test_who_watches_is_told(self) -> None:
+    async def test_a_watcher_gets_events(self) -> None:
         feed = Feed()
         feed.publish(make_event(id="before"), receipt())
         with feed.watch(ALL) as watcher:
@@ -84,7 +84,7 @@ class TestFeed:
             assert (await waiting).event.id == "2"
 
     @pytest.mark.parametrize(
-        ("wanted", "heard"),
+        ("wanted", "observed"),
         [
             (WatchFilter(), "12"),
             (WatchFilter(source="rate-limiting"), "1"),
@@ -94,15 +94,15 @@ class TestFeed:
             (WatchFilter(source="rate-limiting", hook_id="s"), ""),
         ],
     )
-    async def test_filters(self, wanted: WatchFilter, heard: str) -> None:
+    async def test_filters(self, wanted: WatchFilter, observed: str) -> None:
         feed = Feed()
         with feed.watch(wanted) as watcher:
             feed.publish(make_event(id="1"), receipt("h"))
             feed.publish(make_event(id="2", source="custom", event="other"), receipt(s="snoozed"))
             feed.close()
-            assert "".join([told.event.id async for told in watcher]) == heard
+            assert "".join([received.event.id async for received in watcher]) == observed
 
-    async def test_a_slow_one_loses_the_oldest_and_is_told_how_many(self) -> None:
+    async def test_a_slow_one_loses_the_oldest_and_gets_their_count(self) -> None:
         feed = Feed()
         with feed.watch(ALL) as slow, feed.watch(ALL) as quick:
             for n in range(feed_module.WAITING + 3):
@@ -111,7 +111,7 @@ class TestFeed:
             assert await slow.next() == Missed(3)
             assert (await slow.next()).event.id == "3"
             feed.close()
-            rest = [told.event.id async for told in slow]
+            rest = [received.event.id async for received in slow]
             assert rest == [str(n) for n in range(4, feed_module.WAITING + 3)]
 
     async def test_only_so_many_watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ class TestFeed:
             with feed.watch(ALL):
                 pass
 
-    async def test_a_feed_that_closed_tells_nobody(self) -> None:
+    async def test_a_closed_feed_publishes_nothing(self) -> None:
         feed = Feed()
         feed.close()
         with feed.watch(ALL) as watcher:
@@ -142,16 +142,16 @@ class TestFeed:
 class TestFollow:
     async def test_after_a_break_it_goes_on_where_it_was(self, api: Api) -> None:
         await api.service.hooks.create(LOG)
-        told = [(await api.service.events.publish("deploy", {"n": n})).event_id for n in range(4)]
+        received = [(await api.service.events.publish("deploy", {"n": n})).event_id for n in range(4)]
         with api.service.events.watch(ALL) as watcher:
-            # Between the beginning of the watch and the reading of the list: in both, told once.
-            told.append((await api.service.events.publish("deploy", {"n": 4})).event_id)
-            following = api.service.events.follow(watcher, ALL, told[1])
-            heard = [(await anext(following)).event.id for _ in range(3)]
-            told.append((await api.service.events.publish("deploy", {"n": 5})).event_id)
-            heard.append((await anext(following)).event.id)
+            # Between the beginning of the watch and the reading of the list: in both, sent once.
+            received.append((await api.service.events.publish("deploy", {"n": 4})).event_id)
+            following = api.service.events.follow(watcher, ALL, received[1])
+            observed = [(await anext(following)).event.id for _ in range(3)]
+            received.append((await api.service.events.publish("deploy", {"n": 5})).event_id)
+            observed.append((await anext(following)).event.id)
             await following.aclose()
-        assert heard == told[2:]
+        assert observed == received[2:]
 
     async def test_the_filter_holds_for_the_past_too(self, api: Api) -> None:
         await api.service.hooks.create(LOG)
@@ -161,16 +161,14 @@ class TestFollow:
             assert (await anext(following)).event.id == third
             await following.aclose()
 
-    async def test_past_the_limit_nobody_knows_how_many_were_missed(
-        self, api: Api, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_past_the_limit_the_missed_count_is_unknown(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(events_module, "CAUGHT_UP", 2)
         await api.service.hooks.create(LOG)
-        told = [(await api.service.events.publish("deploy", {"n": n})).event_id for n in range(5)]
+        received = [(await api.service.events.publish("deploy", {"n": n})).event_id for n in range(5)]
         with api.service.events.watch(ALL) as watcher:
-            following = api.service.events.follow(watcher, ALL, told[0])
+            following = api.service.events.follow(watcher, ALL, received[0])
             assert await anext(following) == Missed(None)
-            assert [(await anext(following)).event.id for _ in range(2)] == told[3:]
+            assert [(await anext(following)).event.id for _ in range(2)] == received[3:]
             await following.aclose()
 
     async def test_an_event_that_is_forgotten(self, api: Api) -> None:

@@ -19,13 +19,17 @@ WEBHOOK = {
 }
 
 
-async def test_a_ping_is_sent_and_told_without_secrets(api: Api) -> None:
+async def test_a_ping_is_sent_and_shown_without_secrets(api: Api) -> None:
     hook = await api.service.hooks.create(WEBHOOK)
-    told = await api.service.test_delivery.ping("web")
+    body = await api.service.test_delivery.ping("web")
     assert api.recorders["webhook"].pinged == [("web", None)], "no operation: nothing was created, changed or deleted"
-    assert (told["source"], told["event"], told["event_hooks"]["id"]) == ("kong:event_hooks", "ping", hook.id)
-    assert "operation" not in told
-    assert "secret" not in told["event_hooks"]["config"]
+    assert (body["source"], body["event"], body["event_hooks"]["id"]) == (
+        "kong:event_hooks",
+        "ping",
+        hook.id,
+    )
+    assert "operation" not in body
+    assert "secret" not in body["event_hooks"]["config"]
 
 
 async def test_one_that_arrives_switches_the_hook_on(api: Api) -> None:
@@ -66,7 +70,7 @@ async def test_a_test_calls_the_handler_with_what_was_posted(api: Api) -> None:
         ({"source": "custom"}, {}, "test"),
     ],
 )
-async def test_the_event_that_it_says_it_is(api: Api, hook: Any, data: dict[str, Any], expected: str) -> None:
+async def test_the_event_of_a_test(api: Api, hook: Any, data: dict[str, Any], expected: str) -> None:
     await api.service.hooks.create({**WEBHOOK, **hook})
     await api.service.test_delivery.test("web", data)
     assert api.recorders["webhook"].jobs[0].event.event == expected
@@ -92,7 +96,7 @@ async def test_nothing_came_back(api: Api) -> None:
     assert failed.value.answer is None
 
 
-async def test_a_handler_that_raises_tells_no_more_than_its_kind(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_handler_that_raises_reveals_no_more_than_its_class(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     await api.service.hooks.create(WEBHOOK)
 
     async def fail(_: DeliveryJob) -> Any:

@@ -1,4 +1,4 @@
-"""The use cases of /event-hooks, without a door."""
+"""The use cases of /event-hooks, without a server."""
 
 import asyncio
 import json
@@ -85,14 +85,14 @@ class TestCreate:
         hook = await api.service.hooks.create({**LOG, **given})
         assert (hook.event, hook.on_change, hook.snooze, hook.tags) == (None, False, None, ())
 
-    async def test_a_taken_name(self, api: Api) -> None:
+    async def test_a_name_in_use(self, api: Api) -> None:
         await api.service.hooks.create({**LOG, "name": "alert"})
         for given in ({}, {"id": ID}):
             with pytest.raises(HookTaken, match=r"""^UNIQUE violation detected on '\{name="alert"\}'$""") as refused:
                 await api.service.hooks.create({**LOG, "name": "alert", **given})
             assert (type(refused.value), refused.value.value) == (HookTaken, "alert")
 
-    async def test_a_taken_id(self, api: Api) -> None:
+    async def test_an_id_in_use(self, api: Api) -> None:
         await api.service.hooks.create({**LOG, "id": ID})
         with pytest.raises(IdTaken, match=r"^primary key violation on key '\{id="):
             await api.service.hooks.create({**LOG, "id": ID})
@@ -102,7 +102,7 @@ class TestCreate:
         with pytest.raises(HookTaken):
             await api.service.hooks.create({**LOG, "name": "alert"})
 
-    async def test_two_at_once_cannot_take_one_name(self, api: Api) -> None:
+    async def test_two_at_once_cannot_get_one_name(self, api: Api) -> None:
         made = [api.service.hooks.create({**LOG, "name": "alert", "id": str(uuid.uuid4())}) for _ in range(5)]
         results = await asyncio.gather(*made, return_exceptions=True)
         assert [type(result) for result in results].count(HookTaken) == 4
@@ -151,7 +151,7 @@ class TestCreate:
             {"payload": {"blocks": [{"text": "***"}]}},
         ],
     )
-    async def test_what_was_shown_masked_is_not_taken_for_a_secret(self, api: Api, config: dict[str, Any]) -> None:
+    async def test_a_mask_is_not_accepted_as_a_secret(self, api: Api, config: dict[str, Any]) -> None:
         given = {"source": "custom", "handler": "webhook", "config": {"url": "http://x/", **config}}
         with pytest.raises(ValidationError, match="instead of a secret"):
             await api.service.hooks.create(given)
@@ -217,7 +217,7 @@ class TestUpdate:
         assert after.updated_at >= before.updated_at
         assert [(change.before, change.after) for change in api.changes] == [(None, before), (before, after)]
 
-    async def test_no_change_is_told_where_there_is_none(self, api: Api) -> None:
+    async def test_without_a_change_no_listener_is_called(self, api: Api) -> None:
         before = await api.service.hooks.create({**LOG, "name": "a"})
         after = await api.service.hooks.update("a", {"created_at": 5})
         assert (before.created_at, after.created_at) != (5, before.created_at)
@@ -229,7 +229,7 @@ class TestUpdate:
         assert (await api.service.hooks.update(hook.id, {"name": "a"})).id == hook.id
         assert (await api.service.hooks.update("a", {"name": None})).name == hook.id
 
-    async def test_a_taken_name(self, api: Api) -> None:
+    async def test_a_name_in_use(self, api: Api) -> None:
         await api.service.hooks.create({**LOG, "name": "a"})
         await api.service.hooks.create({**LOG, "name": "b"})
         with pytest.raises(HookTaken):
@@ -253,15 +253,15 @@ class TestUpdate:
             for one in recorded:
                 await api.service.hooks.upsert("a", {k: v for k, v in first["before"].items() if k != "name"})
                 if one["status"] == 200:
-                    told = definition_of(await api.service.hooks.update("a", one["patch"]))
+                    received = definition_of(await api.service.hooks.update("a", one["patch"]))
                     expected = one["answer"]
-                    config = {name: told["config"][name] for name in expected["config"]}
+                    config = {name: received["config"][name] for name in expected["config"]}
                     # Kong tells an unset list from an empty one; what a hook stores does not.
-                    assert (told["tags"] or None, config) == (expected["tags"] or None, expected["config"]), one[
+                    assert (received["tags"] or None, config) == (expected["tags"] or None, expected["config"]), one[
                         "patch"
                     ]
                     rest = {"source", "handler", "event", "snooze", "enabled", "name"}
-                    assert {name: told[name] for name in rest} == {name: expected[name] for name in rest}
+                    assert {name: received[name] for name in rest} == {name: expected[name] for name in rest}
                 elif one["patch"] == {"name": None}:
                     await api.service.hooks.delete((await api.service.hooks.update("a", one["patch"])).id)
                 else:
@@ -298,7 +298,7 @@ class TestUpsert:
 
 
 class TestDelete:
-    async def test_gone(self, api: Api) -> None:
+    async def test_removed(self, api: Api) -> None:
         hook = await api.service.hooks.create({**LOG, "name": "a"})
         await api.service.hooks.delete("a")
         assert await api.queue.definitions() == []
@@ -382,7 +382,7 @@ class TestTakeOver:
 
 
 class TestAnotherProcess:
-    async def test_hears_of_hooks_made_here(self, tmp_path: Path) -> None:
+    async def test_sees_hooks_made_here(self, tmp_path: Path) -> None:
         async with running(tmp_path) as here, running(tmp_path) as there:
             made = await here.service.hooks.create({**LOG, "name": "a"})
             await there.hook_store.refresh()
@@ -401,11 +401,11 @@ class TestAnotherProcess:
             with pytest.raises(HookTaken):
                 await there.service.hooks.create({**LOG, "name": "a", "id": ID})
 
-    async def test_a_refresh_without_news_says_nothing(self, api: Api) -> None:
+    async def test_a_refresh_without_changes_calls_no_listener(self, api: Api) -> None:
         await api.service.hooks.create(LOG)
-        heard = len(api.changes)
+        observed = len(api.changes)
         await api.hook_store.refresh()
-        assert len(api.changes) == heard
+        assert len(api.changes) == observed
 
 
 def test_a_time_is_a_whole_number_of_seconds() -> None:
@@ -415,7 +415,7 @@ def test_a_time_is_a_whole_number_of_seconds() -> None:
     assert not any(hooks_module._is_time(value) for value in refused)
 
 
-async def test_what_a_hook_says_comes_back_as_its_definition(api: Api) -> None:
+async def test_what_a_hook_shows_is_its_definition(api: Api) -> None:
     hook = await api.service.hooks.create(
         {"source": "crud", "handler": "webhook-custom", "snooze": 5, "on_change": True, "tags": ["a"], "enabled": False,
          "name": "a", "filter": "data.a == 1",
@@ -425,7 +425,7 @@ async def test_what_a_hook_says_comes_back_as_its_definition(api: Api) -> None:
     assert msgspec.structs.replace(again, updated_at=hook.updated_at) == hook
 
 
-async def test_enabled_said_anew_switches_it_on(api: Api) -> None:
+async def test_enabled_set_again_enables_it(api: Api) -> None:
     hook = await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
     await api.service.hooks.update("a", {"snooze": 5})
     assert api.enabled == []

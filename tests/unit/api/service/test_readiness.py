@@ -30,7 +30,7 @@ class Book(StandInBook):
         return self.missing
 
 
-class Desk:
+class World:
     def __init__(self, *hooks: Hook) -> None:
         self.now = 1000.0
         self.queue = MemoryQueue()
@@ -49,7 +49,7 @@ class Desk:
 
 
 async def test_all_is_well() -> None:
-    ready = await Desk(make_hook("a", source="rate-limiting")).check()
+    ready = await World(make_hook("a", source="rate-limiting")).check()
     assert (ready.status, ready.store, ready.delivering, ready.hooks) == ("ready", "ok", True, 1)
     assert ready.queue == {
         "deliveries": {"pending": 0, "leased": 0, "delivered": 0, "dead": 0},
@@ -60,60 +60,60 @@ async def test_all_is_well() -> None:
 
 
 async def test_a_store_that_fails_makes_it_unready(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk()
+    world = World()
 
     async def fails() -> Stats:
         raise StoreUnavailable("the disk is full")
 
-    monkeypatch.setattr(desk.queue, "stats", fails)
-    ready = await desk.check()
+    monkeypatch.setattr(world.queue, "stats", fails)
+    ready = await world.check()
     assert (ready.status, ready.store) == ("unready", "the disk is full")
 
 
-async def test_a_disk_that_takes_nothing_makes_it_unready(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk()
-    monkeypatch.setattr(desk.queue, "error", lambda: "disk I/O error")
-    ready = await desk.check()
+async def test_a_disk_that_cannot_be_written_makes_it_unready(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    monkeypatch.setattr(world.queue, "error", lambda: "disk I/O error")
+    ready = await world.check()
     assert (ready.status, ready.store) == ("unready", "disk I/O error"), "though it can still be read"
 
 
-async def test_a_held_hook_says_what_is_missing() -> None:
+async def test_a_held_hook_names_what_is_missing() -> None:
     hook = make_hook("a", source="rate-limiting")
-    desk = Desk(hook)
-    desk.delivery.reasons = {hook.id: "unresolved"}
-    desk.registry.missing = {hook.name: UnresolvedReference({"secret": "{vault://env/x}"})}
-    ready = await desk.check()
+    world = World(hook)
+    world.delivery.reasons = {hook.id: "unresolved"}
+    world.registry.missing = {hook.name: UnresolvedReference({"secret": "{vault://env/x}"})}
+    ready = await world.check()
     assert ready.status == "degraded"
     assert ready.held[hook.name].startswith("unresolved: no value for secret={vault://env/x}: see docs/")
 
 
 async def test_a_disabled_hook_is_no_trouble() -> None:
     hook = make_hook("a", source="rate-limiting")
-    desk = Desk(hook)
-    desk.delivery.reasons = {hook.id: "disabled"}
-    assert (await desk.check()).status == "ready"
+    world = World(hook)
+    world.delivery.reasons = {hook.id: "disabled"}
+    assert (await world.check()).status == "ready"
 
 
-async def test_what_looks_at_kong_has_its_say() -> None:
-    desk = Desk()
-    assert (await desk.check()).pollers == {}
-    desk.poller_status = PollerStatus(("crud: no admin_url",), {"crud": {"outbox": 0}})
-    ready = await desk.check()
+async def test_the_pollers_errors_and_state_are_shown() -> None:
+    world = World()
+    assert (await world.check()).pollers == {}
+    world.poller_status = PollerStatus(("crud: no admin_url",), {"crud": {"outbox": 0}})
+    ready = await world.check()
     assert (ready.status, ready.errors) == ("degraded", ("crud: no admin_url",))
     assert ready.pollers == {"crud": {"outbox": 0}}
 
 
 async def test_a_loss_is_news_for_a_while_and_stays_counted() -> None:
-    desk = Desk()
-    desk.metrics.counts.events_lost["buffer",] += 2
-    assert (await desk.check()).status == "degraded"
-    desk.now += RECENT_SECONDS
-    ready = await desk.check()
+    world = World()
+    world.metrics.counts.events_lost["buffer",] += 2
+    assert (await world.check()).status == "degraded"
+    world.now += RECENT_SECONDS
+    ready = await world.check()
     assert (ready.status, ready.events_lost) == ("ready", {"buffer": 2})
 
 
 async def test_the_gauges_follow_the_store() -> None:
-    desk = Desk()
-    await desk.queue.open()
-    await desk.look.refresh()
-    assert desk.metrics.registry.get_sample_value("kong_event_hooks_queue_deliveries", {"state": "pending"}) == 0
+    world = World()
+    await world.queue.open()
+    await world.look.refresh()
+    assert world.metrics.registry.get_sample_value("kong_event_hooks_queue_deliveries", {"state": "pending"}) == 0

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DeliveryServiceStub:
-    """What was delivered, what waits, what is dead; and sending it again.
+    """Lists deliveries and replays them.
     """
 
     def __init__(self, channel):
@@ -58,7 +58,7 @@ class DeliveryServiceStub:
 
 
 class DeliveryServiceServicer:
-    """What was delivered, what waits, what is dead; and sending it again.
+    """Lists deliveries and replays them.
     """
 
     def ListDeliveries(self, request, context):
@@ -76,14 +76,14 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReplayDelivery(self, request, context):
-        """Has a dead or delivered delivery sent again under its own id; one that is still under way stays as it is.
+        """Sends a dead or delivered delivery again under its own id; one that is not settled stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReplayDeliveries(self, request, context):
-        """Has a hook's deliveries of a range of time sent again.
+        """Sends a hook's deliveries of a range of time again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +121,7 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeliveryService:
-    """What was delivered, what waits, what is dead; and sending it again.
+    """Lists deliveries and replays them.
     """
 
     @staticmethod

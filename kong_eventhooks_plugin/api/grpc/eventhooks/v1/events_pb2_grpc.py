@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EventServiceStub:
-    """Events that were accepted. One that no hook hears is neither kept nor told to watchers.
+    """Publishes, lists and watches events. An event that no hook subscribes to is neither stored nor sent to watchers.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class EventServiceStub:
 
 
 class EventServiceServicer:
-    """Events that were accepted. One that no hook hears is neither kept nor told to watchers.
+    """Publishes, lists and watches events. An event that no hook subscribes to is neither stored nor sent to watchers.
     """
 
     def Publish(self, request, context):
@@ -64,15 +64,16 @@ class EventServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Lists accepted events, newest first, each with what it led to.
+        """Lists accepted events, newest first, each with the hooks that it fired and those that were held back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Tells of events as they are accepted, until the caller or the server leaves (UNAVAILABLE: watch again, with
-        `after`). The initial metadata arrives when the watch has begun: nothing accepted later is left out unsaid.
+        """Sends events as they are accepted, until the caller disconnects or the server shuts down (UNAVAILABLE: watch again,
+        with `after`). The initial metadata arrives when the watch has begun: from then on, every event is sent or counted
+        as missed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,7 +106,7 @@ def add_EventServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EventService:
-    """Events that were accepted. One that no hook hears is neither kept nor told to watchers.
+    """Publishes, lists and watches events. An event that no hook subscribes to is neither stored nor sent to watchers.
     """
 
     @staticmethod

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class HookServiceStub:
-    """Hooks, wherever they are declared. Those from a file or from Kong can be read, pinged and tested here, and changed
-    only where they are declared (FAILED_PRECONDITION says where).
+    """Hooks, wherever they are declared. Those from a file or from Kong can be read, pinged and tested here, but changed
+    only where they are declared (FAILED_PRECONDITION names the place).
     """
 
     def __init__(self, channel):
@@ -74,12 +74,12 @@ class HookServiceStub:
 
 
 class HookServiceServicer:
-    """Hooks, wherever they are declared. Those from a file or from Kong can be read, pinged and tested here, and changed
-    only where they are declared (FAILED_PRECONDITION says where).
+    """Hooks, wherever they are declared. Those from a file or from Kong can be read, pinged and tested here, but changed
+    only where they are declared (FAILED_PRECONDITION names the place).
     """
 
     def ListHooks(self, request, context):
-        """Lists the hooks in force, by id.
+        """Lists the active hooks, by id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,35 +93,35 @@ class HookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateHook(self, request, context):
-        """Makes a hook; it is stored when the call returns.
+        """Creates a hook; it is stored when the call returns.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateHook(self, request, context):
-        """Changes some fields of a hook, or replaces it whole.
+        """Changes some fields of a hook, or replaces it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteHook(self, request, context):
-        """Removes a hook; what waits for it becomes a dead letter.
+        """Deletes a hook; its pending deliveries become dead letters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PingHook(self, request, context):
-        """Sends a hook's ping to its endpoint, at once. FAILED_PRECONDITION where its handler has none, or it did not arrive.
+        """Sends a hook's ping to its endpoint at once. FAILED_PRECONDITION where its handler has none, or it did not arrive.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TestHook(self, request, context):
-        """Runs a hook's handler at once with data of the caller's. FAILED_PRECONDITION where the handler failed.
+        """Runs a hook's handler at once with the caller's data. FAILED_PRECONDITION where the handler failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,8 +174,8 @@ def add_HookServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class HookService:
-    """Hooks, wherever they are declared. Those from a file or from Kong can be read, pinged and tested here, and changed
-    only where they are declared (FAILED_PRECONDITION says where).
+    """Hooks, wherever they are declared. Those from a file or from Kong can be read, pinged and tested here, but changed
+    only where they are declared (FAILED_PRECONDITION names the place).
     """
 
     @staticmethod

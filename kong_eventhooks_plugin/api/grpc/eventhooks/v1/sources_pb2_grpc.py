@@ -47,7 +47,7 @@ class SourceServiceServicer:
     """
 
     def ListSources(self, request, context):
-        """Lists every source; there are about a dozen, so there are no pages.
+        """Lists all sources. There are about a dozen, so there are no pages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
