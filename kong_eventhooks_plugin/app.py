@@ -150,7 +150,7 @@ class Components:
 
             link.on_adopt(close_adopted)
             return KongPdkServer(host, self.metrics, instances, infos)
-        return PluginServer(host, self.metrics, instances, infos, holder=link)
+        return PluginServer(host, self.metrics, instances, infos, link=link)
 
     def service(self, handlers: Mapping[str, Handler], delivery: DeliveryWorker) -> Service:
         """Return the use cases of the API."""

@@ -99,15 +99,21 @@ class RateLimitedLogger:
         self._write(self._log.warning, event, key, fields)
 
     def _write(self, write: Callable[..., Any], event: str, key: str, fields: dict[str, Any]) -> None:
+        suppressed = self.due(key)
+        if suppressed is not None:
+            write(event, suppressed=suppressed, **fields)
+
+    def due(self, key: str) -> int | None:
+        """Return how many lines with this key were left out, where one may be written now; else None."""
         now = self._clock()
         if key not in self._seen and len(self._seen) >= KEYS:
             key = _OTHERS
         logged_at, left_out = self._seen.get(key, (None, 0))
         if logged_at is not None and 0 <= now - logged_at < self._period:
             self._seen[key] = (logged_at, left_out + 1)
-            return
+            return None
         self._seen[key] = (now, 0)
-        write(event, suppressed=left_out, **fields)
+        return left_out
 
 
 class TaskSet:

@@ -12,7 +12,7 @@ from kong_eventhooks_plugin.cli.demo.player import RecordedCall, RecordedFrame
 from kong_eventhooks_plugin.kong.plugin_server.pdk import FUNCTIONS
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.frames import FrameReader
-from kong_eventhooks_plugin.kong.wire.values import encode_question
+from kong_eventhooks_plugin.kong.wire.values import encode_request
 
 METHOD = "kong.request.get_method"
 ADMIN_STATUS = "kong.service.response.get_status"
@@ -66,7 +66,7 @@ def question(written: str) -> list[bytes]:
     """Return the two frames that ask for it."""
     name, args = split_call(written)
     reader = FrameReader()
-    reader.keep(encode_question(name, FUNCTIONS[name].argument, args))
+    reader.keep(encode_request(name, FUNCTIONS[name].argument, args))
     asked, argument = reader.next(), reader.next()
     assert isinstance(asked, bytes)
     assert isinstance(argument, bytes)

@@ -60,7 +60,7 @@ class ConnectionOwner(Protocol):
 class Connection(asyncio.BufferedProtocol):
     """Serves one peer.
 
-    Buffered, because only such a protocol hears of a read before it is made: a mark set after it would come too late.
+    Buffered, because only such a protocol is called before a read: a mark set after it would come too late.
     A worker killed between the two would leave a connection that looks idle and whose call is gone, and Kong would wait
     for its answer until its own time-out (seen once in fifty kills under full load).
     """

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from kong_eventhooks_plugin.errors import PhaseError
-from kong_eventhooks_plugin.kong.wire.values import Argument, Result, encode_question
+from kong_eventhooks_plugin.kong.wire.values import Argument, Result, encode_request
 
 Phase = Literal["response", "log"]
 
@@ -59,10 +59,10 @@ FUNCTIONS: Mapping[str, Function] = {function.name: function for function in _AL
 
 
 class PdkRequest:
-    """One question to Kong: a function and its arguments, and the frames that say so over ProtoBuf:1.
+    """One function that Kong is asked for, with its arguments, and the frames for it over ProtoBuf:1.
 
-    ``label`` counts it in ``Counts.pdk_calls``. What answers it is the function's result as a Python value, None for
-    Kong's nil. ``known`` is for who reads the answers: frames that were answers before, and their values.
+    ``label`` counts it in ``Counts.pdk_calls``. ``known`` is for the reader of the answers: frames that were answers
+    before, and their values.
     """
 
     __slots__ = ("args", "frames", "known", "label", "name", "result")
@@ -73,18 +73,18 @@ class PdkRequest:
         self.result = function.result
         self.args = args
         self.known: dict[bytes, Any] = {}
-        self.frames = encode_question(function.name, function.argument, args)
+        self.frames = encode_request(function.name, function.argument, args)
 
     def __repr__(self) -> str:
         return f"PdkRequest({self.name!r}, {self.args!r})"
 
 
 NO_REQUEST = PdkRequest(FUNCTIONS["kong.response.get_status"], ())
-"""What stands where nothing was asked yet."""
+"""Stands where nothing was asked yet."""
 
 
 def pdk_request(phase: Phase, name: str, *args: Any) -> PdkRequest:
-    """Return the question for ``name`` in ``phase``; ``PhaseError`` where the table does not allow it."""
+    """Return the request for ``name`` in ``phase``; raises ``PhaseError`` where the table does not allow it."""
     function = FUNCTIONS.get(name)
     if function is None or phase not in function.phases:
         raise PhaseError(f"{name} may not be asked for in the phase {phase}")

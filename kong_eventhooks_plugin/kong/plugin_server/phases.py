@@ -1,7 +1,7 @@
 """What our plugins do in Kong's phases, written once for both protocols.
 
 A phase is a function: it returns None where it has nothing to ask and saw nothing, which is most calls where traffic
-is heaviest, or else a generator. The generator yields its questions to Kong (``pdk.PdkRequest``), is sent each answer
+is heaviest, or else a generator. The generator yields its requests to Kong (``pdk.PdkRequest``), is sent each answer
 as a Python value (None for Kong's nil), and returns what it saw, or None. The driver speaks ProtoBuf:1 or MsgPack:1
 and hands the result to ``submit_observation``. For an answer of another type, or one that is too long, the driver
 counts ``BadMessage`` and throws it where the phase waits; the phase raises it for an answer that is impossible.
@@ -138,10 +138,10 @@ def _describe_change(
     )
 
 
-def _if_readable(question: PdkRequest) -> Generator[PdkRequest, Any, Any]:
+def _if_readable(request: PdkRequest) -> Generator[PdkRequest, Any, Any]:
     """Ask what the change can do without: None where the answer cannot be read."""
     try:
-        return (yield question)
+        return (yield request)
     except BadMessage:
         return None
 

@@ -16,12 +16,12 @@ from kong_eventhooks_plugin.kong.plugin_server.acceptor import Acceptor
 from kong_eventhooks_plugin.kong.plugin_server.call_handler import CallHandler
 from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import TICK_SECONDS, CommitDeadlines
 from kong_eventhooks_plugin.kong.plugin_server.connection import STALL_SECONDS, Connection
-from kong_eventhooks_plugin.kong.plugin_server.connection_holder import ConnectionHolder, NullHolder
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.server_context import ServerContext
 from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
-from kong_eventhooks_plugin.kong.supervisor.call_marks import SLOTS
+from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
+from kong_eventhooks_plugin.kong.supervisor.call_marks import NO_SLOT, SLOTS
 from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, ByteBudget
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
@@ -34,7 +34,8 @@ class PluginServer:
     """Serves every connection on one socket.
 
     ``plugin_infos`` is plugin name -> its entry of ``Plugins`` in the document for Kong; ``clock`` gives Unix seconds.
-    One ``serve`` and one ``drain`` in a server's life, both on the running loop.
+    One ``serve`` and one ``drain`` in a server's life, both on the running loop. Without ``link`` its
+    connections end with it.
     """
 
     def __init__(
@@ -49,9 +50,9 @@ class PluginServer:
         max_connections: int = CONNECTIONS,
         frame_bytes: int = FRAME_BYTES,
         stall_seconds: float = STALL_SECONDS,
-        holder: ConnectionHolder | None = None,
+        link: WorkerLink | None = None,
     ) -> None:
-        self._holder: ConnectionHolder = holder or NullHolder()
+        self._link = link
         self._errors = SocketErrors(metrics.counts, clock=monotonic)
         self._context = ServerContext(
             host=host,
@@ -64,8 +65,8 @@ class PluginServer:
             clock=clock,
             monotonic=monotonic,
             frame_bytes=frame_bytes,
-            marks=self._holder.marks,
-            hands_over=lambda: self._holder.holds,
+            marks=bytearray(SLOTS + 1) if link is None else link.marks,
+            hands_over=lambda: link is not None and link.holds,
         )
         self._sweep_seconds = stall_seconds / _SWEEPS_TO_STALL
         self._open: set[Connection] = set()
@@ -87,8 +88,9 @@ class PluginServer:
 
     async def serve(self, sock: socket.socket) -> None:
         """Begin to accept on ``sock``, which listens already, and return."""
-        self._holder.on_adopt(self._adopt)
         self._acceptor.start(sock)
+        if self._link is not None:
+            self._link.on_adopt(self._adopt)
         self._check_stalled()
 
     async def drain(self, seconds: float) -> None:
@@ -132,7 +134,8 @@ class PluginServer:
     def _adopt(self, peer: socket.socket) -> None:
         """Serve a connection: one just accepted, or one that a predecessor served."""
         peer.setblocking(False)
-        task = asyncio.get_running_loop().create_task(self._connect(peer, self._holder.hold(peer)))
+        slot = NO_SLOT if self._link is None else self._link.hold(peer)
+        task = asyncio.get_running_loop().create_task(self._connect(peer, slot))
         self._opening.add(task)
         task.add_done_callback(self._opened)
 
@@ -142,10 +145,10 @@ class PluginServer:
                 lambda: Connection(self._context, self, slot, peer), peer
             )
         except OSError as error:
-            with contextlib.suppress(OSError):  # a holder's copy would keep it open
+            with contextlib.suppress(OSError):  # the supervisor's copy would keep it open
                 peer.shutdown(socket.SHUT_RDWR)
             peer.close()
-            self._holder.removed(slot)
+            self._removed(slot)
             self._errors("peer_gone", error)
 
     def _opened(self, task: "asyncio.Task[Any]") -> None:
@@ -159,12 +162,16 @@ class PluginServer:
 
     def closed(self, connection: Connection) -> None:
         self._open.discard(connection)
-        if connection.handed_over:
-            self._holder.released(connection.slot)
+        if connection.handed_over and self._link is not None:
+            self._link.released(connection.slot)
         else:
-            self._holder.removed(connection.slot)
+            self._removed(connection.slot)
         self._changed.set()
         self._acceptor.resume()
+
+    def _removed(self, slot: int) -> None:
+        if self._link is not None:
+            self._link.removed(slot)
 
     def _check_stalled(self) -> None:
         for connection in tuple(self._open):

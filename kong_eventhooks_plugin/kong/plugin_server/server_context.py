@@ -14,7 +14,6 @@ from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstance, PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.phases import Run
 from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
-from kong_eventhooks_plugin.kong.supervisor.call_marks import SLOTS
 from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, ByteBudget
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 
@@ -36,6 +35,10 @@ class ServerContext(msgspec.Struct, frozen=True, eq=False):
     counts: Counts
     byte_budget: ByteBudget
     deadlines: CommitDeadlines
+    marks: MutableSequence[int]
+    """A byte for each connection's slot: whether a call is under way on it."""
+    hands_over: Callable[[], bool]
+    """Returns whether a connection that we close lives on elsewhere."""
     routes: dict[bytes, CallRoute] = msgspec.field(default_factory=dict)
     """A handle_event's command (``split_event``) -> its meaning."""
     clock: Callable[[], float] = time.time
@@ -43,7 +46,3 @@ class ServerContext(msgspec.Struct, frozen=True, eq=False):
     frame_bytes: int = FRAME_BYTES
     space: bytearray = msgspec.field(default_factory=lambda: bytearray(READ_BYTES))
     """Where bytes are read to, one connection's at a time."""
-    marks: MutableSequence[int] = msgspec.field(default_factory=lambda: bytearray(SLOTS + 1))
-    """A byte for each connection's slot: whether a call is under way on it."""
-    hands_over: Callable[[], bool] = lambda: False
-    """Returns whether a connection that we close lives on elsewhere."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import structlog
 
+from kong_eventhooks_plugin.background import RateLimitedLogger
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from kong_eventhooks_plugin.telemetry.raised import raised_in
 
@@ -43,20 +44,14 @@ class SocketErrors:
 
     def __init__(self, counts: Counts, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._counts = counts
-        self._clock = clock
-        self._last_logged: dict[str, tuple[float, int]] = {}  # reason -> when the last line was, how many since
+        self._limit = RateLimitedLogger(clock, LOG_SECONDS)
 
     def __call__(self, reason: Reason, error: BaseException | None = None, **fields: Any) -> None:
-        """Count ``reason``; log it with its fields, and where ``error`` came from, where it is time again."""
+        """Count ``reason``; log it with its fields, and where ``error`` came from, where one is due."""
         self._counts.socket_errors[reason,] += 1
-        now = self._clock()
-        at, suppressed = self._last_logged.get(reason, (None, 0))
-        if at is not None and now - at < LOG_SECONDS:
-            self._last_logged[reason] = (at, suppressed + 1)
+        suppressed = self._limit.due(reason)
+        if suppressed is None:
             return
-        self._last_logged[reason] = (now, 0)
-        if suppressed:
-            fields["suppressed"] = suppressed
         if error is not None:
             fields |= {"error": type(error).__name__, "raised_in": raised_in(error, PLACES)}
-        _log.warning("plugin_socket_error", reason=reason, **fields)
+        _log.warning("plugin_socket_error", reason=reason, suppressed=suppressed, **fields)

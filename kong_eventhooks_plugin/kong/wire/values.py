@@ -30,7 +30,7 @@ _NUMBER = Struct("<Bd")
 _NUMBER_KEY = 0x09
 
 
-def encode_question(function: str, argument: Argument, args: tuple[Any, ...]) -> bytes:
+def encode_request(function: str, argument: Argument, args: tuple[Any, ...]) -> bytes:
     """Return the two frames that ask Kong for ``function``: its name, and its argument."""
     return encode_frame(function.encode()) + _ARGUMENTS[argument](args)
 

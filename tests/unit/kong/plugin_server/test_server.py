@@ -227,7 +227,7 @@ def holder() -> Iterator[Holder]:
 
 class TestConnectionsThatSomebodyHolds:
     async def test_an_idle_one_is_let_go_and_served_by_the_next(self, holder: Holder) -> None:
-        async with serving(House(), holder=holder) as door:
+        async with serving(House(), link=holder) as door:
             link = await SocketLink.open(str(door.path))
             link.send(START)
             assert await link.receive()
@@ -235,7 +235,7 @@ class TestConnectionsThatSomebodyHolds:
             await door.server.drain(1.0)
             assert (len(holder.waiting), holder.ended) == (1, 0)
         following = Holder()
-        async with serving(House(), holder=following) as door:
+        async with serving(House(), link=following) as door:
             following.adopt(holder.waiting[0].dup())
             link.send(START)
             assert await link.receive()
@@ -246,7 +246,7 @@ class TestConnectionsThatSomebodyHolds:
     async def test_one_with_a_last_call_is_let_go_with_its_answer(self, holder: Holder) -> None:
         future: Future[Any] = asyncio.get_running_loop().create_future()
         house = House(429, accept=lambda seen: future)
-        async with serving(house, holder=holder, monotonic=FakeClock()) as door, KongNode(door.path) as kong:
+        async with serving(house, link=holder, monotonic=FakeClock()) as door, KongNode(door.path) as kong:
             call = asyncio.create_task(kong.log())
             await until(lambda: house.seen, "the call waits for its commit")
             drained = asyncio.create_task(door.server.drain(SECONDS))
@@ -260,7 +260,7 @@ class TestConnectionsThatSomebodyHolds:
                 holder.waiting[0].recv(1)  # open still, and nothing of Kong's lost
 
     async def test_one_in_the_middle_of_a_call_is_ended(self, holder: Holder) -> None:
-        async with serving(House(), holder=holder) as door:
+        async with serving(House(), link=holder) as door:
             kong = await connected(door)
             with kong:
                 await asyncio.get_running_loop().sock_sendall(kong, START[:3])
@@ -276,7 +276,7 @@ class TestConnectionsThatSomebodyHolds:
     ) -> None:
         """Kong sends a frame's length and its bytes apart, and does not repeat a start whose connection ends."""
         monkeypatch.setattr(server, "LINGER_SECONDS", SECONDS)
-        async with serving(House(), holder=holder) as door:
+        async with serving(House(), link=holder) as door:
             link = await SocketLink.open(str(door.path))
             link.write(encode_frame(START)[:4])
             await until(lambda: holder.held and holder.marks[0] == UNDER_WAY, "it is marked")
@@ -291,7 +291,7 @@ class TestConnectionsThatSomebodyHolds:
 
     async def test_a_peer_that_ends_its_own_direction_alone_hears_the_end(self, holder: Holder) -> None:
         """Our copy is closed; without a word, the holder's would keep the connection open for ever."""
-        async with serving(House(), holder=holder) as door:
+        async with serving(House(), link=holder) as door:
             kong = await connected(door)
             with kong:
                 kong.shutdown(socket.SHUT_WR)
@@ -449,7 +449,7 @@ class TestLimits:
 
         house = House()
         door = Door(house)
-        door.server._errors._clock = asyncio.get_running_loop().time
+        door.server._errors._limit._clock = asyncio.get_running_loop().time
         async with serving(house) as other:
             path = other.path.with_name("full.sock")
             with Full(socket.AF_UNIX) as listening:

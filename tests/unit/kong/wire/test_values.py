@@ -12,7 +12,7 @@ from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.pdk import FUNCTIONS
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.frames import FrameReader, encode_frame
-from kong_eventhooks_plugin.kong.wire.values import DECODERS, Argument, Result, checked, encode_question
+from kong_eventhooks_plugin.kong.wire.values import DECODERS, Argument, Result, checked, encode_request
 from tests.kong_node.answers import string
 from tests.support.recordings import every_call
 
@@ -31,7 +31,7 @@ def test_recorded_questions_and_answers() -> None:
             if function is None:
                 continue
             args = ARGUMENTS[function.argument](argument)
-            asked = encode_question(name, function.argument, args)
+            asked = encode_request(name, function.argument, args)
             assert asked == encode_frame(name.encode()) + encode_frame(argument)
             value = DECODERS[function.result](result)
             if name == "kong.client.get_consumer":
@@ -44,7 +44,7 @@ def test_recorded_questions_and_answers() -> None:
 
 
 def test_a_log_line_with_anything_in_it() -> None:
-    frames = encode_question("kong.log.err", "ListValue", ("a\nb \ud800 \x00", 1, True))
+    frames = encode_request("kong.log.err", "ListValue", ("a\nb \ud800 \x00", 1, True))
     reader = FrameReader()
     reader.keep(frames)
     assert reader.next() == b"kong.log.err"
