@@ -1,15 +1,15 @@
-"""Every exception that this package raises on purpose; imports nothing.
+"""Every exception that this package raises on purpose; imports nothing. The tree says what each is for.
 
 ::
 
     EventHooksError
     +-- SettingsError            a setting has a wrong value; the text names it and the fix
-    +-- SocketError              the plugin socket cannot be had
+    +-- SocketError              the plugin socket cannot be bound, inherited or handed over
     |   +-- SocketInUse          another live process listens on it
-    +-- ProtocolError                a peer broke the external-plugin protocol
-    |   +-- BadMessage           a frame's bytes are not the message that belongs there
-    +-- PhaseError               a phase asked the PDK for what is not safe there (our bug)
-    +-- ObservationError         what Kong handed over is not what a source can read
+    +-- ProtocolError            a peer broke the external-plugin protocol
+    |   +-- BadMessage           a frame does not contain the expected message
+    +-- PhaseError               a phase called a PDK function that Kong does not allow there (our bug)
+    +-- ObservationError         a source cannot read what Kong sent
     +-- HookError                a hook's definition is refused
     |   +-- ValidationError      with Kong's code, name, message and fields
     |   +-- UnresolvedReference  a secret's reference has no value here
@@ -17,23 +17,23 @@
     |   +-- HookTaken            another hook has that name
     |   |   +-- IdTaken          another hook has that id
     |   +-- HookDeclared         the hook is declared elsewhere and can be changed there only
-    |   +-- HookRemoved             what is asked for needs a hook that is not in force any more
+    |   +-- HookRemoved          the hook is not in force any more
     |   +-- NoPing               the hook's handler has no ping
-    |   +-- HookTestFailed          a ping or a test did not arrive; with what came back
-    +-- QueueError               the store did not take or give something
+    |   +-- HookTestFailed       a ping or a test did not arrive; with the answer
+    +-- QueueError               an operation on the durable queue failed
     |   +-- QueueFull            a limit is reached: count, bytes, hook or buffer
     |   +-- StoreUnavailable     the store itself failed (disk, lock, connection)
     |   +-- UnknownDelivery      no delivery with that id
-    +-- ApiError                 a call of our API cannot be done
+    +-- ApiError                 a call of our API is refused
     |   +-- BadArgument          a parameter or body is wrong, in Kong's shape where Kong has one
     |   +-- UnknownSource        no source, or no event of it, has that name
     |   +-- AccessRefused        the caller may not do that from there; the text says why
     |   |   +-- TokenNeeded      the admin token is missing or wrong
-    |   +-- TooBusy              a limit on what runs at once is reached
-    +-- RemoteError              the command line did not get from the API what it asked for; the text says what to do
-    +-- AddressRefused           an address that a hook may not dial
+    |   +-- TooBusy              a limit on concurrent calls is reached
+    +-- RemoteError              the command line could not use the API; the text says what to do
+    +-- AddressRefused           a hook may not connect to that address
     +-- HttpError                an HTTP exchange with an endpoint brought no answer
-    +-- AdminApiError            Kong's Admin API did not give what was asked of it
+    +-- AdminApiError            Kong's Admin API was not reached, refused, or answered what cannot be read
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,48 +44,39 @@ HttpErrorClass = Literal["timeout", "tls", "connect", "connection", "protocol", 
 request cannot be sent as it is."""
 
 
-class EventHooksError(Exception):
-    """The root: whoever catches it catches everything we raise on purpose."""
+class EventHooksError(Exception): ...
 
 
-class SettingsError(EventHooksError):
-    """A setting is unknown or has a wrong value."""
+class SettingsError(EventHooksError): ...
 
 
-class SocketError(EventHooksError):
-    """The plugin socket cannot be bound, found or handed over."""
+class SocketError(EventHooksError): ...
 
 
-class SocketInUse(SocketError):
-    """Another live process listens on the socket's path."""
+class SocketInUse(SocketError): ...
 
 
-class ProtocolError(EventHooksError):
-    """A peer on the plugin socket broke the protocol."""
+class ProtocolError(EventHooksError): ...
 
 
-class BadMessage(ProtocolError):
-    """A frame does not hold the message that belongs in its place."""
+class BadMessage(ProtocolError): ...
 
 
-class PhaseError(EventHooksError):
-    """A PDK function was asked for in a phase where Kong does not allow it."""
+class PhaseError(EventHooksError): ...
 
 
-class ObservationError(EventHooksError):
-    """An observation cannot be read by the source that should turn it into events."""
+class ObservationError(EventHooksError): ...
 
 
-class HookError(EventHooksError):
-    """A hook's definition is refused."""
+class HookError(EventHooksError): ...
 
 
 class ValidationError(HookError):
-    """A definition breaks the schema; carries the body that Kong's Admin API would answer.
+    """A definition violates the schema; has the body that Kong's Admin API would answer.
 
-    ``fields`` mirrors the shape of the definition, with a text for each faulty field:
+    ``fields`` has the shape of the definition, with a text for each invalid field:
     ``{"handler": "required field missing", "config": {"url": "expected a string"}}``. A list has ``None`` where
-    an element is good; what is wrong with a record as a whole stands under ``@entity``, as a list of texts.
+    an element is valid; errors of a record as a whole are under ``@entity``, as a list of texts.
     """
 
     code = 2
@@ -98,7 +89,7 @@ class ValidationError(HookError):
         super().__init__(f"{count} ({'; '.join(texts)})")
 
     def leaves(self) -> Iterator[tuple[str, str]]:
-        """Yield each fault's path (``config.hooks[2].url``; empty for the whole) and text, records' own first."""
+        """Yield each error's path (``config.hooks[2].url``; empty for the whole) and text, records' own first."""
         return _leaves(self.fields, "")
 
     def body(self) -> dict[str, Any]:
@@ -130,12 +121,11 @@ class UnresolvedReference(HookError):
         super().__init__(f'no value for {names}: see docs/kong-yml.md, "References to a vault"')
 
 
-class UnknownHook(HookError):
-    """No hook in force has that id or name."""
+class UnknownHook(HookError): ...
 
 
 class HookTaken(HookError):
-    """Another hook has the name ``value``; carries the body that Kong's Admin API would answer."""
+    """Another hook has the name ``value``; has the body that Kong's Admin API would answer."""
 
     code = 5
     name = "unique constraint violation"
@@ -152,8 +142,6 @@ class HookTaken(HookError):
 
 
 class IdTaken(HookTaken):
-    """Another hook has the id ``value``."""
-
     code = 3
     name = "primary key violation"
     field = "id"
@@ -168,13 +156,10 @@ class HookDeclared(HookError):
         super().__init__(f"hook '{name}' is declared in {where}; change it there")
 
 
-class HookRemoved(HookError):
-    """The hook is not in force any more."""
+class HookRemoved(HookError): ...
 
 
 class NoPing(HookError):
-    """The hook's handler has nothing to ping."""
-
     def __init__(self, handler: str) -> None:
         super().__init__(f"handler '{handler}' does not support 'ping'")
 
@@ -182,8 +167,8 @@ class NoPing(HookError):
 class HookTestFailed(HookError):
     """A ping or a test did not arrive.
 
-    ``error`` is the class of what went wrong (``model.delivery.ErrorClass``); ``answer`` what came back, None where
-    nothing did (it is a ``model.delivery.Answer``, which this file cannot name).
+    ``error`` is a ``model.delivery.ErrorClass``; ``answer`` a ``model.delivery.Answer`` (which this file cannot
+    import), None without one.
     """
 
     def __init__(self, error: str, detail: str, answer: Any = None) -> None:
@@ -192,8 +177,7 @@ class HookTestFailed(HookError):
         super().__init__(detail)
 
 
-class QueueError(EventHooksError):
-    """The durable queue did not take or give something."""
+class QueueError(EventHooksError): ...
 
 
 class QueueFull(QueueError):
@@ -204,16 +188,13 @@ class QueueFull(QueueError):
         super().__init__(message)
 
 
-class StoreUnavailable(QueueError):
-    """The store failed: disk full, file locked, connection gone."""
+class StoreUnavailable(QueueError): ...
 
 
-class UnknownDelivery(QueueError):
-    """No delivery has that id."""
+class UnknownDelivery(QueueError): ...
 
 
-class ApiError(EventHooksError):
-    """A call of our API cannot be done."""
+class ApiError(EventHooksError): ...
 
 
 class BadArgument(ApiError):
@@ -228,28 +209,22 @@ class BadArgument(ApiError):
         super().__init__(message)
 
 
-class UnknownSource(ApiError):
-    """No source, or no event of it, has that name."""
+class UnknownSource(ApiError): ...
 
 
-class AccessRefused(ApiError):
-    """The caller may not do that from there: a foreign web page, a host name that is not ours."""
+class AccessRefused(ApiError): ...
 
 
-class TokenNeeded(AccessRefused):
-    """The admin token is missing or wrong."""
+class TokenNeeded(AccessRefused): ...
 
 
-class TooBusy(ApiError):
-    """A limit on what runs at the same time is reached; later is better."""
+class TooBusy(ApiError): ...
 
 
-class RemoteError(EventHooksError):
-    """The API was not reached, refused, or answered what cannot be read; the text says what to do about it."""
+class RemoteError(EventHooksError): ...
 
 
-class AddressRefused(EventHooksError):
-    """A hook's endpoint resolves to an address that must not be dialled."""
+class AddressRefused(EventHooksError): ...
 
 
 class HttpError(EventHooksError):
@@ -261,10 +236,7 @@ class HttpError(EventHooksError):
 
 
 class AdminApiError(EventHooksError):
-    """Kong's Admin API was not reached, refused, or answered what cannot be read; the text says which.
-
-    ``status`` is what it answered where that was the trouble (404: no such path, no such entity), else None.
-    """
+    """``status`` is the Admin API's where that is the error (404: no such path, no such entity), else None."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         self.status = status

@@ -1,1 +1,1 @@
-"""Frozen values that every part speaks in. They hold data and pure rules; they do no I/O."""
+"""The values that every part uses: frozen data and pure rules, no I/O."""

@@ -1,4 +1,4 @@
-"""A delivery: one event on its way to one hook; its attempts; what an attempt came to."""
+"""A delivery (one event for one hook), its attempts and their outcomes."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ import msgspec
 from kong_eventhooks_plugin.model.event import Event
 
 State = Literal["pending", "leased", "delivered", "dead"]
-"""pending -> leased -> delivered | dead | pending; dead or delivered -> pending by a replay."""
+"""pending -> leased -> delivered | dead | pending; a replay turns dead or delivered into pending."""
 
 ErrorClass = Literal[
     "connect", "tls", "timeout", "status", "redirect", "address_refused", "protocol", "gone", "config", "template",
@@ -16,9 +16,9 @@ ErrorClass = Literal[
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One event for one hook. ``source`` is the one that the hook named: it may hear another under its own name.
+    """``source`` is the hook's, which may subscribe to an event's source under another name.
 
-    Times are Unix seconds; ``attempts`` counts those already made; ``reason`` says why it is dead.
+    Times are Unix seconds; ``attempts`` counts the past ones; ``reason`` is why it is dead.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Delivery(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """What the endpoint answered: its status, and at most the first 20,000 bytes of its body.
 
-    ``headers`` are for who waits for the answer (a hook's test); they are not kept with the attempt.
+    ``headers`` are for a hook's test; they are not stored with the attempt.
     """
 
     status: int | None = None
@@ -48,15 +48,13 @@ NO_ANSWER = Answer()
 
 
 class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
-    """It arrived."""
-
     answer: Answer = NO_ANSWER
 
 
 class Retry(msgspec.Struct, frozen=True, tag="retry"):
-    """It did not arrive and may later. ``retry_after`` is the endpoint's own wish in seconds.
+    """It did not arrive and may later. The endpoint asked for ``retry_after`` seconds.
 
-    ``hold`` holds the whole endpoint back (time-out, 429, 502, 504).
+    ``hold`` pauses the whole endpoint (time-out, 429, 502, 504).
     """
 
     error: ErrorClass
@@ -67,7 +65,7 @@ class Retry(msgspec.Struct, frozen=True, tag="retry"):
 
 
 class Discard(msgspec.Struct, frozen=True, tag="discard"):
-    """It can never arrive: a dead letter at once. ``disable`` switches the hook off as well (410)."""
+    """It can never arrive: a dead letter at once. ``disable`` disables the hook as well (410)."""
 
     error: ErrorClass
     detail: str
@@ -79,7 +77,7 @@ Outcome = Delivered | Retry | Discard
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One try of one delivery, as it is kept. ``number`` counts from 1; ``started_at`` is Unix seconds."""
+    """One attempt of a delivery, as stored. ``number`` counts from 1; ``started_at`` is Unix seconds."""
 
     number: int
     started_at: float

@@ -1,4 +1,4 @@
-"""An event: something that happened in the gateway, as hooks hear of it."""
+"""An event: something that happened in the gateway."""
 
 from typing import Any
 
@@ -8,11 +8,10 @@ from kong_eventhooks_plugin.model.scope import NOWHERE, EventScope
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One thing that happened.
+    """``id`` is a UUID, the same when Kong reports the same request again (``model.ids.event_id``).
 
-    ``id`` is a UUID that is the same when Kong tells of the same request again (see
-    ``model.ids.event_id``). ``data`` is JSON-ready. ``time`` is Unix seconds. ``unique`` names the
-    fields of ``data`` that a digest is taken of; empty means all of them.
+    ``data`` is JSON-ready. ``time`` is Unix seconds. ``unique`` names the fields of ``data`` that a digest covers;
+    empty means all of them.
     """
 
     id: str

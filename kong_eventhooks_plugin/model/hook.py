@@ -1,4 +1,4 @@
-"""A hook: which event calls which handler, and where that was declared."""
+"""A hook: which event calls which handler, and where it is declared."""
 
 from typing import Any, Literal
 
@@ -7,15 +7,15 @@ import msgspec
 from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
 
 OriginPlace = Literal["instance", "admin-api", "file", "api"]
-"""Where a hook is declared: the configuration that Kong handed to a plugin instance, the Admin API's
-list of plugins, a kong.yml read by the sidecar, our own API."""
+"""Where a hook is declared: the configuration of a plugin instance, the Admin API's list of plugins, a kong.yml that
+the sidecar reads, our own API."""
 
 PRECEDENCE: tuple[OriginPlace, ...] = ("instance", "admin-api", "file", "api")
-"""Strongest first: the same name from a weaker place is the same hook, and the stronger one's definition holds."""
+"""Strongest first: the same name from a weaker place is the same hook, and the stronger definition is in force."""
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a definition stands. ``key`` groups what is replaced together (a plugin's id, a file's path)."""
+    """Where a definition is. ``key`` groups what is replaced together (a plugin's id, a file's path)."""
 
     place: OriginPlace
     key: str
@@ -47,10 +47,6 @@ class Hook(msgspec.Struct, frozen=True):
     updated_at: int = 0
 
     def same_definition(self, other: "Hook") -> bool:
-        """Tell whether both say the same, whenever and wherever they were declared."""
-        return _meaning(self) == _meaning(other)
-
-
-def _meaning(hook: Hook) -> Hook:
-    nowhere = Origin(place="file", key="", path="")
-    return msgspec.structs.replace(hook, origin=nowhere, created_at=0, updated_at=0)
+        """Return whether both are the same but for when and where they were declared."""
+        own = {"origin": self.origin, "created_at": self.created_at, "updated_at": self.updated_at}
+        return self == msgspec.structs.replace(other, **own)

@@ -1,7 +1,7 @@
-"""Ids that are derived, so that the same thing told twice gets the same id.
+"""Ids that are derived, so that the same thing reported twice has the same id.
 
-Kong calls again when a plugin server's connection closes before the answer: the request is the same,
-so the event must be too, and the store then keeps one of the two. RFC 9562 leaves UUID version 8 to
+Kong repeats a call when a plugin server's connection closes before the answer: the request is the same,
+so the event's id must be too, and the store keeps one of the two. RFC 9562 leaves UUID version 8 to
 such schemes; the first 48 bits are the time in milliseconds, so that ids sort by time and an index
 on them grows at its end.
 """
@@ -17,9 +17,9 @@ _RANDOM_B = (1 << 62) - 1
 
 
 def event_id(at: float, *parts: str) -> str:
-    """Return the id of the event that happened ``at`` (Unix seconds) and that ``parts`` tell apart.
+    """Return the id of the event that happened ``at`` (Unix seconds).
 
-    ``parts`` is what identifies it: Kong's request id, the source, the event, a limit's name.
+    ``parts`` identify it: Kong's request id, the source, the event, a limit's name.
     """
     digest = int.from_bytes(blake2b("\0".join(parts).encode(), digest_size=10).digest(), "big")
     milliseconds = round(at * 1000) & ((1 << 48) - 1)
@@ -29,13 +29,13 @@ def event_id(at: float, *parts: str) -> str:
 
 
 def hook_id(name: str) -> str:
-    """Return the id of the declared hook called ``name``: the same wherever it is declared."""
+    """Return the id of a declared hook: the same wherever it is declared."""
     return str(uuid.uuid5(_HOOKS, name))
 
 
 def delivery_id(event: str, hook: str) -> str:
-    """Return the id of one event's delivery to one hook; it is also the ``webhook-id`` of all its attempts.
+    """Return the id of one event's delivery to one hook, which is the ``webhook-id`` of all its attempts.
 
-    Standard Webhooks joins the id to timestamp and body with full stops, so it may hold none.
+    Standard Webhooks joins the id, the timestamp and the body with full stops, so the id may contain none.
     """
     return f"{event}_{hook}"

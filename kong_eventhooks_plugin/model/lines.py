@@ -1,4 +1,4 @@
-"""A line for Kong's error log, and who takes it."""
+"""A line for Kong's error log."""
 
 from typing import Literal, Protocol
 
@@ -9,14 +9,13 @@ Level = Literal["debug", "info", "notice", "warn", "err", "crit", "alert"]
 
 
 class LogLine(msgspec.Struct, frozen=True):
-    """Text (it may have several lines) at a level."""
+    """``text`` may have several lines."""
 
     level: Level
     text: str
 
 
 class LineSink(Protocol):
-    """Takes lines for Kong's error log; bounded, never blocks, never raises."""
+    """Buffers lines until Kong can be handed them; bounded, never blocks, never raises."""
 
-    def __call__(self, line: LogLine) -> None:
-        """Keep the line until Kong can be handed it."""
+    def __call__(self, line: LogLine) -> None: ...

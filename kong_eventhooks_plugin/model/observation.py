@@ -1,4 +1,4 @@
-"""What a Kong phase saw, before any source has looked at it."""
+"""What a Kong phase observed; the sources turn it into events."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from kong_eventhooks_plugin.model.entity_path import EntityPath
 
 
 class LogObservation(msgspec.Struct, frozen=True):
-    """One request that Kong finished, seen in the ``log`` phase.
+    """A finished request, observed in the ``log`` phase.
 
     ``status`` is the client's; ``serialized`` is ``kong.log.serialize``'s JSON, not yet parsed;
     ``plugin`` the Kong plugin that was called; ``seen_at`` Unix seconds.
@@ -21,7 +21,7 @@ class LogObservation(msgspec.Struct, frozen=True):
 
 
 class InstanceStarted(msgspec.Struct, frozen=True):
-    """Kong configured a plugin: ``config`` is the plugin's ``config`` as Kong encodes it, extra keys and all."""
+    """Kong configured a plugin: ``config`` is the plugin's ``config`` as Kong encodes it, with its extra keys."""
 
     plugin: str
     instance_id: int
@@ -29,17 +29,15 @@ class InstanceStarted(msgspec.Struct, frozen=True):
 
 
 class InstanceClosed(msgspec.Struct, frozen=True):
-    """Kong let an instance go."""
-
     plugin: str
     instance_id: int
 
 
 class ChangeTarget(msgspec.Struct, frozen=True):
-    """What a request that may have changed something leads to, by its path.
+    """What the path of a request that may have changed something leads to.
 
-    ``place`` is None for the whole configuration (``config``), and while Kong's paths are not known. ``wants_answer``:
-    the answer can hold the changed entity.
+    ``place`` is None for the whole configuration (``config``), and while Kong's paths are unknown. ``wants_answer``:
+    the answer can contain the changed entity.
     """
 
     place: EntityPath | None = None
@@ -48,19 +46,18 @@ class ChangeTarget(msgspec.Struct, frozen=True):
 
 
 class ChangeObservation(msgspec.Struct, frozen=True):
-    """A request that Kong's Admin API took (2xx) and that may have changed something, seen in the ``response`` phase.
+    """A request that Kong's Admin API accepted (2xx) and that may have changed something: the ``response`` phase.
 
-    ``status`` and ``body`` are the Admin API's own answer, whatever the client was given. ``path`` is the one that it
-    was asked for, with its query string, percent-encoded as it came there. ``body`` is None where it was not asked for,
-    where it is empty, and where it could not be read, a body over the protocol's limit among them: the change was made
-    all the same. Its bytes are as they were sent: compressed (gzip) where a client asks for that and Kong is set up to.
-    ``started_at`` is when Kong began the request, ``seen_at`` when its answer was there: Unix seconds, the former that
-    of ``seen_at`` where Kong does not say. ``consumer`` has ``id``, ``username`` and ``custom_id``, those that are set,
-    None for an anonymous client; ``credential`` is an id; ``request_id`` is that of Kong's logs and of
-    ``X-Kong-Request-Id``. What Kong did not say is None.
+    ``status`` and ``body`` are the Admin API's own answer, whatever the client received. ``path`` is the requested one
+    with its query string, percent-encoded as sent. ``body`` is None where it was not requested, is empty, or could not
+    be read (it may be over the protocol's limit); the change was made all the same. It may be compressed (gzip).
+    ``started_at`` is when Kong began the request (``seen_at`` where Kong does not say), ``seen_at`` when its answer was
+    there: Unix seconds. ``consumer`` has ``id``, ``username`` and ``custom_id`` where they are set, None for an
+    anonymous client; ``credential`` is an id; ``request_id`` is that of Kong's logs and of ``X-Kong-Request-Id``. None
+    stands for what Kong does not say.
 
-    A request that asks for an upgrade to WebSocket is never seen here: Kong runs no ``response`` phase for it, though
-    the Admin API answers it as any other.
+    A request for an upgrade to WebSocket is never here: Kong runs no ``response`` phase for it, though the Admin API
+    answers it as any other.
     """
 
     method: str

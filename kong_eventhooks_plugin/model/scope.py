@@ -1,7 +1,7 @@
-"""Where in Kong something happened, and where a hook listens.
+"""Where in Kong an event happened, and what a hook is limited to.
 
 Kong configures a plugin globally or on a service, a route, a consumer or a combination of them. An
-entity is known by its id and, in a file, by its name, so an event carries both and a hook either.
+entity is referred to by its id or, in a file, by its name, so an event has both and a hook either.
 """
 
 import msgspec
@@ -19,14 +19,14 @@ class EventScope(msgspec.Struct, frozen=True):
 
 
 class HookScope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a hook listens: id or name of each entity; all None is global."""
+    """The id or name of each entity that a hook is limited to; all None is global."""
 
     service: str | None = None
     route: str | None = None
     consumer: str | None = None
 
     def covers(self, scope: EventScope) -> bool:
-        """Tell whether an event that happened in ``scope`` is one this hook may hear."""
+        """Return whether the hook may fire for an event in ``scope``."""
         return (
             (self.service is None or self.service in scope.service)
             and (self.route is None or self.route in scope.route)

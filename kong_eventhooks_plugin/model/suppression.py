@@ -1,22 +1,21 @@
-"""on_change and snooze: whether a hook fires for an event it hears, as a pure rule.
+"""on_change and snooze: whether a hook fires for an event that matches, as a pure rule.
 
-The observed behaviour of Kong Enterprise's event hooks, which users bring along:
+This is the observed behaviour of Kong Enterprise's event hooks:
 
 =========  ======  =====================================================================================
 on_change  snooze  fires
 =========  ======  =====================================================================================
 no         no      always
 yes        no      where the digest differs from the one this hook last fired for on this event
-no         yes     not for so many seconds after it fired, whatever the data
-yes        yes     not for so many seconds after it fired for that digest; other digests fire
+no         yes     not for ``snooze`` seconds after it fired, whatever the data
+yes        yes     not for ``snooze`` seconds after it fired for that digest; other digests fire
 =========  ======  =====================================================================================
 
 The rule is applied inside the store's transaction that accepts the event, so that two processes over
-one store, or an event told twice, cannot fire a hook that one of them has just silenced.
+one store, or an event reported twice, cannot fire a hook that one of them has just silenced.
 
-A silence lasts no longer than the hook's snooze and ``CLOCK_SLACK``, counted from now: a snooze that was made
-shorter, or a clock that was set back, cannot leave a hook silent for the old time. The slack is for processes
-whose clocks differ a little.
+A hook is silent for no longer than its snooze and ``CLOCK_SLACK``, counted from now: neither a shortened snooze
+nor a clock that was set back leaves it silent for the old time. The slack is for processes whose clocks differ.
 """
 
 from typing import Final, Literal
@@ -30,18 +29,18 @@ CLOCK_SLACK: Final = 60.0
 
 
 class SuppressionRule(msgspec.Struct, frozen=True):
-    """What a hook asks for; at least one of the two is set. ``snooze`` is in seconds."""
+    """At least one of the two is set. ``snooze`` is in seconds."""
 
     on_change: bool
     snooze: int | None
 
     def slot_key(self, digest: bytes) -> bytes:
-        """Return the part of the state's key beside hook and event: the digest where both are asked for."""
+        """Return the part of the slot's key besides hook and event: the digest where both are set."""
         return digest if self.on_change and self.snooze else b""
 
 
 class SuppressionSlot(msgspec.Struct, frozen=True):
-    """What a hook remembers of one slot: the digest it fired for, and until when (Unix seconds) it is silent."""
+    """The digest that a hook fired for, and until when (Unix seconds) it is silent."""
 
     digest: bytes
     until: float
@@ -50,7 +49,7 @@ class SuppressionSlot(msgspec.Struct, frozen=True):
 def decide_suppression(
     rule: SuppressionRule, state: SuppressionSlot | None, digest: bytes, now: float
 ) -> Suppression | SuppressionSlot:
-    """Return why the hook stays silent, or, when it fires, the state to remember from now on."""
+    """Return why the hook stays silent, or, where it fires, the slot to store."""
     if state is not None:
         if rule.snooze:
             if now < state.until <= now + rule.snooze + CLOCK_SLACK:

@@ -1,1 +1,1 @@
-"""SQLite files of ours: created, recognised, opened, migrated, and where their content can be found again, replaced."""
+"""SQLite files: creating, opening and migrating them, and replacing damaged ones."""

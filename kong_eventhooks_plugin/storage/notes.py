@@ -1,11 +1,10 @@
 """Small durable notes, name -> bytes, in a table of the data directory's ``gateway.db``.
 
-They keep over a restart what Kong was last known to say: a cache that Kong can fill again. So a file that SQLite cannot
-read is replaced (``storage.replaceable``; the mirror has its tables in the same file), at the start and while running.
-Two processes may use it at once. A note that was put is there after a kill -9; after a power cut the last ones may be
-missing.
+They preserve over a restart what is known of Kong: a cache that Kong can fill again. So a file that SQLite cannot read
+is replaced (``storage.replaceable``; the mirror has its tables in the same file), at the start and later. Two processes
+may use it at once. A note that was put survives a kill -9; a power cut may lose the last ones.
 
-Statements run in one thread of their own, since the disk and another process's lock can block.
+Statements run in a thread, since the disk and another process's lock can block.
 
 Limits: 16 MiB a note and 64 MiB in all, 200 characters a name, 5 s for another process's lock: past any of them
 ``StoreUnavailable``, and nothing is changed.
@@ -57,19 +56,17 @@ class NoteStore:
         self._opened = True
 
     async def close(self) -> None:
-        """Let the file go; closing twice is fine."""
+        """Close the file; closing twice is fine."""
         if self._opened:
             self._opened = False
             await self._in_thread(self._file.close)
         self._thread.shutdown(wait=False)
 
     async def get(self, name: str) -> bytes | None:
-        """Return a note, None where there is none."""
         rows = await self._run(lambda connection: connection.execute(_GET, (name,)).fetchall())
         return bytes(rows[0][0]) if rows else None
 
     async def put(self, name: str, value: bytes) -> None:
-        """Write a note in the place of the one before."""
         if len(value) > MAX_NOTE or len(name) > MAX_NAME:
             raise StoreUnavailable(f"a note is larger than {MAX_NOTE:,} bytes, or its name than {MAX_NAME} characters")
         await self._run(lambda connection: self._put(connection, name, value))
@@ -80,7 +77,7 @@ class NoteStore:
         return [name for (name,) in rows]
 
     async def drop(self, name: str) -> None:
-        """Forget a note; one that is not there is fine."""
+        """Delete a note, if it exists."""
         await self._run(lambda connection: connection.execute(_DROP, (name,)).close())
 
     async def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:

@@ -1,7 +1,7 @@
-"""An SQLite file whose content can be found again: one that SQLite cannot read is moved aside and begun anew.
+"""An SQLite file whose content can be restored: one that SQLite cannot read is moved aside and created again.
 
-The damaged file is kept beside as ``*.damaged`` (one of them: the latest), and logged. Several users may hold the same
-file, in this process and in others: a file that somebody else moved aside is noticed and opened anew.
+The damaged file is kept as ``*.damaged`` (only the latest), and logged. Several users may have the same file open, in
+this process and in others: each notices that another one replaced it, and opens the new file.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ log = structlog.get_logger()
 
 
 class FileReplaced(StoreUnavailable):
-    """The file was damaged and has been moved aside; the next call begins a new one."""
+    """The file was damaged and has been moved aside; the next call creates a new one."""
 
 
 class ReplaceableFile:
     """One connection to the file. Blocks; everything raises ``StoreUnavailable``.
 
-    ``prepare`` brings a new connection's settings and tables to what its user needs. ``patience`` is in seconds.
+    ``prepare`` sets up a new connection and its tables. ``patience`` is in seconds.
     """
 
     def __init__(self, path: Path, patience: float, prepare: Callable[[sqlite3.Connection], None]) -> None:
@@ -35,10 +35,10 @@ class ReplaceableFile:
         self._patience = patience
         self._prepare = prepare
         self._connection: sqlite3.Connection | None = None
-        self._number: int | None = None
+        self._inode: int | None = None
 
     def open(self) -> None:
-        """Open or create the file, a damaged one moved aside before."""
+        """Open or create the file; move a damaged one aside first."""
         with contextlib.suppress(FileReplaced):
             self._open()
             return
@@ -46,13 +46,13 @@ class ReplaceableFile:
 
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
-        connection, self._connection, self._number = self._connection, None, None
+        connection, self._connection, self._inode = self._connection, None, None
         if connection is not None:
             connection.close()
 
     def run(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what the call makes of the connection; raises ``FileReplaced`` where the file turns out damaged."""
-        if self._connection is None or _number(self.path) != self._number:
+        """Call with the connection and return the result; raises ``FileReplaced`` where the file is damaged."""
+        if self._connection is None or _inode(self.path) != self._inode:
             self.open()
         assert self._connection is not None  # noqa: S101 - open raises where it cannot
         return self._translated(call, self._connection)
@@ -60,7 +60,7 @@ class ReplaceableFile:
     def _open(self) -> None:
         self.close()
         sqlite.create(self.path)
-        self._number = _number(self.path)
+        self._inode = _inode(self.path)
         self._connection = self._translated(lambda _: self._connected(), None)
 
     def _connected(self) -> sqlite3.Connection:
@@ -74,15 +74,14 @@ class ReplaceableFile:
         except sqlite3.Error as error:
             if not sqlite.is_damaged(error):
                 raise StoreUnavailable(f"{self.path}: {error}") from error
-            number = self._number
+            inode = self._inode
             self.close()
-            if _number(self.path) == number:
+            if _inode(self.path) == inode:
                 _move_aside(self.path, str(error))
             raise FileReplaced(f"{self.path}: {error}") from error
 
 
-def _number(path: Path) -> int | None:
-    """Return the file system's number of the file; None where there is none."""
+def _inode(path: Path) -> int | None:
     try:
         return path.stat().st_ino
     except OSError:

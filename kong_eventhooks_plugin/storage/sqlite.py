@@ -1,7 +1,7 @@
-"""What every SQLite file of ours needs: create it, open it, give it a write-ahead log, migrate it, read its errors.
+"""What every SQLite file needs: creating, opening, a write-ahead log, migrations, errors.
 
-A file is created readable by its owner alone (0600; SQLite gives its -wal and -shm companions the same mode): it holds
-what the gateway's clients did. One that is there keeps the mode that its owner gave it.
+A file is created with mode 0600 (SQLite gives its -wal and -shm companions the same mode), because it holds what the
+gateway's clients did. An existing file keeps its mode.
 """
 
 import os
@@ -25,21 +25,19 @@ def code_of(error: BaseException) -> int | None:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether another connection's lock is all that is in the way."""
+    """Return whether the only obstacle is another connection's lock."""
     return code_of(error) in _BUSY
 
 
 def is_damaged(error: BaseException) -> bool:
-    """Whether the file cannot be read."""
+    """Return whether the file cannot be read."""
     return code_of(error) in _DAMAGED
 
 
 def create(path: Path, *, with_directory: bool = False) -> None:
-    """Create the file, ``with_directory`` its directory too where only that one is missing.
+    """Create the file and, ``with_directory``, its directory where the parent exists. Raises ``StoreUnavailable``.
 
-    Raises ``StoreUnavailable``.
-
-    One that is there is not opened: to open and close a file that SQLite has open in this process would release its
+    An existing file is not opened: opening and closing a file that SQLite has open in this process would release its
     locks (POSIX).
     """
     folder = path.parent
@@ -50,7 +48,7 @@ def create(path: Path, *, with_directory: bool = False) -> None:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
             return
-        # The name must survive a power cut as well as the contents: SQLite only looks after its journal's.
+        # The name must survive a power cut as well as the contents; SQLite syncs the directory for its journal alone.
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
@@ -64,10 +62,10 @@ def create(path: Path, *, with_directory: bool = False) -> None:
 
 @contextmanager
 def connection_to(path: Path, patience: float, mode: Literal["rw", "ro"] = "rw") -> Iterator[sqlite3.Connection]:
-    """Give a new connection, which stays open unless something is raised.
+    """Yield a new connection, which stays open unless the block raises.
 
-    ``patience`` is how many seconds a statement waits for another connection's lock. Statements are their own
-    transactions, and any thread may use the connection, one at a time.
+    A statement waits ``patience`` seconds for another connection's lock. Statements are their own transactions, and any
+    thread may use the connection, one at a time.
     """
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
@@ -85,7 +83,7 @@ def connection_to(path: Path, patience: float, mode: Literal["rw", "ro"] = "rw")
 
 
 def use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
-    """Turn the file to WAL; raises ``StoreUnavailable`` where the file system cannot."""
+    """Switch to WAL mode; raises ``StoreUnavailable`` where the file system does not support it."""
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StoreUnavailable(f"{path}: this file system cannot keep a write-ahead log; choose a local disk")
@@ -93,7 +91,7 @@ def use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Begin with the write lock; commit, or roll back where something is raised."""
+    """Begin with the write lock; commit, or roll back where the block raises."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -109,9 +107,9 @@ def migrate(
     version: Callable[[], int],
     set_version: Callable[[int], None],
 ) -> None:
-    """Bring the schema to the last of ``steps`` (scripts by the version that they lead to), all or nothing.
+    """Migrate the schema to the last of ``steps`` (scripts by the version that they lead to), all or nothing.
 
-    Two processes may try at once: ``version`` is asked inside the transaction.
+    Two processes may migrate at once: ``version`` is called inside the transaction.
     """
     with transaction(connection):
         for step in range(version() + 1, max(steps) + 1):
@@ -123,7 +121,7 @@ def migrate(
 def statements_of(script: str) -> Iterator[str]:
     """Yield the statements of a script one by one, so that they can run inside one transaction.
 
-    Comments stay: SQLite keeps those inside a CREATE with the schema.
+    Comments stay: SQLite stores those inside a CREATE with the schema.
     """
     statement = ""
     for line in script.splitlines():

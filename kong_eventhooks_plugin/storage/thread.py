@@ -1,7 +1,7 @@
 """One thread that runs calls for the event loop, one after another.
 
-``concurrent.futures`` would do, at several times the price of a hand-over; there are two of these per commit.
-What waits here is bounded by those who hand over: the write cycle has one call under way, ``reads`` counts its own.
+``concurrent.futures`` would do, at several times the cost of a hand-over; each commit has two. The callers bound the
+queue: the write cycle has one call in progress, ``reads`` counts its own.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ Then = Callable[[T | None, Exception | None], None]
 
 
 class CallThread:
-    """Runs calls in the order they come. The loop is never waited for, nor made to wait."""
+    """Runs calls in order. Neither the loop nor the thread waits for the other."""
 
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        # A daemon: a disk that never answers must not keep the process from ending.
+        # A daemon: a disk that never answers must not keep the process from exiting.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def run(self, call: Callable[[], T], then: Then[T]) -> None:
-        """Have ``call`` run in the thread, and ``then(result, error)`` after it on the loop."""
+        """Run ``call`` in the thread, then ``then(result, error)`` on the loop."""
         self._calls.put(lambda: self._deliver(call, then))
 
     def call(self, call: Callable[[], T]) -> "asyncio.Future[T]":
-        """Run ``call`` in the thread; the future has its result or what it raised."""
+        """Run ``call`` in the thread; the future has its result or its exception."""
         future: asyncio.Future[T] = self._loop.create_future()
 
         def resolve(result: T | None, error: Exception | None) -> None:
@@ -45,7 +45,7 @@ class CallThread:
         return future
 
     def stop(self) -> None:
-        """Let the thread end after what it has been given; returns at once."""
+        """Let the thread end after the calls that it has; return at once."""
         self._calls.put(None)
 
     def join(self, seconds: float) -> None:
@@ -61,9 +61,9 @@ class CallThread:
         error: Exception | None = None
         try:
             result = call()
-        except Exception as raised:  # noqa: BLE001  # whoever handed the call over hears of it, whatever it is
+        except Exception as raised:  # noqa: BLE001  # the caller gets it, whatever it is
             error = raised
         try:
             self._loop.call_soon_threadsafe(then, result, error)
         except RuntimeError:
-            return  # the loop is closed: nobody is left to hear it
+            return  # the loop is closed: nobody waits for it

@@ -1,4 +1,4 @@
-"""Every event of the log, by name, and what it says: docs/log-events.md is made from it.
+"""Every event of the log, by name: docs/log-events.md is generated from here.
 
 ``python -m kong_eventhooks_plugin.telemetry.log_events`` prints the page.
 """
@@ -44,7 +44,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "declarative_file_loaded": "Hooks were loaded from a declarative file.",
     "delivery_discarded": "A delivery became a dead letter: it can never be delivered.",
     "delivery_exhausted": "A delivery became a dead letter: its attempts are used up.",
-    "delivery_failing": "A delivery has failed four times and is still tried.",
+    "delivery_failing": "A delivery has failed four times and is retried.",
     "delivery_handed_over": "Another server took the socket over; this worker no longer delivers.",
     "delivery_lease_acquired": "This process delivers from now on.",
     "delivery_lease_lost": "This process no longer delivers.",
@@ -75,7 +75,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
         "A hook was disabled because its endpoint is gone or keeps failing; its deliveries stay pending."
     ),
     "hook_enabled": "A hook that had been disabled for its endpoint delivers again.",
-    "hook_listener_failed": "A part of the worker raised while it was told of changed hooks.",
+    "hook_listener_failed": "A part of the worker raised when hooks changed.",
     "hook_removed": "A hook was removed.",
     "lambda_output": "What a hook's Lua function writes.",
     "lease_lost": "An outcome arrived for a delivery whose lease is not held any more; it changes nothing.",
@@ -92,7 +92,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "outcome_dropped": "The outcome of a delivery could not be written because of a bug; it is delivered again.",
     "outcomes_unwritten": ("The process exits before all outcomes are written; those deliveries are delivered again."),
     "outcomes_write_failed": "Outcomes of attempts could not be written; tried again.",
-    "part_close_failed": "A part could not be closed at the end.",
+    "part_close_failed": "A part could not be closed when the worker stopped.",
     "ping_dropped": "A ping was dropped; `reason` is `too_many_waiting` or `unresolved_reference`.",
     "ping_failed": "A ping did not reach its endpoint; `error` and `detail` say why.",
     "ping_postponed": "A ping waits until a reference in the hook has a value.",
@@ -101,17 +101,17 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "plugin_documents_write_failed": (
         "The documents that Kong's `query_cmd` reads could not be written beside the socket."
     ),
-    "plugin_socket_error": "Something went wrong on the plugin socket; `reason` says what.",
+    "plugin_socket_error": "An error on the plugin socket, of the kind `reason`.",
     "poll_failed": "A poller could not read Kong; tried again. `outcome` is `unanswered`, `failed` or `bug`.",
     "poll_recovered": "A poller reads Kong again.",
-    "queue_poll_failed": "The queue could not be asked for due deliveries.",
+    "queue_poll_failed": "Due deliveries could not be read from the queue.",
     "reconciliation_failed": "A reconciliation with the Admin API was not completed.",
     "reconciliation_finished": "A reconciliation ended; `outcome`, `seconds` and `entities` say how.",
     "reconciliation_recovered": "Reconciliations are completed again.",
     "reload_requested": "SIGHUP arrived; a new worker replaces the one that serves.",
     "removed_hook_cleanup_failed": "Pending deliveries of a removed hook could not be ended.",
     "removed_hook_deliveries_dead": "Pending deliveries of a removed hook became dead letters.",
-    "replacement_worker_failed": "A new worker ended before it was ready; the old one goes on.",
+    "replacement_worker_failed": "A new worker ended before it was ready; the old one continues to serve.",
     "response_bodies_dropped": "The limit on kept response bodies is reached; attempts are kept without them.",
     "retention_sweep_failed": "Old deliveries and events could not be deleted; tried again.",
     "retention_swept": "Old deliveries, events and suppression states were deleted (`rows`).",
@@ -146,8 +146,8 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
         "A worker ended by itself; `next` says what follows: `restart` after `retry_in` seconds, "
         "`replacement_starting` or `none`."
     ),
-    "worker_draining": "The worker ends calls and deliveries that are under way.",
-    "worker_exited": "A worker that was asked to leave has exited.",
+    "worker_draining": "The worker ends its calls and deliveries in progress.",
+    "worker_exited": "A drained worker has exited.",
     "worker_killed": "A worker was killed because it did not drain or become ready in time.",
     "worker_ready": "A worker serves the plugin socket; `seconds` since its start.",
     "worker_serving": "The worker accepts calls of Kong's on the plugin socket.",
@@ -161,9 +161,9 @@ _HEAD: Final = """# Log events
 Each log line is one event: `event` is its name, the other fields are its details. The names are stable: search for one,
 or alert on it. A hook's own output is the field `text` of `log_handler_output` and `lambda_output`.
 
-Made from the code; do not edit: `make docs`.
+Generated from the code by `make docs`; do not edit.
 
-| event | what it says |
+| event | description |
 |---|---|
 """
 

@@ -1,11 +1,11 @@
-"""Where log lines go: standard output, written by a thread of its own.
+"""Writes log lines to standard output, in a thread.
 
-Kong, journald or a container's runtime reads what we write. One that reads slowly, or has gone (Kong's process
-crashed), must neither stop the worker nor end it: a line that cannot be written is dropped and counted, and the next
-one says how many (``lines_dropped``), as the supervisor's do (``kong.supervisor.plain_log``).
+Kong, journald or a container's runtime reads them. A reader that is slow or has exited (Kong's process crashed) must
+neither block nor end the worker: a line that cannot be written is dropped and counted, and the next one has the count
+(``lines_dropped``), as the supervisor's do (``kong.supervisor.plain_log``).
 
-Limits: ``WAITING_BYTES`` of lines that wait to be written, past which a line is dropped; ``END_SECONDS`` for them at
-the process's end.
+Limits: ``WAITING_BYTES`` of lines wait to be written, past that a line is dropped; ``END_SECONDS`` to write them when
+the process exits.
 """
 
 import os
@@ -18,28 +18,28 @@ END_SECONDS: Final = 1.0
 
 
 class LogOutput:
-    """Something to write text to that neither blocks nor raises. ``descriptor`` stays open, and is not ours."""
+    """A text stream that neither blocks nor raises. The caller owns ``descriptor``."""
 
     def __init__(self, descriptor: int, waiting_bytes: int = WAITING_BYTES) -> None:
         self._descriptor = descriptor
         self._limit = waiting_bytes
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[bytes, int]] = deque()  # each with how many dropped ones it tells of
+        self._waiting: deque[tuple[bytes, int]] = deque()  # each with the number of dropped lines that it reports
         self._bytes = 0
         self._dropped = 0
-        self._reporting = threading.local()  # what the line that this thread is about to write tells of
+        self._reporting = threading.local()  # the number that the next line of this thread reports
         self._thread: threading.Thread | None = None
 
     def write(self, text: str) -> int:
-        """Take a text; return its length, as files do."""
+        """Queue a text; return its length, as files do."""
         data = text.encode(errors="replace")
-        tells: int = getattr(self._reporting, "dropped", 0)
+        reported: int = getattr(self._reporting, "dropped", 0)
         self._reporting.dropped = 0
         with self._changed:
             if self._bytes + len(data) > self._limit:
-                self._dropped += 1 + tells
+                self._dropped += 1 + reported
             else:
-                self._waiting.append((data, tells))
+                self._waiting.append((data, reported))
                 self._bytes += len(data)
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._write_on, name="log", daemon=True)
@@ -48,12 +48,12 @@ class LogOutput:
         return len(text)
 
     def flush(self) -> None:
-        """Wait for nothing: the thread writes as soon as it can."""
+        """Do nothing: the thread writes as soon as it can."""
 
     def take_dropped(self) -> int:
-        """Return how many were dropped since the last question, for the line that this thread writes next to say.
+        """Return how many lines were dropped since the last call, for the next line of this thread to report.
 
-        Where that line is dropped as well, so is what it says: the one after it says the sum.
+        Where that line is dropped as well, the one after it reports the sum.
         """
         with self._changed:
             dropped, self._dropped = self._dropped, 0
@@ -61,7 +61,7 @@ class LogOutput:
         return dropped
 
     def end(self, seconds: float = END_SECONDS) -> bool:
-        """Wait until all is written, at most so long; tell whether it is."""
+        """Wait until all is written, at most so long; return whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._bytes, seconds)
 
@@ -69,16 +69,16 @@ class LogOutput:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
-                data, tells = self._waiting.popleft()
+                data, reported = self._waiting.popleft()
             written = _write(self._descriptor, data)
             with self._changed:
                 self._bytes -= len(data)
-                self._dropped += 0 if written else 1 + tells
+                self._dropped += 0 if written else 1 + reported
                 self._changed.notify_all()
 
 
 def _write(descriptor: int, data: bytes) -> bool:
-    """Write all of it; tell whether that went."""
+    """Write all of it; return whether that succeeded."""
     try:
         while data:
             data = data[os.write(descriptor, data) :]

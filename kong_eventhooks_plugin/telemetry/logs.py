@@ -1,4 +1,4 @@
-"""How log lines look: JSON for machines, columns for people; always to standard output, for Kong and journald."""
+"""Configures logging: JSON for machines, columns for people; always to standard output, for Kong and journald."""
 
 import atexit
 import logging
@@ -16,11 +16,11 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 def configure(style: Format, level: str) -> None:
-    """Set up structlog for this process. ``level`` is debug, info, warning or error."""
+    """Configure structlog for this process. ``level`` is debug, info, warning or error."""
     human = style == "human" or (style == "auto" and sys.stdout.isatty())
     output = LogOutput(sys.stdout.fileno())
     atexit.register(output.end)
-    stream = cast("TextIO", output)  # of which loggers use write and flush alone
+    stream = cast("TextIO", output)  # loggers call write and flush alone
     renderer: Processor = structlog.processors.JSONRenderer()
     if human:
         # Where rich is installed, tracebacks would show local variables, and secrets among them.
@@ -32,20 +32,20 @@ def configure(style: Format, level: str) -> None:
         structlog.processors.StackInfoRenderer(),
         _report_dropped(output),
     ]
-    look: list[Processor] = [*([] if human else [structlog.processors.format_exc_info]), renderer]
+    rendering: list[Processor] = [*([] if human else [structlog.processors.format_exc_info]), renderer]
     structlog.configure(
-        processors=[*fields, *look],
+        processors=[*fields, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    # Libraries (asyncio, aiohttp) log through the standard module: only what is wrong, with the same look.
+    # Libraries (asyncio, aiohttp) log through the standard module: only warnings and errors, in the same format.
     # aiohttp's server quotes a malformed request's bytes, which may hold credentials.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *look],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
             foreign_pre_chain=[*fields, structlog.stdlib.add_logger_name],
         )
     )
@@ -53,8 +53,8 @@ def configure(style: Format, level: str) -> None:
 
 
 def _report_dropped(output: LogOutput) -> Processor:
-    def say(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    def process(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
         dropped = output.take_dropped()
         return {**line, "lines_dropped": dropped} if dropped else line
 
-    return say
+    return process

@@ -1,7 +1,7 @@
-"""The names of metrics and log fields, in one place, and the registry that /metrics prints.
+"""The metrics and the registry that /metrics prints; docs/metrics.md is generated from here.
 
 Hot-path counters are plain integers in ``Counts`` (an increment of a prometheus counter takes a lock);
-the collector reads them when it is asked.
+the collector reads them on each scrape.
 """
 
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ Labels = TypeVar("Labels")
 
 
 class Tally(dict[Labels, int]):
-    """Label values -> how often; what was never counted is 0.
+    """Counts by label values; a missing one is 0.
 
     The standard library's Counter takes twice as long for ``+= 1``: its ``__delitem__`` makes every store a lookup of a
-    Python method, and an event raises two of these.
+    Python method, and an event increments two of these.
     """
 
     __slots__ = ()
@@ -30,29 +30,19 @@ class Tally(dict[Labels, int]):
 
 
 class Counts(Collector):
-    """Counters that the plugin socket and the dispatcher raise by ``counts.x[labels] += 1``."""
+    """Counters, incremented by ``counts.x[labels] += 1``. ``FAMILIES`` documents them and names their labels."""
 
     def __init__(self) -> None:
         self.plugin_calls: Tally[tuple[str]] = Tally()
-        """By call: start_instance, close_instance, handle_event, other."""
         self.pdk_calls: Tally[tuple[str]] = Tally()
-        """By PDK function."""
         self.socket_errors: Tally[tuple[str]] = Tally()
-        """By reason: what peers on the socket did wrong, and what we could not do for them."""
         self.events: Tally[tuple[str, str]] = Tally()
-        """By source and event: accepted."""
         self.events_lost: Tally[tuple[str]] = Tally()
-        """By reason: events that could not be accepted."""
         self.held_back: Tally[tuple[str, str]] = Tally()
-        """By hook name and reason."""
         self.sandbox_tasks: Tally[tuple[str, str]] = Tally()
-        """By task (render, call, decide, check) and what came of it: done, or why not."""
         self.polls: Tally[tuple[str, str]] = Tally()
-        """By what of Kong is looked at (health, status, certificates) and what came of it: ok, or why not."""
         self.reconciliations: Tally[tuple[str]] = Tally()
-        """By outcome: done, same (nothing to read), moved, failed, overtaken."""
         self.reconciled_changes: Tally[tuple[str]] = Tally()
-        """By what became of them: create, update, delete, or dropped."""
 
     FAMILIES = (
         ("plugin_calls", "Calls of Kong's on the plugin socket, by call.", ("call",)),
@@ -77,7 +67,7 @@ class Counts(Collector):
 
 
 class Metrics:
-    """Everything that /metrics prints. One per process; tests make their own."""
+    """Everything that /metrics prints."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -10,9 +10,9 @@ _HEAD = """# Metrics
 
 `GET /metrics` prints these in Prometheus' text format.
 
-Made from the code; do not edit: `make docs`.
+Generated from the code by `make docs`; do not edit.
 
-| metric | type | labels | what it says |
+| metric | type | labels | description |
 |---|---|---|---|
 """
 
@@ -23,9 +23,9 @@ def rows() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
         yield f"{PREFIX}_{name}_total", "counter", labels, text
     for metric in vars(Metrics()).values():
         if isinstance(metric, Counter | Gauge | Histogram):
-            (said,) = metric.describe()
-            name = f"{said.name}_total" if said.type == "counter" else said.name
-            yield name, said.type, tuple(metric._labelnames), said.documentation  # noqa: SLF001 - it has no public name
+            (family,) = metric.describe()
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            yield name, family.type, tuple(metric._labelnames), family.documentation  # noqa: SLF001 - it has no public name
 
 
 def page() -> str:
