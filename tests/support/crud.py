@@ -85,25 +85,25 @@ class StandInSchemaCache:
 
 
 class StandInMirror:
-    """Takes each observation for the creation of an entity; an outbox in memory. ``troubles`` are raised in turn."""
+    """Takes each observation for the creation of an entity; an outbox in memory. ``errors`` are raised in turn."""
 
     def __init__(self, *changes: EntityChange) -> None:
         self.outbox = {change.identity: change for change in changes}
         self.applied: list[RouteChange] = []
-        self.troubles: list[Exception] = []
+        self.errors: list[Exception] = []
         self.forgotten = 0
         self.moved = asyncio.Condition()
 
     def _error(self) -> None:
-        if self.troubles:
-            raise self.troubles.pop(0)
+        if self.errors:
+            raise self.errors.pop(0)
 
     async def apply(self, seen: RouteChange) -> list[EntityChange]:
         self._error()
         self.applied.append(seen)
         change = make_change(f"c-{len(self.applied)}", actor=seen.actor, entity=seen.entity or {})
         self.outbox[change.identity] = change
-        await self._tell_who_waits()
+        await self._notify()
         return [change]
 
     async def pending(self, limit: int) -> list[EntityChange]:
@@ -113,14 +113,14 @@ class StandInMirror:
     async def mark_published(self, identities: Sequence[str]) -> None:
         for identity in identities:
             self.outbox.pop(identity, None)
-        await self._tell_who_waits()
+        await self._notify()
 
     async def forget(self) -> None:
         self._error()
         self.forgotten += 1
-        await self._tell_who_waits()
+        await self._notify()
 
-    async def _tell_who_waits(self) -> None:
+    async def _notify(self) -> None:
         async with self.moved:
             self.moved.notify_all()
 
@@ -159,14 +159,14 @@ class StandInReconciler:
 
 
 class Publisher:
-    """Takes events as the dispatcher does. Commits at once, or when told; ``heard`` False: no hook hears anything."""
+    """Takes events as the dispatcher does. Commits at once, or when told to; ``subscribed`` False: no hook is."""
 
-    def __init__(self, *, heard: bool = True, at_once: bool = True) -> None:
+    def __init__(self, *, subscribed: bool = True, at_once: bool = True) -> None:
         self.events: list[Event] = []
         self.futures: list[asyncio.Future[Receipt]] = []
         self.refusals: list[Exception] = []
         self.failures: list[Exception] = []
-        self._listener = heard
+        self._listener = subscribed
         self._at_once = at_once
         self._moved = asyncio.Event()
 
@@ -197,7 +197,7 @@ class Publisher:
 
 
 async def settled(holds: Callable[[], bool] = lambda: True) -> None:
-    """Let the loop run some rounds, and then on until it is so; fails where it does not come to be."""
+    """Let the loop turn some times, and then on until it is so; fails where it does not come to be."""
     for _ in range(20):
         await asyncio.sleep(0)
     async with asyncio.timeout(SECONDS):

@@ -1,4 +1,4 @@
-"""The whole way of a change: a stand-in Admin API, the real mirror and rounds, observer, dispatcher, SQLite queue."""
+"""The whole way of a change: a stand-in Admin API; the real mirror, reconciler, observer, dispatcher, SQLite queue."""
 
 import asyncio
 import json
@@ -179,11 +179,11 @@ class CrudWorld:
         return self.accepted
 
     async def reconcile(self) -> None:
-        """Have a round run and wait for its end."""
+        """Have a reconciliation run and wait for its end."""
         began = self.reconciler.state().ended_at
         self.reconciler.trigger()
         async with asyncio.timeout(SECONDS):
-            while self.reconciler.state().ended_at in (None, began):  # noqa: ASYNC110  rounds tell nobody of their end
+            while self.reconciler.state().ended_at in (None, began):  # noqa: ASYNC110  nothing signals its end
                 await asyncio.sleep(0.005)
 
     async def stored(self) -> list[Event]:

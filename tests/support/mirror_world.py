@@ -1,8 +1,8 @@
 """A Kong in memory beside a mirror of it: requests that take their time, observations that come late, paused rounds.
 
 The Kong is the stand-in's store of entities (``admin_store``, checked against recordings) without HTTP. Time is a
-number that the test moves; every request and every page takes some of it. A round runs as a task and stops in the pause
-behind each page until it is let go on, or in the middle of a page.
+number that the test moves; every request and every page takes some of it. A reconciliation runs as a task and stops in
+the pause behind each page until it may go on, or in the middle of a page.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class Shape:
 
 
 class Kong:
-    """Answers what a round asks, from the store; ``at_page`` is called before a page is read and may wait or raise."""
+    """Answers from the store; ``at_page`` is called before a page is read and may wait or raise."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.store = Store(SCHEMAS, clock)
@@ -116,7 +116,7 @@ def observation(request: Request) -> RouteChange:
 
 
 class Gate:
-    """Where a round waits until it is let go on."""
+    """Where a reconciliation waits until it is let go on."""
 
     def __init__(self) -> None:
         self._open: asyncio.Future[None] | None = None
@@ -130,7 +130,7 @@ class Gate:
         await self._open
 
     async def next(self, task: "asyncio.Task[Any]") -> bool:
-        """Let the round go on to where it waits next; False: it ended."""
+        """Let the reconciliation go on to where it waits next; False: it ended."""
         self._arrived = asyncio.get_running_loop().create_future()
         if self._open is not None and not self._open.done():
             self._open.set_result(None)
@@ -143,7 +143,7 @@ class Gate:
 
 
 class World:
-    """A Kong, a mirror of it, and rounds that wait in their pauses while ``held``."""
+    """A Kong, a mirror of it, and reconciliations that wait in their pauses while ``held``."""
 
     def __init__(self, folder: Path, *, schemas: tuple[str, ...] = LISTED, page_size: int = 2) -> None:
         self.path = folder / "gateway.db"
@@ -183,7 +183,7 @@ class World:
         await self.open()
 
     async def publish(self) -> list[EntityChange]:
-        """Tell all that waits, and return it."""
+        """Publish all that is pending, and return it."""
         changes: list[EntityChange] = []
         while some := await self.mirror.pending(100):
             changes += some
@@ -192,7 +192,7 @@ class World:
         return changes
 
     async def reconcile(self) -> list[EntityChange]:
-        """Run one whole round and tell what it found."""
+        """Run one whole reconciliation and publish what it found."""
         self.time.advance(10)
         assert await self.reconciler.run_once() == "done", self.reconciler.state()
         return await self.publish()

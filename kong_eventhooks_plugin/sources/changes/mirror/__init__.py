@@ -1,1 +1,1 @@
-"""What is known of every entity of Kong's, and how changes are found and kept until they are told."""
+"""The last known state of every entity of Kong's, how changes are found, and the outbox that keeps them."""

@@ -17,7 +17,7 @@ WELL = ChangeState(
 KONG = AdminEndpoints.read([*PATHS, "/admins", "/admins/{admins}"])
 
 
-def faults(*hooks: Hook, **state: object) -> list[str]:
+def errors(*hooks: Hook, **state: object) -> list[str]:
     return list(change_errors(msgspec.structs.replace(WELL, **state), KONG, hooks))
 
 
@@ -26,27 +26,27 @@ def hook(event: str | None, **fields: object) -> Hook:
 
 
 def test_all_is_well() -> None:
-    assert faults(hook(None), hook("consumers"), hook("keyauth_credentials:delete"), make_hook("d", source="dao:crud",
+    assert errors(hook(None), hook("consumers"), hook("keyauth_credentials:delete"), make_hook("d", source="dao:crud",
                   event="create")) == []  # fmt: skip
 
 
 @pytest.mark.parametrize("event", ["consumer", "consumer:create"])
 def test_a_hook_on_an_entity_that_this_kong_does_not_have(event: str) -> None:
-    assert faults(hook(event)) == [
+    assert errors(hook(event)) == [
         "h: this Kong has no entity consumer (did you mean consumers?); the hook never fires"
     ]
-    assert faults(hook("zebras")) == ["h: this Kong has no entity zebras; the hook never fires"]
-    assert faults(hook(event, enabled=False)) == []
-    assert faults(hook(event), endpoints_known=False) == [], "nothing is known yet"
-    assert faults(make_hook("other", source="custom", event=event)) == []
+    assert errors(hook("zebras")) == ["h: this Kong has no entity zebras; the hook never fires"]
+    assert errors(hook(event, enabled=False)) == []
+    assert errors(hook(event), endpoints_known=False) == [], "nothing is known yet"
+    assert errors(make_hook("other", source="custom", event=event)) == []
 
 
-def test_rounds_and_the_outbox_in_trouble() -> None:
-    rounds = ReconcilerState(error="/status: answered 401")
-    assert faults(error="disk full", reconciler=rounds) == [
+def test_reconciliations_and_the_outbox_with_errors() -> None:
+    state = ReconcilerState(error="/status: answered 401")
+    assert errors(error="disk full", reconciler=state) == [
         "crud: disk full", "crud: reconciliation failed: /status: answered 401",
     ]  # fmt: skip
-    assert faults(error="disk full", reconciler=rounds, active=False) == []
+    assert errors(error="disk full", reconciler=state, active=False) == []
 
 
 def test_lists_that_fail_and_lists_that_kong_refuses() -> None:
@@ -56,10 +56,10 @@ def test_lists_that_fail_and_lists_that_kong_refuses() -> None:
         "/key-auths": "/key-auths: answered 500",
         "/consumers": "/consumers: no answer within 30 s",
     }
-    rounds = ReconcilerState(skipped_lists=skipped)
+    state = ReconcilerState(skipped_lists=skipped)
     failed = ["crud: list skipped: /key-auths: answered 500", "crud: list skipped: /consumers: no answer within 30 s"]
-    assert faults(hook(None), hook("consumers"), reconciler=rounds) == failed
-    assert faults(hook("admins:create"), reconciler=rounds) == [
+    assert errors(hook(None), hook("consumers"), reconciler=state) == failed
+    assert errors(hook("admins:create"), reconciler=state) == [
         *failed,
         "h: only changes through the Admin API's route are reported: Kong refuses the list (/admins: answered 403)",
     ]
@@ -67,5 +67,5 @@ def test_lists_that_fail_and_lists_that_kong_refuses() -> None:
 
 def test_many_lists_that_fail_are_not_all_named() -> None:
     skipped = {f"/{number}": f"/{number}: answered 500" for number in range(LISTS + 7)}
-    found = faults(reconciler=ReconcilerState(skipped_lists=skipped))
+    found = errors(reconciler=ReconcilerState(skipped_lists=skipped))
     assert (len(found), found[-1]) == (LISTS + 1, "crud: 7 more lists skipped")

@@ -30,7 +30,7 @@ def test_three_events_with_the_same_data_and_ids_of_their_own() -> None:
     assert all(event.data == events[0].data and event.time == AT for event in events)
 
 
-def test_a_change_told_again_gives_the_same_ids() -> None:
+def test_a_change_reported_again_gives_the_same_ids() -> None:
     before = [event.id for event in events_of_change(make_change())]
     # What a process that comes after knows is what was kept: identity and time; the rest decides nothing.
     after = [event.id for event in events_of_change(make_change(entity={"id": "84cc"}))]
@@ -67,7 +67,7 @@ def test_an_update_says_what_changed_and_who_did_it() -> None:
     }  # fmt: skip
 
 
-def test_a_delete_tells_the_entity_that_went_as_kong_does() -> None:
+def test_a_delete_reports_the_entity_that_went_as_kong_does() -> None:
     gone = {"id": "84cc", "username": "grace"}
     data = data_of(make_change(operation="delete", entity=gone, old_entity=gone, deleted_with="consumers:84cc"))
     assert (data["entity"], data["old_entity"], data["deleted_with"]) == (gone, None, "consumers:84cc")
@@ -131,7 +131,7 @@ def test_scope(change: EntityChange, scope: EventScope) -> None:
     assert {event.scope for event in events_of_change(change)} == {scope}
 
 
-def test_a_hook_on_a_service_hears_of_the_route_that_left_it() -> None:
+def test_a_hook_on_a_service_fires_for_the_route_that_left_it() -> None:
     moved = SCOPES[3][1]
     assert HookScope(service="s1").covers(events_of_change(moved)[0].scope)
     assert not HookScope(service="s3").covers(events_of_change(moved)[0].scope)

@@ -10,7 +10,7 @@ from tests.support.crud import Publisher
 from tests.support.crud_world import CrudWorld, recorded_requests, shown
 from tests.support.waiting import SECONDS
 
-# Every request that a real Kong's Admin API route saw, and what it is told as. No arrow: nothing.
+# Every request that a real Kong's Admin API route saw, and what it is reported as. No arrow: nothing.
 EXPECTED = """
 GET /consumers 200
 POST /consumers 201                               -> consumers:create Ada Lovelace
@@ -79,18 +79,18 @@ async def test_the_recorded_requests_are_these_events(tmp_path: Path) -> None:
         for request in requests:
             world.observe(request)
         events = await world.published(3 * len(CHANGES))
-        # Nothing comes after them: what is told next is what happens next.
+        # Nothing comes after them: what is reported next is what happens next.
         await world.route("POST", "/consumers", username="fence")
         await world.published(3 * len(CHANGES) + 3)
-        told, fence = events[:-3], events[-3:]
+        reported, fence = events[:-3], events[-3:]
         assert shown(fence[0]) == "consumers:create fence"
 
-        assert [shown(event) for event in of(told, "dao:crud")] == CHANGES
-        assert [event.event for event in of(told, "dao:crud")] == [
+        assert [shown(event) for event in of(reported, "dao:crud")] == CHANGES
+        assert [event.event for event in of(reported, "dao:crud")] == [
             change.split(":")[1].split()[0] for change in CHANGES
         ]
         named = [change.split()[0] for change in CHANGES]
-        assert [event.event for event in of(told, "crud")] == [
+        assert [event.event for event in of(reported, "crud")] == [
             name for full in named for name in (full.partition(":")[0], full)
         ]
         assert [event.id for event in await world.stored()] == [event.id for event in events]
@@ -98,7 +98,7 @@ async def test_the_recorded_requests_are_these_events(tmp_path: Path) -> None:
         assert world.observer.state().lost == {}
 
 
-async def test_what_the_route_told_no_round_tells_again(tmp_path: Path) -> None:
+async def test_what_the_route_reported_no_reconciliation_reports_again(tmp_path: Path) -> None:
     async with AdminNode() as node, CrudWorld(tmp_path, node) as world:
         await world.reconcile()
         await world.route("POST", "/consumers", username="ada")
@@ -162,7 +162,7 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-async def test_killed_before_the_queue_had_it_it_is_told_by_the_next_process_once(tmp_path: Path) -> None:
+async def test_killed_before_the_queue_had_it_it_is_reported_by_the_next_process_once(tmp_path: Path) -> None:
     stuck = Publisher(at_once=False)
     async with AdminNode() as node:
         async with CrudWorld(tmp_path, node, publish=stuck) as world:
@@ -179,7 +179,7 @@ async def test_killed_before_the_queue_had_it_it_is_told_by_the_next_process_onc
             assert len(await world.stored()) == 6
 
 
-async def test_two_processes_side_by_side_tell_it_once(tmp_path: Path) -> None:
+async def test_two_processes_side_by_side_report_it_once(tmp_path: Path) -> None:
     async with AdminNode() as node, CrudWorld(tmp_path, node) as old, CrudWorld(tmp_path, node) as new:
         await old.reconcile()
         for number in range(20):
@@ -187,13 +187,13 @@ async def test_two_processes_side_by_side_tell_it_once(tmp_path: Path) -> None:
             old.observer.wake()
             new.observer.wake()
         async with asyncio.timeout(SECONDS):
-            while len(old.accepted) + len(new.accepted) < 60:  # noqa: ASYNC110  two worlds, each tells of its own
+            while len(old.accepted) + len(new.accepted) < 60:  # noqa: ASYNC110  two worlds, each reports its own
                 await asyncio.sleep(0.01)
         assert len(await new.stored()) == 60
         assert len(old.accepted) + len(new.accepted) == 60, "the queue keeps one of each"
 
 
-async def test_what_a_hook_missed_while_it_was_away_for_long_is_not_told(tmp_path: Path) -> None:
+async def test_what_a_hook_missed_while_it_was_away_for_long_is_not_reported(tmp_path: Path) -> None:
     async with AdminNode() as node:
         node.behind.create("consumers", username="ada")
         async with CrudWorld(tmp_path, node) as world:

@@ -1,4 +1,4 @@
-"""What the route saw is worked in order, without waiting and within limits; what is missed is left to a round."""
+"""What the route saw is processed in order, without waiting and within limits; a reconciliation finds the rest."""
 
 import asyncio
 import gzip
@@ -57,7 +57,7 @@ class World:
             assert task.cancelled()
 
     async def worked(self, applied: int) -> None:
-        """Wait until so many observations reached the mirror and all is told."""
+        """Wait until so many observations reached the mirror and all is reported."""
         await self.mirror.until(lambda mirror: len(mirror.applied) == applied and not mirror.outbox)
 
 
@@ -94,14 +94,14 @@ def test_what_is_asked_of_kong(method: str, path: str, may_change: bool, wants_a
     [("GET", "/x", False, False), ("POST", "/x", True, True), ("DELETE", "/x", True, False),
      ("POST", "/config?a=b", True, False)],
 )  # fmt: skip
-def test_before_kong_told_its_paths_any_of_them_may(
+def test_before_kongs_paths_are_known_any_of_them_may(
     method: str, path: str, may_change: bool, wants_answer: bool
 ) -> None:
     target = World(known=False).observer.change_target(method, path)
     assert (target is not None, target is not None and target.wants_answer) == (may_change, wants_answer)
 
 
-async def test_a_change_is_applied_and_told() -> None:
+async def test_a_change_is_applied_and_reported() -> None:
     async with World().running() as world:
         world.observer.observe_change(
             saw(
@@ -155,7 +155,7 @@ async def test_in_the_order_of_arrival() -> None:
     assert [each.place.key for each in world.mirror.applied] == [str(number) for number in range(50)]
 
 
-async def test_the_whole_configuration_is_not_read_but_looked_for() -> None:
+async def test_the_whole_configuration_is_not_read_but_searched_for() -> None:
     world = World()
     target = world.observer.change_target("POST", "/config")
     world.observer.observe_change(saw("POST", "/config", None, target=target))
@@ -184,7 +184,7 @@ async def test_an_entity_in_an_object_of_its_own_is_read() -> None:
     [None, b"", b"{", [], {"consumer": {}}, {"consumer": "grace"}, {"message": "?"}, {"id": 7}, {"data": []}],
     ids=lambda answer: repr(answer),
 )
-async def test_an_answer_that_is_no_entity_is_counted_and_looked_for(answer: object) -> None:
+async def test_an_answer_that_is_no_entity_is_counted_and_searched_for(answer: object) -> None:
     async with World().running() as world:
         world.observer.observe_change(saw(answer=answer))
         world.observer.observe_change(saw(answer=CONSUMER))
@@ -205,7 +205,7 @@ async def test_what_leads_to_no_entity_is_nothing() -> None:
 
 
 @pytest.mark.parametrize("limits", [ChangeLimits(observations=2), ChangeLimits(bytes=70)], ids=["count", "bytes"])
-async def test_past_the_limit_it_is_counted_and_looked_for(limits: ChangeLimits) -> None:
+async def test_past_the_limit_it_is_counted_and_searched_for(limits: ChangeLimits) -> None:
     world = World(limits)
     for _ in range(3):
         world.observer.observe_change(saw(answer=CONSUMER))
@@ -216,7 +216,7 @@ async def test_past_the_limit_it_is_counted_and_looked_for(limits: ChangeLimits)
         await world.worked(2)
 
 
-async def test_observations_wait_until_kong_tells_its_paths() -> None:
+async def test_observations_wait_until_kongs_paths_are_known() -> None:
     async with World(known=False).running() as world:
         world.observer.observe_change(saw(answer=CONSUMER))
         await settled()
@@ -226,14 +226,14 @@ async def test_observations_wait_until_kong_tells_its_paths() -> None:
     assert world.observer.state().endpoints_known
 
 
-async def test_kong_is_asked_for_its_paths_while_observations_wait_whoever_runs_rounds() -> None:
+async def test_kong_is_asked_for_its_paths_while_observations_wait_whoever_runs_reconciliations() -> None:
     async with World(known=False).running() as world:
         world.observer.observe_change(saw(answer=CONSUMER))
-        troubles = [AdminApiError("away"), RuntimeError("a bug")]
+        errors = [AdminApiError("away"), RuntimeError("a bug")]
 
         def refresh() -> None:
-            if troubles:
-                raise troubles.pop(0)
+            if errors:
+                raise errors.pop(0)
             world.schema_cache.known = True
 
         world.schema_cache.refreshing = refresh
@@ -247,18 +247,18 @@ async def test_what_keeps_observations_waiting_is_a_trouble_until_it_is_over() -
     world = World()
     async with world.running():
         await settled()
-        world.mirror.troubles = [StoreUnavailable("disk full")] * 1_000_000
+        world.mirror.errors = [StoreUnavailable("disk full")] * 1_000_000
         world.observer.observe_change(saw(answer=CONSUMER))
         await settled(lambda: world.observer.state().error is not None)
         assert world.observer.state().error == "changes wait for the mirror's store: disk full"
-        world.mirror.troubles.clear()
+        world.mirror.errors.clear()
         await world.worked(1)
         await settled(lambda: world.observer.state().error is None)
 
 
-async def test_the_mirrors_store_in_trouble_loses_nothing() -> None:
+async def test_the_mirrors_store_with_errors_loses_nothing() -> None:
     world = World()
-    world.mirror.troubles = [StoreUnavailable("x"), StoreUnavailable("x"), StoreUnavailable("x")]
+    world.mirror.errors = [StoreUnavailable("x"), StoreUnavailable("x"), StoreUnavailable("x")]
     async with world.running():
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
@@ -269,7 +269,7 @@ async def test_an_observation_that_trips_our_code_holds_up_nothing() -> None:
     world = World()
     async with world.running():
         await settled()  # the outbox is found empty before the trouble begins
-        world.mirror.troubles = [RuntimeError("a bug")]
+        world.mirror.errors = [RuntimeError("a bug")]
         world.observer.observe_change(saw(answer=CONSUMER))
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
@@ -287,7 +287,7 @@ async def test_a_schema_that_is_missing_is_asked_for_once_before() -> None:
 
 
 @pytest.mark.parametrize("away", ["refuses", "hangs"])
-async def test_a_schema_that_kong_does_not_tell_holds_up_nothing(away: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_schema_that_kong_does_not_have_holds_up_nothing(away: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observer_module, "LEARN_SECONDS", 0.01)
 
     async def refuse() -> None:
@@ -304,7 +304,7 @@ async def test_a_schema_that_kong_does_not_tell_holds_up_nothing(away: str, monk
     assert not world.counts.events_lost
 
 
-async def test_what_a_round_found_is_told_when_it_says_so() -> None:
+async def test_what_a_reconciliation_found_is_published_when_it_says_so() -> None:
     async with World().running() as world:
         world.observer.observe_change(saw(answer=CONSUMER))
         await world.worked(1)
@@ -328,7 +328,7 @@ async def test_only_while_wanted() -> None:
         assert world.observer.state().active
 
 
-def test_who_hears_changes() -> None:
+def test_who_subscribes_to_changes() -> None:
     one = make_hook("a")
     crud_hook, dao_hook = make_hook("b", source="crud", event="consumers"), make_hook("c", source="dao:crud")
     off = make_hook("d", source="crud", enabled=False)

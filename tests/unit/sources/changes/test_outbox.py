@@ -34,14 +34,14 @@ def empty(mirror: StandInMirror) -> bool:
     return not mirror.outbox
 
 
-async def test_what_a_killed_process_left_is_told_at_the_start() -> None:
+async def test_what_a_killed_process_left_is_reported_at_the_start() -> None:
     mirror, publisher = StandInMirror(make_change()), Publisher()
     async with pumping(mirror, publisher):
         await mirror.until(empty)
     assert publisher.names() == THREE
 
 
-async def test_what_comes_is_told_when_somebody_says_so() -> None:
+async def test_what_comes_is_reported_when_somebody_says_so() -> None:
     mirror, publisher = StandInMirror(make_change("c-0")), Publisher()
     async with pumping(mirror, publisher) as pump:
         await mirror.until(empty)
@@ -72,7 +72,7 @@ async def test_a_change_stays_until_the_last_of_its_events_is_committed() -> Non
         await mirror.until(empty)
 
 
-async def test_killed_before_the_commit_it_is_told_again_with_the_same_ids() -> None:
+async def test_killed_before_the_commit_it_is_reported_again_with_the_same_ids() -> None:
     mirror, first, second = StandInMirror(make_change()), Publisher(at_once=False), Publisher()
     async with pumping(mirror, first):
         await settled(lambda: len(first.futures) == 3)
@@ -83,8 +83,8 @@ async def test_killed_before_the_commit_it_is_told_again_with_the_same_ids() -> 
     assert [event.id for event in first.events] == [event.id for event in second.events]
 
 
-async def test_nobody_hears_it() -> None:
-    mirror, publisher = StandInMirror(make_change()), Publisher(heard=False)
+async def test_nobody_subscribes_to_it() -> None:
+    mirror, publisher = StandInMirror(make_change()), Publisher(subscribed=False)
     async with pumping(mirror, publisher):
         await mirror.until(empty)
     assert len(publisher.events) == 3
@@ -92,7 +92,7 @@ async def test_nobody_hears_it() -> None:
 
 @pytest.mark.parametrize("where", ["refusals", "failures"])
 @pytest.mark.parametrize("trouble", [QueueFull("buffer", "x"), StoreUnavailable("x"), StoreUnavailable("y")], ids=repr)
-async def test_a_store_in_trouble_is_tried_again_and_nothing_is_lost(where: str, trouble: Exception) -> None:
+async def test_a_store_with_errors_is_tried_again_and_nothing_is_lost(where: str, trouble: Exception) -> None:
     mirror, publisher, counts = StandInMirror(make_change("c-1"), make_change("c-2")), Publisher(), Counts()
     getattr(publisher, where).extend([trouble, trouble])
     async with pumping(mirror, publisher, counts) as pump:
@@ -112,9 +112,9 @@ async def test_an_offer_that_the_closing_queue_let_go_is_made_again() -> None:
         assert mirror.outbox
 
 
-async def test_the_mirrors_own_store_in_trouble() -> None:
+async def test_the_mirrors_own_store_with_errors() -> None:
     mirror, publisher = StandInMirror(make_change()), Publisher()
-    mirror.troubles = [StoreUnavailable("x"), RuntimeError("a bug")]
+    mirror.errors = [StoreUnavailable("x"), RuntimeError("a bug")]
     async with pumping(mirror, publisher) as pump:
         await mirror.until(empty)
         await settled(lambda: pump.error is None)
@@ -144,7 +144,7 @@ async def test_at_most_a_batch_is_in_flight() -> None:
         assert list(mirror.outbox) == [f"c-{BATCH}"]
 
 
-async def test_while_it_holds_nothing_is_told() -> None:
+async def test_while_it_holds_nothing_is_reported() -> None:
     mirror, publisher, holding = StandInMirror(make_change()), Publisher(), True
     async with pumping(mirror, publisher, holds=lambda: holding) as pump:
         await settled(lambda: True)

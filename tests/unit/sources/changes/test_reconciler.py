@@ -1,4 +1,4 @@
-"""Rounds: what differs is told once, silently at first, never on half a list; and what a round does not judge."""
+"""What differs is reported once, silently at first, never from half a list; and what a reconciliation leaves alone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -47,12 +47,12 @@ def delete(world: World, schema: str, key: str) -> None:
 
 
 async def until_listed(world: World, task: "asyncio.Task[str]", path: str = "/consumers") -> None:
-    """Let a round go on until it waits behind a page of that list."""
+    """Let a reconciliation go on until it waits behind a page of that list."""
     while path not in world.kong.asked[-1:]:
         assert await world.gate.next(task)
 
 
-async def test_the_first_round_is_silent_and_the_next_tells_what_differs(world: World) -> None:
+async def test_the_first_reconciliation_is_silent_and_the_next_reports_what_differs(world: World) -> None:
     for name in ("ada", "grace", "joan"):
         insert(world, "consumers", username=name)
     assert await world.reconcile() == []
@@ -82,7 +82,7 @@ async def test_what_only_moved_in_time_is_no_difference(world: World) -> None:
     assert await world.reconcile() == []
 
 
-async def test_a_kept_mirror_tells_what_changed_meanwhile(world: World) -> None:
+async def test_a_kept_mirror_reports_what_changed_meanwhile(world: World) -> None:
     insert(world, "consumers", username="ada")
     await world.reconcile()
     await world.close()
@@ -116,7 +116,7 @@ async def test_forgetting_begins_anew_and_keeps_the_outbox(world: World) -> None
     assert len(world.known("consumers")) == 2
 
 
-async def test_a_round_that_is_under_way_when_all_is_forgotten_fails(world: World) -> None:
+async def test_a_reconciliation_that_is_under_way_when_all_is_forgotten_fails(world: World) -> None:
     insert(world, "consumers", username="ada")
     world.held = True
     task = asyncio.create_task(world.reconciler.run_once())
@@ -128,8 +128,10 @@ async def test_a_round_that_is_under_way_when_all_is_forgotten_fails(world: Worl
     assert await world.publish() == []
 
 
-async def test_a_first_round_that_is_cut_short_stays_silent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That the route told of one consumer has the others wait for the end of their list."""
+async def test_a_first_reconciliation_that_is_cut_short_stays_silent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the route reported of one consumer has the others wait for the end of their list."""
     monkeypatch.setattr(applier_module, "BATCH", 2)
     row = insert(world, "consumers", username="route")
     assert len(await world.see("POST", "/consumers", world.kong.store.shown("consumers", row))) == 1
@@ -153,7 +155,7 @@ async def test_a_first_round_that_is_cut_short_stays_silent(world: World, monkey
     assert len(await world.reconcile()) == 1
 
 
-async def test_a_first_round_that_is_killed_between_two_pages_stays_silent(world: World) -> None:
+async def test_a_first_reconciliation_that_is_killed_between_two_pages_stays_silent(world: World) -> None:
     for number in range(7):
         insert(world, "consumers", username=f"c{number}")
     world.held = True
@@ -166,14 +168,14 @@ async def test_a_first_round_that_is_killed_between_two_pages_stays_silent(world
     world.held = False
     await world.reopen()
     update(world, "consumers", "c0", tags=["x"])
-    told = await world.reconcile()
-    assert {change.operation for change in told} <= {"update"}, "new is none, but a state that is known may differ"
+    reported = await world.reconcile()
+    assert {change.operation for change in reported} <= {"update"}, "new is none, but a state that is known may differ"
     assert len(world.known("consumers")) == 7
     insert(world, "consumers", username="new")
     assert len(await world.reconcile()) == 1
 
 
-async def test_what_is_listed_twice_by_a_first_round_is_one_row(world: World) -> None:
+async def test_what_is_listed_twice_by_a_first_reconciliation_is_one_row(world: World) -> None:
     """Two workspaces can list one entity, and a page can begin with what the one before it ended with."""
     row = insert(world, "consumers", username="ada")
     shown = world.kong.store.shown("consumers", row)
@@ -200,7 +202,7 @@ async def listed_while(world: World, shown: dict[str, Any], request: Request) ->
     return applier.dropped
 
 
-async def test_what_the_route_made_while_a_first_round_took_it_over_is_one_row(world: World) -> None:
+async def test_what_the_route_made_while_a_first_reconciliation_took_it_over_is_one_row(world: World) -> None:
     shown = world.kong.store.shown("consumers", insert(world, "consumers", username="ada"))
     request = Request("POST", "/consumers", shown, world.time.advance(), world.time.advance(), 900)
     assert await listed_while(world, shown, request) == 1
@@ -208,7 +210,7 @@ async def test_what_the_route_made_while_a_first_round_took_it_over_is_one_row(w
     assert [each["username"] for each in world.known("consumers")] == ["ada"]
 
 
-async def test_what_the_route_deleted_while_a_first_round_took_it_over_stays_gone(world: World) -> None:
+async def test_what_the_route_deleted_while_a_first_reconciliation_took_it_over_stays_gone(world: World) -> None:
     shown = world.kong.store.shown("consumers", insert(world, "consumers", username="ada"))
     request = Request("DELETE", f"/consumers/{shown['id']}", None, world.time.advance(), world.time.advance(), 900)
     assert await listed_while(world, shown, request) == 1
@@ -216,7 +218,7 @@ async def test_what_the_route_deleted_while_a_first_round_took_it_over_stays_gon
     assert world.known("consumers") == []
 
 
-async def test_what_the_route_touched_during_a_round_is_not_judged_by_it(world: World) -> None:
+async def test_what_the_route_touched_during_a_reconciliation_is_not_applied_by_it(world: World) -> None:
     insert(world, "consumers", username="ada")
     await world.reconcile()
     world.held = True
@@ -233,7 +235,7 @@ async def test_what_the_route_touched_during_a_round_is_not_judged_by_it(world: 
     assert await world.reconcile() == []
 
 
-async def test_what_was_made_and_deleted_while_a_round_listed_is_not_made_again(world: World) -> None:
+async def test_what_was_made_and_deleted_while_a_reconciliation_listed_is_not_made_again(world: World) -> None:
     await world.reconcile()
     world.held = True
     ada = insert(world, "consumers", username="ada")
@@ -243,22 +245,22 @@ async def test_what_was_made_and_deleted_while_a_round_listed_is_not_made_again(
     await until_listed(world, task)
     assert len(await world.mirror.apply(observation(Request("POST", "/consumers", shown, *started, 900)))) == 1
     world.kong.store.delete("consumers", ada)
-    assert len(await world.see("DELETE", "/consumers/ada")) == 2, "with the create, which had not been told"
+    assert len(await world.see("DELETE", "/consumers/ada")) == 2, "with the create, which had not been reported"
     while await world.gate.next(task):
         pass
     assert await world.publish() == []
     assert world.known("consumers") == []
 
 
-async def test_two_late_writes_to_one_state_that_a_round_told(world: World) -> None:
-    """The round told the first; the second, which changed nothing, is an update of its own."""
+async def test_two_late_writes_to_one_state_that_a_reconciliation_reported(world: World) -> None:
+    """The reconciliation reported the first; the second, which changed nothing, is an update of its own."""
     grace = insert(world, "consumers", username="grace")
     acl = insert(world, "acls", group="admins", consumer={"id": grace["id"]})
     await world.reconcile()
     acl = world.kong.store.update("acls", acl, {"tags": ["x"]})
     times = [(world.time.advance(), world.time.advance()) for _ in range(2)]
-    (told,) = await world.reconcile()
-    assert told.changed == ("tags",)
+    (reported,) = await world.reconcile()
+    assert reported.changed == ("tags",)
     path = f"/consumers/grace/acls/{acl['id']}"
     counts = [
         len(await world.mirror.apply(observation(Request("PATCH", path, acl, *window, 800 + number))))
@@ -269,8 +271,8 @@ async def test_two_late_writes_to_one_state_that_a_round_told(world: World) -> N
     assert await world.reconcile() == []
 
 
-async def test_a_change_back_to_what_a_round_saw_before_the_route(world: World) -> None:
-    """The very same bytes as last time are a difference, when the route told another state meanwhile."""
+async def test_a_change_back_to_what_a_reconciliation_saw_before_the_route(world: World) -> None:
+    """The very same bytes as last time are a difference, when the route reported another state meanwhile."""
     grace = insert(world, "consumers", username="grace")
     acl = insert(world, "acls", group="admins", consumer={"id": grace["id"]})
     await world.reconcile()
@@ -283,7 +285,7 @@ async def test_a_change_back_to_what_a_round_saw_before_the_route(world: World) 
 
 
 async def test_two_leaders_for_a_moment(world: World, tmp_path: Path) -> None:
-    """What another process wrote since a page was compared is left to the next round."""
+    """What another process wrote since a page was compared is left to the next reconciliation."""
     insert(world, "consumers", username="ada")
     await world.reconcile()
     update(world, "consumers", "ada", tags=["x"])
@@ -294,8 +296,8 @@ async def test_two_leaders_for_a_moment(world: World, tmp_path: Path) -> None:
     other = World(tmp_path, schemas=ALL)
     other.kong, other.time = world.kong, world.time
     await other.open()
-    (told,) = await other.reconcile()
-    assert told.entity["tags"] == ["y"]
+    (reported,) = await other.reconcile()
+    assert reported.entity["tags"] == ["y"]
     await other.close()
     while await world.gate.next(task):
         pass
@@ -372,7 +374,7 @@ async def test_what_went_along_behind_our_back_says_with_whom(world: World) -> N
     assert changes[1].deleted_with == f"consumers:{grace['id']}"
 
 
-async def test_children_are_told_after_their_parent(world: World) -> None:
+async def test_children_are_reported_after_their_parent(world: World) -> None:
     await world.reconcile()
     grace = insert(world, "consumers", username="grace")
     insert(world, "keyauth_credentials", key="k1", consumer={"id": grace["id"]})
@@ -383,7 +385,7 @@ async def test_children_are_told_after_their_parent(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-async def test_a_list_that_is_refused_is_left_out(world: World, status: int) -> None:
+async def test_a_list_that_is_refused_is_skipped(world: World, status: int) -> None:
     insert(world, "consumers", username="ada")
     insert(world, "services", name="svc", url="http://localhost")
     await world.reconcile()
@@ -422,7 +424,7 @@ async def test_half_a_list_says_nothing(world: World) -> None:
     assert len(await world.reconcile()) == 2
 
 
-async def test_a_kong_that_is_away_ends_the_round(world: World) -> None:
+async def test_a_kong_that_is_away_ends_the_reconciliation(world: World) -> None:
     await world.reconcile()
     asked = len(world.kong.asked)
 
@@ -438,7 +440,7 @@ async def test_a_kong_that_is_away_ends_the_round(world: World) -> None:
     assert world.reconciler.state().error is None
 
 
-async def test_a_process_that_stops_leading_asks_and_judges_no_more(world: World) -> None:
+async def test_a_process_that_stops_leading_asks_and_applies_no_more(world: World) -> None:
     insert(world, "consumers", username="ada")
     await world.reconcile()
     insert(world, "consumers", username="grace")
@@ -456,7 +458,9 @@ async def test_a_process_that_stops_leading_asks_and_judges_no_more(world: World
     assert len(await world.reconcile()) == 1
 
 
-async def test_a_full_outbox_ends_a_round_and_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_outbox_ends_a_reconciliation_and_loses_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(applier_module, "BATCH", 2)
     monkeypatch.setattr(applier_module, "OUTBOX", 4)
     await world.reconcile()
@@ -464,11 +468,11 @@ async def test_a_full_outbox_ends_a_round_and_loses_nothing(world: World, monkey
         insert(world, "consumers", username=f"c{number}")
     assert await world.reconciler.run_once() == "failed"
     assert "wait in the outbox" in str(world.reconciler.state().error)
-    told = len(await world.publish())
-    assert 4 <= told < 9
+    reported = len(await world.publish())
+    assert 4 <= reported < 9
     while await world.reconciler.run_once() != "done":
-        told += len(await world.publish())
-    assert told + len(await world.publish()) == 9
+        reported += len(await world.publish())
+    assert reported + len(await world.publish()) == 9
 
 
 async def test_a_full_outbox_takes_nothing_from_the_route(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,7 +490,7 @@ async def test_a_full_outbox_takes_nothing_from_the_route(world: World, monkeypa
 # without a database
 
 
-async def test_without_a_database_a_round_waits_for_the_hash_to_move(world: World) -> None:
+async def test_without_a_database_a_reconciliation_waits_for_the_hash_to_move(world: World) -> None:
     world.kong.configuration_hash = "one"
     insert(world, "consumers", username="ada")
     assert await world.reconciler.run_once(triggered=False) == "done"
@@ -500,7 +504,7 @@ async def test_without_a_database_a_round_waits_for_the_hash_to_move(world: Worl
     assert await world.reconciler.run_once(triggered=True) == "done"
 
 
-async def test_a_hash_that_moves_during_the_round_starts_it_over(world: World) -> None:
+async def test_a_hash_that_moves_during_the_reconciliation_starts_it_over(world: World) -> None:
     world.kong.configuration_hash = "0"
     insert(world, "consumers", username="ada")
     await world.reconciler.run_once()
@@ -541,7 +545,7 @@ async def test_a_list_that_failed_is_asked_for_again_though_the_hash_stays(world
 
 
 @pytest.mark.parametrize(("refused", "page", "then"), [(400, 1, "same"), (400, 2, "done"), (503, 1, "done")])
-async def test_a_list_that_kong_never_gives_does_not_make_rounds_go_on(
+async def test_a_list_that_kong_never_gives_does_not_keep_it_reconciling(
     world: World, refused: int, page: int, then: str
 ) -> None:
     """Kong answers 400 on /filter-chains while its wasm is off: a DB-less node is not listed again for that."""
@@ -564,7 +568,7 @@ async def test_a_list_that_kong_never_gives_does_not_make_rounds_go_on(
 # pace, and being asked
 
 
-async def test_a_round_that_failed_is_tried_again_soon(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reconciliation_that_failed_is_tried_again_soon(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     over = asyncio.Event()
 
@@ -582,7 +586,7 @@ async def test_a_round_that_failed_is_tried_again_soon(world: World, monkeypatch
     world.kong.at_page = away
     world.kong.configuration_hash = "1"
     monkeypatch.setattr(world.reconciler, "_wait", wait)
-    world.reconciler.trigger()  # which holds until a round was completed
+    world.reconciler.trigger()  # which holds until a reconciliation was completed
     task = asyncio.create_task(world.reconciler.run())
     await asyncio.wait_for(over.wait(), SECONDS)
     task.cancel()
@@ -610,7 +614,7 @@ async def test_pages_are_paced_by_their_own_time(world: World) -> None:
     assert max(slept) == 5.0
 
 
-async def test_run_goes_on_and_hears_triggers(world: World) -> None:
+async def test_run_goes_on_and_obeys_triggers(world: World) -> None:
     asked = asyncio.Event()
 
     async def hear(path: str) -> None:

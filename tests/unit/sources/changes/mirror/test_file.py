@@ -39,7 +39,7 @@ async def mirror(path: Path) -> AsyncIterator[Mirror]:
     await mirror.close()
 
 
-async def test_a_process_that_is_killed_between_apply_and_told(path: Path) -> None:
+async def test_a_process_that_is_killed_between_apply_and_reported(path: Path) -> None:
     arguments = [sys.executable, "-m", "tests.support.mirror_process", str(path), "40"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:  # noqa: ASYNC220  a test may block
         assert process.stdout is not None
@@ -50,12 +50,12 @@ async def test_a_process_that_is_killed_between_apply_and_told(path: Path) -> No
                 break
         os.kill(process.pid, signal.SIGKILL)
         lines += [line.split() for line in process.stdout.read().splitlines() if line != "waiting"]
-    untold = [identity for number, identity in lines if int(number) % 2 == 0]
+    pending = [identity for number, identity in lines if int(number) % 2 == 0]
     mirror = Mirror(path, lambda: RULES)
     await mirror.open()
     kept = [change.identity for change in await mirror.pending(100)]
-    assert kept[: len(untold)] == untold
-    assert len(kept) - len(untold) <= 1, "one may have been on its way"
+    assert kept[: len(pending)] == pending
+    assert len(kept) - len(pending) <= 1, "one may have been on its way"
     first = await mirror.pending(1)
     assert (first[0].operation, first[0].entity["username"], first[0].at) == ("create", "c0", 1.0)
     again = [await mirror.apply(created(number)) for number in range(len(lines))]
@@ -68,7 +68,7 @@ async def test_two_processes_have_the_file_open(mirror: Mirror, path: Path) -> N
     other = Mirror(path, lambda: RULES)
     await other.open()
     some = await asyncio.gather(*(each.apply(created(number)) for number in range(40) for each in (mirror, other)))
-    assert sum(len(changes) for changes in some) == 40, "each is told by one of them"
+    assert sum(len(changes) for changes in some) == 40, "each is reported by one of them"
     assert len(await other.pending(100)) == len(await mirror.pending(100)) == 40
     await other.close()
 

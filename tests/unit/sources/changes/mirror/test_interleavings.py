@@ -1,11 +1,11 @@
-"""Any interleaving of requests through the route, changes behind its back, rounds, late observations and crashes.
+"""Any interleaving of requests through the route, changes behind its back, lists, late observations and crashes.
 
-A Kong in memory is changed by steps that hypothesis chooses. What is told in the end is held against what happened:
+A Kong in memory is changed by steps that hypothesis chooses. What is reported in the end is held against what happened:
 
-- no state of an entity is told more often than the entity came into it;
-- what a request led to is told, by the route's observation or by a round, and for a request at most once;
-- mirror and Kong are the same once everything is delivered and two rounds have passed;
-- the last that is told of an entity is its state, where the order of requests and pages is certain at all.
+- no state of an entity is reported more often than the entity came into it;
+- what a request led to is reported, by the route's observation or by a reconciliation, and for a request at most once;
+- mirror and Kong are the same once everything is delivered and two reconciliations have passed;
+- the last that is reported of an entity is its state, where the order of requests and pages is certain at all.
 """
 
 import asyncio
@@ -133,7 +133,7 @@ class Interleavings(RuleBasedStateMachine):
             self.write("consumers", name, {"username": name}, None, None)
         if first:
             self.run(self.world.reconcile())
-        # What is there before the first list is complete is never told.
+        # What is there before the first list is complete is never reported.
         self.known_first = first
 
     def request(self, method: str, path: str, commit: Callable[[int], Any], *, steps: str, delivery: str) -> None:
@@ -305,7 +305,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def only_times_behind(self, name: str) -> None:
-        """A write that changes nothing but the time is no difference for a round."""
+        """A write that changes nothing but the time is no difference for a reconciliation."""
         self.world.time.advance()
         row = self.store.find("consumers", name)
         if row is not None:
@@ -315,7 +315,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def advance(self) -> None:
-        """Let the round go on by a page, or begin one."""
+        """Let the reconciliation go on by a page, or begin one."""
         self.advance_one()
 
     @rule(pages=st.integers(5, 12))
@@ -331,7 +331,7 @@ class Interleavings(RuleBasedStateMachine):
         self.run(self._advance())
 
     def hurry_old(self) -> None:
-        """What began before the last round is answered and seen before the next one."""
+        """What began before the last reconciliation is answered and seen before the next one."""
         if not self.round_began:
             return
         while old := [at for at, each in enumerate(self.open) if each.started_at < self.round_began[-1]]:
@@ -369,11 +369,11 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        """Nothing is left but the file; what was not told is told again."""
-        untold = self.run(self.world.mirror.pending(1_000))
+        """Nothing is left but the file; what was not reported is reported again."""
+        pending = self.run(self.world.mirror.pending(1_000))
         self.run(self._end_round())
         self.run(self.world.reopen())
-        assert self.run(self.world.mirror.pending(1_000)) == untold
+        assert self.run(self.world.mirror.pending(1_000)) == pending
         note("crashed")
 
     async def _end_round(self) -> None:
@@ -398,24 +398,24 @@ class Interleavings(RuleBasedStateMachine):
             self.listings.append([self.world.time(), 0.0])
             self.run(self.world.reconcile())
             self.listings[-1][1] = self.world.time()
-        assert self.run(self.world.reconcile()) == [], "a quiet round tells nothing"
+        assert self.run(self.world.reconcile()) == [], "a quiet reconciliation reports nothing"
 
     def check(self) -> None:
-        told: dict[Key, list[EntityChange]] = defaultdict(list)
+        reported: dict[Key, list[EntityChange]] = defaultdict(list)
         for change in self.world.published:
             key = (change.schema, change.id)
             if change.operation != "delete" or change.entity.keys() > {"id"} or self._deleted(key, change):
-                told[key].append(change)
+                reported[key].append(change)
         self._check_mirror()
         self._check_once()
-        for key, changes in told.items():
+        for key, changes in reported.items():
             assert key in self.history, changes
             self._check_entity(key, changes)
         for key in self.history:
-            self._check_complete(key, told.get(key, []))
+            self._check_complete(key, reported.get(key, []))
 
     def _deleted(self, key: Key, change: EntityChange) -> bool:
-        """Before the first list is complete a delete of what is not known is told, whether or not it was there."""
+        """Before the first list is complete a delete of what is not known is reported, whether or not it was there."""
         number = int((change.actor.request_id or "").rpartition("-")[2]) if change.actor else None
         return any(entry.state == GONE and entry.request == number for entry in self.history.get(key, ()))
 
@@ -439,7 +439,7 @@ class Interleavings(RuleBasedStateMachine):
     def _check_entity(self, key: Key, changes: list[EntityChange]) -> None:
         states = Counter(GONE if change.operation == "delete" else state_of(change.entity) for change in changes)
         came = Counter(entry.state for entry in self.history[key])
-        assert states <= came, f"{key}: told {states}, was {came}"
+        assert states <= came, f"{key}: reported {states}, was {came}"
         last = self.history[key][-1].state
         if not self._is_uncertain(key):
             newest = max(enumerate(changes), key=lambda each: (each[1].at, each[0]))[1]
@@ -447,17 +447,17 @@ class Interleavings(RuleBasedStateMachine):
         assert last in states or self._is_uncertain(key), key
 
     def _check_complete(self, key: Key, changes: list[EntityChange]) -> None:
-        """What a request led to is told, unless nobody could know of the entity when it was deleted."""
+        """What a request led to is reported, unless nobody could know of the entity when it was deleted."""
         states = Counter(GONE if change.operation == "delete" else state_of(change.entity) for change in changes)
         wanted = Counter(
             entry.state for entry in self.history[key] if entry.request is not None and entry.state != GONE
         )
-        assert wanted <= states, f"{key}: told {states}, requests led to {wanted}"
+        assert wanted <= states, f"{key}: reported {states}, requests led to {wanted}"
         if any(change.operation != "delete" for change in changes) and self.history[key][-1].state == GONE:
             assert states[GONE], key
 
     def _is_uncertain(self, key: Key) -> bool:
-        """Tell whether a request on the entity overlapped with another one, or with the lists of a round."""
+        """Return whether a request on the entity overlapped with another one, or with the lists of a reconciliation."""
         spans = self.spans[key]
         others = [tuple(times) for times in ((each[0], each[-1]) for each in self.listings)]
         return any(
@@ -472,7 +472,7 @@ CHILDREN: Final = {"key": ("keyauth_credentials", "key", "key-auth"), "group": (
 
 @pytest.mark.timeout(600)
 def test_any_interleaving(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Observations may be late by two rounds, however short these are.
+    # Observations may be late by two reconciliations, however short these are.
     monkeypatch.setattr(mirror_module, "RETENTION_SECONDS", 0.0)
     run_state_machine_as_test(
         Interleavings,

@@ -84,7 +84,7 @@ def test_what_a_delete_takes() -> None:
     assert [ordering.existed(SEEN, standing(window)) for window in (BEFORE, AROUND, AFTER)] == [True, False, False]
 
 
-def test_what_a_round_does_not_judge() -> None:
+def test_what_a_reconciliation_does_not_judge() -> None:
     mark = Watermark(rev=10, lag_until=100.0)
     assert mark.touched(11, 50.0)
     assert mark.touched(10, 100.5), "a replica may be behind"

@@ -1,4 +1,4 @@
-"""Rounds and observations against the stand-in of the Admin API, with the real client and what Kong says of itself."""
+"""Reconciliations and observations against the Admin API's stand-in, with the real client and Kong's own schemas."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -121,9 +121,9 @@ async def test_workspaces(side: Side) -> None:
                 assert answer.status == 201, await answer.text()
     behind.create("consumers", username="here")
     behind.create("admins", username="root")
-    told = {(*brief(change), change.workspace) for change in await side.reconcile()}
-    assert {("consumers", "create", "there", "team-a"), ("consumers", "create", "here", "default")} < told
-    assert sum(schema == "admins" for schema, *_ in told) == 1, "every workspace lists it"
+    reported = {(*brief(change), change.workspace) for change in await side.reconcile()}
+    assert {("consumers", "create", "there", "team-a"), ("consumers", "create", "here", "default")} < reported
+    assert sum(schema == "admins" for schema, *_ in reported) == 1, "every workspace lists it"
     assert await side.reconcile() == []
     (seen,) = await side.request("DELETE", "/team-a/consumers/there")
     assert (seen.operation, seen.workspace) == ("delete", "team-a")
@@ -131,7 +131,7 @@ async def test_workspaces(side: Side) -> None:
 
 
 @WRITABLE
-async def test_the_route_and_a_round_after_it(side: Side) -> None:
+async def test_the_route_and_a_reconciliation_after_it(side: Side) -> None:
     """What a real answer says and what the list says later are one state."""
     await side.reconcile()
     steps: list[tuple[str, str, dict[str, Any] | None]] = [

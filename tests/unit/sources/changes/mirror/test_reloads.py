@@ -1,4 +1,4 @@
-"""Kong without a database: every reload renews all times and some ids, and only what differs is told."""
+"""Kong without a database: every reload renews all times and some ids, and only what differs is reported."""
 
 import asyncio
 import tempfile
@@ -102,8 +102,8 @@ async def test_what_went_and_what_came(world: World) -> None:
     document["consumers"][0]["username"] = "grace"
     del document["services"][0]["routes"][0]
     reload(world, **document)
-    told = [brief(change)[:2] for change in await world.reconcile()]
-    assert sorted(told) == sorted([
+    reported = [brief(change)[:2] for change in await world.reconcile()]
+    assert sorted(reported) == sorted([
         ("consumers", "delete"), ("consumers", "create"), ("keyauth_credentials", "update"),
         ("keyauth_credentials", "update"), ("acls", "delete"), ("acls", "create"),
         ("routes", "delete"), ("plugins", "delete"),
@@ -168,8 +168,8 @@ async def in_turn(folder: Path, documents: list[Document]) -> None:
     last: dict[str, Any] | None = None
     for document in map(declared, documents):
         reload(world, **document)
-        told = Counter((change.schema, change.operation) for change in await world.reconcile())
-        assert told == (Counter() if last is None else expected(last, document))
+        reported = Counter((change.schema, change.operation) for change in await world.reconcile())
+        assert reported == (Counter() if last is None else expected(last, document))
         last = document
         known = world.all_known()
         assert {entity for rows in known.values() for entity in rows} == ids(world)

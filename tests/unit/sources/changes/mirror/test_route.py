@@ -1,4 +1,4 @@
-"""What the route saw: creates, updates and deletes, by whatever names the entity; what goes along; told once."""
+"""What the route saw: creates, updates and deletes, by whatever names the entity; what goes along; reported once."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -112,7 +112,7 @@ async def test_what_goes_along_with_a_delete(world: World) -> None:
     assert len(world.all_known()["acls"]) == 1
 
 
-async def test_what_was_made_while_the_delete_was_under_way_is_left_to_the_next_round(world: World) -> None:
+async def test_what_was_made_while_the_delete_was_under_way_is_left_to_the_next_reconciliation(world: World) -> None:
     """Made before it, it went along; made after it under an entity put again, it is there: the lists say which."""
     grace = await post(world, "/consumers", "consumers", username="grace")
     world.time.advance(5)
@@ -135,7 +135,7 @@ async def test_what_goes_along_goes_on(world: World) -> None:
     assert [change.schema for change in changes] == ["routes", "plugins"]
 
 
-async def test_a_large_delete_is_told_in_two_parts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_delete_is_reported_in_two_parts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cascade, "MAX_CASCADE", 3)
     store = world.kong.store
     grace = store.insert("consumers", {"username": "grace"})
@@ -188,13 +188,13 @@ async def test_kong_calls_again(world: World) -> None:
     assert len(await world.publish()) == 1
 
 
-async def test_the_outbox_is_told_again_with_the_same_identities(world: World) -> None:
+async def test_the_outbox_is_reported_again_with_the_same_identities(world: World) -> None:
     grace = world.kong.store.shown("consumers", world.kong.store.insert("consumers", {"username": "grace"}))
-    told = await world.mirror.apply(observation(Request("POST", "/consumers", grace, 1.0, 2.0, 5)))
+    reported = await world.mirror.apply(observation(Request("POST", "/consumers", grace, 1.0, 2.0, 5)))
     await world.reopen()
-    assert await world.mirror.pending(10) == told
+    assert await world.mirror.pending(10) == reported
     await world.reopen()
-    await world.mirror.mark_published([told[0].identity])
+    await world.mirror.mark_published([reported[0].identity])
     assert await world.mirror.pending(10) == []
 
 
