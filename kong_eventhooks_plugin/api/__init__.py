@@ -1,1 +1,1 @@
-"""Use cases, and thin doors on them."""
+"""Use cases, and thin servers on them."""

@@ -79,7 +79,7 @@ class Access:
     def check_host(self, caller: Caller) -> None:
         """Raise ``AccessRefused`` where the name that was called is not one of ours."""
         name = host_of(caller.host)
-        if name is None or not (name in self._hosts or _is_address(name)):
+        if name is None or not (name in self._hosts or _address(name)):
             raise AccessRefused(
                 f"the API was called as '{printable(caller.host)}', which is not a name of it; call it by its address, "
                 f"as localhost, or add the name to the setting {HOSTS_SETTING}"
@@ -157,19 +157,14 @@ def _check_token(token: str) -> None:
         raise SettingsError(f"{TOKEN_SETTING}: the token may hold only ASCII letters, digits and punctuation")
 
 
-def _is_address(host: str) -> bool:
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(host.partition("%")[0])
+        return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        # An empty host means every address for some, and a name may lead anywhere tomorrow.
-        return False
+    address = _address(host)
+    # An empty host may mean every address, and a name may resolve to anything tomorrow.
+    return host == "localhost" if address is None else address.is_loopback

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from kong_eventhooks_plugin.api.service.hooks import Enable, nothing_to_enable
+from kong_eventhooks_plugin.api.service.hooks import Enable
 from kong_eventhooks_plugin.errors import (
     HookError,
     HookTestFailed,
@@ -49,7 +49,7 @@ class TestDelivery:
         handlers: Mapping[str, Handler],
         find: Callable[[str], Hook],
         clock: Callable[[], float],
-        enable: Enable = nothing_to_enable,
+        enable: Enable,
     ) -> None:
         self._registry = registry
         self._handlers = handlers

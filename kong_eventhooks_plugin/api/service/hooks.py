@@ -46,16 +46,6 @@ LATEST: Final = (1 << 32) - 1
 """Unix seconds, in 2106: the latest valid ``created_at``."""
 
 
-async def nothing_to_check(_: Hook) -> Mapping[str, Any]:
-    """For an API without handlers that compile anything."""
-    return {}
-
-
-async def nothing_to_enable(_: str) -> bool:
-    """For an API without a delivery worker."""
-    return False
-
-
 class HookPage(NamedTuple):
     """Hooks by id; ``next_offset`` is None at the end."""
 
@@ -77,8 +67,8 @@ class Hooks:
         hook_store: ApiHookStore,
         validation: Validation,
         clock: Callable[[], float],
-        check: Check = nothing_to_check,
-        enable: Enable = nothing_to_enable,
+        check: Check,
+        enable: Enable,
     ) -> None:
         self._registry = registry
         self._hook_store = hook_store

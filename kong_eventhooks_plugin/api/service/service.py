@@ -11,7 +11,7 @@ from kong_eventhooks_plugin.api.service.events import Events
 from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.hook_tests import TestDelivery
-from kong_eventhooks_plugin.api.service.hooks import Check, Enable, Hooks, nothing_to_check, nothing_to_enable
+from kong_eventhooks_plugin.api.service.hooks import Check, Enable, Hooks
 from kong_eventhooks_plugin.api.service.presenter import Presenter
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
@@ -39,8 +39,8 @@ def make_service(
     validation: Validation,
     publish: Publish,
     clock: Callable[[], float],
-    check: Check = nothing_to_check,
-    enable: Enable = nothing_to_enable,
+    check: Check,
+    enable: Enable,
 ) -> Service:
     """``check`` and ``enable``: see ``api.service.hooks``."""
     hooks = Hooks(registry, hook_store, validation, clock, check, enable)
