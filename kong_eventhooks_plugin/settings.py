@@ -23,277 +23,244 @@ ENVIRONMENT_PREFIX = "KONG_EVENTHOOKS_"
 Seconds = Annotated[float, Meta(gt=0)]
 
 
+def about(description: str, **bounds: Any) -> Meta:
+    return Meta(description=description, **bounds)
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting. The order of the fields is the order of the documentation."""
 
     socket_path: Annotated[
-        str,
-        Meta(
-            description="Path of the unix socket that Kong connects to: `pluginserver_event_hooks_socket` in kong.conf."
-        ),
+        str, about("Path of the unix socket that Kong connects to: `pluginserver_event_hooks_socket` in kong.conf.")
     ] = "/run/kong-event-hooks/plugin.sock"
     socket_group: Annotated[
         str | None,
-        Meta(
-            description="Name or number of the group that may use the socket (mode 0660): the group of Kong's workers. "
-            "Unset: the sidecar's own group."
+        about(
+            "Name or number of the group that may use the socket (mode 0660): the group of Kong's workers. Unset: the "
+            "sidecar's own group."
         ),
     ] = None
     protocol: Annotated[
         Literal["protobuf", "msgpack"],
-        Meta(
-            description="Kong's plugin server protocol: `protobuf` (ProtoBuf:1, the faster one) or `msgpack` "
-            "(MsgPack:1, served by kong-pdk)."
+        about(
+            "Kong's plugin server protocol: `protobuf` (ProtoBuf:1, the faster one) or `msgpack` (MsgPack:1, served "
+            "by kong-pdk)."
         ),
     ] = "protobuf"
     started_by_kong: Annotated[
         bool,
-        Meta(
-            description="Kong starts the server by `start_cmd`: it takes the socket over from the server that ran "
-            "before a reload, and exits after its Kong has exited."
+        about(
+            "Kong starts the server by `start_cmd`: it takes the socket over from the server that ran before a "
+            "reload, and exits after its Kong has exited."
         ),
     ] = False
     data_dir: Annotated[
         str,
-        Meta(
-            description="Directory of the durable queue, `events.db`, and of the state of Kong, `gateway.db`. A "
-            "missing directory is created with mode 0700 where its parent exists. Only the sidecar's user should be "
-            "able to write to it."
+        about(
+            "Directory of the durable queue, `events.db`, and of the state of Kong, `gateway.db`. A missing directory "
+            "is created with mode 0700 where its parent exists. Only the sidecar's user should be able to write to "
+            "it."
         ),
     ] = "/var/lib/kong-event-hooks"
     kong_yml: Annotated[
         tuple[str, ...],
-        Meta(description="Declarative files to load hooks from and to watch: those that a DB-less Kong starts with."),
+        about("Declarative files to load hooks from and to watch: those that a DB-less Kong starts with."),
     ] = ()
     admin_url: Annotated[
         Annotated[str, Meta(pattern="^https?://", examples=["http://127.0.0.1:8001"])] | None,
-        Meta(
-            description="Address of Kong's Admin API (`http://127.0.0.1:8001`). With it, hooks are loaded before the "
-            "first request, and refusals are attributed to the plugins that are in force. The sources `crud`, "
-            "`dao:crud`, `balancer`, `certificate`, `gateway`, `service-protection` and `oas-validation` need it. "
-            "Unset: the Admin API is not used."
+        about(
+            "Address of Kong's Admin API (`http://127.0.0.1:8001`). With it, hooks are loaded before the first "
+            "request, and refusals are attributed to the plugins that are in force. The sources `crud`, `dao:crud`, "
+            "`balancer`, `certificate`, `gateway`, `service-protection` and `oas-validation` need it. Unset: the "
+            "Admin API is not used."
         ),
     ] = None
     admin_token_file: Annotated[
-        str | None, Meta(description="File with the token that is sent to the Admin API as `Kong-Admin-Token`.")
+        str | None, about("File with the token that is sent to the Admin API as `Kong-Admin-Token`.")
     ] = None
     admin_poll_seconds: Annotated[
         Seconds,
-        Meta(
-            description="Interval between two reads of the Admin API's plugins, which declare hooks and explain "
-            "refusals."
-        ),
+        about("Interval between two reads of the Admin API's plugins, which declare hooks and explain refusals."),
     ] = 10.0
     admin_page_size: Annotated[
         int,
-        Meta(
+        about(
+            "Number of entities in a page that is read from the Admin API. A large page delays the requests that Kong "
+            "proxies meanwhile.",
             ge=1,
             le=1000,
-            description="Number of entities in a page that is read from the Admin API. A large page delays the "
-            "requests that Kong proxies meanwhile.",
         ),
     ] = 100
     admin_pause_factor: Annotated[
         float,
-        Meta(
+        about(
+            "Pause after each page, as a multiple of the time that the page took. With 2, Kong spends at most a third "
+            "of the time on the sidecar's requests.",
             ge=0,
             le=100,
-            description="Pause after each page, as a multiple of the time that the page took. With 2, Kong spends at "
-            "most a third of the time on the sidecar's requests.",
         ),
     ] = 2.0
     crud_reconcile_seconds: Annotated[
-        Seconds,
-        Meta(description="Interval between two reconciliations, which find changes that bypassed the route."),
+        Seconds, about("Interval between two reconciliations, which find changes that bypassed the route.")
     ] = 60.0
     crud_grace_seconds: Annotated[
         Seconds,
-        Meta(
-            description="How long a reconciliation waits for the route to report a change that it found, because only "
-            "the route knows who made it."
+        about(
+            "How long a reconciliation waits for the route to report a change that it found, because only the route "
+            "knows who made it."
         ),
     ] = 2.0
     crud_reveal: Annotated[
-        tuple[str, ...],
-        Meta(description="Secret fields that crud events show in clear text: `keyauth_credentials.key`."),
+        tuple[str, ...], about("Secret fields that crud events show in clear text: `keyauth_credentials.key`.")
     ] = ()
-    balancer_poll_seconds: Annotated[
-        Seconds, Meta(description="Interval between two polls of an upstream's health.")
-    ] = 10.0
+    balancer_poll_seconds: Annotated[Seconds, about("Interval between two polls of an upstream's health.")] = 10.0
     balancer_unhealthy_poll_seconds: Annotated[
-        Seconds, Meta(description="Interval between two polls of an upstream that has an unhealthy address.")
+        Seconds, about("Interval between two polls of an upstream that has an unhealthy address.")
     ] = 2.0
     balancer_requests_per_second: Annotated[
         float,
-        Meta(
-            gt=0,
-            description="Maximum rate of health requests for all upstreams together. At the maximum, polls are late.",
-        ),
+        about("Maximum rate of health requests for all upstreams together. At the maximum, polls are late.", gt=0),
     ] = 50.0
     gateway_poll_seconds: Annotated[
-        Seconds, Meta(description="Interval between two checks that the Admin API and its database are reachable.")
+        Seconds, about("Interval between two checks that the Admin API and its database are reachable.")
     ] = 5.0
     gateway_failures: Annotated[
-        int, Meta(ge=1, description="Number of failed checks in a row after which `gateway` reports an outage.")
+        int, about("Number of failed checks in a row after which `gateway` reports an outage.", ge=1)
     ] = 3
     certificate_days: Annotated[
         tuple[Annotated[int, Meta(ge=1)], ...],
-        Meta(description="Days before its expiry at which a certificate is reported. An expired one always is."),
+        about("Days before its expiry at which a certificate is reported. An expired one always is."),
     ] = (30, 7, 1)
-    certificate_poll_seconds: Annotated[
-        Seconds, Meta(description="Interval between two reads of all certificates.")
-    ] = 86_400.0
+    certificate_poll_seconds: Annotated[Seconds, about("Interval between two reads of all certificates.")] = 86_400.0
     rate_limit_approaching_percent: Annotated[
-        float,
-        Meta(gt=0, le=100, description="Used share of a limit, in percent, at which it is reported as approaching."),
+        float, about("Used share of a limit, in percent, at which it is reported as approaching.", gt=0, le=100)
     ] = 80.0
     listen: Annotated[
         str,
-        Meta(
-            description="Address and port of the REST API, /healthz, /readyz and /metrics. Port 0 selects a free port. "
-            "An address other than loopback requires `api_token_file`."
+        about(
+            "Address and port of the REST API, /healthz, /readyz and /metrics. Port 0 selects a free port. An address "
+            "other than loopback requires `api_token_file`."
         ),
     ] = "127.0.0.1:8010"
     grpc_listen: Annotated[
         str | None,
-        Meta(
-            description="Address and port of the gRPC API, under the same rule. Unset: the sidecar serves no gRPC API."
-        ),
+        about("Address and port of the gRPC API, under the same rule. Unset: the sidecar serves no gRPC API."),
     ] = None
     api_token_file: Annotated[
         str | None,
-        Meta(
-            description="File with the API's token. Changes through the API require it, and without it answers mask "
-            "secrets."
-        ),
+        about("File with the API's token. Changes through the API require it, and without it answers mask secrets."),
     ] = None
     api_hosts: Annotated[
-        tuple[str, ...],
-        Meta(description="Host names that the API answers to, besides `localhost` and any IP address."),
+        tuple[str, ...], about("Host names that the API answers to, besides `localhost` and any IP address.")
     ] = ()
     log_format: Annotated[
         Literal["auto", "json", "human"],
-        Meta(description="Format of log lines: JSON or columns. `auto` writes columns to a terminal, JSON elsewhere."),
+        about("Format of log lines: JSON or columns. `auto` writes columns to a terminal, JSON elsewhere."),
     ] = "auto"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="Lowest level of log lines that are written.")
+        Literal["debug", "info", "warning", "error"], about("Lowest level of log lines that are written.")
     ] = "info"
     infer_rate_limits_on: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Routes and services where a 429 of Kong's own without rate-limit headers counts as an "
-            "exceeded rate limit: `route:NAME`, `service:NAME`; with another status than 429, `route:NAME@403`. NAME "
-            "may be an id."
+        about(
+            "Routes and services where a 429 of Kong's own without rate-limit headers counts as an exceeded rate "
+            "limit: `route:NAME`, `service:NAME`; with another status than 429, `route:NAME@403`. NAME may be an id."
         ),
     ] = ()
     kong_signature: Annotated[
-        Literal["sha256", "sha1"],
-        Meta(description="Digest of `x-kong-signature`: `sha256` as Kong since 3.14, `sha1` as before."),
+        Literal["sha256", "sha1"], about("Digest of `x-kong-signature`: `sha256` as Kong since 3.14, `sha1` as before.")
     ] = "sha256"
     deliver: Annotated[
         bool,
-        Meta(
-            description="Deliver from this process. `false`: only accept events; another process with the same "
-            "`data_dir` delivers them."
+        about(
+            "Deliver from this process. `false`: only accept events; another process with the same `data_dir` "
+            "delivers them."
         ),
     ] = True
-    hook_concurrency: Annotated[
-        int, Meta(ge=1, le=1024, description="Maximum number of deliveries in flight for one hook.")
-    ] = 8
+    hook_concurrency: Annotated[int, about("Maximum number of deliveries in flight for one hook.", ge=1, le=1024)] = 8
     total_concurrency: Annotated[
-        int, Meta(ge=1, le=8192, description="Maximum number of deliveries in flight for all hooks together.")
+        int, about("Maximum number of deliveries in flight for all hooks together.", ge=1, le=8192)
     ] = 256
     timeout_seconds: Annotated[
-        Seconds, Meta(description="Time-out of one attempt, from name resolution to the end of the answer.")
+        Seconds, about("Time-out of one attempt, from name resolution to the end of the answer.")
     ] = 15.0
-    connect_timeout_seconds: Annotated[
-        Seconds, Meta(description="Time-out of its connection: name resolution, TCP and TLS.")
-    ] = 5.0
+    connect_timeout_seconds: Annotated[Seconds, about("Time-out of its connection: name resolution, TCP and TLS.")] = (
+        5.0
+    )
     allow_private_addresses: Annotated[
         bool,
-        Meta(
-            description="Allow hooks to call loopback and private addresses. Cloud metadata and link-local addresses "
-            "are always refused."
+        about(
+            "Allow hooks to call loopback and private addresses. Cloud metadata and link-local addresses are always "
+            "refused."
         ),
     ] = True
     allow_cidrs: Annotated[
-        tuple[str, ...],
-        Meta(description="Networks that hooks may call while `allow_private_addresses` is `false`."),
+        tuple[str, ...], about("Networks that hooks may call while `allow_private_addresses` is `false`.")
     ] = ()
-    deny_cidrs: Annotated[tuple[str, ...], Meta(description="Networks that hooks may not call.")] = ()
+    deny_cidrs: Annotated[tuple[str, ...], about("Networks that hooks may not call.")] = ()
     queue_deliveries: Annotated[
-        int,
-        Meta(
-            ge=1, description="Maximum number of pending deliveries. At the maximum, new ones are refused and counted."
-        ),
+        int, about("Maximum number of pending deliveries. At the maximum, new ones are refused and counted.", ge=1)
     ] = 1_000_000
     queue_bytes: Annotated[
         int,
-        Meta(
+        about(
+            "Maximum size of all pending deliveries in bytes. At the maximum, new ones are refused and counted.",
             ge=1 << 16,
-            description="Maximum size of all pending deliveries in bytes. At the maximum, new ones are refused and "
-            "counted.",
         ),
     ] = 1 << 30
     queue_deliveries_per_hook: Annotated[
         int,
-        Meta(
-            ge=1,
-            description="Maximum number of pending deliveries of one hook. At the maximum, new ones are refused and "
-            "counted.",
+        about(
+            "Maximum number of pending deliveries of one hook. At the maximum, new ones are refused and counted.", ge=1
         ),
     ] = 100_000
     keep_settled_seconds: Annotated[
-        Seconds, Meta(description="How long a delivered or dead delivery is kept, with its attempts.")
+        Seconds, about("How long a delivered or dead delivery is kept, with its attempts.")
     ] = 604_800.0
     keep_settled_count: Annotated[
-        int, Meta(ge=0, description="Maximum number of delivered and dead deliveries that are kept.")
+        int, about("Maximum number of delivered and dead deliveries that are kept.", ge=0)
     ] = 100_000
     keep_answer_bytes: Annotated[
         int,
-        Meta(
+        about(
+            "Maximum size of all kept answers of endpoints in bytes. At the maximum, an attempt is kept without its "
+            "answer.",
             ge=0,
-            description="Maximum size of all kept answers of endpoints in bytes. At the maximum, an attempt is kept "
-            "without its answer.",
         ),
     ] = 1 << 28
     untrusted_lua: Annotated[
         Literal["off", "sandbox", "on"],
-        Meta(
-            description="What lambdas may do: `off` refuses lambdas, `sandbox` runs them as Kong does, `on` gives them "
-            "files and processes too. The limits of the sandbox apply in each case."
+        about(
+            "What lambdas may do: `off` refuses lambdas, `sandbox` runs them as Kong does, `on` gives them files and "
+            "processes too. The limits of the sandbox apply in each case."
         ),
     ] = "sandbox"
     untrusted_lua_sandbox_requires: Annotated[
-        tuple[str, ...], Meta(description="Modules that lambdas may `require` in the sandbox.")
+        tuple[str, ...], about("Modules that lambdas may `require` in the sandbox.")
     ] = ()
     untrusted_lua_sandbox_environment: Annotated[
-        tuple[str, ...], Meta(description="Additional globals that lambdas see in the sandbox: `os.getenv`.")
+        tuple[str, ...], about("Additional globals that lambdas see in the sandbox: `os.getenv`.")
     ] = ()
     sandbox_workers: Annotated[
         int,
-        Meta(
+        about(
+            "Maximum number of processes that run lambdas, templates and filters. They start on demand and exit when "
+            "idle.",
             ge=1,
             le=64,
-            description="Maximum number of processes that run lambdas, templates and filters. They start on demand and "
-            "exit when idle.",
         ),
     ] = 2
-    sandbox_wall_seconds: Annotated[Seconds, Meta(description="Maximum duration of one task in the sandbox.")] = 2.0
-    sandbox_cpu_seconds: Annotated[Seconds, Meta(description="Maximum CPU time of one task in the sandbox.")] = 1.0
+    sandbox_wall_seconds: Annotated[Seconds, about("Maximum duration of one task in the sandbox.")] = 2.0
+    sandbox_cpu_seconds: Annotated[Seconds, about("Maximum CPU time of one task in the sandbox.")] = 1.0
     sandbox_memory_bytes: Annotated[
-        int,
-        Meta(
-            ge=1 << 20,
-            description="Maximum memory of one task in bytes, in addition to what an idle sandbox process uses.",
-        ),
+        int, about("Maximum memory of one task in bytes, in addition to what an idle sandbox process uses.", ge=1 << 20)
     ] = 64 << 20
     sandbox_output_bytes: Annotated[
-        int, Meta(ge=1024, description="Maximum size in bytes of the text that the templates of one delivery produce.")
+        int, about("Maximum size in bytes of the text that the templates of one delivery produce.", ge=1024)
     ] = 1 << 20
-    drain_seconds: Annotated[
-        Seconds, Meta(description="How long a stopping worker waits for calls and deliveries in flight.")
-    ] = 10.0
+    drain_seconds: Annotated[Seconds, about("How long a stopping worker waits for calls and deliveries in flight.")] = (
+        10.0
+    )
 
 
 DEFAULTS = Settings()

@@ -1,6 +1,6 @@
 """The real sidecar as real processes, started with next to no environment as Kong does, under a played Kong's calls.
 
-What counts as kept is read from the store afterwards: each request that Kong told of must be there, once.
+What counts as kept is read from the store afterwards: each request that Kong reported must be there, once.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ AT_ONCE = 200
 
 
 MEMORY = Path("/dev/shm")
-"""Where the stores are: a worker whose disk stalls serves before its store is open, and tells what it loses."""
+"""Where the stores are: a worker whose disk stalls serves before its store is open, and counts what it loses."""
 
 
-class House:
+class World:
     """One machine: a socket's path and a store; sidecars and Kongs on them."""
 
     def __init__(self, directory: Path, data: Path, processes: Processes) -> None:
@@ -80,24 +80,24 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def world(tmp_path: Path) -> Iterator[World]:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as data, Processes() as processes:
-        yield House(tmp_path, Path(data), processes)
+        yield World(tmp_path, Path(data), processes)
 
 
 class Calls:
-    """Requests that a Kong tells of, at a steady rate, while the block runs; all are answered when it has ended."""
+    """Requests that a Kong reports, at a steady rate, while the block runs; all are answered when it has ended."""
 
-    def __init__(self, tell: Callable[[str], Any]) -> None:
-        self._tell = tell
-        self.told: list[str] = []
+    def __init__(self, report: Callable[[str], Any]) -> None:
+        self._report = report
+        self.sent: list[str] = []
         self.answered: list[str] = []
         self._changed = asyncio.Event()
         self._free = asyncio.Semaphore(AT_ONCE)
 
     async def _one(self, request_id: str) -> None:
         try:
-            if await self._tell(request_id):
+            if await self._report(request_id):
                 self.answered.append(request_id)
                 self._changed.set()
         finally:
@@ -109,8 +109,8 @@ class Calls:
         async with asyncio.TaskGroup() as calls:
             while not over.is_set():
                 await self._free.acquire()
-                self.told.append(uuid.uuid4().hex)
-                calls.create_task(self._one(self.told[-1]))
+                self.sent.append(uuid.uuid4().hex)
+                calls.create_task(self._one(self.sent[-1]))
                 due += 1 / PER_SECOND
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(over.wait(), max(0.0, due - loop.time()))
@@ -134,7 +134,7 @@ class Calls:
             await pace
 
 
-def telling(node: KongNode) -> Callable[[str], Any]:
+def reporting(node: KongNode) -> Callable[[str], Any]:
     return lambda request_id: node.log(log=request_log(request_id=request_id))
 
 
@@ -150,78 +150,78 @@ async def ready(sidecar: Running, count: int = 1) -> int:
 
 
 @pytest.mark.long
-async def test_a_worker_killed_under_load_loses_no_call(house: House) -> None:
-    sidecar = house.sidecar()
+async def test_a_worker_killed_under_load_loses_no_call(world: World) -> None:
+    sidecar = world.sidecar()
     worker = await ready(sidecar)
-    async with house.kong() as node, Calls(telling(node)).running() as calls:
+    async with world.kong() as node, Calls(reporting(node)).running() as calls:
         for killed in range(3):
             await calls.more(100)
-            await asyncio.to_thread(kill_while_all_are_held, worker, sidecar.pid, house.path)
+            await asyncio.to_thread(kill_while_all_are_held, worker, sidecar.pid, world.path)
             worker = await ready(sidecar, killed + 2)
         await calls.more(100)
     assert node.played.lost == []
-    assert len(calls.answered) == len(calls.told)
+    assert len(calls.answered) == len(calls.sent)
     sidecar.signal(signal.SIGTERM)
     assert await asyncio.to_thread(sidecar.wait) == 0
-    assert await house.kept() == sorted(calls.told)
+    assert await world.kept() == sorted(calls.sent)
 
 
 @pytest.mark.long
-async def test_a_reload_under_load_loses_no_call(house: House) -> None:
-    sidecar = house.sidecar()
+async def test_a_reload_under_load_loses_no_call(world: World) -> None:
+    sidecar = world.sidecar()
     await ready(sidecar)
-    async with house.kong() as node, Calls(telling(node)).running() as calls:
+    async with world.kong() as node, Calls(reporting(node)).running() as calls:
         await calls.more(100)
         sidecar.signal(signal.SIGHUP)
         await asyncio.to_thread(sidecar.wait_for, "worker_exited")
         await calls.more(100)
     assert node.played.lost == []
-    assert len(calls.answered) == len(calls.told)
+    assert len(calls.answered) == len(calls.sent)
     sidecar.signal(signal.SIGTERM)
     assert await asyncio.to_thread(sidecar.wait) == 0
-    assert await house.kept() == sorted(calls.told)
+    assert await world.kept() == sorted(calls.sent)
 
 
 @pytest.mark.long
-async def test_a_take_over_under_load_loses_no_call(house: House) -> None:
-    old = house.sidecar("--started-by-kong")
+async def test_a_take_over_under_load_loses_no_call(world: World) -> None:
+    old = world.sidecar("--started-by-kong")
     await ready(old)
-    async with house.kong() as node, Calls(telling(node)).running() as calls:
+    async with world.kong() as node, Calls(reporting(node)).running() as calls:
         await calls.more(100)
-        new = house.sidecar("--started-by-kong")
+        new = world.sidecar("--started-by-kong")
         await ready(new)
         await asyncio.to_thread(old.wait_for, "socket_taken_over")
         await calls.more(100)
         old.signal(signal.SIGTERM)
         assert await asyncio.to_thread(old.wait) == 0
         await calls.more(100)
-        assert house.path.is_socket()
+        assert world.path.is_socket()
     assert node.played.lost == []
-    assert len(calls.answered) == len(calls.told)
+    assert len(calls.answered) == len(calls.sent)
     new.signal(signal.SIGTERM)
     assert await asyncio.to_thread(new.wait) == 0
-    assert not house.path.exists()
-    assert await house.kept() == sorted(calls.told)
+    assert not world.path.exists()
+    assert await world.kept() == sorted(calls.sent)
 
 
-async def test_one_that_cannot_serve_takes_nothing_over(house: House) -> None:
+async def test_one_that_cannot_serve_takes_nothing_over(world: World) -> None:
     """Kong starts it again and again: each time the socket would be without anybody for seconds."""
-    old = house.sidecar("--started-by-kong")
+    old = world.sidecar("--started-by-kong")
     await ready(old)
-    socket = house.path.stat().st_ino
-    new = house.sidecar("--started-by-kong", f"--api-token-file={house.data / 'missing'}")
+    socket = world.path.stat().st_ino
+    new = world.sidecar("--started-by-kong", f"--api-token-file={world.data / 'missing'}")
     assert await asyncio.to_thread(new.wait) == 2
     assert "api_token_file" in new.output[-1]
-    assert house.path.stat().st_ino == socket
-    async with house.kong() as node:
+    assert world.path.stat().st_ino == socket
+    async with world.kong() as node:
         assert await node.log()
 
 
-async def test_after_a_restart_the_plugins_are_not_taken_for_each_other(house: House) -> None:
+async def test_after_a_restart_the_plugins_are_not_taken_for_each_other(world: World) -> None:
     """The crud route calls first after the restart: an id that counts anew would hand it the other's events."""
-    sidecar = house.sidecar()
+    sidecar = world.sidecar()
     worker = await ready(sidecar)
-    async with house.kong() as node:
+    async with world.kong() as node:
         assert await node.log(log=request_log(request_id="before"))
         assert await node.respond()
         os.kill(worker, signal.SIGKILL)
@@ -231,56 +231,56 @@ async def test_after_a_restart_the_plugins_are_not_taken_for_each_other(house: H
         assert node.played.lost == []
     sidecar.signal(signal.SIGTERM)
     assert await asyncio.to_thread(sidecar.wait) == 0
-    assert await house.kept() == ["after", "before"]
+    assert await world.kept() == ["after", "before"]
 
 
-async def test_what_was_answered_before_a_stop_is_kept(house: House) -> None:
-    sidecar = house.sidecar()
+async def test_what_was_answered_before_a_stop_is_kept(world: World) -> None:
+    sidecar = world.sidecar()
     worker = await ready(sidecar)
-    async with house.kong() as node, Calls(telling(node)).running() as calls:
+    async with world.kong() as node, Calls(reporting(node)).running() as calls:
         await calls.more(100)
         sidecar.signal(signal.SIGTERM)
         assert await asyncio.to_thread(sidecar.wait) == 0
     assert sidecar.lines("worker_exited")[0]["killed"] is False
     assert sidecar.lines("worker_exited")[0]["exit_code"] == 0
     assert not is_alive(worker)
-    assert not house.path.exists()
-    kept = await house.kept()
+    assert not world.path.exists()
+    kept = await world.kept()
     assert len(kept) == len(set(kept))
     assert set(calls.answered) <= set(kept)
 
 
-async def test_a_second_stand_alone_sidecar_is_refused_and_the_first_serves_on(house: House) -> None:
-    first = house.sidecar()
+async def test_a_second_stand_alone_sidecar_is_refused_and_the_first_serves_on(world: World) -> None:
+    first = world.sidecar()
     await ready(first)
-    second = house.sidecar()
+    second = world.sidecar()
     assert await asyncio.to_thread(second.wait) == 2
     assert f"process {first.pid} already listens there" in second.output[-1]
-    async with house.kong() as node:
+    async with world.kong() as node:
         assert await node.log()
 
 
-async def test_the_worker_leaves_when_its_supervisor_is_killed(house: House) -> None:
-    sidecar = house.sidecar()
+async def test_the_worker_leaves_when_its_supervisor_is_killed(world: World) -> None:
+    sidecar = world.sidecar()
     worker = await ready(sidecar)
     sidecar.signal(signal.SIGKILL)
     await waited(lambda: not is_alive(worker), "the worker's end")
-    again = house.sidecar()
+    again = world.sidecar()
     await ready(again)
-    async with house.kong() as node:
+    async with world.kong() as node:
         assert await node.log()
 
 
-async def test_over_msgpack_it_serves_and_comes_back(house: House) -> None:
+async def test_over_msgpack_it_serves_and_comes_back(world: World) -> None:
     """Kong does not repeat a call over this protocol, so what a killed worker was asked is not asked for here."""
-    sidecar = house.sidecar("--protocol=msgpack")
+    sidecar = world.sidecar("--protocol=msgpack")
     worker = await ready(sidecar)
 
     def answers(request_id: str) -> Callable[[str, list[Any]], Any]:
         found = {"kong.response.get_status": 429, "kong.log.serialize": json.dumps(request_log(request_id=request_id))}
         return lambda name, _arguments: found.get(name)
 
-    async with MsgpackKong(house.path) as kong:
+    async with MsgpackKong(world.path) as kong:
         await kong.run_phase(LOG, "log", answers("before"), HOOKS)
         await kong.run_phase(CRUD, "response", answers("-"))
         os.kill(worker, signal.SIGKILL)
@@ -291,7 +291,7 @@ async def test_over_msgpack_it_serves_and_comes_back(house: House) -> None:
         assert kong.errors == []
     sidecar.signal(signal.SIGTERM)
     assert await asyncio.to_thread(sidecar.wait) == 0
-    assert await house.kept() == ["after", "before"]
+    assert await world.kept() == ["after", "before"]
 
 
 def only_child(pid: int) -> int:
@@ -299,24 +299,24 @@ def only_child(pid: int) -> int:
     return int(child)
 
 
-async def test_a_log_that_nobody_reads_any_more_ends_nobody(house: House) -> None:
+async def test_a_log_that_nobody_reads_any_more_ends_nobody(world: World) -> None:
     """Kong's process held the other end of our output, and crashed."""
     reader, writer = os.pipe()
-    command = [sys.executable, "-P", "-m", "kong_eventhooks_plugin", "serve", f"--socket-path={house.path}"]
+    command = [sys.executable, "-P", "-m", "kong_eventhooks_plugin", "serve", f"--socket-path={world.path}"]
     sidecar = await asyncio.create_subprocess_exec(
-        *command, f"--data-dir={house.data}", "--listen=127.0.0.1:0", stdout=writer, stderr=writer, env=PATIENT
+        *command, f"--data-dir={world.data}", "--listen=127.0.0.1:0", stdout=writer, stderr=writer, env=PATIENT
     )
     os.close(writer)
     try:
-        kong = house.kong()
-        await waited(house.path.is_socket, "the socket")
+        kong = world.kong()
+        await waited(world.path.is_socket, "the socket")
         assert await kong.log(log=request_log(request_id="before"))
         os.close(reader)
         os.kill(only_child(sidecar.pid), signal.SIGKILL)
         assert await kong.log(log=request_log(request_id="after"))
         sidecar.terminate()
         assert await asyncio.wait_for(sidecar.wait(), SECONDS) == 0
-        assert await house.kept() == ["after", "before"]
+        assert await world.kept() == ["after", "before"]
     finally:
         if sidecar.returncode is None:
             sidecar.kill()

@@ -8,59 +8,45 @@ A draining worker is no part of the state: nothing but the log depends on its en
 """
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import Enum
 from typing import NamedTuple
 
 
 class State(Enum):
     """The states."""
 
-    WAITING = auto()
-    """No worker; the next one starts after a pause."""
-    SERVING = auto()
-    """One worker on the socket, ready or about to be."""
-    REPLACING = auto()
-    """One worker, and a new one that replaces it once it is ready."""
-    OUTDATED = auto()
-    """One worker on a socket that lost its path; nobody accepts on the one that has it until a new worker does."""
-    RENEWING = auto()
-    """An outdated worker, and a new one that replaces it once it is ready."""
-    ABANDONED = auto()
-    """No worker and none to come: another server has the path."""
-    STOPPING = auto()
-    """The workers drain and none starts."""
+    WAITING = "No worker; the next one starts after a pause"
+    SERVING = "One worker on the socket, ready or about to be"
+    REPLACING = "One worker, and a new one that replaces it once it is ready"
+    OUTDATED = (
+        "One worker on a socket that lost its path; nobody accepts on the one that has it until a new worker does"
+    )
+    RENEWING = "An outdated worker, and a new one that replaces it once it is ready"
+    ABANDONED = "No worker and none to come: another server has the path"
+    STOPPING = "The workers drain and none starts"
 
 
 class Event(Enum):
     """What happens."""
 
-    STARTED = auto()
-    """A worker was started, because one was due."""
-    START_FAILED = auto()
-    """The system refused to start it."""
-    REPLACEMENT_READY = auto()
-    REPLACEMENT_EXITED = auto()
-    EXITED = auto()
-    """The serving worker ended by itself."""
-    RELOAD = auto()
-    """SIGHUP."""
-    REBOUND = auto()
-    """The path had vanished, and now leads to a new socket of ours."""
-    STOP = auto()
+    STARTED = "A worker was started, because one was due"
+    START_FAILED = "The system refused to start it"
+    REPLACEMENT_READY = "replacement ready"
+    REPLACEMENT_EXITED = "replacement exited"
+    EXITED = "The serving worker ended by itself"
+    RELOAD = "SIGHUP"
+    REBOUND = "The path had vanished, and now leads to a new socket of ours"
+    STOP = "stop"
 
 
 class Action(Enum):
     """What the supervisor does on a transition."""
 
-    START_NOW = auto()
-    """A worker is due at once."""
-    START_LATER = auto()
-    """A worker is due after a pause, which grows with each death in a row."""
-    PROMOTE = auto()
-    """The replacement serves; the old worker, if it still runs, drains."""
-    START_OVER = auto()
-    """The replacement drains, and another one is due at once."""
-    DRAIN_ALL = auto()
+    START_NOW = "A worker is due at once"
+    START_LATER = "A worker is due after a pause, which grows with each death in a row"
+    PROMOTE = "The replacement serves; the old worker, if it still runs, drains"
+    START_OVER = "The replacement drains, and another one is due at once"
+    DRAIN_ALL = "drain all"
 
 
 class Transition(NamedTuple):

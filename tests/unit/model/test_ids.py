@@ -24,7 +24,7 @@ def test_event_ids_sort_by_time(one: int, other: int) -> None:
         assert event_id(earlier / 1000, "x") < event_id(later / 1000, "x")
 
 
-def test_every_part_and_the_time_tell_events_apart() -> None:
+def test_every_part_and_the_time_distinguish_events() -> None:
     ids = {
         event_id(AT, "request", "rate-limiting", "rate-limit-exceeded"),
         event_id(AT, "request", "response-ratelimiting", "rate-limit-exceeded"),

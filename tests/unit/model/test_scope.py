@@ -30,6 +30,6 @@ def test_every_part_of_a_scope_must_fit(scope: HookScope) -> None:
     assert not scope.covers(REQUEST)
 
 
-def test_an_event_from_nowhere_is_heard_by_global_hooks_alone() -> None:
+def test_an_event_from_nowhere_matches_global_hooks_alone() -> None:
     assert GLOBAL.covers(NOWHERE)
     assert not HookScope(service="s-1").covers(NOWHERE)

@@ -16,7 +16,7 @@ class Store:
         self.rule = rule
         self.states: dict[bytes, SuppressionSlot] = {}
 
-    def tell(self, digest: bytes, now: float) -> str:
+    def offer(self, digest: bytes, now: float) -> str:
         slot = self.rule.slot_key(digest)
         decision = decide_suppression(self.rule, self.states.get(slot), digest, now)
         if isinstance(decision, SuppressionSlot):
@@ -25,9 +25,9 @@ class Store:
         return decision
 
 
-def run(rule: SuppressionRule, *told: tuple[bytes, float]) -> list[str]:
+def run(rule: SuppressionRule, *offered: tuple[bytes, float]) -> list[str]:
     store = Store(rule)
-    return [store.tell(digest, now) for digest, now in told]
+    return [store.offer(digest, now) for digest, now in offered]
 
 
 def test_on_change_alone_fires_where_the_last_firing_was_for_something_else() -> None:
@@ -51,8 +51,8 @@ def test_snooze_alone_counts_from_the_firing_not_from_what_it_held_back() -> Non
 
 def test_both_ignore_only_what_fired_and_only_for_a_while() -> None:
     rule = SuppressionRule(on_change=True, snooze=10)
-    told = [(A, 0), (A, 1), (B, 2), (A, 3), (B, 11), (A, 10), (B, 12)]
-    assert run(rule, *told) == ["fires", "snoozed", "fires", "snoozed", "snoozed", "fires", "fires"]
+    offered = [(A, 0), (A, 1), (B, 2), (A, 3), (B, 11), (A, 10), (B, 12)]
+    assert run(rule, *offered) == ["fires", "snoozed", "fires", "snoozed", "snoozed", "fires", "fires"]
 
 
 def test_a_snooze_that_was_made_shorter_holds_at_once() -> None:
@@ -83,11 +83,11 @@ def test_only_with_both_does_each_digest_have_a_memory_of_its_own(on_change: boo
     assert (rule.slot_key(A) != rule.slot_key(B)) is (on_change and snooze is not None)
 
 
-def naive(on_change: bool, snooze: int | None, told: list[tuple[bytes, float]]) -> list[bool]:
+def naive(on_change: bool, snooze: int | None, offered: list[tuple[bytes, float]]) -> list[bool]:
     """The rules in the words of the documentation, over the whole history."""
     fired: list[tuple[bytes, float]] = []
     answers = []
-    for digest, now in told:
+    for digest, now in offered:
         if on_change and snooze:
             silent = any(each == digest and now < at + snooze for each, at in fired)
         elif snooze:
@@ -105,9 +105,9 @@ def naive(on_change: bool, snooze: int | None, told: list[tuple[bytes, float]]) 
     st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 7)), max_size=30),
 )
 def test_it_agrees_with_the_whole_history(asked: tuple[bool, int | None], steps: list[tuple[bytes, int]]) -> None:
-    now, told = 1_795_278_775.0, []
+    now, offered = 1_795_278_775.0, []
     for digest, seconds in steps:
         now += seconds
-        told.append((digest, now))
-    got = [answer == "fires" for answer in run(SuppressionRule(*asked), *told)]
-    assert got == naive(*asked, told)
+        offered.append((digest, now))
+    got = [answer == "fires" for answer in run(SuppressionRule(*asked), *offered)]
+    assert got == naive(*asked, offered)

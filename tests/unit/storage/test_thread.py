@@ -37,7 +37,7 @@ async def test_one_who_stops_waiting_is_left_alone() -> None:
     thread.join(SECONDS)
 
 
-def test_a_loop_that_is_closed_hears_nothing() -> None:
+def test_a_closed_loop_gets_no_result() -> None:
     loop = asyncio.new_event_loop()
     thread = CallThread("late", loop)
     go_on = threading.Event()

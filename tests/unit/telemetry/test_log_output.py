@@ -1,4 +1,4 @@
-"""Log lines and readers that read, read late, or have gone."""
+"""Log lines and readers that read, read late, or have exited."""
 
 import json
 import os

@@ -13,7 +13,7 @@ def caught() -> ValueError:
     raise AssertionError
 
 
-def test_the_innermost_place_is_told_and_never_the_text() -> None:
+def test_the_innermost_place_is_reported_and_never_the_text() -> None:
     error = caught()
     line = fails.__code__.co_firstlineno + 1
     assert raised_at(error) == f"test_raised.py:{line}"

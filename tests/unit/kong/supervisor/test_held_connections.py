@@ -19,7 +19,7 @@ FIRST, SECOND = 101, 102
 """Process ids of workers."""
 
 
-class House:
+class World:
     """What is held, with the workers' memory and the ends that tests use."""
 
     def __init__(self) -> None:
@@ -53,8 +53,8 @@ class House:
         self._open += taken
         return taken
 
-    def heard(self) -> bool:
-        """Tell whether the supervisor's loop would look; then look."""
+    def polled(self) -> bool:
+        """Return whether the supervisor's loop would poll; then poll."""
         readable = bool(select.select([self.held.fileno()], [], [], 0)[0])
         if readable:
             self.held.poll()
@@ -68,8 +68,8 @@ class House:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    made = House()
+def world() -> Iterator[World]:
+    made = World()
     yield made
     made.close()
 
@@ -97,200 +97,200 @@ def is_usable(kong: socket.socket, worked: socket.socket) -> bool:
 
 
 class TestAWorkerThatWasKilled:
-    def test_an_idle_connection_lives_on_for_the_next_one(self, house: House) -> None:
-        kong, worked = house.connect(0)
+    def test_an_idle_connection_lives_on_for_the_next_one(self, world: World) -> None:
+        kong, worked = world.connect(0)
         worked.close()
-        house.held.orphan(FIRST, house.marks)
-        assert house.held.waiting()
-        (taken,) = house.offered()
-        assert not house.held.waiting()
-        house.held.hold(SECOND, 9, taken.dup())
-        assert len(house.held) == 1
+        world.held.orphan(FIRST, world.marks)
+        assert world.held.waiting()
+        (taken,) = world.offered()
+        assert not world.held.waiting()
+        world.held.hold(SECOND, 9, taken.dup())
+        assert len(world.held) == 1
         assert is_usable(kong, taken)
 
-    def test_a_call_that_nobody_has_read_yet_is_read_by_the_next_one(self, house: House) -> None:
-        kong, worked = house.connect(0)
+    def test_a_call_that_nobody_has_read_yet_is_read_by_the_next_one(self, world: World) -> None:
+        kong, worked = world.connect(0)
         kong.sendall(b"on its way")
         worked.close()
-        house.held.orphan(FIRST, house.marks)
-        (taken,) = house.offered()
+        world.held.orphan(FIRST, world.marks)
+        (taken,) = world.offered()
         assert taken.recv(100) == b"on its way"
 
-    def test_kong_reads_the_end_of_a_connection_with_a_call_under_way_and_never_a_reset(self, house: House) -> None:
-        kong, worked = house.connect(4)
-        house.marks[4] = UNDER_WAY
+    def test_kong_reads_the_end_of_a_connection_with_a_call_under_way_and_never_a_reset(self, world: World) -> None:
+        kong, worked = world.connect(4)
+        world.marks[4] = UNDER_WAY
         kong.sendall(b"half of a call")  # unread: closing now would be a reset
         worked.close()
-        house.held.orphan(FIRST, house.marks)
-        assert not house.held.waiting()
-        assert house.held.ending()
+        world.held.orphan(FIRST, world.marks)
+        assert not world.held.waiting()
+        assert world.held.ending()
         assert kong.recv(100) == b""
         kong.sendall(b"the other half")  # Kong may still write: it must read the end, not find a broken pipe
-        assert house.heard()
+        assert world.polled()
         assert kong.recv(100) == b""
         kong.close()
-        assert house.heard()
-        assert len(house.held) == 0
-        assert not house.held.ending()
+        assert world.polled()
+        assert len(world.held) == 0
+        assert not world.held.ending()
 
-    def test_each_is_looked_at_by_its_own_mark(self, house: House) -> None:
-        ends = [house.connect(slot)[0] for slot in range(4)]
-        house.marks[1] = house.marks[2] = UNDER_WAY
-        house.held.orphan(FIRST, house.marks)
-        assert len(house.offered()) == 2
+    def test_each_is_ended_by_its_own_mark(self, world: World) -> None:
+        ends = [world.connect(slot)[0] for slot in range(4)]
+        world.marks[1] = world.marks[2] = UNDER_WAY
+        world.held.orphan(FIRST, world.marks)
+        assert len(world.offered()) == 2
         assert [bool(select.select([kong], [], [], 0)[0]) for kong in ends] == [False, True, True, False]
 
-    def test_without_marks_every_connection_may_have_a_call(self, house: House) -> None:
-        kong, _ = house.connect(0)
-        house.held.orphan(FIRST, None)
+    def test_without_marks_every_connection_may_have_a_call(self, world: World) -> None:
+        kong, _ = world.connect(0)
+        world.held.orphan(FIRST, None)
         assert kong.recv(100) == b""
 
-    def test_what_it_was_handed_and_had_not_taken_yet_goes_to_the_next(self, house: House) -> None:
-        kong, worked = house.connect(0)
+    def test_what_it_was_handed_and_had_not_taken_yet_goes_to_the_next(self, world: World) -> None:
+        kong, worked = world.connect(0)
         worked.close()
-        house.held.orphan(FIRST, house.marks)
-        (given,) = house.offered(SECOND)  # and killed before it says HOLD
+        world.held.orphan(FIRST, world.marks)
+        (given,) = world.offered(SECOND)  # and killed before it says HOLD
         given.close()
         kong.sendall(b"call")
-        house.held.orphan(SECOND, None)
-        (taken,) = house.offered(103)
+        world.held.orphan(SECOND, None)
+        (taken,) = world.offered(103)
         assert taken.recv(100) == b"call"
 
-    def test_another_workers_connections_are_left_alone(self, house: House) -> None:
-        house.connect(0, FIRST)
-        house.connect(0, SECOND)
-        house.held.orphan(FIRST, house.marks)
-        assert len(house.offered(103)) == 1
-        assert len(house.held) == 2
+    def test_another_workers_connections_are_left_alone(self, world: World) -> None:
+        world.connect(0, FIRST)
+        world.connect(0, SECOND)
+        world.held.orphan(FIRST, world.marks)
+        assert len(world.offered(103)) == 1
+        assert len(world.held) == 2
 
 
 class TestAWorkerThatDrains:
-    def test_what_it_lets_go_is_handed_over(self, house: House) -> None:
-        kong, worked = house.connect(6)
-        house.connect(7)
-        house.held.release(FIRST, 6)
+    def test_what_it_lets_go_is_handed_over(self, world: World) -> None:
+        kong, worked = world.connect(6)
+        world.connect(7)
+        world.held.release(FIRST, 6)
         worked.close()
-        (taken,) = house.offered()
+        (taken,) = world.offered()
         assert is_usable(kong, taken)
 
-    def test_an_unknown_slot_means_nothing(self, house: House) -> None:
-        house.connect(6)
-        house.held.release(FIRST, 5)
-        house.held.release(SECOND, 6)
-        assert not house.held.waiting()
+    def test_an_unknown_slot_means_nothing(self, world: World) -> None:
+        world.connect(6)
+        world.held.release(FIRST, 5)
+        world.held.release(SECOND, 6)
+        assert not world.held.waiting()
 
-    def test_of_two_that_had_the_slot_one_after_the_other_the_second_is_meant(self, house: House) -> None:
-        """A slot is used again as soon as its connection has ended, of which the supervisor may hear later."""
-        ended, first = house.connect(6)
-        kong, worked = house.connect(6)
+    def test_of_two_that_had_the_slot_one_after_the_other_the_second_is_meant(self, world: World) -> None:
+        """A slot is used again as soon as its connection has ended, which the supervisor may notice later."""
+        ended, first = world.connect(6)
+        kong, worked = world.connect(6)
         ended.close()
         first.close()
-        house.held.release(FIRST, 6)
+        world.held.release(FIRST, 6)
         worked.close()
-        (taken,) = house.offered()
+        (taken,) = world.offered()
         assert is_usable(kong, taken)
 
-    def test_nor_is_one_meant_that_had_it_before_and_is_held_for_less_long(self, house: House) -> None:
-        kong, worked = house.connect(6)
-        house.held.release(FIRST, 6)
-        (taken,) = house.offered()
-        house.connect(6, SECOND)[0].close()
-        house.held.hold(SECOND, 6, taken.dup())
+    def test_nor_is_one_meant_that_had_it_before_and_is_held_for_less_long(self, world: World) -> None:
+        kong, worked = world.connect(6)
+        world.held.release(FIRST, 6)
+        (taken,) = world.offered()
+        world.connect(6, SECOND)[0].close()
+        world.held.hold(SECOND, 6, taken.dup())
         worked.close()
-        house.held.release(SECOND, 6)
-        assert is_usable(kong, house.offered(103)[0])
+        world.held.release(SECOND, 6)
+        assert is_usable(kong, world.offered(103)[0])
 
-    def test_without_a_successor_it_is_ended(self, house: House) -> None:
-        kong, worked = house.connect(6)
-        house.held.release(FIRST, 6)
+    def test_without_a_successor_it_is_ended(self, world: World) -> None:
+        kong, worked = world.connect(6)
+        world.held.release(FIRST, 6)
         worked.close()
         kong.sendall(b"just now")
-        house.held.end_waiting()
-        assert house.held.ending()
+        world.held.end_waiting()
+        assert world.held.ending()
         assert kong.recv(100) == b""
-        assert house.heard()
+        assert world.polled()
         assert kong.recv(100) == b""
 
-    def test_one_that_is_served_is_not_ended(self, house: House) -> None:
-        kong, worked = house.connect(6)
-        house.held.end_waiting()
+    def test_one_that_is_served_is_not_ended(self, world: World) -> None:
+        kong, worked = world.connect(6)
+        world.held.end_waiting()
         assert is_usable(kong, worked)
 
 
-def test_a_worker_that_takes_no_more_is_offered_the_rest_later(house: House) -> None:
+def test_a_worker_that_takes_no_more_is_offered_the_rest_later(world: World) -> None:
     for slot in range(5):
-        house.connect(slot)
-    house.held.orphan(FIRST, house.marks)
-    assert len(house.offered(most=2)) == 2
-    assert house.held.waiting()
-    assert len(house.offered()) == 3
-    assert house.offered() == []
+        world.connect(slot)
+    world.held.orphan(FIRST, world.marks)
+    assert len(world.offered(most=2)) == 2
+    assert world.held.waiting()
+    assert len(world.offered()) == 3
+    assert world.offered() == []
 
 
-def test_one_that_kong_closes_is_forgotten(house: House) -> None:
-    kong, worked = house.connect(0)
-    assert not house.heard()
+def test_one_that_kong_closes_is_forgotten(world: World) -> None:
+    kong, worked = world.connect(0)
+    assert not world.polled()
     kong.sendall(b"call")
-    assert not house.heard()  # what is said on it is its worker's business
+    assert not world.polled()  # what is said on it is its worker's business
     kong.close()
-    assert house.heard()
-    assert len(house.held) == 0
+    assert world.polled()
+    assert len(world.held) == 0
     assert worked.recv(100) == b"call"
-    assert not house.heard()
+    assert not world.polled()
 
 
-def test_one_that_kong_closes_while_it_waits_is_forgotten(house: House) -> None:
-    kong, worked = house.connect(0)
+def test_one_that_kong_closes_while_it_waits_is_forgotten(world: World) -> None:
+    kong, worked = world.connect(0)
     worked.close()
-    house.held.orphan(FIRST, house.marks)
+    world.held.orphan(FIRST, world.marks)
     kong.close()
-    assert house.heard()
-    assert not house.held.waiting()
+    assert world.polled()
+    assert not world.held.waiting()
 
 
-def test_one_that_does_not_end_is_closed_in_time(house: House) -> None:
-    kong, worked = house.connect(0)
+def test_one_that_does_not_end_is_closed_in_time(world: World) -> None:
+    kong, worked = world.connect(0)
     worked.close()
-    house.held.orphan(FIRST, None)
-    house.clock.now += ENDING_SECONDS - 0.1
-    house.held.prune()
-    assert house.held.ending()
-    house.clock.now += 0.2
-    house.held.prune()
-    assert not house.held.ending()
+    world.held.orphan(FIRST, None)
+    world.clock.now += ENDING_SECONDS - 0.1
+    world.held.prune()
+    assert world.held.ending()
+    world.clock.now += 0.2
+    world.held.prune()
+    assert not world.held.ending()
     with pytest.raises(BrokenPipeError):
         kong.sendall(b"late")
 
 
-def test_past_the_limit_one_is_not_held_and_nothing_is_leaked(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_past_the_limit_one_is_not_held_and_nothing_is_leaked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_connections, "SLOTS", 2)
     for slot in range(2):
-        house.connect(slot)
-    kong, worked = house.connect(2)
+        world.connect(slot)
+    kong, worked = world.connect(2)
     assert (copies(kong), copies(worked)) == (1, 1)
-    assert len(house.held) == 2
+    assert len(world.held) == 2
     assert is_usable(kong, worked)
     worked.close()
     assert kong.recv(100) == b""
 
 
-def test_the_same_one_told_again_only_moves(house: House) -> None:
-    kong, worked = house.connect(0)
+def test_the_same_one_held_again_only_moves(world: World) -> None:
+    kong, worked = world.connect(0)
     assert copies(worked) == 2
-    house.held.hold(SECOND, 3, worked.dup())
+    world.held.hold(SECOND, 3, worked.dup())
     assert copies(worked) == 2
-    house.held.orphan(FIRST, None)
+    world.held.orphan(FIRST, None)
     assert is_usable(kong, worked)
-    house.held.release(SECOND, 3)
-    assert house.held.waiting()
+    world.held.release(SECOND, 3)
+    assert world.held.waiting()
 
 
 def test_closing_lets_every_descriptor_go() -> None:
     before = open_descriptors()
-    house = House()
+    world = World()
     for slot in range(3):
-        house.connect(slot)
-    house.held.orphan(FIRST, house.marks)
-    house.held.end_waiting()
-    house.close()
+        world.connect(slot)
+    world.held.orphan(FIRST, world.marks)
+    world.held.end_waiting()
+    world.close()
     assert open_descriptors() <= before

@@ -25,7 +25,7 @@ def test_lines_for_people() -> None:
     os.close(writer)
 
 
-def test_a_reader_that_does_not_read_blocks_nobody_and_is_told_later() -> None:
+def test_a_reader_that_does_not_read_blocks_nobody_and_is_counted_in_the_next() -> None:
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     log = PlainLog(human=False, descriptor=writer)
@@ -44,7 +44,7 @@ def test_a_reader_that_has_gone_is_survived() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     log = PlainLog(human=False, descriptor=writer)
-    log.info("nobody hears")
+    log.info("nobody reads")
     assert log.dropped == 1
     os.close(writer)
 

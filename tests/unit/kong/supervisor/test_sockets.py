@@ -232,17 +232,17 @@ def test_a_directory_that_vanished_counts_as_gone(tmp_path: Path) -> None:
             lease.rebind()
 
 
-def test_faults_name_the_setting_and_the_fix(tmp_path: Path) -> None:
+def test_errors_name_the_setting_and_the_fix(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    faults = {
+    errors = {
         tmp_path / "missing" / "s": rf"socket_path {tmp_path}/missing/s: the directory .* does not exist; create it",
         tmp_path / "file": "something is there that is not a socket",
         tmp_path / "link": "something is there that is not a socket",
         tmp_path / "file" / "s": "is not a directory",
         tmp_path / ("n" * (PATH_BYTES - len(os.fsencode(tmp_path)))): rf"{PATH_BYTES + 1} bytes, and .* {PATH_BYTES}",
     }
-    for path, text in faults.items():
+    for path, text in errors.items():
         with pytest.raises(SocketError, match=text):
             bind(SocketPlan(path=path))
     assert (tmp_path / "file").read_text() == "precious"

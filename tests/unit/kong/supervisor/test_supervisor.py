@@ -68,7 +68,7 @@ sys.exit(supervise.main(sys.argv[1:]))
 PATIENT = (sys.executable, "-P", "-c", PACED.format("supervisor.LINGER_SECONDS = 600.0"))
 """A supervisor that waits for its successor however slow the machine is: so it leaves because that one has come."""
 QUICK = (sys.executable, "-P", "-c", PACED.format("supervisor.LINGER_SECONDS, supervisor.CHECK_SECONDS = 0.0, 0.01"))
-"""One that looks round all the time and waits for no successor: what some looks have not made it do, none will."""
+"""One that checks all the time and waits for no successor: what some checks have not made it do, none will."""
 
 
 def started_by_somebody(
@@ -156,7 +156,7 @@ def ask(connection: socket.socket, call: str) -> str:
 
 
 def rest(kept: Callable[[], socket.socket]) -> None:
-    """Wait until the worker has done all that it was told, the marks behind its answers too: it works in order."""
+    """Wait until the worker has done all that it was asked for, the marks behind its answers too: it works in order."""
     assert ask(kept(), "rest")
 
 
@@ -508,7 +508,7 @@ def test_a_take_over_under_load_loses_no_call(processes: Processes, path: Path, 
         new_worker = new.worker()
         old.wait_for("socket_taken_over")
         load.answered(50)
-        until(lambda: tell(kept) == f"taken_over=True {old_worker}", "the old worker hears of it")
+        until(lambda: tell(kept) == f"taken_over=True {old_worker}", "the old worker notices")
         client.close()  # connections to the old server: those that its Kong holds go when that Kong goes
         load.answered(50)
         old.signal(signal.SIGTERM)
@@ -613,7 +613,7 @@ def test_nor_is_one_followed_that_died_on_a_path_bound_anew_and_taken_over_since
     lease.release()
 
 
-def test_a_vanished_directory_is_told_once_and_waited_for(processes: Processes, path: Path) -> None:
+def test_a_vanished_directory_is_logged_once_and_waited_for(processes: Processes, path: Path) -> None:
     home = path.parent / "run"
     home.mkdir()
     supervisor = processes.run([*QUICK, supervision(home / "s")])
@@ -621,7 +621,7 @@ def test_a_vanished_directory_is_told_once_and_waited_for(processes: Processes, 
     (home / "s").unlink()
     home.rmdir()
     supervisor.wait_for("socket_rebind_failed")
-    has_looked_round(supervisor.pid)  # it rests between the looks
+    has_looked_round(supervisor.pid)  # it rests between the checks
     assert len(supervisor.lines("socket_rebind_failed")) == 1
     home.mkdir()
     supervisor.wait_for("socket_rebound")
@@ -676,7 +676,7 @@ def test_when_kongs_process_crashes_the_socket_stays_for_the_successor(
     with load.running():
         load.answered(20)
         end(parent)
-        load.answered(200)  # a second: it has looked round and seen that its parent has gone
+        load.answered(200)  # a second: it has seen that its parent has exited
         assert is_alive(old)
         parent, new = started_by_somebody(path)
         until(lambda: not is_alive(old), "the old supervisor's end")
@@ -726,7 +726,7 @@ def test_systemds_socket_is_served_and_left(processes: Processes, path: Path, cl
 
 
 def test_a_reader_of_its_log_that_went_away_does_not_end_it(path: Path, client: StubClient) -> None:
-    """Kong's process holds the other end of our output; the next lines come when it has gone."""
+    """Kong's process holds the other end of our output; the next lines come after it has exited."""
     reader, writer = os.pipe()
     supervisor = subprocess.Popen(
         [*SUPERVISE, supervision(path, drain_seconds=600.0)], env={}, stdout=writer, stderr=writer
