@@ -25,4 +25,6 @@ def digest(event: Event) -> bytes:
     """
     data = event.data
     hashed = {name: data[name] for name in event.unique if name in data} if event.unique else data
+    if event.compared:
+        hashed = hashed | {name: value for name, value in event.compared.items() if name in hashed}
     return blake2b(_encoder.encode(hashed), digest_size=SIZE).digest()

@@ -11,7 +11,7 @@ class Event(msgspec.Struct, frozen=True):
     """``id`` is a UUID, the same when Kong reports the same request again (``model.ids.event_id``).
 
     ``data`` is JSON-ready. ``time`` is Unix seconds. ``unique`` names the fields of ``data`` that a digest covers;
-    empty means all of them.
+    empty means all of them. ``compared`` replaces the values of fields for the digest; no queue stores it.
     """
 
     id: str
@@ -21,3 +21,4 @@ class Event(msgspec.Struct, frozen=True):
     time: float
     scope: EventScope = NOWHERE
     unique: tuple[str, ...] = ()
+    compared: dict[str, Any] = {}

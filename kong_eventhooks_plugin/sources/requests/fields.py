@@ -10,15 +10,25 @@ CLIENT_AND_SERVICE: Final = ("consumer", "ip", "service")
 
 CONSUMER: Final = EventField(
     "consumer",
-    "The authenticated consumer: `id`, `username`, `custom_id` (null where unset). `{}` for an anonymous client.",
-    {"id": "100315c7-51e7-55e6-b065-e6ddc0571148", "username": "Joe", "custom_id": None},
+    "The authenticated consumer, as Kong's log has it: `id`, `username`, `custom_id`, `tags`, `created_at`, "
+    "`updated_at` and, under Kong Enterprise, `type` and `ws_id`; a field that is not set is absent. `{}` for an "
+    "anonymous client. on_change compares `id`, `username` and `custom_id`.",
+    {
+        "id": "100315c7-51e7-55e6-b065-e6ddc0571148",
+        "username": "Joe",
+        "created_at": 1795278761,
+        "updated_at": 1795278761,
+    },
 )
 IP: Final = EventField(
     "ip", "The client's address, as Kong sees it (after `trusted_ips` and `real_ip_header`).", "127.0.0.1"
 )
 SERVICE: Final = EventField(
     "service",
-    "The requested service: `id`, `name`, `host`, `port`, `protocol`, `path`. `{}` where the route has none.",
+    "The requested service, as Kong's log has it: `id`, `name`, `host`, `port`, `protocol`, `path`, `retries`, "
+    "`enabled`, `connect_timeout`, `read_timeout`, `write_timeout`, `tags`, `client_certificate` (its `id`), "
+    "`ca_certificates`, `tls_verify`, `tls_verify_depth`, `ws_id`, `created_at`, `updated_at`; a field that is not set "
+    "is absent. `{}` where the route has none. on_change compares the first six.",
     {
         "id": "9ac1131b-7f5c-52be-86cd-f1b6c8a84204",
         "name": "secured",
@@ -26,6 +36,14 @@ SERVICE: Final = EventField(
         "port": 9190,
         "protocol": "http",
         "path": "/secured",
+        "retries": 5,
+        "enabled": True,
+        "connect_timeout": 60000,
+        "read_timeout": 60000,
+        "write_timeout": 60000,
+        "ws_id": "0dc6f45b-8f8d-40d2-a504-473544ee190b",
+        "created_at": 1795278761,
+        "updated_at": 1795278761,
     },
 )
 RATE: Final = EventField(

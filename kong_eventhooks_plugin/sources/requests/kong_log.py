@@ -6,10 +6,12 @@ writes some of it. What has the wrong type is as if it were missing; it never co
 not a JSON object is an ``ObservationError``.
 
 The request's headers are not read at all: Kong leaves an API key in them. The path loses its query string
-here, before anything else can see it, for the same reason.
+here, before anything else can see it, for the same reason. Of a service and a consumer the fields of Kong's schemas are
+read, none of which is a secret, and no others: an authentication plugin can put into its consumer whatever it likes.
 
-Limits: a path is kept up to ``PATH_LIMIT`` characters, the rest is cut off. The size of the JSON as a whole is
-limited by the plugin socket's frame.
+Limits: a path is kept up to ``PATH_LIMIT`` characters, a text of a service or a consumer up to ``TEXT_LIMIT``, a list
+of theirs up to ``LIST_LIMIT`` texts; the rest is cut off. The size of the JSON as a whole is limited by the plugin
+socket's frame.
 """
 
 import re
@@ -23,20 +25,27 @@ from kong_eventhooks_plugin.model.masking import MASK
 from kong_eventhooks_plugin.model.scope import EventScope
 
 PATH_LIMIT: Final = 2048
+TEXT_LIMIT: Final = 1024
+LIST_LIMIT: Final = 100
 
 _NO_TRIES: Final = msgspec.Raw()
 _CREDENTIAL: Final = re.compile(r"(?:(?<=/key-auth/)|(?<=/key-auths/)|(?<=/oauth2_tokens/))/*[^/]+")
-"""What a path of Kong's Admin API, behind a route, can name a credential by: the key itself.
-
-A route takes several slashes for one.
-"""
+"""A credential's key in a path of Kong's Admin API behind a route, which takes several slashes for one."""
 
 _LATEST_START = 1e15
 """Milliseconds; a request that started later than the year 33000 did not."""
 
 
+Texts = list[str] | dict[str, Any] | None
+"""Kong's encoder writes an empty list as an object at times."""
+
+
+class LogReference(msgspec.Struct, gc=False):
+    id: str | None = None
+
+
 class LogService(msgspec.Struct, gc=False):
-    """The service that a request was for. Without timestamps: any DB-less reload renews them."""
+    """The fields of Kong's schema ``services``."""
 
     id: str | None = None
     name: str | None = None
@@ -44,21 +53,37 @@ class LogService(msgspec.Struct, gc=False):
     port: int | None = None
     protocol: str | None = None
     path: str | None = None
+    retries: int | None = None
+    enabled: bool | None = None
+    connect_timeout: int | None = None
+    read_timeout: int | None = None
+    write_timeout: int | None = None
+    tags: Texts = None
+    client_certificate: LogReference | None = None
+    ca_certificates: Texts = None
+    tls_verify: bool | None = None
+    tls_verify_depth: int | None = None
+    ws_id: str | None = None
+    created_at: int | float | None = None
+    updated_at: int | float | None = None
 
 
 class LogRoute(msgspec.Struct, gc=False):
-    """The route that a request matched."""
-
     id: str | None = None
     name: str | None = None
 
 
 class LogConsumer(msgspec.Struct, gc=False):
-    """The consumer that a request was authenticated as."""
+    """The fields of Kong's schema ``consumers``; ``type`` is Enterprise's."""
 
     id: str | None = None
     username: str | None = None
     custom_id: str | None = None
+    tags: Texts = None
+    type: int | None = None
+    ws_id: str | None = None
+    created_at: int | float | None = None
+    updated_at: int | float | None = None
 
 
 class LogRequest(msgspec.Struct, gc=False):
@@ -83,9 +108,9 @@ class LogResponse(msgspec.Struct, gc=False):
 
 
 class Try(msgspec.Struct, gc=False):
-    """One time that Kong asked an address of the service. ``balancer_latency`` is in milliseconds.
+    """One try of an address of the service. ``balancer_latency`` is in milliseconds.
 
-    ``state`` and ``code`` are there where it failed: ``failed`` and the status that it would have come to.
+    A failed one has ``state`` (``failed``) and ``code``, the status that it would have ended with.
     """
 
     ip: str | None = None
@@ -99,8 +124,8 @@ class KongLog(msgspec.Struct, gc=False):
     """One finished request.
 
     ``source`` is ``kong`` where Kong itself answered, ``upstream`` where the service did. ``started_at`` is in
-    milliseconds. ``upstream_status`` is what the service answered to each try, as a text or a number, ``""`` where
-    there was none. ``tries`` is JSON that ``attempts`` reads: few sources look at it.
+    milliseconds. ``upstream_status`` is the service's status for each try, as a text or a number, ``""`` without a
+    try. ``tries`` is JSON that ``attempts`` reads: few sources need it.
     """
 
     source: str | None = None
@@ -117,7 +142,7 @@ class KongLog(msgspec.Struct, gc=False):
 
     @property
     def asked_service(self) -> bool:
-        """Tell whether Kong asked the service before this request ended.
+        """Return whether Kong asked the service before this request ended.
 
         Where it buffers the answer there is a status only of a service that answered (seen: 502 and 504 behind
         event-hooks-crud), but always a try.
@@ -125,9 +150,9 @@ class KongLog(msgspec.Struct, gc=False):
         return bool(self.upstream_status) or bool(self.attempts())
 
     def attempts(self) -> list[Try]:
-        """Return the tries that had an address, oldest first; none where they are not as expected.
+        """Return the tries that had an address, oldest first; none where they are malformed.
 
-        The last one has no address where the balancer had no target left for it.
+        The last one has no address where the balancer had no target for it.
         """
         if len(self.tries) <= _EMPTY_LIST:
             return []
@@ -137,7 +162,7 @@ class KongLog(msgspec.Struct, gc=False):
             return []
 
     def started_seconds(self, otherwise: float) -> float:
-        """Return when the request started, in Unix seconds; ``otherwise`` where the log does not say it credibly."""
+        """Return when the request started, in Unix seconds; ``otherwise`` without a credible time."""
         started = self.started_at
         return started / 1000 if started is not None and 0 < started < _LATEST_START else otherwise
 
@@ -149,6 +174,24 @@ class KongLog(msgspec.Struct, gc=False):
             route=_aliases(route.id, route.name) if route is not None else (),
             consumer=_aliases(consumer.id, consumer.username) if consumer is not None else (),
         )
+
+
+def entity_data(entity: LogService | LogConsumer | LogReference | None) -> dict[str, Any]:
+    """Return the fields that are set, as JSON within the limits; ``{}`` for no entity."""
+    if entity is None:
+        return {}
+    values = {name: getattr(entity, name) for name in entity.__struct_fields__}
+    return {name: _bounded(value) for name, value in values.items() if value is not None}
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, str):
+        return value[:TEXT_LIMIT]
+    if isinstance(value, list):
+        return [each[:TEXT_LIMIT] for each in value[:LIST_LIMIT]]
+    if isinstance(value, dict):
+        return []
+    return entity_data(value) if isinstance(value, LogReference) else value
 
 
 def _aliases(key: str | None, name: str | None) -> tuple[str, ...]:
@@ -192,18 +235,11 @@ _NESTED: dict[str, type[msgspec.Struct]] = {
 }  # fmt: skip
 
 
-def _convert(given: Any, kind: Any) -> Any:
-    """Return ``given`` as a field's type; raises ``ValidationError``."""
-    if kind is msgspec.Raw:
-        return msgspec.Raw(msgspec.json.encode(given))
-    return msgspec.convert(given, kind, strict=False)
-
-
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
 def _pick(kind: type[_Struct], value: dict[str, Any]) -> _Struct:
-    """Take what has the right type of ``value``'s fields."""
+    """Return a struct of those fields of ``value`` that have the right type."""
     found: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
         given, nested = value.get(field.name), _NESTED.get(field.name)
@@ -212,5 +248,8 @@ def _pick(kind: type[_Struct], value: dict[str, Any]) -> _Struct:
                 found[field.name] = _pick(nested, given)
             continue
         with suppress(msgspec.ValidationError, RecursionError):
-            found[field.name] = _convert(given, field.type)
+            raw = field.type is msgspec.Raw
+            found[field.name] = (
+                msgspec.Raw(msgspec.json.encode(given)) if raw else msgspec.convert(given, field.type, strict=False)
+            )
     return kind(**found)

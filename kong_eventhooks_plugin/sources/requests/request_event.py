@@ -6,7 +6,7 @@ from uuid import uuid4
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
 from kong_eventhooks_plugin.sources.entry import SourceEntry
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
+from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, entity_data
 
 
 def request_event(source: SourceEntry, log: KongLog, seen_at: float, own: dict[str, Any], *parts: str) -> Event:
@@ -16,9 +16,19 @@ def request_event(source: SourceEntry, log: KongLog, seen_at: float, own: dict[s
     delivery it cannot come out negative. Its id comes from when the request started and from Kong's request
     id, which stay the same when Kong reports the request again. Without Kong's id, two requests must not
     pass for one: the event's id is then random, and an event that is reported twice arrives twice.
+
+    on_change compares what identifies a consumer and a service, not all that the data has of them: any DB-less reload
+    renews their timestamps.
     """
     (entry,) = source.events
-    values = {**_shared_values(log), **own}
+    values = {
+        "consumer": entity_data(log.consumer),
+        "ip": log.client_ip,
+        "service": entity_data(log.service),
+        "route": _fields(log.route, "id", "name"),
+        "request": _fields(log.request, "method", "path", "id"),
+        **own,
+    }
     return Event(
         id=event_id(log.started_seconds(seen_at), log.request.id or uuid4().hex, source.name, entry.name, *parts),
         source=source.name,
@@ -27,17 +37,11 @@ def request_event(source: SourceEntry, log: KongLog, seen_at: float, own: dict[s
         time=seen_at,
         scope=log.scope(),
         unique=entry.unique,
+        compared={
+            "consumer": _fields(log.consumer, "id", "username", "custom_id"),
+            "service": _fields(log.service, "id", "name", "host", "port", "protocol", "path"),
+        },
     )
-
-
-def _shared_values(log: KongLog) -> dict[str, Any]:
-    return {
-        "consumer": _fields(log.consumer, "id", "username", "custom_id"),
-        "ip": log.client_ip,
-        "service": _fields(log.service, "id", "name", "host", "port", "protocol", "path"),
-        "route": _fields(log.route, "id", "name"),
-        "request": _fields(log.request, "method", "path", "id"),
-    }
 
 
 def _fields(entity: object, *names: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def attributed(source: RateLimiting, log: dict[str, Any], status: int = 429) -> 
 def test_what_it_says() -> None:
     (event,) = events(RateLimiting(), seen(serialized()))
     assert event.data == {
-        "consumer": {"id": "c-1", "username": "Joe", "custom_id": "42"},
+        "consumer": {"id": "c-1", "username": "Joe", "custom_id": "42", "created_at": 1_795_278_761},
         "ip": "192.0.2.7",
         "service": {"id": "s-1", "name": "demo", "host": "127.0.0.1", "port": 9190, "protocol": "http", "path": "/a"},
         "rate": 4,

@@ -89,8 +89,9 @@ BECOMES: dict[str, tuple[list[Told], list[Told] | None]] = {
 def sources(*, known: bool) -> Iterator[LogSource]:
     plugins = plugins_of() if known else NO_ACTIVE_PLUGINS
     attribution = Attribution(plugins=plugins)
-    for kind in (RateLimiting, ResponseRateLimiting, AuthFailed, UpstreamError, RateLimitApproaching):
+    for kind in (RateLimiting, ResponseRateLimiting, AuthFailed, UpstreamError):
         yield kind(attribution)
+    yield RateLimitApproaching(attribution, percent=80)
 
 
 def made(name: str, *, known: bool) -> list[Event]:
