@@ -6,8 +6,9 @@ sandbox``: the machine that checks need not be the one that serves.
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -30,46 +31,49 @@ def command(files: tuple[Path, ...]) -> None:
     A route to Kong's Admin API is checked too: a key that was not filled in is an error, no authentication a warning.
     An event of an entity that Kong is not known to have is a warning as well, since a plugin may add it.
     """
-    errors = check_files(
-        [str(file) for file in files],
-        Validation(known()),
-        lambda warning: click.echo(f"warning: {warning}", err=True),
-    )
-    for error in errors:
+    found = check_files([str(file) for file in files], Validation(known()))
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for error in found.errors:
         click.echo(str(error))
-    if errors:
-        sys.exit(1)
-    click.echo(f"{len(files)} file{'s' if len(files) > 1 else ''} checked, no error")
+    checked = f"{_count(len(files), 'file')} checked: {_count(found.hooks, 'hook')}"
+    # Not among the errors, which a program may read line by line.
+    click.echo(f"{checked}, {_count(len(found.errors), 'error')}", err=bool(found.errors))
+    sys.exit(1 if found.errors else 0)
 
 
-def _ignore(_: DeclarationError) -> None:
-    pass
+def _count(number: int, of: str) -> str:
+    return f"{number or 'no'} {of}{'' if number == 1 else 's'}"
 
 
-def check_files(
-    paths: Sequence[str], validation: Validation, warn: Callable[[DeclarationError], None] = _ignore
-) -> list[DeclarationError]:
-    """Return every error of every file, in the files' order. Code is compiled where the rest of its file is valid.
+class Findings(NamedTuple):
+    """What was found in files, in their order; ``hooks`` is how many they declare, invalid ones included."""
 
-    ``warn`` is called with what is valid but worth a look.
-    """
-    found: list[DeclarationError] = []
-    for path in paths:
-        found += _check_file(path, validation, warn)
-    return found
+    errors: list[DeclarationError]
+    warnings: list[DeclarationError]
+    hooks: int
 
 
-def _check_file(path: str, validation: Validation, warn: Callable[[DeclarationError], None]) -> list[DeclarationError]:
+def check_files(paths: Sequence[str], validation: Validation) -> Findings:
+    """Return what is wrong in files, and what is valid but worth a look."""
+    found = [_check_file(path, validation) for path in paths]
+    errors = [error for file in found for error in file.errors]
+    warnings = [warning for file in found for warning in file.warnings]
+    return Findings(errors, warnings, sum(file.hooks for file in found))
+
+
+def _check_file(path: str, validation: Validation) -> Findings:
+    warnings: list[DeclarationError] = []
     try:
-        document = documents.parse(documents.read_bytes(path), path, warn)
+        document = documents.parse(documents.read_bytes(path), path, warnings.append)
     except documents.Unreadable as error:
-        return [error.error]
-    declared = kong_yml.read(document, path, validation)
+        return Findings([error.error], warnings, 0)
+    declared = kong_yml.examine(document, path, validation)
     route = admin_api_route.check(document, path)
-    for warning in (*declared.warnings, *route.warnings, *entity_names.warnings(declared.hooks, validation.known)):
-        warn(warning)
+    warnings += [*declared.warnings, *route.warnings, *entity_names.warnings(declared.hooks, validation.known)]
     code = [hook for hook in declared.hooks if has_code(hook)]
-    return [*declared.errors, *route.errors, *(asyncio.run(_compile_errors(code)) if code else ())]
+    errors = [*declared.errors, *route.errors, *(asyncio.run(_compile_errors(code)) if code else ())]
+    return Findings(errors, warnings, declared.hook_count)
 
 
 async def _compile_errors(hooks: Sequence[Hook]) -> list[DeclarationError]:

@@ -18,13 +18,12 @@ class Declared(msgspec.Struct, frozen=True):
     """The valid hooks, and the errors of the others.
 
     ``values`` has what Kong resolved, reference -> value, ``""`` where it could not. In memory only: never
-    stored, never logged. ``warnings`` are for ``check``: values that Kong or decK would change.
+    stored, never logged.
     """
 
     hooks: tuple[Hook, ...] = ()
     errors: tuple[DeclarationError, ...] = ()
     values: Mapping[str, str] = {}
-    warnings: tuple[DeclarationError, ...] = ()
 
     def __repr__(self) -> str:
         return f"Declared(hooks={[hook.name for hook in self.hooks]}, errors={len(self.errors)})"

@@ -9,20 +9,23 @@ A file with any error declares nothing: Kong and decK refuse it as a whole too. 
 in event-hooks plugins; 1,000 errors reported.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
+from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations import documents
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
 from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hooks
-from kong_eventhooks_plugin.hooks.lint import payload_objects
+from kong_eventhooks_plugin.hooks.lint import near_names, payload_objects
 from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN, PLUGIN
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.scope import HookScope
+
+T = TypeVar("T")
 
 MAX_ENTITIES = 500_000
 MAX_VALUES = 200_000
@@ -45,6 +48,9 @@ Not a consumer's custom_id: events do not have it as a name, since it may be ano
 """
 
 _UNRENDERED = "${{"
+_STAND_IN = "{vault://env/unrendered}"
+"""Validated instead of a text that decK has not filled in: most fields that hold one take a reference."""
+
 _RENDER_FIRST = "decK has not filled this in yet; render the file first (deck file render --populate-env-vars)"
 _CRUD_PLACE = (
     "event-hooks-crud belongs on the route that leads to Kong's Admin API and nowhere else: Kong buffers every answer "
@@ -84,12 +90,26 @@ def parse(data: bytes, where: str, validation: Validation) -> Declared:
 
 def read(document: Any, where: str, validation: Validation) -> Declared:
     """Return what a parsed document declares."""
+    found = examine(document, where, validation)
+    return Declared(errors=found.errors) if found.errors else Declared(hooks=found.hooks)
+
+
+class Examined(NamedTuple):
+    """All that can be said of a document: its valid hooks, also beside errors, and how many hooks it has in all."""
+
+    hooks: tuple[Hook, ...]
+    hook_count: int
+    errors: tuple[DeclarationError, ...]
+    warnings: tuple[DeclarationError, ...]
+
+
+def examine(document: Any, where: str, validation: Validation) -> Examined:
+    """Return what can be said of a parsed document."""
     reading = _Reading(document, where, validation)
     reading.run()
-    if reading.errors:
-        # An error in what plugins share is found once for each of them.
-        return Declared(errors=at_most(list(dict.fromkeys(reading.errors))))
-    return Declared(hooks=tuple(reading.hooks), warnings=at_most(reading.warnings))
+    # An error in what plugins share is found once for each of them.
+    errors = at_most(list(dict.fromkeys(reading.errors)))
+    return Examined(tuple(reading.hooks), reading.hook_count, errors, at_most(reading.warnings))
 
 
 class _Reading:
@@ -97,6 +117,7 @@ class _Reading:
         self.errors: list[DeclarationError] = []
         self.warnings: list[DeclarationError] = []
         self.hooks: list[Hook] = []
+        self.hook_count = 0
         self._document = document
         self._where = where
         self._validation = validation
@@ -127,6 +148,7 @@ class _Reading:
             self._add_error("_format_version", texts.ONE_OF.format(", ".join(FORMAT_VERSIONS)))
 
     def _plugins(self, kind: str, entity: Mapping[str, Any], path: str) -> Iterator[_Found]:
+        self._add_key_errors(near_names.plugins_key_errors(entity), path)
         for child in _NESTED[kind]:
             below = f"{path}.{child}" if path else child
             for at, entry in self._entries(entity.get(child), below):
@@ -134,6 +156,24 @@ class _Reading:
                     yield from self._plugins(child, entry, at)
                 elif entry.get("name") in (PLUGIN, CRUD_PLUGIN):
                     yield _Found(entry, at, kind, entity, path)
+                else:
+                    self._check_name(entry, at)
+
+    def _add_key_errors(self, errors: Iterator[tuple[str, str]], path: str) -> None:
+        for key, text in errors:
+            self._add_error(f"{path}.{key}" if path else key, text)
+
+    def _check_name(self, plugin: Mapping[str, Any], path: str) -> None:
+        """Report a plugin whose name is nearly ours: an error where it has hooks, since nobody else has those."""
+        meant = near_names.plugin_meant(plugin.get("name"))
+        if meant is None:
+            return
+        text = f"'{plugin['name']}' is another plugin{{}}; did you mean {meant}?"
+        config = plugin.get("config")
+        if isinstance(config, Mapping) and "hooks" in config:
+            self._add_error(f"{path}.name", text.format(", so its hooks are not read"))
+        else:
+            self.warnings.append(DeclarationError(self._where, f"{path}.name", text.format("")))
 
     def _entries(self, entries: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if entries is None or entries == {}:
@@ -151,26 +191,38 @@ class _Reading:
                 self._add_error(f"{path}[{index}]", texts.RECORD)
 
     def _read_plugin(self, found: _Found) -> None:
+        self._add_key_errors(near_names.plugin_key_errors(found.entry), found.path)
         if found.entry["name"] == CRUD_PLUGIN:
             self._check_crud(found)
             return
-        if self._unrendered(found):
-            return
-        try:
-            scope = _scope(found)
-            enabled = _enabled(found)
-            config = self._config(found)
-        except _Refused as refused:
-            self._add_error(refused.path, refused.message)
-            return
-        checked = self._validation.config(config)
+        unrendered, too_deep = self._unrendered(found)
+        scope = self._attempt(_scope, found, HookScope(), unrendered)
+        enabled = self._attempt(_enabled, found, True, unrendered)
+        config: Any = self._attempt(self._config, found, {}, unrendered)
+        if unrendered and not too_deep:
+            config = _with_stand_ins(config)
         prefix = f"{found.path}.config"
-        self.errors.extend(declaration_errors(checked.error, self._where, prefix))
+        if isinstance(config, Mapping) and isinstance(config.get("hooks"), list):
+            self.hook_count += len(config["hooks"])
+        checked = self._validation.config(config)
+        if checked.error is not None:
+            fields = near_names.with_suggestions(checked.error.fields, self._validation.schema, config)
+            for error in declaration_errors(ValidationError(fields), self._where, prefix):
+                if not _is_of(error.path, unrendered):
+                    self.errors.append(error)
         origin = Origin(place="file", key=self._where, path=f"{self._where}: {prefix}")
         for index, hook in zip(checked.hooks, to_hooks(checked.hooks, origin, scope, enabled=enabled), strict=True):
             path = f"{prefix}.hooks[{index}]"
             self._add_hook(hook, path)
             self.warnings.extend(payload_objects.warnings(config["hooks"][index], self._where, path))
+
+    def _attempt(self, read: Callable[[_Found], T], found: _Found, otherwise: T, unrendered: Collection[str]) -> T:
+        try:
+            return read(found)
+        except _Refused as refused:
+            if refused.path not in unrendered:
+                self._add_error(refused.path, refused.message)
+            return otherwise
 
     def _check_crud(self, found: _Found) -> None:
         if found.kind != "routes" and found.entry.get("route") is None:
@@ -189,9 +241,10 @@ class _Reading:
         else:
             self._add_error(f"{path}.name", f"'{hook.name}' is the name of {first} already; names are unique")
 
-    def _unrendered(self, found: _Found) -> bool:
-        """Report every value that decK has yet to fill in; return whether there is any."""
-        before = len(self.errors)
+    def _unrendered(self, found: _Found) -> tuple[set[str], bool]:
+        """Report every value that decK has yet to fill in; return their paths, and whether a value is too deep."""
+        paths: set[str] = set()
+        too_deep = False
         names = {name: found.parent.get(name) for name in _NAMES.get(found.kind, ())}
         shared = (self._shared(found), f"_plugin_configs.{found.entry.get('_config')}")
         for value, at in ((names, found.parent_path), (found.entry, found.path), shared):
@@ -200,10 +253,13 @@ class _Reading:
                 if self._values > MAX_VALUES:
                     raise _Refused(found.path, f"event-hooks plugins contain more than {MAX_VALUES:,} values")
                 if isinstance(each, str) and _UNRENDERED in each:
+                    # A shared value also counts where it ends up.
+                    paths |= {path, path.replace(at, f"{found.path}.config", 1)}
                     self._add_error(path, _RENDER_FIRST)
                 if depth > json_values.MAX_DEPTH + 8:
+                    too_deep = True
                     break
-        return len(self.errors) > before
+        return paths, too_deep
 
     def _config(self, found: _Found) -> Any:
         """Return the plugin's config, on top of what decK shares under ``_plugin_configs``."""
@@ -220,6 +276,20 @@ class _Reading:
         """Return what stands under the plugin's ``_config`` in ``_plugin_configs``, None where nothing does."""
         name, shared = found.entry.get("_config"), self._document.get("_plugin_configs")
         return shared.get(name) if isinstance(shared, Mapping) and isinstance(name, str) else None
+
+
+def _with_stand_ins(value: Any) -> Any:
+    """Return the value with a reference for each text that decK has yet to fill in."""
+    if isinstance(value, str):
+        return _STAND_IN if _UNRENDERED in value else value
+    if isinstance(value, Mapping):
+        return {key: _with_stand_ins(each) for key, each in value.items()}
+    return [_with_stand_ins(each) for each in value] if isinstance(value, list) else value
+
+
+def _is_of(path: str, unrendered: Collection[str]) -> bool:
+    """Return whether an error is of a value that decK has yet to fill in, or of a record with such a value."""
+    return any(each == path or each.startswith((f"{path}.", f"{path}[")) for each in unrendered)
 
 
 def _enabled(found: _Found) -> bool:

@@ -32,7 +32,7 @@ class Validation:
 
     def __init__(self, known: Known) -> None:
         self.known = known
-        self._schema = schema.plugin_config(known)
+        self.schema = schema.plugin_config(known)
 
     def hook(self, hook: Any) -> Definition:
         """Return one hook of the API's form with its defaults filled in; raises ``ValidationError``."""
@@ -53,8 +53,8 @@ class Validation:
             if len(hooks) > schema.MAX_HOOKS:
                 return CheckedConfig({}, ValidationError({"hooks": texts.LEN_MAX.format(schema.MAX_HOOKS)}))
             config = {**config, "hooks": [_checked_json(hook) for hook in hooks]}
-        filled = schema_interpreter.with_defaults(self._schema, config)
-        errors = schema_interpreter.errors_of(self._schema, filled)
+        filled = schema_interpreter.with_defaults(self.schema, config)
+        errors = schema_interpreter.errors_of(self.schema, filled)
         if isinstance(errors, str):
             return CheckedConfig({}, ValidationError({"@entity": [errors]}))
         fields = dict(errors) if isinstance(errors, Mapping) else {}
@@ -79,6 +79,8 @@ class Validation:
                 errors[index] = _renamed(error) or _name_error(hook["name"], index, names)
                 if errors[index] is None:
                     valid[index] = definition
+            elif isinstance(errors[index], Mapping):
+                errors[index] = {**own_rules.errors_beside(hook, errors[index], self.known), **errors[index]}
         while errors and errors[-1] is None:
             errors.pop()
         return valid, errors

@@ -41,6 +41,14 @@ def examined(hook: dict[str, Any], known: Known) -> tuple[dict[str, Any], Errors
     return hook, _error(hook, known)
 
 
+def errors_beside(hook: Mapping[str, Any], errors: Mapping[str, Any], known: Known) -> Errors:
+    """Return the error of the event of a hook that Kong refuses for other fields."""
+    if not {"source", "event"}.isdisjoint(errors):
+        return {}
+    error = _event_error(hook["source"], hook["event"], known)
+    return {} if error is None else {"event": error}
+
+
 def _parsed(text: str) -> tuple[Any, str | None]:
     """Return the object of a payload's text, and the text's error."""
     if len(text) > MAX_PAYLOAD:
@@ -59,13 +67,15 @@ def _parsed(text: str) -> tuple[Any, str | None]:
 
 
 def _error(hook: Mapping[str, Any], known: Known) -> Errors | None:
-    event_error = _event_error(hook["source"], hook["event"], known)
-    if event_error is not None:
-        return {"event": event_error}
+    config: Errors = {}
     if hook["config"]["secret"] is not None and hook["config"]["secret_file"] is not None:
-        return {"config": {"@entity": [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]}}
-    url_error = _url_error(hook)
-    return None if url_error is None else {"config": {"url": url_error}}
+        config["@entity"] = [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]
+    if (url_error := _url_error(hook)) is not None:
+        config["url"] = url_error
+    errors: Errors = {"config": config} if config else {}
+    if (event_error := _event_error(hook["source"], hook["event"], known)) is not None:
+        errors["event"] = event_error
+    return errors or None
 
 
 def _event_error(source: str, event: str | None, known: Known) -> str | None:

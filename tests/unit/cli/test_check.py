@@ -30,7 +30,7 @@ def test_every_file_is_reported_in_order(tmp_path: Path) -> None:
     good = written(tmp_path / "good.json", log_hook())
     code = written(tmp_path / "code.json", log_hook(filter="("), slack(payload={"a": {"b": "x {{ y"}}))
     bad = written(tmp_path / "bad.json", log_hook(snooze=-1))
-    faults = check_files([good, code, str(tmp_path / "none.yml"), bad], VALIDATION)
+    faults = check_files([good, code, str(tmp_path / "none.yml"), bad], VALIDATION).errors
     assert [(Path(fault.where).name, fault.path) for fault in faults] == [
         ("code.json", "plugins[0].config.hooks[0].filter"),
         ("code.json", "plugins[0].config.hooks[1].handler_config.payload.a.b"),
@@ -42,7 +42,7 @@ def test_every_file_is_reported_in_order(tmp_path: Path) -> None:
 
 def test_no_sandbox_is_started_for_files_without_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "Pool", lambda: pytest.fail("started"))
-    assert check_files([written(tmp_path / "a.json", log_hook(), webhook())], VALIDATION) == []
+    assert check_files([written(tmp_path / "a.json", log_hook(), webhook())], VALIDATION).errors == []
 
 
 def test_the_command_ends_with_1(tmp_path: Path) -> None:
@@ -52,14 +52,14 @@ def test_the_command_ends_with_1(tmp_path: Path) -> None:
     assert ended.output.startswith(f"{bad}: plugins[0].config.hooks[1].filter: line 1, column 9: Syntax error")
     good = written(tmp_path / "good.json", log_hook(filter="data.x == 1"), slack(body="{{ y }}"))
     ended = CliRunner().invoke(cli, ["check", good])
-    assert (ended.exit_code, ended.output) == (0, "1 file checked, no error\n")
+    assert (ended.exit_code, ended.output) == (0, "1 file checked: 2 hooks, no errors\n")
 
 
 def test_an_entity_that_kong_is_not_known_to_have_is_a_warning(tmp_path: Path) -> None:
     path = written(tmp_path / "crud.json", log_hook(source="crud", event="consumers"),
                    log_hook("b", source="crud", event="consumer:create"))  # fmt: skip
     ended = CliRunner().invoke(cli, ["check", path])
-    assert (ended.exit_code, ended.stdout) == (0, "1 file checked, no error\n")
+    assert (ended.exit_code, ended.stdout) == (0, "1 file checked: 2 hooks, no errors\n")
     assert ended.stderr == (
         f"warning: {path}: plugins[0].config.hooks[1].event: Kong is not known to have an entity consumer "
         "(did you mean consumers?); the hook never fires unless a plugin of yours, or Enterprise, adds it\n"

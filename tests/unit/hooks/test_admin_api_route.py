@@ -156,7 +156,7 @@ def test_the_file_that_comes_along_is_refused_until_its_key_is_filled_in(tmp_pat
     good = tmp_path / "kong-admin.yml"
     good.write_text(filled(GOOD))
     ended = CliRunner().invoke(cli, ["check", str(good)])
-    assert (ended.exit_code, ended.output) == (0, "1 file checked, no error\n")
+    assert (ended.exit_code, ended.output) == (0, "1 file checked: no hooks, no errors\n")
 
 
 @pytest.mark.skipif(shutil.which("perl") is None, reason="needs perl")
@@ -194,5 +194,5 @@ def test_a_warning_is_no_error(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(document(route=[])))
     ended = CliRunner().invoke(cli, ["check", str(path)])
     assert ended.exit_code == 0
-    assert ended.stdout == "1 file checked, no error\n"
+    assert ended.stdout == "1 file checked: no hooks, no errors\n"
     assert ended.stderr.startswith(f"warning: {path}: services[0].routes[0]: leads to Kong's Admin API")

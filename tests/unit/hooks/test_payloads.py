@@ -99,7 +99,7 @@ def test_a_file_with_a_warning_declares_its_hooks() -> None:
         "_format_version": "3.0",
         "plugins": [{"name": "event-hooks", "config": plugin_config(custom({"a": []}))}],
     }
-    declared = kong_yml.read(document, "kong.yml", VALIDATION)
+    declared = kong_yml.examine(document, "kong.yml", VALIDATION)
     assert [hook.name for hook in declared.hooks] == ["to-web"]
     assert [error.path for error in declared.warnings] == ["plugins[0].config.hooks[0].handler_config.payload.a"]
 

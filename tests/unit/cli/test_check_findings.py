@@ -1,0 +1,165 @@
+"""``check`` finds everything in one run, and names what was probably meant."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from kong_eventhooks_plugin.cli import cli
+
+HEAD = '_format_version: "3.0"\n'
+
+
+def check(tmp_path: Path, text: str, *more: str) -> Result:
+    names = []
+    for number, each in enumerate((text, *more)):
+        file = tmp_path / f"{number}.yml"
+        file.write_text(HEAD + each)
+        names.append(str(file))
+    return CliRunner().invoke(cli, ["check", *names])
+
+
+def found(tmp_path: Path, text: str) -> list[str]:
+    ended = check(tmp_path, text)
+    assert ended.exit_code == 1, ended.output
+    return [line.removeprefix(f"{tmp_path}/0.yml: ") for line in ended.stdout.splitlines()]
+
+
+HOOKS = "  config: {hooks: [{name: a, source: custom, handler: log}]}\n"
+
+
+@pytest.mark.parametrize("name", ["event-hook", "eventhooks", "event_hooks", "events-hooks", "event-hoks"])
+def test_a_plugin_with_hooks_and_another_name(tmp_path: Path, name: str) -> None:
+    (line,) = found(tmp_path, f"plugins:\n- name: {name}\n{HOOKS}")
+    assert line == f"plugins[0].name: '{name}' is another plugin, so its hooks are not read; did you mean event-hooks?"
+
+
+def test_the_crud_plugin_with_another_name_is_a_warning(tmp_path: Path) -> None:
+    ended = check(tmp_path, "routes:\n- name: a\n  plugins:\n  - name: event-hook-crud\n")
+    assert (ended.exit_code, ended.stdout) == (0, "1 file checked: no hooks, no errors\n")
+    assert ended.stderr == (
+        f"warning: {tmp_path}/0.yml: routes[0].plugins[0].name: 'event-hook-crud' is another plugin; "
+        "did you mean event-hooks-crud?\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["event-router", "webhooks", "hooks", "rate-limiting", "events"])
+def test_a_plugin_with_a_name_of_its_own(tmp_path: Path, name: str) -> None:
+    ended = check(tmp_path, f"plugins:\n- name: {name}\n{HOOKS}")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+
+
+def test_keys_near_ours(tmp_path: Path) -> None:
+    text = """
+plugins:
+- name: event-hooks
+  confg: {hooks: []}
+- name: event-hooks
+  config: {hook: []}
+- name: event-hooks
+  config:
+    hooks:
+    - {name: a, source: custom, handler: log, snoze: 5, colour: red}
+    - {nam: b, sorce: custom, handler: webhook, handler_confg: {url: "http://x"}}
+    - {name: c, source: custom, handler: webhook, handler_config: {ulr: "http://x", secrets: x}}
+"""
+    assert found(tmp_path, text) == [
+        "plugins[0].confg: unknown field; did you mean config?",
+        "plugins[1].config.hook: unknown field; did you mean hooks?",
+        "plugins[2].config.hooks[0].colour: unknown field",
+        "plugins[2].config.hooks[0].snoze: unknown field; did you mean snooze?",
+        "plugins[2].config.hooks[1].handler_confg: unknown field; did you mean handler_config?",
+        "plugins[2].config.hooks[1].nam: unknown field; did you mean name?",
+        "plugins[2].config.hooks[1].sorce: unknown field; did you mean source?",
+        "plugins[2].config.hooks[2].handler_config.secrets: unknown field; did you mean secret?",
+        "plugins[2].config.hooks[2].handler_config.ulr: unknown field; did you mean url?",
+    ]
+
+
+def test_lists_of_plugins_near_ours(tmp_path: Path) -> None:
+    text = "plugin:\n- name: event-hooks\nservices:\n- name: s\n  plguins: []\n"
+    assert found(tmp_path, text) == [
+        "plugin: unknown field; did you mean plugins?",
+        "services[0].plguins: unknown field; did you mean plugins?",
+    ]
+
+
+def test_decks_own_keys_and_kongs_are_not_near_ours(tmp_path: Path) -> None:
+    text = """
+_plugin_configs: {x: {hooks: []}}
+_info: {select_tags: [a]}
+consumer_group_plugins: []
+plugins:
+- {name: event-hooks, _config: x, instance_name: a, protocols: [http], tags: [a], ordering: null, _ignore: x}
+"""
+    ended = check(tmp_path, text)
+    assert (ended.exit_code, ended.stderr) == (0, "")
+
+
+def test_everything_in_one_run(tmp_path: Path) -> None:
+    """Also of a plugin that has something to fill in, and what only compiling finds."""
+    text = """
+plugins:
+- name: event-hooks
+  config:
+    hooks:
+    - name: a
+      source: custom
+      handler: webhook
+      snooze: -1
+      handler_config: {url: '${{ env "DECK_URL" }}', headers: {x: '${{ env "DECK_X" }}'}}
+    - {name: b, source: rate-limiting, event: nope, handler: log, snooze: -1, filter: "data.x >"}
+    - {name: c, source: custom, handler: log, filter: "data.x >"}
+- name: event-hooks
+  service: s
+  enabled: '${{ env "DECK_ON" }}'
+  config:
+    hooks:
+    - {name: d, source: custom, handler: log, filter: "data.y >"}
+"""
+    unfilled = "decK has not filled this in yet; render the file first (deck file render --populate-env-vars)"
+    lines = found(tmp_path, text)
+    one_of = [line for line in lines if ".event: expected one of: rate-limit-exceeded" in line]
+    assert len(one_of) == 1
+    assert [line.partition(": ")[0] for line in lines] == [
+        "plugins[0].config.hooks[0].handler_config.url",
+        "plugins[0].config.hooks[0].handler_config.headers.x",
+        "plugins[0].config.hooks[0].snooze",
+        "plugins[0].config.hooks[1].event",
+        "plugins[0].config.hooks[1].snooze",
+        "plugins[1].enabled",
+        "plugins[0].config.hooks[2].filter",
+        "plugins[1].config.hooks[0].filter",
+    ]
+    assert [line.partition(": ")[2] for line in lines if unfilled in line] == [unfilled] * 3
+
+
+def test_how_many_hooks_were_read(tmp_path: Path) -> None:
+    hooks = "plugins:\n- name: event-hooks\n  config: {hooks: [%s]}\n"
+    one, bad = "{name: a, source: custom, handler: log}", "{name: b}"
+    assert check(tmp_path, hooks % one, hooks % f"{one}, {one.replace('a,', 'c,')}").stdout == (
+        "2 files checked: 3 hooks, no errors\n"
+    )
+    assert check(tmp_path, hooks % one).stdout == "1 file checked: 1 hook, no errors\n"
+    assert check(tmp_path, "services: []\n").stdout == "1 file checked: no hooks, no errors\n"
+    ended = check(tmp_path, hooks % f"{one}, {bad}")
+    assert ended.stderr == "1 file checked: 2 hooks, 2 errors\n"
+    assert len(ended.stdout.splitlines()) == 2
+
+
+def test_warnings_beside_errors(tmp_path: Path) -> None:
+    text = """
+plugins:
+- name: event-hooks
+  config:
+    hooks:
+    - name: a
+      source: custom
+      handler: webhook-custom
+      handler_config: {method: POST, url: "http://x", payload: {a: []}}
+    - {name: b}
+"""
+    ended = check(tmp_path, text)
+    assert ended.exit_code == 1
+    assert "warning: " in ended.stderr
+    assert "empty list" in ended.stderr
