@@ -111,7 +111,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
 
     async def aclose(self) -> None:
-        """Close every connection; closing twice is fine."""
         if self._session is not None:
             await self._session.close()
         await self._names.close()

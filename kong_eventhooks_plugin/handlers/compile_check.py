@@ -15,7 +15,6 @@ from kong_eventhooks_plugin.sandbox.tasks import Check, Checked, Failed
 
 
 def has_code(hook: Hook) -> bool:
-    """Return whether there may be anything to compile."""
     return hook.filter is not None or hook.handler in _CHECKS
 
 

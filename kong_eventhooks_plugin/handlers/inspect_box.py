@@ -25,7 +25,6 @@ _SHORT = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t":
 
 
 def render(value: Any) -> str:
-    """Return ``value`` as inspect.lua prints it."""
     return "".join(_parts(value, 0))
 
 

@@ -41,7 +41,6 @@ class ThreadedNames(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return the addresses of ``host``; raises ``OSError`` where there are none."""
         answer: asyncio.Future[list[ResolveResult]] = asyncio.get_running_loop().create_future()
         self._under_way += 1
         if self._threads < min(self._under_way, THREADS):

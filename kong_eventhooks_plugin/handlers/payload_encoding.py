@@ -64,7 +64,6 @@ def encode_payload(payload: Mapping[str, Any], content_type: str | None, method:
 
 
 def pairs(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield name and value of every leaf."""
     for name, value in payload.items():
         yield from _pairs(name, value)
 

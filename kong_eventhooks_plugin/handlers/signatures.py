@@ -72,7 +72,6 @@ def key_of(secret: str) -> bytes:
 
 
 def kong_signature(secret: str, body: bytes, digest: KongDigest) -> str:
-    """Return the value of ``x-kong-signature``."""
     return f"{digest}={hmac.digest(secret.encode(), body, digest).hex()}"
 
 

@@ -66,7 +66,6 @@ def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def public_url(url: str) -> str:
-    """Return a URL without user, password, query and fragment."""
     try:
         parts = urlsplit(url)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -9,6 +9,9 @@ Bounded by the number of hooks that ever had a delivery or were held back.
 
 import sqlite3
 
+import msgspec
+from msgspec.structs import astuple
+
 from kong_eventhooks_plugin.queue.contract import HeldBack, QueueLimits
 from kong_eventhooks_plugin.queue.limits import refusal
 from kong_eventhooks_plugin.queue.sqlite.hook_counters import HookCounters
@@ -16,19 +19,13 @@ from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 from kong_eventhooks_plugin.queue.sqlite.suppression import SuppressionState
 
 
-class Totals:
+class Totals(msgspec.Struct):
     """The row of ``totals``: settled deliveries by state, events without a delivery, bytes of answers' bodies."""
 
-    __slots__ = ("answer_bytes", "dead", "delivered", "idle")
-
-    def __init__(self, delivered: int, dead: int, idle: int, answer_bytes: int) -> None:
-        self.delivered = delivered
-        self.dead = dead
-        self.idle = idle
-        self.answer_bytes = answer_bytes
-
-    def row(self) -> tuple[int, int, int, int]:
-        return self.delivered, self.dead, self.idle, self.answer_bytes
+    delivered: int = 0
+    dead: int = 0
+    idle: int = 0
+    answer_bytes: int = 0
 
 
 class Counters:
@@ -41,7 +38,7 @@ class Counters:
         """What marks the leases that this opening of the store holds."""
         self.now = 0.0
         """The transaction's time."""
-        self.totals = Totals(0, 0, 0, 0)
+        self.totals = Totals()
         self.suppression = SuppressionState(connection, limits.suppression_states)
         self.woken: set[str] = set()
         """Hooks of which this transaction made a delivery pending."""
@@ -52,13 +49,12 @@ class Counters:
         self._seen_version: int | None = None
         self._by_hook: dict[str, HookCounters] = {}
         self._changed: dict[int, HookCounters] = {}
-        self._totals_as_read = self.totals.row()
+        self._totals_as_read = astuple(self.totals)
         self._last_event = 0
         self._deliveries = 0
         self._bytes = 0
 
     def begin(self, now: float) -> None:
-        """Start a transaction, just after its BEGIN."""
         self.clock_was_set_back |= now < self.now
         self.now = now
         (version,) = self.connection.execute("PRAGMA data_version").fetchone()
@@ -73,7 +69,7 @@ class Counters:
             rows = [(hook.deliveries, hook.bytes, hook.states, hook.n) for hook in self._changed.values()]
             self.connection.executemany(SQL.write_hook, rows)
             self._changed.clear()
-        totals = self.totals.row()
+        totals = astuple(self.totals)
         if totals != self._totals_as_read:
             self.connection.execute(SQL.write_totals, totals)
             self._totals_as_read = totals
@@ -127,7 +123,6 @@ class Counters:
         self._changed[hook.n] = hook
 
     def settle(self, state: str, count: int) -> None:
-        """Change the number of settled deliveries in a state."""
         if state == "delivered":
             self.totals.delivered += count
         else:
@@ -139,6 +134,6 @@ class Counters:
         self._deliveries = sum(row[2] for row in rows)
         self._bytes = sum(row[3] for row in rows)
         self.totals = Totals(*self.connection.execute(SQL.read_totals).fetchone())
-        self._totals_as_read = self.totals.row()
+        self._totals_as_read = astuple(self.totals)
         self.suppression.forget()
         (self._last_event,) = self.connection.execute(SQL.last_event).fetchone()

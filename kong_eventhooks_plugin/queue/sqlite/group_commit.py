@@ -164,7 +164,6 @@ class GroupCommit:
         """Offers that are not committed yet."""
 
     def offer(self, offered: Offered) -> None:
-        """Put an offer into the next transaction."""
         self.waiting += 1
         self._offers.append(offered)
         if not self._busy:

@@ -77,7 +77,6 @@ def replay_some(counters: Counters, deliveries: Sequence[str]) -> tuple[int, str
 
 
 def release_others(counters: Counters) -> None:
-    """Make every delivery due now that another opening of the store has leased."""
     hooks = counters.connection.execute(SQL.others_leases, (counters.owner,)).fetchall()
     if hooks:
         counters.connection.execute(SQL.release_others_leases, (counters.owner,))

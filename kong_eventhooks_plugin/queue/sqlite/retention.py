@@ -62,7 +62,6 @@ def delete_excess_settled(counters: Counters) -> int:
 
 
 def delete_old_idle(counters: Counters) -> int:
-    """Delete old events that have no delivery."""
     return _delete_idle(counters, SQL.delete_idle_before, counters.now - counters.limits.settled_seconds, CHUNK)
 
 
@@ -73,7 +72,6 @@ def delete_excess_idle(counters: Counters) -> int:
 
 
 def delete_ended_states(counters: Counters) -> int:
-    """Delete the states of snoozes that are over."""
     deleted = 0
     for hook in counters.all_hooks():
         if hook.states and deleted < CHUNK:
@@ -88,7 +86,6 @@ def delete_ended_states(counters: Counters) -> int:
 
 
 def return_pages(counters: Counters) -> int:
-    """Return spare pages to the file system."""
     (free,) = counters.connection.execute("PRAGMA freelist_count").fetchone()
     pages: int = min(VACUUM_PAGES, free - SPARE_PAGES)
     if pages <= 0:

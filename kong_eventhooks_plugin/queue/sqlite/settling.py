@@ -9,6 +9,7 @@ the first such attempt is logged.
 
 from collections.abc import Sequence
 
+import msgspec
 import structlog
 
 from kong_eventhooks_plugin.model.delivery import Attempt
@@ -23,16 +24,13 @@ log = structlog.get_logger()
 Row = tuple[object, ...]
 
 
-class _Lease:
+class _Lease(msgspec.Struct):
     """A delivery that we hold: its event's number, its hook, its attempts so far, its bytes."""
 
-    __slots__ = ("attempts", "event", "hook", "size")
-
-    def __init__(self, event: int, hook: HookCounters, attempts: int, size: int) -> None:
-        self.event = event
-        self.hook = hook
-        self.attempts = attempts
-        self.size = size
+    event: int
+    hook: HookCounters
+    attempts: int
+    size: int
 
 
 def settle(counters: Counters, settlements: Sequence[Settlement]) -> None:

@@ -23,12 +23,12 @@ async def test_everything_is_there_after_a_restart(durable: Store, clock: FakeCl
     await deliver(before, 3, hook="z")
     await before.store_definitions([hook("one")], [])
     await before.save_endpoint(EndpointHealth("a", failing_since=1.0))
-    told = [await before.get(id_of(*key)) for key in ((1, "a"), (1, "b"), (2, "a"), (3, "z"))]
+    results = [await before.get(id_of(*key)) for key in ((1, "a"), (1, "b"), (2, "a"), (3, "z"))]
     stats, held, work = await before.stats(), await held_back(before), await before.work()
     await before.close()
 
     after = await durable.open()
-    assert [await after.get(id_of(*key)) for key in ((1, "a"), (1, "b"), (2, "a"), (3, "z"))] == told
+    assert [await after.get(id_of(*key)) for key in ((1, "a"), (1, "b"), (2, "a"), (3, "z"))] == results
     assert (await after.stats(), await held_back(after), await after.work()) == (stats, held, work)
     assert await after.attempts(id_of(1, "a")) == [attempt(1)]
     assert await after.definitions() == [hook("one")]

@@ -12,25 +12,25 @@ from tests.support.queue_engines import Store
 SIZE = len('{"key":"0"}')
 
 
-async def told(queue: Queue, key: object, hook: str = "h") -> str:
+async def result_of(queue: Queue, key: object, hook: str = "h") -> str:
     receipt = await queue.offer(offer(key, hook))
     return "fired" if receipt.fired else receipt.held_back[hook]
 
 
 async def test_a_hooks_own_limit(store: Store) -> None:
     queue = await store.open(QueueLimits(deliveries_per_hook=2))
-    assert [await told(queue, key) for key in range(4)] == ["fired", "fired", "hook_queue_full", "hook_queue_full"]
-    assert await told(queue, 4, "other") == "fired"
+    assert [await result_of(queue, key) for key in range(4)] == ["fired", "fired", "hook_queue_full", "hook_queue_full"]
+    assert await result_of(queue, 4, "other") == "fired"
 
 
 async def test_the_number_of_deliveries(store: Store) -> None:
     queue = await store.open(QueueLimits(deliveries=3))
-    assert [await told(queue, key, f"hook-{key}") for key in range(4)] == ["fired"] * 3 + ["queue_full"]
+    assert [await result_of(queue, key, f"hook-{key}") for key in range(4)] == ["fired"] * 3 + ["queue_full"]
 
 
 async def test_their_bytes(store: Store) -> None:
     queue = await store.open(QueueLimits(bytes=3 * SIZE - 1))
-    assert [await told(queue, key) for key in range(3)] == ["fired", "fired", "queue_bytes"]
+    assert [await result_of(queue, key) for key in range(3)] == ["fired", "fired", "queue_bytes"]
     assert (await queue.stats()).unsettled_bytes == 2 * SIZE
 
 
@@ -43,14 +43,14 @@ async def test_bytes_count_for_each_delivery(store: Store) -> None:
 
 async def test_a_limit_that_fits_exactly(store: Store) -> None:
     queue = await store.open(QueueLimits(bytes=3 * SIZE, deliveries=3, deliveries_per_hook=3))
-    assert [await told(queue, key) for key in range(3)] == ["fired"] * 3
+    assert [await result_of(queue, key) for key in range(3)] == ["fired"] * 3
 
 
 async def test_whose_flood_it_is_comes_first(store: Store) -> None:
     queue = await store.open(QueueLimits(deliveries=1, deliveries_per_hook=1, bytes=SIZE))
-    await told(queue, 0)
-    assert await told(queue, 1) == "hook_queue_full"
-    assert await told(queue, 2, "other") == "queue_full"
+    await result_of(queue, 0)
+    assert await result_of(queue, 1) == "hook_queue_full"
+    assert await result_of(queue, 2, "other") == "queue_full"
 
 
 async def test_limits_are_exact_among_many_at_once(store: Store) -> None:
@@ -64,24 +64,24 @@ async def test_limits_are_exact_among_many_at_once(store: Store) -> None:
 async def test_what_settles_makes_room(store: Store) -> None:
     queue = await store.open(QueueLimits(deliveries=1, bytes=SIZE, deliveries_per_hook=1))
     for key in range(3):
-        assert await told(queue, key) == "fired"
-        assert await told(queue, f"{key}-again") == "hook_queue_full"
+        assert await result_of(queue, key) == "fired"
+        assert await result_of(queue, f"{key}-again") == "hook_queue_full"
         (claimed,) = await queue.claim("h", 1, 60)
-        assert await told(queue, f"{key}-leased") == "hook_queue_full"
+        assert await result_of(queue, f"{key}-leased") == "hook_queue_full"
         await queue.settle([delivered(claimed.id)])
 
 
 async def test_what_is_buried_makes_room(store: Store) -> None:
     queue = await store.open(QueueLimits(deliveries=1, bytes=SIZE, deliveries_per_hook=1))
-    await told(queue, 0)
+    await result_of(queue, 0)
     await queue.fail_pending("h", "the hook is gone")
-    assert await told(queue, 1) == "fired"
+    assert await result_of(queue, 1) == "fired"
 
 
 async def test_what_was_accepted_stays(store: Store) -> None:
     queue = await store.open(QueueLimits(deliveries_per_hook=2))
     for key in range(5):
-        await told(queue, key)
+        await result_of(queue, key)
     assert [claimed.event.id for claimed in await queue.claim("h", 10, 60)] == [event(0).id, event(1).id]
 
 
@@ -97,7 +97,7 @@ async def test_losses_are_counted(store: Store) -> None:
 async def test_a_replay_needs_room_too(store: Store) -> None:
     queue = await store.open(QueueLimits(deliveries_per_hook=1))
     await deliver(queue, 1)
-    await told(queue, 2)
+    await result_of(queue, 2)
     with pytest.raises(QueueFull) as refused:
         await queue.replay(id_of(1))
     assert refused.value.reason == "hook_queue_full"

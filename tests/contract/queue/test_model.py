@@ -55,7 +55,7 @@ filters = st.builds(
 )
 
 
-async def told(call: Awaitable[Any]) -> Any:
+async def result_of(call: Awaitable[Any]) -> Any:
     """What a call answers, or the name of its error."""
     try:
         return await call
@@ -90,7 +90,7 @@ class Twins(RuleBasedStateMachine):
 
     def both(self, call: Callable[[Queue], Awaitable[Any]]) -> Any:
         async def run() -> list[Any]:
-            return [await told(call(queue)) for queue in self.queues]
+            return [await result_of(call(queue)) for queue in self.queues]
 
         model, engine = self.runner.run(run())
         assert engine == model
@@ -136,7 +136,7 @@ class Twins(RuleBasedStateMachine):
         self.both(lambda queue: queue.replay(id_of(key, hook_id)))
 
     @rule(hook_id=hooks)
-    def bury(self, hook_id: str) -> None:
+    def fail(self, hook_id: str) -> None:
         self.both(lambda queue: queue.fail_pending(hook_id, "gone"))
 
     @rule(seconds=st.sampled_from([0.5, 5, 10, 60, 100]))

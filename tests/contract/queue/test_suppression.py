@@ -13,14 +13,14 @@ from tests.support.queue_engines import Store
 A, B = b"digest-a", b"digest-b"
 
 
-class Teller:
-    """Tells the queue of events, one after another, for a hook with a rule."""
+class Offerer:
+    """Offers events to the queue, one after another, for a hook with a rule."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._count = 0
 
-    async def tell(self, rule: SuppressionRule, digest: bytes, *, hook: str = "h", name: str = NAME) -> str:
+    async def offer(self, rule: SuppressionRule, digest: bytes, *, hook: str = "h", name: str = NAME) -> str:
         """Return ``fires`` or why not."""
         self._count += 1
         receipt = await self._queue.offer(offer(self._count, Candidate(hook, SOURCE, rule, digest), name=name))
@@ -28,8 +28,8 @@ class Teller:
 
 
 @pytest.fixture
-def teller(queue: Queue) -> Teller:
-    return Teller(queue)
+def offerer(queue: Queue) -> Offerer:
+    return Offerer(queue)
 
 
 ON_CHANGE = SuppressionRule(on_change=True, snooze=None)
@@ -50,32 +50,32 @@ STEPS = [
 
 @pytest.mark.parametrize(("rule", "steps"), STEPS)
 async def test_the_rule(
-    teller: Teller, clock: FakeClock, rule: SuppressionRule, steps: list[tuple[float, bytes, str]]
+    offerer: Offerer, clock: FakeClock, rule: SuppressionRule, steps: list[tuple[float, bytes, str]]
 ) -> None:
     for number, (seconds, digest, expected) in enumerate(steps):
         clock.advance(seconds)
-        assert await teller.tell(rule, digest) == expected, number
+        assert await offerer.offer(rule, digest) == expected, number
 
 
 async def test_without_a_rule_it_always_fires(queue: Queue) -> None:
     assert [(await queue.offer(offer(key))).fired for key in range(3)] == [("h",)] * 3
 
 
-async def test_hooks_and_events_are_silenced_apart(teller: Teller) -> None:
-    assert await teller.tell(SNOOZE, A) == "fires"
-    assert await teller.tell(SNOOZE, A, hook="other") == "fires"
-    assert await teller.tell(SNOOZE, A, name="another") == "fires"
-    assert await teller.tell(SNOOZE, A) == "snoozed"
+async def test_hooks_and_events_are_silenced_apart(offerer: Offerer) -> None:
+    assert await offerer.offer(SNOOZE, A) == "fires"
+    assert await offerer.offer(SNOOZE, A, hook="other") == "fires"
+    assert await offerer.offer(SNOOZE, A, name="another") == "fires"
+    assert await offerer.offer(SNOOZE, A) == "snoozed"
 
 
 async def test_a_hook_that_a_limit_holds_back_has_not_fired(store: Store) -> None:
     queue = await store.open(QueueLimits(deliveries_per_hook=1))
-    teller = Teller(queue)
+    offerer = Offerer(queue)
     await queue.offer(offer("first"))
-    assert await teller.tell(SNOOZE, A) == "hook_queue_full"
+    assert await offerer.offer(SNOOZE, A) == "hook_queue_full"
     assert await queue.fail_pending("h", "room") == 1
-    assert await teller.tell(SNOOZE, A) == "fires"
-    assert await teller.tell(SNOOZE, A) == "snoozed"
+    assert await offerer.offer(SNOOZE, A) == "fires"
+    assert await offerer.offer(SNOOZE, A) == "snoozed"
 
 
 async def test_of_two_events_told_at_once_one_fires(queue: Queue) -> None:
@@ -87,25 +87,25 @@ async def test_past_the_limit_the_state_that_ends_soonest_is_forgotten(
     store: Store,
     clock: FakeClock,
 ) -> None:
-    teller = Teller(await store.open(QueueLimits(suppression_states=2)))
+    offerer = Offerer(await store.open(QueueLimits(suppression_states=2)))
     for digest in (b"1", b"2", b"3"):
-        assert await teller.tell(BOTH, digest) == "fires"
+        assert await offerer.offer(BOTH, digest) == "fires"
         clock.advance(1)
-    assert await teller.tell(BOTH, b"3") == "snoozed"
-    assert await teller.tell(BOTH, b"2") == "snoozed"
-    assert await teller.tell(BOTH, b"1") == "fires"
-    assert await teller.tell(BOTH, b"1", hook="other") == "fires"
-    assert await teller.tell(BOTH, b"3") == "snoozed"
-    assert await teller.tell(BOTH, b"2") == "fires"
+    assert await offerer.offer(BOTH, b"3") == "snoozed"
+    assert await offerer.offer(BOTH, b"2") == "snoozed"
+    assert await offerer.offer(BOTH, b"1") == "fires"
+    assert await offerer.offer(BOTH, b"1", hook="other") == "fires"
+    assert await offerer.offer(BOTH, b"3") == "snoozed"
+    assert await offerer.offer(BOTH, b"2") == "fires"
 
 
 async def test_what_was_held_back_is_counted(queue: Queue, clock: FakeClock) -> None:
-    teller = Teller(queue)
+    offerer = Offerer(queue)
     for digest in (A, A, B, A):
-        await teller.tell(SNOOZE, digest)
+        await offerer.offer(SNOOZE, digest)
         clock.advance(1)
-    await teller.tell(ON_CHANGE, A, hook="g", name="x")
-    await teller.tell(ON_CHANGE, A, hook="g", name="x")
+    await offerer.offer(ON_CHANGE, A, hook="g", name="x")
+    await offerer.offer(ON_CHANGE, A, hook="g", name="x")
     await queue.offer(offer("off", Candidate("g", "named", refused="disabled")))
     assert await held_back(queue) == {
         ("g", NAME, "disabled"): 1,

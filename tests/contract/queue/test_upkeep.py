@@ -1,4 +1,4 @@
-"""Replay, bury, sweep."""
+"""Replay, fail, sweep."""
 
 import pytest
 

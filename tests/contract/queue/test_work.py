@@ -1,4 +1,4 @@
-"""Who has work, and who is told of it."""
+"""Who has work, and who is results of it."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from tests.support.queue import SOURCE, deliver, delivered, id_of, offer, postpo
 
 
 class Woken:
-    """Which hooks were told of since last asked."""
+    """Which hooks were results of since last asked."""
 
     def __init__(self, queue: Queue) -> None:
         self._hooks: set[str] = set()

@@ -82,16 +82,18 @@ def test_delivered_and_discarded_are_the_end() -> None:
     number=st.integers(1, 40),
     first_error=st.sampled_from(["connect", "status", "timeout"]),
     seconds=st.floats(0, 15),
-    wish=st.none() | st.floats(0, 1e12),
+    retry_after=st.none() | st.floats(0, 1e12),
     hold=st.booleans(),
     random=st.floats(0, 1),
 )
 def test_whatever_failed_it_is_pending_in_bounds_or_dead(
-    number: int, first_error: str, seconds: float, wish: float | None, hold: bool, random: float
+    number: int, first_error: str, seconds: float, retry_after: float | None, hold: bool, random: float
 ) -> None:
     first = attempt(1, first_error, seconds)
     made = first if number == 1 else attempt(number, "status", seconds)
-    decision = after(Retry("status", "x", retry_after=wish, hold=hold), made, first if number > 1 else None, random)
+    decision = after(
+        Retry("status", "x", retry_after=retry_after, hold=hold), made, first if number > 1 else None, random
+    )
     assert decision.settlement.attempt == made
     if decision.settlement.state == "pending":
         assert 0 <= delay(decision) <= 86_400 * 1.2

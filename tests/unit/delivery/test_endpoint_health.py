@@ -62,8 +62,8 @@ def test_a_run_that_lasts_is_written_once_and_again_when_it_ends() -> None:
 def test_switching_off_is_written_and_told_once() -> None:
     known, written = health()
     known.load([EndpointHealth("h", NOW)])
-    told = [known.note("h", NOW + hour * HOUR, ok=False) for hour in (*range(112, 122), 122)]
-    assert told == [False] * 9 + [True, False]
+    results = [known.note("h", NOW + hour * HOUR, ok=False) for hour in (*range(112, 122), 122)]
+    assert results == [False] * 9 + [True, False]
     assert (known.disabled("h"), len(written)) == ("failing", 1)
     assert not known.disable_gone("h", NOW), "it was off already"
     assert (known.disabled("h"), known.disabled("other")) == ("gone", None)
@@ -74,7 +74,7 @@ def test_switching_off_is_written_and_told_once() -> None:
 def test_a_late_success_does_not_switch_it_on_again() -> None:
     known, written = health()
     assert known.disable_gone("h", NOW)
-    assert not known.disable_gone("h", NOW + 1), "eight were under way when the first was told"
+    assert not known.disable_gone("h", NOW + 1), "eight were under way when the first was seen"
     assert written == [EndpointHealth("h", None, "gone", NOW)]
     known.note("h", NOW + 1, ok=True)
     assert known.disabled("h") == "gone"
@@ -95,9 +95,9 @@ def test_what_another_process_wrote_is_taken_over_and_what_is_known_better_is_ke
 
 def test_a_definition_that_changed_before_the_store_was_read_enables_its_hook() -> None:
     known, written = health()
-    known.enable("mended")
-    known.load([EndpointHealth("mended", None, "gone", NOW), EndpointHealth("other", None, "gone", NOW)])
-    assert (known.disabled("mended"), known.disabled("other")) == (None, "gone")
-    assert written == [EndpointHealth("mended")]
-    known.load([EndpointHealth("mended", None, "gone", NOW + 1)])
-    assert known.disabled("mended") == "gone", "what happened later counts"
+    known.enable("fixed")
+    known.load([EndpointHealth("fixed", None, "gone", NOW), EndpointHealth("other", None, "gone", NOW)])
+    assert (known.disabled("fixed"), known.disabled("other")) == (None, "gone")
+    assert written == [EndpointHealth("fixed")]
+    known.load([EndpointHealth("fixed", None, "gone", NOW + 1)])
+    assert known.disabled("fixed") == "gone", "what happened later counts"

@@ -17,7 +17,7 @@ LOG = make_hook("a", handler="log")
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "results"),
     [
         (None, A, [(A, "create")]),
         (A, CHANGED, [(CHANGED, "update")]),
@@ -31,8 +31,8 @@ LOG = make_hook("a", handler="log")
         (None, None, []),
     ],
 )
-def test_what_a_change_is_worth_telling(before: Hook | None, after: Hook | None, told: list[tuple[Hook, str]]) -> None:
-    assert list(pings_for(HookChange(before, after))) == told
+def test_the_pings_of_a_change(before: Hook | None, after: Hook | None, results: list[tuple[Hook, str]]) -> None:
+    assert list(pings_for(HookChange(before, after))) == results
 
 
 async def pinged(w: World, count: int) -> None:
@@ -145,8 +145,8 @@ async def test_a_ping_waits_for_its_secret() -> None:
         assert w.handler.pings == [("a", "create")]
 
 
-@pytest.mark.parametrize(("later", "told"), [(CHANGED, [("a", "create")]), (OFF, []), (None, [])])
-async def test_what_becomes_of_a_hook_meanwhile_counts(later: Hook | None, told: list[tuple[str, str]]) -> None:
+@pytest.mark.parametrize(("later", "results"), [(CHANGED, [("a", "create")]), (OFF, []), (None, [])])
+async def test_what_becomes_of_a_hook_meanwhile_counts(later: Hook | None, results: list[tuple[str, str]]) -> None:
     async with world(A) as w:
         w.registry.unresolved.add("a")
         w.worker.ping_changes([HookChange(None, A)])
@@ -157,7 +157,7 @@ async def test_what_becomes_of_a_hook_meanwhile_counts(later: Hook | None, told:
         for _ in range(3):
             w.time.advance(1)
             await w.turn()
-        assert w.handler.pings == told
+        assert w.handler.pings == results
 
 
 async def test_a_ping_that_raises_is_a_failed_ping() -> None:

@@ -219,9 +219,9 @@ async def test_of_many_410s_at_once_one_is_told_and_how_to_go_on() -> None:
         with structlog.testing.capture_logs() as logs:
             w.handler.gates["a"].set()
             await w.queue.settled(8)
-        [told] = [each for each in logs if each["event"] == "hook_disabled"]
-        assert (told["hook"], told["reason"]) == ("a", "gone")
-        assert "kong-event-hooks hooks test a" in told["hint"]
+        [line] = [each for each in logs if each["event"] == "hook_disabled"]
+        assert (line["hook"], line["reason"]) == ("a", "gone")
+        assert "kong-event-hooks hooks test a" in line["hint"]
 
 
 async def test_a_process_that_waits_can_enable_a_hook_for_the_one_that_delivers() -> None:

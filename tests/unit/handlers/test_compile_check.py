@@ -21,7 +21,7 @@ async def pool() -> AsyncIterator[Pool]:
 
 
 @pytest.mark.parametrize(
-    ("fields", "faults"),
+    ("fields", "errors"),
     [
         ({"filter": "data.limit >"}, {"filter": "line 1, column 13: Syntax error: mismatched input '<EOF>'"}),
         ({"filter": "limit > 3"}, {"filter": "line 1, column 1: unknown variable 'limit': use source, event and "
@@ -39,13 +39,13 @@ async def pool() -> AsyncIterator[Pool]:
     ],
 )  # fmt: skip
 async def test_faults_have_the_shape_of_the_definition(
-    pool: Pool, fields: dict[str, Any], faults: dict[str, Any]
+    pool: Pool, fields: dict[str, Any], errors: dict[str, Any]
 ) -> None:
     hook = make_hook(**fields)
     found = await compile_errors(pool, hook)
-    assert found == faults
+    assert found == errors
     problem = await compile_violation(pool, hook)
-    assert (problem is None) == (faults == {})
+    assert (problem is None) == (errors == {})
     if problem is not None:
         assert problem.fields == found
 

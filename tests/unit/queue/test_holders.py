@@ -10,9 +10,9 @@ def test_this_process_has_not_gone() -> None:
 
 
 def test_a_process_that_ended_has_gone_even_before_it_is_collected() -> None:
-    told = "from kong_eventhooks_plugin.queue.holders import this_process as t; print(t(), flush=True); input()"
+    code = "from kong_eventhooks_plugin.queue.holders import this_process as t; print(t(), flush=True); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         name = process.stdout.readline().strip()

@@ -101,8 +101,8 @@ async def test_its_directory_is_made(tmp_path: Path) -> None:
 
 
 async def test_its_directorys_parent_is_not(tmp_path: Path) -> None:
-    told = await refusal(tmp_path / "not" / "there" / "queue.db")
-    assert told == f"{tmp_path}/not/there/queue.db: the directory {tmp_path}/not does not exist; create it first"
+    results = await refusal(tmp_path / "not" / "there" / "queue.db")
+    assert results == f"{tmp_path}/not/there/queue.db: the directory {tmp_path}/not does not exist; create it first"
 
 
 @pytest.mark.parametrize("name", ["a b.db", "a?mode=ro.db", "a#b%20c.db", "grüße.db"])
@@ -144,9 +144,9 @@ async def test_what_is_no_database_is_left_alone(path: Path, read_only: bool) ->
 async def test_a_newer_version_is_left_alone(path: Path, read_only: bool) -> None:
     script = f"PRAGMA application_id = {file.APPLICATION_ID}; PRAGMA user_version = 999; CREATE TABLE x (a);"
     before = make(path, script)
-    told = await refusal(path, read_only=read_only)
-    assert "newer version" in told
-    assert "999" in told
+    results = await refusal(path, read_only=read_only)
+    assert "newer version" in results
+    assert "999" in results
     assert contents(path) == before
 
 

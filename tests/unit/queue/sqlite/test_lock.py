@@ -92,8 +92,8 @@ async def test_closing_does_not_wait_for_ever(opened: Opener, path: Path, monkey
         sweep = asyncio.ensure_future(queue.sweep())
         await rounds(2)
         await queue.close()
-        told = await asyncio.gather(inside, waits, claim, sweep, return_exceptions=True)
-        assert [type(one) for one in told] == [StoreUnavailable] * 4
+        results = await asyncio.gather(inside, waits, claim, sweep, return_exceptions=True)
+        assert [type(one) for one in results] == [StoreUnavailable] * 4
     again = await opened()
     assert (await again.stats()).per_hook == {"h": 1}
 
@@ -138,17 +138,17 @@ async def test_opening_a_store_that_is_in_use(
 async def test_a_long_lock_is_told_of(queue: SqliteQueue, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "LOCK_LOG_SECONDS", 0.0)
     monkeypatch.setattr(group_commit, "LOCK_MILLISECONDS", 5)
-    told = asyncio.Event()
+    results = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def hear(_logger: object, _method: str, entry: dict[str, object]) -> dict[str, object]:
+    def record(_logger: object, _method: str, entry: dict[str, object]) -> dict[str, object]:
         if entry["event"] == "store_locked":
-            loop.call_soon_threadsafe(told.set)
+            loop.call_soon_threadsafe(results.set)
         raise structlog.DropEvent
 
-    monkeypatch.setattr(group_commit, "log", structlog.wrap_logger(logging.getLogger(), processors=[hear]))
+    monkeypatch.setattr(group_commit, "log", structlog.wrap_logger(logging.getLogger(), processors=[record]))
     with locked(path) as lock:
         waiting = queue.offer(offer(1))
-        await asyncio.wait_for(told.wait(), 20)
+        await asyncio.wait_for(results.wait(), 20)
         lock.release()
         await waiting

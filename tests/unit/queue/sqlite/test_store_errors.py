@@ -35,8 +35,8 @@ async def test_offers_that_cannot_be_kept_harm_no_other(queue: SqliteQueue) -> N
     ]
     good = [offer(key, "h", "g") for key in range(4)]
     mixed = [one for pair in zip(good, bad, strict=False) for one in pair] + bad[len(good) :]
-    told = await asyncio.gather(*(queue.offer(one) for one in mixed), return_exceptions=True)
-    for one, result in zip(mixed, told, strict=True):
+    results = await asyncio.gather(*(queue.offer(one) for one in mixed), return_exceptions=True)
+    for one, result in zip(mixed, results, strict=True):
         if one in good:
             assert getattr(result, "fired", None) == ("h", "g")
         elif one is not bad[2]:  # SQLite keeps a text where a number is expected
@@ -85,10 +85,10 @@ async def test_a_settlement_that_cannot_be_kept_fails_alone(queue: SqliteQueue) 
         await queue.offer(offer(key))
     await queue.claim("h", 3, 60)
     bad = delivered(id_of(1), detail="\ud800")
-    told = await asyncio.gather(
+    results = await asyncio.gather(
         *(queue.settle([one]) for one in (delivered(id_of(0)), bad, delivered(id_of(2)))), return_exceptions=True
     )
-    assert [type(one) for one in told] == [type(None), QueueError, type(None)]
+    assert [type(one) for one in results] == [type(None), QueueError, type(None)]
     assert [(await queue.get(id_of(key))).state for key in range(3)] == ["delivered", "leased", "delivered"]
     assert await queue.attempts(id_of(1)) == []
     await queue.settle([delivered(id_of(1))])
@@ -102,11 +102,11 @@ async def test_a_commit_that_fails(queue: SqliteQueue, cycle: GroupCommit, monke
     await queue.offer(offer("before"))
     with monkeypatch.context() as patched:
         patched.setattr(cycle, "_commit", fail)
-        told = await asyncio.gather(
+        results = await asyncio.gather(
             queue.offer(offer(1)), queue.lead("me", 10), queue.offer(offer(2)), return_exceptions=True
         )
-        assert [type(one) for one in told] == [StoreUnavailable] * 3
-        assert "disk I/O error" in str(told[0])
+        assert [type(one) for one in results] == [StoreUnavailable] * 3
+        assert "disk I/O error" in str(results[0])
     assert (await queue.stats()).per_hook == {"h": 1}
     receipts = await asyncio.gather(*(queue.offer(offer(key)) for key in (1, 2)))
     assert [(receipt.duplicate, receipt.fired) for receipt in receipts] == [(False, ("h",))] * 2
@@ -121,8 +121,8 @@ async def test_a_full_disk(queue: SqliteQueue, cycle: GroupCommit) -> None:
     accepted, refused = [], []
     while not refused:
         futures = {key: queue.offer(offer(key, text="x" * 500)) for key in range(len(accepted), len(accepted) + 20)}
-        for key, told in zip(futures, await asyncio.gather(*futures.values(), return_exceptions=True), strict=True):
-            (refused if isinstance(told, StoreUnavailable) else accepted).append(key)
+        for key, results in zip(futures, await asyncio.gather(*futures.values(), return_exceptions=True), strict=True):
+            (refused if isinstance(results, StoreUnavailable) else accepted).append(key)
     assert len(accepted) > 20
     assert (await queue.stats()).per_hook == {"h": 1 + len(accepted)}
     assert "disk is full" in (queue.error() or "")
@@ -190,8 +190,8 @@ async def main():
     refused = 0
     for start in range(0, 3_000, 50):
         futures = [queue.offer(offer(key, text="x" * 400)) for key in range(start, start + 50)]
-        for key, told in enumerate(await asyncio.gather(*futures, return_exceptions=True), start):
-            if isinstance(told, StoreUnavailable):
+        for key, results in enumerate(await asyncio.gather(*futures, return_exceptions=True), start):
+            if isinstance(results, StoreUnavailable):
                 refused += 1
             else:
                 print("accepted", key, flush=True)
@@ -236,8 +236,8 @@ async def test_a_listener_that_fails_stops_nothing(queue: SqliteQueue) -> None:
 
 async def test_too_many_reads(queue: SqliteQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kong_eventhooks_plugin.queue.sqlite.reads.WAITING", 3)
-    told = await asyncio.gather(*(queue.work() for _ in range(5)), return_exceptions=True)
-    assert [type(one) for one in told] == [list] * 3 + [StoreUnavailable] * 2
+    results = await asyncio.gather(*(queue.work() for _ in range(5)), return_exceptions=True)
+    assert [type(one) for one in results] == [list] * 3 + [StoreUnavailable] * 2
     assert await queue.work() == []
 
 

@@ -14,9 +14,9 @@ async def test_limits_hold_for_both_together(path: Path) -> None:
         started(ACCEPT, path, "one", 600, 25, 700) as one,
         started(ACCEPT, path, "two", 600, 25, 700) as two,
     ):
-        told = [line.split() for process in (one, two) for line in lines_of(process)]
+        results = [line.split() for process in (one, two) for line in lines_of(process)]
         assert (one.wait(SECONDS), two.wait(SECONDS)) == (0, 0)
-    assert Counter(result for _, result in told) == {"fired": 700, "hook_queue_full": 500}
+    assert Counter(result for _, result in results) == {"fired": 700, "hook_queue_full": 500}
     queue = SqliteQueue(path)
     await queue.open()
     try:
