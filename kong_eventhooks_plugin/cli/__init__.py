@@ -18,6 +18,7 @@ MODULES: Final = {
     "deliveries": "deliveries",
     "demo": "demo.run",
     "events": "events",
+    "health": "health",
     "hooks": "hooks",
     "listen": "listen",
     "plugin-info": "plugin_info",
