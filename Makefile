@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 FOLLOW ?=
+PROFILE ?= dbless
+export DOCKER ?= docker
 BIN := $(VENV)/bin
 # Which Python the environment is for: another PYTHON makes a new one.
 TAG := $(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag)' 2>/dev/null || echo none)
@@ -14,7 +16,7 @@ LOCKED := $(PIP) --require-hashes --no-deps
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest lint types bench protobuf docs lock clean
+.PHONY: help run test test-newest lint types bench protobuf docs lock compose-up compose-down clean
 
 help: ## show this list
 	@echo 'make TARGET [PYTHON=python3.12] [VENV=.venv]'
@@ -50,6 +52,12 @@ docs: $(DEV) ## generate docs/settings.md, docs/sources.md, docs/log-events.md a
 
 lock: ## resolve the dependencies anew into locks/ (UPGRADE=1: the newest of everything)
 	sh scripts/lock.sh "$(PYTHON)"
+
+compose-up: ## Kong, the sidecar and a receiver in containers (PROFILE=postgres: with a database and decK); a few minutes
+	PROFILE="$(PROFILE)" sh docker/up.sh
+
+compose-down: ## end these containers and keep their volumes
+	cd docker && COMPOSE_PROFILES=dbless,postgres,tools $(DOCKER) compose down
 
 clean: ## remove the virtual environments
 	rm -rf .venv .venv-newest build
