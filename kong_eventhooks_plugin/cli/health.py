@@ -28,8 +28,8 @@ class Ready(msgspec.Struct):
 
 
 @click.command("health")
-@click.option("--ready", is_flag=True, help="Ask /readyz: whether events are accepted and delivered, and what is wrong.")
-@click.option("--listen", help="The sidecar's setting `listen`. [default: from the environment, --settings or its default]")
+@click.option("--ready", is_flag=True, help="Ask /readyz: whether it accepts and delivers events, and what is wrong.")
+@click.option("--listen", help="The sidecar's setting listen. [default: as the sidecar finds it]")
 @click.option("--settings", "settings_file", type=FILE, help="TOML file with settings.")
 def command(listen: str | None, settings_file: Path | None, *, ready: bool) -> None:
     """Ask the sidecar of this machine or container whether it is alive: exit status 0, else 1 and why."""
