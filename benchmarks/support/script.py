@@ -13,7 +13,7 @@ from itertools import count
 
 import msgspec
 
-from kong_eventhooks_plugin.cli.demo.player import load
+from kong_eventhooks_plugin.cli.demo.recording import load
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.calls import encode_echo
 from kong_eventhooks_plugin.kong.wire.frames import EMPTY_FRAME, encode_frame

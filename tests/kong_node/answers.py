@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kong_eventhooks_plugin.cli.demo.player import RecordedCall, RecordedFrame
+from kong_eventhooks_plugin.cli.demo.recording import RecordedCall, RecordedFrame
 from kong_eventhooks_plugin.kong.plugin_server.pdk import FUNCTIONS
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.frames import FrameReader

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kong_eventhooks_plugin.cli.demo.player import SocketLink
+from kong_eventhooks_plugin.cli.demo.link import SocketLink
 
 
 class Links:

@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from kong_eventhooks_plugin.cli.demo.player import Played, Player, RecordedCall, RecordedFrame, load
+from kong_eventhooks_plugin.cli.demo.player import Played, Player
+from kong_eventhooks_plugin.cli.demo.recording import RecordedCall, RecordedFrame, load
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from tests.kong_node.answers import METHOD, asked_and_answered
 from tests.kong_node.links import Links

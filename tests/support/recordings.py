@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kong_eventhooks_plugin.cli.demo.player import RecordedCall, load
+from kong_eventhooks_plugin.cli.demo.recording import RecordedCall, load
 
 CAPTURES = Path(__file__).resolve().parents[1] / "captures"
 NAMES = ("proxy-traffic", "admin-crud", "dbless-config-reload")

@@ -6,111 +6,30 @@ not known; a connection that the server ends makes it forget the plugin's instan
 (nobody listens, a reset, no answer in time) loses the call. PDK questions get the recorded answers.
 
 Limits: ``IDLE_LINKS`` connections are kept open while idle, more are closed. A call is made ``ATTEMPTS`` times at
-most where the server ends the connection (Kong has no such limit); past it, it is lost. ``ANSWER_SECONDS`` for each
-frame of the server's.
+most where the server ends the connection (Kong has no such limit); past it, it is lost.
 """
 
 import asyncio
-import uuid
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import resources
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any
 
 import msgspec
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import ListValue
 
+from kong_eventhooks_plugin.cli.demo.link import Link, SocketLink
+from kong_eventhooks_plugin.cli.demo.recording import RecordedCall
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.calls import encode_echo
-from kong_eventhooks_plugin.kong.wire.frames import FrameReader, Oversized, encode_frame
 
 IDLE_LINKS = 8
 ATTEMPTS = 50
-ANSWER_SECONDS = 60.0
-_SERIALIZE = "kong.log.serialize"
 _LOG = "kong.log."
-_NOT_LOG_LINES = frozenset({_SERIALIZE, "kong.log.set_serialize_value"})
-_LENGTH_BYTES = 4
+_NOT_LOG_LINES = frozenset({"kong.log.serialize", "kong.log.set_serialize_value"})
 
 Config = Mapping[str, Any]
-
-
-class RecordedFrame(msgspec.Struct, frozen=True):
-    """One frame, without its length."""
-
-    sender: Literal["kong", "server"] = msgspec.field(name="from")
-    payload: bytes = msgspec.field(name="base64")
-
-
-class RecordedCall(msgspec.Struct, frozen=True):
-    """One call that Kong made. ``id`` is the instance's in the recording; ``pdk`` is function -> decoded result."""
-
-    call: str
-    id: int
-    frames: list[RecordedFrame]
-    name: str = ""
-    plugin: str = ""
-    phase: str = ""
-    config: dict[str, Any] = msgspec.field(default_factory=dict)
-    pdk: dict[str, Any] = msgspec.field(default_factory=dict)
-
-    def message(self) -> pb.RpcCall:
-        return pb.RpcCall.FromString(self.frames[0].payload)
-
-    def answers(self) -> dict[tuple[str, bytes], bytes]:
-        """Return (function, argument's bytes) -> result's bytes, of every PDK function that the server asked for."""
-        asked = [frame.payload for frame in self.frames[1:]]
-        return {(asked[at].decode(), asked[at + 1]): asked[at + 2] for at in range(0, len(asked) - 2, 3)}
-
-
-def load(path: Path | None = None) -> list[RecordedCall]:
-    """Return a recording's calls; without a path, those of the proxy traffic that this package carries."""
-    file = path or resources.files("kong_eventhooks_plugin.cli.demo") / "proxy-traffic.jsonl"
-    decode = msgspec.json.Decoder(RecordedCall).decode
-    return [decode(line) for line in file.read_bytes().splitlines() if line]
-
-
-def renumber(calls: Iterable[RecordedCall], now: float, new_id: Callable[[], str] | None = None) -> list[RecordedCall]:
-    """Return the same calls for new requests: each request gets another id, and the last one started at ``now``.
-
-    ``now`` is Unix seconds. Two plugins' calls of one request stay together.
-    """
-    calls = list(calls)
-    new_id = new_id or (lambda: uuid.uuid4().hex)
-    logs = [_log_of(call) for call in calls]
-    last = max((log["started_at"] for log in logs if log), default=0)
-    ids = {log["request"]["id"]: new_id() for log in logs if log}
-    return [
-        _with_log(call, _renumbered(log, ids[log["request"]["id"]], int(now * 1000) - last)) if log else call
-        for call, log in zip(calls, logs, strict=True)
-    ]
-
-
-def _log_of(call: RecordedCall) -> dict[str, Any] | None:
-    log = call.pdk.get(_SERIALIZE)
-    return log if isinstance(log, dict) else None
-
-
-def _renumbered(log: dict[str, Any], request_id: str, later: int) -> dict[str, Any]:
-    headers = log["response"]["headers"]
-    if "x-kong-request-id" in headers:
-        headers = {**headers, "x-kong-request-id": request_id}
-    return {
-        **log,
-        "request": {**log["request"], "id": request_id},
-        "response": {**log["response"], "headers": headers},
-        "started_at": log["started_at"] + later,
-    }
-
-
-def _with_log(call: RecordedCall, log: dict[str, Any]) -> RecordedCall:
-    text = pb.String(v=msgspec.json.encode(log).decode()).SerializeToString()
-    frames = list(call.frames)
-    asked = [index for index, frame in enumerate(frames) if frame.payload == _SERIALIZE.encode()]
-    frames[asked[0] + 2] = RecordedFrame("kong", text)
-    return msgspec.structs.replace(call, frames=frames, pdk={**call.pdk, _SERIALIZE: log})
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -127,89 +46,6 @@ class Played(msgspec.Struct):
     answered: int = 0
     again: int = 0
     lost: list[Lost] = msgspec.field(default_factory=list)
-
-
-class Link(Protocol):
-    """A connection as the player uses it.
-
-    ``receive`` raises EOFError where the server ended it, OSError or TimeoutError for all else.
-    """
-
-    def send(self, frame: bytes) -> None: ...
-
-    async def receive(self) -> bytes: ...
-
-    def usable(self) -> bool:
-        """Return whether another call may be made on it."""
-
-    def close(self) -> None: ...
-
-
-class SocketLink(asyncio.Protocol):
-    """A link over a unix socket. It closes itself when the server ends it, as nginx does with idle connections."""
-
-    def __init__(self) -> None:
-        self._reader = FrameReader()
-        self._frames: deque[bytes | Oversized] = deque()
-        self._came = asyncio.Event()
-        self._end: Exception | None = None
-        self._transport = asyncio.Transport()
-
-    @classmethod
-    async def open(cls, path: str) -> "SocketLink":
-        """Connect; OSError where nobody listens."""
-        _, link = await asyncio.get_running_loop().create_unix_connection(cls, path)
-        return link
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        frame: bytes | Oversized | None = self._reader.feed(data)
-        while frame is not None or (frame := self._reader.next()) is not None:
-            self._frames.append(frame)
-            frame = None
-        if self._frames:
-            self._came.set()
-
-    def eof_received(self) -> None:
-        self._ended(EOFError("closed"))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._ended(exc or EOFError("closed"))
-
-    def _ended(self, why: Exception) -> None:
-        self._end = self._end or why
-        self._came.set()
-
-    def send(self, frame: bytes) -> None:
-        """Send a frame as Kong does: its length, then its bytes."""
-        framed = encode_frame(frame)
-        self.write(framed[:_LENGTH_BYTES])
-        if frame:
-            self.write(frame)
-
-    def write(self, data: bytes) -> None:
-        self._transport.write(data)
-
-    async def receive(self) -> bytes:
-        if not self._frames:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._came.wait()
-        if not self._frames:
-            raise self._end or EOFError("closed")
-        frame = self._frames.popleft()
-        if not self._frames and self._end is None:
-            self._came.clear()
-        if isinstance(frame, Oversized):
-            raise ConnectionError(f"a frame of {frame.length} bytes")
-        return frame
-
-    def usable(self) -> bool:
-        return self._end is None
-
-    def close(self) -> None:
-        self._transport.close()
 
 
 class Player:

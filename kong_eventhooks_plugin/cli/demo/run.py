@@ -26,8 +26,9 @@ import click
 import httpx
 import msgspec
 
-from kong_eventhooks_plugin.cli.demo.player import Player, RecordedCall, load, renumber
+from kong_eventhooks_plugin.cli.demo.player import Player
 from kong_eventhooks_plugin.cli.demo.receiver import Received, Receiver
+from kong_eventhooks_plugin.cli.demo.recording import RecordedCall, load, renumber
 from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
 from kong_eventhooks_plugin.settings import ENVIRONMENT_PREFIX
 

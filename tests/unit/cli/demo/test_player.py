@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kong_eventhooks_plugin.cli.demo.player import Player, RecordedCall, renumber
+from kong_eventhooks_plugin.cli.demo.player import Player
+from kong_eventhooks_plugin.cli.demo.recording import RecordedCall, renumber
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.frames import encode_frame
 from tests.support.recordings import NAMES, recording

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.cli.demo.player import Player, RecordedCall
+from kong_eventhooks_plugin.cli.demo.player import Player
+from kong_eventhooks_plugin.cli.demo.recording import RecordedCall
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_adapter import KongPdkServer

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.cli.demo.player import Player, SocketLink
+from kong_eventhooks_plugin.cli.demo.link import SocketLink
+from kong_eventhooks_plugin.cli.demo.player import Player
 from kong_eventhooks_plugin.kong.plugin_server import server
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
