@@ -10,11 +10,13 @@ DAO_CRUD = "dao:crud"
 OPERATIONS = ("create", "update", "delete")
 
 ENTITIES = (
-    "acls", "admins", "basicauth_credentials", "ca_certificates", "certificates", "consumer_groups", "consumers",
-    "filter_chains", "hmacauth_credentials", "jwt_secrets", "key_sets", "keyauth_credentials",
-    "keyauth_enc_credentials", "keys", "mtls_auth_credentials", "oauth2_credentials", "oauth2_tokens", "partials",
-    "plugins", "rbac_roles", "rbac_users", "routes", "services", "snis", "targets", "upstreams", "vaults",
-    "workspaces",
+    "acls", "acme_storage", "admins", "application_instances", "applications", "basicauth_credentials",
+    "ca_certificates", "certificates", "consumer_groups", "consumers", "degraphql_routes", "developers",
+    "document_objects", "event_hooks", "files", "filter_chains", "graphql_ratelimiting_advanced_cost_decoration",
+    "groups", "hmacauth_credentials", "jwt_secrets", "jwt_signer_jwks", "key_sets", "keyauth_credentials",
+    "keyauth_enc_credentials", "keys", "konnect_applications", "licenses", "login_attempts", "mtls_auth_credentials",
+    "oauth2_credentials", "oauth2_tokens", "oic_issuers", "partials", "plugins", "rbac_roles", "rbac_users", "routes",
+    "services", "sessions", "snis", "targets", "upstreams", "vault_auth_vaults", "vaults", "workspaces",
 )  # fmt: skip
 """Entities of Kong and Kong Enterprise, listed for people. A hook may name any other that its Kong has."""
 

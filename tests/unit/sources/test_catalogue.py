@@ -9,6 +9,7 @@ from pkgutil import resolve_name
 import pytest
 
 from kong_eventhooks_plugin import __version__
+from kong_eventhooks_plugin.kong.admin_api.entity_metadata import PATH_NAMES
 from kong_eventhooks_plugin.sources import catalogue
 from kong_eventhooks_plugin.sources.catalogue import (
     BY_NAME,
@@ -19,6 +20,7 @@ from kong_eventhooks_plugin.sources.catalogue import (
     patterns_of,
     unique_fields,
 )
+from kong_eventhooks_plugin.sources.changes.catalogue import ENTITIES
 from kong_eventhooks_plugin.sources.entry import SourceEntry
 from kong_eventhooks_plugin.sources.pollers.poller import Poller
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
@@ -65,6 +67,11 @@ def test_an_entry_is_whole(source: SourceEntry) -> None:
         assert set(event.unique) <= set(names)
         assert all(field.description.endswith(".") for field in event.fields), event.name
     assert all(note.endswith(".") for note in source.notes)
+
+
+def test_crud_lists_every_entity_that_is_known() -> None:
+    assert PATH_NAMES.keys() <= set(ENTITIES)
+    assert list(ENTITIES) == sorted(ENTITIES)
 
 
 def test_events_of_crud_follow_their_patterns() -> None:
