@@ -108,7 +108,7 @@ async def test_a_path_that_is_not_there(client: httpx.AsyncClient, path: str) ->
     [("GET", "/event-hooks/x"), ("PATCH", "/event-hooks/x"), ("DELETE", "/event-hooks/x"),
      ("GET", f"/event-hooks/{ID}"), ("GET", "/event-hooks/x/ping"), ("POST", "/event-hooks/x/test"),
      ("GET", "/event-hooks/x/deliveries"), ("POST", "/event-hooks/x/replay"), ("GET", "/deliveries/x"),
-     ("POST", "/deliveries/x/replay"), ("GET", "/event-hooks/sources/x"), ("GET", "/event-hooks/sources/crud/x"),
+     ("POST", "/deliveries/x/replay"), ("GET", "/event-hooks/sources/x"), ("GET", "/event-hooks/sources/crud/no-x"),
      ("GET", "/event-hooks/%00"), ("GET", "/event-hooks/a%2Fb"), ("GET", "/event-hooks/%ff")],
 )  # fmt: skip
 async def test_a_thing_that_is_not_there(client: httpx.AsyncClient, method: str, path: str) -> None:

@@ -71,10 +71,15 @@ def _test_failed(error: errors.HookTestFailed) -> Body:
     return {"message": str(error), "error": error.error, "result": result}
 
 
+def _unauthorized(error: errors.TokenNeeded) -> Body:
+    return {"message": str(error), "status": 401}
+
+
 _BODIES: Final[tuple[tuple[type[Exception], Callable[[Any], Body]], ...]] = (
     (errors.ValidationError, errors.ValidationError.body),
     (errors.HookTaken, errors.HookTaken.body),
     (errors.HookDeclared, _declared),
     (errors.HookTestFailed, _test_failed),
     (errors.BadArgument, _bad_argument),
+    (errors.TokenNeeded, _unauthorized),
 )

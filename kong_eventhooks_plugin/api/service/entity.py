@@ -1,9 +1,9 @@
 """A hook as the API shows it, and as it accepts it back.
 
-As in Kong Enterprise an unset field is null, and ``config`` has the fields that the hook's handler reads; another
-handler's are shown only where they were set. Beyond Enterprise: ``name`` (null where the API made the hook without
-one), ``filter``, ``enabled``, ``tags``; and, for hooks that are declared elsewhere, ``declared_in`` and ``scope``,
-which cannot be written.
+As in Kong Enterprise an unset field is null (``headers`` is ``{}``), and ``config`` has the fields that the hook's
+handler reads; another handler's are shown only where they were set. Beyond Enterprise: ``name`` (null where the API
+made the hook without one), ``filter``, ``enabled``, ``tags``; and, for hooks that are declared elsewhere,
+``declared_in`` and ``scope``, which cannot be written.
 
 A caller that is not trusted sees ``***`` wherever a secret may be: secrets, header values, the URL behind its host (a
 Slack webhook's path is its password), bodies, payloads and functions.
@@ -82,7 +82,9 @@ def _config(hook: Hook) -> dict[str, Any]:
     shown = {}
     for name, field in _CONFIG_FIELDS.items():
         value = hook.config.get(name)
-        if hook.handler in _HANDLERS_OF.get(name, (hook.handler,)) or value not in (None, field.get("default")):
+        if name == "headers" and value is None:
+            value = {}
+        if hook.handler in _HANDLERS_OF.get(name, (hook.handler,)) or value not in (None, {}, field.get("default")):
             shown[name] = value
     return shown
 

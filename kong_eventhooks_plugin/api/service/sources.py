@@ -1,11 +1,16 @@
 """The use case of ``/event-hooks/sources``: the events that hooks can name, in Kong Enterprise's three levels."""
 
+from typing import Final
+
 from msgspec import UNSET
 
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.errors import UnknownSource
-from kong_eventhooks_plugin.sources.catalogue import BY_NAME
+from kong_eventhooks_plugin.sources.catalogue import BY_NAME, entry_of
 from kong_eventhooks_plugin.sources.entry import EventEntry
+
+_ENTERPRISE_LIMITS: Final = ("rate-limiting-advanced", "ai-rate-limiting-advanced", "service-protection")
+"""Their event has the description of Enterprise, which has none for its other sources."""
 
 
 def all_sources() -> dict[str, views.Events]:
@@ -16,20 +21,21 @@ def events_of_source(source: str) -> views.Events:
     """May raise ``UnknownSource``."""
     if source not in BY_NAME:
         raise UnknownSource(f"no source is called '{source[:100]}'")
-    return {event.name: _description(event) for event in BY_NAME[source].events}
+    return {event.name: _view(source, event) for event in BY_NAME[source].events}
 
 
 def event_of_source(source: str, event: str) -> views.EventDescriptionView:
     """May raise ``UnknownSource``."""
-    events = events_of_source(source)
-    if event not in events:
-        raise UnknownSource(f"source '{source}' has no event '{event[:100]}'")
-    return events[event]
+    entry = entry_of(source, event)
+    if entry is None:
+        raise UnknownSource(f"source '{source[:100]}' has no event '{event[:100]}'")
+    return _view(source, entry)
 
 
-def _description(event: EventEntry) -> views.EventDescriptionView:
+def _view(source: str, event: EventEntry) -> views.EventDescriptionView:
+    limit = source in _ENTERPRISE_LIMITS
     return views.EventDescriptionView(
         fields=[field.name for field in event.fields],
-        description=event.description,
+        description="Run an event when a rate limit has been exceeded" if limit else event.description,
         unique=list(event.unique) if event.unique else UNSET,
     )

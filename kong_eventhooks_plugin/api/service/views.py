@@ -190,9 +190,10 @@ class ReceiptView(View, frozen=True):
 
 
 class ErrorView(Struct, frozen=True):
-    """Kong's shape; code, name and fields where Kong has them."""
+    """Kong's shape; code, name and fields where Kong has them, status with 401."""
 
     message: str
     code: int | UnsetType = UNSET
     name: str | UnsetType = UNSET
     fields: dict[str, Any] | UnsetType = UNSET
+    status: int | UnsetType = UNSET

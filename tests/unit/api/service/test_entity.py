@@ -46,7 +46,7 @@ async def test_enterprises_fields_and_ours(api: Api) -> None:
     )
     assert entity(hook, trusted=True) == {
         "id": hook.id, "source": "crud", "event": "consumers", "handler": "webhook", "on_change": None, "snooze": None,
-        "config": {"url": "https://x.test/", "headers": None, "secret": None, "ssl_verify": True,
+        "config": {"url": "https://x.test/", "headers": {}, "secret": None, "ssl_verify": True,
                    "previous_secret": None, "secret_file": None},
         "created_at": hook.created_at, "updated_at": hook.updated_at,
         "name": None, "filter": None, "enabled": True, "tags": None, "declared_in": None, "scope": None,
