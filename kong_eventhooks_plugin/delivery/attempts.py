@@ -13,6 +13,7 @@ from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivered, Delivery, Outcome, Retry
 from kong_eventhooks_plugin.queue.contract import Clock, Queue
+from kong_eventhooks_plugin.sources.nulls import without_nulls
 
 log = structlog.get_logger()
 
@@ -50,7 +51,9 @@ class Attempts:
 
     async def _called(self, delivery: Delivery, ready: Ready, now: float) -> Outcome:
         hook = ready.hook
-        job = DeliveryJob(delivery.id, delivery.event, delivery.source, hook, ready.config, delivery.attempts + 1, now)
+        job = DeliveryJob(
+            delivery.id, without_nulls(delivery.event), delivery.source, hook, ready.config, delivery.attempts + 1, now
+        )
         try:
             async with asyncio.timeout(self._limits.attempt + self._limits.margin):
                 return await ready.handler.deliver(job)

@@ -15,7 +15,7 @@ from typing import Any
 
 import jinja2.debug  # noqa: F401 - see above
 import msgspec
-from jinja2 import ChainableUndefined, Template, TemplateSyntaxError, nodes
+from jinja2 import ChainableUndefined, Template, TemplateSyntaxError, Undefined, nodes
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -41,11 +41,18 @@ def _finalize(value: Any) -> Any:
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
+def _absent_as_null(value: Any) -> None:
+    """Have ``tojson`` write null for a field that is absent."""
+    if not isinstance(value, Undefined):
+        raise TypeError(f"{type(value).__name__} is not JSON")
+
+
 def _environment(*, escape: bool) -> _Environment:
     environment = _Environment(
         autoescape=escape, undefined=ChainableUndefined, finalize=_finalize, keep_trailing_newline=True, cache_size=0
     )
     environment.globals.pop("lipsum", None)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": _absent_as_null}
     return environment
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from kong_eventhooks_plugin.sources.catalogue import SOURCES
 from kong_eventhooks_plugin.sources.entry import EventEntry, SourceEntry
+from kong_eventhooks_plugin.sources.nulls import present
 
 _Shown = dict[tuple[tuple[str, str], ...], str]
 """The fields that have a table, and whose they are."""
@@ -21,6 +22,10 @@ _HEAD = """# Sources and events
 A hook names a `source` and, where it wants only one of them, an `event`. `webhook` sends the event's fields at the
 top level of a JSON object, beside `source` and `event`, as the examples show. Later releases may add fields; a receiver
 should ignore fields that it does not know.
+
+A field that is null is absent from what a hook sends and from what its templates, its lambdas and its log line see, as
+Kong removes nulls from its own events. A filter and `GET /events` have it as null. Events of `custom` stay as you
+publish them.
 
 `unique` names the fields that `on_change`, and `snooze` together with it, compare: two events with the same values
 there are the same to the hook.
@@ -83,7 +88,7 @@ def _table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def example(source: SourceEntry, event: EventEntry) -> dict[str, Any]:
     """Return what a ``webhook`` hook receives."""
-    return {"source": source.name, "event": event.name, **event.example()}
+    return {"source": source.name, "event": event.name, **present(event.example())}
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sources.catalogue import events_of, patterns_of
+from kong_eventhooks_plugin.sources.nulls import without_nulls
 
 AT_ONCE: Final = 8
 MAX_SECONDS: Final = 20.0
@@ -83,7 +84,9 @@ class TestDelivery:
         if error is not None:
             raise ValidationError({error.path or "@entity": error.text if error.path else [error.text]})
         now = self._clock()
-        event = Event(id=str(uuid.uuid4()), source=hook.source, event=_event_name(hook, data), data=data, time=now)
+        event = without_nulls(
+            Event(id=str(uuid.uuid4()), source=hook.source, event=_event_name(hook, data), data=data, time=now)
+        )
         handler = self._handler(hook)
         outcome = await self._run(
             lambda: handler.deliver(

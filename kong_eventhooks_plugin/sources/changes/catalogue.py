@@ -84,7 +84,7 @@ _FIELDS = (
     ),
     EventField(
         "omitted_fields",
-        "Fields of `entity` and `old_entity` that are null here because the entity is larger than 1 MiB, as dotted "
+        "Fields of `entity` and `old_entity` that are left out because the entity is larger than 1 MiB, as dotted "
         "paths; mostly empty.",
         [],
     ),

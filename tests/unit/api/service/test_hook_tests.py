@@ -44,6 +44,13 @@ async def test_one_that_arrives_switches_the_hook_on(api: Api) -> None:
     assert api.enabled == [hook.id, hook.id]
 
 
+@pytest.mark.parametrize(("source", "sent"), [("rate-limiting", {"limit": 5}), ("custom", {"limit": 5, "rate": None})])
+async def test_it_is_sent_as_an_event_of_the_source(api: Api, source: str, sent: dict[str, Any]) -> None:
+    await api.service.hooks.create({**WEBHOOK, "source": source})
+    await api.service.test_delivery.test("web", {"limit": 5, "rate": None})
+    assert api.recorders["webhook"].jobs[0].event.data == sent
+
+
 async def test_a_handler_without_ping(api: Api) -> None:
     await api.service.hooks.create({**WEBHOOK, "handler": "log"})
     with pytest.raises(NoPing, match=r"^handler 'log' does not support 'ping'$"):

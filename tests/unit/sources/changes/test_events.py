@@ -81,6 +81,17 @@ def test_on_change_looks_at_what_changed_and_not_at_who_did_it() -> None:
     assert digest(one[0]) != digest(third[0])
 
 
+def test_ids_and_digests_stay_what_they_were() -> None:
+    """With others, an upgrade would publish what is in the outbox twice, and hooks with on_change would fire again."""
+    events = events_of_change(make_change())
+    assert [event.id for event in events] == [
+        "01a1fef4-fba4-8904-b143-e8c5831ebed8",
+        "01a1fef4-fba4-8c70-8ea6-d230c91edc23",
+        "01a1fef4-fba4-81d0-a3c1-8e0c6fd9bd27",
+    ]
+    assert {digest(event).hex() for event in events} == {"4ea821fddd01bab2c1f61c4423169a64"}
+
+
 SCOPES: list[tuple[str, EntityChange, EventScope]] = [
     ("a consumer is in its own", make_change(), EventScope(consumer=("84cc", "grace"))),
     (
