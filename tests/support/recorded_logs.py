@@ -24,9 +24,19 @@ def recorded_logs() -> dict[str, LogObservation]:
     }
 
 
-def plugin_list() -> list[dict[str, Any]]:
+@cache
+def edited_logs() -> dict[str, LogObservation]:
+    """The recorded requests whose rate-limit headers others edited, forged or sent, by name."""
+    rows = json.loads((LOGS / "edited.json").read_text())
+    return {
+        name: LogObservation("event-hooks", row["status"], json.dumps(row["log"]), SEEN_AT)
+        for name, row in rows.items()
+    }
+
+
+def plugin_list(file: str = "plugins.json") -> list[dict[str, Any]]:
     """What the Admin API of that Kong listed under /plugins."""
-    data: list[dict[str, Any]] = json.loads((LOGS / "plugins.json").read_text())["data"]
+    data: list[dict[str, Any]] = json.loads((LOGS / file).read_text())["data"]
     return data
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from kong_eventhooks_plugin.sources.requests.plugin_limits import seconds_of
-from kong_eventhooks_plugin.sources.requests.rate_headers import ExceededLimit, number, positive, seconds
+from kong_eventhooks_plugin.sources.requests.rate_headers import ExceededLimit, numbers, seconds
 
 if TYPE_CHECKING:
     from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
@@ -46,7 +46,7 @@ def by_ai_rate_limiting(log: "KongLog") -> ExceededLimit | None:
 
 def query_cost(log: "KongLog") -> int | float | None:
     """Return what the request would have cost; None where no header says it."""
-    return number(log.response.headers.get(_PREFIX + "query-cost"))
+    return next((each for each in numbers(log.response.headers.get(_PREFIX + "query-cost")) if each is not None), None)
 
 
 def _shows(headers: Mapping[str, Any]) -> bool:
@@ -54,11 +54,13 @@ def _shows(headers: Mapping[str, Any]) -> bool:
 
 
 def _used_up(headers: Mapping[str, Any], key: str) -> ExceededLimit | None:
-    remaining, place = number(headers[key]), _place(key, _REMAINING)
-    if place is None or remaining is None or remaining > 0:
+    place = _place(key, _REMAINING)
+    remaining = [each for each in numbers(headers[key]) if each is not None]
+    if place is None or not remaining or min(remaining) > 0:
         return None
     window, provider = place
-    limit = positive(headers.get(f"{_LIMIT}{window}-{provider}"))
+    limits = [each for each in numbers(headers.get(f"{_LIMIT}{window}-{provider}")) if each is not None and each > 0]
+    limit = limits[0] if limits else None
     return ExceededLimit(limit, window, provider, _retry_after(headers, f"-{window}-{provider}"))
 
 

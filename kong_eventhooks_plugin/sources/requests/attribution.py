@@ -20,12 +20,17 @@ runs on the request, of several the one that has such a limit, and rate-limiting
 names belongs to the only rate-limiting plugin on the request that can have answered so; where that is unknown, an
 answer before the service was asked is rate-limiting's, one after it response-ratelimiting's.
 
-*Exactly one can have answered* leaves aside what would have written its headers, and is never so with a status that
-Kong answers with by itself (``KONGS_OWN``). What is known of plugins is some seconds old at times: that is the risk of
-``plugins``, and why headers go first.
+*Exactly one can have answered* leaves aside what would have written its headers (unless a plugin on the request edits
+them), and is never so with a status that Kong answers with by itself (``KONGS_OWN``). What is known of plugins is some
+seconds old at times: that is the risk of ``plugins``, and why headers go first.
+
+Headers prove nothing where a plugin on the request can have forged them: one that edits them (response-transformer, a
+header_filter of pre-function or post-function) or that can answer with anything. Then only a limit counts with which a
+rate-limiting plugin on the request is configured. Of headers that nobody there can have forged the configured limits go
+first, too.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from kong_eventhooks_plugin.sources.requests.active_plugins import (
@@ -46,6 +51,7 @@ from kong_eventhooks_plugin.sources.requests.plugin_answers import (
     TOO_MANY_REQUESTS,
     Answers,
 )
+from kong_eventhooks_plugin.sources.requests.plugin_limits import Limit
 from kong_eventhooks_plugin.sources.requests.rate_headers import (
     ExceededLimit,
     by_enterprise,
@@ -59,6 +65,8 @@ if TYPE_CHECKING:
 
 Known = tuple[Answers, ...] | None
 """The plugins on a request, None where they are unknown."""
+
+_Reader = Callable[["KongLog", Collection[Limit]], ExceededLimit | None]
 
 WINDOW_PLUGINS: Final = frozenset((RATE_LIMITING, RATE_LIMITING_ADVANCED, SERVICE_PROTECTION))
 """They write the same headers, by window."""
@@ -106,6 +114,14 @@ class Attribution:
     def active_plugins(self, log: "KongLog") -> Known:
         return active_plugins_on(log, self._plugins)
 
+    def is_refusal(self, log: "KongLog", status: int) -> bool:
+        """Return whether a rate-limiting plugin can have given this answer instead of asking the service."""
+        if log.source != "kong" or log.asked_service:
+            return False
+        known = self.active_plugins(log) or ()
+        able = any(each.meaning == "limit" and each.can_answer(status, asked=False) for each in known)
+        return able or status == TOO_MANY_REQUESTS or self.is_exceeded_limit(log, status)
+
     def is_exceeded_limit(self, log: "KongLog", status: int) -> bool:
         """Return whether the answer is one, so that it is no event of a source with another purpose as well.
 
@@ -118,7 +134,7 @@ class Attribution:
     def _verdict(self, log: "KongLog", status: int) -> LimitVerdict | None:
         known = self.active_plugins(log)
         named = bool(self._rules.statuses) and self._rules.name(status, log.scope())
-        proven = _after(log, status) if log.asked_service else _before(log, status, known, named=named)
+        proven = _after(log, status, known) if log.asked_service else _before(log, status, known, named=named)
         return proven or _by_plugins(log, status, known) or (_by_rule(log, status, known) if named else None)
 
 
@@ -126,10 +142,10 @@ HEADERS_ALONE: Final = Attribution()
 """For a sidecar that knows no plugins and has no rules."""
 
 
-def _after(log: "KongLog", status: int) -> LimitVerdict | None:
+def _after(log: "KongLog", status: int, known: Known) -> LimitVerdict | None:
     if status != TOO_MANY_REQUESTS:
         return None
-    exceeded = by_response_rate_limiting(log)
+    exceeded = _proven(by_response_rate_limiting, log, status, known, frozenset((RESPONSE_RATE_LIMITING,)))
     return exceeded and LimitVerdict(RESPONSE_RATE_LIMITING, exceeded, "headers")
 
 
@@ -139,12 +155,39 @@ def _before(log: "KongLog", status: int, known: Known, *, named: bool) -> LimitV
     if not (status == TOO_MANY_REQUESTS or named or able):
         return None
     enterprise = able and any(each.plugin in _ENTERPRISE for each in able)
-    exceeded = by_enterprise(log) if enterprise else by_rate_limiting(log)
+    exceeded = _proven(by_enterprise if enterprise else by_rate_limiting, log, status, known, WINDOW_PLUGINS)
     if exceeded is None or RETRY_AFTER in log.response.headers:
         of_ai = by_ai_rate_limiting(log)
-        if of_ai is not None:
+        can_be = not _forgeable(known or (), status, asked=False) or any(
+            each.plugin == AI_RATE_LIMITING_ADVANCED for each in able or ()
+        )
+        if of_ai is not None and can_be:
             return _of_ai(of_ai, able or ())
     return exceeded and LimitVerdict(_owner(exceeded, able) if able else RATE_LIMITING, exceeded, "headers")
+
+
+def _proven(read: _Reader, log: "KongLog", status: int, known: Known, plugins: frozenset[str]) -> ExceededLimit | None:
+    """Return the exceeded limit in headers that one of ``plugins`` has written, as far as is known."""
+    if known is None:
+        return read(log, ())
+    asked = log.asked_service
+    writers = [
+        each
+        for each in known
+        if each.plugin in plugins
+        and (each.shows_after if asked else each.shows_before)
+        and each.can_answer(status, asked=asked)
+    ]
+    if any(not each.limits for each in writers):
+        return read(log, ())
+    configured = [limit for each in writers for limit in each.limits]
+    found = read(log, configured) if configured else None
+    return found or (None if _forgeable(known, status, asked=asked) else read(log, ()))
+
+
+def _forgeable(known: Collection[Answers], status: int, *, asked: bool) -> bool:
+    """Return whether a plugin can have written another's headers on such an answer."""
+    return any(each.edits or (each.meaning == "unknown" and each.can_answer(status, asked=asked)) for each in known)
 
 
 def _of_ai(exceeded: ExceededLimit, able: Collection[Answers]) -> LimitVerdict:
@@ -182,7 +225,8 @@ def _by_plugins(log: "KongLog", status: int, known: Known) -> LimitVerdict | Non
     if known is None or status in KONGS_OWN:
         return None
     asked = log.asked_service
-    able = [each for each in known if each.can_answer_silently(status, asked=asked)]
+    edited = any(each.edits for each in known)
+    able = [each for each in known if (each.can_answer if edited else each.can_answer_silently)(status, asked=asked)]
     if len({each.plugin for each in able}) != 1 or able[0].meaning != "limit":
         return None
     return LimitVerdict(able[0].plugin, _only_limit(able), "plugins", able[0].strategy if len(able) == 1 else None)

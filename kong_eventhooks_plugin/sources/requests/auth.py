@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 from kong_eventhooks_plugin.sources.requests import fields
-from kong_eventhooks_plugin.sources.requests.rate_headers import text
+from kong_eventhooks_plugin.sources.requests.rate_headers import texts
 from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ class AuthFailed(RequestSource):
         plugins = sorted({each.plugin for each in able if each.meaning in ("auth", "unknown")})
         if able and not plugins:
             return []
-        challenge = text(log.response.headers.get("www-authenticate"))
+        challenges = texts(log.response.headers.get("www-authenticate"))
         own = {
             "status": seen.status,
             "plugins": None if known is None else plugins,
-            "www_authenticate": None if challenge is None else challenge[:HEADER],
+            "www_authenticate": challenges[0][:HEADER] if challenges else None,
         }
         return [self.event(log, seen.seen_at, own)]

@@ -37,6 +37,8 @@ OAS_VALIDATION: Final = "oas-validation"
 NEVER: Final[frozenset[int]] = frozenset()
 ANY: Final = None
 
+_LIMIT_HEADERS: Final = ("x-ratelimit-", "ratelimit-", "retry-after", "x-ai-ratelimit-")
+
 KONGS_OWN: Final = frozenset({400, 404, 405, 408, 411, 412, 413, 414, 415, 417, 426, 494, 500, 502, 503, 504})
 """What Kong answers without any plugin: no route, a broken request, a service that does not answer."""
 
@@ -44,8 +46,8 @@ KONGS_OWN: Final = frozenset({400, 404, 405, 408, 411, 412, 413, 414, 415, 417, 
 class Answers(NamedTuple):
     """What one configuration of a plugin can answer with.
 
-    ``shows_before`` and ``shows_after``: such an answer has the plugin's rate-limit headers. ``strategy`` is
-    ai-rate-limiting-advanced's way to count.
+    ``shows_before`` and ``shows_after``: such an answer has the plugin's rate-limit headers, unless another plugin
+    ``edits`` them. ``limits`` is empty where they are unknown, ``strategy`` ai-rate-limiting-advanced's way to count.
     """
 
     plugin: str
@@ -56,6 +58,7 @@ class Answers(NamedTuple):
     shows_before: bool = False
     shows_after: bool = False
     strategy: str | None = None
+    edits: bool = False
 
     def can_answer(self, status: int, *, asked: bool) -> bool:
         """Return whether it can have answered with ``status``, after the service was ``asked`` or before."""
@@ -74,7 +77,7 @@ def read_plugin(name: str, config: Mapping[str, Any]) -> Answers | None:
         return reader(name, config)
     if name in _FIXED:
         return _FIXED[name]
-    return Answers(name, "unknown", ANY, ANY)
+    return Answers(name, "unknown", ANY, ANY, edits=True)
 
 
 def _limiting(read_limits: Callable[[Mapping[str, Any]], tuple[Limit, ...]]) -> "_Reader":
@@ -86,7 +89,8 @@ def _limiting(read_limits: Callable[[Mapping[str, Any]], tuple[Limit, ...]]) -> 
             name,
             "limit",
             before=frozenset((_status(config.get("error_code"), TOO_MANY_REQUESTS),)),
-            limits=read_limits(config),
+            # The overrides of Enterprise's consumer groups are elsewhere.
+            limits=() if config.get("enforce_consumer_groups") is True else read_limits(config),
             shows_before=config.get("hide_client_headers") is not True,
             strategy=strategy if isinstance(strategy, str) else None,
         )
@@ -145,7 +149,25 @@ def _function(name: str, config: Mapping[str, Any]) -> Answers | None:
     before = after or any(config.get(phase) for phase in ("certificate", "rewrite", "access"))
     if not (before or after):
         return None
-    return Answers(name, "unknown", ANY if before else NEVER, ANY if after else NEVER)
+    return Answers(name, "unknown", ANY if before else NEVER, ANY if after else NEVER, edits=after)
+
+
+def _response_transformer(name: str, config: Mapping[str, Any]) -> Answers | None:
+    """Return it where it removes, replaces or adds rate-limit headers; it answers nothing of its own."""
+    for action in ("remove", "rename", "replace", "add", "append"):
+        named = config.get(action)
+        headers = named.get("headers") if isinstance(named, dict) else None
+        for text in headers if isinstance(headers, list) else ():
+            if any(part.strip().lower().startswith(_LIMIT_HEADERS) for part in str(text).split(":")):
+                return Answers(name, "other", edits=True)
+    return None
+
+
+def _advanced_response_transformer(name: str, config: Mapping[str, Any]) -> Answers | None:
+    allowed = config.get("allow")
+    if isinstance(allowed, dict) and allowed.get("headers"):
+        return Answers(name, "other", edits=True)
+    return _response_transformer(name, config)
 
 
 def _status(value: object, default: int) -> int:
@@ -173,6 +195,8 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "proxy-cache-advanced": _cache,
     "pre-function": _function,
     "post-function": _function,
+    "response-transformer": _response_transformer,
+    "response-transformer-advanced": _advanced_response_transformer,
 }
 
 
@@ -182,10 +206,10 @@ def _fixed(meaning: Meaning, statuses: tuple[int, ...], *names: str) -> dict[str
 
 _SILENT: Final = (
     "correlation-id", "cors", "datadog", "event-hooks", "event-hooks-crud", "file-log", "http-log", "loggly",
-    "opentelemetry", "prometheus", "request-transformer", "response-transformer", "session", "statsd", "syslog",
+    "opentelemetry", "prometheus", "request-transformer", "session", "statsd", "syslog",
     "tcp-log", "udp-log", "zipkin",
     # Enterprise
-    "app-dynamics", "canary", "kafka-log", "request-transformer-advanced", "response-transformer-advanced",
+    "app-dynamics", "canary", "kafka-log", "request-transformer-advanced",
     "route-by-header", "route-transformer-advanced", "statsd-advanced", "tls-handshake-modifier",
     "tls-metadata-headers", "upstream-timeout",
 )  # fmt: skip

@@ -10,8 +10,9 @@ Facts of Kong 3.9's plugins, from their sources and from recorded answers:
   and window, ``X-RateLimit-Remaining-<name>-<window>``, and, since 3.8, ``X-RateLimit-Remaining-<name>`` with
   what was left of the name's scarcest window before this answer, which can be below 0.
 
-So whether the service was asked distinguishes the two. An answer's headers can also hold the service's own,
-look-alikes included, but only where it was asked, and rate-limiting's event needs that it was not.
+So whether the service was asked distinguishes the two. rate-limiting sets its headers before the service is asked, and
+nginx adds a service's own of the same name to them, as response-transformer can: a repeated header is a list in Kong's
+log, and each of its values counts. response-ratelimiting sets its headers last, over a service's own.
 
 Enterprise's rate-limiting-advanced and service-protection decide before too, with the same headers. From their public
 documentation (developer.konghq.com/plugins/rate-limiting-advanced, "Headers sent to the client", and both plugins'
@@ -20,14 +21,16 @@ configuration references; the one of service-protection names RateLimit-Reset an
 - A window without a name is its seconds: ``X-RateLimit-Limit-30``.
 - ``Retry-After`` can be later than ``RateLimit-Reset``, by ``retry_after_jitter_max``.
 
-Limits: a number over 2**53 is no limit of Kong's and is not read.
+A function with ``expected`` finds one of these limits only: what the plugins on the request are configured with.
+
+Limits: a number over 2**53 is no limit of Kong's and is not read; of a repeated header ``VALUES`` are.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from kong_eventhooks_plugin.sources.requests.plugin_limits import SECONDS, seconds_of
+from kong_eventhooks_plugin.sources.requests.plugin_limits import SECONDS, Limit, seconds_of
 
 if TYPE_CHECKING:
     from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
@@ -36,12 +39,13 @@ WINDOWS: Final = tuple(SECONDS)
 """The open-source plugins' periods, longest first."""
 
 _RANK: Final = {window: rank for rank, window in enumerate(WINDOWS)}
-_HEADERS: Final = tuple((w, f"x-ratelimit-remaining-{w}", f"x-ratelimit-limit-{w}") for w in WINDOWS)
 _REMAINING: Final = "x-ratelimit-remaining-"
 _LIMIT: Final = "x-ratelimit-limit-"
 
+VALUES: Final = 16
+
 _LARGEST: Final = 2**53
-_SMALL: Final[Mapping[str | None, int]] = {str(number): number for number in range(1001)}
+_SMALL: Final[Mapping[str, int]] = {str(number): number for number in range(1001)}
 """Most limits and times are among these, and a look-up takes a tenth of the regular expression's time."""
 _NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?")
 """As Lua's tostring writes a limit: ``3``, ``2.5``, ``1e+15``."""
@@ -73,23 +77,23 @@ class RemainingLimit(NamedTuple):
     window: str
 
 
-def by_rate_limiting(log: "KongLog") -> ExceededLimit | None:
+def by_rate_limiting(log: "KongLog", expected: Collection[Limit] = ()) -> ExceededLimit | None:
     """Return the longest used-up window where the headers prove that rate-limiting refused the request."""
     if log.asked_service:
         return None
     headers = log.response.headers
-    retry_after = text(headers.get("retry-after"))
-    if retry_after is None or text(headers.get("ratelimit-reset", retry_after)) != retry_after:
+    resets = texts(headers.get("ratelimit-reset"))
+    retries = [each for each in texts(headers.get("retry-after")) if each in resets or not resets]
+    if not retries:
         return None
-    for window, remaining, limit in _HEADERS:
-        if remaining in headers and text(headers[remaining]) == "0":
-            number = positive(headers.get(limit))
-            if number is not None:
-                return ExceededLimit(number, window, retry_after=seconds(retry_after))
+    for window in WINDOWS:
+        for limit, remaining in _pairs(headers, window):
+            if remaining == 0 and _is_expected(limit, window, None, expected):
+                return ExceededLimit(limit, window, retry_after=seconds(retries[0]))
     return None
 
 
-def by_enterprise(log: "KongLog") -> ExceededLimit | None:
+def by_enterprise(log: "KongLog", expected: Collection[Limit] = ()) -> ExceededLimit | None:
     """Return the longest used-up window where the headers say that one of Enterprise's two plugins refused.
 
     Only of use where one of them may have run: otherwise they say less.
@@ -97,26 +101,26 @@ def by_enterprise(log: "KongLog") -> ExceededLimit | None:
     headers = log.response.headers
     if log.asked_service or "retry-after" not in headers:
         return None
-    used_up = [left for left in windows_left(log) if left.remaining == 0]
+    used_up = [each for each in windows_left(log, expected) if each.remaining == 0]
     if not used_up:
         return None
     longest = max(used_up, key=lambda left: seconds_of(left.window) or 0)
     return ExceededLimit(longest.limit, longest.window, retry_after=seconds(headers["retry-after"]))
 
 
-def windows_left(log: "KongLog") -> list[RemainingLimit]:
+def windows_left(log: "KongLog", expected: Collection[Limit] = ()) -> list[RemainingLimit]:
     """Return each window's headers, in their order; nothing of response-ratelimiting's named limits."""
     headers = log.response.headers
-    found = []
-    for key in headers:
-        if key.startswith(_REMAINING) and seconds_of(window := key[len(_REMAINING) :]) is not None:
-            limit, remaining = positive(headers.get(_LIMIT + window)), number(headers[key])
-            if limit is not None and remaining is not None and remaining >= 0:
-                found.append(RemainingLimit(limit, remaining, window))
-    return found
+    return [
+        RemainingLimit(limit, remaining, window)
+        for key in headers
+        if key.startswith(_REMAINING) and seconds_of(window := key[len(_REMAINING) :]) is not None
+        for limit, remaining in _pairs(headers, window)
+        if remaining >= 0 and _is_expected(limit, window, None, expected)
+    ]
 
 
-def by_response_rate_limiting(log: "KongLog") -> ExceededLimit | None:
+def by_response_rate_limiting(log: "KongLog", expected: Collection[Limit] = ()) -> ExceededLimit | None:
     """Return the named limit with the longest used-up window where the headers say that one ended the answer.
 
     Of several names with the same window the first in the alphabet: Kong does not say which it was.
@@ -124,58 +128,74 @@ def by_response_rate_limiting(log: "KongLog") -> ExceededLimit | None:
     if not log.asked_service:
         return None
     headers = log.response.headers
-    used_up = [each for key in headers if key.startswith(_REMAINING) and (each := _named(headers, key))]
+    used_up = [
+        exceeded for key in headers if key.startswith(_REMAINING) and (exceeded := _named(headers, key, expected))
+    ]
     return min(used_up, key=lambda each: (_RANK[each.window or ""], each.name), default=None)
 
 
 def shows_limits(log: "KongLog") -> bool:
     """Return whether rate-limiting's headers are there; unless they prove a refusal, it let the request pass."""
     headers = log.response.headers
-    return any(limit in headers for _, _, limit in _HEADERS)
+    return any(_LIMIT + window in headers for window in WINDOWS)
 
 
-def _named(headers: Mapping[str, Any], key: str) -> ExceededLimit | None:
+def _named(headers: Mapping[str, Any], key: str, expected: Collection[Limit]) -> ExceededLimit | None:
     """Read one ``x-ratelimit-remaining-<name>-<window>`` header; a name may hold dashes itself."""
     name, dash, window = key[len(_REMAINING) :].rpartition("-")
-    if not dash or window not in _RANK or text(headers[key]) != "0":
+    if not dash or window not in _RANK:
         return None
-    before = number(headers.get(_REMAINING + name))
-    if before is not None and before > 0:
+    before = [each for each in numbers(headers.get(_REMAINING + name)) if each is not None]
+    if before and min(before) > 0:
         return None  # this answer used up the rest: the next one will exceed it
-    limit = positive(headers.get(f"{_LIMIT}{name}-{window}"))
-    return None if limit is None else ExceededLimit(limit, window, name)
+    for limit, remaining in _pairs(headers, f"{name}-{window}"):
+        if remaining == 0 and _is_expected(limit, window, name, expected):
+            return ExceededLimit(limit, window, name)
+    return None
+
+
+def _pairs(headers: Mapping[str, Any], place: str) -> list[tuple[int | float, int | float]]:
+    """Return each limit with what remains of it; of repeated headers the values at the same position, if all are."""
+    limits, remaining = numbers(headers.get(_LIMIT + place)), numbers(headers.get(_REMAINING + place))
+    both: Iterable[tuple[int | float | None, int | float | None]] = zip(limits, remaining, strict=False)
+    if len(limits) != len(remaining):
+        both = ((one, other) for one in limits for other in remaining)
+    return [(limit, left) for limit, left in both if limit is not None and limit > 0 and left is not None]
+
+
+def _is_expected(limit: float, window: str, name: str | None, expected: Collection[Limit]) -> bool:
+    length = seconds_of(window)
+    return not expected or any(
+        (each.limit, seconds_of(each.window), each.name and each.name.lower()) == (limit, length, name)
+        for each in expected
+    )
 
 
 def seconds(value: object) -> int | None:
     """Read the seconds until a retry."""
-    found = number(value)
-    return int(found) if found is not None and found >= 0 else None
+    return next((int(each) for each in numbers(value) if each is not None and each >= 0), None)
 
 
-def number(value: object) -> int | float | None:
-    """Read a header's number as Kong writes it; a whole one is an int."""
-    shown = text(value)
+def numbers(value: object) -> list[int | float | None]:
+    """Read a header's numbers as Kong writes them; a whole one is an int, None stands for what is no number."""
+    return [_number(each) for each in texts(value)]
+
+
+def texts(value: object) -> list[str]:
+    """Return a header's values; several where it is repeated."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [each for each in value[:VALUES] if isinstance(each, str)]
+    return [str(value)] if isinstance(value, int | float) else []
+
+
+def _number(shown: str) -> int | float | None:
     if shown in _SMALL:
         return _SMALL[shown]
-    if shown is None or not _NUMBER.fullmatch(shown):
+    if not _NUMBER.fullmatch(shown):
         return None
     found = float(shown)
     if abs(found) > _LARGEST:
         return None
     return int(found) if found.is_integer() else found
-
-
-def positive(value: object) -> int | float | None:
-    """Read a header's number over 0."""
-    found = number(value)
-    return found if found is not None and found > 0 else None
-
-
-def text(value: object) -> str | None:
-    """Return a header's value, the first where it is repeated; None where it is neither text nor number."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and value:
-        value = value[0]
-        return value if isinstance(value, str) else None
-    return str(value) if isinstance(value, int | float) else None

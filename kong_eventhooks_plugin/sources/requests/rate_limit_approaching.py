@@ -1,8 +1,10 @@
 """The source ``rate-limit-approaching``: Kong let a request pass, and little of a limit remains. Ours alone.
 
-It reads what rate-limiting and rate-limiting-advanced write on each answer. Kong writes over a service's own
-headers of these names; where neither plugin runs, a service's are taken for Kong's unless the node's plugins are
-known. An event for each window that has reached the threshold, for each request: a hook wants ``snooze``.
+It reads what rate-limiting and rate-limiting-advanced write on each answer. nginx adds a service's own headers of these
+names to Kong's. Where the node's plugins are known, only limits count with which such a plugin on the request is
+configured, and with rate-limiting alone only what agrees with its ``RateLimit-Remaining``, the least of its windows;
+where they are unknown, a service's headers are taken for Kong's. An event for each window that has reached the
+threshold, for each request: a hook wants ``snooze``.
 
 Limits: an answer has events for ``WINDOWS`` windows, the fullest; a service could send any number of such headers.
 """
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING, Final, Self
 from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 from kong_eventhooks_plugin.sources.requests import fields
 from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, WINDOW_PLUGINS, Attribution
-from kong_eventhooks_plugin.sources.requests.rate_headers import RemainingLimit, by_enterprise, windows_left
+from kong_eventhooks_plugin.sources.requests.plugin_answers import RATE_LIMITING
+from kong_eventhooks_plugin.sources.requests.rate_headers import RemainingLimit, numbers, windows_left
 from kong_eventhooks_plugin.sources.requests.request_source import RequestSettings, RequestSource
 
 if TYPE_CHECKING:
@@ -85,15 +88,26 @@ class RateLimitApproaching(RequestSource):
         return _STATUSES
 
     def events(self, log: "KongLog", seen: "LogObservation") -> "list[Event]":
-        """Return an event for each window that has reached the threshold; none where Kong refused."""
-        near = [left for left in windows_left(log) if _used(left) * 100 >= self._percent * left.limit]
-        if not near or by_enterprise(log) is not None or not self._writes(log):
+        """Return an event for each window that has reached the threshold; none where Kong can have refused."""
+        near = [left for left in self._windows(log) if _used(left) * 100 >= self._percent * left.limit]
+        if not near or self._attribution.is_refusal(log, seen.status):
             return []
         return [self._event(log, left, seen.seen_at) for left in _fullest(near)]
 
-    def _writes(self, log: "KongLog") -> bool:
+    def _windows(self, log: "KongLog") -> Collection[RemainingLimit]:
+        """Return one limit a window: of a repeated header the one that ``RateLimit-Remaining`` names, or the first."""
         known = self._attribution.active_plugins(log)
-        return known is None or any(each.plugin in WINDOW_PLUGINS and each.shows_before for each in known)
+        if known is None:
+            return _by_window(log, windows_left(log))
+        writers = [each for each in known if each.plugin in WINDOW_PLUGINS and each.shows_before]
+        if not writers:
+            return ()
+        all_known = all(each.limits for each in writers)
+        found = windows_left(log, [limit for each in writers for limit in each.limits] if all_known else ())
+        if {each.plugin for each in writers} == {RATE_LIMITING}:
+            least = min(_least_remaining(log), default=0)
+            found = [left for left in found if left.remaining >= least]
+        return _by_window(log, found)
 
     def _event(self, log: "KongLog", left: RemainingLimit, seen_at: float) -> "Event":
         used = _used(left)
@@ -105,6 +119,19 @@ class RateLimitApproaching(RequestSource):
             "percent": int(used * 100 / left.limit),
         }
         return self.event(log, seen_at, own, left.window)
+
+
+def _least_remaining(log: "KongLog") -> list[int | float]:
+    return [each for each in numbers(log.response.headers.get("ratelimit-remaining")) if each is not None]
+
+
+def _by_window(log: "KongLog", found: Collection[RemainingLimit]) -> Collection[RemainingLimit]:
+    least = _least_remaining(log)
+    windows: dict[str, RemainingLimit] = {}
+    for left in found:
+        if left.window not in windows or (left.remaining in least and windows[left.window].remaining not in least):
+            windows[left.window] = left
+    return windows.values()
 
 
 def _used(left: RemainingLimit) -> int | float:

@@ -153,8 +153,21 @@ class TestRules:
 
 class TestHeaders:
     def test_they_go_before_plugins(self) -> None:
-        got = verdict(serialized(), plugin("request-termination", status_code=429), plugin("my-plugin"))
-        assert got == LimitVerdict("rate-limiting", ExceededLimit(3, "minute", retry_after=5), "headers")
+        termination = plugin("request-termination", status_code=429)
+        theirs = LimitVerdict("rate-limiting", ExceededLimit(3, "minute", retry_after=5), "headers")
+        assert verdict(serialized(), termination, plugin("my-plugin"), limiting(hide_client_headers=False)) == theirs
+        assert verdict(serialized(), termination) == theirs  # the list of plugins is old
+
+    def test_they_prove_nothing_beside_a_plugin_that_can_forge_them(self) -> None:
+        for forger in (plugin("my-plugin"), plugin("pre-function", access=["..."])):
+            assert verdict(serialized(), forger) is None
+            assert verdict(serialized(), forger, limiting(hide_client_headers=False, minute=4)) is None
+
+    def test_limits_that_are_unknown_cannot_be_compared(self) -> None:
+        groups = limiting("rate-limiting-advanced", hide_client_headers=False, limit=[9], window_size=[60],
+                          enforce_consumer_groups=True)  # fmt: skip
+        got = verdict(serialized(), groups, plugin("my-plugin"))
+        assert got == LimitVerdict("rate-limiting-advanced", ExceededLimit(3, "minute", retry_after=5), "headers")
 
     def test_a_configured_status_is_heard(self) -> None:
         shown = limiting(hide_client_headers=False, error_code=503)
