@@ -62,9 +62,9 @@ ENTRY = SourceEntry(
         ),
         (
             "It reads the headers `x-ratelimit-limit-<window>` and `x-ratelimit-remaining-<window>` of "
-            "rate-limiting and rate-limiting-advanced, so hidden headers hide it, and a service that sends such "
-            "headers itself is taken for Kong unless the setting `admin_url` lets us know the plugins. The named "
-            "limits of response-ratelimiting are not reported."
+            "rate-limiting and rate-limiting-advanced, so hidden headers hide it. With the setting `admin_url` only "
+            "limits count that such a plugin on the request is configured with; without it, headers of the service's "
+            "own are taken for Kong's. The named limits of response-ratelimiting are not reported."
         ),
         "While a hook names it, Kong is asked for the log of every request that ends with 200 to 499.",
     ),

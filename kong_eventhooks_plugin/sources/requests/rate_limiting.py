@@ -20,6 +20,11 @@ _HOW_IT_IS_IDENTIFIED = (
     "another status `route:NAME@503`; NAME may be an id. Where its headers prove nothing, `rate`, `limit`, `window` "
     "and `retry_after` are null then, and `attributed` is `inferred`."
 )
+_EDITED_HEADERS = (
+    "With the setting `admin_url`, a refusal is identified also where response-transformer removes or replaces the "
+    "headers; and headers that another plugin on the request can have written (response-transformer, pre-function or "
+    "post-function, one of your own) count only for a limit that a rate-limiting plugin there is configured with."
+)
 _WHAT_IS_NOT_INFERRED = (
     "Where a status other than 429 is named, an answer that came after the service was asked, or that carries "
     "rate-limit headers which leave room, is not taken for a rate limit."
@@ -31,7 +36,7 @@ ENTRY = SourceEntry(
     "0.1.0",
     (RATE_LIMITING,),
     (exceeded_event("A client exceeded a limit of rate-limiting."),),
-    notes=(_HOW_IT_IS_IDENTIFIED, _WHAT_IS_NOT_INFERRED),
+    notes=(_HOW_IT_IS_IDENTIFIED, _EDITED_HEADERS, _WHAT_IS_NOT_INFERRED),
 )
 
 
