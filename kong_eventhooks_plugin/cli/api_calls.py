@@ -10,17 +10,15 @@ from contextlib import contextmanager
 from functools import wraps
 from os import environ
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 import msgspec
 
 from kong_eventhooks_plugin.api.client.rest import DEFAULT_URL, ApiTarget, Fields, NotFound, RestClient, Unreachable
-from kong_eventhooks_plugin.cli.options import FILE, Command, read_text
+from kong_eventhooks_plugin.cli.options import FILE, Command, api_url, read_text
 from kong_eventhooks_plugin.errors import RemoteError, SettingsError
 from kong_eventhooks_plugin.hooks.reference_values import without_line_end
-
-_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}  # noqa: S104 - what a sidecar may listen on
 
 
 def api_options(command: Command) -> Command:
@@ -66,8 +64,7 @@ def api_or_file_options(command: Command) -> Command:
 def _target(url: str | None, token_file: Path | None) -> ApiTarget:
     listen = environ.get("KONG_EVENTHOOKS_LISTEN")
     if url is None and listen:
-        host, _, port = listen.rpartition(":")
-        url = f"http://{_LOOPBACK.get(host, host)}:{port}"
+        url = api_url(listen)
     return ApiTarget(url or DEFAULT_URL, None if token_file is None else _token(token_file))
 
 

@@ -1,4 +1,4 @@
-"""``health``: for a container's health check, and for whoever asks at a prompt.
+"""``health``: for a container's health check, and for people.
 
 Limits: an answer is waited for ``SECONDS`` and read up to ``MAX_BYTES``.
 """
@@ -12,17 +12,14 @@ from urllib.request import ProxyHandler, build_opener
 import click
 import msgspec
 
-from kong_eventhooks_plugin.cli.options import FILE
+from kong_eventhooks_plugin.cli.options import FILE, api_url
 from kong_eventhooks_plugin.settings import load
 
 SECONDS = 4.0
 MAX_BYTES = 1 << 20
-EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - nothing is bound here
 
 
 class Ready(msgspec.Struct):
-    """What is read of /readyz."""
-
     status: str = ""
     errors: tuple[str, ...] = ()
 
@@ -33,9 +30,8 @@ class Ready(msgspec.Struct):
 @click.option("--settings", "settings_file", type=FILE, help="TOML file with settings.")
 def command(listen: str | None, settings_file: Path | None, *, ready: bool) -> None:
     """Ask the sidecar of this machine or container whether it is alive: exit status 0, else 1 and why."""
-    host, _, port = load({"listen": listen}, settings_file).listen.rpartition(":")
-    url = f"http://{EVERYWHERE.get(host, host)}:{port}/{'readyz' if ready else 'healthz'}"
-    answered, text = _get(url)
+    base = api_url(load({"listen": listen}, settings_file).listen)
+    answered, text = _get(f"{base}/{'readyz' if ready else 'healthz'}")
     click.echo(text, err=not answered)
     sys.exit(0 if answered else 1)
 
@@ -43,7 +39,7 @@ def command(listen: str | None, settings_file: Path | None, *, ready: bool) -> N
 def _get(url: str) -> tuple[bool, str]:
     """Return whether the answer was 2xx, and a line or more on it."""
     try:
-        # No proxy of the environment's: the question never leaves the machine.
+        # No proxy of the environment's: the request never leaves the machine.
         with build_opener(ProxyHandler({})).open(url, timeout=SECONDS) as answer:
             return True, _shown(answer.read(MAX_BYTES))
     except HTTPError as error:

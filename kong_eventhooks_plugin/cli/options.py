@@ -14,6 +14,14 @@ Command = Callable[..., Any]
 
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
+_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}  # noqa: S104 - what a sidecar may listen on
+
+
+def api_url(listen: str) -> str:
+    """Return the address of a sidecar of this machine from its setting ``listen``."""
+    host, _, port = listen.rpartition(":")
+    return f"http://{_LOOPBACK.get(host, host)}:{port}"
+
 
 def read_text(path: Path, label: str, raised: type[EventHooksError] = SettingsError) -> str:
     """Return a file's content; raises ``raised`` with the label and why."""
