@@ -68,6 +68,47 @@ def test_a_limit_with_hidden_headers_is_told_by_the_plugin_in_force(
     assert [(event["data"]["used"], event["data"]["percent"]) for event in near] == [(4, 80), (5, 100)]
 
 
+ALL_HEADERS = (
+    '{["X-RateLimit-Remaining-Minute"]="0", ["X-RateLimit-Limit-Minute"]="5", ["Retry-After"]="5", '
+    '["RateLimit-Reset"]="5"}'
+)
+
+
+def test_headers_that_others_edit_or_forge(kong: Kong, sidecar: Sidecar, upstream: HttpServer) -> None:
+    url = f"http://127.0.0.1:{upstream.port}"
+    limiting = {"name": "rate-limiting", "config": {"hour": 5, "policy": "local"}}
+    removed = ["X-RateLimit-Remaining-Hour", "X-RateLimit-Limit-Hour", "Retry-After"]
+    forged = f"return kong.response.exit(429, nil, {ALL_HEADERS})"
+    near = 'kong.response.set_header("X-RateLimit-Remaining-Hour", "1")'
+    on(kong, sidecar, [
+        with_path("removed", url, limiting,
+                  {"name": "response-transformer", "config": {"remove": {"headers": removed}}}),
+        with_path("forged", url, {"name": "pre-function", "config": {"access": [forged]}}),
+        with_path("edited", url, limiting, {"name": "post-function", "config": {"header_filter": [near]}}),
+        with_path("plain", url, limiting),
+    ])  # fmt: skip
+
+    def known() -> bool:
+        exhaust(kong, "/removed/a")
+        return "removed" in names(sidecar, "rate-limiting")
+
+    until(known, "the refusal without headers, once the plugins are known", pace=0.3)
+    assert kong.get("/forged/a")[0] == 429
+    exhaust(kong, "/edited/a")
+    before = len(sidecar.events("rate-limit-approaching"))
+    assert kong.get("/edited/a")[0] == 429
+    exhaust(kong, "/plain/a")
+    until(lambda: "plain" in names(sidecar, "rate-limiting"), "the refusal with headers")
+    assert names(sidecar, "rate-limiting") == {"removed", "plain"}
+    approaching = [event["data"]["service"]["name"] for event in sidecar.events("rate-limit-approaching")[before:]]
+    assert "edited" not in approaching, "a refusal approaches nothing"
+    by_name = {event["data"]["service"]["name"]: event["data"] for event in sidecar.events("rate-limiting")}
+    assert (by_name["removed"]["attributed"], by_name["removed"]["limit"]) == ("plugins", 5)
+    listed = {service["name"]: service for service in kong.admin_get("/services")["data"]}["plain"]
+    whole = {name: value for name, value in listed.items() if value is not None}
+    assert {**by_name["plain"]["service"], "ws_id": None} == {**whole, "ws_id": None}
+
+
 def names(sidecar: Sidecar, source: str) -> set[str]:
     return {event["data"]["service"]["name"] for event in sidecar.events(source)}
 
