@@ -51,6 +51,7 @@ from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, P
 from kong_eventhooks_plugin.kong.plugin_server.documents import write_documents
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
+from kong_eventhooks_plugin.kong.plugin_server.listening import ListeningRecord
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known, plugin_info, plugin_names
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
@@ -193,11 +194,13 @@ class Components:
         publish, counts = self.dispatcher.publish, self.metrics.counts
         return PollerGroup(client, settings, publish, lambda: hooks().values(), counts, leads)
 
-    def poller_status(self, pollers: PollerGroup | None) -> PollerStatus:
-        """Return what /readyz reports of the pollers."""
+    def poller_status(self, pollers: PollerGroup | None, listening: ListeningRecord) -> PollerStatus:
+        """Return what /readyz reports of the pollers and of the plugin socket."""
         if pollers is None:
-            return PollerStatus(tuple(hooks_without_admin_api(self.registry.hooks().values())))
-        return PollerStatus(tuple(pollers.errors()), pollers.state())
+            errors, state = list(hooks_without_admin_api(self.registry.hooks().values())), {}
+        else:
+            errors, state = pollers.errors(), pollers.state()
+        return PollerStatus((*errors, *listening.errors()), state, listening.state())
 
     def _sources(self) -> list[LogSource]:
         plugins = self.plugins if self.settings.admin_url else NO_ACTIVE_PLUGINS
@@ -233,15 +236,24 @@ class Worker:
         parts.registry.on_change(parts.compilation.hooks_changed)
         admin = parts.admin_client()
         pollers = parts.pollers(admin, lambda: delivery.leading)
+        plugins = None if admin is None else parts.plugin_poller(admin)
+        listening = ListeningRecord(
+            self._listening,
+            Path(settings.data_dir),
+            parts.metrics,
+            lambda: None if plugins is None else plugins.ours,
+        )
         if pollers is not None:
             parts.registry.on_change(pollers.hooks_changed)
-        opening = self._tasks.run(self._open_store(delivery, admin))
+        opening = self._tasks.run(self._open_store(delivery, plugins))
         await asyncio.wait({opening}, timeout=OPENING_SECONDS)
         server = parts.server(link, None if pollers is None else pollers.crud)
         # Not before we have the socket, which another server may have had.
         write_documents(settings.socket_path, settings.protocol)
         await server.serve(self._listening)
-        apis = self._serve_apis(parts.service(handlers, delivery), delivery, pollers)
+        keeping = self._tasks.run(listening.run())
+        status = partial(parts.poller_status, pollers, listening)
+        apis = self._serve_apis(parts.service(handlers, delivery), delivery, status)
         self._tasks.run(parts.definition_writer.run())
         self._tasks.run(parts.compilation.run())
         if pollers is not None:
@@ -257,7 +269,8 @@ class Worker:
         gc.collect()
         gc.freeze()  # what exists now stays: the collector need not visit it again
         await self._until_stopped(link, delivery, apis)
-        await cancel(*apis)
+        await cancel(keeping, *apis)
+        self._tasks.run(listening.stop("stopped" if link.reason == "signal" else "supervisor exited"))
         await asyncio.gather(server.drain(settings.drain_seconds), delivery.drain(settings.drain_seconds))
         await cancel(*self._polling)
         if pollers is not None:
@@ -266,7 +279,7 @@ class Worker:
         link.close()
         log.info("worker_stopped", pid=os.getpid())
 
-    async def _open_store(self, delivery: DeliveryWorker, admin: AdminClient | None) -> None:
+    async def _open_store(self, delivery: DeliveryWorker, plugins: PluginPoller | None) -> None:
         """Open the store, however long it takes; then load what it holds and start what depends on it."""
         parts = self._parts
         stored = await retry(self._stored, (QueueError,), lambda error: log.error("store_open_failed", error=error))
@@ -277,8 +290,8 @@ class Worker:
         # Files that are no longer set are withdrawn after the first read: a hook may have moved to another file.
         loaded = partial(parts.registry.set_files, files)
         self._tasks.run(FileWatcher(files, parts.validation, parts.registry.set_file, loaded=loaded).run())
-        if admin is not None:
-            self._polling.append(self._tasks.run(parts.plugin_poller(admin).run()))
+        if plugins is not None:
+            self._polling.append(self._tasks.run(plugins.run()))
         self._tasks.run(run_retention(parts.queue))
         if parts.settings.deliver:
             self._tasks.run(delivery.run())
@@ -288,10 +301,9 @@ class Worker:
         return await self._parts.queue.definitions()
 
     def _serve_apis(
-        self, service: Service, delivery: DeliveryWorker, pollers: PollerGroup | None
+        self, service: Service, delivery: DeliveryWorker, status: Callable[[], PollerStatus]
     ) -> "list[asyncio.Task[None]]":
         parts, settings = self._parts, self._parts.settings
-        status = partial(parts.poller_status, pollers)
         ready = ReadinessCheck(parts.queue, parts.registry, parts.metrics, delivery, time.monotonic, time.time, status)
         health = health_app(ready.check, parts.metrics, ready.refresh)
         access = Access(parts.api_token, settings.api_hosts)

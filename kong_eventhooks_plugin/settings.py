@@ -57,9 +57,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_dir: Annotated[
         str,
         about(
-            "Directory of the durable queue, `events.db`, and of the state of Kong, `gateway.db`. A missing directory "
-            "is created with mode 0700 where its parent exists. Only the sidecar's user should be able to write to "
-            "it."
+            "Directory of the durable queue, `events.db`, of the state of Kong, `gateway.db`, and of a note on who "
+            "listened on the socket. A missing directory is created with mode 0700 where its parent exists. Only the "
+            "sidecar's user should be able to write to it."
         ),
     ] = "/var/lib/kong-event-hooks"
     kong_yml: Annotated[

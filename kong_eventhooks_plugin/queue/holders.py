@@ -21,13 +21,22 @@ def this_process() -> str:
 
 def exited(holder: str) -> bool:
     """Return whether the process has certainly exited; False for one that cannot be seen from here."""
+    return _is_running(holder) is False
+
+
+def running(holder: str) -> bool:
+    """Return whether the process certainly runs; False for one that cannot be seen from here."""
+    return _is_running(holder) is True
+
+
+def _is_running(holder: str) -> bool | None:
     parts = holder.rsplit("/", _PARTS - 1)
     if len(parts) != _PARTS or not parts[2].isdecimal():
-        return False
+        return None
     host, namespace, pid, started = parts
     if host != socket.gethostname() or namespace != _namespace() or started == "?":
-        return False
-    return _started(int(pid)) != started
+        return None
+    return _started(int(pid)) == started
 
 
 def _namespace() -> str:

@@ -131,6 +131,10 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "socket_rebind_failed": "The socket's path was removed and cannot be bound again.",
     "socket_rebound": "The socket's path had been removed and was bound again.",
     "socket_taken_over": "Another server has bound the socket's path.",
+    "socket_unserved": (
+        "Nobody listened on the plugin socket for `seconds` before this start; `ended` says how the listener before "
+        "ended: `stopped` (info), `supervisor killed` or `killed` (warning)."
+    ),
     "store_close_incomplete": "The store was closed while operations waited; they failed.",
     "store_locked": "Another process holds the store's lock; `seconds` so far.",
     "store_open_failed": "The store cannot be opened; the worker tries again, and events are lost meanwhile.",

@@ -98,6 +98,11 @@ class Metrics:
         self.delivery_leader = Gauge(
             f"{PREFIX}_delivery_leader", "1 where this process holds the delivery lease.", registry=self.registry
         )
+        self.socket_unserved = Gauge(
+            f"{PREFIX}_socket_unserved_seconds",
+            "Seconds before this start in which nobody listened on the plugin socket, by how the last listener ended.",
+            ["ended"], registry=self.registry,
+        )  # fmt: skip
         self.hooks = Gauge(f"{PREFIX}_hooks", "Active hooks, by origin.", ["origin"], registry=self.registry)
         self.http_connections = Counter(
             f"{PREFIX}_http_connections", "HTTP connections for deliveries: new or reused.", ["kind"],

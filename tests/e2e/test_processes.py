@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from kong_eventhooks_plugin.cli import store_file
@@ -269,6 +270,15 @@ async def test_the_worker_leaves_when_its_supervisor_is_killed(world: World) -> 
     await ready(again)
     async with world.kong() as node:
         assert await node.log()
+    line = await asyncio.to_thread(again.wait_for, "socket_unserved")
+    assert line["ended"] == "supervisor killed"
+    assert 0 < line["seconds"] < SECONDS
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{again.lines('api_listening')[0]['port']}") as client:
+        readiness = (await client.get("/readyz")).json()
+        assert readiness["status"] == "degraded"
+        assert "nobody listened on" in readiness["errors"][0]
+        assert readiness["socket"]["outage"]["ended"] == "supervisor killed"
+        assert 'socket_unserved_seconds{ended="supervisor killed"}' in (await client.get("/metrics")).text
 
 
 async def test_over_msgpack_it_serves_and_comes_back(world: World) -> None:

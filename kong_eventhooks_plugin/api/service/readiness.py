@@ -35,6 +35,7 @@ class Readiness(msgspec.Struct, frozen=True):
     events_lost: dict[str, int] = {}
     queue: dict[str, Any] = {}
     pollers: dict[str, Any] = {}
+    socket: dict[str, Any] = {}
 
 
 class Delivering(Protocol):
@@ -49,10 +50,11 @@ class Delivering(Protocol):
 
 
 class PollerStatus(msgspec.Struct, frozen=True):
-    """``errors`` need a person, ``state`` is shown as it is."""
+    """``errors`` need a person, ``state`` and ``socket`` are shown as they are."""
 
     errors: tuple[str, ...] = ()
     state: dict[str, Any] = {}
+    socket: dict[str, Any] = {}
 
 
 class ReadinessCheck:
@@ -94,6 +96,7 @@ class ReadinessCheck:
             events_lost={labels[0]: count for labels, count in self._metrics.counts.events_lost.items()},
             queue={} if stats is None else _queue(stats, hooks),
             pollers=pollers.state,
+            socket=pollers.socket,
         )
 
     async def refresh(self) -> None:

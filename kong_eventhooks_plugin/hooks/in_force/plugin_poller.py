@@ -6,13 +6,16 @@ Limit: while the Admin API cannot be read, its last list holds: for hooks withou
 
 import asyncio
 import time
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.hooks.declarations import listed_plugins
 from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
+from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN, PLUGIN
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.kong.admin_api.active_plugins import ActivePlugins
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
@@ -23,8 +26,11 @@ PLUGINS_SECONDS = 600.0
 log = structlog.get_logger()
 
 
-class PluginPoller(NamedTuple):
-    """``page_size`` and ``pause_factor`` are those of ``AdminClient.entities``."""
+class PluginPoller(msgspec.Struct):
+    """``page_size`` and ``pause_factor`` are those of ``AdminClient.entities``.
+
+    ``ours`` are the enabled plugins of ours in the last list, None while there is none.
+    """
 
     client: AdminClient
     registry: HookRegistry
@@ -33,6 +39,7 @@ class PluginPoller(NamedTuple):
     poll_seconds: float
     page_size: int
     pause_factor: float
+    ours: frozenset[str] | None = None
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -43,6 +50,7 @@ class PluginPoller(NamedTuple):
                 await self._poll(began_at)
                 listed_at = time.monotonic()
             except AdminApiError as error:
+                self.ours = None
                 self.registry.set_listing_error(str(error))
                 if time.monotonic() - listed_at > PLUGINS_SECONDS:
                     self.plugins.forget()
@@ -56,3 +64,10 @@ class PluginPoller(NamedTuple):
         listed = await asyncio.to_thread(listed_plugins.read, plugins, self.validation)
         self.registry.set_listed_plugins(listed, began_at)
         self.plugins.replace_list(await asyncio.to_thread(self.plugins.listed, plugins))
+        self.ours = _enabled(plugins, (PLUGIN, CRUD_PLUGIN))
+
+
+def _enabled(plugins: Sequence[Mapping[str, Any]], names: Sequence[str]) -> frozenset[str]:
+    return frozenset(
+        name for name in names for each in plugins if each.get("name") == name and each.get("enabled") is not False
+    )

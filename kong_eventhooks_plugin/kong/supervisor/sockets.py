@@ -184,6 +184,11 @@ def _check_occupant(plan: SocketPlan) -> None:
             )
 
 
+def path_of(listening: socket.socket) -> Path:
+    """Return the path that leads to a listening socket, which was bound beside it."""
+    return Path(os.fsdecode(listening.getsockname()).removesuffix(_BESIDE))
+
+
 def is_served(path: Path) -> bool:
     """Return whether a process listens on the path, also where its permissions hide it."""
     try:
