@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin.api.rest.app import rest_app
-from kong_eventhooks_plugin.api.rest.openapi.document import OPERATIONS, document
-from tests.support.api import ALL, Api, running
+from tests.support.api import Api, running
 from tests.support.sampling import sample
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -85,7 +84,6 @@ async def test_the_document_names_every_call_of_the_application(tmp_path: Path) 
     async with running(tmp_path) as api, api.served() as client:
         described = (await client.get("/openapi.json")).json()
         app = rest_app(api.rest_parts())
-    assert described == document(ALL)
     served = {
         (route.method.lower(), route.resource.canonical.removesuffix("{_slash}"))
         for route in app.router.routes()
@@ -93,9 +91,7 @@ async def test_the_document_names_every_call_of_the_application(tmp_path: Path) 
     }
     alone = {(method, path) for method, path in served if not path.startswith("/{workspace}")}
     below = {(method, path.removeprefix("/{workspace}")) for method, path in served if path.startswith("/{workspace}")}
-    named = {
-        (method, path.replace("{hook}", "{key}")) for path, calls in described["paths"].items() for method in calls
-    }
+    named = {(method, path) for path, calls in described["paths"].items() for method in calls}
     assert named == alone
     assert below == {(method, path) for method, path in alone if path.startswith("/event-hooks")}
-    assert len(OPERATIONS) == len(named) - 2
+    assert len(named) == 20

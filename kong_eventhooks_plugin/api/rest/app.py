@@ -51,9 +51,12 @@ def rest_app(parts: RestParts, health: web.Application | None = None) -> web.App
 
 
 def _calls(parts: RestParts) -> Iterator[Endpoint]:
-    yield from HookCalls(parts.service, parts.access, hook_form(parts.known)).calls()
-    yield from EventCalls(parts.service, parts.heartbeat).calls()
-    yield Endpoint("GET", "/openapi.json", _openapi(document(parts.known)), "open")
+    calls = (
+        *HookCalls(parts.service, parts.access, hook_form(parts.known)).calls(),
+        *EventCalls(parts.service, parts.heartbeat).calls(),
+    )
+    yield from calls
+    yield Endpoint("GET", "/openapi.json", _openapi(document(parts.known, calls)), "open")
 
 
 def hook_form(known: Known) -> Field:

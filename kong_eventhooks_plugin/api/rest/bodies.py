@@ -20,6 +20,8 @@ from kong_eventhooks_plugin.errors import BadArgument
 
 MAX_BODY: Final = 1 << 20
 
+BODY_ERRORS: Final = (400, 413, 415)
+
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"

@@ -1,13 +1,11 @@
 """``/deliveries`` and ``/events``: list, publish, stream, replay. Enterprise has none of it."""
 
-from collections.abc import Iterator
-
 from aiohttp import web
 
 from kong_eventhooks_plugin.api.rest import queries
 from kong_eventhooks_plugin.api.rest.answers import json_response, page_links
-from kong_eventhooks_plugin.api.rest.bodies import read_object
-from kong_eventhooks_plugin.api.rest.requests import new_event
+from kong_eventhooks_plugin.api.rest.bodies import BODY_ERRORS, read_object
+from kong_eventhooks_plugin.api.rest.requests import NewEvent, new_event
 from kong_eventhooks_plugin.api.rest.routes import Endpoint
 from kong_eventhooks_plugin.api.rest.stream import stream
 from kong_eventhooks_plugin.api.service import views
@@ -25,13 +23,23 @@ class EventCalls:
         self._present = service.presenter
         self._heartbeat = heartbeat
 
-    def calls(self) -> Iterator[Endpoint]:
-        yield Endpoint("GET", "/deliveries", self.deliveries, "read")
-        yield Endpoint("GET", "/deliveries/{delivery}", self.delivery, "read")
-        yield Endpoint("POST", "/deliveries/{delivery}/replay", self.replay, "change")
-        yield Endpoint("GET", "/events", self.events, "read")
-        yield Endpoint("POST", "/events", self.publish, "change")
-        yield Endpoint("GET", "/events/stream", self.stream, "read", stream=True)
+    def calls(self) -> tuple[Endpoint, ...]:
+        return (
+            Endpoint("GET", "/deliveries", self.deliveries, "read", "List deliveries, newest first.",
+                     (200, views.DeliveryListView),
+                     query=("hook", "state", "source", "since", "until", "size", "offset"), errors=(400,)),
+            Endpoint("GET", "/deliveries/{delivery}", self.delivery, "read",
+                     "Get a delivery with its event and attempts.", (200, views.DeliveryDetailView), errors=(404,)),
+            Endpoint("POST", "/deliveries/{delivery}/replay", self.replay, "change", "Send a delivery again.",
+                     (200, views.DeliveryView), errors=(404, 409)),
+            Endpoint("GET", "/events", self.events, "read",
+                     "List events, newest first, each with what it fired and what was held back.",
+                     (200, views.AcceptedEventListView),
+                     query=("source", "event", "hook", "since", "until", "size", "offset"), errors=(400,)),
+            Endpoint("POST", "/events", self.publish, "change", "Publish an event of source custom.",
+                     (201, views.ReceiptView), NewEvent, forms=True, errors=BODY_ERRORS),
+            Endpoint("GET", "/events/stream", self.stream, "read", stream=True),
+        )  # fmt: skip
 
     async def deliveries(self, request: web.Request) -> web.Response:
         query = request.query

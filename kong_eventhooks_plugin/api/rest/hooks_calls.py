@@ -1,15 +1,15 @@
 """``/event-hooks``: Kong Enterprise's calls; and beyond them a hook's deliveries and replay."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from kong_eventhooks_plugin.api.rest import queries
 from kong_eventhooks_plugin.api.rest.answers import json_response, page_links
-from kong_eventhooks_plugin.api.rest.bodies import read_object
+from kong_eventhooks_plugin.api.rest.bodies import BODY_ERRORS, read_object
 from kong_eventhooks_plugin.api.rest.form_values import Field
-from kong_eventhooks_plugin.api.rest.requests import replay_range
+from kong_eventhooks_plugin.api.rest.requests import ReplayRange, replay_range
 from kong_eventhooks_plugin.api.rest.routes import Endpoint, caller_of
 from kong_eventhooks_plugin.api.service import sources, views
 from kong_eventhooks_plugin.api.service.access import Access
@@ -19,6 +19,9 @@ from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.api.service.tags import tag_filter
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter
+
+_HOOK: Final = "/event-hooks/{hook}"
+_HOOK_ERRORS: Final = (*BODY_ERRORS, 409)
 
 
 class HookCalls:
@@ -33,23 +36,42 @@ class HookCalls:
         self._present = service.presenter
 
     def calls(self) -> Iterator[Endpoint]:
-        """Yield every call, without and with a workspace before it."""
-        for prefix in ("", "/{workspace}"):
-            base = f"{prefix}/event-hooks"
-            yield Endpoint("GET", base, self.page, "open")
-            yield Endpoint("POST", base, self.create, "change")
-            yield Endpoint("GET", f"{base}/sources", self.sources, "open")
-            yield Endpoint("GET", f"{base}/sources/{{source}}", self.source, "open")
-            yield Endpoint("GET", f"{base}/sources/{{source}}/{{event}}", self.event, "open")
-            one = f"{base}/{{key}}"
-            yield Endpoint("GET", one, self.get, "open")
-            yield Endpoint("PATCH", one, self.update, "change")
-            yield Endpoint("PUT", one, self.upsert, "change")
-            yield Endpoint("DELETE", one, self.delete, "change")
-            yield Endpoint("GET", f"{one}/ping", self.ping, "change")
-            yield Endpoint("POST", f"{one}/test", self.test, "change")
-            yield Endpoint("GET", f"{one}/deliveries", self.deliveries, "read")
-            yield Endpoint("POST", f"{one}/replay", self.replay, "change")
+        """Yield every call, without and with a workspace before it; the document has those without."""
+        calls = self._calls()
+        yield from calls
+        yield from (call._replace(path=f"/{{workspace}}{call.path}", summary="") for call in calls)
+
+    def _calls(self) -> tuple[Endpoint, ...]:
+        return (
+            Endpoint("GET", "/event-hooks", self.page, "open", "List hooks.", (200, views.HookListView),
+                     query=("size", "offset", "tags"), errors=(400,)),
+            Endpoint("POST", "/event-hooks", self.create, "change", "Make a hook.", (201, views.HookView),
+                     "HookInput", forms=True, errors=_HOOK_ERRORS),
+            Endpoint("GET", "/event-hooks/sources", self.sources, "open", "List sources and their events.",
+                     (200, views.SourcesView)),
+            Endpoint("GET", "/event-hooks/sources/{source}", self.source, "open", "List a source's events.",
+                     (200, views.EventsView), errors=(404,)),
+            Endpoint("GET", "/event-hooks/sources/{source}/{event}", self.event, "open", "Describe an event.",
+                     (200, views.EventView), errors=(404,)),
+            Endpoint("GET", _HOOK, self.get, "open", "Get a hook by its id or name.", (200, views.HookView),
+                     errors=(404,)),
+            Endpoint("PATCH", _HOOK, self.update, "change", "Change fields of a hook.", (200, views.HookView),
+                     "HookPatch", forms=True, errors=(*_HOOK_ERRORS, 404, 405)),
+            Endpoint("PUT", _HOOK, self.upsert, "change", "Make a hook with that id or name, or replace it.",
+                     (200, views.HookView), "HookInput", forms=True, errors=(*_HOOK_ERRORS, 405)),
+            Endpoint("DELETE", _HOOK, self.delete, "change", "Remove a hook.", (204, None), errors=(404, 405)),
+            Endpoint("GET", f"{_HOOK}/ping", self.ping, "change", "Send the hook's ping; answer with what was sent.",
+                     (200, views.PingView), errors=(400, 404, 500)),
+            Endpoint("POST", f"{_HOOK}/test", self.test, "change",
+                     "Run the hook's handler at once with the posted data.", (200, views.TestedView), "TestData",
+                     forms=True, errors=(*BODY_ERRORS, 404, 500)),
+            Endpoint("GET", f"{_HOOK}/deliveries", self.deliveries, "read", "List a hook's deliveries, newest first.",
+                     (200, views.DeliveryListView), query=("state", "since", "until", "size", "offset"),
+                     errors=(400, 404)),
+            Endpoint("POST", f"{_HOOK}/replay", self.replay, "change",
+                     "Send a hook's dead or delivered deliveries again.", (200, views.ReplayedView), ReplayRange,
+                     forms=True, errors=(*BODY_ERRORS, 404)),
+        )  # fmt: skip
 
     async def page(self, request: web.Request) -> web.Response:
         query = request.query
@@ -62,26 +84,26 @@ class HookCalls:
         return json_response(self._view(request, hook), 201)
 
     async def get(self, request: web.Request) -> web.Response:
-        return json_response(self._view(request, self._hooks.get(request.match_info["key"])))
+        return json_response(self._view(request, self._hooks.get(request.match_info["hook"])))
 
     async def update(self, request: web.Request) -> web.Response:
         given = await read_object(request, self._field)
-        return json_response(self._view(request, await self._hooks.update(request.match_info["key"], given)))
+        return json_response(self._view(request, await self._hooks.update(request.match_info["hook"], given)))
 
     async def upsert(self, request: web.Request) -> web.Response:
         """200 for a new hook too, as in Kong."""
         given = await read_object(request, self._field)
-        return json_response(self._view(request, await self._hooks.upsert(request.match_info["key"], given)))
+        return json_response(self._view(request, await self._hooks.upsert(request.match_info["hook"], given)))
 
     async def delete(self, request: web.Request) -> web.Response:
-        await self._hooks.delete(request.match_info["key"])
+        await self._hooks.delete(request.match_info["hook"])
         return web.Response(status=204)
 
     async def ping(self, request: web.Request) -> web.Response:
-        return json_response(views.PingView(**await self._tests.ping(request.match_info["key"])))
+        return json_response(views.PingView(**await self._tests.ping(request.match_info["hook"])))
 
     async def test(self, request: web.Request) -> web.Response:
-        tested = await self._tests.test(request.match_info["key"], await read_object(request))
+        tested = await self._tests.test(request.match_info["hook"], await read_object(request))
         return json_response(views.TestedView(tested.data, result_view(tested.answer)))
 
     async def sources(self, _: web.Request) -> web.Response:
@@ -95,7 +117,7 @@ class HookCalls:
         return json_response(views.EventView(sources.event_of_source(match["source"], match["event"])))
 
     async def deliveries(self, request: web.Request) -> web.Response:
-        hook, query = self._hooks.get(request.match_info["key"]), request.query
+        hook, query = self._hooks.get(request.match_info["hook"]), request.query
         where = DeliveryFilter(
             hook_id=hook.id,
             state=queries.state(query),
@@ -108,7 +130,7 @@ class HookCalls:
         return json_response(views.DeliveryListView(data, *links))
 
     async def replay(self, request: web.Request) -> web.Response:
-        hook = self._hooks.get(request.match_info["key"])
+        hook = self._hooks.get(request.match_info["hook"])
         replayed = await self._deliveries.replay_of_hook(hook.id, *replay_range(await read_object(request)))
         return json_response(views.ReplayedView(replayed.count, replayed.refused, replayed.more))
 

@@ -20,12 +20,23 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Endpoint(NamedTuple):
-    """``path`` as aiohttp writes it. ``stream``: it lasts until its reader disconnects."""
+    """One call, and what the OpenAPI document says of it: nothing where there is no ``summary``.
+
+    ``answer`` is the status and what the body is (None: no body). ``forms``: the request's body may be a form as well.
+    ``query`` names its parameters, ``errors`` the statuses beside those that any call may have. ``stream``: it lasts
+    until its reader disconnects.
+    """
 
     method: str
     path: str
     handler: Handler
     kind: Kind
+    summary: str = ""
+    answer: tuple[int, type | None] = (200, None)
+    body: str | type | None = None
+    forms: bool = False
+    query: tuple[str, ...] = ()
+    errors: tuple[int, ...] = ()
     stream: bool = False
 
 

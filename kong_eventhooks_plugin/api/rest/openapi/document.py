@@ -1,15 +1,14 @@
-"""The document itself: every call with what it accepts and answers.
+"""The document itself: every call with what it accepts and answers."""
 
-A test compares the calls here with those that the application serves.
-"""
-
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final
 
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.api.rest.openapi.components import schemas
 from kong_eventhooks_plugin.api.rest.openapi.structs import REF, component_name, of_type
 from kong_eventhooks_plugin.api.rest.queries import MAX_TEXT
-from kong_eventhooks_plugin.api.rest.requests import Moment, NewEvent, ReplayRange
+from kong_eventhooks_plugin.api.rest.requests import Moment, NewEvent
+from kong_eventhooks_plugin.api.rest.routes import Endpoint
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.model.delivery import State
@@ -18,70 +17,6 @@ _PATH_TEXT: Final = {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9
 _QUERY_TEXT: Final = {"type": "string", "maxLength": MAX_TEXT}
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
-
-class Operation(NamedTuple):
-    """``answer`` is the status and what the body is (None: no body).
-
-    ``forms``: the body may be a form as well. ``secured``: needs the admin token where one is set.
-    """
-
-    method: str
-    path: str
-    summary: str
-    answer: tuple[int, type | None]
-    body: str | type | None = None
-    forms: bool = False
-    query: tuple[str, ...] = ()
-    secured: bool = True
-    errors: tuple[int, ...] = ()
-
-
-_HOOK: Final = "/event-hooks/{hook}"
-_HOOK_BODY: Final = (400, 409, 413, 415)
-_BODY: Final = (400, 413, 415)
-
-OPERATIONS: Final = (
-    Operation("get", "/event-hooks", "List hooks.", (200, views.HookListView), query=("size", "offset", "tags"),
-              secured=False, errors=(400,)),
-    Operation("post", "/event-hooks", "Make a hook.", (201, views.HookView), "HookInput", forms=True,
-              errors=_HOOK_BODY),
-    Operation("get", "/event-hooks/sources", "List sources and their events.", (200, views.SourcesView), secured=False),
-    Operation("get", "/event-hooks/sources/{source}", "List a source's events.", (200, views.EventsView), secured=False,
-              errors=(404,)),
-    Operation("get", "/event-hooks/sources/{source}/{event}", "Describe an event.", (200, views.EventView),
-              secured=False, errors=(404,)),
-    Operation("get", _HOOK, "Get a hook by its id or name.", (200, views.HookView), secured=False, errors=(404,)),
-    Operation("patch", _HOOK, "Change fields of a hook.", (200, views.HookView), "HookPatch", forms=True,
-              errors=(*_HOOK_BODY, 404, 405)),
-    Operation("put", _HOOK, "Make a hook with that id or name, or replace it.", (200, views.HookView), "HookInput",
-              forms=True, errors=(*_HOOK_BODY, 405)),
-    Operation("delete", _HOOK, "Remove a hook.", (204, None), errors=(404, 405)),
-    Operation("get", f"{_HOOK}/ping", "Send the hook's ping; answer with what was sent.", (200, views.PingView),
-              errors=(400, 404, 500)),
-    Operation("post", f"{_HOOK}/test", "Run the hook's handler at once with the posted data.", (200, views.TestedView),
-              "TestData", forms=True, errors=(*_BODY, 404, 500)),
-    Operation("get", f"{_HOOK}/deliveries", "List a hook's deliveries, newest first.", (200, views.DeliveryListView),
-              query=("state", "since", "until", "size", "offset"), errors=(400, 404)),
-    Operation("post", f"{_HOOK}/replay", "Send a hook's dead or delivered deliveries again.", (200, views.ReplayedView),
-              ReplayRange, forms=True, errors=(*_BODY, 404)),
-    Operation("get", "/deliveries", "List deliveries, newest first.", (200, views.DeliveryListView),
-              query=("hook", "state", "source", "since", "until", "size", "offset"), errors=(400,)),
-    Operation("get", "/deliveries/{delivery}", "Get a delivery with its event and attempts.",
-              (200, views.DeliveryDetailView), errors=(404,)),
-    Operation("post", "/deliveries/{delivery}/replay", "Send a delivery again.", (200, views.DeliveryView),
-              errors=(404, 409)),
-    Operation("get", "/events", "List events, newest first, each with what it fired and what was held back.",
-              (200, views.AcceptedEventListView), query=("source", "event", "hook", "since", "until", "size", "offset"),
-              errors=(400,)),
-    Operation("post", "/events", "Publish an event of source custom.", (201, views.ReceiptView), NewEvent, forms=True,
-              errors=_BODY),
-)  # fmt: skip
-"""All but the stream, which no schema describes, and the document itself."""
-
-_STRUCTS: Final = (
-    views.ErrorView,
-    *(kind for operation in OPERATIONS for kind in (operation.answer[1], operation.body) if isinstance(kind, type)),
-)
 
 _TAG: Final = "[^,/\u0000-\u001f\u007f]+"
 
@@ -114,10 +49,13 @@ _ERRORS: Final = {
 }
 
 
-def document(known: Known) -> dict[str, Any]:
+def document(known: Known, calls: Sequence[Endpoint]) -> dict[str, Any]:
+    """Return the document for the calls that have a summary, and for the stream, which no schema describes."""
+    described = [call for call in calls if call.summary]
+    structs = [kind for call in described for kind in (call.answer[1], call.body) if isinstance(kind, type)]
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    for call in described:
+        paths.setdefault(call.path, {})[call.method.lower()] = _operation(call)
     paths["/events/stream"] = {"get": _stream()}
     paths["/openapi.json"] = {
         "get": {
@@ -137,7 +75,7 @@ def document(known: Known) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": schemas(known, _STRUCTS),
+            "schemas": schemas(known, [views.ErrorView, *structs]),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "kong": {"type": "apiKey", "in": "header", "name": "Kong-Admin-Token"},
@@ -146,34 +84,35 @@ def document(known: Known) -> dict[str, Any]:
     }
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
-    status, body = operation.answer
+def _operation(call: Endpoint) -> dict[str, Any]:
+    secured = call.kind != "open"
+    status, body = call.answer
     answers = {str(status): _answer("What was asked for." if body else "Done.", body)}
-    always = (403, 401, 503) if operation.secured else (403, 503)
-    for error in sorted({*operation.errors, *always}):
+    always = (403, 401, 503) if secured else (403, 503)
+    for error in sorted({*call.errors, *always}):
         answers[str(error)] = _answer(_ERRORS[error], views.ErrorView)
     described: dict[str, Any] = {
-        "operationId": _operation_id(operation),
-        "summary": operation.summary,
+        "operationId": _operation_id(call),
+        "summary": call.summary,
         "responses": answers,
     }
-    parameters = [_in_path(name) for name in _names_in(operation.path)]
-    parameters += [{"name": name, "in": "query", **_QUERY[name]} for name in operation.query]
+    parameters = [_in_path(name) for name in _names_in(call.path)]
+    parameters += [{"name": name, "in": "query", **_QUERY[name]} for name in call.query]
     if parameters:
         described["parameters"] = parameters
-    if operation.body:
+    if call.body:
         described["requestBody"] = {
-            "required": operation.body in {"HookInput", NewEvent},
-            "content": _bodies(operation.body, forms=operation.forms),
+            "required": call.body in {"HookInput", NewEvent},
+            "content": _bodies(call.body, forms=call.forms),
         }
-    if operation.secured:
+    if secured:
         described["security"] = [{"bearer": []}, {"kong": []}, {}]
     return described
 
 
-def _operation_id(operation: Operation) -> str:
-    words = [part.strip("{}") for part in operation.path.replace("-", "_").split("/") if part]
-    return "_".join([operation.method, *words])
+def _operation_id(call: Endpoint) -> str:
+    words = [part.strip("{}") for part in call.path.replace("-", "_").split("/") if part]
+    return "_".join([call.method.lower(), *words])
 
 
 def _bodies(body: str | type, *, forms: bool) -> dict[str, Any]:
