@@ -63,16 +63,17 @@ def check_files(paths: Sequence[str], validation: Validation) -> Findings:
 
 
 def _check_file(path: str, validation: Validation) -> Findings:
+    errors: list[DeclarationError] = []
     warnings: list[DeclarationError] = []
     try:
-        document = documents.parse(documents.read_bytes(path), path, warnings.append)
+        document = documents.parse(documents.read_bytes(path), path, warnings.append, errors.append)
     except documents.Unreadable as error:
-        return Findings([error.error], warnings, 0)
+        return Findings([*errors, error.error], warnings, 0)
     declared = kong_yml.examine(document, path, validation)
     route = admin_api_route.check(document, path)
     warnings += [*declared.warnings, *route.warnings, *entity_names.warnings(declared.hooks, validation.known)]
     code = [hook for hook in declared.hooks if has_code(hook)]
-    errors = [*declared.errors, *route.errors, *(asyncio.run(_compile_errors(code)) if code else ())]
+    errors += [*declared.errors, *route.errors, *(asyncio.run(_compile_errors(code)) if code else ())]
     return Findings(errors, warnings, declared.hook_count)
 
 

@@ -42,10 +42,16 @@ def read_bytes(path: str) -> bytes:
     return data
 
 
-def parse(data: bytes, where: str, warn: Callable[[DeclarationError], None] = lambda _: None) -> Any:
+def parse(
+    data: bytes,
+    where: str,
+    warn: Callable[[DeclarationError], None] = lambda _: None,
+    report: Callable[[DeclarationError], None] | None = None,
+) -> Any:
     """Return the document's value: JSON where the name ends in ``.json``, else YAML; raises ``Unreadable``.
 
-    ``warn`` is called for each value that decK reads differently from Kong.
+    ``warn`` is called for each value that decK reads differently from Kong, ``report`` for each repeated key of YAML;
+    without it the first one is raised.
     """
 
     def ambiguous(scalar: yaml_values.Ambiguous) -> None:
@@ -53,8 +59,13 @@ def parse(data: bytes, where: str, warn: Callable[[DeclarationError], None] = la
         path = _at(scalar.line, scalar.column)
         warn(DeclarationError(where=where, path=path, message=f"{differ}; put it in quotes, or write what you mean"))
 
+    def repeated(error: yaml_values.YamlError) -> None:
+        if report is None:
+            raise error
+        report(DeclarationError(where, _at(error.line, error.column), str(error)))
+
     try:
-        return json_values.parse_json(data) if where.endswith(".json") else yaml_values.load(data, ambiguous)
+        return json_values.parse_json(data) if where.endswith(".json") else yaml_values.load(data, ambiguous, repeated)
     except yaml_values.YamlError as error:
         raise Unreadable(where, str(error), _at(error.line, error.column)) from error
     except json.JSONDecodeError as error:

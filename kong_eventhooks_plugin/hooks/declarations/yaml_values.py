@@ -40,13 +40,23 @@ class Ambiguous(NamedTuple):
     column: int
 
 
-def load(data: bytes, ambiguous: Callable[[Ambiguous], None] = lambda _: None) -> Any:
+def refuse(error: YamlError) -> None:
+    """Raise the error of a repeated key."""
+    raise error
+
+
+def load(
+    data: bytes,
+    ambiguous: Callable[[Ambiguous], None] = lambda _: None,
+    repeated: Callable[[YamlError], None] = refuse,
+) -> Any:
     """Return the document's value, None where it is empty; raises ``YamlError`` and nothing else.
 
-    ``ambiguous`` is called for each scalar that decK reads differently.
+    ``ambiguous`` is called for each scalar that decK reads differently, ``repeated`` for each repeated key; where that
+    returns, the last value counts.
     """
     try:
-        loader = _Loader(data, ambiguous)
+        loader = _Loader(data, ambiguous, repeated)
         try:
             value = loader.get_single_data()
             loader.merge()
@@ -68,9 +78,12 @@ def load(data: bytes, ambiguous: Callable[[Ambiguous], None] = lambda _: None) -
 class _Loader(yaml.CSafeLoader):
     """Resolves and constructs by the rules above; libyaml parses and composes."""
 
-    def __init__(self, data: bytes, ambiguous: Callable[[Ambiguous], None]) -> None:
+    def __init__(
+        self, data: bytes, ambiguous: Callable[[Ambiguous], None], repeated: Callable[[YamlError], None]
+    ) -> None:
         super().__init__(data)
         self._ambiguous = ambiguous
+        self._repeated = repeated
         self._merges: list[tuple[dict[Any, Any], Any, Any]] = []
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
@@ -95,11 +108,10 @@ class _Loader(yaml.CSafeLoader):
             value = self.construct_object(value_node)
             if key == "<<":
                 self._merges.append((values, value, value_node.start_mark))
-            elif key in values:
-                problem = f"the key '{str(key)[:100]}' is repeated in one mapping"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
-            else:
-                values[key] = value
+                continue
+            if key in values:
+                self._repeated(YamlError(f"the key '{str(key)[:100]}' is repeated in one mapping", key_node.start_mark))
+            values[key] = value
 
     def _key(self, node: Any) -> str | Key:
         if not isinstance(node, yaml.ScalarNode):

@@ -134,6 +134,16 @@ plugins:
     assert [line.partition(": ")[2] for line in lines if unfilled in line] == [unfilled] * 3
 
 
+def test_repeated_keys_beside_other_errors(tmp_path: Path) -> None:
+    hook = "{name: a, snooze: -1, source: custom, handler: log}"
+    text = f"x: 1\nx: 2\nplugins:\n- name: event-hooks\n  config: {{hooks: [], hooks: [{hook}]}}\n"
+    assert found(tmp_path, text) == [
+        "line 3, column 1: the key 'x' is repeated in one mapping",
+        "line 6, column 23: the key 'hooks' is repeated in one mapping",
+        "plugins[0].config.hooks[0].snooze: value should be between 0 and 31622400",
+    ]
+
+
 def test_how_many_hooks_were_read(tmp_path: Path) -> None:
     hooks = "plugins:\n- name: event-hooks\n  config: {hooks: [%s]}\n"
     one, bad = "{name: a, source: custom, handler: log}", "{name: b}"
