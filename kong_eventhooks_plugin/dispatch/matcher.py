@@ -1,8 +1,9 @@
 """Which hooks match an event: pure, and one look-up for an event that none matches.
 
 A hook matches an event where its source includes the event's (``rate-limiting-advanced`` includes two others), where it
-names the event or none, and where its scope covers the entities of the request. A disabled hook matches as well, so
-that what it misses is counted and can be listed.
+names the event or none, and where its scope covers the entities of the request. An event that repeats another one of
+its source (``consumers:create`` beside ``consumers``) matches only hooks that name it. A disabled hook matches as well,
+so that what it misses is counted and can be listed.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate
-from kong_eventhooks_plugin.sources.catalogue import matching_sources
+from kong_eventhooks_plugin.sources.catalogue import is_named_only, matching_sources
 
 
 class _Subscriber(NamedTuple):
@@ -59,8 +60,10 @@ class Matcher:
         return tuple(one if one.rule is None else replace(one, digest=data_digest) for one in found)
 
     def _matching(self, event: Event) -> list[Candidate]:
-        named = self._subscribers.get((event.source, event.event), ())
-        every = self._subscribers.get((event.source, None), ())
+        named = self._subscribers.get((event.source, event.event), [])
+        every = self._subscribers.get((event.source, None), [])
+        if every and is_named_only(event.source, event.event):
+            every = []
         scope = event.scope
         return [
             subscriber.candidate

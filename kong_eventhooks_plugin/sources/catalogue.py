@@ -95,6 +95,12 @@ def matching_sources(source: str) -> tuple[str, ...]:
     return entry.matches if entry else (source,)
 
 
+def is_named_only(source: str, event: str) -> bool:
+    """Return whether the event reaches only hooks that name it."""
+    entry = BY_NAME.get(source)
+    return entry is not None and entry.named_only is not None and re.fullmatch(entry.named_only, event) is not None
+
+
 def unique_fields(source: str, event: str) -> tuple[str, ...]:
     """Return the fields of the event that on_change looks at; empty (all of them) for an unknown event."""
     entry = entry_of(source, event)

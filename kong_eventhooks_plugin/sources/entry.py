@@ -46,7 +46,8 @@ class SourceEntry(NamedTuple):
     its own among them; several make it an alias. ``families`` are the events beyond ``events``; a source with neither
     accepts any. ``notes`` are paragraphs for docs/sources.md. Without the setting ``admin_url``, a source with
     ``needs_admin_api`` has no events. ``poller`` names the class that polls the Admin API for it, below ``sources``
-    (``balancer.poller:BalancerPoller``): the catalogue must not import it.
+    (``balancer.poller:BalancerPoller``): the catalogue must not import it. Events that match ``named_only``, a regular
+    expression, repeat another event of the source, and reach only hooks that name them.
     """
 
     name: str
@@ -58,3 +59,4 @@ class SourceEntry(NamedTuple):
     notes: tuple[str, ...] = ()
     needs_admin_api: bool = False
     poller: str | None = None
+    named_only: str | None = None

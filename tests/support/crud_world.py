@@ -18,6 +18,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.queue.contract import EventFilter, Publish, Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
+from kong_eventhooks_plugin.sources.catalogue import events_of
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
 from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver, subscribes_to_changes
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
@@ -28,7 +29,11 @@ from tests.support.events import StandInBook, make_hook
 from tests.support.waiting import SECONDS
 
 CAPTURES = Path(__file__).resolve().parents[1] / "captures"
-HOOKS = (make_hook("to-crud", source="crud"), make_hook("to-dao", source="dao:crud"))
+HOOKS = (
+    make_hook("to-crud", source="crud"),
+    *(make_hook(name, source="crud", event=name) for name in events_of("crud") if ":" in name),
+    make_hook("to-dao", source="dao:crud"),
+)
 NO_ROUNDS = 3_600.0
 
 

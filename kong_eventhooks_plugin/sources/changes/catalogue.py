@@ -138,8 +138,10 @@ _WHAT_IT_NEEDS = (
     "meanwhile."
 )
 _TWO_EVENTS = (
-    "One change is one event `<entity>` and one `<entity>:<operation>` here, and one of `dao:crud`: a hook that "
-    "names no event fires for both of the former. `<entity>` is as Kong calls it, in the plural: {} and whatever else "
+    "One change is one event `<entity>` and one `<entity>:<operation>` here, and one of `dao:crud`. A hook that names "
+    "no event receives `<entity>` alone, with `operation` in its data, so once for each change. `<entity>:<operation>` "
+    "reaches the hooks that name it; for one operation of every entity use `dao:crud`. `<entity>` is as Kong calls it, "
+    "in the plural: {} and whatever else "
     "this Kong has, custom plugins' entities included."
 ).format(", ".join(f"`{entity}`" for entity in ENTITIES))
 _SECRETS = (
@@ -172,6 +174,7 @@ SOURCES: tuple[SourceEntry, ...] = (
         _FAMILIES,
         notes=(_WHAT_IT_NEEDS, _TWO_EVENTS, _WHAT_IS_NONE, _SECRETS, _WHICH_HOOKS_MATCH, _NOT_AT_ONCE),
         needs_admin_api=True,
+        named_only=".+:.+",
     ),
     SourceEntry(
         DAO_CRUD,

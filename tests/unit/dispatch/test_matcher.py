@@ -48,6 +48,22 @@ def test_but_nobody_else_hears_it() -> None:
     assert heard([make_hook(source="rate-limiting")], make_event(source="rate-limiting-advanced")) == []
 
 
+def test_a_crud_hook_without_an_event_receives_a_change_once() -> None:
+    hooks = [
+        make_hook("every", source="crud"),
+        make_hook("consumers", source="crud", event="consumers"),
+        make_hook("created", source="crud", event="consumers:create"),
+        make_hook("dao", source="dao:crud"),
+    ]
+    assert heard(hooks, make_event(source="crud", event="consumers")) == ["consumers", "every"]
+    assert heard(hooks, make_event(source="crud", event="consumers:create")) == ["created"]
+    assert heard(hooks, make_event(source="dao:crud", event="create")) == ["dao"]
+
+
+def test_a_name_with_a_colon_is_as_any_other_elsewhere() -> None:
+    assert heard([make_hook("every", source="custom")], make_event(source="custom", event="a:b")) == ["every"]
+
+
 def test_a_scoped_hook_hears_its_scope_and_a_global_one_hears_it_too() -> None:
     hooks = [
         make_hook("global"),
