@@ -60,7 +60,7 @@ class HookCalls:
             Endpoint("PUT", _HOOK, self.upsert, "change", "Make a hook with that id or name, or replace it.",
                      (200, views.HookView), "HookInput", forms=True, errors=(*_HOOK_ERRORS, 405)),
             Endpoint("DELETE", _HOOK, self.delete, "change", "Remove a hook.", (204, None), errors=(404, 405)),
-            Endpoint("GET", f"{_HOOK}/ping", self.ping, "change", "Send the hook's ping; answer with what was sent.",
+            Endpoint("GET", f"{_HOOK}/ping", self.ping, "change", "Send the hook's ping and return it.",
                      (200, views.PingView), errors=(400, 404, 500)),
             Endpoint("POST", f"{_HOOK}/test", self.test, "change",
                      "Run the hook's handler at once with the posted data.", (200, views.TestedView), "TestData",

@@ -1,6 +1,6 @@
-"""What the calls beyond Enterprise's take in their bodies; the OpenAPI document is generated from these structs.
+"""The bodies of the calls that Enterprise does not have; the OpenAPI document is generated from these structs.
 
-The errors are those of Kong's schemas, which no decoder of JSON gives.
+The errors have the texts of Kong's schemas, which a decoder of JSON does not.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ class ErrorCode(NamedTuple):
 
 
 RETRY_SECONDS: Final = 1
-"""Sent with what a later retry may settle: 503, RESOURCE_EXHAUSTED, UNAVAILABLE."""
+"""Sent where a later retry may succeed: 503, RESOURCE_EXHAUSTED, UNAVAILABLE."""
 
 UNEXPECTED: Final = "An unexpected error occurred"
 UNFORESEEN: Final = ErrorCode(500, "INTERNAL", UNEXPECTED)

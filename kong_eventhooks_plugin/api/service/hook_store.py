@@ -53,7 +53,7 @@ class ApiHookStore:
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        """Lock and refresh: a change is checked and stored inside, so that two cannot take one name.
+        """Lock and refresh: a change is checked and stored inside, so that two hooks cannot get one name.
 
         Raises ``StoreUnavailable``.
         """

@@ -1,1 +1,1 @@
-"""Generated modules of the protobuf package ``eventhooks``: scripts/generate_protobuf.py makes them."""
+"""Modules that scripts/generate_protobuf.py generates for the protobuf package ``eventhooks``."""

@@ -1,1 +1,1 @@
-"""The REST API's description, OpenAPI 3.1, made from the data that the API itself goes by."""
+"""The REST API's description, OpenAPI 3.1, generated from the data that the API uses."""

@@ -65,7 +65,7 @@ _UUID_PATTERN: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F
 
 def _config() -> Schema:
     config = of_record(schema.handler_config(), [])
-    # Where url_format lets templates in, spaces may stand inside them.
+    # With url_format, templates in it may hold spaces.
     config["properties"]["url"]["pattern"] = schema.STRICT_URL
     # A text is accepted too; which texts are objects in JSON, no schema can say.
     config["properties"]["payload"]["type"] = ["object", "null"]

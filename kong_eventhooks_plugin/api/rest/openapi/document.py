@@ -36,7 +36,7 @@ _QUERY: Final[dict[str, dict[str, Any]]] = {
 }
 
 _ERRORS: Final = {
-    400: "Something in the request is wrong; message says what, fields where.",
+    400: "The request is invalid; message has the reason, fields the places.",
     401: "The admin token is missing or wrong.",
     403: "The API was called by a name that is not its own, or by another site's page.",
     404: "There is no such thing.",
@@ -44,7 +44,7 @@ _ERRORS: Final = {
     409: "The id or name is taken; or the delivery's hook was removed.",
     413: "The body is larger than 1 MiB.",
     415: "The body's type is not accepted.",
-    500: "It did not arrive; message says why, result what came back.",
+    500: "It did not arrive; message has the reason, result the endpoint's answer.",
     503: "Too much at once, or the store is not available.",
 }
 
@@ -146,7 +146,7 @@ def _stream() -> dict[str, Any]:
     names = ("source", "event", "hook")
     return {
         "operationId": "get_events_stream",
-        "summary": "Live events as server-sent events; Last-Event-ID goes on after a break.",
+        "summary": "Live events as server-sent events; Last-Event-ID resumes after a break.",
         "parameters": [{"name": name, "in": "query", **_QUERY[name]} for name in names],
         "responses": {
             "200": {"description": "A stream that does not end.", "content": {"text/event-stream": {}}},

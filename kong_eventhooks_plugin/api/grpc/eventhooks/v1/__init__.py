@@ -1,1 +1,1 @@
-"""Generated modules of proto/eventhooks/v1: scripts/generate_protobuf.py makes them."""
+"""Modules that scripts/generate_protobuf.py generates from proto/eventhooks/v1."""
