@@ -11,7 +11,7 @@ import httpx
 from aiohttp import web
 
 from kong_eventhooks_plugin.api.rest.app import RestParts, rest_app
-from kong_eventhooks_plugin.api.rest.health import serve_health
+from kong_eventhooks_plugin.api.rest.serve import serve_rest
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
@@ -186,7 +186,7 @@ class Api:
         listen: str = "127.0.0.1:0",
     ) -> AsyncIterator[httpx.AsyncClient]:
         """Serve it, on a free port where none is named; the client speaks to it."""
-        runner, port = await serve_health(rest_app(self.rest_parts(access, heartbeat), health), listen)
+        runner, port = await serve_rest(rest_app(self.rest_parts(access, heartbeat), health), listen)
         self.base = f"http://127.0.0.1:{port}"
         try:
             async with httpx.AsyncClient(base_url=self.base, timeout=SECONDS) as client:

@@ -10,14 +10,10 @@ import msgspec
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from kong_eventhooks_plugin.api.rest.connections import IDLE_SECONDS, Site
 from kong_eventhooks_plugin.api.service.readiness import Readiness
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 MAX_LISTED = 100
-END_SECONDS = 1.0
-"""How long a stopping process waits for calls in progress, twice: Kong's calls and deliveries drain only after them."""
-
 
 Check = Callable[[], Awaitable[Readiness]]
 Refresh = Callable[[], Awaitable[None]]
@@ -53,23 +49,3 @@ def _listed(ready: Readiness) -> Readiness:
     if len(held) > MAX_LISTED:
         held = dict(list(held.items())[:MAX_LISTED]) | {"...": f"and {len(held) - MAX_LISTED} more"}
     return msgspec.structs.replace(ready, errors=errors, held=held)
-
-
-async def serve_health(app: web.Application, listen: str) -> tuple[web.AppRunner, int]:
-    """Serve ``app`` on ``host:port`` (port 0: a free one); return the runner and the port. Raises ``OSError``."""
-    host, _, port = listen.rpartition(":")
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=IDLE_SECONDS,
-        auto_decompress=False,
-        shutdown_timeout=END_SECONDS,
-    )
-    await runner.setup()
-    try:
-        await Site(runner, host.strip("[]") or "127.0.0.1", int(port)).start()
-    except OSError:
-        await runner.cleanup()
-        raise
-    return runner, runner.addresses[0][1]

@@ -9,8 +9,8 @@ import pytest
 import structlog
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.rest import connections, health
-from kong_eventhooks_plugin.api.rest.health import serve_health
+from kong_eventhooks_plugin.api.rest import connections, serve
+from kong_eventhooks_plugin.api.rest.serve import serve_rest
 from tests.support.waiting import SECONDS
 
 LARGE = 20_000_000
@@ -29,7 +29,7 @@ async def serving() -> AsyncIterator[web.AppRunner]:
 
     app = web.Application()
     app.add_routes([web.get("/small", small), web.get("/large", large)])
-    runner, _ = await serve_health(app, "127.0.0.1:0")
+    runner, _ = await serve_rest(app, "127.0.0.1:0")
     try:
         yield runner
     finally:
@@ -83,7 +83,7 @@ async def test_one_too_many_ends_the_oldest(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /small HTTP/1.1\r\nHost: loc"])
 async def test_one_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    monkeypatch.setattr(health, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(serve, "IDLE_SECONDS", 0.05)
     async with serving() as runner:
         peer = await connect(runner)
         peer[1].write(sent)
@@ -111,7 +111,7 @@ async def test_a_peer_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_peer_that_reads_nothing_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "END_SECONDS", 0.05)
+    monkeypatch.setattr(serve, "END_SECONDS", 0.05)
     async with serving() as runner:
         peer = await asks_for_much(runner)
         async with asyncio.timeout(SECONDS):

@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 
 from kong_eventhooks_plugin.api.rest import routes
-from kong_eventhooks_plugin.api.rest.health import serve_health
 from kong_eventhooks_plugin.api.rest.routes import CallGuard, Endpoint, add_calls
+from kong_eventhooks_plugin.api.rest.serve import serve_rest
 from kong_eventhooks_plugin.api.service.access import Access
 from tests.support.waiting import SECONDS
 
@@ -22,7 +22,7 @@ async def large(_: web.Request) -> web.Response:
 async def served() -> tuple[web.AppRunner, CallGuard]:
     app, gate = web.Application(), CallGuard(Access())
     add_calls(app, [Endpoint("GET", "/large", large, "open")], gate)
-    return (await serve_health(app, "127.0.0.1:0"))[0], gate
+    return (await serve_rest(app, "127.0.0.1:0"))[0], gate
 
 
 async def ask(runner: web.AppRunner) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
