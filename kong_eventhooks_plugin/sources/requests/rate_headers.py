@@ -27,7 +27,7 @@ Limits: a number over 2**53 is no limit of Kong's and is not read; of a repeated
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kong_eventhooks_plugin.sources.requests.plugin_limits import SECONDS, Limit, seconds_of
@@ -79,18 +79,10 @@ class RemainingLimit(NamedTuple):
 
 def by_rate_limiting(log: "KongLog", expected: Collection[Limit] = ()) -> ExceededLimit | None:
     """Return the longest used-up window where the headers prove that rate-limiting refused the request."""
-    if log.asked_service:
-        return None
     headers = log.response.headers
     resets = texts(headers.get("ratelimit-reset"))
     retries = [each for each in texts(headers.get("retry-after")) if each in resets or not resets]
-    if not retries:
-        return None
-    for window in WINDOWS:
-        for limit, remaining in _pairs(headers, window):
-            if remaining == 0 and _is_expected(limit, window, None, expected):
-                return ExceededLimit(limit, window, retry_after=seconds(retries[0]))
-    return None
+    return _longest_used_up(log, retries, expected, _RANK) if retries else None
 
 
 def by_enterprise(log: "KongLog", expected: Collection[Limit] = ()) -> ExceededLimit | None:
@@ -99,13 +91,18 @@ def by_enterprise(log: "KongLog", expected: Collection[Limit] = ()) -> ExceededL
     Only of use where one of them may have run: otherwise they say less.
     """
     headers = log.response.headers
-    if log.asked_service or "retry-after" not in headers:
+    return _longest_used_up(log, headers["retry-after"], expected) if "retry-after" in headers else None
+
+
+def _longest_used_up(
+    log: "KongLog", retry_after: object, expected: Collection[Limit], windows: Container[str] | None = None
+) -> ExceededLimit | None:
+    if log.asked_service:
         return None
-    used_up = [each for each in windows_left(log, expected) if each.remaining == 0]
-    if not used_up:
-        return None
-    longest = max(used_up, key=lambda left: seconds_of(left.window) or 0)
-    return ExceededLimit(longest.limit, longest.window, retry_after=seconds(headers["retry-after"]))
+    left = [each for each in windows_left(log, expected) if windows is None or each.window in windows]
+    used_up = [each for each in left if each.remaining == 0]
+    longest = max(used_up, key=lambda each: seconds_of(each.window) or 0, default=None)
+    return longest and ExceededLimit(longest.limit, longest.window, retry_after=seconds(retry_after))
 
 
 def windows_left(log: "KongLog", expected: Collection[Limit] = ()) -> list[RemainingLimit]:

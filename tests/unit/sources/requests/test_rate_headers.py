@@ -194,3 +194,9 @@ def test_the_window_told_is_the_longest_that_is_used_up(windows: dict[str, tuple
     used_up = sorted((window for window, (_, left) in windows.items() if left == 0), key=lambda each: seconds[each])
     broken = by_rate_limiting(before_service(headers))
     assert (broken and broken.window) == (used_up[-1] if used_up else None)
+
+
+def test_a_window_in_seconds_does_not_hide_rate_limitings_own() -> None:
+    headers = refused(minute=3) | {"x-ratelimit-limit-86400": "9", "x-ratelimit-remaining-86400": "0"}
+    exceeded = by_rate_limiting(KongLog(response=LogResponse(headers=headers)))
+    assert exceeded == ExceededLimit(3, "minute", retry_after=5)
