@@ -120,15 +120,20 @@ class Attribution:
             return False
         known = self.active_plugins(log) or ()
         able = any(each.meaning == "limit" and each.can_answer(status, asked=False) for each in known)
-        return able or status == TOO_MANY_REQUESTS or self.is_exceeded_limit(log, status)
+        if able or status == TOO_MANY_REQUESTS or self.verdict(log, status) is not None:
+            return True
+        return by_enterprise(log) is not None
 
     def is_exceeded_limit(self, log: "KongLog", status: int) -> bool:
         """Return whether the answer is one, so that it is no event of a source with another purpose as well.
 
-        Headers count here on any status: where the plugins are not known, an ``error_code`` is not either.
+        Headers that no plugin can have forged count here on any status: where the plugins are unknown, an
+        ``error_code`` is, too.
         """
         if self.verdict(log, status) is not None:
             return True
+        if _forgeable(self.active_plugins(log) or (), status, asked=log.asked_service):
+            return False
         return by_enterprise(log) is not None or by_ai_rate_limiting(log) is not None
 
     def _verdict(self, log: "KongLog", status: int) -> LimitVerdict | None:

@@ -114,3 +114,12 @@ def test_on_change_looks_at_who_and_where_and_at_the_status() -> None:
 def test_statuses() -> None:
     assert AuthFailed().statuses() == {401, 403}
     assert told(denied(), KEY, status=407) == []
+
+
+def test_forged_rate_limit_headers_do_not_hide_it() -> None:
+    forged = denied(403, response={"status": 403, "headers": refused(minute=3)})
+    function = plugin("pre-function", access=["..."])
+    assert [event.data["plugins"] for event in told(forged, function, status=403)] == [["pre-function"]]
+    assert told(forged, status=403) == []
+    limiting = plugin("rate-limiting", minute=3, error_code=403, hide_client_headers=False)
+    assert told(forged, function, limiting, status=403) == []
