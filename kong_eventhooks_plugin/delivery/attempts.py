@@ -81,7 +81,7 @@ def _record(number: int, started_at: float, seconds: float, outcome: Outcome) ->
         seconds=seconds,
         outcome="delivered" if delivered else "retry" if isinstance(outcome, Retry) else "discard",
         error=None if isinstance(outcome, Delivered) else outcome.error,
-        detail=None if isinstance(outcome, Delivered) else outcome.detail,
+        detail=outcome.note if isinstance(outcome, Delivered) else outcome.detail,
         status=outcome.answer.status,
         body=outcome.answer.body,
     )

@@ -8,36 +8,43 @@ What keeps an endpoint from harming us, and the limits:
 - every address is checked at the dial, where aiohttp makes the socket (``address_rules``);
 - no proxies, ``.netrc`` or certificates from the environment, no cookies, no redirects, no decompression: what an
   endpoint answers changes no later request and cannot unfold in memory;
-- header lines over 8,190 bytes or more than 128 of them are a protocol error (aiohttp's limits); of a body
-  no more than ``READ_BUFFER`` twice over waits unread; a body that is not read to its end costs its connection;
+- header lines over 8,190 bytes or more than 128 of them are not read (aiohttp's limits); where a status line is
+  followed by what cannot be read, the answer has that status and nothing else (``status_line``);
+- of a body no more than ``READ_BUFFER`` twice over waits unread; a body that is not read to its end costs its
+  connection;
 - ``EngineLimits``: time for a connection and in all, how many connections there are, how long an idle one is kept.
 
 aiohttp's exceptions become ours (``http_errors``) here.
 """
 
+import asyncio
 import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import aiohttp
 import httpx
 import msgspec
+from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 from yarl import URL
 
 from kong_eventhooks_plugin.errors import AddressRefused
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.name_resolver import ThreadedNames
+from kong_eventhooks_plugin.handlers.status_line import StatusLine
 from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
 from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 READ_BUFFER = 32_768
 CACHED_URLS = 1_024
+
+UNREADABLE = "unreadable"
 
 SSL_VERIFY = "ssl_verify"
 """The request extension that says whether the endpoint's certificate is checked; missing: it is."""
@@ -56,18 +63,36 @@ class EngineLimits(msgspec.Struct, frozen=True):
     keepalive_seconds: float = 30.0
 
 
-class _Dial:
-    """One request's dialling: sockets made, and why an address was refused."""
+class _Exchange:
+    """What is noted of one request: sockets made, why an address was refused, its answer's status line."""
 
-    __slots__ = ("refused", "sockets")
+    __slots__ = ("refused", "sockets", "status_line")
 
     def __init__(self) -> None:
         self.sockets = 0
         self.refused: str | None = None
+        self.status_line = StatusLine()
 
 
 # aiohttp's tracing would report connections too, at a tenth of the throughput: the socket factory is called anyway.
-_dial: ContextVar[_Dial | None] = ContextVar("dial", default=None)
+_exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
+
+
+class _Protocol(ResponseHandler):
+    """aiohttp's protocol of one connection, which notes each answer's status line."""
+
+    _status_line: StatusLine | None = None
+
+    def set_response_params(self, **params: Any) -> None:
+        # Called in the request's task, before it is sent.
+        exchange = _exchange.get()
+        self._status_line = None if exchange is None else exchange.status_line
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        if self._status_line is not None and not self._status_line.ended:
+            self._status_line.feed(data)
+        super().data_received(data)
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -85,10 +110,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._reused = metrics.http_connections.labels("reused")
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it; raises ``HttpError`` and ``AddressRefused``."""
+        """Send it; raises ``HttpError`` and ``AddressRefused``.
+
+        The answer's extension ``UNREADABLE`` says why only its status is known.
+        """
         session = self._session or self._open()
-        dial = _Dial()
-        token = _dial.set(dial)
+        exchange = _Exchange()
+        token = _exchange.set(exchange)
         try:
             answer = await session.request(
                 request.method,
@@ -99,14 +127,19 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 ssl=self._tls if request.extensions.get(SSL_VERIFY, True) else False,
             )
         except HTTP_ERRORS as error:
-            if dial.refused and not dial.sockets and isinstance(error, aiohttp.ClientConnectorError):
-                raise AddressRefused(dial.refused) from None
-            raise http_error(error, "the endpoint") from None
+            if exchange.refused and not exchange.sockets and isinstance(error, aiohttp.ClientConnectorError):
+                raise AddressRefused(exchange.refused) from None
+            failure = http_error(error, "the endpoint")
+            if exchange.status_line.status is None:
+                raise failure from None
+            return httpx.Response(
+                exchange.status_line.status, stream=httpx.ByteStream(b""), extensions={UNREADABLE: str(failure)}
+            )
         finally:
-            _dial.reset(token)
-            if dial.sockets:
-                self._new.inc(dial.sockets)
-        if not dial.sockets:
+            _exchange.reset(token)
+            if exchange.sockets:
+                self._new.inc(exchange.sockets)
+        if not exchange.sockets:
             self._reused.inc()
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
 
@@ -124,6 +157,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             resolver=self._names,
             socket_factory=self._socket,
         )
+        # aiohttp has no argument for either: what makes a connection's protocol, and that nothing is sent twice.
+        connector._factory = partial(_Protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment] # noqa: SLF001
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -135,19 +170,20 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             trust_env=False,
             read_bufsize=READ_BUFFER,
         )
+        self._session._retry_connection = False  # noqa: SLF001
         return self._session
 
     def _socket(self, info: Any) -> socket.socket:
         """Make the socket for one address just before it is dialled, or refuse to."""
         family, kind, protocol, _, address = info
-        dial = _dial.get()
+        exchange = _exchange.get()
         reason = self._addresses.refusal(str(address[0]))
         if reason is not None:
-            if dial is not None:
-                dial.refused = reason
+            if exchange is not None:
+                exchange.refused = reason
             raise OSError(errno.EACCES, "address refused")
-        if dial is not None:
-            dial.sockets += 1
+        if exchange is not None:
+            exchange.sockets += 1
         return socket.socket(family, kind, protocol)
 
 

@@ -17,11 +17,13 @@ an address that may not be dialled     Discard for an address in the URL; Retry 
 a request that cannot be written       Retry, ``config``: somebody may fix the definition
 =====================================  ==========================================================
 
+Where a status line is followed by what cannot be read, the status decides, and a note in the outcome says so.
+
 Limits: ``MAX_BODY_BYTES`` bytes of the answer's body are read and kept; where there is more, the connection is closed.
 The first ``KEPT_HEADERS`` headers are kept. Credentials of the request that an endpoint repeats are masked.
 """
 
-import contextlib
+import asyncio
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -29,8 +31,9 @@ import httpx
 
 from kong_eventhooks_plugin.errors import AddressRefused, HttpError
 from kong_eventhooks_plugin.handlers.address_rules import is_literal
+from kong_eventhooks_plugin.handlers.aiohttp_transport import UNREADABLE
 from kong_eventhooks_plugin.handlers.retry_after import retry_after_seconds
-from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry, with_note
 from kong_eventhooks_plugin.model.masking import MASK
 
 MAX_BODY_BYTES = 20_000
@@ -52,10 +55,12 @@ async def exchange(
     except HttpError as error:
         kind = "connect" if error.kind == "connection" else error.kind
         return Retry(kind, str(error), hold=kind == "timeout")
-    body = await _read_body(response)
+    body, unread = await _read_body(response)
     hidden = [*sensitive]
     answer = Answer(response.status_code, _masked(body, hidden)[:MAX_BODY_BYTES], tuple(_shown(response, hidden)))
-    return outcome_of(answer, response.headers.get("retry-after"), now)
+    outcome = outcome_of(answer, response.headers.get("retry-after"), now)
+    unread = response.extensions.get(UNREADABLE, unread)
+    return with_note(outcome, f"the answer could not be read to its end: {unread}") if unread else outcome
 
 
 def outcome_of(answer: Answer, retry_after: str | None, now: float) -> Outcome:
@@ -82,15 +87,21 @@ def _masked(text: bytes, hidden: Iterable[bytes]) -> bytes:
     return text
 
 
-async def _read_body(response: httpx.Response) -> bytes:
-    """Read the body as far as it is kept; where it breaks off, what has come."""
+async def _read_body(response: httpx.Response) -> tuple[bytes, str | None]:
+    """Return the body as far as it is kept, and why it ended early."""
     kept = bytearray()
     try:
-        with contextlib.suppress(HttpError):
-            async for chunk in response.aiter_raw():
-                kept += chunk
-                if len(kept) >= MAX_BODY_BYTES:
-                    break
+        async for chunk in response.aiter_raw():
+            kept += chunk
+            if len(kept) >= MAX_BODY_BYTES:
+                break
+    except HttpError as error:
+        return bytes(kept), str(error)
+    except asyncio.CancelledError:
+        # The process drains. The endpoint has the event: sent again by the next process, it would come twice.
+        if not response.is_success:
+            raise
+        return bytes(kept), "this process stopped"
     finally:
         await response.aclose()
-    return bytes(kept)
+    return bytes(kept), None

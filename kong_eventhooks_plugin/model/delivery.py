@@ -48,7 +48,10 @@ NO_ANSWER = Answer()
 
 
 class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
+    """``note`` is what a person should know of it all the same."""
+
     answer: Answer = NO_ANSWER
+    note: str | None = None
 
 
 class Retry(msgspec.Struct, frozen=True, tag="retry"):
@@ -76,8 +79,18 @@ class Discard(msgspec.Struct, frozen=True, tag="discard"):
 Outcome = Delivered | Retry | Discard
 
 
+def with_note(outcome: Outcome, note: str) -> Outcome:
+    """Return the outcome with one more note, which the attempt's record shows as its detail."""
+    if isinstance(outcome, Delivered):
+        return msgspec.structs.replace(outcome, note=note if outcome.note is None else f"{outcome.note}; {note}")
+    return msgspec.structs.replace(outcome, detail=f"{outcome.detail}; {note}")
+
+
 class Attempt(msgspec.Struct, frozen=True):
-    """One attempt of a delivery, as stored. ``number`` counts from 1; ``started_at`` is Unix seconds."""
+    """One attempt of a delivery, as stored. ``number`` counts from 1; ``started_at`` is Unix seconds.
+
+    ``detail`` is an error's text or, where it was delivered, a note.
+    """
 
     number: int
     started_at: float

@@ -102,23 +102,16 @@ async def test_an_interim_status_is_followed_by_the_final_one(make: Any) -> None
     [
         pytest.param(hang(), "timeout", True, id="never answers"),
         pytest.param(raw(b"HTTP/1.1 2", close=False), "timeout", True, id="stops in the status line"),
-        pytest.param(raw(OK + b"x: y", close=False), "timeout", True, id="stops in the headers"),
         pytest.param(repeat(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01), "timeout", True,
                      id="100 for ever"),
-        pytest.param(repeat(OK, b"x", 0.05), "timeout", True, id="drips a header"),
         pytest.param(raw(b""), "connect", False, id="closes at once"),
         pytest.param(raw(b"HTTP/1.1 2"), "connect", False, id="cut in the status line"),
-        pytest.param(raw(OK + b"x: y\r\nz"), "connect", False, id="cut in the headers"),
+        pytest.param(raw(b"HTTP/1.1 200"), "connect", False, id="cut where the status may go on"),
+        pytest.param(raw(b"HTTP/1.1 100 Continue\r\nx: HTTP/1.1 200 OK\r\n"), "connect", False,
+                     id="cut in an interim answer"),
         pytest.param(raw(b"\x16\x03\x01garbage\r\n\r\n"), "protocol", False, id="garbage"),
         pytest.param(raw(b"SSH-2.0-OpenSSH_9.6\r\n"), "protocol", False, id="another protocol"),
         pytest.param(raw(b"HTTP/1.1 abc Bad\r\n\r\n"), "protocol", False, id="a status that is no number"),
-        pytest.param(raw(OK + b"no colon\r\n\r\n"), "protocol", False, id="a header without a colon"),
-        pytest.param(raw(OK + b"content-length: -1\r\n\r\n"), "protocol", False, id="a negative length"),
-        pytest.param(raw(OK + b"content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n"), "protocol", False,
-                     id="two lengths"),
-        pytest.param(raw(OK + b"transfer-encoding: chunked\r\n\r\nzz\r\n"), "protocol", False, id="no chunk length"),
-        pytest.param(repeat(OK, b"x" * 4096), "protocol", False, id="an endless header"),
-        pytest.param(repeat(OK, b"x: y\r\n" * 100), "protocol", False, id="endless headers"),
     ],
 )  # fmt: skip
 async def test_no_answer_is_a_retry(make: Any, scripted: Scripted, error: str, hold: bool) -> None:
@@ -131,6 +124,124 @@ async def test_no_answer_is_a_retry(make: Any, scripted: Scripted, error: str, h
     assert "\n" not in outcome.detail
 
 
+CUT_SHORT = "the answer could not be read to its end: "
+# What no client can read behind a status line.
+AFTER_THE_STATUS = [
+    pytest.param(raw(b""), "the connection broke: closed by the endpoint", id="closes at once"),
+    pytest.param(raw(b"x: y\r\nz"), "the connection broke: closed by the endpoint", id="cut in the headers"),
+    pytest.param(raw(b"x: y", close=False), "no answer in time", id="stops in the headers"),
+    pytest.param(repeat(b"x: ", b"y", 0.05), "no answer in time", id="drips a header"),
+    pytest.param(raw(b"no colon\r\n\r\n"), "the answer is not HTTP", id="a header without a colon"),
+    pytest.param(raw(b": no name\r\n\r\n"), "the answer is not HTTP", id="a header without a name"),
+    pytest.param(raw(b"a b: c\r\n\r\n"), "the answer is not HTTP", id="a header's name with a space"),
+    pytest.param(raw(b"\xff\x00: \x00\x01\r\n\r\n"), "the answer is not HTTP", id="bytes that no header has"),
+    pytest.param(raw(b"x: a\rb\r\n\r\n"), "the answer is not HTTP", id="a line end in a header"),
+    pytest.param(raw(b"content-length: -1\r\n\r\n"), "the answer is not HTTP", id="a negative length"),
+    pytest.param(raw(b"content-length: 1\r\ncontent-length: 2\r\n\r\nab"), "the answer is not HTTP",
+                 id="two lengths"),
+    pytest.param(raw(b"content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n"), "the answer is not HTTP",
+                 id="a length and chunks"),
+    pytest.param(raw(b"transfer-encoding: chunked\r\n\r\nzz\r\n"), "the answer is not HTTP", id="no chunk length"),
+    pytest.param(raw(b"x: " + b"y" * 9_000 + b"\r\ncontent-length: 0\r\n\r\n"), "the answer is not HTTP",
+                 id="a long header"),
+    pytest.param(raw(b"y" * 9_000 + b": x\r\ncontent-length: 0\r\n\r\n"), "the answer is not HTTP",
+                 id="a long name"),
+    pytest.param(raw(b"".join(b"x-%d: y\r\n" % n for n in range(200)) + b"content-length: 0\r\n\r\n"),
+                 "the answer is not HTTP", id="too many headers"),
+    pytest.param(raw(b"set-cookie: a=b\r\n" * 200 + b"content-length: 0\r\n\r\n"), "the answer is not HTTP",
+                 id="one header too often"),
+    pytest.param(repeat(b"x: ", b"y" * 4096), "the answer is not HTTP", id="an endless header"),
+    pytest.param(repeat(b"", b"x: y\r\n" * 100), "the answer is not HTTP", id="endless headers"),
+]  # fmt: skip
+
+
+def said(status: int, after: Scripted) -> Scripted:
+    async def scripted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 %d Said\r\n" % status)
+        await after(reader, writer)
+
+    return scripted
+
+
+@pytest.mark.parametrize("status", [200, 410, 429])
+@pytest.mark.parametrize(("after", "why"), AFTER_THE_STATUS)
+async def test_nothing_behind_the_status_line_changes_the_outcome(
+    make: Any, status: int, after: Scripted, why: str
+) -> None:
+    limits = EngineLimits(connect_seconds=0.5, total_seconds=0.7) if "in time" in why else None
+    async with HttpReceiver(said(status, after)) as receiver, make(limits=limits) as deliver:
+        outcome = await deliver(receiver.url)
+        assert len(receiver.requests) == 1
+    assert seen(outcome) == expected(status)
+    assert outcome.answer.status == status
+    note = outcome.note if isinstance(outcome, Delivered) else outcome.detail
+    assert why in note
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_no_method_is_sent_twice_where_the_connection_breaks(method: str) -> None:
+    async def breaks(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(receiver.requests) == 1:
+            writer.write(OK + b"content-length: 0\r\n\r\n")
+        else:
+            writer.write(b"HTTP/1.1 201 Created\r\nx: y")
+            writer.close()
+
+    handler = webhook_custom_handler()
+    async with HttpReceiver(breaks) as receiver:
+        job = make_job({"url": receiver.url, "method": method, "body": "x"}, handler="webhook-custom")
+        for status in (200, 201):
+            assert (await handler.deliver(job)).answer.status == status
+    await handler.close()
+    assert len(receiver.requests) == 2
+
+
+async def test_an_answer_before_the_request_was_read_counts(make: Any) -> None:
+    async with HttpReceiver() as receiver:
+
+        async def early(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+        receiver.answers = [early]
+        async with make() as deliver:
+            assert seen(await deliver(receiver.url)) == (Delivered, None, False)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br, gzip", "x-unknown", "\xe9", ""])
+async def test_an_encoding_that_the_body_does_not_have_harms_nothing(make: Any, encoding: str) -> None:
+    async with HttpReceiver(answer(200, b"plain", {"content-encoding": encoding})) as receiver, make() as deliver:
+        outcome = await deliver(receiver.url)
+    assert (seen(outcome), outcome.answer.body) == ((Delivered, None, False), b"plain")
+
+
+async def test_odd_headers_that_can_be_read_are_in_the_record(make: Any) -> None:
+    head = b"x: \xff\xe9\r\nretry-after: 1\r\nretry-after: x\r\nset-cookie: \x80=\r\ncontent-length: 0\r\n\r\n"
+    async with HttpReceiver(raw(b"HTTP/1.1 200 \xff\xfe\r\n" + head)) as receiver, make() as deliver:
+        outcome = await deliver(receiver.url)
+    assert isinstance(outcome, Delivered)
+    assert outcome.note is None
+    assert dict(outcome.answer.headers)["x"] == "\xff\xe9"
+
+
+async def test_a_drain_in_a_body_that_never_ends_keeps_what_was_said(make: Any) -> None:
+    written = asyncio.Event()
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK + b"content-length: 9\r\n\r\nsome")
+        await writer.drain()
+        written.set()
+        await reader.read()
+
+    async with HttpReceiver(endless) as receiver, make() as deliver:
+        attempt = asyncio.create_task(deliver(receiver.url))
+        await written.wait()
+        await asyncio.sleep(0.2)
+        attempt.cancel()
+        outcome = await attempt
+    assert seen(outcome) == (Delivered, None, False)
+    assert outcome.note == CUT_SHORT + "this process stopped"
+
+
 @pytest.mark.parametrize("status", [200, 500])
 @pytest.mark.parametrize(
     "body",
@@ -141,12 +252,8 @@ async def test_no_answer_is_a_retry(make: Any, scripted: Scripted, error: str, h
     ],
 )
 async def test_where_the_body_breaks_off_the_status_decides(make: Any, status: int, body: Scripted) -> None:
-    async def scripted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(f"HTTP/1.1 {status} Said\r\n".encode())
-        await body(reader, writer)
-
     for limits in (IMPATIENT, EngineLimits(total_seconds=10.0)):
-        async with HttpReceiver(scripted) as receiver, make(limits=limits) as deliver:
+        async with HttpReceiver(said(status, body)) as receiver, make(limits=limits) as deliver:
             outcome = await deliver(receiver.url)
         if outcome.answer.status:  # else the machine was too slow for an impatient one
             break

@@ -1,0 +1,47 @@
+"""The status in an answer's first bytes: whole, byte by byte, and with whatever behind it."""
+
+import pytest
+
+from kong_eventhooks_plugin.handlers.status_line import MAX_HEAD, StatusLine
+
+FINAL = b"HTTP/1.1 200 OK\r\n"
+INTERIM = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (FINAL, 200),
+        (FINAL + b"\xff\x00 garbage", 200),
+        (b"HTTP/1.0 204\r\n", 204),
+        (b"HTTP/1.1 200\n", 200),
+        (b"HTTP/1.1 410 " + b"x" * 2 * MAX_HEAD, 410),
+        (b"\r\nHTTP/1.1 201 \xff\r\n", 201),
+        (b"HTTP/1.1 101 Switching Protocols\r\n", 101),
+        (INTERIM + FINAL, 200),
+        (INTERIM * 1_000 + b"HTTP/1.1 500 No\r\n", 500),
+        (b"HTTP/1.1 100 Continue\n\n" + FINAL, 200),
+        (b"HTTP/1.1 100 Continue\r\nx: HTTP/1.1 200 OK\r\n", None),
+        (INTERIM, None),
+        (b"HTTP/1.1 200", None),
+        (b"HTTP/1.1 2000 OK\r\n", None),
+        (b"HTTP/1.1 abc\r\n", None),
+        (b"SSH-2.0-OpenSSH_9.6\r\n" + FINAL, None),
+        (b"", None),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+def test_the_status(answer: bytes, status: int | None, piece: int) -> None:
+    line = StatusLine()
+    for at in range(0, len(answer), piece):
+        if not line.ended:
+            line.feed(answer[at : at + piece])
+    assert line.status == status
+
+
+def test_no_more_than_the_limit_is_kept() -> None:
+    line = StatusLine()
+    line.feed(b"HTTP/1.1 100 Continue\r\nx: ")
+    while not line.ended:
+        line.feed(b"y" * 4_096)
+    assert line.status is None
