@@ -139,7 +139,7 @@ class Connection(asyncio.BufferedProtocol):
                 if self._begin_known(data):
                     return
             elif state is ASKING and (value := self._phase.known_answers.get(data)) is not None:
-                self._phase.resume(value)
+                self._phase.resume(value, False)
                 return
         if self._held:
             self._keep(data)

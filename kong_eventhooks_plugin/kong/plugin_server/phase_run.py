@@ -108,29 +108,29 @@ class PhaseRun:
             value = DECODERS[self._request.result](frame)
         except BadMessage as error:
             self._count_bad_answer(error)
-            self.resume(error, unreadable=True)
+            self.resume(error, True)
             return
         if self._request.result == "Int" and value is not None:
             if len(self.known_answers) >= ANSWERS:
                 self.known_answers.clear()
             self.known_answers[encode_frame(frame)] = value
-        self.resume(value)
+        self.resume(value, False)
 
     def take_oversized(self, size: int) -> None:
         """Resume the phase without an answer that is too long."""
         self._context.errors("oversized", bytes=size, function=self._request.name)
-        self.resume(BadMessage("an answer over the limit"), unreadable=True)
+        self.resume(BadMessage("an answer over the limit"), True)
 
-    def resume(self, value: Any, *, unreadable: bool = False) -> None:
+    def resume(self, value: Any, unreadable: bool) -> None:
         """Send the phase Kong's answer, or throw the ``BadMessage`` that is counted already where it is unreadable."""
-        steps = self._steps
-        assert steps is not None  # noqa: S101 - by the state
+        steps: Any = self._steps  # there is one: the state says so
         try:
             request = steps.throw(value) if unreadable else steps.send(value)
         except StopIteration as done:
             self._steps = None
             if done.value is None:
-                self._finish()
+                self._connection.state = READY  # as _finish, without a call where each event costs one
+                self._connection.answer(finished(self._echo))
             else:
                 self._submit(done.value)
         except BadMessage as error:
