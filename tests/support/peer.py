@@ -7,7 +7,7 @@ from kong_eventhooks_plugin.kong.plugin_server.connection import Connection
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.calls import encode_echo
 from kong_eventhooks_plugin.kong.wire.frames import encode_frame
-from tests.support.plugin_socket import Door, House, Transport
+from tests.support.plugin_socket import RecordingHost, Setup, Transport
 
 LIMIT = 2_000
 SLOT = 7
@@ -25,15 +25,15 @@ def feed(connection: Connection, data: bytes) -> None:
 class Peer:
     """A connection and what a test does with it."""
 
-    def __init__(self, house: House | None = None, **options: Any) -> None:
-        self.host = house or House()
-        self.door = Door(self.host, frame_bytes=LIMIT, **options)
+    def __init__(self, host: RecordingHost | None = None, **options: Any) -> None:
+        self.host = host or RecordingHost()
+        self.setup = Setup(self.host, frame_bytes=LIMIT, **options)
         self.connection, self.transport = self.another()
         self.sequence = 1
 
     def another(self) -> tuple[Connection, Transport]:
         transport = Transport()
-        connection = Connection(self.door.server._context, self.door.server, SLOT, transport)  # type: ignore[arg-type]
+        connection = Connection(self.setup.server._context, self.setup.server, SLOT, transport)  # type: ignore[arg-type]
         connection.connection_made(transport)
         return connection, transport
 
@@ -63,7 +63,7 @@ class Peer:
 
     @property
     def faults(self) -> dict[str, int]:
-        return self.door.faults()
+        return self.setup.faults()
 
 
 def event(instance_id: int, sequence: int, *, first: bool = False, phase: str = "log") -> bytes:

@@ -1,4 +1,4 @@
-"""Kong's door for tests: a house that records, a transport in memory, and a server on a real socket."""
+"""The plugin socket for tests: a host that records, a transport in memory, and a server on a real socket."""
 
 import asyncio
 import socket
@@ -34,7 +34,7 @@ INFOS = {
 Accept = Callable[[LogObservation], "Future[Any] | None"]
 
 
-class House:
+class RecordingHost:
     """Every part of a ``PluginHost``: records. ``accept`` says what ``observe`` does; ``fails`` makes everything raise.
 
     ``answers`` says of which changes (method, path) the answer is wanted, once ``has_change_subscribers`` is set; paths
@@ -83,7 +83,7 @@ class House:
 
     def _fail(self) -> None:
         if self.fails:
-            raise RuntimeError("a bug behind the door")
+            raise RuntimeError("a bug in the host")
 
 
 class Transport(asyncio.Transport):
@@ -177,18 +177,18 @@ def frames_of(data: bytes) -> list[bytes]:
     return found
 
 
-class Door:
+class Setup:
     """A plugin server with all that it was made of."""
 
-    def __init__(self, house: House, **options: Any) -> None:
-        self.host = house
+    def __init__(self, host: RecordingHost, **options: Any) -> None:
+        self.host = host
         self.metrics = Metrics()
         self.monotonic = options.setdefault("monotonic", FakeClock())
         self.instances = PluginInstances(
             lambda: NOW, base=options.pop("base", 70_000), limit=options.pop("instances", 1_000)
         )
         self.server = PluginServer(
-            house.plugin_host(), self.metrics, self.instances, INFOS, clock=lambda: NOW, **options
+            host.plugin_host(), self.metrics, self.instances, INFOS, clock=lambda: NOW, **options
         )
         self.path = Path()
 
@@ -202,16 +202,16 @@ class Door:
 
 
 @asynccontextmanager
-async def serving(house: House, **options: Any) -> AsyncIterator[Door]:
+async def serving(host: RecordingHost, **options: Any) -> AsyncIterator[Setup]:
     """Serve on a real socket in a directory of its own (a socket's path has room for 107 bytes only)."""
     options.setdefault("monotonic", asyncio.get_running_loop().time)
-    door = Door(house, **options)
+    setup = Setup(host, **options)
     with tempfile.TemporaryDirectory() as made, socket.socket(socket.AF_UNIX) as listening:
-        door.path = Path(made) / "kong.sock"
-        listening.bind(str(door.path))
+        setup.path = Path(made) / "kong.sock"
+        listening.bind(str(setup.path))
         listening.listen(512)
-        await door.server.serve(listening)
+        await setup.server.serve(listening)
         try:
-            yield door
+            yield setup
         finally:
-            await door.server.drain(0.0)
+            await setup.server.drain(0.0)

@@ -16,7 +16,7 @@ from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.events import SEEN_AT, StandInBook, make_hook, recorded, seen, serialized
 
 
-class House:
+class Setup:
     """A dispatcher over a real queue, and a clock."""
 
     def __init__(self, path: Path) -> None:
@@ -43,8 +43,8 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path)
+async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
+    made = Setup(tmp_path)
     await made.queue.open()
     yield made
     await made.queue.close()
@@ -74,41 +74,41 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     ids=["neither", "on_change", "snooze", "both", "switched off"],
 )
 async def test_what_fires(
-    house: House, asked: dict[str, Any], steps: list[tuple[str, float]], expected: list[str]
+    setup: Setup, asked: dict[str, Any], steps: list[tuple[str, float]], expected: list[str]
 ) -> None:
     # The second hook hears nothing that is told; it keeps Kong being asked where the first is switched off.
-    house.registry.change(make_hook("watched", **asked), make_hook("elsewhere", scope=HookScope(route="elsewhere")))
+    setup.registry.change(make_hook("watched", **asked), make_hook("elsewhere", scope=HookScope(route="elsewhere")))
     got = []
     for client, after in steps:
-        house.now = SEEN_AT + after
-        got.append(await house.tell(client))
+        setup.now = SEEN_AT + after
+        got.append(await setup.tell(client))
     assert got == expected
     held = {("watched", reason): expected.count(reason) for reason in set(expected) - {"fires"}}
-    assert house.metrics.counts.held_back == held
+    assert setup.metrics.counts.held_back == held
 
 
-async def test_a_request_told_again_fires_once(house: House) -> None:
-    house.registry.change(make_hook("watched"))
-    assert [await house.tell("A", "same"), await house.tell("A", "same")] == ["fires", "again"]
-    assert house.metrics.counts.events == {("rate-limiting", "rate-limit-exceeded"): 1}
+async def test_a_request_told_again_fires_once(setup: Setup) -> None:
+    setup.registry.change(make_hook("watched"))
+    assert [await setup.tell("A", "same"), await setup.tell("A", "same")] == ["fires", "again"]
+    assert setup.metrics.counts.events == {("rate-limiting", "rate-limit-exceeded"): 1}
 
 
-async def test_a_dbless_reload_is_no_change(house: House) -> None:
-    house.registry.change(make_hook("watched", on_change=True))
+async def test_a_dbless_reload_is_no_change(setup: Setup) -> None:
+    setup.registry.change(make_hook("watched", on_change=True))
     renewed = serialized()["service"] | {"created_at": 7, "updated_at": 9}
-    assert [await house.tell("A"), await house.tell("A", service=renewed)] == ["fires", "unchanged"]
+    assert [await setup.tell("A"), await setup.tell("A", service=renewed)] == ["fires", "unchanged"]
 
 
-async def test_the_whole_recording(house: House) -> None:
+async def test_the_whole_recording(setup: Setup) -> None:
     every, sms = make_hook("all", source="rate-limiting-advanced"), make_hook("sms", source="response-ratelimiting")
-    house.registry.change(every, sms)
+    setup.registry.change(every, sms)
     for observation in recorded().values():
-        future = house.dispatcher.observe(observation)
+        future = setup.dispatcher.observe(observation)
         if future is not None:
             await future
-    assert house.metrics.counts.events == {
+    assert setup.metrics.counts.events == {
         ("rate-limiting", "rate-limit-exceeded"): 4,
         ("response-ratelimiting", "rate-limit-exceeded"): 2,
     }
-    assert (await house.queue.stats()).depth["pending"] == 4 + 2 + 2
-    assert not house.metrics.counts.events_lost
+    assert (await setup.queue.stats()).depth["pending"] == 4 + 2 + 2
+    assert not setup.metrics.counts.events_lost

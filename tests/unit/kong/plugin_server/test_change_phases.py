@@ -49,7 +49,7 @@ from tests.kong_node.answers import (
 from tests.kong_node.msgpack_kong import MsgpackKong, PdkError
 from tests.kong_node.node import CRUD, KongNode
 from tests.support.peer import LIMIT, Peer, event, feed, split
-from tests.support.plugin_socket import INFOS, NOW, House, serving
+from tests.support.plugin_socket import INFOS, NOW, RecordingHost, serving
 from tests.support.recordings import NAMES, recording
 from tests.support.sampling import sample
 
@@ -79,10 +79,10 @@ def written(name: str, args: tuple[Any, ...]) -> str:
     return f"{name}({args[0]})" if args else name
 
 
-def drive(house: House, answers: Mapping[str, Any]) -> tuple[list[str], Any]:
+def drive(host: RecordingHost, answers: Mapping[str, Any]) -> tuple[list[str], Any]:
     """Run the phase by hand; return what it asked and what it saw. ``UNREADABLE`` is thrown as a driver does."""
     asked: list[str] = []
-    steps = PHASES[CRUD, "response"](house.plugin_host(), lambda: NOW)
+    steps = PHASES[CRUD, "response"](host.plugin_host(), lambda: NOW)
     if steps is None:
         return asked, None
     try:
@@ -97,42 +97,42 @@ def drive(house: House, answers: Mapping[str, Any]) -> tuple[list[str], Any]:
 
 class TestByHand:
     def test_nobody_hears_nothing_is_asked(self) -> None:
-        assert PHASES[CRUD, "response"](House(429).plugin_host(), lambda: NOW) is None
+        assert PHASES[CRUD, "response"](RecordingHost(429).plugin_host(), lambda: NOW) is None
 
     def test_a_change(self) -> None:
-        assert drive(House(hears_changes=True), GRACE) == (list(OF_A_CHANGE), SEEN)
+        assert drive(RecordingHost(hears_changes=True), GRACE) == (list(OF_A_CHANGE), SEEN)
 
     @pytest.mark.parametrize("method", sorted(READS))
     def test_a_read_costs_one_question(self, method: str) -> None:
-        assert drive(House(hears_changes=True), change(method)) == ([METHOD], None)
+        assert drive(RecordingHost(hears_changes=True), change(method)) == ([METHOD], None)
 
     @pytest.mark.parametrize("status", [100, 199, 300, 301, 304, 400, 401, 404, 405, 409, 500, 503])
     def test_what_the_admin_api_did_not_take(self, status: int) -> None:
-        assert drive(House(hears_changes=True), change(status=status)) == ([METHOD, ADMIN_STATUS], None)
+        assert drive(RecordingHost(hears_changes=True), change(status=status)) == ([METHOD, ADMIN_STATUS], None)
 
     @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
     def test_what_it_took(self, status: int) -> None:
-        assert drive(House(hears_changes=True), change(status=status))[1].status == status
+        assert drive(RecordingHost(hears_changes=True), change(status=status))[1].status == status
 
     def test_what_changes_nothing_that_anybody_asks_about(self) -> None:
-        seen = drive(House(hears_changes=True), change(path="/status/x"))
+        seen = drive(RecordingHost(hears_changes=True), change(path="/status/x"))
         assert seen == ([METHOD, ADMIN_STATUS, ADMIN_PATH], None)
 
     def test_an_answer_that_nobody_wants_is_not_asked_for(self) -> None:
-        house = House(hears_changes=True)
-        asked, seen = drive(house, change("DELETE", body=b"unheard"))
+        host = RecordingHost(hears_changes=True)
+        asked, seen = drive(host, change("DELETE", body=b"unheard"))
         assert asked == [each for each in OF_A_CHANGE if each != BODY]
         assert seen.body is None
 
-    def test_the_house_is_asked_with_the_path_that_the_admin_api_had(self) -> None:
-        house, heard = House(hears_changes=True), []
-        house.change_target = lambda *said: heard.append(said)  # type: ignore[method-assign,assignment]
-        drive(house, GRACE)
+    def test_the_host_is_asked_with_the_path_that_the_admin_api_had(self) -> None:
+        host, heard = RecordingHost(hears_changes=True), []
+        host.change_target = lambda *said: heard.append(said)  # type: ignore[method-assign,assignment]
+        drive(host, GRACE)
         assert heard == [("PATCH", "/consumers/grace?x=1")]
 
     @pytest.mark.parametrize("nothing", [None, "", UNREADABLE])
     def test_without_it_the_clients_path_has_to_do(self, nothing: Any) -> None:
-        asked, seen = drive(House(hears_changes=True), {**GRACE, ADMIN_PATH: nothing, PATH: "/admin/consumers"})
+        asked, seen = drive(RecordingHost(hears_changes=True), {**GRACE, ADMIN_PATH: nothing, PATH: "/admin/consumers"})
         assert asked[2:4] == [ADMIN_PATH, PATH]
         assert seen.path == "/admin/consumers"
 
@@ -140,7 +140,7 @@ class TestByHand:
     def test_a_change_is_told_without_what_kong_does_not_say(self, nothing: Any) -> None:
         """An oversized body, an anonymous client: the change was made all the same."""
         said = {**GRACE, **dict.fromkeys(OF_A_CHANGE[3:], nothing)}
-        asked, seen = drive(House(hears_changes=True), said)
+        asked, seen = drive(RecordingHost(hears_changes=True), said)
         assert asked == list(OF_A_CHANGE)
         assert seen == ChangeObservation("PATCH", "/consumers/grace?x=1", 200, None, NOW, NOW, target=SEEN.target)
 
@@ -148,26 +148,26 @@ class TestByHand:
     @pytest.mark.parametrize("nothing", [None, UNREADABLE])
     def test_without_these_there_is_no_change(self, missing: str, nothing: Any) -> None:
         with pytest.raises(BadMessage):
-            drive(House(hears_changes=True), {**GRACE, missing: nothing})
+            drive(RecordingHost(hears_changes=True), {**GRACE, missing: nothing})
 
     @pytest.mark.parametrize("nothing", [None, UNREADABLE])
     def test_nor_without_any_path(self, nothing: Any) -> None:
         with pytest.raises(BadMessage):
-            drive(House(hears_changes=True), {**GRACE, ADMIN_PATH: None, PATH: nothing})
+            drive(RecordingHost(hears_changes=True), {**GRACE, ADMIN_PATH: None, PATH: nothing})
 
     def test_bytes_and_text_are_taken_either_way(self) -> None:
         """Over MsgPack:1 text that is not UTF-8 comes as bytes, and a body may come as text."""
         said = {**GRACE, USER_AGENT: b"b\xffd", BODY: "{\udcff}", METHOD: b"PATCH"}
-        seen = drive(House(hears_changes=True), said)[1]
+        seen = drive(RecordingHost(hears_changes=True), said)[1]
         assert (seen.method, seen.user_agent, seen.body) == ("PATCH", "b\ufffdd", b"{\xff}")
 
     @pytest.mark.parametrize("consumer", [{}, {"id": ""}, {"id": 5}, {"username": "nobody"}, "x"])
     def test_a_consumer_without_an_id_is_none(self, consumer: Any) -> None:
-        assert drive(House(hears_changes=True), {**GRACE, CONSUMER: consumer})[1].consumer is None
+        assert drive(RecordingHost(hears_changes=True), {**GRACE, CONSUMER: consumer})[1].consumer is None
 
     def test_only_so_much_of_a_consumer_and_a_credential_is_told(self) -> None:
         said = {**GRACE, CONSUMER: {"id": "i", "custom_id": None, "tags": ["x"]}, CREDENTIAL: {"id": "c", "key": "s3"}}
-        seen = drive(House(hears_changes=True), said)[1]
+        seen = drive(RecordingHost(hears_changes=True), said)[1]
         assert (seen.consumer, seen.credential) == ({"id": "i", "username": None, "custom_id": None}, "c")
 
 
@@ -207,9 +207,9 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def over_protobuf(house: House) -> AsyncIterator[Served]:
-    async with serving(house) as door, KongNode(door.path) as kong:
-        player = Player(door.path)
+async def over_protobuf(host: RecordingHost) -> AsyncIterator[Served]:
+    async with serving(host) as setup, KongNode(setup.path) as kong:
+        player = Player(setup.path)
 
         async def play(call: RecordedCall) -> None:
             assert await player.make(with_answers(call, NOT_RECORDED))
@@ -218,15 +218,15 @@ async def over_protobuf(house: House) -> AsyncIterator[Served]:
             assert await kong.respond(answers)
 
         try:
-            yield Served(door.metrics, play, respond)
+            yield Served(setup.metrics, play, respond)
         finally:
             player.close()
 
 
 @asynccontextmanager
-async def over_msgpack(house: House) -> AsyncIterator[Served]:
+async def over_msgpack(host: RecordingHost) -> AsyncIterator[Served]:
     metrics = Metrics()
-    server = KongPdkServer(house.plugin_host(), metrics, PluginInstances(lambda: NOW), INFOS, clock=lambda: NOW)
+    server = KongPdkServer(host.plugin_host(), metrics, PluginInstances(lambda: NOW), INFOS, clock=lambda: NOW)
     with tempfile.TemporaryDirectory() as made, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{made}/s")
         listening.listen()
@@ -266,18 +266,18 @@ PROTOCOLS = pytest.mark.parametrize("over", [over_protobuf, over_msgpack])
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_recording(over: Any, name: str) -> None:
     """Each request that the Admin API took is one observation, exactly as recorded, and no other is one."""
-    house = House(hears_changes=True)
-    async with over(house) as served:
+    host = RecordingHost(hears_changes=True)
+    async with over(host) as served:
         for call in recording(name):
-            before = len(house.changes), sum(served.asked.values())
+            before = len(host.changes), sum(served.asked.values())
             await served.play(call)
             if call.phase == "response":
-                told, asked = len(house.changes) - before[0], sum(served.asked.values()) - before[1]
-                holds_what_was_recorded(call, house.changes[-1] if told else None)
+                told, asked = len(host.changes) - before[0], sum(served.asked.values()) - before[1]
+                holds_what_was_recorded(call, host.changes[-1] if told else None)
                 assert asked == questions(call.pdk, told)
             else:
-                assert len(house.changes) == before[0]
-        assert [f"{seen.method} {seen.path}" for seen in house.changes] == EXPECTED[name]
+                assert len(host.changes) == before[0]
+        assert [f"{seen.method} {seen.path}" for seen in host.changes] == EXPECTED[name]
         assert served.faults == {}
 
 
@@ -310,47 +310,47 @@ def holds_what_was_recorded(call: RecordedCall, seen: ChangeObservation | None) 
 
 @PROTOCOLS
 async def test_a_change_and_who_made_it(over: Any) -> None:
-    house = House(hears_changes=True)
-    async with over(house) as served:
+    host = RecordingHost(hears_changes=True)
+    async with over(host) as served:
         await served.respond(GRACE)
-        assert house.changes == [SEEN]
-        assert house.seen == []
+        assert host.changes == [SEEN]
+        assert host.seen == []
         assert served.asked == {
             "kong.nginx.get_var": 2,
             **{split_call(each)[0]: 1 for each in OF_A_CHANGE if "get_var" not in each},
         }
         await served.respond(change(body=b"\x1f\x8b\x00\xff", consumer=None, credential=None))
-        assert house.changes[1].body == b"\x1f\x8b\x00\xff"  # compressed, say: whoever reads it unpacks it
-        assert (house.changes[1].consumer, house.changes[1].credential) == (None, None)
+        assert host.changes[1].body == b"\x1f\x8b\x00\xff"  # compressed, say: whoever reads it unpacks it
+        assert (host.changes[1].consumer, host.changes[1].credential) == (None, None)
 
 
 @PROTOCOLS
 async def test_a_read_costs_one_call(over: Any) -> None:
-    house = House(hears_changes=True)
-    async with over(house) as served:
+    host = RecordingHost(hears_changes=True)
+    async with over(host) as served:
         await served.respond(change("GET"))
         assert served.asked == {METHOD: 1}
-        house.has_change_subscribers = False
+        host.has_change_subscribers = False
         await served.respond(change("POST"))
         assert served.asked == {METHOD: 1}
-        assert house.changes == []
+        assert host.changes == []
 
 
 @PROTOCOLS
 @pytest.mark.parametrize("fails", ["change_target", "observe_change"])
-async def test_a_bug_in_the_house_does_not_reach_kong(over: Any, fails: str) -> None:
+async def test_a_bug_in_the_host_does_not_reach_kong(over: Any, fails: str) -> None:
     def boom(*_: object) -> None:
         raise RuntimeError("bug")
 
-    house = House(hears_changes=True)
-    setattr(house, fails, boom)
-    async with over(house) as served:
+    host = RecordingHost(hears_changes=True)
+    setattr(host, fails, boom)
+    async with over(host) as served:
         await served.respond(GRACE)
         await served.respond(GRACE)
         assert served.faults == {"internal_error": 2}
-        delattr(house, fails)
+        delattr(host, fails)
         await served.respond(GRACE)
-        assert house.changes == [SEEN]
+        assert host.changes == [SEEN]
 
 
 # ---- answers that cannot be ----
@@ -388,7 +388,7 @@ def respond(peer: Peer, number: int, answers: Mapping[str, Any]) -> list[str]:
 def test_an_answer_that_cannot_be(asked: str) -> None:
     """The call is finished, the fault counted, the next one served; a change that is known is told."""
     for wrong, answer in WRONG.items():
-        peer = Peer(House(hears_changes=True))
+        peer = Peer(RecordingHost(hears_changes=True))
         number = peer.start(CRUD)
         respond(peer, number, {**GRACE, PATH: "/admin/consumers", asked: Frame(answer)})
         known = asked in LEFT_OUT
@@ -402,7 +402,7 @@ def test_an_answer_that_cannot_be(asked: str) -> None:
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_no_path_at_all(wrong: str) -> None:
-    peer = Peer(House(hears_changes=True))
+    peer = Peer(RecordingHost(hears_changes=True))
     answers = {**GRACE, ADMIN_PATH: None, PATH: Frame(WRONG[wrong])}
     assert respond(peer, peer.start(CRUD), answers) == [METHOD, ADMIN_STATUS, ADMIN_PATH, PATH]
     assert peer.host.changes == []
@@ -411,38 +411,38 @@ def test_no_path_at_all(wrong: str) -> None:
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_a_time_that_is_none(number: float) -> None:
-    peer = Peer(House(hears_changes=True))
+    peer = Peer(RecordingHost(hears_changes=True))
     respond(peer, peer.start(CRUD), {**GRACE, STARTED_AT: number})
     assert peer.host.changes[0].started_at == NOW
     assert peer.faults == {"pdk_answer": 1}
 
 
 async def test_a_body_over_the_limit_on_a_real_socket() -> None:
-    house = House(hears_changes=True)
-    async with serving(house, frame_bytes=200_000) as door, KongNode(door.path) as kong:
+    host = RecordingHost(hears_changes=True)
+    async with serving(host, frame_bytes=200_000) as setup, KongNode(setup.path) as kong:
         assert await kong.respond({**GRACE, BODY: b"x" * 300_000})
         assert await kong.respond({**GRACE, BODY: b"x" * 150_000})
-        assert [seen.body and len(seen.body) for seen in house.changes] == [None, 150_000]
-        assert house.changes[0].consumer == OPERATOR
-        assert door.faults() == {"oversized": 1}
+        assert [seen.body and len(seen.body) for seen in host.changes] == [None, 150_000]
+        assert host.changes[0].consumer == OPERATOR
+        assert setup.faults() == {"oversized": 1}
 
 
 async def test_a_body_over_the_limit_over_msgpack_is_not_told_and_harms_nobody() -> None:
     """Nothing says which event it belonged to; Kong logs it, and a round finds the change."""
-    house = House(hears_changes=True)
-    async with over_msgpack(house) as served:
+    host = RecordingHost(hears_changes=True)
+    async with over_msgpack(host) as served:
         with pytest.raises(ConnectionError, match="no data"):
             await served.respond({**GRACE, BODY: b"x" * (FRAME_BYTES + 1)})
-        assert house.changes == []
+        assert host.changes == []
         assert served.faults == {"bad_call": 1}
         await served.respond(GRACE)
-        assert house.changes == [SEEN]
+        assert host.changes == [SEEN]
 
 
 @pytest.mark.parametrize("at", range(len(OF_A_CHANGE)))
 def test_a_connection_that_ends_at_a_question_takes_the_change_along(at: int) -> None:
     """Where we cut it Kong calls again, and the change would be told twice; a round finds it."""
-    peer = Peer(House(hears_changes=True))
+    peer = Peer(RecordingHost(hears_changes=True))
     number = peer.start(CRUD)
     peer.event(number, "response")
     for each in OF_A_CHANGE[:at]:
@@ -456,18 +456,18 @@ def test_a_connection_that_ends_at_a_question_takes_the_change_along(at: int) ->
 
 @pytest.mark.parametrize("step", sample([11, 3], 2))
 async def test_cut_at_every_byte(step: int) -> None:
-    house = House(hears_changes=True)
-    async with serving(house) as door, KongNode(door.path) as kong:
+    host = RecordingHost(hears_changes=True)
+    async with serving(host) as setup, KongNode(setup.path) as kong:
         await kong.respond(GRACE)
         sent = sum(len(encode_frame(frame(each, GRACE[each]))) for each in OF_A_CHANGE)
         for after in range(1, sent + 20, step):
-            told = len(house.changes)
+            told = len(host.changes)
             with kong.links.cut(after):
                 await kong.respond(GRACE)
-            assert len(house.changes) - told <= 1
+            assert len(host.changes) - told <= 1
             assert await kong.respond(GRACE), after
-            assert house.changes[-1] == SEEN
-        assert set(door.faults()) <= {"peer_gone"}
+            assert host.changes[-1] == SEEN
+        assert set(setup.faults()) <= {"peer_gone"}
 
 
 @pytest.mark.parametrize(
@@ -480,15 +480,15 @@ async def test_cut_at_every_byte(step: int) -> None:
     ],
 )  # fmt: skip
 async def test_an_answer_that_cannot_be_over_msgpack(asked: str, value: Any) -> None:
-    house = House(hears_changes=True)
-    async with over_msgpack(house) as served:
+    host = RecordingHost(hears_changes=True)
+    async with over_msgpack(host) as served:
         await served.respond({**GRACE, PATH: "/admin/consumers", asked: value})
         known = asked in LEFT_OUT
-        assert house.changes == ([msgspec.structs.replace(SEEN, **LEFT_OUT[asked])] if known else [])
+        assert host.changes == ([msgspec.structs.replace(SEEN, **LEFT_OUT[asked])] if known else [])
         nil = value is None or isinstance(value, PdkError)
         assert served.faults == ({} if nil and known else {"pdk_answer": 1})
         await served.respond(GRACE)
-        assert house.changes[-1] == SEEN
+        assert host.changes[-1] == SEEN
 
 
 # ---- whatever comes, in whatever pieces ----
@@ -507,7 +507,7 @@ REPLIES = st.one_of(
 )
 def test_any_answers_in_any_pieces(good: int, answers: list[bytes], cuts: list[int]) -> None:
     """A call ends once, tells one change at most, and the next is served, whatever Kong's side answers."""
-    peer = Peer(House(hears_changes=True))
+    peer = Peer(RecordingHost(hears_changes=True))
     number = peer.start(CRUD)
     calls = 0
     for answer in [*GOOD[:good], *answers]:
@@ -532,10 +532,10 @@ def test_any_answers_in_any_pieces(good: int, answers: list[bytes], cuts: list[i
 
 
 async def test_many_at_once_are_each_told_as_they_are() -> None:
-    house = House(hears_changes=True)
-    async with serving(house) as door, KongNode(door.path) as kong:
+    host = RecordingHost(hears_changes=True)
+    async with serving(host) as setup, KongNode(setup.path) as kong:
         await asyncio.gather(
             *(kong.respond(change(path=f"/consumers/{number}", request_id=str(number))) for number in range(200))
         )
-        assert sorted(seen.path for seen in house.changes) == sorted(f"/consumers/{number}" for number in range(200))
-        assert all(seen.path.endswith(f"/{seen.request_id}") for seen in house.changes)
+        assert sorted(seen.path for seen in host.changes) == sorted(f"/consumers/{number}" for number in range(200))
+        assert all(seen.path.endswith(f"/{seen.request_id}") for seen in host.changes)

@@ -20,7 +20,7 @@ from kong_eventhooks_plugin.model.observation import LogObservation
 from tests.kong_node.answers import string
 from tests.support.clock import FakeClock
 from tests.support.peer import LIMIT, SLOT, Peer, event, feed, split
-from tests.support.plugin_socket import INFOS, NOW, House, frames_of
+from tests.support.plugin_socket import INFOS, NOW, RecordingHost, frames_of
 
 STATUS_FRAMES = [b"kong.response.get_status", b""]
 LOG_FRAMES = [b"kong.log.serialize", b""]
@@ -38,7 +38,7 @@ class TestCalls:
         assert peer.call(cmd_close_instance=pb.CmdCloseInstance(instance_id=number)) == [encode_echo(peer.sequence)]
         assert [closed.instance_id for closed in peer.host.closed] == [number]
         assert not peer.faults
-        assert peer.door.counts.plugin_calls == {("start_instance",): 1, ("other",): 1, ("close_instance",): 1}
+        assert peer.setup.counts.plugin_calls == {("start_instance",): 1, ("other",): 1, ("close_instance",): 1}
 
     def test_names_and_info(self) -> None:
         peer = Peer()
@@ -67,7 +67,7 @@ class TestCalls:
 
     def test_an_unknown_plugin_gets_an_instance_that_does_nothing(self) -> None:
         """Without one, Kong's worker fails this request and holds the next ones for 10 s."""
-        peer = Peer(House(429))
+        peer = Peer(RecordingHost(429))
         number = peer.start("other")
         assert not peer.host.started
         assert peer.event(number) == peer.end
@@ -76,7 +76,7 @@ class TestCalls:
         assert peer.faults == {"unknown_plugin": 1, "unknown_phase": 1}
 
     def test_a_config_over_the_limit_gets_an_instance_that_works(self) -> None:
-        peer = Peer(House(429))
+        peer = Peer(RecordingHost(429))
         number = peer.start("event-hooks", b"x" * LIMIT)
         assert not peer.host.started
         assert peer.event(number) == STATUS_FRAMES
@@ -110,8 +110,8 @@ class TestCalls:
         feed(other, encode_frame(b"\xfa\x01\x00\x08\x05"))
         assert len(transport.frames()) == 1
 
-    def test_a_house_that_fails_is_not_kongs_trouble(self) -> None:
-        peer = Peer(House(429))
+    def test_a_host_that_fails_does_not_reach_kong(self) -> None:
+        peer = Peer(RecordingHost(429))
         peer.host.fails = True
         number = peer.start()
         assert peer.event(number) == STATUS_FRAMES
@@ -127,11 +127,11 @@ class TestEvents:
         number = peer.start()
         for _ in range(3):
             assert peer.event(number) == peer.end
-        assert not peer.door.counts.pdk_calls
-        assert peer.door.counts.plugin_calls["handle_event",] == 3
+        assert not peer.setup.counts.pdk_calls
+        assert peer.setup.counts.plugin_calls["handle_event",] == 3
 
     def test_status_then_log(self) -> None:
-        peer = Peer(House(429))
+        peer = Peer(RecordingHost(429))
         number = peer.start()
         for _ in range(2):
             assert peer.event(number) == STATUS_FRAMES
@@ -140,10 +140,10 @@ class TestEvents:
             assert peer.event(number) == STATUS_FRAMES
             assert peer.send(OK) == peer.end
         assert peer.host.seen == [LogObservation("event-hooks", 429, '{"a":1}', NOW)] * 2
-        assert peer.door.counts.pdk_calls == {("kong.response.get_status",): 4, ("kong.log.serialize",): 2}
+        assert peer.setup.counts.pdk_calls == {("kong.response.get_status",): 4, ("kong.log.serialize",): 2}
 
     def test_a_byte_that_is_not_utf_8_hides_no_event(self) -> None:
-        peer = Peer(House(429))
+        peer = Peer(RecordingHost(429))
         peer.event(peer.start())
         peer.send(LIMITED)
         assert peer.send(string(b'{"user-agent":"\xff"}')) == peer.end
@@ -156,7 +156,7 @@ class TestEvents:
         assert peer.send(b"") == peer.end
 
     def test_the_crud_plugins_phases(self) -> None:
-        peer = Peer(House(429))
+        peer = Peer(RecordingHost(429))
         number = peer.start("event-hooks-crud")
         for phase in ("response", "log"):
             assert peer.event(number, phase) == peer.end
@@ -191,7 +191,7 @@ class TestEvents:
         assert peer.faults == {"bad_call": 1}
 
     def test_remembered_answers_are_bounded(self) -> None:
-        peer = Peer(House(429))
+        peer = Peer(RecordingHost(429))
         number = peer.start()
         for value in range(1, ANSWERS + 10):
             peer.event(number)
@@ -205,7 +205,7 @@ class TestEvents:
         peer = Peer()
         number = peer.start()
         peer.event(number)
-        routes = peer.door.server._context.routes
+        routes = peer.setup.server._context.routes
         (route,) = routes.values()
         routes.update((at.to_bytes(4, "big"), route) for at in range(ROUTES - 1))
         assert peer.event(peer.start()) == peer.end
@@ -224,7 +224,7 @@ class TestEvents:
         ],
     )
     def test_an_answer_that_cannot_be_finishes_the_call(self, answers: list[bytes], reason: str) -> None:
-        peer = Peer(House(429))
+        peer = Peer(RecordingHost(429))
         number = peer.start()
         peer.event(number)
         for answer in answers:
@@ -238,7 +238,7 @@ class TestEvents:
 class TestWaiting:
     def waiting(self) -> tuple[Peer, "Future[Any]"]:
         future: Future[Any] = asyncio.get_running_loop().create_future()
-        peer = Peer(House(429, accept=lambda seen: future))
+        peer = Peer(RecordingHost(429, accept=lambda seen: future))
         peer.event(peer.start())
         peer.send(LIMITED)
         assert peer.send(string(b"{}")) == []
@@ -264,13 +264,13 @@ class TestWaiting:
     @pytest.mark.parametrize("fails", [False, True])
     async def test_kong_does_not_wait_longer_than_that(self, *, fails: bool) -> None:
         peer, future = self.waiting()
-        clock = peer.door.monotonic
+        clock = peer.setup.monotonic
         assert isinstance(clock, FakeClock)
         clock.now += ANSWER_SECONDS - 0.01
-        peer.door.server._context.deadlines.check()
+        peer.setup.server._context.deadlines.check()
         assert peer.transport.frames() == []
         clock.now += 0.02
-        peer.door.server._context.deadlines.check()
+        peer.setup.server._context.deadlines.check()
         assert peer.transport.frames() == peer.end
         assert peer.faults == {"late": 1}
         future.set_exception(OSError()) if fails else future.set_result(None)
@@ -281,15 +281,15 @@ class TestWaiting:
     async def test_the_time_is_counted_from_the_call(self) -> None:
         """A Kong that was slow with its own answers leaves the commit what is left of the second."""
         future: Future[Any] = asyncio.get_running_loop().create_future()
-        peer = Peer(House(429, accept=lambda seen: future))
-        clock = peer.door.monotonic
+        peer = Peer(RecordingHost(429, accept=lambda seen: future))
+        clock = peer.setup.monotonic
         assert isinstance(clock, FakeClock)
         peer.event(peer.start())
         clock.now += 5.0
         peer.send(LIMITED)
         peer.send(string(b"{}"))
         assert len(peer.host.seen) == 1
-        peer.door.server._context.deadlines.check()
+        peer.setup.server._context.deadlines.check()
         assert peer.transport.frames() == peer.end
 
     async def test_what_comes_meanwhile_waits(self) -> None:
@@ -333,7 +333,7 @@ class TestWaiting:
         assert peer.faults == {"peer_gone": 1}
         future.set_exception(OSError())
         await asyncio.sleep(0)
-        assert not peer.door.server._context.deadlines
+        assert not peer.setup.server._context.deadlines
         assert peer.transport.taken() == b""
 
 
@@ -355,7 +355,7 @@ class TestHoldingBack:
         assert peer.faults["stalled"] >= 1
 
     def test_so_is_one_that_owes_an_answer(self) -> None:
-        peer = Peer(House(429))
+        peer = Peer(RecordingHost(429))
         peer.event(peer.start())
         for _ in range(5):
             peer.connection.sweep(3)
@@ -383,7 +383,7 @@ class TestHoldingBack:
         assert peer.faults == {}
 
     def test_what_finds_no_place_in_the_socket_goes_after_it_in_order(self) -> None:
-        peer = Peer(House(429))
+        peer = Peer(RecordingHost(429))
         number = peer.start()
         calls = [part for sequence in range(1, 6) for part in (event(number, sequence), OK)]
         peer.transport.room = 50  # in the middle of a question
@@ -409,11 +409,11 @@ class TestMarks:
     """What the supervisor reads where the worker was killed: Kong waits on a connection, or may use it again."""
 
     def mark(self, peer: Peer) -> int:
-        return peer.door.server._context.marks[SLOT]
+        return peer.setup.server._context.marks[SLOT]
 
     async def test_a_call_is_under_way_until_its_answer_has_left(self) -> None:
         future: Future[Any] = asyncio.get_running_loop().create_future()
-        peer = Peer(House(429, accept=lambda seen: future))
+        peer = Peer(RecordingHost(429, accept=lambda seen: future))
         number = peer.start()
         assert self.mark(peer) == IDLE
         peer.event(number)
@@ -458,7 +458,7 @@ class TestMarks:
 class TestTheEnd:
     def test_who_comes_while_we_drain_is_ended(self) -> None:
         peer = Peer()
-        peer.door.server._draining = True
+        peer.setup.server._draining = True
         _, transport = peer.another()
         assert transport.ended
 
@@ -480,7 +480,7 @@ class TestTheEnd:
         assert peer.transport.ended
 
     def test_a_busy_one_after_its_call(self) -> None:
-        peer = Peer(House(429))
+        peer = Peer(RecordingHost(429))
         peer.event(peer.start())
         peer.connection.end_when_idle()
         assert not peer.transport.ended
@@ -491,7 +491,7 @@ class TestTheEnd:
         assert not peer.faults
 
     def test_a_call_that_dies_closes_its_phase(self) -> None:
-        peer = Peer(House(429))
+        peer = Peer(RecordingHost(429))
         peer.event(peer.start())
         steps = peer.connection._phase._steps
         assert steps is not None
@@ -530,7 +530,7 @@ CALLS = st.one_of(
 
 
 def others_are_served(peer: Peer, number: int) -> None:
-    """Hold that another connection gets its answers, and that the house was not harmed."""
+    """Hold that another connection gets its answers, and that the host was not harmed."""
     peer.host.log_statuses = frozenset()
     connection, transport = peer.another()
     feed(connection, encode_frame(event(number, 77)))
@@ -578,7 +578,7 @@ REPLIES = st.one_of(st.sampled_from([LIMITED, OK, b"", string(b"{}"), b"x" * (LI
 @given(st.lists(REPLIES, min_size=1, max_size=6), st.lists(st.integers(min_value=0), max_size=8), st.booleans())
 def test_any_answers_in_any_pieces(answers: list[bytes], cuts: list[int], gone: bool) -> None:
     """Whatever Kong's side answers, in whatever pieces, the call ends once and the next one is served."""
-    peer = Peer(House(429))
+    peer = Peer(RecordingHost(429))
     number = peer.start()
     for answer in answers:
         if not peer.connection.busy:

@@ -23,7 +23,7 @@ from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import InstanceClosed, LogObservation
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.kong_node.msgpack_kong import MsgpackKong, Pdk, PdkError, RpcError
-from tests.support.plugin_socket import House
+from tests.support.plugin_socket import RecordingHost
 from tests.support.waiting import SECONDS, a_second
 
 INFOS = {
@@ -35,8 +35,8 @@ INFOS = {
 SERIALIZED = json.dumps({"request": {"id": "r-1"}, "response": {"status": 429}})
 
 
-class Recorder(House):
-    """A house that writes down what it hears; ``commit`` makes what ``observe`` returns."""
+class Recorder(RecordingHost):
+    """A host that writes down what it hears; ``commit`` makes what ``observe`` returns."""
 
     def __init__(self) -> None:
         super().__init__(429, accept=lambda seen: self.commit())
@@ -44,7 +44,7 @@ class Recorder(House):
 
 
 class Node:
-    """A server, its house and a Kong."""
+    """A server, its host and a Kong."""
 
     def __init__(self, path: Path, **options: Any) -> None:
         self.path = path
@@ -208,7 +208,7 @@ async def test_answers_that_cannot_be_end_the_event_quietly(node: Node, answers:
     assert len(node.host.seen) == 1
 
 
-async def test_a_bug_in_the_house_does_not_reach_kong(node: Node) -> None:
+async def test_a_bug_in_the_host_does_not_reach_kong(node: Node) -> None:
     def boom(*_: object) -> None:
         raise RuntimeError("bug")
 

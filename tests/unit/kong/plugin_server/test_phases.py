@@ -16,7 +16,7 @@ from kong_eventhooks_plugin.kong.plugin_server.phases import (
 )
 from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import ChangeObservation, LogObservation
-from tests.support.plugin_socket import INFOS, NOW, House
+from tests.support.plugin_socket import INFOS, NOW, RecordingHost
 
 STATUS, LOG, METHOD = "kong.response.get_status", "kong.log.serialize", "kong.request.get_method"
 
@@ -35,9 +35,9 @@ def drive(steps: Steps | None, answers: dict[str, Any]) -> tuple[list[str], Obse
         return asked, done.value
 
 
-def run(house: House, plugin: str, phase: str, **answers: Any) -> tuple[list[str], Observation | None]:
+def run(host: RecordingHost, plugin: str, phase: str, **answers: Any) -> tuple[list[str], Observation | None]:
     named = {STATUS: answers.get("status"), LOG: answers.get("log"), METHOD: answers.get("method")}
-    return drive(PHASES[plugin, phase](house.plugin_host(), lambda: NOW), named)
+    return drive(PHASES[plugin, phase](host.plugin_host(), lambda: NOW), named)
 
 
 def test_kong_calls_no_phase_that_is_not_there() -> None:
@@ -45,29 +45,29 @@ def test_kong_calls_no_phase_that_is_not_there() -> None:
 
 
 def test_no_hook_cares_nothing_is_asked() -> None:
-    assert PHASES["event-hooks", "log"](House().plugin_host(), lambda: NOW) is None
+    assert PHASES["event-hooks", "log"](RecordingHost().plugin_host(), lambda: NOW) is None
 
 
 def test_another_status_ends_after_one_question() -> None:
-    assert run(House(429), "event-hooks", "log", status=200) == ([STATUS], None)
+    assert run(RecordingHost(429), "event-hooks", "log", status=200) == ([STATUS], None)
 
 
 def test_a_status_that_a_hook_cares_for() -> None:
     seen = LogObservation("event-hooks", 429, "{}", NOW)
-    assert run(House(429, 503), "event-hooks", "log", status=429, log="{}") == ([STATUS, LOG], seen)
+    assert run(RecordingHost(429, 503), "event-hooks", "log", status=429, log="{}") == ([STATUS, LOG], seen)
 
 
 def test_the_crud_plugin_only_answers_where_nobody_hears_of_changes() -> None:
-    assert run(House(429), "event-hooks-crud", "response", status=429) == ([], None)
-    assert run(House(429), "event-hooks-crud", "log", status=429) == ([], None)
+    assert run(RecordingHost(429), "event-hooks-crud", "response", status=429) == ([], None)
+    assert run(RecordingHost(429), "event-hooks-crud", "log", status=429) == ([], None)
 
 
 @pytest.mark.parametrize("plugin", INFOS)
 @pytest.mark.parametrize("statuses", [(), (429,)])
 def test_lines_go_out_in_log_oldest_first_and_so_many(plugin: str, statuses: tuple[int, ...]) -> None:
-    house = House(*statuses)
-    house.lines.extend(LogLine("err" if number % 2 else "notice", str(number)) for number in range(LINES_PER_CALL + 3))
-    steps = PHASES[plugin, "log"](house.plugin_host(), lambda: NOW)
+    host = RecordingHost(*statuses)
+    host.lines.extend(LogLine("err" if number % 2 else "notice", str(number)) for number in range(LINES_PER_CALL + 3))
+    steps = PHASES[plugin, "log"](host.plugin_host(), lambda: NOW)
     assert steps is not None
     lines = []
     try:
@@ -81,29 +81,29 @@ def test_lines_go_out_in_log_oldest_first_and_so_many(plugin: str, statuses: tup
     assert lines == [
         (f"kong.log.{'err' if number % 2 else 'notice'}", (str(number),)) for number in range(LINES_PER_CALL)
     ]
-    assert [line.text for line in house.lines] == ["16", "17", "18"]
+    assert [line.text for line in host.lines] == ["16", "17", "18"]
 
 
 def test_lines_come_after_what_was_seen() -> None:
-    house = House(429)
-    house.lines.append(LogLine("alert", "x"))
-    asked, seen = run(house, "event-hooks", "log", status=429, log="{}")
+    host = RecordingHost(429)
+    host.lines.append(LogLine("alert", "x"))
+    asked, seen = run(host, "event-hooks", "log", status=429, log="{}")
     assert asked == [STATUS, LOG, "kong.log.alert"]
     assert seen is not None
 
 
 def test_without_an_admin_api_the_response_phase_asks_nothing() -> None:
-    host = msgspec.structs.replace(House(hears_changes=True).plugin_host(), changes=None)
+    host = msgspec.structs.replace(RecordingHost(hears_changes=True).plugin_host(), changes=None)
     assert PHASES["event-hooks-crud", "response"](host, lambda: NOW) is None
 
 
 def test_no_line_goes_out_in_response() -> None:
-    house = House(429)
-    house.lines.append(LogLine("alert", "x"))
-    assert run(house, "event-hooks-crud", "response") == ([], None)
-    house.has_change_subscribers = True
-    assert run(house, "event-hooks-crud", "response", method="GET") == ([METHOD], None)
-    assert house.lines
+    host = RecordingHost(429)
+    host.lines.append(LogLine("alert", "x"))
+    assert run(host, "event-hooks-crud", "response") == ([], None)
+    host.has_change_subscribers = True
+    assert run(host, "event-hooks-crud", "response", method="GET") == ([METHOD], None)
+    assert host.lines
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "notice", "warn", "err", "crit", "alert"])
@@ -116,13 +116,13 @@ def test_every_level_is_a_function(level: str) -> None:
 )
 def test_an_answer_that_cannot_be(answers: dict[str, Any]) -> None:
     with pytest.raises(BadMessage):
-        run(House(429), "event-hooks", "log", **answers)
+        run(RecordingHost(429), "event-hooks", "log", **answers)
 
 
 def test_what_was_seen_goes_to_whom_it_is_for() -> None:
     log, change = LogObservation("event-hooks", 429, "{}", NOW), ChangeObservation("PUT", "/a", 200, None, NOW, NOW)
-    house = House(accept=lambda seen: committed)  # type: ignore[arg-type,return-value]
+    host = RecordingHost(accept=lambda seen: committed)  # type: ignore[arg-type,return-value]
     committed = object()
-    assert submit_observation(house.plugin_host(), log) is committed  # type: ignore[comparison-overlap]
-    assert submit_observation(house.plugin_host(), change) is None
-    assert (house.seen, house.changes) == ([log], [change])
+    assert submit_observation(host.plugin_host(), log) is committed  # type: ignore[comparison-overlap]
+    assert submit_observation(host.plugin_host(), change) is None
+    assert (host.seen, host.changes) == ([log], [change])
