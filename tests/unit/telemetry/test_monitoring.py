@@ -1,0 +1,62 @@
+"""deploy/monitoring against the metrics that exist, and each alert against its section in docs/operations.md."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kong_eventhooks_plugin.telemetry.metrics import PREFIX
+from kong_eventhooks_plugin.telemetry.metrics_page import rows
+
+ROOT = Path(__file__).parents[3]
+MONITORING = ROOT / "deploy" / "monitoring"
+METRIC = re.compile(rf"{PREFIX}_[a-z_]+(?:{{[^}}]*}})?")
+SERIES = re.compile(r"_(bucket|sum|count)$")
+LABEL = re.compile(r"([a-z_]+)\s*[=!]~?")
+
+
+def metrics() -> dict[str, set[str]]:
+    return {name: set(labels) for name, _, labels, _ in rows()}
+
+
+def expressions(name: str) -> list[str]:
+    text = (MONITORING / name).read_text()
+    found: Any = yaml.safe_load(text) if name.endswith(".yml") else json.loads(text)
+    if name.endswith(".yml"):
+        return [rule["expr"] for group in found["groups"] for rule in group["rules"]]
+    return [target["expr"] for panel in found["panels"] for target in panel.get("targets", ())]
+
+
+@pytest.mark.parametrize("name", ["alerts.yml", "dashboard.json"])
+def test_every_metric_and_label_exists(name: str) -> None:
+    known = metrics()
+    used = [found for expression in expressions(name) for found in METRIC.findall(expression)]
+    assert used
+    for found in used:
+        metric, _, selector = found.partition("{")
+        metric = metric if metric in known else SERIES.sub("", metric)
+        assert metric in known, found
+        assert set(LABEL.findall(re.sub(r'"[^"]*"', "", selector))) <= known[metric] | {"job", "instance"}, found
+
+
+def test_every_alert_has_its_section() -> None:
+    groups = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    sections = re.findall(r"^### (\w+)$", (ROOT / "docs" / "operations.md").read_text(), flags=re.MULTILINE)
+    assert [rule["alert"] for rule in rules] == sections
+    for rule in rules:
+        assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool (Debian's package prometheus has it)")
+def test_prometheus_takes_the_rules() -> None:
+    checked = subprocess.run(
+        ["promtool", "check", "rules", str(MONITORING / "alerts.yml")], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
