@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.test_processes import House, Processes
+from tests.e2e.test_processes import Processes, World
 from tests.support.waiting import SECONDS
 
 
@@ -15,8 +15,8 @@ async def test_hooks_made_over_rest_are_kept_and_fire(tmp_path: Path) -> None:
     with Processes() as processes:
         data = tmp_path / "data"
         data.mkdir(mode=0o700)
-        house = House(tmp_path, data, processes)
-        running = await asyncio.to_thread(house.sidecar, "--api-token-file", str(tmp_path / "token"))
+        world = World(tmp_path, data, processes)
+        running = await asyncio.to_thread(world.sidecar, "--api-token-file", str(tmp_path / "token"))
         base = f"http://127.0.0.1:{(await asyncio.to_thread(running.wait_for, 'api_listening'))['port']}"
         async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=SECONDS) as client:
             refused = await client.post("/event-hooks", json={"source": "custom", "handler": "log"})
