@@ -33,7 +33,7 @@ from kong_eventhooks_plugin.errors import AddressRefused, HttpError
 from kong_eventhooks_plugin.handlers.address_rules import is_literal
 from kong_eventhooks_plugin.handlers.aiohttp_transport import UNREADABLE
 from kong_eventhooks_plugin.handlers.retry_after import retry_after_seconds
-from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry, with_note
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.model.masking import MASK
 
 MAX_BODY_BYTES = 20_000
@@ -60,7 +60,7 @@ async def exchange(
     answer = Answer(response.status_code, _masked(body, hidden)[:MAX_BODY_BYTES], tuple(_shown(response, hidden)))
     outcome = outcome_of(answer, response.headers.get("retry-after"), now)
     unread = response.extensions.get(UNREADABLE, unread)
-    return with_note(outcome, f"the answer could not be read to its end: {unread}") if unread else outcome
+    return with_notes(outcome, [f"the answer could not be read to its end: {unread}"]) if unread else outcome
 
 
 def outcome_of(answer: Answer, retry_after: str | None, now: float) -> Outcome:

@@ -15,7 +15,7 @@ from kong_eventhooks_plugin.handlers.signatures import KongDigest
 from kong_eventhooks_plugin.handlers.signed_request import SignedSender
 from kong_eventhooks_plugin.handlers.target_url import Target, parse_target
 from kong_eventhooks_plugin.handlers.webhook_body import event_body, ping_body
-from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry
+from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.operation import Operation
 
@@ -59,8 +59,10 @@ class WebhookHandler(Handler):
     @never_raises
     async def _post(self, config: Mapping[str, Any], body: bytes, message_id: str, now: float) -> Outcome:
         try:
-            headers = _JSON | dict(user_headers(config))
-            return await self._sender.send(config, _target(config), headers, body, message_id, now)
+            headers = user_headers(config.get("headers"))
+            values = _JSON | headers.values
+            outcome = await self._sender.send(config, _target(config), values, body, message_id, now)
+            return with_notes(outcome, headers.notes)
         except ValidationError as refused:
             return Retry("config", str(refused))
 

@@ -4,8 +4,8 @@
 (``payload_encoding``); ``request_templates`` says which strings are templates. Signatures, addresses, answers and
 retries are ``webhook``'s. There is no ping: a chat channel has no use for it.
 
-A template that fails on an event, and a result that no request can hold (a line end in a header, a path that leads
-elsewhere), end the delivery for good: it would fail the next time, too.
+A template that fails on an event, and a result that no request can hold (a path that leads elsewhere), end the delivery
+for good: it would fail the next time, too.
 """
 
 import re
@@ -22,7 +22,6 @@ from kong_eventhooks_plugin.handlers.payload_encoding import Encoded, encode_pay
 from kong_eventhooks_plugin.handlers.request_headers import user_headers
 from kong_eventhooks_plugin.handlers.request_templates import (
     TemplatedRequest,
-    content_type,
     dialect_of,
     rendered,
     templates,
@@ -31,7 +30,7 @@ from kong_eventhooks_plugin.handlers.sandbox_failure import outcome_of
 from kong_eventhooks_plugin.handlers.signatures import KongDigest
 from kong_eventhooks_plugin.handlers.signed_request import SignedSender
 from kong_eventhooks_plugin.handlers.target_url import Target, parse_target
-from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry
+from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Failed, Render, Rendered
 
@@ -83,20 +82,21 @@ class WebhookCustomHandler(Handler):
         config = job.config
         try:
             target = _checked_target(config, request.url)
-            headers = dict(user_headers({"headers": request.headers}))
-            encoded = _encoded(config, request)
+            headers = user_headers(request.headers, rendered=bool(config.get("headers_format")))
+            encoded = _encoded(config, request, headers.values.get(_CONTENT_TYPE))
             if encoded.content_type is not None:
-                headers[_CONTENT_TYPE] = encoded.content_type.strip().encode()
-            return await self._sender.send(
+                headers.values[_CONTENT_TYPE] = encoded.content_type.encode()
+            outcome = await self._sender.send(
                 config,
                 target,
-                headers,
+                headers.values,
                 encoded.body,
                 job.delivery_id,
                 job.now,
                 method=str(config.get("method") or "POST"),
                 url=_with_query(target.url, encoded.query),
             )
+            return with_notes(outcome, headers.notes)
         except ValidationError as refused:
             return _refused(config, refused) if templates(config) else Retry("config", str(refused))
 
@@ -125,8 +125,8 @@ def _dots(url: str) -> int:
     return sum(step in _DOTS for step in _STEPS.split(unquote(path)))
 
 
-def _encoded(config: Mapping[str, Any], request: TemplatedRequest) -> Encoded:
-    header = content_type(request.headers)
+def _encoded(config: Mapping[str, Any], request: TemplatedRequest, content_type: bytes | None) -> Encoded:
+    header = None if content_type is None else content_type.decode()
     try:
         if request.body is not None:
             return Encoded(body=request.body.encode(), content_type=header)
@@ -147,7 +147,7 @@ def _with_query(url: httpx.URL, query: str) -> httpx.URL:
 def _refused(config: Mapping[str, Any], refused: ValidationError) -> Outcome:
     """Return the outcome of a rendered request that cannot be sent, because of the definition or of this event."""
     try:
-        dict(user_headers(config))
+        user_headers(config.get("headers"))
         parse_target(authority(str(config.get("url") or "")))
     except ValidationError:
         return Retry("config", str(refused))

@@ -1,5 +1,6 @@
 """A delivery (one event for one hook), its attempts and their outcomes."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -79,11 +80,12 @@ class Discard(msgspec.Struct, frozen=True, tag="discard"):
 Outcome = Delivered | Retry | Discard
 
 
-def with_note(outcome: Outcome, note: str) -> Outcome:
-    """Return the outcome with one more note, which the attempt's record shows as its detail."""
-    if isinstance(outcome, Delivered):
-        return msgspec.structs.replace(outcome, note=note if outcome.note is None else f"{outcome.note}; {note}")
-    return msgspec.structs.replace(outcome, detail=f"{outcome.detail}; {note}")
+def with_notes(outcome: Outcome, notes: Iterable[str]) -> Outcome:
+    """Return the outcome with more notes, which the attempt's record shows in its detail."""
+    if not isinstance(outcome, Delivered):
+        return msgspec.structs.replace(outcome, detail="; ".join([outcome.detail, *notes]))
+    own = () if outcome.note is None else (outcome.note,)
+    return msgspec.structs.replace(outcome, note="; ".join([*own, *notes]) or None)
 
 
 class Attempt(msgspec.Struct, frozen=True):

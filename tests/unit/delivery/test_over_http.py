@@ -63,6 +63,23 @@ async def test_a_worker_that_dies_between_sending_and_settling_sends_again_with_
     assert receiver.requests[0].headers["webhook-signature"] != receiver.requests[1].headers["webhook-signature"]
 
 
+async def test_a_delivered_event_whose_answer_cannot_be_read_is_posted_once_and_noted() -> None:
+    cut = raw(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 10_000 + b"\r\n\r\n")
+    async with HttpReceiver(cut) as receiver:
+        hook = webhook("a", receiver, headers={"x-who": "a\rb"})
+        async with delivering(hook) as w:
+            [delivery] = await w.offer(hook)
+            await w.queue.settled(1)
+            [attempt] = await w.queue.attempts(delivery)
+            assert (await w.queue.get(delivery)).state == "delivered"
+        assert len(receiver.requests) == 1
+    assert (attempt.outcome, attempt.error, attempt.status, attempt.body) == ("delivered", None, 200, b"")
+    assert attempt.detail == (
+        "the answer could not be read to its end: the answer is not HTTP; "
+        "header x-who: line ends and control characters removed"
+    )
+
+
 async def test_a_connection_cut_before_the_answer_is_followed_by_one_attempt_at_once() -> None:
     async with HttpReceiver(raw(b""), answer(200)) as receiver:
         hook = webhook("a", receiver)

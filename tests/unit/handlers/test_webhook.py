@@ -109,16 +109,26 @@ async def test_the_query_arrives_as_it_is_written() -> None:
         {"previous_secret": "s"},
         {"url": None},
         {"url": "ftp://x"},
-        {"headers": {"a": "b\n"}},
+        {"headers": {"a b": "c"}},
     ],
 )
-async def test_what_cannot_be_signed_or_sent_is_not_sent_and_may_be_mended(config: dict[str, Any]) -> None:
+async def test_what_cannot_be_signed_or_sent_is_not_sent_and_may_be_fixed(config: dict[str, Any]) -> None:
     handler = webhook_handler()
     async with HttpReceiver() as receiver:
         outcome = await handler.deliver(make_job({"url": receiver.url} | config))
         assert isinstance(outcome, Retry)
         assert outcome.error == "config"
         assert receiver.connections == 0
+    await handler.close()
+
+
+async def test_a_header_that_a_line_end_came_with_is_cleaned_and_noted() -> None:
+    handler = webhook_handler()
+    async with HttpReceiver() as receiver:
+        outcome = await handler.deliver(make_job({"url": receiver.url, "headers": {"authorization": "Bearer t\r\n"}}))
+        assert receiver.requests[0].headers["authorization"] == "Bearer t"
+    assert isinstance(outcome, Delivered)
+    assert outcome.note == "header authorization: line ends and control characters removed"
     await handler.close()
 
 

@@ -244,9 +244,31 @@ async def test_the_definitions_own_steps_up_stay(handler: WebhookCustomHandler) 
     assert request.path == "/192.0.2.7/4..."
 
 
-async def test_a_header_cannot_be_split(handler: WebhookCustomHandler) -> None:
-    outcome = await outcome_of(handler, {"x": "a\r\nevil: 1"}, headers={"x-who": "{{ x }}"}, headers_format=True)
-    assert outcome == Discard("template", "schema violation (config.headers.x-who: not a header's value)")
+@pytest.mark.parametrize(
+    ("name", "sent_as", "note"),
+    [
+        ("a\r\nevil: 1", "a evil: 1", "header x-who: line ends and control characters removed"),
+        ("José\0\x1b", "José", "header x-who: line ends and control characters removed"),
+        ("a" * 20_000, "a" * 4_096, "header x-who: cut from 20,000 to 4,096 bytes"),
+    ],
+)
+async def test_a_value_that_no_header_can_have_is_cleaned_and_noted(
+    handler: WebhookCustomHandler, name: str, sent_as: str, note: str
+) -> None:
+    for status, detail in ((200, note), (503, f"answered 503; {note}")):
+        async with HttpReceiver(answer(status)) as receiver:
+            config = {"url": receiver.url, "headers": {"x-who": "{{ x }}"}, "headers_format": True}
+            outcome = await handler.deliver(make_job(config, {"x": name}, handler="webhook-custom"))
+            headers = receiver.requests[0].headers
+        assert headers["x-who"].encode("latin-1").decode() == sent_as
+        assert "evil" not in headers
+        assert (outcome.note if isinstance(outcome, Delivered) else outcome.detail) == detail
+
+
+async def test_a_content_type_that_a_template_made_is_cleaned(handler: WebhookCustomHandler) -> None:
+    headers = {"content-type": "application/json{{ x }}"}
+    request = await sent(handler, {"x": "\r\n"}, headers=headers, headers_format=True, payload={"a": "b"})
+    assert (request.headers["content-type"], json.loads(request.body)) == ("application/json", {"a": "b"})
 
 
 async def test_a_template_that_fails_on_an_event_is_a_permanent_failure(handler: WebhookCustomHandler) -> None:
