@@ -286,7 +286,7 @@ def read_token(file: str | None, setting: str) -> str | None:
     if file is None:
         return None
     try:
-        token = Path(file).read_text("utf-8").strip()
+        token = Path(file).read_text("utf-8-sig").strip()
     except (OSError, UnicodeError) as error:
         raise SettingsError(f"{setting}: {file}: cannot be read ({error})") from error
     if not token:

@@ -18,7 +18,7 @@ import msgspec
 from kong_eventhooks_plugin.api.client.rest import DEFAULT_URL, ApiTarget, Fields, NotFound, RestClient, Unreachable
 from kong_eventhooks_plugin.cli.options import FILE, Command, api_url, read_text
 from kong_eventhooks_plugin.errors import RemoteError, SettingsError
-from kong_eventhooks_plugin.hooks.reference_values import without_line_end
+from kong_eventhooks_plugin.hooks.references import as_secret
 
 
 def api_options(command: Command) -> Command:
@@ -69,7 +69,7 @@ def _target(url: str | None, token_file: Path | None) -> ApiTarget:
 
 
 def _token(file: Path) -> str:
-    token = read_text(file, f"--token-file {file}").strip()
+    token = read_text(file, f"--token-file {file}").removeprefix("\ufeff").strip()
     if not (token and token.isprintable()):
         raise SettingsError(f"--token-file {file}: expected one line, the token")
     return token
@@ -115,7 +115,7 @@ def parse_fields(arguments: Sequence[str]) -> Fields:
         if not (name and equals):
             raise RemoteError(f"'{argument}' is not a field: write NAME=VALUE, or NAME=@FILE for a file's content")
         if value.startswith("@"):
-            value = without_line_end(_file(value[1:]))
+            value = as_secret(_file(value[1:]))
         found.append((name, value))
     return found
 

@@ -13,7 +13,7 @@ from kong_eventhooks_plugin.cli.demo.receiver import Received, Receiver
 from kong_eventhooks_plugin.cli.options import FILE, read_text
 from kong_eventhooks_plugin.cli.printing import printable
 from kong_eventhooks_plugin.errors import SettingsError
-from kong_eventhooks_plugin.hooks.reference_values import without_line_end
+from kong_eventhooks_plugin.hooks.references import as_secret
 
 MAX_PORT = 65_535
 
@@ -25,7 +25,7 @@ def command(address: str, secret_file: Path | None) -> None:
     """Receive webhooks, print each and verify its signatures, until interrupted."""
     secret = None
     if secret_file is not None:
-        secret = without_line_end(read_text(secret_file, f"--secret-file {secret_file}"))
+        secret = as_secret(read_text(secret_file, f"--secret-file {secret_file}"))
     host, _, port = address.rpartition(":")
     if not (port.isdecimal() and int(port) <= MAX_PORT):
         raise SettingsError(f"--address {address}: expected HOST:PORT, for example 127.0.0.1:8020")

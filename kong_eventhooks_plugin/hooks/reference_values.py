@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kong_eventhooks_plugin.errors import UnresolvedReference
-from kong_eventhooks_plugin.hooks.references import from_environment
+from kong_eventhooks_plugin.hooks.references import as_secret, from_environment
 from kong_eventhooks_plugin.hooks.schema import handler_config
 from kong_eventhooks_plugin.model.masking import is_reference
 
@@ -20,6 +20,7 @@ MAX_FILE_BYTES = 64 << 10
 
 _FIELDS = {name: field for entry in handler_config()["fields"] for name, field in entry.items()}
 _TEXTS = tuple(name for name, field in _FIELDS.items() if field.get("referenceable"))
+_SECRETS = ("secret", "previous_secret")
 _MAPS = tuple(name for name, field in _FIELDS.items() if field.get("values", {}).get("referenceable"))
 
 
@@ -42,7 +43,8 @@ class Secrets:
         Raises ``UnresolvedReference`` with all that is missing. A secret file is read each time, so that a rotated one
         counts at once.
         """
-        resolved, missing = dict(config), dict[str, str]()
+        literal = {name: as_secret(config[name]) for name in _SECRETS if isinstance(config.get(name), str)}
+        resolved, missing = {**config, **literal}, dict[str, str]()
         for field, holder, name, reference in _references(resolved):
             value = self._value(reference)
             if value is None:
@@ -51,18 +53,16 @@ class Secrets:
                 holder[name] = value
         path = resolved.pop("secret_file", None)
         if path is not None:
-            secret = _file_content(path)
-            if secret is None:
+            resolved["secret"] = as_secret(_file_content(path))
+            if not resolved["secret"]:
                 missing["secret_file"] = path
-            else:
-                resolved["secret"] = secret
         if missing:
             raise UnresolvedReference(missing)
         return resolved
 
     def _value(self, reference: str) -> str | None:
-        # "" is no value: nobody signs with it.
-        return self._from_kong.get(reference) or from_environment(reference, self._environ)
+        value = self._from_kong.get(reference) or from_environment(reference, self._environ) or ""
+        return as_secret(value) or None  # nobody signs with ""
 
 
 def _references(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str, str]]:
@@ -78,20 +78,14 @@ def _references(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], s
                     yield f"{name}.{key}", config[name], key, value
 
 
-def _file_content(path: str) -> str | None:
-    """Return a secret file's text without its last line end; None where it cannot be read or is empty."""
+def _file_content(path: str) -> str:
+    """Return a secret file's text, "" where it cannot be read."""
     try:
         file = Path(path)
         if not stat.S_ISREG(file.stat().st_mode):
-            return None
+            return ""
         with file.open("rb") as opened:
             data = opened.read(MAX_FILE_BYTES + 1)
-        text = data.decode() if len(data) <= MAX_FILE_BYTES else ""
+        return data.decode() if len(data) <= MAX_FILE_BYTES else ""
     except (OSError, ValueError):
-        return None
-    return without_line_end(text) or None
-
-
-def without_line_end(text: str) -> str:
-    """Return a file's text as a secret: an editor's last line end does not belong to it."""
-    return text.removesuffix("\n").removesuffix("\r")
+        return ""

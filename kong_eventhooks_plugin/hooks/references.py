@@ -38,6 +38,11 @@ def parse(text: str) -> VaultReference | None:
     return VaultReference(url.netloc, unquote(resource), None if whole else unquote(parts[-1]), prefix, version)
 
 
+def as_secret(text: str) -> str:
+    """Return a secret, wherever it comes from, without what editors add: a byte-order mark, one line end at its end."""
+    return text.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
+
+
 def from_environment(text: str, environ: Mapping[str, str]) -> str | None:
     """Return the value of a reference to the env vault, None where it has none here. An empty value is none.
 

@@ -87,3 +87,9 @@ def test_an_empty_value_is_none(name: str) -> None:
 
 def test_a_list_may_be_empty() -> None:
     assert settings.load({"certificate_days": ""}, environment={}).certificate_days == ()
+
+
+def test_a_token_has_no_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("\ufefft0ken\r\n", "utf-8")
+    assert settings.read_token(str(file), "api_token_file") == "t0ken"

@@ -1,5 +1,6 @@
 """A hook's references get values, or it is held with every missing one named."""
 
+import json
 import os
 from pathlib import Path
 
@@ -57,6 +58,27 @@ def test_values_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert secrets.resolve({"url": "{vault://a/1}", "secret": "{vault://a/3}"}) == {"url": "one", "secret": "3"}
     with pytest.raises(UnresolvedReference):
         secrets.resolve({"url": "{vault://a/2}"})
+
+
+@pytest.mark.parametrize("field", ["secret", "previous_secret"])
+@pytest.mark.parametrize(
+    ("written", "secret"),
+    [("s3", "s3"), ("s3\n", "s3"), ("s3\r\n", "s3"), ("\ufeffs3\n", "s3"), (" s\n\n", " s\n"), ("s\ufeff", "s\ufeff")],
+)
+def test_a_secret_is_the_same_whichever_way_it_comes(tmp_path: Path, field: str, written: str, secret: str) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(written.encode())
+    secrets = Secrets({"A": written, "JSON": json.dumps({"key": written})})
+    secrets.learn({"{vault://hcv/a}": written})
+    for reference in (written, "{vault://env/a}", "{vault://env/json/key}", "{vault://hcv/a}"):
+        assert secrets.resolve({field: reference}) == {field: secret}, reference
+    assert secrets.resolve({"secret_file": str(path)}) == {"secret": secret}
+
+
+@pytest.mark.parametrize("value", ["\n", "\ufeff", "\ufeff\r\n"])
+def test_a_reference_to_nothing_but_a_line_end_has_no_value(value: str) -> None:
+    with pytest.raises(UnresolvedReference):
+        Secrets({"A": value}).resolve({"headers": {"authorization": "{vault://env/a}"}})
 
 
 class TestFile:
