@@ -50,6 +50,9 @@ def is_json(media: str) -> bool:
 
 def encode_payload(payload: Mapping[str, Any], content_type: str | None, method: str) -> Encoded:
     """Return how a rendered payload is sent; raises ``ValidationError`` for another content type."""
+    error = payload_error(content_type, method)
+    if error is not None:
+        raise ValidationError({"config": {"headers": {"content-type": error}}})
     media = media_type(content_type)
     if method == "GET":
         return Encoded(query=urlencode(list(pairs(payload)), quote_via=quote), content_type=content_type)
@@ -57,10 +60,26 @@ def encode_payload(payload: Mapping[str, Any], content_type: str | None, method:
         return Encoded(body=msgspec.json.encode(payload), content_type=content_type)
     if media == FORM:
         return Encoded(body=urlencode(list(pairs(payload))).encode(), content_type=content_type)
-    if media in ("", MULTIPART):
-        return _multipart(payload, content_type)
-    text = f"a payload is sent as {JSON}, {FORM} or {MULTIPART}; with {media} set body instead"
-    raise ValidationError({"config": {"headers": {"content-type": text}}})
+    return _multipart(payload, content_type)
+
+
+def payload_error(content_type: str | None, method: str) -> str | None:
+    """Return why a payload cannot be encoded by its content type, None where it can be."""
+    media = media_type(content_type)
+    if method == "GET" or is_json(media) or media in (FORM, MULTIPART, ""):
+        return None
+    return f"a payload is sent as {JSON}, {FORM} or {MULTIPART}; with {media} set body instead"
+
+
+def json_body_error(body: str, content_type: str | None) -> str | None:
+    """Return why a body is not what its content type says, None where that is not JSON."""
+    if not is_json(media_type(content_type)):
+        return None
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        return f"is not JSON, as its content type says: {error}"
+    return None
 
 
 def pairs(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -57,6 +57,13 @@ def parse_target(url: str) -> Target:
     )
 
 
+def authority(url: str) -> str:
+    """Return a URL up to its path, query or fragment, which is where a template may begin."""
+    start = url.find("//") + 2
+    ends = [at for at in (url.find(mark, start) for mark in "/?#") if at >= 0]
+    return url[: min(ends, default=len(url))]
+
+
 def _name(url: httpx.URL) -> str:
     """Return the host for people. A name that IDNA cannot decode (``xn--i-7iq.ws``) may resolve all the same."""
     try:

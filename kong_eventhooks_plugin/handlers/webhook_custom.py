@@ -29,7 +29,7 @@ from kong_eventhooks_plugin.handlers.request_templates import (
 from kong_eventhooks_plugin.handlers.sandbox_failure import outcome_of
 from kong_eventhooks_plugin.handlers.signatures import KongDigest
 from kong_eventhooks_plugin.handlers.signed_request import SignedSender
-from kong_eventhooks_plugin.handlers.target_url import Target, parse_target
+from kong_eventhooks_plugin.handlers.target_url import Target, authority, parse_target
 from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Failed, Render, Rendered
@@ -99,13 +99,6 @@ class WebhookCustomHandler(Handler):
             return with_notes(outcome, headers.notes)
         except ValidationError as refused:
             return _refused(config, refused) if templates(config) else Retry("config", str(refused))
-
-
-def authority(url: str) -> str:
-    """Return a URL up to its path, query or fragment, which is where a template may begin."""
-    start = url.find("//") + 2
-    ends = [at for at in (url.find(mark, start) for mark in "/?#") if at >= 0]
-    return url[: min(ends, default=len(url))]
 
 
 def _checked_target(config: Mapping[str, Any], url: str) -> Target:

@@ -7,14 +7,14 @@ from msgspec.structs import replace
 
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
-from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG
+from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG, HANDLERS_OF
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.ids import hook_id
 from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
 
 
 def to_hook(definition: dict[str, Any], origin: Origin, scope: HookScope = GLOBAL, *, enabled: bool = True) -> Hook:
-    """Return the hook of a valid definition, its ``config`` without unset fields.
+    """Return the hook of a valid definition, its ``config`` without unset fields and those of other handlers.
 
     ``enabled`` is the plugin instance's own switch. Whoever keeps the hook sets ``created_at`` and ``updated_at``.
     """
@@ -27,7 +27,11 @@ def to_hook(definition: dict[str, Any], origin: Origin, scope: HookScope = GLOBA
         on_change=bool(definition["on_change"]),
         snooze=definition["snooze"] or None,  # 0 is none
         filter=definition["filter"],
-        config={name: value for name, value in definition["config"].items() if value is not None},
+        config={
+            name: value
+            for name, value in definition["config"].items()
+            if value is not None and definition["handler"] in HANDLERS_OF[name]
+        },
         origin=origin,
         scope=scope,
         enabled=enabled and definition["enabled"],

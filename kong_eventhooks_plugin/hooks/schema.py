@@ -19,8 +19,8 @@ Rules for this file:
 - A pattern must mean the same as a Lua pattern and as a Python one: anchors, sets of plain characters and
   ranges, ``*``, ``+``, ``?``. A dash stands only inside a set, a NUL nowhere, no ``%`` or backslash
   (tests/unit/hooks/test_schema.py).
-- ``err`` replaces the text of every validator of its field, so it states all of the field's rules. A URL's or
-  a header's own text would quote the value, which may hold a password.
+- ``err`` replaces the text of every validator of its field, also in ``_only_for``. ``match`` would quote the value,
+  which may be a password: a field has ``match_all``, or ``err`` with all of its rules.
 - Texts of ``err`` are plain; ``then_err`` is a format in Lua: no ``%`` in either.
 
 Limits of one definition, all enforced by Kong as well: name 128 bytes, URL 8,192, a header's value 8,192
@@ -95,6 +95,21 @@ def plugin_config(known: Known) -> Field:
     )
 
 
+_WEBHOOKS = ("webhook", "webhook-custom")
+HANDLERS_OF: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("url", "headers", "ssl_verify", "secret", "previous_secret", "secret_file"), _WEBHOOKS),
+    **dict.fromkeys(
+        ("method", "payload", "payload_format", "body", "body_format", "headers_format", "url_format", "template"),
+        ("webhook-custom",),
+    ),
+    "functions": ("lambda",),
+    "level": ("log",),
+}
+"""The handlers that have a field. For the others it is unset, or has the default that Kong fills in."""
+
+NOT_OF_HANDLER = "unknown field of this handler: "
+"""How Kong's error begins of a field that the hook's handler does not have; the field's name follows."""
+
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "url": ("webhook", "webhook-custom"),
     "method": ("webhook-custom",),
@@ -105,8 +120,31 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
 
 def hook(known: Known, config_name: str = API_CONFIG) -> Field:
     """Return the record of one hook; ``config_name`` is ``DECLARED_CONFIG`` or ``API_CONFIG``."""
+    fields = {name: field for entry in handler_config()["fields"] for name, field in entry.items()}
     checks = [_needs(f"{config_name}.{name}", handlers) for name, handlers in NEEDED.items()]
+    checks += [_only_for(handlers, config_name, name, fields[name]) for name, handlers in HANDLERS_OF.items()]
     return {**_record(*_hook_fields(known, config_name)), "entity_checks": checks}
+
+
+def _only_for(handlers: tuple[str, ...], config_name: str, name: str, field: Field) -> dict[str, Any]:
+    """Return the check that refuses a field of other handlers, unless it has its default.
+
+    ``required`` is off in it: where the whole record is missing, that is the error.
+    """
+    match: dict[str, Any] = {"eq": None}
+    if field["type"] == "boolean":
+        match = {"ne": not field["default"], "required": False}
+    elif "default" in field:
+        match = {"match_all": [{"pattern": f"^{field['default']}$", "err": "unknown field"}], "required": False}
+    return {
+        "conditional": {
+            "if_field": "handler",
+            "if_match": {"one_of": [handler for handler in AVAILABLE_HANDLERS if handler not in handlers]},
+            "then_field": f"{config_name}.{name}",
+            "then_match": match,
+            "then_err": f"{NOT_OF_HANDLER}{name}",
+        }
+    }
 
 
 def _needs(path: str, handlers: tuple[str, ...]) -> dict[str, Any]:
@@ -198,8 +236,12 @@ def handler_config() -> Field:
     return {
         **_record(*_REQUEST_FIELDS, *_SECRET_FIELDS, *_CUSTOM_FIELDS, *_LAMBDA_AND_LOG_FIELDS, required=True),
         "entity_checks": [{"mutually_exclusive": ["secret", "secret_file"]}, _SPACES_ARE_FOR_TEMPLATES],
-        "description": "The handler's configuration; a handler reads only its own fields.",
+        "description": "The handler's configuration: its own fields only.",
     }
+
+
+WHSEC_ERR = "expected base64 of a key after whsec_"
+_WHSEC_WITHOUT_KEY = ("^whsec_=*[\r\n]*$", "^whsec_[A-Za-z0-9+/=]*[^A-Za-z0-9+/=\r\n]")
 
 
 def _record(*fields: Field, **more: Any) -> Field:
@@ -215,7 +257,16 @@ def _flag(name: str, description: str, *, default: bool) -> Field:
 
 
 def _secret(name: str, description: str) -> Field:
-    return _field(name, type="string", referenceable=True, encrypted=True, len_max=4_096, description=description)
+    without_key = [{"pattern": pattern, "err": WHSEC_ERR} for pattern in _WHSEC_WITHOUT_KEY]
+    return _field(
+        name,
+        type="string",
+        referenceable=True,
+        encrypted=True,
+        len_max=4_096,
+        match_none=without_key,
+        description=description,
+    )
 
 
 def _choice(available: Iterable[str]) -> dict[str, Any]:
@@ -236,10 +287,48 @@ def _reserved_headers() -> list[dict[str, str]]:
     return [*exact, prefix]
 
 
-URL_ERR = "expected a URL that begins with http:// or https:// and contains no spaces, of at most 8,192 bytes"
+URL_ERR = "expected a URL that begins with http:// or https:// and contains no spaces"
 
-STRICT_URL = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \x01-\x1f\x7f][^ \x01-\x1f\x7f]*$"
+_SCHEME = "^[Hh][Tt][Tt][Pp][Ss]?://"
+STRICT_URL = f"{_SCHEME}[^/?# \x01-\x1f\x7f][^ \x01-\x1f\x7f]*$"
 """A URL without templates."""
+
+NO_HOST = "expected a host"
+BAD_PORT = "expected a port from 1 to 65535"
+SHORT_IPV4 = "expected an IPv4 address as four decimal numbers"
+NEVER_CALLED = "link-local, cloud metadata, multicast and unspecified addresses cannot be called"
+
+_DIGITS = "[0-9][0-9]*"
+_BAD_PORTS = (
+    "00*", "0*[1-9][0-9][0-9][0-9][0-9][0-9][0-9]*", "0*[7-9][0-9][0-9][0-9][0-9]", "0*6[6-9][0-9][0-9][0-9]",
+    "0*65[6-9][0-9][0-9]", "0*655[4-9][0-9]", "0*6553[6-9]",
+)  # fmt: skip
+_NEVER = (
+    f"169[.]254[.]{_DIGITS}[.]{_DIGITS}", "100[.]100[.]100[.]200", "168[.]63[.]129[.]16", "192[.]0[.]0[.]192",
+    *(f"{first}[.]{_DIGITS}[.]{_DIGITS}[.]{_DIGITS}" for first in ("0", "22[4-9]", "2[345][0-9]")),
+)  # fmt: skip
+
+
+def _refused_authorities() -> list[dict[str, str]]:
+    """Return the patterns of hosts and ports that cannot be called; ``own_rules`` has those of IPv6."""
+    users = (_SCHEME, f"{_SCHEME}[^/?#]*@")
+    short = [_DIGITS, f"{_DIGITS}[.]{_DIGITS}", f"{_DIGITS}[.]{_DIGITS}[.]{_DIGITS}", "0[Xx][0-9A-Fa-fXx.]*"]
+    word_port = "[A-Za-z0-9._-]*:[0-9]*[^0-9/?#@{][^/?#@]*"
+    rules = [
+        (NO_HOST, users, [""], ("[:/?#]", "$")),
+        (BAD_PORT, (f"{_SCHEME}[^/?#]*:",), _BAD_PORTS, ("[/?#]", "$")),
+        (BAD_PORT, users, [word_port], ("[/?#]", "$")),
+        (SHORT_IPV4, users, short, ("[:/?#]", "$")),
+        (NEVER_CALLED, users, _NEVER, ("[:/?#]", "$")),
+    ]
+    return [
+        {"pattern": f"{start}{inside}{end}", "err": error}
+        for error, starts, insides, ends in rules
+        for start in starts
+        for inside in insides
+        for end in ends
+    ]
+
 
 _SPACES_ARE_FOR_TEMPLATES = {
     "conditional": {
@@ -247,7 +336,7 @@ _SPACES_ARE_FOR_TEMPLATES = {
         "if_match": {"required": True, "match": " "},
         "then_field": "url_format",
         "then_match": {"eq": True},
-        "then_err": "a URL may contain spaces in templates only, which need url_format",
+        "then_err": "a URL may contain spaces in templates only (webhook-custom with url_format)",
     }
 }
 """``required`` is in it because every validator passes what is unset: an unset URL would match."""
@@ -258,16 +347,15 @@ _REQUEST_FIELDS = (
         type="string",
         referenceable=True,
         len_max=8_192,
-        match="^[Hh][Tt][Tt][Pp][Ss]?://[^/?# \x01-\x1f\x7f][^\x01-\x1f\x7f]*$",
-        err=URL_ERR,
+        match_none=_refused_authorities(),
+        match_all=[{"pattern": f"{_SCHEME}[^/?# \x01-\x1f\x7f][^\x01-\x1f\x7f]*$", "err": URL_ERR}],
         description="The URL of the request.",
     ),
     _field(
         "method",
         type="string",
         len_max=32,
-        match="^[A-Z]+$",
-        err="expected an HTTP method in capital letters",
+        match_all=[{"pattern": "^[A-Z]+$", "err": "expected an HTTP method in capital letters"}],
         description="The request's method (webhook-custom).",
     ),
     _field(
@@ -304,8 +392,7 @@ _SECRET_FIELDS = (
         "secret_file",
         type="string",
         len_max=4_096,
-        starts_with="/",
-        err="expected an absolute path",
+        match_all=[{"pattern": "^/", "err": "expected an absolute path"}],
         description="A file that contains the secret, readable by the sidecar.",
     ),
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from kong_eventhooks_plugin.hooks.declarations import documents, kong_yml
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared
-from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG, Known
+from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG, HANDLERS_OF, Known
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
@@ -47,6 +47,19 @@ def at_its_place(fields: dict[str, Any]) -> dict[str, Any]:
     if missing and not isinstance(told.get("config", {}), str):
         told["config"] = told.get("config", {}) | {path.removeprefix("config."): texts.REQUIRED for path in missing}
     return told | ({"@entity": others} if others else {})
+
+
+def other_handlers_fields(definition: dict[str, Any]) -> set[str]:
+    """The fields of ``config`` that the handler does not have; recordings of an older schema may set them."""
+    handlers = {name: HANDLERS_OF.get(name, ()) for name in definition["config"] or ()}
+    return {
+        name for name, own in handlers.items() if own and definition["handler"] and definition["handler"] not in own
+    }
+
+
+def with_own_fields(definition: dict[str, Any]) -> dict[str, Any]:
+    foreign = other_handlers_fields(definition)
+    return definition | {"config": {name: v for name, v in definition["config"].items() if name not in foreign}}
 
 
 _OF_THE_WHOLE = " is required by this handler"

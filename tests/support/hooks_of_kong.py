@@ -29,6 +29,11 @@ VALUES: tuple[Any, ...] = (
     "get", "rate-limit-exceeded", "rate-limiting", "crud", "a/b", "a\nb", ["a/b"], ["a", "b,c"], [None], [1, None, "b"],
     {"a": {"b": [1, 2]}}, "-a", "a~b.c_d-e", [[]], 31_622_400, 31_622_401, "http://h/{{ a }}", "http://{{ a }}/",
     "resty", "jinja2", "warn", "data.limit > 3",
+    "http://h:99999/", "http://h:65535", "http://h:65536", "http://h:0/x", "http://h:abc", "http://u:p@h:8080/",
+    "http://u:99999@h/", "http://u@", "http://u:p@/x", "http://:80/", "http://127.1", "http://u@127.1:80/", "http://0x7f.1/",
+    "http://127.0.0.1/", "http://1.2.3.4.example/", "http://169.254.169.254/latest", "http://169.254.169.254.nip.io",
+    "http://u@169.254.1.1:80", "http://224.0.0.1", "http://[::1]:8080/", "http://[fe80::abcd]/", "http://[::1]:99999/",
+    "whsec_", "whsec_=", "whsec_a b", "whsec_MDEyMzQ1", "whsec_MDEy\n",
 )  # fmt: skip
 LONG: tuple[tuple[str, Any], ...] = (
     ("name", "x" * 128), ("name", "x" * 129), ("name", "é" * 64), ("event", "x" * 257),
@@ -70,14 +75,25 @@ TOGETHER: tuple[dict[str, Any], ...] = tuple(
 def configs(seed: int = 20_261_121, count: int = 250) -> Iterator[dict[str, Any]]:
     """Every value in every field, then fields at random together."""
     good = log_hook("first")
+    post = webhook("b", method="POST") | {"handler": "webhook-custom"}
+    of_handler = [
+        log_hook("b"),
+        webhook("b"),
+        post,
+        log_hook("b", handler="lambda", config={"functions": ["return 1"]}),
+    ]
+    bases = {each["handler"]: each for each in plugin_config(*of_handler)["hooks"]}
     [web] = plugin_config(webhook("b"))["hooks"]
     for field in HOOK_FIELDS:
         yield {"hooks": [good, {key: value for key, value in web.items() if key != field}]}
         yield from ({"hooks": [{**web, field: value}]} for value in VALUES)
-    for field in CONFIG_FIELDS:
-        yield from ({"hooks": [{**log_hook("b"), DECLARED_CONFIG: {field: value}}]} for value in VALUES)
+    for handler in bases:
+        own = [field for field in CONFIG_FIELDS if handler in schema.HANDLERS_OF.get(field, (handler,))]
+        yield from (_with_field(bases[handler], field, value) for field in own for value in VALUES)
+        yield from (_with_field(bases[handler], field, value) for field, value in LONG_CONFIG if field in own)
+        others = [field for field in CONFIG_FIELDS if field not in own]
+        yield from (_with_field(bases[handler], field, value) for field in others for value in VALUES[:12])
     yield from ({"hooks": [{**log_hook("b"), field: value}]} for field, value in LONG)
-    yield from ({"hooks": [{**log_hook("b"), DECLARED_CONFIG: {field: value}}]} for field, value in LONG_CONFIG)
     yield from ({"hooks": [{**log_hook("b"), **fields}]} for fields in TOGETHER)
     yield from ({"hooks": value} for value in VALUES)
     yield from ({}, {"bogus": 1}, {"hooks": [], "bogus": 1})
@@ -86,6 +102,10 @@ def configs(seed: int = 20_261_121, count: int = 250) -> Iterator[dict[str, Any]
         hook = {**log_hook("b"), chance.choice(HOOK_FIELDS): chance.choice(VALUES)}
         needed = {chance.choice(CONFIG_FIELDS): chance.choice(VALUES) for _ in range(3)}
         yield {"hooks": [good, {DECLARED_CONFIG: needed, **hook}]}
+
+
+def _with_field(hook: dict[str, Any], field: str, value: Any) -> dict[str, Any]:
+    return {"hooks": [{**hook, DECLARED_CONFIG: {**hook.get(DECLARED_CONFIG, {}), field: value}}]}
 
 
 def ask(admin_url: str, config: dict[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -1,9 +1,8 @@
 """A hook as the API shows it, and as it accepts it back.
 
-As in Kong Enterprise an unset field is null (``headers`` is ``{}``), and ``config`` has the fields that the hook's
-handler reads; another handler's are shown only where they were set. Beyond Enterprise: ``name`` (null where the API
-made the hook without one), ``filter``, ``enabled``, ``tags``; and, for hooks that are declared elsewhere,
-``declared_in`` and ``scope``, which cannot be written.
+As in Kong Enterprise an unset field is null (``headers`` is ``{}``), and ``config`` has the fields of the hook's
+handler. Beyond Enterprise: ``name`` (null where the API made the hook without one), ``filter``, ``enabled``, ``tags``;
+and, for hooks that are declared elsewhere, ``declared_in`` and ``scope``, which cannot be written.
 
 A caller that is not trusted sees ``***`` wherever a secret may be: secrets, header values, the URL behind its host (a
 Slack webhook's path is its password), bodies, payloads and functions.
@@ -18,26 +17,12 @@ from msgspec.structs import asdict
 
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.hooks.masking import masked
-from kong_eventhooks_plugin.hooks.schema import handler_config
+from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.masking import MASK, is_reference
 from kong_eventhooks_plugin.model.scope import GLOBAL
 
 READ_ONLY: Final = ("declared_in", "scope")
-
-_WEBHOOKS: Final = ("url", "headers", "ssl_verify", "secret", "previous_secret", "secret_file")
-_CUSTOM: Final = (
-    "method", "payload", "payload_format", "body", "body_format", "headers_format", "url_format", "template",
-)  # fmt: skip
-_HANDLERS_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(_WEBHOOKS, ("webhook", "webhook-custom")),
-    **dict.fromkeys(_CUSTOM, ("webhook-custom",)),
-    "functions": ("lambda",),
-    "level": ("log",),
-}
-"""Which handlers read a field of ``config``; one that is not listed is shown for all."""
-
-_CONFIG_FIELDS: Final = {name: field for entry in handler_config()["fields"] for name, field in entry.items()}
 
 
 def hook_view(hook: Hook, *, trusted: bool) -> views.HookView:
@@ -54,7 +39,7 @@ def hook_view(hook: Hook, *, trusted: bool) -> views.HookView:
         filter=shown.filter,
         enabled=shown.enabled,
         tags=list(shown.tags) or None,
-        config=_config(shown),
+        config={name: shown.config.get(name, _UNSET.get(name)) for name in _fields_of(shown.handler)},
         created_at=shown.created_at,
         updated_at=shown.updated_at,
         declared_in=None if shown.origin.place == "api" else shown.origin.path,
@@ -62,11 +47,11 @@ def hook_view(hook: Hook, *, trusted: bool) -> views.HookView:
     )
 
 
-def definition_of(hook: Hook) -> dict[str, Any]:
-    """Return what would define the hook anew, every field present: what a PATCH is merged into."""
+def definition_of(hook: Hook, handler: Any) -> dict[str, Any]:
+    """Return what would define the hook anew with that handler: what a PATCH is merged into."""
     view = hook_view(hook, trusted=True)
     return {name: getattr(view, name) for name in _DEFINITION} | {
-        "config": {name: hook.config.get(name) for name in _CONFIG_FIELDS}
+        "config": {name: hook.config[name] for name in _fields_of(handler) if name in hook.config}
     }
 
 
@@ -78,15 +63,12 @@ def name_of(hook: Hook) -> str | None:
     return None if hook.origin.place == "api" and hook.name == hook.id else hook.name
 
 
-def _config(hook: Hook) -> dict[str, Any]:
-    shown = {}
-    for name, field in _CONFIG_FIELDS.items():
-        value = hook.config.get(name)
-        if name == "headers" and value is None:
-            value = {}
-        if hook.handler in _HANDLERS_OF.get(name, (hook.handler,)) or value not in (None, {}, field.get("default")):
-            shown[name] = value
-    return shown
+_UNSET: Final[Mapping[str, Any]] = {"headers": {}}
+"""What an unset field is shown as, where that is not null."""
+
+
+def _fields_of(handler: Any) -> list[str]:
+    return [name for name, handlers in HANDLERS_OF.items() if handler in handlers]
 
 
 def masked_fields(config: Mapping[str, Any]) -> list[str]:

@@ -118,7 +118,7 @@ class Hooks:
         """
         async with self._hook_store.lock():
             before = self._changeable(self.get(key))
-            own, hook = self._read(_merged(definition_of(before), given))
+            own, hook = self._read(_merged(definition_of(before, given.get("handler", before.handler)), given))
             saved = await self._save(self._complete(hook, before.id, own, before), before)
             if given.get("enabled") is True:
                 await self._enable(saved.id)

@@ -30,6 +30,10 @@ def _eq(value: Any, wanted: Any) -> str | None:
     return None if value == wanted else texts.EQ.format(json.dumps(wanted))
 
 
+def _ne(value: Any, other: Any) -> str | None:
+    return None if value != other else texts.NE.format(json.dumps(other))
+
+
 def _one_of(value: Any, options: list[str]) -> str | None:
     return None if value in options else texts.ONE_OF.format(", ".join(options))
 
@@ -47,10 +51,6 @@ def _len_max(value: Any, limit: int) -> str | None:
     return None if length(value) <= limit else texts.LEN_MAX.format(limit)
 
 
-def _starts_with(value: str, start: str) -> str | None:
-    return None if value.startswith(start) else texts.STARTS_WITH.format(start)
-
-
 def _match(value: str, source: str) -> str | None:
     return None if pattern(source).search(value) else texts.MATCH.format(value)
 
@@ -65,11 +65,11 @@ def _match_all(value: str, rules: list[Mapping[str, str]]) -> str | None:
 
 IN_KONGS_ORDER: tuple[tuple[str, Validator], ...] = (
     ("eq", _eq),
+    ("ne", _ne),
     ("one_of", _one_of),
     ("between", _between),
     ("len_min", _len_min),
     ("len_max", _len_max),
-    ("starts_with", _starts_with),
     ("match_none", _match_none),
     ("match", _match),
     ("match_all", _match_all),

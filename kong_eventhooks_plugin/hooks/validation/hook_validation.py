@@ -105,11 +105,18 @@ def _renamed(hook: Any) -> Any:
 
 
 def _simplified(error: Any, wrong_name: str) -> Any:
-    """Return Kong's error of a hook without repetitions, and with a wrong name of ``handler_config`` explained."""
+    """Return Kong's error of a hook without repetitions, and with a wrong name of ``handler_config`` explained.
+
+    A field of another handler is an unknown field, as in Kong Enterprise's schema of each handler.
+    """
     if not isinstance(error, Mapping):
         return error
-    whole = [text for text in error.get("@entity", ()) if text != _REPEATS]
+    entity = [text for text in error.get("@entity", ()) if text != _REPEATS]
+    whole = [text for text in entity if not text.startswith(schema.NOT_OF_HANDLER)]
     kept = {name: each for name, each in error.items() if name != "@entity"} | ({"@entity": whole} if whole else {})
+    foreign = [text.removeprefix(schema.NOT_OF_HANDLER) for text in entity if text not in whole]
+    if foreign and isinstance(kept.get(schema.DECLARED_CONFIG), Mapping):
+        kept[schema.DECLARED_CONFIG] = kept[schema.DECLARED_CONFIG] | dict.fromkeys(foreign, texts.UNKNOWN)
     if kept.get(schema.API_CONFIG) == texts.UNKNOWN:
         # What is missing under the right name is there under the wrong one.
         kept.pop(schema.DECLARED_CONFIG, None)

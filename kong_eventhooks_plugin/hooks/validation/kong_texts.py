@@ -16,10 +16,10 @@ BOOLEAN = "expected a boolean"
 INTEGER = "expected an integer"
 
 EQ = "value must be {}"
+NE = "value must not be {}"
 BETWEEN = "value should be between {} and {}"
 LEN_MIN = "length must be at least {}"
 LEN_MAX = "length must be at most {}"
-STARTS_WITH = "should start with: {}"
 MATCH = "invalid value: {}"
 ONE_OF = "expected one of: {}"
 

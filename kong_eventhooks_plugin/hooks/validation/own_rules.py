@@ -3,8 +3,12 @@
 - A name is unique in a list.
 - An event is one of its source's own (Kong is given the events of all sources together).
 - ``secret`` and ``secret_file`` exclude each other also where ``secret`` is a reference.
+- A field of another handler is unset also where it would be a reference.
+- A literal URL has a host and a port that can be called, also in IPv6 and in notations that no pattern covers.
+- A literal secret has a key, also after ``whsec_``; ``previous_secret`` has another beside it.
 - A URL contains spaces inside its templates only, and templates only behind scheme, host and port; for a handler that
   does not render its URL it contains none.
+- A payload has a content type by which it can be encoded; a literal body is JSON where its content type is.
 - A payload that is a text is a JSON object of at most ``MAX_PAYLOAD`` characters, without repeated keys.
 - Values can be stored and sent as JSON (``hooks.validation.json_values``).
 """
@@ -14,11 +18,27 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.hooks.schema import STRICT_URL, URL_ERR, Known
+from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.handlers.address_rules import AddressRules, is_literal
+from kong_eventhooks_plugin.handlers.payload_encoding import json_body_error, payload_error
+from kong_eventhooks_plugin.handlers.request_templates import content_type, dialect_of
+from kong_eventhooks_plugin.handlers.signatures import key_of
+from kong_eventhooks_plugin.handlers.target_url import authority, parse_target
+from kong_eventhooks_plugin.hooks.references import as_secret
+from kong_eventhooks_plugin.hooks.schema import (
+    HANDLERS_OF,
+    NEVER_CALLED,
+    SHORT_IPV4,
+    STRICT_URL,
+    URL_ERR,
+    Known,
+    handler_config,
+)
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.field_checks import pattern
 from kong_eventhooks_plugin.model.masking import is_reference
+from kong_eventhooks_plugin.sandbox.tasks import is_plain
 
 Errors = dict[str, Any]
 
@@ -28,6 +48,10 @@ _TAG = re.compile(r"\{\{.*?\}\}|\{\*.*?\*\}|\{%.*?%\}|\{#.*?#\}")
 _TEMPLATE_IN_HOST = "a template may be in path and query, never in scheme, host or port"
 
 MAX_PAYLOAD = 1 << 20
+
+_DEFAULTS = {name: field.get("default") for entry in handler_config()["fields"] for name, field in entry.items()}
+_ANY_ADDRESS = AddressRules()
+_NUMBER = re.compile("[0-9]+|0[xX][0-9a-fA-F]*")
 
 
 def examined(hook: dict[str, Any], known: Known) -> tuple[dict[str, Any], Errors | None]:
@@ -67,15 +91,51 @@ def _parsed(text: str) -> tuple[Any, str | None]:
 
 
 def _error(hook: Mapping[str, Any], known: Known) -> Errors | None:
-    config: Errors = {}
-    if hook["config"]["secret"] is not None and hook["config"]["secret_file"] is not None:
-        config["@entity"] = [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]
+    config = _secret_errors(hook["config"]) | _body_errors(hook) | _foreign_errors(hook)
     if (url_error := _url_error(hook)) is not None:
         config["url"] = url_error
     errors: Errors = {"config": config} if config else {}
     if (event_error := _event_error(hook["source"], hook["event"], known)) is not None:
         errors["event"] = event_error
     return errors or None
+
+
+def _foreign_errors(hook: Mapping[str, Any]) -> Errors:
+    return {
+        name: texts.UNKNOWN
+        for name, value in hook["config"].items()
+        if hook["handler"] not in HANDLERS_OF[name] and value not in (None, _DEFAULTS[name])
+    }
+
+
+def _secret_errors(config: Mapping[str, Any]) -> Errors:
+    if config["secret"] is not None and config["secret_file"] is not None:
+        return {"@entity": [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]}
+    if config["previous_secret"] is not None and config["secret"] is None and config["secret_file"] is None:
+        return {"previous_secret": "needs a secret or secret_file beside it, which signs too"}
+    errors = {}
+    for name in ("secret", "previous_secret"):
+        if config[name] is not None and not is_reference(config[name]):
+            try:
+                key_of(as_secret(config[name]))
+            except ValueError as error:
+                errors[name] = str(error)
+    return errors
+
+
+def _body_errors(hook: Mapping[str, Any]) -> Errors:
+    """Return what the content type refuses, where it is known now."""
+    config, dialect = hook["config"], dialect_of(hook["config"])
+    header = content_type(config["headers"] or {})
+    is_template = header is not None and config["headers_format"] and not is_plain(header, dialect)
+    if hook["handler"] != "webhook-custom" or is_reference(header) or is_template:
+        return {}
+    if config["body"] is not None:
+        literal = not config["body_format"] or is_plain(config["body"], dialect)
+        error = json_body_error(config["body"], header) if literal else None
+        return {} if error is None else {"body": error}
+    error = None if config["payload"] is None else payload_error(header, config["method"])
+    return {} if error is None else {"headers": {"content-type": error}}
 
 
 def _event_error(source: str, event: str | None, known: Known) -> str | None:
@@ -92,8 +152,19 @@ def _url_error(hook: Mapping[str, Any]) -> str | None:
     url = hook["config"]["url"]
     if url is None or is_reference(url):
         return None
-    if hook["handler"] != "webhook-custom" or not hook["config"]["url_format"]:
-        return None if pattern(STRICT_URL).search(url) else URL_ERR
-    if "{" in re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]:
-        return _TEMPLATE_IN_HOST
-    return None if pattern(STRICT_URL).search(_TAG.sub("x", url)) else URL_ERR
+    if hook["handler"] == "webhook-custom" and hook["config"]["url_format"]:
+        if "{" in authority(url):
+            return _TEMPLATE_IN_HOST
+        url = _TAG.sub("x", url)
+    return _target_error(authority(url)) if pattern(STRICT_URL).search(url) else URL_ERR
+
+
+def _target_error(url: str) -> str | None:
+    try:
+        host = parse_target(url).url.host
+    except ValidationError as error:
+        return str(error.fields["config"]["url"])
+    if is_literal(host):
+        return None if _ANY_ADDRESS.refusal(host) is None else NEVER_CALLED
+    # As browsers and Kong's resolver read it: a name whose last part is a number is an IPv4 address.
+    return SHORT_IPV4 if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) else None

@@ -39,6 +39,8 @@ def errors_of(field: Definition, value: Any) -> Errors | None:
         if "eq" in field:
             return field_checks.field_error(value, {"eq": field["eq"]})
         return texts.REQUIRED if field.get("required") else None
+    if field.get("eq", value) is None:
+        return field_checks.field_error(value, {"eq": None, "err": field.get("err", texts.EQ.format("null"))})
     return _CHECKERS[field["type"]](field, value)
 
 

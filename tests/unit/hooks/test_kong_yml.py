@@ -78,11 +78,6 @@ def test_a_hook_with_all_its_fields() -> None:
             "headers": {"authorization": "{vault://env/slack-token}"},
             "secret": "{vault://env/slack-secret}",
             "ssl_verify": True,
-            "payload_format": True,
-            "body_format": True,
-            "headers_format": False,
-            "url_format": False,
-            "level": "notice",
         },
         origin=Origin("file", "kong.yml", "kong.yml: plugins[0].config.hooks[0]"),
     )

@@ -63,9 +63,9 @@ def test_every_field_of_a_hook_is_described() -> None:
 
 
 def test_patterns_mean_the_same_in_lua_and_python() -> None:
-    """Outside sets: letters, `:`, `/`, anchors at the ends, `*+?`. Inside: plain characters and ranges."""
+    """Outside sets: letters, digits, `:/@_=`, anchors at the ends, `*+?`. Inside: plain characters and ranges."""
     for path, pattern in sorted(PATTERNS):
-        assert re.fullmatch(r"\^?(?:\[\^?[^\]\[\\%]+\][*+?]?|[A-Za-z0-9:/][*+?]?)*\$?", pattern), path
+        assert re.fullmatch(r"\^?(?:\[\^?[^\]\[\\%]+\][*+?]?|[A-Za-z0-9:/@_=][*+?]?)*\$?", pattern), path
         assert "\0" not in pattern, path
         for inside in re.findall(r"\[\^?([^\]]+)\]", pattern):
             dashes = [index for index, character in enumerate(inside) if character == "-"]

@@ -44,7 +44,8 @@ def test_one_error_has_kongs_body() -> None:
 
 
 def test_several_errors_are_counted() -> None:
-    error = refusal({"name": "a", "handler": "log", "config": {"headers": {"Host": "x"}, "ssl_verify": 1}})
+    config = {"url": "http://x/", "headers": {"Host": "x"}, "ssl_verify": 1}
+    error = refusal({"name": "a", "handler": "webhook", "config": config})
     assert str(error) == (
         "3 schema violations (config.headers: the header host cannot be set; "
         "config.ssl_verify: expected a boolean; source: required field missing)"
@@ -101,7 +102,7 @@ def test_what_a_handler_needs(handler: str, config: dict[str, Any], missing: dic
         assert VALIDATION.hook(hook)["handler"] == handler
 
 
-SPACES = "a URL may contain spaces in templates only, which need url_format"
+SPACES = "a URL may contain spaces in templates only (webhook-custom with url_format)"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ SPACES = "a URL may contain spaces in templates only, which need url_format"
         ("webhook-custom", "https://a.b/{{ service.name }}?x={* ip *}#{% if a then %}b{% end %}{# c #}", True, None),
         ("webhook-custom", "https://a.b/{{service.name}}", False, None),
         ("webhook-custom", "https://a.b/{{ service.name }}", False, SPACES),
-        ("webhook", "https://a.b/{{ service.name }}", True, schema.URL_ERR),
+        ("webhook", "https://a.b/{{ service.name }}", False, SPACES),
         ("webhook-custom", "https://a.b/ {{ service.name }}", True, schema.URL_ERR),
         ("webhook-custom", "https://a.b/{{ service.name", True, schema.URL_ERR),
         ("webhook-custom", "https://{{ service.host }}/x", True, "never in scheme, host or port"),
@@ -120,7 +121,8 @@ SPACES = "a URL may contain spaces in templates only, which need url_format"
     ],
 )
 def test_where_templates_may_stand_in_a_url(handler: str, url: str, url_format: bool, error: str | None) -> None:
-    hook = webhook(url=url, method="POST", url_format=url_format) | {"handler": handler}
+    custom = {"method": "POST", "url_format": url_format} if handler == "webhook-custom" else {}
+    hook = webhook(url=url, **custom) | {"handler": handler}
     if error is None:
         assert VALIDATION.hook(hook)["config"]["url"] == url
     else:
@@ -128,16 +130,16 @@ def test_where_templates_may_stand_in_a_url(handler: str, url: str, url_format: 
 
 
 def test_a_filter_a_level_and_a_template_language() -> None:
-    hook = VALIDATION.hook(log_hook(filter="data.limit > 3", config={"level": "warn", "template": "jinja2"}))
-    assert (hook["filter"], hook["config"]["level"], hook["config"]["template"]) == ("data.limit > 3", "warn", "jinja2")
+    hook = VALIDATION.hook(log_hook(filter="data.limit > 3", config={"level": "warn"}))
+    assert (hook["filter"], hook["config"]["level"]) == ("data.limit > 3", "warn")
     plain = VALIDATION.hook(log_hook())
     assert (plain["filter"], plain["config"]["level"], plain["config"]["template"]) == (None, "notice", None)
-    assert refusal(log_hook(config={"level": "loud", "template": "erb"})).fields == {
-        "config": {
-            "level": "expected one of: debug, info, notice, warn, err, crit, alert",
-            "template": "expected one of: resty, jinja2",
-        }
-    }
+    custom = webhook(method="POST", template="jinja2") | {"handler": "webhook-custom"}
+    assert VALIDATION.hook(custom)["config"]["template"] == "jinja2"
+    custom["config"]["template"] = "erb"
+    assert refusal(custom).fields == {"config": {"template": "expected one of: resty, jinja2"}}
+    levels = "expected one of: debug, info, notice, warn, err, crit, alert"
+    assert refusal(log_hook(config={"level": "loud"})).fields == {"config": {"level": levels}}
 
 
 def test_events_that_follow_a_pattern() -> None:
@@ -257,8 +259,12 @@ def test_no_hooks_are_fine(config: Any) -> None:
 
 
 def test_luas_empty_tables() -> None:
-    hook = VALIDATION.hook(log_hook(tags={}, config={"headers": [], "functions": {}, "payload": []}))
-    assert (hook["tags"], hook["config"]["headers"], hook["config"]["functions"]) == ([], {}, [])
+    custom = webhook(method="POST", headers=[], payload=[]) | {"handler": "webhook-custom", "tags": {}}
+    hook = VALIDATION.hook(custom)
+    assert (hook["tags"], hook["config"]["headers"], hook["config"]["payload"]) == ([], {}, {})
+    assert refusal({**log_hook(), "handler": "lambda", "config": {"functions": {}}}).fields == {
+        "config": {"functions": "length must be at least 1"}
+    }
 
 
 def test_a_snooze_of_0_is_none() -> None:

@@ -72,7 +72,7 @@ def _config() -> Schema:
     return {
         **config,
         "type": ["object", "null"],
-        "description": "What the handler needs; a handler reads only its own fields.",
+        "description": "The handler's configuration: its own fields only.",
         "not": {
             "required": ["secret", "secret_file"],
             "properties": {"secret": {"type": "string"}, "secret_file": {"type": "string"}},
@@ -81,16 +81,17 @@ def _config() -> Schema:
 
 
 def _of_handler(handler: str) -> Schema:
-    """Return the rule for a hook with that handler: the fields of config that the schema's checks require."""
+    """Return the rule for a hook with that handler: the fields of config that it requires, and none of others."""
     needed = [name for name, handlers in schema.NEEDED.items() if handler in handlers]
-    rule: Schema = {"properties": {"handler": {"const": handler}}}
+    fields = of_record(schema.handler_config(), [])["properties"]
+    config: Schema = {
+        "properties": {name: {"enum": [fields[name].get("default")]}
+                       for name, handlers in schema.HANDLERS_OF.items() if handler not in handlers}
+    }  # fmt: skip
+    rule: Schema = {"properties": {"handler": {"const": handler}, "config": config}}
     if needed:
-        config = of_record(schema.handler_config(), [])["properties"]
-        rule["properties"]["config"] = {
-            "type": "object",
-            "properties": {name: _set(config[name]) for name in needed},
-            "required": needed,
-        }
+        config |= {"type": "object", "required": needed}
+        config["properties"] |= {name: _set(fields[name]) for name in needed}
         rule["required"] = ["config"]
     return rule
 

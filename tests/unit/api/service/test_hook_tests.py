@@ -52,7 +52,7 @@ async def test_it_is_sent_as_an_event_of_the_source(api: Api, source: str, sent:
 
 
 async def test_a_handler_without_ping(api: Api) -> None:
-    await api.service.hooks.create({**WEBHOOK, "handler": "log"})
+    await api.service.hooks.create({**WEBHOOK, "handler": "log", "config": {}})
     with pytest.raises(NoPing, match=r"^handler 'log' does not support 'ping'$"):
         await api.service.test_delivery.ping("web")
 

@@ -23,7 +23,7 @@ from kong_eventhooks_plugin.errors import (
 )
 from kong_eventhooks_plugin.model.ids import hook_id
 from tests.support.api import CAPTURES, RECORDED, Api, running
-from tests.support.hooks import at_its_place
+from tests.support.hooks import at_its_place, other_handlers_fields, with_own_fields
 
 LOG = {"source": "custom", "handler": "log"}
 ID = "c57340ab-9fed-40fd-bb7e-1cef8d37c2df"
@@ -144,15 +144,20 @@ class TestCreate:
         "config",
         [
             {"secret": "***"},
-            {"previous_secret": "***"},
+            {"secret": "s", "previous_secret": "***"},
             {"headers": {"authorization": "***"}},
             {"url": "http://x/***"},
-            {"functions": ["***"]},
-            {"payload": {"blocks": [{"text": "***"}]}},
+            {"method": "POST", "payload": {"blocks": [{"text": "***"}]}},
         ],
     )
     async def test_a_mask_is_not_accepted_as_a_secret(self, api: Api, config: dict[str, Any]) -> None:
-        given = {"source": "custom", "handler": "webhook", "config": {"url": "http://x/", **config}}
+        handler = "webhook-custom" if "method" in config else "webhook"
+        given = {"source": "custom", "handler": handler, "config": {"url": "http://x/", **config}}
+        with pytest.raises(ValidationError, match="instead of a secret"):
+            await api.service.hooks.create(given)
+
+    async def test_a_masked_function_is_not_accepted(self, api: Api) -> None:
+        given = {"source": "custom", "handler": "lambda", "config": {"functions": ["***"]}}
         with pytest.raises(ValidationError, match="instead of a secret"):
             await api.service.hooks.create(given)
 
@@ -251,11 +256,16 @@ class TestUpdate:
         first, *recorded = map(json.loads, (CAPTURES / "patch-answers.jsonl").read_text().splitlines())
         async with running(tmp_path, known=RECORDED) as api:
             for one in recorded:
-                await api.service.hooks.upsert("a", {k: v for k, v in first["before"].items() if k != "name"})
-                if one["status"] == 200:
-                    received = definition_of(await api.service.hooks.update("a", one["patch"]))
-                    expected = one["answer"]
-                    config = {name: received["config"][name] for name in expected["config"]}
+                before = with_own_fields(first["before"])
+                await api.service.hooks.upsert("a", {k: v for k, v in before.items() if k != "name"})
+                if other_handlers_fields({"handler": before["handler"], "config": None} | one["patch"]):
+                    with pytest.raises(ValidationError, match="unknown field"):
+                        await api.service.hooks.update("a", one["patch"])
+                elif one["status"] == 200:
+                    hook = await api.service.hooks.update("a", one["patch"])
+                    received = definition_of(hook, hook.handler)
+                    expected = with_own_fields(one["answer"])
+                    config = {name: received["config"].get(name) for name in expected["config"]}
                     # Kong tells an unset list from an empty one; what a hook stores does not.
                     assert (received["tags"] or None, config) == (expected["tags"] or None, expected["config"]), one[
                         "patch"
@@ -421,7 +431,7 @@ async def test_what_a_hook_shows_is_its_definition(api: Api) -> None:
          "name": "a", "filter": "data.a == 1",
          "config": {"url": "http://x/", "method": "PUT", "payload": {"a": [1, {"b": None}]}, "headers": {"x": "y"}}}
     )  # fmt: skip
-    again = await api.service.hooks.upsert("a", definition_of(hook))
+    again = await api.service.hooks.upsert("a", definition_of(hook, hook.handler))
     assert msgspec.structs.replace(again, updated_at=hook.updated_at) == hook
 
 
