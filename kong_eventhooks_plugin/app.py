@@ -271,7 +271,10 @@ class Worker:
         await self._until_stopped(link, delivery, apis)
         await cancel(keeping, *apis)
         self._tasks.run(listening.stop("stopped" if link.reason == "signal" else "supervisor exited"))
+        ends_at = time.monotonic() + settings.drain_seconds
         await asyncio.gather(server.drain(settings.drain_seconds), delivery.drain(settings.drain_seconds))
+        if pollers is not None:
+            await pollers.crud.drain(max(1.0, ends_at - time.monotonic()))
         await cancel(*self._polling)
         if pollers is not None:
             await pollers.close()

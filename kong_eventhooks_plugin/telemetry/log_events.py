@@ -29,10 +29,12 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
         "A delete removed more entities than are reported at once; the next reconciliation reports the rest."
     ),
     "certificate_unreadable": "A certificate cannot be parsed and is skipped.",
-    "change_deferred": (
-        "A change that the route saw could not be reported at once; the next reconciliation looks for it."
-    ),
+    "change_deferred": ("A change that the route saw could not be reported at once; the next reconciliation finds it."),
     "change_lost": "A change could not be published because of a bug and is dropped.",
+    "changes_not_drained": (
+        "A process ended before it had processed what the route saw. The next reconciliation finds these changes, "
+        "without their actor; the next process publishes what is in the outbox."
+    ),
     "change_store_unavailable": (
         "Changes from the Admin API's route wait because the mirror's store cannot be used; `error` is the "
         "exception's type."

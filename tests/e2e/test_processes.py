@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -19,8 +20,10 @@ import httpx
 import pytest
 
 from kong_eventhooks_plugin.cli import store_file
+from tests.kong_node.answers import change
 from tests.kong_node.msgpack_kong import MsgpackKong
 from tests.kong_node.node import CRUD, LOG, KongNode, request_log
+from tests.support.admin_node import AdminNode
 from tests.support.processes import PATIENT, Processes, Running, is_alive, kill_while_all_are_held
 from tests.support.waiting import SECONDS, until
 
@@ -31,6 +34,7 @@ HOOKS = {
 PER_SECOND = 200
 AT_ONCE = 200
 """Where the machine is too slow for the rate, calls come more slowly."""
+CHANGES = 200
 
 
 MEMORY = Path("/dev/shm")
@@ -68,16 +72,18 @@ class World:
         return sorted(await asyncio.to_thread(self._kept))
 
     def _kept(self) -> list[str]:
-        found: list[str] = []
+        return [data["request"]["id"] for data in self.data_of_kept()]
+
+    def data_of_kept(self) -> Iterator[dict[str, Any]]:
+        """Yield the data of every event in the store."""
         offset: str | None = None
         while True:
             page = store_file.deliveries(self.data, None, None, 1000, offset)
             for delivery in page["data"]:
-                one = store_file.delivery(self.data, delivery["id"])
-                found.append(one["data"]["request"]["id"])
+                yield store_file.delivery(self.data, delivery["id"])["data"]
             offset = page["offset"]
             if offset is None:
-                return found
+                return
 
 
 @pytest.fixture
@@ -249,6 +255,25 @@ async def test_what_was_answered_before_a_stop_is_kept(world: World) -> None:
     kept = await world.kept()
     assert len(kept) == len(set(kept))
     assert set(calls.answered) <= set(kept)
+
+
+async def test_what_the_route_saw_before_a_stop_is_published_with_who_did_it(world: World) -> None:
+    def written(number: int) -> dict[str, Any]:
+        body = json.dumps({"id": str(uuid.UUID(int=number)), "username": f"c{number}"}).encode()
+        return change(body=body, request_id=f"{number:032x}", started_at=time.time())
+
+    hooks = {**HOOKS, "hooks": [{"name": "changes", "source": "dao:crud", "handler": "log"}]}
+    async with AdminNode() as admin, world.kong() as node:
+        node.configure(LOG, hooks)
+        sidecar = world.sidecar(f"--admin-url={admin.url}", "--crud-reconcile-seconds=3600", "--log-level=debug")
+        await ready(sidecar)
+        await node.log()  # it brings the hook
+        await asyncio.to_thread(sidecar.wait_for, "reconciliation_finished")
+        assert all(await asyncio.gather(*(node.respond(written(number)) for number in range(CHANGES))))
+        sidecar.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(sidecar.wait) == 0
+    events = await asyncio.to_thread(lambda: [data["actor"]["request_id"] for data in world.data_of_kept()])
+    assert sorted(events) == [f"{number:032x}" for number in range(CHANGES)]
 
 
 async def test_a_second_stand_alone_sidecar_is_refused_and_the_first_serves_on(world: World) -> None:

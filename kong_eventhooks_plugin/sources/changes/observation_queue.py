@@ -22,7 +22,8 @@ class ObservationQueue:
         self._limit = limit
         self._pending: deque[ChangeObservation] = deque()
         self._bytes = 0
-        self._not_empty = asyncio.Event()
+        self._not_empty, self._empty = asyncio.Event(), asyncio.Event()
+        self._empty.set()
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -34,6 +35,7 @@ class ObservationQueue:
             return False
         self._pending.append(seen)
         self._bytes += size
+        self._empty.clear()
         self._not_empty.set()
         return True
 
@@ -46,6 +48,11 @@ class ObservationQueue:
         self._bytes -= _size(self._pending.popleft())
         if not self._pending:
             self._not_empty.clear()
+            self._empty.set()
+
+    async def empty(self) -> None:
+        """Wait until every observation is done."""
+        await self._empty.wait()
 
 
 def _size(seen: ChangeObservation) -> int:

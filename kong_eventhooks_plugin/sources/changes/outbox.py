@@ -59,18 +59,26 @@ class OutboxPublisher:
         self._holds = holds
         self._pause = pause
         self._poll_seconds = poll_seconds
-        self._pending_event = asyncio.Event()
+        self._pending_event, self._flushed = asyncio.Event(), asyncio.Event()
         self.error: str | None = None
         """Why the outbox cannot be emptied now; None where it can."""
 
     def wake(self) -> None:
         """Have the outbox read: something was put into it."""
+        self._flushed.clear()
         self._pending_event.set()
+
+    async def flush(self) -> None:
+        """Wait until what is in the outbox now is published, or held."""
+        self.wake()
+        await self._flushed.wait()
 
     async def run(self) -> None:
         while True:
             self._pending_event.clear()
             if await self._drain_outbox():
+                if not self._pending_event.is_set():
+                    self._flushed.set()
                 await self._wait_for_pending()
             else:
                 await asyncio.sleep(self._pause)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.errors import AdminApiError, StoreUnavailable
 from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
@@ -284,6 +285,32 @@ async def test_a_schema_that_is_missing_is_asked_for_once_before() -> None:
         world.observer.observe_change(saw("DELETE", "/consumers/grace", status=204))
         await world.worked(2)
     assert world.schema_cache.asked == ["consumers"], "a delete has nothing that could be hidden"
+
+
+async def test_drain_empties_what_waits() -> None:
+    async with World().running() as world:
+        await settled()
+        for number in range(50):
+            world.observer.observe_change(saw("PUT", f"/consumers/{number}", CONSUMER))
+        await world.observer.drain(SECONDS)
+        assert len(world.mirror.applied) == 50
+        assert len(world.publisher.events) == 150
+        assert not world.mirror.outbox
+        await world.observer.drain(SECONDS)
+
+
+async def test_drain_waits_no_longer_than_it_may() -> None:
+    world = World()  # which does not run, as where its file cannot be opened
+    with capture_logs() as logs:
+        await asyncio.wait_for(world.observer.drain(3_600), SECONDS)
+        world.observer.observe_change(saw(answer=CONSUMER))
+        await asyncio.wait_for(world.observer.drain(3_600), SECONDS)
+        world.mirror.errors = [StoreUnavailable("disk full")] * 1_000_000
+        async with world.running():
+            await settled()
+            await world.observer.drain(0.01)
+    lines = [line["observations"] for line in logs if line["event"] == "changes_not_drained"]
+    assert lines == [1, 1]
 
 
 @pytest.mark.parametrize("away", ["refuses", "hangs"])

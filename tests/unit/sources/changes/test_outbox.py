@@ -12,6 +12,7 @@ from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.sources.changes.outbox import BATCH, OutboxPublisher
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.crud import Publisher, StandInMirror, make_change, settled
+from tests.support.waiting import SECONDS
 
 THREE = [("crud", "consumers"), ("crud", "consumers:create"), ("dao:crud", "create")]
 
@@ -142,6 +143,21 @@ async def test_at_most_a_batch_is_in_flight() -> None:
             future.set_result(Receipt("e", duplicate=False, fired=(), held_back={}))
         await settled(lambda: len(publisher.futures) == 3 * BATCH + 3)
         assert list(mirror.outbox) == [f"c-{BATCH}"]
+
+
+async def test_flush_waits_until_all_is_committed() -> None:
+    mirror, publisher = StandInMirror(), Publisher(at_once=False)
+    async with pumping(mirror, publisher) as pump:
+        await pump.flush()
+        mirror.outbox["c-1"] = make_change("c-1")
+        flushing = asyncio.create_task(pump.flush())
+        await publisher.until(3)
+        await settled()
+        assert not flushing.done()
+        for future in publisher.futures:
+            future.set_result(Receipt("x", duplicate=False, fired=(), held_back={}))
+        await asyncio.wait_for(flushing, SECONDS)
+    assert mirror.outbox == {}
 
 
 async def test_while_it_holds_nothing_is_reported() -> None:
