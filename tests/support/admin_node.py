@@ -61,7 +61,7 @@ class Faults:
     status: int | None = None  # answer this instead
     after: int = 0  # how many answers are right before that
     page_seconds: float = 0.0  # so long before each answer to a GET
-    cut_bytes: int | None = None  # so many bytes of the body, then the connection is gone
+    cut_bytes: int | None = None  # so many bytes of the body, then the connection ends
     token: str | None = None  # 401 without it
     token_header: str = "Kong-Admin-Token"
     only: str = ""

@@ -63,7 +63,7 @@ EXPECTED = {
 
 
 class Schema:
-    """The fields of one entity, in Kong's order, and the checks that look at several of them."""
+    """The fields of one entity, in Kong's order, and the checks of several of them."""
 
     def __init__(self, name: str, answer: dict[str, Any]) -> None:
         self.name = name
@@ -101,7 +101,7 @@ class Schemas:
         return config
 
     def plugin_checks(self, name: str) -> list[dict[str, Any]]:
-        """Return the checks of a plugin that look at several fields."""
+        """Return the checks of a plugin that involve several fields."""
         checks: list[dict[str, Any]] = self.plugin_answers[name].get("entity_checks") or []
         return checks
 

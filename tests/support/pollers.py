@@ -1,4 +1,4 @@
-"""What the loops that look at Kong need around them: a time that a test owns, a queue that it looks into, notes."""
+"""What pollers need around them: a time that a test owns, a dispatcher that records, notes."""
 
 import asyncio
 from asyncio import Future
@@ -56,8 +56,8 @@ class LoopTime(FakeClock):
         return super().advance(seconds)
 
 
-class Heard:
-    """Stands where the dispatcher does: takes events, each id once, and can refuse them."""
+class FakeDispatcher:
+    """Accepts events, each id once, and can refuse them."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -145,16 +145,16 @@ class World:
 
     def __init__(self) -> None:
         self.time = LoopTime()
-        self.heard = Heard()
+        self.dispatcher = FakeDispatcher()
         self.notes = MemoryNotes()
         self.counts = Counts()
         self.leads = True
         self.wanted = True
-        self.turns = LeaderGate(lambda: self.leads, lambda: self.wanted, self.time.wait, lambda: 0.5)
+        self.gate = LeaderGate(lambda: self.leads, lambda: self.wanted, self.time.wait, lambda: 0.5)
 
-    def means(self, client: AdminClient) -> PollerContext:
+    def context(self, client: AdminClient) -> PollerContext:
         """What the loops are given, with this world's time."""
-        return PollerContext(client, self.notes, self.heard.publish, self.counts, self.time, self.time)
+        return PollerContext(client, self.notes, self.dispatcher.publish, self.counts, self.time, self.time)
 
     @asynccontextmanager
     async def running(self, loop: Poller) -> AsyncIterator[None]:

@@ -68,11 +68,11 @@ def test_it_has_its_name_and_its_entry(source: LogSource, request: pytest.Fixtur
     assert source.name == request.node.callspec.params["source"]
 
 
-def test_it_tells_something_of_what_was_recorded_or_documented(source: LogSource) -> None:
+def test_it_makes_events_of_what_was_recorded_or_documented(source: LogSource) -> None:
     assert any(events(source, each) for each in SEEN)
 
 
-def test_it_hears_every_status_of_which_it_makes_events(source: LogSource) -> None:
+def test_it_names_every_status_of_which_it_makes_events(source: LogSource) -> None:
     statuses = source.statuses()
     assert all(100 <= status <= 599 for status in statuses)
     for each in SEEN:
@@ -80,7 +80,7 @@ def test_it_hears_every_status_of_which_it_makes_events(source: LogSource) -> No
             assert events(source, each) == []
 
 
-def test_its_events_say_what_the_catalogue_promises(source: LogSource) -> None:
+def test_its_events_have_the_fields_of_the_catalogue(source: LogSource) -> None:
     (entry,) = ENTRIES[source.name].events
     for each in SEEN:
         for event in events(source, each):
@@ -89,7 +89,7 @@ def test_its_events_say_what_the_catalogue_promises(source: LogSource) -> None:
             assert (event.time, event.scope) == (each.seen_at, decode(each.serialized).scope())
 
 
-def test_told_again_its_events_have_the_same_ids(source: LogSource) -> None:
+def test_reported_again_its_events_have_the_same_ids(source: LogSource) -> None:
     for each in SEEN:
         later = msgspec.structs.replace(each, seen_at=each.seen_at + 9)
         ids = [event.id for event in events(source, each)]
@@ -103,14 +103,14 @@ def test_nothing_of_the_query_string_or_the_requests_headers_is_in_them(source: 
         assert not any(secret in text for secret in (b"joekey", b"made-up", b"recorder/1.0", b"apikey"))
 
 
-def test_a_stranger_hears_nothing_of_what_the_service_answered(source: LogSource) -> None:
+def test_a_services_own_answer_is_no_event(source: LogSource) -> None:
     for each in SEEN:
         log = json.loads(each.serialized) | {"source": "upstream", "upstream_status": str(each.status)}
         got = events(source, seen(log, each.status))
         assert got == [] or source.name == "rate-limit-approaching"
 
 
-def test_who_hears_nothing_without_the_admin_api_is_told_so() -> None:
+def test_sources_without_events_without_the_admin_api_are_reported() -> None:
     telling = {name for name, make in MAKES.items() if any(events(make(NO_ACTIVE_PLUGINS), each) for each in SEEN)}
     silent = {name for name in MAKES if telling.isdisjoint(matching_sources(name))}
     assert silent == {name for name in MAKES if BY_NAME[name].needs_admin_api}
@@ -180,7 +180,7 @@ shown = st.dictionaries(header_names, st.sampled_from(["0", "5"]), max_size=8)
 
 @settings(max_examples=2 * settings().max_examples, deadline=None)
 @given(refusers, shown, st.sampled_from([400, 401, 403, 406, 429, 502, 503]), st.booleans(), st.booleans())
-def test_a_refusal_is_told_by_one_source_at_most(
+def test_a_refusal_is_an_event_of_one_source_at_most(
     plugins: list[dict[str, Any]], headers: dict[str, str], status: int, asked: bool, ruled: bool
 ) -> None:
     route = {"id": "r-1", "name": "demo-route" if ruled else "other"}

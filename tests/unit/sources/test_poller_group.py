@@ -1,4 +1,4 @@
-"""All that looks at Kong together: what a person has to know of it, and how it goes on and ends after a bug."""
+"""All pollers together: their errors, how they restart after a crash, how they end."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "RETRY_SECONDS", 0.01)
 
 
-async def test_a_hook_on_no_entity_is_told_as_soon_as_kong_is_known(tmp_path: Path) -> None:
+async def test_a_hook_on_no_entity_is_an_error_as_soon_as_kong_is_known(tmp_path: Path) -> None:
     async with AdminNode() as node:
         observers = make(tmp_path, node.url, HOOK)
         async with running(observers):
@@ -67,7 +67,7 @@ async def test_a_hook_on_no_entity_is_told_as_soon_as_kong_is_known(tmp_path: Pa
 
 
 @pytest.mark.parametrize("seen_by", ["route", "reconciliation"])
-async def test_a_kong_that_starts_the_plugin_server_is_heard_without_a_fault(tmp_path: Path, seen_by: str) -> None:
+async def test_a_kong_that_starts_the_plugin_server_is_read_without_an_error(tmp_path: Path, seen_by: str) -> None:
     published = Publisher()
     async with AdminNode(starts_plugin_server=True) as node:
         observers = make(tmp_path, node.url, make_hook("h", source="dao:crud"), publisher=published)
@@ -93,7 +93,7 @@ async def test_a_kong_that_starts_the_plugin_server_is_heard_without_a_fault(tmp
             assert observers.state()["crud"]["reconciler"]["error"] is None
 
 
-async def test_kong_away_is_a_fault_of_crud(tmp_path: Path, unused_tcp_port: int) -> None:
+async def test_an_unreachable_kong_is_an_error_of_crud(tmp_path: Path, unused_tcp_port: int) -> None:
     observers = make(tmp_path, f"http://127.0.0.1:{unused_tcp_port}", HOOK)
     async with running(observers):
         await until(lambda: bool(observers.errors()))
@@ -101,7 +101,7 @@ async def test_kong_away_is_a_fault_of_crud(tmp_path: Path, unused_tcp_port: int
         assert fault.startswith("crud: reconciliation failed: /status: no connection")
 
 
-async def test_a_file_that_cannot_be_opened_is_a_fault_until_it_can(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_opened_is_an_error_until_it_can(tmp_path: Path) -> None:
     folder = tmp_path / "not-there-yet"
     async with AdminNode() as node:
         observers = make(folder, node.url, HOOK)
@@ -114,9 +114,7 @@ async def test_a_file_that_cannot_be_opened_is_a_fault_until_it_can(tmp_path: Pa
             assert [fault for fault in observers.errors() if "cannot be read" in fault] == []
 
 
-async def test_a_loop_that_ends_by_a_bug_is_begun_again_and_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_loop_that_crashes_is_restarted_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with AdminNode() as node:
         observers = make(tmp_path, node.url, make_hook("h", source="crud"))
         run, runs = observers.crud.run, 0

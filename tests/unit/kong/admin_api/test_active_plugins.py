@@ -62,7 +62,7 @@ class TestPrecedence:
     def test_a_disabled_instance_leaves_the_less_specific_one(self) -> None:
         assert on(index(plugin("p", tag="all"), plugin("p", tag="r", route="r", enabled=False)), **FULL) == ("p:all",)
 
-    def test_what_says_nothing_is_left_out(self) -> None:
+    def test_what_answers_nothing_is_left_out(self) -> None:
         assert on(index(plugin("silent"), plugin("p")), **FULL) == ("p:",)
 
 
@@ -89,7 +89,7 @@ class TestGroups:
         plugins = [plugin("p", tag=str(rank), **scope) for rank, scope in enumerate(self.ORDER)][first:]
         assert on(index(*plugins), ["g"], **FULL) == (f"p:{first}",)
 
-    def test_where_the_groups_are_not_known_all_that_may_run_are_given(self) -> None:
+    def test_where_the_groups_are_unknown_all_that_may_run_are_returned(self) -> None:
         made = index(
             plugin("p", tag="gold", consumer_group="gold"),
             plugin("p", tag="silver", consumer_group="silver", route="r"),
@@ -124,19 +124,19 @@ class TestKnowing:
         assert on(made, **FULL) == ("p:",)
         assert made.every() == {"p:", "q:"}
 
-    def test_a_new_list_takes_the_place_of_the_old_one(self) -> None:
+    def test_a_new_list_replaces_the_old_one(self) -> None:
         made = index(plugin("p"))
         assert on(made, **FULL) == ("p:",)
         made.replace([])
         assert on(made, **FULL) == ()
 
-    def test_it_can_be_forgotten(self) -> None:
+    def test_it_can_be_dropped(self) -> None:
         made = index(plugin("p"))
         made.forget()
         assert on(made, **FULL) is None
         assert made.every() == frozenset()
 
-    def test_who_listens_hears_of_what_is_new_and_only_then(self) -> None:
+    def test_listeners_are_called_for_what_is_new_and_only_then(self) -> None:
         made, heard = ActivePlugins(label), []
         made.on_change(lambda: heard.append(made.every()))
         made.replace([])
@@ -155,7 +155,7 @@ class TestKnowing:
         assert two is not None
         assert one[0] is two[0]
 
-    def test_what_was_asked_for_is_remembered_up_to_its_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_results_are_cached_up_to_the_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(active_plugins, "REMEMBERED", 3)
         made = index(plugin("p", consumer="c3"), plugin("q"))
         for number in range(9):
@@ -163,7 +163,7 @@ class TestKnowing:
             assert on(made, consumer=f"c{number}") == expected
             assert len(made._cache) <= 3
 
-    def test_who_asks_is_not_remembered_where_it_makes_no_difference(self) -> None:
+    def test_consumers_are_not_cached_where_they_make_no_difference(self) -> None:
         made = index(plugin("p", route="r"))
         for number in range(9):
             assert on(made, consumer=f"c{number}", route="r") == ("p:",)

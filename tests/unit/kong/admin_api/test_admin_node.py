@@ -156,7 +156,7 @@ async def test_a_page_looks_as_kongs(node: AdminNode, client: httpx.AsyncClient)
     assert (await client.get(page["next"])).json()["next"] is None
 
 
-async def test_a_dbless_node_takes_a_document_and_renews_what_kong_renews() -> None:
+async def test_a_dbless_node_loads_a_document_and_renews_what_kong_renews() -> None:
     document = {
         "_format_version": "3.0",
         "consumers": [{"username": "j", "keyauth_credentials": [{"key": "k"}], "acls": [{"group": "g"}]}],
@@ -200,7 +200,7 @@ async def test_a_dbless_node_takes_a_document_and_renews_what_kong_renews() -> N
             assert set(ours) == set(theirs)
 
 
-async def test_health_is_what_the_test_says(node: AdminNode, client: httpx.AsyncClient) -> None:
+async def test_health_is_what_the_test_sets(node: AdminNode, client: httpx.AsyncClient) -> None:
     checked = {"passive": {"unhealthy": {"tcp_failures": 1}}}
     upstream = node.behind.create("upstreams", name="up.local", healthchecks=checked)
     for target in ("127.0.0.1:9190", "127.0.0.1:9", "nowhere.invalid:9", "many.test:80"):
@@ -241,7 +241,7 @@ async def test_what_happens_behind_is_seen_and_not_counted(node: AdminNode, clie
     assert node.requests == {"GET /consumers/ada": 1, "GET /key-auths": 1}
 
 
-async def test_a_certificate_takes_its_names_along(node: AdminNode, client: httpx.AsyncClient) -> None:
+async def test_a_certificate_is_deleted_with_its_names(node: AdminNode, client: httpx.AsyncClient) -> None:
     given = {"cert": "c", "key": "k", "snis": ["x.test"]}
     made = (await client.post("/certificates", json=given)).json()
     assert made["snis"] == ["x.test"]
@@ -297,7 +297,7 @@ async def test_one_that_starts_the_plugin_server_answers_as_such_a_kong_does() -
         assert [worker["pid"] for worker in workers] == [5, 6]
 
 
-async def test_it_goes_away_and_comes_back_with_everything(node: AdminNode, client: httpx.AsyncClient) -> None:
+async def test_it_stops_and_comes_back_with_everything(node: AdminNode, client: httpx.AsyncClient) -> None:
     node.behind.create("consumers", username="ada")
     await node.stop()
     with pytest.raises(httpx.ConnectError):

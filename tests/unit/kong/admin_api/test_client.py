@@ -229,7 +229,7 @@ async def test_a_page_has_a_size_limit(kong: Kong) -> None:
     assert await refusal(kong, max_page_bytes=4096) == "/plugins: a page is larger than 4,096 bytes"
 
 
-async def test_a_compressed_answer_is_not_asked_for_and_refused(kong: Kong) -> None:
+async def test_a_compressed_answer_is_not_requested_and_refused(kong: Kong) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         assert request.headers["Accept-Encoding"] == "identity"
         response = web.json_response({"data": [{"id": "x" * 100_000}]})

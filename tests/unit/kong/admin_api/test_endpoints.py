@@ -17,7 +17,7 @@ STOCK = json.loads((CAPTURES / "pg-endpoints.json").read_text())["data"]
 TARGETS = rules().targets()
 NO_ENTITIES = {"tags", "key", "name", "db_entity_name", "address", "cache_key", "plugin_id", "log_level"}
 
-# Paths as Enterprise's public Admin API reference has them; no open-source Kong can tell them.
+# Paths as Enterprise's public Admin API reference has them; no open-source Kong lists them.
 ENTERPRISE = [
     *STOCK, "/workspaces", "/workspaces/{workspaces}", "/workspaces/{workspaces}/meta",
     "/admins", "/admins/{admins}", "/admins/{admins}/roles", "/admins/{admins}/workspaces",
@@ -89,7 +89,7 @@ def test_what_a_path_means(kong: AdminEndpoints, path: str, expected: dict[str, 
 
 
 @pytest.mark.parametrize("prefix", ["/admin", "//kong/admin-api", "/a/b/c/d"])
-def test_a_prefix_that_nobody_knows(kong: AdminEndpoints, prefix: str) -> None:
+def test_an_unknown_prefix(kong: AdminEndpoints, prefix: str) -> None:
     for path, expected in (each for each in MEANINGS if each[1]):
         found = kong.resolve(prefix + path)
         assert meaning(found) == expected, path

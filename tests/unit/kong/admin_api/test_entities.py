@@ -157,7 +157,7 @@ def test_an_older_name_that_kong_prints_beside_the_new_one() -> None:
     assert list(hidden.digests) == ["config.redis.password"]
 
 
-def test_an_older_name_of_which_kong_does_not_say_what_it_stands_for() -> None:
+def test_an_older_name_without_the_new_one() -> None:
     hidden = hide("plugins", with_field(plugin("opentelemetry"), "config.endpoint", f"https://x/{HUSH}"))
     assert hidden.shown["config"]["endpoint"] == MASK
 
@@ -288,7 +288,7 @@ def test_an_unknown_plugin_s_config_is_hidden() -> None:
     assert RULES.has_schema("consumers", {})
 
 
-def test_plugins_that_nobody_knows_leave_nothing_behind() -> None:
+def test_unknown_plugins_leave_nothing_behind() -> None:
     made = rules()
     for number in range(100):
         made.mask("plugins", {"name": f"p{number}", "config": {"a": HUSH}})

@@ -37,7 +37,7 @@ async def without_its_own_name(_: web.Request, response: web.StreamResponse) -> 
 
 
 class Kong:
-    """Answers what tells one Kong from another, and /schemas; not ``/``. ``broken`` is path -> status."""
+    """Answers what distinguishes one Kong from another, and /schemas; not ``/``. ``broken`` is path -> status."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -152,7 +152,7 @@ async def test_kept_while_kong_is_away(
 
 
 @pytest.mark.parametrize("change", ["version", "edition", "no version", "plugin", "no plugin", "paths"])
-async def test_another_kong_is_asked_for_everything(kong: Kong, knowledge: SchemaCache, change: str) -> None:
+async def test_from_another_kong_everything_is_fetched(kong: Kong, knowledge: SchemaCache, change: str) -> None:
     await knowledge.refresh()
     await knowledge.learn("plugins", plugin("http-log"))
     versions = {"version": "kong/3.10.0", "edition": "kong/3.9.1.0-enterprise-edition", "no version": None}
@@ -170,7 +170,7 @@ async def test_another_kong_is_asked_for_everything(kong: Kong, knowledge: Schem
     assert kong.asked.count("/schemas/plugins/session") == 0, "no entity of it was met"
 
 
-async def test_what_another_kong_cannot_tell_is_not_known_any_more(kong: Kong, knowledge: SchemaCache) -> None:
+async def test_what_another_kong_cannot_return_is_dropped(kong: Kong, knowledge: SchemaCache) -> None:
     await knowledge.refresh()
     await knowledge.learn("plugins", plugin("http-log"))
     kong.server_header = "kong/3.10.0"
@@ -185,7 +185,7 @@ async def test_what_another_kong_cannot_tell_is_not_known_any_more(kong: Kong, k
 
 
 @pytest.mark.parametrize("header", [None, "nginx", "", "kong", "kong/"])
-async def test_without_a_version_the_rest_tells_which_kong_it_is(
+async def test_without_a_version_the_rest_identifies_the_kong(
     kong: Kong, knowledge: SchemaCache, header: str | None
 ) -> None:
     kong.server_header = header
@@ -248,7 +248,7 @@ async def test_an_open_field_that_became_a_secret_is_hidden_once_workers_are_oth
     assert shown(knowledge)["method"] == "***"
 
 
-async def test_what_a_restarted_kong_cannot_tell_yet_is_known_as_before(kong: Kong, knowledge: SchemaCache) -> None:
+async def test_what_a_restarted_kong_cannot_return_yet_is_known_as_before(kong: Kong, knowledge: SchemaCache) -> None:
     await knowledge.refresh()
     await knowledge.learn("plugins", plugin("http-log"))
     kong.have_workers(1)
@@ -261,7 +261,7 @@ async def test_what_a_restarted_kong_cannot_tell_yet_is_known_as_before(kong: Ko
     assert kong.asked == [*WHICH_KONG, "/schemas/consumers", "/schemas/plugins/http-log"]
 
 
-async def test_a_schema_that_is_gone_after_a_restart_is_not_known_any_more(kong: Kong, knowledge: SchemaCache) -> None:
+async def test_a_schema_that_is_missing_after_a_restart_is_dropped(kong: Kong, knowledge: SchemaCache) -> None:
     await knowledge.refresh()
     await knowledge.learn("plugins", plugin("http-log"))
     kong.have_workers(1)
@@ -281,7 +281,7 @@ async def test_a_refresh_that_was_cut_short_is_begun_again(kong: Kong, knowledge
     assert "/schemas/consumers" in kong.asked
 
 
-async def test_nodes_behind_one_address_are_each_asked_once(kong: Kong, knowledge: SchemaCache) -> None:
+async def test_nodes_behind_one_address_each_answer_once(kong: Kong, knowledge: SchemaCache) -> None:
     for _ in range(3):
         for node in (1, 2, 3):
             kong.have_workers(node, node + 10)
@@ -289,7 +289,7 @@ async def test_nodes_behind_one_address_are_each_asked_once(kong: Kong, knowledg
     assert kong.asked.count("/schemas/consumers") == 3
 
 
-async def test_workers_that_are_not_told_yet_are_waited_for(kong: Kong, knowledge: SchemaCache) -> None:
+async def test_workers_that_are_not_listed_yet_are_waited_for(kong: Kong, knowledge: SchemaCache) -> None:
     """Seen on a real Kong: for seconds after a reload /status lists no worker."""
     kong.have_workers(11, 12)
     await knowledge.refresh()
@@ -324,7 +324,7 @@ async def test_learning_an_entity_before_any_refresh(kong: Kong, knowledge: Sche
 
 
 @pytest.mark.parametrize("name", ["home-made", "../../config", "a/b?c", "x" * 101, 5, None, "é"])
-async def test_what_kong_does_not_know_is_asked_for_once(kong: Kong, knowledge: SchemaCache, name: Any) -> None:
+async def test_what_kong_lacks_is_fetched_once(kong: Kong, knowledge: SchemaCache, name: Any) -> None:
     await knowledge.refresh()
     kong.asked.clear()
     for _ in range(2):
@@ -336,7 +336,7 @@ async def test_what_kong_does_not_know_is_asked_for_once(kong: Kong, knowledge: 
     assert await knowledge.learn("plugins", {"name": name}) == (name == "home-made")
 
 
-async def test_a_schema_that_kong_cannot_give_now(kong: Kong, knowledge: SchemaCache) -> None:
+async def test_a_schema_that_kong_cannot_return_now(kong: Kong, knowledge: SchemaCache) -> None:
     kong.broken = {"/schemas/consumers": 500, "/schemas/plugins/http-log": 403}
     assert await knowledge.refresh()
     assert not knowledge.entities().has_schema("consumers", {})
@@ -372,7 +372,7 @@ async def test_without_its_paths_nothing_changes(kong: Kong, knowledge: SchemaCa
 
 @pytest.mark.parametrize("path", ["/status", "/plugins/enabled"])
 @pytest.mark.parametrize("told", [5, None, {}, [], [5, None, {"pid": "x"}]])
-async def test_answers_that_tell_little(kong: Kong, knowledge: SchemaCache, path: str, told: Any) -> None:
+async def test_answers_with_little_in_them(kong: Kong, knowledge: SchemaCache, path: str, told: Any) -> None:
     kong.answers[path] = {"memory": {"workers_lua_vms": told}, "enabled_plugins": told}
     assert await knowledge.refresh()
     assert knowledge.endpoints().lists()

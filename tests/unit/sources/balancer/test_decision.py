@@ -27,7 +27,7 @@ def reading(
 
 
 class Looks:
-    """Looks in a row, a second apart, and what each of them told."""
+    """Polls in a row, a second apart, and the changes of each."""
 
     def __init__(self) -> None:
         self.known = UpstreamHealth()
@@ -80,7 +80,7 @@ def test_a_name_counts_as_unresolved_when_seen_so_twice_in_a_row() -> None:
     assert looks.see({NAME: "healthy", ONE: "healthy"}) == [(NAME, "dns_error", "healthy")]
 
 
-def test_an_address_that_comes_and_goes_with_the_worker_that_answers_is_told_once() -> None:
+def test_an_address_that_comes_and_goes_with_the_answering_worker_is_one_change() -> None:
     looks = Looks()
     assert looks.see({ONE: "healthy", TWO: "unhealthy"}) == [(TWO, "healthy", "unhealthy")]
     for _ in range(5):
@@ -88,7 +88,7 @@ def test_an_address_that_comes_and_goes_with_the_worker_that_answers_is_told_onc
         assert looks.see({ONE: "healthy", TWO: "unhealthy"}) == []
 
 
-def test_an_address_long_gone_is_forgotten() -> None:
+def test_an_address_missing_for_long_is_dropped() -> None:
     looks = Looks()
     looks.see({TWO: "unhealthy"})
     assert looks.see({}, seconds=FORGET_SECONDS - 2) == []
@@ -98,7 +98,7 @@ def test_an_address_long_gone_is_forgotten() -> None:
     assert looks.see({TWO: "unhealthy"}) == [(TWO, "healthy", "unhealthy")]
 
 
-def test_a_target_removed_or_no_longer_checked_is_forgotten_and_nothing_told() -> None:
+def test_a_target_removed_or_no_longer_checked_is_dropped_without_a_change() -> None:
     looks = Looks()
     looks.see({ONE: "unhealthy"})
     assert looks.see({}, targets=()) == []
@@ -131,7 +131,7 @@ def test_a_kong_started_anew_begins_with_what_was_known() -> None:
     assert looks.see({ONE: "unhealthy", TWO: "healthy"}, node="b") == [(TWO, "unhealthy", "healthy")]
 
 
-def test_nodes_are_bounded_and_forgotten() -> None:
+def test_nodes_are_bounded_and_dropped() -> None:
     looks = Looks()
     for number in range(NODES + 5):
         looks.see({ONE: "unhealthy"}, node=str(number))
@@ -140,7 +140,7 @@ def test_nodes_are_bounded_and_forgotten() -> None:
     assert len(looks.known.views) == 1
 
 
-def test_a_great_fall_is_told_in_parts() -> None:
+def test_a_large_outage_is_reported_in_parts() -> None:
     looks = Looks()
     addresses = [Address(f"t{number}:80", f"t{number}", "10.0.0.1", 80) for number in range(CHANGES + 5)]
     targets = tuple(address.target for address in addresses)
@@ -167,7 +167,7 @@ SEEN = st.dictionaries(st.sampled_from([ONE, TWO]), st.sampled_from(HEALTHS))
 
 
 @given(st.lists(SEEN, max_size=8))
-def test_what_is_told_of_an_address_always_alternates(seen: list[dict[Address, Health]]) -> None:
+def test_changes_of_an_address_always_alternate(seen: list[dict[Address, Health]]) -> None:
     looks = Looks()
     last: dict[Address, str] = {}
     for health in seen:
@@ -180,7 +180,7 @@ def test_what_is_told_of_an_address_always_alternates(seen: list[dict[Address, H
 
 
 @pytest.mark.parametrize("old", ["healthy", "unhealthy"])
-def test_a_look_that_shows_the_same_writes_nothing(old: Health) -> None:
+def test_a_poll_that_shows_the_same_writes_nothing(old: Health) -> None:
     looks = Looks()
     looks.see({ONE: old})
     kept = looks.known.durable()

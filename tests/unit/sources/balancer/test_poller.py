@@ -14,7 +14,7 @@ CHECKED = {"active": {"healthy": {"interval": 1, "successes": 1}, "unhealthy": {
 
 
 class Kong(World):
-    """A Kong with an upstream ``up.local`` of two targets, and what looks at its health."""
+    """A Kong with an upstream ``up.local`` of two targets, and the poller of its health."""
 
     def __init__(self, node: AdminNode, client: AdminClient) -> None:
         super().__init__()
@@ -29,13 +29,13 @@ class Kong(World):
         return upstream
 
     def watch(self, **pace: float) -> BalancerPoller:
-        return BalancerPoller(self.means(self.client), self.turns, BalancerSettings(**pace))
+        return BalancerPoller(self.context(self.client), self.gate, BalancerSettings(**pace))
 
     def set(self, ip: str, health: str, upstream: str = "up.local") -> None:
         self.node.health.set(upstream, ip, 80, health)
 
-    def told(self) -> list[tuple[str, str, str]]:
-        return [(told["target"], told["old_health"], told["health"]) for told in self.heard.take()]
+    def published(self) -> list[tuple[str, str, str]]:
+        return [(told["target"], told["old_health"], told["health"]) for told in self.dispatcher.take()]
 
     def polls(self, upstream: dict[str, Any] | None = None) -> int:
         return self.node.requests[f"GET /upstreams/{(upstream or self.upstream)['id']}/health"]
@@ -47,13 +47,13 @@ async def kong() -> AsyncIterator[Kong]:
         yield Kong(node, client)
 
 
-async def test_a_target_goes_down_and_comes_back(kong: Kong) -> None:
+async def test_a_target_becomes_unhealthy_and_recovers(kong: Kong) -> None:
     async with kong.running(kong.watch()):
         await kong.time.pass_(15)
-        assert kong.told() == []
+        assert kong.published() == []
         kong.set("10.0.0.2", UNHEALTHY)
         await kong.time.pass_(11)
-        (down,) = kong.heard.take()
+        (down,) = kong.dispatcher.take()
         assert down == {
             "event": "health", "upstream_id": kong.upstream["id"], "ip": "10.0.0.2", "port": 80, "hostname": "10.0.0.2",
             "health": "unhealthy", "upstream": "up.local", "target": "10.0.0.2:80", "old_health": "healthy",
@@ -61,10 +61,10 @@ async def test_a_target_goes_down_and_comes_back(kong: Kong) -> None:
         }  # fmt: skip
         kong.set("10.0.0.2", HEALTHY)
         await kong.time.pass_(3)
-        assert kong.told() == [("10.0.0.2:80", "unhealthy", "healthy")], "trouble is looked at every 2 s"
+        assert kong.published() == [("10.0.0.2:80", "unhealthy", "healthy")], "trouble is looked at every 2 s"
 
 
-async def test_health_is_polled_every_10_s_and_faster_in_trouble(kong: Kong) -> None:
+async def test_health_is_polled_every_10_s_and_faster_while_unhealthy(kong: Kong) -> None:
     async with kong.running(kong.watch()):
         await kong.time.pass_(100.5)
         assert kong.polls() in (10, 11)
@@ -75,7 +75,7 @@ async def test_health_is_polled_every_10_s_and_faster_in_trouble(kong: Kong) -> 
         assert 9 <= kong.polls() - before <= 10
 
 
-async def test_upstreams_without_checks_are_not_asked(kong: Kong) -> None:
+async def test_upstreams_without_checks_are_not_polled(kong: Kong) -> None:
     off = kong.make("off.local", "10.0.1.1:80", healthchecks={"threshold": 50})
     passive = kong.make("passive.local", "10.0.1.1:80", healthchecks={"passive": {"unhealthy": {"tcp_failures": 1}}})
     watch = kong.watch()
@@ -86,14 +86,14 @@ async def test_upstreams_without_checks_are_not_asked(kong: Kong) -> None:
         assert watch.state()["upstreams"] == 2
 
 
-async def test_a_name_with_several_addresses_tells_the_one_that_changed(kong: Kong) -> None:
+async def test_of_a_name_with_several_addresses_the_one_that_changed_is_an_event(kong: Kong) -> None:
     kong.make("many.local", "many.example:80")
     kong.node.health.resolve("many.local", "many.example:80", ("10.1.0.1", 80), ("10.1.0.2", 80))
     async with kong.running(kong.watch()):
         await kong.time.pass_(5)
         kong.set("10.1.0.2", UNHEALTHY, "many.local")
         await kong.time.pass_(11)
-        (told,) = kong.heard.take()
+        (told,) = kong.dispatcher.take()
         assert (told["hostname"], told["ip"], told["target"]) == ("many.example", "10.1.0.2", "many.example:80")
 
 
@@ -103,24 +103,24 @@ async def test_a_name_that_does_not_resolve_and_does_again(kong: Kong) -> None:
         await kong.time.pass_(5)
         kong.node.health.resolve("name.local", "name.example:80")
         await kong.time.pass_(13)
-        (lost,) = kong.heard.take()
+        (lost,) = kong.dispatcher.take()
         assert (lost["ip"], lost["port"], lost["health"]) == (None, 80, "dns_error")
         kong.node.health.resolve("name.local", "name.example:80", ("10.1.0.1", 80))
         await kong.time.pass_(5)
-        (back,) = kong.heard.take()
+        (back,) = kong.dispatcher.take()
         assert (back["ip"], back["old_health"], back["health"]) == (None, "dns_error", "healthy")
 
 
-async def test_a_balancer_that_is_not_there_yet_says_nothing(kong: Kong) -> None:
+async def test_a_balancer_that_is_not_ready_is_no_event(kong: Kong) -> None:
     kong.set("10.0.0.1", UNHEALTHY)
     async with kong.running(kong.watch()):
         await kong.time.pass_(5)
-        assert len(kong.told()) == 1
+        assert len(kong.published()) == 1
         kong.node.health.unbalanced.add("up.local")
         await kong.time.pass_(30)
         kong.node.health.unbalanced.clear()
         await kong.time.pass_(30)
-        assert kong.told() == []
+        assert kong.published() == []
 
 
 async def test_targets_added_and_removed(kong: Kong) -> None:
@@ -128,67 +128,67 @@ async def test_targets_added_and_removed(kong: Kong) -> None:
         await kong.time.pass_(5)
         added = kong.node.behind.create("targets", target="10.0.0.3:80", upstream={"id": kong.upstream["id"]})
         await kong.time.pass_(12)
-        assert kong.told() == [], "begins healthy"
+        assert kong.published() == [], "begins healthy"
         kong.set("10.0.0.3", UNHEALTHY)
         await kong.time.pass_(12)
-        assert kong.told() == [("10.0.0.3:80", "healthy", "unhealthy")]
+        assert kong.published() == [("10.0.0.3:80", "healthy", "unhealthy")]
         kong.node.behind.delete("targets", added["id"])
         await kong.time.pass_(12)
-        assert kong.told() == []
+        assert kong.published() == []
         assert kong.notes.kept == {}
 
 
-async def test_checks_switched_off_are_no_event_and_forgotten(kong: Kong) -> None:
+async def test_checks_switched_off_are_no_event_and_dropped(kong: Kong) -> None:
     kong.set("10.0.0.1", UNHEALTHY)
     async with kong.running(kong.watch()):
         await kong.time.pass_(5)
-        assert len(kong.told()) == 1
+        assert len(kong.published()) == 1
         kong.node.behind.change("upstreams", "up.local", healthchecks={"active": {"healthy": {"interval": 0},
                                 "unhealthy": {"interval": 0}}})  # fmt: skip
         await kong.time.pass_(25)
-        assert kong.told() == []
+        assert kong.published() == []
         assert kong.notes.kept == {}
         asked = kong.polls()
         await kong.time.pass_(25)
         assert kong.polls() == asked
 
 
-async def test_an_upstream_that_goes_between_list_and_look_is_nothing(kong: Kong) -> None:
+async def test_an_upstream_removed_between_list_and_poll_is_no_error(kong: Kong) -> None:
     gone = kong.make("gone.local", "10.0.2.1:80")
     kong.set("10.0.2.1", UNHEALTHY, "gone.local")  # looked at more often than the list
     watch = kong.watch()
     async with kong.running(watch):
         await kong.time.pass_(5)
-        assert len(kong.told()) == 1
+        assert len(kong.published()) == 1
         looks = kong.polls(gone)
         kong.node.behind.delete("upstreams", gone["id"])
         await kong.time.pass_(30)
         assert kong.polls(gone) > looks
-        assert kong.told() == []
+        assert kong.published() == []
         assert kong.notes.kept == {}
         assert watch.state()["error"] is None
         assert set(kong.counts.polls) == {("health", "ok")}
 
 
-async def test_the_admin_api_away_tells_nothing_and_is_asked_less_and_less(kong: Kong) -> None:
+async def test_an_unreachable_admin_api_is_no_event_and_polled_less_and_less(kong: Kong) -> None:
     kong.set("10.0.0.1", UNHEALTHY)
     watch = kong.watch()
     async with kong.running(watch):
         await kong.time.pass_(5)
-        kong.told()
+        kong.published()
         await kong.node.stop()
         await kong.time.pass_(15)
         assert watch.state()["error"]
         await kong.time.pass_(585)
-        assert kong.told() == []
+        assert kong.published() == []
         assert watch.state()["error"]
         assert 10 <= kong.counts.polls["health", "unanswered"] <= 20
         await kong.node.start()
         await kong.time.pass_(120)
-        assert kong.told() == []
+        assert kong.published() == []
         kong.set("10.0.0.1", HEALTHY)
         await kong.time.pass_(12)
-        assert kong.told() == [("10.0.0.1:80", "unhealthy", "healthy")]
+        assert kong.published() == [("10.0.0.1:80", "unhealthy", "healthy")]
         assert watch.state()["error"] is None
 
 
@@ -211,12 +211,12 @@ async def test_one_upstream_that_cannot_be_read_does_not_hold_the_others_up(kong
         await kong.time.pass_(1)
         kong.set("10.0.3.1", UNHEALTHY, "other.local")
         await kong.time.pass_(40)
-        assert [told[0] for told in kong.told()] == ["10.0.3.1:80"]
+        assert [told[0] for told in kong.published()] == ["10.0.3.1:80"]
         assert kong.polls(other) >= 4
         assert kong.counts.polls["health", "failed"] >= 4
 
 
-async def test_upstreams_that_kong_does_not_tell_of_are_a_trouble_and_logged_once(kong: Kong) -> None:
+async def test_upstreams_that_cannot_be_read_are_an_error_and_logged_once(kong: Kong) -> None:
     other = kong.make("other.local", "10.0.2.1:80")
     watch = kong.watch(poll_seconds=10)
     async with kong.running(watch):
@@ -239,19 +239,19 @@ async def test_upstreams_that_kong_does_not_tell_of_are_a_trouble_and_logged_onc
         assert watch.errors() == []
 
 
-async def test_after_a_start_only_what_differs_is_told(kong: Kong) -> None:
+async def test_after_a_start_only_differences_are_events(kong: Kong) -> None:
     kong.set("10.0.0.1", UNHEALTHY)
     kong.set("10.0.0.2", UNHEALTHY)
     async with kong.running(kong.watch()):
         await kong.time.pass_(5)
-        assert len(kong.told()) == 2
+        assert len(kong.published()) == 2
     kong.set("10.0.0.1", HEALTHY)
     async with kong.running(kong.watch()):
         await kong.time.pass_(25)
-        assert kong.told() == [("10.0.0.1:80", "unhealthy", "healthy")]
+        assert kong.published() == [("10.0.0.1:80", "unhealthy", "healthy")]
 
 
-async def test_asleep_kong_is_not_asked_and_another_leaders_notes_are_read_after_it(kong: Kong) -> None:
+async def test_at_a_closed_gate_kong_is_not_polled_and_another_leaders_notes_are_read_afterwards(kong: Kong) -> None:
     watch = kong.watch()
     kong.wanted = False
     async with kong.running(watch):
@@ -261,7 +261,7 @@ async def test_asleep_kong_is_not_asked_and_another_leaders_notes_are_read_after
         kong.wanted = True
         kong.set("10.0.0.1", UNHEALTHY)
         await kong.time.pass_(5)
-        assert len(kong.told()) == 1
+        assert len(kong.published()) == 1
         kong.leads = False
         await kong.time.pass_(5)
         asked = kong.node.requests.total()
@@ -271,63 +271,63 @@ async def test_asleep_kong_is_not_asked_and_another_leaders_notes_are_read_after
         assert kong.node.requests.total() == asked
         kong.leads = True
         await kong.time.pass_(5)
-        assert len(kong.told()) == 1
+        assert len(kong.published()) == 1
 
 
 @pytest.mark.parametrize("writes", [0, 1])
-async def test_killed_at_any_write_it_is_told_once(kong: Kong, writes: int) -> None:
+async def test_killed_at_any_write_it_is_published_once(kong: Kong, writes: int) -> None:
     kong.set("10.0.0.1", UNHEALTHY)
     kong.notes.die_after = writes
     await kong.dies(kong.watch())
     async with kong.running(kong.watch()):
         await kong.time.pass_(30)
-    assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy")]
-    assert len(kong.heard.offered) == (1 if writes == 0 else 2), "told again with the same id"
+    assert kong.published() == [("10.0.0.1:80", "healthy", "unhealthy")]
+    assert len(kong.dispatcher.offered) == (1 if writes == 0 else 2), "told again with the same id"
 
 
-async def test_it_goes_away_while_we_are_dead_and_its_last_change_is_still_told(kong: Kong) -> None:
+async def test_it_is_removed_while_we_are_dead_and_its_last_change_is_still_published(kong: Kong) -> None:
     kong.set("10.0.0.1", UNHEALTHY)
-    kong.heard.full = 10_000
+    kong.dispatcher.full = 10_000
     async with kong.running(kong.watch()):
         await kong.time.pass_(10)
-    kong.heard.full = 0
+    kong.dispatcher.full = 0
     kong.set("10.0.0.1", HEALTHY)
     async with kong.running(kong.watch()):
         await kong.time.pass_(30)
-    assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy"), ("10.0.0.1:80", "unhealthy", "healthy")]
+    assert kong.published() == [("10.0.0.1:80", "healthy", "unhealthy"), ("10.0.0.1:80", "unhealthy", "healthy")]
 
 
-async def test_what_was_not_told_when_its_upstream_went_is_still_told(kong: Kong) -> None:
+async def test_what_was_pending_when_its_upstream_was_removed_is_still_published(kong: Kong) -> None:
     kong.set("10.0.0.1", UNHEALTHY)
-    kong.heard.full = 10_000
+    kong.dispatcher.full = 10_000
     async with kong.running(kong.watch()):
         await kong.time.pass_(10)
-    kong.heard.full = 0
+    kong.dispatcher.full = 0
     kong.node.behind.delete("upstreams", "up.local")
     async with kong.running(kong.watch()):
         await kong.time.pass_(10)
-    assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy")]
+    assert kong.published() == [("10.0.0.1:80", "healthy", "unhealthy")]
     assert kong.notes.kept == {}
 
 
 async def test_a_bug_in_publishing_ends_neither_the_loop_nor_the_event(kong: Kong) -> None:
     kong.set("10.0.0.1", UNHEALTHY)
-    kong.heard.bug = True
+    kong.dispatcher.bug = True
     async with kong.running(kong.watch()):
         await kong.time.pass_(5)
         assert kong.counts.polls["health", "bug"] == 1
-        kong.heard.bug = False
+        kong.dispatcher.bug = False
         await kong.time.pass_(20)
-    assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy")]
+    assert kong.published() == [("10.0.0.1:80", "healthy", "unhealthy")]
 
 
-async def test_notes_that_cannot_be_written_tell_it_later(kong: Kong) -> None:
+async def test_with_notes_that_cannot_be_written_it_is_published_later(kong: Kong) -> None:
     kong.set("10.0.0.1", UNHEALTHY)
     kong.notes.refuse = 3
     watch = kong.watch()
     async with kong.running(watch):
         await kong.time.pass_(60)
-        assert kong.told() == [("10.0.0.1:80", "healthy", "unhealthy")]
+        assert kong.published() == [("10.0.0.1:80", "healthy", "unhealthy")]
         assert kong.counts.polls["health", "failed"] == 3
         assert watch.state()["error"] is None
 
@@ -356,7 +356,7 @@ async def test_many_upstreams_are_paced_and_none_starves(kong: Kong) -> None:
         assert watch.state()["lag_seconds"] > 5
 
 
-async def test_less_than_one_look_a_second_is_kept_to(kong: Kong) -> None:
+async def test_less_than_one_poll_a_second_is_respected(kong: Kong) -> None:
     made = [kong.make(f"u{number}.local", f"10.9.0.{number}:80") for number in range(5)]
     async with kong.running(kong.watch(per_second=0.25)):
         await kong.time.pass_(100)
@@ -369,4 +369,4 @@ async def test_targets_of_several_pages(kong: Kong) -> None:
         kong.set(f"10.8.{number // 200}.{number % 200}", UNHEALTHY, "wide.local")
     async with kong.running(kong.watch()):
         await kong.time.pass_(5)
-        assert len(kong.told()) == 250
+        assert len(kong.published()) == 250

@@ -19,7 +19,7 @@ def test_the_smallest_threshold_that_is_crossed(days_left: float, threshold: int
     assert crossed(1000 + days_left * DAY, 1000, DAYS) == threshold
 
 
-def test_each_threshold_is_told_once_as_days_go_by() -> None:
+def test_each_threshold_is_one_event_as_days_go_by() -> None:
     told: dict[str, int] = {}
     heard = []
     for day in range(40):
@@ -30,11 +30,11 @@ def test_each_threshold_is_told_once_as_days_go_by() -> None:
     assert heard == [(5, 30), (28, 7), (34, 1), (35, 0)]
 
 
-def test_who_looks_late_is_told_the_last_one_alone() -> None:
+def test_a_late_first_poll_is_an_event_for_the_last_one_alone() -> None:
     assert newly_crossed(certificate(0.5 * DAY), {}, DAYS, 0) == 1
 
 
-def test_without_thresholds_its_end_is_told() -> None:
+def test_without_thresholds_its_expiry_is_an_event() -> None:
     assert newly_crossed(certificate(0.5 * DAY), {}, (), 0) is None
     assert newly_crossed(certificate(-1), {}, (), 0) == 0
 

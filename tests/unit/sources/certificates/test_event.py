@@ -23,7 +23,7 @@ def test_days_left_are_whole_ones_and_negative_after_the_end(at: float, days: in
     assert expiring_event(CERTIFICATE, 0, at * DAY).data["days_left"] == days
 
 
-def test_ids_tell_them_apart_and_sort_by_when_it_was_seen() -> None:
+def test_ids_distinguish_them_and_sort_by_when_it_was_seen() -> None:
     first = expiring_event(CERTIFICATE, 7, 93 * DAY)
     assert expiring_event(CERTIFICATE, 7, 93 * DAY).id == first.id
     assert expiring_event(CERTIFICATE, 1, 93 * DAY).id != first.id

@@ -20,7 +20,7 @@ class Kong(World):
         self.client = client
 
     def watch(self, **pace: Any) -> CertificatePoller:
-        return CertificatePoller(self.means(self.client), self.turns, CertificateSettings(**pace))
+        return CertificatePoller(self.context(self.client), self.gate, CertificateSettings(**pace))
 
     def pem(self, name: str, days: float, serial: int = 1) -> str:
         return pem(name, self.time.now + days * DAY, serial)
@@ -30,8 +30,8 @@ class Kong(World):
             "certificates", **{"cert": self.pem(name, days), "key": key_pem(), "snis": [f"{name}.example"], **fields}
         )
 
-    def told(self) -> list[tuple[str, int, int]]:
-        return [(told["subject"], told["days_left"], told["threshold"]) for told in self.heard.take()]
+    def published(self) -> list[tuple[str, int, int]]:
+        return [(told["subject"], told["days_left"], told["threshold"]) for told in self.dispatcher.take()]
 
 
 @pytest.fixture
@@ -40,18 +40,18 @@ async def kong() -> AsyncIterator[Kong]:
         yield Kong(node, client)
 
 
-async def test_one_that_comes_near_its_end_is_told_with_all_that_is_known(kong: Kong) -> None:
+async def test_one_that_expires_soon_is_an_event_with_all_that_is_known(kong: Kong) -> None:
     made = kong.make("a", 20.5)
     kong.make("b", 200)
     async with kong.running(kong.watch()):
         await kong.time.pass_(10)
-        (told,) = kong.heard.take()
+        (told,) = kong.dispatcher.take()
         assert told["certificate_id"] == made["id"]
         assert told["snis"] == ["a.example"]
         assert (told["kind"], told["field"], told["position"]) == ("certificates", "cert", 0)
         assert (told["days_left"], told["threshold"]) == (20, 30)
         assert len(told["fingerprint"]) == 64
-    assert "PRIVATE" not in repr(kong.heard.events)
+    assert "PRIVATE" not in repr(kong.dispatcher.events)
     assert b"PRIVATE" not in b"".join(kong.notes.kept.values())
 
 
@@ -62,11 +62,11 @@ async def test_each_threshold_once_as_days_go_by_over_restarts(kong: Kong) -> No
         async with kong.running(kong.watch()):
             await kong.time.pass_(10)
         kong.time.advance(DAY - 10)
-        told += kong.told()
+        told += kong.published()
     assert [(days, threshold) for _, days, threshold in told] == [(9, 30), (6, 7), (0, 1), (-1, 0)]
 
 
-async def test_it_is_looked_at_as_often_as_set(kong: Kong) -> None:
+async def test_it_is_polled_as_often_as_set(kong: Kong) -> None:
     assert CertificateSettings().poll_seconds == DAY
     async with kong.running(kong.watch(poll_seconds=600)):
         await kong.time.pass_(10)
@@ -75,19 +75,19 @@ async def test_it_is_looked_at_as_often_as_set(kong: Kong) -> None:
         assert kong.node.requests["GET /certificates"] == 4
 
 
-async def test_a_renewed_one_is_told_anew_and_the_old_one_forgotten(kong: Kong) -> None:
+async def test_a_renewed_one_has_events_anew_and_the_old_one_is_dropped(kong: Kong) -> None:
     made = kong.make("a", 5)
     watch = kong.watch(poll_seconds=60)
     async with kong.running(watch):
         await kong.time.pass_(10)
-        assert len(kong.told()) == 1
+        assert len(kong.published()) == 1
         kong.node.behind.change("certificates", made["id"], cert=kong.pem("a", 6, serial=2))
         await kong.time.pass_(90)
-        assert [threshold for _, _, threshold in kong.told()] == [7]
+        assert [threshold for _, _, threshold in kong.published()] == [7]
         assert len(kong.notes.kept) == 1
         kong.node.behind.change("certificates", made["id"], cert=kong.pem("a", 300, serial=3))
         await kong.time.pass_(90)
-        assert kong.told() == []
+        assert kong.published() == []
         assert kong.notes.kept == {}
 
 
@@ -96,7 +96,7 @@ async def test_ca_certificates_and_alternatives(kong: Kong) -> None:
     kong.make("a", 300, cert_alt=kong.pem("alt", 0.5), key_alt=key_pem())
     async with kong.running(kong.watch()):
         await kong.time.pass_(10)
-        told = {each["subject"]: (each["kind"], each["field"], each["threshold"]) for each in kong.heard.take()}
+        told = {each["subject"]: (each["kind"], each["field"], each["threshold"]) for each in kong.dispatcher.take()}
     assert told == {"CN=ca": ("ca_certificates", "cert", 7), "CN=alt": ("certificates", "cert_alt", 1)}
 
 
@@ -104,16 +104,16 @@ async def test_one_that_has_ended(kong: Kong) -> None:
     kong.make("a", -3.5)
     async with kong.running(kong.watch()):
         await kong.time.pass_(10)
-        assert kong.told() == [("CN=a", -4, 0)]
+        assert kong.published() == [("CN=a", -4, 0)]
 
 
-async def test_the_same_certificate_in_two_entities_is_told_once(kong: Kong) -> None:
+async def test_the_same_certificate_in_two_entities_is_one_event(kong: Kong) -> None:
     text = kong.pem("a", 3)
     kong.make("a", 0, cert=text)
     kong.make("b", 0, cert=text)
     async with kong.running(kong.watch()):
         await kong.time.pass_(10)
-        assert len(kong.told()) == 1
+        assert len(kong.published()) == 1
 
 
 async def test_what_cannot_be_read_is_counted_and_logged_once_and_a_reference_left_alone(kong: Kong) -> None:
@@ -127,15 +127,15 @@ async def test_what_cannot_be_read_is_counted_and_logged_once_and_a_reference_le
     assert [line["name"] for line in logs if line["event"] == "certificate_unreadable"] == [f"{broken['id']}.cert"]
     assert kong.counts.polls["certificates", "unreadable"] == 3
     assert (watch.state()["unreadable"], watch.state()["references"], watch.state()["certificates"]) == (1, 1, 1)
-    assert [subject for subject, _, _ in kong.told()] == ["CN=good"]
+    assert [subject for subject, _, _ in kong.published()] == ["CN=good"]
 
 
-async def test_the_admin_api_away_is_tried_again_and_forgets_nothing(kong: Kong) -> None:
+async def test_an_unreachable_admin_api_is_retried_and_loses_nothing(kong: Kong) -> None:
     kong.make("a", 3)
     watch = kong.watch(poll_seconds=60)
     async with kong.running(watch):
         await kong.time.pass_(10)
-        kong.told()
+        kong.published()
         kong.node.faults.only, kong.node.faults.status = "/ca_certificates", 500
         await kong.time.pass_(300)
         assert watch.state()["error"]
@@ -143,17 +143,17 @@ async def test_the_admin_api_away_is_tried_again_and_forgets_nothing(kong: Kong)
         kong.node.faults.status = None
         await kong.time.pass_(120)
         assert watch.state()["error"] is None
-        assert kong.told() == []
+        assert kong.published() == []
 
 
 @pytest.mark.parametrize("writes", [0, 1])
-async def test_killed_at_any_write_it_is_told_once(kong: Kong, writes: int) -> None:
+async def test_killed_at_any_write_it_is_published_once(kong: Kong, writes: int) -> None:
     kong.make("a", 3)
     kong.notes.die_after = writes
     await kong.dies(kong.watch())
     async with kong.running(kong.watch()):
         await kong.time.pass_(30)
-    assert len(kong.told()) == 1
+    assert len(kong.published()) == 1
 
 
 async def test_many_pages(kong: Kong) -> None:
@@ -163,7 +163,7 @@ async def test_many_pages(kong: Kong) -> None:
     watch = kong.watch()
     async with kong.running(watch):
         await kong.time.pass_(20)
-        assert [subject for subject, _, _ in kong.told()] == ["CN=last"]
+        assert [subject for subject, _, _ in kong.published()] == ["CN=last"]
         assert watch.state()["certificates"] == 151
 
 
@@ -171,10 +171,10 @@ async def test_thresholds_are_a_setting(kong: Kong) -> None:
     kong.make("a", 50)
     async with kong.running(kong.watch(days=(60,))):
         await kong.time.pass_(10)
-        assert [threshold for _, _, threshold in kong.told()] == [60]
+        assert [threshold for _, _, threshold in kong.published()] == [60]
 
 
-async def test_asleep_nothing_is_asked(kong: Kong) -> None:
+async def test_at_a_closed_gate_nothing_is_polled(kong: Kong) -> None:
     kong.leads = False
     async with kong.running(kong.watch()):
         await kong.time.pass_(60)

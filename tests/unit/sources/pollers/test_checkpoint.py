@@ -17,7 +17,7 @@ def kept(world: World) -> Checkpoint[dict[str, int]]:
         CheckpointRecord[dict[str, int]],
         {},
         lambda state: state,
-        Publisher(world.heard.publish, world.turns),
+        Publisher(world.dispatcher.publish, world.gate),
     )
 
 
@@ -42,25 +42,25 @@ async def test_the_same_state_is_not_written_and_an_empty_one_leaves_no_note(wor
     assert world.notes.kept == {}
 
 
-async def test_an_untold_event_comes_back_whole(world: World) -> None:
-    world.heard.bug = True
+async def test_a_pending_event_is_loaded_whole(world: World) -> None:
+    world.dispatcher.bug = True
     with pytest.raises(RuntimeError):
         await kept(world).commit({"a": 1}, [EVENT])
-    world.heard.bug = False
+    world.dispatcher.bug = False
     again = kept(world)
     assert await again.load()
-    assert world.heard.events == [EVENT]
+    assert world.dispatcher.events == [EVENT]
     assert again.state == {"a": 1}
 
 
-async def test_what_follows_waits_for_what_is_untold(world: World) -> None:
+async def test_what_follows_waits_for_what_is_pending(world: World) -> None:
     mine = kept(world)
-    world.heard.bug = True
+    world.dispatcher.bug = True
     with pytest.raises(RuntimeError):
         await mine.commit({"a": 1}, [EVENT])
-    world.heard.bug = False
+    world.dispatcher.bug = False
     assert await mine.commit({"a": 2})
-    assert world.heard.events == [EVENT]
+    assert world.dispatcher.events == [EVENT]
     assert mine.state == {"a": 2}
 
 
@@ -70,9 +70,9 @@ async def test_a_write_that_failed_changes_nothing(world: World) -> None:
     with pytest.raises(StoreUnavailable):
         await mine.commit({"a": 1}, [EVENT])
     assert mine.state == {}
-    assert world.heard.offered == []
+    assert world.dispatcher.offered == []
     assert await mine.commit({"a": 1}, [EVENT])
-    assert world.heard.events == [EVENT]
+    assert world.dispatcher.events == [EVENT]
 
 
 @pytest.mark.parametrize("content", [b"nonsense", b'{"state": 3}', b'{"state": {"a": "b"}}'])

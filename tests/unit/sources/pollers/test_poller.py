@@ -1,4 +1,4 @@
-"""A loop that falls asleep has no trouble any more; it begins anew when it wakes."""
+"""A poller at a closed gate has no error any more; it starts from its notes when the gate opens."""
 
 from collections.abc import AsyncIterator
 
@@ -11,10 +11,10 @@ from tests.support.pollers import World
 
 
 class Look(Poller):
-    """A loop that does nothing but tell what it did; ``broken`` is raised by its work, ``unread`` by its loading."""
+    """A poller that only records what it did; ``broken`` is raised by its poll, ``unread`` by its loading."""
 
     def __init__(self, world: World, client: AdminClient) -> None:
-        super().__init__("status", world.means(client), world.turns)
+        super().__init__("status", world.context(client), world.gate)
         self.did: list[str] = []
         self.broken: Exception | None = None
         self.unread: Exception | None = None
@@ -42,7 +42,7 @@ async def client() -> AsyncIterator[AdminClient]:
         yield client
 
 
-async def test_the_trouble_of_a_loop_that_nobody_needs_any_more_goes(client: AdminClient) -> None:
+async def test_the_error_of_a_poller_without_subscribers_is_cleared(client: AdminClient) -> None:
     world = World()
     loop = Look(world, client)
     loop.broken = AdminApiError("/status: no connection")
@@ -72,7 +72,7 @@ async def test_notes_are_loaded_once_a_turn(client: AdminClient) -> None:
         assert loop.did[5:] == ["load", "work"]
 
 
-async def test_nothing_is_looked_at_before_the_notes_are_read(client: AdminClient) -> None:
+async def test_nothing_is_polled_before_the_notes_are_read(client: AdminClient) -> None:
     world = World()
     loop = Look(world, client)
     loop.unread = StoreUnavailable("disk full")

@@ -18,7 +18,7 @@ def test_the_one_that_is_due_first() -> None:
     assert schedule.first() is None
 
 
-def test_what_is_set_again_and_again_takes_no_more_room() -> None:
+def test_what_is_set_again_and_again_needs_no_more_memory() -> None:
     schedule = Schedule()
     for turn in range(10_000):
         schedule.set("in trouble", 86_400.0 + turn)
@@ -28,7 +28,7 @@ def test_what_is_set_again_and_again_takes_no_more_room() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.integers(0, 5)), max_size=20))
-def test_it_is_what_a_dictionary_says(steps: list[tuple[str, int | None]]) -> None:
+def test_it_agrees_with_a_dictionary(steps: list[tuple[str, int | None]]) -> None:
     schedule, plain = Schedule(), dict[str, float]()
     for name, at in steps:
         if at is None:

@@ -6,7 +6,7 @@ from kong_eventhooks_plugin.sources.reachability.decision import database_error,
 from kong_eventhooks_plugin.sources.reachability.model import Outage
 
 
-def test_it_counts_from_the_third_failure_in_a_row_and_is_told_once() -> None:
+def test_it_counts_from_the_third_failure_in_a_row_and_is_one_event() -> None:
     outage, told = None, []
     for now, fault in (
         (1.0, "connect"),
@@ -45,7 +45,7 @@ def test_a_patience_of_one() -> None:
         ({"database": None}, None),
     ],
 )
-def test_what_status_says_of_the_database(status: dict[str, object], fault: str | None) -> None:
+def test_the_database_in_an_answer_of_status(status: dict[str, object], fault: str | None) -> None:
     assert database_error(status) == fault
 
 

@@ -12,7 +12,7 @@ def test_unreachable() -> None:
     }  # fmt: skip
 
 
-def test_recovered_says_how_long_it_lasted() -> None:
+def test_recovered_has_the_duration() -> None:
     event = recovered_event("database", "http://kong:8001", OUTAGE, 130.5)
     assert (event.source, event.event) == ("gateway", "recovered")
     assert event.data["reason"] == "database"
@@ -20,7 +20,7 @@ def test_recovered_says_how_long_it_lasted() -> None:
     assert recovered_event("database", "", OUTAGE, 90.0).data["seconds"] == 0.0, "a clock that was set back"
 
 
-def test_ids_tell_outages_apart() -> None:
+def test_ids_distinguish_outages() -> None:
     other = Outage(since=101.0, failures=3, error="connect", counts=True)
     ids = {
         unreachable_event("admin_api", "", OUTAGE, 110.0).id,

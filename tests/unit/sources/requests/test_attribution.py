@@ -1,4 +1,4 @@
-"""Whose broken limit an answer is: by headers, by the plugins in force, by a rule."""
+"""Which limit an answer exceeded: by headers, by the plugins on the request, by a rule."""
 
 from typing import Any
 
@@ -80,10 +80,10 @@ class TestWithoutHeaders:
             "rate-limiting", ExceededLimit(7, "minute"), "plugins"
         )
 
-    def test_the_limit_is_told_only_where_there_is_one(self) -> None:
+    def test_the_limit_is_known_only_where_there_is_one(self) -> None:
         assert verdict(self.LOG, limiting(hour=9)) == LimitVerdict("rate-limiting", None, "plugins")
 
-    def test_where_groups_leave_it_open_the_limit_is_told_only_where_all_agree(self) -> None:
+    def test_where_groups_leave_it_open_the_limit_is_known_only_where_all_agree(self) -> None:
         group = limiting(consumer_group="gold", service="s-1")
         assert verdict(self.LOG, limiting(), group) == LimitVerdict(
             "rate-limiting", ExceededLimit(3, "minute"), "plugins"
@@ -139,7 +139,7 @@ class TestRules:
             "rate-limiting", None, "inferred"
         )
 
-    def test_they_are_about_the_only_limit_in_force(self) -> None:
+    def test_they_belong_to_the_only_limit_on_the_request(self) -> None:
         advanced = limiting("rate-limiting-advanced", limit=[3], window_size=[60])
         got = verdict(self.LOG, advanced, plugin("my-plugin"), rules=[RULE])
         assert got == LimitVerdict("rate-limiting-advanced", None, "inferred")
@@ -169,7 +169,7 @@ class TestHeaders:
         got = verdict(serialized(), groups, plugin("my-plugin"))
         assert got == LimitVerdict("rate-limiting-advanced", ExceededLimit(3, "minute", retry_after=5), "headers")
 
-    def test_a_configured_status_is_heard(self) -> None:
+    def test_a_configured_status_counts(self) -> None:
         shown = limiting(hide_client_headers=False, error_code=503)
         log = serialized(response={"status": 503, "headers": refused(minute=3)})
         assert verdict(log, shown, status=503) == LimitVerdict(
@@ -194,7 +194,7 @@ class CountedPlugins:
 
 
 class TestSharing:
-    def test_a_request_is_judged_once_for_all_who_ask(self) -> None:
+    def test_a_verdict_is_reached_once_for_all_sources(self) -> None:
         plugins = CountedPlugins()
         attribution = Attribution([RULE], plugins)
         log = decode(seen(serialized(response=SILENT)).serialized)
@@ -202,7 +202,7 @@ class TestSharing:
         assert told == [LimitVerdict("rate-limiting", ExceededLimit(3, "minute"), "plugins")] * 5
         assert plugins.asked == 1
 
-    def test_what_is_no_limit_is_judged_once_as_well(self) -> None:
+    def test_no_verdict_is_reached_once_as_well(self) -> None:
         plugins = CountedPlugins()
         attribution = Attribution((), plugins)
         log = decode(seen(serialized(response={"status": 401, "headers": {}})).serialized)

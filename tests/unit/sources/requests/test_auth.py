@@ -20,13 +20,13 @@ def denied(status: int = 401, **changes: Any) -> dict[str, Any]:
     return serialized(**({"response": {"status": status, "headers": headers}} | changes))
 
 
-def told(log: dict[str, Any], *plugins: dict[str, Any], status: int = 401) -> list[Any]:
+def made(log: dict[str, Any], *plugins: dict[str, Any], status: int = 401) -> list[Any]:
     source = AuthFailed(Attribution(plugins=plugins_of(*plugins))) if plugins else AuthFailed()
     return events(source, seen(log, status))
 
 
-def test_what_it_says() -> None:
-    (event,) = told(denied(consumer=None), KEY)
+def test_the_fields_of_its_event() -> None:
+    (event,) = made(denied(consumer=None), KEY)
     assert (event.source, event.event) == ("auth", "failed")
     assert event.data == {
         "status": 401,
@@ -44,7 +44,7 @@ def test_what_it_says() -> None:
     "change", [{"source": "upstream"}, {"upstream_status": "401"}, {"tries": [{"ip": "127.0.0.1"}]}, {"source": None}]
 )
 def test_what_the_service_said_is_not_it(change: dict[str, Any]) -> None:
-    assert told(denied(**change)) == []
+    assert made(denied(**change)) == []
 
 
 class TestPlugins:
@@ -60,10 +60,10 @@ class TestPlugins:
         ],
     )
     def test_those_that_can_have_answered_are_named(self, plugins: list[dict[str, Any]], named: list[str]) -> None:
-        assert told(denied(), *plugins)[0].data["plugins"] == named
+        assert made(denied(), *plugins)[0].data["plugins"] == named
 
     def test_where_they_are_not_known_none_is(self) -> None:
-        assert told(denied())[0].data["plugins"] is None
+        assert made(denied())[0].data["plugins"] is None
 
     @pytest.mark.parametrize(
         "other",
@@ -74,17 +74,17 @@ class TestPlugins:
         ids=lambda other: other["name"],
     )
     def test_one_with_another_purpose_is_no_event(self, other: dict[str, Any]) -> None:
-        assert told(denied(403), other, status=403) == []
+        assert made(denied(403), other, status=403) == []
 
     def test_neither_is_a_proven_rate_limit(self) -> None:
         limited = denied(403, response={"status": 403, "headers": refused(minute=3)})
-        assert told(limited, status=403) == []
-        assert len(told(denied(403), plugin("rate-limiting", error_code=403), status=403)) == 1
+        assert made(limited, status=403) == []
+        assert len(made(denied(403), plugin("rate-limiting", error_code=403), status=403)) == 1
 
     def test_neither_is_what_ai_rate_limiting_advanced_refused(self) -> None:
         of_ai = denied(403, response=documented_ai_refusal()["response"] | {"status": 403})
-        assert told(of_ai, documented_ai_plugin(error_code=403), plugin("acl"), status=403) == []
-        assert told(of_ai, status=403) == []
+        assert made(of_ai, documented_ai_plugin(error_code=403), plugin("acl"), status=403) == []
+        assert made(of_ai, status=403) == []
 
     def test_neither_is_what_a_setting_names_as_one(self) -> None:
         named = AuthFailed(Attribution([InferRule("route", "demo-route", 403)]))
@@ -99,27 +99,27 @@ class TestPlugins:
 )
 def test_the_challenge_is_bounded(header: Any, shown: str | None) -> None:
     log = denied(response={"status": 401, "headers": {"www-authenticate": header}})
-    assert told(log)[0].data["www_authenticate"] == shown
+    assert made(log)[0].data["www_authenticate"] == shown
 
 
-def test_on_change_looks_at_who_and_where_and_at_the_status() -> None:
-    before = digest(told(denied(), KEY)[0])
-    assert digest(told(denied(request={"id": "other", "uri": "/y"}), plugin("jwt"))[0]) == before
-    assert digest(told(denied(client_ip="192.0.2.8"))[0]) != before
-    assert digest(told(denied(consumer=None))[0]) != before
-    assert digest(told(denied(service={"id": "s-2"}))[0]) != before
-    assert digest(told(denied(), status=403)[0]) != before
+def test_on_change_compares_client_service_and_status() -> None:
+    before = digest(made(denied(), KEY)[0])
+    assert digest(made(denied(request={"id": "other", "uri": "/y"}), plugin("jwt"))[0]) == before
+    assert digest(made(denied(client_ip="192.0.2.8"))[0]) != before
+    assert digest(made(denied(consumer=None))[0]) != before
+    assert digest(made(denied(service={"id": "s-2"}))[0]) != before
+    assert digest(made(denied(), status=403)[0]) != before
 
 
 def test_statuses() -> None:
     assert AuthFailed().statuses() == {401, 403}
-    assert told(denied(), KEY, status=407) == []
+    assert made(denied(), KEY, status=407) == []
 
 
 def test_forged_rate_limit_headers_do_not_hide_it() -> None:
     forged = denied(403, response={"status": 403, "headers": refused(minute=3)})
     function = plugin("pre-function", access=["..."])
-    assert [event.data["plugins"] for event in told(forged, function, status=403)] == [["pre-function"]]
-    assert told(forged, status=403) == []
+    assert [event.data["plugins"] for event in made(forged, function, status=403)] == [["pre-function"]]
+    assert made(forged, status=403) == []
     limiting = plugin("rate-limiting", minute=3, error_code=403, hide_client_headers=False)
-    assert told(forged, function, limiting, status=403) == []
+    assert made(forged, function, limiting, status=403) == []

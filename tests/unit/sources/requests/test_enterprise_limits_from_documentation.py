@@ -31,18 +31,18 @@ SOURCES = (RateLimiting, ResponseRateLimiting, RateLimitingAdvanced, AiRateLimit
 SILENT = {"status": 429, "headers": {"content-type": "application/json"}}
 
 
-def told(log: dict[str, Any], *plugins: dict[str, Any], status: int = 429, rules: Any = ()) -> list[Event]:
+def made(log: dict[str, Any], *plugins: dict[str, Any], status: int = 429, rules: Any = ()) -> list[Event]:
     """What all sources together make of it, asked as the dispatcher does."""
     options: tuple[Any, ...] = (rules, plugins_of(*plugins)) if plugins else (rules,)
     attribution = Attribution(*options)
-    made = [source(attribution) for source in SOURCES]
-    return [event for each in made if status in each.statuses() for event in events(each, seen(log, status))]
+    sources = [source(attribution) for source in SOURCES]
+    return [event for each in sources if status in each.statuses() for event in events(each, seen(log, status))]
 
 
-def told_by(*args: Any, **options: Any) -> list[tuple[str, Any, Any, str]]:
+def made_by(*args: Any, **options: Any) -> list[tuple[str, Any, Any, str]]:
     return [
         (event.source, event.data["limit"], event.data["window"], event.data["attributed"])
-        for event in told(*args, **options)
+        for event in made(*args, **options)
     ]
 
 
@@ -50,49 +50,49 @@ class TestAdvanced:
     PLUGIN = documented_windows_plugin("rate-limiting-advanced")
 
     def test_documented_refusal(self) -> None:
-        (event,) = told(documented_advanced_refusal(("30", 3)), self.PLUGIN)
+        (event,) = made(documented_advanced_refusal(("30", 3)), self.PLUGIN)
         assert (event.source, event.unique) == ("rate-limiting-advanced", ("consumer", "ip", "service"))
         assert {name: event.data[name] for name in ("rate", "limit", "window", "retry_after", "attributed")} == {
             "rate": 4, "limit": 3, "window": "30", "retry_after": 38, "attributed": "headers",
         }  # fmt: skip
 
-    def test_the_same_headers_are_rate_limitings_where_that_is_in_force_or_nothing_is_known(self) -> None:
+    def test_the_same_headers_are_rate_limitings_where_that_runs_or_nothing_is_known(self) -> None:
         log = documented_advanced_refusal(("minute", 3))
-        assert told_by(log) == [("rate-limiting", 3, "minute", "headers")]
-        assert told_by(log, plugin("rate-limiting", minute=3)) == [("rate-limiting", 3, "minute", "headers")]
-        assert told_by(log, plugin("cors")) == [("rate-limiting", 3, "minute", "headers")]
-        assert told_by(log, self.PLUGIN) == [("rate-limiting-advanced", 3, "minute", "headers")]
+        assert made_by(log) == [("rate-limiting", 3, "minute", "headers")]
+        assert made_by(log, plugin("rate-limiting", minute=3)) == [("rate-limiting", 3, "minute", "headers")]
+        assert made_by(log, plugin("cors")) == [("rate-limiting", 3, "minute", "headers")]
+        assert made_by(log, self.PLUGIN) == [("rate-limiting-advanced", 3, "minute", "headers")]
 
-    def test_of_two_in_force_it_is_the_one_that_has_such_a_limit(self) -> None:
+    def test_of_two_on_the_request_it_is_the_one_with_such_a_limit(self) -> None:
         log = documented_advanced_refusal(("minute", 5))
         advanced = documented_windows_plugin("rate-limiting-advanced", limit=[5], window_size=[60])
-        assert told_by(log, advanced, plugin("rate-limiting", minute=3))[0][0] == "rate-limiting-advanced"
-        assert told_by(log, advanced, plugin("rate-limiting", minute=5))[0][0] == "rate-limiting"
-        assert told_by(log, self.PLUGIN, plugin("rate-limiting", minute=5))[0][0] == "rate-limiting"
+        assert made_by(log, advanced, plugin("rate-limiting", minute=3))[0][0] == "rate-limiting-advanced"
+        assert made_by(log, advanced, plugin("rate-limiting", minute=5))[0][0] == "rate-limiting"
+        assert made_by(log, self.PLUGIN, plugin("rate-limiting", minute=5))[0][0] == "rate-limiting"
 
     def test_of_several_windows_the_longest(self) -> None:
         log = documented_advanced_refusal(("minute", 10), ("90", 12), ("second", 1))
-        assert told_by(log, self.PLUGIN) == [("rate-limiting-advanced", 12, "90", "headers")]
+        assert made_by(log, self.PLUGIN) == [("rate-limiting-advanced", 12, "90", "headers")]
 
     def test_jitter_delays_retry_after(self) -> None:
         log = documented_advanced_refusal(("30", 3), reset="38", retry_after="43")
-        assert told(log, self.PLUGIN)[0].data["retry_after"] == 43
+        assert made(log, self.PLUGIN)[0].data["retry_after"] == 43
 
     def test_let_through_is_no_event(self) -> None:
         log = documented_advanced_refusal(("30", 3))
         del log["response"]["headers"]["retry-after"]
-        assert told(log, self.PLUGIN) == []
+        assert made(log, self.PLUGIN) == []
 
     def test_hidden_and_with_another_status(self) -> None:
         hidden = documented_windows_plugin("rate-limiting-advanced", hide_client_headers=True, error_code=420)
         log = serialized(response={"status": 420, "headers": {}})
-        assert told_by(log, hidden, status=420) == [("rate-limiting-advanced", 3, "30", "plugins")]
-        assert told_by(log, status=420) == []
+        assert made_by(log, hidden, status=420) == [("rate-limiting-advanced", 3, "30", "plugins")]
+        assert made_by(log, status=420) == []
 
-    def test_a_rule_names_the_one_in_force(self) -> None:
+    def test_a_rule_means_the_one_on_the_request(self) -> None:
         both = (documented_windows_plugin("rate-limiting-advanced", hide_client_headers=True), plugin("my-plugin"))
         rules = [InferRule("service", "demo")]
-        assert told_by(serialized(response=SILENT), *both, rules=rules) == [
+        assert made_by(serialized(response=SILENT), *both, rules=rules) == [
             ("rate-limiting-advanced", None, None, "inferred")
         ]
 
@@ -101,7 +101,7 @@ class TestServiceProtection:
     PLUGIN = documented_windows_plugin("service-protection")
 
     def test_documented_refusal(self) -> None:
-        (event,) = told(documented_advanced_refusal(("30", 3)), self.PLUGIN)
+        (event,) = made(documented_advanced_refusal(("30", 3)), self.PLUGIN)
         assert (event.source, event.event, event.unique) == ("service-protection", "rate-limit-exceeded", ("service",))
         assert event.data == {
             "service": {
@@ -119,18 +119,18 @@ class TestServiceProtection:
     def test_beside_rate_limiting_it_is_the_one_whose_limit_broke(self) -> None:
         mine = documented_windows_plugin("service-protection", limit=[100], window_size=[60])
         other = plugin("rate-limiting", minute=3)
-        assert told_by(documented_advanced_refusal(("minute", 100)), mine, other)[0][0] == "service-protection"
-        assert told_by(documented_advanced_refusal(("minute", 3)), mine, other)[0][0] == "rate-limiting"
+        assert made_by(documented_advanced_refusal(("minute", 100)), mine, other)[0][0] == "service-protection"
+        assert made_by(documented_advanced_refusal(("minute", 3)), mine, other)[0][0] == "rate-limiting"
 
     def test_hidden(self) -> None:
         hidden = documented_windows_plugin("service-protection", hide_client_headers=True)
-        assert told_by(serialized(response=SILENT), hidden) == [("service-protection", 3, "30", "plugins")]
-        assert told_by(serialized(response=SILENT), hidden, plugin("rate-limiting", hide_client_headers=True)) == []
+        assert made_by(serialized(response=SILENT), hidden) == [("service-protection", 3, "30", "plugins")]
+        assert made_by(serialized(response=SILENT), hidden, plugin("rate-limiting", hide_client_headers=True)) == []
 
 
 class TestAi:
     def test_documented_refusal(self) -> None:
-        (event,) = told(documented_ai_refusal(x_ai_ratelimit_query_cost="100"), documented_ai_plugin())
+        (event,) = made(documented_ai_refusal(x_ai_ratelimit_query_cost="100"), documented_ai_plugin())
         assert (event.source, event.unique) == ("ai-rate-limiting-advanced", ("consumer", "ip", "service"))
         got = {name: event.data[name] for name in list(event.data)[3:] if name not in ("route", "request")}
         assert got == {
@@ -139,41 +139,41 @@ class TestAi:
         }  # fmt: skip
 
     def test_its_headers_are_its_own_so_that_nothing_else_need_be_known(self) -> None:
-        (event,) = told(documented_ai_refusal())
+        (event,) = made(documented_ai_refusal())
         assert (event.data["limit"], event.data["provider"], event.data["strategy"]) == (1000, "azure", None)
 
     def test_hidden_headers_leave_the_time_to_come_back(self) -> None:
-        (event,) = told(documented_ai_refusal(hidden=True))
+        (event,) = made(documented_ai_refusal(hidden=True))
         assert (event.data["limit"], event.data["window"], event.data["provider"]) == (None, "30", "azure")
-        (event,) = told(documented_ai_refusal(hidden=True), documented_ai_plugin(hide_client_headers=True))
+        (event,) = made(documented_ai_refusal(hidden=True), documented_ai_plugin(hide_client_headers=True))
         assert (event.data["limit"], event.data["retry_after"], event.data["attributed"]) == (1000, 1500, "headers")
 
     def test_without_any_header_it_is_known_by_the_plugins(self) -> None:
         hidden = documented_ai_plugin(hide_client_headers=True, llm_providers=[
             {"name": "requestPrompt", "limit": [5], "window_size": [60]}])  # fmt: skip
-        (event,) = told(serialized(response=SILENT), hidden, plugin("ai-proxy", model={}))
+        (event,) = made(serialized(response=SILENT), hidden, plugin("ai-proxy", model={}))
         assert (event.source, event.data["attributed"]) == ("ai-rate-limiting-advanced", "plugins")
         assert (event.data["limit"], event.data["window"], event.data["provider"]) == (5, "minute", "requestprompt")
 
-    def test_what_is_left_elsewhere_is_not_broken(self) -> None:
+    def test_what_remains_elsewhere_is_not_exceeded(self) -> None:
         both = documented_ai_refusal(x_ai_ratelimit_remaining_40_cohere="0")
-        (event,) = told(both)
+        (event,) = made(both)
         assert (event.data["window"], event.data["provider"]) == ("40", "cohere")  # the longer one
 
     def test_a_request_termination_behind_it_is_not_its_event(self) -> None:
         passed = documented_ai_refusal()
         headers = passed["response"]["headers"]
         headers["x-ai-ratelimit-remaining-30-azure"] = "950"
-        assert told(passed, documented_ai_plugin(), plugin("request-termination", status_code=429)) == []
+        assert made(passed, documented_ai_plugin(), plugin("request-termination", status_code=429)) == []
 
     def test_its_refusal_is_not_rate_limitings_that_let_its_last_through(self) -> None:
         log = documented_ai_refusal()
         log["response"]["headers"] |= refused(minute=3)
-        assert [event.source for event in told(log)] == ["ai-rate-limiting-advanced"]
+        assert [event.source for event in made(log)] == ["ai-rate-limiting-advanced"]
 
     def test_an_answer_of_the_model_is_not(self) -> None:
-        assert told(documented_ai_refusal() | {"source": "upstream", "upstream_status": "429"}) == []
-        assert told(documented_ai_refusal() | {"upstream_status": "429"}) == []
+        assert made(documented_ai_refusal() | {"source": "upstream", "upstream_status": "429"}) == []
+        assert made(documented_ai_refusal() | {"upstream_status": "429"}) == []
 
 
 class TestAiHeaders:
@@ -186,7 +186,7 @@ class TestAiHeaders:
         got = self.read(limit_minute_my_model="5", remaining_minute_my_model="0", retry_after="7")
         assert got == ExceededLimit(5, "minute", "my-model", 7)
 
-    def test_its_own_time_goes_before_the_answers(self) -> None:
+    def test_its_own_time_counts_before_the_answers(self) -> None:
         got = self.read(limit_30_a="5", remaining_30_a="0", retry_after="9", retry_after_30_a="7")
         assert got is not None
         assert got.retry_after == 7
@@ -203,7 +203,7 @@ class TestAiHeaders:
     @pytest.mark.parametrize(
         "headers",
         [
-            {"remaining_30_a": "0"},  # nobody told to come back later
+            {"remaining_30_a": "0"},  # no time for a retry
             {"retry_after": "5"},
             {"retry_after": "5", "remaining_x_a": "0"},
             {"retry_after": "5", "remaining_30": "0"},

@@ -100,7 +100,7 @@ def test_a_try_is_proof_that_the_service_was_asked(status: Any) -> None:
 
 
 class TestAttempts:
-    def test_what_they_say(self) -> None:
+    def test_their_fields(self) -> None:
         given = {"ip": "192.0.2.1", "port": 80, "balancer_latency": 0, "state": "failed", "code": 502}
         (one,) = read(tries=[given | {"balancer_start": 1795293910332, "balancer_latency_ns": 1}]).attempts()
         assert msgspec.structs.asdict(one) == given

@@ -18,14 +18,14 @@ RESPONSES = documented_validation_plugin(validate_response_body=True)
 REFUSED_ANSWER = documented_validation_failure(upstream_status="200", response={"status": 406, "headers": {}})
 
 
-def told(log: dict[str, Any], *plugins: dict[str, Any]) -> list[Event]:
+def made(log: dict[str, Any], *plugins: dict[str, Any]) -> list[Event]:
     source = OasValidation(Attribution(plugins=plugins_of(*plugins)))
     status = log["response"]["status"]
     return events(source, seen(log, status)) if status in source.statuses() else []
 
 
 def test_a_refused_request() -> None:
-    (event,) = told(documented_validation_failure(), documented_validation_plugin(), plugin("key-auth"))
+    (event,) = made(documented_validation_failure(), documented_validation_plugin(), plugin("key-auth"))
     assert (event.source, event.event, event.unique) == (
         "oas-validation", "validation-failed", ("consumer", "ip", "service"),
     )  # fmt: skip
@@ -35,7 +35,7 @@ def test_a_refused_request() -> None:
 
 
 def test_a_refused_answer() -> None:
-    (event,) = told(REFUSED_ANSWER, RESPONSES)
+    (event,) = made(REFUSED_ANSWER, RESPONSES)
     assert (event.data["phase"], event.data["status"]) == ("response", 406)
 
 
@@ -50,7 +50,7 @@ def test_a_refused_answer() -> None:
         (documented_validation_failure(route=None), [documented_validation_plugin(service=None)]),  # Kong's own 400
         (documented_validation_failure(source="upstream"), [documented_validation_plugin()]),
         (documented_validation_failure(upstream_status="400"), [documented_validation_plugin()]),
-        (REFUSED_ANSWER, [documented_validation_plugin()]),  # it does not look at answers
+        (REFUSED_ANSWER, [documented_validation_plugin()]),  # it does not validate answers
         (REFUSED_ANSWER | {"source": "upstream"}, [RESPONSES]),
         (REFUSED_ANSWER | {"upstream_status": ""}, [RESPONSES]),
         (
@@ -64,10 +64,10 @@ def test_a_refused_answer() -> None:
     ],
 )
 def test_what_is_not_it(log: dict[str, Any], plugins: list[dict[str, Any]]) -> None:
-    assert told(log, *plugins) == []
+    assert made(log, *plugins) == []
 
 
-def test_it_hears_nothing_where_no_instance_can_answer() -> None:
+def test_it_needs_no_status_where_no_instance_can_answer() -> None:
     assert OasValidation().statuses() == frozenset()
     assert OasValidation(Attribution(plugins=plugins_of(plugin("cors")))).statuses() == frozenset()
     assert OasValidation(Attribution(plugins=plugins_of(documented_validation_plugin()))).statuses() == {400}

@@ -118,7 +118,7 @@ class TestResponseRateLimiting:
             headers |= {f"x-ratelimit-limit-{name}-{window}": "2", f"x-ratelimit-remaining-{name}-{window}": "0"}
         assert by_response_rate_limiting(after_service(headers)) == ExceededLimit(2, "day", "b")
 
-    def test_what_this_answer_used_up_is_not_broken_yet(self) -> None:
+    def test_what_this_answer_used_up_is_not_exceeded_yet(self) -> None:
         mail = {
             "x-ratelimit-limit-mail-year": "9",
             "x-ratelimit-remaining-mail-year": "0",
@@ -129,7 +129,7 @@ class TestResponseRateLimiting:
     def test_it_may_have_been_overdrawn(self) -> None:
         assert by_response_rate_limiting(after_service(SMS | {"x-ratelimit-remaining-sms": "-4"})) is not None
 
-    def test_kong_before_3_8_does_not_say_what_was_left_before(self) -> None:
+    def test_kong_before_3_8_does_not_say_what_remained_before(self) -> None:
         headers = {name: value for name, value in SMS.items() if name != "x-ratelimit-remaining-sms"}
         assert by_response_rate_limiting(after_service(headers)) == ExceededLimit(1, "minute", "sms")
 
@@ -186,7 +186,7 @@ def test_any_headers_are_read_without_error(headers: dict[str, Any], asked: bool
 
 
 @given(st.dictionaries(st.sampled_from(WINDOWS), st.tuples(st.integers(1, 9), st.integers(0, 2)), min_size=1))
-def test_the_window_told_is_the_longest_that_is_used_up(windows: dict[str, tuple[int, int]]) -> None:
+def test_the_exceeded_window_is_the_longest_that_is_used_up(windows: dict[str, tuple[int, int]]) -> None:
     headers = {"retry-after": "9", "ratelimit-reset": "9"}
     for window, (limit, left) in windows.items():
         headers |= {f"x-ratelimit-limit-{window}": str(limit), f"x-ratelimit-remaining-{window}": str(left)}

@@ -24,7 +24,7 @@ def attributed(source: RateLimiting, log: dict[str, Any], status: int = 429) -> 
     return [event.data["attributed"] for event in events(source, seen(log, status))]
 
 
-def test_what_it_says() -> None:
+def test_the_fields_of_its_event() -> None:
     (event,) = events(RateLimiting(), seen(serialized()))
     assert event.data == {
         "consumer": {"id": "c-1", "username": "Joe", "custom_id": "42", "created_at": 1_795_278_761},
@@ -103,7 +103,7 @@ def test_statuses() -> None:
 
 
 class TestIdentity:
-    def test_told_again_later_it_has_the_same_id(self) -> None:
+    def test_reported_again_later_it_has_the_same_id(self) -> None:
         first, again = seen(serialized()), msgspec.structs.replace(seen(serialized()), seen_at=SEEN_AT + 9)
         assert events(RateLimiting(), first)[0].id == events(RateLimiting(), again)[0].id
 
@@ -111,7 +111,7 @@ class TestIdentity:
         other = serialized(request={"id": "other", "uri": "/demo/x"})
         assert events(RateLimiting(), seen(serialized()))[0].id != events(RateLimiting(), seen(other))[0].id
 
-    def test_the_sources_tell_different_events(self) -> None:
+    def test_the_sources_have_different_events(self) -> None:
         (limited,), (used_up,) = events(RateLimiting(), seen(serialized())), events(ANSWERS, seen(answered()))
         assert limited.id != used_up.id
 

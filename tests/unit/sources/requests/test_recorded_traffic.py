@@ -20,11 +20,11 @@ DEMO = {"service": "demo", "consumer": None, "path": "/demo/x", "rate": 4, "limi
 JOE = {"service": "secured", "consumer": "Joe", "path": "/secured", "rate": 3, "limit": 2, "window": "minute"}
 SMS = {"service": "resp", "consumer": None, "path": "/resp", "rate": 2, "limit": 1, "window": "minute"}
 
-# line -> status, the event's source (None: no event), what it says
+# line -> status, the event's source (None: no event), its fields
 BECOMES: dict[int, tuple[int, str | None, dict[str, Any]]] = {
     1: (200, None, {}),  # let through, 2 left
     2: (200, None, {}),
-    3: (200, None, {}),  # let through, 0 left: the headers say 0, and no limit is broken yet
+    3: (200, None, {}),  # let through, 0 remain: the headers say 0, and no limit is exceeded yet
     4: (429, "rate-limiting", DEMO | {"retry_after": 5, "limit_name": None}),
     5: (429, "rate-limiting", DEMO | {"retry_after": 5, "limit_name": None}),
     6: (200, None, {}),
@@ -76,7 +76,7 @@ def test_it_becomes(line: int) -> None:
 
 @pytest.mark.parametrize("rule", [InferRule("route", "hidden"), InferRule("service", "hidden")])
 @pytest.mark.parametrize("line", [12, 13])
-def test_hidden_headers_are_heard_where_a_rule_names_the_route_or_service(line: int, rule: InferRule) -> None:
+def test_hidden_headers_are_an_event_where_a_rule_names_the_route_or_service(line: int, rule: InferRule) -> None:
     (event,) = made(line, RateLimiting(Attribution([rule])), ResponseRateLimiting())
     unknown = {name: event.data[name] for name in ("rate", "limit", "window", "retry_after", "limit_name")}
     assert (event.source, event.data["attributed"]) == ("rate-limiting", "inferred")
@@ -92,26 +92,26 @@ def test_a_rule_on_another_route_or_status_changes_nothing(line: int) -> None:
 
 
 @pytest.mark.parametrize("line", [15, 16])
-def test_a_rule_does_not_tell_response_ratelimiting_a_second_time(line: int) -> None:
+def test_a_rule_does_not_report_response_ratelimiting_a_second_time(line: int) -> None:
     got = made(line, RateLimiting(Attribution([InferRule("route", "resp")])), ResponseRateLimiting())
     assert [event.source for event in got] == ["response-ratelimiting"]
 
 
 @pytest.mark.parametrize(("line", "status"), [(10, 401), (17, 404)])
-def test_a_rule_takes_kongs_other_answers_at_its_word(line: int, status: int) -> None:
+def test_a_rule_counts_for_kongs_other_answers(line: int, status: int) -> None:
     got = made(line, RateLimiting(Attribution([InferRule("service", "secured", status)])))
     assert len(got) == (1 if line == 10 else 0)  # a 404 has neither route nor service
 
 
 @pytest.mark.parametrize("line", [4, 8, 15])
-def test_the_event_says_what_the_catalogue_promises(line: int) -> None:
+def test_the_event_has_the_fields_of_the_catalogue(line: int) -> None:
     (event,) = made(line, RateLimiting(), ResponseRateLimiting())
     (entry,) = BY_NAME[event.source].events
     assert (event.event, event.unique) == (entry.name, entry.unique)
     assert list(event.data) == [field.name for field in entry.fields]
 
 
-def test_the_same_request_told_again_has_the_same_id_and_no_other_has() -> None:
+def test_the_same_request_has_the_same_id_and_no_other_has() -> None:
     ids = {event.id for line in BECOMES for event in made(line, RateLimiting(), ResponseRateLimiting())}
     again = {event.id for line in BECOMES for event in made(line, RateLimiting(), ResponseRateLimiting())}
     assert ids == again

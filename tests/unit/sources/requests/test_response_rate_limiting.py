@@ -8,7 +8,7 @@ from tests.support.events import answered, events, seen, serialized
 SOURCE = ResponseRateLimiting()
 
 
-def test_what_it_says() -> None:
+def test_the_fields_of_its_event() -> None:
     (event,) = events(SOURCE, seen(answered()))
     assert (event.source, event.event) == ("response-ratelimiting", "rate-limit-exceeded")
     told = {name: event.data[name] for name in ("rate", "limit", "window", "limit_name", "retry_after", "attributed")}
@@ -17,7 +17,7 @@ def test_what_it_says() -> None:
     }  # fmt: skip
 
 
-def test_a_retry_after_of_the_service_is_not_ours_to_tell() -> None:
+def test_a_retry_after_of_the_service_is_not_in_the_event() -> None:
     log = answered()
     log["response"]["headers"] |= {"retry-after": "120"}
     assert events(SOURCE, seen(log))[0].data["retry_after"] is None

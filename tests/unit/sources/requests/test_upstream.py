@@ -28,13 +28,13 @@ def no_target(**changes: Any) -> dict[str, Any]:
     return failed(503, **({"tries": [], "upstream_status": ""} | changes))
 
 
-def told(log: dict[str, Any], *plugins: dict[str, Any], status: int = 502) -> list[Any]:
+def made(log: dict[str, Any], *plugins: dict[str, Any], status: int = 502) -> list[Any]:
     source = UpstreamError(Attribution(plugins=plugins_of(*plugins))) if plugins else UpstreamError()
     return events(source, seen(log, status))
 
 
-def test_what_it_says() -> None:
-    (event,) = told(failed())
+def test_the_fields_of_its_event() -> None:
+    (event,) = made(failed())
     assert (event.source, event.event, event.unique) == ("upstream", "error", ("status", "service"))
     told_of = {name: event.data[name] for name in ("status", "upstream_status", "tries", "try_count", "ip")}
     assert told_of == {
@@ -45,30 +45,30 @@ def test_what_it_says() -> None:
 
 def test_a_try_that_did_not_fail_has_no_code() -> None:
     answered = {"ip": "192.0.2.9", "port": 80, "balancer_latency": 0}
-    assert told(failed(tries=[REFUSED, answered]))[0].data["tries"][1] == answered | {"state": None, "code": None}
+    assert made(failed(tries=[REFUSED, answered]))[0].data["tries"][1] == answered | {"state": None, "code": None}
 
 
 def test_tries_and_statuses_are_bounded() -> None:
     many = failed(tries=[REFUSED | {"port": port} for port in range(1, 1001)], upstream_status="502, " * 1000)
-    data = told(many)[0].data
+    data = made(many)[0].data
     assert [each["port"] for each in data["tries"]] == list(range(1, TRIES + 1))
     assert (data["try_count"], len(data["upstream_status"])) == (1000, STATUS)
 
 
 @pytest.mark.parametrize("change", [{"source": "upstream"}, {"source": None}, {"service": None}])
 def test_what_is_not_it(change: dict[str, Any]) -> None:
-    assert told(failed(**change)) == []
+    assert made(failed(**change)) == []
 
 
 @pytest.mark.parametrize("status", [500, 501, 505, 429])
 def test_another_status_is_not(status: int) -> None:
-    assert told(failed(status), status=status) == []
+    assert made(failed(status), status=status) == []
     assert UpstreamError().statuses() == {502, 503, 504}
 
 
 class TestWithoutATry:
     def test_there_was_no_target(self) -> None:
-        (event,) = told(no_target(), plugin("key-auth"), status=503)
+        (event,) = made(no_target(), plugin("key-auth"), status=503)
         assert (event.data["tries"], event.data["upstream_status"]) == ([], None)
 
     @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ class TestWithoutATry:
         ],
     )
     def test_a_plugin_that_is_configured_to_answer_so_may_have(self, other: dict[str, Any]) -> None:
-        assert told(no_target(), other, status=503) == []
-        assert len(told(failed(503), other, status=503)) == 1  # with a try it was not the plugin
+        assert made(no_target(), other, status=503) == []
+        assert len(made(failed(503), other, status=503)) == 1  # with a try it was not the plugin
 
     @pytest.mark.parametrize(
         "other",
@@ -93,15 +93,15 @@ class TestWithoutATry:
         ids=lambda other: other["name"],
     )
     def test_one_that_need_not_have_does_not_silence_it(self, other: dict[str, Any]) -> None:
-        assert len(told(no_target(), other, status=503)) == 1
+        assert len(made(no_target(), other, status=503)) == 1
 
     def test_a_proven_rate_limit_is_not_it(self) -> None:
-        assert told(no_target(response={"status": 503, "headers": refused(minute=3)}), status=503) == []
+        assert made(no_target(response={"status": 503, "headers": refused(minute=3)}), status=503) == []
 
     def test_neither_is_what_ai_rate_limiting_advanced_refused_or_a_rule_names(self) -> None:
         of_ai = documented_ai_refusal()["response"] | {"status": 503}
-        assert told(no_target(response=of_ai), documented_ai_plugin(error_code=503), status=503) == []
-        assert told(no_target(response=of_ai), status=503) == []
+        assert made(no_target(response=of_ai), documented_ai_plugin(error_code=503), status=503) == []
+        assert made(no_target(response=of_ai), status=503) == []
         named = UpstreamError(Attribution([InferRule("service", "demo", 503)]))
         assert events(named, seen(no_target(), 503)) == []
         assert len(events(named, seen(failed(), 502))) == 1
@@ -110,16 +110,16 @@ class TestWithoutATry:
 @pytest.mark.parametrize("answer", ["200", 200, "502, 404"])
 def test_a_status_that_a_plugin_put_in_the_place_of_an_answer_is_not(answer: Any) -> None:
     answered = {"ip": "192.0.2.9", "port": 80, "balancer_latency": 0}
-    assert told(failed(503, tries=[answered], upstream_status=answer), plugin("my-plugin"), status=503) == []
+    assert made(failed(503, tries=[answered], upstream_status=answer), plugin("my-plugin"), status=503) == []
 
 
 @pytest.mark.parametrize("status", ["502, 502 : ", "504", 502, "-"])
-def test_what_no_try_came_to_is_told(status: Any) -> None:
-    assert told(failed(upstream_status=status))[0].data["upstream_status"] == str(status)
+def test_a_status_without_an_answer_is_an_event(status: Any) -> None:
+    assert made(failed(upstream_status=status))[0].data["upstream_status"] == str(status)
 
 
-def test_on_change_looks_at_the_service_and_the_status() -> None:
-    before = digest(told(failed())[0])
-    assert digest(told(failed(client_ip="192.0.2.8", tries=[], consumer=None))[0]) == before
-    assert digest(told(failed(service={"id": "s-2"}))[0]) != before
-    assert digest(told(failed(504), status=504)[0]) != before
+def test_on_change_compares_the_service_and_the_status() -> None:
+    before = digest(made(failed())[0])
+    assert digest(made(failed(client_ip="192.0.2.8", tries=[], consumer=None))[0]) == before
+    assert digest(made(failed(service={"id": "s-2"}))[0]) != before
+    assert digest(made(failed(504), status=504)[0]) != before
