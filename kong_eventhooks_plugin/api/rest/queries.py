@@ -71,7 +71,7 @@ def one_of(value: Any, name: str, choices: tuple[T, ...]) -> T:
 def _seconds(value: Any) -> float | None:
     if isinstance(value, str) and len(value) <= MAX_TEXT:
         found = number(value)
-        return _iso_seconds(value) if found is None else found
+        return _iso_seconds(value) if found is None else float(found)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
