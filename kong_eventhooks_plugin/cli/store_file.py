@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from kong_eventhooks_plugin.api.rest.answers import builtins
 from kong_eventhooks_plugin.api.service import paging
 from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
-from kong_eventhooks_plugin.api.service.entity import hook_view, name_of
+from kong_eventhooks_plugin.api.service.entity import hook_view
 from kong_eventhooks_plugin.api.service.presenter import Presenter
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.model.delivery import State
@@ -85,7 +85,7 @@ def _read(data_dir: Path, read: Callable[[Queue], Awaitable[T]]) -> T:
 
 
 def _presenter(definitions: list[Hook]) -> Presenter:
-    return Presenter({hook.id: name_of(hook) for hook in definitions}.get)
+    return Presenter({hook.id: hook.given_name for hook in definitions}.get)
 
 
 def _hook_id(key: str, definitions: list[Hook]) -> str:

@@ -4,8 +4,8 @@ An event's body has the event's fields at the top level beside ``source`` and ``
 dispatch on these two, so a field of the event's data with one of their names becomes ``data_source`` or ``data_event``
 (with one more ``data_`` for each time that this name is taken too).
 
-A ping holds the hook as an entity without its secrets: header values are masked, credentials and the query are cut
-from the URL.
+A ping holds the hook as an entity with the fields of Enterprise's, unset ones null, and without its secrets: they and
+header values are masked, credentials and the query are cut from the URL.
 """
 
 from collections.abc import Mapping
@@ -41,13 +41,13 @@ def ping_body(hook: Hook, operation: Operation | None) -> bytes:
     """Return the body that reports a hook's creation, change or deletion, or only tests its endpoint (None)."""
     entity = {
         "id": hook.id,
-        "name": hook.name,
+        "name": hook.given_name,
         "source": hook.source,
         "event": hook.event,
         "handler": hook.handler,
-        "on_change": hook.on_change,
+        "on_change": hook.on_change or None,
         "snooze": hook.snooze,
-        "config": public_config(hook.config),
+        "config": _public_config(hook.config),
         "created_at": hook.created_at,
         "updated_at": hook.updated_at,
     }
@@ -55,14 +55,14 @@ def ping_body(hook: Hook, operation: Operation | None) -> bytes:
     return _encoder.encode(ping | {"operation": operation} if operation else ping)
 
 
-def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return of a configuration what everybody may see."""
-    shown = {name: value for name, value in config.items() if "secret" not in name and not name.startswith("$")}
-    if isinstance(headers := shown.get("headers"), Mapping):
-        shown["headers"] = dict.fromkeys(map(str, headers), MASK)
-    if isinstance(url := shown.get("url"), str):
-        shown["url"] = public_url(url)
-    return shown
+def _public_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    url, headers = config.get("url"), config.get("headers")
+    return {
+        "url": public_url(url) if isinstance(url, str) else url,
+        "headers": dict.fromkeys(map(str, headers), MASK) if isinstance(headers, Mapping) else {},
+        "ssl_verify": config.get("ssl_verify") is not False,
+        "secret": None if config.get("secret") is None and config.get("secret_file") is None else MASK,
+    }
 
 
 def public_url(url: str) -> str:

@@ -46,6 +46,11 @@ class Hook(msgspec.Struct, frozen=True):
     created_at: int = 0
     updated_at: int = 0
 
+    @property
+    def given_name(self) -> str | None:
+        """The name; None where the API made the hook without one: its id stands in for one in logs and metrics."""
+        return None if self.origin.place == "api" and self.name == self.id else self.name
+
     def same_definition(self, other: "Hook") -> bool:
         """Return whether both are the same but for when and where they were declared."""
         own = {"origin": self.origin, "created_at": self.created_at, "updated_at": self.updated_at}

@@ -74,6 +74,19 @@ async def test_webhook(world: World) -> None:
     assert sent == {"source": "rate-limiting-advanced", "event": "rate-limit-exceeded", **EXCEEDED}
 
 
+async def test_the_ping_of_an_unnamed_hook_says_what_the_api_says(world: World) -> None:
+    definition = {"source": "crud", "event": "consumers", "handler": "webhook", "config": {"url": world.endpoint.url}}
+    made = (await world.client.post("/event-hooks", json=definition)).json()
+    ping = (await world.client.get(f"/event-hooks/{made['id']}/ping")).json()
+    config = {"url": world.endpoint.url, "headers": {}, "secret": None, "ssl_verify": True}
+    assert ping["event_hooks"] == {
+        name: made[name]
+        for name in ("id", "name", "source", "event", "handler", "on_change", "snooze", "created_at", "updated_at")
+    } | {"config": config}
+    assert made["name"] is None
+    assert made["on_change"] is None
+
+
 async def test_who_was_limited_on_which_service(world: World) -> None:
     """The headline of Kong's documentation, as far as the message: the message names the consumer and the service."""
     text = "Rate limit exceeded by '{{ consumer.username }}' on service '{{ service.name }}'"

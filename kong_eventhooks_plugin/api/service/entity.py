@@ -30,7 +30,7 @@ def hook_view(hook: Hook, *, trusted: bool) -> views.HookView:
     shown = hook if trusted else _without_secrets(hook)
     return views.HookView(
         id=shown.id,
-        name=name_of(shown),
+        name=shown.given_name,
         source=shown.source,
         event=shown.event,
         handler=shown.handler,
@@ -56,11 +56,6 @@ def definition_of(hook: Hook, handler: Any) -> dict[str, Any]:
 
 
 _DEFINITION: Final = ("name", "source", "event", "handler", "on_change", "snooze", "filter", "enabled", "tags")
-
-
-def name_of(hook: Hook) -> str | None:
-    """Return the hook's name; None where the API made it without one: its id stands in for one in logs and metrics."""
-    return None if hook.origin.place == "api" and hook.name == hook.id else hook.name
 
 
 _UNSET: Final[Mapping[str, Any]] = {"headers": {}}

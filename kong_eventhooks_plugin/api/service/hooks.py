@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from kong_eventhooks_plugin.api.service import paging
-from kong_eventhooks_plugin.api.service.entity import READ_ONLY, definition_of, masked_fields, name_of
+from kong_eventhooks_plugin.api.service.entity import READ_ONLY, definition_of, masked_fields
 from kong_eventhooks_plugin.api.service.hook_store import ORIGIN, ApiHookStore
 from kong_eventhooks_plugin.api.service.tags import TagFilter
 from kong_eventhooks_plugin.errors import HookDeclared, HookTaken, IdTaken, UnknownHook, ValidationError
@@ -96,7 +96,7 @@ class Hooks:
     def name_of(self, hook_id: str) -> str | None:
         """Return a hook's name, None where it has none or was removed."""
         hook = self._registry.get(hook_id)
-        return None if hook is None else name_of(hook)
+        return None if hook is None else hook.given_name
 
     def id_of(self, key: str | None) -> str | None:
         """Return the id of the hook that a filter names; a removed hook is known by its id alone."""

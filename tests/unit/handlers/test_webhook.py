@@ -158,7 +158,8 @@ async def test_a_ping_tells_of_the_hook_and_is_signed() -> None:
     await handler.close()
     body = Webhook(SECRET).verify(request.body, request.headers)
     assert (body["source"], body["event"], body["operation"]) == ("kong:event_hooks", "ping", "create")
-    assert body["event_hooks"]["config"] == {"url": receiver.url}
+    config = {"url": receiver.url, "headers": {}, "secret": "***", "ssl_verify": True}
+    assert body["event_hooks"]["config"] == config
     assert request.headers["webhook-id"] == f"ping_{job.hook.id}_create_0"
 
 
