@@ -17,6 +17,7 @@ MODULES: Final = {
     "check": "check",
     "deliveries": "deliveries",
     "demo": "demo.run",
+    "doctor": "doctor",
     "events": "events",
     "health": "health",
     "hooks": "hooks",

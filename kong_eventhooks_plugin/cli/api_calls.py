@@ -33,7 +33,10 @@ def api_options(command: Command) -> Command:
     )
     @wraps(command)
     def with_target(*arguments: Any, url: str | None, token_file: Path | None, **named: Any) -> Any:
-        return command(*arguments, target=_target(url, token_file), **named)
+        listen = environ.get("KONG_EVENTHOOKS_LISTEN")
+        if url is None:
+            url = api_url(listen) if listen else DEFAULT_URL
+        return command(*arguments, target=api_target(url, token_file), **named)
 
     return with_target
 
@@ -61,11 +64,8 @@ def api_or_file_options(command: Command) -> Command:
     return with_either
 
 
-def _target(url: str | None, token_file: Path | None) -> ApiTarget:
-    listen = environ.get("KONG_EVENTHOOKS_LISTEN")
-    if url is None and listen:
-        url = api_url(listen)
-    return ApiTarget(url or DEFAULT_URL, None if token_file is None else _token(token_file))
+def api_target(url: str, token_file: Path | None) -> ApiTarget:
+    return ApiTarget(url, None if token_file is None else _token(token_file))
 
 
 def _token(file: Path) -> str:

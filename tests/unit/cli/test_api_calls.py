@@ -169,7 +169,7 @@ print("httpx" in sys.modules or "kong_eventhooks_plugin.cli.api_calls" in sys.mo
 
 def test_every_command_is_there() -> None:
     assert set(cli.list_commands(None)) == {  # type: ignore[arg-type]
-        "check", "deliveries", "demo", "events", "health", "hooks", "listen", "plugin-info", "serve", "sources",
+        "check", "deliveries", "demo", "doctor", "events", "health", "hooks", "listen", "plugin-info", "serve", "sources",
         "worker",
     }  # fmt: skip
     shown = run("--help").output

@@ -1,0 +1,253 @@
+"""``doctor``: what lies between Kong and this sidecar, checked from outside: one line a check, and what to do.
+
+It reads and changes nothing, but for ``--send``. Limits: ``SECONDS`` for a call of the Admin API, of which one page of
+1,000 event-hooks instances is read; ``SKEW_SECONDS`` between two clocks; ``FREE_SHARE`` of the disk.
+"""
+
+import grp
+import os
+import pwd
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import click
+import httpx
+
+from kong_eventhooks_plugin import __version__
+from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
+from kong_eventhooks_plugin.cli.api_calls import api_target
+from kong_eventhooks_plugin.cli.options import FILE, api_url, read_text
+from kong_eventhooks_plugin.cli.printing import printable
+from kong_eventhooks_plugin.errors import EventHooksError, RemoteError
+from kong_eventhooks_plugin.hooks.schema import PLUGIN
+from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_names
+from kong_eventhooks_plugin.kong.supervisor.sockets import is_served
+from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE
+from kong_eventhooks_plugin.settings import Settings, load
+
+SECONDS: Final = 5.0
+SKEW_SECONDS: Final = 2.0
+FREE_SHARE: Final = 0.05
+
+Level = Literal["ok", "warn", "fail"]
+LEVELS: Final[dict[str, Level]] = {"ready": "ok", "degraded": "warn", "unready": "fail"}
+
+
+class Finding(NamedTuple):
+    level: Level
+    check: str
+    text: str
+    fix: str = ""
+
+
+class Subject(NamedTuple):
+    """What is examined. ``kong_user`` is the user that Kong's workers run as."""
+
+    settings: Settings
+    target: ApiTarget
+    kong_user: str
+
+
+@click.command("doctor")
+@click.option("--settings", "settings_file", type=FILE, help="TOML file with the sidecar's settings.")
+@click.option("--kong-user", default="kong", show_default=True, help="The user that Kong's workers run as.")
+@click.option("--send", metavar="HOOK", help="At the end, send a test event through this hook.")
+def command(settings_file: Path | None, kong_user: str, send: str | None) -> None:
+    """Check the way from Kong through the sidecar to its hooks; exit status 1 where a check fails.
+
+    Settings come from --settings and the environment, as serve reads them.
+    """
+    settings = load({}, settings_file)
+    token_file = None if settings.api_token_file is None else Path(settings.api_token_file)
+    subject = Subject(settings, api_target(api_url(settings.listen), token_file), kong_user)
+    failed = False
+    for check in CHECKS:
+        for finding in check(subject):
+            failed |= finding.level == "fail"
+            _print(finding)
+    for finding in () if send is None else _send(subject, send):
+        failed |= finding.level == "fail"
+        _print(finding)
+    sys.exit(1 if failed else 0)
+
+
+def _print(finding: Finding) -> None:
+    click.echo(printable(f"{finding.level:<4}  {finding.check:<9}  {finding.text}"))
+    if finding.fix:
+        click.echo(printable(f"{'':17}-> {finding.fix}"))
+
+
+# ---- this machine ----
+
+
+def _socket(subject: Subject) -> Iterator[Finding]:
+    path = Path(subject.settings.socket_path)
+    try:
+        found = path.stat()
+    except OSError as error:
+        yield Finding("fail", "socket", f"{path}: {error.strerror}", "start the sidecar: kong-event-hooks serve")
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        yield Finding("fail", "socket", f"{path} is no socket", "name another path with socket_path")
+    elif not is_served(path):
+        yield Finding("fail", "socket", f"{path}: nothing listens", "start the sidecar: kong-event-hooks serve")
+    else:
+        yield Finding("ok", "socket", f"{path} is served")
+        yield _may_connect(path, found, subject.kong_user)
+
+
+def _may_connect(path: Path, found: os.stat_result, name: str) -> Finding:
+    """Whether a user may connect: write to the socket, and search every directory above it (unix(7))."""
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        return Finding("warn", "socket", f"there is no user {name} here", "name Kong's user with --kong-user")
+    groups = {user.pw_gid, *(group.gr_gid for group in grp.getgrall() if name in group.gr_mem)}
+
+    def may(of: os.stat_result, bit: int) -> bool:
+        shift = 6 if of.st_uid == user.pw_uid else 3 if of.st_gid in groups else 0
+        return user.pw_uid == 0 or bool(of.st_mode >> shift & bit)
+
+    if not may(found, 2):
+        fix = f"serve --socket-group with a group of {name}"
+        return Finding("fail", "socket", f"{name} may not connect (mode {found.st_mode & 0o777:o})", fix)
+    for folder in path.absolute().parents:
+        if not may(folder.stat(), 1):
+            return Finding("fail", "socket", f"{name} may not enter {folder}", f"chmod or chgrp {folder}")
+    return Finding("ok", "socket", f"{name} may connect")
+
+
+def _store(subject: Subject) -> Iterator[Finding]:
+    folder = Path(subject.settings.data_dir)
+    try:
+        disk = shutil.disk_usage(folder)
+        size = (folder / DATABASE).stat().st_size
+    except OSError as error:
+        fix = "start the sidecar once, or name its data_dir in --settings"
+        yield Finding("fail", "store", f"{error.filename}: {error.strerror}", fix)
+        return
+    yield Finding("ok", "store", f"{folder / DATABASE}: {size / 1e6:.1f} MB")
+    text = f"{disk.free / 1e9:.1f} GB free where {folder} is"
+    if disk.free < disk.total * FREE_SHARE:
+        yield Finding("warn", "disk", text, "free some space: with a full disk events are lost")
+    else:
+        yield Finding("ok", "disk", text)
+
+
+# ---- the sidecar ----
+
+
+def _sidecar(subject: Subject) -> Iterator[Finding]:
+    try:
+        with RestClient(subject.target) as client:
+            ready = client.call("GET", "readyz", accept=503)
+    except RemoteError as error:
+        yield Finding("fail", "sidecar", str(error))
+        return
+    status = ready["status"]
+    level = LEVELS.get(status, "fail")
+    yield Finding(level, "sidecar", f"{subject.target.url}: {status}, {ready['hooks']} hooks; this is {__version__}")
+    for text in ready["errors"]:
+        yield Finding(level, "sidecar", text)
+    for hook, reason in ready["held"].items():
+        fix = 'docs/delivery.md, "Held hooks", says what ends it'
+        yield Finding("warn", "hook", f"{hook} is held: {reason}", fix)
+    for reason, count in ready["events_lost"].items():
+        yield Finding(
+            "warn", "events", f"{count} lost since the start: {reason}", "docs/operations.md, EventHooksEventsLost"
+        )
+
+
+# ---- Kong ----
+
+
+def _kong(subject: Subject) -> Iterator[Finding]:
+    settings = subject.settings
+    if settings.admin_url is None:
+        yield Finding("warn", "kong", "admin_url is not set: Kong is not checked", "set it to the Admin API's address")
+        return
+    headers = {}
+    if settings.admin_token_file is not None:
+        headers["Kong-Admin-Token"] = read_text(Path(settings.admin_token_file), "admin_token_file").strip()
+    try:
+        with httpx.Client(base_url=settings.admin_url, headers=headers, timeout=SECONDS, trust_env=False) as kong:
+            yield from _enabled(kong)
+            yield from _instances(kong, subject.target)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
+        yield Finding("fail", "kong", f"{settings.admin_url}: {error or type(error).__name__}", "is admin_url right?")
+
+
+def _enabled(kong: httpx.Client) -> Iterator[Finding]:
+    before = time.time()
+    answer = kong.get("/plugins/enabled").raise_for_status()
+    enabled = set(answer.json()["enabled_plugins"])
+    yield Finding("ok", "kong", f"{answer.headers.get('server', 'an unknown version')} answers")
+    for name in plugin_names():
+        if name in enabled:
+            yield Finding("ok", "kong", f"knows the plugin {name}")
+        else:
+            fix = f"kong.conf: plugins = bundled,{','.join(plugin_names())}; then kong restart"
+            yield Finding("fail" if name == PLUGIN else "warn", "kong", f"does not know the plugin {name}", fix)
+    # The header has whole seconds.
+    if "date" in answer.headers:
+        skew = abs(parsedate_to_datetime(answer.headers["date"]).timestamp() + 0.5 - (before + time.time()) / 2)
+        if skew > SKEW_SECONDS:
+            yield Finding("warn", "clock", f"{skew:.0f} s from Kong's", "synchronise both machines' clocks")
+        else:
+            yield Finding("ok", "clock", "agrees with Kong's")
+
+
+def _instances(kong: httpx.Client, target: ApiTarget) -> Iterator[Finding]:
+    """Compare the hooks that Kong's configuration declares with those in force here, by name."""
+    answer = kong.get("/plugins", params={"size": 1000}).raise_for_status()
+    instances = [each for each in answer.json()["data"] if each["name"] == PLUGIN]
+    if not instances:
+        yield Finding("warn", "hooks", f"Kong has no instance of {PLUGIN}", "add the plugin, with or without hooks")
+        return
+    declared = {
+        hook.get("name") or hook.get("id")
+        for each in instances
+        if each["enabled"]
+        for hook in each["config"].get("hooks") or ()
+    }
+    try:
+        with RestClient(target) as client:
+            ours = {hook["name"] for hook in _all(client)}
+    except RemoteError as error:
+        yield Finding("warn", "hooks", f"not compared: {error}")
+        return
+    for name in sorted(str(name) for name in declared - ours if name):
+        yield Finding("fail", "hooks", f"{name} is declared in Kong and not in force here", "check its definition")
+    if declared <= ours:
+        yield Finding("ok", "hooks", f"{len(declared)} declared in Kong, all of them in force; {len(ours)} in all")
+
+
+def _all(client: RestClient) -> Iterator[dict[str, Any]]:
+    offset: str | None = None
+    while True:
+        page = client.call("GET", "event-hooks", query={"size": 1000, "offset": offset})
+        yield from page["data"]
+        offset = page.get("offset")
+        if offset is None:
+            return
+
+
+def _send(subject: Subject, hook: str) -> Iterator[Finding]:
+    try:
+        with RestClient(subject.target) as client:
+            result = client.call("POST", "event-hooks", hook, "test", json={})["result"]
+    except EventHooksError as error:
+        yield Finding("fail", "send", f"{hook}: {error}")
+        return
+    yield Finding(
+        "ok", "send", f"{hook}: {'done' if result['status'] is None else 'answered {}'.format(result['status'])}"
+    )
+
+
+CHECKS: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (_socket, _store, _sidecar, _kong)

@@ -1,0 +1,105 @@
+"""``kong-event-hooks doctor`` beside a real sidecar and an Admin API."""
+
+import asyncio
+import getpass
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from kong_eventhooks_plugin.cli import cli
+from tests.e2e.test_processes import Processes, World
+from tests.support.admin_node import AdminNode
+from tests.support.waiting import SECONDS, until
+
+HOOKS = [{"name": "limits", "source": "rate-limiting", "handler": "log", "handler_config": {}}]
+
+
+class Seen(NamedTuple):
+    exit_code: int
+    lines: list[str]
+
+    def of(self, check: str) -> list[str]:
+        return [line for line in self.lines if line[6:15].strip() == check]
+
+
+def doctor(settings: Path, *arguments: str) -> Seen:
+    result = CliRunner().invoke(
+        cli, ["doctor", "--settings", str(settings), "--kong-user", getpass.getuser(), *arguments]
+    )
+    return Seen(result.exit_code, result.stdout.splitlines())
+
+
+def settings_file(folder: Path, world: World, **more: str) -> Path:
+    values = {"socket_path": world.path, "data_dir": world.data, **more}
+    file = folder / "settings.toml"
+    file.write_text("".join(f'{key} = "{value}"\n' for key, value in values.items()))
+    return file
+
+
+async def test_all_is_well(tmp_path: Path) -> None:
+    async with AdminNode() as kong:
+        kong.behind.create("plugins", name="event-hooks", config={"hooks": HOOKS})
+        with Processes() as processes:
+            data = tmp_path / "data"
+            data.mkdir(mode=0o700)
+            world = World(tmp_path, data, processes)
+            running = await asyncio.to_thread(world.sidecar, f"--admin-url={kong.url}")
+            listen = f"127.0.0.1:{(await asyncio.to_thread(running.wait_for, 'api_listening'))['port']}"
+            file = settings_file(tmp_path, world, listen=listen, admin_url=kong.url)
+            seen = await asyncio.to_thread(
+                until, lambda: (found := doctor(file)).of("hooks")[:1] == WELL and found, "the hook is in force"
+            )
+            sent = await asyncio.to_thread(doctor, file, "--send", "limits")
+    assert seen.of("socket") == [
+        f"ok    socket     {world.path} is served",
+        f"ok    socket     {getpass.getuser()} may connect",
+    ]
+    assert seen.of("store")[0].startswith(f"ok    store      {data}/events.db")
+    assert seen.of("clock") == ["ok    clock      agrees with Kong's"]
+    assert "ok    kong       knows the plugin event-hooks" in seen.of("kong")
+    assert sent.of("send") == ["ok    send       limits: done"]
+    assert (seen.exit_code, sent.exit_code) == (0, 0)
+
+
+WELL = ["ok    hooks      1 declared in Kong, all of them in force; 1 in all"]
+
+
+def test_nothing_is_there(tmp_path: Path, unused_tcp_port: int) -> None:
+    world = World(tmp_path, tmp_path / "data", Processes())
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    seen = doctor(settings_file(tmp_path, world, listen=url.removeprefix("http://"), admin_url=url))
+    assert seen.exit_code == 1
+    assert seen.of("socket") == [f"fail  socket     {world.path}: No such file or directory"]
+    assert seen.of("store") == [f"fail  store      {world.data}: No such file or directory"]
+    assert seen.of("sidecar")[0].startswith(f"fail  sidecar    no sidecar answers at {url}")
+    assert seen.of("kong") == [f"fail  kong       {url}: [Errno 111] Connection refused"]
+    assert "                 -> is admin_url right?" in seen.lines
+
+
+async def test_kong_does_not_know_the_plugin_or_the_hook(tmp_path: Path, unused_tcp_port: int) -> None:
+    world = World(tmp_path, tmp_path, Processes())
+    async with AdminNode() as kong:
+        file = settings_file(tmp_path, world, listen=f"127.0.0.1:{unused_tcp_port}", admin_url=kong.url)
+        seen = await asyncio.to_thread(doctor, file)
+    assert seen.of("hooks") == ["warn  hooks      Kong has no instance of event-hooks"]
+    assert seen.exit_code == 1
+
+
+@pytest.mark.timeout(SECONDS)
+def test_kongs_user_may_not_enter(tmp_path: Path) -> None:
+    import socket
+
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o700)
+    world = World(folder, tmp_path, Processes())
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(world.path))
+        listening.listen()
+        world.path.chmod(0o666)
+        seen = CliRunner().invoke(
+            cli, ["doctor", "--settings", str(settings_file(tmp_path, world)), "--kong-user", "nobody"]
+        )
+    assert f"fail  socket     nobody may not enter {folder}" in seen.stdout
+    assert f"-> chmod or chgrp {folder}" in seen.stdout
