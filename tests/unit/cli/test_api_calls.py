@@ -169,8 +169,8 @@ print("httpx" in sys.modules or "kong_eventhooks_plugin.cli.api_calls" in sys.mo
 
 def test_every_command_is_there() -> None:
     assert set(cli.list_commands(None)) == {  # type: ignore[arg-type]
-        "check", "deliveries", "demo", "doctor", "events", "health", "hooks", "listen", "plugin-info", "serve", "sources",
-        "worker",
+        "check", "deliveries", "demo", "doctor", "events", "health", "hooks", "listen", "plugin-info", "serve",
+        "sources", "worker",
     }  # fmt: skip
     shown = run("--help").output
     assert "deliveries" in shown
