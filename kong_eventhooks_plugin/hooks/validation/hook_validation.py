@@ -80,7 +80,8 @@ class Validation:
                 if errors[index] is None:
                     valid[index] = definition
             elif isinstance(errors[index], Mapping):
-                errors[index] = {**own_rules.errors_beside(hook, errors[index], self.known), **errors[index]}
+                beside = own_rules.errors_beside(_renamed(hook), _renamed(errors[index]), self.known)
+                errors[index] = {**_renamed(beside), **errors[index]}
         while errors and errors[-1] is None:
             errors.pop()
         return valid, errors

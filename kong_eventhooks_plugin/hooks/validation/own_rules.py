@@ -56,21 +56,25 @@ _NUMBER = re.compile("[0-9]+|0[xX][0-9a-fA-F]*")
 
 def examined(hook: dict[str, Any], known: Known) -> tuple[dict[str, Any], Errors | None]:
     """Return a hook that Kong would accept with its payload parsed, and its errors, in Kong's shape."""
+    errors = errors_beside(hook, {}, known)
     payload = hook["config"]["payload"]
     if isinstance(payload, str):
         payload, error = _parsed(payload)
         if error is not None:
-            return hook, {"config": {"payload": error}}
+            errors["config"] = {**errors.get("config", {}), "payload": error}
         hook = {**hook, "config": {**hook["config"], "payload": payload}}
-    return hook, _error(hook, known)
+    return hook, errors or None
 
 
 def errors_beside(hook: Mapping[str, Any], errors: Mapping[str, Any], known: Known) -> Errors:
-    """Return the error of the event of a hook that Kong refuses for other fields."""
-    if not {"source", "event"}.isdisjoint(errors):
-        return {}
-    error = _event_error(hook["source"], hook["event"], known)
-    return {} if error is None else {"event": error}
+    """Return the errors of a hook that Kong refuses for ``errors``: of those fields that Kong accepts."""
+    found: Errors = {}
+    if {"handler", "config", "@entity"}.isdisjoint(errors) and (config := _config_errors(hook)):
+        found["config"] = config
+    if {"source", "event"}.isdisjoint(errors):
+        error = _event_error(hook["source"], hook["event"], known)
+        found |= {} if error is None else {"event": error}
+    return found
 
 
 def _parsed(text: str) -> tuple[Any, str | None]:
@@ -90,14 +94,10 @@ def _parsed(text: str) -> tuple[Any, str | None]:
     return value, None if invalid is None else ": ".join(part for part in invalid if part)
 
 
-def _error(hook: Mapping[str, Any], known: Known) -> Errors | None:
+def _config_errors(hook: Mapping[str, Any]) -> Errors:
     config = _secret_errors(hook["config"]) | _body_errors(hook) | _foreign_errors(hook)
-    if (url_error := _url_error(hook)) is not None:
-        config["url"] = url_error
-    errors: Errors = {"config": config} if config else {}
-    if (event_error := _event_error(hook["source"], hook["event"], known)) is not None:
-        errors["event"] = event_error
-    return errors or None
+    url_error = _url_error(hook)
+    return config if url_error is None else config | {"url": url_error}
 
 
 def _foreign_errors(hook: Mapping[str, Any]) -> Errors:

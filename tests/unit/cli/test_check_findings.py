@@ -110,12 +110,14 @@ plugins:
       handler_config: {url: '${{ env "DECK_URL" }}', headers: {x: '${{ env "DECK_X" }}'}}
     - {name: b, source: rate-limiting, event: nope, handler: log, snooze: -1, filter: "data.x >"}
     - {name: c, source: custom, handler: log, filter: "data.x >"}
+    - {name: d, source: custom, handler: webhook,
+       tags: ["a,b"], handler_config: {url: "http://x:99999", secret: whsec_}}
 - name: event-hooks
   service: s
   enabled: '${{ env "DECK_ON" }}'
   config:
     hooks:
-    - {name: d, source: custom, handler: log, filter: "data.y >"}
+    - {name: e, source: custom, handler: log, filter: "data.y >"}
 """
     unfilled = "decK has not filled this in yet; render the file first (deck file render --populate-env-vars)"
     lines = found(tmp_path, text)
@@ -127,6 +129,9 @@ plugins:
         "plugins[0].config.hooks[0].snooze",
         "plugins[0].config.hooks[1].event",
         "plugins[0].config.hooks[1].snooze",
+        "plugins[0].config.hooks[3].handler_config.secret",
+        "plugins[0].config.hooks[3].handler_config.url",
+        "plugins[0].config.hooks[3].tags[0]",
         "plugins[1].enabled",
         "plugins[0].config.hooks[2].filter",
         "plugins[1].config.hooks[0].filter",
