@@ -2,7 +2,8 @@
 
 Best effort, and only by the process that delivers. ``on_delivered`` is called for one that arrives: a hook that was
 switched off for its endpoint delivers again. Where a reference has no value yet (Kong hands it over with a hook's
-first request) the ping is sent once it has one, checked every ``RECHECK_SECONDS`` seconds.
+first request) the ping is sent once it has one, checked every ``RECHECK_SECONDS`` seconds. A ping is void once its
+definition is replaced: the new one has a ping of its own.
 
 Limits: ``WAITING`` pings wait, and as many for a reference; further ones are dropped and logged; one that could not be
 sent for ``EXPIRES`` seconds, because another process delivers, is dropped (that one sends its own); ``AT_ONCE`` run
@@ -119,17 +120,20 @@ class Pings:
         before = self._unresolved.pop(hook.id, None)
         if before is not None and operation == "update":
             operation = before.operation  # the first one was never sent
+        elif operation == "update" and any(
+            waiting.operation == "create" and waiting.hook.id == hook.id for waiting in self._waiting
+        ):
+            operation = "create"  # the same
         config = self._config(hook) if operation == "delete" else None
         self._waiting.append(Ping(hook, operation, self._clock(), config))
 
     def _recheck_unresolved(self, now: float) -> None:
-        """Queue pings whose references have values now; drop those whose definition has been replaced."""
+        """Queue pings whose references have values now; drop void ones."""
         if self._checked_at is not None and 0 <= now - self._checked_at < RECHECK_SECONDS:
             return
         self._checked_at = now
         for hook_id, ping in list(self._unresolved.items()):
-            in_force = self._active.get(hook_id)
-            if in_force is None or not in_force.same_definition(ping.hook):
+            if self._is_replaced(ping):
                 del self._unresolved[hook_id]
             elif self._config(ping.hook) is not None:
                 del self._unresolved[hook_id]
@@ -152,6 +156,9 @@ class Pings:
         for wait_before in (0.0, *PAUSES):
             if wait_before:
                 await pause(self._wait, self._clock, wait_before)
+            if self._is_void(ping, retried=wait_before > 0):
+                log.info("ping_dropped", reason="definition_replaced", hook=ping.hook.name, operation=ping.operation)
+                return
             config = ping.config if ping.config is not None else self._config(ping.hook)
             if config is None:
                 self._hold(ping)
@@ -159,11 +166,22 @@ class Pings:
             outcome = await self._try(ping, config)
             if not isinstance(outcome, Retry):
                 break
-        if isinstance(outcome, Delivered) and ping.operation != "delete":
+        if isinstance(outcome, Delivered) and ping.operation != "delete" and not self._is_replaced(ping):
             self._on_delivered(ping.hook.id)
         if outcome is not None:
             error = {} if isinstance(outcome, Delivered) else {"error": outcome.error, "detail": outcome.detail}
             log.info("ping_failed" if error else "ping_sent", hook=ping.hook.name, operation=ping.operation, **error)
+
+    def _is_void(self, ping: Ping, *, retried: bool) -> bool:
+        if ping.operation != "delete":
+            return self._is_replaced(ping)
+        # Late, behind the ping of a hook that was created again, it would deny that one.
+        active = self._active.get(ping.hook.id)
+        return retried and active is not None and active.handler == ping.hook.handler
+
+    def _is_replaced(self, ping: Ping) -> bool:
+        active = self._active.get(ping.hook.id)
+        return active is None or not active.same_definition(ping.hook)
 
     async def _try(self, ping: Ping, config: Mapping[str, Any]) -> Outcome | None:
         try:

@@ -1,6 +1,7 @@
 """The worker with the real handler and real endpoints: what a receiver sees."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import structlog
 
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.model.hook import Hook
 from tests.support.delivery_jobs import webhook_handler
 from tests.support.delivery_time import FakeTime
@@ -78,6 +80,22 @@ async def test_a_delivered_event_whose_answer_cannot_be_read_is_posted_once_and_
         "the answer could not be read to its end: the answer is not HTTP; "
         "header x-who: line ends and control characters removed"
     )
+
+
+async def test_a_ping_of_a_replaced_definition_is_void() -> None:
+    async with HttpReceiver(answer(503), answer(200)) as old, HttpReceiver() as new:
+        before, after = webhook("a", old), webhook("a", new)
+        async with delivering(before) as w:
+            w.worker.ping_changes([HookChange(None, before)])
+            await old.received(1)
+            await w.turn()
+            w.worker.ping_changes(w.registry.set(after))
+            await new.received(1)
+            for _ in range(40):
+                w.time.advance(1)
+                await w.turn()
+        assert [json.loads(request.body)["operation"] for request in new.requests] == ["update"]
+        assert len(old.requests) == 1
 
 
 async def test_a_connection_cut_before_the_answer_is_followed_by_one_attempt_at_once() -> None:

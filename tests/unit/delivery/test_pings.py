@@ -111,7 +111,45 @@ async def test_a_ping_waits_for_the_lease_at_the_start() -> None:
         await pinged(w, 1)
 
 
-async def test_a_hook_that_goes_is_told_with_the_config_it_had() -> None:
+async def test_a_change_before_the_first_ping_is_pinged_once_as_a_creation() -> None:
+    async with World(A) as w:
+        w.worker.ping_changes([HookChange(None, A)])
+        w.worker.ping_changes(w.registry.set(CHANGED))
+        await pinged(w, 1)
+        await w.turn()
+        assert w.handler.pings == [("a", "create")]
+
+
+@pytest.mark.parametrize(("later", "pings"), [(CHANGED, [("a", "update")]), (OFF, []), (None, [("a", "delete")])])
+async def test_a_ping_is_not_retried_once_its_definition_is_replaced(
+    later: Hook | None, pings: list[tuple[str, str]]
+) -> None:
+    async with world(A) as w:
+        w.handler.outcomes["ping a"] = [Retry("status", "answered 500"), Delivered()]
+        w.worker.ping_changes([HookChange(None, A)])
+        await pinged(w, 1)
+        await w.turn()
+        w.worker.ping_changes(w.registry.set(*([] if later is None else [later])))
+        for _ in range(40):
+            w.time.advance(1)
+            await w.turn()
+        assert w.handler.pings == [("a", "create"), *pings]
+
+
+async def test_a_deletion_is_not_reported_again_once_the_hook_is_back() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["ping a"] = [Retry("status", "answered 500"), Delivered()]
+        w.worker.ping_changes(w.registry.set())
+        await pinged(w, 1)
+        await w.turn()
+        w.worker.ping_changes(w.registry.set(A))
+        for _ in range(40):
+            w.time.advance(1)
+            await w.turn()
+        assert w.handler.pings == [("a", "delete"), ("a", "create")]
+
+
+async def test_a_deleted_hooks_ping_has_the_config_it_had() -> None:
     async with world(A) as w:
         w.worker.ping_changes([HookChange(A, None)])
         w.registry.unresolved.add("a")
