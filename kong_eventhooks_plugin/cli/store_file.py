@@ -6,6 +6,7 @@ Secrets are masked, as the API masks them for a caller without the admin token.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,11 +30,11 @@ def deliveries(data_dir: Path, hook: str | None, state: State | None, size: int,
     async def read(queue: Queue) -> dict[str, Any]:
         definitions = await queue.definitions()
         wanted = None if hook is None else _hook_id(hook, definitions)
-        position = None if offset is None else paging.decoded(offset)
-        page = await queue.page(DeliveryFilter(hook_id=wanted, state=state), size, position)
+        where = DeliveryFilter(hook_id=wanted, state=state)
+        page = await paging.read_page(partial(queue.page, where), size, offset)
         present = _presenter(definitions)
         data = [builtins(present.delivery(one)) for one in page.deliveries]
-        return {"data": data, "offset": paging.next_offset(page.next_offset)}
+        return {"data": data, "offset": page.next_offset}
 
     return _read(data_dir, read)
 

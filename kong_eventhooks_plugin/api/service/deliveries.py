@@ -28,8 +28,7 @@ class Deliveries:
     async def page(self, where: DeliveryFilter, size: float | None = None, offset: str | None = None) -> DeliveryPage:
         """Return a page of deliveries, newest first; raises ``BadArgument``."""
         check_range(where.since, where.until)
-        found = await paging.read_page(partial(self._queue.page, where), size, offset)
-        return DeliveryPage(found.deliveries, paging.next_offset(found.next_offset))
+        return await paging.read_page(partial(self._queue.page, where), size, offset)
 
     async def get(self, delivery_id: str) -> DeliveryDetail:
         """May raise ``UnknownDelivery``."""

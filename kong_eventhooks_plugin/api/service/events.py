@@ -41,8 +41,7 @@ class Events:
     async def page(self, where: EventFilter, size: float | None = None, offset: str | None = None) -> EventPage:
         """Return a page of accepted events, newest first. Raises ``BadArgument``, ``StoreUnavailable``."""
         check_range(where.since, where.until)
-        found = await paging.read_page(partial(self._queue.events, where), size, offset)
-        return EventPage(found.events, paging.next_offset(found.next_offset))
+        return await paging.read_page(partial(self._queue.events, where), size, offset)
 
     async def publish(self, name: str, data: dict[str, Any], key: str | None = None) -> Receipt:
         """Fire the hooks on source ``custom``; return the receipt, committed.

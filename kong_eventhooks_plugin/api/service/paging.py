@@ -9,26 +9,30 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from kong_eventhooks_plugin.errors import BadArgument, QueueError
+from kong_eventhooks_plugin.queue.contract import DeliveryPage, EventPage
 
 DEFAULT_SIZE: Final = 100
 MAX_SIZE: Final = 1_000
 MAX_OFFSET: Final = 1_024
 """Characters."""
 
-P = TypeVar("P")
+P = TypeVar("P", DeliveryPage, EventPage)
 
 
 async def read_page(read: Callable[[int, str | None], Awaitable[P]], size: float | None, offset: str | None) -> P:
     """Return a page of a store. Raises ``BadArgument``, ``StoreUnavailable``."""
     length, position = page_size(size), None if offset is None else decoded(offset)
     try:
-        return await read(length, position)
+        found = await read(length, position)
     except QueueError as error:
         # An engine raises no more than this for an offset that is not its own.
         if offset is not None and type(error) is QueueError:
             raise bad_offset(offset, "bad offset string") from error
         raise
+    return found if found.next_offset is None else replace(found, next_offset=encoded(found.next_offset))
 
 
 def page_size(size: float | None) -> int:
@@ -42,10 +46,6 @@ def page_size(size: float | None) -> int:
 
 def bad_offset(offset: str, why: str) -> BadArgument:
     return BadArgument(f"'{offset[:MAX_OFFSET]}' is not a valid offset: {why}", 7, "invalid offset")
-
-
-def next_offset(position: str | None) -> str | None:
-    return None if position is None else encoded(position)
 
 
 def encoded(position: str) -> str:
