@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from kong_eventhooks_plugin.cli import cli
-from tests.e2e.test_processes import House, Processes
+from tests.e2e.test_processes import Processes, World
 from tests.support.http_receiver import HttpReceiver, answer
 from tests.support.sampling import sample
 from tests.support.waiting import SECONDS, until
@@ -26,7 +26,7 @@ async def test_it_is_seen_and_switched_on_again(tmp_path: Path, how: str) -> Non
     with Processes() as processes:
         data = tmp_path / "data"
         data.mkdir(mode=0o700)
-        running = await asyncio.to_thread(House(tmp_path, data, processes).sidecar)
+        running = await asyncio.to_thread(World(tmp_path, data, processes).sidecar)
         base = f"http://127.0.0.1:{(await asyncio.to_thread(running.wait_for, 'api_listening'))['port']}"
         gone = HttpReceiver(answer(200), answer(410), answer(200))
         async with gone as receiver, httpx.AsyncClient(base_url=base, trust_env=False, timeout=SECONDS) as client:

@@ -157,7 +157,7 @@ async def test_a_bomb_costs_itself_alone(pool: Pool, name: str, still_serves: Se
 async def test_there_are_no_files(pool: Pool, tag: str) -> None:
     more = {"import": " as x", "from": " import x"}.get(tag, "")
     result = await pool.run(Check("jinja2", f"{{% {tag} '/etc/passwd'{more} %}}"))
-    assert "there are no files" in str(getattr(result, "error", result))
+    assert "templates cannot include" in str(getattr(result, "error", result))
 
 
 async def test_data_is_not_changed_for_the_next_template(pool: Pool) -> None:
