@@ -49,6 +49,7 @@ from kong_eventhooks_plugin.kong.admin_api.active_plugins import ActivePlugins
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.documents import write_documents
+from kong_eventhooks_plugin.kong.plugin_server.error_log_file import ErrorLogFile
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
 from kong_eventhooks_plugin.kong.plugin_server.listening import ListeningRecord
@@ -99,7 +100,8 @@ class Components:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.lines = LineBuffer(self.metrics.counts)
+        log_file = settings.kong_error_log
+        self.lines = LineBuffer(self.metrics.counts, None if log_file is None else ErrorLogFile(log_file))
         self.queue = SqliteQueue(Path(settings.data_dir) / DATABASE, groups.queue_limits(settings))
         self.definition_writer = DefinitionWriter(self.queue)
         self.validation = Validation(known())
@@ -271,6 +273,7 @@ class Worker:
         await self._until_stopped(link, delivery, apis)
         await cancel(keeping, *apis)
         self._tasks.run(listening.stop("stopped" if link.reason == "signal" else "supervisor exited"))
+        parts.lines.close()
         ends_at = time.monotonic() + settings.drain_seconds
         await asyncio.gather(server.drain(settings.drain_seconds), delivery.drain(settings.drain_seconds))
         if pollers is not None:

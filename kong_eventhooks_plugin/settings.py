@@ -160,6 +160,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], about("Lowest level of log lines that are written.")
     ] = "info"
+    kong_error_log: Annotated[
+        str | None,
+        about(
+            "Path of Kong's error log, which the sidecar must be able to write to: lines of `log` and `lambda` hooks "
+            "are appended at once. Unset: Kong writes them at its next request."
+        ),
+    ] = None
     infer_rate_limits_on: Annotated[
         tuple[str, ...],
         about(

@@ -24,6 +24,7 @@ class DeliveryJob(msgspec.Struct, frozen=True):
 
     ``config`` is the hook's, with every reference resolved. ``source`` is the one that the hook names, which may differ
     from the event's. ``attempt`` counts from 1. ``now`` is Unix seconds.
+    ``test``: a person waits for the outcome, and nobody repeats it.
     """
 
     delivery_id: str
@@ -33,6 +34,7 @@ class DeliveryJob(msgspec.Struct, frozen=True):
     config: Mapping[str, Any]
     attempt: int
     now: float
+    test: bool = False
 
 
 class Handler(Protocol):

@@ -14,20 +14,22 @@ Lines go to our own output and, at their level, to Kong's error log, with the ch
 """
 
 import os
-from collections.abc import Iterator
 
 import msgspec
 import structlog
 
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
 from kong_eventhooks_plugin.handlers.inspect_box import box
-from kong_eventhooks_plugin.handlers.log import NAME, OUR_LEVELS, PIECE, level_named, pieces
+from kong_eventhooks_plugin.handlers.log import NAME, OUR_LEVELS, entries, level_named, written
 from kong_eventhooks_plugin.handlers.sandbox_failure import outcome_of, template_outcome
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.lines import LineSink, LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Called, Failed, LambdaCall, Line
+
+ENTERPRISES_NAME = "[kong] event_hooks.lua:190"
+"""What Enterprise's entries of a lambda begin with; see ``log``."""
 
 MAX_OUTPUT = 20_000
 """Bytes of the last answer that are kept with the attempt."""
@@ -57,43 +59,34 @@ class LambdaHandler(Handler):
         )
         result = await self._pool.run(task, job.hook.id)
         if isinstance(result, Called):
-            for line in result.lines:
-                self._write(job.hook, line)
-            return self._outcome(job, result)
-        if isinstance(result, Failed):
-            if not result.temporary:
-                self._write(job.hook, Line("err", "", result.text))
-            return outcome_of(result, job.attempt)
-        return Retry("internal", "no result came back")
+            outcome, lines = self._called(job, result)
+        elif isinstance(result, Failed):
+            outcome, lines = outcome_of(result, job.attempt), [] if result.temporary else [Line("err", "", result.text)]
+        else:
+            return Retry("internal", "no result came back")
+        return await written(self._lines, job, [entry for line in lines for entry in _entries(job.hook, line)], outcome)
 
-    def _outcome(self, job: DeliveryJob, result: Called) -> Outcome:
+    def _called(self, job: DeliveryJob, result: Called) -> tuple[Outcome, list[Line]]:
         if result.end == "raised":
-            self._write(job.hook, Line("err", "", result.text))
-            return Delivered(Answer(body=result.text.encode()[:MAX_OUTPUT]))
+            answer = Answer(body=result.text.encode()[:MAX_OUTPUT])
+            return Delivered(answer), [*result.lines, Line("err", "", result.text)]
         if result.end == "done":
-            return Delivered(
-                Answer(body=b"" if result.value is None else msgspec.json.encode(result.value)[:MAX_OUTPUT])
-            )
-        return template_outcome(result.text, job.attempt)
+            body = b"" if result.value is None else msgspec.json.encode(result.value)[:MAX_OUTPUT]
+            return Delivered(Answer(body=body)), list(result.lines)
+        return template_outcome(result.text, job.attempt), list(result.lines)
 
-    def _write(self, hook: Hook, line: Line) -> None:
-        level = level_named(line.level)
-        text = _shown(hook.name[:NAME], line)
-        getattr(log, OUR_LEVELS[level])("lambda_output", hook=hook.name, text=text)
-        for piece in pieces(text):
-            for part in _parts(piece):
-                self._lines(LogLine(level, part))
+
+def _entries(hook: Hook, line: Line) -> list[LogLine]:
+    """Write a line to our own output; return it as entries of Kong's error log."""
+    level = level_named(line.level)
+    text = _shown(hook.name[:NAME], line)
+    getattr(log, OUR_LEVELS[level])("lambda_output", hook=hook.name, text=text)
+    return entries(level, text)
 
 
 def _shown(hook: str, line: Line) -> str:
-    """Return a line as Kong's would be: ``[kong] event_hooks:NAME [string "return function..."]:3: text``."""
-    header = f"[kong] event_hooks:{hook}"
+    """Return ``[kong] event_hooks.lua:190 [string "return function..."]:3: text``, as in Enterprise, and the hook."""
     if line.values is not None:
-        return box(f"{header} {line.where}", *line.values)
-    return f"{header} {line.where}: {line.text}" if line.where else f"{header} {line.text}"
-
-
-def _parts(text: str) -> Iterator[str]:
-    """Yield one line, however long, in parts of ``PIECE`` characters: nginx cuts what is longer."""
-    for at in range(0, max(len(text), 1), PIECE):
-        yield text[at : at + PIECE]
+        return box(f"{ENTERPRISES_NAME} {line.where} [{hook}]", *line.values)
+    where = f"{line.where}: " if line.where else ""
+    return f"{ENTERPRISES_NAME} {where}{line.text}, event hook: {hook}"

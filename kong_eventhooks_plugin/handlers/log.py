@@ -1,23 +1,26 @@
 """The ``log`` handler: writes the event as Kong's event hooks do, ``"log callback: "`` and the event in an inspect box.
 
-The box goes to our own output, whole, and to Kong's error log at the level that ``config.level`` names. nginx cuts an
-entry of its error log at 4,096 bytes, prefix and request included, so the box goes there in pieces of whole lines
-of at most ``PIECE`` bytes. Every event counts as delivered.
+The box goes to our own output, whole, and to Kong's error log at the level that ``config.level`` names: each of its
+lines is an entry. The delivery is delivered when Kong's error log has all of them; until then it is retried
+(``kong/plugin_server/lines.py``). Texts are cut into parts of at most ``PART`` bytes: nginx cuts an entry at 4,096
+bytes, prefix and request included.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 import structlog
 
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
 from kong_eventhooks_plugin.handlers.inspect_box import box
-from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome
+from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.model.lines import Level, LineSink, LogLine
 
-PIECE = 2_000
+PART = 2_000
 NAME = 60
+ENTERPRISES_NAME = "[kong] event_hooks.lua:?:452"
+"""What Enterprise's entries begin with, its line number included: people search for it."""
 
 OUR_LEVELS: Mapping[Level, str] = {
     "debug": "debug",
@@ -44,29 +47,38 @@ class LogHandler(Handler):
 
     async def deliver(self, job: DeliveryJob) -> Outcome:
         level = level_named(job.config.get("level"))
-        header = f"[kong] event_hooks:{job.hook.name[:NAME]}:? [event-hooks]"
+        header = f"{ENTERPRISES_NAME} [{job.hook.name[:NAME]}]"
         try:
             text = box(header, "log callback: ", [job.event.event, job.source, job.event.data, self._pid])
         except (RecursionError, ValueError) as error:
             return Discard("internal", f"the event's data cannot be shown ({type(error).__name__})")
         getattr(log, OUR_LEVELS[level])("log_handler_output", hook=job.hook.name, text=text)
-        for piece in pieces(text):
-            self._lines(LogLine(level, piece))
-        return Delivered()
+        return await written(self._lines, job, entries(level, text), Delivered())
 
 
-def pieces(text: str) -> Iterator[str]:
-    """Yield ``text`` in pieces of whole lines of at most ``PIECE`` bytes; a line is never that long in a box."""
-    piece: list[str] = []
-    size = 0
-    for line in text.split("\n"):
-        length = len(line.encode("utf-8", "replace")) + 1
-        if piece and size + length > PIECE:
-            yield "\n".join(piece)
-            piece, size = [], 0
-        piece.append(line)
-        size += length
-    yield "\n".join(piece)
+async def written(sink: LineSink, job: DeliveryJob, lines: Sequence[LogLine], outcome: Outcome) -> Outcome:
+    """Write a delivery's lines; return its outcome, which is delivered only where they are written."""
+    if not lines:
+        return outcome
+    unwritten = await sink.write(job.delivery_id, lines)
+    if unwritten is None or not isinstance(outcome, Delivered):
+        return outcome
+    return with_notes(outcome, [unwritten]) if job.test else Retry("timeout", unwritten)
+
+
+def entries(level: Level, text: str) -> list[LogLine]:
+    """Return each line of ``text`` as an entry, a long one as several."""
+    return [LogLine(level, part) for line in text.split("\n") for part in _parts(line)]
+
+
+def _parts(line: str) -> Iterator[str]:
+    """Yield a line in parts of at most ``PART`` bytes, cut between characters."""
+    raw = line.encode("utf-8", "replace")
+    while len(raw) > PART:
+        part = raw[:PART].decode("utf-8", "ignore")
+        yield part
+        raw = raw[len(part.encode()) :]
+    yield raw.decode()
 
 
 def level_named(name: object) -> Level:

@@ -79,6 +79,9 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "hook_enabled": "A hook that had been disabled for its endpoint delivers again.",
     "hook_listener_failed": "A part of the worker raised when hooks changed.",
     "hook_removed": "A hook was removed.",
+    "kong_error_log_unwritable": (
+        "Lines could not be appended to the file of the setting `kong_error_log`; Kong writes them at its next request."
+    ),
     "lambda_output": "What a hook's Lua function writes.",
     "lease_lost": "An outcome arrived for a delivery whose lease is not held any more; it changes nothing.",
     "list_skipped": (

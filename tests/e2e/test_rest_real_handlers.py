@@ -21,6 +21,7 @@ from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.api import Api, running
 from tests.support.custom_webhooks import UNHURRIED
 from tests.support.http_receiver import HttpReceiver, answer
+from tests.support.lines import KeptLines
 
 EXCEEDED = {"consumer": {"username": "Joe"}, "service": {"name": "demo"}, "limit": 2, "rate": 3, "window": "minute"}
 
@@ -41,12 +42,12 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    pool, lines, metrics = Pool(UNHURRIED), list[LogLine](), Metrics()
+    pool, lines, metrics = Pool(UNHURRIED), KeptLines(), Metrics()
     handlers = [
         WebhookHandler(make_client(metrics)),
         WebhookCustomHandler(make_client(metrics), pool),
-        LambdaHandler(pool, lines.append),
-        LogHandler(lines.append),
+        LambdaHandler(pool, lines),
+        LogHandler(lines),
     ]
     async with (
         running(tmp_path, handlers={one.name: one for one in handlers}, check=partial(compile_errors, pool)) as api,

@@ -92,13 +92,15 @@ def test_a_lambdas_lines_stand_in_kongs_error_log_at_their_levels(
     kong.declare(hooks_document(upstream, [hook, loud]))
     kong.start()
     exhaust(kong)
-    chunk = r'\[kong\] event_hooks:lua \[string "return function \(data, event, source, pid\)\.\.\."\]'
+    chunk = r'\[kong\] event_hooks\.lua:190 \[string "return function \(data, event, source, pid\)\.\.\."\]'
     wanted = [
-        rf"\[notice\] .*{chunk}:2: noticed demo rate-limit-exceeded of rate-limiting",
-        rf"\[warn\] .*{chunk}:3: warned at 2",
-        rf"\[error\] .*{chunk}:6: Event hook on service demo",
-        rf"\[notice\] .*{chunk}:\?:4(.*\n)*\|.*limit = 2",
-        r'\[warn\] .*event_hooks:loud.*-\+\n\|"log callback: " \{ "rate-limit-exceeded"',
+        rf"\[notice\] .*{chunk}:2: noticed demo rate-limit-exceeded of rate-limiting, event hook: lua",
+        rf"\[warn\] .*{chunk}:3: warned at 2, event hook: lua",
+        rf"\[error\] .*{chunk}:6: Event hook on service demo, event hook: lua",
+        rf"\[notice\] .*{chunk}:\?:4 \[lua\]-+\+",
+        r"\[notice\] .*\| *limit = 2",
+        r"\[warn\] .*\[kong\] event_hooks\.lua:\?:452 \[loud\]-+\+",
+        r'\[warn\] .*\|"log callback: " \{ "rate-limit-exceeded"',
     ]
 
     def missing() -> list[str]:
@@ -111,7 +113,7 @@ def test_a_lambdas_lines_stand_in_kongs_error_log_at_their_levels(
     finally:
         print("missing:", missing())
     assert "nobody sees this" not in kong.error_log()
-    assert "event_hooks:lua" in sidecar.log.read_text(), "in the sidecar's own output as well"
+    assert "event hook: lua" in sidecar.log.read_text(), "in the sidecar's own output as well"
 
 
 def test_a_filter_lets_one_through_and_holds_another(

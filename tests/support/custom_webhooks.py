@@ -10,10 +10,10 @@ from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
 from kong_eventhooks_plugin.handlers.http_client import make_client
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
-from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
+from tests.support.lines import KeptLines
 from tests.support.sandbox import running_pool
 from tests.support.waiting import SECONDS
 
@@ -66,4 +66,4 @@ def webhook_custom_handler(
 
 def lambda_handler() -> LambdaHandler:
     """The lambda handler over a pool of its own; its lines go nowhere."""
-    return OwningLambdaHandler(Pool(UNHURRIED), list[LogLine]().append)
+    return OwningLambdaHandler(Pool(UNHURRIED), KeptLines())

@@ -12,6 +12,7 @@ from typing import Any
 
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
+from kong_eventhooks_plugin.kong.plugin_server.lines import WaitingLine
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.wire.frames import FrameReader, Oversized
 from kong_eventhooks_plugin.model.lines import LogLine
@@ -52,6 +53,7 @@ class RecordingHost:
         self.started: list[InstanceStarted] = []
         self.closed: list[InstanceClosed] = []
         self.lines: deque[LogLine] = deque()
+        self.written_lines: list[LogLine] = []
 
     def plugin_host(self) -> PluginHost:
         return PluginHost(requests=self, lifecycle=self, lines=self, changes=self)
@@ -77,9 +79,15 @@ class RecordingHost:
         self._fail()
         self.closed.append(closed)
 
-    def pop(self) -> LogLine | None:
+    def pop(self) -> WaitingLine | None:
         self._fail()
-        return self.lines.popleft() if self.lines else None
+        return WaitingLine(self.lines.popleft(), None) if self.lines else None  # type: ignore[arg-type]
+
+    def written(self, waiting: WaitingLine) -> None:
+        self.written_lines.append(waiting.line)
+
+    def put_back(self, waiting: WaitingLine) -> None:
+        self.lines.appendleft(waiting.line)
 
     def _fail(self) -> None:
         if self.fails:

@@ -90,7 +90,7 @@ class TestDelivery:
         handler = self._handler(hook)
         outcome = await self._run(
             lambda: handler.deliver(
-                DeliveryJob(f"test_{event.id}", event, hook.source, hook, self._config(hook), 1, now)
+                DeliveryJob(f"test_{event.id}", event, hook.source, hook, self._config(hook), 1, now, test=True)
             )
         )
         return HookTestResult(data, await self._arrived(hook, outcome))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.kong.plugin_server.lines import WaitingLine
 from kong_eventhooks_plugin.model.observation import (
     ChangeObservation,
     ChangeTarget,
@@ -56,8 +56,14 @@ class InstanceLifecycle(Protocol):
 class LineSource(Protocol):
     """Holds lines for Kong's error log (``lines.LineBuffer``)."""
 
-    def pop(self) -> LogLine | None:
-        """Return the oldest line, None where none waits."""
+    def pop(self) -> WaitingLine | None:
+        """Return the oldest line that waits, None without one. ``written`` or ``put_back`` must follow."""
+
+    def written(self, waiting: WaitingLine) -> None:
+        """Kong has the line."""
+
+    def put_back(self, waiting: WaitingLine) -> None:
+        """Kong may not have the line."""
 
 
 class PluginHost(msgspec.Struct, frozen=True, eq=False):

@@ -27,12 +27,12 @@ from typing import Any
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, LineSource, PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.lines import WaitingLine
 from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest, pdk_request
-from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget, LogObservation
 from kong_eventhooks_plugin.queue.contract import Clock
 
-LINES_PER_CALL = 16
+LINES_PER_CALL = 64
 
 EVENT_HOOKS = "event-hooks"
 EVENT_HOOKS_CRUD = "event-hooks-crud"
@@ -170,18 +170,19 @@ def _consumer(consumer: Any) -> dict[str, Any] | None:
     return {name: _text(consumer.get(name)) for name in _CONSUMER_FIELDS}
 
 
-def _forward(lines: LineSource, line: LogLine | None) -> Generator[PdkRequest, Any, None]:
-    for _ in range(LINES_PER_CALL - 1):
-        if line is None:
+def _forward(lines: LineSource, waiting: WaitingLine | None) -> Generator[PdkRequest, Any, None]:
+    for left in reversed(range(LINES_PER_CALL)):
+        if waiting is None:
             return
-        yield _line(line)
-        line = lines.pop()
-    if line is not None:
-        yield _line(line)
-
-
-def _line(line: LogLine) -> PdkRequest:
-    return pdk_request("log", f"kong.log.{line.level}", line.text)
+        try:
+            yield pdk_request("log", f"kong.log.{waiting.line.level}", waiting.line.text)
+        except GeneratorExit:  # the connection has ended
+            lines.put_back(waiting)
+            raise
+        except BadMessage:  # of Kong's answer: it has the line
+            pass
+        lines.written(waiting)
+        waiting = lines.pop() if left else None
 
 
 def submit_observation(host: PluginHost, seen: Observation) -> "Future[Any] | None":

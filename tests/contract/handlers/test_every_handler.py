@@ -16,12 +16,13 @@ from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Retry
 from tests.support.custom_webhooks import lambda_handler, webhook_custom_handler
 from tests.support.delivery_jobs import IMPATIENT, make_job, webhook_handler
 from tests.support.http_receiver import HttpReceiver, answer
+from tests.support.lines import KeptLines
 
 FACTORIES = {
     "webhook": lambda: webhook_handler(IMPATIENT),
     "webhook-custom": lambda: webhook_custom_handler(IMPATIENT),
     "lambda": lambda_handler,
-    "log": lambda: LogHandler([].append),
+    "log": lambda: LogHandler(KeptLines()),
 }
 # For endpoints that do answer.
 PATIENT = {"webhook": webhook_handler, "webhook-custom": webhook_custom_handler}

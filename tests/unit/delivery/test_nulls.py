@@ -18,7 +18,6 @@ from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Delivery
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.lines import LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sources.changes.events import events_of_change
 from tests.support.crud import make_change
@@ -26,6 +25,7 @@ from tests.support.custom_webhooks import pool_and_custom_handler
 from tests.support.delivery_jobs import webhook_handler
 from tests.support.events import StandInQueue, make_event, make_hook
 from tests.support.http_receiver import HttpReceiver, answer
+from tests.support.lines import KeptLines
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -83,8 +83,8 @@ async def test_what_somebody_publishes_stays() -> None:
 
 
 async def test_log() -> None:
-    lines: list[LogLine] = []
-    await attempted(LogHandler(lines.append, pid=1), CREATED)
+    lines = KeptLines()
+    await attempted(LogHandler(lines, pid=1), CREATED)
     text = "\n".join(line.text for line in lines)
     assert "userdata" not in text
     assert "custom_id" not in text
@@ -95,7 +95,7 @@ async def test_lambda(both: tuple[Pool, WebhookCustomHandler]) -> None:
     code = """return function (data)
       return {data, data.old_entity == nil, data.entity.custom_id == nil, data.actor == nil}
     end"""
-    got = await attempted(LambdaHandler(both[0], list[LogLine]().append), CREATED, functions=[code])
+    got = await attempted(LambdaHandler(both[0], KeptLines()), CREATED, functions=[code])
     data, *absent = json.loads(got.body)
     assert absent == [True, True, True]
     assert data["entity"] == {"id": "84cc", "username": "grace"}

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from kong_eventhooks_plugin.handlers.compile_check import compile_errors
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
-from kong_eventhooks_plugin.handlers.log import PIECE
+from kong_eventhooks_plugin.handlers.log import PART
 from kong_eventhooks_plugin.handlers.sandbox_failure import TRIES
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.lines import LogLine
@@ -17,6 +17,7 @@ from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules
 from tests.support.delivery_jobs import make_job
 from tests.support.events import make_hook
+from tests.support.lines import KeptLines
 from tests.support.sandbox import running_pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,8 +40,8 @@ class Calls:
     """A handler whose lines are kept."""
 
     def __init__(self, pool: Pool) -> None:
-        self.lines: list[LogLine] = []
-        self.handler = LambdaHandler(pool, self.lines.append, pid=68854)
+        self.lines = KeptLines()
+        self.handler = LambdaHandler(pool, self.lines, pid=68854)
 
     async def __call__(self, *functions: str, data: dict[str, Any] | None = None, attempt: int = 1) -> Outcome:
         job = make_job({"functions": list(functions)}, data or {"entity": {"username": "Lois Lane"}}, "lambda")
@@ -56,7 +57,7 @@ async def test_kongs_own_example_is_a_line_at_error_level_and_settled(calls: Cal
     outcome = await calls(LOG_A_CONSUMER)
     assert isinstance(outcome, Delivered)
     text = '[string "return function (data, event, source, pid)..."]:3: Event hook on consumer Lois Lane'
-    assert calls.lines == [LogLine("err", f"[kong] event_hooks:alert {text}")]
+    assert calls.lines == [LogLine("err", f"[kong] event_hooks.lua:190 {text}, event hook: alert")]
     assert outcome.answer == Answer(body=text.encode())
 
 
@@ -80,33 +81,37 @@ async def test_lines_have_their_levels_and_places(calls: Calls) -> None:
     code = "return function(d)\n kong.log.notice('hello ', d.entity.username)\n kong.log.crit('bad')\nend"
     assert await calls(code) == Delivered()
     assert calls.lines == [
-        LogLine("notice", '[kong] event_hooks:alert [string "return function(d)..."]:2: hello Lois Lane'),
-        LogLine("crit", '[kong] event_hooks:alert [string "return function(d)..."]:3: bad'),
+        LogLine(
+            "notice",
+            '[kong] event_hooks.lua:190 [string "return function(d)..."]:2: hello Lois Lane, event hook: alert',
+        ),
+        LogLine("crit", '[kong] event_hooks.lua:190 [string "return function(d)..."]:3: bad, event hook: alert'),
     ]
 
 
 async def test_inspect_writes_kongs_box(calls: Calls) -> None:
     assert await calls("return function(d) kong.log.inspect('seen', d) end") == Delivered()
-    (line,) = calls.lines
-    assert line.level == "notice"
-    first, second, *_, last = line.text.split("\n")
-    assert first.startswith('[kong] event_hooks:alert [string "return function(d) kong.log.inspect(')
+    assert {line.level for line in calls.lines} == {"notice"}
+    first, second, *_, last = (line.text for line in calls.lines)
+    assert first.startswith('[kong] event_hooks.lua:190 [string "return function(d) kong.log.inspect(')
     assert second.startswith('|"seen" {')
     assert last == "+" + "-" * 120 + "+"
-    assert 'username = "Lois Lane"' in line.text
+    assert any('username = "Lois Lane"' in line.text for line in calls.lines)
 
 
 async def test_long_lines_come_in_pieces_that_nginx_does_not_cut(calls: Calls) -> None:
     await calls("return function() kong.log.warn(('x'):rep(5000)) end")
-    assert "".join(line.text for line in calls.lines).endswith("x" * 5000)
+    assert "".join(line.text for line in calls.lines).endswith("x" * 5000 + ", event hook: alert")
     assert len(calls.lines) == 3
-    assert all(len(line.text) <= PIECE for line in calls.lines)
+    assert all(len(line.text) <= PART for line in calls.lines)
 
 
 async def test_a_broken_limit_is_a_dead_letter_with_a_line(calls: Calls) -> None:
     outcome = await calls("return function() while true do end end")
     assert outcome == Discard("template", "stopped after 0.3 s of CPU time")
-    assert calls.lines == [LogLine("err", "[kong] event_hooks:alert stopped after 0.3 s of CPU time")]
+    assert calls.lines == [
+        LogLine("err", "[kong] event_hooks.lua:190 stopped after 0.3 s of CPU time, event hook: alert")
+    ]
 
 
 async def test_what_does_not_compile_is_a_dead_letter_too(calls: Calls) -> None:

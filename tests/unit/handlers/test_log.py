@@ -1,28 +1,30 @@
+import msgspec
 import pytest
 import structlog
 
-from kong_eventhooks_plugin.handlers.log import PIECE, LogHandler, pieces
-from kong_eventhooks_plugin.model.delivery import Delivered
+from kong_eventhooks_plugin.handlers.log import PART, LogHandler, entries
+from kong_eventhooks_plugin.model.delivery import Delivered, Retry
 from kong_eventhooks_plugin.model.lines import LogLine
 from tests.support.delivery_jobs import make_job
+from tests.support.lines import KeptLines
 
 
 async def logged(config: dict[str, object], data: object = None) -> tuple[list[LogLine], list[dict[str, object]]]:
-    lines: list[LogLine] = []
+    lines = KeptLines()
     with structlog.testing.capture_logs() as ours:
-        assert await LogHandler(lines.append, pid=42).deliver(make_job(config, data, handler="log")) == Delivered()
+        assert await LogHandler(lines, pid=42).deliver(make_job(config, data, handler="log")) == Delivered()
     return lines, ours
 
 
-async def test_the_box_goes_to_kong_at_notice_and_to_our_own_output() -> None:
+async def test_each_line_of_the_box_is_an_entry_at_notice_and_our_own_output_has_it_whole() -> None:
     lines, ours = await logged({})
-    assert len(lines) == len(ours) == 1
-    assert lines[0].level == "notice"
-    text = lines[0].text.split("\n")
-    assert text[0].startswith("[kong] event_hooks:alert:? [event-hooks]---")
-    assert text[1].startswith('|"log callback: " { "rate-limit-exceeded", "rate-limiting", {')
-    assert text[-2].startswith("|  }, 42 }")
-    assert ours[0]["text"] == lines[0].text
+    assert len(ours) == 1
+    assert {line.level for line in lines} == {"notice"}
+    assert not any("\n" in line.text for line in lines)
+    assert lines[0].text.startswith("[kong] event_hooks.lua:?:452 [alert]---")
+    assert lines[1].text.startswith('|"log callback: " { "rate-limit-exceeded", "rate-limiting", {')
+    assert lines[-2].text.startswith("|  }, 42 }")
+    assert ours[0]["text"] == "\n".join(line.text for line in lines)
     assert (ours[0]["log_level"], ours[0]["hook"]) == ("info", "alert")
 
 
@@ -36,20 +38,23 @@ async def test_the_level_is_the_hooks(level: str, kongs: str, ours: str) -> None
     assert own[0]["log_level"] == ours
 
 
-async def test_a_long_box_goes_to_kong_in_pieces_of_whole_lines() -> None:
-    data = {f"field-{number}": "ü" * 100 for number in range(40)}
-    lines, ours = await logged({}, data)
-    assert len(lines) > 1
-    assert all(len(line.text.encode()) <= PIECE for line in lines)
-    assert "\n".join(line.text for line in lines) == ours[0]["text"]
+@pytest.mark.parametrize("text", ["x" * 5_000, "ü" * 3_000, "", "x" * PART])
+def test_an_entry_is_never_so_long_that_nginx_cuts_it(text: str) -> None:
+    parts = [line.text for line in entries("err", text)]
+    assert all(len(part.encode()) <= PART for part in parts)
+    assert "".join(parts) == text
 
 
-def test_a_piece_is_never_empty() -> None:
-    assert list(pieces("x" * 3_000 + "\ny")) == ["x" * 3_000, "y"]
+async def test_it_is_delivered_when_the_lines_are_written_and_not_before() -> None:
+    lines = KeptLines()
+    lines.unwritten = "Kong is quiet"
+    handler, job = LogHandler(lines), make_job({}, handler="log")
+    assert await handler.deliver(job) == Retry("timeout", "Kong is quiet")
+    assert await handler.deliver(msgspec.structs.replace(job, test=True)) == Delivered(note="Kong is quiet")
 
 
 async def test_there_is_no_endpoint_and_no_ping() -> None:
-    handler = LogHandler([].append)
+    handler = LogHandler(KeptLines())
     job = make_job({}, handler="log")
     assert handler.endpoint({}) is None
     assert await handler.ping(job.hook, {}, "create", 0.0) is None

@@ -81,7 +81,33 @@ def test_lines_go_out_in_log_oldest_first_and_so_many(plugin: str, statuses: tup
     assert lines == [
         (f"kong.log.{'err' if number % 2 else 'notice'}", (str(number),)) for number in range(LINES_PER_CALL)
     ]
-    assert [line.text for line in host.lines] == ["16", "17", "18"]
+    assert [line.text for line in host.lines] == [str(LINES_PER_CALL + more) for more in range(3)]
+    assert len(host.written_lines) == LINES_PER_CALL
+
+
+def test_a_line_whose_connection_ends_waits_again() -> None:
+    host = RecordingHost()
+    host.lines.extend([LogLine("err", "a"), LogLine("err", "b")])
+    steps = PHASES["event-hooks", "log"](host.plugin_host(), lambda: NOW)
+    assert steps is not None
+    next(steps)
+    steps.send(None)
+    steps.close()
+    assert [line.text for line in host.written_lines] == ["a"]
+    assert [line.text for line in host.lines] == ["b"]
+
+
+def test_an_answer_to_a_line_that_cannot_be_read_costs_neither_the_line_nor_the_observation() -> None:
+    host = RecordingHost(429)
+    host.lines.append(LogLine("err", "a"))
+    steps = PHASES["event-hooks", "log"](host.plugin_host(), lambda: NOW)
+    assert steps is not None
+    assert [next(steps).name, steps.send(429).name, steps.send("{}").name] == [STATUS, LOG, "kong.log.err"]
+    with pytest.raises(StopIteration) as done:
+        steps.throw(BadMessage("not an Empty"))
+    assert done.value.value is not None
+    assert [line.text for line in host.written_lines] == ["a"]
+    assert not host.lines
 
 
 def test_lines_come_after_what_was_seen() -> None:
