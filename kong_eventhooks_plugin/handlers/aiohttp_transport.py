@@ -24,12 +24,14 @@ import ssl
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from functools import lru_cache, partial
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import httpx
 import msgspec
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_parser import RawResponseMessage
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -45,6 +47,9 @@ READ_BUFFER = 32_768
 CACHED_URLS = 1_024
 
 UNREADABLE = "unreadable"
+"""The response extension that says why only the status of an answer is known."""
+
+STOPPED = "this process stopped"
 
 SSL_VERIFY = "ssl_verify"
 """The request extension that says whether the endpoint's certificate is checked; missing: it is."""
@@ -79,17 +84,30 @@ _exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
 
 
 class _Protocol(ResponseHandler):
-    """aiohttp's protocol of one connection, which notes each answer's status line."""
+    """aiohttp's protocol of one connection, which notes each answer's status line.
+
+    It also closes a connection on which something comes that no request asked for: aiohttp would keep it and return it
+    as the answer to the next request.
+    """
 
     _status_line: StatusLine | None = None
+    _answered = False
 
     def set_response_params(self, **params: Any) -> None:
         # Called in the request's task, before it is sent.
         exchange = _exchange.get()
         self._status_line = None if exchange is None else exchange.status_line
+        self._answered = False
         super().set_response_params(**params)
 
+    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
+        self._answered = data[0].code >= HTTPStatus.OK
+        super().feed_data(data, size)
+
     def data_received(self, data: bytes) -> None:
+        if data and self._answered and (self._payload is None or self._payload.is_eof()):
+            self.close()
+            return
         if self._status_line is not None and not self._status_line.ended:
             self._status_line.feed(data)
         super().data_received(data)
@@ -110,10 +128,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._reused = metrics.http_connections.labels("reused")
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it; raises ``HttpError`` and ``AddressRefused``.
-
-        The answer's extension ``UNREADABLE`` says why only its status is known.
-        """
+        """Send it; raises ``HttpError`` and ``AddressRefused``."""
         session = self._session or self._open()
         exchange = _Exchange()
         token = _exchange.set(exchange)
@@ -132,9 +147,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             failure = http_error(error, "the endpoint")
             if exchange.status_line.status is None:
                 raise failure from None
-            return httpx.Response(
-                exchange.status_line.status, stream=httpx.ByteStream(b""), extensions={UNREADABLE: str(failure)}
-            )
+            return _status_alone(exchange.status_line.status, str(failure))
+        except asyncio.CancelledError:
+            # The process drains. An endpoint that has the event would get it again from the next process.
+            status = exchange.status_line.status
+            if status is None or not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+                raise
+            return _status_alone(status, STOPPED)
         finally:
             _exchange.reset(token)
             if exchange.sockets:
@@ -185,6 +204,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if exchange is not None:
             exchange.sockets += 1
         return socket.socket(family, kind, protocol)
+
+
+def _status_alone(status: int, why: str) -> httpx.Response:
+    return httpx.Response(status, stream=httpx.ByteStream(b""), extensions={UNREADABLE: why})
 
 
 class _Body(httpx.AsyncByteStream):

@@ -31,7 +31,7 @@ import httpx
 
 from kong_eventhooks_plugin.errors import AddressRefused, HttpError
 from kong_eventhooks_plugin.handlers.address_rules import is_literal
-from kong_eventhooks_plugin.handlers.aiohttp_transport import UNREADABLE
+from kong_eventhooks_plugin.handlers.aiohttp_transport import STOPPED, UNREADABLE
 from kong_eventhooks_plugin.handlers.retry_after import retry_after_seconds
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.model.masking import MASK
@@ -98,10 +98,10 @@ async def _read_body(response: httpx.Response) -> tuple[bytes, str | None]:
     except HttpError as error:
         return bytes(kept), str(error)
     except asyncio.CancelledError:
-        # The process drains. The endpoint has the event: sent again by the next process, it would come twice.
+        # As in aiohttp_transport.
         if not response.is_success:
             raise
-        return bytes(kept), "this process stopped"
+        return bytes(kept), STOPPED
     finally:
         await response.aclose()
     return bytes(kept), None

@@ -223,11 +223,12 @@ async def test_odd_headers_that_can_be_read_are_in_the_record(make: Any) -> None
     assert dict(outcome.answer.headers)["x"] == "\xff\xe9"
 
 
-async def test_a_drain_in_a_body_that_never_ends_keeps_what_was_said(make: Any) -> None:
+@pytest.mark.parametrize("rest", [b"x: y", b"content-length: 9\r\n\r\nsome"])
+async def test_a_drain_in_an_answer_that_never_ends_keeps_what_was_said(make: Any, rest: bytes) -> None:
     written = asyncio.Event()
 
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(OK + b"content-length: 9\r\n\r\nsome")
+        writer.write(OK + rest)
         await writer.drain()
         written.set()
         await reader.read()
@@ -240,6 +241,27 @@ async def test_a_drain_in_a_body_that_never_ends_keeps_what_was_said(make: Any) 
         outcome = await attempt
     assert seen(outcome) == (Delivered, None, False)
     assert outcome.note == CUT_SHORT + "this process stopped"
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_an_answer_that_no_request_asked_for_is_no_answer_to_the_next(make: Any, together: bool) -> None:
+    stale = asyncio.Event()
+
+    async def twice(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        once = OK + b"content-length: 2\r\n\r\nok"
+        writer.write(once * 2 if together else once)
+        if not together:
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            writer.write(once)
+        stale.set()
+
+    async with HttpReceiver(twice, answer(500)) as receiver, make() as deliver:
+        assert seen(await deliver(receiver.url)) == (Delivered, None, False)
+        await stale.wait()
+        await asyncio.sleep(0.1)
+        assert seen(await deliver(receiver.url)) == (Retry, "status", False)
+        assert receiver.connections == 2
 
 
 @pytest.mark.parametrize("status", [200, 500])
