@@ -101,7 +101,7 @@ class Settlement(msgspec.Struct, frozen=True):
     """The end of a lease: the new state, the attempt to record, when the next one is due.
 
     ``state`` is ``pending`` (with ``due_at``), ``delivered`` or ``dead`` (with ``reason``). ``attempt``
-    is None where nothing was sent (the hook was removed, the process drains).
+    is None where nothing was sent (the hook was removed, the process drains); it is then due no later than before.
     """
 
     delivery_id: str
