@@ -69,15 +69,18 @@ def _config() -> Schema:
     config["properties"]["url"]["pattern"] = schema.STRICT_URL
     # A text is accepted too; which texts are objects in JSON, no schema can say.
     config["properties"]["payload"]["type"] = ["object", "null"]
+    both = _texts("secret", "secret_file")
+    alone = _texts("previous_secret") | {"not": {"anyOf": [_texts("secret"), _texts("secret_file")]}}
     return {
         **config,
         "type": ["object", "null"],
         "description": "The handler's configuration: its own fields only.",
-        "not": {
-            "required": ["secret", "secret_file"],
-            "properties": {"secret": {"type": "string"}, "secret_file": {"type": "string"}},
-        },
+        "not": {"anyOf": [both, alone]},
     }
+
+
+def _texts(*names: str) -> Schema:
+    return {"required": list(names), "properties": {name: {"type": "string"} for name in names}}
 
 
 def _of_handler(handler: str) -> Schema:
