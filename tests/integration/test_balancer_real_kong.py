@@ -125,6 +125,6 @@ def status_read(sidecar: Sidecar) -> None:
 
 
 def looks(sidecar: Sidecar) -> float:
-    name = 'kong_event_hooks_polls_total{poller="status",outcome="ok"} '
+    name = 'kong_event_hooks_polls_total{outcome="ok",poller="status"} '
     lines = sidecar.get("/metrics")[1].decode().splitlines()
     return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), 0.0)
