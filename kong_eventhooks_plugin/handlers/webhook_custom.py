@@ -18,7 +18,7 @@ import msgspec
 
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
-from kong_eventhooks_plugin.handlers.payload_encoding import Encoded, encode_payload
+from kong_eventhooks_plugin.handlers.payload_encoding import Encoded, encode_payload, json_body_error
 from kong_eventhooks_plugin.handlers.request_headers import user_headers
 from kong_eventhooks_plugin.handlers.request_templates import (
     TemplatedRequest,
@@ -122,6 +122,8 @@ def _encoded(config: Mapping[str, Any], request: TemplatedRequest, content_type:
     header = None if content_type is None else content_type.decode()
     try:
         if request.body is not None:
+            if error := json_body_error(request.body, header):
+                raise ValidationError({"config": {"body": error}})
             return Encoded(body=request.body.encode(), content_type=header)
         if request.payload is None:
             return Encoded(content_type=header)

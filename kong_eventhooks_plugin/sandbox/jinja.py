@@ -1,8 +1,8 @@
 """Jinja2 templates in a worker: its sandbox, read-only data, no includes, missing fields empty at any depth.
 
 ``{{ }}`` is escaped in HTML and XML only, as Jinja2 does; ``tojson`` and ``urlencode`` are its own filters. A null
-value is empty, an object or list is JSON. A field comes before a method of the same name (``entity.items``). Limits on
-time and memory are the process's (``isolation``).
+value is empty, an object or list is JSON; in a JSON body a boolean and null are too (``json_nulls``). A field comes
+before a method of the same name (``entity.items``). Limits on time and memory are the process's (``isolation``).
 """
 
 # Jinja2 and MarkupSafe import these at the first string literal, error or filter: too late in an isolated process.
@@ -10,7 +10,7 @@ import encodings.unicode_escape  # noqa: F401 - see above
 import html  # noqa: F401 - see above
 import pprint  # noqa: F401 - see above
 import textwrap  # noqa: F401 - see above
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jinja2.debug  # noqa: F401 - see above
@@ -20,6 +20,7 @@ from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
+from kong_eventhooks_plugin.sandbox.json_nulls import MARK, with_nulls
 from kong_eventhooks_plugin.sandbox.lru import Key, LruCache
 from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, CompileError, Render, Rendered, SandboxLimits
 from kong_eventhooks_plugin.sandbox.tasks import Template as TemplateText
@@ -35,6 +36,12 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
 
+def _finalize_json(value: Any) -> Any:
+    if value is None or isinstance(value, Undefined):
+        return MARK.decode()
+    return str(value).lower() if isinstance(value, bool) else _finalize(value)
+
+
 def _finalize(value: Any) -> Any:
     if value is None:
         return ""
@@ -47,9 +54,9 @@ def _absent_as_null(value: Any) -> None:
         raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _environment(*, escape: bool) -> _Environment:
+def _environment(*, escape: bool = False, finalize: Callable[[Any], Any] = _finalize) -> _Environment:
     environment = _Environment(
-        autoescape=escape, undefined=ChainableUndefined, finalize=_finalize, keep_trailing_newline=True, cache_size=0
+        autoescape=escape, undefined=ChainableUndefined, finalize=finalize, keep_trailing_newline=True, cache_size=0
     )
     environment.globals.pop("lipsum", None)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": _absent_as_null}
@@ -59,7 +66,11 @@ def _environment(*, escape: bool) -> _Environment:
 class JinjaTemplates:
     def __init__(self, limits: SandboxLimits) -> None:
         self._limits = limits
-        self._environments = {False: _environment(escape=False), True: _environment(escape=True)}
+        self._environments = {
+            "": _environment(),
+            "html": _environment(escape=True),
+            "json": _environment(finalize=_finalize_json),
+        }
         self._compiled: LruCache[Template] = LruCache(limits.compiled)
 
     def render(self, task: Render) -> Rendered:
@@ -78,7 +89,8 @@ class JinjaTemplates:
 
     def _text(self, template: TemplateText, context: dict[str, Any], room: int) -> bytes:
         try:
-            compiled = self._compiled.get((template.text, "html" if template.place == "html" else ""), self._compile)
+            environment = template.place if template.place in self._environments else ""
+            compiled = self._compiled.get((template.text, environment), self._compile)
             raw = _within(room, compiled.generate(context))
         except MemoryError:
             raise
@@ -88,13 +100,13 @@ class JinjaTemplates:
             raise TaskFailed("template", f"{template.name}: {_error_text(error)}") from error
         if raw is None:
             raise TaskFailed("output", f"{template.name}: more than {self._limits.output_bytes} bytes of text")
-        return raw
+        return with_nulls(raw) if environment == "json" else raw
 
     def _compile(self, key: Key) -> Template:
-        text, escape = key
+        text, name = key
         if len(text) > MAX_SOURCE:
             raise CompilationFailed(CompileError(1, 1, f"a template may have {MAX_SOURCE} characters"))
-        environment = self._environments[bool(escape)]
+        environment = self._environments[name]
         try:
             tree = environment.parse(text)
             for node in tree.find_all(_NO_FILES):

@@ -15,6 +15,7 @@ import msgspec
 from lupa import LuaError, luajit21
 
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
+from kong_eventhooks_plugin.sandbox.json_nulls import MARK, with_nulls
 from kong_eventhooks_plugin.sandbox.lru import Key, LruCache
 from kong_eventhooks_plugin.sandbox.lua_values import encode
 from kong_eventhooks_plugin.sandbox.resty import Compiled, compile_template
@@ -57,7 +58,12 @@ def _state(kind: str, rules: LuaRules, limits: SandboxLimits) -> tuple[Any, ...]
     prelude = runtime.compile(source, name=b"=prelude", mode=b"t")
     names = (",".join(rules.requires), ",".join(rules.environment), rules.path)
     functions: tuple[Any, ...] = prelude(
-        kind.encode(), rules.untrusted_lua.encode(), *(name.encode() for name in names), limits.lines, limits.line_bytes
+        kind.encode(),
+        rules.untrusted_lua.encode(),
+        *(name.encode() for name in names),
+        limits.lines,
+        limits.line_bytes,
+        MARK,
     )
     return functions
 
@@ -113,7 +119,7 @@ class Templates(_State):
         if not ok:
             raise _failure(template.name, compiled, answer.decode("utf-8", "replace"))
         raw: bytes = answer
-        return raw
+        return with_nulls(raw) if template.place == "json" else raw
 
     def _compile(self, key: Key) -> tuple[int, Compiled]:
         compiled, number = compile_template(key[0]), next(self._ids)
@@ -134,7 +140,7 @@ class Lambdas(_State):
         """Call the functions, chained; raises ``TaskFailed``, ``CompilationFailed``."""
         (number,) = self._compiled.get((task.owner, *task.functions), self._compile)
         names = (task.event.encode(), task.source.encode())
-        answer = self._guarded(self._call, number, encode(task.data, keep_nulls=True), *names, task.pid)
+        answer = self._guarded(self._call, number, encode(task.data, for_lambda=True), *names, task.pid)
         end, text, value, lines, more = answer
         room = self._limits.line_bytes if end == b"raised" else MAX_TEXT
         text = text[:room].decode("utf-8", "replace")

@@ -8,16 +8,19 @@
 -- coroutine, math, string, table without what can harm; four functions of os. Each piece of code has tables of its own
 -- for these, so that no code can change what another one calls.
 
-local KIND, MODE, REQUIRES, ENVIRONMENT, PATH, MAX_LINES, MAX_LINE_BYTES = ...
+local KIND, MODE, REQUIRES, ENVIRONMENT, PATH, MAX_LINES, MAX_LINE_BYTES, JSON_NULL = ...
 
 local buffer = require "string.buffer"
+if KIND == "templates" then
+  require "ffi" -- for whole numbers of 64 bits; no code can reach it (strip)
+end
 local assert, error, ipairs, next, pairs, pcall, rawset, select = assert, error, ipairs, next, pairs, pcall, rawset, select
 local tonumber, tostring, type, load, setmetatable, getmetatable = tonumber, tostring, type, load, setmetatable, getmetatable
 local setfenv = setfenv
 local concat, sort = table.concat, table.sort
 local byte, find, format, gmatch, gsub, match = string.byte, string.find, string.format, string.gmatch, string.gsub, string.match
 local floor, huge = math.floor, math.huge
-local getinfo, set_base_metatable = debug.getinfo, debug.setmetatable
+local getinfo, set_base_metatable, get_real_metatable = debug.getinfo, debug.setmetatable, debug.getmetatable
 local collect, require, package, jit = collectgarbage, require, package, jit
 local _G = _G
 
@@ -41,8 +44,11 @@ local function quoted(text)
   end))
 end
 
+-- A whole number beyond 2^53 is a cdata, in the state for templates alone.
 local function number_text(number)
-  if number == floor(number) and number < WHOLE and number > -WHOLE then
+  if type(number) == "cdata" then
+    return (gsub(tostring(number), "U?LL$", ""))
+  elseif number == floor(number) and number < WHOLE and number > -WHOLE then
     return format("%.0f", number)
   end
   return tostring(number)
@@ -111,6 +117,8 @@ function to_json(value, seen, depth)
     return value == floor(value) and value < WHOLE and value > -WHOLE and number_text(value) or format("%.17g", value)
   elseif kind == "boolean" then
     return tostring(value)
+  elseif kind == "cdata" then
+    return number_text(value)
   elseif value == nil or value == NULL then
     return "null"
   elseif kind ~= "table" then
@@ -289,7 +297,7 @@ local function output(value)
     return value
   elseif value == nil or value == NULL then
     return ""
-  elseif kind == "number" then
+  elseif kind == "number" or kind == "cdata" then
     return number_text(value)
   elseif kind == "function" then
     return output(value())
@@ -313,13 +321,28 @@ local function percent_encoded(value)
   end))
 end
 
+-- Writes a mark for null, which is a value or nothing by its place in the JSON document (json_nulls.py).
+local function or_null(write)
+  return function(value)
+    if type(value) == "function" then
+      value = value()
+    end
+    if value == nil or value == NULL then
+      return JSON_NULL
+    end
+    return write(value)
+  end
+end
+
+local OUTPUTS = { json = or_null(output) }
+
 local ESCAPES = {
   plain = output,
   -- A table becomes a JSON value; a string is part of one, between the template's quotes.
-  json = function(value)
+  json = or_null(function(value)
     local text = output(value)
     return type(value) == "table" and text or quoted(text)
-  end,
+  end),
   html = function(value)
     return escape_html(output(value))
   end,
@@ -344,6 +367,8 @@ local function template_environment()
   -- A field that is missing has no elements.
   values.ipairs = function(list) return ipairs(list == nil and {} or list) end
   values.pairs = function(object) return pairs(object == nil and {} or object) end
+  values.type = function(value) return type(value) == "cdata" and "number" or type(value) end
+  values.tostring = function(value) return type(value) == "cdata" and number_text(value) or tostring(value) end
   local env = setmetatable({}, {
     __index = function(_, name)
       local value = context[name]
@@ -383,7 +408,7 @@ end
 local function template_render(id, place)
   local template, writable = templates[id][1], templates[id][2]
   local out = {}
-  local ok, err = pcall(template, context, out, ESCAPES[place], output, {}, echo_into, concat)
+  local ok, err = pcall(template, context, out, ESCAPES[place], OUTPUTS[place] or output, {}, echo_into, concat)
   for i = 1, #writable do -- its globals end with it
     for name in next, writable[i] do
       rawset(writable[i], name, nil)
@@ -408,6 +433,9 @@ local function empty_nil()
     __metatable = false,
   })
   -- A field of a value without fields is missing as well.
+  local exact = get_real_metatable(decode("\16\0\0\0\0\0\0\0\0"))
+  exact.__index = nothing
+  exact.__concat = function(a, b) return part(a) .. part(b) end
   set_base_metatable(0, { __index = nothing, __metatable = false })
   set_base_metatable(true, { __index = nothing, __metatable = false })
 end

@@ -277,6 +277,26 @@ async def test_a_template_that_fails_on_an_event_is_a_permanent_failure(handler:
     assert outcome == Discard("template", said)
 
 
+@pytest.mark.parametrize("template", ["resty", "jinja2"])
+async def test_null_in_a_json_body(handler: WebhookCustomHandler, template: str) -> None:
+    data = {"n": None, "big": 9007199254740993}
+    body = '{"n": {{ n }}, "s": "{{ n }}", "big": {{ big }}}'
+    request = await sent(handler, data, headers=JSON, body=body, template=template)
+    assert json.loads(request.body) == {"n": None, "s": "", "big": 9007199254740993}
+
+
+@pytest.mark.parametrize(
+    "body", ['{"ip": {{ ip }}}', '{"a": 1', "{{ ip }}", "{% if false then %}{}{% end %}", '{"ip": "{* ip *}",}']
+)
+async def test_a_json_body_that_is_no_json_is_a_permanent_failure(handler: WebhookCustomHandler, body: str) -> None:
+    for kind in ("application/json; charset=utf-8", "application/vnd.api+json"):
+        headers = {"content-type": kind, "x": "{{ ip }}"}
+        outcome = await outcome_of(handler, headers=headers, headers_format=True, body=body)
+        assert isinstance(outcome, Discard)
+        assert outcome.error == "template"
+        assert "is not JSON, as its content type says" in outcome.detail
+
+
 async def test_a_definition_that_cannot_be_sent_is_kept_for_mending(handler: WebhookCustomHandler) -> None:
     plain = await outcome_of(handler, headers={"content-type": "text/plain"}, payload={"a": "b"})
     assert isinstance(plain, Retry)
