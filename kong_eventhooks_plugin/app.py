@@ -108,6 +108,7 @@ class Components:
         self.registry = HookRegistry(self.validation, self.definition_writer.persist, metrics=self.metrics)
         tasks = self.metrics.counts.sandbox_tasks
         self.pool = Pool(groups.sandbox_limits(settings), groups.lua_rules(settings), tasks)
+        self.registry.on_change(self._expect_lines)
         self.compilation = Compilation(self.pool, self.registry.hooks, self.registry.set_compile_error)
         self.feed = Feed()
         self.hook_store = ApiHookStore(self.registry, self.queue)
@@ -203,6 +204,11 @@ class Components:
         else:
             errors, state = pollers.errors(), pollers.state()
         return PollerStatus((*errors, *listening.errors()), state, listening.state())
+
+    def _expect_lines(self, _: object) -> None:
+        hooks = self.registry.hooks().values()
+        writers = any(hook.enabled and hook.handler in (LogHandler.name, LambdaHandler.name) for hook in hooks)
+        self.lines.expected = writers and self.settings.kong_error_log is None
 
     def _sources(self) -> list[LogSource]:
         plugins = self.plugins if self.settings.admin_url else NO_ACTIVE_PLUGINS
@@ -328,6 +334,7 @@ class Worker:
         await asyncio.wait({drain, taken_over}, return_when=asyncio.FIRST_COMPLETED)
         if taken_over.done() and not drain.done():
             await cancel(*apis)
+            self._parts.lines.close()
             self._tasks.run(delivery.drain(self._parts.settings.drain_seconds))  # the end may come meanwhile
         await drain
         taken_over.cancel()

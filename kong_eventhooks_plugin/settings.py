@@ -164,7 +164,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         about(
             "Path of Kong's error log, which the sidecar must be able to write to: lines of `log` and `lambda` hooks "
-            "are appended at once. Unset: Kong writes them at its next request."
+            "are appended at once. Unset: Kong writes them, an event's in the request that caused it, others in its "
+            "next request."
         ),
     ] = None
     infer_rate_limits_on: Annotated[

@@ -54,6 +54,7 @@ class RecordingHost:
         self.closed: list[InstanceClosed] = []
         self.lines: deque[LogLine] = deque()
         self.written_lines: list[LogLine] = []
+        self.line_arrival: Future[None] | None = None
 
     def plugin_host(self) -> PluginHost:
         return PluginHost(requests=self, lifecycle=self, lines=self, changes=self)
@@ -82,6 +83,9 @@ class RecordingHost:
     def pop(self) -> WaitingLine | None:
         self._fail()
         return WaitingLine(self.lines.popleft(), None) if self.lines else None  # type: ignore[arg-type]
+
+    def arrival(self) -> "Future[None] | None":
+        return self.line_arrival
 
     def written(self, waiting: WaitingLine) -> None:
         self.written_lines.append(waiting.line)

@@ -279,6 +279,10 @@ class Connection(asyncio.BufferedProtocol):
             self._paused = True
             self._transport.pause_reading()
 
+    @property
+    def has_kept(self) -> bool:
+        return self._reader.partial
+
     def take_kept(self) -> None:
         """Take what was kept, where nothing holds the peer back any more."""
         if self._held:

@@ -59,6 +59,9 @@ class LineSource(Protocol):
     def pop(self) -> WaitingLine | None:
         """Return the oldest line that waits, None without one. ``written`` or ``put_back`` must follow."""
 
+    def arrival(self) -> "Future[None] | None":
+        """Return a future that ends when a line waits; None where the caller need not wait for it."""
+
     def written(self, waiting: WaitingLine) -> None:
         """Kong has the line."""
 

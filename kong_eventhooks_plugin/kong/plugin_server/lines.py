@@ -1,9 +1,10 @@
 """Lines for Kong's error log: kept until Kong has them.
 
 They go into the file of the setting ``kong_error_log`` at once. Without it, or where it cannot be written to, they wait
-for the next ``log`` phase that Kong runs; so do lines below ``notice``, because Kong alone knows its log level. A line
-counts as written when Kong has answered the call that logs it; where the connection ends first it is handed to Kong
-again.
+for the next ``log`` phase that Kong runs; so do lines below ``notice``, because Kong alone knows its log level. So that
+an event's own lines need no further request, the log phase that caused an event stays open for them (``arrival``): its
+client has long been answered, and one call at a time does so. A line counts as written when Kong has answered the call
+that logs it; where the connection ends first it is handed to Kong again.
 
 Limits: ``LINES`` lines and ``BYTES`` bytes of text wait; past either a delivery's lines are refused and counted
 (``socket_errors``, reason ``line_dropped``). ``WRITE_SECONDS`` until a delivery is answered though its lines wait: they
@@ -66,6 +67,9 @@ class LineBuffer:
         self._waiting: deque[WaitingLine] = deque()
         self._batches: dict[str, _Batch] = {}
         self._closed = asyncio.Event()
+        self._arrival: asyncio.Future[None] | None = None
+        self.expected = False
+        """Whether some hook may write lines that a log phase has to take."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -106,9 +110,27 @@ class LineBuffer:
         self._left -= _size(waiting.line)
         self._waiting.appendleft(waiting)
 
+    def arrival(self) -> "asyncio.Future[None] | None":
+        """Return a future that ends when a line waits; None where no line is expected or another call waits for it.
+
+        Whoever stops waiting cancels it.
+        """
+        if not self.expected or self._closed.is_set() or not (self._arrival is None or self._arrival.done()):
+            return None
+        self._arrival = asyncio.get_running_loop().create_future()
+        if self._waiting:
+            self._arrival.set_result(None)
+        return self._arrival
+
     def close(self) -> None:
-        """Cut off all waits: no log phase is served any more."""
+        """Cut off all waits and drop what waits: our successor writes it."""
         self._closed.set()
+        self._waiting.clear()
+        self._end_arrival()
+
+    def _end_arrival(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
 
     async def _wait(self, batch: _Batch) -> None:
         if not batch.left or self._closed.is_set():
@@ -137,6 +159,8 @@ class LineBuffer:
             return False
         self._left -= size
         self._waiting.extend(WaitingLine(line, batch) for line in lines)
+        if lines:
+            self._end_arrival()
         return True
 
     def _forget_oldest(self) -> None:

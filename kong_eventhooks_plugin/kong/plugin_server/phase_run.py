@@ -1,5 +1,8 @@
 """The phase that runs on a connection: asks Kong for PDK functions, submits the observation, waits for the commit.
 
+After the commit a log phase stays open for the lines that its event's deliveries write to Kong's error log, within the
+time that a commit may take: then those need no further request.
+
 A phase must not fail towards Kong (decision 7): whatever it raises is counted and logged, and the call is finished.
 
 Limit: ``ANSWERS`` numbers that a function answered are remembered by their bytes; past it all are forgotten and read
@@ -12,7 +15,7 @@ from typing import Any, Protocol
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.connection_state import ASKING, COMMITTING, READY, State
 from kong_eventhooks_plugin.kong.plugin_server.pdk import NO_REQUEST, PdkRequest
-from kong_eventhooks_plugin.kong.plugin_server.phases import Observation, Steps, submit_observation
+from kong_eventhooks_plugin.kong.plugin_server.phases import Observation, Steps, forward_log_lines, submit_observation
 from kong_eventhooks_plugin.kong.plugin_server.server_context import CallRoute, ServerContext
 from kong_eventhooks_plugin.kong.plugin_server.socket_writer import SocketWriter
 from kong_eventhooks_plugin.kong.wire.answers import finished
@@ -33,6 +36,10 @@ class CallConnection(Protocol):
     def take_kept(self) -> None:
         """Take what the peer has sent while its call was being committed."""
 
+    @property
+    def has_kept(self) -> bool:
+        """Whether the peer has sent something meanwhile."""
+
 
 class PhaseRun:
     """Runs the phases of one connection, one after the other. ``known_answers`` has frames that Kong may answer with.
@@ -41,6 +48,7 @@ class PhaseRun:
     """
 
     __slots__ = (
+        "_arrival",
         "_connection",
         "_context",
         "_deadlines",
@@ -68,6 +76,7 @@ class PhaseRun:
         self.known_answers = NO_REQUEST.known
         self._started = 0.0
         self._future: Future[Any] | None = None
+        self._arrival: Future[None] | None = None
 
     @property
     def function(self) -> str | None:
@@ -153,8 +162,7 @@ class PhaseRun:
     def cancel(self) -> None:
         """Forget the call; what it has submitted goes on."""
         steps, self._steps = self._steps, None
-        self._future = None
-        self._deadlines.discard(self)
+        self._leave_waiting()
         if steps is not None:
             try:
                 steps.close()
@@ -191,14 +199,51 @@ class PhaseRun:
         elif (error := future.exception()) is not None:
             self._context.errors("not_accepted", error)
         if future is self._future:
+            self._future = None
+            self._wait_for_lines()
+
+    def _wait_for_lines(self) -> None:
+        arrival = self._host.lines.arrival()
+        if arrival is None:
             self._stop_waiting()
+        else:
+            self._arrival = arrival
+            arrival.add_done_callback(self._on_arrival)
+
+    def _on_arrival(self, arrival: "Future[None]") -> None:
+        """Hand Kong the lines that wait, then finish."""
+        if arrival is not self._arrival:
+            return
+        self._arrival = None
+        request = None
+        try:
+            steps = None if self._connection.has_kept else forward_log_lines(self._host, self._context.clock)
+            if steps is not None:
+                request = next(steps)
+        except Exception as error:  # noqa: BLE001 - as in begin
+            self._context.errors("internal_error", error)
+        if request is None:
+            self._stop_waiting()
+            return
+        self._deadlines.discard(self)
+        self._steps = steps
+        self._connection.state = ASKING
+        self._ask(request)
 
     def answer_early(self) -> None:
-        self._context.errors("late")
+        """Answer a call whose commit takes too long, or whose lines do not come."""
+        if self._arrival is None:
+            self._context.errors("late")
         self._stop_waiting()
 
     def _stop_waiting(self) -> None:
-        self._future = None
-        self._deadlines.discard(self)
+        self._leave_waiting()
         self._finish()
         self._connection.take_kept()
+
+    def _leave_waiting(self) -> None:
+        self._future = None
+        arrival, self._arrival = self._arrival, None
+        if arrival is not None:
+            arrival.cancel()
+        self._deadlines.discard(self)

@@ -278,6 +278,81 @@ class TestWaiting:
         assert peer.transport.frames() == []  # answered once
         assert peer.faults == ({"late": 1, "not_accepted": 1} if fails else {"late": 1})
 
+    def lines_expected(self) -> tuple[Peer, "Future[Any]", "Future[None]"]:
+        peer, commit = self.waiting()
+        peer.host.line_arrival = asyncio.get_running_loop().create_future()
+        return peer, commit, peer.host.line_arrival
+
+    async def test_a_call_takes_the_lines_that_its_event_writes(self) -> None:
+        peer, commit, arrival = self.lines_expected()
+        commit.set_result(None)
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == []
+        peer.host.lines.append(LogLine("err", "a"))
+        arrival.set_result(None)
+        await asyncio.sleep(0)
+        name, _ = peer.transport.frames()
+        assert name == b"kong.log.err"
+        assert peer.connection.busy
+        assert peer.send(b"") == peer.end
+        assert [line.text for line in peer.host.written_lines] == ["a"]
+        assert not peer.connection.busy
+        assert not peer.faults
+        assert peer.event(peer.host.started[0].instance_id) == STATUS_FRAMES
+
+    async def test_no_line_comes_and_kong_is_answered_in_time(self) -> None:
+        peer, commit, arrival = self.lines_expected()
+        commit.set_result(None)
+        await asyncio.sleep(0)
+        clock = peer.setup.monotonic
+        assert isinstance(clock, FakeClock)
+        clock.now += ANSWER_SECONDS
+        peer.setup.server._context.deadlines.check()
+        assert peer.transport.frames() == peer.end
+        assert arrival.cancelled()
+        assert not peer.faults
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == []
+
+    async def test_another_call_took_the_line(self) -> None:
+        peer, commit, arrival = self.lines_expected()
+        commit.set_result(None)
+        await asyncio.sleep(0)
+        arrival.set_result(None)
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == peer.end
+        assert not peer.faults
+
+    async def test_a_peer_that_sends_ahead_gets_no_line(self) -> None:
+        peer, commit, arrival = self.lines_expected()
+        commit.set_result(None)
+        ended = peer.end
+        assert peer.send(event(peer.host.started[0].instance_id, 50)) == []
+        peer.host.lines.append(LogLine("err", "a"))
+        arrival.set_result(None)
+        await asyncio.sleep(0.01)
+        assert peer.transport.frames() == ended + STATUS_FRAMES
+        assert peer.host.lines
+
+    async def test_the_peer_goes_while_it_waits_for_lines(self) -> None:
+        peer, commit, arrival = self.lines_expected()
+        commit.set_result(None)
+        await asyncio.sleep(0)
+        peer.connection.connection_lost(None)
+        assert arrival.cancelled()
+        await asyncio.sleep(0)
+        assert peer.faults == {"peer_gone": 1}
+
+    async def test_a_bug_in_the_host_does_not_hold_the_call(self) -> None:
+        peer, commit, arrival = self.lines_expected()
+        commit.set_result(None)
+        await asyncio.sleep(0)
+        peer.host.fails = True
+        arrival.set_result(None)
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == peer.end
+        assert peer.faults == {"internal_error": 1}
+
     async def test_the_time_is_counted_from_the_call(self) -> None:
         """A Kong that was slow with its own answers leaves the commit what is left of the second."""
         future: Future[Any] = asyncio.get_running_loop().create_future()

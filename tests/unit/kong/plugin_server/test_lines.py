@@ -111,6 +111,29 @@ async def test_lone_surrogates_do_no_harm(tmp_path: Path) -> None:
     assert path.read_text().endswith("?\n")
 
 
+async def test_one_call_at_a_time_waits_for_lines_and_only_where_some_are_expected() -> None:
+    buffer = LineBuffer(Counts(), seconds=0.01)
+    assert buffer.arrival() is None
+    buffer.expected = True
+    arrival = buffer.arrival()
+    assert arrival is not None
+    assert buffer.arrival() is None
+    await buffer.write("1", lines("a"))
+    assert arrival.done()
+    other = buffer.arrival()
+    assert other is not None
+    assert other.done(), "a line waits already"
+    assert take(buffer) == "a"
+    given_up = buffer.arrival()
+    assert given_up is not None
+    given_up.cancel()
+    last = buffer.arrival()
+    assert last is not None
+    buffer.close()
+    assert last.done()
+    assert buffer.arrival() is None
+
+
 class TestFile:
     async def test_an_entry_is_as_nginx_writes_it(self, tmp_path: Path) -> None:
         path = tmp_path / "error.log"
