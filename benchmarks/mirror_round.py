@@ -39,7 +39,8 @@ import uvloop
 from kong_eventhooks_plugin.kong.admin_api.client import AdminPage
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.model.entity_path import EntityPath
-from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror, RouteChange
+from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
+from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
 from kong_eventhooks_plugin.sources.changes.model import Actor
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
 

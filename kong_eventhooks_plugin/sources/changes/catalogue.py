@@ -139,10 +139,10 @@ _WHAT_IT_NEEDS = (
 )
 _TWO_EVENTS = (
     "One change is one event `<entity>` and one `<entity>:<operation>` here, and one of `dao:crud`. A hook that names "
-    "no event receives `<entity>` alone, with `operation` in its data, so once for each change. `<entity>:<operation>` "
-    "reaches the hooks that name it; for one operation of every entity use `dao:crud`. `<entity>` is as Kong calls it, "
-    "in the plural: {} and whatever else "
-    "this Kong has, custom plugins' entities included."
+    "no event receives `<entity>` alone, so once for each change; its `filter` finds the operation in "
+    "`data.operation`. `<entity>:<operation>` reaches the hooks that name it; for one operation of every entity use "
+    "`dao:crud`. `<entity>` is as Kong calls it, in the plural: {} and whatever else this Kong has, custom plugins' "
+    "entities included."
 ).format(", ".join(f"`{entity}`" for entity in ENTITIES))
 _SECRETS = (
     "Secrets are shown as `***`: fields that Kong marks as `encrypted` or `referenceable`, and keys, passwords and "

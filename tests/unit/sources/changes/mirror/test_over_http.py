@@ -9,7 +9,8 @@ import pytest
 
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
-from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror, RouteChange
+from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
+from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
 from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
 from kong_eventhooks_plugin.storage.notes import NoteStore
