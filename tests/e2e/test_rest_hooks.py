@@ -325,7 +325,12 @@ class TestPingAndTest:
         received = answer.json()
         assert (answer.status_code, received["source"], received["event"]) == (200, "kong:event_hooks", "ping")
         assert received["event_hooks"]["id"] == hook["id"]
-        assert "secret" not in received["event_hooks"]["config"]
+        assert received["event_hooks"]["config"] == {
+            "url": "http://x/",
+            "headers": {},
+            "ssl_verify": True,
+            "secret": "***",
+        }
 
     async def test_a_handler_without_ping(self, client: httpx.AsyncClient) -> None:
         await client.put("/event-hooks/a", json=LOG)
