@@ -4,6 +4,7 @@
 
     EventHooksError
     +-- SettingsError            a setting has a wrong value; the text names it and the fix
+    +-- MissingExtra             a feature needs a package that only an extra installs
     +-- SocketError              the plugin socket cannot be bound, inherited or handed over
     |   +-- SocketInUse          another live process listens on it
     +-- ProtocolError            a peer broke the external-plugin protocol
@@ -48,6 +49,11 @@ class EventHooksError(Exception): ...
 
 
 class SettingsError(EventHooksError): ...
+
+
+class MissingExtra(EventHooksError):
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs a package that is missing: pip install 'kong-eventhooks-plugin[{extra}]'")
 
 
 class SocketError(EventHooksError): ...

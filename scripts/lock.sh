@@ -5,7 +5,7 @@
 # files with hashes that pip alone can install:
 #
 #   locks/dev.txt      everything: what the package needs, what tests, linters, benchmarks and the build need
-#   locks/runtime.txt  the part that `pip install kong-eventhooks-plugin` needs
+#   locks/runtime.txt  the part that `pip install 'kong-eventhooks-plugin[all]'` needs
 #   locks/build.txt    the part that builds the package
 #   locks/sbom.txt     what lists an image's packages, while the image is built (docker/Dockerfile)
 #
@@ -28,6 +28,6 @@ resolve() { # OUTPUT [OPTION...]
 
 # shellcheck disable=SC2086
 resolve locks/dev.txt $upgrade --all-extras pyproject.toml locks/build.in
-resolve locks/runtime.txt --constraint locks/dev.txt pyproject.toml
+resolve locks/runtime.txt --extra all --constraint locks/dev.txt pyproject.toml
 resolve locks/build.txt --constraint locks/dev.txt locks/build.in
 resolve locks/sbom.txt $upgrade --constraint locks/dev.txt locks/sbom.in

@@ -107,7 +107,10 @@ class Languages:
         self._renders["jinja2"] = templates.render
 
     def _load_cel(self, setup: Setup) -> None:
-        from kong_eventhooks_plugin.sandbox.filters import Filters
+        try:
+            from kong_eventhooks_plugin.sandbox.filters import Filters
+        except ModuleNotFoundError:
+            from kong_eventhooks_plugin.sandbox.missing_filters import MissingFilters as Filters  # type: ignore[assignment]
 
         filters = Filters(setup.limits)
         self._checks["filter"] = filters.check

@@ -38,9 +38,9 @@ ENTRY = SourceEntry(
     ),
     notes=(
         (
-            "It needs the setting `admin_url`. Certificates are read once a day. Each certificate has one event for "
-            "each of `certificate_days` and one when it expires; a renewed one is another certificate. Private keys "
-            "are not read."
+            "It needs the setting `admin_url` and the extra `certificate`. Certificates are read once a day. Each "
+            "certificate has one event for each of `certificate_days` and one when it expires; a renewed one is "
+            "another certificate. Private keys are not read."
         ),
     ),
     needs_admin_api=True,
