@@ -50,8 +50,8 @@ from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSetti
 from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.documents import write_documents
 from kong_eventhooks_plugin.kong.plugin_server.error_log_file import ErrorLogFile
+from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import LineBuffer
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
-from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
 from kong_eventhooks_plugin.kong.plugin_server.listening import ListeningRecord
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known, plugin_info, plugin_names
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer

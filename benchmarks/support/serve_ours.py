@@ -12,8 +12,8 @@ import uvloop
 from script import PLUGIN
 
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost, RequestObserver
+from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import LineBuffer
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
-from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_info
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.model.hook import Hook, Origin

@@ -7,8 +7,8 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.delivery.backoff import Decision, Random, decide
+from kong_eventhooks_plugin.delivery.hook_readiness import Ready
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
-from kong_eventhooks_plugin.delivery.readiness import Ready
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivered, Delivery, Outcome, Retry

@@ -28,11 +28,11 @@ from kong_eventhooks_plugin.delivery.breaker import Block
 from kong_eventhooks_plugin.delivery.concurrency_throttle import BEAT, ConcurrencyThrottle
 from kong_eventhooks_plugin.delivery.endpoint_breakers import EndpointBreakers
 from kong_eventhooks_plugin.delivery.endpoint_health import EndpointHealthTracker
+from kong_eventhooks_plugin.delivery.hook_readiness import REMOVED, DeliveryReadiness, Ready
 from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
 from kong_eventhooks_plugin.delivery.leadership import Leadership
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.pings import Pings
-from kong_eventhooks_plugin.delivery.readiness import REMOVED, DeliveryReadiness, Ready
 from kong_eventhooks_plugin.delivery.reports import DeliveryReporter
 from kong_eventhooks_plugin.delivery.settler import Settler
 from kong_eventhooks_plugin.delivery.waiting import Wait, pause, waiting

@@ -24,7 +24,7 @@ from kong_eventhooks_plugin.handlers.log import NAME, OUR_LEVELS, entries, level
 from kong_eventhooks_plugin.handlers.sandbox_failure import outcome_of, template_outcome
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.model.lines import LineSink, LogLine
+from kong_eventhooks_plugin.model.log_line import LineSink, LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Called, Failed, LambdaCall, Line
 

@@ -2,7 +2,7 @@
 
 The box goes to our own output, whole, and to Kong's error log at the level that ``config.level`` names: each of its
 lines is an entry. The delivery is delivered when Kong's error log has all of them; until then it is retried
-(``kong/plugin_server/lines.py``). Texts are cut into parts of at most ``PART`` bytes: nginx cuts an entry at 4,096
+(``kong/plugin_server/error_log_lines.py``). Texts are cut into parts of at most ``PART`` bytes: nginx cuts an entry at 4,096
 bytes, prefix and request included.
 """
 
@@ -15,7 +15,7 @@ import structlog
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
 from kong_eventhooks_plugin.handlers.inspect_box import box
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome, Retry, with_notes
-from kong_eventhooks_plugin.model.lines import Level, LineSink, LogLine
+from kong_eventhooks_plugin.model.log_line import Level, LineSink, LogLine
 
 PART = 2_000
 NAME = 60

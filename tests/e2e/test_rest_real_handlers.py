@@ -15,13 +15,13 @@ from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
-from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.log_line import LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.api import Api, running
 from tests.support.custom_webhooks import UNHURRIED
 from tests.support.http_receiver import HttpReceiver, answer
-from tests.support.lines import KeptLines
+from tests.support.log_lines import KeptLines
 
 EXCEEDED = {"consumer": {"username": "Joe"}, "service": {"name": "demo"}, "limit": 2, "rate": 3, "window": "minute"}
 

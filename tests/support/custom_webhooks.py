@@ -13,7 +13,7 @@ from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
-from tests.support.lines import KeptLines
+from tests.support.log_lines import KeptLines
 from tests.support.sandbox import running_pool
 from tests.support.waiting import SECONDS
 

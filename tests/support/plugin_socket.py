@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
-from kong_eventhooks_plugin.kong.plugin_server.lines import WaitingLine
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.wire.frames import FrameReader, Oversized
-from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.log_line import LogLine
 from kong_eventhooks_plugin.model.observation import (
     ChangeObservation,
     ChangeTarget,

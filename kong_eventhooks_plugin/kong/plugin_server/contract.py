@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from kong_eventhooks_plugin.kong.plugin_server.lines import WaitingLine
+from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
 from kong_eventhooks_plugin.model.observation import (
     ChangeObservation,
     ChangeTarget,

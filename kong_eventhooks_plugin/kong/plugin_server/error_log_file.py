@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from kong_eventhooks_plugin.background import RateLimitedLogger
-from kong_eventhooks_plugin.model.lines import Level, LogLine
+from kong_eventhooks_plugin.model.log_line import Level, LogLine
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _NGINX: Mapping[Level, str] = {"err": "error"}

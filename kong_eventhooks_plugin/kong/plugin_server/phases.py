@@ -27,7 +27,7 @@ from typing import Any
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, LineSource, PluginHost
-from kong_eventhooks_plugin.kong.plugin_server.lines import WaitingLine
+from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
 from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest, pdk_request
 from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget, LogObservation
 from kong_eventhooks_plugin.queue.contract import Clock

@@ -16,7 +16,7 @@ from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Retry
 from tests.support.custom_webhooks import lambda_handler, webhook_custom_handler
 from tests.support.delivery_jobs import IMPATIENT, make_job, webhook_handler
 from tests.support.http_receiver import HttpReceiver, answer
-from tests.support.lines import KeptLines
+from tests.support.log_lines import KeptLines
 
 FACTORIES = {
     "webhook": lambda: webhook_handler(IMPATIENT),

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from kong_eventhooks_plugin.delivery.attempts import Attempts
+from kong_eventhooks_plugin.delivery.hook_readiness import Ready
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
-from kong_eventhooks_plugin.delivery.readiness import Ready
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import LogHandler
@@ -25,7 +25,7 @@ from tests.support.custom_webhooks import pool_and_custom_handler
 from tests.support.delivery_jobs import webhook_handler
 from tests.support.events import StandInQueue, make_event, make_hook
 from tests.support.http_receiver import HttpReceiver, answer
-from tests.support.lines import KeptLines
+from tests.support.log_lines import KeptLines
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

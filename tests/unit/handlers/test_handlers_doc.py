@@ -20,7 +20,7 @@ from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided
 from tests.support.custom_webhooks import custom_handler
 from tests.support.events import make_event, make_hook
 from tests.support.http_receiver import HttpReceiver
-from tests.support.lines import KeptLines
+from tests.support.log_lines import KeptLines
 from tests.support.sandbox import running_pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -12,12 +12,12 @@ from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import PART
 from kong_eventhooks_plugin.handlers.sandbox_failure import TRIES
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
-from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.log_line import LogLine
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules
 from tests.support.delivery_jobs import make_job
 from tests.support.events import make_hook
-from tests.support.lines import KeptLines
+from tests.support.log_lines import KeptLines
 from tests.support.sandbox import running_pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

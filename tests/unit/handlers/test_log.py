@@ -4,9 +4,9 @@ import structlog
 
 from kong_eventhooks_plugin.handlers.log import PART, LogHandler, entries
 from kong_eventhooks_plugin.model.delivery import Delivered, Retry
-from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.log_line import LogLine
 from tests.support.delivery_jobs import make_job
-from tests.support.lines import KeptLines
+from tests.support.log_lines import KeptLines
 
 
 async def logged(config: dict[str, object], data: object = None) -> tuple[list[LogLine], list[dict[str, object]]]:

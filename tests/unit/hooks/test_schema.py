@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.validation import entity_checks, field_checks, schema_interpreter
-from kong_eventhooks_plugin.model.lines import Level
+from kong_eventhooks_plugin.model.log_line import Level
 from kong_eventhooks_plugin.sandbox.filters import MAX_FILTER
 from kong_eventhooks_plugin.sandbox.tasks import Dialect
 from tests.support.hooks import KNOWN

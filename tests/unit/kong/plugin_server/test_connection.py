@@ -15,7 +15,7 @@ from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, UNDER_WAY
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.calls import encode_echo
 from kong_eventhooks_plugin.kong.wire.frames import encode_frame
-from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.log_line import LogLine
 from kong_eventhooks_plugin.model.observation import LogObservation
 from tests.kong_node.answers import string
 from tests.support.clock import FakeClock

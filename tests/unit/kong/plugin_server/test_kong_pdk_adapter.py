@@ -19,7 +19,7 @@ import pytest
 from kong_eventhooks_plugin.kong.plugin_server import kong_pdk_adapter, kong_pdk_plugins
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_adapter import KongPdkServer
-from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.log_line import LogLine
 from kong_eventhooks_plugin.model.observation import InstanceClosed, LogObservation
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.kong_node.msgpack_kong import MsgpackKong, Pdk, PdkError, RpcError

@@ -14,7 +14,7 @@ from kong_eventhooks_plugin.kong.plugin_server.phases import (
     Steps,
     submit_observation,
 )
-from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.log_line import LogLine
 from kong_eventhooks_plugin.model.observation import ChangeObservation, LogObservation
 from tests.support.plugin_socket import INFOS, NOW, RecordingHost
 

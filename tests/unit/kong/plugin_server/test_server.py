@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, SLOTS, UNDER_WAY
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.frames import encode_frame
-from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.log_line import LogLine
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.kong_node.node import CRUD, LOG, KongNode, request_log
 from tests.support.clock import FakeClock

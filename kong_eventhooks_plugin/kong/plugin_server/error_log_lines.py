@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import msgspec
 
 from kong_eventhooks_plugin.kong.plugin_server.error_log_file import ErrorLogFile
-from kong_eventhooks_plugin.model.lines import Level, LogLine
+from kong_eventhooks_plugin.model.log_line import Level, LogLine
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 
 LINES = 10_000

@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.kong.plugin_server.error_log_file import ErrorLogFile
-from kong_eventhooks_plugin.kong.plugin_server.lines import LineBuffer
-from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import LineBuffer
+from kong_eventhooks_plugin.model.log_line import LogLine
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.waiting import SECONDS
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kong_eventhooks_plugin.model.lines import LogLine
+from kong_eventhooks_plugin.model.log_line import LogLine
 
 
 class KeptLines(list[LogLine]):
