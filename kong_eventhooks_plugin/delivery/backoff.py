@@ -1,4 +1,4 @@
-"""Decides what follows an attempt's outcome. Pure.
+"""Decides what follows an attempt's outcome, and when. Pure; times are seconds. docs/delivery.md explains the defaults.
 
 The number of an attempt says which step of the schedule comes next. The one attempt that follows a quick failure to
 connect at once is no step; the first attempt's record shows whether there was one. After a replay the attempts
@@ -9,14 +9,34 @@ from collections.abc import Callable
 
 import msgspec
 
-from kong_eventhooks_plugin.delivery.limits import RetryPolicy
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.queue.contract import Settlement
 
 EXHAUSTED = "exhausted"
 
+SCHEDULE: tuple[float, ...] = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h after the failure before: 75.6 h in all."""
+
 Random = Callable[[], float]
 """Returns 0 to 1."""
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """When a delivery is retried.
+
+    Each step of ``schedule`` varies by up to ``jitter`` of itself, either way. An endpoint's ``Retry-After`` counts
+    up to ``retry_after_cap``. Where the connection itself failed within ``quick_failure``, the first failure of a
+    delivery is followed by one attempt at once.
+    """
+
+    schedule: tuple[float, ...] = SCHEDULE
+    jitter: float = 0.2
+    retry_after_cap: float = 86_400.0
+    quick_failure: float = 1.0
+    hold: float = 60.0
+    """An endpoint that timed out or answered 429, 502 or 504 is held for so long, or for its ``Retry-After``."""
+    hold_cap: float = 3_600.0
+    """Its ``Retry-After`` counts up to this: other people's hooks may share the endpoint."""
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -2,8 +2,8 @@
 
 The box goes to our own output, whole, and to Kong's error log at the level that ``config.level`` names: each of its
 lines is an entry. The delivery is delivered when Kong's error log has all of them; until then it is retried
-(``kong/plugin_server/error_log_lines.py``). Texts are cut into parts of at most ``PART`` bytes: nginx cuts an entry at 4,096
-bytes, prefix and request included.
+(``kong/plugin_server/error_log_lines.py``). Texts are cut into parts of at most ``PART`` bytes: nginx cuts an entry
+at 4,096 bytes, prefix and request included.
 """
 
 import os

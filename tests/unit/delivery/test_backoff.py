@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.delivery.backoff import Decision, decide
-from kong_eventhooks_plugin.delivery.limits import SCHEDULE, RetryPolicy
+from kong_eventhooks_plugin.delivery.backoff import SCHEDULE, Decision, RetryPolicy, decide
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivered, Discard, Outcome, Retry
 
 NOW = 1_800_000_000.0
