@@ -1,6 +1,6 @@
 """A delivery (one event for one hook), its attempts and their outcomes."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -80,12 +80,14 @@ class Discard(msgspec.Struct, frozen=True, tag="discard"):
 Outcome = Delivered | Retry | Discard
 
 
-def with_notes(outcome: Outcome, notes: Iterable[str]) -> Outcome:
+def with_notes(outcome: Outcome, notes: Sequence[str]) -> Outcome:
     """Return the outcome with more notes, which the attempt's record shows in its detail."""
+    if not notes:
+        return outcome
     if not isinstance(outcome, Delivered):
         return msgspec.structs.replace(outcome, detail="; ".join([outcome.detail, *notes]))
-    own = () if outcome.note is None else (outcome.note,)
-    return msgspec.structs.replace(outcome, note="; ".join([*own, *notes]) or None)
+    own = [] if outcome.note is None else [outcome.note]
+    return msgspec.structs.replace(outcome, note="; ".join([*own, *notes]))
 
 
 class Attempt(msgspec.Struct, frozen=True):
