@@ -1,13 +1,14 @@
 #!/bin/sh
 # Resolve every dependency anew and write locks/: `sh scripts/lock.sh PYTHON`.
 #
-# One resolution for all supported versions of Python (`--universal`: each line says for which it holds), in four
+# One resolution for all supported versions of Python (`--universal`: each line says for which it holds), in these
 # files with hashes that pip alone can install:
 #
 #   locks/dev.txt      everything: what the package needs, what tests, linters, benchmarks and the build need
 #   locks/runtime.txt  the part that `pip install 'kong-eventhooks-plugin[all]'` needs
 #   locks/build.txt    the part that builds the package
 #   locks/sbom.txt     what lists an image's packages, while the image is built (docker/Dockerfile)
+#   locks/kubernetes.txt  what checks deploy/kubernetes in .ci/run
 #
 # What is locked stays where it is unless a range in pyproject.toml moved; UPGRADE=1 takes the newest of everything.
 set -eu
@@ -31,3 +32,4 @@ resolve locks/dev.txt $upgrade --all-extras pyproject.toml locks/build.in
 resolve locks/runtime.txt --extra all --constraint locks/dev.txt pyproject.toml
 resolve locks/build.txt --constraint locks/dev.txt locks/build.in
 resolve locks/sbom.txt $upgrade --constraint locks/dev.txt locks/sbom.in
+resolve locks/kubernetes.txt $upgrade --constraint locks/dev.txt locks/kubernetes.in
