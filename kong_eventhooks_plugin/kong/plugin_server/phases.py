@@ -32,7 +32,7 @@ from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest, pdk_reques
 from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget, LogObservation
 from kong_eventhooks_plugin.queue.contract import Clock
 
-LINES_PER_CALL = 64
+LINES_PER_CALL = 40
 
 EVENT_HOOKS = "event-hooks"
 EVENT_HOOKS_CRUD = "event-hooks-crud"
