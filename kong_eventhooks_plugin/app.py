@@ -56,6 +56,7 @@ from kong_eventhooks_plugin.kong.plugin_server.listening import ListeningRecord
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known, plugin_info, plugin_names
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
+from kong_eventhooks_plugin.kong.supervisor.parent import ParentMonitor
 from kong_eventhooks_plugin.kong.supervisor.worker_process import EXIT_SETTINGS
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.holders import this_process
@@ -230,7 +231,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until stopped."""
         parts, settings = self._parts, self._parts.settings
-        link = WorkerLink(self._link_descriptor)
+        link, supervisor = WorkerLink(self._link_descriptor), ParentMonitor()
         handlers = parts.handlers()
         delivery = DeliveryWorker(
             parts.queue,
@@ -278,7 +279,8 @@ class Worker:
         gc.freeze()  # what exists now stays: the collector need not visit it again
         await self._until_stopped(link, delivery, apis)
         await cancel(keeping, *apis)
-        self._tasks.run(listening.stop("stopped" if link.reason == "signal" else "supervisor exited"))
+        # systemd signals the workers of a supervisor that was killed: the signal may come before the link's end.
+        self._tasks.run(listening.stop("supervisor exited" if supervisor.exited() else "stopped"))
         parts.lines.close()
         ends_at = time.monotonic() + settings.drain_seconds
         await asyncio.gather(server.drain(settings.drain_seconds), delivery.drain(settings.drain_seconds))

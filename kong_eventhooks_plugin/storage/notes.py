@@ -35,7 +35,7 @@ _SETTINGS = (
 _GET = "SELECT value FROM notes WHERE name = ?"
 _PUT = "INSERT INTO notes (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _OTHERS = "SELECT coalesce(sum(length(value)), 0) FROM notes WHERE name <> ?"
-_NAMES = "SELECT name FROM notes WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name"
+_NAMES = "SELECT name FROM notes WHERE substr(name, 1, length(?)) = ? ORDER BY name"
 _DROP = "DELETE FROM notes WHERE name = ?"
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class NoteStore:
 
     async def names(self, prefix: str = "") -> list[str]:
         """Return the names that begin with ``prefix``, sorted."""
-        rows = await self._run(lambda connection: connection.execute(_NAMES, (prefix,)).fetchall())
+        rows = await self._run(lambda connection: connection.execute(_NAMES, (prefix, prefix)).fetchall())
         return [name for (name,) in rows]
 
     async def drop(self, name: str) -> None:
