@@ -6,10 +6,12 @@ and ``socket_path = "..."``. A list is a TOML array or, in a flag or variable, s
 
 docs/settings.md is generated from this file (``python -m kong_eventhooks_plugin.settings``); a test compares.
 """
+# ruff: noqa: RUF009 - the call makes the field
 
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -23,252 +25,194 @@ ENVIRONMENT_PREFIX = "KONG_EVENTHOOKS_"
 Seconds = Annotated[float, Meta(gt=0)]
 
 
-def about(description: str, **bounds: Any) -> Meta:
-    return Meta(description=description, **bounds)
+def setting(default: Any, description: str) -> Any:
+    return field(default=default, metadata={"description": description})
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+@dataclass(frozen=True)
+class Settings:
     """Every setting. The order of the fields is the order of the documentation."""
 
-    socket_path: Annotated[
-        str, about("Path of the unix socket that Kong connects to: `pluginserver_event_hooks_socket` in kong.conf.")
-    ] = "/run/kong-event-hooks/plugin.sock"
-    socket_group: Annotated[
-        str | None,
-        about(
-            "Name or number of the group that may use the socket (mode 0660): the group of Kong's workers. Unset: the "
-            "sidecar's own group."
-        ),
-    ] = None
-    protocol: Annotated[
-        Literal["protobuf", "msgpack"],
-        about(
-            "Kong's plugin server protocol: `protobuf` (ProtoBuf:1, the faster one) or `msgpack` (MsgPack:1, served "
-            "by kong-pdk)."
-        ),
-    ] = "protobuf"
-    started_by_kong: Annotated[
-        bool,
-        about(
-            "Kong starts the server by `start_cmd`: it takes the socket over from the server that ran before a "
-            "reload, and exits after its Kong has exited."
-        ),
-    ] = False
-    data_dir: Annotated[
-        str,
-        about(
-            "Directory of the durable queue, `events.db`, of the state of Kong, `gateway.db`, and of a note on who "
-            "listened on the socket. A missing directory is created with mode 0700 where its parent exists. Only the "
-            "sidecar's user should be able to write to it."
-        ),
-    ] = "/var/lib/kong-event-hooks"
-    kong_yml: Annotated[
-        tuple[str, ...],
-        about("Declarative files to load hooks from and to watch: those that a DB-less Kong starts with."),
-    ] = ()
-    admin_url: Annotated[
-        Annotated[str, Meta(pattern="^https?://", examples=["http://127.0.0.1:8001"])] | None,
-        about(
-            "Address of Kong's Admin API (`http://127.0.0.1:8001`). With it, hooks are loaded before the first "
-            "request, and refusals are attributed to the plugins that are in force. The sources `crud`, `dao:crud`, "
-            "`balancer`, `certificate`, `gateway`, `service-protection` and `oas-validation` need it. Unset: the "
-            "Admin API is not used."
-        ),
-    ] = None
-    admin_token_file: Annotated[
-        str | None, about("File with the token that is sent to the Admin API as `Kong-Admin-Token`.")
-    ] = None
-    admin_poll_seconds: Annotated[
-        Seconds,
-        about("Interval between two reads of the Admin API's plugins, which declare hooks and explain refusals."),
-    ] = 10.0
-    admin_page_size: Annotated[
-        int,
-        about(
-            "Number of entities in a page that is read from the Admin API. A large page delays the requests that Kong "
-            "proxies meanwhile.",
-            ge=1,
-            le=1000,
-        ),
-    ] = 100
-    admin_pause_factor: Annotated[
-        float,
-        about(
-            "Pause after each page, as a multiple of the time that the page took. With 2, Kong spends at most a third "
-            "of the time on the sidecar's requests.",
-            ge=0,
-            le=100,
-        ),
-    ] = 2.0
-    crud_reconcile_seconds: Annotated[
-        Seconds, about("Interval between two reconciliations, which find changes that bypassed the route.")
-    ] = 60.0
-    crud_grace_seconds: Annotated[
-        Seconds,
-        about(
-            "How long a reconciliation waits for the route to report a change that it found, because only the route "
-            "knows who made it."
-        ),
-    ] = 2.0
-    crud_reveal: Annotated[
-        tuple[str, ...], about("Secret fields that crud events show in clear text: `keyauth_credentials.key`.")
-    ] = ()
-    balancer_poll_seconds: Annotated[Seconds, about("Interval between two polls of an upstream's health.")] = 10.0
-    balancer_unhealthy_poll_seconds: Annotated[
-        Seconds, about("Interval between two polls of an upstream that has an unhealthy address.")
-    ] = 2.0
-    balancer_requests_per_second: Annotated[
-        float,
-        about("Maximum rate of health requests for all upstreams together. At the maximum, polls are late.", gt=0),
-    ] = 50.0
-    gateway_poll_seconds: Annotated[
-        Seconds, about("Interval between two checks that the Admin API and its database are reachable.")
-    ] = 5.0
-    gateway_failures: Annotated[
-        int, about("Number of failed checks in a row after which `gateway` reports an outage.", ge=1)
-    ] = 3
-    certificate_days: Annotated[
-        tuple[Annotated[int, Meta(ge=1)], ...],
-        about("Days before its expiry at which a certificate is reported. An expired one always is."),
-    ] = (30, 7, 1)
-    certificate_poll_seconds: Annotated[Seconds, about("Interval between two reads of all certificates.")] = 86_400.0
-    rate_limit_approaching_percent: Annotated[
-        float, about("Used share of a limit, in percent, at which it is reported as approaching.", gt=0, le=100)
-    ] = 80.0
-    listen: Annotated[
-        str,
-        about(
-            "Address and port of the REST API, /healthz, /readyz and /metrics. Port 0 selects a free port. An address "
-            "other than loopback requires `api_token_file`."
-        ),
-    ] = "127.0.0.1:8010"
-    grpc_listen: Annotated[
-        str | None,
-        about("Address and port of the gRPC API, under the same rule. Unset: the sidecar serves no gRPC API."),
-    ] = None
-    api_token_file: Annotated[
-        str | None,
-        about("File with the API's token. Changes through the API require it, and without it answers mask secrets."),
-    ] = None
-    api_hosts: Annotated[
-        tuple[str, ...], about("Host names that the API answers to, besides `localhost` and any IP address.")
-    ] = ()
-    log_format: Annotated[
-        Literal["auto", "json", "human"],
-        about("Format of log lines: JSON or columns. `auto` writes columns to a terminal, JSON elsewhere."),
-    ] = "auto"
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], about("Lowest level of log lines that are written.")
-    ] = "info"
-    kong_error_log: Annotated[
-        str | None,
-        about(
-            "Path of Kong's error log, which the sidecar must be able to write to: lines of `log` and `lambda` hooks "
-            "are appended at once. Unset: Kong writes them, an event's in the request that caused it, others in its "
-            "next request."
-        ),
-    ] = None
-    infer_rate_limits_on: Annotated[
-        tuple[str, ...],
-        about(
-            "Routes and services where a 429 of Kong's own without rate-limit headers counts as an exceeded rate "
-            "limit: `route:NAME`, `service:NAME`; with another status than 429, `route:NAME@403`. NAME may be an id."
-        ),
-    ] = ()
-    kong_signature: Annotated[
-        Literal["sha256", "sha1"], about("Digest of `x-kong-signature`: `sha256` as Kong since 3.14, `sha1` as before.")
-    ] = "sha256"
-    deliver: Annotated[
-        bool,
-        about(
-            "Deliver from this process. `false`: only accept events; another process with the same `data_dir` "
-            "delivers them."
-        ),
-    ] = True
-    hook_concurrency: Annotated[int, about("Maximum number of deliveries in flight for one hook.", ge=1, le=1024)] = 8
-    total_concurrency: Annotated[
-        int, about("Maximum number of deliveries in flight for all hooks together.", ge=1, le=8192)
-    ] = 256
-    timeout_seconds: Annotated[
-        Seconds, about("Time-out of one attempt, from name resolution to the end of the answer.")
-    ] = 15.0
-    connect_timeout_seconds: Annotated[Seconds, about("Time-out of its connection: name resolution, TCP and TLS.")] = (
-        5.0
+    socket_path: str = setting(
+        "/run/kong-event-hooks/plugin.sock",
+        "Path of the unix socket that Kong connects to: `pluginserver_event_hooks_socket` in kong.conf.",
     )
-    allow_private_addresses: Annotated[
-        bool,
-        about(
-            "Allow hooks to call loopback and private addresses. Cloud metadata and link-local addresses are always "
-            "refused."
-        ),
-    ] = True
-    allow_cidrs: Annotated[
-        tuple[str, ...], about("Networks that hooks may call while `allow_private_addresses` is `false`.")
-    ] = ()
-    deny_cidrs: Annotated[tuple[str, ...], about("Networks that hooks may not call.")] = ()
-    queue_deliveries: Annotated[
-        int, about("Maximum number of pending deliveries. At the maximum, new ones are refused and counted.", ge=1)
-    ] = 1_000_000
-    queue_bytes: Annotated[
-        int,
-        about(
-            "Maximum size of all pending deliveries in bytes. At the maximum, new ones are refused and counted.",
-            ge=1 << 16,
-        ),
-    ] = 1 << 30
-    queue_deliveries_per_hook: Annotated[
-        int,
-        about(
-            "Maximum number of pending deliveries of one hook. At the maximum, new ones are refused and counted.", ge=1
-        ),
-    ] = 100_000
-    keep_settled_seconds: Annotated[
-        Seconds, about("How long a delivered or dead delivery is kept, with its attempts.")
-    ] = 604_800.0
-    keep_settled_count: Annotated[
-        int, about("Maximum number of delivered and dead deliveries that are kept.", ge=0)
-    ] = 100_000
-    keep_answer_bytes: Annotated[
-        int,
-        about(
-            "Maximum size of all kept answers of endpoints in bytes. At the maximum, an attempt is kept without its "
-            "answer.",
-            ge=0,
-        ),
-    ] = 1 << 28
-    untrusted_lua: Annotated[
-        Literal["off", "sandbox", "on"],
-        about(
-            "What lambdas may do: `off` refuses lambdas, `sandbox` runs them as Kong does, `on` gives them files and "
-            "processes too. The limits of the sandbox apply in each case."
-        ),
-    ] = "sandbox"
-    untrusted_lua_sandbox_requires: Annotated[
-        tuple[str, ...], about("Modules that lambdas may `require` in the sandbox.")
-    ] = ()
-    untrusted_lua_sandbox_environment: Annotated[
-        tuple[str, ...], about("Additional globals that lambdas see in the sandbox: `os.getenv`.")
-    ] = ()
-    sandbox_workers: Annotated[
-        int,
-        about(
-            "Maximum number of processes that run lambdas, templates and filters. They start on demand and exit when "
-            "idle.",
-            ge=1,
-            le=64,
-        ),
-    ] = 2
-    sandbox_wall_seconds: Annotated[Seconds, about("Maximum duration of one task in the sandbox.")] = 2.0
-    sandbox_cpu_seconds: Annotated[Seconds, about("Maximum CPU time of one task in the sandbox.")] = 1.0
-    sandbox_memory_bytes: Annotated[
-        int, about("Maximum memory of one task in bytes, in addition to what an idle sandbox process uses.", ge=1 << 20)
-    ] = 64 << 20
-    sandbox_output_bytes: Annotated[
-        int, about("Maximum size in bytes of the text that the templates of one delivery produce.", ge=1024)
-    ] = 1 << 20
-    drain_seconds: Annotated[Seconds, about("How long a stopping worker waits for calls and deliveries in flight.")] = (
-        10.0
+    socket_group: str | None = setting(
+        None,
+        "Name or number of the group that may use the socket (mode 0660): the group of Kong's workers. Unset: the "
+        "sidecar's own group.",
     )
+    protocol: Literal["protobuf", "msgpack"] = setting(
+        "protobuf",
+        "Kong's plugin server protocol: `protobuf` (ProtoBuf:1, the faster one) or `msgpack` (MsgPack:1, served by "
+        "kong-pdk).",
+    )
+    started_by_kong: bool = setting(
+        False,
+        "Kong starts the server by `start_cmd`: it takes the socket over from the server that ran before a reload, "
+        "and exits after its Kong has exited.",
+    )
+    data_dir: str = setting(
+        "/var/lib/kong-event-hooks",
+        "Directory of the durable queue, `events.db`, of the state of Kong, `gateway.db`, and of a note on who "
+        "listened on the socket. A missing directory is created with mode 0700 where its parent exists. Only the "
+        "sidecar's user should be able to write to it.",
+    )
+    kong_yml: tuple[str, ...] = setting(
+        (), "Declarative files to load hooks from and to watch: those that a DB-less Kong starts with."
+    )
+    admin_url: Annotated[str, Meta(pattern="^https?://", examples=["http://127.0.0.1:8001"])] | None = setting(
+        None,
+        "Address of Kong's Admin API (`http://127.0.0.1:8001`). With it, hooks are loaded before the first request, "
+        "and refusals are attributed to the plugins that are in force. The sources `crud`, `dao:crud`, `balancer`, "
+        "`certificate`, `gateway`, `service-protection` and `oas-validation` need it. Unset: the Admin API is not "
+        "used.",
+    )
+    admin_token_file: str | None = setting(
+        None, "File with the token that is sent to the Admin API as `Kong-Admin-Token`."
+    )
+    admin_poll_seconds: Seconds = setting(
+        10.0, "Interval between two reads of the Admin API's plugins, which declare hooks and explain refusals."
+    )
+    admin_page_size: Annotated[int, Meta(ge=1, le=1000)] = setting(
+        100,
+        "Number of entities in a page that is read from the Admin API. A large page delays the requests that Kong "
+        "proxies meanwhile.",
+    )
+    admin_pause_factor: Annotated[float, Meta(ge=0, le=100)] = setting(
+        2.0,
+        "Pause after each page, as a multiple of the time that the page took. With 2, Kong spends at most a third of "
+        "the time on the sidecar's requests.",
+    )
+    crud_reconcile_seconds: Seconds = setting(
+        60.0, "Interval between two reconciliations, which find changes that bypassed the route."
+    )
+    crud_grace_seconds: Seconds = setting(
+        2.0,
+        "How long a reconciliation waits for the route to report a change that it found, because only the route "
+        "knows who made it.",
+    )
+    crud_reveal: tuple[str, ...] = setting(
+        (), "Secret fields that crud events show in clear text: `keyauth_credentials.key`."
+    )
+    balancer_poll_seconds: Seconds = setting(10.0, "Interval between two polls of an upstream's health.")
+    balancer_unhealthy_poll_seconds: Seconds = setting(
+        2.0, "Interval between two polls of an upstream that has an unhealthy address."
+    )
+    balancer_requests_per_second: Annotated[float, Meta(gt=0)] = setting(
+        50.0, "Maximum rate of health requests for all upstreams together. At the maximum, polls are late."
+    )
+    gateway_poll_seconds: Seconds = setting(
+        5.0, "Interval between two checks that the Admin API and its database are reachable."
+    )
+    gateway_failures: Annotated[int, Meta(ge=1)] = setting(
+        3, "Number of failed checks in a row after which `gateway` reports an outage."
+    )
+    certificate_days: tuple[Annotated[int, Meta(ge=1)], ...] = setting(
+        (30, 7, 1), "Days before its expiry at which a certificate is reported. An expired one always is."
+    )
+    certificate_poll_seconds: Seconds = setting(86_400.0, "Interval between two reads of all certificates.")
+    rate_limit_approaching_percent: Annotated[float, Meta(gt=0, le=100)] = setting(
+        80.0, "Used share of a limit, in percent, at which it is reported as approaching."
+    )
+    listen: str = setting(
+        "127.0.0.1:8010",
+        "Address and port of the REST API, /healthz, /readyz and /metrics. Port 0 selects a free port. An address "
+        "other than loopback requires `api_token_file`.",
+    )
+    grpc_listen: str | None = setting(
+        None, "Address and port of the gRPC API, under the same rule. Unset: the sidecar serves no gRPC API."
+    )
+    api_token_file: str | None = setting(
+        None, "File with the API's token. Changes through the API require it, and without it answers mask secrets."
+    )
+    api_hosts: tuple[str, ...] = setting(
+        (), "Host names that the API answers to, besides `localhost` and any IP address."
+    )
+    log_format: Literal["auto", "json", "human"] = setting(
+        "auto", "Format of log lines: JSON or columns. `auto` writes columns to a terminal, JSON elsewhere."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "Lowest level of log lines that are written."
+    )
+    kong_error_log: str | None = setting(
+        None,
+        "Path of Kong's error log, which the sidecar must be able to write to: lines of `log` and `lambda` hooks are "
+        "appended at once. Unset: Kong writes them, an event's in the request that caused it, others in its next "
+        "request.",
+    )
+    infer_rate_limits_on: tuple[str, ...] = setting(
+        (),
+        "Routes and services where a 429 of Kong's own without rate-limit headers counts as an exceeded rate limit: "
+        "`route:NAME`, `service:NAME`; with another status than 429, `route:NAME@403`. NAME may be an id.",
+    )
+    kong_signature: Literal["sha256", "sha1"] = setting(
+        "sha256", "Digest of `x-kong-signature`: `sha256` as Kong since 3.14, `sha1` as before."
+    )
+    deliver: bool = setting(
+        True,
+        "Deliver from this process. `false`: only accept events; another process with the same `data_dir` delivers "
+        "them.",
+    )
+    hook_concurrency: Annotated[int, Meta(ge=1, le=1024)] = setting(
+        8, "Maximum number of deliveries in flight for one hook."
+    )
+    total_concurrency: Annotated[int, Meta(ge=1, le=8192)] = setting(
+        256, "Maximum number of deliveries in flight for all hooks together."
+    )
+    timeout_seconds: Seconds = setting(15.0, "Time-out of one attempt, from name resolution to the end of the answer.")
+    connect_timeout_seconds: Seconds = setting(5.0, "Time-out of its connection: name resolution, TCP and TLS.")
+    allow_private_addresses: bool = setting(
+        True,
+        "Allow hooks to call loopback and private addresses. Cloud metadata and link-local addresses are always "
+        "refused.",
+    )
+    allow_cidrs: tuple[str, ...] = setting(
+        (), "Networks that hooks may call while `allow_private_addresses` is `false`."
+    )
+    deny_cidrs: tuple[str, ...] = setting((), "Networks that hooks may not call.")
+    queue_deliveries: Annotated[int, Meta(ge=1)] = setting(
+        1_000_000, "Maximum number of pending deliveries. At the maximum, new ones are refused and counted."
+    )
+    queue_bytes: Annotated[int, Meta(ge=1 << 16)] = setting(
+        1 << 30, "Maximum size of all pending deliveries in bytes. At the maximum, new ones are refused and counted."
+    )
+    queue_deliveries_per_hook: Annotated[int, Meta(ge=1)] = setting(
+        100_000, "Maximum number of pending deliveries of one hook. At the maximum, new ones are refused and counted."
+    )
+    keep_settled_seconds: Seconds = setting(
+        604_800.0, "How long a delivered or dead delivery is kept, with its attempts."
+    )
+    keep_settled_count: Annotated[int, Meta(ge=0)] = setting(
+        100_000, "Maximum number of delivered and dead deliveries that are kept."
+    )
+    keep_answer_bytes: Annotated[int, Meta(ge=0)] = setting(
+        1 << 28,
+        "Maximum size of all kept answers of endpoints in bytes. At the maximum, an attempt is kept without its "
+        "answer.",
+    )
+    untrusted_lua: Literal["off", "sandbox", "on"] = setting(
+        "sandbox",
+        "What lambdas may do: `off` refuses lambdas, `sandbox` runs them as Kong does, `on` gives them files and "
+        "processes too. The limits of the sandbox apply in each case.",
+    )
+    untrusted_lua_sandbox_requires: tuple[str, ...] = setting((), "Modules that lambdas may `require` in the sandbox.")
+    untrusted_lua_sandbox_environment: tuple[str, ...] = setting(
+        (), "Additional globals that lambdas see in the sandbox: `os.getenv`."
+    )
+    sandbox_workers: Annotated[int, Meta(ge=1, le=64)] = setting(
+        2,
+        "Maximum number of processes that run lambdas, templates and filters. They start on demand and exit when idle.",
+    )
+    sandbox_wall_seconds: Seconds = setting(2.0, "Maximum duration of one task in the sandbox.")
+    sandbox_cpu_seconds: Seconds = setting(1.0, "Maximum CPU time of one task in the sandbox.")
+    sandbox_memory_bytes: Annotated[int, Meta(ge=1 << 20)] = setting(
+        64 << 20, "Maximum memory of one task in bytes, in addition to what an idle sandbox process uses."
+    )
+    sandbox_output_bytes: Annotated[int, Meta(ge=1024)] = setting(
+        1 << 20, "Maximum size in bytes of the text that the templates of one delivery produce."
+    )
+    drain_seconds: Seconds = setting(10.0, "How long a stopping worker waits for calls and deliveries in flight.")
 
 
 DEFAULTS = Settings()
@@ -338,7 +282,8 @@ def _convert(key: str, value: Any, hint: Any, origin: str) -> Any:
         return msgspec.convert(value, hint, strict=not is_text)
     except msgspec.ValidationError as error:
         choices = _choices(hint)
-        advice = f"; one of: {', '.join(choices)}" if choices else "".join(_examples(hint))
+        examples = (f"; for example {example}" for meta in _metas(hint) for example in meta.examples or ())
+        advice = f"; one of: {', '.join(choices)}" if choices else "".join(examples)
         raise SettingsError(f"{origin}: {key}: {error}{advice}") from error
 
 
@@ -353,11 +298,6 @@ def _metas(hint: Any) -> Iterator[Meta]:
             yield part
         else:
             yield from _metas(part)
-
-
-def _examples(hint: Any) -> Iterator[str]:
-    for meta in _metas(hint):
-        yield from (f"; for example {example}" for example in meta.examples or ())
 
 
 def plain(hint: Any) -> Any:
@@ -380,11 +320,9 @@ class Described(msgspec.Struct, frozen=True):
 
 
 def described() -> Iterator[Described]:
-    """Yield every setting in the order of the class."""
     hints = get_type_hints(Settings, include_extras=True)
-    for field in msgspec.structs.fields(Settings):
-        description = next(meta.description for meta in _metas(hints[field.name]) if meta.description)
-        yield Described(field.name, hints[field.name], field.default, description)
+    for one in fields(Settings):
+        yield Described(one.name, hints[one.name], one.default, one.metadata["description"])
 
 
 _HEAD = """\
@@ -414,7 +352,6 @@ SIGHUP reloads: a new worker reads the file and the environment again and replac
 
 
 def markdown() -> str:
-    """Return docs/settings.md."""
     rows = []
     for setting in described():
         default = "unset" if setting.default in (None, ()) else f"`{_literal(setting.default)}`"

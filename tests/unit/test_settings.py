@@ -1,3 +1,4 @@
+from dataclasses import fields
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ def test_the_documentation_is_what_the_descriptions_make() -> None:
 
 def test_every_setting_is_described_and_its_default_is_valid() -> None:
     described = list(settings.described())
-    assert [one.name for one in described] == [field.name for field in msgspec.structs.fields(settings.Settings)]
+    assert [one.name for one in described] == [field.name for field in fields(settings.Settings)]
     for one in described:
         assert one.description.endswith("."), one.name
         msgspec.convert(one.default, one.hint)
