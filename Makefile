@@ -48,7 +48,7 @@ docs: $(DEV) ## generate docs/settings.md, docs/sources.md, docs/log-events.md a
 	$(BIN)/python -m kong_eventhooks_plugin.settings > docs/settings.md
 	$(BIN)/python -m kong_eventhooks_plugin.sources.document > docs/sources.md
 	$(BIN)/python -m kong_eventhooks_plugin.telemetry.log_events > docs/log-events.md
-	$(BIN)/python -m kong_eventhooks_plugin.telemetry.metrics_page > docs/metrics.md
+	$(BIN)/python -m kong_eventhooks_plugin.telemetry.metrics > docs/metrics.md
 
 lock: ## resolve the dependencies anew into locks/ (UPGRADE=1: the newest of everything)
 	sh scripts/lock.sh "$(PYTHON)"

@@ -1,10 +1,11 @@
-"""The metrics and the registry that /metrics prints; docs/metrics.md is generated from here.
+"""The metrics and the registry that /metrics prints; docs/metrics.md is generated from here (``make docs``).
 
 Hot-path counters are plain integers in ``Counts`` (an increment of a prometheus counter takes a lock);
 the collector reads them on each scrape.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -73,38 +74,60 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.counts = Counts()
         self.registry.register(self.counts)
-        self.delivery_attempts = Counter(
-            f"{PREFIX}_delivery_attempts", "Delivery attempts, by hook, outcome and error class.",
-            ["hook", "outcome", "error"], registry=self.registry,
-        )  # fmt: skip
+        counter = partial(Counter, namespace=PREFIX, registry=self.registry)
+        gauge = partial(Gauge, namespace=PREFIX, registry=self.registry)
+        self.delivery_attempts = counter(
+            "delivery_attempts", "Delivery attempts, by hook, outcome and error class.", ["hook", "outcome", "error"]
+        )
         self.delivery_latency = Histogram(
             f"{PREFIX}_delivery_latency_seconds", "Seconds from an event's time to its delivery, by hook.", ["hook"],
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400),
             registry=self.registry,
         )  # fmt: skip
-        self.depth = Gauge(f"{PREFIX}_queue_deliveries", "Deliveries in the queue.", ["state"], registry=self.registry)
-        self.unsettled_bytes = Gauge(
-            f"{PREFIX}_queue_unsettled_bytes", "Bytes of unsettled deliveries.", registry=self.registry
-        )
-        self.oldest_unsettled_age = Gauge(
-            f"{PREFIX}_queue_oldest_unsettled_age_seconds",
-            "Age of the oldest unsettled delivery.",
-            registry=self.registry,
-        )
-        self.hook_held = Gauge(
-            f"{PREFIX}_hook_held", "1 where deliveries to a hook are paused.", ["hook", "reason"],
-            registry=self.registry,
-        )  # fmt: skip
-        self.delivery_leader = Gauge(
-            f"{PREFIX}_delivery_leader", "1 where this process holds the delivery lease.", registry=self.registry
-        )
-        self.socket_unserved = Gauge(
-            f"{PREFIX}_socket_unserved_seconds",
+        self.depth = gauge("queue_deliveries", "Deliveries in the queue.", ["state"])
+        self.unsettled_bytes = gauge("queue_unsettled_bytes", "Bytes of unsettled deliveries.")
+        self.oldest_unsettled_age = gauge("queue_oldest_unsettled_age_seconds", "Age of the oldest unsettled delivery.")
+        self.hook_held = gauge("hook_held", "1 where deliveries to a hook are paused.", ["hook", "reason"])
+        self.delivery_leader = gauge("delivery_leader", "1 where this process holds the delivery lease.")
+        self.socket_unserved = gauge(
+            "socket_unserved_seconds",
             "Seconds before this start in which nobody listened on the plugin socket, by how the last listener ended.",
-            ["ended"], registry=self.registry,
-        )  # fmt: skip
-        self.hooks = Gauge(f"{PREFIX}_hooks", "Active hooks, by origin.", ["origin"], registry=self.registry)
-        self.http_connections = Counter(
-            f"{PREFIX}_http_connections", "HTTP connections for deliveries: new or reused.", ["kind"],
-            registry=self.registry,
-        )  # fmt: skip
+            ["ended"],
+        )
+        self.hooks = gauge("hooks", "Active hooks, by origin.", ["origin"])
+        self.http_connections = counter("http_connections", "HTTP connections for deliveries: new or reused.", ["kind"])
+
+
+_HEAD = """# Metrics
+
+`GET /metrics` prints these in Prometheus' text format.
+
+Generated from the code by `make docs`; do not edit.
+
+| metric | type | labels | description |
+|---|---|---|---|
+"""
+
+
+def rows() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
+    """Yield name, type, labels and help of each metric."""
+    for name, text, labels in Counts.FAMILIES:
+        yield f"{PREFIX}_{name}_total", "counter", labels, text
+    for metric in vars(Metrics()).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            (family,) = metric.describe()
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            yield name, family.type, tuple(metric._labelnames), family.documentation  # noqa: SLF001 - it has no public name
+
+
+def page() -> str:
+    """Return docs/metrics.md."""
+    lines = (
+        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {text} |\n"
+        for name, kind, labels, text in sorted(rows())
+    )
+    return _HEAD + "".join(lines)
+
+
+if __name__ == "__main__":
+    print(page(), end="")  # noqa: T201

@@ -2,8 +2,7 @@ from pathlib import Path
 
 from prometheus_client import generate_latest
 
-from kong_eventhooks_plugin.telemetry.metrics import Metrics
-from kong_eventhooks_plugin.telemetry.metrics_page import page, rows
+from kong_eventhooks_plugin.telemetry.metrics import Metrics, page, rows
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 

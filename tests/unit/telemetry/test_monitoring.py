@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kong_eventhooks_plugin.telemetry.metrics import PREFIX
-from kong_eventhooks_plugin.telemetry.metrics_page import rows
+from kong_eventhooks_plugin.telemetry.metrics import PREFIX, rows
 
 ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "deploy" / "monitoring"
