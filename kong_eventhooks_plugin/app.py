@@ -20,8 +20,8 @@ import uvloop
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin import settings_groups as groups
 from kong_eventhooks_plugin.api.grpc.serve import run_grpc
-from kong_eventhooks_plugin.api.rest.app import RestParts, rest_app
-from kong_eventhooks_plugin.api.rest.health import health_app
+from kong_eventhooks_plugin.api.rest.app import rest_app
+from kong_eventhooks_plugin.api.rest.health import health_routes
 from kong_eventhooks_plugin.api.rest.serve import run_rest
 from kong_eventhooks_plugin.api.service.access import Access, require_token_beyond_loopback
 from kong_eventhooks_plugin.api.service.feed import Feed
@@ -167,7 +167,6 @@ class Components:
             handlers=handlers,
             validation=self.validation,
             publish=self.dispatcher.publish,
-            clock=time.time,
             check=partial(compile_errors, self.pool),
             enable=delivery.enable,
         )
@@ -319,9 +318,9 @@ class Worker:
     ) -> "list[asyncio.Task[None]]":
         parts, settings = self._parts, self._parts.settings
         ready = ReadinessCheck(parts.queue, parts.registry, parts.metrics, delivery, time.monotonic, time.time, status)
-        health = health_app(ready.check, parts.metrics, ready.refresh)
+        health = health_routes(ready.check, parts.metrics, ready.refresh)
         access = Access(parts.api_token, settings.api_hosts)
-        app = rest_app(RestParts(service, access, parts.feed, known()), health)
+        app = rest_app(service, access, parts.feed, known(), health=health)
         serving = [self._tasks.run(run_rest(app, settings.listen))]
         if settings.grpc_listen is not None:
             serving.append(self._tasks.run(run_grpc(service, settings.grpc_listen, parts.api_token)))

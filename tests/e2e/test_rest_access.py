@@ -8,7 +8,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from kong_eventhooks_plugin.api.rest.health import health_app
+from kong_eventhooks_plugin.api.rest.health import health_routes
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.readiness import Readiness
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
@@ -136,7 +136,7 @@ async def test_health_pages_need_no_token(api: Api) -> None:
 
     metrics = Metrics()
     assert isinstance(metrics.registry, CollectorRegistry)
-    async with api.served(access=Access(TOKEN), health=health_app(ready, metrics, refresh)) as client:
+    async with api.served(access=Access(TOKEN), health=health_routes(ready, metrics, refresh)) as client:
         for path in ("/healthz", "/readyz", "/metrics"):
             for headers in ({}, {"host": "kong-pod:8010"}):
                 assert (await client.get(path, headers=headers)).status_code == 200

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin.api.rest.app import rest_app
+from kong_eventhooks_plugin.api.service.access import Access
 from tests.support.api import Api, running
 from tests.support.sampling import sample
 
@@ -83,7 +84,7 @@ async def test_no_form_breaks_it(tmp_path: Path, run: str) -> None:
 async def test_the_document_names_every_call_of_the_application(tmp_path: Path) -> None:
     async with running(tmp_path) as api, api.served() as client:
         described = (await client.get("/openapi.json")).json()
-        app = rest_app(api.rest_parts())
+        app = rest_app(api.service, Access(), api.feed, api.known)
     served = {
         (route.method.lower(), route.resource.canonical.removesuffix("{_slash}"))
         for route in app.router.routes()

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
-from kong_eventhooks_plugin.api.rest.health import health_app
+from kong_eventhooks_plugin.api.rest.health import health_routes
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.readiness import ReadinessCheck
 from kong_eventhooks_plugin.cli import cli
@@ -206,7 +206,7 @@ def seconds_masked(text: str) -> str:
     return re.sub(r"in \d+ s +", "in N s  ", text)
 
 
-def health_of(api: Api) -> web.Application:
+def health_of(api: Api) -> list[web.RouteDef]:
     """The health page over an API's store, with a delivery worker's word for what is held."""
 
     class Delivering:
@@ -218,7 +218,7 @@ def health_of(api: Api) -> web.Application:
 
     metrics = Metrics()
     ready = ReadinessCheck(api.queue, api.registry, metrics, Delivering(), time.monotonic, time.time)
-    return health_app(ready.check, metrics, ready.refresh)
+    return health_routes(ready.check, metrics, ready.refresh)
 
 
 class Tail:

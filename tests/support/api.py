@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.rest.app import RestParts, rest_app
+from kong_eventhooks_plugin.api.rest.app import rest_app
 from kong_eventhooks_plugin.api.rest.serve import serve_rest
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.feed import Feed
@@ -152,7 +152,6 @@ class Api:
             handlers=self.handlers,
             validation=self.validation,
             publish=self.dispatcher.publish,
-            clock=time.time,
             check=self.check,
             enable=self._enable,
         )
@@ -172,21 +171,18 @@ class Api:
         document = {"_format_version": "3.0", "plugins": [entry]}
         self.registry.set_file(path, kong_yml.read(document, path, self.validation))
 
-    def rest_parts(self, access: Access | None = None, heartbeat: float = 15.0) -> RestParts:
-        """What the server is made of."""
-        return RestParts(self.service, access or Access(), self.feed, self.known, heartbeat)
-
     @contextlib.asynccontextmanager
     async def served(
         self,
         *,
         access: Access | None = None,
         heartbeat: float = 15.0,
-        health: web.Application | None = None,
+        health: Iterable[web.RouteDef] = (),
         listen: str = "127.0.0.1:0",
     ) -> AsyncIterator[httpx.AsyncClient]:
         """Serve it, on a free port where none is named; the client speaks to it."""
-        runner, port = await serve_rest(rest_app(self.rest_parts(access, heartbeat), health), listen)
+        app = rest_app(self.service, access or Access(), self.feed, self.known, health=health, heartbeat=heartbeat)
+        runner, port = await serve_rest(app, listen)
         self.base = f"http://127.0.0.1:{port}"
         try:
             async with httpx.AsyncClient(base_url=self.base, timeout=SECONDS) as client:

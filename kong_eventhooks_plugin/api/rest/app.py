@@ -3,8 +3,8 @@
 The health pages need no token and hold no secret.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 from aiohttp import web
 
@@ -24,39 +24,27 @@ from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.schema import Known
 
 
-class RestParts(NamedTuple):
-    """``heartbeat`` of a stream in seconds."""
-
-    service: Service
-    access: Access
-    feed: Feed
-    known: Known
-    heartbeat: float = HEARTBEAT
-
-
-def rest_app(parts: RestParts, health: web.Application | None = None) -> web.Application:
-    """Return the application, with the routes of ``health`` added."""
+def rest_app(
+    service: Service,
+    access: Access,
+    feed: Feed,
+    known: Known,
+    *,
+    health: Iterable[web.RouteDef] = (),
+    heartbeat: float = HEARTBEAT,
+) -> web.Application:
+    """``health``: more routes. ``heartbeat`` of a stream in seconds."""
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_kong_error_responses])
-    if health is not None:
-        for route in health.router.routes():
-            if route.resource is not None:
-                app.router.add_route(route.method, route.resource.canonical, route.handler)
-    add_calls(app, _calls(parts), CallGuard(parts.access))
+    app.add_routes(health)
+    calls = (*HookCalls(service, access, hook_form(known)).calls(), *EventCalls(service, heartbeat).calls())
+    openapi = Endpoint("GET", "/openapi.json", _openapi(document(known, calls)), "open")
+    add_calls(app, (*calls, openapi), CallGuard(access))
 
     async def end_streams(_: web.Application) -> None:
-        parts.feed.close()
+        feed.close()
 
     app.on_shutdown.append(end_streams)
     return app
-
-
-def _calls(parts: RestParts) -> Iterator[Endpoint]:
-    calls = (
-        *HookCalls(parts.service, parts.access, hook_form(parts.known)).calls(),
-        *EventCalls(parts.service, parts.heartbeat).calls(),
-    )
-    yield from calls
-    yield Endpoint("GET", "/openapi.json", _openapi(document(parts.known, calls)), "open")
 
 
 def hook_form(known: Known) -> Field:

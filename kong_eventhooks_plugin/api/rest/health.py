@@ -19,8 +19,8 @@ Check = Callable[[], Awaitable[Readiness]]
 Refresh = Callable[[], Awaitable[None]]
 
 
-def health_app(check: Check, metrics: Metrics, refresh: Refresh) -> web.Application:
-    """Return the application; ``refresh`` updates the gauges before they are printed."""
+def health_routes(check: Check, metrics: Metrics, refresh: Refresh) -> list[web.RouteDef]:
+    """``refresh`` updates the gauges before they are printed."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
@@ -36,9 +36,7 @@ def health_app(check: Check, metrics: Metrics, refresh: Refresh) -> web.Applicat
         await refresh()
         return web.Response(body=generate_latest(metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    app = web.Application(client_max_size=1)
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", prometheus)])
-    return app
+    return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", prometheus)]
 
 
 def _listed(ready: Readiness) -> Readiness:

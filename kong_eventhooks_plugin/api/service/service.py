@@ -3,7 +3,8 @@
 They accept and return plain values and the model's structs; ``presenter`` turns these into views.
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from kong_eventhooks_plugin.api.service.deliveries import Deliveries
@@ -38,16 +39,15 @@ def make_service(
     handlers: Mapping[str, Handler],
     validation: Validation,
     publish: Publish,
-    clock: Callable[[], float],
     check: Check,
     enable: Enable,
 ) -> Service:
     """``check`` and ``enable``: see ``api.service.hooks``."""
-    hooks = Hooks(registry, hook_store, validation, clock, check, enable)
+    hooks = Hooks(registry, hook_store, validation, time.time, check, enable)
     return Service(
         hooks=hooks,
-        test_delivery=TestDelivery(registry, handlers, hooks.get, clock, enable),
+        test_delivery=TestDelivery(registry, handlers, hooks.get, time.time, enable),
         deliveries=Deliveries(registry, queue),
-        events=Events(queue, feed, publish, clock),
+        events=Events(queue, feed, publish, time.time),
         presenter=Presenter(hooks.name_of),
     )
