@@ -9,36 +9,25 @@ from typing import Final
 LOG_EVENTS: Final[Mapping[str, str]] = {
     "address_in_use": "The address of `setting` is in use; the worker waits until it is free.",
     "admin_paths_unavailable": "Changes from the Admin API's route wait until Kong's list of paths can be read.",
-    "admin_plugins_failed": (
-        "What the Admin API lists as plugins could not be read because of a bug; the next poll tries again."
-    ),
-    "api_call_failed": ("A REST call failed because of a bug; `error` is the exception's type, `raised_at` the place."),
+    "admin_plugins_failed": "The Admin API's plugins could not be read because of a bug; the next poll tries again.",
+    "api_call_failed": "A REST call failed because of a bug; `error` is the exception's type, `raised_at` the place.",
     "api_call_rejected": "A REST call was rejected because the store is unavailable or full.",
-    "api_connections_limited": (
-        "The API has as many connections as it takes (`limit`); the oldest are closed for new ones."
-    ),
-    "api_hooks_refresh_failed": ("Hooks that another process over the same store made could not be read; tried again."),
-    "api_hooks_shadowed": (
-        "Hooks that the API made are declared elsewhere now; the API's own definitions are dropped (`hooks` of them)."
-    ),
+    "api_connections_limited": "The API has `limit` connections, its maximum; the oldest are closed for new ones.",
+    "api_hooks_refresh_failed": "Hooks that another process over the same store made could not be read; tried again.",
+    "api_hooks_shadowed": "`hooks` definitions that the API made are dropped: they are declared elsewhere now.",
     "api_listening": "The REST API, the health pages and /metrics are served on `port`.",
     "attempt_failed": "An attempt of a delivery failed; the next one is due at `due_at`.",
-    "attempt_unsettled": ("An attempt ended because of a bug before its outcome was recorded; it is delivered again."),
+    "attempt_unsettled": "An attempt ended because of a bug before its outcome was recorded; it is delivered again.",
     "background_task_failed": "A task ended because of a bug.",
-    "cascade_limit_reached": (
-        "A delete removed more entities than are reported at once; the next reconciliation reports the rest."
-    ),
+    "cascade_limit_reached": "A delete removed too many entities to report at once; a reconciliation reports the rest.",
     "certificate_unreadable": "A certificate cannot be parsed and is skipped.",
-    "change_deferred": ("A change that the route saw could not be reported at once; the next reconciliation finds it."),
+    "change_deferred": "A change that the route saw could not be reported at once; the next reconciliation finds it.",
     "change_lost": "A change could not be published because of a bug and is dropped.",
     "changes_not_drained": (
         "A process ended before it had processed what the route saw. The next reconciliation finds these changes, "
         "without their actor; the next process publishes what is in the outbox."
     ),
-    "change_store_unavailable": (
-        "Changes from the Admin API's route wait because the mirror's store cannot be used; `error` is the "
-        "exception's type."
-    ),
+    "change_store_unavailable": "Changes of the route wait: the mirror's store fails; `error`: the exception's type.",
     "checkpoint_unreadable": "A poller's checkpoint cannot be read; the poller starts from nothing.",
     "claim_failed": "Due deliveries could not be claimed from the queue.",
     "damaged_file_moved": "A file that SQLite cannot read was moved aside as `*.damaged` and is created anew.",
@@ -50,22 +39,16 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "delivery_handed_over": "Another server took the socket over; this worker no longer delivers.",
     "delivery_lease_acquired": "This process delivers from now on.",
     "delivery_lease_lost": "This process no longer delivers.",
-    "delivery_lease_release_failed": (
-        "The delivery lease could not be released; another process waits until it expires."
-    ),
+    "delivery_lease_release_failed": "The delivery lease was not released; another process waits until it expires.",
     "delivery_lease_renewal_failed": "The delivery lease could not be taken or renewed.",
     "delivery_recovered": "A delivery that had failed several times was delivered.",
     "entity_path_ambiguous": "A path of the Admin API names several known entities; the reconciliation decides.",
-    "event_lost": (
-        "An event could not be accepted; `reason` says why, `suppressed` how many lines like this were left out."
-    ),
+    "event_lost": "An event could not be accepted (`reason`); `suppressed` counts such lines that were left out.",
     "events_not_accepted": "The queue did not accept a poller's events; tried again.",
     "filter_failed": "A hook's filter could not be evaluated for an event; the hook does not fire.",
     "filters_failed": "Filters could not be evaluated (`reason`); the hooks fire.",
     "gateway_store_open_failed": "`gateway.db` cannot be opened; tried again.",
-    "grpc_call_failed": (
-        "A gRPC call failed because of a bug; `error` is the exception's type, `raised_at` the place."
-    ),
+    "grpc_call_failed": "A gRPC call failed because of a bug; `error` is the exception's type, `raised_at` the place.",
     "grpc_call_rejected": "A gRPC call was rejected because the store is unavailable or full.",
     "grpc_listening": "The gRPC API is served on `port`.",
     "handler_failed": "A handler raised because of a bug; the attempt counts as failed.",
@@ -73,20 +56,14 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "hook_changed": "A hook was changed.",
     "hook_compilation_failed": "A hook's template, function or filter does not compile.",
     "hook_definitions_write_failed": "Hook definitions could not be stored; tried again.",
-    "hook_disabled": (
-        "A hook was disabled because its endpoint is gone or keeps failing; its deliveries stay pending."
-    ),
+    "hook_disabled": "A hook was disabled: its endpoint is gone or keeps failing; its deliveries stay pending.",
     "hook_enabled": "A hook that had been disabled for its endpoint delivers again.",
     "hook_listener_failed": "A part of the worker raised when hooks changed.",
     "hook_removed": "A hook was removed.",
-    "kong_error_log_unwritable": (
-        "Lines could not be appended to the file of the setting `kong_error_log`; Kong writes them at its next request."
-    ),
+    "kong_error_log_unwritable": "Lines cannot be appended to `kong_error_log`; Kong writes them at its next request.",
     "lambda_output": "What a hook's Lua function writes.",
     "lease_lost": "An outcome arrived for a delivery whose lease is not held any more; it changes nothing.",
-    "list_skipped": (
-        "A list of the Admin API is left out of reconciliations (info where Kong refuses it, warning otherwise)."
-    ),
+    "list_skipped": "Reconciliations leave out a list of the Admin API (info where Kong refuses it, else warning).",
     "log_handler_output": "What a `log` hook writes; a handler's text must not be the event's name.",
     "loop_crashed": "The `loop` ended because of a bug and starts again.",
     "mirror_drop_failed": "The mirror could not be dropped while no hook needs it; tried again.",
@@ -95,7 +72,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "outbox_publishing_failed": "Changes in the outbox could not be published; tried again.",
     "outbox_publishing_resumed": "Changes in the outbox are published again.",
     "outcome_dropped": "The outcome of a delivery could not be written because of a bug; it is delivered again.",
-    "outcomes_unwritten": ("The process exits before all outcomes are written; those deliveries are delivered again."),
+    "outcomes_unwritten": "The process exits before all outcomes are written; those deliveries are delivered again.",
     "outcomes_write_failed": "Outcomes of attempts could not be written; tried again.",
     "part_close_failed": "A part could not be closed when the worker stopped.",
     "ping_dropped": "A ping was dropped; `reason` is `too_many_waiting` or `unresolved_reference`.",
@@ -103,9 +80,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "ping_postponed": "A ping waits until a reference in the hook has a value.",
     "ping_sent": "A ping reached its endpoint.",
     "ping_skipped": "A ping is left to the process that delivers.",
-    "plugin_documents_write_failed": (
-        "The documents that Kong's `query_cmd` reads could not be written beside the socket."
-    ),
+    "plugin_documents_write_failed": "The documents for Kong's `query_cmd` could not be written beside the socket.",
     "plugin_socket_error": "An error on the plugin socket, of the kind `reason`.",
     "poll_failed": "A poller could not read Kong; tried again. `outcome` is `unanswered`, `failed` or `bug`.",
     "poll_recovered": "A poller reads Kong again.",
@@ -129,10 +104,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "schema_unknown": "An entity's schema is not known; fields that may hold a secret are masked.",
     "settings_invalid": "The worker does not start because a setting is unknown or has a wrong value.",
     "settlement_failed": "A batch of outcomes could not be written because of a bug; each is tried alone.",
-    "shadowed_hooks_not_deleted": (
-        "Definitions of hooks that are declared elsewhere could not be deleted from the store; the next change "
-        "tries again."
-    ),
+    "shadowed_hooks_not_deleted": "Stored hooks that are declared elsewhere could not be deleted; tried again.",
     "socket_rebind_failed": "The socket's path was removed and cannot be bound again.",
     "socket_rebound": "The socket's path had been removed and was bound again.",
     "socket_taken_over": "Another server has bound the socket's path.",
