@@ -11,10 +11,11 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import click
 import httpx
@@ -67,20 +68,13 @@ def command(settings_file: Path | None, kong_user: str, send: str | None) -> Non
     token_file = None if settings.api_token_file is None else Path(settings.api_token_file)
     subject = Subject(settings, api_target(api_url(settings.listen), token_file), kong_user)
     failed = False
-    for check in CHECKS:
-        for finding in check(subject):
-            failed |= finding.level == "fail"
-            _print(finding)
-    for finding in () if send is None else _send(subject, send):
+    sent = () if send is None else _send(subject, send)
+    for finding in chain(_socket(subject), _store(subject), _sidecar(subject), _kong(subject), sent):
         failed |= finding.level == "fail"
-        _print(finding)
+        click.echo(printable(f"{finding.level:<4}  {finding.check:<9}  {finding.text}"))
+        if finding.fix:
+            click.echo(printable(f"{'':17}-> {finding.fix}"))
     sys.exit(1 if failed else 0)
-
-
-def _print(finding: Finding) -> None:
-    click.echo(printable(f"{finding.level:<4}  {finding.check:<9}  {finding.text}"))
-    if finding.fix:
-        click.echo(printable(f"{'':17}-> {finding.fix}"))
 
 
 # ---- this machine ----
@@ -218,7 +212,7 @@ def _instances(kong: httpx.Client, target: ApiTarget) -> Iterator[Finding]:
     }
     try:
         with RestClient(target) as client:
-            ours = {hook["name"] for hook in _all(client)}
+            ours = {hook["name"] for hook in client.pages("event-hooks")}
     except RemoteError as error:
         yield Finding("warn", "hooks", f"not compared: {error}")
         return
@@ -226,16 +220,6 @@ def _instances(kong: httpx.Client, target: ApiTarget) -> Iterator[Finding]:
         yield Finding("fail", "hooks", f"{name} is declared in Kong and not in force here", "check its definition")
     if declared <= ours:
         yield Finding("ok", "hooks", f"{len(declared)} declared in Kong, all of them in force; {len(ours)} in all")
-
-
-def _all(client: RestClient) -> Iterator[dict[str, Any]]:
-    offset: str | None = None
-    while True:
-        page = client.call("GET", "event-hooks", query={"size": 1000, "offset": offset})
-        yield from page["data"]
-        offset = page.get("offset")
-        if offset is None:
-            return
 
 
 def _send(subject: Subject, hook: str) -> Iterator[Finding]:
@@ -248,6 +232,3 @@ def _send(subject: Subject, hook: str) -> Iterator[Finding]:
     yield Finding(
         "ok", "send", f"{hook}: {'done' if result['status'] is None else 'answered {}'.format(result['status'])}"
     )
-
-
-CHECKS: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (_socket, _store, _sidecar, _kong)

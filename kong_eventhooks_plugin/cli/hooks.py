@@ -10,7 +10,6 @@ from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or
 from kong_eventhooks_plugin.cli.options import output_option
 from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, pretty, printable, table, when
 
-PAGE_SIZE: Final = 1_000
 _SWITCHED_OFF: Final = "endpoint_"
 """What the reason of a hook begins with that is held because its endpoint switched it off."""
 
@@ -43,11 +42,7 @@ def list_hooks(target: ApiTarget, data_dir: Path | None, *, as_json: bool) -> No
 
 
 def _listed(client: RestClient) -> list[dict[str, Any]]:
-    page = client.call("GET", "event-hooks", query={"size": PAGE_SIZE})
-    hooks: list[dict[str, Any]] = page["data"]
-    while (offset := page.get("offset")) is not None:
-        page = client.call("GET", "event-hooks", query={"size": PAGE_SIZE, "offset": offset})
-        hooks += page["data"]
+    hooks = list(client.pages("event-hooks"))
     health = client.call("GET", "readyz", accept=503)
     waiting, held = health["queue"].get("per_hook", {}), health["held"]
     for hook in hooks:

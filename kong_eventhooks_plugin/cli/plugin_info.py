@@ -4,9 +4,7 @@ import click
 
 from kong_eventhooks_plugin.kong.plugin_server.documents import PROTOCOLS, plugin_document
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_names
-from kong_eventhooks_plugin.settings import Settings
-
-DEFAULTS = Settings()
+from kong_eventhooks_plugin.settings import DEFAULTS
 
 
 @click.command("plugin-info")

@@ -22,6 +22,7 @@ SILENCE: Final = 60.0
 """Seconds without a heartbeat after which a stream counts as broken."""
 
 MAX_ANSWER: Final = 64 << 20
+PAGE_SIZE: Final = 1_000
 
 DEFAULT_URL: Final = "http://127.0.0.1:8010"
 
@@ -82,6 +83,15 @@ class RestClient:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         return self._checked(response, body, accept)
+
+    def pages(self, *path: str) -> Iterator[dict[str, Any]]:
+        """Yield the entries of a list, all pages of it. Raises as ``call``."""
+        offset: str | None = None
+        while True:
+            page = self.call("GET", *path, query={"size": PAGE_SIZE, "offset": offset})
+            yield from page["data"]
+            if (offset := page.get("offset")) is None:
+                return
 
     @contextmanager
     def stream(

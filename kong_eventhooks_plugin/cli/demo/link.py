@@ -5,7 +5,7 @@ Limits: ``ANSWER_SECONDS`` for each frame of the server's.
 
 import asyncio
 from collections import deque
-from typing import Protocol, cast
+from typing import cast
 
 from kong_eventhooks_plugin.kong.wire.frames import FrameReader, Oversized, encode_frame
 
@@ -13,24 +13,11 @@ ANSWER_SECONDS = 60.0
 _LENGTH_BYTES = 4
 
 
-class Link(Protocol):
-    """A connection as the player uses it.
+class SocketLink(asyncio.Protocol):
+    """A link over a unix socket. It closes itself when the server ends it, as nginx does with idle connections.
 
     ``receive`` raises EOFError where the server ended it, OSError or TimeoutError for all else.
     """
-
-    def send(self, frame: bytes) -> None: ...
-
-    async def receive(self) -> bytes: ...
-
-    def usable(self) -> bool:
-        """Return whether another call may be made on it."""
-
-    def close(self) -> None: ...
-
-
-class SocketLink(asyncio.Protocol):
-    """A link over a unix socket. It closes itself when the server ends it, as nginx does with idle connections."""
 
     def __init__(self) -> None:
         self._reader = FrameReader()
@@ -90,6 +77,7 @@ class SocketLink(asyncio.Protocol):
         return frame
 
     def usable(self) -> bool:
+        """Return whether another call may be made on it."""
         return self._end is None
 
     def close(self) -> None:

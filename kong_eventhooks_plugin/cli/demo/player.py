@@ -11,7 +11,7 @@ most where the server ends the connection (Kong has no such limit); past it, it 
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import ListValue
 
-from kong_eventhooks_plugin.cli.demo.link import Link, SocketLink
+from kong_eventhooks_plugin.cli.demo.link import SocketLink
 from kong_eventhooks_plugin.cli.demo.recording import RecordedCall
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.calls import encode_echo
@@ -62,14 +62,14 @@ class Player:
         configs: Mapping[str, Config] | None = None,
         on_log: Callable[[str, str], None] = lambda level, text: None,
         attempts: int = ATTEMPTS,
-        connect: Callable[[str], Any] = SocketLink.open,
+        connect: Callable[[str], Awaitable[SocketLink]] = SocketLink.open,
     ) -> None:
         self._path = str(socket_path)
         self._configs = dict(configs or {})
         self._on_log = on_log
         self._attempts = attempts
         self._connect = connect
-        self._idle: list[Link] = []
+        self._idle: list[SocketLink] = []
         self._sequences: Counter[str] = Counter()
         self._starts: dict[int, RecordedCall] = {}
         self._ids: dict[int, int] = {}
@@ -162,7 +162,7 @@ class Player:
     async def _call(
         self, plugin: str, call: pb.RpcCall, answers: Mapping[tuple[str, bytes], bytes] | None = None
     ) -> pb.RpcReturn:
-        """Make one call; ``answers`` where it may ask PDK functions. EOFError or OSError as ``Link`` has them."""
+        """Make one call; ``answers`` where it may ask PDK functions. EOFError or OSError as ``SocketLink`` has them."""
         sequence = self._next_sequence(plugin)
         link = await self._acquire()
         try:
@@ -187,7 +187,7 @@ class Player:
         self._sequences[plugin] += 1
         return self._sequences[plugin] + 1
 
-    async def _bridge(self, link: Link, answers: Mapping[tuple[str, bytes], bytes]) -> None:
+    async def _bridge(self, link: SocketLink, answers: Mapping[tuple[str, bytes], bytes]) -> None:
         while name := (await link.receive()).decode():
             argument = await link.receive()
             if name.startswith(_LOG) and name not in _NOT_LOG_LINES:
@@ -199,17 +199,16 @@ class Player:
             else:
                 raise ConnectionError(f"{name} is not in the recording")
 
-    async def _acquire(self) -> Link:
+    async def _acquire(self) -> SocketLink:
         await asyncio.sleep(0)  # lets the loop notice ended idle connections, as nginx does before it uses one
         while self._idle:
             link = self._idle.pop()
             if link.usable():
                 return link
             link.close()
-        opened: Link = await self._connect(self._path)
-        return opened
+        return await self._connect(self._path)
 
-    def _release(self, link: Link) -> None:
+    def _release(self, link: SocketLink) -> None:
         if len(self._idle) < IDLE_LINKS and link.usable():
             self._idle.append(link)
         else:

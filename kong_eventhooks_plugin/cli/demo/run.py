@@ -78,21 +78,15 @@ async def _demo(directory: Path, *, follow: bool) -> int:
     _end_orderly()
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     arrived: list[Received] = []
-    receiver = Receiver("127.0.0.1", 0, secret=secret, on_delivery=_reporter(arrived))
-    await receiver.start()
-    try:
+    receiver = Receiver(secret=secret, on_delivery=_reporter(arrived))
+    async with receiver:
         with _sidecar(directory) as process:
             health = await _ready(directory, process)
             _introduce(directory, health, receiver.url)
-            player = Player(
-                directory / "plugin.sock",
-                configs={"event-hooks": _hooks(receiver.url, secret)},
-                on_log=_report_line,
-            )
+            configs = {"event-hooks": _hooks(receiver.url, secret)}
+            player = Player(directory / "plugin.sock", configs=configs, on_log=_report_line)
             status = await _play(player, health, arrived, follow=follow)
             player.close()
-    finally:
-        await receiver.close()
     _print_next_steps()
     return status
 
