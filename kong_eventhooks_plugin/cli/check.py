@@ -55,7 +55,6 @@ class Findings(NamedTuple):
 
 
 def check_files(paths: Sequence[str], validation: Validation) -> Findings:
-    """Return what is wrong in files, and what is valid but worth a look."""
     found = [_check_file(path, validation) for path in paths]
     errors = [error for file in found for error in file.errors]
     warnings = [warning for file in found for warning in file.warnings]

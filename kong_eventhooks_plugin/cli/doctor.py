@@ -23,14 +23,14 @@ import httpx
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
 from kong_eventhooks_plugin.cli.api_calls import api_target
-from kong_eventhooks_plugin.cli.options import FILE, api_url, read_text
+from kong_eventhooks_plugin.cli.options import FILE, api_url
 from kong_eventhooks_plugin.cli.printing import printable
 from kong_eventhooks_plugin.errors import EventHooksError, RemoteError
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_names
 from kong_eventhooks_plugin.kong.supervisor.sockets import is_served
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE
-from kong_eventhooks_plugin.settings import Settings, load
+from kong_eventhooks_plugin.settings import Settings, load, read_token
 
 SECONDS: Final = 5.0
 SKEW_SECONDS: Final = 2.0
@@ -166,9 +166,8 @@ def _kong(subject: Subject) -> Iterator[Finding]:
     if settings.admin_url is None:
         yield Finding("warn", "kong", "admin_url is not set: Kong is not checked", "set it to the Admin API's address")
         return
-    headers = {}
-    if settings.admin_token_file is not None:
-        headers["Kong-Admin-Token"] = read_text(Path(settings.admin_token_file), "admin_token_file").strip()
+    token = read_token(settings.admin_token_file, "admin_token_file")
+    headers = {} if token is None else {"Kong-Admin-Token": token}
     try:
         with httpx.Client(base_url=settings.admin_url, headers=headers, timeout=SECONDS, trust_env=False) as kong:
             yield from _enabled(kong)

@@ -18,12 +18,10 @@ def when(seconds: float) -> str:
 
 
 def pretty(value: Any) -> str:
-    """Return a value as JSON of several lines, for ``--output json``."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def json_line(value: Any) -> str:
-    """Return a value as JSON of one line."""
     return msgspec.json.encode(value).decode()
 
 
@@ -33,7 +31,6 @@ def name_or_id(hook: Mapping[str, Any]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> str:
-    """Return rows under their heads; ``empty`` where there are none."""
     if not rows:
         return empty
     rows = [[_cell(cell) for cell in row] for row in rows]

@@ -53,11 +53,8 @@ def worker_command(settings_file: Path | None, flags: Mapping[str, Any], *, huma
         command += ["--settings", str(settings_file.absolute())]
     values = {one.flag: flags.get(one.name) for one in described()}
     values["--log-format"] = "human" if human else "json"
-    for flag, value in values.items():
-        if value is None:
-            continue
-        command += [flag] if flag == "--started-by-kong" else [f"{flag}={value}"]
-    return command
+    given = {flag: value for flag, value in values.items() if value is not None}
+    return command + [flag if flag == "--started-by-kong" else f"{flag}={value}" for flag, value in given.items()]
 
 
 def prepare_data_dir(path: Path) -> None:

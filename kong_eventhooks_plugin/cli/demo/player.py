@@ -163,7 +163,8 @@ class Player:
         self, plugin: str, call: pb.RpcCall, answers: Mapping[tuple[str, bytes], bytes] | None = None
     ) -> pb.RpcReturn:
         """Make one call; ``answers`` where it may ask PDK functions. EOFError or OSError as ``SocketLink`` has them."""
-        sequence = self._next_sequence(plugin)
+        self._sequences[plugin] += 1
+        sequence = self._sequences[plugin] + 1  # Kong counts for each plugin, and its first call has 2
         link = await self._acquire()
         try:
             link.send(call.SerializeToString() + encode_echo(sequence))
@@ -181,11 +182,6 @@ class Player:
             raise ConnectionError(f"sequence {answer.sequence} instead of {sequence}")
         self._release(link)
         return answer
-
-    def _next_sequence(self, plugin: str) -> int:
-        """Kong counts for each plugin, and its first call has 2."""
-        self._sequences[plugin] += 1
-        return self._sequences[plugin] + 1
 
     async def _bridge(self, link: SocketLink, answers: Mapping[tuple[str, bytes], bytes]) -> None:
         while name := (await link.receive()).decode():

@@ -59,7 +59,7 @@ class Receiver:
         host: str = "127.0.0.1",
         port: int = 0,
         secret: str | None = None,
-        on_delivery: Callable[[Received], None] | None = None,
+        on_delivery: Callable[[Received], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._host = host
@@ -100,18 +100,14 @@ class Receiver:
         headers = {name.lower(): value for name, value in request.headers.items()}
         errors = () if self._secret is None else tuple(signature_errors(self._secret, headers, body, now))
         verified = None if self._secret is None else not errors
-        self._notify(Received(request.method, request.path_qs, headers, body, now, verified, errors))
-        if verified is False:
-            return web.Response(status=HTTPStatus.UNAUTHORIZED, text="; ".join(errors) + "\n")
-        return web.Response(status=HTTPStatus.NO_CONTENT)
-
-    def _notify(self, received: Received) -> None:
-        if self._on_delivery is None:
-            return
+        received = Received(request.method, request.path_qs, headers, body, now, verified, errors)
         try:
             self._on_delivery(received)
         except Exception:
             log.exception("on_delivery_failed", path=received.path)
+        if verified is False:
+            return web.Response(status=HTTPStatus.UNAUTHORIZED, text="; ".join(errors) + "\n")
+        return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
 def signature_errors(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A recording of the calls that a Kong made: reading it, and making its requests new ones."""
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -48,16 +48,15 @@ def load(path: Path | None = None) -> list[RecordedCall]:
     return [decode(line) for line in file.read_bytes().splitlines() if line]
 
 
-def renumber(calls: Iterable[RecordedCall], now: float, new_id: Callable[[], str] | None = None) -> list[RecordedCall]:
+def renumber(calls: Iterable[RecordedCall], now: float) -> list[RecordedCall]:
     """Return the same calls for new requests: each request gets another id, and the last one started at ``now``.
 
     ``now`` is Unix seconds. Two plugins' calls of one request stay together.
     """
     calls = list(calls)
-    new_id = new_id or (lambda: uuid.uuid4().hex)
     logs = [_log_of(call) for call in calls]
     last = max((log["started_at"] for log in logs if log), default=0)
-    ids = {log["request"]["id"]: new_id() for log in logs if log}
+    ids = {log["request"]["id"]: uuid.uuid4().hex for log in logs if log}
     return [
         _with_log(call, _renumbered(log, ids[log["request"]["id"]], int(now * 1000) - last)) if log else call
         for call, log in zip(calls, logs, strict=True)
