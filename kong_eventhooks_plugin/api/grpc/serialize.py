@@ -9,7 +9,6 @@ from typing import Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET
 from msgspec.structs import asdict
 
@@ -89,8 +88,8 @@ def delivery_message(view: views.DeliveryView) -> deliveries_pb2.Delivery:
         reason=view.reason,
         attempt_count=view.attempt_count,
         created_at=to_timestamp(view.created_at),
-        due_at=_optional_timestamp(view.due_at),
-        settled_at=_optional_timestamp(view.settled_at),
+        due_at=None if view.due_at is None else to_timestamp(view.due_at),
+        settled_at=None if view.settled_at is None else to_timestamp(view.settled_at),
     )
 
 
@@ -165,7 +164,3 @@ def _fired(views: Iterable[views.FiredView]) -> list[events_pb2.Fired]:
 
 def _held_back(views: Iterable[views.HeldBackView]) -> list[events_pb2.HeldBack]:
     return [events_pb2.HeldBack(hook=_hook(view.event_hook), reason=REASONS[view.reason]) for view in views]
-
-
-def _optional_timestamp(seconds: float | None) -> Timestamp | None:
-    return None if seconds is None else to_timestamp(seconds)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -10,21 +10,15 @@ from kong_eventhooks_plugin.api.service.access import Access, require_token_beyo
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.background import retry
 
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.api.grpc.server import GrpcServer
+
 GRACE_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
-class Served(Protocol):
-    """A server that listens on ``port``."""
-
-    port: int
-
-    async def stop(self, grace: float) -> None:
-        """End watches at once, calls in progress after ``grace`` seconds."""
-
-
-async def serve_grpc(service: Service, listen: str, token: str | None = None) -> Served:
+async def serve_grpc(service: Service, listen: str, token: str | None = None) -> "GrpcServer":
     """Listen on ``listen`` (``host:port``; port 0: a free one). ``token`` None: every caller is trusted.
 
     Raises ``SettingsError`` where the address needs a token or the token is invalid, and ``OSError``.
@@ -42,13 +36,13 @@ async def run_grpc(service: Service, listen: str, token: str | None) -> None:
     # We fork for the sandbox and exec at once: gRPC's fork handlers have nothing to do, and would write log lines.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    served = await retry(lambda: serve_grpc(service, listen, token), (OSError,), _in_use)
+    served = await retry(
+        lambda: serve_grpc(service, listen, token),
+        (OSError,),
+        lambda error: log.warning("address_in_use", setting="grpc_listen", error=error),
+    )
     log.info("grpc_listening", port=served.port)
     try:
         await asyncio.Event().wait()
     finally:
         await served.stop(GRACE_SECONDS)
-
-
-def _in_use(error: str) -> None:
-    log.warning("address_in_use", setting="grpc_listen", error=error)

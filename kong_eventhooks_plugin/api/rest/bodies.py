@@ -65,11 +65,7 @@ def _typed(value: dict[str, Any], field: Field | None) -> dict[str, Any]:
 
 def _fields(body: bytes) -> list[tuple[str, str]]:
     try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadArgument("the form is not UTF-8") from error
-    try:
-        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_ARGUMENTS)
+        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_ARGUMENTS)
     except UnicodeDecodeError as error:
         raise BadArgument("the form is not UTF-8") from error
     except ValueError as error:

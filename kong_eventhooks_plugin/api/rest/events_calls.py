@@ -12,7 +12,7 @@ from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.api.service.feed import WatchFilter
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EventFilter
+from kong_eventhooks_plugin.queue.contract import EventFilter
 
 
 class EventCalls:
@@ -43,13 +43,8 @@ class EventCalls:
 
     async def deliveries(self, request: web.Request) -> web.Response:
         query = request.query
-        where = DeliveryFilter(
-            hook_id=self._service.hooks.id_of(queries.text(query, "hook")),
-            state=queries.state(query),
-            source=queries.text(query, "source"),
-            since=queries.moment(query, "since"),
-            until=queries.moment(query, "until"),
-        )
+        hook_id = self._service.hooks.id_of(queries.text(query, "hook"))
+        where = queries.delivery_filter(query, hook_id, queries.text(query, "source"))
         found = await self._service.deliveries.page(where, queries.size(query), query.get("offset"))
         data = [self._present.delivery(delivery) for delivery in found.deliveries]
         links = page_links(request, found.next_offset, "hook", "state", "source", "since", "until", "size")

@@ -1,7 +1,7 @@
 """``/event-hooks``: Kong Enterprise's calls; and beyond them a hook's deliveries and replay."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
@@ -18,7 +18,6 @@ from kong_eventhooks_plugin.api.service.presenter import result_view
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.api.service.tags import tag_filter
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.queue.contract import DeliveryFilter
 
 _HOOK: Final = "/event-hooks/{hook}"
 _HOOK_ERRORS: Final = (*BODY_ERRORS, 409)
@@ -75,7 +74,8 @@ class HookCalls:
 
     async def page(self, request: web.Request) -> web.Response:
         query = request.query
-        found = self._hooks.page(queries.size(query), query.get("offset"), tag_filter(_tags(query)))
+        tags = tag_filter(query.get("tags", query.get("tags[]")))  # both spellings, as in Kong's forms
+        found = self._hooks.page(queries.size(query), query.get("offset"), tags)
         data = [self._view(request, hook) for hook in found.hooks]
         return json_response(views.HookListView(data, *page_links(request, found.next_offset, "tags", "size")))
 
@@ -118,12 +118,7 @@ class HookCalls:
 
     async def deliveries(self, request: web.Request) -> web.Response:
         hook, query = self._hooks.get(request.match_info["hook"]), request.query
-        where = DeliveryFilter(
-            hook_id=hook.id,
-            state=queries.state(query),
-            since=queries.moment(query, "since"),
-            until=queries.moment(query, "until"),
-        )
+        where = queries.delivery_filter(query, hook.id)
         found = await self._deliveries.page(where, queries.size(query), query.get("offset"))
         data = [self._present.delivery(delivery) for delivery in found.deliveries]
         links = page_links(request, found.next_offset, "state", "since", "until", "size")
@@ -136,9 +131,3 @@ class HookCalls:
 
     def _view(self, request: web.Request, hook: Hook) -> views.HookView:
         return hook_view(hook, trusted=self._access.trusted(caller_of(request)))
-
-
-def _tags(query: Any) -> str | None:
-    """``tags[]`` is another spelling, as in Kong's forms."""
-    value: str | None = query.get("tags", query.get("tags[]"))
-    return value

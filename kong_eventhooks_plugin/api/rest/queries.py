@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar, cast, get_args
 from kong_eventhooks_plugin.api.rest.form_values import number
 from kong_eventhooks_plugin.errors import BadArgument, ValidationError
 from kong_eventhooks_plugin.model.delivery import State
+from kong_eventhooks_plugin.queue.contract import DeliveryFilter
 
 T = TypeVar("T", bound=str)
 
@@ -58,6 +59,12 @@ def state(query: Query) -> State | None:
     """May raise ``ValidationError``."""
     value = query.get("state") or None
     return None if value is None else one_of(value, "state", cast("tuple[State, ...]", get_args(State)))
+
+
+def delivery_filter(query: Query, hook_id: str | None, source: str | None = None) -> DeliveryFilter:
+    """May raise ``ValidationError``."""
+    since, until = moment(query, "since"), moment(query, "until")
+    return DeliveryFilter(hook_id=hook_id, state=state(query), source=source, since=since, until=until)
 
 
 def one_of(value: Any, name: str, choices: tuple[T, ...]) -> T:

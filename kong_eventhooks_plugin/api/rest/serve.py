@@ -36,13 +36,13 @@ async def serve_rest(app: web.Application, listen: str) -> tuple[web.AppRunner, 
 
 async def run_rest(app: web.Application, listen: str) -> None:
     """Serve on ``listen``, once nobody else does: at a reload our predecessor holds the port for a moment."""
-    runner, port = await retry(lambda: serve_rest(app, listen), (OSError,), _in_use)
+    runner, port = await retry(
+        lambda: serve_rest(app, listen),
+        (OSError,),
+        lambda error: log.warning("address_in_use", setting="listen", error=error),
+    )
     log.info("api_listening", port=port, paths="/event-hooks /deliveries /events /readyz /metrics")
     try:
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
-
-
-def _in_use(error: str) -> None:
-    log.warning("address_in_use", setting="listen", error=error)

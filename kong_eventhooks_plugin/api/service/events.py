@@ -50,7 +50,10 @@ class Events:
         ``ValidationError``, ``QueueFull``, ``StoreUnavailable``.
         """
         _check_event(name, data, key)
-        event = self._event(name, data, key)
+        now = self._clock()
+        # The id of a key's event does not depend on the time; 0 is as good as any.
+        new_id = event_id(0.0, SOURCE, "key", key) if key is not None else event_id(now, SOURCE, name, uuid.uuid4().hex)
+        event = Event(id=new_id, source=SOURCE, event=name, data=data, time=now)
         accepted = self._publish(event)
         if accepted is None:
             return Receipt(event_id=event.id, duplicate=False, fired=(), held_back={})
@@ -83,12 +86,6 @@ class Events:
             yield Missed(None)
         for accepted in reversed(page.events):
             yield LiveEvent(accepted.event, _receipt(accepted))
-
-    def _event(self, name: str, data: dict[str, Any], key: str | None) -> Event:
-        now = self._clock()
-        # The id of a key's event does not depend on the time; 0 is as good as any.
-        new_id = event_id(0.0, SOURCE, "key", key) if key is not None else event_id(now, SOURCE, name, uuid.uuid4().hex)
-        return Event(id=new_id, source=SOURCE, event=name, data=data, time=now)
 
 
 def _receipt(accepted: Accepted) -> Receipt:

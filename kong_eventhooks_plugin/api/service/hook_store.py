@@ -48,7 +48,6 @@ class ApiHookStore:
         registry.on_change(self._hooks_changed)
 
     def hooks(self) -> Mapping[str, Hook]:
-        """Return the API's hooks by id."""
         return MappingProxyType(self._hooks)
 
     @asynccontextmanager
@@ -93,7 +92,6 @@ class ApiHookStore:
             pass
 
     async def run(self) -> None:
-        """Refresh at intervals, until cancelled."""
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
@@ -111,7 +109,9 @@ class ApiHookStore:
         shadowed = self._shadowed(stored.values())
         if shadowed:
             active = self._registry.hooks()
-            await self._store.store_definitions([], [one for one in shadowed if _is_apis(active.get(one))])
+            # What is stored under another's id is the definition that shadows it, not the API's.
+            own = [one for one in shadowed if one not in active or active[one].origin.place == "api"]
+            await self._store.store_definitions([], own)
             log.info("api_hooks_shadowed", hooks=len(shadowed))
         made = {hook_id: hook for hook_id, hook in stored.items() if hook_id not in shadowed}
         if made != self._hooks or shadowed:
@@ -135,8 +135,3 @@ class ApiHookStore:
         declared = [hook for hook in self._registry.hooks().values() if hook.origin.place != "api"]
         ids, names = {hook.id for hook in declared}, {hook.name for hook in declared}
         return {hook.id for hook in hooks if hook.id in ids or hook.name in names}
-
-
-def _is_apis(hook: Hook | None) -> bool:
-    """Return whether the stored definition under a hook's id is the API's, not that of the hook that shadows it."""
-    return hook is None or hook.origin.place == "api"

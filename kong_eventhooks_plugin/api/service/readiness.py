@@ -100,7 +100,6 @@ class ReadinessCheck:
         )
 
     async def refresh(self) -> None:
-        """Update the gauges."""
         stats, _ = await self._stats()
         if stats is None:
             return

@@ -30,7 +30,6 @@ def of_record(field: Field, required: list[str]) -> Schema:
 
 
 def or_null(schema: Schema) -> Schema:
-    """Let a schema accept null as well."""
     if "type" in schema:
         kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         schema["type"] = [*kinds, *([] if "null" in kinds else ["null"])]

@@ -17,7 +17,6 @@ def component_name(kind: type) -> str:
 
 
 def of_structs(kinds: Iterable[type]) -> dict[str, Schema]:
-    """Return the components of structs and of the structs in them."""
     _, components = msgspec.json.schema_components(kinds, schema_hook=_of_body, ref_template=REF)
     return {name.removesuffix("View"): _short(schema) for name, schema in components.items()}
 
