@@ -158,7 +158,6 @@ class Components:
         return PluginServer(host, self.metrics, instances, infos, link=link)
 
     def service(self, handlers: Mapping[str, Handler], delivery: DeliveryWorker) -> Service:
-        """Return the use cases of the API."""
         return make_service(
             registry=self.registry,
             hook_store=self.hook_store,
@@ -177,7 +176,6 @@ class Components:
         return None if url is None else AdminClient(AdminSettings(url=url, token=self.admin_token))
 
     def plugin_poller(self, client: AdminClient) -> PluginPoller:
-        """Return the poller of Kong's plugins."""
         settings = self.settings
         return PluginPoller(
             client,
@@ -228,7 +226,6 @@ class Worker:
         self._polling: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
-        """Serve until stopped."""
         parts, settings = self._parts, self._parts.settings
         link, supervisor = WorkerLink(self._link_descriptor), ParentMonitor()
         handlers = parts.handlers()

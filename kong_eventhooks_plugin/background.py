@@ -39,7 +39,6 @@ class SupervisedLoop:
         self._last_crash: tuple[float, str] | None = None
 
     async def run(self, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run it until cancelled."""
         while True:
             # In a task of its own: a task group in which a task fails would swallow our cancellation.
             task = asyncio.create_task(loop())
@@ -95,7 +94,6 @@ class RateLimitedLogger:
         self._write(self._log.error, event, key, fields)
 
     def warning(self, event: str, key: str, **fields: Any) -> None:
-        """Do the same as a warning."""
         self._write(self._log.warning, event, key, fields)
 
     def _write(self, write: Callable[..., Any], event: str, key: str, fields: dict[str, Any]) -> None:
@@ -126,7 +124,6 @@ class TaskSet:
         return len(self._tasks)
 
     def run(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Start one."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

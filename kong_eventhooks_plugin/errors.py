@@ -143,7 +143,6 @@ class HookTaken(HookError):
         super().__init__(f"{self.text} '{{{self.field}=\"{value}\"}}'")
 
     def body(self) -> dict[str, Any]:
-        """Return Kong's body: code, name, message and fields."""
         return {"code": self.code, "name": self.name, "message": str(self), "fields": {self.field: self.value}}
 
 

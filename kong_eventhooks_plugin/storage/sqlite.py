@@ -30,7 +30,6 @@ def is_busy(error: BaseException) -> bool:
 
 
 def is_damaged(error: BaseException) -> bool:
-    """Return whether the file cannot be read."""
     return code_of(error) in _DAMAGED
 
 

@@ -150,7 +150,6 @@ Generated from the code by `make docs`; do not edit.
 
 
 def page() -> str:
-    """Return docs/log-events.md."""
     return _HEAD + "".join(f"| `{name}` | {text} |\n" for name, text in sorted(LOG_EVENTS.items()))
 
 

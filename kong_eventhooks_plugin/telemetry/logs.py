@@ -10,12 +10,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from kong_eventhooks_plugin.telemetry.log_output import LogOutput
 
-Format = Literal["auto", "json", "human"]
 
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-
-
-def configure(style: Format, level: str) -> None:
+def configure(style: Literal["auto", "json", "human"], level: str) -> None:
     """Configure structlog for this process. ``level`` is debug, info, warning or error."""
     human = style == "human" or (style == "auto" and sys.stdout.isatty())
     output = LogOutput(sys.stdout.fileno())
@@ -35,7 +31,7 @@ def configure(style: Format, level: str) -> None:
     rendering: list[Processor] = [*([] if human else [structlog.processors.format_exc_info]), renderer]
     structlog.configure(
         processors=[*fields, *rendering],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )

@@ -59,7 +59,6 @@ class Counts(Collector):
     )
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families for prometheus-client's registry."""
         for name, text, labels in self.FAMILIES:
             family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
             for key, value in dict(getattr(self, name)).items():
@@ -110,7 +109,6 @@ Generated from the code by `make docs`; do not edit.
 
 
 def rows() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
-    """Yield name, type, labels and help of each metric."""
     for name, text, labels in Counts.FAMILIES:
         yield f"{PREFIX}_{name}_total", "counter", labels, text
     for metric in vars(Metrics()).values():
@@ -121,7 +119,6 @@ def rows() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
 
 
 def page() -> str:
-    """Return docs/metrics.md."""
     lines = (
         f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {text} |\n"
         for name, kind, labels, text in sorted(rows())

@@ -16,7 +16,6 @@ def bug_fields(error: BaseException) -> dict[str, str | None]:
 
 
 def bug_text(error: BaseException) -> str:
-    """Return the same as a text."""
     return f"{type(error).__name__} raised in {raised_at(error)}"
 
 
