@@ -11,9 +11,9 @@
 local KIND, MODE, REQUIRES, ENVIRONMENT, PATH, MAX_LINES, MAX_LINE_BYTES, JSON_NULL = ...
 
 local buffer = require "string.buffer"
-if KIND == "templates" then
-  require "ffi" -- for whole numbers of 64 bits; no code can reach it (strip)
-end
+-- For whole numbers of 64 bits. No code can reach it (strip), but number_text holds it: LuaJIT keeps tables of its own in
+-- the library's, and a collected one is used after that (a crash).
+local ffi = KIND == "templates" and require "ffi"
 local assert, error, ipairs, next, pairs, pcall, rawset, select = assert, error, ipairs, next, pairs, pcall, rawset, select
 local tonumber, tostring, type, load, setmetatable, getmetatable = tonumber, tostring, type, load, setmetatable, getmetatable
 local setfenv = setfenv
@@ -46,7 +46,7 @@ end
 
 -- A whole number beyond 2^53 is a cdata, in the state for templates alone.
 local function number_text(number)
-  if type(number) == "cdata" then
+  if ffi and type(number) == "cdata" then
     return (gsub(tostring(number), "U?LL$", ""))
   elseif number == floor(number) and number < WHOLE and number > -WHOLE then
     return format("%.0f", number)

@@ -97,6 +97,17 @@ def test_numbers_have_all_their_digits(number: float, shown: str) -> None:
     assert text("{{ n }}", data={"n": number}) == shown
 
 
+def test_whole_numbers_survive_lua_s_garbage_collection() -> None:
+    """LuaJIT crashes here where its library for them was collected, although nothing else uses that."""
+    templates = Templates(SandboxLimits(output_bytes=1000))
+    for turn in range(50):
+        templates._collect(b"collect")
+        number = 2**60 + turn
+        assert templates.render(render("{{ n }} {* json({n}) *}", data={"n": number})).texts == (
+            f"{number} [{number}]",
+        )
+
+
 @pytest.mark.parametrize(
     ("template", "error"),
     [
