@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 FOLLOW ?=
 PROFILE ?= dbless
+# Half of the suite's time is waiting for processes: two workers a processor.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
 export DOCKER ?= docker
 BIN := $(VENV)/bin
 # Which Python the environment is for: another PYTHON makes a new one.
@@ -26,7 +28,7 @@ run: $(RUN) ## play a real Kong's recorded traffic through the sidecar to a rece
 	$(BIN)/kong-event-hooks demo $(if $(FOLLOW),--follow)
 
 test: $(DEV) ## the test suite, with the locked dependencies; about three minutes on two cores
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test-newest: ## the test suite with the newest release of every dependency, and which of them differ from the locks
 	sh scripts/test_newest.sh "$(PYTHON)" .venv-newest
