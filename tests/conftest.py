@@ -21,7 +21,7 @@ hypothesis.settings.register_profile(
 # HYPOTHESIS_PROFILE=explore.
 hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("explore"), derandomize=True)
 # A sample of them, for `make test`: .ci/run makes all of them, with --long.
-hypothesis.settings.register_profile("short", hypothesis.settings.get_profile("long"), max_examples=25)
+hypothesis.settings.register_profile("short", hypothesis.settings.get_profile("long"), max_examples=15)
 
 
 def pytest_configure(config: pytest.Config) -> None:

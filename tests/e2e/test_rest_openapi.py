@@ -72,6 +72,7 @@ async def test_json_as_described(tmp_path: Path, run: str) -> None:
     assert status == 0, printed[-20_000:]
 
 
+@pytest.mark.long
 async def test_no_form_breaks_it(tmp_path: Path, run: str) -> None:
     async with running(tmp_path) as api, api.served():
         await with_something_to_find(api)
