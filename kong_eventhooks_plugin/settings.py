@@ -191,10 +191,11 @@ class Settings:
         "Maximum size of all kept answers of endpoints in bytes. At the maximum, an attempt is kept without its "
         "answer.",
     )
-    untrusted_lua: Literal["off", "sandbox", "on"] = setting(
+    untrusted_lua: Literal["off", "sandbox", "strict", "lax", "on"] = setting(
         "sandbox",
-        "What lambdas may do: `off` refuses lambdas, `sandbox` runs them as Kong does, `on` gives them files and "
-        "processes too. The limits of the sandbox apply in each case.",
+        "What lambdas may do: `off` refuses lambdas, `sandbox` runs them as Kong before 3.14, `strict` and `lax` as "
+        "Kong since 3.14 but without the network, `on` gives them files and processes too. The limits of the sandbox "
+        "apply in each case.",
     )
     untrusted_lua_sandbox_requires: tuple[str, ...] = setting((), "Modules that lambdas may `require` in the sandbox.")
     untrusted_lua_sandbox_environment: tuple[str, ...] = setting(

@@ -19,7 +19,8 @@ local tonumber, tostring, type, load, setmetatable, getmetatable = tonumber, tos
 local setfenv = setfenv
 local concat, sort = table.concat, table.sort
 local byte, find, format, gmatch, gsub, match = string.byte, string.find, string.format, string.gmatch, string.gsub, string.match
-local floor, huge = math.floor, math.huge
+local floor, huge, os_time = math.floor, math.huge, os.time
+local char, sub = string.char, string.sub
 local getinfo, set_base_metatable, get_real_metatable = debug.getinfo, debug.setmetatable, debug.getmetatable
 local collect, require, package, jit = collectgarbage, require, package, jit
 local _G = _G
@@ -138,6 +139,137 @@ local function json(value)
   return to_json(value)
 end
 
+local ESCAPED = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
+local WORDS = { { "true", true }, { "false", false }, { "null", NULL } }
+
+local function utf8_of(code)
+  if code < 0x80 then
+    return char(code)
+  elseif code < 0x800 then
+    return char(0xC0 + floor(code / 64), 0x80 + code % 64)
+  elseif code < 0x10000 then
+    return char(0xE0 + floor(code / 4096), 0x80 + floor(code / 64) % 64, 0x80 + code % 64)
+  end
+  return char(0xF0 + floor(code / 262144), 0x80 + floor(code / 4096) % 64, 0x80 + floor(code / 64) % 64, 0x80 + code % 64)
+end
+
+-- Reads JSON as cjson does: null is ngx.null. Raises an error that names the place of what is no JSON.
+local function from_json(text)
+  local at, depth = 1, 0
+
+  local function fail(what)
+    error(what .. " at character " .. at, 0)
+  end
+
+  local function skip()
+    at = find(text, "[^ \t\r\n]", at) or #text + 1
+  end
+
+  local function read_escape()
+    local kind = sub(text, at + 1, at + 1)
+    if kind ~= "u" then
+      local value = ESCAPED[kind] or fail("invalid escape")
+      at = at + 2
+      return value
+    end
+    local code = tonumber(match(text, "^%x%x%x%x", at + 2) or fail("invalid escape"), 16)
+    at = at + 6
+    if code >= 0xD800 and code < 0xDC00 then
+      local low = tonumber(match(text, "^\\u([dD][c-fC-F]%x%x)", at) or fail("invalid escape"), 16)
+      at = at + 6
+      code = 0x10000 + (code - 0xD800) * 1024 + low - 0xDC00
+    end
+    return utf8_of(code)
+  end
+
+  local function read_string()
+    local parts = {}
+    at = at + 1
+    while true do
+      local stop = find(text, '[%z\1-\31"\\]', at) or fail("unterminated string")
+      parts[#parts + 1] = sub(text, at, stop - 1)
+      at = stop
+      local mark = sub(text, at, at)
+      if mark == '"' then
+        at = at + 1
+        return concat(parts)
+      end
+      parts[#parts + 1] = mark == "\\" and read_escape() or fail("control character in a string")
+    end
+  end
+
+  local function read_members(close, read_member)
+    at = at + 1
+    skip()
+    if sub(text, at, at) == close then
+      at = at + 1
+      return
+    end
+    while true do
+      read_member()
+      skip()
+      local mark = sub(text, at, at)
+      if mark ~= close and mark ~= "," then
+        fail("expected , or " .. close)
+      end
+      at = at + 1
+      if mark == close then
+        return
+      end
+      skip()
+    end
+  end
+
+  local read
+
+  local function read_array()
+    local array = setmetatable({}, ARRAY)
+    read_members("]", function() array[#array + 1] = read() end)
+    return array
+  end
+
+  local function read_object()
+    local object = {}
+    read_members("}", function()
+      local key = sub(text, at, at) == '"' and read_string() or fail("expected a name")
+      skip()
+      at = sub(text, at, at) == ":" and at + 1 or fail("expected :")
+      object[key] = read()
+    end)
+    return object
+  end
+
+  function read()
+    skip()
+    local mark = sub(text, at, at)
+    if mark == '"' then
+      return read_string()
+    elseif mark == "{" or mark == "[" then
+      depth = depth < MAX_DEPTH and depth + 1 or fail("nested too deep")
+      local value = mark == "{" and read_object() or read_array()
+      depth = depth - 1
+      return value
+    end
+    for _, word in ipairs(WORDS) do
+      if sub(text, at, at + #word[1] - 1) == word[1] then
+        at = at + #word[1]
+        return word[2]
+      end
+    end
+    local digits = match(text, "^-?%d+%.?%d*[eE]?[+-]?%d*", at)
+    local number = digits and tonumber(digits) or fail("expected a value")
+    at = at + #digits
+    return number
+  end
+
+  local value = read()
+  skip()
+  if at <= #text then
+    fail("expected the end")
+  end
+  return value
+end
+
 local decoder = buffer.new({ metatable = { ARRAY } })
 
 local function decode(bytes)
@@ -169,6 +301,7 @@ end
 --------------------------------------------------------------------------------------------------- what user code sees
 
 local BASE, LIBRARIES = {}, { coroutine = {}, math = {}, os = {}, string = {}, table = {} }
+local NGX = { null = NULL }
 
 for id in gmatch([[
   _VERSION assert error ipairs next pairs pcall select tonumber tostring type unpack xpcall
@@ -239,6 +372,7 @@ local function view(name, linked_node, own)
 end
 
 local modules, linked = {}, node()
+local allowed_modules -- in the modes strict and lax
 
 local function open_wider()
   if PATH ~= "" then
@@ -254,6 +388,11 @@ local function open_wider()
 end
 
 local function sandbox_require(name)
+  if allowed_modules then
+    local module = allowed_modules[name]
+    return module and read_only(name, module)
+      or error("module '" .. tostring(name) .. "' is not available (untrusted_lua = " .. MODE .. ")", 2)
+  end
   local module = modules[name]
   if not module then
     error("require '" .. tostring(name) .. "' is not allowed in the sandbox (untrusted_lua_sandbox_requires)", 2)
@@ -271,7 +410,7 @@ local function base_values()
   for name, functions in next, LIBRARIES do
     values[name] = read_only(name, functions)
   end
-  values.ngx = read_only("ngx", { null = NULL })
+  values.ngx = read_only("ngx", NGX)
   return values
 end
 
@@ -504,6 +643,61 @@ local function kong_table()
   })
 end
 
+-- The modes strict and lax of Kong Gateway 3.14: what this Lua has of their published list, and the modules that need
+-- neither a file nor a socket. Lax adds modules for the network, which a sandbox process cannot reach, so here they are
+-- the same. The two settings for the mode sandbox do not count.
+local function open_strict()
+  for id in gmatch([[
+    bit.arshift bit.band bit.bnot bit.bor bit.bswap bit.bxor bit.lshift bit.rol bit.ror bit.rshift bit.tobit bit.tohex
+    io.type jit.arch jit.os jit.version jit.version_num table.foreach table.foreachi table.getn table.move
+  ]], "%S+") do
+    local library, name = match(id, "^(%w+)%.([%w_]+)$")
+    LIBRARIES[library] = LIBRARIES[library] or {}
+    LIBRARIES[library][name] = _G[library][name]
+  end
+  local list = LIBRARIES.table
+  list.clear, list.new, list.unpack = require "table.clear", require "table.new", unpack
+  list.pack = function(...) return { n = select("#", ...), ... } end
+  list.isempty = function(object) return next(object) == nil end
+  list.isarray = function(object) return next(object) == nil or is_array(object) end
+  list.nkeys = function(object)
+    local count = 0
+    for _ in next, object do
+      count = count + 1
+    end
+    return count
+  end
+  list.clone = function(object)
+    local copy = {}
+    for key, value in next, object do
+      copy[key] = value
+    end
+    return copy
+  end
+  allowed_modules = { bit = LIBRARIES.bit, cjson = { encode = json, decode = from_json, null = NULL }, ["cjson.safe"] = {
+    encode = json, decode = function(text)
+      local ok, value = pcall(from_json, text)
+      if ok then
+        return value
+      end
+      return nil, value
+    end, null = NULL,
+  } }
+  for name in gmatch("clear clone isarray isempty new nkeys", "%w+") do
+    allowed_modules["table." .. name] = list[name]
+  end
+
+  BASE.print = function(...)
+    add_line("notice", where(3), joined(...))
+  end
+  local levels = { [0] = "alert", "alert", "alert", "crit", "err", "warn", "notice", "info", "debug" }
+  NGX.STDERR, NGX.EMERG, NGX.ALERT, NGX.CRIT, NGX.ERR, NGX.WARN, NGX.NOTICE, NGX.INFO, NGX.DEBUG = 0, 1, 2, 3, 4, 5, 6, 7, 8
+  NGX.log = function(level, ...)
+    add_line(levels[level] or error("bad log level", 2), where(3), joined(...))
+  end
+  NGX.time, NGX.now = os_time, os_time
+end
+
 local function lambda_environment()
   if MODE == "on" then
     return setmetatable({ kong = kong_table(), ngx = { null = NULL } }, { __index = _G })
@@ -626,7 +820,10 @@ if KIND == "templates" then
   return template_load, template_drop, template_context, template_render, used, collect
 end
 
-if MODE == "sandbox" then
+if MODE == "strict" or MODE == "lax" then
+  open_strict()
+  strip()
+elseif MODE == "sandbox" then
   open_wider()
   if REQUIRES == "" and ENVIRONMENT == "" then
     strip()

@@ -64,11 +64,12 @@ class LuaRules(msgspec.Struct, frozen=True):
     """Kong's ``untrusted_lua`` settings, for lambdas. Templates are always in the sandbox.
 
     ``requires`` are the modules that ``require`` finds, along ``path`` (Lua's ``package.path``) when a worker starts;
-    ``environment`` the globals, dotted ones too, that the sandbox adds. Both apply to ``sandbox`` only. ``on`` opens
-    everything that this Lua has, files and processes too; the limits on time, memory and output stay.
+    ``environment`` the globals, dotted ones too, that the sandbox adds. Both apply to ``sandbox`` only. ``strict`` and
+    ``lax`` are the allowlists of Kong 3.14, as far as they need neither a file nor a socket. ``on`` opens everything
+    that this Lua has, files and processes too; the limits on time, memory and output stay.
     """
 
-    untrusted_lua: Literal["off", "sandbox", "on"] = DEFAULTS.untrusted_lua
+    untrusted_lua: Literal["off", "sandbox", "strict", "lax", "on"] = DEFAULTS.untrusted_lua
     requires: tuple[str, ...] = DEFAULTS.untrusted_lua_sandbox_requires
     environment: tuple[str, ...] = DEFAULTS.untrusted_lua_sandbox_environment
     path: str = ""

@@ -1,9 +1,12 @@
-"""Lambdas: what results mean, what is written, what the three modes of untrusted_lua allow."""
+"""Lambdas: what results mean, what is written, what the modes of untrusted_lua allow."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
 from kong_eventhooks_plugin.sandbox.lua import Lambdas
@@ -11,6 +14,7 @@ from kong_eventhooks_plugin.sandbox.tasks import Called, CompileError, Line, Lua
 from tests.support.sandbox import DATA, call
 
 LAMBDAS = Lambdas(LuaRules(), SandboxLimits(lines=5, line_bytes=1000))
+STRICT = Lambdas(LuaRules("strict"), SandboxLimits())
 
 
 def run(*functions: str, **more: Any) -> Called:
@@ -229,3 +233,99 @@ def test_one_hook_cannot_change_what_another_calls() -> None:
 def test_data_is_each_calls_own() -> None:
     run("return function(d) d.consumer.username = 'changed' end")
     assert run("return function(d) return d.consumer.username end").value == DATA["consumer"]["username"]
+
+
+class TestStrictAndLax:
+    """The modes of Kong Gateway 3.14, as its documentation lists them."""
+
+    @pytest.fixture(params=["strict", "lax"])
+    def lambdas(self, request: pytest.FixtureRequest) -> Lambdas:
+        return Lambdas(LuaRules(request.param), SandboxLimits())
+
+    def test_what_they_add(self, lambdas: Lambdas) -> None:
+        code = """return function()
+          local t = {1, 2, n = 3}
+          local copy = table.clone(t)
+          table.clear(t)
+          return {bit.band(6, 3), type(jit.version), io.type(1) == nil, table.isempty(t), table.nkeys(copy),
+                  table.isarray({1, 2}), table.isarray(copy), table.pack(1, nil).n, table.unpack({7}),
+                  #table.new(1, 0), type(ngx.time()), ngx.WARN, require("table.nkeys") == nil}
+        end"""
+        assert lambdas.call(call(code)).value == [
+            2, "string", True, True, 3, True, False, 2, 7, 0, "number", 5, False,
+        ]  # fmt: skip
+
+    def test_what_they_do_not_have(self, lambdas: Lambdas) -> None:
+        code = """return function()
+          return {type(io.open), type(load), type(debug), type(ffi), type(os.getenv), type(setmetatable), type(jit.on),
+                  type(ngx.socket), type(collectgarbage)}
+        end"""
+        assert lambdas.call(call(code)).value == ["nil"] * 9
+
+    def test_modules(self, lambdas: Lambdas) -> None:
+        code = """return function(data)
+          local cjson = require "cjson"
+          local text = cjson.encode({a = {1, cjson.null}, s = 'x"y'})
+          local back = cjson.decode(text)
+          local value, err = require("cjson.safe").decode("{")
+          return {text, back.a[1], back.a[2] == ngx.null, back.s, value == nil, err, require("bit").bor(1, 2)}
+        end"""
+        assert lambdas.call(call(code)).value == [
+            '{"a":[1,null],"s":"x\\"y"}', 1, True, 'x"y', True, "expected a name at character 2", 3,
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("name", ["resty.http", "os", "ffi", "string.buffer", "kong.tools.utils"])
+    def test_other_modules_are_named(self, lambdas: Lambdas, name: str) -> None:
+        result = lambdas.call(call(f"return function() local m = require '{name}' return m end"))
+        assert result.end == "raised"
+        assert f"module '{name}' is not available (untrusted_lua = " in result.text
+
+    def test_the_settings_of_the_mode_sandbox_do_not_count(self, tmp_path: Path) -> None:
+        (tmp_path / "mine.lua").write_text("return {}")
+        rules = LuaRules("lax", requires=("mine",), environment=("os.getenv",), path=f"{tmp_path}/?.lua")
+        lambdas = Lambdas(rules, SandboxLimits())
+        assert lambdas.call(call("return function() return type(os.getenv) end")).value == "nil"
+        assert "not available" in lambdas.call(call("return function() return require('mine') end")).text
+
+    def test_lines(self, lambdas: Lambdas) -> None:
+        code = """return function() print("a", 1) ngx.log(ngx.ERR, "b", 2) ngx.log(ngx.EMERG, "c") kong.log.warn("d") end"""
+        lines = lambdas.call(call(code)).lines
+        assert [(line.level, line.text) for line in lines] == [
+            ("notice", "a1"), ("err", "b2"), ("alert", "c"), ("warn", "d"),
+        ]  # fmt: skip
+        assert all(line.where.endswith(":1") for line in lines)
+
+    def test_one_lambda_cannot_change_what_another_has(self, lambdas: Lambdas) -> None:
+        change = """return function()
+          local b = require "bit"
+          return {pcall(function() b.band = 1 end), pcall(function() table.clone = 1 end)}
+        end"""
+        assert lambdas.call(call(change, owner="a")).value[0] is False
+        code = "return function() return {require('bit').band(3, 1), type(table.clone)} end"
+        assert lambdas.call(call(code, owner="b")).value == [1, "function"]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 53), 1 << 53) | st.text() | st.floats(allow_nan=False, width=32),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+).filter(lambda value: "Infinity" not in json.dumps(value))
+
+
+@given(JSON_VALUES)
+def test_cjson_reads_what_json_is(value: Any) -> None:
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
+        code = "return function(data) return {require('cjson').decode(data.text)} end"
+        assert STRICT.call(call(code, data={"text": text})).value == [value]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "nul", "{", "[1,]", '{"a"}', '{"a":1,}', "{a:1}", '"\\x"', '"\\u12"', '"\\ud800"', '"a\nb"', "1 2", "[1 2]",
+     "-", "+1", "." , '"', "[" * 100],
+)  # fmt: skip
+def test_cjson_refuses_what_is_none(text: str) -> None:
+    code = "return function(data) local ok, err = pcall(require('cjson').decode, data.text) return {ok, err} end"
+    ok, error = STRICT.call(call(code, data={"text": text})).value
+    assert ok is False
+    assert " at character " in error
