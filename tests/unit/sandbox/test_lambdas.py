@@ -288,12 +288,14 @@ class TestStrictAndLax:
         assert "not available" in lambdas.call(call("return function() return require('mine') end")).text
 
     def test_lines(self, lambdas: Lambdas) -> None:
-        code = """return function() print("a", 1) ngx.log(ngx.ERR, "b", 2) ngx.log(ngx.EMERG, "c") kong.log.warn("d") end"""
+        code = """return function()
+          print("a", 1) ngx.log(ngx.ERR, "b", 2) ngx.log(ngx.EMERG, "c") kong.log.warn("d")
+        end"""
         lines = lambdas.call(call(code)).lines
         assert [(line.level, line.text) for line in lines] == [
             ("notice", "a1"), ("err", "b2"), ("alert", "c"), ("warn", "d"),
         ]  # fmt: skip
-        assert all(line.where.endswith(":1") for line in lines)
+        assert all(line.where.endswith(":2") for line in lines)
 
     def test_one_lambda_cannot_change_what_another_has(self, lambdas: Lambdas) -> None:
         change = """return function()
