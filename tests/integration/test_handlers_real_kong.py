@@ -178,7 +178,7 @@ def test_kong_refuses_what_the_schema_forbids(kong: Kong, sidecar: Sidecar, rece
     sidecar.start()
     for change, says in (
         ({"config": {"url": "http://a.b/"}}, "required field missing"),
-        ({"config": {"url": "http://a.b/{{ a }}", "method": "POST"}}, "spaces in templates alone"),
+        ({"config": {"url": "http://a.b/{{ a }}", "method": "POST"}}, "spaces in templates only"),
         ({"handler": "lambda", "config": {}}, "required field missing"),
         ({"handler": "log", "config": {"level": "loud"}}, "expected one of: debug, info"),
         ({"filter": 5}, "expected a string"),
