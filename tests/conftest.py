@@ -60,13 +60,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--docker",
         metavar="PATH",
-        default=os.environ.get("DOCKER"),
         help="a Docker client whose engine has the image kong-event-hooks; tests/containers runs Compose with it",
     )
     parser.addoption(
         "--kong-image",
         metavar="IMAGE",
-        default=os.environ.get("KONG_IMAGE"),
         help="an image of Kong (3.9 or newer) for tests/containers, in place of the recorded Kong",
     )
     parser.addoption(

@@ -95,7 +95,7 @@ class Compose:
 def compose(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     docker = request.config.getoption("--docker")
     if docker is None:
-        pytest.skip("no Docker engine: name its client with --docker PATH or DOCKER")
+        pytest.skip("no Docker engine: name its client with --docker PATH")
     folder = tmp_path_factory.mktemp("secrets")
     for name, value in {"api_token": "token-of-the-test", "hook_secret": "whsec_" + "c2VjcmV0" * 4}.items():
         (folder / name).write_text(value)
