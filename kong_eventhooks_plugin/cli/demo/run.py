@@ -39,7 +39,7 @@ ENDED = 1
 CALL_PAUSE_SECONDS = 0.04
 """Seconds between two recorded calls, so that a person sees them come one by one."""
 PLAYBACK_PAUSE_SECONDS = 3.0
-LINES_SHOWN = 5
+LINES_SHOWN = 4
 EXPECTED = {"all-limits": 8, "hourly": 1}
 """Eight limits are exceeded: four of rate-limiting, two of response-ratelimiting, two with hidden headers."""
 
@@ -84,7 +84,7 @@ async def _demo(directory: Path, *, follow: bool) -> int:
             health = await _ready(directory, process)
             _introduce(directory, health, receiver.url)
             configs = {"event-hooks": _hooks(receiver.url, secret)}
-            player = Player(directory / "plugin.sock", configs=configs, on_log=_report_line)
+            player = Player(directory / "plugin.sock", configs=configs, on_log=_ErrorLog())
             status = await _play(player, health, arrived, follow=follow)
             player.close()
     _print_next_steps()
@@ -231,7 +231,7 @@ def _reporter(arrived: list[Received]) -> Callable[[Received], None]:
             click.echo(f"  ping      {got.path[1:]:<10}  {_signature(got)}")
             return
         arrived.append(got)
-        limit = f"{body['limit']} per {body['window']}" if body["limit"] else "a limit (headers hidden)"
+        limit = f"{body['limit']} per {body['window']}" if "limit" in body else "a limit (headers hidden)"
         who = body["consumer"].get("username") or body["ip"]
         where = f"{body['request']['method']} {body['request']['path']}"
         exceeded = f"{who} exceeded {limit}"
@@ -244,14 +244,21 @@ def _signature(got: Received) -> str:
     return "signatures right" if got.verified else "SIGNATURE WRONG"
 
 
-def _report_line(level: str, text: str) -> None:
-    """Print the first lines of what a log hook writes; there are some thirty."""
-    if "log callback" not in text:
-        return
-    click.echo(f"  Kong's error log, [{level}]:")
-    for line in text.splitlines()[1:LINES_SHOWN]:
-        click.echo(f"            {line.rstrip(' |')}")
-    click.echo("            ...")
+class _ErrorLog:
+    """Prints the first lines of what a log hook writes: an entry each, some thirty in all."""
+
+    def __init__(self) -> None:
+        self._shown = LINES_SHOWN
+
+    def __call__(self, level: str, text: str) -> None:
+        if "event_hooks.lua" in text:
+            click.echo(f"  Kong's error log, [{level}]:")
+            self._shown = 0
+        elif self._shown < LINES_SHOWN:
+            click.echo(f"            {text.rstrip(' |')}")
+            self._shown += 1
+            if self._shown == LINES_SHOWN:
+                click.echo("            ...")
 
 
 def _sum_up(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kong_eventhooks_plugin.cli.demo.run import ENDED, LOG, _environment, _health
+from kong_eventhooks_plugin.cli.demo.run import ENDED, LINES_SHOWN, LOG, _environment, _ErrorLog, _health
 from tests.support.sampling import sample
 from tests.support.waiting import SECONDS
 
@@ -58,3 +58,14 @@ def test_what_nohup_has_ignored_does_not_end_it() -> None:
     command = ["nohup", sys.executable, "-c", program]
     done = subprocess.run(command, check=False, timeout=SECONDS, stdin=subprocess.DEVNULL, capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_first_lines_of_each_box_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    show = _ErrorLog()
+    show("notice", "a line of somebody else's")
+    for _ in range(2):
+        show("notice", "[kong] event_hooks.lua:?:452 [error-log]----+")
+        for number in range(LINES_SHOWN + 3):
+            show("notice", f"|line {number}     |")
+    box = ["  Kong's error log, [notice]:", *(f"            |line {n}" for n in range(LINES_SHOWN)), "            ..."]
+    assert capsys.readouterr().out.splitlines() == box * 2
