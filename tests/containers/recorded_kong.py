@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from kong_eventhooks_plugin.cli.demo.player import Player, load, renumber
+from kong_eventhooks_plugin.cli.demo.player import Player
+from kong_eventhooks_plugin.cli.demo.recording import load, renumber
 
 PAUSE_SECONDS = 0.05
 UNHEARD_SECONDS = 0.5
