@@ -119,7 +119,7 @@ class ListeningRecord:
             level = "info" if outage.ended == "stopped" else "warning"
             getattr(log, level)("socket_unserved", seconds=outage.seconds, since=outage.since, ended=outage.ended)
         while True:
-            self._connected = self._connected or bool(self._metrics.counts.plugin_calls)
+            self._connection_error()  # its minute runs from when Kong has the plugin, not from the first /readyz
             await asyncio.to_thread(self._save, "listening")
             await asyncio.sleep(HEARTBEAT_SECONDS)
 

@@ -203,6 +203,13 @@ def test_a_kong_that_has_the_plugin_and_does_not_connect_is_an_error(sidecar: Si
     assert sidecar.record.state()["connected"] is True
 
 
+async def test_the_minute_begins_though_nobody_asks(sidecar: Sidecar) -> None:
+    sidecar.plugins = {"event-hooks"}
+    await sidecar.run()
+    sidecar.now += CONNECT_SECONDS
+    assert len(sidecar.record.errors()) == 1, "the first time it is asked"
+
+
 @pytest.mark.parametrize("plugins", [None, set()])
 def test_a_kong_without_the_plugin_need_not_connect(sidecar: Sidecar, plugins: set[str] | None) -> None:
     sidecar.plugins = plugins
