@@ -109,7 +109,7 @@ class Components:
         self.registry = HookRegistry(self.validation, self.definition_writer.persist, metrics=self.metrics)
         tasks = self.metrics.counts.sandbox_tasks
         self.pool = Pool(groups.sandbox_limits(settings), groups.lua_rules(settings), tasks)
-        self.registry.on_change(self._expect_lines)
+        self.registry.on_change(self._index_line_writers)
         self.compilation = Compilation(self.pool, self.registry.hooks, self.registry.set_compile_error)
         self.feed = Feed()
         self.hook_store = ApiHookStore(self.registry, self.queue)
@@ -203,10 +203,10 @@ class Components:
             errors, state = pollers.errors(), pollers.state()
         return PollerStatus((*errors, *listening.errors()), state, listening.state())
 
-    def _expect_lines(self, _: object) -> None:
+    def _index_line_writers(self, _: object) -> None:
         hooks = self.registry.hooks().values()
-        writers = any(hook.enabled and hook.handler in (LogHandler.name, LambdaHandler.name) for hook in hooks)
-        self.lines.expected = writers and self.settings.kong_error_log is None
+        if self.settings.kong_error_log is None:
+            self.lines.writers = {hook.id for hook in hooks if hook.handler in (LogHandler.name, LambdaHandler.name)}
 
     def _sources(self) -> list[LogSource]:
         plugins = self.plugins if self.settings.admin_url else NO_ACTIVE_PLUGINS

@@ -5,7 +5,7 @@ import socket
 import tempfile
 from asyncio import Future
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ class RecordingHost:
         self.lines: deque[LogLine] = deque()
         self.written_lines: list[LogLine] = []
         self.line_arrival: Future[None] | None = None
+        self.fired: list[str] = []
 
     def plugin_host(self) -> PluginHost:
         return PluginHost(requests=self, lifecycle=self, lines=self, changes=self)
@@ -84,7 +85,8 @@ class RecordingHost:
         self._fail()
         return WaitingLine(self.lines.popleft(), None) if self.lines else None  # type: ignore[arg-type]
 
-    def arrival(self) -> "Future[None] | None":
+    def arrival(self, fired: Iterable[str]) -> "Future[None] | None":
+        self.fired = list(fired)
         return self.line_arrival
 
     def written(self, waiting: WaitingLine) -> None:

@@ -4,7 +4,8 @@ Everything is called on the event loop. What it raises is counted and logged, an
 """
 
 from asyncio import Future
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 
@@ -16,6 +17,10 @@ from kong_eventhooks_plugin.model.observation import (
     InstanceStarted,
     LogObservation,
 )
+from kong_eventhooks_plugin.queue.contract import Receipt
+
+Committed = Receipt | list[Receipt | BaseException]
+"""What an observation led to: of one event, or of each of several."""
 
 
 class RequestObserver(Protocol):
@@ -24,7 +29,7 @@ class RequestObserver(Protocol):
     log_statuses: frozenset[int]
     """Statuses for which some hook may fire in the log phase; empty: Kong is asked for nothing."""
 
-    def observe(self, seen: LogObservation) -> "Future[Any] | None":
+    def observe(self, seen: LogObservation) -> "Future[Committed] | None":
         """Return a future that ends when all that the observation caused is committed; None: nothing to wait for."""
 
 
@@ -59,8 +64,8 @@ class LineSource(Protocol):
     def pop(self) -> WaitingLine | None:
         """Return the oldest line that waits, None without one. ``written`` or ``put_back`` must follow."""
 
-    def arrival(self) -> "Future[None] | None":
-        """Return a future that ends when a line waits; None where the caller need not wait for it."""
+    def arrival(self, fired: Iterable[str]) -> "Future[None] | None":
+        """Return a future that ends when a line waits; None where the hooks that ``fired`` need no waiting for."""
 
     def written(self, waiting: WaitingLine) -> None:
         """Kong has the line."""

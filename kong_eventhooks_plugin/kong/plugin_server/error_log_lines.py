@@ -2,9 +2,9 @@
 
 They go into the file of the setting ``kong_error_log`` at once. Without it, or where it cannot be written to, they wait
 for the next ``log`` phase that Kong runs; so do lines below ``notice``, because Kong alone knows its log level. So that
-an event's own lines need no further request, the log phase that caused an event stays open for them (``arrival``): its
-client has long been answered, and one call at a time does so. A line counts as written when Kong has answered the call
-that logs it; where the connection ends first it is handed to Kong again.
+an event's own lines need no further request, the log phase that caused an event stays open for them (``arrival``) where
+it fires a hook that writes lines: its client has long been answered, and one call at a time does so. A line counts as
+written when Kong has answered the call that logs it; where the connection ends first it is handed to Kong again.
 
 Limits: ``LINES`` lines and ``BYTES`` bytes of text wait; past either a delivery's lines are refused and counted
 (``socket_errors``, reason ``line_dropped``). ``WRITE_SECONDS`` until a delivery is answered though its lines wait: they
@@ -14,7 +14,7 @@ remembered; past it the oldest is forgotten, and its lines are written again.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -68,8 +68,8 @@ class LineBuffer:
         self._batches: dict[str, _Batch] = {}
         self._closed = asyncio.Event()
         self._arrival: asyncio.Future[None] | None = None
-        self.expected = False
-        """Whether some hook may write lines that a log phase has to take."""
+        self.writers: Collection[str] = ()
+        """Ids of the hooks that may write lines which a log phase has to take."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -110,12 +110,14 @@ class LineBuffer:
         self._left -= _size(waiting.line)
         self._waiting.appendleft(waiting)
 
-    def arrival(self) -> "asyncio.Future[None] | None":
-        """Return a future that ends when a line waits; None where no line is expected or another call waits for it.
+    def arrival(self, fired: Iterable[str]) -> "asyncio.Future[None] | None":
+        """Return a future that ends when a line waits; None where no hook that fired writes one, or a call waits.
 
         Whoever stops waiting cancels it.
         """
-        if not self.expected or self._closed.is_set() or not (self._arrival is None or self._arrival.done()):
+        if self._closed.is_set() or not (self._arrival is None or self._arrival.done()):
+            return None
+        if not any(hook_id in self.writers for hook_id in fired):
             return None
         self._arrival = asyncio.get_running_loop().create_future()
         if self._waiting:

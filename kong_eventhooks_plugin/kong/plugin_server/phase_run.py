@@ -1,7 +1,7 @@
 """The phase that runs on a connection: asks Kong for PDK functions, submits the observation, waits for the commit.
 
-After the commit a log phase stays open for the lines that its event's deliveries write to Kong's error log, within the
-time that a commit may take: then those need no further request.
+After the commit a log phase stays open for the lines that the hooks which its event fired write to Kong's error log,
+within the time that a commit may take: then those need no further request.
 
 A phase must not fail towards Kong (decision 7): whatever it raises is counted and logged, and the call is finished.
 
@@ -10,10 +10,12 @@ again. ``commit_deadlines`` has those on waiting.
 """
 
 from asyncio import Future
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.connection_state import ASKING, COMMITTING, READY, State
+from kong_eventhooks_plugin.kong.plugin_server.contract import Committed
 from kong_eventhooks_plugin.kong.plugin_server.pdk import NO_REQUEST, PdkRequest
 from kong_eventhooks_plugin.kong.plugin_server.phases import Observation, Steps, forward_log_lines, submit_observation
 from kong_eventhooks_plugin.kong.plugin_server.server_context import CallRoute, ServerContext
@@ -21,6 +23,7 @@ from kong_eventhooks_plugin.kong.plugin_server.socket_writer import SocketWriter
 from kong_eventhooks_plugin.kong.wire.answers import finished
 from kong_eventhooks_plugin.kong.wire.frames import encode_frame
 from kong_eventhooks_plugin.kong.wire.values import DECODERS
+from kong_eventhooks_plugin.queue.contract import Receipt
 
 ANSWERS = 1_024
 
@@ -75,7 +78,7 @@ class PhaseRun:
         self._request = NO_REQUEST
         self.known_answers = NO_REQUEST.known
         self._started = 0.0
-        self._future: Future[Any] | None = None
+        self._future: Future[Committed] | None = None
         self._arrival: Future[None] | None = None
 
     @property
@@ -192,7 +195,7 @@ class PhaseRun:
         self._connection.state = COMMITTING
         self._deadlines.add(self, self._started)
 
-    def _on_commit(self, future: "Future[Any]") -> None:
+    def _on_commit(self, future: "Future[Committed]") -> None:
         """Answer; a future that is no longer waited for says only whether it failed."""
         if future.cancelled():
             self._context.errors("not_accepted", what="cancelled")
@@ -200,10 +203,10 @@ class PhaseRun:
             self._context.errors("not_accepted", error)
         if future is self._future:
             self._future = None
-            self._wait_for_lines()
+            self._wait_for_lines(_hooks_fired(future))
 
-    def _wait_for_lines(self) -> None:
-        arrival = self._host.lines.arrival()
+    def _wait_for_lines(self, fired: Iterable[str]) -> None:
+        arrival = self._host.lines.arrival(fired)
         if arrival is None:
             self._stop_waiting()
         else:
@@ -247,3 +250,12 @@ class PhaseRun:
         if arrival is not None:
             arrival.cancel()
         self._deadlines.discard(self)
+
+
+def _hooks_fired(future: "Future[Committed]") -> Iterable[str]:
+    if future.cancelled() or future.exception() is not None:
+        return
+    committed = future.result()
+    for receipt in committed if isinstance(committed, list) else [committed]:
+        if isinstance(receipt, Receipt):
+            yield from receipt.fired

@@ -26,7 +26,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from kong_eventhooks_plugin.errors import BadMessage
-from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, LineSource, PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, Committed, LineSource, PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
 from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest, pdk_request
 from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget, LogObservation
@@ -185,7 +185,7 @@ def _forward(lines: LineSource, waiting: WaitingLine | None) -> Generator[PdkReq
         waiting = lines.pop() if left else None
 
 
-def submit_observation(host: PluginHost, seen: Observation) -> "Future[Any] | None":
+def submit_observation(host: PluginHost, seen: Observation) -> "Future[Committed] | None":
     """Hand the host what a phase saw; the future ends when all it caused is committed (None: no wait)."""
     if isinstance(seen, LogObservation):
         return host.requests.observe(seen)

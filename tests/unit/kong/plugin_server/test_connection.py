@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import ANSWER_SECONDS
 from kong_eventhooks_plugin.kong.plugin_server.connection import ROUTES
 from kong_eventhooks_plugin.kong.plugin_server.phase_run import ANSWERS
@@ -17,6 +18,7 @@ from kong_eventhooks_plugin.kong.wire.calls import encode_echo
 from kong_eventhooks_plugin.kong.wire.frames import encode_frame
 from kong_eventhooks_plugin.model.log_line import LogLine
 from kong_eventhooks_plugin.model.observation import LogObservation
+from kong_eventhooks_plugin.queue.contract import Receipt
 from tests.kong_node.answers import string
 from tests.support.clock import FakeClock
 from tests.support.peer import LIMIT, SLOT, Peer, event, feed, split
@@ -25,6 +27,10 @@ from tests.support.plugin_socket import INFOS, NOW, RecordingHost, frames_of
 STATUS_FRAMES = [b"kong.response.get_status", b""]
 LOG_FRAMES = [b"kong.log.serialize", b""]
 OK, LIMITED = b"\x08\xc8\x01", b"\x08\xad\x03"
+
+
+def receipt(*fired: str) -> Receipt:
+    return Receipt("event", duplicate=False, fired=fired, held_back={})
 
 
 class TestCalls:
@@ -299,6 +305,23 @@ class TestWaiting:
         assert not peer.connection.busy
         assert not peer.faults
         assert peer.event(peer.host.started[0].instance_id) == STATUS_FRAMES
+
+    async def test_the_lines_are_those_of_the_hooks_that_fired(self) -> None:
+        """The receipt of one event, or of each of several, whether one failed or not."""
+        for committed, fired in (
+            (receipt("a"), ["a"]),
+            ([receipt("a"), StoreUnavailable("a disk"), receipt(), receipt("b", "c")], ["a", "b", "c"]),
+        ):
+            peer, commit, _ = self.lines_expected()
+            commit.set_result(committed)
+            await asyncio.sleep(0)
+            assert peer.host.fired == fired
+
+    async def test_a_failed_commit_has_no_lines(self) -> None:
+        peer, commit, _ = self.lines_expected()
+        commit.set_exception(StoreUnavailable("a disk"))
+        await asyncio.sleep(0)
+        assert peer.host.fired == []
 
     async def test_no_line_comes_and_kong_is_answered_in_time(self) -> None:
         peer, commit, arrival = self.lines_expected()

@@ -111,27 +111,29 @@ async def test_lone_surrogates_do_no_harm(tmp_path: Path) -> None:
     assert path.read_text().endswith("?\n")
 
 
-async def test_one_call_at_a_time_waits_for_lines_and_only_where_some_are_expected() -> None:
+async def test_one_call_at_a_time_waits_for_lines_and_only_of_a_hook_that_writes_some() -> None:
     buffer = LineBuffer(Counts(), seconds=0.01)
-    assert buffer.arrival() is None
-    buffer.expected = True
-    arrival = buffer.arrival()
+    assert buffer.arrival(["w"]) is None
+    buffer.writers = {"w"}
+    assert buffer.arrival([]) is None
+    assert buffer.arrival(["other"]) is None
+    arrival = buffer.arrival(["other", "w"])
     assert arrival is not None
-    assert buffer.arrival() is None
+    assert buffer.arrival(["other", "w"]) is None
     await buffer.write("1", lines("a"))
     assert arrival.done()
-    other = buffer.arrival()
+    other = buffer.arrival(["other", "w"])
     assert other is not None
     assert other.done(), "a line waits already"
     assert take(buffer) == "a"
-    given_up = buffer.arrival()
+    given_up = buffer.arrival(["other", "w"])
     assert given_up is not None
     given_up.cancel()
-    last = buffer.arrival()
+    last = buffer.arrival(["other", "w"])
     assert last is not None
     buffer.close()
     assert last.done()
-    assert buffer.arrival() is None
+    assert buffer.arrival(["other", "w"]) is None
 
 
 class TestFile:
