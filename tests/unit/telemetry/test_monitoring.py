@@ -43,6 +43,14 @@ def test_every_metric_and_label_exists(name: str) -> None:
         assert set(LABEL.findall(re.sub(r'"[^"]*"', "", selector))) <= known[metric] | {"job", "instance"}, found
 
 
+def test_every_value_in_an_alert_is_one_that_the_package_counts() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "kong_eventhooks_plugin").rglob("*.py"))
+    for expression in expressions("alerts.yml"):
+        for value in re.findall(r'[=!]~?"([^"]*)"', expression):
+            for each in value.split("|"):
+                assert f'"{each}"' in source, expression
+
+
 def test_every_alert_has_its_section() -> None:
     groups = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
