@@ -5,7 +5,7 @@ FOLLOW ?=
 PROFILE ?= dbless
 # Half of the suite's time is waiting for processes: two workers a processor.
 WORKERS ?= $(shell expr 2 \* $$(nproc))
-export DOCKER ?= docker
+DOCKER ?= docker
 BIN := $(VENV)/bin
 # Which Python the environment is for: another PYTHON makes a new one.
 TAG := $(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag)' 2>/dev/null || echo none)
@@ -56,7 +56,7 @@ lock: ## resolve the dependencies anew into locks/ (UPGRADE=1: the newest of eve
 	sh scripts/lock.sh "$(PYTHON)"
 
 compose-up: ## Kong, the sidecar and a receiver in containers (PROFILE=postgres: with a database and decK); a few minutes
-	PROFILE="$(PROFILE)" sh docker/up.sh
+	DOCKER="$(DOCKER)" PROFILE="$(PROFILE)" sh docker/up.sh
 
 compose-down: ## end these containers and keep their volumes
 	cd docker && COMPOSE_PROFILES=dbless,postgres,tools $(DOCKER) compose down
