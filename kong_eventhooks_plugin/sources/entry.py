@@ -15,12 +15,16 @@ class EventField(NamedTuple):
 
 
 class EventEntry(NamedTuple):
-    """One event of a source. ``unique`` names the fields that on_change looks at; empty: all of them."""
+    """One event of a source. ``unique`` names the fields that on_change looks at; empty: all of them.
+
+    ``api_description`` is what Enterprise's API calls the event, where it has it.
+    """
 
     name: str
     description: str
     fields: tuple[EventField, ...]
     unique: tuple[str, ...] = ()
+    api_description: str | None = None
 
     def example(self) -> dict[str, Any]:
         """Return an event's data; a family's fields are those of every member."""

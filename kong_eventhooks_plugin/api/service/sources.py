@@ -1,16 +1,11 @@
 """The use case of ``/event-hooks/sources``: the events that hooks can name, in Kong Enterprise's three levels."""
 
-from typing import Final
-
 from msgspec import UNSET
 
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.errors import UnknownSource
 from kong_eventhooks_plugin.sources.catalogue import BY_NAME, entry_of
 from kong_eventhooks_plugin.sources.entry import EventEntry
-
-_ENTERPRISE_LIMITS: Final = ("rate-limiting-advanced", "ai-rate-limiting-advanced", "service-protection")
-"""Their event has the description of Enterprise, which has none for its other sources."""
 
 
 def all_sources() -> dict[str, views.Events]:
@@ -33,9 +28,8 @@ def event_of_source(source: str, event: str) -> views.EventDescriptionView:
 
 
 def _view(source: str, event: EventEntry) -> views.EventDescriptionView:
-    limit = source in _ENTERPRISE_LIMITS
     return views.EventDescriptionView(
         fields=[field.name for field in event.fields],
-        description="Run an event when a rate limit has been exceeded" if limit else event.description,
+        description=event.api_description or event.description,
         unique=list(event.unique) if event.unique else UNSET,
     )

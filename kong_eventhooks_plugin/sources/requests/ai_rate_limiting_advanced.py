@@ -52,6 +52,7 @@ ENTRY = SourceEntry(
                 ),
             ),
             fields.CLIENT_AND_SERVICE,
+            fields.LIMIT_API_DESCRIPTION,
         ),
     ),
     notes=(

@@ -8,6 +8,9 @@ RATE_LIMIT_EXCEEDED: Final = "rate-limit-exceeded"
 CLIENT_AND_SERVICE: Final = ("consumer", "ip", "service")
 """The ``unique`` fields of most events."""
 
+LIMIT_API_DESCRIPTION: Final = "Run an event when a rate limit has been exceeded"
+"""Of Enterprise's limits: Kong's published OpenAPI; of ai-rate-limiting-advanced and service-protection assumed."""
+
 CONSUMER: Final = EventField(
     "consumer",
     "The authenticated consumer, as Kong's log has it: `id`, `username`, `custom_id`, `tags`, `created_at`, "

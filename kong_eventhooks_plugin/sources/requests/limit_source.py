@@ -42,7 +42,7 @@ class LimitSource(RequestSource):
         }
 
 
-def exceeded_event(description: str) -> EventEntry:
+def exceeded_event(description: str, api_description: str | None = None) -> EventEntry:
     """Return the entry of the open-source plugins' event, and of rate-limiting-advanced's."""
     return EventEntry(
         fields.RATE_LIMIT_EXCEEDED,
@@ -52,4 +52,5 @@ def exceeded_event(description: str) -> EventEntry:
             fields.REQUEST, fields.RETRY_AFTER, fields.LIMIT_NAME, fields.ATTRIBUTED,
         ),
         fields.CLIENT_AND_SERVICE,
+        api_description,
     )  # fmt: skip

@@ -5,7 +5,7 @@ the events of rate-limiting and response-ratelimiting as well (the entry's ``mat
 """
 
 from kong_eventhooks_plugin.sources.entry import SourceEntry
-from kong_eventhooks_plugin.sources.requests.fields import CONSUMER_GROUPS
+from kong_eventhooks_plugin.sources.requests.fields import CONSUMER_GROUPS, LIMIT_API_DESCRIPTION
 from kong_eventhooks_plugin.sources.requests.limit_source import LimitSource, exceeded_event
 from kong_eventhooks_plugin.sources.requests.plugin_answers import (
     RATE_LIMITING,
@@ -25,7 +25,12 @@ ENTRY = SourceEntry(
     "Kong's rate-limiting, response-ratelimiting or, under Kong Enterprise, rate-limiting-advanced plugin refused.",
     "0.1.0",
     (RATE_LIMITING_ADVANCED, RATE_LIMITING, RESPONSE_RATE_LIMITING),
-    (exceeded_event("A client exceeded a limit of rate-limiting-advanced, rate-limiting or response-ratelimiting."),),
+    (
+        exceeded_event(
+            "A client exceeded a limit of rate-limiting-advanced, rate-limiting or response-ratelimiting.",
+            LIMIT_API_DESCRIPTION,
+        ),
+    ),
     notes=(_ALIAS, CONSUMER_GROUPS),
 )
 

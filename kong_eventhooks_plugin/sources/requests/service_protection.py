@@ -23,6 +23,7 @@ ENTRY = SourceEntry(
                 fields.RETRY_AFTER, fields.ATTRIBUTED,
             ),
             ("service",),
+            fields.LIMIT_API_DESCRIPTION,
         ),
     ),
     notes=(
