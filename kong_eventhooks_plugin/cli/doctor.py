@@ -24,7 +24,7 @@ from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
 from kong_eventhooks_plugin.cli.api_calls import api_target
 from kong_eventhooks_plugin.cli.options import FILE, api_url
-from kong_eventhooks_plugin.cli.printing import printable
+from kong_eventhooks_plugin.cli.printing import outcome, printable
 from kong_eventhooks_plugin.errors import EventHooksError, RemoteError
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_names
@@ -228,6 +228,4 @@ def _send(subject: Subject, hook: str) -> Iterator[Finding]:
     except EventHooksError as error:
         yield Finding("fail", "send", f"{hook}: {error}")
         return
-    yield Finding(
-        "ok", "send", f"{hook}: {'done' if result['status'] is None else 'answered {}'.format(result['status'])}"
-    )
+    yield Finding("ok", "send", f"{hook}: {outcome(result)}")

@@ -8,7 +8,7 @@ import click
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or_file_options, fields_options
 from kong_eventhooks_plugin.cli.options import output_option
-from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, pretty, printable, table, when
+from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, outcome, pretty, printable, table, when
 
 _SWITCHED_OFF: Final = "endpoint_"
 """What the reason of a hook begins with that is held because its endpoint switched it off."""
@@ -113,9 +113,8 @@ def test_hook(hook: str, body: dict[str, Any], target: ApiTarget, *, as_json: bo
         click.echo(pretty(tested))
         return
     result = tested["result"]
-    status = "done" if result["status"] is None else f"answered {result['status']}"
     headers = "\n".join(f"{name}: {value}" for name, value in result["headers"].items())
-    click.echo(printable("\n".join(part for part in (status, headers, result["body"]) if part)))
+    click.echo(printable("\n".join(part for part in (outcome(result), headers, result["body"]) if part)))
 
 
 def _echo(hook: dict[str, Any], *, as_json: bool) -> None:

@@ -30,6 +30,11 @@ def name_or_id(hook: Mapping[str, Any]) -> str:
     return str(hook["name"] or hook["id"])
 
 
+def outcome(result: Mapping[str, Any]) -> str:
+    """Return what a test of a hook came to: the status of its endpoint's answer, where it has an endpoint."""
+    return "done" if result["status"] is None else f"answered {result['status']}"
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> str:
     if not rows:
         return empty
