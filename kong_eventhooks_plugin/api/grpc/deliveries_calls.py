@@ -1,23 +1,24 @@
 """DeliveryService."""
 
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
 from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2 as pb
 from kong_eventhooks_plugin.api.grpc.guard import Calls, Unary
-from kong_eventhooks_plugin.api.grpc.serialize import STATES, delivery_detail_message, delivery_message, fitting
+from kong_eventhooks_plugin.api.grpc.serialize import delivery_detail_message, fitting, numbers, to_message
 from kong_eventhooks_plugin.api.service.deliveries import SETTLED, Settled
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.model.delivery import State
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter
 
-_STATES: Final[dict[int, State]] = {number: state for state, number in STATES.items()}
+_NUMBERS: Final = numbers(pb.DeliveryState.DESCRIPTOR)
+_STATES: Final[dict[int, Any]] = {number: state for state, number in _NUMBERS.items()}
 _SETTLED: Final[dict[int, Settled]] = {
     pb.DELIVERY_STATE_UNSPECIFIED: "dead",
-    **{STATES[state]: state for state in SETTLED},
+    **{_NUMBERS[state]: state for state in SETTLED},
 }
 
 
@@ -49,7 +50,7 @@ class DeliveryCalls:
 
         async def page(size: int) -> tuple[pb.ListDeliveriesResponse, int]:
             found = await self._deliveries.page(where, size, request.page_token or None)
-            deliveries = [delivery_message(self._present.delivery(delivery)) for delivery in found.deliveries]
+            deliveries = [to_message(pb.Delivery, self._present.delivery(delivery)) for delivery in found.deliveries]
             response = pb.ListDeliveriesResponse(deliveries=deliveries, next_page_token=found.next_offset or "")
             return response, len(deliveries)
 
@@ -61,7 +62,7 @@ class DeliveryCalls:
 
     async def replay(self, request: pb.ReplayDeliveryRequest, _: bool) -> Message:
         delivery = await self._deliveries.replay(parse.needed(request.id, "id"))
-        return pb.ReplayDeliveryResponse(delivery=delivery_message(self._present.delivery(delivery)))
+        return pb.ReplayDeliveryResponse(delivery=to_message(pb.Delivery, self._present.delivery(delivery)))
 
     async def replay_all(self, request: pb.ReplayDeliveriesRequest, _: bool) -> Message:
         hook = self._hooks.get(parse.needed(request.hook, "hook"))
@@ -77,6 +78,7 @@ class DeliveryCalls:
 def _state(number: int) -> State | None:
     if number == pb.DELIVERY_STATE_UNSPECIFIED:
         return None
-    if number not in _STATES:
+    state: State | None = _STATES.get(number)
+    if state is None:
         raise ValidationError({"state": "no such state"})
-    return _STATES[number]
+    return state

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import events_pb2 as pb
 from kong_eventhooks_plugin.api.grpc.guard import Calls, Context, Stream, Unary
-from kong_eventhooks_plugin.api.grpc.serialize import accepted_message, fitting, live_event_message, receipt_message
+from kong_eventhooks_plugin.api.grpc.serialize import fitting, to_message
 from kong_eventhooks_plugin.api.grpc.structs import from_struct
 from kong_eventhooks_plugin.api.service.feed import LiveEvent, Missed, Watcher, WatchFilter
 from kong_eventhooks_plugin.api.service.service import Service
@@ -55,7 +55,7 @@ class EventCalls:
 
     async def publish(self, request: pb.PublishRequest, _: bool) -> Message:
         receipt = await self._events.publish(request.event, from_struct(request.data), request.key or None)
-        return receipt_message(self._present.receipt(receipt))
+        return to_message(pb.PublishResponse, self._present.receipt(receipt))
 
     async def page(self, request: pb.ListEventsRequest, _: bool) -> Message:
         where = EventFilter(
@@ -68,7 +68,7 @@ class EventCalls:
 
         async def page(size: int) -> tuple[pb.ListEventsResponse, int]:
             found = await self._events.page(where, size, request.page_token or None)
-            events = [accepted_message(self._present.accepted(accepted)) for accepted in found.events]
+            events = [to_message(pb.AcceptedEvent, self._present.accepted(accepted)) for accepted in found.events]
             return pb.ListEventsResponse(events=events, next_page_token=found.next_offset or ""), len(events)
 
         return await fitting(parse.size(request.page_size), page)
@@ -98,7 +98,7 @@ class EventCalls:
     def _message(self, entry: LiveEvent | Missed) -> Message:
         if isinstance(entry, Missed):
             return pb.WatchResponse(missed=pb.Missed(count=entry.count))
-        return live_event_message(self._present.live_event(entry))
+        return pb.WatchResponse(event=to_message(pb.WatchedEvent, self._present.live_event(entry)))
 
     @contextlib.contextmanager
     def _registered(self, watcher: Watcher) -> Iterator[None]:

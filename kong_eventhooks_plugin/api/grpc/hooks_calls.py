@@ -6,7 +6,7 @@ from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import hooks_pb2 as pb
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import sources_pb2
 from kong_eventhooks_plugin.api.grpc.guard import Calls, Unary
-from kong_eventhooks_plugin.api.grpc.serialize import fitting, hook_message, result_message, source_event_message
+from kong_eventhooks_plugin.api.grpc.serialize import fitting, to_message
 from kong_eventhooks_plugin.api.grpc.structs import from_struct, to_struct
 from kong_eventhooks_plugin.api.service import sources
 from kong_eventhooks_plugin.api.service.entity import hook_view
@@ -40,20 +40,20 @@ class HookCalls:
 
         async def page(size: int) -> tuple[pb.ListHooksResponse, int]:
             found = self._hooks.page(size, request.page_token or None, tags)
-            hooks = [hook_message(hook_view(hook, trusted=trusted)) for hook in found.hooks]
+            hooks = [to_message(pb.Hook, hook_view(hook, trusted=trusted)) for hook in found.hooks]
             return pb.ListHooksResponse(hooks=hooks, next_page_token=found.next_offset or ""), len(hooks)
 
         return await fitting(parse.size(request.page_size), page)
 
     async def get(self, request: pb.GetHookRequest, trusted: bool) -> Message:
         hook = self._hooks.get(parse.needed(request.hook, "hook"))
-        return pb.GetHookResponse(hook=hook_message(hook_view(hook, trusted=trusted)))
+        return pb.GetHookResponse(hook=to_message(pb.Hook, hook_view(hook, trusted=trusted)))
 
     async def create(self, request: pb.CreateHookRequest, trusted: bool) -> Message:
         given = parse.definition(request)
         with parse.below("definition"):
             hook = await self._hooks.create(given)
-        return pb.CreateHookResponse(hook=hook_message(hook_view(hook, trusted=trusted)))
+        return pb.CreateHookResponse(hook=to_message(pb.Hook, hook_view(hook, trusted=trusted)))
 
     async def update(self, request: pb.UpdateHookRequest, trusted: bool) -> Message:
         key, given = parse.needed(request.hook, "hook"), parse.changes(request)
@@ -63,7 +63,7 @@ class HookCalls:
             )
         with parse.below("definition"):
             hook = await (self._hooks.upsert if request.allow_missing else self._hooks.update)(key, given)
-        return pb.UpdateHookResponse(hook=hook_message(hook_view(hook, trusted=trusted)))
+        return pb.UpdateHookResponse(hook=to_message(pb.Hook, hook_view(hook, trusted=trusted)))
 
     async def delete(self, request: pb.DeleteHookRequest, _: bool) -> Message:
         await self._hooks.delete(parse.needed(request.hook, "hook"))
@@ -76,7 +76,8 @@ class HookCalls:
         key = parse.needed(request.hook, "hook")
         with parse.below("data"):
             tested = await self._tests.test(key, from_struct(request.data))
-        return pb.TestHookResponse(data=to_struct(tested.data), result=result_message(result_view(tested.answer)))
+        result = to_message(pb.HandlerResult, result_view(tested.answer))
+        return pb.TestHookResponse(data=to_struct(tested.data), result=result)
 
 
 class SourceCalls:
@@ -88,9 +89,11 @@ class SourceCalls:
         """Return the events of every source, or those of one."""
         wanted = parse.given_text(request.source, "source")
         found = sources.all_sources() if wanted is None else {wanted: sources.events_of_source(wanted)}
-        return sources_pb2.ListSourcesResponse(
-            sources=[
-                sources_pb2.Source(name=name, events=[source_event_message(*event) for event in events.items()])
-                for name, events in found.items()
-            ]
-        )
+        listed = [
+            sources_pb2.Source(
+                name=name,
+                events=[to_message(sources_pb2.SourceEvent, event, name=each) for each, event in events.items()],
+            )
+            for name, events in found.items()
+        ]
+        return sources_pb2.ListSourcesResponse(sources=listed)
