@@ -40,8 +40,7 @@ from kong_eventhooks_plugin.kong.admin_api.client import AdminPage
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
-from kong_eventhooks_plugin.sources.changes.model import Actor
+from kong_eventhooks_plugin.sources.changes.model import Actor, RouteChange
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
 
 PAGE = 100
@@ -233,7 +232,7 @@ async def applying(mirror: Mirror, spent: list[float]) -> None:
         for method, where, body in (("POST", place, entity), ("DELETE", named, None)):
             now = time.time()
             began = time.perf_counter()
-            seen = RouteChange(where, method, 200, body, Actor(method, where.masked), now, now)
+            seen = RouteChange(where, method, body, Actor(method, where.masked), now, now)
             changes = await mirror.apply(seen)
             spent.append(time.perf_counter() - began)
             await mirror.mark_published([change.identity for change in changes])

@@ -9,8 +9,7 @@ from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.queue.contract import Receipt
-from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
-from kong_eventhooks_plugin.sources.changes.model import EntityChange
+from kong_eventhooks_plugin.sources.changes.model import EntityChange, RouteChange
 from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerState
 from tests.support.waiting import SECONDS
 

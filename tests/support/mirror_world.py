@@ -19,8 +19,7 @@ from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
-from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
+from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange, RouteChange
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
 from tests.support import kong_shape
 from tests.support.admin_schemas import Schemas
@@ -112,8 +111,7 @@ def place_of(path: str) -> EntityPath:
 def observation(request: Request) -> RouteChange:
     place = place_of(request.path)
     actor = Actor(request.method, place.masked, request_id=f"request-{request.number}" if request.number else None)
-    status = 204 if request.method == "DELETE" else 200
-    return RouteChange(place, request.method, status, request.entity, actor, request.started_at, request.seen_at)
+    return RouteChange(place, request.method, request.entity, actor, request.started_at, request.seen_at)
 
 
 class Gate:

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.model.operation import Operation
 
 SeenBy = Literal["route", "reconciliation"]
@@ -23,6 +24,20 @@ class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
     ip: str | None = None
     user_agent: str | None = None
     request_id: str | None = None
+
+
+class RouteChange(msgspec.Struct, frozen=True):
+    """A request that Kong accepted (2xx). ``entity`` is its answer, None where there was none; times are Unix seconds.
+
+    Kong made the change at some moment from ``started_at`` to ``seen_at``.
+    """
+
+    place: EntityPath
+    method: str
+    entity: dict[str, Any] | None
+    actor: Actor
+    started_at: float
+    seen_at: float
 
 
 class EntityChange(msgspec.Struct, frozen=True):

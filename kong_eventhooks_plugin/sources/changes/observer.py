@@ -43,9 +43,8 @@ from kong_eventhooks_plugin.queue.contract import Publish
 from kong_eventhooks_plugin.sources.changes.answer_body import decode_entity
 from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
 from kong_eventhooks_plugin.sources.changes.mirror_lifecycle import GRACE_SECONDS, MirrorLifecycle
-from kong_eventhooks_plugin.sources.changes.model import Actor
+from kong_eventhooks_plugin.sources.changes.model import Actor, RouteChange
 from kong_eventhooks_plugin.sources.changes.observation_queue import BYTES, OBSERVATIONS, ObservationQueue
 from kong_eventhooks_plugin.sources.changes.outbox import OutboxPublisher
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerState
@@ -231,9 +230,7 @@ class ChangeObserver:
         entity = None if seen.method == "DELETE" else _answered_entity(seen, place.schema)
         if entity is not None:
             await self._learn_schema(place.schema, entity)
-        change = RouteChange(
-            place, seen.method, seen.status, entity, _actor(seen, place.masked), seen.started_at, seen.seen_at
-        )
+        change = RouteChange(place, seen.method, entity, _actor(seen, place.masked), seen.started_at, seen.seen_at)
         if await self._mirror.apply(change):
             self._outbox_publisher.wake()
 

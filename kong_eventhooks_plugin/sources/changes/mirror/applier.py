@@ -17,15 +17,16 @@ read at once.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, TypeVar
 
 from kong_eventhooks_plugin.errors import QueueFull
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
-from kong_eventhooks_plugin.sources.changes.mirror.differences import StoredDifference
+from kong_eventhooks_plugin.sources.changes.mirror.differences import DifferenceKind, StoredDifference
 from kong_eventhooks_plugin.sources.changes.mirror.normalize import apart, comparable
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import ABSENT, TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.pairing import PairCandidate, pairs
@@ -69,8 +70,9 @@ class Applier:
             if not self._ids_stable:
                 yield from self._renew(schema)
             yield from self._apply_removed(schema)
-            yield from self._apply_different(schema)
-            yield from self._apply_created(schema)
+            yield from self._apply_batches(schema, "differs", self._apply_different)
+            silent = self._store.listed_at(schema) is None
+            yield from self._apply_batches(schema, "created", partial(self._apply_created, schema, silent))
             with self._transaction():
                 self._store.set_listed(schema, self._scan.windows[schema].low)
             yield
@@ -174,15 +176,17 @@ class Applier:
 
     # different
 
-    def _apply_different(self, schema: str) -> Iterator[None]:
+    def _apply_batches(
+        self, schema: str, kind: DifferenceKind, apply: Callable[[list[StoredDifference], int], None]
+    ) -> Iterator[None]:
         last = 0
-        while batch := self._scan.differences.batch(schema, "differs", last, BATCH):
+        while batch := self._scan.differences.batch(schema, kind, last, BATCH):
             last = batch[-1].i
             with self._transaction() as rev:
-                self._apply_some_different(batch, rev)
+                apply(batch, rev)
             yield
 
-    def _apply_some_different(self, batch: list[StoredDifference], rev: int) -> None:
+    def _apply_different(self, batch: list[StoredDifference], rev: int) -> None:
         rows = self._store.by_numbers([found.number for found in batch if found.number is not None])
         accepted = []
         for found in batch:
@@ -219,16 +223,7 @@ class Applier:
 
     # new
 
-    def _apply_created(self, schema: str) -> Iterator[None]:
-        silent = self._store.listed_at(schema) is None
-        last = 0
-        while batch := self._scan.differences.batch(schema, "created", last, BATCH):
-            last = batch[-1].i
-            with self._transaction() as rev:
-                self._apply_some_created(schema, batch, rev, silent=silent)
-            yield
-
-    def _apply_some_created(self, schema: str, batch: list[StoredDifference], rev: int, *, silent: bool) -> None:
+    def _apply_created(self, schema: str, silent: bool, batch: list[StoredDifference], rev: int) -> None:
         ids = [found.snapshot.id for found in batch]
         there, tombstoned = self._store.known_states(schema, ids), self._store.tombstoned(schema, ids)
         self.dropped += len(there)

@@ -30,14 +30,9 @@ MAX_CASCADE: Final = 5_000
 log = structlog.get_logger()
 
 
-def cascade_delete(
-    store: Store, rules: EntityRules, row: Row, deleted: EntityChange, window: TimeWindow, rev: int
-) -> list[EntityChange]:
-    """Drop the row, and what Kong deletes with it; return all changes, ``deleted`` first."""
-    return _Cascade(store, rules, row, deleted, window, rev).run()
+class Cascade:
+    """Drops a row, and what Kong deletes with it; ``deleted`` is the row's own change."""
 
-
-class _Cascade:
     def __init__(
         self, store: Store, rules: EntityRules, row: Row, deleted: EntityChange, window: TimeWindow, rev: int
     ) -> None:
@@ -52,6 +47,7 @@ class _Cascade:
         self._drop(row, None)
 
     def run(self) -> list[EntityChange]:
+        """Return all changes, ``deleted`` first."""
         while self._removed:
             schema, entity = self._removed.popleft()
             for referring in self._store.referring(schema, entity):

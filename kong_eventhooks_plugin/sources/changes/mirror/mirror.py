@@ -29,10 +29,9 @@ from kong_eventhooks_plugin.sources.changes.mirror.applier import Applier
 from kong_eventhooks_plugin.sources.changes.mirror.file import PATIENCE, checkpoint_wal, has_grown, prepare
 from kong_eventhooks_plugin.sources.changes.mirror.fingerprints import Fingerprints
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow, Watermark
-from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
 from kong_eventhooks_plugin.sources.changes.mirror.scan import ListSource, Scan
 from kong_eventhooks_plugin.sources.changes.mirror.store import Store
-from kong_eventhooks_plugin.sources.changes.model import EntityChange
+from kong_eventhooks_plugin.sources.changes.model import EntityChange, RouteChange
 from kong_eventhooks_plugin.storage.replaceable import ReplaceableFile
 
 OUTBOX: Final = 200_000
@@ -86,13 +85,12 @@ class Mirror:
         """
         rules = self._entities()
 
-        def apply(store: Store) -> list[EntityChange]:
-            with store.transaction() as rev:
-                if store.outbox() >= OUTBOX:
-                    raise QueueFull("mirror_outbox", f"{OUTBOX:,} changes wait in the outbox")
-                return route.apply(store, rules, seen, rev)
+        def apply(store: Store, rev: int) -> list[EntityChange]:
+            if store.outbox() >= OUTBOX:
+                raise QueueFull("mirror_outbox", f"{OUTBOX:,} changes wait in the outbox")
+            return route.apply(store, rules, seen, rev)
 
-        return await self._with_store(apply)
+        return await self._write(apply)
 
     async def pending(self, limit: int) -> list[EntityChange]:
         """Return up to ``limit`` changes of the outbox, oldest first."""
@@ -100,22 +98,12 @@ class Mirror:
 
     async def mark_published(self, identities: Sequence[str]) -> None:
         """Remove changes from the outbox: their events are committed in the queue."""
-
-        def mark(store: Store) -> None:
-            with store.transaction():
-                store.mark_published(identities)
-
-        await self._with_store(mark)
+        await self._write(lambda store, _: store.mark_published(identities))
         await self._checkpoint_wal()
 
     async def forget(self) -> None:
         """Drop all that is known, not the outbox: the next reconciliation is silent, and a running one fails."""
-
-        def forget(store: Store) -> None:
-            with store.transaction():
-                store.forget()
-
-        await self._with_store(forget)
+        await self._write(lambda store, _: store.forget())
 
     # reconciliations
 
@@ -130,18 +118,17 @@ class Mirror:
         """
         rules = self._entities()
 
-        def begin(store: Store) -> Scan:
+        def begin(store: Store, rev: int) -> Scan:
             # With another key every digest would differ.
             mark = blake2b(origin.encode() + rules.name("", "origin"), digest_size=16).hexdigest()
-            with store.transaction() as rev:
-                before = store.fact(_ORIGIN)
-                if before != mark:
-                    store.set_fact(_ORIGIN, mark)
-                    if before is not None:
-                        store.forget()
-                return Scan(self._path.parent, Watermark(rev, self._clock() - lag), store.fact("epoch"))
+            before = store.fact(_ORIGIN)
+            if before != mark:
+                store.set_fact(_ORIGIN, mark)
+                if before is not None:
+                    store.forget()
+            return Scan(self._path.parent, Watermark(rev, self._clock() - lag), store.fact("epoch"))
 
-        return await self._with_store(begin)
+        return await self._write(begin)
 
     async def compare(self, scan: Scan, source: ListSource, page: Sequence[dict[str, Any]], window: TimeWindow) -> None:
         """Compare a page with the mirror; differences are kept in the scan."""
@@ -174,13 +161,12 @@ class Mirror:
     async def finish(self, began: float, configuration_hash: str | None) -> None:
         """Keep the hash of a scan that began at ``began``, and forget what no late observation can need."""
 
-        def finish(store: Store) -> None:
-            with store.transaction():
-                store.set_fact(_HASH, configuration_hash)
-                store.drop_older(min(store.fact(_BEGAN) or 0.0, self._clock() - RETENTION_SECONDS))
-                store.set_fact(_BEGAN, began)
+        def finish(store: Store, _: int) -> None:
+            store.set_fact(_HASH, configuration_hash)
+            store.drop_older(min(store.fact(_BEGAN) or 0.0, self._clock() - RETENTION_SECONDS))
+            store.set_fact(_BEGAN, began)
 
-        await self._with_store(finish)
+        await self._write(finish)
 
     async def end(self, scan: Scan) -> None:
         await self._call(scan.close)
@@ -199,6 +185,15 @@ class Mirror:
 
     async def _with_store(self, call: Callable[[Store], T]) -> T:
         return await self._call(lambda: self._run(call))
+
+    async def _write(self, call: Callable[[Store, int], T]) -> T:
+        """Make the call in a transaction; it is given the revision that it writes."""
+
+        def write(store: Store) -> T:
+            with store.transaction() as rev:
+                return call(store, rev)
+
+        return await self._with_store(write)
 
     def _run(self, call: Callable[[Store], T]) -> T:
         def run(connection: sqlite3.Connection) -> T:

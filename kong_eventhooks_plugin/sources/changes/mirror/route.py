@@ -30,14 +30,13 @@ from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules, MaskedEn
 from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
-from kong_eventhooks_plugin.sources.changes.mirror.cascade import cascade_delete
+from kong_eventhooks_plugin.sources.changes.mirror.cascade import Cascade
 from kong_eventhooks_plugin.sources.changes.mirror.normalize import apart, comparable
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
-from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot, short, snapshot_of
 from kong_eventhooks_plugin.sources.changes.mirror.store import PublishedState, Store
-from kong_eventhooks_plugin.sources.changes.model import EntityChange
+from kong_eventhooks_plugin.sources.changes.model import EntityChange, RouteChange
 
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -165,7 +164,8 @@ class _RouteApplier:
         before = [row for row in rows if ordering.existed(self._window, row.known_state)]
         there = [row for row in before if not ordering.outlives(self._window, row.known_state)]
         if len(there) == 1:
-            return cascade_delete(self._store, self._rules, there[0], self._deleted(there[0]), self._window, self._rev)
+            deleted = self._deleted(there[0])
+            return Cascade(self._store, self._rules, there[0], deleted, self._window, self._rev).run()
         if there:
             log.warning("entity_path_ambiguous", schema=self._place.schema, path=self._place.masked)
             return []

@@ -17,7 +17,7 @@ import pytest
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.sources.changes.mirror.file import LOG_BYTES
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
+from kong_eventhooks_plugin.sources.changes.model import RouteChange
 from kong_eventhooks_plugin.storage.notes import NoteStore
 from tests.support.mirror_world import RULES, Request, known_entities, observation
 

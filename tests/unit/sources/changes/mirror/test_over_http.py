@@ -10,8 +10,7 @@ import pytest
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.mirror.route_change import RouteChange
-from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
+from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange, RouteChange
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
 from kong_eventhooks_plugin.storage.notes import NoteStore
 from tests.support.admin_node import AdminNode, Faults
@@ -72,9 +71,7 @@ class Side:
         place = self.schema_cache.endpoints().resolve(path)
         assert place is not None
         return await self.mirror.apply(
-            RouteChange(
-                place, method, answer.status, entity, Actor(method, place.masked), started, self.clock.advance()
-            )
+            RouteChange(place, method, entity, Actor(method, place.masked), started, self.clock.advance())
         )
 
 
