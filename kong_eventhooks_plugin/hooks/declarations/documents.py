@@ -55,7 +55,7 @@ def parse(
     """
 
     def ambiguous(scalar: yaml_values.Ambiguous) -> None:
-        differ = f"{scalar.text} is {json.dumps(scalar.value)} for Kong and {scalar.deck} for decK"
+        differ = f"{scalar.text} is {_shown(scalar.value)} for Kong and {_shown(scalar.deck)} for decK"
         path = _at(scalar.line, scalar.column)
         warn(DeclarationError(where=where, path=path, message=f"{differ}; put it in quotes, or write what you mean"))
 
@@ -72,6 +72,10 @@ def parse(
         raise Unreadable(where, error.msg, _at(error.lineno, error.colno)) from error
     except (ValueError, RecursionError) as error:
         raise Unreadable(where, "is nested too deep" if isinstance(error, RecursionError) else str(error)) from error
+
+
+def _shown(value: Any) -> str:
+    return f"the text {json.dumps(value)}" if isinstance(value, str) else json.dumps(value)
 
 
 def _at(line: int | None, column: int | None) -> str:

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
-from kong_eventhooks_plugin.hooks.declarations import documents
+from kong_eventhooks_plugin.hooks.declarations import documents, kong_payloads
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
 from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hooks
-from kong_eventhooks_plugin.hooks.lint import near_names, payload_objects
+from kong_eventhooks_plugin.hooks.lint import near_names
 from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN, PLUGIN
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
@@ -139,6 +139,9 @@ class _Reading:
     def _add_error(self, path: str, message: str) -> None:
         self.errors.append(DeclarationError(where=self._where, path=path, message=message))
 
+    def _warn(self, path: str, message: str) -> None:
+        self.warnings.append(DeclarationError(where=self._where, path=path, message=message))
+
     def _check_version(self, version: Any) -> None:
         if version is None:
             self._add_error("_format_version", texts.REQUIRED)
@@ -173,7 +176,7 @@ class _Reading:
         if isinstance(config, Mapping) and "hooks" in config:
             self._add_error(f"{path}.name", text.format(", so its hooks are not read"))
         else:
-            self.warnings.append(DeclarationError(self._where, f"{path}.name", text.format("")))
+            self._warn(f"{path}.name", text.format(""))
 
     def _entries(self, entries: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if entries is None or entries == {}:
@@ -204,6 +207,7 @@ class _Reading:
         prefix = f"{found.path}.config"
         if isinstance(config, Mapping) and isinstance(config.get("hooks"), list):
             self.hook_count += len(config["hooks"])
+            config = {**config, "hooks": self._as_kong_holds(config["hooks"], prefix)}
         checked = self._validation.config(config)
         if checked.error is not None:
             fields = near_names.with_suggestions(checked.error.fields, self._validation.schema, config)
@@ -212,9 +216,13 @@ class _Reading:
                     self.errors.append(error)
         origin = Origin(place="file", key=self._where, path=f"{self._where}: {prefix}")
         for index, hook in zip(checked.hooks, to_hooks(checked.hooks, origin, scope, enabled=enabled), strict=True):
-            path = f"{prefix}.hooks[{index}]"
-            self._add_hook(hook, path)
-            self.warnings.extend(payload_objects.warnings(config["hooks"][index], self._where, path))
+            self._add_hook(hook, f"{prefix}.hooks[{index}]")
+
+    def _as_kong_holds(self, hooks: list[Any], prefix: str) -> list[Any]:
+        return [
+            kong_payloads.hook_as_kong_holds(hook, f"{prefix}.hooks[{index}]", self._warn)
+            for index, hook in enumerate(hooks)
+        ]
 
     def _attempt(self, read: Callable[[_Found], T], found: _Found, otherwise: T, unrendered: Collection[str]) -> T:
         try:

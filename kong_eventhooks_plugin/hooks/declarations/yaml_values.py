@@ -3,8 +3,8 @@
 libyaml bounds the nesting (1,000 levels, PyYAML 6.0.4). Beyond PyYAML's own safe loader: scalars are read by Kong's
 rules (``yaml_scalars``); a repeated key in a mapping is an error, where Kong would silently take the last; and one
 merge copies each key once, however often its source is merged. A value with a tag of its own (``!!binary``, ``!vault``)
-becomes a ``Tagged``, which no schema accepts; a key that is no text a ``Key``. An alias is the same object again, which
-may contain itself: whoever walks the result has to bound it.
+becomes a ``Tagged``, which no schema accepts; a key that is no text a ``Key`` (``kong_payloads`` reads those of
+numbers). An alias is the same object again, which may contain itself: whoever walks the result has to bound it.
 """
 
 from collections.abc import Callable, Generator
@@ -31,11 +31,11 @@ class YamlError(Exception):
 
 
 class Ambiguous(NamedTuple):
-    """An unquoted scalar that Kong reads as ``value`` and decK as ``deck`` ("a text")."""
+    """An unquoted scalar that Kong reads as ``value`` and decK as ``deck``."""
 
     text: str
     value: Any
-    deck: str
+    deck: Any
     line: int
     column: int
 
@@ -92,9 +92,12 @@ class _Loader(yaml.CSafeLoader):
         return _TAGS["seq" if kind is yaml.SequenceNode else "map"]
 
     def construct_plain(self, node: Any) -> Any:
-        value = yaml_scalars.value_of(node.value)
-        other = yaml_scalars.differs_in_deck(node.value)
-        if other is not None:
+        try:
+            value = yaml_scalars.value_of(node.value)
+        except ValueError as error:
+            raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
+        other = yaml_scalars.deck_value_of(node.value)
+        if not yaml_scalars.is_the_same(value, other):
             self._ambiguous(Ambiguous(node.value, value, other, node.start_mark.line + 1, node.start_mark.column + 1))
         return value
 
@@ -117,7 +120,10 @@ class _Loader(yaml.CSafeLoader):
         if not isinstance(node, yaml.ScalarNode):
             raise yaml.MarkedYAMLError(problem="a list or a mapping cannot be a key", problem_mark=node.start_mark)
         value = self.construct_object(node)
-        return value if isinstance(value, str) else Key(node.value)
+        if isinstance(value, str):
+            return value
+        is_number = type(value) in (int, float)
+        return Key(f"{value:.16g}" if is_number else node.value, value if is_number else None)
 
     def merge(self) -> None:
         """Fill mappings from those that they merge, once all are loaded: a source may contain its user."""

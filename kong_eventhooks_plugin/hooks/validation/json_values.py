@@ -28,9 +28,10 @@ class Tagged(NamedTuple):
 
 
 class Key(NamedTuple):
-    """A mapping's key that is no text, as it is written."""
+    """A mapping's key that is no text: as Kong writes it where it is a number, else as the file does."""
 
     text: str
+    number: float | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -91,7 +92,7 @@ def _text_error(value: str) -> str | None:
 
 _SCALARS: dict[type, Callable[[Any], str | None]] = {
     str: _text_error,
-    int: lambda value: None if -(1 << 63) <= value < (1 << 63) else "is not a number of 64 bits",
+    int: lambda value: None if -(1 << 63) <= value < (1 << 63) else "does not fit into a signed 64-bit integer",
     float: lambda value: None if math.isfinite(value) else "is not a finite number",
     Key: lambda value: f"the key {value.text[:100]!r} is not a string; put it in quotes",
     Tagged: lambda value: f"a value with the tag {value.tag} is not allowed here",

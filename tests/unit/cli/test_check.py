@@ -71,4 +71,4 @@ def test_it_warns_where_deck_reads_another_value(tmp_path: Path) -> None:
     path.write_text('_format_version: "3.0"\nservices:\n- {name: a, host: y, port: 80}\n')
     ended = CliRunner().invoke(cli, ["check", str(path)])
     assert ended.exit_code == 0
-    assert f'warning: {path}: line 3, column 19: y is "y" for Kong and true or false for decK' in ended.output
+    assert f'warning: {path}: line 3, column 19: y is the text "y" for Kong and true for decK' in ended.output

@@ -193,7 +193,7 @@ class TestBeyondKong:
             ({"a": ["\ud800"]}, "config.payload.a[0]", "is not valid Unicode text"),
             ({"a": {"\0": 1}}, "config.payload.a", "may not contain a NUL character"),
             ({"a": float("nan")}, "config.payload.a", "is not a finite number"),
-            ({"a": 1 << 64}, "config.payload.a", "is not a number of 64 bits"),
+            ({"a": 1 << 64}, "config.payload.a", "does not fit into a signed 64-bit integer"),
             ({"a": {1: 2}}, "config.payload.a", "the key '1' is not a string; put it in quotes"),
             ({"a": b"x"}, "config.payload.a", "a bytes is not allowed here"),
         ],

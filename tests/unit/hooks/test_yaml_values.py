@@ -1,5 +1,6 @@
 """YAML as Kong reads it: bounded, without dates, without keys that stand twice."""
 
+import math
 from contextlib import suppress
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_deep_nesting_is_an_error_and_not_the_end_of_the_process(data: bytes) ->
         ("a: !!binary aGk=", {"a": Tagged("tag:yaml.org,2002:binary")}),
         ("a: !vault {b: 1}", {"a": Tagged("!vault")}),
         ("\ufeffa: 1", {"a": 1}),
-        ("{1: a, true: b}", {Key("1"): "a", Key("true"): "b"}),
+        ("{1: a, true: b, 0x10: c}", {Key("1", 1): "a", Key("true"): "b", Key("16", 16): "c"}),
         ("x: {y: &y {<<: &z {a: 1}}}\nw: {<<: [*y, *z]}", {"x": {"y": {"a": 1}}, "w": {"a": 1}}),
     ],
 )
@@ -78,6 +79,7 @@ def test_values(text: str, value: Any) -> None:
     ("text", "error", "at"),
     [
         ("a: 1\nb: 2\na: 3", "the key 'a' is repeated in one mapping", (3, 1)),
+        ("{1: a, 1.0: b}", "the key '1' is repeated in one mapping", (1, 8)),
         ("a: [", "did not find expected node content", (2, 1)),
         ("a:\n\t- b", "found character that cannot start any token", (2, 1)),
         ("? [a]\n: 1", "a list or a mapping cannot be a key", (1, 3)),
@@ -96,49 +98,70 @@ def test_errors_say_where(text: str, error: str, at: tuple[int | None, int | Non
     assert (caught.value.line, caught.value.column) == at
 
 
-# Each read by Kong 3.9.1, as the text of a plugin's field shows it.
+# Each read by lyaml of Kong 3.9.1 and by decK 1.62.1 (...: as Kong).
 @pytest.mark.parametrize(
     ("text", "value", "deck"),
     [
-        ("12:30", 750, "a text"),
-        ("-1:00:30", -3630, "a text"),
-        ("1:30.5", 90.5, "a text"),
-        ("1e3", 1000, None),
-        ("1.e3", 1000, None),
-        ("1e-7", 1e-7, None),
-        (".5", 0.5, None),
-        ("1.0", 1, None),
-        ("017", 15, None),
-        ("08", 8, None),
-        ("0o17", "0o17", "a number"),
-        ("0x1F", 31, None),
-        ("0b1", "0b1", "a number"),
-        ("0b11", 3, None),
-        ("1_000", 1000, None),
-        ("+7", 7, None),
-        ("y", "y", "true or false"),
-        ("n", "n", "true or false"),
-        ("Yes", True, None),
-        ("oFF", "oFF", None),
-        ("9007199254740993", 9007199254740993, None),
-        ("1" * 500, "1" * 500, None),
-        ("2026-11-21", "2026-11-21", None),
-        ("1.2.3", "1.2.3", None),
-        ("e5", "e5", None),
-        (".", ".", None),
-        ("-", "-", None),
+        ("12:30", 750, "12:30"),
+        ("-1:00:30", -3630, "-1:00:30"),
+        ("1:30.5", 90.5, "1:30.5"),
+        ("1_0:30", "1_0:30", ...),
+        ("1e3", 1000, ...),
+        ("1.e3", 1000, ...),
+        ("1e-7", 1e-7, ...),
+        ("1e400", math.inf, "1e400"),
+        (".5", 0.5, ...),
+        ("._5", 0.5, "._5"),
+        ("1.0", 1, ...),
+        ("-0", 0, ...),
+        ("017", 15, ...),
+        ("08", 8, ...),
+        ("0" + "7" * 27, 8**27 - 1, 7.777777777777778e26),
+        ("0o17", "0o17", 15),
+        ("0O17", "0O17", 15),
+        ("0x1F", 31, ...),
+        ("0X1F", "0X1F", 31),
+        ("0x1.8", 1.5, "0x1.8"),
+        ("0x1e3", 483, ...),
+        ("0x" + "F" * 18, 16**18 - 1, "0x" + "F" * 18),
+        ("0x1.8p9999", math.inf, "0x1.8p9999"),
+        ("0b1", "0b1", 1),
+        ("0b11", 3, ...),
+        ("1_000", 1000, ...),
+        ("_1", 1, "_1"),
+        ("+7", 7, ...),
+        ("y", "y", True),
+        ("n", "n", False),
+        ("Yes", True, ...),
+        ("oFF", "oFF", ...),
+        ("9007199254740993", 9007199254740993, ...),
+        ("1" * 350, math.inf, "1" * 350),
+        ("1" * 500, "1" * 500, ...),
+        ("2026-11-21", "2026-11-21", ...),
+        ("1.2.3", "1.2.3", ...),
+        ("e5", "e5", ...),
+        ("inf", "inf", ...),
+        (".", ".", ...),
+        ("-", "-", ...),
     ],
 )
-def test_scalars_are_kongs(text: str, value: Any, deck: str | None) -> None:
-    read = yaml_scalars.value_of(text)
+def test_scalars_are_kongs(text: str, value: Any, deck: Any) -> None:
+    read, in_deck = yaml_scalars.value_of(text), yaml_scalars.deck_value_of(text)
     assert (read, type(read)) == (value, type(value))
-    assert yaml_scalars.differs_in_deck(text) == deck
+    assert in_deck == (value if deck is ... else deck)
+    assert yaml_scalars.is_the_same(read, in_deck) == (deck is ...)
+
+
+@pytest.mark.parametrize("text", ["07_", "-0_7__", "0b1_", "0b11_"])
+def test_a_number_on_which_kong_fails_is_an_error(text: str) -> None:
+    with pytest.raises(YamlError, match="Kong cannot read this number, which ends with an underscore"):
+        yaml_values.load(f"a: {text}".encode())
 
 
 def test_what_deck_reads_differently_is_reported_with_its_place() -> None:
     found: list[Ambiguous] = []
     assert yaml_values.load(b"a:\n- 12:30\n- '12:30'\n", found.append) == {"a": [750, "12:30"]}
-    assert found == [Ambiguous("12:30", 750, "a text", 2, 3)]
+    assert found == [Ambiguous("12:30", 750, "12:30", 2, 3)]
 
 
 def test_a_merge_of_merges_is_no_larger_than_its_keys() -> None:
