@@ -13,6 +13,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from kong_eventhooks_plugin.errors import HttpError, HttpErrorClass
 
+
+class AnswerOverrun(aiohttp.ClientPayloadError):
+    """An answer is past a limit of ``http_protocol``; the text says which."""
+
+
 HTTP_ERRORS: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
 """All that aiohttp raises."""
 
@@ -43,6 +48,10 @@ def _tls(error: Any, _peer: str) -> str:
     return f"TLS failed: {getattr(cause, 'reason', None) or 'handshake'}"
 
 
+def _overrun(error: Any, peer: str) -> str:
+    return f"{peer} sent {error}"
+
+
 _Row = tuple[tuple[type[BaseException], ...], HttpErrorClass, str | Callable[[Any, str], str]]
 _TABLE: Final[tuple[_Row, ...]] = (
     ((aiohttp.ConnectionTimeoutError,), "timeout", "no connection in time"),
@@ -50,6 +59,7 @@ _TABLE: Final[tuple[_Row, ...]] = (
     ((aiohttp.ClientSSLError, ssl.SSLError), "tls", _tls),
     ((aiohttp.ClientConnectorDNSError,), "connect", "the host's name was not resolved"),
     ((aiohttp.ClientConnectorError,), "connect", _no_connection),
+    ((AnswerOverrun,), "protocol", _overrun),
     (
         (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, HttpProcessingError),
         "protocol",

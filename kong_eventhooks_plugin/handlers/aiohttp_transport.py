@@ -8,8 +8,9 @@ What keeps an endpoint from harming us, and the limits:
 - every address is checked at the dial, where aiohttp makes the socket (``address_rules``);
 - no proxies, ``.netrc`` or certificates from the environment, no cookies, no redirects, no decompression: what an
   endpoint answers changes no later request and cannot unfold in memory;
-- header lines over 8,190 bytes or more than 128 of them are not read (aiohttp's limits); where a status line is
-  followed by what cannot be read, the answer has that status and nothing else (``status_line``);
+- header lines over 8,190 bytes or more than 128 of them are not read (aiohttp's limits), nor more than so many
+  informational answers and bytes beside the body (``http_protocol``); where a status line is followed by what cannot
+  be read, the answer has that status and nothing else (``status_line``);
 - of a body no more than ``READ_BUFFER`` twice over waits unread; a body that is not read to its end costs its
   connection;
 - ``EngineLimits``: time for a connection and in all, how many connections there are, how long an idle one is kept.
@@ -23,15 +24,13 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import httpx
 import msgspec
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_parser import RawResponseMessage
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -40,6 +39,7 @@ from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.name_resolver import ThreadedNames
 from kong_eventhooks_plugin.handlers.status_line import StatusLine
 from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
+from kong_eventhooks_plugin.http_protocol import AnswerProtocol, use_protocol
 from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
@@ -83,31 +83,17 @@ class _Exchange:
 _exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
 
 
-class _Protocol(ResponseHandler):
-    """aiohttp's protocol of one connection, which notes each answer's status line.
-
-    It also closes a connection on which something comes that no request asked for: aiohttp would keep it and return it
-    as the answer to the next request.
-    """
+class _Protocol(AnswerProtocol):
+    """The protocol of one connection, which notes each answer's status line."""
 
     _status_line: StatusLine | None = None
-    _answered = False
 
     def set_response_params(self, **params: Any) -> None:
-        # Called in the request's task, before it is sent.
         exchange = _exchange.get()
         self._status_line = None if exchange is None else exchange.status_line
-        self._answered = False
         super().set_response_params(**params)
 
-    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
-        self._answered = data[0].code >= HTTPStatus.OK
-        super().feed_data(data, size)
-
     def data_received(self, data: bytes) -> None:
-        if data and self._answered and (self._payload is None or self._payload.is_eof()):
-            self.close()
-            return
         if self._status_line is not None and not self._status_line.ended:
             self._status_line.feed(data)
         super().data_received(data)
@@ -176,8 +162,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             resolver=self._names,
             socket_factory=self._socket,
         )
-        # aiohttp has no argument for either: what makes a connection's protocol, and that nothing is sent twice.
-        connector._factory = partial(_Protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment] # noqa: SLF001
+        use_protocol(connector, _Protocol)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -189,6 +174,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             trust_env=False,
             read_bufsize=READ_BUFFER,
         )
+        # aiohttp has no argument for it: nothing is sent twice.
         self._session._retry_connection = False  # noqa: SLF001
         return self._session
 

@@ -3,15 +3,19 @@
 aiohttp gives an answer only once all of its headers are read. Where they cannot be, the status is known all the same,
 and it decides whether a request has arrived.
 
-Limits: interim answers (1xx) are passed over; of one head at most ``MAX_HEAD`` bytes are kept while its end is missing.
+Limits: ``INFORMATIONAL`` informational answers (1xx) are passed over, and no byte is read twice; between two calls no
+more is kept than the start of a status line.
 """
 
 import re
 
-MAX_HEAD = 65_536
+from kong_eventhooks_plugin.http_protocol import INFORMATIONAL
 
-_STATUS = re.compile(rb"(?:\r?\n)*HTTP/\d\.\d (\d{3})(?=[ \r\n])")
+_STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})(?=[ \r\n])")
+_LONGEST = len(b"HTTP/1.1 200 ")
+_BLANK_LINES = re.compile(rb"(?:\r?\n)*")
 _HEAD_END = re.compile(rb"\n\r?\n")
+_CUT_HEAD_END = len(b"\n\r")
 _SWITCHING_PROTOCOLS = 101
 
 
@@ -21,23 +25,32 @@ class StatusLine:
     def __init__(self) -> None:
         self.status: int | None = None
         self.ended = False
-        self._head = b""
+        self._passed = 0
+        self._in_head = False
+        self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        self._head += data
-        while not self.ended and (found := _STATUS.match(self._head)) is not None:
-            status = int(found[1])
+        data, at = self._rest + data, 0
+        while True:
+            if self._in_head:
+                end = _HEAD_END.search(data, at)
+                if end is None:
+                    self._rest = data[max(at, len(data) - _CUT_HEAD_END) :]
+                    return
+                self._in_head, at = False, end.end()
+            at = _BLANK_LINES.match(data, at).end()  # type: ignore[union-attr]  # it matches everywhere
+            found = _STATUS.match(data, at)
+            if found is None:
+                self._rest = data[at:]
+                self.ended = len(self._rest) >= _LONGEST
+                return
+            status, at = int(found[1]), found.end()
             if not 100 <= status < 200 or status == _SWITCHING_PROTOCOLS:
                 self.status = status
-                self._end()
+                self.ended = True
                 return
-            end = _HEAD_END.search(self._head, found.end())
-            if end is None:
-                break
-            self._head = self._head[end.end() :]
-        if len(self._head) > MAX_HEAD:
-            self._end()
-
-    def _end(self) -> None:
-        self.ended = True
-        self._head = b""
+            self._passed += 1
+            self._in_head = True
+            if self._passed > INFORMATIONAL:
+                self.ended = True
+                return

@@ -1,10 +1,10 @@
 """Reads Kong's Admin API: one object, one page of a list, or a whole list.
 
-Limits: 100 entities a page (at 1,000, Kong's proxied p99 rose from 3 to 130 ms), 1,000 pages a list, 16 MiB a
-page, 5 s to connect, 30 s a page. Past any of them the whole list fails with ``AdminApiError``: half a list looks
-like entities that were deleted. 64 connections at once; past that a request waits, and its time to connect runs.
-Redirects are not followed and the environment's proxies are not used, since the token would go along; a compressed
-answer is not asked for and refused.
+Limits: 100 entities a page (at 1,000, Kong's proxied p99 rose from 3 to 130 ms), 1,000 pages a list, 16 MiB a page and
+beside it what ``http_protocol`` takes, 5 s to connect, 30 s a page. Past any of them the whole list fails with
+``AdminApiError``: half a list looks like entities that were deleted. 64 connections at once; past that a request waits,
+and its time to connect runs. Redirects are not followed and the environment's proxies are not used, since the token
+would go along; a compressed answer is not asked for and refused.
 
 Why aiohttp without httpx before it: a page of 100 entities (17 kB) took 1.08 ms of CPU with httpx alone, 0.48 ms with
 httpx over an aiohttp transport (``handlers.aiohttp_transport``), 0.16 to 0.21 ms with aiohttp, 0.075 ms of each being
@@ -23,6 +23,7 @@ from yarl import URL
 
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
+from kong_eventhooks_plugin.http_protocol import use_protocol
 from kong_eventhooks_plugin.settings import DEFAULTS
 
 PAGE_SIZE = DEFAULTS.admin_page_size
@@ -161,8 +162,10 @@ class AdminClient:
         headers = {"Accept-Encoding": "identity"}
         if settings.token:
             headers[settings.token_header] = settings.token
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+        use_protocol(connector)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             # get() bounds the whole; an infinite threshold keeps aiohttp from rounding times up to whole seconds.

@@ -102,8 +102,10 @@ async def test_an_interim_status_is_followed_by_the_final_one(make: Any) -> None
     [
         pytest.param(hang(), "timeout", True, id="never answers"),
         pytest.param(raw(b"HTTP/1.1 2", close=False), "timeout", True, id="stops in the status line"),
-        pytest.param(repeat(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01), "timeout", True,
-                     id="100 for ever"),
+        pytest.param(repeat(b"HTTP/1.1 100 Continue\r\n", b"x: y\r\n", 0.05), "timeout", True,
+                     id="drips an interim answer"),
+        pytest.param(repeat(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000), "protocol", False, id="100 for ever"),
+        pytest.param(repeat(b"", b"\r\n" * 10_000), "protocol", False, id="blank lines for ever"),
         pytest.param(raw(b""), "connect", False, id="closes at once"),
         pytest.param(raw(b"HTTP/1.1 2"), "connect", False, id="cut in the status line"),
         pytest.param(raw(b"HTTP/1.1 200"), "connect", False, id="cut where the status may go on"),
@@ -124,6 +126,8 @@ async def test_no_answer_is_a_retry(make: Any, scripted: Scripted, error: str, h
     assert "\n" not in outcome.detail
 
 
+BESIDE = "the endpoint sent more than 131,072 bytes of headers, chunk sizes and trailers"
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
 CUT_SHORT = "the answer could not be read to its end: "
 # What no client can read behind a status line.
 AFTER_THE_STATUS = [
@@ -152,6 +156,8 @@ AFTER_THE_STATUS = [
                  id="one header too often"),
     pytest.param(repeat(b"x: ", b"y" * 4096), "the answer is not HTTP", id="an endless header"),
     pytest.param(repeat(b"", b"x: y\r\n" * 100), "the answer is not HTTP", id="endless headers"),
+    pytest.param(repeat(CHUNKED + b"1;", b"y" * 4_096), BESIDE, id="an endless chunk extension"),
+    pytest.param(repeat(CHUNKED + b"0\r\n", b"x: " + b"y" * 8_000 + b"\r\n"), BESIDE, id="endless trailers"),
 ]  # fmt: skip
 
 

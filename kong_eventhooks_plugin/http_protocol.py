@@ -1,0 +1,100 @@
+"""aiohttp's protocol of a client's connection, with limits on what an answer may cost beside its body.
+
+aiohttp bounds one header line and the lines of one head. Without these limits a peer keeps a connection, and this
+process, busy until its time is over: informational answers (1xx) without end wait in an unbounded queue, extensions of
+a chunk and bytes that come one by one take CPU and bring nothing.
+
+Limits of an exchange, past which the answer is an ``AnswerOverrun`` and its connection is cut:
+
+- ``INFORMATIONAL`` informational answers before the final one;
+- ``BESIDE_BODY`` bytes that are no body: informational answers, headers, chunk sizes with their extensions, trailers.
+  A read of fewer than ``SMALLEST_READ`` bytes counts as so many, since each costs a turn of the loop.
+
+A head is parsed in pieces of ``PIECE`` bytes, so that no more answers than fit in one are counted too late.
+
+A connection on which something comes that no request asked for is closed: aiohttp would keep it and return it as the
+answer to the next request.
+"""
+
+import asyncio
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_parser import RawResponseMessage
+
+from kong_eventhooks_plugin.http_errors import AnswerOverrun
+
+INFORMATIONAL = 16
+BESIDE_BODY = 128 << 10
+SMALLEST_READ = 64
+PIECE = 16 << 10
+
+
+class AnswerProtocol(ResponseHandler):
+    """``answered``: the final answer's head has come."""
+
+    _answered = False
+    _informational = 0
+    _beside_body = 0
+    """Counted so far, what has come of the body included."""
+
+    def set_response_params(self, **params: Any) -> None:
+        # Called in the request's task, before it is sent.
+        self._answered = False
+        self._informational = self._beside_body = 0
+        super().set_response_params(**params)
+
+    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
+        status = data[0].code
+        if HTTPStatus.CONTINUE <= status < HTTPStatus.OK and status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._informational += 1
+        else:
+            self._answered = True
+        super().feed_data(data, size)
+
+    def data_received(self, data: bytes) -> None:
+        if data:
+            self._beside_body += max(SMALLEST_READ - len(data), 0)
+        while len(data) > PIECE and not self._answered and not self._is_failed():
+            self._take(data[:PIECE])
+            data = data[PIECE:]
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if self._is_failed():
+            return
+        if data and self._answered and (self._payload is None or self._payload.is_eof()):
+            self.close()
+            return
+        self._beside_body += len(data)
+        super().data_received(data)
+        # What a reader has not made room for yet is not parsed: it may be body.
+        if not self._reading_paused and (overrun := self._overrun()) is not None:
+            self._fail(AnswerOverrun(overrun))
+
+    def _is_failed(self) -> bool:
+        return self._exception is not None
+
+    def _overrun(self) -> str | None:
+        body = 0 if self._payload is None else self._payload.total_bytes
+        if self._beside_body - body > BESIDE_BODY:
+            return f"more than {BESIDE_BODY:,} bytes of headers, chunk sizes and trailers"
+        if self._informational > INFORMATIONAL:
+            return f"more than {INFORMATIONAL} informational answers"
+        return None
+
+    def _fail(self, error: AnswerOverrun) -> None:
+        payload, self._payload = self._payload, None
+        self.set_exception(error)
+        if payload is not None and not payload.is_eof():
+            payload.set_exception(error)
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def use_protocol(connector: aiohttp.BaseConnector, protocol: type[AnswerProtocol] = AnswerProtocol) -> None:
+    """Make the connector's connections with ``protocol``, for which aiohttp has no argument; on the running loop."""
+    connector._factory = partial(protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment] # noqa: SLF001
