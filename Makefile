@@ -18,7 +18,7 @@ LOCKED := $(PIP) --require-hashes --no-deps
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest lint types bench protobuf docs lock compose-up compose-down clean
+.PHONY: help run test test-newest lint types bench protobuf docs dist lock compose-up compose-down clean
 
 help: ## show this list
 	@echo 'make TARGET [PYTHON=python3.12] [VENV=.venv]'
@@ -51,6 +51,9 @@ docs: $(DEV) ## generate docs/settings.md, docs/sources.md, docs/log-events.md a
 	$(BIN)/python -m kong_eventhooks_plugin.sources.document > docs/sources.md
 	$(BIN)/python -m kong_eventhooks_plugin.telemetry.log_events > docs/log-events.md
 	$(BIN)/python -m kong_eventhooks_plugin.telemetry.metrics > docs/metrics.md
+
+dist: ## make a release's sdist and wheel in build/dist, and check them
+	sh scripts/dist.sh "$(PYTHON)"
 
 lock: ## resolve the dependencies anew into locks/ (UPGRADE=1: the newest of everything)
 	sh scripts/lock.sh "$(PYTHON)"
