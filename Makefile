@@ -18,7 +18,7 @@ LOCKED := $(PIP) --require-hashes --no-deps
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest lint types bench protobuf docs dist lock compose-up compose-down clean
+.PHONY: help run test test-newest lint types bench protobuf docs site dist lock compose-up compose-down clean
 
 help: ## show this list
 	@echo 'make TARGET [PYTHON=python3.12] [VENV=.venv]'
@@ -51,6 +51,11 @@ docs: $(DEV) ## generate docs/settings.md, docs/sources.md, docs/log-events.md a
 	$(BIN)/python -m kong_eventhooks_plugin.sources.document > docs/sources.md
 	$(BIN)/python -m kong_eventhooks_plugin.telemetry.log_events > docs/log-events.md
 	$(BIN)/python -m kong_eventhooks_plugin.telemetry.metrics > docs/metrics.md
+
+site: ## make the documentation's site in build/site; seconds
+	sh scripts/make_venv.sh "$(PYTHON)" build/site-tools
+	build/site-tools/bin/pip $(LOCKED) --requirement locks/site.txt
+	NO_MKDOCS_2_WARNING=1 build/site-tools/bin/mkdocs --quiet build --config-file scripts/site/mkdocs.yml
 
 dist: ## make a release's sdist and wheel in build/dist, and check them
 	sh scripts/dist.sh "$(PYTHON)"

@@ -9,6 +9,7 @@
 #   locks/build.txt    the part that builds the package
 #   locks/sbom.txt     what lists an image's packages, while the image is built (docker/Dockerfile)
 #   locks/kubernetes.txt  what checks deploy/kubernetes in .ci/run
+#   locks/site.txt     what makes the documentation's site (`make site`)
 #   locks/release.txt  what makes and checks a release's files (`make dist`), beside locks/build.txt
 #
 # What is locked stays where it is unless a range in pyproject.toml moved; UPGRADE=1 takes the newest of everything.
@@ -34,5 +35,7 @@ resolve locks/runtime.txt --extra all --constraint locks/dev.txt pyproject.toml
 resolve locks/build.txt --constraint locks/dev.txt locks/build.in
 resolve locks/sbom.txt $upgrade --constraint locks/dev.txt locks/sbom.in
 resolve locks/kubernetes.txt $upgrade --constraint locks/dev.txt locks/kubernetes.in
+# shellcheck disable=SC2086
+resolve locks/site.txt $upgrade --constraint locks/dev.txt locks/site.in
 # shellcheck disable=SC2086
 resolve locks/release.txt $upgrade --constraint locks/dev.txt locks/release.in
