@@ -334,7 +334,7 @@ _HEAD = """\
 Every setting has a default that works on one host with Kong. Set one as a flag of `kong-event-hooks serve`, as an
 environment variable, or as a key of the TOML file given with `--settings`:
 
-```
+```text
 kong-event-hooks serve --data-dir PATH
 KONG_EVENTHOOKS_DATA_DIR=PATH kong-event-hooks serve
 data_dir = 'PATH'

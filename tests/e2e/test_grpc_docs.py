@@ -10,13 +10,14 @@ from kong_eventhooks_plugin.api.grpc.server import GrpcServer
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.error_codes import ERROR_CODES
 from tests.support.api import running
+from tests.support.doc_blocks import ROOT, blocks
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "grpc.md").read_text()
+FILE = ROOT / "docs" / "grpc.md"
+PAGE = FILE.read_text()
 
 
 async def test_the_example_runs(tmp_path: Path) -> None:
-    (example,) = re.findall(r"(?s)```python\n(.*?)```", PAGE)
+    (example,) = (block.text for block in blocks(FILE) if block.language == "python")
     (token,) = re.findall(r"Bearer ([^\"]+)\"", example)
     async with running(tmp_path) as api:
         server = GrpcServer(api.service, Access(token))

@@ -4,37 +4,27 @@ A ``sh`` block is a script; the ``json`` block after it is what the script's las
 value in it, where ``"..."`` is anything. The address is exchanged, and handlers answer without dialling.
 """
 
-import asyncio
 import json
-import os
 import re
 import shutil
-import stat
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered
 from tests.support.api import running
+from tests.support.doc_blocks import ROOT, blocks
+from tests.support.doc_shell import path_with_program, shell
 
-DOCS = Path(__file__).parents[2] / "docs"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DOCS = ROOT / "docs"
 TOKEN = "correct-horse-battery-staple"
 TOKENS = {"security.md": TOKEN}
 PAGES = ("api.md", "security.md", "coming-from-enterprise.md")
-
-COMMAND = f"""#!{sys.executable}
-from kong_eventhooks_plugin import cli
-
-cli.main()
-"""
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 
@@ -61,51 +51,31 @@ def says(shown: Any, expected: Any, at: str = "") -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 async def test_a_page(tmp_path: Path, page: str) -> None:
-    store, folder, programs = (tmp_path / name for name in ("store", "folder", "bin"))
-    for each in (store, folder, programs):
+    store, folder = tmp_path / "store", tmp_path / "folder"
+    for each in (store, folder):
         each.mkdir()
-    program = programs / "kong-event-hooks"
-    program.write_text(COMMAND)
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    text = (DOCS / page).read_text(encoding="utf-8")
     ran = 0
     async with running(store, known=of_this_release()) as api, api.served(access=Access(TOKENS.get(page))):
         api.recorders["webhook"].outcome = Delivered(Answer(200, b"ok"))
         environment = {
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "TOKEN": TOKEN, "HOME": str(folder),
+            "PATH": path_with_program(tmp_path / "bin"), "TOKEN": TOKEN, "HOME": str(folder),
             "KONG_EVENTHOOKS_LISTEN": api.base.removeprefix("http://"),
         }  # fmt: skip
         printed = ""
-        for kind, block in BLOCK.findall(text):
-            if kind == "sh":
-                printed = await shell(block.replace("http://127.0.0.1:8010", api.base), folder, environment)
+        for block in blocks(DOCS / page):
+            if block.runs:
+                printed = await shell(block.text.replace("http://127.0.0.1:8010", api.base), folder, environment)
                 ran += 1
-            elif kind == "json":
-                wrong = says(json.loads(printed), json.loads(block))
-                assert not wrong, f"{page}: {wrong}\nof\n{block}\nthe answer is\n{printed}"
-            else:
-                assert kind == "yaml", f"{page}: nobody runs a block of {kind}"
-                assert yaml.safe_load(block)
+            elif block.language == "json":
+                wrong = says(json.loads(first_object(printed)), json.loads(block.text))
+                assert not wrong, f"{block.where}: {wrong}\nof\n{block.text}\nthe answer is\n{printed}"
     assert ran >= 3
 
 
-async def shell(script: str, folder: Path, environment: Mapping[str, str]) -> str:
-    """Run a block; return what it printed, from the first line on that begins an object."""
-    process = await asyncio.create_subprocess_exec(
-        "sh", "-euc", script, cwd=folder, env=environment,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    printed, errors = await process.communicate()
-    assert process.returncode == 0, f"{script}\n{printed.decode()}\n{errors.decode()}"
-    said = printed.decode()
-    begins = re.search(r"^\{", said, re.MULTILINE)
-    return said[begins.start() :] if begins else said
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", (DOCS / page).read_text(encoding="utf-8")):
-        assert (DOCS / target).exists(), target
+def first_object(printed: str) -> str:
+    """What was printed, from the first line on that begins an object."""
+    begins = re.search(r"^\{", printed, re.MULTILINE)
+    return printed[begins.start() :] if begins else printed
 
 
 def test_the_comparison_sees_what_is_wrong() -> None:

@@ -1,9 +1,7 @@
 """Every example of docs/handlers.md does what the page says."""
 
 import json
-import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided
 from tests.support.custom_webhooks import custom_handler
+from tests.support.doc_blocks import ROOT, Block, blocks
 from tests.support.events import make_event, make_hook
 from tests.support.http_receiver import HttpReceiver
 from tests.support.log_lines import KeptLines
@@ -25,12 +24,12 @@ from tests.support.sandbox import running_pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PAGE = (Path(__file__).parents[3] / "docs" / "handlers.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-EVENT = json.loads(next(text for kind, name, text in BLOCKS if (kind, name) == ("json", "event")))
+BLOCKS = list(blocks(ROOT / "docs" / "handlers.md"))
+EVENT = json.loads(next(block.text for block in BLOCKS if block.words == ("event",)))
 EXAMPLES = [
-    (yaml.safe_load(text), *BLOCKS[number + 1]) for number, (kind, _, text) in enumerate(BLOCKS) if kind == "yaml"
+    (yaml.safe_load(block.text), BLOCKS[number + 1]) for number, block in enumerate(BLOCKS) if block.language == "yaml"
 ]
+"""A hook, and the block after it: what it sends or writes."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -46,31 +45,29 @@ def job_of(handler: str, config: dict[str, Any]) -> DeliveryJob:
 
 
 @pytest.mark.parametrize(
-    ("hook", "kind", "name", "shown"), EXAMPLES, ids=[f"{n}-{each[0]['handler']}" for n, each in enumerate(EXAMPLES)]
+    ("hook", "shown"), EXAMPLES, ids=[f"{n}-{hook['handler']}" for n, (hook, _) in enumerate(EXAMPLES)]
 )
-async def test_an_example_does_what_the_page_says(
-    pool: Pool, hook: dict[str, Any], kind: str, name: str, shown: str
-) -> None:
+async def test_an_example_does_what_the_page_says(pool: Pool, hook: dict[str, Any], shown: Block) -> None:
     config, lines = hook["handler_config"], KeptLines()
     if hook["handler"] == "webhook-custom":
-        assert (kind, name) == ("json", "body")
+        assert (shown.language, shown.words) == ("json", ("body",))
         async with HttpReceiver() as receiver, custom_handler(pool) as handler:
             outcome = await handler.deliver(job_of("webhook-custom", config | {"url": receiver.url}))
-            assert json.loads(receiver.requests[0].body) == json.loads(shown)
+            assert json.loads(receiver.requests[0].body) == json.loads(shown.text)
     else:
         one = LambdaHandler(pool, lines) if hook["handler"] == "lambda" else LogHandler(lines)
         outcome = await one.deliver(job_of(hook["handler"], config))
-        assert {line.level for line in lines} == {name}
-        assert any(shown.strip() in line.text for line in lines)
+        assert {line.level for line in lines} == {*shown.words}
+        assert any(shown.text.strip() in line.text for line in lines)
     assert isinstance(outcome, Delivered)
 
 
 async def test_the_filter_of_the_page_holds(pool: Pool) -> None:
-    (filter_,) = (text.strip() for kind, _, text in BLOCKS if kind == "cel")
+    (filter_,) = (block.text.strip() for block in BLOCKS if block.language == "cel")
     task = Decide((filter_,), EVENT["data"], EVENT["event"], EVENT["source"])
     assert await pool.run(task) == Decided((True,))
 
 
 async def test_the_page_has_examples_of_every_handler_it_is_about() -> None:
-    assert {hook["handler"] for hook, *_ in EXAMPLES} == {"webhook-custom", "lambda", "log"}
+    assert {hook["handler"] for hook, _ in EXAMPLES} == {"webhook-custom", "lambda", "log"}
     assert len(EXAMPLES) >= 8

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,12 @@ from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 from kong_eventhooks_plugin.model.masking import is_reference
+from tests.support.doc_blocks import ROOT, blocks
 from tests.support.hooks import read_file
 
-ROOT = Path(__file__).parents[3]
-GUIDE = (ROOT / "docs" / "kong-yml.md").read_text()
-EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+PAGE = ROOT / "docs" / "kong-yml.md"
+GUIDE = PAGE.read_text()
+EXAMPLES = [block.text for block in blocks(PAGE) if block.language == "yaml"]
 VALIDATION = Validation(known())
 
 
