@@ -28,7 +28,7 @@ from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.readiness import PollerStatus, ReadinessCheck
 from kong_eventhooks_plugin.api.service.service import Service, make_service
-from kong_eventhooks_plugin.background import TaskSet, cancel, retry
+from kong_eventhooks_plugin.background import SupervisedLoop, TaskSet, cancel, retry
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.errors import QueueError, SettingsError
@@ -105,8 +105,11 @@ class Components:
         self.lines = LineBuffer(self.metrics.counts, None if log_file is None else ErrorLogFile(log_file))
         self.queue = SqliteQueue(Path(settings.data_dir) / DATABASE, groups.queue_limits(settings))
         self.definition_writer = DefinitionWriter(self.queue)
-        self.validation = Validation(known())
-        self.registry = HookRegistry(self.validation, self.definition_writer.persist, metrics=self.metrics)
+        directories = settings.secret_file_directories
+        self.validation = Validation(known(), directories)
+        self.registry = HookRegistry(
+            self.validation, self.definition_writer.persist, metrics=self.metrics, secret_directories=directories
+        )
         tasks = self.metrics.counts.sandbox_tasks
         self.pool = Pool(groups.sandbox_limits(settings), groups.lua_rules(settings), tasks)
         self.registry.on_change(self._index_line_writers)
@@ -295,6 +298,7 @@ class Worker:
         stored = await retry(self._stored, (QueueError,), lambda error: log.error("store_open_failed", error=error))
         parts.registry.load(stored)
         parts.hook_store.load(stored)
+        self._tasks.run(SupervisedLoop("reading of secret files").run(parts.registry.secret_files.run))
         self._tasks.run(parts.hook_store.run())
         files = parts.settings.kong_yml
         # Files that are no longer set are withdrawn after the first read: a hook may have moved to another file.

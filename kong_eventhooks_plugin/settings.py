@@ -18,9 +18,13 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "KONG_EVENTHOOKS_"
+
+MAX_FILE_BYTES = 1 << 20
+MAX_TOKEN_BYTES = 64 << 10
 
 Seconds = Annotated[float, Meta(gt=0)]
 
@@ -171,6 +175,11 @@ class Settings:
         (), "Networks that hooks may call while `allow_private_addresses` is `false`."
     )
     deny_cidrs: tuple[str, ...] = setting((), "Networks that hooks may not call.")
+    secret_file_directories: tuple[Annotated[str, Meta(pattern="^/", examples=["/run/secrets"])], ...] = setting(
+        ("/run/secrets", "/var/run/secrets", "/etc/kong-event-hooks/secrets"),
+        "Directories that a hook's `secret_file` may be in, at any depth. A link that leads out of them is refused. "
+        "`/` allows every file that the sidecar can read, an empty list none.",
+    )
     queue_deliveries: Annotated[int, Meta(ge=1)] = setting(
         1_000_000, "Maximum number of pending deliveries. At the maximum, new ones are refused and counted."
     )
@@ -239,9 +248,11 @@ def read_token(file: str | None, setting: str) -> str | None:
     if file is None:
         return None
     try:
-        token = Path(file).read_text("utf-8-sig").strip()
-    except (OSError, UnicodeError) as error:
-        raise SettingsError(f"{setting}: {file}: cannot be read ({error})") from error
+        token = files.read(file, MAX_TOKEN_BYTES).decode("utf-8-sig").strip()
+    except OSError as error:
+        raise SettingsError(f"{setting}: {file}: cannot be read: {error.strerror}") from error
+    except UnicodeError as error:
+        raise SettingsError(f"{setting}: {file}: cannot be read: it is not UTF-8 text") from error
     if not token:
         raise SettingsError(f"{setting}: {file}: is empty; it has to hold the token")
     return token
@@ -249,7 +260,7 @@ def read_token(file: str | None, setting: str) -> str | None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(files.read(file, MAX_FILE_BYTES).decode())
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import click
 
+from kong_eventhooks_plugin.cli.options import FILE
 from kong_eventhooks_plugin.handlers.compile_check import compile_violation, has_code
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations import documents, kong_yml
@@ -21,17 +22,22 @@ from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
+from kong_eventhooks_plugin.settings import load
 
 
 @click.command("check")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-def command(files: tuple[Path, ...]) -> None:
+@click.option("--secret-file-directories", metavar="VALUE", help="The setting of the sidecar that the files are for.")
+@click.option("--settings", "settings_file", type=FILE, help="TOML file with its settings.")
+def command(files: tuple[Path, ...], secret_file_directories: str | None, settings_file: Path | None) -> None:
     """Check the hooks declared in FILES. Every error is printed with its path; the exit status is then 1.
 
     A route to Kong's Admin API is checked too: a key that was not filled in is an error, no authentication a warning.
     An event of an entity that Kong is not known to have is a warning as well, since a plugin may add it.
     """
-    found = check_files([str(file) for file in files], Validation(known()))
+    settings = load({"secret_file_directories": secret_file_directories}, settings_file)
+    validation = Validation(known(), settings.secret_file_directories)
+    found = check_files([str(file) for file in files], validation)
     for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)
     for error in found.errors:

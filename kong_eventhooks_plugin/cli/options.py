@@ -10,6 +10,8 @@ import click
 from kong_eventhooks_plugin.errors import EventHooksError, SettingsError
 from kong_eventhooks_plugin.settings import described
 
+MAX_BYTES: Final = 16 << 20
+
 Command = Callable[..., Any]
 
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
@@ -24,12 +26,20 @@ def api_url(listen: str) -> str:
 
 
 def read_text(path: Path, label: str, raised: type[EventHooksError] = SettingsError) -> str:
-    """Return a file's content; raises ``raised`` with the label and why."""
+    """Return a file's content; raises ``raised`` with the label and why.
+
+    A pipe is read too: whoever calls may write ``--file <(jq ...)``, and waits alone.
+    """
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "is not UTF-8 text"
         raise raised(f"{label}: {why}") from error
+    if len(data) > MAX_BYTES:
+        raise raised(f"{label}: is larger than {MAX_BYTES >> 20} MiB")
+    return text
 
 
 def settings_options(command: Command) -> Command:

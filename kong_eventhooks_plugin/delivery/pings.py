@@ -159,7 +159,7 @@ class Pings:
             if self._is_void(ping, retried=wait_before > 0):
                 log.info("ping_dropped", reason="definition_replaced", hook=ping.hook.name, operation=ping.operation)
                 return
-            config = ping.config if ping.config is not None else self._config(ping.hook)
+            config = ping.config if ping.config is not None else await self._refreshed(ping.hook)
             if config is None:
                 self._hold(ping)
                 return
@@ -191,6 +191,12 @@ class Pings:
             return Retry("timeout", "the handler did not end in time")
         except Exception as error:  # noqa: BLE001 - a handler's bug costs a ping, never the worker
             return Retry("internal", f"the handler raised {type(error).__name__}")
+
+    async def _refreshed(self, hook: Hook) -> Mapping[str, Any] | None:
+        try:
+            return await self._active.refreshed(hook)
+        except UnresolvedReference:
+            return None
 
     def _config(self, hook: Hook) -> Mapping[str, Any] | None:
         try:

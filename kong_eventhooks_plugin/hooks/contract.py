@@ -42,6 +42,9 @@ class ActiveHooks(Protocol):
     def resolved(self, hook: Hook) -> Mapping[str, Any]:
         """Return its config with every reference's value; raises ``UnresolvedReference``. Never log it."""
 
+    async def refreshed(self, hook: Hook) -> Mapping[str, Any]:
+        """As ``resolved``, after its secret file was read anew."""
+
     def unresolved(self) -> Mapping[str, UnresolvedReference]:
         """Return by name the enabled hooks that are held because a reference has no value."""
 

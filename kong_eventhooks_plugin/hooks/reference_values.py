@@ -1,22 +1,20 @@
 """Where a reference gets its value: from Kong, which resolved it, this process's environment, a secret file.
 
 Fails closed: a hook with a reference without a value is not delivered to, never sent unsigned. Values are kept in
-memory only and never logged. Limits: 10,000 values from Kong, past which the oldest is dropped; a secret file of 64
-KiB, past which it has no value.
+memory only and never logged. Limits: 10,000 values from Kong, past which the oldest is dropped; those of
+``secret_files``.
 """
 
-import stat
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.hooks.references import as_secret, from_environment
 from kong_eventhooks_plugin.hooks.schema import handler_config
+from kong_eventhooks_plugin.hooks.secret_files import SecretFiles
 from kong_eventhooks_plugin.model.masking import is_reference
 
 MAX_VALUES = 10_000
-MAX_FILE_BYTES = 64 << 10
 
 _FIELDS = {name: field for entry in handler_config()["fields"] for name, field in entry.items()}
 _TEXTS = tuple(name for name, field in _FIELDS.items() if field.get("referenceable"))
@@ -25,8 +23,9 @@ _MAPS = tuple(name for name, field in _FIELDS.items() if field.get("values", {})
 
 
 class Secrets:
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], files: SecretFiles) -> None:
         self._environ = environ
+        self._files = files
         self._from_kong: dict[str, str] = {}
 
     def learn(self, values: Mapping[str, str]) -> None:
@@ -40,8 +39,7 @@ class Secrets:
     def resolve(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a hook's config with values in place of references, a secret file's content as ``secret``.
 
-        Raises ``UnresolvedReference`` with all that is missing. A secret file is read each time, so that a rotated one
-        counts at once.
+        Raises ``UnresolvedReference`` with all that is missing.
         """
         literal = {name: as_secret(config[name]) for name in _SECRETS if isinstance(config.get(name), str)}
         resolved, missing = {**config, **literal}, dict[str, str]()
@@ -53,9 +51,9 @@ class Secrets:
                 holder[name] = value
         path = resolved.pop("secret_file", None)
         if path is not None:
-            resolved["secret"] = as_secret(_file_content(path))
-            if not resolved["secret"]:
-                missing["secret_file"] = path
+            resolved["secret"] = self._files.value(path)
+            if resolved["secret"] is None:
+                missing["secret_file"] = f"{path} ({self._files.error(path)})"
         if missing:
             raise UnresolvedReference(missing)
         return resolved
@@ -76,16 +74,3 @@ def _references(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], s
             for key, value in list(config[name].items()):
                 if is_reference(value):
                     yield f"{name}.{key}", config[name], key, value
-
-
-def _file_content(path: str) -> str:
-    """Return a secret file's text, "" where it cannot be read."""
-    try:
-        file = Path(path)
-        if not stat.S_ISREG(file.stat().st_mode):
-            return ""
-        with file.open("rb") as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
-        return data.decode() if len(data) <= MAX_FILE_BYTES else ""
-    except (OSError, ValueError):
-        return ""

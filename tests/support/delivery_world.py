@@ -92,6 +92,9 @@ class Book:
             raise UnresolvedReference({"secret": "{vault://env/x}"})
         return hook.config
 
+    async def refreshed(self, hook: Hook) -> Mapping[str, Any]:
+        return self.resolved(hook)
+
     def errors(self) -> list[DeclarationError]:
         return []
 

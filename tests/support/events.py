@@ -128,6 +128,9 @@ class StandInBook:
     def resolved(self, hook: Hook) -> Mapping[str, Any]:
         return hook.config
 
+    async def refreshed(self, hook: Hook) -> Mapping[str, Any]:
+        return hook.config
+
     def errors(self) -> list[DeclarationError]:
         return []
 

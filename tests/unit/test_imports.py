@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "kong_eventhooks_plugin"
 
 # A part may import parts of a lower rank and its own. Below `kong`, each package is a part of its own.
 RANK = {
-    "errors": 0, "__init__": 0, "kong": 0,
+    "errors": 0, "files": 0, "__init__": 0, "kong": 0,
     "http_errors": 1, "http_protocol": 2, "model": 1, "settings": 1, "telemetry": 1,
     "storage": 2, "background": 2, "kong.wire": 2, "kong.supervisor": 2,
     "kong.admin_api": 3, "queue": 3, "sandbox": 3,
@@ -20,8 +20,8 @@ RANK = {
 }  # fmt: skip
 # The same within `hooks`, whose modules are named where they are not in a folder.
 HOOKS_RANK = {
-    "contract": 0, "schema": 0, "references": 0, "reference_values": 1, "validation": 1,
-    "definition": 2, "masking": 2, "lint": 3, "declarations": 4, "in_force": 5,
+    "contract": 0, "schema": 0, "references": 0, "secret_files": 1, "reference_values": 2, "validation": 2,
+    "definition": 3, "masking": 3, "lint": 4, "declarations": 5, "in_force": 6,
 }  # fmt: skip
 SETTINGS_READERS = {"settings_groups", "app", "cli"}
 

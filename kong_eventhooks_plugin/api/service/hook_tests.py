@@ -66,7 +66,11 @@ class TestDelivery:
         """
         hook = self._find(key)
         handler = self._handler(hook)
-        outcome = await self._run(lambda: handler.ping(hook, self._config(hook), None, self._clock()))
+
+        async def ping() -> Outcome | None:
+            return await handler.ping(hook, await self._config(hook), None, self._clock())
+
+        outcome = await self._run(ping)
         if outcome is None:
             raise NoPing(hook.handler)
         await self._arrived(hook, outcome)
@@ -88,11 +92,14 @@ class TestDelivery:
             Event(id=str(uuid.uuid4()), source=hook.source, event=_event_name(hook, data), data=data, time=now)
         )
         handler = self._handler(hook)
-        outcome = await self._run(
-            lambda: handler.deliver(
-                DeliveryJob(f"test_{event.id}", event, hook.source, hook, self._config(hook), 1, now, test=True)
+
+        async def deliver() -> Outcome:
+            config = await self._config(hook)
+            return await handler.deliver(
+                DeliveryJob(f"test_{event.id}", event, hook.source, hook, config, 1, now, test=True)
             )
-        )
+
+        outcome = await self._run(deliver)
         return HookTestResult(data, await self._arrived(hook, outcome))
 
     async def _arrived(self, hook: Hook, outcome: Outcome) -> Answer:
@@ -108,9 +115,9 @@ class TestDelivery:
             raise HookTestFailed("config", f"the handler '{hook.handler}' does not run here")
         return handler
 
-    def _config(self, hook: Hook) -> Mapping[str, Any]:
+    async def _config(self, hook: Hook) -> Mapping[str, Any]:
         try:
-            return self._registry.resolved(hook)
+            return await self._registry.refreshed(hook)
         except UnresolvedReference as error:
             raise HookTestFailed("config", str(error)) from error
 

@@ -5,11 +5,10 @@ writes is far below), as is anything that is not a regular file. Reading blocks:
 """
 
 import json
-import stat
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations import yaml_values
 from kong_eventhooks_plugin.hooks.validation import json_values
@@ -28,18 +27,9 @@ class Unreadable(Exception):
 def read_bytes(path: str) -> bytes:
     """Return a file's content; raises ``Unreadable``."""
     try:
-        file = Path(path)
-        if not stat.S_ISREG(file.stat().st_mode):
-            # Opening a pipe could wait for ever, and reading a device never end.
-            raise Unreadable(path, "is not a regular file")
-        with file.open("rb") as opened:
-            data = opened.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise Unreadable(path, f"cannot be read: {why}") from error
-    if len(data) > MAX_BYTES:
-        raise Unreadable(path, f"is larger than {MAX_BYTES >> 20} MiB")
-    return data
+        return files.read(path, MAX_BYTES)
+    except OSError as error:
+        raise Unreadable(path, f"cannot be read: {error.strerror}") from error
 
 
 def parse(

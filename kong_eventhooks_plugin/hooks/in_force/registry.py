@@ -10,7 +10,7 @@ and ``reference_values``.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from os import environ as process_environ
 from typing import Any
 
@@ -28,9 +28,11 @@ from kong_eventhooks_plugin.hooks.in_force.precedence import HookSet, merge
 from kong_eventhooks_plugin.hooks.in_force.scope_comparison import same_scope
 from kong_eventhooks_plugin.hooks.reference_values import Secrets
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
+from kong_eventhooks_plugin.hooks.secret_files import SecretFiles
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import PRECEDENCE, Hook, OriginPlace
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
+from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 _log = structlog.get_logger()
@@ -49,13 +51,15 @@ class HookRegistry:
         *,
         clock: Callable[[], float] = time.time,
         environ: Mapping[str, str] = process_environ,
+        secret_directories: Collection[str] = DEFAULTS.secret_file_directories,
         metrics: Metrics | None = None,
     ) -> None:
         self._validation = validation
         self._persist = persist
         self._clock = clock
         self._metrics = metrics
-        self._secrets = Secrets(environ)
+        self.secret_files = SecretFiles(secret_directories, lambda: self._notify([]))
+        self._secrets = Secrets(environ, self.secret_files)
         self._instances = InstanceConfigs()
         self._sets: dict[tuple[OriginPlace, str], HookSet] = {}
         self._errors: dict[tuple[OriginPlace, str], tuple[DeclarationError, ...]] = {}
@@ -75,6 +79,11 @@ class HookRegistry:
 
     def resolved(self, hook: Hook) -> Mapping[str, Any]:
         return self._secrets.resolve(hook.config)
+
+    async def refreshed(self, hook: Hook) -> Mapping[str, Any]:
+        if (path := hook.config.get("secret_file")) is not None:
+            await self.secret_files.read(path)
+        return self.resolved(hook)
 
     def unresolved(self) -> dict[str, UnresolvedReference]:
         held = {}
@@ -212,6 +221,7 @@ class HookRegistry:
         removed = [hook_id for hook_id in before if hook_id not in after]
         to_store = [hook for hook_id, hook in after.items() if hook != before.get(hook_id)]
         self._active = after
+        self._want_secret_files()
         self._uncompiled = {
             hook_id: (hook, refusal)
             for hook_id, (hook, refusal) in self._uncompiled.items()
@@ -260,6 +270,10 @@ class HookRegistry:
                 listener(list(changes))
             except Exception:  # noqa: BLE001 - one listener's bug must not keep the others from being called
                 _log.exception("hook_listener_failed")
+
+    def _want_secret_files(self) -> None:
+        paths = (hook.config.get("secret_file") for hook in self._active.values())
+        self.secret_files.want(frozenset(path for path in paths if path is not None))
 
     def _count(self) -> None:
         if self._metrics is not None:

@@ -4,7 +4,7 @@ Refusals have Kong's shape and texts (``errors.ValidationError``). What Kong han
 Admin API lists is validated again: Kong did so with the schema that it asked for at its start.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.errors import ValidationError
@@ -12,6 +12,7 @@ from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.hooks.validation import json_values, own_rules, schema_interpreter
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
+from kong_eventhooks_plugin.settings import DEFAULTS
 
 Definition = dict[str, Any]
 """A valid hook with every field of the schema; None is unset."""
@@ -28,10 +29,14 @@ class CheckedConfig(NamedTuple):
 
 
 class Validation:
-    """The rules of one release: Kong's schema for its known sources, and our own rules."""
+    """The rules of one release: Kong's schema for its known sources, and our own rules.
 
-    def __init__(self, known: Known) -> None:
+    ``secret_directories`` is the setting ``secret_file_directories`` of the sidecar that will have the hooks.
+    """
+
+    def __init__(self, known: Known, secret_directories: Collection[str] = DEFAULTS.secret_file_directories) -> None:
         self.known = known
+        self._secret_directories = secret_directories
         self.schema = schema.plugin_config(known)
 
     def hook(self, hook: Any) -> Definition:
@@ -75,12 +80,14 @@ class Validation:
             if isinstance(hook, _Refused):
                 errors[index] = hook.error
             elif errors[index] is None:
-                definition, error = own_rules.examined(_renamed(hook), self.known)
+                definition, error = own_rules.examined(_renamed(hook), self.known, self._secret_directories)
                 errors[index] = _renamed(error) or _name_error(hook["name"], index, names)
                 if errors[index] is None:
                     valid[index] = definition
             elif isinstance(errors[index], Mapping):
-                beside = own_rules.errors_beside(_renamed(hook), _renamed(errors[index]), self.known)
+                beside = own_rules.errors_beside(
+                    _renamed(hook), _renamed(errors[index]), self.known, self._secret_directories
+                )
                 errors[index] = {**_renamed(beside), **errors[index]}
         while errors and errors[-1] is None:
             errors.pop()

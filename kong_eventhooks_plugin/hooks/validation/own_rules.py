@@ -6,6 +6,7 @@
 - A field of another handler is unset also where it would be a reference.
 - A literal URL has a host and a port that can be called, also in IPv6 and in notations that no pattern covers.
 - A literal secret has a key, also after ``whsec_``; ``previous_secret`` has another beside it.
+- A secret file is below a directory that secrets may come from; ``secret_files`` looks where it really is.
 - A URL contains spaces inside its templates only, and templates only behind scheme, host and port; for a handler that
   does not render its URL it contains none.
 - A payload has a content type by which it can be encoded; a literal body is JSON where its content type is.
@@ -15,9 +16,10 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules, is_literal
 from kong_eventhooks_plugin.handlers.payload_encoding import json_body_error, payload_error
@@ -54,9 +56,11 @@ _ANY_ADDRESS = AddressRules()
 _NUMBER = re.compile("[0-9]+|0[xX][0-9a-fA-F]*")
 
 
-def examined(hook: dict[str, Any], known: Known) -> tuple[dict[str, Any], Errors | None]:
+def examined(
+    hook: dict[str, Any], known: Known, secret_directories: Collection[str]
+) -> tuple[dict[str, Any], Errors | None]:
     """Return a hook that Kong would accept with its payload parsed, and its errors, in Kong's shape."""
-    errors = errors_beside(hook, {}, known)
+    errors = errors_beside(hook, {}, known, secret_directories)
     payload = hook["config"]["payload"]
     if isinstance(payload, str):
         payload, error = _parsed(payload)
@@ -66,11 +70,14 @@ def examined(hook: dict[str, Any], known: Known) -> tuple[dict[str, Any], Errors
     return hook, errors or None
 
 
-def errors_beside(hook: Mapping[str, Any], errors: Mapping[str, Any], known: Known) -> Errors:
+def errors_beside(
+    hook: Mapping[str, Any], errors: Mapping[str, Any], known: Known, secret_directories: Collection[str]
+) -> Errors:
     """Return the errors of a hook that Kong refuses for ``errors``: of those fields that Kong accepts."""
     found: Errors = {}
-    if {"handler", "config", "@entity"}.isdisjoint(errors) and (config := _config_errors(hook)):
-        found["config"] = config
+    if {"handler", "config", "@entity"}.isdisjoint(errors):
+        config = _config_errors(hook) | _secret_file_error(hook["config"]["secret_file"], secret_directories)
+        found |= {"config": config} if config else {}
     if {"source", "event"}.isdisjoint(errors):
         error = _event_error(hook["source"], hook["event"], known)
         found |= {} if error is None else {"event": error}
@@ -121,6 +128,13 @@ def _secret_errors(config: Mapping[str, Any]) -> Errors:
             except ValueError as error:
                 errors[name] = str(error)
     return errors
+
+
+def _secret_file_error(path: str | None, directories: Collection[str]) -> Errors:
+    if path is None or files.is_below(path, directories):
+        return {}
+    allowed = ", ".join(directories) or "none"
+    return {"secret_file": f"is in no directory of the sidecar's setting secret_file_directories ({allowed})"}
 
 
 def _body_errors(hook: Mapping[str, Any]) -> Errors:

@@ -459,7 +459,7 @@ class TestFiles:
         os.mkfifo(tmp_path / "pipe")
         for path in (str(tmp_path), str(tmp_path / "pipe"), "/dev/zero"):
             [error] = read_file(path).errors
-            assert error.message == "is not a regular file"
+            assert error.message == "cannot be read: it is not a regular file"
         [error] = read_file("a\0b").errors
         assert error.message.startswith("cannot be read")
 
@@ -468,4 +468,4 @@ class TestFiles:
         path = tmp_path / "kong.yml"
         path.write_bytes(b"#" * (1 << 20) + b"\n")
         [error] = read_file(str(path)).errors
-        assert error.message == "is larger than 1 MiB"
+        assert error.message == "cannot be read: it is larger than 1,048,576 bytes"

@@ -18,7 +18,7 @@ BASES: dict[str, dict[str, Any]] = {
 }
 VALUES: dict[str, Any] = {
     "url": "http://x/", "headers": {"a": "b"}, "ssl_verify": False, "secret": "s", "previous_secret": "s",
-    "secret_file": "/s", "method": "PUT", "payload": {"a": "b"}, "payload_format": False, "body": "b",
+    "secret_file": "/run/secrets/s", "method": "PUT", "payload": {"a": "b"}, "payload_format": False, "body": "b",
     "body_format": False, "headers_format": True, "url_format": True, "template": "jinja2", "functions": ["f"],
     "level": "warn",
 }  # fmt: skip
@@ -151,7 +151,7 @@ def test_a_secret_of_a_line_end_is_empty() -> None:
 
 def test_a_previous_secret_needs_another() -> None:
     assert "beside it" in errors(webhook(previous_secret="old"))["config"]["previous_secret"]
-    assert is_valid(webhook(previous_secret="old", secret_file="/run/secret"))
+    assert is_valid(webhook(previous_secret="old", secret_file="/run/secrets/hook"))
 
 
 class TestBodies:

@@ -1,7 +1,7 @@
 """A hook's references get values, or it is held with every missing one named."""
 
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.hooks import reference_values as module
 from kong_eventhooks_plugin.hooks.reference_values import Secrets
+from kong_eventhooks_plugin.hooks.secret_files import SecretFiles
 
 CONFIG = {
     "url": "{vault://hcv/url}",
@@ -18,8 +19,12 @@ CONFIG = {
 }
 
 
+def secrets_of(environ: Mapping[str, str], *directories: str) -> Secrets:
+    return Secrets(environ, SecretFiles(directories))
+
+
 def test_from_kong_and_from_the_environment() -> None:
-    secrets = Secrets({"A_SECRET": "from env", "TOKEN": "t"})
+    secrets = secrets_of({"A_SECRET": "from env", "TOKEN": "t"})
     secrets.learn({"{vault://hcv/url}": "https://example.com", "{vault://env/a-secret}": "from kong"})
     assert secrets.resolve(CONFIG) == {
         "url": "https://example.com",
@@ -32,17 +37,17 @@ def test_from_kong_and_from_the_environment() -> None:
 
 def test_all_that_is_missing_is_named() -> None:
     with pytest.raises(UnresolvedReference) as caught:
-        Secrets({}).resolve({**CONFIG, "secret_file": "/nowhere"})
+        secrets_of({}).resolve({**CONFIG, "secret_file": "/nowhere"})
     assert caught.value.missing == {
         "url": "{vault://hcv/url}",
         "secret": "{vault://env/a-secret}",
         "headers.authorization": "{vault://env/token}",
-        "secret_file": "/nowhere",
+        "secret_file": "/nowhere (it was not read yet)",
     }
 
 
 def test_what_kong_can_no_longer_resolve_is_forgotten() -> None:
-    secrets = Secrets({})
+    secrets = secrets_of({})
     secrets.learn({"{vault://hcv/url}": "x"})
     secrets.learn({"{vault://hcv/url}": ""})
     with pytest.raises(UnresolvedReference):
@@ -51,7 +56,7 @@ def test_what_kong_can_no_longer_resolve_is_forgotten() -> None:
 
 def test_values_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_VALUES", 2)
-    secrets = Secrets({})
+    secrets = secrets_of({})
     secrets.learn({"{vault://a/1}": "1", "{vault://a/2}": "2"})
     secrets.learn({"{vault://a/1}": "one"})
     secrets.learn({"{vault://a/3}": "3"})
@@ -65,10 +70,15 @@ def test_values_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     ("written", "secret"),
     [("s3", "s3"), ("s3\n", "s3"), ("s3\r\n", "s3"), ("\ufeffs3\n", "s3"), (" s\n\n", " s\n"), ("s\ufeff", "s\ufeff")],
 )
-def test_a_secret_is_the_same_whichever_way_it_comes(tmp_path: Path, field: str, written: str, secret: str) -> None:
+async def test_a_secret_is_the_same_whichever_way_it_comes(
+    tmp_path: Path, field: str, written: str, secret: str
+) -> None:
     path = tmp_path / "secret"
     path.write_bytes(written.encode())
-    secrets = Secrets({"A": written, "JSON": json.dumps({"key": written})})
+    files = SecretFiles((str(tmp_path),))
+    files.want(frozenset({str(path)}))
+    await files.read(str(path))
+    secrets = Secrets({"A": written, "JSON": json.dumps({"key": written})}, files)
     secrets.learn({"{vault://hcv/a}": written})
     for reference in (written, "{vault://env/a}", "{vault://env/json/key}", "{vault://hcv/a}"):
         assert secrets.resolve({field: reference}) == {field: secret}, reference
@@ -78,37 +88,4 @@ def test_a_secret_is_the_same_whichever_way_it_comes(tmp_path: Path, field: str,
 @pytest.mark.parametrize("value", ["\n", "\ufeff", "\ufeff\r\n"])
 def test_a_reference_to_nothing_but_a_line_end_has_no_value(value: str) -> None:
     with pytest.raises(UnresolvedReference):
-        Secrets({"A": value}).resolve({"headers": {"authorization": "{vault://env/a}"}})
-
-
-class TestFile:
-    @pytest.mark.parametrize(
-        ("content", "secret"), [("s3", "s3"), ("s3\n", "s3"), ("s3\r\n", "s3"), (" s\n\n", " s\n")]
-    )
-    def test_its_last_line_end_goes(self, tmp_path: Path, content: str, secret: str) -> None:
-        path = tmp_path / "secret"
-        path.write_bytes(content.encode())
-        assert Secrets({}).resolve({"url": "u", "secret_file": str(path)}) == {"url": "u", "secret": secret}
-
-    def test_a_rotated_one_counts_at_once(self, tmp_path: Path) -> None:
-        path = tmp_path / "secret"
-        path.write_text("old")
-        before = path.stat()
-        secrets = Secrets({})
-        assert secrets.resolve({"secret_file": str(path)}) == {"secret": "old"}
-        path.write_text("new")
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-        assert secrets.resolve({"secret_file": str(path)}) == {"secret": "new"}
-
-    @pytest.mark.parametrize("content", [b"", b"\n", b"\xff", b"x" * (64 * 1024 + 1)])
-    def test_what_is_no_secret(self, tmp_path: Path, content: bytes) -> None:
-        path = tmp_path / "secret"
-        path.write_bytes(content)
-        with pytest.raises(UnresolvedReference):
-            Secrets({}).resolve({"secret_file": str(path)})
-
-    def test_what_is_no_file(self, tmp_path: Path) -> None:
-        os.mkfifo(tmp_path / "pipe")
-        for path in (str(tmp_path), str(tmp_path / "pipe"), "/dev/zero", "a\0b"):
-            with pytest.raises(UnresolvedReference):
-                Secrets({}).resolve({"secret_file": path})
+        secrets_of({"A": value}).resolve({"headers": {"authorization": "{vault://env/a}"}})

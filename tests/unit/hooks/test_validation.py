@@ -172,10 +172,22 @@ class TestBeyondKong:
         ]
 
     def test_secret_and_file_exclude_each_other_also_as_a_reference(self) -> None:
-        error = refusal(webhook(secret="{vault://env/x}", secret_file="/run/secret"))
+        error = refusal(webhook(secret="{vault://env/x}", secret_file="/run/secrets/hook"))
         assert error.fields == {
             "config": {"@entity": ["only one or none of these fields must be set: 'secret', 'secret_file'"]}
         }
+
+    def test_a_secret_file_is_in_a_directory_for_secrets(self) -> None:
+        validation = Validation(VALIDATION.known, ("/run/secrets", "/srv/hooks/"))
+        for path in ("/run/secrets/a", "/srv/hooks/b/c", "/srv/./hooks/../hooks/a"):
+            assert validation.hook(webhook(secret_file=path))["config"]["secret_file"] == path
+        for path in ("/run/secrets", "/run/secrets/../x", "/run/secretsx/a", "/etc/shadow", "/proc/kmsg"):
+            with pytest.raises(ValidationError) as refused:
+                validation.hook(webhook(secret_file=path))
+            assert "(/run/secrets, /srv/hooks/)" in refused.value.fields["config"]["secret_file"]
+        assert Validation(VALIDATION.known, ("/",)).hook(webhook(secret_file="/etc/shadow"))
+        with pytest.raises(ValidationError, match=r"secret_file_directories \(none\)"):
+            Validation(VALIDATION.known, ()).hook(webhook(secret_file="/run/secrets/a"))
 
     def test_an_event_is_of_its_source(self) -> None:
         validation = Validation(

@@ -1,0 +1,116 @@
+"""Files that are opened by a name which somebody else gave, or in a directory that others may write to.
+
+=================== ====================================================================================
+trap                what protects
+=================== ====================================================================================
+a pipe, a device    opened without waiting; only a regular file is read, seen by what was opened, not by its name
+a file without end  the caller's limit
+/proc/kmsg          it is a regular file: reading does not wait either, and what is not there yet is an error
+a link to elsewhere ``read_below`` compares where the opened file really is; ``created`` follows no link
+a directory of      refused by ``own_directory``: who owns a directory can replace what we made in it between two of our
+another user        calls, and a process of root would then write where that user may not
+=================== ====================================================================================
+
+Reading can still take long, or for ever, where the file system does (NFS, FUSE): on an event loop, call it in a thread.
+Everything raises ``OSError`` whose ``strerror`` says what is wrong with the file.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_CHUNK_BYTES = 1 << 20
+ROOT = 0
+
+
+class ForeignDirectory(PermissionError):
+    """A directory belongs to somebody else; the text has the way out."""
+
+
+def read(path: str | Path, limit: int, flags: int = 0) -> bytes:
+    """Return the content of a regular file of at most ``limit`` bytes; ``flags`` are added to those of open(2)."""
+    with _opened(path, flags) as descriptor:
+        return _content(descriptor, limit)
+
+
+def read_below(path: str, directories: Collection[str], limit: int) -> bytes:
+    """Return the content of a regular file that is really, behind every link, below one of the directories."""
+    real = [os.path.realpath(directory) for directory in directories]
+    # Not even opened where it is elsewhere: opening a device may do something.
+    if is_below(os.path.realpath(_checked(path)), real):
+        with _opened(path) as descriptor:
+            if is_below(Path(f"/proc/self/fd/{descriptor}").readlink(), real):
+                return _content(descriptor, limit)
+    raise PermissionError(errno.EACCES, "it is not in a directory of secret_file_directories")
+
+
+def is_below(path: str | Path, directories: Collection[str]) -> bool:
+    """Return whether the path, as it is written, leads to something below one of the directories."""
+    normal = Path(os.path.normpath(path))
+    return any(Path(os.path.normpath(directory)) in normal.parents for directory in directories)
+
+
+@contextlib.contextmanager
+def own_directory(path: Path) -> Iterator[int]:
+    """Yield a descriptor of a directory that belongs to our user or root; raises ``ForeignDirectory``."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        owner, us = os.fstat(descriptor).st_uid, os.geteuid()
+        if owner not in (us, ROOT):
+            raise ForeignDirectory(
+                errno.EPERM,
+                f"{path} belongs to user {owner}, who could replace what user {us} writes there; give the directory to "
+                f"user {us} (chown {us} {path}), run the sidecar as user {owner}, or name another directory",
+            )
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def created(name: str, directory: int, mode: int) -> Iterator[int]:
+    """Yield a descriptor of a new file in a directory; whatever has the name, a link too, is removed first."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o600, dir_fd=directory)
+    try:
+        os.fchmod(descriptor, mode)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path, flags: int = 0) -> Iterator[int]:
+    descriptor = os.open(_checked(path), _FLAGS | flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _checked(path: str | Path) -> str:
+    text = os.fspath(path)
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise OSError(errno.EINVAL, "it is not a path") from error
+    if "\0" in text:
+        raise OSError(errno.EINVAL, "it is not a path")
+    return text
+
+
+def _content(descriptor: int, limit: int) -> bytes:
+    data = bytearray()
+    while chunk := os.read(descriptor, min(_CHUNK_BYTES, limit + 1 - len(data))):
+        data += chunk
+        if len(data) > limit:
+            raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes")
+    return bytes(data)
