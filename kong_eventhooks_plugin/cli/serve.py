@@ -1,5 +1,6 @@
 """``serve``: check what can be checked before anything starts, then become the supervisor."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,11 +8,14 @@ from typing import Any, NoReturn
 
 import click
 
+from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.cli.options import settings_options
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.kong.supervisor.sockets import is_served
 from kong_eventhooks_plugin.kong.supervisor.supervise import Supervision, become
 from kong_eventhooks_plugin.settings import Settings, described, load
+
+_PROBE = ".writable"
 
 
 @click.command("serve")
@@ -61,9 +65,10 @@ def prepare_data_dir(path: Path) -> None:
     """Create the data directory where only it is missing; raises ``SettingsError`` where it cannot be used."""
     try:
         path.mkdir(mode=0o700, exist_ok=True)
-        probe = path / ".writable"
-        probe.touch(mode=0o600)
-        probe.unlink()
+        with files.own_directory(path) as directory, files.created(_PROBE, directory, 0o600):
+            os.unlink(_PROBE, dir_fd=directory)
+    except files.ForeignDirectory as error:
+        raise SettingsError(f"data_dir: {error.strerror}") from error
     except OSError as error:
         raise SettingsError(
             f"data_dir: {path}: {error.strerror}; name a directory that exists and that we may write to with --data-dir"

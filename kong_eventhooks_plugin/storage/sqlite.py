@@ -1,16 +1,19 @@
 """What every SQLite file needs: creating, opening, a write-ahead log, migrations, errors.
 
 A file is created with mode 0600 (SQLite gives its -wal and -shm companions the same mode), because it holds what the
-gateway's clients did. An existing file keeps its mode.
+gateway's clients did. An existing file keeps its mode. A link, and a directory of somebody else, are refused: a store
+of root must not be written where that user leads it (SQLite itself follows no link to a -wal or -shm file).
 """
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
+from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.errors import StoreUnavailable
 
 _PRIMARY_CODE: Final = 0xFF
@@ -43,16 +46,20 @@ def create(path: Path, *, with_directory: bool = False) -> None:
     try:
         if with_directory and not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            return
-        # The name must survive a power cut as well as the contents; SQLite syncs the directory for its journal alone.
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with files.own_directory(folder) as directory:
+            try:
+                os.close(os.open(path.name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory))
+            except FileExistsError:
+                if not stat.S_ISREG(os.stat(path.name, dir_fd=directory, follow_symlinks=False).st_mode):
+                    raise StoreUnavailable(
+                        f"{path}: is a link or no regular file; move the file here, or link the directory instead"
+                    ) from None
+                return
+            # The name must survive a power cut as well as the contents; SQLite syncs the directory for its journal
+            # alone.
+            os.fsync(directory)
+    except files.ForeignDirectory as error:
+        raise StoreUnavailable(str(error.strerror)) from error
     except OSError as error:
         if with_directory and isinstance(error, FileNotFoundError):
             raise StoreUnavailable(f"{path}: the directory {folder.parent} does not exist; create it first") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_info, plugin_names
 
 log = structlog.get_logger()
@@ -23,15 +24,16 @@ def plugin_document(name: str, socket_path: str, protocol: str) -> str:
 
 def write_documents(socket_path: str, protocol: str) -> None:
     """Write both documents beside the socket, each in one step. A directory that refuses them is logged."""
-    directory = Path(socket_path).parent
-    for name in plugin_names():
-        path = directory / f"{name}.json"
-        beside = directory / f".{name}.json.{os.getpid()}"
-        try:
-            beside.write_text(plugin_document(name, socket_path, protocol), encoding="utf-8")
-            beside.chmod(0o644)
-            beside.replace(path)
-        except OSError as error:
-            advice = "--socket-path needs a directory that exists and that we may write to"
-            log.warning("plugin_documents_write_failed", error=f"{directory}: {error.strerror}; {advice}")
-            return
+    folder = Path(socket_path).parent
+    try:
+        with files.own_directory(folder) as directory:
+            for name in plugin_names():
+                beside = f".{name}.json.{os.getpid()}"
+                with files.created(beside, directory, 0o644) as descriptor:
+                    os.write(descriptor, plugin_document(name, socket_path, protocol).encode())
+                os.replace(beside, f"{name}.json", src_dir_fd=directory, dst_dir_fd=directory)
+    except files.ForeignDirectory as error:
+        log.warning("plugin_documents_write_failed", error=error.strerror)
+    except OSError as error:
+        advice = "--socket-path needs a directory that exists and that we may write to"
+        log.warning("plugin_documents_write_failed", error=f"{folder}: {error.strerror}; {advice}")

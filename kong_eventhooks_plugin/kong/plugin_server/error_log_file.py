@@ -2,12 +2,19 @@
 
 The file is opened for each write, so that Kong may rotate it, and never made: where it is missing the path is wrong.
 A pipe that nobody reads does not block: it counts as an error, as a full disk does.
+
+What somebody else could plant is not written to: in a directory that belongs neither to our user nor to root, a link is
+not followed, and the file must be a regular one with no second name.
 """
 
+import errno
 import os
+import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.background import RateLimitedLogger
 from kong_eventhooks_plugin.model.log_line import Level, LogLine
 
@@ -30,7 +37,7 @@ class ErrorLogFile:
         text = "".join(f"{stamp} [{_NGINX.get(line.level, line.level)}] {pid}#0: {line.text}\n" for line in lines)
         data = memoryview(text.encode("utf-8", "replace"))
         try:
-            descriptor = os.open(self._path, _FLAGS)
+            descriptor = _opened(self._path)
             try:
                 while data:
                     data = data[os.write(descriptor, data) :]
@@ -40,3 +47,16 @@ class ErrorLogFile:
             self._limited_log.warning("kong_error_log_unwritable", "", path=self._path, error=str(error.strerror))
             return False
         return True
+
+
+def _opened(path: str) -> int:
+    try:
+        with files.own_directory(Path(path).parent):
+            return os.open(path, _FLAGS)
+    except files.ForeignDirectory:
+        descriptor = os.open(path, _FLAGS | os.O_NOFOLLOW)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EPERM, "another user owns the directory, and the file is no regular one or has a second name")

@@ -31,6 +31,7 @@ from typing import Any, Final, Literal
 import msgspec
 import structlog
 
+from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.background import RECENT_SECONDS
 from kong_eventhooks_plugin.kong.supervisor.sockets import path_of
 from kong_eventhooks_plugin.queue.holders import running, this_process
@@ -42,6 +43,7 @@ CONNECT_SECONDS: Final = 60.0
 """How long Kong, with the plugin configured, may stay away before that is an error."""
 
 _NOTE_BYTES: Final = 1024
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 State = Literal["listening", "stopped", "supervisor exited"]
 Ended = Literal["killed", "supervisor killed", "stopped"]
@@ -161,7 +163,8 @@ class ListeningRecord:
 
     def _load(self) -> None:
         try:
-            note = msgspec.json.decode(self._path.read_bytes().rstrip(b"\0"), type=Note)
+            data = files.read(self._path, _NOTE_BYTES, os.O_NOFOLLOW)
+            note = msgspec.json.decode(data.rstrip(b"\0"), type=Note)
         except (OSError, msgspec.DecodeError, UnicodeError):
             return
         if self._bound_at is not None:
@@ -179,7 +182,7 @@ class ListeningRecord:
         note = Note(self._clock(), state, this_process(), bound_at, self._connected, self.outage)
         data = msgspec.json.encode(note).ljust(_NOTE_BYTES, b"\0")
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._path, _FLAGS, 0o600)
             try:
                 os.pwrite(descriptor, data, 0)  # in one piece, and never truncated: a kill leaves a whole note
             finally:

@@ -9,7 +9,9 @@ Limits, and what happens past them:
 - The kernel keeps ``net.core.somaxconn`` calls waiting (4,096 by default): Kong is refused the next one.
 - A starter waits ``LOCK_SECONDS`` for another's lock: then ``SocketError``.
 
-The socket is 0660: whoever reaches it can register hooks, so it is for its user and one group, never for all.
+The socket is 0660: whoever reaches it can register hooks, so it is for its user and one group, never for all. Its group
+and mode are set by descriptor, so that a link planted in its place has no effect, and a directory that belongs to
+somebody else is refused.
 """
 
 import contextlib
@@ -24,6 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.errors import SocketError, SocketInUse
 
 MODE = 0o660
@@ -110,41 +113,64 @@ class SocketLease:
 def bind(plan: SocketPlan) -> SocketLease:
     """Listen on the plan's path; raises ``SocketInUse`` or a ``SocketError`` that names the setting and the fix."""
     _check_length(plan.path)
-    with _explained_errors(plan.path), _start_lock(plan.path.parent):
+    with _explained_errors(plan.path), files.own_directory(plan.path.parent) as directory:
+        _lock(directory, plan.path.parent)
         _check_occupant(plan)
-        return _bind(plan)
+        return _bind(plan, directory)
 
 
-def _bind(plan: SocketPlan) -> SocketLease:
+def _bind(plan: SocketPlan, directory: int) -> SocketLease:
     beside = plan.path.with_name(plan.path.name + _BESIDE)
     beside.unlink(missing_ok=True)  # of a starter that was killed here: we hold the lock, so nobody uses it
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.bind(str(beside))
-        _set_permissions(beside, plan.group)
-        found = beside.stat()
+        with _umask(~MODE & 0o777):
+            sock.bind(str(beside))
+        identity = _set_permissions(beside.name, directory, plan)
         sock.listen(BACKLOG)
         sock.setblocking(False)
-        beside.rename(plan.path)
+        os.rename(beside.name, plan.path.name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         sock.close()
         beside.unlink(missing_ok=True)
         raise
-    return SocketLease(sock, plan.path, plan, (found.st_dev, found.st_ino))
+    return SocketLease(sock, plan.path, plan, identity)
 
 
-def _set_permissions(beside: Path, group: str | None) -> None:
-    """Admit our user and one group, before anybody can connect: nothing listens yet."""
+def _set_permissions(name: str, directory: int, plan: SocketPlan) -> tuple[int, int]:
+    """Admit our user and one group, before anybody can connect: nothing listens yet. Return the socket's identity."""
+    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+            raise SocketError(f"socket_path {plan.path}: somebody replaced the socket while it was made; set another")
+        ours = f"/proc/self/fd/{descriptor}"  # the socket itself: fchmod(2) refuses such a descriptor
+        _give_to_group(ours, plan.group)
+        os.chmod(ours, MODE)  # noqa: PTH101 - the other calls on descriptors are os's too
+    finally:
+        os.close(descriptor)
+    return found.st_dev, found.st_ino
+
+
+@contextlib.contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _give_to_group(path: str, group: str | None) -> None:
     if group is not None:
         number = _group_number(group)
         try:
-            os.chown(beside, -1, number)
+            os.chown(path, -1, number)
         except PermissionError as error:
             raise SocketError(
                 f"socket_group {group!r}: this process may not give its socket to that group; "
                 "run it as a member of the group, or as root"
             ) from error
-    beside.chmod(MODE)
 
 
 def _group_number(group: str) -> int:
@@ -257,6 +283,8 @@ def _explained_errors(path: Path) -> Iterator[None]:
     """Turn the kernel's errors into a ``SocketError`` that names the setting and the fix."""
     try:
         yield
+    except files.ForeignDirectory as error:
+        raise SocketError(f"socket_path {path}: {error.strerror}") from error
     except OSError as error:
         fix = _FIXES.get(error.errno or 0, "{reason}; set another socket_path")
         text = fix.format(directory=path.parent, reason=error.strerror or error)

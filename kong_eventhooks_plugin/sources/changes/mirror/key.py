@@ -5,19 +5,24 @@ it not; so it is no part of the database. If it is lost or not of 32 bytes, a ne
 mirror's digests.
 """
 
+import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 
 import structlog
 
+from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.kong.admin_api.digests import KEY_SIZE
 
 NAME = "mirror.key"
+LOCK_SECONDS = 5.0
+_LOCK_PACE = 0.02
+_NO_KEY = frozenset({errno.ELOOP, errno.EINVAL, errno.EFBIG})
+"""A link, something else than a file, a file that is too long."""
 
 _log = structlog.get_logger()
 
@@ -26,35 +31,47 @@ def mirror_key(data_dir: Path) -> bytes:
     """Return the key, made where it is missing; two processes at once get the same. Raises ``StoreUnavailable``."""
     path = data_dir / NAME
     try:
-        with _locked(data_dir):
-            key = path.read_bytes() if path.exists() else None
-            if key is not None and len(key) != KEY_SIZE:
-                _log.warning("mirror_key_replaced", path=str(path))
-                key = None
-            return key if key is not None else _made(path)
+        with files.own_directory(data_dir) as directory:
+            _lock(directory)
+            key = _kept(path)
+            return key if key is not None else _made(path, directory)
     except OSError as error:
         raise StoreUnavailable(f"{path}: {error.strerror}") from error
 
 
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock, which ends with the process."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _lock(directory: int) -> None:
+    """Lock the directory for as long as its descriptor is open. Whoever may read the directory could hold the lock."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_LOCK_PACE)
+
+
+def _kept(path: Path) -> bytes | None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+        key = files.read(path, KEY_SIZE, os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno not in _NO_KEY:
+            raise
+        key = b""
+    if len(key) == KEY_SIZE:
+        return key
+    _log.warning("mirror_key_replaced", path=str(path))
+    return None
 
 
-def _made(path: Path) -> bytes:
+def _made(path: Path, directory: int) -> bytes:
     """Write a new key beside the path and rename it there, whole."""
     key = secrets.token_bytes(KEY_SIZE)
-    beside = path.with_name(f"{NAME}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    beside = f"{path.name}.new"
+    with files.created(beside, directory, 0o600) as descriptor:
+        os.write(descriptor, key)
+        os.fsync(descriptor)
+    os.replace(beside, path.name, src_dir_fd=directory, dst_dir_fd=directory)
     return key

@@ -157,14 +157,14 @@ def test_the_path_never_refuses_during_take_overs(tmp_path: Path) -> None:
 
 def test_it_listens_before_the_path_leads_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A moment too short for the test above to see it."""
-    rename = Path.rename
+    rename = os.rename
     listened = []
 
-    def renamed(beside: Path, path: Path) -> Path:
-        listened.append(connects(beside))
-        return rename(beside, path)
+    def renamed(beside: str, path: str, **directories: int) -> None:
+        listened.append(connects(tmp_path / beside))
+        rename(beside, path, **directories)
 
-    monkeypatch.setattr(Path, "rename", renamed)
+    monkeypatch.setattr(os, "rename", renamed)
     with bound(tmp_path / "s"):
         assert listened == [True]
 
