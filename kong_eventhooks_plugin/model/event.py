@@ -5,13 +5,15 @@ from typing import Any
 import msgspec
 
 from kong_eventhooks_plugin.model.scope import NOWHERE, EventScope
+from kong_eventhooks_plugin.model.trace import Trace
 
 
 class Event(msgspec.Struct, frozen=True):
     """``id`` is a UUID, the same when Kong reports the same request again (``model.ids.event_id``).
 
     ``data`` is JSON-ready. ``time`` is Unix seconds. ``unique`` names the fields of ``data`` that a digest covers;
-    empty means all of them. ``compared`` replaces the values of fields for the digest; no queue stores it.
+    empty means all of them. ``compared`` replaces the values of fields for the digest; no queue stores it. ``trace`` is
+    there where tracing is on; of the queue's answers ``claim`` alone has it.
     """
 
     id: str
@@ -22,3 +24,4 @@ class Event(msgspec.Struct, frozen=True):
     scope: EventScope = NOWHERE
     unique: tuple[str, ...] = ()
     compared: dict[str, Any] = {}
+    trace: Trace | None = None

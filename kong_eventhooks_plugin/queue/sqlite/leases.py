@@ -22,8 +22,8 @@ def claim(counters: Counters, hook_id: str, limit: int, lease_seconds: float) ->
     counters.connection.executemany(SQL.lease, [(counters.owner, until, row[0], hook.n) for row in rows])
     return [
         Delivery(
-            id=delivery_id(event_id, hook_id),
-            event=event_from((event_id, *event)),
+            id=delivery_id(event[0], hook_id),
+            event=event_from(tuple(event), trace),
             hook_id=hook_id,
             source=source,
             state="leased",
@@ -31,7 +31,7 @@ def claim(counters: Counters, hook_id: str, limit: int, lease_seconds: float) ->
             created_at=created_at,
             due_at=due_at,
         )
-        for _, source, attempts, created_at, due_at, event_id, *event in rows
+        for _, source, attempts, created_at, due_at, trace, *event in rows
     ]
 
 

@@ -12,8 +12,8 @@ SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?));
 SELECT coalesce(max(n), 0) FROM events;
 
 -- name: add_event
-INSERT INTO events (n, id, source, event, time, accepted_at, data, scope, held, deliveries)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO events (n, id, source, event, time, accepted_at, data, scope, held, deliveries, trace)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_delivery
 INSERT INTO deliveries (event, hook, source, state, attempts, bytes, created_at, due_at)
@@ -55,7 +55,7 @@ DELETE FROM filter_states WHERE (hook, source, event, slot) IN (
 
 -- name: due
 -- What a hook can lease now.
-SELECT d.event, d.source, d.attempts, d.created_at, d.due_at, e.id, e.source, e.event, e.data, e.time, e.scope
+SELECT d.event, d.source, d.attempts, d.created_at, d.due_at, e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
 FROM deliveries AS d INDEXED BY deliveries_due CROSS JOIN events AS e ON e.n = d.event
 WHERE d.hook = :hook AND d.settled_at IS NULL AND d.due_at <= :now
   AND (d.lease_until IS NULL OR d.lease_until <= :now)

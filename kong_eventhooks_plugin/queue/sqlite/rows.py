@@ -10,6 +10,7 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.model.scope import NOWHERE, EventScope
+from kong_eventhooks_plugin.model.trace import Trace
 from kong_eventhooks_plugin.queue.contract import HeldBack
 
 encode = msgspec.json.Encoder().encode
@@ -17,6 +18,7 @@ encode = msgspec.json.Encoder().encode
 _data = msgspec.json.Decoder(dict[str, Any]).decode
 _held = msgspec.json.Decoder(dict[str, HeldBack]).decode
 _scope = msgspec.json.Decoder(tuple[EventScope, tuple[str, ...]]).decode
+_trace = msgspec.json.Decoder(Trace).decode
 hook_from = msgspec.json.Decoder(Hook).decode
 
 Row = tuple[Any, ...]
@@ -33,11 +35,20 @@ def encoded(event: Event) -> tuple[bytes, bytes | None]:
         raise QueueError(f"event {event.id} cannot be written as JSON: {error}") from error
 
 
-def event_from(row: Row) -> Event:
-    """Return the event of the columns id, source, event, data, time, scope."""
+def event_from(row: Row, trace: bytes | None = None) -> Event:
+    """Return the event of the columns id, source, event, data, time, scope, and of ``trace``."""
     event_id, source, name, data, time, scope = row
     where, unique = (NOWHERE, ()) if scope is None else _scope(scope)
-    return Event(id=event_id, source=source, event=name, data=_data(data), time=time, scope=where, unique=unique)
+    return Event(
+        id=event_id,
+        source=source,
+        event=name,
+        data=_data(data),
+        time=time,
+        scope=where,
+        unique=unique,
+        trace=None if trace is None else _trace(trace),
+    )
 
 
 def held_from(held: str | None) -> dict[str, HeldBack]:

@@ -2,10 +2,12 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from kong_eventhooks_plugin.errors import QueueFull
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
+from kong_eventhooks_plugin.model.trace import begin_trace
 from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, QueueLimits
 from tests.support.clock import FakeClock
 from tests.support.queue import SOURCE, attempt, deliver, delivered, held_back, hook, id_of, offer, postponed
@@ -34,6 +36,17 @@ async def test_everything_is_there_after_a_restart(durable: Store, clock: FakeCl
     assert await after.definitions() == [hook("one")]
     assert await after.endpoints() == [EndpointHealth("a", failing_since=1.0)]
     assert (await after.offer(offer(1, "a"))).duplicate
+
+
+async def test_an_attempt_after_a_restart_is_in_the_same_trace(durable: Store) -> None:
+    trace = begin_trace(None, 1.0, 1.5)
+    before = await durable.open()
+    traced, plain = offer(1), offer(2)
+    await before.offer(msgspec.structs.replace(traced, event=msgspec.structs.replace(traced.event, trace=trace)))
+    await before.offer(plain)
+    await before.close()
+    after = await durable.open()
+    assert [claimed.event.trace for claimed in await after.claim("h", 9, 60)] == [trace, None]
 
 
 async def test_a_snooze_outlives_a_restart(durable: Store) -> None:

@@ -18,6 +18,7 @@ from tests.support.queue import NAME, attempt, event, held_back, hook, id_of, of
 from tests.support.queue_processes import locked
 
 VERSION_1 = Path(__file__).with_name("store-v1.sql")
+NEXT = file.VERSION + 1
 
 
 def mode(path: Path) -> int:
@@ -169,8 +170,8 @@ def test_many_may_create_it_at_once(path: Path) -> None:
 def test_a_lock_that_lasts_is_told_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.open_writer(path).close()
     monkeypatch.setattr(file, "OPENING_PATIENCE", 0.05)
-    monkeypatch.setattr(file, "VERSION", 2)
-    monkeypatch.setattr(file, "MIGRATIONS", {**MIGRATIONS, 2: "CREATE TABLE two (a);"})
+    monkeypatch.setattr(file, "VERSION", NEXT)
+    monkeypatch.setattr(file, "MIGRATIONS", {**MIGRATIONS, NEXT: "CREATE TABLE two (a);"})
     with locked(path) as lock:
         with pytest.raises(StoreUnavailable, match="locked"):
             file.open_writer(path)
@@ -184,19 +185,20 @@ def test_migrations_have_no_gap() -> None:
 
 def test_a_migration_is_made_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.open_writer(path).close()
-    monkeypatch.setattr(file, "VERSION", 3)
-    half = {2: "CREATE TABLE two (a);", 3: "CREATE TABLE three (a);\nINSERT INTO missing VALUES (1);"}
+    before = file.VERSION
+    monkeypatch.setattr(file, "VERSION", NEXT + 1)
+    half = {NEXT: "CREATE TABLE two (a);", NEXT + 1: "CREATE TABLE three (a);\nINSERT INTO missing VALUES (1);"}
     monkeypatch.setattr(file, "MIGRATIONS", {**MIGRATIONS, **half})
     with pytest.raises(StoreUnavailable, match="missing"):
         file.open_writer(path)
     connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (before,)
     assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('two', 'three')").fetchone() == (0,)
     connection.close()
 
-    monkeypatch.setitem(file.MIGRATIONS, 3, "CREATE TABLE three (a); -- done")
+    monkeypatch.setitem(file.MIGRATIONS, NEXT + 1, "CREATE TABLE three (a); -- done")
     connection = file.open_writer(path)
-    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (NEXT + 1,)
     connection.execute("INSERT INTO three VALUES (1)")
     connection.close()
 
@@ -224,5 +226,6 @@ async def test_a_store_of_version_1_opens(path: Path, clock: FakeClock) -> None:
         assert (await queue.offer(offer(1))).duplicate
         receipts = await asyncio.gather(queue.offer(offer(4)), queue.offer(offer(5)))
         assert [receipt.fired for receipt in receipts] == [("h",), ("h",)]
+        assert [one.event for one in await queue.claim("g", 9, 60)] == [event(1, text="grüße")]
     finally:
         await queue.close()
