@@ -28,6 +28,8 @@ MAX_TOKEN_BYTES = 64 << 10
 
 Seconds = Annotated[float, Meta(gt=0)]
 
+_COLLECTOR = "http://127.0.0.1:4318"
+
 
 def setting(default: Any, description: str) -> Any:
     return field(default=default, metadata={"description": description})
@@ -145,6 +147,17 @@ class Settings:
         "appended at once. Unset: Kong writes them, an event's in the request that caused it, others in its next "
         "request.",
     )
+    otlp_endpoint: Annotated[str, Meta(pattern=r"^https?://[^\s@?#]+$", examples=[_COLLECTOR])] | None = setting(
+        None,
+        f"Address of an OpenTelemetry collector that takes OTLP over HTTP (`{_COLLECTOR}`). With it, traces are sent "
+        "there and webhooks have a `traceparent`. `/v1/traces` is added where it is missing. Unset: no tracing.",
+    )
+    otlp_headers_file: str | None = setting(
+        None, "File with headers for the collector, its token for example: `name: value` on each line."
+    )
+    trace_sample_ratio: Annotated[float, Meta(ge=0, le=1)] = setting(
+        1.0, "Share of the traces to record, where Kong's log does not say whether the request's trace is recorded."
+    )
     infer_rate_limits_on: tuple[str, ...] = setting(
         (),
         "Routes and services where a 429 of Kong's own without rate-limit headers counts as an exceeded rate limit: "
@@ -254,7 +267,7 @@ def read_token(file: str | None, setting: str) -> str | None:
     except UnicodeError as error:
         raise SettingsError(f"{setting}: {file}: cannot be read: it is not UTF-8 text") from error
     if not token:
-        raise SettingsError(f"{setting}: {file}: is empty; it has to hold the token")
+        raise SettingsError(f"{setting}: {file}: is empty; it has to hold the credential")
     return token
 
 

@@ -12,7 +12,7 @@ from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
 from kong_eventhooks_plugin.queue.contract import QueueLimits
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules, SandboxLimits
-from kong_eventhooks_plugin.settings import Settings
+from kong_eventhooks_plugin.settings import Settings, read_token
 from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER
 from kong_eventhooks_plugin.sources.balancer.poller import BalancerSettings
 from kong_eventhooks_plugin.sources.certificates.catalogue import CERTIFICATE
@@ -27,7 +27,17 @@ from kong_eventhooks_plugin.sources.requests.request_source import RequestSettin
 SPARE_CONNECTIONS = 64
 """HTTP connections beyond those of deliveries in flight: pings never wait for one."""
 
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*)")
 _FIELD = re.compile(r"[a-z][a-z0-9_]*(\.[^.\s]+)+")
+
+
+def otlp_headers(settings: Settings) -> dict[str, str]:
+    """Return the collector's headers. An error names no line: it may hold a token."""
+    text = read_token(settings.otlp_headers_file, "otlp_headers_file") or ""
+    found = [_HEADER.fullmatch(line.strip()) for line in text.splitlines() if line.strip()]
+    if None in found:
+        raise SettingsError(f"otlp_headers_file: {settings.otlp_headers_file}: a line is not of the form name: value")
+    return {header[1]: header[2] for header in found if header is not None}
 
 
 def engine_limits(settings: Settings) -> EngineLimits:

@@ -113,6 +113,9 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
         "Nobody listened on the plugin socket for `seconds` before this start; `ended` says how the listener before "
         "ended: `stopped` (info), `supervisor killed` or `killed` (warning)."
     ),
+    "span_export_failed": "The collector of `otlp_endpoint` took no spans; they are dropped and counted until it does.",
+    "span_export_recovered": "The collector takes spans again.",
+    "spans_unsent": "The process ended before all spans were sent.",
     "store_close_incomplete": "The store was closed while operations waited; they failed.",
     "store_locked": "Another process holds the store's lock; `seconds` so far.",
     "store_open_failed": "The store cannot be opened; the worker tries again, and events are lost meanwhile.",

@@ -44,6 +44,7 @@ class Counts(Collector):
         self.polls: Tally[tuple[str, str]] = Tally()
         self.reconciliations: Tally[tuple[str]] = Tally()
         self.reconciled_changes: Tally[tuple[str]] = Tally()
+        self.spans: Tally[tuple[str]] = Tally()
 
     FAMILIES = (
         ("plugin_calls", "Calls of Kong's on the plugin socket, by call.", ("call",)),
@@ -56,6 +57,11 @@ class Counts(Collector):
         ("polls", "Polls of Kong's Admin API, by poller and outcome.", ("poller", "outcome")),
         ("reconciliations", "Reconciliations of the mirror with the Admin API, by outcome.", ("outcome",)),
         ("reconciled_changes", "Changes found by reconciliations, by operation.", ("operation",)),
+        (
+            "spans",
+            "Spans for the collector: `exported`, `failed` (not taken) or `dropped` (queue full).",
+            ("outcome",),
+        ),
     )
 
     def collect(self) -> Iterator[Metric]:

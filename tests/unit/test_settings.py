@@ -94,3 +94,12 @@ def test_a_token_has_no_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("\ufefft0ken\r\n", "utf-8")
     assert settings.read_token(str(file), "api_token_file") == "t0ken"
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:4318", "http://user:s3cret@127.0.0.1", "https://a/?key=s3cret", "https://a#s3cret"]
+)
+def test_a_collectors_address_holds_no_credential(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"otlp_endpoint: .*; for example http://127\.0\.0\.1:4318") as refused:
+        settings.load({"otlp_endpoint": url}, environment={})
+    assert "s3cret" not in str(refused.value)

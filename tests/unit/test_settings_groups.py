@@ -3,10 +3,13 @@
 import ast
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from kong_eventhooks_plugin import settings_groups
+from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.settings import Settings
 
 
 def groupings() -> Iterator[tuple[str, str, str]]:
@@ -38,3 +41,26 @@ def test_a_default_is_written_once(name: str, field: str, setting: str) -> None:
 
 def test_the_groups_are_seen() -> None:
     assert len(list(groupings())) > 25
+
+
+@pytest.mark.parametrize(
+    ("text", "headers"),
+    [
+        ("Authorization: Bearer a:b\n\nx-scope:\n", {"Authorization": "Bearer a:b", "x-scope": ""}),
+        ("\ufeffx-key: k\r\n", {"x-key": "k"}),
+    ],
+)
+def test_the_collectors_headers_are_in_a_file(tmp_path: Path, text: str, headers: dict[str, str]) -> None:
+    (tmp_path / "headers").write_text(text, "utf-8")
+    assert settings_groups.otlp_headers(Settings(otlp_headers_file=str(tmp_path / "headers"))) == headers
+    assert settings_groups.otlp_headers(Settings()) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["s3cret", "s3cret key: a", "x-key: s3cr\u00e9t", "x-key: s3cret\x00", "x-a: a\n: s3cret"]
+)
+def test_a_line_that_is_no_header_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
+    (tmp_path / "headers").write_text(text, "utf-8")
+    with pytest.raises(SettingsError, match=r"otlp_headers_file: .*headers: a line is not of the form") as refused:
+        settings_groups.otlp_headers(Settings(otlp_headers_file=str(tmp_path / "headers")))
+    assert "s3cr" not in str(refused.value)
