@@ -25,6 +25,7 @@ class DeliveryJob(msgspec.Struct, frozen=True):
     ``config`` is the hook's, with every reference resolved. ``source`` is the one that the hook names, which may differ
     from the event's. ``attempt`` counts from 1. ``now`` is Unix seconds.
     ``test``: a person waits for the outcome, and nobody repeats it.
+    ``traceparent`` is the attempt's, where tracing is on.
     """
 
     delivery_id: str
@@ -35,6 +36,7 @@ class DeliveryJob(msgspec.Struct, frozen=True):
     attempt: int
     now: float
     test: bool = False
+    traceparent: str | None = None
 
 
 class Handler(Protocol):

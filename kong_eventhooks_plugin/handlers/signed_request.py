@@ -1,8 +1,9 @@
 """One signed request to a hook's endpoint: what ``webhook`` and ``webhook-custom`` share.
 
-Headers, the later winning: ``user-agent``, ``accept`` and ``accept-encoding``; a user and password that the URL holds;
-the definition's own; ``webhook-id`` (the delivery's id, the same for every attempt) and ``webhook-timestamp``; and with
-a ``secret`` ``webhook-signature`` and ``x-kong-signature`` (``signatures``).
+Headers, the later winning: ``user-agent``, ``accept``, ``accept-encoding`` and, where tracing is on, ``traceparent``; a
+user and password that the URL holds; the definition's own; ``webhook-id`` (the delivery's id, the same for every
+attempt) and ``webhook-timestamp``; and with a ``secret`` ``webhook-signature`` and ``x-kong-signature``
+(``signatures``).
 """
 
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ class SignedSender:
         *,
         method: str = "POST",
         url: httpx.URL | None = None,
+        traceparent: str | None = None,
     ) -> Outcome:
         """Send ``body`` with ``headers``; raises ``ValidationError``, without sending, for a secret that is none.
 
@@ -45,10 +47,11 @@ class SignedSender:
         own = dict(headers)
         if target.authorization is not None:
             own.setdefault(b"authorization", target.authorization)
+        base = BASE_HEADERS if traceparent is None else {**BASE_HEADERS, b"traceparent": traceparent.encode()}
         request = httpx.Request(
             method,
             url or target.url,
-            headers=list({**BASE_HEADERS, **own, **signed}.items()),
+            headers=list({**base, **own, **signed}.items()),
             stream=httpx.ByteStream(body),
             extensions={SSL_VERIFY: config.get("ssl_verify") is not False},
         )

@@ -42,7 +42,7 @@ class WebhookHandler(Handler):
             body = event_body(job.event, job.source)
         except _NOT_JSON as error:
             return Discard("internal", f"the event's data is not JSON ({type(error).__name__})")
-        return await self._post(job.config, body, job.delivery_id, job.now)
+        return await self._post(job.config, body, job.delivery_id, job.now, job.traceparent)
 
     async def ping(self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float) -> Outcome:
         """Post the hook itself, without its secrets."""
@@ -57,11 +57,14 @@ class WebhookHandler(Handler):
         await self._sender.close()
 
     @never_raises
-    async def _post(self, config: Mapping[str, Any], body: bytes, message_id: str, now: float) -> Outcome:
+    async def _post(
+        self, config: Mapping[str, Any], body: bytes, message_id: str, now: float, traceparent: str | None = None
+    ) -> Outcome:
         try:
             headers = user_headers(config.get("headers"))
             values = _JSON | headers.values
-            outcome = await self._sender.send(config, _target(config), values, body, message_id, now)
+            target = _target(config)
+            outcome = await self._sender.send(config, target, values, body, message_id, now, traceparent=traceparent)
             return with_notes(outcome, headers.notes)
         except ValidationError as refused:
             return Retry("config", str(refused))

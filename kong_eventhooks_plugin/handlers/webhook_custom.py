@@ -95,6 +95,7 @@ class WebhookCustomHandler(Handler):
                 job.now,
                 method=str(config.get("method") or "POST"),
                 url=_with_query(target.url, encoded.query),
+                traceparent=job.traceparent,
             )
             return with_notes(outcome, headers.notes)
         except ValidationError as refused:

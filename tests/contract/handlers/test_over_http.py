@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
@@ -45,10 +46,9 @@ def make(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextMa
     async def made(**options: Any) -> AsyncIterator[Deliver]:
         handler = HANDLERS[request.param](**options)
 
-        async def deliver(url: str, **config: Any) -> Outcome:
-            return await handler.deliver(
-                make_job({"url": url, **NEEDED[request.param], **config}, handler=request.param)
-            )
+        async def deliver(url: str, traceparent: str | None = None, **config: Any) -> Outcome:
+            job = make_job({"url": url, **NEEDED[request.param], **config}, handler=request.param)
+            return await handler.deliver(msgspec.structs.replace(job, traceparent=traceparent))
 
         try:
             yield deliver
@@ -73,6 +73,19 @@ def seen(outcome: Outcome) -> tuple[type[Outcome], str | None, bool]:
         return Delivered, None, False
     flag = outcome.hold if isinstance(outcome, Retry) else outcome.disable
     return type(outcome), outcome.error, flag
+
+
+@pytest.mark.parametrize(
+    ("of_the_attempt", "own", "sent"),
+    [(None, None, None), ("00-a-b-01", None, "00-a-b-01"), ("00-a-b-01", "mine", "mine"), (None, "mine", "mine")],
+)
+async def test_a_trace_is_continued_unless_the_hook_sets_the_header(
+    make: Any, of_the_attempt: str | None, own: str | None, sent: str | None
+) -> None:
+    headers = {"content-type": "application/json"} | ({} if own is None else {"TraceParent": own})
+    async with HttpReceiver() as receiver, make() as deliver:
+        assert isinstance(await deliver(receiver.url, of_the_attempt, headers=headers), Delivered)
+    assert receiver.requests[0].headers.get("traceparent") == sent
 
 
 async def test_every_final_status_has_its_outcome(make: Any) -> None:
