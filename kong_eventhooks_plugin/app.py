@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
@@ -29,9 +29,11 @@ from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.readiness import PollerStatus, ReadinessCheck
 from kong_eventhooks_plugin.api.service.service import Service, make_service
 from kong_eventhooks_plugin.background import SupervisedLoop, TaskSet, cancel, retry
+from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
-from kong_eventhooks_plugin.errors import QueueError, SettingsError
+from kong_eventhooks_plugin.dispatch.event_spans import EventSpans
+from kong_eventhooks_plugin.errors import MissingExtra, QueueError, SettingsError
 from kong_eventhooks_plugin.handlers.compile_check import compile_errors
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.handlers.http_client import make_client
@@ -72,6 +74,9 @@ from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
 from kong_eventhooks_plugin.telemetry import logs
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from kong_eventhooks_plugin.telemetry.span_export import SpanExport
 
 OPENING_SECONDS = 2.0
 
@@ -117,6 +122,7 @@ class Components:
         self.feed = Feed()
         self.hook_store = ApiHookStore(self.registry, self.queue)
         self.plugins = ActivePlugins(read_plugin)
+        self.span_export = self._span_export()
         self.dispatcher = Dispatcher(
             self.registry,
             self.queue,
@@ -125,6 +131,7 @@ class Components:
             time.time,
             pool=self.pool,
             accepted=self.feed.publish,
+            spans=self._event_spans(),
         )
         self.plugins.on_change(self.dispatcher.statuses_changed)
         self.admin_token = read_token(settings.admin_token_file, "admin_token_file")
@@ -136,6 +143,24 @@ class Components:
         self._poller_settings = (
             None if settings.admin_url is None else groups.poller_group_settings(settings, settings.admin_url)
         )
+
+    def _span_export(self) -> "SpanExport | None":
+        """Return what sends spans; None, and nothing of it loaded, where tracing is off."""
+        endpoint = self.settings.otlp_endpoint
+        if endpoint is None:
+            return None
+        try:
+            from kong_eventhooks_plugin.telemetry.span_export import SpanExport, otlp_exporter
+        except ModuleNotFoundError as error:
+            raise SettingsError(str(MissingExtra("otlp_endpoint", "tracing"))) from error
+        return SpanExport(otlp_exporter(endpoint, groups.otlp_headers(self.settings)), self.metrics.counts)
+
+    def _event_spans(self) -> EventSpans | None:
+        export = self.span_export
+        return None if export is None else EventSpans(export.record, self.settings.trace_sample_ratio, time.time)
+
+    def delivery_spans(self) -> DeliverySpans | None:
+        return None if self.span_export is None else DeliverySpans(self.span_export.record)
 
     def handlers(self) -> dict[str, Handler]:
         """Return a handler for each name; call it on the loop, where their HTTP client lives."""
@@ -239,6 +264,7 @@ class Worker:
             parts.metrics,
             groups.delivery_limits(settings),
             holder=this_process(),
+            spans=parts.delivery_spans(),
         )
         parts.registry.on_change(delivery.ping_changes)
         parts.registry.on_change(parts.compilation.hooks_changed)
@@ -349,3 +375,5 @@ class Worker:
             await handler.close()
         await self._parts.pool.close()
         await self._parts.queue.close()
+        if self._parts.span_export is not None:
+            await self._parts.span_export.close()

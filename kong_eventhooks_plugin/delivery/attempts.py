@@ -7,11 +7,13 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.delivery.backoff import Decision, Random, decide
+from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.hook_readiness import Ready
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivered, Delivery, Outcome, Retry
+from kong_eventhooks_plugin.model.trace import new_span_id
 from kong_eventhooks_plugin.queue.contract import Clock, Queue
 from kong_eventhooks_plugin.sources.nulls import without_nulls
 
@@ -27,32 +29,49 @@ class AttemptResult(msgspec.Struct, frozen=True):
 
 
 class Attempts:
-    """``monotonic`` measures attempts: the clock of the day may jump."""
+    """``monotonic`` measures attempts: the clock of the day may jump. ``spans`` is there where tracing is on."""
 
     def __init__(
-        self, queue: Queue, limits: DeliveryLimits, clock: Clock, monotonic: Callable[[], float], random: Random
+        self,
+        queue: Queue,
+        limits: DeliveryLimits,
+        clock: Clock,
+        monotonic: Callable[[], float],
+        random: Random,
+        spans: DeliverySpans | None = None,
     ) -> None:
         self._queue = queue
         self._limits = limits
         self._clock = clock
         self._monotonic = monotonic
         self._random = random
+        self._spans = spans
 
     async def make(self, delivery: Delivery, ready: Ready) -> AttemptResult:
         """Call the handler once. Raises nothing but the task's cancellation."""
         started_at, started = self._clock(), self._monotonic()
-        outcome = await self._called(delivery, ready, started_at)
+        trace = None if self._spans is None else delivery.event.trace
+        span_id = "" if trace is None else new_span_id()
+        outcome = await self._called(delivery, ready, started_at, None if trace is None else trace.traceparent(span_id))
         attempt = _record(delivery.attempts + 1, started_at, self._monotonic() - started, outcome)
         first = await self._first(delivery) if isinstance(outcome, Retry) and delivery.attempts else None
         now = self._clock()
-        return AttemptResult(
-            outcome, decide(delivery.id, outcome, attempt, first, self._limits.retry, now, self._random), now
-        )
+        decision = decide(delivery.id, outcome, attempt, first, self._limits.retry, now, self._random)
+        if self._spans is not None and trace is not None:
+            self._spans.attempted(trace, span_id, delivery, ready, decision.settlement)
+        return AttemptResult(outcome, decision, now)
 
-    async def _called(self, delivery: Delivery, ready: Ready, now: float) -> Outcome:
+    async def _called(self, delivery: Delivery, ready: Ready, now: float, traceparent: str | None) -> Outcome:
         hook = ready.hook
         job = DeliveryJob(
-            delivery.id, without_nulls(delivery.event), delivery.source, hook, ready.config, delivery.attempts + 1, now
+            delivery.id,
+            without_nulls(delivery.event),
+            delivery.source,
+            hook,
+            ready.config,
+            delivery.attempts + 1,
+            now,
+            traceparent=traceparent,
         )
         try:
             async with asyncio.timeout(self._limits.attempt + self._limits.margin):

@@ -26,6 +26,7 @@ from kong_eventhooks_plugin.delivery.attempts import AttemptResult, Attempts
 from kong_eventhooks_plugin.delivery.backoff import Random
 from kong_eventhooks_plugin.delivery.breaker import Block
 from kong_eventhooks_plugin.delivery.concurrency_throttle import BEAT, ConcurrencyThrottle
+from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.endpoint_breakers import EndpointBreakers
 from kong_eventhooks_plugin.delivery.endpoint_health import EndpointHealthTracker
 from kong_eventhooks_plugin.delivery.hook_readiness import REMOVED, DeliveryReadiness, Ready
@@ -59,6 +60,7 @@ class DeliveryWorker:
     """``holder`` names this process in the lease.
 
     ``clock`` returns Unix seconds and ``wait`` goes with it; ``monotonic`` returns seconds of a clock that never jumps.
+    ``spans`` is there where tracing is on.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class DeliveryWorker:
         random: Random = random_module.random,
         wait: Wait | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        spans: DeliverySpans | None = None,
     ) -> None:
         self._queue = queue
         self._limits = limits
@@ -82,7 +85,7 @@ class DeliveryWorker:
         self._clock = clock
         self._wait = wait or waiting(clock)
         self._wakeup = asyncio.Event()
-        self._attempts = Attempts(queue, limits, clock, monotonic, random)
+        self._attempts = Attempts(queue, limits, clock, monotonic, random, spans)
         self._task_set = TaskSet()  # one claim or one fail_pending a lane
         self._throttle = ConcurrencyThrottle(limits.total)
         self._lanes = Lanes(limits)

@@ -26,6 +26,7 @@ from functools import partial
 from typing import Any
 
 from kong_eventhooks_plugin.background import RateLimitedLogger
+from kong_eventhooks_plugin.dispatch.event_spans import EventSpans
 from kong_eventhooks_plugin.dispatch.filters import FilterEvaluator
 from kong_eventhooks_plugin.dispatch.matcher import Matcher
 from kong_eventhooks_plugin.errors import ObservationError, QueueError, QueueFull
@@ -55,7 +56,7 @@ class Dispatcher:
     """A ``kong.plugin_server.contract.RequestObserver``; everything on the event loop.
 
     ``accepted`` is called with each event once it is committed, and what it led to; it must not wait. ``pool``
-    evaluates hooks' filters; without it every filter lets pass.
+    evaluates hooks' filters; without it every filter lets pass. ``spans`` is there where tracing is on.
     """
 
     log_statuses: frozenset[int]
@@ -70,6 +71,7 @@ class Dispatcher:
         *,
         accepted: Callable[[Event, Receipt], None] = _ignore_receipt,
         pool: Pool | None = None,
+        spans: EventSpans | None = None,
     ) -> None:
         self._registry = registry
         self._queue = queue
@@ -77,6 +79,7 @@ class Dispatcher:
         self._counts = metrics.counts
         self._limited_log = RateLimitedLogger(clock)
         self._accepted = accepted
+        self._spans = spans
         self._filters = None if pool is None else FilterEvaluator(pool, clock, self._name_of)
         self._filtering: set[Task[Receipt]] = set()
         self._index()
@@ -107,7 +110,7 @@ class Dispatcher:
         Raises ``QueueFull`` where too many offers wait. Where filters are asked first the future raises it, and where
         the store failed ``StoreUnavailable``. The event is still the caller's then, and not counted as lost.
         """
-        return self._publish(event, ours=False)
+        return self._publish(event, None)
 
     def _publish_from(self, source: LogSource, log: KongLog, seen: LogObservation) -> "list[Future[Receipt]]":
         """Publish what one source makes of the request; a failure stops no other source."""
@@ -116,12 +119,16 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001  a source's bug must reach neither Kong nor another source
             self._count_loss("source_failed", error, source=source.name)
             return []
-        return [future for event in events if (future := self._offer(event)) is not None]
+        return [future for event in events if (future := self._offer(event, seen)) is not None]
 
-    def _publish(self, event: Event, *, ours: bool) -> "Future[Receipt] | None":
+    def _publish(self, event: Event, seen: LogObservation | None) -> "Future[Receipt] | None":
+        """Publish an event that comes from a request, which nobody can offer again, or from elsewhere."""
         candidates = self._matcher.match(event)
         if not candidates:
             return None
+        if self._spans is not None:
+            event = self._spans.begin(event, seen)
+        ours = seen is not None
         filters = self._matcher.filters
         if filters and any(candidate.hook_id in filters for candidate in candidates):
             return self._filter(event, candidates, ours=ours)
@@ -158,10 +165,10 @@ class Dispatcher:
         hook = self._registry.get(hook_id)
         return REMOVED if hook is None else hook.name
 
-    def _offer(self, event: Event) -> "Future[Receipt] | None":
+    def _offer(self, event: Event, seen: LogObservation) -> "Future[Receipt] | None":
         """Publish an event that nobody can offer again."""
         try:
-            return self._publish(event, ours=True)
+            return self._publish(event, seen)
         except Exception as error:  # noqa: BLE001  whatever the bug, Kong is answered
             self._count_loss(_reason(error), error)
             return None
@@ -185,6 +192,8 @@ class Dispatcher:
         self._counts.events[event.source, name] += 1
         if receipt.held_back:
             self._count_held_back(receipt)
+        if self._spans is not None:
+            self._spans.committed(event, receipt)
         self._accepted(event, receipt)
 
     def _count_held_back(self, receipt: Receipt) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
@@ -27,11 +28,15 @@ def hook_for(url: str) -> Hook:
 
 @asynccontextmanager
 async def delivering(
-    queue: SqliteQueue, hook: Hook, holder: str, clock: Callable[[], float] = time.time
+    queue: SqliteQueue,
+    hook: Hook,
+    holder: str,
+    clock: Callable[[], float] = time.time,
+    spans: DeliverySpans | None = None,
 ) -> AsyncIterator[DeliveryWorker]:
     """A worker that runs."""
     handler = webhook_handler()
-    worker = DeliveryWorker(queue, Book(hook), {"webhook": handler}, Metrics(), holder=holder, clock=clock)
+    worker = DeliveryWorker(queue, Book(hook), {"webhook": handler}, Metrics(), holder=holder, clock=clock, spans=spans)
     running = asyncio.create_task(worker.run())
     try:
         yield worker

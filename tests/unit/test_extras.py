@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from kong_eventhooks_plugin.errors import MissingExtra
+from kong_eventhooks_plugin.app import Components
+from kong_eventhooks_plugin.errors import MissingExtra, SettingsError
 from kong_eventhooks_plugin.sandbox.tasks import Check, CompileError, Decide, Decided, LuaRules, SandboxLimits
 from kong_eventhooks_plugin.sandbox.worker import Languages, Setup
+from kong_eventhooks_plugin.settings import Settings
 from kong_eventhooks_plugin.sources.certificates.reading import read_certificates
 from tests.support.certificates import pem
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"filter": "cel_expr_python", "certificate": "cryptography"}
+MODULES = {"filter": "cel_expr_python", "certificate": "cryptography", "tracing": "opentelemetry"}
 """What an extra installs, by the name that it is imported under."""
 
 
@@ -26,7 +28,8 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
         for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
             monkeypatch.delitem(sys.modules, loaded)
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "kong_eventhooks_plugin.sandbox.filters", raising=False)
+    for needing in ("sandbox.filters", "telemetry.span_export"):
+        monkeypatch.delitem(sys.modules, f"kong_eventhooks_plugin.{needing}", raising=False)
 
 
 @pytest.mark.usefixtures("plain")
@@ -45,6 +48,12 @@ def test_certificates_are_not_read(request: pytest.FixtureRequest) -> None:
         read_certificates("certificates", [{"id": "a", "cert": text}])
 
 
+@pytest.mark.usefixtures("plain")
+def test_tracing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"otlp_endpoint .*: pip install 'kong-eventhooks-plugin\[tracing\]'"):
+        Components(Settings(data_dir=str(tmp_path), otlp_endpoint="http://127.0.0.1:4318"))
+
+
 def imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -58,7 +67,7 @@ def test_no_other_module_needs_an_extra() -> None:
     needing = {
         str(path.relative_to(package)) for path in package.rglob("*.py") if {*imports(path)} & {*MODULES.values()}
     }
-    assert needing == {"sandbox/filters.py", "sources/certificates/reading.py"}
+    assert needing == {"sandbox/filters.py", "sources/certificates/reading.py", "telemetry/span_export.py"}
 
 
 def test_the_extras_are_what_the_errors_name() -> None:
