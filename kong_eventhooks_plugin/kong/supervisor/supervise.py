@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.kong.supervisor.inherited_socket import inherited
 from kong_eventhooks_plugin.kong.supervisor.plain_log import PlainLog
 from kong_eventhooks_plugin.kong.supervisor.sockets import SocketLease, SocketPlan, bind
 from kong_eventhooks_plugin.kong.supervisor.supervisor import Supervisor
+from kong_eventhooks_plugin.linux import refuse_inspection
 
 EXIT_NO_SOCKET = 2
 """The exit status of every usage error on the command line."""
@@ -54,6 +55,7 @@ def lease(supervision: Supervision) -> SocketLease:
 
 def main(arguments: Sequence[str]) -> int:
     """Supervise as the one argument says; return the exit status."""
+    refuse_inspection()
     supervision = Supervision(**json.loads(arguments[0]))
     try:
         held = lease(supervision)

@@ -1,6 +1,9 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from kong_eventhooks_plugin.queue import holders
 
@@ -20,6 +23,20 @@ def test_a_process_that_ended_has_gone_even_before_it_is_collected() -> None:
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and waits to be collected
         assert holders.exited(name)
+    assert holders.exited(name)
+
+
+def test_a_process_that_proc_hides_may_be_running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As for a worker's successor where /proc is mounted with hidepid=invisible."""
+    *place, _, start = holders.this_process().split("/")
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/ns/pid").symlink_to("/proc/self/ns/pid")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        name = "/".join((*place, str(other.pid), start))
+        monkeypatch.setattr(holders, "_PROC", tmp_path)
+        assert not holders.exited(name)
+        assert not holders.running(name)
+        other.kill()
     assert holders.exited(name)
 
 
