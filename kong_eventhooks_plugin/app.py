@@ -60,10 +60,12 @@ from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
 from kong_eventhooks_plugin.kong.supervisor.parent import ParentMonitor
 from kong_eventhooks_plugin.kong.supervisor.worker_process import EXIT_SETTINGS
+from kong_eventhooks_plugin.linux import refuse_inspection
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.retention import run_retention
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
+from kong_eventhooks_plugin.sandbox.isolation import missing_features
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.settings import Settings, load, read_token
 from kong_eventhooks_plugin.sources.catalogue import REQUEST_SOURCES
@@ -88,6 +90,7 @@ def run_worker(flags: Mapping[str, Any], settings_file: Path | None, fd: int, li
 
     ``fd`` is the listening socket's descriptor, ``link`` the one to the supervisor.
     """
+    refuse_inspection()
     try:
         settings = load(flags, settings_file)
         logs.configure(settings.log_format, settings.log_level)
@@ -115,6 +118,7 @@ class Components:
         self.registry = HookRegistry(
             self.validation, self.definition_writer.persist, metrics=self.metrics, secret_directories=directories
         )
+        self.sandbox_features = groups.sandbox_features(settings, missing_features())
         tasks = self.metrics.counts.sandbox_tasks
         self.pool = Pool(groups.sandbox_limits(settings), groups.lua_rules(settings), tasks)
         self.registry.on_change(self._index_line_writers)
@@ -300,6 +304,9 @@ class Worker:
             protocol=settings.protocol,
             pid=os.getpid(),
         )
+        for feature, state in parts.sandbox_features.items():
+            if state != "ok":
+                log.warning("sandbox_feature_unused", feature=feature, reason=state)
         gc.collect()
         gc.freeze()  # what exists now stays: the collector need not visit it again
         await self._until_stopped(link, delivery, apis)
@@ -344,7 +351,8 @@ class Worker:
         self, service: Service, delivery: DeliveryWorker, status: Callable[[], PollerStatus]
     ) -> "list[asyncio.Task[None]]":
         parts, settings = self._parts, self._parts.settings
-        ready = ReadinessCheck(parts.queue, parts.registry, parts.metrics, delivery, time.monotonic, time.time, status)
+        queue, registry, metrics, features = parts.queue, parts.registry, parts.metrics, parts.sandbox_features
+        ready = ReadinessCheck(queue, registry, metrics, delivery, time.monotonic, time.time, status, features)
         health = health_routes(ready.check, parts.metrics, ready.refresh)
         access = Access(parts.api_token, settings.api_hosts)
         app = rest_app(service, access, parts.feed, known(), health=health)

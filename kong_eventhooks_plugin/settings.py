@@ -235,6 +235,12 @@ class Settings:
     sandbox_output_bytes: Annotated[int, Meta(ge=1024)] = setting(
         1 << 20, "Maximum size in bytes of the text that the templates of one delivery produce."
     )
+    sandbox_kernel_features: tuple[Literal["seccomp", "landlock"], ...] = setting(
+        (),
+        "Features that the kernel must have: a worker does not start where one is missing. Unset, the sandbox uses "
+        "those that the kernel has; the log and /readyz name those that are missing. With `untrusted_lua` `on` neither "
+        "is used.",
+    )
     drain_seconds: Seconds = setting(10.0, "How long a stopping worker waits for calls and deliveries in flight.")
 
 
@@ -313,7 +319,9 @@ def _convert(key: str, value: Any, hint: Any, origin: str) -> Any:
 
 
 def _choices(hint: Any) -> tuple[str, ...]:
-    return get_args(plain(hint)) if get_origin(plain(hint)) is Literal else ()
+    kind = plain(hint)
+    one = get_args(kind)[0] if get_origin(kind) is tuple else kind
+    return get_args(one) if get_origin(one) is Literal else ()
 
 
 def _metas(hint: Any) -> Iterator[Meta]:
@@ -393,11 +401,12 @@ def _value(setting: Described) -> str:
     kind = plain(setting.hint)
     if kind is bool:
         return "`true`, `false`"
+    list_of = "list of " if get_origin(kind) is tuple else ""
     if choices := _choices(setting.hint):
-        return ", ".join(f"`{choice}`" for choice in choices)
+        return list_of + ", ".join(f"`{choice}`" for choice in choices)
     one = plain(next((part for part in get_args(kind) if part is not type(None)), kind))
     name = "seconds" if setting.name.endswith("_seconds") else _NAMES[one]
-    return ("list of " if get_origin(kind) is tuple else "") + name + _range(list(_metas(setting.hint)))
+    return list_of + name + _range(list(_metas(setting.hint)))
 
 
 def _range(metas: Sequence[Meta]) -> str:

@@ -4,6 +4,7 @@ The parts' own defaults are ``settings.DEFAULTS``, so that each is written once;
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
@@ -11,6 +12,7 @@ from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
 from kong_eventhooks_plugin.queue.contract import QueueLimits
+from kong_eventhooks_plugin.sandbox.isolation import FEATURES
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules, SandboxLimits
 from kong_eventhooks_plugin.settings import Settings, read_token
 from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER
@@ -90,6 +92,16 @@ def lua_rules(settings: Settings) -> LuaRules:
         requires=settings.untrusted_lua_sandbox_requires,
         environment=settings.untrusted_lua_sandbox_environment,
     )
+
+
+def sandbox_features(settings: Settings, missing: Mapping[str, str]) -> dict[str, str]:
+    """Return for each feature of the kernel whether the sandbox uses it: ``ok``, or why not."""
+    if settings.untrusted_lua == "on":
+        missing = dict.fromkeys(FEATURES, "untrusted_lua is on")
+    for feature in settings.sandbox_kernel_features:
+        if feature in missing:
+            raise SettingsError(f"sandbox_kernel_features: {feature} cannot be used: {missing[feature]}")
+    return {feature: missing.get(feature, "ok") for feature in FEATURES}
 
 
 def poller_group_settings(settings: Settings, admin_url: str) -> PollerGroupSettings:

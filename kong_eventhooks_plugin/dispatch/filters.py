@@ -36,7 +36,7 @@ SUSPECTS: Final = 1_000
 NAMED: Final = 5
 TEXT: Final = 300
 
-_CAUSED_BY_ONE_FILTER: Final = frozenset({"wall", "cpu", "memory", "output", "crash"})
+_CAUSED_BY_ONE_FILTER: Final = frozenset({"wall", "cpu", "memory", "output", "syscall", "crash"})
 
 
 class FilterEvaluator:

@@ -270,7 +270,9 @@ class Pool:
         jobs = list(worker.jobs)
         worker.jobs.clear()
         if jobs and worker.ready and not worker.leaving and not self._closed:
-            log.warning("sandbox_worker_exited", reason=reason, hook_id=jobs[0].lane, task=jobs[0].kind)
+            fields = {"reason": reason, "hook_id": jobs[0].lane, "task": jobs[0].kind}
+            # A forbidden call is an error: the code may have broken out of its language.
+            (log.error if reason == "syscall" else log.warning)("sandbox_worker_exited", **fields)
             self._on_fatal_job(worker, jobs.pop(0), Failed(reason, text))
         elif not (worker.ready or worker.leaving or self._closed):
             self._on_failed_start(text)

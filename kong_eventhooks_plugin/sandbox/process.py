@@ -39,8 +39,8 @@ START_SECONDS = 30.0
 GRACE_SECONDS = 1.0
 
 _CHUNK = 1 << 18
-_MODULE = "kong_eventhooks_plugin.sandbox.worker"
-_SIGNALS: dict[int, Reason] = {-signal.SIGALRM: "wall", -signal.SIGPROF: "cpu"}
+_COMMAND = (sys.executable, "-I", "-m", "kong_eventhooks_plugin.sandbox.worker")
+_SIGNALS: dict[int, Reason] = {-signal.SIGALRM: "wall", -signal.SIGPROF: "cpu", -signal.SIGSYS: "syscall"}
 _results = msgspec.msgpack.Decoder(Result)
 
 
@@ -137,7 +137,7 @@ class SandboxWorker(asyncio.Protocol):
             ours.setblocking(False)
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-I", "-m", _MODULE, str(os.getpid()),
+                    *_COMMAND, str(os.getpid()),
                     stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL, env={}, cwd="/", start_new_session=True,
                 )  # fmt: skip
             except BaseException:
@@ -240,18 +240,20 @@ class SandboxWorker(asyncio.Protocol):
             if rest > 0:
                 self._arm(rest)
             else:
-                self.kill("wall", _time_limit("wall", self._limits))
+                self.kill("wall", _limit_text("wall", self._limits))
 
     def _exit_reason(self, status: int) -> tuple[Reason, str]:
         if self._killed is not None:
             return self._killed
         reason = _SIGNALS.get(status)
         if reason is not None:
-            return reason, _time_limit(reason, self._limits)
+            return reason, _limit_text(reason, self._limits)
         return "crash", f"its process ended ({signal.Signals(-status).name if status < 0 else f'status {status}'})"
 
 
-def _time_limit(reason: Reason, limits: SandboxLimits) -> str:
+def _limit_text(reason: Reason, limits: SandboxLimits) -> str:
+    if reason == "syscall":
+        return "killed at a system call that the sandbox forbids"
     seconds, of = (limits.wall_seconds, "time") if reason == "wall" else (limits.cpu_seconds, "CPU time")
     return f"stopped after {seconds:g} s of {of}"
 

@@ -20,9 +20,11 @@ nothing to escape), a JSON document, HTML or XML, a form's body, a URL."""
 Engine = Literal["lua", "jinja2", "cel"]
 """What a worker loads before it isolates itself; it cannot import anything later."""
 
-Reason = Literal["template", "wall", "cpu", "memory", "output", "crash", "data", "busy", "closed", "unavailable"]
-"""Why a task failed: its code; a limit; the process ended; the event cannot be encoded; too many tasks wait; the pool
-is closed; no worker can be started."""
+Reason = Literal[
+    "template", "wall", "cpu", "memory", "output", "syscall", "crash", "data", "busy", "closed", "unavailable"
+]
+"""Why a task failed: its code; a limit; a forbidden system call; the process ended; the event cannot be encoded; too
+many tasks wait; the pool is closed; no worker can be started."""
 
 TEMPORARY: frozenset[str] = frozenset({"wall", "busy", "closed", "unavailable"})
 """Reasons to try again. Wall time is one: a busy machine breaks that limit, too."""

@@ -95,7 +95,11 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "response_bodies_dropped": "The limit on kept response bodies is reached; attempts are kept without them.",
     "retention_sweep_failed": "Old deliveries and events could not be deleted; tried again.",
     "retention_swept": "Old deliveries, events and suppression states were deleted (`rows`).",
-    "sandbox_worker_exited": "A sandbox process ended while it worked on a task.",
+    "sandbox_feature_unused": "The sandbox does without a `feature` of the kernel, for the `reason`.",
+    "sandbox_worker_exited": (
+        "A sandbox process ended while it worked on a task. The `reason` `syscall` (level error) means that it made a "
+        "system call that no code of the sandbox makes: look at the hook `hook_id`."
+    ),
     "sandbox_worker_start_failed": "A sandbox process did not start.",
     "schema_cache_unreadable": "Kong's schemas that were kept on disk cannot be read; they are fetched again.",
     "schema_cache_write_failed": "Kong's schemas could not be written to disk.",

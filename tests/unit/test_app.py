@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kong_eventhooks_plugin import app
 from kong_eventhooks_plugin.app import Components
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.settings import Settings
@@ -24,3 +25,17 @@ def test_a_token_file_without_a_token_is_refused(setting: str, tmp_path: Path) -
     (tmp_path / "token").write_text(" \n")
     with pytest.raises(SettingsError, match=f"{setting}: .*token: is empty"):
         Components(Settings(data_dir=str(tmp_path), **{setting: str(tmp_path / "token")}))
+
+
+def test_a_feature_of_the_kernel_that_is_demanded_and_missing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(app, "missing_features", lambda: {"landlock": "Function not implemented"})
+    components = Components(Settings(data_dir=str(tmp_path), sandbox_kernel_features=("seccomp",)))
+    assert components.sandbox_features == {"seccomp": "ok", "landlock": "Function not implemented"}
+    for settings in (
+        Settings(sandbox_kernel_features=("seccomp", "landlock")),
+        Settings(untrusted_lua="on", sandbox_kernel_features=("landlock",)),
+    ):
+        with pytest.raises(SettingsError, match="sandbox_kernel_features: landlock cannot be used"):
+            Components(settings)

@@ -24,6 +24,7 @@ class Readiness(msgspec.Struct, frozen=True):
     """``unready`` (503): events cannot be accepted. ``degraded`` (200): they are, but something needs a person.
 
     That is an invalid declaration, a held hook, events lost to a limit, or a Kong that cannot be polled.
+    ``sandbox`` has the kernel's features that protect from user code, each ``ok`` or why it is not used.
     """
 
     status: Literal["ready", "degraded", "unready"]
@@ -36,6 +37,7 @@ class Readiness(msgspec.Struct, frozen=True):
     queue: dict[str, Any] = {}
     pollers: dict[str, Any] = {}
     socket: dict[str, Any] = {}
+    sandbox: dict[str, str] = {}
 
 
 class Delivering(Protocol):
@@ -67,7 +69,9 @@ class ReadinessCheck:
         monotonic: Callable[[], float],
         clock: Callable[[], float],
         pollers: Callable[[], PollerStatus] = PollerStatus,
+        sandbox: Mapping[str, str] = {},
     ) -> None:
+        self._sandbox = dict(sandbox)
         self._queue = queue
         self._registry = registry
         self._metrics = metrics
@@ -97,6 +101,7 @@ class ReadinessCheck:
             queue={} if stats is None else _queue(stats, hooks),
             pollers=pollers.state,
             socket=pollers.socket,
+            sandbox=self._sandbox,
         )
 
     async def refresh(self) -> None:

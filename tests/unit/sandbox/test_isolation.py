@@ -1,6 +1,7 @@
 """What the kernel says of a live worker."""
 
 import asyncio
+import json
 import os
 import re
 import resource
@@ -12,6 +13,7 @@ import pytest
 from jinja2.defaults import DEFAULT_FILTERS as FILTERS
 from jinja2.defaults import DEFAULT_TESTS as TESTS
 
+from kong_eventhooks_plugin.sandbox import seccomp
 from kong_eventhooks_plugin.sandbox.errors import TaskFailed
 from kong_eventhooks_plugin.sandbox.jinja import JinjaTemplates
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules, SandboxLimits
@@ -20,8 +22,9 @@ from tests.support.sandbox import call, render, running_pool, text_of
 TRY_ALL = """
 import os, socket, sys
 from kong_eventhooks_plugin.sandbox.tasks import SandboxLimits
-from kong_eventhooks_plugin.sandbox.isolation import isolate
+from kong_eventhooks_plugin.sandbox.isolation import FEATURES, isolate
 
+FEATURES.update(dict.fromkeys(FEATURES, lambda: "not here"))
 tell = os.dup(1)
 writable = open(sys.argv[1], "wb", buffering=0)
 isolate(SandboxLimits(), files_and_processes=False)
@@ -45,6 +48,9 @@ attempt("memory", lambda: bytearray(200 << 20))
 """
 
 
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="a sandbox process refuses inspection to all but root")
+
+
 class Kernel:
     """What it says of a process."""
 
@@ -59,6 +65,7 @@ class Kernel:
         self.maps = (proc / "maps").read_text()
 
 
+@only_root
 async def test_a_worker_has_shut_itself_in() -> None:
     async with running_pool(SandboxLimits(workers=1, wall_seconds=45)) as pool:
         await text_of(pool, "{{ limit }}")
@@ -69,11 +76,13 @@ async def test_a_worker_has_shut_itself_in() -> None:
         assert [limits[name] for name in names] == ["0", "0", "0", "0"]
         assert 0 < int(limits["Max address space"]) - kernel.size <= SandboxLimits().memory_bytes
         assert "NoNewPrivs:\t1" in kernel.status
+        assert ("Seccomp:\t2" in kernel.status) == (seccomp.missing() is None)
         assert kernel.environment == b""
         assert os.getsid(pid) == pid
         assert sorted(kernel.files) == ["/dev/null", "/dev/null", "socket"]
 
 
+@only_root
 async def test_with_untrusted_lua_on_files_and_processes_stay() -> None:
     async with running_pool(SandboxLimits(workers=1, wall_seconds=45), LuaRules("on")) as pool:
         result = await pool.run(call("return function() return io.open('/etc/hostname'):read('*a') end"))
@@ -82,6 +91,7 @@ async def test_with_untrusted_lua_on_files_and_processes_stay() -> None:
         assert kernel.limits["Max open files"] != "0"
 
 
+@only_root
 async def test_a_small_worker_does_not_carry_what_it_does_not_need() -> None:
     async with running_pool(SandboxLimits(workers=1, wall_seconds=45)) as pool:
         await text_of(pool, "{{ limit }}")
@@ -123,7 +133,7 @@ async def test_all_of_luas_library_works_where_nothing_can_be_opened() -> None:
         assert result.value[1:] == [1970, "number", "number", 0]  # type: ignore[union-attr]
 
 
-def test_nothing_can_be_opened_written_or_started(tmp_path: Path) -> None:
+def test_without_features_of_the_kernel_nothing_can_be_opened_written_or_started(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", TRY_ALL, str(tmp_path / "file")], capture_output=True, text=True, check=False, timeout=60
     )
@@ -134,6 +144,15 @@ def test_nothing_can_be_opened_written_or_started(tmp_path: Path) -> None:
     assert kernel == {
         "open": "OSError", "write": "OSError", "socket": "OSError", "pipe": "OSError", "memory": "MemoryError",
     }, done.stderr  # fmt: skip
+
+
+@pytest.mark.skipif(seccomp.missing() is not None, reason="the kernel has no seccomp, which hides Landlock here")
+def test_a_kernel_without_landlock_serves_and_is_known() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.older_kernel"],
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == [{"landlock": "Function not implemented"}, "4"]
 
 
 def test_the_main_process_loads_no_language() -> None:
