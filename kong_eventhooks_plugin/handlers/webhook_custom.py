@@ -37,6 +37,8 @@ from kong_eventhooks_plugin.sandbox.tasks import Failed, Render, Rendered
 _CONTENT_TYPE = b"content-type"
 _DOTS = (".", "..")
 _STEPS = re.compile(r"[/\\]")
+_ENCODED_AGAIN = re.compile("%(?:25)+")
+_BLANK = "".join(map(chr, range(33))) + "\x7f"
 
 
 class WebhookCustomHandler(Handler):
@@ -114,9 +116,13 @@ def _checked_target(config: Mapping[str, Any], url: str) -> Target:
 
 
 def _dots(url: str) -> int:
-    """Return how many steps of a URL's path are ``.`` or ``..``; some servers see them only after decoding."""
+    """Return how many steps of a URL's path some server takes for ``.`` or ``..``.
+
+    Some decode first, even twice; some cut a step at its ``;`` (Tomcat's path parameters), or what is blank behind it.
+    """
     path = url.partition("?")[0].partition("#")[0]
-    return sum(step in _DOTS for step in _STEPS.split(unquote(path)))
+    steps = _STEPS.split(unquote(_ENCODED_AGAIN.sub("%", path)))
+    return sum(step.partition(";")[0].strip(_BLANK) in _DOTS for step in steps)
 
 
 def _encoded(config: Mapping[str, Any], request: TemplatedRequest, content_type: bytes | None) -> Encoded:

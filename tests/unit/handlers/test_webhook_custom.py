@@ -227,12 +227,21 @@ async def test_a_url_template_fills_path_and_query_alone(handler: WebhookCustomH
         ("http://127.0.0.1:9/{{up}}", "a value is . or .., which leads elsewhere"),
         ("http://127.0.0.1:9/{*up*}", "a value is . or .., which leads elsewhere"),
         ("http://127.0.0.1:9/u-{{back}}", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/{{dots}};/x", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/u{{cut}}admin", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/{* cut_dot *}", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/{* encoded *};/x", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/{* twice *}/x", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/{{ended}}/x", "a value is . or .., which leads elsewhere"),
     ],
 )
 async def test_a_url_that_would_lead_elsewhere_is_not_called(
     handler: WebhookCustomHandler, url: str, said: str
 ) -> None:
-    data = {"dots": "..", "dot": ".", "ip": "h", "limit": 9, "up": "../admin", "back": "\\..\\admin"}
+    data = {
+        "dots": "..", "dot": ".", "ip": "h", "limit": 9, "up": "../admin", "back": "\\..\\admin", "cut": "/..;a=b/",
+        "cut_dot": ".%3b", "encoded": "%2e%2E", "twice": "%252e%25252e%253B", "ended": "..\0",
+    }  # fmt: skip
     outcome = await outcome_of(handler, data, url=url, url_format=True)
     assert isinstance(outcome, Discard | Retry)
     assert said in outcome.detail
@@ -240,8 +249,8 @@ async def test_a_url_that_would_lead_elsewhere_is_not_called(
 
 
 async def test_the_definitions_own_steps_up_stay(handler: WebhookCustomHandler) -> None:
-    request = await sent(handler, url="/a/../{{ ip }}/{{ limit .. '...' }}", url_format=True)
-    assert request.path == "/192.0.2.7/4..."
+    request = await sent(handler, url="/a/../{{ ip }};v=1/{{ limit .. '...' }}", url_format=True)
+    assert request.path == "/192.0.2.7;v=1/4..."
 
 
 @pytest.mark.parametrize(
