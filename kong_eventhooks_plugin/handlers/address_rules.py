@@ -10,7 +10,9 @@ The first of these rules that applies decides:
 4. otherwise it is allowed. An ``allow`` list alone closes nothing: add ``0.0.0.0/0`` and ``::/0`` to ``deny`` for that.
 
 An IPv6 address that carries an IPv4 one (mapped, compatible, translated, 6to4, Teredo, ISATAP, NAT64) is also refused
-where the IPv4 address is, whatever a list says of the IPv6 one: a gateway on the way may translate it.
+where the IPv4 address is, whatever a list says of the IPv6 one: a gateway on the way may translate it. A NAT64 gateway
+may have any prefix of its own (RFC 6052, 2.2), so an address that ends in the IPv4 address of a metadata service is
+refused behind every prefix.
 
 Limits: a list has at most ``MAX_NETWORKS`` entries; more raise ``SettingsError``.
 """
@@ -25,8 +27,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_NETWORKS = 1_000
 
-_NEVER: tuple[tuple[Network, str], ...] = tuple(
-    (ipaddress.ip_network(network), reason)
+NEVER: dict[Network, str] = {
+    ipaddress.ip_network(network): reason
     for network, reason in (
         ("169.254.0.0/16", "link-local, where cloud metadata lives"),
         ("fe80::/10", "link-local"),
@@ -36,13 +38,16 @@ _NEVER: tuple[tuple[Network, str], ...] = tuple(
         ("fd00:ec2::/32", "cloud metadata (AWS)"),
         ("fd20:ce::254/128", "cloud metadata (Google)"),
         ("fd00:42::42/128", "cloud metadata (Scaleway)"),
+        ("fd00:a9fe:a9fe::1/128", "cloud metadata (Akamai)"),
+        ("fd00:c1::a9fe:a9fe/128", "cloud metadata (Oracle)"),
+        ("fd00:100::100:200/128", "cloud metadata (Alibaba)"),
         ("0.0.0.0/8", "unspecified"),
         ("::/128", "unspecified"),
         ("224.0.0.0/4", "multicast"),
         ("ff00::/8", "multicast"),
         ("240.0.0.0/4", "reserved or broadcast"),
     )
-)
+}
 
 _PRIVATE: tuple[Network, ...] = tuple(
     ipaddress.ip_network(network)
@@ -57,6 +62,19 @@ _PRIVATE: tuple[Network, ...] = tuple(
         "::1/128",
         "fc00::/7",
         "fec0::/10",
+    )
+)
+
+_METADATA_4 = frozenset(
+    int(ipaddress.IPv4Address(address))
+    for address in (
+        "169.254.169.254",
+        "169.254.170.2",  # AWS: a container's credentials
+        "169.254.170.23",  # AWS: a pod's
+        "169.254.0.23",  # Tencent
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
     )
 )
 
@@ -124,10 +142,12 @@ def embedded_addresses(address: Address) -> Iterator[ipaddress.IPv4Address]:
     if isinstance(address, ipaddress.IPv4Address) or address == _LOOPBACK_6:
         return
     number = int(address)
+    low = number & _LOW_32
     if address.ipv4_mapped is not None:
         yield address.ipv4_mapped
-    if any(address in network for network in _IN_LOW_32) or number >> 32 & _LOW_32 in _ISATAP:
-        yield ipaddress.IPv4Address(number & _LOW_32)
+    in_low_32 = any(address in network for network in _IN_LOW_32) or number >> 32 & _LOW_32 in _ISATAP
+    if in_low_32 or low in _METADATA_4:
+        yield ipaddress.IPv4Address(low)
     if address in _NAT64_LOCAL:
         yield from _translated(number)
     if address.sixtofour is not None:
@@ -159,7 +179,7 @@ def is_literal(host: str) -> bool:
 
 
 def _never(address: Address) -> str | None:
-    return next((reason for network, reason in _NEVER if _inside(address, network)), None)
+    return next((reason for network, reason in NEVER.items() if _inside(address, network)), None)
 
 
 def _inside(address: Address, network: Network) -> bool:

@@ -9,7 +9,8 @@ from kong_eventhooks_plugin.handlers.address_rules import AddressRules, embedded
 
 METADATA = [
     "169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192",
-    "fd00:ec2::254", "fd20:ce::254", "fd00:42::42",
+    "169.254.170.23", "169.254.0.23",
+    "fd00:ec2::254", "fd20:ce::254", "fd00:42::42", "fd00:a9fe:a9fe::1", "fd00:c1::a9fe:a9fe", "fd00:100::100:200",
 ]  # fmt: skip
 NEVER = [
     *METADATA, "169.254.0.1", "fe80::1", "fe80::1%eth0", "febf::1", "0.0.0.0", "0.1.2.3", "::", "224.0.0.1",  # noqa: S104 - an address to refuse, not to bind
@@ -65,6 +66,12 @@ def test_so_are_ipv6_addresses_that_carry_them(address: str) -> None:
     through = [] if address.startswith("0.") else behind_a_local_nat64(address)
     for disguise in wrapped(address) + through:
         assert AddressRules(allow=["::/0"]).refusal(disguise), disguise
+
+
+@pytest.mark.parametrize("address", [address for address in METADATA if ":" not in address])
+def test_behind_any_prefix_of_a_nat64_gateway_metadata_is_refused(address: str) -> None:
+    assert AddressRules(allow=["::/0"]).refusal(f"2001:db8:64::{address}")
+    assert AddressRules(allow=["::/0"]).refusal("2001:db8:64::169.254.1.1") is None
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "93.184.216.34"])
