@@ -11,9 +11,11 @@ import httpx
 import msgspec
 
 from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.handlers.host_names import MAX_LABEL, name_error
 
 CACHED = 1_024
 MAX_URL = 8_192
+BAD_IDN = f"expected a host that IDNA can encode, in parts of 1 to {MAX_LABEL} characters"
 _PORTS = {"http": 80, "https": 443}
 _TOKEN_SEGMENT = 16
 _TOKEN_VALUE = 6
@@ -40,15 +42,18 @@ def parse_target(url: str) -> Target:
     try:
         parsed = httpx.URL(url)
         clean = parsed.copy_with(username=None, password=None, fragment=None)
-    except (httpx.InvalidURL, ValueError):
-        raise ValidationError({"config": {"url": "not a URL"}}) from None
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ValidationError({"config": {"url": BAD_IDN if "IDNA" in str(error) else "not a URL"}}) from None
     if clean.scheme not in _PORTS or not clean.raw_host:
         raise ValidationError({"config": {"url": "expected http:// or https:// and a host"}})
     port = _PORTS[clean.scheme] if clean.port is None else clean.port
     if not 0 < port < 1 << 16:
         raise ValidationError({"config": {"url": "a port is 1 to 65535"}})
-    name = _name(clean)
-    host = f"[{name}]" if ":" in name else name
+    is_ipv6 = b":" in clean.raw_host
+    refused = None if is_ipv6 else name_error(clean.raw_host.decode("ascii"))
+    if refused is not None:
+        raise ValidationError({"config": {"url": refused}})
+    host = f"[{_name(clean)}]" if is_ipv6 else _name(clean)
     return Target(
         url=clean,
         endpoint=f"{clean.scheme}://{host}:{port}",

@@ -16,9 +16,7 @@ What else decK needs to find no difference, each seen with decK 1.62.1 on Kong 3
 Rules for this file:
 
 - It imports nothing heavy: Kong waits for plugin-info at its start.
-- A pattern must mean the same as a Lua pattern and as a Python one: anchors, sets of plain characters and
-  ranges, ``*``, ``+``, ``?``. A dash stands only inside a set, a NUL nowhere, no ``%`` or backslash
-  (tests/unit/hooks/test_schema.py).
+- A pattern must mean the same as a Lua pattern and as a Python one: ``hooks.patterns`` has the rules.
 - ``err`` replaces the text of every validator of its field, also in ``_only_for``. ``match`` would quote the value,
   which may be a password: a field has ``match_all``, or ``err`` with all of its rules.
 - Texts of ``err`` are plain; ``then_err`` is a format in Lua: no ``%`` in either.
@@ -29,6 +27,8 @@ and 100 of them, a secret 4,096, body 1 MiB, 32 functions of 64 KiB, 64 tags, fi
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+from kong_eventhooks_plugin.hooks.patterns import REFUSED_URLS, SCHEME, URL_ERR, any_case
 
 Field = dict[str, Any]
 """A field's definition: ``{"type": "string", "required": True, ...}``."""
@@ -274,60 +274,10 @@ def _choice(available: Iterable[str]) -> dict[str, Any]:
     return {"one_of": names, "err": f"expected one of: {', '.join(names)}"}
 
 
-def _any_case(name: str) -> str:
-    """Return a pattern that matches a header's name in any case, for Lua and Python alike."""
-    return "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else f"[{letter}]" for letter in name)
-
-
 def _reserved_headers() -> list[dict[str, str]]:
-    exact = [
-        {"pattern": f"^{_any_case(name)}$", "err": f"the header {name} cannot be set"} for name in RESERVED_HEADERS
-    ]
-    prefix = {"pattern": f"^{_any_case('webhook-')}", "err": "headers that begin with webhook- cannot be set"}
+    exact = [{"pattern": f"^{any_case(name)}$", "err": f"the header {name} cannot be set"} for name in RESERVED_HEADERS]
+    prefix = {"pattern": f"^{any_case('webhook-')}", "err": "headers that begin with webhook- cannot be set"}
     return [*exact, prefix]
-
-
-URL_ERR = "expected a URL that begins with http:// or https:// and contains no spaces"
-
-_SCHEME = "^[Hh][Tt][Tt][Pp][Ss]?://"
-STRICT_URL = f"{_SCHEME}[^/?# \x01-\x1f\x7f][^ \x01-\x1f\x7f]*$"
-"""A URL without templates."""
-
-NO_HOST = "expected a host"
-BAD_PORT = "expected a port from 1 to 65535"
-SHORT_IPV4 = "expected an IPv4 address as four decimal numbers"
-NEVER_CALLED = "link-local, cloud metadata, multicast and unspecified addresses cannot be called"
-
-_DIGITS = "[0-9][0-9]*"
-_BAD_PORTS = (
-    "00*", "0*[1-9][0-9][0-9][0-9][0-9][0-9][0-9]*", "0*[7-9][0-9][0-9][0-9][0-9]", "0*6[6-9][0-9][0-9][0-9]",
-    "0*65[6-9][0-9][0-9]", "0*655[4-9][0-9]", "0*6553[6-9]",
-)  # fmt: skip
-_NEVER = (
-    f"169[.]254[.]{_DIGITS}[.]{_DIGITS}", "100[.]100[.]100[.]200", "168[.]63[.]129[.]16", "192[.]0[.]0[.]192",
-    *(f"{first}[.]{_DIGITS}[.]{_DIGITS}[.]{_DIGITS}" for first in ("0", "22[4-9]", "2[345][0-9]")),
-)  # fmt: skip
-
-
-def _refused_authorities() -> list[dict[str, str]]:
-    """Return the patterns of hosts and ports that cannot be called; ``own_rules`` has those of IPv6."""
-    users = (_SCHEME, f"{_SCHEME}[^/?#]*@")
-    short = [_DIGITS, f"{_DIGITS}[.]{_DIGITS}", f"{_DIGITS}[.]{_DIGITS}[.]{_DIGITS}", "0[Xx][0-9A-Fa-fXx.]*"]
-    word_port = "[A-Za-z0-9._-]*:[0-9]*[^0-9/?#@{][^/?#@]*"
-    rules = [
-        (NO_HOST, users, [""], ("[:/?#]", "$")),
-        (BAD_PORT, (f"{_SCHEME}[^/?#]*:",), _BAD_PORTS, ("[/?#]", "$")),
-        (BAD_PORT, users, [word_port], ("[/?#]", "$")),
-        (SHORT_IPV4, users, short, ("[:/?#]", "$")),
-        (NEVER_CALLED, users, _NEVER, ("[:/?#]", "$")),
-    ]
-    return [
-        {"pattern": f"{start}{inside}{end}", "err": error}
-        for error, starts, insides, ends in rules
-        for start in starts
-        for inside in insides
-        for end in ends
-    ]
 
 
 _SPACES_ARE_FOR_TEMPLATES = {
@@ -341,20 +291,26 @@ _SPACES_ARE_FOR_TEMPLATES = {
 }
 """``required`` is in it because every validator passes what is unset: an unset URL would match."""
 
+NO_METHOD = "CONNECT, TRACE and PRI cannot carry an event: use POST, PUT or PATCH"
+_NO_METHODS = [{"pattern": f"^{name}$", "err": NO_METHOD} for name in ("CONNECT", "TRACE", "PRI")]
+"""CONNECT asks a proxy for a tunnel. A TRACE request has no body, and its answer shows its headers, signatures among
+them (RFC 9110, 9.3.8). PRI begins HTTP/2's preface (RFC 9113, 3.4)."""
+
 _REQUEST_FIELDS = (
     _field(
         "url",
         type="string",
         referenceable=True,
         len_max=8_192,
-        match_none=_refused_authorities(),
-        match_all=[{"pattern": f"{_SCHEME}[^/?# \x01-\x1f\x7f][^\x01-\x1f\x7f]*$", "err": URL_ERR}],
+        match_none=list(REFUSED_URLS),
+        match_all=[{"pattern": f"{SCHEME}[^/?# \x01-\x1f\x7f][^\x01-\x1f\x7f]*$", "err": URL_ERR}],
         description="The URL of the request.",
     ),
     _field(
         "method",
         type="string",
         len_max=32,
+        match_none=_NO_METHODS,
         match_all=[{"pattern": "^[A-Z]+$", "err": "expected an HTTP method in capital letters"}],
         description="The request's method (webhook-custom).",
     ),

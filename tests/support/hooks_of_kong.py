@@ -33,6 +33,9 @@ VALUES: tuple[Any, ...] = (
     "http://u:99999@h/", "http://u@", "http://u:p@/x", "http://:80/", "http://127.1", "http://u@127.1:80/", "http://0x7f.1/",
     "http://127.0.0.1/", "http://1.2.3.4.example/", "http://169.254.169.254/latest", "http://169.254.169.254.nip.io",
     "http://u@169.254.1.1:80", "http://224.0.0.1", "http://[::1]:8080/", "http://[fe80::abcd]/", "http://[::1]:99999/",
+    "http://a..b/", "http://-/", "http://u:p@a-:80", "http://a.b\\c/", "http://a]", "http://Metadata.Google.Internal./x",
+    "http://metadata:p@h/", "http://[fd00:a9fe:a9fe::1]/", "http://u@[FD00:C1::A9FE:A9FE]:80", "http://[::1%25lo]/",
+    "http://127.0.0.1.", "http://127.0.0.256", "http://my_service:80/a..b", "http://:token@h/", "CONNECT", "TRACE",
     "whsec_", "whsec_=", "whsec_a b", "whsec_MDEyMzQ1", "whsec_MDEy\n",
 )  # fmt: skip
 LONG: tuple[tuple[str, Any], ...] = (
@@ -42,7 +45,9 @@ LONG: tuple[tuple[str, Any], ...] = (
     ("filter", "x" * 4_096), ("filter", "x" * 4_097),
 )  # fmt: skip
 LONG_CONFIG: tuple[tuple[str, Any], ...] = (
-    ("url", "http://" + "a" * 8_185), ("url", "http://" + "a" * 8_186), ("method", "X" * 33),
+    ("url", "http://h/" + "a" * 8_183), ("url", "http://h/" + "a" * 8_184), ("method", "X" * 33),
+    ("url", f"http://u:p@{'a' * 63}.b:80/"), ("url", f"http://u:p@{'a' * 64}.b:80/"), ("url", f"http://{'é' * 32}"),
+    ("url", f"http://{'a.' * 126}a.?"), ("url", f"http://{'a.' * 126}aa?"), ("url", f"http://{'a.' * 126}aa:p@h/"),
     ("secret", "x" * 4_096), ("secret", "x" * 4_097), ("secret_file", "/" + "x" * 4_096),
     ("headers", {f"x-{n}": "a" for n in range(101)}), ("headers", {"x" * 257: "a"}), ("headers", {"x": "a" * 8_193}),
     ("functions", ["x"] * 33), ("functions", ["x" * 65_537]),

@@ -20,8 +20,8 @@ RANK = {
 }  # fmt: skip
 # The same within `hooks`, whose modules are named where they are not in a folder.
 HOOKS_RANK = {
-    "contract": 0, "schema": 0, "references": 0, "secret_files": 1, "reference_values": 2, "validation": 2,
-    "definition": 3, "masking": 3, "lint": 4, "declarations": 5, "in_force": 6,
+    "contract": 0, "patterns": 0, "references": 0, "schema": 1, "secret_files": 2, "reference_values": 3,
+    "validation": 3, "definition": 4, "masking": 4, "lint": 5, "declarations": 6, "in_force": 7,
 }  # fmt: skip
 SETTINGS_READERS = {"settings_groups", "app", "cli"}
 

@@ -21,9 +21,11 @@ def length(value: Any) -> int:
 
 
 @cache
-def pattern(source: str) -> re.Pattern[str]:
-    """Compile a pattern of the schema, which Lua and Python read alike (``hooks.schema`` says how)."""
-    return re.compile(source[:-1] + r"\Z" if source.endswith("$") else source)
+def pattern(source: str) -> Callable[[str], re.Match[str] | None]:
+    """Return the search for a pattern of the schema, which Lua and Python read alike (``hooks.schema`` says how)."""
+    compiled = re.compile(source[:-1] + r"\Z" if source.endswith("$") else source)
+    # To `search` an anchor is one more thing to try at every place of the value.
+    return compiled.match if source.startswith("^") else compiled.search
 
 
 def _eq(value: Any, wanted: Any) -> str | None:
@@ -52,15 +54,15 @@ def _len_max(value: Any, limit: int) -> str | None:
 
 
 def _match(value: str, source: str) -> str | None:
-    return None if pattern(source).search(value) else texts.MATCH.format(value)
+    return None if pattern(source)(value) else texts.MATCH.format(value)
 
 
 def _match_none(value: str, rules: list[Mapping[str, str]]) -> str | None:
-    return next((rule["err"] for rule in rules if pattern(rule["pattern"]).search(value)), None)
+    return next((rule["err"] for rule in rules if pattern(rule["pattern"])(value)), None)
 
 
 def _match_all(value: str, rules: list[Mapping[str, str]]) -> str | None:
-    return next((rule["err"] for rule in rules if not pattern(rule["pattern"]).search(value)), None)
+    return next((rule["err"] for rule in rules if not pattern(rule["pattern"])(value)), None)
 
 
 IN_KONGS_ORDER: tuple[tuple[str, Validator], ...] = (

@@ -4,7 +4,8 @@
 - An event is one of its source's own (Kong is given the events of all sources together).
 - ``secret`` and ``secret_file`` exclude each other also where ``secret`` is a reference.
 - A field of another handler is unset also where it would be a reference.
-- A literal URL has a host and a port that can be called, also in IPv6 and in notations that no pattern covers.
+- A literal URL has a host and a port that can be called, also in notations that no pattern covers: an international
+  name, an IPv4 address inside an IPv6 one.
 - A literal secret has a key, also after ``whsec_``; ``previous_secret`` has another beside it.
 - A secret file is below a directory that secrets may come from; ``secret_files`` looks where it really is.
 - A URL contains spaces inside its templates only, and templates only behind scheme, host and port; for a handler that
@@ -26,16 +27,9 @@ from kong_eventhooks_plugin.handlers.payload_encoding import json_body_error, pa
 from kong_eventhooks_plugin.handlers.request_templates import content_type, dialect_of
 from kong_eventhooks_plugin.handlers.signatures import key_of
 from kong_eventhooks_plugin.handlers.target_url import authority, parse_target
+from kong_eventhooks_plugin.hooks.patterns import NEVER_CALLED, SHORT_IPV4, STRICT_URL, TEMPLATE_IN_HOST, URL_ERR
 from kong_eventhooks_plugin.hooks.references import as_secret
-from kong_eventhooks_plugin.hooks.schema import (
-    HANDLERS_OF,
-    NEVER_CALLED,
-    SHORT_IPV4,
-    STRICT_URL,
-    URL_ERR,
-    Known,
-    handler_config,
-)
+from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, Known, handler_config
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.field_checks import pattern
@@ -46,8 +40,6 @@ Errors = dict[str, Any]
 
 _TAG = re.compile(r"\{\{.*?\}\}|\{\*.*?\*\}|\{%.*?%\}|\{#.*?#\}")
 """A template's tag, in either dialect."""
-
-_TEMPLATE_IN_HOST = "a template may be in path and query, never in scheme, host or port"
 
 MAX_PAYLOAD = 1 << 20
 
@@ -168,17 +160,18 @@ def _url_error(hook: Mapping[str, Any]) -> str | None:
         return None
     if hook["handler"] == "webhook-custom" and hook["config"]["url_format"]:
         if "{" in authority(url):
-            return _TEMPLATE_IN_HOST
+            return TEMPLATE_IN_HOST
         url = _TAG.sub("x", url)
-    return _target_error(authority(url)) if pattern(STRICT_URL).search(url) else URL_ERR
+    return _target_error(authority(url)) if pattern(STRICT_URL)(url) else URL_ERR
 
 
 def _target_error(url: str) -> str | None:
     try:
-        host = parse_target(url).url.host
+        host = parse_target(url).url.raw_host.decode("ascii")
     except ValidationError as error:
         return str(error.fields["config"]["url"])
     if is_literal(host):
-        return None if _ANY_ADDRESS.refusal(host) is None else NEVER_CALLED
+        # Only link-local addresses have a zone.
+        return NEVER_CALLED if "%" in host or _ANY_ADDRESS.refusal(host) else None
     # As browsers and Kong's resolver read it: a name whose last part is a number is an IPv4 address.
     return SHORT_IPV4 if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) else None

@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.handlers.target_url import parse_target
         ("https://bücher.example/", "https://bücher.example:443"),
         ("https://xn--bcher-kva.example/", "https://bücher.example:443"),
         ("http://xn--i-7iq.ws/", "http://xn--i-7iq.ws:80"),
-        ("http://xn--/", "http://xn--:80"),
+        ("http://my_service./", "http://my_service.:80"),
     ],
 )
 def test_the_endpoint_is_scheme_host_and_port(url: str, endpoint: str) -> None:
@@ -39,8 +39,9 @@ def test_what_may_be_a_credential_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "example.com", "ftp://x", "http://", "http:///x", "http://[::1", "http://x:99999/", "http://x:0/"]
-)
+    "url", ["", "example.com", "ftp://x", "http://", "http:///x", "http://[::1", "http://x:99999/", "http://x:0/", "http://a..b/",
+     "http://metadata/", "http://xn--/"]
+)  # fmt: skip
 def test_other_things_are_refused_without_being_quoted(url: str) -> None:
     with pytest.raises(ValidationError) as refused:
         parse_target(url)

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.hooks import schema
+from kong_eventhooks_plugin.handlers import address_rules, host_names, target_url
+from kong_eventhooks_plugin.hooks import patterns, schema
 from kong_eventhooks_plugin.hooks.definition import to_hook
+from kong_eventhooks_plugin.hooks.validation.field_checks import field_error
 from kong_eventhooks_plugin.model.hook import Origin
 from tests.support.hooks import VALIDATION, log_hook, plugin_config, webhook
 
@@ -26,7 +28,7 @@ FIELDS = {name: field for entry in schema.handler_config()["fields"] for name, f
 
 
 def custom(**config: Any) -> dict[str, Any]:
-    return {**webhook("h", method="POST", **config), "handler": "webhook-custom"}
+    return {**webhook("h", **{"method": "POST", **config}), "handler": "webhook-custom"}
 
 
 def errors(hook: dict[str, Any]) -> dict[str, Any]:
@@ -77,32 +79,63 @@ class TestFieldsOfOtherHandlers:
 @pytest.mark.parametrize(
     ("url", "error"),
     [
-        ("http://h:99999/", schema.BAD_PORT),
-        ("http://h:65536", schema.BAD_PORT),
-        ("http://h:0/x", schema.BAD_PORT),
-        ("http://h:00000", schema.BAD_PORT),
-        ("http://h:080x/", schema.BAD_PORT),
-        ("http://user:pass@h:70000?q", schema.BAD_PORT),
-        ("http://[::1]:99999/", schema.BAD_PORT),
+        ("http://h:99999/", patterns.BAD_PORT),
+        ("http://h:65536", patterns.BAD_PORT),
+        ("http://h:0/x", patterns.BAD_PORT),
+        ("http://h:00000", patterns.BAD_PORT),
+        ("http://h:080x/", patterns.BAD_PORT),
+        ("http://user:pass@h:70000?q", patterns.BAD_PORT),
+        ("http://[::1]:99999/", patterns.BAD_PORT),
         ("http://[::1/", "not a URL"),
-        ("http://user@", schema.NO_HOST),
-        ("https://user:pass@/x", schema.NO_HOST),
-        ("https://user@:8080/x", schema.NO_HOST),
-        ("http://:80/", schema.NO_HOST),
-        ("http://127.1/", schema.SHORT_IPV4),
-        ("http://2130706433:80", schema.SHORT_IPV4),
-        ("http://10.1.2?x", schema.SHORT_IPV4),
-        ("http://user@0x7f.0.0.1/", schema.SHORT_IPV4),
-        ("http://a.1/", schema.SHORT_IPV4),
-        ("http://127.0.0.256/", "not a URL"),
-        ("http://169.254.169.254/latest/meta-data", schema.NEVER_CALLED),
-        ("http://user@169.254.1.1:80/", schema.NEVER_CALLED),
-        ("http://100.100.100.200", schema.NEVER_CALLED),
-        ("http://0.0.0.0:8080/", schema.NEVER_CALLED),
-        ("http://239.1.2.3/", schema.NEVER_CALLED),
-        ("http://[fe80::1]/", schema.NEVER_CALLED),
-        ("http://[fd00:ec2::254]/", schema.NEVER_CALLED),
-        ("http://[::ffff:169.254.169.254]/", schema.NEVER_CALLED),
+        ("http://user@", patterns.NO_HOST),
+        ("https://user:pass@/x", patterns.NO_HOST),
+        ("https://user@:8080/x", patterns.NO_HOST),
+        ("http://:80/", patterns.NO_HOST),
+        ("http://127.1/", patterns.SHORT_IPV4),
+        ("http://2130706433:80", patterns.SHORT_IPV4),
+        ("http://10.1.2?x", patterns.SHORT_IPV4),
+        ("http://user@0x7f.0.0.1/", patterns.SHORT_IPV4),
+        ("http://a.1/", patterns.SHORT_IPV4),
+        ("http://127.0.0.256/", patterns.SHORT_IPV4),
+        ("http://127.0.0.01/", patterns.SHORT_IPV4),
+        ("http://u@127.0.0.1.:80/", patterns.SHORT_IPV4),
+        ("http://127.1./", patterns.SHORT_IPV4),
+        ("http://a.0x1?x", patterns.SHORT_IPV4),
+        ("http://169.254.169.254/latest/meta-data", patterns.NEVER_CALLED),
+        ("http://user@169.254.1.1:80/", patterns.NEVER_CALLED),
+        ("http://100.100.100.200", patterns.NEVER_CALLED),
+        ("http://0.0.0.0:8080/", patterns.NEVER_CALLED),
+        ("http://239.1.2.3/", patterns.NEVER_CALLED),
+        ("http://[fe80::1]/", patterns.NEVER_CALLED),
+        ("http://[fd00:ec2::254]/", patterns.NEVER_CALLED),
+        ("http://[::ffff:169.254.169.254]/", patterns.NEVER_CALLED),
+        ("http://169.254.169.254./", patterns.NEVER_CALLED),
+        ("http://169\u3002254\u3002169\u3002254/", patterns.NEVER_CALLED),
+        ("http://[2001:db8::1%251]/", patterns.NEVER_CALLED),
+        ("http://a..b/", host_names.LABELS),
+        ("http://user:pw@a..b:80/", host_names.LABELS),
+        ("http://h..", host_names.LABELS),
+        ("http://./", host_names.LABELS),
+        ("http://.h?x", host_names.LABELS),
+        ("http://-/", host_names.LABELS),
+        ("http://-a", host_names.LABELS),
+        ("http://user@a-:80/", host_names.LABELS),
+        ("http://a-.b.", host_names.LABELS),
+        ("http://a.-b/", host_names.LABELS),
+        ("http://xn--/", host_names.LABELS),
+        (f"http://x.{'a' * 64}.y/", host_names.LABELS),
+        (f"http://{'a.' * 126}aa:80/", host_names.LENGTH),
+        (f"http://user:pw@{'a.' * 126}aa./", host_names.LENGTH),
+        ("http://a.b\\c/", host_names.CHARACTERS),
+        ("http://u:p@a%2eb:80/", host_names.CHARACTERS),
+        ("http://a,b", host_names.CHARACTERS),
+        ("http://a]/", host_names.CHARACTERS),
+        ("http://Metadata.Google.Internal./computeMetadata/v1", host_names.METADATA),
+        ("http://u:p@metadata:80/", host_names.METADATA),
+        ("http://metadata.goog:80", host_names.METADATA),
+        ("http://instance-data?x", host_names.METADATA),
+        ("http://metadata\uff61google\uff61internal/", host_names.METADATA),
+        ("http://\u00fc" + "\u00fc" * 60, target_url.BAD_IDN),
     ],
 )
 def test_urls_that_cannot_be_called(url: str, error: str) -> None:
@@ -117,16 +150,39 @@ def test_urls_that_cannot_be_called(url: str, error: str) -> None:
         "http://169.254.169.254.nip.io/", "http://1.2.3.4.example", "http://10.0.0.1", "http://[::1]:8080/a",
         "http://[2001:db8::99]:443", "http://localhost", "http://my_host.svc:80/", "http://h/127.1", "http://h?a=:99999",
         "http://h/#@169.254.1.1/", "https://0.example/", "{vault://env/url}", "http://H.Example:080/",
+        "http://my_service", "http://_a._b.", "http://receiver/", "http://receiver./", "http://a--b:80", "http://xn--i-7iq.ws/",
+        "http://b\u00fccher.example/", f"http://{'a' * 63}.b", f"http://{'a.' * 126}a./", "http://h/a..b/-?metadata",
+        "http://metadata.default.svc/", "http://metadata-api/", "http://:token@h/", "http://0:pw@h/", "http://-a..b-@h/",
+        f"http://metadata:{'p' * 300}@h/", "http://{a}:{b}@h/",
     ],
 )  # fmt: skip
 def test_urls_that_can(url: str) -> None:
     assert is_valid(webhook(url=url))
 
 
-def test_a_template_in_a_port_is_reported_as_one() -> None:
-    assert errors(custom(url="http://h:{{ port }}/", url_format=True)) == {
-        "config": {"url": "a template may be in path and query, never in scheme, host or port"}
-    }
+@pytest.mark.parametrize("url", ["http://h:{{ port }}/", "http://a.{{host}}/", "http://{{ user }}@h/"])
+def test_a_template_in_host_or_port_is_reported_as_one(url: str) -> None:
+    assert errors(custom(url=url, url_format=True)) == {"config": {"url": patterns.TEMPLATE_IN_HOST}}
+
+
+@pytest.mark.parametrize("network", address_rules.NEVER)
+def test_kongs_schema_refuses_every_network_that_is_never_called(network: address_rules.Network) -> None:
+    first, last = network[0], network[-1]
+    spellings = {str(first), str(last), first.exploded, last.exploded, str(last).upper()}
+    for host in spellings if network.version == 4 else {f"[{each}]" for each in spellings}:
+        assert field_error(f"http://{host}/", FIELDS["url"]) == patterns.NEVER_CALLED, host
+
+
+@pytest.mark.parametrize("name", host_names.METADATA_NAMES)
+def test_so_does_it_every_name_of_a_metadata_service(name: str) -> None:
+    for host in (name, f"{name}.", name.upper()):
+        assert field_error(f"http://{host}:80/", FIELDS["url"]) == host_names.METADATA
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "TRACE", "PRI"])
+def test_methods_that_cannot_carry_an_event(method: str) -> None:
+    assert errors(custom(method=method)) == {"config": {"method": schema.NO_METHOD}}
+    assert is_valid(custom(method=f"{method}S"))
 
 
 @pytest.mark.parametrize("field", ["secret", "previous_secret"])
@@ -181,10 +237,7 @@ class TestBodies:
         ],
     )
     def test_what_can_be_sent(self, config: dict[str, Any]) -> None:
-        hook = custom(**config) if "method" not in config else {
-            **webhook("h", **config), "handler": "webhook-custom"
-        }  # fmt: skip
-        assert is_valid(hook)
+        assert is_valid(custom(**config))
 
     @pytest.mark.parametrize(
         "config", [{"body": "text"}, {"body": '{"n": {{ n }}}', "body_format": False}, {"body": '{"a": 1} x'}]
@@ -196,6 +249,9 @@ class TestBodies:
 
 def test_all_errors_of_a_config_are_reported() -> None:
     hook = custom(
-        url="http://[fe80::1]/", secret="whsec_MDEyM", payload={"a": "b"}, headers={"content-type": "text/plain"}
+        url="http://[::ffff:169.254.1.1]/",
+        secret="whsec_MDEyM",
+        payload={"a": "b"},
+        headers={"content-type": "text/plain"},
     )
     assert errors(hook)["config"].keys() == {"url", "secret", "headers"}

@@ -5,7 +5,12 @@ import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lupa.luajit21 import LuaRuntime
+
 from kong_eventhooks_plugin.hooks import schema
+from kong_eventhooks_plugin.hooks.patterns import REFUSED_URLS
 from kong_eventhooks_plugin.hooks.validation import entity_checks, field_checks, schema_interpreter
 from kong_eventhooks_plugin.model.log_line import Level
 from kong_eventhooks_plugin.sandbox.filters import MAX_FILTER
@@ -13,6 +18,14 @@ from kong_eventhooks_plugin.sandbox.tasks import Dialect
 from tests.support.hooks import KNOWN
 
 CONFIG = schema.plugin_config(KNOWN)
+
+
+URL_PARTS = (
+    "@", ":", "/", "?", ".", "-", "_", "a", "metadata", "1", "127.0.0.1", "256", "0x7f", "[", "]", "::", "fe80:",
+    "fd00:", "ec2:", "a9fe", "169.254.169.254", "{", "\u00e9", "\u65e5", "\x80", "\U0010ffff", "\\", "%", "80", "99999",
+    "a" * 63, "a" * 191,
+)  # fmt: skip
+LUA_FIND = LuaRuntime(encoding=None).eval(b"string.find")
 
 
 def fields(definition: dict[str, Any], path: str = "config") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -65,12 +78,21 @@ def test_every_field_of_a_hook_is_described() -> None:
 def test_patterns_mean_the_same_in_lua_and_python() -> None:
     """Outside sets: letters, digits, `:/@_=`, anchors at the ends, `*+?`. Inside: plain characters and ranges."""
     for path, pattern in sorted(PATTERNS):
-        assert re.fullmatch(r"\^?(?:\[\^?[^\]\[\\%]+\][*+?]?|[A-Za-z0-9:/@_=][*+?]?)*\$?", pattern), path
+        assert re.fullmatch(r"\^?(?:\[(?!\[)\^?[^\]\\%]+\][*+?]?|[A-Za-z0-9:/@_=][*+?]?)*\$?", pattern), path
         assert "\0" not in pattern, path
         for inside in re.findall(r"\[\^?([^\]]+)\]", pattern):
             dashes = [index for index, character in enumerate(inside) if character == "-"]
             ends = {0, len(inside) - 1}
             assert all(index in ends or (inside[index - 1] < inside[index + 1]) for index in dashes), path
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from(URL_PARTS), min_size=1, max_size=6).map("".join).map("http://{}".format))
+def test_kongs_lua_and_python_refuse_the_same_urls(url: str) -> None:
+    for rule in REFUSED_URLS:
+        assert bool(LUA_FIND(url.encode(), rule["pattern"].encode())) is bool(
+            field_checks.pattern(rule["pattern"])(url)
+        )
 
 
 def test_texts_hold_no_lua_format() -> None:

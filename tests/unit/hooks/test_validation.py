@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.hooks import schema
+from kong_eventhooks_plugin.hooks import patterns
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, Known
 from kong_eventhooks_plugin.hooks.validation import json_values
@@ -112,11 +112,11 @@ SPACES = "a URL may contain spaces in templates only (webhook-custom with url_fo
         ("webhook-custom", "https://a.b/{{service.name}}", False, None),
         ("webhook-custom", "https://a.b/{{ service.name }}", False, SPACES),
         ("webhook", "https://a.b/{{ service.name }}", False, SPACES),
-        ("webhook-custom", "https://a.b/ {{ service.name }}", True, schema.URL_ERR),
-        ("webhook-custom", "https://a.b/{{ service.name", True, schema.URL_ERR),
+        ("webhook-custom", "https://a.b/ {{ service.name }}", True, patterns.URL_ERR),
+        ("webhook-custom", "https://a.b/{{ service.name", True, patterns.URL_ERR),
         ("webhook-custom", "https://{{ service.host }}/x", True, "never in scheme, host or port"),
         ("webhook-custom", "https://a.b:{{port}}", True, "never in scheme, host or port"),
-        ("webhook-custom", "{{ scheme }}://a.b/", True, schema.URL_ERR),
+        ("webhook-custom", "{{ scheme }}://a.b/", True, patterns.URL_ERR),
         ("webhook-custom", "{vault://env/url}", True, None),
     ],
 )

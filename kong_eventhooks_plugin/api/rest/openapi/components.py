@@ -10,6 +10,7 @@ from kong_eventhooks_plugin.api.rest.openapi.json_schema import Schema, of_recor
 from kong_eventhooks_plugin.api.rest.openapi.structs import of_structs
 from kong_eventhooks_plugin.api.service.hooks import LATEST
 from kong_eventhooks_plugin.hooks import schema
+from kong_eventhooks_plugin.hooks.patterns import STRICT_URL
 from kong_eventhooks_plugin.hooks.schema import Known
 
 _SECONDS: Final[Schema] = {"type": ["integer", "null"], "minimum": 0, "maximum": LATEST}
@@ -66,7 +67,7 @@ _UUID_PATTERN: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F
 def _config() -> Schema:
     config = of_record(schema.handler_config(), [])
     # With url_format, templates in it may hold spaces.
-    config["properties"]["url"]["pattern"] = schema.STRICT_URL
+    config["properties"]["url"]["pattern"] = STRICT_URL
     # A text is accepted too; which texts are objects in JSON, no schema can say.
     config["properties"]["payload"]["type"] = ["object", "null"]
     both = _texts("secret", "secret_file")
