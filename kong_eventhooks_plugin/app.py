@@ -307,6 +307,7 @@ class Worker:
         for feature, state in parts.sandbox_features.items():
             if state != "ok":
                 log.warning("sandbox_feature_unused", feature=feature, reason=state)
+        gc.enable()  # the command that started us had it off
         gc.collect()
         gc.freeze()  # what exists now stays: the collector need not visit it again
         await self._until_stopped(link, delivery, apis)

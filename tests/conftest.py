@@ -25,6 +25,7 @@ hypothesis.settings.register_profile("short", hypothesis.settings.get_profile("l
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # while tests are collected: all of it stays
     default = "long" if config.getoption("--long") else "short"
     hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", default))
 
@@ -41,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Keep thousands of collected tests out of every later garbage collection."""
-    gc.collect()
+    gc.enable()
     gc.freeze()
 
 

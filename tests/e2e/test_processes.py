@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from kong_eventhooks_plugin.cli import store_file
@@ -24,6 +23,7 @@ from tests.kong_node.answers import change
 from tests.kong_node.msgpack_kong import MsgpackKong
 from tests.kong_node.node import CRUD, LOG, KongNode, request_log
 from tests.support.admin_node import AdminNode
+from tests.support.http import http_client
 from tests.support.processes import PATIENT, Processes, Running, is_alive, kill_while_all_are_held
 from tests.support.waiting import SECONDS, until
 
@@ -298,7 +298,7 @@ async def test_the_worker_leaves_when_its_supervisor_is_killed(world: World) -> 
     line = await asyncio.to_thread(again.wait_for, "socket_unserved")
     assert line["ended"] == "supervisor killed"
     assert 0 < line["seconds"] < SECONDS
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{again.lines('api_listening')[0]['port']}") as client:
+    async with http_client(f"http://127.0.0.1:{again.lines('api_listening')[0]['port']}") as client:
         readiness = (await client.get("/readyz")).json()
         assert readiness["status"] == "degraded"
         assert "nobody listened on" in readiness["errors"][0]

@@ -1,8 +1,7 @@
 """The OpenAPI document against the running API: schemathesis makes up requests, good and bad, from a fixed seed.
 
 The API runs on a real socket over a real store; its handlers answer without dialling, so that no made-up URL is called.
-Without ``--long`` it is a sample: what is read, and a hook that is made. ``.ci/run`` makes the whole run: every call,
-boundary by boundary.
+Without ``--long`` it is a sample: what is read. ``.ci/run`` makes the whole run: every call, boundary by boundary.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ EXAMPLES = {"long": 6, "short": 1}
 """How many requests are made up for each operation, at the least; what time allows."""
 JSON = {
     "long": ("--phases", "coverage,fuzzing"),
-    "short": ("--phases", "fuzzing", "--include-method", "GET", "--include-name", "POST /event-hooks"),
+    "short": ("--phases", "fuzzing", "--include-method", "GET"),
 }
 FORMS = {
     "long": ("--include-method", "POST", "--include-method", "PUT", "--include-method", "PATCH",

@@ -3,10 +3,8 @@
 import asyncio
 from pathlib import Path
 
-import httpx
-
 from tests.e2e.test_processes import Processes, World
-from tests.support.waiting import SECONDS
+from tests.support.http import http_client
 
 
 async def test_hooks_made_over_rest_are_kept_and_fire(tmp_path: Path) -> None:
@@ -18,7 +16,7 @@ async def test_hooks_made_over_rest_are_kept_and_fire(tmp_path: Path) -> None:
         world = World(tmp_path, data, processes)
         running = await asyncio.to_thread(world.sidecar, "--api-token-file", str(tmp_path / "token"))
         base = f"http://127.0.0.1:{(await asyncio.to_thread(running.wait_for, 'api_listening'))['port']}"
-        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=SECONDS) as client:
+        async with http_client(base) as client:
             refused = await client.post("/event-hooks", json={"source": "custom", "handler": "log"})
             assert refused.status_code == 401
             client.headers["kong-admin-token"] = token

@@ -4,12 +4,12 @@ import asyncio
 import json
 from pathlib import Path
 
-import httpx
 import pytest
 from click.testing import CliRunner
 
 from kong_eventhooks_plugin.cli import cli
 from tests.e2e.test_processes import Processes, World
+from tests.support.http import http_client
 from tests.support.http_receiver import HttpReceiver, answer
 from tests.support.sampling import sample
 from tests.support.waiting import SECONDS, until
@@ -29,7 +29,7 @@ async def test_it_is_seen_and_switched_on_again(tmp_path: Path, how: str) -> Non
         running = await asyncio.to_thread(World(tmp_path, data, processes).sidecar)
         base = f"http://127.0.0.1:{(await asyncio.to_thread(running.wait_for, 'api_listening'))['port']}"
         gone = HttpReceiver(answer(200), answer(410), answer(200))
-        async with gone as receiver, httpx.AsyncClient(base_url=base, trust_env=False, timeout=SECONDS) as client:
+        async with gone as receiver, http_client(base) as client:
             config = {"url": receiver.url}
             hook = {"name": "pager", "source": "custom", "handler": "webhook", "config": config}
             assert (await client.post("/event-hooks", json=hook)).status_code == 201

@@ -30,6 +30,7 @@ from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.queue.contract import Queue
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
+from tests.support.http import http_client
 from tests.support.waiting import SECONDS
 
 ALL = Known(
@@ -185,7 +186,7 @@ class Api:
         runner, port = await serve_rest(app, listen)
         self.base = f"http://127.0.0.1:{port}"
         try:
-            async with httpx.AsyncClient(base_url=self.base, timeout=SECONDS) as client:
+            async with http_client(self.base) as client:
                 yield client
         finally:
             await runner.cleanup()

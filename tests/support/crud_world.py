@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import httpx
-
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
@@ -26,6 +24,7 @@ from kong_eventhooks_plugin.storage.notes import NoteStore
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.admin_node import AdminNode
 from tests.support.events import StandInBook, make_hook
+from tests.support.http import http_client
 from tests.support.waiting import SECONDS
 
 CAPTURES = Path(__file__).resolve().parents[1] / "captures"
@@ -108,9 +107,7 @@ class CrudWorld:
     async def __aenter__(self) -> Self:
         stack = self._stack
         client = await stack.enter_async_context(AdminClient(AdminSettings(url=self.node.url)))
-        self.http = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=self.node.url, trust_env=False, timeout=SECONDS)
-        )
+        self.http = await stack.enter_async_context(http_client(self.node.url))
         notes = NoteStore(self.folder / "gateway.db")
         self.schema_cache = SchemaCache(client, notes, lambda: b"k" * 32)
         self.mirror = Mirror(self.folder / "gateway.db", self.schema_cache.entities)

@@ -57,11 +57,14 @@ def webhook_custom_handler(
     addresses: AddressRules | None = None,
     tls: ssl.SSLContext | None = None,
     metrics: Metrics | None = None,
+    pool: Pool | None = None,
     **options: Any,
 ) -> WebhookCustomHandler:
-    """The webhook-custom handler over the real client and a pool of its own."""
+    """The webhook-custom handler over the real client and a pool, its own where none is given."""
     client = make_client(metrics or Metrics(), addresses, limits or EngineLimits(), tls)
-    return OwningCustomHandler(client, Pool(UNHURRIED), **options)
+    if pool is None:
+        return OwningCustomHandler(client, Pool(UNHURRIED), **options)
+    return WebhookCustomHandler(client, pool, **options)
 
 
 def lambda_handler() -> LambdaHandler:

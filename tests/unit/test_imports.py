@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -37,11 +38,16 @@ def part(module: Sequence[str]) -> str:
 
 def imports(path: Path) -> Iterator[str]:
     """Yield what a module imports, each name of a ``from`` import behind its module."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in import_statements(path, path.stat().st_mtime_ns):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+
+
+@cache
+def import_statements(path: Path, _modified: int) -> list[ast.Import | ast.ImportFrom]:
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def imported_parts(path: Path) -> set[str]:

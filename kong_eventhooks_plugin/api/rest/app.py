@@ -3,7 +3,8 @@
 The health pages need no token and hold no secret.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Any
 
 from aiohttp import web
@@ -37,7 +38,7 @@ def rest_app(
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_kong_error_responses])
     app.add_routes(health)
     calls = (*HookCalls(service, access, hook_form(known)).calls(), *EventCalls(service, heartbeat).calls())
-    openapi = Endpoint("GET", "/openapi.json", _openapi(document(known, calls)), "open")
+    openapi = Endpoint("GET", "/openapi.json", _openapi(cache(partial(document, known, calls))), "open")
     add_calls(app, (*calls, openapi), CallGuard(access))
 
     async def end_streams(_: web.Application) -> None:
@@ -55,9 +56,10 @@ def hook_form(known: Known) -> Field:
     return {**hook, "fields": [*hook["fields"], *own, *read_only]}
 
 
-def _openapi(openapi_document: dict[str, Any]) -> Handler:
+def _openapi(make_document: Callable[[], dict[str, Any]]) -> Handler:
     async def openapi(_: web.Request) -> web.Response:
-        return json_response(openapi_document)
+        # Made for whoever asks first: it would cost each start some 20 ms.
+        return json_response(make_document())
 
     return openapi
 

@@ -13,18 +13,23 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
 from kong_eventhooks_plugin.handlers.exchange import MAX_BODY_BYTES
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
+from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
-from tests.support.custom_webhooks import webhook_custom_handler
+from tests.support.custom_webhooks import UNHURRIED, webhook_custom_handler
 from tests.support.delivery_jobs import IMPATIENT, make_job, webhook_handler
 from tests.support.delivery_tls import self_signed
 from tests.support.http_receiver import Answer as Scripted
 from tests.support.http_receiver import HttpReceiver, answer, hang, raw, repeat
+from tests.support.sandbox import running_pool
 from tests.support.waiting import SECONDS
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Deliver = Callable[..., Any]
 HANDLERS: dict[str, Callable[..., Any]] = {"webhook": webhook_handler, "webhook-custom": webhook_custom_handler}
@@ -40,11 +45,20 @@ NEEDED = {
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[Pool]:
+    """One for all tests: each is a process, which takes a while to start."""
+    async with running_pool(UNHURRIED) as one:
+        yield one
+
+
 @pytest.fixture(params=sorted(HANDLERS))
-def make(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextManager[Deliver]]:
+def make(request: pytest.FixtureRequest, pool: Pool) -> Callable[..., AbstractAsyncContextManager[Deliver]]:
+    own = {"pool": pool} if request.param == "webhook-custom" else {}
+
     @asynccontextmanager
     async def made(**options: Any) -> AsyncIterator[Deliver]:
-        handler = HANDLERS[request.param](**options)
+        handler = HANDLERS[request.param](**own, **options)
 
         async def deliver(url: str, traceparent: str | None = None, **config: Any) -> Outcome:
             job = make_job({"url": url, **NEEDED[request.param], **config}, handler=request.param)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from kong_eventhooks_plugin import background
@@ -20,6 +19,7 @@ from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.admin_node import AdminNode
 from tests.support.crud import Publisher
 from tests.support.events import make_hook
+from tests.support.http import http_client
 from tests.support.waiting import SECONDS
 
 HOOK = make_hook("h", source="crud", event="consumer:create")
@@ -71,7 +71,7 @@ async def test_a_kong_that_starts_the_plugin_server_is_read_without_an_error(tmp
     published = Publisher()
     async with AdminNode(starts_plugin_server=True) as node:
         observers = make(tmp_path, node.url, make_hook("h", source="dao:crud"), publisher=published)
-        async with running(observers), httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
+        async with running(observers), http_client(node.url) as client:
             assert (await client.get("/")).status_code == 500
             await until(lambda: observers.state()["crud"]["reconciler"]["ended_at"] is not None)
             at = time.time()

@@ -1,7 +1,6 @@
 import time
 from typing import Any
 
-import httpx
 import pytest
 import structlog
 
@@ -9,7 +8,7 @@ from kong_eventhooks_plugin.cli.demo.receiver import BODY, Received, Receiver, s
 from kong_eventhooks_plugin.handlers.signatures import key_of, kong_signature, standard_signature
 from kong_eventhooks_plugin.model.delivery import Delivered, Retry
 from tests.support.delivery_jobs import make_job, webhook_handler
-from tests.support.waiting import SECONDS
+from tests.support.http import http_client
 
 SECRET = "whsec_c2VjcmV0"
 NOW = 1_800_000_000
@@ -78,7 +77,7 @@ async def test_the_webhook_handler_and_the_receiver_agree() -> None:
 
 async def test_without_a_secret_nothing_is_checked() -> None:
     got: list[Received] = []
-    async with Receiver(on_delivery=got.append) as receiver, httpx.AsyncClient(timeout=SECONDS) as client:
+    async with Receiver(on_delivery=got.append) as receiver, http_client() as client:
         for body in (b"[1]", b"\xff", b"", b'{"a":1}'):
             assert (await client.post(receiver.url + "/deep/path", content=body)).status_code == 204
         assert (await client.get(receiver.url)).status_code == 204
@@ -88,7 +87,7 @@ async def test_without_a_secret_nothing_is_checked() -> None:
 
 async def test_a_body_over_the_limit_is_refused() -> None:
     got: list[Received] = []
-    async with Receiver(on_delivery=got.append) as receiver, httpx.AsyncClient(timeout=SECONDS) as client:
+    async with Receiver(on_delivery=got.append) as receiver, http_client() as client:
         assert (await client.post(receiver.url, content=b"x" * (BODY + 1))).status_code == 413
         assert got == []
 
@@ -97,7 +96,7 @@ async def test_a_listener_that_fails_does_not_fail_the_request() -> None:
     def broken(_: Received) -> None:
         raise ZeroDivisionError
 
-    async with Receiver(on_delivery=broken) as receiver, httpx.AsyncClient(timeout=SECONDS) as client:
+    async with Receiver(on_delivery=broken) as receiver, http_client() as client:
         with structlog.testing.capture_logs() as logs:
             assert (await client.post(receiver.url)).status_code == 204
     assert [each["event"] for each in logs] == ["on_delivery_failed"]

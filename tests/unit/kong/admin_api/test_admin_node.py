@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.admin_node import AdminNode, Faults, PageAsk
 from tests.support.admin_schemas import CAPTURES
+from tests.support.http import http_client
 from tests.support.recordings import recording
 from tests.support.waiting import SECONDS
 
@@ -31,7 +32,7 @@ async def node() -> AsyncIterator[AdminNode]:
 
 @pytest.fixture
 async def client(node: AdminNode) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=node.url, trust_env=False, timeout=SECONDS) as client:
+    async with http_client(node.url) as client:
         yield client
 
 
@@ -166,7 +167,7 @@ async def test_a_dbless_node_loads_a_document_and_renews_what_kong_renews() -> N
     }
     async with (
         AdminNode(dbless=True) as node,
-        httpx.AsyncClient(base_url=node.url, trust_env=False, timeout=SECONDS) as client,
+        http_client(node.url) as client,
     ):
         status = (await client.get("/status")).json()
         assert shape(status) == shape(recorded("dbless-status.json"))
@@ -287,7 +288,7 @@ async def test_faults(node: AdminNode, client: httpx.AsyncClient) -> None:
 async def test_one_that_starts_the_plugin_server_answers_as_such_a_kong_does() -> None:
     async with (
         AdminNode(starts_plugin_server=True) as node,
-        httpx.AsyncClient(base_url=node.url, trust_env=False, timeout=SECONDS) as client,
+        http_client(node.url) as client,
     ):
         answers = {path: await client.get(path) for path in ("/", "/status", "/plugins/enabled", "/endpoints")}
         assert [answer.status_code for answer in answers.values()] == [500, 200, 200, 200]
@@ -309,7 +310,7 @@ async def test_it_stops_and_comes_back_with_everything(node: AdminNode, client: 
 async def test_enterprise_has_workspaces_admins_and_groups() -> None:
     async with (
         AdminNode(enterprise=True) as node,
-        httpx.AsyncClient(base_url=node.url, trust_env=False, timeout=SECONDS) as client,
+        http_client(node.url) as client,
     ):
         assert (await client.post("/workspaces", json={"name": "team"})).status_code == 201
         assert (await client.post("/team/consumers", json={"username": "ada"})).status_code == 201
