@@ -8,7 +8,8 @@ in turns, in one run, against a receiver in a process of its own. The median of 
 aiohttp alone.
 
 Part two, the whole way: events accepted by the SQLite queue, claimed, posted, settled durably; per CPU second of
-this process (the queue's thread included) and per second; then again while other hooks' endpoints hang.
+this process (the queue's thread included) and per second; then again while other hooks' endpoints hang, and with every
+delivery traced: two spans each, sent to the receiver as if it were a collector.
 """
 
 import argparse
@@ -25,9 +26,11 @@ from typing import Any
 
 import aiohttp
 import httpx
+import msgspec
 import structlog
 import uvloop
 
+from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.handlers.http_client import make_client
@@ -36,9 +39,11 @@ from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook, Origin
+from kong_eventhooks_plugin.model.trace import begin_trace
 from kong_eventhooks_plugin.queue.contract import Candidate, Offer
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
+from kong_eventhooks_plugin.telemetry.span_export import SpanExport, otlp_exporter
 
 DATA = {
     "consumer": {"id": "9a3ef8b2-6c0e-4f6c-8f5e-000000000001", "username": "Joe"},
@@ -252,20 +257,25 @@ class Book:
         """Nothing changes."""
 
 
-async def whole_way(url: str, hanging_url: str, deliveries: int, hanging: int) -> tuple[float, float]:
+async def whole_way(url: str, hanging_url: str, deliveries: int, hanging: int, traced: bool) -> tuple[float, float]:
     """Return deliveries per CPU second and per second, with so many hooks whose endpoints hang."""
     hook = make_hook("bench", url)
     stuck = [make_hook(f"stuck-{number}", hanging_url) for number in range(hanging)]
     metrics = Metrics()
     handler = WebhookHandler(make_client(metrics))
+    export = SpanExport(otlp_exporter(url.removesuffix("/hook"), {}), metrics.counts) if traced else None
+    spans = None if export is None else DeliverySpans(export.record)
     with tempfile.TemporaryDirectory() as directory:
         queue = SqliteQueue(Path(directory) / "events.db")
         await queue.open()
-        worker = DeliveryWorker(queue, Book(hook, *stuck), {"webhook": handler}, metrics, holder="bench")
+        worker = DeliveryWorker(queue, Book(hook, *stuck), {"webhook": handler}, metrics, holder="bench", spans=spans)
         candidates = (Candidate(hook.id, hook.source),)
         for each in stuck:
             await queue.offer(Offer(make_event(deliveries + hash(each.id)), (Candidate(each.id, each.source),)))
-        await asyncio.gather(*[queue.offer(Offer(make_event(number), candidates)) for number in range(deliveries)])
+        events = [make_event(number) for number in range(deliveries)]
+        if traced:
+            events = [msgspec.structs.replace(event, trace=begin_trace(None, 1.0, event.time)) for event in events]
+        await asyncio.gather(*[queue.offer(Offer(event, candidates)) for event in events])
         started, cpu = time.perf_counter(), time.process_time()
         running = asyncio.create_task(worker.run())
         while (await queue.stats()).depth.get("delivered", 0) < deliveries:  # noqa: ASYNC110 - as a person would look
@@ -275,6 +285,9 @@ async def whole_way(url: str, hanging_url: str, deliveries: int, hanging: int) -
         await asyncio.wait([running])
         await handler.close()
         await queue.close()
+        if export is not None:
+            await export.close()
+            assert metrics.counts.spans == {("exported",): 2 * deliveries}, metrics.counts.spans
     return deliveries / cpu, deliveries / seconds
 
 
@@ -283,8 +296,9 @@ def end_to_end(url: str, hanging_url: str, deliveries: int, runs: int) -> None:
     print(
         f"\nfrom the queue to the receiver, {deliveries:,} deliveries of one hook (8 in flight), median of {runs} runs"
     )
-    for name, hanging in (("all endpoints answer", 0), ("30 other endpoints hang", 30)):
-        seen = [uvloop.run(whole_way(url, hanging_url, deliveries, hanging)) for _ in range(runs)]
+    cases = (("all endpoints answer", 0, False), ("30 other endpoints hang", 30, False), ("traced", 0, True))
+    for name, hanging, traced in cases:
+        seen = [uvloop.run(whole_way(url, hanging_url, deliveries, hanging, traced)) for _ in range(runs)]
         per_cpu, per_second = (statistics.median(column) for column in zip(*seen, strict=True))
         print(f"  {name:<26}{per_cpu:>8,.0f} a CPU second  {per_second:>8,.0f} a second")
 

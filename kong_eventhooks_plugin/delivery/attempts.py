@@ -7,7 +7,6 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.delivery.backoff import Decision, Random, decide
-from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.hook_readiness import Ready
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.errors import QueueError
@@ -21,15 +20,16 @@ log = structlog.get_logger()
 
 
 class AttemptResult(msgspec.Struct, frozen=True):
-    """An attempt that ended at ``at`` (Unix seconds)."""
+    """An attempt that ended at ``at`` (Unix seconds). ``span_id`` is there where it was made in a trace."""
 
     outcome: Outcome
     decision: Decision
     at: float
+    span_id: str | None = None
 
 
 class Attempts:
-    """``monotonic`` measures attempts: the clock of the day may jump. ``spans`` is there where tracing is on."""
+    """``monotonic`` measures attempts: the clock of the day may jump. ``traced``: tracing is on."""
 
     def __init__(
         self,
@@ -38,31 +38,28 @@ class Attempts:
         clock: Clock,
         monotonic: Callable[[], float],
         random: Random,
-        spans: DeliverySpans | None = None,
+        traced: bool = False,
     ) -> None:
         self._queue = queue
         self._limits = limits
         self._clock = clock
         self._monotonic = monotonic
         self._random = random
-        self._spans = spans
+        self._traced = traced
 
     async def make(self, delivery: Delivery, ready: Ready) -> AttemptResult:
         """Call the handler once. Raises nothing but the task's cancellation."""
         started_at, started = self._clock(), self._monotonic()
-        trace = None if self._spans is None else delivery.event.trace
-        span_id = "" if trace is None else new_span_id()
-        outcome = await self._called(delivery, ready, started_at, None if trace is None else trace.traceparent(span_id))
+        span_id = new_span_id() if self._traced and delivery.event.trace is not None else None
+        outcome = await self._called(delivery, ready, started_at, span_id)
         attempt = _record(delivery.attempts + 1, started_at, self._monotonic() - started, outcome)
         first = await self._first(delivery) if isinstance(outcome, Retry) and delivery.attempts else None
         now = self._clock()
         decision = decide(delivery.id, outcome, attempt, first, self._limits.retry, now, self._random)
-        if self._spans is not None and trace is not None:
-            self._spans.attempted(trace, span_id, delivery, ready, decision.settlement)
-        return AttemptResult(outcome, decision, now)
+        return AttemptResult(outcome, decision, now, span_id)
 
-    async def _called(self, delivery: Delivery, ready: Ready, now: float, traceparent: str | None) -> Outcome:
-        hook = ready.hook
+    async def _called(self, delivery: Delivery, ready: Ready, now: float, span_id: str | None) -> Outcome:
+        hook, trace = ready.hook, delivery.event.trace
         job = DeliveryJob(
             delivery.id,
             without_nulls(delivery.event),
@@ -71,7 +68,7 @@ class Attempts:
             ready.config,
             delivery.attempts + 1,
             now,
-            traceparent=traceparent,
+            traceparent=None if trace is None or span_id is None else trace.traceparent(span_id),
         )
         try:
             async with asyncio.timeout(self._limits.attempt + self._limits.margin):

@@ -28,10 +28,10 @@ class DeliverySpans:
     def __init__(self, record: RecordSpan) -> None:
         self._record = record
 
-    def attempted(self, trace: Trace, span_id: str, delivery: Delivery, ready: Ready, settled: Settlement) -> None:
+    def attempted(self, span_id: str, delivery: Delivery, ready: Ready, settled: Settlement) -> None:
         """Record the attempt of a settlement, whose span is ``span_id``, and the delivery where that was its last."""
-        attempt = settled.attempt
-        if attempt is None or not trace.sampled:
+        trace, attempt = delivery.event.trace, settled.attempt
+        if trace is None or attempt is None or not trace.sampled:
             return
         parent_id = trace.derived_span_id(delivery.id)
         self._record(_attempt_span(trace, span_id, parent_id, ready, attempt))
@@ -42,7 +42,7 @@ class DeliverySpans:
 def _attempt_span(trace: Trace, span_id: str, parent_id: str, ready: Ready, attempt: Attempt) -> EndedSpan:
     attributes: dict[str, str | int] = {"kong_event_hooks.hook": ready.hook.name}
     endpoint = ready.handler.endpoint(ready.config)
-    name, status = ready.handler.name, attempt.status
+    name = ready.handler.name
     if endpoint is not None:
         name = str(ready.config.get("method") or "POST")
         attributes |= _http_attributes(name, endpoint, attempt)
@@ -55,8 +55,13 @@ def _attempt_span(trace: Trace, span_id: str, parent_id: str, ready: Ready, atte
         started_at=attempt.started_at,
         ended_at=attempt.started_at + attempt.seconds,
         attributes=attributes,
-        error=str(status) if attempt.error and status is not None else attempt.error,
+        error=_error_type(attempt),
     )
+
+
+def _error_type(attempt: Attempt) -> str | None:
+    """Return what the conventions for HTTP ask for: the status where it is one, else the class of the error."""
+    return attempt.error if attempt.status is None or attempt.error is None else str(attempt.status)
 
 
 def _http_attributes(method: str, endpoint: str, attempt: Attempt) -> dict[str, str | int]:
@@ -88,5 +93,5 @@ def _delivery_span(
             "kong_event_hooks.delivery_id": delivery.id,
             "kong_event_hooks.attempts": last.number,
         },
-        error=last.error if settled.state == "dead" else None,
+        error=_error_type(last) if settled.state == "dead" else None,
     )

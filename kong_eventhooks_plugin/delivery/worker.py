@@ -85,7 +85,8 @@ class DeliveryWorker:
         self._clock = clock
         self._wait = wait or waiting(clock)
         self._wakeup = asyncio.Event()
-        self._attempts = Attempts(queue, limits, clock, monotonic, random, spans)
+        self._attempts = Attempts(queue, limits, clock, monotonic, random, traced=spans is not None)
+        self._spans = spans
         self._task_set = TaskSet()  # one claim or one fail_pending a lane
         self._throttle = ConcurrencyThrottle(limits.total)
         self._lanes = Lanes(limits)
@@ -400,6 +401,8 @@ class DeliveryWorker:
             lane.expect_work(settlement.due_at)
         self._update_endpoint(ready, made)
         self._reports.attempted(ready.hook, delivery, made.outcome, settlement, made.at)
+        if self._spans is not None and made.span_id is not None:
+            self._spans.attempted(made.span_id, delivery, ready, settlement)
 
     def _ended(self, lane: Lane, task: "asyncio.Task[None]") -> None:
         self._in_flight.discard(task)

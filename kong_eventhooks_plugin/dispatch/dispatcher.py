@@ -192,9 +192,9 @@ class Dispatcher:
         self._counts.events[event.source, name] += 1
         if receipt.held_back:
             self._count_held_back(receipt)
+        self._accepted(event, receipt)
         if self._spans is not None:
             self._spans.committed(event, receipt)
-        self._accepted(event, receipt)
 
     def _count_held_back(self, receipt: Receipt) -> None:
         for hook_id, reason in receipt.held_back.items():

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
+from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.errors import UnresolvedReference
@@ -185,6 +186,7 @@ class World:
         queue: Any = None,
         time: FakeTime | None = None,
         holder: str = "one",
+        spans: DeliverySpans | None = None,
     ) -> None:
         self.time = time or FakeTime()
         self.queue = queue or WatchedQueue(clock=self.time)
@@ -202,6 +204,7 @@ class World:
             wait=self.time.wait,
             monotonic=self.time,
             random=lambda: 0.5,
+            spans=spans,
         )
 
     async def __aenter__(self) -> Self:
