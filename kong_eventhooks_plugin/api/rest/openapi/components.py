@@ -101,9 +101,9 @@ def _of_handler(handler: str) -> Schema:
 
 
 def _set(field: Schema) -> Schema:
-    """Return the schema of a required field: neither null nor an empty list."""
+    """Return what a required field is beside its own schema: neither null nor an empty list."""
     kinds = [kind for kind in field["type"] if kind != "null"]
-    return {**field, "type": kinds, **({"minItems": 1} if "array" in kinds else {})}
+    return {"type": kinds, **({"minItems": 1} if "array" in kinds else {})}
 
 
 def _of_source(source: str, events: tuple[str, ...]) -> Schema:
