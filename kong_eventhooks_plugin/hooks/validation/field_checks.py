@@ -22,7 +22,7 @@ def length(value: Any) -> int:
 
 @cache
 def pattern(source: str) -> Callable[[str], re.Match[str] | None]:
-    """Return the search for a pattern of the schema, which Lua and Python read alike (``hooks.schema`` says how)."""
+    """Return the search for a pattern of the schema, which Lua and Python read alike (``hooks.patterns`` says how)."""
     compiled = re.compile(source[:-1] + r"\Z" if source.endswith("$") else source)
     # To `search` an anchor is one more thing to try at every place of the value.
     return compiled.match if source.startswith("^") else compiled.search
