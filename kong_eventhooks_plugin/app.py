@@ -227,13 +227,13 @@ class Components:
         publish, counts = self.dispatcher.publish, self.metrics.counts
         return PollerGroup(client, settings, publish, lambda: hooks().values(), counts, leads)
 
-    def poller_status(self, pollers: PollerGroup | None, listening: ListeningRecord) -> PollerStatus:
-        """Return what /readyz reports of the pollers and of the plugin socket."""
+    def poller_status(self, pollers: PollerGroup | None, listening: ListeningRecord, link: WorkerLink) -> PollerStatus:
+        """Return what /readyz reports of the pollers, the plugin socket and the worker before."""
         if pollers is None:
             errors, state = list(hooks_without_admin_api(self.registry.hooks().values())), {}
         else:
             errors, state = pollers.errors(), pollers.state()
-        return PollerStatus((*errors, *listening.errors()), state, listening.state())
+        return PollerStatus((*errors, *listening.errors(), *link.errors()), state, listening.state())
 
     def _index_line_writers(self, _: object) -> None:
         hooks = self.registry.hooks().values()
@@ -290,12 +290,14 @@ class Worker:
         write_documents(settings.socket_path, settings.protocol)
         await server.serve(self._listening)
         keeping = self._tasks.run(listening.run())
-        status = partial(parts.poller_status, pollers, listening)
+        status = partial(parts.poller_status, pollers, listening, link)
         apis = self._serve_apis(parts.service(handlers, delivery), delivery, status)
         self._tasks.run(parts.definition_writer.run())
         self._tasks.run(parts.compilation.run())
         if pollers is not None:
             self._polling.append(self._tasks.run(pollers.run()))
+        parts.metrics.counts.worker_restarts["crashed",] = link.restarts.crashed
+        parts.metrics.counts.worker_restarts["unresponsive",] = link.restarts.unresponsive
         link.ready()
         log.info(
             "worker_serving",

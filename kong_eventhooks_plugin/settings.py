@@ -242,6 +242,11 @@ class Settings:
         "is used.",
     )
     drain_seconds: Seconds = setting(10.0, "How long a stopping worker waits for calls and deliveries in flight.")
+    watchdog_seconds: Annotated[float, Meta(ge=0)] = setting(
+        10.0,
+        "How long the worker may leave its supervisor without an answer, which then kills and replaces it. 0: the "
+        "supervisor does not ask, which a worker under a debugger needs.",
+    )
 
 
 DEFAULTS = Settings()
@@ -377,7 +382,8 @@ or the file. A list is a TOML array; in a flag or a variable, commas separate it
 A list may be empty; any other empty value is refused, because it is mostly an unset variable.
 
 SIGHUP reloads: a new worker reads the file and the environment again and replaces the old one. `socket_path`,
-`socket_group`, `protocol`, `started_by_kong`, `drain_seconds` and `log_format` take effect after a restart only.
+`socket_group`, `protocol`, `started_by_kong`, `drain_seconds`, `watchdog_seconds` and `log_format` take effect after a
+restart only.
 
 | key and flag | value | default | description |
 |---|---|---|---|

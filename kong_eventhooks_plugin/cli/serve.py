@@ -33,6 +33,7 @@ def command(settings_file: Path | None, **flags: Any) -> NoReturn:
             socket_group=settings.socket_group,
             started_by_kong=settings.started_by_kong,
             drain_seconds=settings.drain_seconds,
+            watchdog_seconds=settings.watchdog_seconds,
             log="human" if human else "json",
             worker=worker_command(settings_file, flags, human=human),
         )

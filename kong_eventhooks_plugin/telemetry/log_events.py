@@ -137,7 +137,10 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     ),
     "worker_draining": "The worker ends its calls and deliveries in progress.",
     "worker_exited": "A drained worker has exited.",
-    "worker_killed": "A worker was killed because it did not drain or become ready in time.",
+    "worker_killed": (
+        "A worker was killed; `reason`: it did not become ready (`start_timeout`) or drain (`drain_timeout`) in time, "
+        "or did not answer for `seconds` (`unresponsive`)."
+    ),
     "worker_ready": "A worker serves the plugin socket; `seconds` since its start.",
     "worker_serving": "The worker accepts calls of Kong's on the plugin socket.",
     "worker_start_failed": "The system refused to start a worker.",

@@ -45,6 +45,7 @@ class Counts(Collector):
         self.reconciliations: Tally[tuple[str]] = Tally()
         self.reconciled_changes: Tally[tuple[str]] = Tally()
         self.spans: Tally[tuple[str]] = Tally()
+        self.worker_restarts: Tally[tuple[str]] = Tally()
 
     FAMILIES = (
         ("plugin_calls", "Calls of Kong's on the plugin socket, by call.", ("call",)),
@@ -62,6 +63,7 @@ class Counts(Collector):
             "Spans for the collector: `exported`, `failed` (not taken) or `dropped` (queue full).",
             ("outcome",),
         ),
+        ("worker_restarts", "Workers replaced since the supervisor's start: crashed, or unresponsive.", ("reason",)),
     )
 
     def collect(self) -> Iterator[Metric]:

@@ -24,7 +24,14 @@ from tests.kong_node.msgpack_kong import MsgpackKong
 from tests.kong_node.node import CRUD, LOG, KongNode, request_log
 from tests.support.admin_node import AdminNode
 from tests.support.http import http_client
-from tests.support.processes import PATIENT, Processes, Running, is_alive, kill_while_all_are_held
+from tests.support.processes import (
+    PATIENT,
+    Processes,
+    Running,
+    is_alive,
+    kill_while_all_are_held,
+    stop_while_all_are_held,
+)
 from tests.support.waiting import SECONDS, until
 
 HOOKS = {
@@ -168,6 +175,29 @@ async def test_a_worker_killed_under_load_loses_no_call(world: World) -> None:
         await calls.more(100)
     assert node.played.lost == []
     assert len(calls.answered) == len(calls.sent)
+    sidecar.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(sidecar.wait) == 0
+    assert await world.kept() == sorted(calls.sent)
+
+
+@pytest.mark.long
+async def test_a_worker_that_stands_still_under_load_is_replaced_and_loses_no_call(world: World) -> None:
+    sidecar = world.sidecar("--watchdog-seconds=1")
+    worker = await ready(sidecar)
+    async with world.kong() as node, Calls(reporting(node)).running() as calls:
+        await calls.more(100)
+        await asyncio.to_thread(stop_while_all_are_held, worker, sidecar.pid, world.path)
+        await ready(sidecar, 2)
+        await calls.more(100)
+        port = (await asyncio.to_thread(sidecar.wait_for, "api_listening", 2))["port"]
+        async with http_client(f"http://127.0.0.1:{port}") as client:
+            readiness, metrics = (await client.get("/readyz")).json(), (await client.get("/metrics")).text
+    assert node.played.lost == []
+    assert len(calls.answered) == len(calls.sent)
+    assert readiness["status"] == "degraded"
+    assert any("a worker did not answer and was replaced" in error for error in readiness["errors"])
+    assert 'kong_event_hooks_worker_restarts_total{reason="unresponsive"} 1.0' in metrics
+    assert [line["pid"] for line in sidecar.lines("worker_killed")] == [worker]
     sidecar.signal(signal.SIGTERM)
     assert await asyncio.to_thread(sidecar.wait) == 0
     assert await world.kept() == sorted(calls.sent)

@@ -110,6 +110,7 @@ def supervision(path: Path, worker: Sequence[str] = STUB, **changes: Any) -> str
         "socket_group": None,
         "started_by_kong": False,
         "drain_seconds": SECONDS,
+        "watchdog_seconds": 0.0,
         "log": "json",
         "worker": list(worker),
     }
@@ -158,7 +159,13 @@ def hold_still(pid: int) -> None:
 
 
 def kill_while_all_are_held(worker: int, supervisor: int, path: Path) -> None:
-    """Kill a worker at any instant but one: between accepting a connection and having its supervisor hold it.
+    """Kill a worker, as ``stop_while_all_are_held`` stops it."""
+    stop_while_all_are_held(worker, supervisor, path)
+    os.kill(worker, signal.SIGKILL)
+
+
+def stop_while_all_are_held(worker: int, supervisor: int, path: Path) -> None:
+    """Stop a worker at any instant but one: between accepting a connection and having its supervisor hold it.
 
     Such a connection dies with its worker, which the README says and nobody can help; a test that says that no call is
     lost must not hit upon it.
@@ -168,7 +175,6 @@ def kill_while_all_are_held(worker: int, supervisor: int, path: Path) -> None:
         for _ in range(20):  # the supervisor may have to read yet what it was handed
             # /proc/net/unix is not read at one instant: under load a line can be missing once.
             if all(_accepted(path) <= _sockets(supervisor) for _ in range(3)):
-                os.kill(worker, signal.SIGKILL)
                 return
             time.sleep(0.05)
         os.kill(worker, signal.SIGCONT)

@@ -3,7 +3,8 @@
 ``slow <id>`` is answered only once draining has begun, so that a test can have a call in flight then.
 ``tell`` is answered with what the link has told. ``--die SECONDS`` ends the worker with ``--code`` after
 that time without ever being ready; ``--stubborn`` ignores the request to drain; ``--queue`` is a length that
-it gives to listen(2) on the shared socket, as asyncio's own servers do.
+it gives to listen(2) on the shared socket, as asyncio's own servers do. A call ``hang`` runs the code ``--hang``, which
+defines ``hang()``.
 
 With connections it does what the real server does: each is held before its first byte is read, and is marked before
 a call is read.
@@ -14,13 +15,15 @@ import asyncio
 import os
 import socket
 import sys
+from typing import Any
 
 from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
 from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, UNDER_WAY
 
 
 class Stub:
-    def __init__(self, link: WorkerLink, listening: socket.socket) -> None:
+    def __init__(self, link: WorkerLink, listening: socket.socket, hang: str) -> None:
+        self.hang = hang
         self.link = link
         self.listening = listening
         self.open: set[Connection] = set()
@@ -87,6 +90,10 @@ class Connection(asyncio.BufferedProtocol):
         if call.startswith("slow "):
             await self.stub.link.drain.wait()
             call = call.removeprefix("slow ")
+        if call == "hang":
+            run: dict[str, Any] = {}
+            exec(self.stub.hang, run)  # noqa: S102 - a test's own code
+            run["hang"]()
         if call == "tell":
             call = f"taken_over={self.stub.link.taken_over.is_set()}"
         self.transport.write(f"{call} {os.getpid()}\n".encode())
@@ -116,7 +123,7 @@ async def main(options: argparse.Namespace) -> int:
     if options.queue is not None:
         listening.listen(options.queue)
     link = WorkerLink(options.link)
-    stub = Stub(link, listening)
+    stub = Stub(link, listening, options.hang)
     stub.serve()
     link.ready()
     await link.drain.wait()
@@ -136,4 +143,5 @@ if __name__ == "__main__":
     parser.add_argument("--code", type=int, default=1)
     parser.add_argument("--queue", type=int)
     parser.add_argument("--stubborn", action="store_true")
+    parser.add_argument("--hang", default="")
     sys.exit(asyncio.run(main(parser.parse_args())))

@@ -18,22 +18,28 @@ import os
 import select
 import signal
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, MutableSequence
 from typing import Any, Literal, cast
 
 import structlog
 
+from kong_eventhooks_plugin.background import RECENT_SECONDS
 from kong_eventhooks_plugin.kong.supervisor import call_marks
 from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, NO_SLOT, SLOTS
 from kong_eventhooks_plugin.kong.supervisor.worker_process import (
     ADOPT,
+    ALIVE,
+    ASK,
     HOLD,
     MARKS,
     READY,
     RELEASE,
+    RESTARTS,
     SLOT_BYTES,
     TAKEN_OVER,
+    Restarts,
     receive,
 )
 
@@ -54,6 +60,9 @@ class WorkerLink:
         self.taken_over = asyncio.Event()
         self.reason: StopReason | None = None
         """Why ``drain`` is set."""
+        self.restarts = Restarts()
+        """How often a worker before this one was replaced."""
+        self._started_at = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._sock = socket.socket(fileno=descriptor) if descriptor is not None else None
         self._adopt: Callable[[socket.socket], None] | None = None
@@ -74,6 +83,14 @@ class WorkerLink:
         if self._sock is not None:
             with contextlib.suppress(OSError):  # it has exited: the end of the stream is about to be read
                 self._sock.send(READY)
+
+    def errors(self) -> list[str]:
+        """Return what needs a person: for a while, that the worker before did not answer."""
+        ago = self.restarts.seconds_ago
+        if ago is None or (ago := int(ago + time.monotonic() - self._started_at)) > RECENT_SECONDS:
+            return []
+        count = f"{self.restarts.unresponsive} since the supervisor's start"
+        return [f"a worker did not answer and was replaced {ago} s ago ({count}): see worker_killed in the log"]
 
     # ---- Kong's connections ----
 
@@ -162,9 +179,19 @@ class WorkerLink:
                 self._stop("supervisor exited")
             elif message == ADOPT and descriptors:
                 self._adopt_connection(socket.socket(fileno=descriptors[0]))
+            elif message == ASK:
+                self._answer()
+            elif message.startswith(RESTARTS):
+                self.restarts = Restarts.unpacked(message[1:])
             elif message == TAKEN_OVER and not self.taken_over.is_set():
                 self.taken_over.set()
                 _log.info("delivery_handed_over")
+
+    def _answer(self) -> None:
+        """Show that the event loop runs; there is room for it, as ``_on_message`` sees to."""
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.send(ALIVE)
 
     def _on_writable(self) -> None:
         """Continue with what waited for the supervisor to read."""

@@ -25,13 +25,14 @@ class Supervision(NamedTuple):
     """The supervisor's arguments; plain values, because they pass through a command line as JSON.
 
     ``worker`` is the worker's command, its first part an absolute path. ``drain_seconds`` is how long a
-    worker may take to drain. ``log`` is the format of log lines.
+    worker may take to drain, ``watchdog_seconds`` to answer (0: for ever). ``log`` is the format of log lines.
     """
 
     socket_path: str
     socket_group: str | None
     started_by_kong: bool
     drain_seconds: float
+    watchdog_seconds: float
     log: Literal["json", "human"]
     worker: Sequence[str]
 
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         supervision.worker,
         started_by_kong=supervision.started_by_kong,
         drain_seconds=supervision.drain_seconds,
+        watchdog_seconds=supervision.watchdog_seconds,
         log=PlainLog(human=supervision.log == "human"),
     ).run()
 

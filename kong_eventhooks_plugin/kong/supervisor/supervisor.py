@@ -10,6 +10,11 @@ What it does, and its limits (``states`` has the same as a table):
 a worker dies                   another one at once, then after growing pauses up to 5 s (``restart_backoff``); Kong's
                                 connections live on for it (``held_connections``)
 a worker is not ready in 60 s   killed, which counts as a death
+a worker does not answer        it is asked every 0.5 s, and its event loop answers; after ``watchdog_seconds`` without
+                                an answer it is killed, which counts as a death. Whatever hangs it: a blocked loop, a
+                                thread in C that holds Python's lock, SIGSTOP. Only one that waits in the kernel for a
+                                disk ends no sooner than that wait
+we were stopped, or the machine  such a time counts for no limit (``running_clock``)
 a worker exits with 78          before any was ever ready: trying again is useless (settings); we exit with 78 too
 SIGTERM, SIGINT                 the worker drains; after ``drain_seconds``, and 3 s to close its store, it is killed;
                                 the path goes; exit 0
@@ -38,13 +43,13 @@ import resource
 import selectors
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from kong_eventhooks_plugin.errors import SocketError
 from kong_eventhooks_plugin.kong.supervisor.parent import ParentMonitor
 from kong_eventhooks_plugin.kong.supervisor.plain_log import Log
+from kong_eventhooks_plugin.kong.supervisor.running_clock import RunningClock
 from kong_eventhooks_plugin.kong.supervisor.sockets import SocketLease
 from kong_eventhooks_plugin.kong.supervisor.states import Event
 from kong_eventhooks_plugin.kong.supervisor.workers import Workers
@@ -70,17 +75,18 @@ class Supervisor:
         *,
         started_by_kong: bool,
         drain_seconds: float,
+        watchdog_seconds: float,
         log: Log,
         parent: ParentMonitor | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._lease = lease
         self._started_by_kong = started_by_kong
         self._log = log
         self._parent = parent or ParentMonitor()
-        self._clock = clock
+        self._clock = clock = clock or RunningClock()
         self._selector = selectors.DefaultSelector()
-        self._workers = Workers(command, lease, drain_seconds, self._selector, log, clock)
+        self._workers = Workers(command, lease, drain_seconds, watchdog_seconds, self._selector, log, clock)
         self._check_at = 0.0
         self._parent_exited_at: float | None = None
         self._rebind_error = ""
@@ -153,6 +159,7 @@ class Supervisor:
         if now < self._check_at:
             return
         self._check_at = now + CHECK_SECONDS
+        self._workers.kill_unresponsive()
         if self._workers.stopping:
             return
         state = self._lease.state()

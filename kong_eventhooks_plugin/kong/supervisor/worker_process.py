@@ -1,8 +1,8 @@
 """A worker as its supervisor sees it: a child process, the listening socket it inherits, and a link to it.
 
 The link is a pair of connected sockets that preserve message boundaries. A message is one byte, some followed by
-a connection's slot (two bytes) or a descriptor. When one side exits, the other reads the end: that is how a worker
-notices a killed supervisor.
+a connection's slot (two bytes), a descriptor or numbers. When one side exits, the other reads the end: that is how a
+worker notices a killed supervisor.
 
 ============== ================== ====================================================================
 from           message            meaning
@@ -11,8 +11,11 @@ worker         READY              it serves
 worker         MARKS, descriptor  its ``call_marks``
 worker         HOLD slot, desc.   it serves this connection of Kong's (``held_connections``)
 worker         RELEASE slot        it no longer does: another worker may
+worker         ALIVE              the answer to ASK, from its event loop
 supervisor     TAKEN_OVER         the socket's path leads to another server
 supervisor     ADOPT, descriptor  serve this connection
+supervisor     ASK                answer, so that I see that you are not stuck; one at a time
+supervisor     RESTARTS, numbers  ``Restarts``, once at the start
 ============== ================== ====================================================================
 
 ``--fd N --link M`` is appended to the worker's command: the numbers of the two descriptors. SIGTERM makes it drain.
@@ -24,8 +27,10 @@ import mmap
 import os
 import signal
 import socket
+import struct
 import subprocess
 from collections.abc import Container, Iterator, Sequence
+from typing import NamedTuple
 
 from kong_eventhooks_plugin.kong.supervisor.call_marks import map_marks
 
@@ -35,6 +40,9 @@ HOLD = b"H"
 RELEASE = b"L"
 TAKEN_OVER = b"T"
 ADOPT = b"A"
+ALIVE = b"V"
+ASK = b"?"
+RESTARTS = b"S"
 
 EXIT_SETTINGS = 78
 """The exit status of a worker that refuses its settings: EX_CONFIG of sysexits.h."""
@@ -42,6 +50,27 @@ EXIT_SETTINGS = 78
 MESSAGE_BYTES = 16
 SLOT_BYTES = 2
 _MESSAGES_AT_ONCE = 1_000
+_RESTARTS = struct.Struct("<3I")
+_NEVER = 0xFFFF_FFFF
+
+
+class Restarts(NamedTuple):
+    """How often the supervisor replaced a worker: that had ended by itself; that did not answer.
+
+    ``seconds_ago`` is how long ago it last was one that did not answer, None for never.
+    """
+
+    crashed: int = 0
+    unresponsive: int = 0
+    seconds_ago: int | None = None
+
+    def packed(self) -> bytes:
+        return _RESTARTS.pack(self.crashed, self.unresponsive, _NEVER if self.seconds_ago is None else self.seconds_ago)
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> "Restarts":
+        crashed, unresponsive, seconds_ago = _RESTARTS.unpack(data)
+        return cls(crashed, unresponsive, None if seconds_ago == _NEVER else seconds_ago)
 
 
 def receive(link: socket.socket) -> tuple[bytes, list[int]]:
@@ -56,7 +85,11 @@ def receive(link: socket.socket) -> tuple[bytes, list[int]]:
 
 
 class WorkerProcess:
-    """One running worker. ``deadline`` (clock seconds) is when it is killed: unready for too long, or undrained."""
+    """One running worker.
+
+    ``deadline`` (clock seconds) is when it is killed: unready for too long, or undrained. ``answered_at`` is when it
+    last answered, ``asked_at`` since when an answer is due (None: it is not).
+    """
 
     def __init__(self, command: Sequence[str], listening: socket.socket, now: float, deadline: float) -> None:
         """Start it; raises ``OSError`` where the system cannot."""
@@ -81,6 +114,9 @@ class WorkerProcess:
         self.deadline: float | None = deadline
         self.ready = False
         self.killed = False
+        self.asked_at: float | None = None
+        self.answered_at = now
+        self._asked = False
         self.marks: mmap.mmap | None = None
 
     def messages(self) -> Iterator[tuple[bytes, int, socket.socket | None]]:
@@ -110,6 +146,18 @@ class WorkerProcess:
                 self.ready = True
                 self.deadline = None
             yield kind, slot, connection
+
+    def ask(self, now: float) -> None:
+        """Ask it to answer, unless it was asked. Where the link is full, it is due to answer all the same."""
+        if self.asked_at is None:
+            self.asked_at, self._asked = now, False
+        if not self._asked:
+            with contextlib.suppress(OSError):
+                self.link.send(ASK)
+                self._asked = True
+
+    def answered(self, now: float) -> None:
+        self.asked_at, self.answered_at = None, now
 
     def send(self, message: bytes) -> None:
         """Send it a message; the end of one that has exited is noticed elsewhere."""

@@ -1,7 +1,8 @@
 """The workers of a supervisor: the one that serves, the one that replaces it, and those that drain.
 
 ``states`` says what follows from what; this file carries it out. Limits: a worker has ``READY_SECONDS`` to become
-ready and, once asked to drain, the given seconds and ``CLOSING_SECONDS`` to close its store; past that it is killed.
+ready and, once asked to drain, the given seconds and ``CLOSING_SECONDS`` to close its store; the one that serves has
+``watchdog_seconds`` to answer (0: for ever). Past that it is killed.
 A replacement waits while ``MAX_DRAINING`` workers drain.
 """
 
@@ -14,11 +15,14 @@ from kong_eventhooks_plugin.kong.supervisor.restart_backoff import RestartBackof
 from kong_eventhooks_plugin.kong.supervisor.sockets import SocketLease
 from kong_eventhooks_plugin.kong.supervisor.states import STARTABLE, Action, Event, State, transition
 from kong_eventhooks_plugin.kong.supervisor.worker_process import (
+    ALIVE,
     EXIT_SETTINGS,
     HOLD,
     READY,
     RELEASE,
+    RESTARTS,
     TAKEN_OVER,
+    Restarts,
     WorkerProcess,
     reap_children,
 )
@@ -36,6 +40,7 @@ class Workers:
         command: Sequence[str],
         lease: SocketLease,
         drain_seconds: float,
+        watchdog_seconds: float,
         selector: selectors.BaseSelector,
         log: Log,
         clock: Callable[[], float],
@@ -43,6 +48,7 @@ class Workers:
         self._command = command
         self._lease = lease
         self._drain_seconds = drain_seconds
+        self._watchdog_seconds = watchdog_seconds
         self._selector = selector
         self._log = log
         self._clock = clock
@@ -56,6 +62,8 @@ class Workers:
         self._draining: list[WorkerProcess] = []
         self._start_at: float | None = clock()
         self._was_ready = False
+        self._crashed = self._unresponsive = 0
+        self._unresponsive_at: float | None = None
 
     def __iter__(self) -> Iterator[WorkerProcess]:
         yield from (worker for worker in (self._serving, self._replacement) if worker is not None)
@@ -131,6 +139,7 @@ class Workers:
             return
         self._selector.register(worker.link, selectors.EVENT_READ, lambda: self._on_message(worker))
         self._log.info("worker_started", pid=worker.pid)
+        worker.send(RESTARTS + self._restarts(now).packed())
         if self.taken_over:
             worker.send(TAKEN_OVER)
         if self._serving is None:
@@ -138,6 +147,10 @@ class Workers:
         else:
             self._replacement = worker
         self.handle(Event.STARTED)
+
+    def _restarts(self, now: float) -> Restarts:
+        ago = None if self._unresponsive_at is None else int(now - self._unresponsive_at)
+        return Restarts(self._crashed, self._unresponsive, ago)
 
     def _on_message(self, worker: WorkerProcess) -> bool:
         """Read a worker's messages; return False where there are none, though the link may be open in its child."""
@@ -154,6 +167,8 @@ class Workers:
                 self.held_connections.hold(worker.pid, slot, connection)
             elif kind == RELEASE:
                 self.held_connections.release(worker.pid, slot)
+            elif kind == ALIVE:
+                worker.answered(self._clock())
         if link.fileno() < 0:
             self._selector.unregister(key)
         return received
@@ -199,7 +214,8 @@ class Workers:
         reap_children({worker.pid for worker in self})
 
     def _on_exit(self, worker: WorkerProcess, code: int) -> None:
-        lived = self._clock() - worker.started_at
+        now = self._clock()
+        lived = now - worker.started_at
         fields: dict[str, object] = {"pid": worker.pid, "exit_code": code, "seconds": round(lived, 3)}
         if worker in self._draining:
             self._draining.remove(worker)
@@ -209,7 +225,15 @@ class Workers:
             self._log.warning("replacement_worker_failed", **fields)
             self.handle(Event.REPLACEMENT_EXITED, lived)
         else:
-            self._on_crash(code, lived, fields)
+            self._count_restart(worker, now)
+            # One that hangs soon after each start cannot live either, however long it took to see that.
+            self._on_crash(code, worker.answered_at - worker.started_at if worker.killed else lived, fields)
+
+    def _count_restart(self, worker: WorkerProcess, now: float) -> None:
+        if worker.ready and worker.killed:
+            self._unresponsive, self._unresponsive_at = self._unresponsive + 1, now
+        else:
+            self._crashed += 1
 
     def _on_crash(self, code: int, lived: float, fields: dict[str, object]) -> None:
         """Follow the end of the worker that served."""
@@ -234,6 +258,17 @@ class Workers:
                     "worker_killed", pid=worker.pid, reason="drain_timeout" if worker.ready else "start_timeout"
                 )
                 worker.kill()
+
+    def kill_unresponsive(self) -> None:
+        """Ask the worker that serves to answer; kill it where it has not for too long."""
+        worker, now = self._serving, self._clock()
+        if worker is None or not worker.ready or worker.killed or not self._watchdog_seconds:
+            return
+        worker.ask(now)
+        if worker.asked_at is not None and now - worker.asked_at >= self._watchdog_seconds:
+            seconds = round(now - worker.asked_at, 3)
+            self._log.warning("worker_killed", pid=worker.pid, reason="unresponsive", seconds=seconds)
+            worker.kill()
 
     def kill_all(self) -> None:
         """Kill every worker and close every held connection."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -13,12 +14,16 @@ from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
 from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, NO_SLOT, SLOTS, UNDER_WAY, map_marks
 from kong_eventhooks_plugin.kong.supervisor.worker_process import (
     ADOPT,
+    ALIVE,
+    ASK,
     HOLD,
     MARKS,
     MESSAGE_BYTES,
     READY,
     RELEASE,
+    RESTARTS,
     TAKEN_OVER,
+    Restarts,
 )
 from tests.support.waiting import SECONDS
 
@@ -318,3 +323,32 @@ async def test_without_a_supervisor_nothing_is_held(connection: socket.socket) -
     link.released(NO_SLOT)
     link.close()
     assert link.marks[0] == IDLE
+
+
+async def test_it_answers_while_its_loop_runs(link: WorkerLink, supervisor: Supervisor) -> None:
+    supervisor.all()
+    for _ in range(3):
+        supervisor.link.send(ASK)
+    async with asyncio.timeout(SECONDS):
+        answers: list[Said] = []
+        while len(answers) < 3:
+            await asyncio.sleep(0)
+            answers += supervisor.all()
+    assert [kind for kind, _, _ in answers] == [ALIVE] * 3
+    assert not link.drain.is_set()
+
+
+async def test_for_a_while_it_reports_a_worker_that_did_not_answer(
+    link: WorkerLink, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert link.errors() == []
+    supervisor.link.send(RESTARTS + Restarts(crashed=1, unresponsive=2, seconds_ago=7).packed())
+    async with asyncio.timeout(SECONDS):
+        while link.restarts == Restarts():  # noqa: ASYNC110  nobody tells of it
+            await asyncio.sleep(0)
+    [error] = link.errors()
+    assert "a worker did not answer and was replaced" in error
+    assert "(2 since the supervisor's start)" in error
+    later = time.monotonic() + 301
+    monkeypatch.setattr(worker_link.time, "monotonic", lambda: later)
+    assert link.errors() == []

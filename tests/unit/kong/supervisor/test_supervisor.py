@@ -599,9 +599,9 @@ def test_nor_is_one_followed_that_died_on_a_path_bound_anew_and_taken_over_since
 ) -> None:
     lease = bind(SocketPlan(path))
     workers = Workers(
-        ["/bin/false"], lease, 1.0, selectors.DefaultSelector(), structlog.get_logger(), clock=lambda: 1_000.0
+        ["/bin/false"], lease, 1.0, 0.0, selectors.DefaultSelector(), structlog.get_logger(), clock=lambda: 1_000.0
     )
-    died = cast("WorkerProcess", SimpleNamespace(started_at=0.0, pid=2))
+    died = cast("WorkerProcess", SimpleNamespace(started_at=0.0, pid=2, killed=False, ready=False))
     workers.state, workers._start_at = State.RENEWING, None
     workers._serving = cast("WorkerProcess", SimpleNamespace(started_at=0.0, pid=1))
     workers._replacement = died
