@@ -426,7 +426,16 @@ async def test_a_name_that_nobody_knows(make: Any, monkeypatch: pytest.MonkeyPat
     assert seen(outcome) == (Retry, "connect", False)
 
 
-@pytest.mark.parametrize("host", ["xn--", "xn--i-7iq.ws", "xn--a-ecp.ru"])
+@pytest.mark.parametrize("url", ["http://metadata.google.internal/", "http://a..b/"])
+async def test_a_host_that_can_never_be_called_is_not_even_looked_up(
+    make: Any, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("looked up"))
+    async with make() as deliver:
+        assert seen(await deliver(url)) == (Retry, "config", False)
+
+
+@pytest.mark.parametrize("host", ["xn--i-7iq.ws", "xn--a-ecp.ru", "my_service"])
 async def test_a_name_that_idna_cannot_decode_is_dialled_as_it_is(
     make: Any, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
