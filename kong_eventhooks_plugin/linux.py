@@ -1,6 +1,8 @@
-"""Linux's system calls that Python has no function for. ``ctypes`` is loaded with the first call."""
+"""Linux's system calls that Python has no function for. ``ctypes`` is loaded with the first call: it takes 1 MB."""
 
 import os
+from functools import cache
+from typing import Any
 
 _PR_SET_DUMPABLE = 4
 
@@ -10,8 +12,8 @@ def prctl(option: int, value: int) -> None:
     _checked("prctl", option, value, 0, 0, 0)
 
 
-def syscall(number: int, *arguments: object) -> int:
-    """Make a call by its number, which depends on the architecture; raises ``OSError``. Pointers are of ``ctypes``."""
+def syscall(number: int, *arguments: int | bytes | None) -> int:
+    """Make a call by its number, which depends on the architecture; raises ``OSError``. Bytes go as a pointer."""
     return _checked("syscall", number, *arguments)
 
 
@@ -23,11 +25,25 @@ def refuse_inspection() -> None:
     prctl(_PR_SET_DUMPABLE, 0)
 
 
-def _checked(function: str, *arguments: object) -> int:
-    import ctypes  # it takes 1 MB, which the command line need not load
+def address(data: bytes) -> int:
+    """Return where bytes are, which have to outlive the use."""
+    import ctypes
+
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+
+
+@cache
+def _libc() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(function: str, *arguments: int | bytes | None) -> int:
+    import ctypes
 
     values = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
-    answer: int = getattr(ctypes.CDLL(None, use_errno=True), function)(*values)
+    answer: int = getattr(_libc(), function)(*values)
     if answer < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -35,10 +35,8 @@ def missing() -> str | None:
 
 def restrict() -> None:
     """Refuse everything to this thread, for good; raises ``OSError``. ``PR_SET_NO_NEW_PRIVS`` comes before."""
-    import ctypes
-
     refused = rights(version())
-    ruleset = syscall(_CREATE_RULESET, ctypes.create_string_buffer(refused, len(refused)), len(refused), 0)
+    ruleset = syscall(_CREATE_RULESET, refused, len(refused), 0)
     try:
         syscall(_RESTRICT_SELF, ruleset, 0)
     finally:

@@ -21,7 +21,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from kong_eventhooks_plugin.linux import syscall
+from kong_eventhooks_plugin.linux import address, syscall
 
 Table = Mapping[str, tuple[int, int | None]]
 """Number on x86-64, number on aarch64."""
@@ -121,6 +121,7 @@ _LOAD, _EQUAL, _GREATER, _HAS_BITS, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32  # in struct seccomp_data
 
 Instruction = tuple[int, int, int, int]
+_INSTRUCTION = struct.Struct("=HBBI")
 
 
 def missing() -> str | None:
@@ -128,10 +129,8 @@ def missing() -> str | None:
     architecture = ARCHITECTURES.get(os.uname().machine)
     if architecture is None:
         return f"no table of system calls for {os.uname().machine}"
-    import ctypes
-
     try:
-        syscall(architecture.seccomp, _GET_ACTION_AVAILABLE, 0, ctypes.byref(ctypes.c_uint32(_KILL)))
+        syscall(architecture.seccomp, _GET_ACTION_AVAILABLE, 0, struct.pack("=I", _KILL))
     except OSError as error:
         return str(error.strerror)
     return None
@@ -139,13 +138,10 @@ def missing() -> str | None:
 
 def restrict() -> None:
     """Apply the filter to all threads, for good; raises ``OSError``. ``PR_SET_NO_NEW_PRIVS`` comes before."""
-    import ctypes
-
     architecture = ARCHITECTURES[os.uname().machine]
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program(architecture, os.getpid()))
-    instructions = ctypes.create_string_buffer(code, len(code))
-    header = struct.pack("@HP", len(code) // 8, ctypes.addressof(instructions))
-    if syscall(architecture.seccomp, _SET_MODE_FILTER, _ALL_THREADS, ctypes.create_string_buffer(header, len(header))):
+    code = b"".join(_INSTRUCTION.pack(*instruction) for instruction in program(architecture, os.getpid()))
+    header = struct.pack("@HP", len(code) // _INSTRUCTION.size, address(code))
+    if syscall(architecture.seccomp, _SET_MODE_FILTER, _ALL_THREADS, header):
         raise OSError(errno.EBUSY, "a thread has another seccomp filter")
 
 

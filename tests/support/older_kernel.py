@@ -4,13 +4,12 @@ Prints which features are missing, and the answer to a task.
 """
 
 import asyncio
-import ctypes
 import errno
 import json
 import os
 import struct
 
-from kong_eventhooks_plugin.linux import prctl, syscall
+from kong_eventhooks_plugin.linux import address, prctl, syscall
 from kong_eventhooks_plugin.sandbox.isolation import missing_features
 from kong_eventhooks_plugin.sandbox.seccomp import ARCHITECTURES
 from tests.support.sandbox import running_pool, text_of
@@ -27,9 +26,7 @@ FILTER = (
 def hide_landlock() -> None:
     prctl(38, 1)  # PR_SET_NO_NEW_PRIVS
     code = b"".join(struct.pack("=HBBI", *row) for row in FILTER)
-    rows = ctypes.create_string_buffer(code, len(code))
-    header = struct.pack("@HP", len(FILTER), ctypes.addressof(rows))
-    syscall(ARCHITECTURES[os.uname().machine].seccomp, 1, 0, ctypes.create_string_buffer(header, len(header)))
+    syscall(ARCHITECTURES[os.uname().machine].seccomp, 1, 0, struct.pack("@HP", len(FILTER), address(code)))
 
 
 async def main() -> None:
