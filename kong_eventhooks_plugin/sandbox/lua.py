@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 import msgspec
-from lupa import LuaError, luajit21
+from lupa import luajit21
 
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
 from kong_eventhooks_plugin.sandbox.json_nulls import MARK, with_nulls
@@ -83,8 +83,10 @@ class _State:
     def _guarded(self, function: Callable[..., Any], *arguments: object) -> Any:
         try:
             return function(*arguments)
-        except LuaError as error:
-            text = str(error)
+        except luajit21.LuaMemoryError:
+            raise
+        except luajit21.LuaError as error:  # lupa.LuaError is another Lua's, and would load that one
+            text = str(error).partition("\nstack traceback:")[0]
             raise TaskFailed("memory" if _OUT_OF_MEMORY in text else "template", text) from error
 
 

@@ -556,7 +556,7 @@ local function template_render(id, place)
   if not ok then
     return false, text_of_error(err)
   end
-  return true, concat(out)
+  return pcall(concat, out) -- the template's code can put into it what is no text
 end
 
 local function empty_nil()

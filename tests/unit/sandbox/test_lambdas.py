@@ -331,3 +331,11 @@ def test_cjson_refuses_what_is_none(text: str) -> None:
     ok, error = STRICT.call(call(code, data={"text": text})).value
     assert ok is False
     assert " at character " in error
+
+
+def test_an_error_of_lua_outside_user_code_fails_the_task_alone() -> None:
+    """A wrong piece of data stands for what nothing foresees; the text has neither our stack nor its addresses."""
+    with pytest.raises(TaskFailed) as failed:
+        STRICT._guarded(STRICT._call, 0, b"\xff")
+    assert failed.value.reason == "template"
+    assert "\n" not in str(failed.value)

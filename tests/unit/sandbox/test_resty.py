@@ -138,6 +138,7 @@ def test_what_does_not_compile_is_refused_with_its_place(template: str, error: C
         ("ok\n {% error('no') %}", "t0: line 2, column 2: no"),
         ("{{ missing() }}", "t0: line 1, column 1: attempt to call global 'missing' (a nil value)"),
         ("{% error({code = 1}) %}", 't0: {"code":1}'),
+        ("{% ___[1] = {} %}", "t0: invalid value (table) at index 1 in table for 'concat'"),
         ("{% layout = 'page.html' %}", "t0: layouts are not supported: templates cannot include files"),
         ("{% string.rep = nil %}", "t0: line 1, column 1: the sandbox protects string.rep"),
     ],
