@@ -39,7 +39,7 @@ START_SECONDS = 30.0
 GRACE_SECONDS = 1.0
 
 _CHUNK = 1 << 18
-_COMMAND = (sys.executable, "-I", "-m", "kong_eventhooks_plugin.sandbox.worker")
+_ARGUMENTS = ("-I", "-m", "kong_eventhooks_plugin.sandbox.worker")
 _SIGNALS: dict[int, Reason] = {-signal.SIGALRM: "wall", -signal.SIGPROF: "cpu", -signal.SIGSYS: "syscall"}
 _results = msgspec.msgpack.Decoder(Result)
 
@@ -137,7 +137,7 @@ class SandboxWorker(asyncio.Protocol):
             ours.setblocking(False)
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    *_COMMAND, str(os.getpid()),
+                    sys.executable, *_ARGUMENTS, str(os.getpid()),
                     stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL, env={}, cwd="/", start_new_session=True,
                 )  # fmt: skip
             except BaseException:

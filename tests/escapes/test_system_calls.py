@@ -72,7 +72,7 @@ def test_these_calls_are_harmful_where_nothing_refuses_them(answers: dict[str, d
 async def test_a_worker_that_broke_out_costs_its_task_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(process, "_COMMAND", (sys.executable, "-I", "-c", BROKEN_OUT))
+    monkeypatch.setattr(process, "_ARGUMENTS", ("-I", "-c", BROKEN_OUT))
     with structlog.testing.capture_logs() as logs:
         async with running_pool() as pool:
             result = await text_of(pool, "{{ broken out }}", "theirs")

@@ -291,7 +291,7 @@ async def test_a_failed_start_is_reported_and_tried_again(monkeypatch: pytest.Mo
     monkeypatch.setattr(pool_module, "LONGEST_PAUSE_SECONDS", 0.05)
     async with running_pool() as pool:
         with monkeypatch.context() as broken:
-            broken.setattr(process, "_MODULE", "kong_eventhooks_plugin.no_such_module")
+            broken.setattr(process, "_ARGUMENTS", ("-m", "kong_eventhooks_plugin.no_such_module"))
             result = await text_of(pool, "{{ limit }}")
             assert isinstance(result, Failed)
             assert result.reason == "unavailable"
