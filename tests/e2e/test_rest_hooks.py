@@ -228,10 +228,17 @@ class TestLists:
 
 
 class TestBodies:
-    @pytest.mark.parametrize("body", [b"{", b"", b"\xff", b'"\\ud800"', b"[" * 100_000, b'{"a":1}x'])
+    @pytest.mark.parametrize("body", [b"{", b"", b"\xff", b'"\\ud800"', b"[" * 5_000, b'{"a":1}x'])
     async def test_json_that_is_none(self, client: httpx.AsyncClient, body: bytes) -> None:
         answer = await client.post("/event-hooks", content=body, headers={"content-type": "application/json"})
         assert (answer.status_code, answer.json()) == (400, {"message": "Cannot parse JSON body"})
+
+    @pytest.mark.parametrize("levels", [100, 900])
+    async def test_json_that_is_deep(self, client: httpx.AsyncClient, levels: int) -> None:
+        body = b'{"config":{"payload":' + b'{"a":' * levels + b"1" + b"}" * levels + b"}}"
+        answer = await client.post("/event-hooks", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 400
+        assert answer.json()["message"].endswith(": nested deeper than 32 levels)")
 
     @pytest.mark.parametrize("body", [b"[1]", b'"x"', b"null", b"5"])
     async def test_json_that_is_no_object(self, client: httpx.AsyncClient, body: bytes) -> None:

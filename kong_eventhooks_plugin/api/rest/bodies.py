@@ -4,27 +4,43 @@ As in Kong's Admin API a body without a content type is refused unless it is emp
 schema gives them a type (``form_values``), and a part's file name is ignored: ``-F config.functions=@file`` is the
 file's text.
 
-Limits: ``MAX_BODY`` bytes (413), 1,000 fields or parts (400), no compressed body (415).
+A body is read whole before any of it is parsed. Limits: ``MAX_BODY`` bytes (413), no compressed body (415); 400 for
+more than ``MAX_VALUES`` values of JSON, ``MAX_STRAY`` percent signs that begin no code, or what ``form_names`` and
+``multipart`` take. A form of more than ``AT_ONCE`` bytes is read in a thread, one at a time: a megabyte takes up to a
+quarter of a second.
 """
 
+import asyncio
+import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
-from aiohttp import BodyPartReader, MultipartReader, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import web
 
+from kong_eventhooks_plugin import bounded_json
+from kong_eventhooks_plugin.api.rest import multipart
 from kong_eventhooks_plugin.api.rest.form_names import MAX_ARGUMENTS, nested
 from kong_eventhooks_plugin.api.rest.form_values import Field, inferred
 from kong_eventhooks_plugin.errors import BadArgument
 
 MAX_BODY: Final = 1 << 20
+MAX_VALUES: Final = 25_000
+"""As ``bounded_json`` counts; a hook or an event has no more than 10,000 (``hooks.validation.json_values``)."""
+
+MAX_STRAY: Final = 1_000
+
+AT_ONCE: Final = 16 << 10
 
 BODY_ERRORS: Final = (400, 413, 415)
 
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"
+
+_STRAY_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_forms: Final = ThreadPoolExecutor(1, "forms")
 
 
 async def read_object(request: web.Request, field: Field | None = None) -> dict[str, Any]:
@@ -35,69 +51,46 @@ async def read_object(request: web.Request, field: Field | None = None) -> dict[
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise web.HTTPUnsupportedMediaType(text="a compressed body is not accepted")
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == JSON:
-        return _from_json(await request.read())
-    if kind == MULTIPART:
-        return _typed(nested(await _parts(request)), field)
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
     body = await request.read()
-    if kind == FORM:
-        return _typed(nested(_fields(body)), field)
+    if kind == JSON:
+        return _from_json(body)
+    if kind in (FORM, MULTIPART):
+        if len(body) <= AT_ONCE:
+            return read_form(body, content_type, field)
+        return await asyncio.get_running_loop().run_in_executor(_forms, read_form, body, content_type, field)
     if body or kind:
         raise web.HTTPUnsupportedMediaType(text=f"send {JSON}, {FORM} or {MULTIPART}")
     return {}
 
 
+def read_form(body: bytes, content_type: str, field: Field | None) -> dict[str, Any]:
+    """Return a form as an object. Raises ``BadArgument`` and ``ValidationError``."""
+    is_multipart = content_type.lower().lstrip().startswith(MULTIPART)
+    value = nested(multipart.fields(body, content_type) if is_multipart else _fields(body))
+    typed: dict[str, Any] = value if field is None else inferred(value, field)
+    return typed
+
+
 def _from_json(body: bytes) -> dict[str, Any]:
     try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        value = bounded_json.decode(body, MAX_VALUES)
+    except bounded_json.TooManyValues as error:
+        raise BadArgument(f"the body has {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadArgument("Cannot parse JSON body") from error
     if not isinstance(value, dict):
         raise BadArgument("expected a JSON object as the body")
     return value
 
 
-def _typed(value: dict[str, Any], field: Field | None) -> dict[str, Any]:
-    typed: dict[str, Any] = value if field is None else inferred(value, field)
-    return typed
-
-
 def _fields(body: bytes) -> list[tuple[str, str]]:
+    if any(count >= MAX_STRAY for count, _ in enumerate(_STRAY_PERCENT.finditer(body))):
+        raise BadArgument("Too many percent signs that begin no code")
     try:
         return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_ARGUMENTS)
     except UnicodeDecodeError as error:
         raise BadArgument("the form is not UTF-8") from error
     except ValueError as error:
         raise BadArgument("Too many arguments") from error
-
-
-async def _parts(request: web.Request) -> list[tuple[str, str]]:
-    free = MAX_BODY
-    found: list[tuple[str, str]] = []
-    try:
-        reader = await request.multipart()
-        while (part := await reader.next()) is not None:
-            if isinstance(part, MultipartReader):
-                raise BadArgument("a multipart form inside another is not accepted")
-            if len(found) >= MAX_ARGUMENTS:
-                raise BadArgument("Too many arguments")
-            data = await _content(part, free)
-            free -= len(data)
-            if part.name is not None:
-                found.append((part.name, data.decode("utf-8")))
-    except UnicodeDecodeError as error:
-        raise BadArgument("a part of the form is not UTF-8") from error
-    except (HttpProcessingError, ValueError, AssertionError, RuntimeError) as error:
-        # What aiohttp's reader raises for an invalid form; it has no class of its own.
-        raise BadArgument("Cannot parse multipart body") from error
-    return found
-
-
-async def _content(part: BodyPartReader, free: int) -> bytes:
-    data = bytearray()
-    while chunk := await part.read_chunk():
-        data += chunk
-        if len(data) > free:
-            raise web.HTTPRequestEntityTooLarge(max_size=MAX_BODY, actual_size=MAX_BODY + len(data) - free)
-    return bytes(data)

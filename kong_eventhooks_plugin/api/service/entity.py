@@ -76,11 +76,17 @@ def masked_fields(config: Mapping[str, Any]) -> list[str]:
 
 
 def _has_mask(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_has_mask, value.values()))
-    if isinstance(value, list):
-        return any(map(_has_mask, value))
-    return bool(value == MASK)
+    """Return whether a value has a mask in it, which is not validated yet and may be nested very deep."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Mapping):
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
+        elif each == MASK:
+            return True
+    return False
 
 
 def _without_secrets(hook: Hook) -> Hook:
