@@ -28,9 +28,11 @@ from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.readiness import PollerStatus, ReadinessCheck
 from kong_eventhooks_plugin.api.service.service import Service, make_service
+from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.background import SupervisedLoop, TaskSet, cancel, retry
 from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
+from kong_eventhooks_plugin.descriptors import PLUGIN_CONNECTIONS, descriptor_limit
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.dispatch.event_spans import EventSpans
 from kong_eventhooks_plugin.errors import MissingExtra, QueueError, SettingsError
@@ -108,6 +110,7 @@ class Components:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.shares = groups.shares(settings, descriptor_limit())
         self.metrics = Metrics()
         log_file = settings.kong_error_log
         self.lines = LineBuffer(self.metrics.counts, None if log_file is None else ErrorLogFile(log_file))
@@ -143,6 +146,7 @@ class Components:
         require_token_beyond_loopback(settings.listen, self.api_token)
         if settings.grpc_listen is not None:
             require_token_beyond_loopback(settings.grpc_listen, self.api_token, "grpc_listen")
+        self.tls = groups.api_tls(settings)
         self._addresses = groups.address_rules(settings)
         self._poller_settings = (
             None if settings.admin_url is None else groups.poller_group_settings(settings, settings.admin_url)
@@ -168,7 +172,7 @@ class Components:
 
     def handlers(self) -> dict[str, Handler]:
         """Return a handler for each name; call it on the loop, where their HTTP client lives."""
-        client = make_client(self.metrics, self._addresses, groups.engine_limits(self.settings))
+        client = make_client(self.metrics, self._addresses, groups.engine_limits(self.settings, self.shares.deliveries))
         handlers: list[Handler] = [
             WebhookHandler(client, self.settings.kong_signature),
             WebhookCustomHandler(client, self.pool, self.settings.kong_signature),
@@ -180,14 +184,14 @@ class Components:
     def server(self, link: WorkerLink, changes: ChangeObserver | None) -> Any:
         """Return the plugin server for the protocol that is set; over ProtoBuf:1 its connections outlive the worker."""
         host = PluginHost(requests=self.dispatcher, lifecycle=self.registry, lines=self.lines, changes=changes)
-        instances = PluginInstances(time.time)
+        instances, connections = PluginInstances(time.time), self.shares.plugin_socket
         infos = {name: plugin_info(name, self.settings.socket_path)["Plugins"][0] for name in plugin_names()}
         if self.settings.protocol == "msgpack":
             from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_adapter import KongPdkServer, close_adopted
 
             link.on_adopt(close_adopted)
-            return KongPdkServer(host, self.metrics, instances, infos)
-        return PluginServer(host, self.metrics, instances, infos, link=link)
+            return KongPdkServer(host, self.metrics, instances, infos, max_connections=connections)
+        return PluginServer(host, self.metrics, instances, infos, max_connections=connections, link=link)
 
     def service(self, handlers: Mapping[str, Handler], delivery: DeliveryWorker) -> Service:
         return make_service(
@@ -259,6 +263,8 @@ class Worker:
 
     async def run(self) -> None:
         parts, settings = self._parts, self._parts.settings
+        if parts.shares.plugin_socket < PLUGIN_CONNECTIONS:
+            log.warning("descriptors_scarce", limit=descriptor_limit(), **parts.shares._asdict())
         link, supervisor = WorkerLink(self._link_descriptor), ParentMonitor()
         handlers = parts.handlers()
         delivery = DeliveryWorker(
@@ -358,10 +364,13 @@ class Worker:
         ready = ReadinessCheck(queue, registry, metrics, delivery, time.monotonic, time.time, status, features)
         health = health_routes(ready.check, parts.metrics, ready.refresh)
         access = Access(parts.api_token, settings.api_hosts)
-        app = rest_app(service, access, parts.feed, known(), health=health)
-        serving = [self._tasks.run(run_rest(app, settings.listen))]
+        listener = Listener("listen", parts.shares.rest, parts.tls.rest)
+        app = rest_app(service, access, parts.feed, known(), health=health, calling=listener.calling)
+        serving = [self._tasks.run(run_rest(app, listener, settings.listen))]
         if settings.grpc_listen is not None:
-            serving.append(self._tasks.run(run_grpc(service, settings.grpc_listen, parts.api_token)))
+            listener = Listener("grpc_listen", parts.shares.grpc, parts.tls.grpc)
+            folder = Path(settings.data_dir)
+            serving.append(self._tasks.run(run_grpc(service, access, listener, settings.grpc_listen, folder)))
         return serving
 
     async def _until_stopped(

@@ -135,6 +135,21 @@ class Settings:
     api_hosts: tuple[str, ...] = setting(
         (), "Host names that the API answers to, besides `localhost` and any IP address."
     )
+    api_tls_cert: str | None = setting(
+        None,
+        "File with the certificate of the REST and gRPC API in PEM, followed by those of the authorities between. With "
+        "it, both accept TLS 1.2 and later only.",
+    )
+    api_tls_key: str | None = setting(
+        None,
+        "File with the certificate's private key in PEM, without a passphrase. It belongs to the sidecar's user with "
+        "mode 0600, or to root with 0640.",
+    )
+    api_tls_client_ca: str | None = setting(
+        None,
+        "File with certificates of authorities in PEM. Every caller of the API must have a certificate from one of "
+        "them, health checks included. Unset: callers need none.",
+    )
     log_format: Literal["auto", "json", "human"] = setting(
         "auto", "Format of log lines: JSON or columns. `auto` writes columns to a terminal, JSON elsewhere."
     )

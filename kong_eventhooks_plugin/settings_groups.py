@@ -4,10 +4,14 @@ The parts' own defaults are ``settings.DEFAULTS``, so that each is written once;
 """
 
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from kong_eventhooks_plugin.api.transport.tls import server_context, tls_files
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.descriptors import DescriptorShares, descriptor_shares
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
@@ -42,11 +46,31 @@ def otlp_headers(settings: Settings) -> dict[str, str]:
     return {header[1]: header[2] for header in found if header is not None}
 
 
-def engine_limits(settings: Settings) -> EngineLimits:
+def shares(settings: Settings, limit: int) -> DescriptorShares:
+    """Return how many connections each part may have, where the process may have ``limit`` descriptors."""
+    deliveries = settings.total_concurrency + SPARE_CONNECTIONS
+    return descriptor_shares(limit, deliveries, grpc=settings.grpc_listen is not None)
+
+
+class ApiTls(NamedTuple):
+    """The TLS of each address; None: without."""
+
+    rest: ssl.SSLContext | None
+    grpc: ssl.SSLContext | None
+
+
+def api_tls(settings: Settings) -> ApiTls:
+    files = tls_files(settings.api_tls_cert, settings.api_tls_key, settings.api_tls_client_ca)
+    if files is None:
+        return ApiTls(None, None)
+    return ApiTls(server_context(files, "http/1.1"), server_context(files, "h2"))
+
+
+def engine_limits(settings: Settings, connections: int) -> EngineLimits:
     return EngineLimits(
         connect_seconds=settings.connect_timeout_seconds,
         total_seconds=settings.timeout_seconds,
-        connections=settings.total_concurrency + SPARE_CONNECTIONS,
+        connections=connections,
     )
 
 

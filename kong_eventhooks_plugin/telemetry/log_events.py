@@ -12,10 +12,14 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "admin_plugins_failed": "The Admin API's plugins could not be read because of a bug; the next poll tries again.",
     "api_call_failed": "A REST call failed because of a bug; `error` is the exception's type, `raised_at` the place.",
     "api_call_rejected": "A REST call was rejected because the store is unavailable or full.",
-    "api_connections_limited": "The API has `limit` connections, its maximum; the oldest are closed for new ones.",
+    "api_connections_limited": (
+        "The address `setting` has `limit` connections, its maximum; new ones close those that have been idle longest."
+    ),
+    "api_accept_failed": "A connection to the address `setting` could not be accepted; tried again.",
     "api_hooks_refresh_failed": "Hooks that another process over the same store made could not be read; tried again.",
     "api_hooks_shadowed": "`hooks` definitions that the API made are dropped: they are declared elsewhere now.",
     "api_listening": "The REST API, the health pages and /metrics are served on `port`.",
+    "api_tls_handshake_failed": "A caller of `setting` and the API did not agree on TLS; `reason` is OpenSSL's.",
     "attempt_failed": "An attempt of a delivery failed; the next one is due at `due_at`.",
     "attempt_unsettled": "An attempt ended because of a bug before its outcome was recorded; it is delivered again.",
     "background_task_failed": "A task ended because of a bug.",
@@ -42,6 +46,10 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "delivery_lease_release_failed": "The delivery lease was not released; another process waits until it expires.",
     "delivery_lease_renewal_failed": "The delivery lease could not be taken or renewed.",
     "delivery_recovered": "A delivery that had failed several times was delivered.",
+    "descriptor_limit_raised": "The process may have `limit` open files, the hard limit; `before` is the soft one.",
+    "descriptors_scarce": (
+        "The limit on open files (`limit`) is small: each part may have only as many connections as the line says."
+    ),
     "entity_path_ambiguous": "A path of the Admin API names several known entities; the reconciliation decides.",
     "event_lost": "An event could not be accepted (`reason`); `suppressed` counts such lines that were left out.",
     "events_not_accepted": "The queue did not accept a poller's events; tried again.",

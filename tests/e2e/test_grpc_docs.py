@@ -9,6 +9,7 @@ from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events
 from kong_eventhooks_plugin.api.grpc.server import GrpcServer
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.error_codes import ERROR_CODES
+from kong_eventhooks_plugin.api.transport.listener import Listener
 from tests.support.api import running
 from tests.support.doc_blocks import ROOT, blocks
 
@@ -20,7 +21,7 @@ async def test_the_example_runs(tmp_path: Path) -> None:
     (example,) = (block.text for block in blocks(FILE) if block.language == "python")
     (token,) = re.findall(r"Bearer ([^\"]+)\"", example)
     async with running(tmp_path) as api:
-        server = GrpcServer(api.service, Access(token))
+        server = GrpcServer(api.service, Access(token), Listener("grpc_listen", 8), tmp_path)
         await server.open("127.0.0.1:0")
         program = example.replace("127.0.0.1:8011", f"127.0.0.1:{server.port}")
         pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,13 @@ import httpx
 from aiohttp import web
 
 from kong_eventhooks_plugin.api.rest.app import rest_app
-from kong_eventhooks_plugin.api.rest.serve import serve_rest
+from kong_eventhooks_plugin.api.rest.serve import RestServer
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.hooks import Check
 from kong_eventhooks_plugin.api.service.service import Service, make_service
+from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
 from kong_eventhooks_plugin.hooks.contract import HookChange
@@ -122,6 +124,7 @@ class Api:
         check: Check = nothing_to_check,
     ) -> None:
         self.known = known
+        self.folder = folder
         self.queue: Queue = SqliteQueue(folder / "events.db")
         self.validation = Validation(known)
         self.persisted: list[tuple[Sequence[Hook], Sequence[str]]] = []
@@ -180,16 +183,29 @@ class Api:
         heartbeat: float = 15.0,
         health: Iterable[web.RouteDef] = (),
         listen: str = "127.0.0.1:0",
+        limit: int = 64,
+        tls: ssl.SSLContext | None = None,
+        verify: ssl.SSLContext | None = None,
     ) -> AsyncIterator[httpx.AsyncClient]:
-        """Serve it, on a free port where none is named; the client speaks to it."""
-        app = rest_app(self.service, access or Access(), self.feed, self.known, health=health, heartbeat=heartbeat)
-        runner, port = await serve_rest(app, listen)
-        self.base = f"http://127.0.0.1:{port}"
+        """Serve it, on a free port where none is named; the client speaks to it, over TLS with ``verify``."""
+        listener = Listener("listen", limit, tls)
+        app = rest_app(
+            self.service,
+            access or Access(),
+            self.feed,
+            self.known,
+            health=health,
+            heartbeat=heartbeat,
+            calling=listener.calling,
+        )
+        server = RestServer(app, listener)
+        await server.open(listen)
+        self.base = f"http{'' if tls is None else 's'}://127.0.0.1:{server.port}"
         try:
-            async with http_client(self.base) as client:
+            async with http_client(self.base) if verify is None else http_client(self.base, verify) as client:
                 yield client
         finally:
-            await runner.cleanup()
+            await server.stop()
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,7 @@ from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import (
 )
 from kong_eventhooks_plugin.api.grpc.server import GrpcServer
 from kong_eventhooks_plugin.api.service.access import Access
+from kong_eventhooks_plugin.api.transport.listener import Listener
 from tests.support.api import Api
 
 M = TypeVar("M", bound=Message)
@@ -49,9 +50,11 @@ async def calling(port: int, server: Any = None) -> AsyncIterator[Client]:
 
 
 @contextlib.asynccontextmanager
-async def open_server(api: Api, token: str | None = None, **limits: Any) -> AsyncIterator[Client]:
+async def open_server(
+    api: Api, token: str | None = None, *, connections: int = 64, **limits: Any
+) -> AsyncIterator[Client]:
     """A server on a free port, and a client of it."""
-    server = GrpcServer(api.service, Access(token), **limits)
+    server = GrpcServer(api.service, Access(token), Listener("grpc_listen", connections), api.folder, **limits)
     await server.open("127.0.0.1:0")
     try:
         async with calling(server.port, server) as client:

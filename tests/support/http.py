@@ -9,5 +9,5 @@ from tests.support.waiting import SECONDS
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def http_client(base: str = "") -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=base, timeout=SECONDS, verify=_NO_AUTHORITIES, trust_env=False)
+def http_client(base: str = "", verify: ssl.SSLContext = _NO_AUTHORITIES) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=base, timeout=SECONDS, verify=verify, trust_env=False)

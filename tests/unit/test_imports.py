@@ -11,13 +11,14 @@ PACKAGE = Path(__file__).parents[2] / "kong_eventhooks_plugin"
 # A part may import parts of a lower rank and its own. Below `kong`, each package is a part of its own.
 RANK = {
     "errors": 0, "files": 0, "__init__": 0, "kong": 0, "linux": 0,
-    "bounded_json": 1, "http_errors": 1, "http_protocol": 2, "model": 1, "settings": 1, "telemetry": 1,
+    "acceptor": 1, "bounded_json": 1, "descriptors": 1,
+    "http_errors": 1, "http_protocol": 2, "model": 1, "settings": 1, "telemetry": 1,
     "storage": 2, "background": 2, "kong.wire": 2, "kong.supervisor": 2,
     "kong.admin_api": 3, "queue": 3, "sandbox": 3,
     "handlers": 4,
     "sources": 5, "hooks": 5,
     "kong.plugin_server": 6, "dispatch": 6, "delivery": 6,
-    "api": 7, "settings_groups": 7, "app": 8, "cli": 9, "__main__": 10,
+    "api": 7, "settings_groups": 8, "app": 9, "cli": 10, "__main__": 11,
 }  # fmt: skip
 # The same within `hooks`, whose modules are named where they are not in a folder.
 HOOKS_RANK = {

@@ -10,6 +10,7 @@ where they came from: such a call may change nothing.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 import grpc
@@ -22,6 +23,9 @@ from kong_eventhooks_plugin.api.service.access import AT_ONCE, CALL_SECONDS, Acc
 from kong_eventhooks_plugin.errors import BadArgument, TooBusy
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Calling = Callable[[str], AbstractContextManager[None]]
+"""See ``api.transport.connections``; the key of a connection is its ``peer``."""
+
 Answer = Callable[[Any, bool], Awaitable[Message]]
 """Takes the request and whether its caller is trusted; returns the response."""
 
@@ -57,8 +61,9 @@ class Timed(Protocol):
 
 
 class GrpcCallGuard:
-    def __init__(self, access: Access, at_once: int = AT_ONCE) -> None:
+    def __init__(self, access: Access, calling: Calling, at_once: int = AT_ONCE) -> None:
         self._access = access
+        self._calling = calling
         self._at_once = at_once
         self._running: set[asyncio.Future[Any]] = set()
 
@@ -83,8 +88,9 @@ class GrpcCallGuard:
         async def handle(sent: bytes, context: Context) -> Message:
             try:
                 trusted = self._admit(call.kind, context)
-                async with asyncio.timeout(seconds_left(context)):
-                    return await self._run(call, read(sent), trusted)
+                with self._calling(context.peer()):
+                    async with asyncio.timeout(seconds_left(context)):
+                        return await self._run(call, read(sent), trusted)
             except Exception as error:  # noqa: BLE001 - every error has its status; the unforeseen is logged there
                 await abort_with(context, error)
 
@@ -94,7 +100,8 @@ class GrpcCallGuard:
         async def handle(sent: bytes, context: Context) -> None:
             try:
                 self._admit(call.kind, context)
-                await call.stream(read(sent), context)
+                with self._calling(context.peer()):
+                    await call.stream(read(sent), context)
             except grpc.aio.AbortError:
                 raise
             except grpc.aio.InternalError:

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
-from kong_eventhooks_plugin.api.service.access import Access, require_token_beyond_loopback
+from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.service import Service
+from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.background import retry
 
 if TYPE_CHECKING:
@@ -18,31 +20,26 @@ GRACE_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-async def serve_grpc(service: Service, listen: str, token: str | None = None) -> "GrpcServer":
-    """Listen on ``listen`` (``host:port``; port 0: a free one). ``token`` None: every caller is trusted.
-
-    Raises ``SettingsError`` where the address needs a token or the token is invalid, and ``OSError``.
-    """
-    require_token_beyond_loopback(listen, token, "grpc_listen")
+def grpc_server(service: Service, access: Access, listener: Listener, folder: Path) -> "GrpcServer":
+    """Return a server to ``open``. It makes a socket in ``folder``, and removes it when it is open."""
     from kong_eventhooks_plugin.api.grpc.server import GrpcServer
 
-    server = GrpcServer(service, Access(token))
-    await server.open(listen)
-    return server
+    return GrpcServer(service, access, listener, folder)
 
 
-async def run_grpc(service: Service, listen: str, token: str | None) -> None:
-    """Serve until cancelled, once nobody else does on the address. Raises ``SettingsError``."""
+async def run_grpc(service: Service, access: Access, listener: Listener, listen: str, folder: Path) -> None:
+    """Serve until cancelled, once nobody else does on the address."""
     # We fork for the sandbox and exec at once: gRPC's fork handlers have nothing to do, and would write log lines.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    served = await retry(
-        lambda: serve_grpc(service, listen, token),
+    server = grpc_server(service, access, listener, folder)
+    await retry(
+        lambda: server.open(listen),
         (OSError,),
-        lambda error: log.warning("address_in_use", setting="grpc_listen", error=error),
+        lambda error: log.warning("address_in_use", setting=listener.setting, error=error),
     )
-    log.info("grpc_listening", port=served.port)
+    log.info("grpc_listening", port=server.port, tls=listener.secure)
     try:
         await asyncio.Event().wait()
     finally:
-        await served.stop(GRACE_SECONDS)
+        await server.stop(GRACE_SECONDS)

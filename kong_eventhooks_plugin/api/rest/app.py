@@ -4,6 +4,7 @@ The health pages need no token and hold no secret.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import cache, partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from kong_eventhooks_plugin.api.rest.form_values import Field
 from kong_eventhooks_plugin.api.rest.hooks_calls import HookCalls
 from kong_eventhooks_plugin.api.rest.openapi.document import document
 from kong_eventhooks_plugin.api.rest.routes import CallGuard, Endpoint, Handler, add_calls
+from kong_eventhooks_plugin.api.rest.serve import Calling, tracked
 from kong_eventhooks_plugin.api.rest.stream import HEARTBEAT
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.feed import Feed
@@ -33,9 +35,10 @@ def rest_app(
     *,
     health: Iterable[web.RouteDef] = (),
     heartbeat: float = HEARTBEAT,
+    calling: Calling = nullcontext,
 ) -> web.Application:
-    """``health``: more routes. ``heartbeat`` of a stream in seconds."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[_kong_error_responses])
+    """``health``: more routes. ``heartbeat`` of a stream in seconds. ``calling``: the listener's."""
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[tracked(calling), _kong_error_responses])
     app.add_routes(health)
     calls = (*HookCalls(service, access, hook_form(known)).calls(), *EventCalls(service, heartbeat).calls())
     openapi = Endpoint("GET", "/openapi.json", _openapi(cache(partial(document, known, calls))), "open")

@@ -1,48 +1,87 @@
-"""Serves the REST API and the health pages until cancelled."""
+"""Serves the REST API and the health pages until cancelled.
+
+Limits: connections' are in ``api.transport``; a connection without a complete request for ``IDLE_SECONDS`` is closed.
+"""
 
 import asyncio
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
-from kong_eventhooks_plugin.api.rest.connections import IDLE_SECONDS, Site
+from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.background import retry
+
+IDLE_SECONDS = 75.0
+"""Longer than Kong keeps an idle connection to an upstream (60 s), so that Kong closes first."""
 
 END_SECONDS = 1.0
 """How long a stopping process waits for calls in progress, twice: Kong's calls and deliveries drain only after them."""
 
 log = structlog.get_logger()
 
-
-async def serve_rest(app: web.Application, listen: str) -> tuple[web.AppRunner, int]:
-    """Serve ``app`` on ``host:port`` (port 0: a free one); return the runner and the port. Raises ``OSError``."""
-    host, _, port = listen.rpartition(":")
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=IDLE_SECONDS,
-        auto_decompress=False,
-        shutdown_timeout=END_SECONDS,
-    )
-    await runner.setup()
-    try:
-        await Site(runner, host.strip("[]") or "127.0.0.1", int(port)).start()
-    except OSError:
-        await runner.cleanup()
-        raise
-    return runner, runner.addresses[0][1]
+Calling = Callable[[Hashable], AbstractContextManager[Any]]
+"""See ``api.transport.connections``; the key of a connection is its protocol."""
 
 
-async def run_rest(app: web.Application, listen: str) -> None:
+def tracked(calling: Calling) -> Middleware:
+    """Return the middleware that says which connections have a call under way."""
+
+    @web.middleware
+    async def tracked(request: web.Request, handler: Handler) -> web.StreamResponse:
+        with calling(request.protocol):
+            return await handler(request)
+
+    return tracked
+
+
+class RestServer:
+    def __init__(self, app: web.Application, listener: Listener) -> None:
+        self._listener = listener
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=IDLE_SECONDS,
+            auto_decompress=False,
+            shutdown_timeout=END_SECONDS,
+        )
+
+    @property
+    def port(self) -> int:
+        return self._listener.port
+
+    async def open(self, listen: str) -> None:
+        """Listen on ``host:port``. Raises ``OSError``."""
+        await self._listener.bind(listen)
+        await self._runner.setup()
+        server = cast("web.Server", self._runner.server)
+
+        def protocol() -> tuple[asyncio.Protocol, Hashable]:
+            handler = server()
+            return handler, handler
+
+        self._listener.start(protocol)
+
+    async def stop(self) -> None:
+        self._listener.close()
+        await self._runner.cleanup()
+
+
+async def run_rest(app: web.Application, listener: Listener, listen: str) -> None:
     """Serve on ``listen``, once nobody else does: at a reload our predecessor holds the port for a moment."""
-    runner, port = await retry(
-        lambda: serve_rest(app, listen),
+    server = RestServer(app, listener)
+    await retry(
+        lambda: server.open(listen),
         (OSError,),
-        lambda error: log.warning("address_in_use", setting="listen", error=error),
+        lambda error: log.warning("address_in_use", setting=listener.setting, error=error),
     )
-    log.info("api_listening", port=port, paths="/event-hooks /deliveries /events /readyz /metrics")
+    paths = "/event-hooks /deliveries /events /readyz /metrics"
+    log.info("api_listening", port=server.port, tls=listener.secure, paths=paths)
     try:
         await asyncio.Event().wait()
     finally:
-        await runner.cleanup()
+        await server.stop()

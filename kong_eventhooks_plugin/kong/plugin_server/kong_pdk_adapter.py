@@ -27,9 +27,9 @@ from typing import Any
 
 from kong_pdk.exception import PluginServerException
 
+from kong_eventhooks_plugin.acceptor import Acceptor
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server import msgpack_rpc
-from kong_eventhooks_plugin.kong.plugin_server.acceptor import Acceptor
 from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import ANSWER_SECONDS
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kong_eventhooks_plugin.kong.plugin_server.acceptor import Acceptor
+from kong_eventhooks_plugin.acceptor import Acceptor
 from kong_eventhooks_plugin.kong.plugin_server.call_handler import CallHandler
 from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import TICK_SECONDS, CommitDeadlines
 from kong_eventhooks_plugin.kong.plugin_server.connection import STALL_SECONDS, Connection

@@ -93,7 +93,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until every worker has exited; return the exit status. In the main thread, for its signals."""
-        _raise_descriptor_limit()
+        _raise_descriptor_limit(self._log)
         with self._signals():
             held = self._workers.held_connections
             self._selector.register(held.fileno(), selectors.EVENT_READ, held.poll)
@@ -198,11 +198,14 @@ class Supervisor:
         self._workers.set_lease(new)
 
 
-def _raise_descriptor_limit() -> None:
+def _raise_descriptor_limit(log: Log) -> None:
     """Raise the limit as far as allowed: each of Kong's connections takes a descriptor here, and one in the worker."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        log.info("descriptor_limit_raised", before=soft, limit=hard)
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

@@ -8,8 +8,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
-
-from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
+from typing import Any
 
 DESCRIPTOR_PAUSE = 0.5
 _AT_ONCE = 64
@@ -17,11 +16,14 @@ _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 
 
 class Acceptor:
-    """``connections`` returns how many are open, ``serve`` is called with each new one. For the running loop."""
+    """``connections`` returns how many are open, ``serve`` is called with each new one. For the running loop.
+
+    ``errors`` is told ``"connections"``, with the limit, or ``"no_descriptors"``, with the error.
+    """
 
     def __init__(
         self,
-        errors: SocketErrors,
+        errors: Callable[..., Any],
         limit: int,
         connections: Callable[[], int],
         serve: Callable[[socket.socket], None],
