@@ -16,13 +16,14 @@ import click
 import msgspec
 
 from kong_eventhooks_plugin.api.client.rest import DEFAULT_URL, ApiTarget, Fields, NotFound, RestClient, Unreachable
-from kong_eventhooks_plugin.cli.options import FILE, Command, api_url, read_text
+from kong_eventhooks_plugin.api.client.tls import ClientTls
+from kong_eventhooks_plugin.cli.options import FILE, Command, api_url, certificate_options, read_text
 from kong_eventhooks_plugin.errors import RemoteError, SettingsError
 from kong_eventhooks_plugin.hooks.references import as_secret
 
 
 def api_options(command: Command) -> Command:
-    """Add ``--url`` and ``--token-file``: ``target``."""
+    """Add ``--url``, ``--token-file`` and those of TLS: ``target``."""
 
     @click.option("--url", help=f"The sidecar's API.  [default: {DEFAULT_URL}, or the setting listen]")
     @click.option(
@@ -31,12 +32,29 @@ def api_options(command: Command) -> Command:
         envvar="KONG_EVENTHOOKS_API_TOKEN_FILE",
         help="File that holds the API's admin token, where it has one.",
     )
+    @click.option(
+        "--cacert",
+        type=click.Path(dir_okay=False),
+        help="File with the authority of the API's certificate in PEM.  [default: the system's]",
+    )
+    @certificate_options
     @wraps(command)
-    def with_target(*arguments: Any, url: str | None, token_file: Path | None, **named: Any) -> Any:
-        listen = environ.get("KONG_EVENTHOOKS_LISTEN")
-        if url is None:
-            url = api_url(listen) if listen else DEFAULT_URL
-        return command(*arguments, target=api_target(url, token_file), **named)
+    def with_target(
+        *arguments: Any,
+        url: str | None,
+        token_file: Path | None,
+        cacert: str | None,
+        cert: str | None,
+        key: str | None,
+        **named: Any,
+    ) -> Any:
+        pinned = None
+        if url is None:  # a sidecar of this machine, whose settings are those of the environment
+            pinned = None if cacert else environ.get("KONG_EVENTHOOKS_API_TLS_CERT")
+            listen = environ.get("KONG_EVENTHOOKS_LISTEN") or DEFAULT_URL.removeprefix("http://")
+            url = api_url(listen, tls="KONG_EVENTHOOKS_API_TLS_CERT" in environ)
+        target = api_target(url, token_file)._replace(tls=ClientTls(cacert, pinned, cert, key))
+        return command(*arguments, target=target, **named)
 
     return with_target
 

@@ -22,8 +22,9 @@ import httpx
 
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
+from kong_eventhooks_plugin.api.client.tls import ClientTls
 from kong_eventhooks_plugin.cli.api_calls import api_target
-from kong_eventhooks_plugin.cli.options import FILE, api_url
+from kong_eventhooks_plugin.cli.options import FILE, api_url, certificate_options
 from kong_eventhooks_plugin.cli.printing import outcome, printable
 from kong_eventhooks_plugin.errors import EventHooksError, RemoteError
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
@@ -58,15 +59,18 @@ class Subject(NamedTuple):
 @click.command("doctor")
 @click.option("--settings", "settings_file", type=FILE, help="TOML file with the sidecar's settings.")
 @click.option("--kong-user", default="kong", show_default=True, help="The user that Kong's workers run as.")
+@certificate_options
 @click.option("--send", metavar="HOOK", help="At the end, send a test event through this hook.")
-def command(settings_file: Path | None, kong_user: str, send: str | None) -> None:
+def command(settings_file: Path | None, kong_user: str, send: str | None, cert: str | None, key: str | None) -> None:
     """Check the way from Kong through the sidecar to its hooks; exit status 1 where a check fails.
 
     Settings come from --settings and the environment, as serve reads them.
     """
     settings = load({}, settings_file)
     token_file = None if settings.api_token_file is None else Path(settings.api_token_file)
-    subject = Subject(settings, api_target(api_url(settings.listen), token_file), kong_user)
+    target = api_target(api_url(settings.listen, tls=settings.api_tls_cert is not None), token_file)
+    target = target._replace(tls=ClientTls(pinned=settings.api_tls_cert, cert=cert, key=key))
+    subject = Subject(settings, target, kong_user)
     failed = False
     sent = () if send is None else _send(subject, send)
     for finding in chain(_socket(subject), _store(subject), _sidecar(subject), _kong(subject), sent):

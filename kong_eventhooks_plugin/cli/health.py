@@ -7,12 +7,13 @@ import sys
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import BaseHandler, HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
 
 import click
 import msgspec
 
-from kong_eventhooks_plugin.cli.options import FILE, api_url
+from kong_eventhooks_plugin.api.client.tls import ClientTls, client_context, tls_advice
+from kong_eventhooks_plugin.cli.options import FILE, api_url, certificate_options
 from kong_eventhooks_plugin.settings import load
 
 SECONDS = 4.0
@@ -28,25 +29,32 @@ class Ready(msgspec.Struct):
 @click.option("--ready", is_flag=True, help="Ask /readyz: whether it accepts and delivers events, and what is wrong.")
 @click.option("--listen", help="The sidecar's setting listen. [default: as the sidecar finds it]")
 @click.option("--settings", "settings_file", type=FILE, help="TOML file with settings.")
-def command(listen: str | None, settings_file: Path | None, *, ready: bool) -> None:
+@certificate_options
+def command(listen: str | None, settings_file: Path | None, *, ready: bool, cert: str | None, key: str | None) -> None:
     """Ask the sidecar of this machine or container whether it is alive: exit status 0, else 1 and why."""
-    base = api_url(load({"listen": listen}, settings_file).listen)
-    answered, text = _get(f"{base}/{'readyz' if ready else 'healthz'}")
+    settings = load({"listen": listen}, settings_file)
+    handlers: list[BaseHandler] = [ProxyHandler({})]  # none of the environment's: the request never leaves the machine
+    if tls := settings.api_tls_cert is not None:
+        # Any certificate will do, as for a probe of Kubernetes: nothing secret is sent, and a new certificate in the
+        # file that waits for its SIGHUP makes nobody unhealthy.
+        handlers.append(HTTPSHandler(context=client_context(ClientTls(cert=cert, key=key), verify=False)))
+    base = api_url(settings.listen, tls=tls)
+    answered, text = _get(build_opener(*handlers), f"{base}/{'readyz' if ready else 'healthz'}")
     click.echo(text, err=not answered)
     sys.exit(0 if answered else 1)
 
 
-def _get(url: str) -> tuple[bool, str]:
+def _get(opener: OpenerDirector, url: str) -> tuple[bool, str]:
     """Return whether the answer was 2xx, and a line or more on it."""
     try:
-        # No proxy of the environment's: the request never leaves the machine.
-        with build_opener(ProxyHandler({})).open(url, timeout=SECONDS) as answer:
+        with opener.open(url, timeout=SECONDS) as answer:
             return True, _shown(answer.read(MAX_BYTES))
     except HTTPError as error:
         with error:
             return False, _shown(error.read(MAX_BYTES))
     except (OSError, HTTPException) as error:
-        return False, f"{url}: {getattr(error, 'reason', None) or error}"
+        reason = getattr(error, "reason", None)
+        return False, f"{url}: {tls_advice(reason if isinstance(reason, OSError) else error) or reason or error}"
 
 
 def _shown(body: bytes) -> str:

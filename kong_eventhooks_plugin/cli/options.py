@@ -19,10 +19,19 @@ FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}  # noqa: S104 - what a sidecar may listen on
 
 
-def api_url(listen: str) -> str:
-    """Return the address of a sidecar of this machine from its setting ``listen``."""
+def api_url(listen: str, *, tls: bool = False) -> str:
+    """Return the address of a sidecar of this machine from its setting ``listen`` and whether it has TLS."""
     host, _, port = listen.rpartition(":")
-    return f"http://{_LOOPBACK.get(host, host)}:{port}"
+    return f"http{'s' if tls else ''}://{_LOOPBACK.get(host, host)}:{port}"
+
+
+def certificate_options(command: Command) -> Command:
+    """Add ``--cert`` and ``--key``."""
+    what = "File with the client's certificate in PEM, where the API asks for one."
+    key = click.option(
+        "--key", type=click.Path(dir_okay=False), help="File with its private key.  [default: in --cert]"
+    )
+    return click.option("--cert", type=click.Path(dir_okay=False), help=what)(key(command))
 
 
 def read_text(path: Path, label: str, raised: type[EventHooksError] = SettingsError) -> str:

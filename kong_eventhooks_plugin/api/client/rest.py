@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from kong_eventhooks_plugin.api.client.sse import Message, Parser
+from kong_eventhooks_plugin.api.client.tls import OWN, ClientTls, client_context, tls_advice
 from kong_eventhooks_plugin.errors import RemoteError
 
 SECONDS: Final = 75.0
@@ -32,6 +33,7 @@ Fields = Sequence[tuple[str, str]]
 class ApiTarget(NamedTuple):
     url: str = DEFAULT_URL
     token: str | None = None
+    tls: ClientTls = ClientTls()
 
     def __repr__(self) -> str:
         return f"ApiTarget(url={self.url!r})"
@@ -53,8 +55,11 @@ class RestClient:
         headers = {b"accept": b"application/json", b"user-agent": b"kong-event-hooks"}
         if target.token is not None:
             headers[b"authorization"] = f"Bearer {target.token}".encode()
+        verify = client_context(target.tls) if target.url.lower().startswith("https:") else True
         try:
-            self._http = httpx.Client(base_url=target.url, headers=headers, timeout=SECONDS, trust_env=False)
+            self._http = httpx.Client(
+                base_url=target.url, headers=headers, timeout=SECONDS, trust_env=False, verify=verify
+            )
         except (httpx.InvalidURL, TypeError) as error:
             raise RemoteError(f"--url {target.url}: is not a URL ({error})") from error
 
@@ -148,13 +153,16 @@ class RestClient:
         url = self._target.url
         if isinstance(error, httpx.UnsupportedProtocol):
             return RemoteError(f"--url {url}: must begin with http:// or https://")
+        if (advice := tls_advice(error)) is not None:
+            return RemoteError(f"{url}: {advice}")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return Unreachable(
                 f"no sidecar answers at {url}; start one with 'kong-event-hooks serve', or name its address with --url"
             )
         if isinstance(error, httpx.TimeoutException):
             return Unreachable(f"{url} took too long to answer")
-        return Unreachable(f"{url} did not answer ({type(error).__name__})")
+        own = f"; where it asks for a certificate, {OWN}" if url.startswith("https:") else ""
+        return Unreachable(f"{url} did not answer ({type(error).__name__}){own}")
 
 
 def _error(status: int, value: Any) -> RemoteError:
