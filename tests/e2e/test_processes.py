@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,9 @@ class World:
         self.data = data
         self._processes = processes
 
-    def sidecar(self, *flags: str) -> Running:
-        """Start a sidecar; its worker is waited for by whoever needs it."""
-        command = [sys.executable, "-P", "-m", "kong_eventhooks_plugin", "serve"]
+    def sidecar(self, *flags: str, under: Sequence[str] = ()) -> Running:
+        """Start a sidecar, ``under`` a command; its worker is waited for by whoever needs it."""
+        command = [*under, sys.executable, "-P", "-m", "kong_eventhooks_plugin", "serve"]
         settings = [
             f"--socket-path={self.path}",
             f"--data-dir={self.data}",

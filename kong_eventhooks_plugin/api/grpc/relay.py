@@ -20,7 +20,7 @@ from typing import cast
 class _Side(asyncio.Protocol):
     """One of a relay's two connections. Until it has the other, what arrives waits, and no more is read."""
 
-    def __init__(self, begin: "Callable[[_Side], None]") -> None:
+    def __init__(self, begin: "Callable[[_Side], None] | None" = None) -> None:
         self._begin = begin
         self._transport: asyncio.Transport | None = None
         self._other: _Side | None = None
@@ -61,7 +61,8 @@ class _Side(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._begin(self)
+        if self._begin is not None:
+            self._begin(self)
 
     def data_received(self, data: bytes) -> None:
         if self._other is None:
@@ -103,8 +104,6 @@ class Relay:
         self._remove_folder()
 
     def close(self) -> None:
-        for task in self._joining:
-            task.cancel()
         if self._socket is None:
             self._remove_folder()
         else:
@@ -127,12 +126,14 @@ class Relay:
             upstream.bind(f"\0{name}")
             upstream.connect(f"/proc/self/fd/{self._socket}")
             loop = asyncio.get_running_loop()
-            _, side = await loop.create_unix_connection(lambda: _Side(client.join), sock=upstream)
+            # Nothing may close it before this returns: uvloop would close its descriptor twice.
+            _, side = await loop.create_unix_connection(_Side, sock=upstream)
         except OSError:  # gRPC has stopped
             upstream.close()
             client.close()
         else:
             side.join(client)
+            client.join(side)
 
     def _remove_folder(self) -> None:
         os.close(self._directory)

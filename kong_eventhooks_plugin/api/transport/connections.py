@@ -8,7 +8,7 @@ are all about to be refused. One log line in ``LOG_SECONDS``.
 import asyncio
 import socket
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, cast
 
 from kong_eventhooks_plugin.background import RateLimitedLogger
@@ -17,13 +17,12 @@ LOG_SECONDS: Final = 60.0
 
 
 class ApiConnection:
-    """A connection, from when it is accepted: ``opening`` makes its transport, after TLS' handshake."""
+    """A connection, from when it is accepted; it has a transport after TLS' handshake."""
 
-    __slots__ = ("calls", "key", "opening", "sock", "transport")
+    __slots__ = ("calls", "key", "sock", "transport")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.opening: asyncio.Task[None] | None = None
         self.transport: asyncio.Transport | None = None
         self.key: Hashable = None
         self.calls = 0
@@ -31,8 +30,11 @@ class ApiConnection:
     def abort(self) -> None:
         if self.transport is not None:
             self.transport.abort()
-        elif self.opening is not None:
-            self.opening.cancel()
+        else:
+            # Whoever reads it finds its end. To cancel what opens it would leave uvloop with a closed handle and nobody
+            # told: it closes that without ``connection_lost``.
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
 
 
 class ApiConnections:

@@ -46,7 +46,7 @@ class Listener:
         self.port = 0
         self._tls = tls
         self._connections = ApiConnections(setting, limit)
-        self._starting: set[asyncio.Task[None]] = set()
+        self._starting: dict[ApiConnection, asyncio.Task[None]] = {}
         self._open: set[ApiConnection] = set()
         self._acceptors: list[Acceptor] = []
         self._sockets: list[socket.socket] = []
@@ -89,8 +89,8 @@ class Listener:
         """Accept no more, and end what has not begun; open connections stay."""
         for acceptor in self._acceptors:
             acceptor.stop()
-        for task in self._starting:
-            task.cancel()
+        for connection in tuple(self._starting):
+            connection.abort()
         self._close_sockets()
 
     def abort(self) -> None:
@@ -107,9 +107,7 @@ class Listener:
         connection = ApiConnection(sock)
         self._open.add(connection)
         self._connections.add(connection)
-        connection.opening = asyncio.get_running_loop().create_task(self._begin(connection, protocol))
-        self._starting.add(connection.opening)
-        connection.opening.add_done_callback(self._starting.discard)
+        self._starting[connection] = asyncio.get_running_loop().create_task(self._begin(connection, protocol))
 
     async def _begin(self, connection: ApiConnection, protocol: Protocol) -> None:
         try:
@@ -120,6 +118,7 @@ class Listener:
         except OSError:
             pass  # the peer left, or took too long
         finally:
+            del self._starting[connection]
             if connection.transport is None:
                 self._closed(connection)
 
