@@ -33,7 +33,7 @@ class ForeignDirectory(PermissionError):
 
 def read(path: str | Path, limit: int, flags: int = 0) -> bytes:
     """Return the content of a regular file of at most ``limit`` bytes; ``flags`` are added to those of open(2)."""
-    with _opened(path, flags) as descriptor:
+    with opened(path, flags) as descriptor:
         return _content(descriptor, limit)
 
 
@@ -42,7 +42,7 @@ def read_below(path: str, directories: Collection[str], limit: int) -> bytes:
     real = [os.path.realpath(directory) for directory in directories]
     # Not even opened where it is elsewhere: opening a device may do something.
     if is_below(os.path.realpath(_checked(path)), real):
-        with _opened(path) as descriptor:
+        with opened(path) as descriptor:
             if is_below(Path(f"/proc/self/fd/{descriptor}").readlink(), real):
                 return _content(descriptor, limit)
     raise PermissionError(errno.EACCES, "it is not in a directory of secret_file_directories")
@@ -86,7 +86,8 @@ def created(name: str, directory: int, mode: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path, flags: int = 0) -> Iterator[int]:
+def opened(path: str | Path, flags: int = 0) -> Iterator[int]:
+    """Yield a descriptor of a regular file."""
     descriptor = os.open(_checked(path), _FLAGS | flags)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -2,20 +2,16 @@
 
 A private key that others may read is refused, as PostgreSQL does: it belongs to the sidecar's user, with mode 0600 or
 less, or to root, with 0640 or less. TLS 1.2 or later, with Python's ciphers.
-
-Limit: a file has ``MAX_BYTES``, and is a regular one.
 """
 
 import os
 import ssl
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal, NamedTuple, NoReturn
+from typing import Literal, NamedTuple, NoReturn
 
 from kong_eventhooks_plugin.errors import SettingsError
-
-MAX_BYTES: Final = 1 << 20
+from kong_eventhooks_plugin.files import opened
 
 
 class TlsFiles(NamedTuple):
@@ -64,16 +60,10 @@ def server_context(files: TlsFiles, protocol: Literal["http/1.1", "h2"]) -> ssl.
 def _opened(setting: str, path: str) -> Iterator[int]:
     """Open a file; the descriptor is what is checked and read, whatever becomes of the path."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with opened(path) as descriptor:
+            yield descriptor
     except OSError as error:
         raise SettingsError(f"{setting}: {path}: cannot be read ({error.strerror})") from error
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
-            raise SettingsError(f"{setting}: {path}: is no file of at most {MAX_BYTES:,} bytes")
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _path(descriptor: int) -> str:

@@ -96,8 +96,8 @@ class TestFiles:
         cert, other = server.cert, authority.signed("unrelated").key
         for files, text in (
             (TlsFiles("/nowhere", server.key), "api_tls_cert: /nowhere: cannot be read"),
-            (TlsFiles(str(fifo), server.key), "api_tls_cert: .*: is no file"),
-            (TlsFiles(cert, str(fifo)), "api_tls_key: .*: is no file"),
+            (TlsFiles(str(fifo), server.key), "api_tls_cert: .*: cannot be read .it is not a regular file"),
+            (TlsFiles(cert, str(fifo)), "api_tls_key: .*: cannot be read .it is not a regular file"),
             (TlsFiles(cert, str(empty)), "api_tls_key: .*empty: has no private key"),
             (TlsFiles(str(empty), server.key), "api_tls_cert: .*empty: has no certificate"),
             (TlsFiles(cert, other), "api_tls_key: .*: is not the key of the certificate"),
