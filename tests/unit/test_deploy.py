@@ -46,3 +46,31 @@ def test_settings_exist(file: str) -> None:
     }
     assert used
     assert {name.lower() for name in used} <= {setting.name for setting in described()}
+
+
+def sidecar(pod: Any) -> dict[str, Any]:
+    (container,) = (each for each in pod["initContainers"] if each["name"] == "event-hooks")
+    return dict(container)
+
+
+def test_the_chart_s_values_make_the_same_sidecar_as_the_manifests() -> None:
+    (values,) = documents(KUBERNETES / "helm-values.yaml")
+    (pod,) = (
+        each["spec"]["template"]["spec"]
+        for each in documents(KUBERNETES / "kong.yaml")
+        if each["kind"] == "StatefulSet"
+    )
+    ours, theirs = sidecar(values["deployment"]), sidecar(pod)
+    for name in ("image", "restartPolicy", "ports", "startupProbe", "livenessProbe", "resources"):
+        assert ours[name] == theirs[name], name
+    # The chart's pod does not say that nobody is root.
+    assert ours["securityContext"] == {"runAsNonRoot": True, **theirs["securityContext"]}
+    declared_by_file = f"{ENVIRONMENT_PREFIX}KONG_YML"
+    assert ours["env"] == [each for each in theirs["env"] if each["name"] != declared_by_file]
+    assert {each["mountPath"] for each in ours["volumeMounts"]} == {
+        each["mountPath"] for each in theirs["volumeMounts"] if each["name"] != "declarative"
+    }
+    assert values["terminationGracePeriodSeconds"] == pod["terminationGracePeriodSeconds"]
+    # Chart 3.4.1 has no plain listener of the Admin API otherwise, and nothing would answer at this address.
+    assert {"name": f"{ENVIRONMENT_PREFIX}ADMIN_URL", "value": "http://127.0.0.1:8001"} in ours["env"]
+    assert values["admin"] == {"http": {"enabled": True}}
