@@ -55,7 +55,7 @@ docs: $(DEV) ## generate docs/settings.md, docs/sources.md, docs/log-events.md a
 site: ## make the documentation's site in build/site; seconds
 	sh scripts/make_venv.sh "$(PYTHON)" build/site-tools
 	build/site-tools/bin/pip $(LOCKED) --requirement locks/site.txt
-	NO_MKDOCS_2_WARNING=1 build/site-tools/bin/mkdocs --quiet build --config-file scripts/site/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 build/site-tools/bin/mkdocs build --config-file scripts/site/mkdocs.yml
 
 dist: ## make a release's sdist and wheel in build/dist, and check them
 	sh scripts/dist.sh "$(PYTHON)"

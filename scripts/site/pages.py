@@ -22,7 +22,7 @@ def on_files(files: Files, config: Any) -> Files:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
     linked = {(page.parent / target).resolve() for page in pages for target in LINK.findall(page.read_text())}
     for path in sorted({*pages, *linked}):
-        if (ROOT / "docs") not in path.parents:
+        if path.is_file() and (ROOT / "docs") not in path.parents:
             uri = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, uri, abs_src_path=str(path)))
     return files

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ WORDS = {
     "text": {"err", "notice", "warn"},  # the same
     "yaml": set(),
     "ini": set(),
+    "toml": set(),
     "cel": set(),
     "python": set(),
 }
@@ -91,6 +93,11 @@ def test_kong_conf(block: Block) -> None:
     read = ConfigParser(interpolation=None)
     read.read_string(f"[kong]\n{block.text}")
     assert {*read["kong"]} <= KONG_CONF
+
+
+@pytest.mark.parametrize("block", of("toml"))
+def test_settings_in_toml(block: Block) -> None:
+    assert {*tomllib.loads(block.text)} <= SETTINGS
 
 
 def unknown_settings(text: str) -> set[str]:

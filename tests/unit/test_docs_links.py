@@ -24,3 +24,8 @@ def test_links(page: Path) -> None:
         assert target.exists(), file
         if anchor:
             assert anchor in anchors(target), f"{file}#{anchor}"
+
+
+def test_every_page_is_in_the_site_s_navigation() -> None:
+    navigation = re.findall(r"^ *- [^:]+: (\S+\.md)$", (ROOT / "scripts/site/mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(navigation) == sorted(page.name for page in PAGES)
