@@ -104,6 +104,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "retention_sweep_failed": "Old deliveries and events could not be deleted; tried again.",
     "retention_swept": "Old deliveries, events and suppression states were deleted (`rows`).",
     "sandbox_feature_unused": "The sandbox does without a `feature` of the kernel, for the `reason`.",
+    "running_as_root": "The sidecar runs as root and needs none of its rights: run it as a user of its own.",
     "sandbox_worker_exited": (
         "A sandbox process ended while it worked on a task. The `reason` `syscall` (level error) means that it made a "
         "system call that no code of the sandbox makes: look at the hook `hook_id`."

@@ -1,5 +1,7 @@
 """What deploy/ and docker/ declare: every hook in them is one that Kong and the sidecar take."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,3 +76,20 @@ def test_the_chart_s_values_make_the_same_sidecar_as_the_manifests() -> None:
     # Chart 3.4.1 has no plain listener of the Admin API otherwise, and nothing would answer at this address.
     assert {"name": f"{ENVIRONMENT_PREFIX}ADMIN_URL", "value": "http://127.0.0.1:8001"} in ours["env"]
     assert values["admin"] == {"http": {"enabled": True}}
+
+
+UNIT = ROOT / "deploy" / "systemd" / "kong-event-hooks.service"
+
+
+def test_the_unit_lets_the_sandbox_wall_itself_in() -> None:
+    """No set of systemd's has these calls everywhere, and a call that is not allowed fails."""
+    allowed = [line for line in UNIT.read_text().splitlines() if line.startswith("SystemCallFilter=")]
+    for call in ("seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"):
+        assert any(call in line.partition("=")[2].split() for line in allowed), call
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze (Debian's package systemd)")
+def test_systemd_finds_little_that_the_unit_leaves_open() -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(UNIT)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -145,7 +145,7 @@ def _set_permissions(name: str, directory: int, plan: SocketPlan) -> tuple[int, 
         if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
             raise SocketError(f"socket_path {plan.path}: somebody replaced the socket while it was made; set another")
         ours = f"/proc/self/fd/{descriptor}"  # the socket itself: fchmod(2) refuses such a descriptor
-        _give_to_group(ours, plan.group)
+        _give_to_group(ours, found.st_gid, plan.group)
         os.chmod(ours, MODE)  # noqa: PTH101 - the other calls on descriptors are os's too
     finally:
         os.close(descriptor)
@@ -161,9 +161,9 @@ def _umask(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def _give_to_group(path: str, group: str | None) -> None:
-    if group is not None:
-        number = _group_number(group)
+def _give_to_group(path: str, has: int, group: str | None) -> None:
+    number = has if group is None else _group_number(group)
+    if number != has:  # a system call filter may refuse the call whatever it asks for
         try:
             os.chown(path, -1, number)
         except PermissionError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
 from kong_eventhooks_plugin.errors import SocketError
+from kong_eventhooks_plugin.files import ROOT
 from kong_eventhooks_plugin.kong.supervisor.inherited_socket import inherited
 from kong_eventhooks_plugin.kong.supervisor.plain_log import PlainLog
 from kong_eventhooks_plugin.kong.supervisor.sockets import SocketLease, SocketPlan, bind
@@ -63,13 +64,16 @@ def main(arguments: Sequence[str]) -> int:
     except SocketError as error:
         sys.stderr.write(f"kong-event-hooks: {error}\n")
         return EXIT_NO_SOCKET
+    log = PlainLog(human=supervision.log == "human")
+    if os.geteuid() == ROOT:
+        log.warning("running_as_root", advice="run it as a user of its own: docs/security.md, The user that it runs as")
     return Supervisor(
         held,
         supervision.worker,
         started_by_kong=supervision.started_by_kong,
         drain_seconds=supervision.drain_seconds,
         watchdog_seconds=supervision.watchdog_seconds,
-        log=PlainLog(human=supervision.log == "human"),
+        log=log,
     ).run()
 
 

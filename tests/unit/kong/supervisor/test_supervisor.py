@@ -752,3 +752,9 @@ def test_a_worker_inherits_the_socket_and_the_link_alone(processes: Processes, p
     supervisor.signal(signal.SIGHUP)
     supervisor.wait_for("worker_ready", 2)
     assert sum("socket:" in line for line in supervisor.output) == 4  # two for each of two workers
+
+
+def test_it_warns_where_it_runs_as_root(processes: Processes, path: Path) -> None:
+    supervisor = processes.supervisor(path)
+    supervisor.worker()
+    assert len(supervisor.lines("running_as_root")) == (os.geteuid() == 0)
