@@ -184,14 +184,17 @@ class Components:
     def server(self, link: WorkerLink, changes: ChangeObserver | None) -> Any:
         """Return the plugin server for the protocol that is set; over ProtoBuf:1 its connections outlive the worker."""
         host = PluginHost(requests=self.dispatcher, lifecycle=self.registry, lines=self.lines, changes=changes)
-        instances, connections = PluginInstances(time.time), self.shares.plugin_socket
+        instances = PluginInstances(time.time)
+        connections, waiting = self.shares.plugin_socket, self.settings.max_waiting_calls
         infos = {name: plugin_info(name, self.settings.socket_path)["Plugins"][0] for name in plugin_names()}
         if self.settings.protocol == "msgpack":
             from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_adapter import KongPdkServer, close_adopted
 
             link.on_adopt(close_adopted)
-            return KongPdkServer(host, self.metrics, instances, infos, max_connections=connections)
-        return PluginServer(host, self.metrics, instances, infos, max_connections=connections, link=link)
+            return KongPdkServer(host, self.metrics, instances, infos, max_connections=connections, max_waiting=waiting)
+        return PluginServer(
+            host, self.metrics, instances, infos, max_connections=connections, max_waiting=waiting, link=link
+        )
 
     def service(self, handlers: Mapping[str, Handler], delivery: DeliveryWorker) -> Service:
         return make_service(

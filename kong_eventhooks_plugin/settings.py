@@ -58,6 +58,12 @@ class Settings:
         "Kong starts the server by `start_cmd`: it takes the socket over from the server that ran before a reload, "
         "and exits after its Kong has exited.",
     )
+    max_waiting_calls: Annotated[int, Meta(ge=1)] = setting(
+        1_000,
+        "How many of Kong's calls may wait for their events to be stored. Past it a call is answered at once and its "
+        "event stored after (`early` in the metric of socket errors). Each is a running timer in nginx, and a worker "
+        "of Kong's that has 4,096 drops events unseen.",
+    )
     data_dir: str = setting(
         "/var/lib/kong-event-hooks",
         "Directory of the durable queue, `events.db`, of the state of Kong, `gateway.db`, and of a note on who "

@@ -1,13 +1,18 @@
-"""Answers calls whose commit takes too long: one timer for all connections.
+"""Calls that wait for a commit: how many may, and how long; one timer for all connections.
 
-Limits: ``ANSWER_SECONDS`` from the call until it is answered, checked every ``TICK_SECONDS`` (together under Kong's and
-our 1 s). Past it the commit goes on, and ``late`` is counted.
+Each of them is a running timer of the nginx worker that made it, and a worker that has 4,096 drops what comes then,
+uncounted (``lua_max_running_timers``).
+
+Limits: ``CALLS`` wait at a time; past it a call is answered at once, its commit goes on, and ``early`` is counted.
+``ANSWER_SECONDS`` from the call until it is answered, checked every ``TICK_SECONDS`` (together under Kong's and our
+1 s); past it the same, and ``late`` is counted.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+CALLS = 1_000
 ANSWER_SECONDS = 0.8
 TICK_SECONDS = 0.1
 
@@ -20,14 +25,20 @@ class Waiting(Protocol):
 class CommitDeadlines:
     """``monotonic`` gives seconds."""
 
-    def __init__(self, monotonic: Callable[[], float], seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(self, monotonic: Callable[[], float], seconds: float = ANSWER_SECONDS, calls: int = CALLS) -> None:
         self.seconds = seconds
+        self._calls = calls
         self._monotonic = monotonic
         self._deadlines: dict[Waiting, float] = {}
         self._ticking = False
 
     def __len__(self) -> int:
         return len(self._deadlines)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more calls may wait."""
+        return len(self._deadlines) >= self._calls
 
     def add(self, call: Waiting, began: float) -> None:
         self._deadlines[call] = began + self.seconds

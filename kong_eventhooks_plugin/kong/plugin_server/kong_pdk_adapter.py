@@ -14,6 +14,7 @@ Limits, and what happens past them:
 - ``CONNECTIONS`` open at a time; past it see ``acceptor``.
 - ``ANSWER_SECONDS`` for what an event causes to be committed, from its call on: then Kong is answered, the commit goes
   on, and ``late`` is counted. An answer of Kong's that came later than that still leaves ``LEAST_SECONDS``.
+- ``CALLS`` that wait for a commit at a time: past it a call is answered at once, and ``early`` is counted.
 - ``IDLE_SECONDS`` without a byte from a peer, or for a peer to read: then the connection is closed (Kong keeps an idle
   one for 60 s). Messages have theirs in ``msgpack_rpc``, events in ``kong_pdk_plugins``.
 """
@@ -30,7 +31,7 @@ from kong_pdk.exception import PluginServerException
 from kong_eventhooks_plugin.acceptor import Acceptor
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server import msgpack_rpc
-from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import ANSWER_SECONDS
+from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import ANSWER_SECONDS, CALLS
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_plugins import Commit, PdkPlugins, PhaseTurn
@@ -84,6 +85,7 @@ class KongPdkServer:
         monotonic: Callable[[], float] = time.monotonic,
         max_connections: int = CONNECTIONS,
         answer_seconds: float = ANSWER_SECONDS,
+        max_waiting: int = CALLS,
     ) -> None:
         self._counts = metrics.counts
         self._errors = SocketErrors(metrics.counts, clock=monotonic)
@@ -92,6 +94,8 @@ class KongPdkServer:
         )
         self._monotonic = monotonic
         self._answer_seconds = answer_seconds
+        self._max_waiting = max_waiting
+        self._waiting = 0
         self._byte_budget = ByteBudget()
         self._draining = False
         self._open: set[asyncio.Task[None]] = set()
@@ -226,8 +230,15 @@ class KongPdkServer:
         if commit is None:
             return
         commit.add_done_callback(self._on_commit)
+        if self._waiting >= self._max_waiting:
+            self._errors("early")
+            return
         left = turn.since + self._answer_seconds - self._monotonic()
-        _, waiting = await asyncio.wait({commit}, timeout=max(left, LEAST_SECONDS))
+        self._waiting += 1
+        try:
+            _, waiting = await asyncio.wait({commit}, timeout=max(left, LEAST_SECONDS))
+        finally:
+            self._waiting -= 1
         if waiting:
             self._errors("late")
 

@@ -188,6 +188,9 @@ class PhaseRun:
         except Exception as error:  # noqa: BLE001 - as in begin
             self._context.errors("internal_error", error, what=type(observation).__name__)
             future = None
+        if future is not None and self._deadlines.full:
+            self._context.errors("early")
+            future = None
         if future is None:
             self._finish()
             return

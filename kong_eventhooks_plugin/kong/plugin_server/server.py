@@ -14,7 +14,7 @@ from typing import Any
 
 from kong_eventhooks_plugin.acceptor import Acceptor
 from kong_eventhooks_plugin.kong.plugin_server.call_handler import CallHandler
-from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import TICK_SECONDS, CommitDeadlines
+from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import CALLS, TICK_SECONDS, CommitDeadlines
 from kong_eventhooks_plugin.kong.plugin_server.connection import STALL_SECONDS, Connection
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
@@ -34,8 +34,8 @@ class PluginServer:
     """Serves every connection on one socket.
 
     ``plugin_infos`` is plugin name -> its entry of ``Plugins`` in the document for Kong; ``clock`` gives Unix seconds.
-    One ``serve`` and one ``drain`` in a server's life, both on the running loop. Without ``link`` its
-    connections end with it.
+    ``max_waiting``: calls that may wait for a commit. One ``serve`` and one ``drain`` in a server's life, both on the
+    running loop. Without ``link`` its connections end with it.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class PluginServer:
         max_connections: int = CONNECTIONS,
         frame_bytes: int = FRAME_BYTES,
         stall_seconds: float = STALL_SECONDS,
+        max_waiting: int = CALLS,
         link: WorkerLink | None = None,
     ) -> None:
         self._link = link
@@ -61,7 +62,7 @@ class PluginServer:
             errors=self._errors,
             counts=metrics.counts,
             byte_budget=ByteBudget(),
-            deadlines=CommitDeadlines(monotonic),
+            deadlines=CommitDeadlines(monotonic, calls=max_waiting),
             clock=clock,
             monotonic=monotonic,
             frame_bytes=frame_bytes,

@@ -20,6 +20,7 @@ PLACES = 4
 
 Reason = Literal[
     "bad_call",  # bytes that are no call
+    "early",  # Kong was answered before the event was committed: too many calls waited for their commits
     "connections",  # too many connections: the next wait in the backlog
     "internal_error",  # an exception in a phase or in what it calls back into
     "instance_evicted",  # too many instances: the one unused longest was dropped

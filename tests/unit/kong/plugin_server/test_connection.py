@@ -323,6 +323,18 @@ class TestWaiting:
         await asyncio.sleep(0)
         assert peer.host.fired == []
 
+    async def test_past_the_limit_a_call_is_answered_before_its_commit(self) -> None:
+        future: Future[Any] = asyncio.get_running_loop().create_future()
+        peer = Peer(RecordingHost(429, accept=lambda seen: future))
+        peer.setup.server._context.deadlines._calls = 0
+        peer.event(peer.start())
+        peer.send(LIMITED)
+        assert peer.send(string(b"{}")) == peer.end
+        assert peer.faults == {"early": 1}
+        future.set_exception(StoreUnavailable("a disk"))
+        await asyncio.sleep(0)
+        assert peer.faults == {"early": 1, "not_accepted": 1}
+
     async def test_no_line_comes_and_kong_is_answered_in_time(self) -> None:
         peer, commit, arrival = self.lines_expected()
         commit.set_result(None)

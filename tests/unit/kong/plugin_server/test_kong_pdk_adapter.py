@@ -265,6 +265,14 @@ async def test_kong_is_answered_within_a_second_although_nothing_is_committed(no
     assert node.faults() == {"late": 20, "not_accepted": 20}
 
 
+async def test_past_the_limit_a_call_is_answered_before_its_commit(node: Node) -> None:
+    node.host.commit = asyncio.get_running_loop().create_future
+    node.server._max_waiting = 0
+    await node.kong.run_phase("event-hooks", "log", pdk())
+    assert node.kong.errors == []
+    assert node.faults() == {"early": 1}
+
+
 async def test_a_failed_commit_is_counted_and_kong_answered(node: Node) -> None:
     def observed() -> Future[Any]:
         commit: Future[Any] = asyncio.get_running_loop().create_future()
