@@ -365,8 +365,8 @@ class Worker:
         parts, settings = self._parts, self._parts.settings
         queue, registry, metrics, features = parts.queue, parts.registry, parts.metrics, parts.sandbox_features
         ready = ReadinessCheck(queue, registry, metrics, delivery, time.monotonic, time.time, status, features)
-        health = health_routes(ready.check, parts.metrics, ready.refresh)
         access = Access(parts.api_token, settings.api_hosts)
+        health = health_routes(ready.check, parts.metrics, ready.refresh, access)
         listener = Listener("listen", parts.shares.rest, parts.tls.rest)
         app = rest_app(service, access, parts.feed, known(), health=health, calling=listener.calling)
         serving = [self._tasks.run(run_rest(app, listener, settings.listen))]

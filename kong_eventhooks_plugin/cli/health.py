@@ -7,14 +7,14 @@ import sys
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import BaseHandler, HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
+from urllib.request import BaseHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 import click
 import msgspec
 
 from kong_eventhooks_plugin.api.client.tls import ClientTls, client_context, tls_advice
 from kong_eventhooks_plugin.cli.options import FILE, api_url, certificate_options
-from kong_eventhooks_plugin.settings import load
+from kong_eventhooks_plugin.settings import load, read_token
 
 SECONDS = 4.0
 MAX_BYTES = 1 << 20
@@ -34,27 +34,35 @@ def command(listen: str | None, settings_file: Path | None, *, ready: bool, cert
     """Ask the sidecar of this machine or container whether it is alive: exit status 0, else 1 and why."""
     settings = load({"listen": listen}, settings_file)
     handlers: list[BaseHandler] = [ProxyHandler({})]  # none of the environment's: the request never leaves the machine
-    if tls := settings.api_tls_cert is not None:
-        # Any certificate will do, as for a probe of Kubernetes: nothing secret is sent, and a new certificate in the
-        # file that waits for its SIGHUP makes nobody unhealthy.
-        handlers.append(HTTPSHandler(context=client_context(ClientTls(cert=cert, key=key), verify=False)))
-    base = api_url(settings.listen, tls=tls)
-    answered, text = _get(build_opener(*handlers), f"{base}/{'readyz' if ready else 'healthz'}")
+    if settings.api_tls_cert is not None:
+        # Where the token is not sent any certificate will do, as for a probe of Kubernetes: a new one in the file that
+        # waits for its SIGHUP makes nobody unhealthy.
+        tls = ClientTls(pinned=settings.api_tls_cert, cert=cert, key=key)
+        handlers.append(HTTPSHandler(context=client_context(tls, verify=ready)))
+    url = api_url(settings.listen, tls=settings.api_tls_cert is not None)
+    request = Request(f"{url}/readyz" if ready else f"{url}/healthz")  # noqa: S310 - http or https
+    token = read_token(settings.api_token_file, "api_token_file") if ready else None
+    if token is not None:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    answered, text = _get(build_opener(*handlers), request)
     click.echo(text, err=not answered)
     sys.exit(0 if answered else 1)
 
 
-def _get(opener: OpenerDirector, url: str) -> tuple[bool, str]:
+def _get(opener: OpenerDirector, request: Request) -> tuple[bool, str]:
     """Return whether the answer was 2xx, and a line or more on it."""
     try:
-        with opener.open(url, timeout=SECONDS) as answer:
+        with opener.open(request, timeout=SECONDS) as answer:
             return True, _shown(answer.read(MAX_BYTES))
     except HTTPError as error:
         with error:
             return False, _shown(error.read(MAX_BYTES))
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None)
-        return False, f"{url}: {tls_advice(reason if isinstance(reason, OSError) else error) or reason or error}"
+        return (
+            False,
+            f"{request.full_url}: {tls_advice(reason if isinstance(reason, OSError) else error) or reason or error}",
+        )
 
 
 def _shown(body: bytes) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
 
 from kong_eventhooks_plugin.api.rest.health import health_routes
 from kong_eventhooks_plugin.api.service.access import Access
@@ -127,20 +126,22 @@ class TestWithAToken:
             assert TOKEN not in repr(api.recorders["webhook"].jobs)
 
 
-async def test_health_pages_need_no_token(api: Api) -> None:
+async def test_health_pages_need_no_token_but_a_name_of_ours(api: Api) -> None:
     async def ready() -> Readiness:
-        return Readiness(status="ready", store="open", delivering=True, hooks=1)
+        return Readiness(status="ready", store="ok", delivering=True, hooks=1)
 
     async def refresh() -> None:
         pass
 
-    metrics = Metrics()
-    assert isinstance(metrics.registry, CollectorRegistry)
-    async with api.served(access=Access(TOKEN), health=health_routes(ready, metrics, refresh)) as client:
-        for path in ("/healthz", "/readyz", "/metrics"):
-            for headers in ({}, {"host": "kong-pod:8010"}):
-                assert (await client.get(path, headers=headers)).status_code == 200
-            assert (await client.head(path)).status_code == 200
+    access = Access(TOKEN)
+    async with api.served(access=access, health=health_routes(ready, Metrics(), refresh, access)) as client:
+        for path in ("/healthz", "/readyz", "/metrics", "/nowhere"):
+            status = 404 if path == "/nowhere" else 200
+            foreign = 200 if path == "/healthz" else 403
+            for method in ("GET", "HEAD"):
+                assert (await client.request(method, path)).status_code == status, path
+                answer = await client.request(method, path, headers={"host": "rebound.evil.test:8010"})
+                assert answer.status_code == foreign, path
 
 
 @pytest.mark.parametrize("path", ["/event-hooks/a", "/events", "/nope"])

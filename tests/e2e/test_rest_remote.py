@@ -218,7 +218,7 @@ def health_of(api: Api) -> list[web.RouteDef]:
 
     metrics = Metrics()
     ready = ReadinessCheck(api.queue, api.registry, metrics, Delivering(), time.monotonic, time.time)
-    return health_routes(ready.check, metrics, ready.refresh)
+    return health_routes(ready.check, metrics, ready.refresh, Access())
 
 
 class Tail:

@@ -1,6 +1,6 @@
 """The REST server as one aiohttp application, health pages included: what listens on ``listen``.
 
-The health pages need no token and hold no secret.
+The health pages need no token. The host that was called must be one of ours, except for ``ALIVE``, which says nothing.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,22 +9,26 @@ from functools import cache, partial
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from kong_eventhooks_plugin.api.rest.answers import json_response
 from kong_eventhooks_plugin.api.rest.bodies import MAX_BODY
-from kong_eventhooks_plugin.api.rest.error_mapping import response_for_http
+from kong_eventhooks_plugin.api.rest.error_mapping import response_for, response_for_http
 from kong_eventhooks_plugin.api.rest.events_calls import EventCalls
 from kong_eventhooks_plugin.api.rest.form_values import Field
 from kong_eventhooks_plugin.api.rest.hooks_calls import HookCalls
 from kong_eventhooks_plugin.api.rest.openapi.document import document
-from kong_eventhooks_plugin.api.rest.routes import CallGuard, Endpoint, Handler, add_calls
+from kong_eventhooks_plugin.api.rest.routes import CallGuard, Endpoint, Handler, add_calls, caller_of
 from kong_eventhooks_plugin.api.rest.serve import Calling, tracked
 from kong_eventhooks_plugin.api.rest.stream import HEARTBEAT
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.service import Service
+from kong_eventhooks_plugin.errors import AccessRefused
 from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.schema import Known
+
+ALIVE = "/healthz"
 
 
 def rest_app(
@@ -38,7 +42,9 @@ def rest_app(
     calling: Calling = nullcontext,
 ) -> web.Application:
     """``health``: more routes. ``heartbeat`` of a stream in seconds. ``calling``: the listener's."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[tracked(calling), _kong_error_responses])
+    app = web.Application(
+        client_max_size=MAX_BODY, middlewares=[tracked(calling), _host_checked(access), _kong_error_responses]
+    )
     app.add_routes(health)
     calls = (*HookCalls(service, access, hook_form(known)).calls(), *EventCalls(service, heartbeat).calls())
     openapi = Endpoint("GET", "/openapi.json", _openapi(cache(partial(document, known, calls))), "open")
@@ -65,6 +71,21 @@ def _openapi(make_document: Callable[[], dict[str, Any]]) -> Handler:
         return json_response(make_document())
 
     return openapi
+
+
+def _host_checked(access: Access) -> Middleware:
+    """Return what refuses foreign names: a page that makes its own point here, DNS rebinding, reads no answer."""
+
+    @web.middleware
+    async def host_checked(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path != ALIVE:
+            try:
+                access.check_host(caller_of(request))
+            except AccessRefused as error:
+                return response_for(error)
+        return await handler(request)
+
+    return host_checked
 
 
 @web.middleware

@@ -49,7 +49,6 @@ class CallGuard:
         async def handle(request: web.Request) -> web.StreamResponse:
             caller = caller_of(request)
             try:
-                self._access.check_host(caller)
                 self._access.admit(call.kind, caller)
                 return await (call.handler(request) if call.stream else self._limited(call, request))
             except web.HTTPException as error:

@@ -247,6 +247,8 @@ def _refuse_masked(definition: Mapping[str, Any], errors: dict[str, Any]) -> Non
         fields = masked_fields(config)
         if fields:
             errors["config"] = dict.fromkeys(fields, f"'{MASK}' is what is shown instead of a secret; send the secret")
+    if definition.get("filter") == MASK:
+        errors["filter"] = f"'{MASK}' is what is shown instead of a filter; send the filter"
 
 
 def _is_time(value: Any) -> bool:

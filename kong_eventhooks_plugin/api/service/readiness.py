@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.telemetry.metrics import Metrics
 STORE_SECONDS = 2.0
 RECENT_SECONDS = 300.0
 
-_OK = "ok"
+OK = "ok"
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -91,7 +91,7 @@ class ReadinessCheck:
         errors = (*(str(error) for error in self._registry.errors()), *pollers.errors)
         degraded = bool(errors) or any(reason != "disabled" for reason in held.values()) or self._losing()
         return Readiness(
-            status="unready" if store != _OK else "degraded" if degraded else "ready",
+            status="unready" if store != OK else "degraded" if degraded else "ready",
             store=store,
             delivering=self._delivery.leading,
             hooks=len(hooks),
@@ -122,7 +122,7 @@ class ReadinessCheck:
             return None, str(error)
         except TimeoutError:
             return None, f"no answer within {STORE_SECONDS:g} s"
-        return stats, self._queue.error() or _OK
+        return stats, self._queue.error() or OK
 
     def _losing(self) -> bool:
         total = sum(self._metrics.counts.events_lost.values())
