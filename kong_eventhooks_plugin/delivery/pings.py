@@ -24,7 +24,7 @@ from kong_eventhooks_plugin.delivery.waiting import Wait, pause
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
-from kong_eventhooks_plugin.model.delivery import Delivered, Outcome, Retry
+from kong_eventhooks_plugin.model.delivery import Delivered, Outcome, Retry, log_fields
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.queue.contract import Clock
@@ -169,7 +169,7 @@ class Pings:
         if isinstance(outcome, Delivered) and ping.operation != "delete" and not self._is_replaced(ping):
             self._on_delivered(ping.hook.id)
         if outcome is not None:
-            error = {} if isinstance(outcome, Delivered) else {"error": outcome.error, "detail": outcome.detail}
+            error = {} if isinstance(outcome, Delivered) else log_fields(outcome)
             log.info("ping_failed" if error else "ping_sent", hook=ping.hook.name, operation=ping.operation, **error)
 
     def _is_void(self, ping: Ping, *, retried: bool) -> bool:

@@ -1,4 +1,4 @@
-"""The worker's metrics and log lines. Never a header, a body, a URL or a secret."""
+"""The worker's metrics and log lines. Never a header, a body, a URL, a secret or data of an event."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from prometheus_client import Counter, Histogram
 
 from kong_eventhooks_plugin.delivery.backoff import EXHAUSTED
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
-from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Outcome, Retry
+from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Outcome, Retry, log_fields
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Settlement
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
@@ -36,7 +36,7 @@ class DeliveryReporter:
             return
         retry = isinstance(outcome, Retry)
         self._count(hook.name, "retry" if retry else "discard", outcome.error)
-        fields = {"hook": hook.name, "delivery_id": delivery.id, "error": outcome.error, "detail": outcome.detail}
+        fields = {"hook": hook.name, "delivery_id": delivery.id, **log_fields(outcome)}
         if settlement.state == "dead":
             exhausted = settlement.reason == EXHAUSTED
             log.warning(

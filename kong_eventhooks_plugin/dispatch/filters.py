@@ -5,8 +5,8 @@ the filter                            the hook
 ====================================  ==========================================================
 is true                               fires
 is false                              is held back, reason ``filter``
-cannot be evaluated (a field is not   is held back, reason ``filter_error``; the text is logged
-there, types do not fit)
+cannot be evaluated (a field is not   is held back, reason ``filter_error``; logged, without data of the
+there, types do not fit)              event (``sandbox.filter_errors``)
 has no answer in time                 fires: better once too often than lost; logged
 ====================================  ==========================================================
 
@@ -27,6 +27,7 @@ from typing import Final
 from kong_eventhooks_plugin.background import RateLimitedLogger
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.queue.contract import Candidate
+from kong_eventhooks_plugin.sandbox.filter_errors import loggable
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided, Failed
 
@@ -60,7 +61,7 @@ class FilterEvaluator:
         verdicts: dict[str, bool | str] = {}
         for found in await asyncio.gather(*(self._verdicts(event, group, filters) for group in groups)):
             verdicts |= found
-        decided = {one.hook_id: self._refusal(one, verdicts[one.hook_id]) for one in asked}
+        decided = {one.hook_id: self._refusal(one, verdicts[one.hook_id], filters[one.hook_id]) for one in asked}
         return tuple(decided.get(one.hook_id, one) for one in candidates)
 
     def _groups(self, hooks: Sequence[str]) -> list[tuple[str, ...]]:
@@ -84,7 +85,7 @@ class FilterEvaluator:
             if len(hooks) == 1:
                 self._suspects.pop(hooks[0], None)
             return dict(zip(hooks, result.verdicts, strict=True))
-        detail = result.text if isinstance(result, Failed) else "no verdict for each"
+        detail = (result.logged or result.text) if isinstance(result, Failed) else "no verdict for each"
         reason = result.reason if isinstance(result, Failed) else "unavailable"
         self._failed(hooks, reason, detail)
         if reason in _CAUSED_BY_ONE_FILTER:
@@ -104,11 +105,11 @@ class FilterEvaluator:
         while len(self._suspects) > SUSPECTS:
             del self._suspects[next(iter(self._suspects))]
 
-    def _refusal(self, candidate: Candidate, verdict: bool | str) -> Candidate:
+    def _refusal(self, candidate: Candidate, verdict: bool | str, expression: str) -> Candidate:
         if verdict is True:
             return candidate
         if verdict is False:
             return Candidate(candidate.hook_id, candidate.source, refused="filter")
         name = self._name_of(candidate.hook_id)
-        self._limited_log.warning("filter_failed", name, hook=name, error=verdict[:TEXT])
+        self._limited_log.warning("filter_failed", name, hook=name, error=loggable(verdict, expression)[:TEXT])
         return Candidate(candidate.hook_id, candidate.source, refused="filter_error")

@@ -73,7 +73,7 @@ class LambdaHandler(Handler):
         if result.end == "done":
             body = b"" if result.value is None else msgspec.json.encode(result.value)[:MAX_OUTPUT]
             return Delivered(Answer(body=body)), list(result.lines)
-        return template_outcome(result.text, job.attempt), list(result.lines)
+        return template_outcome(result.text, "a function returned an error", job.attempt), list(result.lines)
 
 
 def _entries(hook: Hook, line: Line) -> list[LogLine]:

@@ -13,9 +13,9 @@ TRIES = 3
 def outcome_of(failed: Failed, attempt: int) -> Outcome:
     if failed.temporary and failed.reason != "wall":
         return Retry("internal", f"sandbox {failed.reason}: {failed.text}")
-    return template_outcome(failed.text, attempt if failed.temporary else TRIES)
+    return template_outcome(failed.text, failed.logged, attempt if failed.temporary else TRIES)
 
 
-def template_outcome(text: str, attempt: int) -> Outcome:
+def template_outcome(text: str, logged: str | None, attempt: int) -> Outcome:
     """Return the outcome of code that failed at this attempt, the last of which is ``TRIES``."""
-    return Retry("template", text) if attempt < TRIES else Discard("template", text)
+    return Retry("template", text, logged=logged) if attempt < TRIES else Discard("template", text, logged=logged)

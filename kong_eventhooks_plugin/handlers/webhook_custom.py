@@ -34,6 +34,7 @@ from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry, with_
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Failed, Render, Rendered
 
+_REFUSED = "the request that the templates make cannot be sent"
 _CONTENT_TYPE = b"content-type"
 _DOTS = (".", "..")
 _STEPS = re.compile(r"[/\\]")
@@ -152,5 +153,5 @@ def _refused(config: Mapping[str, Any], refused: ValidationError) -> Outcome:
         user_headers(config.get("headers"))
         parse_target(authority(str(config.get("url") or "")))
     except ValidationError:
-        return Retry("config", str(refused))
-    return Discard("template", str(refused))
+        return Retry("config", str(refused), logged=_REFUSED)
+    return Discard("template", str(refused), logged=_REFUSED)

@@ -58,7 +58,8 @@ class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
 class Retry(msgspec.Struct, frozen=True, tag="retry"):
     """It did not arrive and may later. The endpoint asked for ``retry_after`` seconds.
 
-    ``hold`` pauses the whole endpoint (time-out, 429, 502, 504).
+    ``hold`` pauses the whole endpoint (time-out, 429, 502, 504). ``logged`` is what the log says in the place of a
+    ``detail`` that quotes an event or user code.
     """
 
     error: ErrorClass
@@ -66,18 +67,25 @@ class Retry(msgspec.Struct, frozen=True, tag="retry"):
     answer: Answer = NO_ANSWER
     retry_after: float | None = None
     hold: bool = False
+    logged: str | None = None
 
 
 class Discard(msgspec.Struct, frozen=True, tag="discard"):
-    """It can never arrive: a dead letter at once. ``disable`` disables the hook as well (410)."""
+    """It can never arrive: a dead letter at once. ``disable`` disables the hook as well (410). ``logged`` as above."""
 
     error: ErrorClass
     detail: str
     answer: Answer = NO_ANSWER
     disable: bool = False
+    logged: str | None = None
 
 
 Outcome = Delivered | Retry | Discard
+
+
+def log_fields(outcome: Retry | Discard) -> dict[str, str]:
+    """Return what the log says of a failure; the attempt's record has all of it."""
+    return {"error": outcome.error, "detail": outcome.detail if outcome.logged is None else outcome.logged}
 
 
 def with_notes(outcome: Outcome, notes: Sequence[str]) -> Outcome:

@@ -5,8 +5,11 @@ from kong_eventhooks_plugin.sandbox.tasks import MAX_TEXT, CompileError, Reason
 
 
 class TaskFailed(EventHooksError):
-    def __init__(self, reason: Reason, text: str) -> None:
+    """``logged`` as in ``Failed``."""
+
+    def __init__(self, reason: Reason, text: str, logged: str | None = None) -> None:
         self.reason = reason
+        self.logged = logged
         super().__init__(_encodable(text))
 
 
@@ -16,6 +19,11 @@ class CompilationFailed(EventHooksError):
     def __init__(self, error: CompileError) -> None:
         self.error = CompileError(error.line, error.column, _encodable(error.text))
         super().__init__(str(self.error))
+
+
+def not_compiled(error: CompilationFailed, name: str = "") -> str:
+    """Return what a log may say of code that does not compile, which the text quotes; ``name`` is the template's."""
+    return f"{name}{': ' if name else ''}{error.error.place}: it does not compile"
 
 
 def _encodable(text: str) -> str:

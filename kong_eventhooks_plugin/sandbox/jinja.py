@@ -19,7 +19,7 @@ from jinja2 import ChainableUndefined, Template, TemplateSyntaxError, Undefined,
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed, not_compiled
 from kong_eventhooks_plugin.sandbox.json_nulls import MARK, with_nulls
 from kong_eventhooks_plugin.sandbox.lru import Key, LruCache
 from kong_eventhooks_plugin.sandbox.tasks import MAX_SOURCE, CompileError, Render, Rendered, SandboxLimits
@@ -95,9 +95,10 @@ class JinjaTemplates:
         except MemoryError:
             raise
         except CompilationFailed as error:
-            raise TaskFailed("template", f"{template.name}: {error}") from error
+            raise TaskFailed("template", f"{template.name}: {error}", not_compiled(error, template.name)) from error
         except Exception as error:  # whatever user code raises is that template's failure
-            raise TaskFailed("template", f"{template.name}: {_error_text(error)}") from error
+            logged = f"{template.name}: it fails ({type(error).__name__})"
+            raise TaskFailed("template", f"{template.name}: {_error_text(error)}", logged) from error
         if raw is None:
             raise TaskFailed("output", f"{template.name}: more than {self._limits.output_bytes} bytes of text")
         return with_nulls(raw) if environment == "json" else raw

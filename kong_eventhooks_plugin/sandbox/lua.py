@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from lupa import luajit21
 
-from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed, not_compiled
 from kong_eventhooks_plugin.sandbox.json_nulls import MARK, with_nulls
 from kong_eventhooks_plugin.sandbox.lru import Key, LruCache
 from kong_eventhooks_plugin.sandbox.lua_values import encode
@@ -87,7 +87,9 @@ class _State:
             raise
         except luajit21.LuaError as error:  # lupa.LuaError is another Lua's, and would load that one
             text = str(error).partition("\nstack traceback:")[0]
-            raise TaskFailed("memory" if _OUT_OF_MEMORY in text else "template", text) from error
+            if _OUT_OF_MEMORY in text:
+                raise TaskFailed("memory", _OUT_OF_MEMORY) from error
+            raise TaskFailed("template", text, "an error of Lua") from error
 
 
 class Templates(_State):
@@ -116,7 +118,7 @@ class Templates(_State):
         try:
             number, compiled = self._compiled.get((template.text,), self._compile)
         except CompilationFailed as error:
-            raise TaskFailed("template", f"{template.name}: {error}") from error
+            raise TaskFailed("template", f"{template.name}: {error}", not_compiled(error, template.name)) from error
         ok, answer = self._guarded(self._render, number, template.place.encode())
         if not ok:
             raise _failure(template.name, compiled, answer.decode("utf-8", "replace"))
@@ -147,7 +149,7 @@ class Lambdas(_State):
         room = self._limits.line_bytes if end == b"raised" else MAX_TEXT
         text = text[:room].decode("utf-8", "replace")
         if end == b"raised" and _OUT_OF_MEMORY in text:
-            raise TaskFailed("memory", text)
+            raise TaskFailed("memory", _OUT_OF_MEMORY)
         if len(value) > self._limits.output_bytes:
             raise TaskFailed("output", f"the answer has more than {self._limits.output_bytes} bytes")
         return Called(end.decode(), text, _json(value), _lines(_json(lines), int(more)))
@@ -180,7 +182,10 @@ def _compile_error(text: str, place: Callable[[int], tuple[int, int]]) -> Compil
 def _failure(name: str, compiled: Compiled, text: str) -> TaskFailed:
     if _OUT_OF_MEMORY in text:
         return TaskFailed("memory", f"{name}: {_OUT_OF_MEMORY}")
-    return TaskFailed("template", f"{name}: {_compile_error(text, compiled.place) if _AT_LINE.match(text) else text}")
+    if not _AT_LINE.match(text):
+        return TaskFailed("template", f"{name}: {text}", f"{name}: it fails")
+    error = _compile_error(text, compiled.place)
+    return TaskFailed("template", f"{name}: {error}", f"{name}: {error.place}: it fails")
 
 
 def _json(raw: bytes) -> Any:

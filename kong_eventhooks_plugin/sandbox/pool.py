@@ -36,6 +36,7 @@ from kong_eventhooks_plugin.sandbox.tasks import (
     SandboxLimits,
     Setup,
     Task,
+    unsendable,
 )
 
 PROBATIONS = 1_000
@@ -110,7 +111,7 @@ class Pool:
         try:
             job = make_job(task, lane, answer)
         except _UNSENDABLE as error:
-            return Failed("data", f"the event cannot be handed to the sandbox: {error}")
+            return unsendable(error)
         if len(job.frame) - HEADER > self._limits.task_bytes:
             return Failed("data", f"the event has more than {self._limits.task_bytes} bytes")
         self._put(job)

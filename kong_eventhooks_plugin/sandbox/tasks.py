@@ -165,8 +165,12 @@ class CompileError(msgspec.Struct, frozen=True, array_like=True):
     column: int
     text: str
 
+    @property
+    def place(self) -> str:
+        return f"line {self.line}, column {self.column}"
+
     def __str__(self) -> str:
-        return f"line {self.line}, column {self.column}: {self.text}"
+        return f"{self.place}: {self.text}"
 
 
 class Checked(msgspec.Struct, frozen=True, tag="checked", array_like=True):
@@ -174,8 +178,11 @@ class Checked(msgspec.Struct, frozen=True, tag="checked", array_like=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed", array_like=True):
+    """``logged`` is what a log may say in the place of a ``text`` that quotes the event or the code."""
+
     reason: Reason
     text: str
+    logged: str | None = None
 
     @property
     def temporary(self) -> bool:
@@ -219,6 +226,12 @@ def unpack(buffer: bytearray) -> list[bytes]:
         at = end
     del buffer[:at]
     return bodies
+
+
+def unsendable(error: Exception) -> Failed:
+    """Return the failure of a task whose data the sandbox cannot have."""
+    text = "the event cannot be handed to the sandbox"
+    return Failed("data", f"{text}: {error}", f"{text} ({type(error).__name__})")
 
 
 def engine_of(task: Task) -> Engine:

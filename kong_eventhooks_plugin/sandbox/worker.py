@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed, not_compiled
 from kong_eventhooks_plugin.sandbox.isolation import Alarms, die_with_parent, isolate
 from kong_eventhooks_plugin.sandbox.tasks import (
     READY,
@@ -29,6 +29,7 @@ from kong_eventhooks_plugin.sandbox.tasks import (
     Task,
     pack,
     unpack,
+    unsendable,
 )
 
 _CHUNK = 1 << 18
@@ -57,13 +58,13 @@ class Languages:
         try:
             return self._do(task)
         except TaskFailed as error:
-            return Failed(error.reason, str(error))
+            return Failed(error.reason, str(error), error.logged)
         except CompilationFailed as error:
-            return Failed("template", str(error))
+            return Failed("template", str(error), not_compiled(error))
         except MemoryError:
             return Failed("memory", "out of memory")
         except (OverflowError, ValueError, TypeError, RecursionError) as error:
-            return Failed("data", f"the event cannot be handed to the sandbox: {error}")
+            return unsendable(error)
 
     def _do(self, task: Task) -> Result:
         if isinstance(task, Render):
@@ -168,7 +169,7 @@ def _answer(languages: Languages, body: bytes) -> Result:
     try:
         task: Any = _tasks.decode(body)
     except (msgspec.DecodeError, MemoryError) as error:
-        return Failed("data", f"the task cannot be read: {error}")
+        return Failed("data", f"the task cannot be read: {error}", "the task cannot be read")
     result = languages.answer(task)
     if not _is_out_of_memory(result):  # Lua panics without memory for the call itself
         languages.collect_garbage()

@@ -283,7 +283,7 @@ async def test_a_content_type_that_a_template_made_is_cleaned(handler: WebhookCu
 async def test_a_template_that_fails_on_an_event_is_a_permanent_failure(handler: WebhookCustomHandler) -> None:
     outcome = await outcome_of(handler, payload={"a": {"b": ["ok", "n: {{ nothing() }}"]}})
     said = "config.payload.a.b[1]: line 1, column 4: attempt to call global 'nothing' (a nil value)"
-    assert outcome == Discard("template", said)
+    assert outcome == Discard("template", said, logged="config.payload.a.b[1]: line 1, column 4: it fails")
 
 
 @pytest.mark.parametrize("template", ["resty", "jinja2"])
