@@ -15,16 +15,15 @@ Lines go to our own output and, at their level, to Kong's error log, with the ch
 
 import os
 
-import msgspec
 import structlog
 
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
-from kong_eventhooks_plugin.handlers.inspect_box import box
 from kong_eventhooks_plugin.handlers.log import NAME, OUR_LEVELS, entries, level_named, written
 from kong_eventhooks_plugin.handlers.sandbox_failure import outcome_of, template_outcome
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.log_line import LineSink, LogLine
+from kong_eventhooks_plugin.sandbox.inspect_box import boxed
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Called, Failed, LambdaCall, Line
 
@@ -71,8 +70,7 @@ class LambdaHandler(Handler):
             answer = Answer(body=result.text.encode()[:MAX_OUTPUT])
             return Delivered(answer), [*result.lines, Line("err", "", result.text)]
         if result.end == "done":
-            body = b"" if result.value is None else msgspec.json.encode(result.value)[:MAX_OUTPUT]
-            return Delivered(Answer(body=body)), list(result.lines)
+            return Delivered(Answer(body=result.value[:MAX_OUTPUT])), list(result.lines)
         return template_outcome(result.text, "a function returned an error", job.attempt), list(result.lines)
 
 
@@ -86,7 +84,7 @@ def _entries(hook: Hook, line: Line) -> list[LogLine]:
 
 def _shown(hook: str, line: Line) -> str:
     """Return ``[kong] event_hooks.lua:190 [string "return function..."]:3: text``, as in Enterprise, and the hook."""
-    if line.values is not None:
-        return box(f"{ENTERPRISES_NAME} {line.where} [{hook}]", *line.values)
+    if line.inspected is not None:
+        return boxed(f"{ENTERPRISES_NAME} {line.where} [{hook}]", line.inspected)
     where = f"{line.where}: " if line.where else ""
     return f"{ENTERPRISES_NAME} {where}{line.text}, event hook: {hook}"

@@ -13,9 +13,9 @@ from typing import get_args
 import structlog
 
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
-from kong_eventhooks_plugin.handlers.inspect_box import box
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.model.log_line import Level, LineSink, LogLine
+from kong_eventhooks_plugin.sandbox.inspect_box import box
 
 PART = 2_000
 NAME = 60

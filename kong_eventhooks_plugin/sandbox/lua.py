@@ -15,6 +15,7 @@ import msgspec
 from lupa import luajit21
 
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed, TaskFailed, not_compiled
+from kong_eventhooks_plugin.sandbox.inspect_box import render
 from kong_eventhooks_plugin.sandbox.json_nulls import MARK, with_nulls
 from kong_eventhooks_plugin.sandbox.lru import Key, LruCache
 from kong_eventhooks_plugin.sandbox.lua_values import encode
@@ -152,7 +153,9 @@ class Lambdas(_State):
             raise TaskFailed("memory", _OUT_OF_MEMORY)
         if len(value) > self._limits.output_bytes:
             raise TaskFailed("output", f"the answer has more than {self._limits.output_bytes} bytes")
-        return Called(end.decode(), text, _json(value), _lines(_json(lines), int(more)))
+        answer = _json(value)
+        written = b"" if answer is None else msgspec.json.encode(answer)
+        return Called(end.decode(), text, written, _lines(_json(lines), int(more)))
 
     def check(self, text: str) -> None:
         """Load one function; raises ``CompilationFailed``."""
@@ -193,7 +196,9 @@ def _json(raw: bytes) -> Any:
 
 
 def _lines(rows: list[list[Any]], more: int) -> tuple[Line, ...]:
-    lines = [Line(level, where, text, None if values is None else tuple(values)) for level, where, text, values in rows]
+    lines = [
+        Line(level, where, text, None if values is None else render(*values)) for level, where, text, values in rows
+    ]
     if more:
         lines.append(Line("warn", "", f"{more} more lines were cut"))
     return tuple(lines)

@@ -1,8 +1,9 @@
 """One worker process, as the pool sees it: its start, its tasks, its end and the reason.
 
-Limits: an answer over ``MAX_ANSWER`` bytes more than ``SandboxLimits.output_bytes``, or one that cannot be read, ends
-the process: whatever writes that is no longer our code. A process that is not ready after ``START_SECONDS`` is killed.
-Beside the kernel's timers in the process, a wall clock here ends a task ``GRACE_SECONDS`` after its limit.
+Limits: an answer that is longer than ``MAX_ANSWER`` bytes and what ``SandboxLimits.output_bytes`` of text can become,
+or that cannot be read, ends the process: whatever writes it is no longer our code. An answer is a few texts (``tasks``
+bounds how many), so that reading one costs no more than its bytes. A process that is not ready after ``START_SECONDS``
+is killed. Beside the kernel's timers in the process, a wall clock here ends a task ``GRACE_SECONDS`` after its limit.
 """
 
 import asyncio
@@ -34,7 +35,10 @@ from kong_eventhooks_plugin.sandbox.tasks import (
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-MAX_ANSWER = 32 << 20
+MAX_ANSWER = 4 << 20
+LONGEST_REPLACED = 3
+"""Bytes of U+FFFD, which stands for a byte that is no UTF-8."""
+
 START_SECONDS = 30.0
 GRACE_SECONDS = 1.0
 
@@ -175,13 +179,15 @@ class SandboxWorker(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         for body in unpack(self._buffer):
+            if self._killed is not None:
+                return
             try:
                 result = _results.decode(body)
             except msgspec.DecodeError:
                 self.kill("crash", "its answer could not be read")
                 return
             self._on_result(result)
-        if len(self._buffer) > MAX_ANSWER + self._limits.output_bytes:
+        if len(self._buffer) > MAX_ANSWER + LONGEST_REPLACED * self._limits.output_bytes:
             self.kill("crash", "its answer was too long")
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -5,9 +5,10 @@ A message is a little-endian uint32 length and that many bytes of MessagePack; o
 """
 
 import struct
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from kong_eventhooks_plugin.settings import DEFAULTS
 
@@ -34,6 +35,13 @@ MAX_SOURCE = 1 << 20
 
 MAX_TEXT = 4_096
 """Characters of an error's text, past which it is cut; user code raises such texts too."""
+
+
+MAX_TEMPLATES = 10_000
+MAX_LINES = 1_000
+MAX_VERDICTS = 100_000
+"""An answer with more of them is not read: what sends it is no longer our code. A hook has fewer templates, a task
+fewer lines (``SandboxLimits.lines``), an event fewer hooks."""
 
 
 class SandboxLimits(msgspec.Struct, frozen=True):
@@ -126,36 +134,36 @@ Task = Render | LambdaCall | Decide | Check
 
 
 class Rendered(msgspec.Struct, frozen=True, tag="rendered", array_like=True):
-    texts: tuple[str, ...]
+    texts: Annotated[tuple[str, ...], Meta(max_length=MAX_TEMPLATES)]
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
-    """A line that a lambda wrote. ``where`` is chunk name and line; ``values`` are those of ``kong.log.inspect``."""
+    """A line that a lambda wrote. ``where`` is chunk name and line; ``inspected`` what ``kong.log.inspect`` shows."""
 
     level: str
     where: str
     text: str
-    values: tuple[Any, ...] | None = None
+    inspected: str | None = None
 
 
 class Called(msgspec.Struct, frozen=True, tag="called", array_like=True):
     """How a chain ended.
 
-    ``done``: ``value`` is the last function's answer (None where it returned nothing). ``refused``: a function answered
-    ``false`` or ``nil, err``; ``text`` is the error. ``raised``: ``text`` is the error with chunk name and line; it
-    becomes a line of the log, of at most ``line_bytes``.
+    ``done``: ``value`` is the last function's answer as JSON (empty where it returned nothing). ``refused``: a
+    function answered ``false`` or ``nil, err``; ``text`` is the error. ``raised``: ``text`` is the error with chunk
+    name and line; it becomes a line of the log, of at most ``line_bytes``.
     """
 
     end: Literal["done", "refused", "raised"]
     text: str
-    value: Any
-    lines: tuple[Line, ...]
+    value: bytes
+    lines: Annotated[tuple[Line, ...], Meta(max_length=MAX_LINES)]
 
 
 class Decided(msgspec.Struct, frozen=True, tag="decided", array_like=True):
     """A verdict for each expression: whether it is true, or its error."""
 
-    verdicts: tuple[bool | str, ...]
+    verdicts: Annotated[tuple[bool | str, ...], Meta(max_length=MAX_VERDICTS)]
 
 
 class CompileError(msgspec.Struct, frozen=True, array_like=True):

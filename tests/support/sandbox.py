@@ -5,8 +5,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import (
+    Called,
     Dialect,
     EscapeContext,
     LambdaCall,
@@ -50,6 +53,12 @@ def render(
 
 def call(*functions: str, data: dict[str, Any] | None = None, owner: str = "hook") -> LambdaCall:
     return LambdaCall(owner, functions, DATA if data is None else data, "consumers", "crud", 7)
+
+
+def value_of(called: Result) -> Any:
+    """What a lambda returned; None where it returned nothing."""
+    assert isinstance(called, Called)
+    return msgspec.json.decode(called.value) if called.value else None
 
 
 async def text_of(pool: Pool, text: str, lane: str = "", **more: Any) -> str | Result:

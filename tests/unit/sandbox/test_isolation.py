@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.sandbox import seccomp
 from kong_eventhooks_plugin.sandbox.errors import TaskFailed
 from kong_eventhooks_plugin.sandbox.jinja import JinjaTemplates
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules, SandboxLimits
-from tests.support.sandbox import call, render, running_pool, text_of
+from tests.support.sandbox import call, render, running_pool, text_of, value_of
 
 TRY_ALL = """
 import os, socket, sys
@@ -86,7 +86,7 @@ async def test_a_worker_has_shut_itself_in() -> None:
 async def test_with_untrusted_lua_on_files_and_processes_stay() -> None:
     async with running_pool(SandboxLimits(workers=1, wall_seconds=45), LuaRules("on")) as pool:
         result = await pool.run(call("return function() return io.open('/etc/hostname'):read('*a') end"))
-        assert result.value  # type: ignore[union-attr]
+        assert value_of(result)
         kernel = await asyncio.to_thread(Kernel, pool.processes[0])
         assert kernel.limits["Max open files"] != "0"
 
@@ -131,7 +131,7 @@ async def test_all_of_luas_library_works_where_nothing_can_be_opened() -> None:
     end"""
     async with running_pool(SandboxLimits(workers=1, wall_seconds=45)) as pool:
         result = await pool.run(call(code))
-        assert result.value[1:] == [1970, "number", "number", 0]  # type: ignore[union-attr]
+        assert value_of(result)[1:] == [1970, "number", "number", 0]
 
 
 def test_without_features_of_the_kernel_nothing_can_be_opened_written_or_started(tmp_path: Path) -> None:

@@ -9,12 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kong_eventhooks_plugin.sandbox import pool as pool_module
 from kong_eventhooks_plugin.sandbox import process
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import (
+    MAX_LINES,
+    MAX_TEMPLATES,
+    MAX_VERDICTS,
     Check,
     Checked,
     CompileError,
@@ -25,7 +29,7 @@ from kong_eventhooks_plugin.sandbox.tasks import (
     Rendered,
     SandboxLimits,
 )
-from tests.support.sandbox import DATA, call, exited, render, running_pool, text_of
+from tests.support.sandbox import DATA, call, exited, render, running_pool, text_of, value_of
 from tests.support.waiting import SECONDS, until
 
 SPIN = "{% while true do end %}"
@@ -55,7 +59,7 @@ async def test_every_kind_of_task_is_answered() -> None:
         assert await pool.run(render("{{ limit }}")) == Rendered(("4",))
         assert await pool.run(render("{{ limit }}", dialect="jinja2")) == Rendered(("4",))
         result = await pool.run(call("return function(d) return d.limit end"))
-        assert (result.end, result.value) == ("done", 4)  # type: ignore[union-attr]
+        assert value_of(result) == 4
         assert await pool.run(Decide(("data.limit == 4",), DATA, "e", "s")) == Decided((True,))
         assert await pool.run(Check("resty", "{{ limit")) == Checked(CompileError(1, 1, "{{ is not closed by }}"))
         assert await pool.run(Check("filter", "data.limit > 3")) == Checked(None)
@@ -300,6 +304,22 @@ async def test_a_failed_start_is_reported_and_tried_again(monkeypatch: pytest.Mo
             assert isinstance(result, Failed)
             assert "No such file" in result.text
         assert await text_of(pool, "{{ limit }}") == "4"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ["called", "done", "", [[]] * 1_000_000, []],
+        ["called", "done", "", b"", [["", "", "", [[]] * 1_000_000]]],
+        ["called", "done", "", b"", [["", "", ""]] * (MAX_LINES + 1)],
+        ["rendered", [""] * (MAX_TEMPLATES + 1)],
+        ["decided", [True] * (MAX_VERDICTS + 1)],
+    ],
+    ids=["a value", "an inspected value", "lines", "texts", "verdicts"],
+)
+def test_an_answer_of_many_values_is_not_read(answer: list[Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        process._results.decode(msgspec.msgpack.encode(answer))
 
 
 @pytest.mark.parametrize(

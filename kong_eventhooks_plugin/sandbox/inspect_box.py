@@ -11,7 +11,7 @@ text ends with ``[cut]``. What cannot be UTF-8 (half a surrogate pair) becomes `
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 WRAP = 120
@@ -24,17 +24,26 @@ _CONTROL = re.compile(r"([\x00-\x1f\x7f])(?=([0-9])?)")
 _SHORT = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\x7f": "\\127"}
 
 
-def render(value: Any) -> str:
-    return "".join(_parts(value, 0))
-
-
 def box(header: str, *values: Any) -> str:
     """Return the lines that ``kong.log.inspect(*values)`` writes, joined; ``header`` is its first line's beginning."""
-    text = " ".join(render(value) for value in values)
-    if len(text) > LENGTH:
-        text = text[:LENGTH] + CUT
-    boxed = "\n".join(_lines(escaped(header), text))
-    return boxed if boxed.isascii() else boxed.encode("utf-8", "replace").decode()
+    return boxed(header, render(*values))
+
+
+def render(*values: Any) -> str:
+    """Return what stands in the box. Of large values no more is looked at than fits."""
+    parts, length = [], 0
+    for part in _all_parts(values):
+        parts.append(part)
+        length += len(part)
+        if length > LENGTH:
+            return "".join(parts)[:LENGTH] + CUT
+    return "".join(parts)
+
+
+def boxed(header: str, text: str) -> str:
+    """Return the box around a text that ``render`` returned."""
+    lines = "\n".join(_lines(escaped(header), text))
+    return lines if lines.isascii() else lines.encode("utf-8", "replace").decode()
 
 
 def escaped(text: str) -> str:
@@ -53,9 +62,16 @@ def _lines(header: str, text: str) -> Iterator[str]:
     yield "+" + "-" * WRAP + "+"
 
 
+def _all_parts(values: Sequence[Any]) -> Iterator[str]:
+    for number, value in enumerate(values):
+        if number:
+            yield " "
+        yield from _parts(value, 0)
+
+
 def _parts(value: Any, level: int) -> Iterator[str]:
     if isinstance(value, str):
-        yield _quoted(escaped(value))
+        yield _quoted(escaped(value[: LENGTH + 1]))
     elif isinstance(value, Mapping):
         yield from _table((), value, level)
     elif isinstance(value, list | tuple):
@@ -78,7 +94,7 @@ def _table(sequence: list[Any] | tuple[Any, ...], fields: Mapping[Any, Any], lev
     separator = indent
     for name, item in sorted(((str(name), item) for name, item in fields.items()), key=_by_bytes):
         yield separator
-        yield name if _IDENTIFIER.fullmatch(name) else f"[{_quoted(escaped(name))}]"
+        yield name if _IDENTIFIER.fullmatch(name) else f"[{_quoted(escaped(name[: LENGTH + 1]))}]"
         yield " = "
         yield from _parts(item, level + 1)
         separator = "," + indent

@@ -1,12 +1,13 @@
 """The expected texts were printed by inspect.lua 3.1.0 on LuaJIT, and the box by Kong 3.9.3's kong.log.inspect."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.handlers.inspect_box import CUT, DEPTH, LENGTH, WRAP, box, render
+from kong_eventhooks_plugin.sandbox.inspect_box import CUT, DEPTH, LENGTH, WRAP, box, render
 
 EVENT = {
     "consumer": {},
@@ -112,3 +113,20 @@ def test_whatever_comes_fits_into_the_box(value: Any) -> None:
     lines = box("h", value).split("\n")
     assert all(len(line) == WRAP + 2 for line in lines)
     assert all(line[0] == line[-1] == "|" for line in lines[1:-1])
+
+
+class Counted(list[Any]):
+    seen = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for each in super().__iter__():
+            self.seen += 1
+            yield each
+
+
+def test_no_more_is_looked_at_than_fits() -> None:
+    values = Counted([[]] * 1_000_000)
+    assert render(values) == ("{ " + "{}, " * LENGTH)[:LENGTH] + CUT
+    assert values.seen < LENGTH
+    for long in ["\x01" * 1_000_000, {"\x01" * 1_000_000: 1}, [1] * 1_000_000]:
+        assert render(long, long).endswith(CUT)
