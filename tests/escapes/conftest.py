@@ -26,7 +26,7 @@ def still_serves(pool: Pool) -> Callable[[], Awaitable[None]]:
         assert await text_of(pool, "{{ consumer.username }}", "honest") == "Joanna"
         assert await text_of(pool, "{{ consumer.username }}", "honest", dialect="jinja2") == "Joanna"
         answer = await pool.run(call("return function(d) return d.limit end", owner="honest"), "honest")
-        assert getattr(answer, "value", answer) == 4
+        assert getattr(answer, "value", answer) == b"4"
         assert await pool.run(Decide(("data.limit == 4",), DATA, "e", "s"), "honest") == Decided((True,))
 
     return ask
