@@ -30,7 +30,7 @@ def decode(data: bytes, limit: int) -> Any: ...
 def decode(data: bytes, limit: int, kind: type[T]) -> T: ...
 def decode(data: bytes, limit: int, kind: Any = Any) -> Any:
     """Return the value of JSON with about ``limit`` values at most; raises ``DecodeError`` and ``UnicodeError``."""
-    if _has_more_values(data, limit):
+    if has_more_values(data, limit):
         raise TooManyValues(f"more than {limit:,} values")
     try:
         return msgspec.json.decode(data, type=kind)
@@ -38,7 +38,8 @@ def decode(data: bytes, limit: int, kind: Any = Any) -> Any:
         raise msgspec.DecodeError("nested too deep") from error
 
 
-def _has_more_values(data: bytes, limit: int) -> bool:
+def has_more_values(data: bytes, limit: int) -> bool:
+    """Return whether JSON has more than ``limit`` values; of what is no JSON, what stands before its first error."""
     if _separators(data) <= limit:
         return False
     # Most of them are in texts, or it is refused.

@@ -29,7 +29,7 @@ from kong_eventhooks_plugin.handlers.request_templates import (
 from kong_eventhooks_plugin.handlers.sandbox_failure import outcome_of
 from kong_eventhooks_plugin.handlers.signatures import KongDigest
 from kong_eventhooks_plugin.handlers.signed_request import SignedSender
-from kong_eventhooks_plugin.handlers.target_url import Target, authority, parse_target
+from kong_eventhooks_plugin.handlers.target_url import MAX_URL, Target, authority, parse_target
 from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Failed, Render, Rendered
@@ -108,7 +108,7 @@ class WebhookCustomHandler(Handler):
 def _checked_target(config: Mapping[str, Any], url: str) -> Target:
     """Return the rendered URL's target; raises ``ValidationError`` where the definition leads elsewhere."""
     template = str(config.get("url") or "")
-    if url != template:
+    if url != template and len(url) <= MAX_URL:
         if authority(url) != authority(template):
             raise ValidationError({"config": {"url": "its scheme or host would change"}})
         if _dots(url) > _dots(template):

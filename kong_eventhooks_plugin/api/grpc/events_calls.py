@@ -54,7 +54,9 @@ class EventCalls:
             watcher.close()
 
     async def publish(self, request: pb.PublishRequest, _: bool) -> Message:
-        receipt = await self._events.publish(request.event, from_struct(request.data), request.key or None)
+        with parse.below("data"):
+            data = from_struct(request.data)
+        receipt = await self._events.publish(request.event, data, request.key or None)
         return to_message(pb.PublishResponse, self._present.receipt(receipt))
 
     async def page(self, request: pb.ListEventsRequest, _: bool) -> Message:

@@ -89,7 +89,8 @@ def _set_fields(hook: hooks_pb2.Hook) -> dict[str, Any]:
     if hook.tags:
         given["tags"] = list(hook.tags)
     if hook.HasField("config"):
-        given["config"] = from_struct(hook.config)
+        with below("config"):
+            given["config"] = from_struct(hook.config)
     if hook.HasField("scope"):
         given["scope"] = {field.name: value for field, value in hook.scope.ListFields()}
     return given

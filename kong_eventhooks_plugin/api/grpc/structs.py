@@ -3,7 +3,8 @@
 A Struct's numbers are doubles. A whole one is read as an integer, as in JSON; an integer beyond 2^53 is rounded. A
 Struct has no order: names are read sorted, so that equal data are equal bytes.
 
-Limit: protobuf's readers accept 100 nested messages, three to a level of JSON. A value that is nested deeper than
+Limits: of a request's Struct ``MAX_VALUES`` values are read: each costs four microseconds, and a megabyte may hold half
+a million. Protobuf's readers accept 100 nested messages, three to a level of JSON. A value that is nested deeper than
 ``MAX_DEPTH`` levels is sent as its JSON text, so that the reader can read the rest.
 """
 
@@ -15,6 +16,7 @@ from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.hooks.validation.json_values import MAX_VALUES
 
 MAX_DEPTH: Final = 32
 """Levels, the record itself included: as many as fit where the record is three messages deep."""
@@ -26,7 +28,20 @@ _LAST: Final = 253_402_300_799
 
 
 def from_struct(struct: Struct) -> dict[str, Any]:
-    return {name: _plain(struct.fields[name]) for name in sorted(struct.fields)}
+    """Raise ``ValidationError`` where it has more than ``MAX_VALUES`` values."""
+    return _record(struct, _Count())
+
+
+class _Count:
+    """Counts values, names too."""
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def take(self, values: int) -> None:
+        self._left -= values
+        if self._left < 0:
+            raise ValidationError({"@entity": [f"contains more than {MAX_VALUES:,} values"]})
 
 
 def to_struct(data: Mapping[str, Any]) -> Struct:
@@ -50,12 +65,18 @@ def to_timestamp(seconds: float) -> Timestamp:
     return Timestamp(seconds=whole + nanos // 10**9, nanos=nanos % 10**9)
 
 
-def _plain(value: Value) -> Any:
+def _record(struct: Struct, count: _Count) -> dict[str, Any]:
+    count.take(2 * len(struct.fields))
+    return {name: _plain(struct.fields[name], count) for name in sorted(struct.fields)}
+
+
+def _plain(value: Value, count: _Count) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
-        return from_struct(value.struct_value)
+        return _record(value.struct_value, count)
     if kind == "list_value":
-        return [_plain(each) for each in value.list_value.values]
+        count.take(len(value.list_value.values))
+        return [_plain(each, count) for each in value.list_value.values]
     if kind == "number_value":
         number = value.number_value
         return int(number) if number.is_integer() and abs(number) <= _EXACT else number

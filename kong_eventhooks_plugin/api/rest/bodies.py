@@ -5,7 +5,7 @@ schema gives them a type (``form_values``), and a part's file name is ignored: `
 file's text.
 
 A body is read whole before any of it is parsed. Limits: ``MAX_BODY`` bytes (413), no compressed body (415); 400 for
-more than ``MAX_VALUES`` values of JSON, ``MAX_STRAY`` percent signs that begin no code, or what ``form_names`` and
+more than ``MAX_SEPARATORS`` values of JSON, ``MAX_STRAY`` percent signs that begin no code, or what ``form_names`` and
 ``multipart`` take. A form of more than ``AT_ONCE`` bytes is read in a thread, one at a time: a megabyte takes up to a
 quarter of a second.
 """
@@ -24,11 +24,9 @@ from kong_eventhooks_plugin.api.rest import multipart
 from kong_eventhooks_plugin.api.rest.form_names import MAX_ARGUMENTS, nested
 from kong_eventhooks_plugin.api.rest.form_values import Field, inferred
 from kong_eventhooks_plugin.errors import BadArgument
+from kong_eventhooks_plugin.hooks.validation.json_values import MAX_SEPARATORS
 
 MAX_BODY: Final = 1 << 20
-MAX_VALUES: Final = 25_000
-"""As ``bounded_json`` counts; a hook or an event has no more than 10,000 (``hooks.validation.json_values``)."""
-
 MAX_STRAY: Final = 1_000
 
 AT_ONCE: Final = 16 << 10
@@ -75,7 +73,7 @@ def read_form(body: bytes, content_type: str, field: Field | None) -> dict[str, 
 
 def _from_json(body: bytes) -> dict[str, Any]:
     try:
-        value = bounded_json.decode(body, MAX_VALUES)
+        value = bounded_json.decode(body, MAX_SEPARATORS)
     except bounded_json.TooManyValues as error:
         raise BadArgument(f"the body has {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

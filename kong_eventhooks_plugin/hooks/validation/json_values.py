@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, NoReturn
 
 MAX_DEPTH = 32
 MAX_VALUES = 10_000
+MAX_SEPARATORS = 25_000
+"""A text with more (``bounded_json`` says how they are counted) has more values; it is not parsed."""
 
 
 class JsonError(NamedTuple):

@@ -21,6 +21,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from kong_eventhooks_plugin import files
+from kong_eventhooks_plugin.bounded_json import has_more_values
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules, is_literal
 from kong_eventhooks_plugin.handlers.payload_encoding import json_body_error, payload_error
@@ -81,6 +82,8 @@ def _parsed(text: str) -> tuple[Any, str | None]:
     if len(text) > MAX_PAYLOAD:
         return None, texts.LEN_MAX.format(MAX_PAYLOAD)
     try:
+        if has_more_values(text.encode(errors="replace"), json_values.MAX_SEPARATORS):
+            return None, f"contains more than {json_values.MAX_VALUES:,} values"
         value = json_values.parse_json(text)
     except json.JSONDecodeError as error:
         return None, f"a payload that is a text has to be JSON: line {error.lineno}, column {error.colno}: {error.msg}"

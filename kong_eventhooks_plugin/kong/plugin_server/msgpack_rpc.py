@@ -7,7 +7,8 @@ kept as surrogate escapes and come out the same; kong-pdk's own listener drops t
 with it.
 
 Limits: ``FRAME_BYTES`` for one message and ``ByteBudget`` for all connections together, as over ProtoBuf:1
-(wire.frames); past either ``BadMessage``, after which nothing more can be read from the peer.
+(wire.frames); ``MAX_COLLECTIONS`` lists and maps in a message, each of ``MAX_LENGTH`` values. Past any ``BadMessage``,
+after which nothing more can be read from the peer.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ import msgspec
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, ByteBudget
+
+MAX_COLLECTIONS = 1_024
+MAX_LENGTH = 1_024
+"""Kong reads no more than 1,000 headers or arguments of a request."""
 
 _REQUEST = 0
 _ANSWER = 1
@@ -34,12 +39,33 @@ class RpcRequest(msgspec.Struct, frozen=True):
     argument: Any
 
 
+class _Collections:
+    """Counts the lists and maps of a message."""
+
+    number = 0
+
+    def count(self, collection: Any) -> Any:
+        self.number += 1
+        if self.number > MAX_COLLECTIONS:
+            raise ValueError("too many lists and maps")
+        return collection
+
+
 class RequestReader:
     """Collects one connection's bytes into requests."""
 
     def __init__(self, budget: ByteBudget, limit: int = FRAME_BYTES) -> None:
         self._budget = budget
-        self._unpacker = msgpack.Unpacker(strict_map_key=False, unicode_errors=_ESCAPE, max_buffer_size=limit)
+        self._collections = _Collections()
+        self._unpacker = msgpack.Unpacker(
+            strict_map_key=False,
+            unicode_errors=_ESCAPE,
+            max_buffer_size=limit,
+            max_array_len=MAX_LENGTH,
+            max_map_len=MAX_LENGTH,
+            list_hook=self._collections.count,
+            object_hook=self._collections.count,
+        )
         self._held = 0
 
     def feed(self, data: bytes) -> None:
@@ -62,6 +88,7 @@ class RequestReader:
             except (msgpack.UnpackException, ValueError, TypeError) as error:  # TypeError: a map's key is a list
                 raise BadMessage("not MessagePack") from error
             self.close()
+            self._collections.number = 0
             yield _request(message)
 
     def close(self) -> None:

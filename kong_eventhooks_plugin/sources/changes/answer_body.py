@@ -3,8 +3,8 @@
 Kong's Admin API sends JSON and does not compress; a plugin or a proxy between may. The first bytes say which encoding
 it is, since no header comes along: ``1f 8b`` is gzip, ``78`` zlib (HTTP's ``deflate``), anything else is JSON.
 
-Limit: ``BYTES`` of JSON, also once it is unpacked. What is larger, broken or no JSON object cannot be read: a
-reconciliation finds the change.
+Limits: ``BYTES`` of JSON, also once it is unpacked, and ``VALUES`` in it (``bounded_json``). What is larger, broken or
+no JSON object cannot be read: a reconciliation finds the change.
 """
 
 import zlib
@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
+from kong_eventhooks_plugin import bounded_json
 from kong_eventhooks_plugin.errors import ObservationError
 
-BYTES: Final = 16 << 20
-"""As much as a page of a list may have (``kong.admin_api.client``)."""
+BYTES: Final = 4 << 20
+VALUES: Final = 100_000
 
 _GZIP: Final = b"\x1f\x8b"
 _ZLIB: Final = b"\x78"
@@ -26,8 +27,8 @@ _ANY_HEADER: Final = zlib.MAX_WBITS | 32
 def decode_entity(body: bytes) -> dict[str, Any]:
     """Return the JSON object that the body holds; raises ``ObservationError`` with a text that holds none of it."""
     try:
-        entity = msgspec.json.decode(_plain(body))
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        entity = bounded_json.decode(_plain(body), VALUES)
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise ObservationError("the answer is not JSON") from error
     if not isinstance(entity, dict):
         raise ObservationError("the answer is not a JSON object")

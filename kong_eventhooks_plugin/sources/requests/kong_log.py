@@ -11,7 +11,7 @@ read, none of which is a secret, and no others: an authentication plugin can put
 
 Limits: a path is kept up to ``PATH_LIMIT`` characters, a text of a service or a consumer up to ``TEXT_LIMIT``, a list
 of theirs up to ``LIST_LIMIT`` texts; the rest is cut off. The size of the JSON as a whole is limited by the plugin
-socket's frame.
+socket's frame; where something in it is not as expected, it has at most ``MAX_VALUES`` values (``bounded_json``).
 """
 
 import re
@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from kong_eventhooks_plugin import bounded_json
 from kong_eventhooks_plugin.errors import ObservationError
 from kong_eventhooks_plugin.model.masking import MASK
 from kong_eventhooks_plugin.model.scope import EventScope
@@ -27,6 +28,7 @@ from kong_eventhooks_plugin.model.scope import EventScope
 PATH_LIMIT: Final = 2048
 TEXT_LIMIT: Final = 1024
 LIST_LIMIT: Final = 100
+MAX_VALUES: Final = 100_000
 
 _NO_TRIES: Final = msgspec.Raw()
 _CREDENTIAL: Final = re.compile(r"(?:(?<=/key-auth/)|(?<=/key-auths/)|(?<=/oauth2_tokens/))/*[^/]+")
@@ -222,8 +224,8 @@ def _decode_leniently(serialized: str | bytes) -> KongLog:
     """
     text = serialized.encode("utf-8", "replace") if isinstance(serialized, str) else serialized
     try:
-        value = msgspec.json.decode(text.decode("utf-8", "replace"))
-    except (msgspec.DecodeError, RecursionError) as error:
+        value = bounded_json.decode(text.decode("utf-8", "replace").encode(), MAX_VALUES)
+    except msgspec.DecodeError as error:
         raise ObservationError(f"kong.log.serialize gave no JSON: {error}") from error
     if not isinstance(value, dict):
         raise ObservationError(f"kong.log.serialize gave a JSON {type(value).__name__}, expected an object")

@@ -233,6 +233,7 @@ async def test_a_url_template_fills_path_and_query_alone(handler: WebhookCustomH
         ("http://127.0.0.1:9/{* encoded *};/x", "a value is . or .., which leads elsewhere"),
         ("http://127.0.0.1:9/{* twice *}/x", "a value is . or .., which leads elsewhere"),
         ("http://127.0.0.1:9/{{ended}}/x", "a value is . or .., which leads elsewhere"),
+        ("http://127.0.0.1:9/{{('%'):rep(9000)}}", "over 8192 characters"),
     ],
 )
 async def test_a_url_that_would_lead_elsewhere_is_not_called(

@@ -57,10 +57,11 @@ def test_the_text_in_a_plugins_configuration() -> None:
         ('{"a": 9223372036854775808}', "a: does not fit into a signed 64-bit integer"),
         ('{"a": "\\u0000"}', "a: may not contain a NUL character"),
         ('{"a":' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1), f"nested deeper than {MAX_DEPTH} levels"),
-        ('{"a":' * 100_000, "has to be JSON: is nested too deep"),
+        ('{"a":' * 10_000, "has to be JSON: is nested too deep"),
         ('{"a": "' + "x" * own_rules.MAX_PAYLOAD + '"}', "length must be at most 1048576"),
+        ('{"a": [' + "[]," * 300_000 + "[]]}", "contains more than 10,000 values"),
     ],
-    ids=range(11),
+    ids=range(12),
 )  # fmt: skip
 def test_a_text_that_is_refused(text: str, error: str) -> None:
     assert error in refusal(custom(text)).fields["config"]["payload"]

@@ -1,6 +1,7 @@
 """JSON-ready values and times, there and back."""
 
 import json
+from typing import Any
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
@@ -30,6 +31,15 @@ def test_whole_numbers_are_integers_again_and_names_are_sorted() -> None:
 
 def test_empty_records_and_lists_differ_from_nothing() -> None:
     assert from_struct(to_struct({"record": {}, "list": [], "null": None})) == {"record": {}, "list": [], "null": None}
+
+
+@pytest.mark.parametrize(
+    "data", [{"a": [None] * 9_998}, {"a": [{"b": None}] * 3_332}, {str(n): 1 for n in range(5_000)}]
+)
+def test_as_many_values_are_read_as_an_event_may_have(data: dict[str, Any]) -> None:
+    assert from_struct(to_struct(data)) == data
+    with pytest.raises(ValidationError, match="contains more than 10,000 values"):
+        from_struct(to_struct(data | {"c": [1, 2, 3]}))
 
 
 def test_a_value_without_a_kind_is_null() -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from kong_eventhooks_plugin.errors import AdminApiError
-from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
+from kong_eventhooks_plugin.kong.admin_api.client import MAX_LOOP_BYTES, AdminClient, AdminSettings
 from tests.support.waiting import SECONDS
 
 CAPTURES = Path(__file__).parents[3] / "captures" / "admin-api"
@@ -291,6 +291,25 @@ async def test_garbage(kong: Kong) -> None:
 
     kong.answer = answer
     assert "the answer is not JSON" in await refusal(kong)
+
+
+@pytest.mark.parametrize("blanks", [0, MAX_LOOP_BYTES])
+async def test_a_page_of_too_many_values(kong: Kong, blanks: int) -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b'{"data":[' + b"{}," * 200_000 + b"{}]}" + b" " * blanks)
+
+    kong.answer = answer
+    assert await refusal(kong) == "/plugins: the answer is not JSON: more than 200,000 values"
+
+
+async def test_headers_without_end(kong: Kong) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000)  # type: ignore[attr-defined]
+        return web.Response()
+
+    kong.answer = answer
+    assert await refusal(kong) == "/plugins: Kong sent more than 16 informational answers"
 
 
 async def test_nobody_there(unused_tcp_port: int) -> None:

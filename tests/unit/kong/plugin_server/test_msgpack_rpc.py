@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server import msgpack_rpc
-from kong_eventhooks_plugin.kong.plugin_server.msgpack_rpc import RequestReader, RpcRequest, exact
+from kong_eventhooks_plugin.kong.plugin_server.msgpack_rpc import (
+    MAX_COLLECTIONS,
+    MAX_LENGTH,
+    RequestReader,
+    RpcRequest,
+    exact,
+)
 from kong_eventhooks_plugin.kong.wire.frames import ByteBudget
 
 texts = st.text() | st.binary().map(lambda raw: raw.decode(errors="surrogateescape"))
@@ -89,3 +95,34 @@ def test_peers_together_may_hold_no_more_than_the_room() -> None:
     second.feed(packed(RpcRequest(1, "m", "x" * 700)))
     assert len(list(second.requests())) == 1
     assert room.acquire(1000)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        [[]] * (MAX_COLLECTIONS - 3),
+        {"a": [[]] * (MAX_COLLECTIONS - 4)},
+        [0] * MAX_LENGTH,
+        dict.fromkeys(range(MAX_LENGTH)),
+    ],
+)
+def test_a_message_of_many_values(argument: Any) -> None:
+    request = RpcRequest(1, "plugin.Step", argument)
+    assert read([packed(request)] * 2) == [request] * 2
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        [[[]] * 1_000] * 1_000,
+        [{}] * 1_000_000,
+        [0] * (MAX_LENGTH + 1),
+        dict.fromkeys(range(MAX_LENGTH + 1)),
+        [[0] * 100] * 2_000,
+    ],
+)
+@pytest.mark.parametrize("size", [1 << 16, 1 << 24])
+def test_a_message_of_too_many_values(argument: Any, size: int) -> None:
+    raw = packed(RpcRequest(1, "plugin.Step", argument))
+    with pytest.raises(BadMessage, match="not MessagePack"):
+        read([raw[at : at + size] for at in range(0, len(raw), size)])

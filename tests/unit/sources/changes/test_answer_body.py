@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import ObservationError
-from kong_eventhooks_plugin.sources.changes.answer_body import BYTES, decode_entity
+from kong_eventhooks_plugin.sources.changes.answer_body import BYTES, VALUES, decode_entity
 
 ENTITY = {"id": "84cc", "username": "grace", "tags": None}
 PLAIN = json.dumps(ENTITY).encode()
@@ -32,9 +32,11 @@ BOMB = gzip.compress(b"[" + b" " * (BYTES + 1) + b"]")
 @pytest.mark.parametrize(
     "body",
     [b"", b"null", b"[]", b'"x"', b"{", b"\xff\xfe", b"<html>", b"[" * 100_000, gzip.compress(PLAIN)[:-9],
-     gzip.compress(b"[]"), b"\x1f\x8b", b"x", b"\x78\x9c", BOMB, b" " * (BYTES + 1)],
+     gzip.compress(b"[]"), b"\x1f\x8b", b"x", b"\x78\x9c", BOMB, b" " * (BYTES + 1),
+     b'{"a":[' + b"[]," * VALUES + b"[]]}"],
     ids=["nothing", "null", "list", "text", "begun", "binary", "html", "deep", "cut", "packed list", "gzip's head",
-         "letter", "zlib's head", "bomb", "blanks"],
+         "letter", "zlib's head", "bomb", "blanks",
+         "values"],
 )  # fmt: skip
 def test_unreadable(body: bytes) -> None:
     with pytest.raises(ObservationError) as caught:

@@ -167,6 +167,11 @@ def test_an_incredible_start_is_replaced(started: Any) -> None:
     assert read(started_at=started).started_seconds(5.0) == 5.0
 
 
+def test_a_log_of_too_many_values_is_refused() -> None:
+    with pytest.raises(ObservationError, match="more than 100,000 values"):
+        decode(b'{"request": {"uri": "\xff"}, "more": [' + b"[]," * 100_000 + b"[]]}")
+
+
 @pytest.mark.parametrize("wrong", ["", "{", "[]", "null", "7", '"text"', "{}x", b"\xff", b"\x00", "[" * 5000, "\ud800"])
 def test_what_is_no_object_is_refused(wrong: str | bytes) -> None:
     with pytest.raises(ObservationError, match=r"^kong\.log\.serialize gave"):
