@@ -38,6 +38,7 @@
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any, Literal
 
 HttpErrorClass = Literal["timeout", "tls", "connect", "connection", "protocol", "config"]
@@ -101,6 +102,22 @@ class ValidationError(HookError):
     def body(self) -> dict[str, Any]:
         """Return Kong's 400 body: code, name, message and fields."""
         return {"code": self.code, "name": self.name, "message": str(self), "fields": self.fields}
+
+
+def merged(*errors: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge errors in Kong's shape. Of two of one field the first counts; a record's own are collected."""
+    found: dict[str, Any] = {}
+    for each in errors:
+        for name, error in each.items():
+            if name == "@entity":
+                found[name] = list(dict.fromkeys([*found.get(name, ()), *error]))
+            elif isinstance(error, Mapping) and isinstance(found.get(name), Mapping):
+                found[name] = merged(found[name], error)
+            elif isinstance(error, list) and isinstance(found.get(name), list):
+                found[name] = [one or other for one, other in zip_longest(found[name], error)]
+            else:
+                found.setdefault(name, error)
+    return found
 
 
 def _leaves(errors: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ sandbox``: the machine that checks need not be the one that serves.
 """
 
 import asyncio
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from kong_eventhooks_plugin.handlers.compile_check import compile_violation, has
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations import documents, kong_yml
 from kong_eventhooks_plugin.hooks.definition import as_placed, declaration_errors, place_in_file
-from kong_eventhooks_plugin.hooks.lint import admin_api_route, entity_names
+from kong_eventhooks_plugin.hooks.lint import admin_api_route, entity_names, near_names
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 from kong_eventhooks_plugin.model.hook import Hook
@@ -76,10 +77,19 @@ def _check_file(path: str, validation: Validation) -> Findings:
         return Findings([*errors, error.error], warnings, 0)
     declared = kong_yml.examine(document, path, validation)
     route = admin_api_route.check(document, path)
-    warnings += [*declared.warnings, *route.warnings, *entity_names.warnings(declared.hooks, validation.known)]
-    code = [hook for hook in declared.hooks if has_code(hook)]
-    errors += [*declared.errors, *route.errors, *(asyncio.run(_compile_errors(code)) if code else ())]
-    return Findings(errors, warnings, declared.hook_count)
+    hooks = [*declared.hooks, *declared.parts]
+    warnings += [*declared.warnings, *route.warnings]
+    warnings += [*entity_names.warnings(hooks, validation.known), *near_names.method_warnings(hooks)]
+    code = [hook for hook in hooks if has_code(hook)]
+    compiled = asyncio.run(_compile_errors(code)) if code else []
+    errors += [*declared.errors, *route.errors, *filter(declared.of_code, compiled)]
+    return Findings(sorted(errors, key=_place), sorted(warnings, key=_place), declared.hook_count)
+
+
+def _place(found: DeclarationError) -> list[tuple[bool, int, str]]:
+    """Return what sorts errors by their places: ``hooks[10]`` behind ``hooks[9]``."""
+    parts = re.split("([0-9]+)", found.path)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
 async def _compile_errors(hooks: Sequence[Hook]) -> list[DeclarationError]:

@@ -45,7 +45,9 @@ async def _template_errors(pool: Pool, config: Mapping[str, Any]) -> dict[str, A
 
 
 async def _function_errors(pool: Pool, config: Mapping[str, Any]) -> dict[str, Any]:
-    found = [await _compile_error(pool, Check(kind="lambda", text=text)) for text in config.get("functions") or ()]
+    functions = config.get("functions") or ()
+    # None: what is there is no function, and has its error already.
+    found = [text and await _compile_error(pool, Check(kind="lambda", text=text)) for text in functions]
     while found and found[-1] is None:
         found.pop()
     return {"config": {"functions": found}} if found else {}

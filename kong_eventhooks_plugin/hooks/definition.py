@@ -39,14 +39,24 @@ def to_hook(definition: dict[str, Any], origin: Origin, scope: HookScope = GLOBA
     )
 
 
+def to_part(definition: dict[str, Any], origin: Origin) -> Hook:
+    """Return what is good of an invalid definition (``CheckedConfig.parts``), only to look for more errors."""
+    unset = {name: definition.get(name) or "" for name in ("name", "source", "handler")}
+    return to_hook({**definition, **unset}, origin)
+
+
 def to_hooks(
     definitions: Mapping[int, dict[str, Any]], config: Origin, scope: HookScope, *, enabled: bool = True
 ) -> list[Hook]:
     """Return the hooks of a plugin's ``config``, whose valid definitions come by their place in its list."""
     return [
-        to_hook(definition, replace(config, path=f"{config.path}.hooks[{index}]"), scope, enabled=enabled)
-        for index, definition in definitions.items()
+        to_hook(definition, in_list(config, index), scope, enabled=enabled) for index, definition in definitions.items()
     ]
+
+
+def in_list(config: Origin, index: int) -> Origin:
+    """Return the origin of a hook in a plugin's ``config``."""
+    return replace(config, path=f"{config.path}.hooks[{index}]")
 
 
 def as_placed(refusal: ValidationError, origin: Origin) -> ValidationError:

@@ -18,9 +18,9 @@ from kong_eventhooks_plugin.api.service import paging
 from kong_eventhooks_plugin.api.service.entity import READ_ONLY, definition_of, masked_fields
 from kong_eventhooks_plugin.api.service.hook_store import ORIGIN, ApiHookStore
 from kong_eventhooks_plugin.api.service.tags import TagFilter
-from kong_eventhooks_plugin.errors import HookDeclared, HookTaken, IdTaken, UnknownHook, ValidationError
+from kong_eventhooks_plugin.errors import HookDeclared, HookTaken, IdTaken, UnknownHook, ValidationError, merged
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
-from kong_eventhooks_plugin.hooks.definition import to_hook
+from kong_eventhooks_plugin.hooks.definition import to_hook, to_part
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import hook_id
@@ -105,7 +105,7 @@ class Hooks:
 
     async def create(self, given: Given) -> Hook:
         """May raise ``ValidationError``, ``HookTaken``, ``BadArgument``, ``StoreUnavailable``."""
-        own, hook = self._read(given)
+        own, hook = await self._read(given)
         async with self._hook_store.lock():
             new_id = own.id or self._new_id(hook.name)
             return await self._save(self._complete(hook, new_id, own, before=None), before=None)
@@ -118,7 +118,7 @@ class Hooks:
         """
         async with self._hook_store.lock():
             before = self._changeable(self.get(key))
-            own, hook = self._read(_merged(definition_of(before, given.get("handler", before.handler)), given))
+            own, hook = await self._read(_merged(definition_of(before, given.get("handler", before.handler)), given))
             saved = await self._save(self._complete(hook, before.id, own, before), before)
             if given.get("enabled") is True:
                 await self._enable(saved.id)
@@ -131,7 +131,7 @@ class Hooks:
             before = self._find(key)
             if before is not None:
                 self._changeable(before)
-            own, hook = self._read(given, None if by_id else key)
+            own, hook = await self._read(given, None if by_id else key)
             new_id = before.id if before is not None else by_id or self._new_id(key)
             return await self._save(self._complete(hook, new_id, own, before), before)
 
@@ -160,7 +160,7 @@ class Hooks:
             raise HookDeclared(hook.name, hook.origin.path)
         return hook
 
-    def _read(self, given: Given, named: str | None = None) -> tuple[_Own, Hook]:
+    async def _read(self, given: Given, named: str | None = None) -> tuple[_Own, Hook]:
         """Validate a definition; the hook's id and times are still to be set, and its name where it is empty.
 
         ``named`` goes before the name in ``given``, which must be valid all the same.
@@ -174,15 +174,16 @@ class Hooks:
         if _RESERVED in (named, definition["name"]):
             errors["name"] = "expected another name: GET /event-hooks/sources lists the sources"
         _refuse_masked(definition, errors)
-        try:
-            valid = self._validation.hook(definition)
-            if named is not None:
-                valid = self._validation.hook({**definition, "name": named})
-        except ValidationError as error:
-            raise ValidationError({**errors, **error.fields}) from None
-        if errors:
-            raise ValidationError(errors)
-        hook = to_hook(valid, ORIGIN)
+        checked = self._validation.examined(definition)
+        if named is not None and not checked.errors:
+            checked = self._validation.examined({**definition, "name": named})
+        if checked.definition is None:
+            raise ValidationError({**errors, **checked.errors})
+        if errors or checked.errors:
+            # What is good of it may have errors of its own, which only a compiler finds.
+            compiled = await self._check(to_part(checked.definition, ORIGIN))
+            raise ValidationError(merged(errors, checked.errors, compiled))
+        hook = to_hook(checked.definition, ORIGIN)
         return own, msgspec.structs.replace(hook, name="") if nameless and named is None else hook
 
     def _complete(self, hook: Hook, new_id: str, own: _Own, before: Hook | None) -> Hook:

@@ -82,7 +82,7 @@ class _Reading:
 
     def _number(self, value: float, path: str) -> float:
         held = _sixteen_digits(value)
-        if held != value:
+        if held != value and math.isfinite(held):
             self._warn(path, _NUMBER.format(value, held))
         return held
 

@@ -12,11 +12,10 @@ in event-hooks plugins; 1,000 errors reported.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations import documents, kong_payloads
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
-from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hooks
+from kong_eventhooks_plugin.hooks.definition import declaration_errors, in_list, to_hooks, to_part
 from kong_eventhooks_plugin.hooks.lint import near_names
 from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN, PLUGIN
 from kong_eventhooks_plugin.hooks.validation import json_values
@@ -57,6 +56,8 @@ _CRUD_PLACE = (
     "where it is enabled"
 )
 _CRUD_CONFIG = f"{texts.UNKNOWN}; event-hooks-crud takes no configuration, hooks belong to the plugin event-hooks"
+_HOOKS_BESIDE_CONFIG = f"{texts.UNKNOWN}; hooks belong in the plugin's config"
+_NO_PLACE = "Kong has no such entities, so nothing here is read; hooks belong in the config of a plugin event-hooks"
 _NO_GROUPS = "hooks cannot be declared on a consumer group; the open-source gateway has no plugins there"
 
 
@@ -95,12 +96,21 @@ def read(document: Any, where: str, validation: Validation) -> Declared:
 
 
 class Examined(NamedTuple):
-    """All that can be said of a document: its valid hooks, also beside errors, and how many hooks it has in all."""
+    """All that can be said of a document: its valid hooks, also beside errors, and how many hooks it has in all.
+
+    ``parts`` is what is good of the others, as hooks; only to look for more errors.
+    """
 
     hooks: tuple[Hook, ...]
+    parts: tuple[Hook, ...]
     hook_count: int
     errors: tuple[DeclarationError, ...]
     warnings: tuple[DeclarationError, ...]
+    unrendered: frozenset[str] = frozenset()
+
+    def of_code(self, error: DeclarationError) -> bool:
+        """Return whether an error of code is one of the file's, not of what decK has yet to fill in."""
+        return not _is_of(error.path, self.unrendered)
 
 
 def examine(document: Any, where: str, validation: Validation) -> Examined:
@@ -109,7 +119,10 @@ def examine(document: Any, where: str, validation: Validation) -> Examined:
     reading.run()
     # An error in what plugins share is found once for each of them.
     errors = at_most(list(dict.fromkeys(reading.errors)))
-    return Examined(tuple(reading.hooks), reading.hook_count, errors, at_most(reading.warnings))
+    warnings = at_most(list(dict.fromkeys(reading.warnings)))
+    return Examined(
+        tuple(reading.hooks), tuple(reading.parts), reading.hook_count, errors, warnings, frozenset(reading.unrendered)
+    )
 
 
 class _Reading:
@@ -117,6 +130,7 @@ class _Reading:
         self.errors: list[DeclarationError] = []
         self.warnings: list[DeclarationError] = []
         self.hooks: list[Hook] = []
+        self.parts: list[Hook] = []
         self.hook_count = 0
         self._document = document
         self._where = where
@@ -124,12 +138,16 @@ class _Reading:
         self._entities = 0
         self._values = 0
         self._names: dict[str, str] = {}
+        self.unrendered: set[str] = set()
 
     def run(self) -> None:
         if not isinstance(self._document, Mapping):
             self._add_error("", "expected a mapping that begins with _format_version")
             return
         self._check_version(self._document.get("_format_version"))
+        for name in ("hooks", "event_hooks", "event-hooks"):
+            if name in self._document:
+                self._warn(name, _NO_PLACE)
         try:
             for found in self._plugins("", self._document, ""):
                 self._read_plugin(found)
@@ -151,32 +169,34 @@ class _Reading:
             self._add_error("_format_version", texts.ONE_OF.format(", ".join(FORMAT_VERSIONS)))
 
     def _plugins(self, kind: str, entity: Mapping[str, Any], path: str) -> Iterator[_Found]:
-        self._add_key_errors(near_names.plugins_key_errors(entity), path)
-        for child in _NESTED[kind]:
-            below = f"{path}.{child}" if path else child
-            for at, entry in self._entries(entity.get(child), below):
+        nested = [(child, child) for child in _NESTED[kind]]
+        for near in near_names.near_lists(entity, _NESTED[kind]):
+            self._add_error(f"{path}.{near.key}" if path else near.key, near.text)
+            nested.append((near.meant, near.key))
+        for child, key in nested:
+            for at, entry in self._entries(entity.get(key), f"{path}.{key}" if path else key):
                 if child != "plugins":
                     yield from self._plugins(child, entry, at)
                 elif entry.get("name") in (PLUGIN, CRUD_PLUGIN):
                     yield _Found(entry, at, kind, entity, path)
-                else:
-                    self._check_name(entry, at)
+                elif self._is_nearly_ours(entry, at):
+                    yield _Found({**entry, "name": PLUGIN}, at, kind, entity, path)
 
-    def _add_key_errors(self, errors: Iterator[tuple[str, str]], path: str) -> None:
-        for key, text in errors:
-            self._add_error(f"{path}.{key}" if path else key, text)
+    def _is_nearly_ours(self, plugin: Mapping[str, Any], path: str) -> bool:
+        """Report a plugin whose name is nearly ours: an error where it has hooks, since nobody else has those.
 
-    def _check_name(self, plugin: Mapping[str, Any], path: str) -> None:
-        """Report a plugin whose name is nearly ours: an error where it has hooks, since nobody else has those."""
+        Return whether it has.
+        """
         meant = near_names.plugin_meant(plugin.get("name"))
         if meant is None:
-            return
+            return False
         text = f"'{plugin['name']}' is another plugin{{}}; did you mean {meant}?"
-        config = plugin.get("config")
-        if isinstance(config, Mapping) and "hooks" in config:
+        has_hooks = near_names.has_hooks(plugin)
+        if has_hooks:
             self._add_error(f"{path}.name", text.format(", so its hooks are not read"))
         else:
             self._warn(f"{path}.name", text.format(""))
+        return has_hooks
 
     def _entries(self, entries: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if entries is None or entries == {}:
@@ -194,29 +214,45 @@ class _Reading:
                 self._add_error(f"{path}[{index}]", texts.RECORD)
 
     def _read_plugin(self, found: _Found) -> None:
-        self._add_key_errors(near_names.plugin_key_errors(found.entry), found.path)
+        found = self._as_meant(found)
         if found.entry["name"] == CRUD_PLUGIN:
             self._check_crud(found)
             return
         unrendered, too_deep = self._unrendered(found)
+        self.unrendered |= unrendered
         scope = self._attempt(_scope, found, HookScope(), unrendered)
         enabled = self._attempt(_enabled, found, True, unrendered)
         config: Any = self._attempt(self._config, found, {}, unrendered)
         if unrendered and not too_deep:
             config = _with_stand_ins(config)
         prefix = f"{found.path}.config"
+        count = 0
         if isinstance(config, Mapping) and isinstance(config.get("hooks"), list):
-            self.hook_count += len(config["hooks"])
+            count = len(config["hooks"])
             config = {**config, "hooks": self._as_kong_holds(config["hooks"], prefix)}
         checked = self._validation.config(config)
+        self.hook_count += count or len(checked.hooks) + len(checked.parts)
         if checked.error is not None:
-            fields = near_names.with_suggestions(checked.error.fields, self._validation.schema, config)
-            for error in declaration_errors(ValidationError(fields), self._where, prefix):
+            for error in declaration_errors(checked.error, self._where, prefix):
                 if not _is_of(error.path, unrendered):
                     self.errors.append(error)
         origin = Origin(place="file", key=self._where, path=f"{self._where}: {prefix}")
         for index, hook in zip(checked.hooks, to_hooks(checked.hooks, origin, scope, enabled=enabled), strict=True):
-            self._add_hook(hook, f"{prefix}.hooks[{index}]")
+            self.hooks.append(hook)
+            self._add_name(hook, f"{prefix}.hooks[{index}]")
+        for index, part in checked.parts.items():
+            self.parts.append(to_part(part, in_list(origin, index)))
+            self._add_name(self.parts[-1], f"{prefix}.hooks[{index}]")
+
+    def _as_meant(self, found: _Found) -> _Found:
+        """Report keys of a plugin that are nearly its own; return it with these, for the sake of its other errors."""
+        for near in near_names.near_plugin_keys(found.entry):
+            self._add_error(f"{found.path}.{near.key}", near.text)
+            found = found._replace(entry={**found.entry, near.meant: found.entry[near.key]})
+        if found.entry["name"] == PLUGIN and "hooks" in found.entry:
+            self._add_error(f"{found.path}.hooks", _HOOKS_BESIDE_CONFIG)
+            found = found._replace(entry={"config": {"hooks": found.entry["hooks"]}, **found.entry})
+        return found
 
     def _as_kong_holds(self, hooks: list[Any], prefix: str) -> list[Any]:
         return [
@@ -242,11 +278,10 @@ class _Reading:
         elif config not in (None, []):
             self._add_error(f"{found.path}.config", texts.RECORD)
 
-    def _add_hook(self, hook: Hook, path: str) -> None:
-        first = self._names.setdefault(hook.name, path)
-        if first == path:
-            self.hooks.append(hook)
-        else:
+    def _add_name(self, hook: Hook, path: str) -> None:
+        """Report a name that stands in another plugin too; in one list validation does."""
+        first = self._names.setdefault(hook.name, path) if hook.name else path
+        if first.rpartition("[")[0] != path.rpartition("[")[0]:
             self._add_error(f"{path}.name", f"'{hook.name}' is the name of {first} already; names are unique")
 
     def _unrendered(self, found: _Found) -> tuple[set[str], bool]:
@@ -297,7 +332,8 @@ def _with_stand_ins(value: Any) -> Any:
 
 def _is_of(path: str, unrendered: Collection[str]) -> bool:
     """Return whether an error is of a value that decK has yet to fill in, or of a record with such a value."""
-    return any(each == path or each.startswith((f"{path}.", f"{path}[")) for each in unrendered)
+    within = (f"{path}.", f"{path}[")
+    return _UNRENDERED in path or any(each == path or each.startswith(within) for each in unrendered)
 
 
 def _enabled(found: _Found) -> bool:

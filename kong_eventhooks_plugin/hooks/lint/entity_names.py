@@ -5,13 +5,13 @@ A warning, never an error: any plugin may add entities, and only a running Kong 
 """
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.definition import place_in_file
 from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.kong.admin_api.entity_metadata import PATH_NAMES
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.suggestions import closest
 
 
 def warnings(hooks: Iterable[Hook], known: Known) -> Iterator[DeclarationError]:
@@ -31,7 +31,7 @@ def warnings(hooks: Iterable[Hook], known: Known) -> Iterator[DeclarationError]:
 
 
 def _text(entity: str, entities: Iterable[str]) -> str:
-    meant = next(iter(get_close_matches(entity, sorted(entities), 1)), None)
+    meant = closest(entity, sorted(entities))
     hint = f" (did you mean {meant}?)" if meant else ""
     return (
         f"Kong is not known to have an entity {entity}{hint}; "

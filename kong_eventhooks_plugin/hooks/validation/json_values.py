@@ -39,17 +39,64 @@ class Key(NamedTuple):
         return self.text
 
 
+class Cleaned(NamedTuple):
+    """A value with None in place of what JSON cannot represent, without keys that are no texts; and where these are."""
+
+    value: Any
+    errors: list[JsonError]
+
+
+class PastLimitError(Exception):
+    """A value is nested too deep or contains too many values."""
+
+    def __init__(self, error: JsonError) -> None:
+        self.error = error
+        super().__init__(error.text)
+
+
+def cleaned(value: Any, path: str = "", limit: int = MAX_VALUES) -> Cleaned:
+    """Return a copy that is JSON, and everything that is none; raises ``PastLimitError``."""
+    cleaning = _Cleaning(path, limit)
+    return Cleaned(cleaning.clean(value, path, 0), cleaning.errors)
+
+
 def json_error(value: Any, path: str = "", limit: int = MAX_VALUES) -> JsonError | None:
     """Return the first thing in the value that JSON cannot represent or that passes a limit, None where nothing is."""
-    for count, (at, depth, each) in enumerate(walk(value, path), start=1):
+    try:
+        return next(iter(cleaned(value, path, limit).errors), None)
+    except PastLimitError as error:
+        return error.error
+
+
+class _Cleaning:
+    def __init__(self, path: str, limit: int) -> None:
+        self.errors: list[JsonError] = []
+        self._path = path
+        self._limit = limit
+        self._count = 0
+
+    def clean(self, value: Any, path: str, depth: int) -> Any:
         if depth > MAX_DEPTH:
-            return JsonError(at, f"nested deeper than {MAX_DEPTH} levels")
-        if count > limit:
-            return JsonError(path, f"contains more than {limit:,} values")
-        text = _scalar_error(each)
+            raise PastLimitError(JsonError(path, f"nested deeper than {MAX_DEPTH} levels"))
+        self._count += 1
+        if self._count > self._limit:
+            raise PastLimitError(JsonError(self._path, f"contains more than {self._limit:,} values"))
+        text = _scalar_error(value)
         if text is not None:
-            return JsonError(at, text)
-    return None
+            self.errors.append(JsonError(path, text))
+            return None
+        if isinstance(value, Mapping):
+            return self._clean_mapping(value, path, depth)
+        if isinstance(value, list):
+            return [self.clean(each, f"{path}[{index}]", depth + 1) for index, each in enumerate(value)]
+        return value
+
+    def _clean_mapping(self, values: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
+        kept = {}
+        for key, each in values.items():
+            if self.clean(key if isinstance(key, str | Key) else Key(str(key)), path, depth + 1) is not None:
+                kept[key] = self.clean(each, f"{path}.{key}" if path else str(key), depth + 1)
+        return kept
 
 
 def walk(value: Any, path: str = "") -> Iterator[tuple[str, int, Any]]:

@@ -17,8 +17,10 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
+from functools import partial
+from typing import Any, Final
 
 from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.bounded_json import has_more_values
@@ -36,6 +38,7 @@ from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.field_checks import pattern
 from kong_eventhooks_plugin.model.masking import is_reference
 from kong_eventhooks_plugin.sandbox.tasks import is_plain
+from kong_eventhooks_plugin.suggestions import did_you_mean
 
 Errors = dict[str, Any]
 
@@ -44,37 +47,41 @@ _TAG = re.compile(r"\{\{.*?\}\}|\{\*.*?\*\}|\{%.*?%\}|\{#.*?#\}")
 
 MAX_PAYLOAD = 1 << 20
 
+GUESSED: Final = "?"
+"""In place of a field's name: see ``examined``."""
+
 _DEFAULTS = {name: field.get("default") for entry in handler_config()["fields"] for name, field in entry.items()}
 _ANY_ADDRESS = AddressRules()
 _NUMBER = re.compile("[0-9]+|0[xX][0-9a-fA-F]*")
 
 
 def examined(
-    hook: dict[str, Any], known: Known, secret_directories: Collection[str]
-) -> tuple[dict[str, Any], Errors | None]:
-    """Return a hook that Kong would accept with its payload parsed, and its errors, in Kong's shape."""
-    errors = errors_beside(hook, {}, known, secret_directories)
-    payload = hook["config"]["payload"]
-    if isinstance(payload, str):
-        payload, error = _parsed(payload)
-        if error is not None:
-            errors["config"] = {**errors.get("config", {}), "payload": error}
-        hook = {**hook, "config": {**hook["config"], "payload": payload}}
-    return hook, errors or None
+    hook: Mapping[str, Any], suspect: AbstractSet[str], known: Known, secret_directories: Collection[str]
+) -> tuple[dict[str, Any], Errors]:
+    """Return a hook with its payload parsed, and its errors, in Kong's shape.
 
-
-def errors_beside(
-    hook: Mapping[str, Any], errors: Mapping[str, Any], known: Known, secret_directories: Collection[str]
-) -> Errors:
-    """Return the errors of a hook that Kong refuses for ``errors``: of those fields that Kong accepts."""
-    found: Errors = {}
-    if {"handler", "config", "@entity"}.isdisjoint(errors):
-        config = _config_errors(hook) | _secret_file_error(hook["config"]["secret_file"], secret_directories)
-        found |= {"config": config} if config else {}
-    if {"source", "event"}.isdisjoint(errors):
+    ``suspect`` names the fields that have an error already (``source``, ``config.url``): a rule that reads one is left
+    out. ``GUESSED`` among them: the handler is only what was probably meant.
+    """
+    hook = dict(hook)
+    errors: Errors = {}
+    if suspect.isdisjoint({"source", "event"}):
         error = _event_error(hook["source"], hook["event"], known)
-        found |= {} if error is None else {"event": error}
-    return found
+        errors = {} if error is None else {"event": error}
+    if "config" in suspect:
+        return hook, errors
+    config: Errors = {}
+    for fields, rule in _CONFIG_RULES:
+        if suspect.isdisjoint(fields):
+            config = rule(hook) | config
+    if "config.secret_file" not in suspect:
+        config = _secret_file_error(hook["config"]["secret_file"], secret_directories) | config
+    payload = hook["config"]["payload"]
+    if isinstance(payload, str) and "config.payload" not in suspect:
+        payload, error = _parsed(payload)
+        config = config if error is None else {"payload": error} | config
+        hook["config"] = {**hook["config"], "payload": payload}
+    return hook, errors | ({"config": config} if config else {})
 
 
 def _parsed(text: str) -> tuple[Any, str | None]:
@@ -96,33 +103,38 @@ def _parsed(text: str) -> tuple[Any, str | None]:
     return value, None if invalid is None else ": ".join(part for part in invalid if part)
 
 
-def _config_errors(hook: Mapping[str, Any]) -> Errors:
-    config = _secret_errors(hook["config"]) | _body_errors(hook) | _foreign_errors(hook)
-    url_error = _url_error(hook)
-    return config if url_error is None else config | {"url": url_error}
+def foreign(name: str) -> str:
+    """Return the error of a field that the hook's handler does not have."""
+    handlers = HANDLERS_OF[name]
+    return f"{texts.UNKNOWN}; only {' and '.join(handlers)} {'has' if len(handlers) == 1 else 'have'} it"
 
 
 def _foreign_errors(hook: Mapping[str, Any]) -> Errors:
     return {
-        name: texts.UNKNOWN
+        name: foreign(name)
         for name, value in hook["config"].items()
-        if hook["handler"] not in HANDLERS_OF[name] and value not in (None, _DEFAULTS[name])
+        if name in HANDLERS_OF and hook["handler"] not in HANDLERS_OF[name] and value not in (None, _DEFAULTS.get(name))
     }
 
 
-def _secret_errors(config: Mapping[str, Any]) -> Errors:
-    if config["secret"] is not None and config["secret_file"] is not None:
-        return {"@entity": [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]}
-    if config["previous_secret"] is not None and config["secret"] is None and config["secret_file"] is None:
-        return {"previous_secret": "needs a secret or secret_file beside it, which signs too"}
-    errors = {}
-    for name in ("secret", "previous_secret"):
-        if config[name] is not None and not is_reference(config[name]):
-            try:
-                key_of(as_secret(config[name]))
-            except ValueError as error:
-                errors[name] = str(error)
-    return errors
+def _two_secrets_error(hook: Mapping[str, Any]) -> Errors:
+    return _TWO_SECRETS if all(hook["config"][name] is not None for name in _CURRENT) else {}
+
+
+def _lone_secret_error(hook: Mapping[str, Any]) -> Errors:
+    if hook["config"]["previous_secret"] is None or any(hook["config"][name] is not None for name in _CURRENT):
+        return {}
+    return {"previous_secret": "needs a secret or secret_file beside it, which signs too"}
+
+
+def _key_error(name: str, hook: Mapping[str, Any]) -> Errors:
+    secret = hook["config"][name]
+    if secret is not None and not is_reference(secret):
+        try:
+            key_of(as_secret(secret))
+        except ValueError as error:
+            return {name: str(error)}
+    return {}
 
 
 def _secret_file_error(path: str | None, directories: Collection[str]) -> Errors:
@@ -132,19 +144,29 @@ def _secret_file_error(path: str | None, directories: Collection[str]) -> Errors
     return {"secret_file": f"is in no directory of the sidecar's setting secret_file_directories ({allowed})"}
 
 
-def _body_errors(hook: Mapping[str, Any]) -> Errors:
-    """Return what the content type refuses, where it is known now."""
-    config, dialect = hook["config"], dialect_of(hook["config"])
-    header = content_type(config["headers"] or {})
-    is_template = header is not None and config["headers_format"] and not is_plain(header, dialect)
-    if hook["handler"] != "webhook-custom" or is_reference(header) or is_template:
+def _body_error(hook: Mapping[str, Any]) -> Errors:
+    config, header = hook["config"], _known_content_type(hook)
+    if config["body"] is None or header is None:
         return {}
-    if config["body"] is not None:
-        literal = not config["body_format"] or is_plain(config["body"], dialect)
-        error = json_body_error(config["body"], header) if literal else None
-        return {} if error is None else {"body": error}
-    error = None if config["payload"] is None else payload_error(header, config["method"])
+    literal = not config["body_format"] or is_plain(config["body"], dialect_of(config))
+    error = json_body_error(config["body"], header) if literal else None
+    return {} if error is None else {"body": error}
+
+
+def _payload_type_error(hook: Mapping[str, Any]) -> Errors:
+    config, header = hook["config"], _known_content_type(hook)
+    if config["payload"] is None or config["body"] is not None or header is None:
+        return {}
+    error = payload_error(header, config["method"])
     return {} if error is None else {"headers": {"content-type": error}}
+
+
+def _known_content_type(hook: Mapping[str, Any]) -> str | None:
+    """Return the content type of a webhook-custom hook, empty where it has none; None where it is not known now."""
+    config = hook["config"]
+    header = content_type(config["headers"] or {}) or ""
+    is_template = config["headers_format"] and not is_plain(header, dialect_of(config))
+    return None if hook["handler"] != "webhook-custom" or is_reference(header) or is_template else header
 
 
 def _event_error(source: str, event: str | None, known: Known) -> str | None:
@@ -154,18 +176,20 @@ def _event_error(source: str, event: str | None, known: Known) -> str | None:
     if any(re.fullmatch(expression, event) for _, expression in patterns):
         return None
     # A source with patterns lists hundreds of names that follow them.
-    return texts.ONE_OF.format(", ".join([shown for shown, _ in patterns] if patterns else events))
+    shown = [name for name, _ in patterns] if patterns else events
+    return texts.ONE_OF.format(", ".join(shown)) + did_you_mean(event, events)
 
 
-def _url_error(hook: Mapping[str, Any]) -> str | None:
+def _url_error(hook: Mapping[str, Any]) -> Errors:
     url = hook["config"]["url"]
     if url is None or is_reference(url):
-        return None
+        return {}
     if hook["handler"] == "webhook-custom" and hook["config"]["url_format"]:
         if "{" in authority(url):
-            return TEMPLATE_IN_HOST
+            return {"url": TEMPLATE_IN_HOST}
         url = _TAG.sub("x", url)
-    return _target_error(authority(url)) if pattern(STRICT_URL)(url) else URL_ERR
+    error = _target_error(authority(url)) if pattern(STRICT_URL)(url) else URL_ERR
+    return {} if error is None else {"url": error}
 
 
 def _target_error(url: str) -> str | None:
@@ -178,3 +202,20 @@ def _target_error(url: str) -> str | None:
         return NEVER_CALLED if "%" in host or _ANY_ADDRESS.refusal(host) else None
     # As browsers and Kong's resolver read it: a name whose last part is a number is an IPv4 address.
     return SHORT_IPV4 if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) else None
+
+
+_CURRENT = ("secret", "secret_file")
+_TWO_SECRETS: Errors = {"@entity": [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]}
+_TYPE = ("handler", "config.headers", "config.headers_format", "config.template")
+
+_CONFIG_RULES: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], Errors]], ...] = (
+    (("handler", GUESSED), _foreign_errors),
+    (("config.secret", "config.secret_file"), _two_secrets_error),
+    (("config.secret", "config.secret_file", "config.previous_secret"), _lone_secret_error),
+    (("config.secret",), partial(_key_error, "secret")),
+    (("config.previous_secret",), partial(_key_error, "previous_secret")),
+    ((*_TYPE, "config.body", "config.body_format"), _body_error),
+    ((*_TYPE, "config.payload", "config.body", "config.method"), _payload_type_error),
+    (("handler", "config.url", "config.url_format"), _url_error),
+)
+"""The fields that a rule reads, and the rule: it returns errors of ``config``. Of two of a field the first counts."""

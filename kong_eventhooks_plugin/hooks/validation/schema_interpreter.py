@@ -105,12 +105,14 @@ def _check_map(field: Definition, value: Any) -> Errors | None:
         return texts.STRING
     if not isinstance(value, Mapping):
         return texts.MAP
+    return next(iter(entry_errors(field, value).values()), None) or field_checks.field_error(value, field)
+
+
+def entry_errors(field: Definition, value: Mapping[Any, Any]) -> dict[Any, Errors]:
+    """Return the errors of all entries of a map."""
     key_field, value_field = {**field["keys"], "required": True}, {**field["values"], "required": True}
-    for key, each in value.items():
-        found = errors_of(key_field, key) or errors_of(value_field, each)
-        if found is not None:
-            return found
-    return field_checks.field_error(value, field)
+    found = {key: errors_of(key_field, key) or errors_of(value_field, each) for key, each in value.items()}
+    return {key: error for key, error in found.items() if error is not None}
 
 
 def _check_record(field: Definition, value: Any) -> Errors | None:

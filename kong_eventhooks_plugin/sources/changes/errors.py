@@ -15,7 +15,6 @@ Hooks are not checked before Kong's paths are known. Limit: ``LISTS`` lists are 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final
 
@@ -24,6 +23,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sources.changes.catalogue import CRUD
 from kong_eventhooks_plugin.sources.changes.lister import is_refusal
 from kong_eventhooks_plugin.sources.changes.observer import ChangeState
+from kong_eventhooks_plugin.suggestions import closest
 
 LISTS: Final = 10
 
@@ -64,7 +64,7 @@ def _named_entity(hook: Hook) -> str | None:
 
 @lru_cache(maxsize=256)  # /readyz is asked every few seconds, and there may be a thousand hooks
 def _similar(entity: str, known: frozenset[str]) -> str | None:
-    return next(iter(get_close_matches(entity, sorted(known), 1)), None)
+    return closest(entity, sorted(known))
 
 
 def _never_fires(entity: str, endpoints: AdminEndpoints, skipped: Mapping[str, str], path: str | None) -> str | None:

@@ -1,6 +1,8 @@
 """``check`` finds everything in one run, and names what was probably meant."""
 
+import re
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 from click.testing import CliRunner, Result
@@ -124,17 +126,18 @@ plugins:
     one_of = [line for line in lines if ".event: expected one of: rate-limit-exceeded" in line]
     assert len(one_of) == 1
     assert [line.partition(": ")[0] for line in lines] == [
-        "plugins[0].config.hooks[0].handler_config.url",
         "plugins[0].config.hooks[0].handler_config.headers.x",
+        "plugins[0].config.hooks[0].handler_config.url",
         "plugins[0].config.hooks[0].snooze",
         "plugins[0].config.hooks[1].event",
+        "plugins[0].config.hooks[1].filter",
         "plugins[0].config.hooks[1].snooze",
+        "plugins[0].config.hooks[2].filter",
         "plugins[0].config.hooks[3].handler_config.secret",
         "plugins[0].config.hooks[3].handler_config.url",
         "plugins[0].config.hooks[3].tags[0]",
-        "plugins[1].enabled",
-        "plugins[0].config.hooks[2].filter",
         "plugins[1].config.hooks[0].filter",
+        "plugins[1].enabled",
     ]
     assert [line.partition(": ")[2] for line in lines if unfilled in line] == [unfilled] * 3
 
@@ -178,3 +181,95 @@ plugins:
     assert ended.exit_code == 1
     assert "warning: " in ended.stderr
     assert "empty list" in ended.stderr
+
+
+def test_all_faults_of_each_hook(tmp_path: Path) -> None:
+    """None hides another: not a wrong name or choice, not a value that is no JSON, nor what Kong finds first."""
+    text = """
+plugins:
+- name: event-hook
+  confg:
+    hook:
+    - {name: a, source: rate-limitng, event: rate-limit-exceded, handler: webhok, handler_config: {urll: "ftp://x"}}
+    - name: a
+      source: crud
+      event: consumer
+      handler: webhook-custom
+      filter: "data.x >"
+      handler_config:
+        url: ftp://x
+        method: post
+        payload: {text: "{{ a ", n: .nan, true: x}
+        headers: {Host: a, te: b, content-type: text/plain}
+    - name: b
+      source: custom
+      handler: lambda
+      level: warning
+      handler_config: {functions: ["return 5 +", 7, "return print"], url: http://x/}
+    - {name: c, source: custom, handler: log, config: {level: loud}, snooze: 1e9}
+- name: event-hooks
+  hooks:
+  - {name: c, source: custom, handler: log, enabled: maybe}
+"""
+    ended = check(tmp_path, text)
+    lines = [line.removeprefix(f"{tmp_path}/0.yml: plugins") for line in ended.stdout.splitlines()]
+    short = [re.sub("expected one of: .*;", "...;", line)[:90] for line in lines]
+    assert short == [
+        line[:90]
+        for line in (
+            "[0].confg: unknown field; did you mean config?",
+            "[0].config.hook: unknown field; did you mean hooks?",
+            "[0].config.hooks[0].event: ...; did you mean rate-limit-exceeded?",
+            "[0].config.hooks[0].handler: ...; did you mean webhook?",
+            "[0].config.hooks[0].handler_config.url: expected a URL that begins with http:// or https:// and",
+            "[0].config.hooks[0].handler_config.urll: unknown field; did you mean url?",
+            "[0].config.hooks[0].source: ...; did you mean rate-limiting?",
+            "[0].config.hooks[1].filter: line 1, column 9: Syntax error: mismatched input '<EOF>'",
+            "[0].config.hooks[1].handler_config.headers.Host: the header host cannot be set",
+            "[0].config.hooks[1].handler_config.headers.te: the header te cannot be set",
+            "[0].config.hooks[1].handler_config.method: expected an HTTP method in capital letters; did you mean POST?",
+            "[0].config.hooks[1].handler_config.payload: the key 'true' is not a string; put it in quotes",
+            "[0].config.hooks[1].handler_config.payload.n: is not a finite number",
+            "[0].config.hooks[1].handler_config.payload.text: line 1, column 1: {{ is not closed by }}",
+            "[0].config.hooks[1].handler_config.url: expected a URL that begins with http:// or https:// and",
+            "[0].config.hooks[1].name: 'a' is the name of hooks[0] already; names are unique",
+            "[0].config.hooks[2].handler_config.functions[0]: line 1, column 1: unexpected symbol near '<eof>'",
+            "[0].config.hooks[2].handler_config.functions[1]: expected a string",
+            "[0].config.hooks[2].handler_config.functions[2]: line 1, column 1: it must return a function, and returns",
+            "[0].config.hooks[2].handler_config.level: ...; did you mean warn?",
+            "[0].config.hooks[2].handler_config.url: unknown field; only webhook and webhook-custom have it",
+            "[0].config.hooks[2].level: unknown field; it belongs in handler_config",
+            "[0].config.hooks[3].config: unknown field; in a declared hook its name is handler_config",
+            "[0].config.hooks[3].handler_config.level: expected one of: debug, info, notice, warn, err, crit, alert",
+            "[0].config.hooks[3].snooze: value should be between 0 and 31622400",
+            "[0].name: 'event-hook' is another plugin, so its hooks are not read; did you mean event-hooks?",
+            "[1].config.hooks[0].enabled: expected a boolean",
+            "[1].config.hooks[0].name: 'c' is the name of plugins[0].config.hooks[3] already; names are unique",
+            "[1].hooks: unknown field; hooks belong in the plugin's config",
+        )
+    ]
+    assert "hooks[1].event: Kong is not known to have an entity consumer (did you mean consumers?)" in ended.stderr
+    assert "1 file checked: 5 hooks, 29 errors" in ended.stderr
+
+
+def test_a_method_near_one_that_http_defines(tmp_path: Path) -> None:
+    config = "source: custom, handler: webhook-custom, handler_config: {url: 'http://x', method"
+    hooks = f"- {{name: a, {config}: POTS}}}}\n- {{name: b, {config}: PURGE}}}}\n"
+    ended = check(tmp_path, "plugins:\n- name: event-hooks\n  config:\n    hooks:\n" + indent(hooks, "    "))
+    path = "plugins[0].config.hooks[0].handler_config.method"
+    warning = f"warning: {tmp_path}/0.yml: {path}: HTTP defines no method POTS; did you mean POST?\n"
+    assert (ended.exit_code, ended.stderr) == (0, warning)
+
+
+def test_hooks_that_are_no_plugins(tmp_path: Path) -> None:
+    ended = check(tmp_path, "event_hooks: [{source: custom, handler: log}]\n")
+    assert ended.exit_code == 0
+    assert "hooks belong in the config of a plugin event-hooks" in ended.stderr
+
+
+def test_what_is_unrendered_has_no_error_of_its_code(tmp_path: Path) -> None:
+    unfilled = """'${{ env "DECK_X" }}'"""
+    hook = f"{{name: a, source: custom, handler: log, filter: {unfilled}}}"
+    text = f"plugins: [{{name: event-hooks, config: {{hooks: [{hook}]}}}}]"
+    (line,) = found(tmp_path, text)
+    assert "decK has not filled this in yet" in line

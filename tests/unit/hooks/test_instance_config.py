@@ -38,7 +38,7 @@ def test_a_recorded_one_has_errors_of_unknown_fields() -> None:
     assert (first.plugin_id, first.seq, second.seq) == (PLUGIN_ID, 12, 19)
     assert first.declared == second.declared
     assert list(map(str, first.declared.errors)) == [
-        f"plugin {PLUGIN_ID}: config.hooks[0].handler_config.payload_json: unknown field"
+        f"plugin {PLUGIN_ID}: config.hooks[0].handler_config.payload_json: unknown field; did you mean payload?"
     ]
 
 

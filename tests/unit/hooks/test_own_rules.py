@@ -9,6 +9,7 @@ from kong_eventhooks_plugin.handlers import address_rules, host_names, target_ur
 from kong_eventhooks_plugin.hooks import patterns, schema
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.validation.field_checks import field_error
+from kong_eventhooks_plugin.hooks.validation.own_rules import foreign
 from kong_eventhooks_plugin.model.hook import Origin
 from tests.support.hooks import VALIDATION, log_hook, plugin_config, webhook
 
@@ -51,14 +52,19 @@ class TestFieldsOfOtherHandlers:
     )
     def test_each_is_unknown(self, handler: str, field: str) -> None:
         hook = {**BASES[handler], "config": {**BASES[handler]["config"], field: VALUES[field]}}
-        assert errors(hook) == {"config": {field: "unknown field"}}
+        text = foreign(field)
+        assert errors(hook) == {"config": {field: text}}
         declared = VALIDATION.config(plugin_config(hook)).error
         assert declared is not None
-        assert declared.fields == {"hooks": [{"handler_config": {field: "unknown field"}}]}
+        assert declared.fields == {"hooks": [{"handler_config": {field: text}}]}
 
     @pytest.mark.parametrize("field", ["url", "secret", "previous_secret"])
     def test_a_reference_is_too(self, field: str) -> None:
-        assert errors(log_hook(config={field: "{vault://env/x}"})) == {"config": {field: "unknown field"}}
+        assert errors(log_hook(config={field: "{vault://env/x}"})) == {"config": {field: foreign(field)}}
+
+    def test_the_error_says_whose_it_is(self) -> None:
+        assert foreign("method") == "unknown field; only webhook-custom has it"
+        assert foreign("url") == "unknown field; only webhook and webhook-custom have it"
 
     @pytest.mark.parametrize("handler", BASES)
     def test_what_kong_and_deck_fill_in_is_none(self, handler: str) -> None:

@@ -150,7 +150,8 @@ def test_events_that_follow_a_pattern() -> None:
     for event in ("consumers:made", "Consumers", "consumers:create "):
         with pytest.raises(ValidationError) as refused:
             validation.hook(log_hook(source="crud", event=event))
-        assert refused.value.fields == {"event": "expected one of: <entity>, <entity>:create"}
+        text = "expected one of: <entity>, <entity>:create; did you mean consumers?"
+        assert refused.value.fields == {"event": text}
 
 
 def test_no_refusal_quotes_a_url_or_a_header() -> None:
@@ -211,7 +212,8 @@ class TestBeyondKong:
         ],
     )
     def test_what_json_cannot_represent_is_an_error_with_its_place(self, payload: Any, path: str, text: str) -> None:
-        assert refusal(log_hook(config={"payload": payload})).fields == {path: text}
+        hook = webhook(method="POST", payload=payload) | {"handler": "webhook-custom"}
+        assert refusal(hook).fields == {path: text}
 
     def test_a_value_that_holds_itself_ends(self) -> None:
         payload: dict[str, Any] = {}
@@ -227,7 +229,7 @@ class TestBeyondKong:
 
 def test_too_many_hooks_are_not_validated(monkeypatch: pytest.MonkeyPatch) -> None:
     """One big hook behind 100,000 aliases is a short file and a long work."""
-    monkeypatch.setattr(json_values, "json_error", lambda *_: pytest.fail("looked at"))
+    monkeypatch.setattr(json_values, "cleaned", lambda *_: pytest.fail("looked at"))
     assert VALIDATION.config({"hooks": [log_hook()] * (MAX_HOOKS + 1)}).error is not None
 
 

@@ -21,6 +21,7 @@ from kong_eventhooks_plugin.errors import (
     UnknownHook,
     ValidationError,
 )
+from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import hook_id
 from tests.support.api import CAPTURES, RECORDED, Api, running
 from tests.support.hooks import at_its_place, other_handlers_fields, with_own_fields
@@ -107,6 +108,41 @@ class TestCreate:
         results = await asyncio.gather(*made, return_exceptions=True)
         assert [type(result) for result in results].count(HookTaken) == 4
         assert named(api) == ["alert"]
+
+    async def test_all_errors_are_in_one_answer(self, api: Api) -> None:
+        """Also what only a compiler finds: it is handed what else is good of the hook."""
+        given = {
+            "source": "custm", "handler": "webhook-custom", "filter": "data.x >", "declared_in": "x", "snooz": 5,
+            "config": {"url": "ftp://x", "method": "POST", "payload": {"text": "{{ a "}, "secret": "***",
+                       "headers": {"te": "a", "Host": "b"}},
+        }  # fmt: skip
+        checked: list[Hook] = []
+
+        async def check(hook: Hook) -> dict[str, Any]:
+            checked.append(hook)
+            return {"filter": "mismatched", "config": {"payload": {"text": "not closed"}}}
+
+        api.service.hooks._check = check
+        with pytest.raises(ValidationError) as refused:
+            await api.service.hooks.create(given)
+        fields = refused.value.fields
+        assert fields.pop("source").endswith("; did you mean custom?")
+        assert fields == {
+            "filter": "mismatched",
+            "declared_in": "is read-only: leave it out",
+            "snooz": "unknown field; did you mean snooze?",
+            "config": {
+                "url": "expected a URL that begins with http:// or https:// and contains no spaces",
+                "payload": {"text": "not closed"},
+                "headers": "te: the header te cannot be set; Host: the header host cannot be set",
+                "secret": "'***' is what is shown instead of a secret; send the secret",
+            },
+        }
+        [hook] = checked
+        assert (hook.handler, hook.filter, hook.config["payload"]) == (
+            "webhook-custom", "data.x >", {"text": "{{ a "},
+        )  # fmt: skip
+        assert hook.config.keys().isdisjoint({"url", "headers"})
 
     @pytest.mark.parametrize(
         ("given", "fields"),
