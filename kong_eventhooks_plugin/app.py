@@ -32,7 +32,7 @@ from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.background import SupervisedLoop, TaskSet, cancel, retry
 from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
-from kong_eventhooks_plugin.descriptors import PLUGIN_CONNECTIONS, descriptor_limit
+from kong_eventhooks_plugin.descriptors import UNLIMITED, descriptor_limit
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.dispatch.event_spans import EventSpans
 from kong_eventhooks_plugin.errors import MissingExtra, QueueError, SettingsError
@@ -266,7 +266,7 @@ class Worker:
 
     async def run(self) -> None:
         parts, settings = self._parts, self._parts.settings
-        if parts.shares.plugin_socket < PLUGIN_CONNECTIONS:
+        if parts.shares != groups.shares(settings, UNLIMITED):
             log.warning("descriptors_scarce", limit=descriptor_limit(), **parts.shares._asdict())
         link, supervisor = WorkerLink(self._link_descriptor), ParentMonitor()
         handlers = parts.handlers()

@@ -22,6 +22,7 @@ RESERVED: Final = 128
 REST_CONNECTIONS: Final = 1_024
 GRPC_CONNECTIONS: Final = 256
 PLUGIN_CONNECTIONS: Final = 4_096
+UNLIMITED: Final = (1 << 31) - 1
 
 
 class DescriptorShares(NamedTuple):
@@ -44,4 +45,4 @@ def descriptor_shares(limit: int, deliveries: int, *, grpc: bool) -> DescriptorS
 
 def descriptor_limit() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return (1 << 31) - 1 if soft == resource.RLIM_INFINITY else soft
+    return UNLIMITED if soft == resource.RLIM_INFINITY else soft

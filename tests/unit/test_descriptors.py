@@ -8,7 +8,7 @@ from kong_eventhooks_plugin.kong.plugin_server import server
 
 
 def test_where_there_are_enough_each_has_its_own_limit() -> None:
-    assert descriptor_shares(1 << 19, 320, grpc=True) == DescriptorShares(320, 1_024, 256, 4_096)
+    assert descriptor_shares(8_192, 320, grpc=True) == DescriptorShares(320, 1_024, 256, 4_096)
     assert descriptors.PLUGIN_CONNECTIONS == server.CONNECTIONS
 
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -17,7 +18,7 @@ def answering(status: int, body: bytes) -> Iterator[tuple[int, list[str]]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            asked.append(" ".join(filter(None, (self.path, self.headers.get("authorization")))))
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -36,8 +37,8 @@ def answering(status: int, body: bytes) -> Iterator[tuple[int, list[str]]]:
             thread.join()
 
 
-def health(*arguments: str, listen: str) -> Result:
-    return CliRunner().invoke(cli, ["health", *arguments], env={"KONG_EVENTHOOKS_LISTEN": listen})
+def health(*arguments: str, listen: str, **environment: str) -> Result:
+    return CliRunner().invoke(cli, ["health", *arguments], env={"KONG_EVENTHOOKS_LISTEN": listen, **environment})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", ""])  # noqa: S104 - what the sidecar's setting may be
@@ -52,6 +53,17 @@ def test_ready_says_what_is_wrong() -> None:
         result = health("--ready", listen=f"127.0.0.1:{port}")
     assert (result.exit_code, result.stdout, asked) == (1, "", ["/readyz"])
     assert result.stderr == "unready\n  the disk is full\n"
+
+
+def test_the_token_goes_to_readyz_alone(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("a-token-of-some-length")
+    with answering(200, b'{"status": "ready"}') as (port, asked):
+        for arguments in ((), ("--ready",)):
+            assert (
+                health(*arguments, listen=f"127.0.0.1:{port}", KONG_EVENTHOOKS_API_TOKEN_FILE=str(file)).exit_code == 0
+            )
+    assert asked == ["/healthz", "/readyz Bearer a-token-of-some-length"]
 
 
 def test_somebody_else_answers() -> None:

@@ -176,6 +176,10 @@ class TestCreate:
         with pytest.raises(ValidationError, match="no UUID"):
             await api.service.hooks.create({**LOG, "name": ID})
 
+    async def test_a_mask_is_not_accepted_as_a_filter(self, api: Api) -> None:
+        with pytest.raises(ValidationError, match=r"filter: .* send the filter"):
+            await api.service.hooks.create({**LOG, "filter": "***"})
+
     @pytest.mark.parametrize(
         "config",
         [

@@ -26,7 +26,7 @@ from kong_eventhooks_plugin.api.rest.routes import Endpoint
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.readiness import PollerStatus, Readiness, ReadinessCheck
-from kong_eventhooks_plugin.api.service.visibility import CONFIG, DECISIONS, METRIC_LABELS, masked, without_token
+from kong_eventhooks_plugin.api.service.visibility import CONFIG, DECISIONS, METRIC_LABELS, masked, shown, without_token
 from kong_eventhooks_plugin.hooks.schema import handler_config
 from kong_eventhooks_plugin.telemetry import metrics as metrics_module
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
@@ -74,6 +74,17 @@ def test_a_field_without_a_decision_fails_the_test_and_is_hidden(monkeypatch: py
 
     monkeypatch.setitem(DECISIONS, Longer, DECISIONS[views.HookScopeView])  # type: ignore[misc]
     assert without_token(Longer(None, None, None)).new == ""
+
+
+def test_the_page_has_every_field_of_a_hook() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "security.md").read_text()
+    section = page.partition("### What a caller without the token sees\n")[2].partition("\n## ")[0]
+    shown_fields = [name for name, decision in DECISIONS[views.HookView].items() if decision is shown]
+    times = {"created_at", "updated_at"}
+    assert [name for name in shown_fields if f"`{name}`" not in section and name not in times] == []
+    formats = {name for name in CONFIG if name.endswith("_format")}
+    shown_config = {name for name, decision in CONFIG.items() if decision is shown} - formats
+    assert [name for name in shown_config if f"`{name}`" not in section] == []
 
 
 def test_every_label_of_the_metrics_is_a_name_or_a_kind() -> None:
