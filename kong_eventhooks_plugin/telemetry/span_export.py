@@ -17,6 +17,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import requests
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -55,11 +56,14 @@ log = structlog.get_logger()
 def otlp_exporter(endpoint: str, headers: Mapping[str, str]) -> SpanExporter:
     """Return what sends to a collector; ``endpoint`` with or without the path for traces."""
     paths = ssl.get_default_verify_paths()  # as webhooks trust them
+    session = requests.Session()
+    session.trust_env = False  # a proxy, .netrc and REQUESTS_CA_BUNDLE, which would replace the certificates
     return OTLPSpanExporter(
         endpoint=endpoint if endpoint.endswith(TRACES_PATH) else endpoint.rstrip("/") + TRACES_PATH,
         certificate_file=paths.cafile or paths.capath,
         headers=dict(headers),
         timeout=REQUEST_SECONDS,
+        session=session,
     )
 
 

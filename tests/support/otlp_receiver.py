@@ -1,5 +1,6 @@
 """A real OTLP receiver on loopback, without a collector: it parses the protobuf that an exporter posts to it."""
 
+import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,7 +33,7 @@ class ReceivedSpan(NamedTuple):
 class OtlpReceiver:
     """``with OtlpReceiver() as receiver``. It answers each status of ``statuses`` in turn, the last one for ever."""
 
-    def __init__(self, *statuses: int) -> None:
+    def __init__(self, *statuses: int, tls: ssl.SSLContext | None = None) -> None:
         self.spans: list[ReceivedSpan] = []
         self.requests: list[tuple[str, Mapping[str, str], bytes]] = []
         self._statuses = list(statuses or (200,))
@@ -56,7 +57,9 @@ class OtlpReceiver:
                 """Keep the test's output readable."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()

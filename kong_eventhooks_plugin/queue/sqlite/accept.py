@@ -55,10 +55,13 @@ def accept(counters: Counters, batch: Sequence[Offered]) -> None:
                 held_back[candidate.hook_id] = reason
         if not fired:
             counters.totals.idle += 1
-        held = encode(held_back).decode() if held_back else None
-        trace = None if event.trace is None else encode(event.trace)
-        row = (n, event.id, event.source, event.event, event.time, now, offered.data, offered.scope, held, len(fired))
-        events.append((*row, trace))
+        held = encode(held_back).decode() if held_back else ""
+        trace = "" if event.trace is None else encode(event.trace).decode()
+        row = (
+            n, event.id, event.source, event.event, event.time, now,
+            offered.data, offered.scope, held, len(fired), trace,
+        )  # fmt: skip
+        events.append(row)
         offered.answer = Receipt(event_id=event.id, duplicate=False, fired=tuple(fired), held_back=held_back)
     insert_rows(counters.connection, SQL.add_event, events)
     insert_rows(counters.connection, SQL.add_delivery, deliveries)

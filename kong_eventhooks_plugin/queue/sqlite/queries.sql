@@ -12,8 +12,9 @@ SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?));
 SELECT coalesce(max(n), 0) FROM events;
 
 -- name: add_event
+-- An empty text for NULL: Python's sqlite3 looks for an adapter of None, which takes it microseconds.
 INSERT INTO events (n, id, source, event, time, accepted_at, data, scope, held, deliveries, trace)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, nullif(?, ''));
 
 -- name: add_delivery
 INSERT INTO deliveries (event, hook, source, state, attempts, bytes, created_at, due_at)

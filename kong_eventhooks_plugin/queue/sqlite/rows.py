@@ -35,7 +35,7 @@ def encoded(event: Event) -> tuple[bytes, bytes | None]:
         raise QueueError(f"event {event.id} cannot be written as JSON: {error}") from error
 
 
-def event_from(row: Row, trace: bytes | None = None) -> Event:
+def event_from(row: Row, trace: str | None = None) -> Event:
     """Return the event of the columns id, source, event, data, time, scope, and of ``trace``."""
     event_id, source, name, data, time, scope = row
     where, unique = (NOWHERE, ()) if scope is None else _scope(scope)

@@ -3,6 +3,8 @@
 ``trace_id`` is Kong's own, by format, from its tracing plugins (opentelemetry, zipkin); ``request.headers.traceparent``
 is what Kong sent to the service, or what the client sent where no such plugin ran. Kong's own wins: the header only
 adds the span and the sampling decision where it is of the same trace. No other header is looked at.
+
+Limit: the log is read a second time, so what limits ``kong_log`` limits this; only a header's ids are kept.
 """
 
 import re

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from kong_eventhooks_plugin.telemetry import span_export
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from kong_eventhooks_plugin.telemetry.span_export import SpanExport, otlp_exporter
 from kong_eventhooks_plugin.telemetry.spans import EndedSpan
+from tests.support.delivery_tls import self_signed
 from tests.support.otlp_receiver import OtlpReceiver
 from tests.support.waiting import SECONDS, until
 
@@ -94,6 +96,26 @@ async def test_a_collector_gets_protobuf_with_the_headers(path: str) -> None:
         assert headers["content-type"] == "application/x-protobuf"
         [got] = receiver.spans
         assert (got.trace_id, got.span_id, got.remote_parent, got.service) == (TRACE, SPAN, True, "kong-event-hooks")
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_collectors_certificate_is_trusted_as_the_systems_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: bool
+) -> None:
+    monkeypatch.setattr(span_export, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(span_export, "REQUEST_SECONDS", 5.0 if trusted else 0.3)
+    monkeypatch.setattr("random.uniform", lambda *_: 0.01)  # the exporter's pauses
+    context, certificate = self_signed(tmp_path)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    counts = Counts()
+    with OtlpReceiver(tls=context) as receiver, capture_logs() as lines:
+        export = SpanExport(otlp_exporter(receiver.url, {}), counts)
+        export.record(span())
+        await asyncio.to_thread(until, lambda: counts.spans, "an answer")
+        await export.close()
+    assert counts.spans == {("exported" if trusted else "failed",): 1}
+    assert trusted or "certificate" in str(lines), lines
 
 
 async def test_what_the_queue_has_no_room_for_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:

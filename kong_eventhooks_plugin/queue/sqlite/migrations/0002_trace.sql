@@ -1,3 +1,3 @@
 -- Version 2: the trace that an event belongs to.
 
-ALTER TABLE events ADD COLUMN trace BLOB;  -- JSON, model.trace's Trace; NULL without tracing
+ALTER TABLE events ADD COLUMN trace TEXT;  -- JSON, model.trace's Trace; NULL without tracing
