@@ -19,6 +19,7 @@ from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.telemetry import span_export
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from kong_eventhooks_plugin.telemetry.span_export import SpanExport, otlp_exporter
 from tests.support.delivery_process import delivering
@@ -59,6 +60,12 @@ class Process:
         async with delivering(self.queue, hook, "one", self.clock, spans), asyncio.timeout(SECONDS):
             while len(await self.queue.attempts(delivery)) < attempts:
                 pass
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine under load may take its time to send the last spans."""
+    monkeypatch.setattr(span_export, "END_SECONDS", SECONDS)
 
 
 @asynccontextmanager
