@@ -16,6 +16,7 @@ from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.model.log_line import Level, LineSink, LogLine
 from kong_eventhooks_plugin.sandbox.inspect_box import box
+from kong_eventhooks_plugin.terminal_text import on_one_line
 
 PART = 2_000
 NAME = 60
@@ -67,8 +68,8 @@ async def written(sink: LineSink, job: DeliveryJob, lines: Sequence[LogLine], ou
 
 
 def entries(level: Level, text: str) -> list[LogLine]:
-    """Return each line of ``text`` as an entry, a long one as several."""
-    return [LogLine(level, part) for line in text.split("\n") for part in _parts(line)]
+    """Return each line of ``text`` as an entry, a long one as several. Nginx does not clean what it writes."""
+    return [LogLine(level, part) for line in text.split("\n") for part in _parts(on_one_line(line))]
 
 
 def _parts(line: str) -> Iterator[str]:

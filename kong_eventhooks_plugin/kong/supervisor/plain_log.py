@@ -12,6 +12,8 @@ import sys
 import time
 from typing import Literal, Protocol
 
+from kong_eventhooks_plugin.terminal_text import on_one_line
+
 LINE_BYTES = 4096  # PIPE_BUF on Linux
 
 Level = Literal["info", "warning", "error"]
@@ -68,5 +70,5 @@ def _json(level: Level, event: str, fields: dict[str, object]) -> str:
 
 
 def _human(level: Level, event: str, fields: dict[str, object]) -> str:
-    columns = " ".join(f"{name}={value}" for name, value in sorted(fields.items()))
+    columns = " ".join(f"{name}={on_one_line(str(value))}" for name, value in sorted(fields.items()))
     return f"{_now()} [{level:<9}] {event:<30} {columns}".rstrip()

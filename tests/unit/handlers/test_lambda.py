@@ -99,6 +99,16 @@ async def test_inspect_writes_kongs_box(calls: Calls) -> None:
     assert any('username = "Lois Lane"' in line.text for line in calls.lines)
 
 
+async def test_lines_of_kongs_log_hold_no_control_character(calls: Calls) -> None:
+    await calls(r"return function() kong.log.err('a\27[2Jb\r', '\nc', '\194\155') error('d\0', 0) end")
+    found = [line.text.partition("]:1: ")[2] or line.text for line in calls.lines]
+    assert found == [
+        r"a\x1b[2Jb\r",
+        r"c\x9b, event hook: alert",
+        r"[kong] event_hooks.lua:190 d\x00, event hook: alert",
+    ]
+
+
 async def test_long_lines_come_in_pieces_that_nginx_does_not_cut(calls: Calls) -> None:
     await calls("return function() kong.log.warn(('x'):rep(5000)) end")
     assert "".join(line.text for line in calls.lines).endswith("x" * 5000 + ", event hook: alert")

@@ -18,9 +18,9 @@ def test_json_lines_have_the_keys_of_the_workers() -> None:
 
 def test_lines_for_people() -> None:
     reader, writer = os.pipe()
-    PlainLog(human=True, descriptor=writer).info("worker_ready", worker=7, a="b")
+    PlainLog(human=True, descriptor=writer).info("worker_ready", worker=7, a="b\n\x1b")
     line = os.read(reader, 9999).decode()
-    assert re.fullmatch(r"\S+Z \[info     \] worker_ready +a=b worker=7\n", line)
+    assert re.fullmatch(r"\S+Z \[info     \] worker_ready +a=b\\n\\x1b worker=7\n", line)
     os.close(reader)
     os.close(writer)
 
