@@ -1,10 +1,10 @@
 """Formats values as ``kong.log.inspect`` of Kong 3.9 does: the tables of inspect.lua 3.1 in a box 120 wide. Pure.
 
 ``render`` follows inspect.lua: a list on one line, a table's keys sorted and one a line, strings quoted with ``"``
-(with ``'`` where they hold ``"`` and no ``'``), numbers as Lua prints them, JSON's null as ``<userdata 1>``, as
-ngx.null is printed. ``box`` follows kong/pdk/log.lua: a header line filled up with dashes, lines of ``WRAP``
-between bars, longer ones cut into several. Kong counts bytes and may cut a character in two; here characters are
-counted.
+(with ``'`` where they hold ``"`` and no ``'``), numbers as Lua prints them. JSON's null is ``null``: what Kong prints
+of ngx.null, ``<userdata 1>``, says nothing to a reader. ``box`` follows kong/pdk/log.lua: a header line filled up with
+dashes, lines of ``WRAP`` between bars, longer ones cut into several. Kong counts bytes and may cut a character in two;
+here characters are counted.
 
 Limits: tables deeper than ``DEPTH`` are ``{...}``, as inspect.lua's own option does it; past ``LENGTH`` characters a
 text ends with ``[cut]``. What cannot be UTF-8 (half a surrogate pair) becomes ``?``.
@@ -109,7 +109,7 @@ def _by_bytes(field: tuple[str, Any]) -> bytes:
 
 def _scalar(value: Any) -> str:
     if value is None:
-        return "<userdata 1>"
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

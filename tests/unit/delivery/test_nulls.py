@@ -91,6 +91,15 @@ async def test_log() -> None:
     assert 'username = "grace"' in text
 
 
+async def test_log_of_what_somebody_publishes() -> None:
+    lines = KeptLines()
+    published = make_event(source="custom", event="e", data={"owner": None, "list": [None]})
+    await attempted(LogHandler(lines, pid=1), published)
+    text = "\n".join(line.text for line in lines)
+    assert "owner = null" in text
+    assert "list = { null }" in text
+
+
 async def test_lambda(both: tuple[Pool, WebhookCustomHandler]) -> None:
     code = """return function (data)
       return {data, data.old_entity == nil, data.entity.custom_id == nil, data.actor == nil}

@@ -83,7 +83,7 @@ def test_lines_come_back_with_level_place_and_text() -> None:
     assert run(code).lines == (
         Line("err", '[string "return function(d)..."]:2', "a1niltrue"),
         Line("notice", '[string "return function(d)..."]:3', "plain"),
-        Line("notice", '[string "return function(d)..."]:?:4', "", '{\n  ["1"] = 1,\n  x = 2\n} "two" <userdata 1>'),
+        Line("notice", '[string "return function(d)..."]:?:4', "", '{\n  ["1"] = 1,\n  x = 2\n} "two" null'),
     )
 
 
