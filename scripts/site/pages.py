@@ -25,6 +25,7 @@ def on_files(files: Files, config: Any) -> Files:
         if path.is_file() and (ROOT / "docs") not in path.parents:
             uri = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, uri, abs_src_path=str(path)))
+    files.append(File.generated(config, "site.css", abs_src_path=str(Path(__file__).with_name("site.css"))))
     return files
 
 
