@@ -51,6 +51,7 @@ class RecordingHost:
         self.fails = False
         self.seen: list[LogObservation] = []
         self.started: list[InstanceStarted] = []
+        self.in_force: Future[None] | None = None
         self.closed: list[InstanceClosed] = []
         self.lines: deque[LogLine] = deque()
         self.written_lines: list[LogLine] = []
@@ -73,9 +74,10 @@ class RecordingHost:
         self._fail()
         self.changes.append(seen)
 
-    def instance_started(self, started: InstanceStarted) -> None:
+    def instance_started(self, started: InstanceStarted) -> "Future[None] | None":
         self._fail()
         self.started.append(started)
+        return self.in_force
 
     def instance_closed(self, closed: InstanceClosed) -> None:
         self._fail()

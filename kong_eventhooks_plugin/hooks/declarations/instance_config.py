@@ -8,6 +8,8 @@ Values that came out of a vault are resolved already, and ``$refs`` beside them 
 (``process_auto_fields`` of kong/db/schema/init.lua): for a text the reference, for a map or a list the reference by
 key or place. The definition gets the reference back, so that what is stored is what the user wrote; the value
 stays in memory. A reference that Kong could not resolve has the value ``""``.
+
+Limit: ``MAX_VALUES`` values (``bounded_json``); a configuration with more declares nothing, with the reason.
 """
 
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from kong_eventhooks_plugin import bounded_json
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
 from kong_eventhooks_plugin.hooks.definition import declaration_errors, to_hooks
@@ -23,6 +26,8 @@ from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Origin
 from kong_eventhooks_plugin.model.masking import is_reference
 from kong_eventhooks_plugin.model.scope import HookScope
+
+MAX_VALUES = 100_000
 
 
 class InstanceConfig(msgspec.Struct, frozen=True):
@@ -36,8 +41,8 @@ class InstanceConfig(msgspec.Struct, frozen=True):
 def read(config: bytes, validation: Validation) -> InstanceConfig:
     """Return what an event-hooks instance declares, its valid hooks beside the errors of others; raises nothing."""
     try:
-        document = msgspec.json.decode(config)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        document = bounded_json.decode(config, MAX_VALUES)
+    except (msgspec.DecodeError, UnicodeError) as error:
         return _unreadable(f"its configuration is not JSON that can be read: {error}")
     if not isinstance(document, dict):
         return _unreadable("its configuration is not an object")

@@ -4,12 +4,16 @@ Definitions stored by the last run hold until their place declares again: a plug
 by being listed, a file by being read. So deliveries that waited over a restart find their hooks. A place that declares
 with errors keeps what it declared before.
 
-Everything runs on the event loop and never waits; ``persist`` has definitions stored. Limits: 1,000 errors shown; of
+Everything runs on the event loop and never waits; ``persist`` has definitions stored. Only a configuration of more than
+``AT_ONCE`` bytes is read in a thread, one at a time, since a hook takes half a millisecond; what starts or closes
+meanwhile waits for its turn. Limits: 1,000 errors shown; of
 hooks whose code does not compile no more are kept than there are hooks; else those of ``declared``, ``newest_config``
 and ``reference_values``.
 """
 
+import asyncio
 import time
+from asyncio import Future
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from os import environ as process_environ
 from typing import Any
@@ -21,6 +25,7 @@ from kong_eventhooks_plugin.errors import UnresolvedReference, ValidationError
 from kong_eventhooks_plugin.hooks.contract import DeclarationError, HookChange
 from kong_eventhooks_plugin.hooks.declarations import instance_config
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
+from kong_eventhooks_plugin.hooks.declarations.instance_config import InstanceConfig
 from kong_eventhooks_plugin.hooks.declarations.listed_plugins import ListedPlugins
 from kong_eventhooks_plugin.hooks.definition import as_placed, declaration_errors
 from kong_eventhooks_plugin.hooks.in_force.newest_config import InstanceConfigs
@@ -34,6 +39,8 @@ from kong_eventhooks_plugin.model.hook import PRECEDENCE, Hook, OriginPlace
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
 from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
+
+AT_ONCE = 16 << 10
 
 _log = structlog.get_logger()
 
@@ -61,6 +68,7 @@ class HookRegistry:
         self.secret_files = SecretFiles(secret_directories, lambda: self._notify([]))
         self._secrets = Secrets(environ, self.secret_files)
         self._instances = InstanceConfigs()
+        self._reading = asyncio.Lock()
         self._sets: dict[tuple[OriginPlace, str], HookSet] = {}
         self._errors: dict[tuple[OriginPlace, str], tuple[DeclarationError, ...]] = {}
         self._conflicts: tuple[DeclarationError, ...] = ()
@@ -123,10 +131,20 @@ class HookRegistry:
         self._loaded = True
         self._update(notify_always=True)
 
-    def instance_started(self, started: InstanceStarted) -> None:
+    def instance_started(self, started: InstanceStarted) -> Future[None] | None:
+        """Return a future that ends when what a large configuration declares is in force; None: it is already."""
         if started.plugin != PLUGIN:
-            return
-        config = instance_config.read(started.config, self._validation)
+            return None
+        if len(started.config) > AT_ONCE or self._reading.locked():
+            return asyncio.ensure_future(self._start_in_turn(started))
+        self._start(started, instance_config.read(started.config, self._validation))
+        return None
+
+    async def _start_in_turn(self, started: InstanceStarted) -> None:
+        async with self._reading:
+            self._start(started, await asyncio.to_thread(instance_config.read, started.config, self._validation))
+
+    def _start(self, started: InstanceStarted, config: InstanceConfig) -> None:
         if not config.plugin_id:
             self._errors["instance", ""] = config.declared.errors
             return
@@ -137,10 +155,20 @@ class HookRegistry:
             self._put("instance", config.plugin_id, declared.hooks, declared.errors)
             self._update()
 
-    def instance_closed(self, closed: InstanceClosed) -> None:
-        """Withdraw a plugin's hooks with its last instance."""
+    def instance_closed(self, closed: InstanceClosed) -> Future[None] | None:
+        """Withdraw a plugin's hooks with its last instance; the future as for ``instance_started``."""
         if closed.plugin != PLUGIN:
-            return
+            return None
+        if self._reading.locked():
+            return asyncio.ensure_future(self._close_in_turn(closed))
+        self._close(closed)
+        return None
+
+    async def _close_in_turn(self, closed: InstanceClosed) -> None:
+        async with self._reading:
+            self._close(closed)
+
+    def _close(self, closed: InstanceClosed) -> None:
         plugin_id = self._instances.closed(closed.instance_id)
         if plugin_id is not None:
             self._withdraw("instance", plugin_id)

@@ -1,4 +1,4 @@
-"""Answers to every call of Kong's but ``handle_event``; none of them waits.
+"""Answers to every call of Kong's but ``handle_event``; only a large configuration is waited for.
 
 What each error would do to Kong decides the answer (decision 7):
 
@@ -16,6 +16,7 @@ bytes that are no call               what the most can be read as, finished with
 ===================================  ======================================================================
 """
 
+from asyncio import Future
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -57,13 +58,22 @@ class CallHandler:
         self._lifecycle = LifecycleNotifier(host.lifecycle, errors, infos)
         self._loaded_at = clock()
         self._answers: Mapping[type[Call], Callable[[Any], bytes]] = {
-            StartInstance: self._start,
             CloseInstance: self._close,
             GetInstanceStatus: self._status,
             GetPluginNames: self._names,
             GetPluginInfo: self._info,
             MalformedCall: self._malformed,
         }
+
+    def start(self, call: StartInstance) -> "tuple[bytes, Future[None] | None]":
+        """Return the answer, and the future after which it is to be given; None: now. Never raises, as ``answer``."""
+        try:
+            instance = self._new_instance(call.name)
+            answer = answers.instance_status(call.echo, instance.plugin, instance.id, instance.started_at)
+            return answer, self._lifecycle.started(instance, call.config)
+        except Exception as error:  # noqa: BLE001 - as in answer
+            self._errors("internal_error", error, call=type(call).__name__)
+            return answers.returned(call.echo), None
 
     def answer(self, call: Call) -> bytes:
         answer = self._answers.get(type(call))
@@ -83,11 +93,6 @@ class CallHandler:
         else:
             self._errors("bad_call", bytes=len(frame))
         return self.answer(parse_partial(frame))
-
-    def _start(self, call: StartInstance) -> bytes:
-        instance = self._new_instance(call.name)
-        self._lifecycle.started(instance, call.config)
-        return answers.instance_status(call.echo, instance.plugin, instance.id, instance.started_at)
 
     def _new_instance(self, name: str) -> PluginInstance:
         if name not in self._infos:

@@ -1,9 +1,10 @@
 """One connection of Kong's: one call at a time, driven from what the transport hands over.
 
 Everything runs inside ``buffer_updated``: a call is parsed, its phase runs until it asks Kong something or is done, the
-answer is written, and no task, lock or queue is involved. Only what an event caused is waited for (until it is
-committed), as a future's callback. What is slow is done once: a call's meaning is remembered by its bytes, which differ
-in nothing but the sequence, and so are the numbers that a function answered (benchmarks/plugin_server.py).
+answer is written, and no task, lock or queue is involved. Only what an event caused (until it is committed) and a large
+configuration are waited for, as a future's callback. What is slow is done once: a call's meaning is remembered by its
+bytes, which differ in nothing but the sequence, and so are the numbers that a function answered
+(benchmarks/plugin_server.py).
 
 What is promised to Kong (decision 7): a connection is closed for an unknown instance id alone, since that makes Kong
 start its instances anew. Whatever else goes wrong, the call is finished, counted and logged.
@@ -217,7 +218,10 @@ class Connection(asyncio.BufferedProtocol):
             return
         if not isinstance(call, HandleEvent):
             self._calls[_CALL_NAMES.get(type(call), _OTHER_CALL)] += 1
-            self.answer(self._context.call_handler.answer(call))
+            if isinstance(call, StartInstance):
+                self._start(call)
+            else:
+                self.answer(self._context.call_handler.answer(call))
             return
         self._calls[_HANDLE_EVENT] += 1
         route = self._find_route(call)
@@ -228,6 +232,21 @@ class Connection(asyncio.BufferedProtocol):
                 self._routes.clear()
             self._routes[event[0]] = route
         self._phase.begin(route, call.echo)
+
+    def _start(self, call: StartInstance) -> None:
+        """Answer when the configuration is in force: the event behind the answer may be one for its hooks."""
+        frames, in_force = self._context.call_handler.start(call)
+        if in_force is None:
+            self.answer(frames)
+            return
+        self.state = COMMITTING
+        in_force.add_done_callback(lambda _: self._answer_start(frames))
+
+    def _answer_start(self, frames: bytes) -> None:
+        if self.state is COMMITTING:
+            self.state = READY
+            self.answer(frames)
+            self.take_kept()
 
     def _find_route(self, call: HandleEvent) -> CallRoute | None:
         """Return what the call means; where it means nothing, answer it."""

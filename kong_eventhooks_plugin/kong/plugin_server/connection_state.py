@@ -5,7 +5,7 @@ state           begins                                      the peer's bytes    
 ==============  ==========================================  ==================================  ========================
 ``READY``       at the start, and after each answer         the next call                       any
 ``ASKING``      when a phase asks Kong for a PDK function   its answer                          any
-``COMMITTING``  when a phase has caused what takes a while  kept: the call is answered first    ``READY``, ``ENDED``
+``COMMITTING``  when a call has caused what takes a while   kept: the call is answered first    ``READY``, ``ENDED``
 ``ENDED``       when either side ends the connection        dropped                             none
 ==============  ==========================================  ==================================  ========================
 """

@@ -53,9 +53,10 @@ class ChangeObserver(Protocol):
 class InstanceLifecycle(Protocol):
     """Takes the plugins' configurations (``hooks.registry.HookRegistry``)."""
 
-    def instance_started(self, started: InstanceStarted) -> None: ...
+    def instance_started(self, started: InstanceStarted) -> "Future[None] | None":
+        """Return a future that ends when what the configuration declares is in force; None: it is already."""
 
-    def instance_closed(self, closed: InstanceClosed) -> None: ...
+    def instance_closed(self, closed: InstanceClosed) -> "Future[None] | None": ...
 
 
 class LineSource(Protocol):

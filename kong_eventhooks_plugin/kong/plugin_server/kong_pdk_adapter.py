@@ -34,7 +34,7 @@ from kong_eventhooks_plugin.kong.plugin_server import msgpack_rpc
 from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import ANSWER_SECONDS, CALLS
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
-from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_plugins import Commit, PdkPlugins, PhaseTurn
+from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_plugins import Commit, PdkPlugins, PhaseTurn, StartedInstance
 from kong_eventhooks_plugin.kong.plugin_server.msgpack_rpc import RequestReader, RpcRequest
 from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
 from kong_eventhooks_plugin.kong.wire.frames import ByteBudget
@@ -219,6 +219,10 @@ class KongPdkServer:
         except Exception as error:  # noqa: BLE001 - our bug; Kong logs the text and goes on
             self._errors("internal_error", error, call=request.method)
             return msgpack_rpc.error(request, f"{request.method} failed"), False
+        if isinstance(value, StartedInstance):
+            if value.in_force is not None:
+                await asyncio.wait({value.in_force})
+            return msgpack_rpc.result(request, value.answer), False
         if not isinstance(value, PhaseTurn):
             return msgpack_rpc.result(request, value), False
         await self._wait_for_commit(value)

@@ -65,6 +65,13 @@ _NO_PLUGIN = ""
 Commit = Future[Any] | None
 
 
+class StartedInstance(NamedTuple):
+    """An instance for Kong; ``in_force`` ends when what its configuration declares is, None: it is already."""
+
+    answer: dict[str, Any]
+    in_force: Future[None] | None
+
+
 class PhaseTurn(NamedTuple):
     """What Kong is to do next in an event.
 
@@ -159,7 +166,7 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
             raise PluginServerException(f"{str(name)[:64]}: no such plugin")
         return self._infos[name]
 
-    def start_instance(self, cfg: Mapping[str, Any]) -> dict[str, Any]:
+    def start_instance(self, cfg: Mapping[str, Any]) -> "StartedInstance":
         """Return an instance, whatever Kong asks for: without one it fails the request."""
         name = cfg["Name"]
         known = name in self._infos
@@ -172,10 +179,11 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
             self._lifecycle.closed(evicted)
         self.instance_id = instance.id
         answer = super().start_instance({"Name": instance.plugin, "Config": json.dumps({})})
+        in_force = None
         if known:
             config = str(cfg.get("Config", "")).encode(errors="surrogateescape")
-            self._lifecycle.started(instance, config)
-        return {**answer, "Name": name}
+            in_force = self._lifecycle.started(instance, config)
+        return StartedInstance({**answer, "Name": name}, in_force)
 
     def close_instance(self, iid: int) -> dict[str, Any]:
         """Forget an instance; raises ``PluginServerException`` where there is none."""

@@ -1,6 +1,8 @@
 """The hooks in force, over starts, reloads, removals and restarts."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,12 @@ from prometheus_client import generate_latest
 
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
-from kong_eventhooks_plugin.hooks.declarations import kong_yml, listed_plugins
+from kong_eventhooks_plugin.hooks.declarations import instance_config, kong_yml, listed_plugins
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared
 from kong_eventhooks_plugin.hooks.definition import to_hook
-from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
+from kong_eventhooks_plugin.hooks.in_force.registry import AT_ONCE, HookRegistry
 from kong_eventhooks_plugin.hooks.in_force.scope_comparison import dbless_id
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceStarted
 from kong_eventhooks_plugin.model.scope import HookScope
@@ -191,6 +194,37 @@ class TestInstances:
         assert "not JSON" in world.registry.errors()[0].message
         world.registry.instance_started(started(log_hook("a"), instance_id=2))
         assert world.registry.errors() == []
+
+    def test_a_configuration_of_too_many_values_declares_nothing(self) -> None:
+        error = instance_config.read(b'{"hooks":[' + b"[]," * 100_000 + b"[]]}", VALIDATION).declared.errors[0]
+        assert error.message == "its configuration is not JSON that can be read: more than 100,000 values"
+
+    async def test_a_large_configuration_is_read_beside_the_loop_and_those_behind_it_wait(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world, threads, read = World(), [], instance_config.read
+
+        def noted(config: bytes, validation: Validation) -> instance_config.InstanceConfig:
+            threads.append(threading.current_thread() is threading.main_thread())
+            return read(config, validation)
+
+        monkeypatch.setattr(instance_config, "read", noted)
+        large = started(log_hook("a", tags=["x" * AT_ONCE]), log_hook("b"), instance_id=1, seq=1)
+        assert len(large.config) > AT_ONCE
+        first = world.registry.instance_started(large)
+        await asyncio.sleep(0)  # it has its turn
+        second = world.registry.instance_started(started(log_hook("b"), instance_id=2, seq=2))
+        third = world.registry.instance_closed(InstanceClosed("event-hooks", 2))
+        assert None not in (first, second, third)
+        assert world.in_force() == {}
+        await first  # type: ignore[misc]
+        assert world.reported()[-1:] == ["+b"]
+        await asyncio.gather(second, third)  # type: ignore[arg-type]
+        assert world.in_force() == {"b": "instance"}, "the other instance still runs"
+        assert world.registry.instance_closed(InstanceClosed("event-hooks", 1)) is None
+        assert world.in_force() == {}
+        assert world.registry.instance_started(started(log_hook("c"), instance_id=3)) is None
+        assert threads == [False, False, True]
 
     def test_the_other_plugin_declares_nothing(self) -> None:
         world = World()

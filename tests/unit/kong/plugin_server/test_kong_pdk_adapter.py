@@ -147,6 +147,16 @@ async def test_instance_ids_are_random_and_told_when_they_close(node: Node) -> N
     assert len(node.host.closed) == 1
 
 
+async def test_an_instance_is_answered_when_its_configuration_is_in_force(node: Node) -> None:
+    node.host.in_force = asyncio.get_running_loop().create_future()
+    start = asyncio.create_task(node.kong.start_instance("event-hooks", {}))
+    done, _ = await asyncio.wait({start}, timeout=0.05)
+    assert not done
+    node.host.in_force.set_result(None)
+    assert await start
+    assert len(node.host.started) == 1
+
+
 async def test_an_id_from_before_a_restart_makes_kong_start_anew(node: Node) -> None:
     """Two plugins, and after the restart the crud route calls first: an id that counts from 0 would swap them."""
     await node.kong.run_phase("event-hooks", "log", pdk())

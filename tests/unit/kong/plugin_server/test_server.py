@@ -92,6 +92,24 @@ async def test_many_at_once() -> None:
         assert kong.played.lost == []
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_an_instance_is_answered_when_its_configuration_is_in_force(fails: bool) -> None:
+    host = RecordingHost(429)
+    host.in_force = asyncio.get_running_loop().create_future()
+    async with serving(host) as setup, KongNode(setup.path) as kong:
+        call = asyncio.create_task(kong.log())
+        await until(lambda: host.started, "the instance waits for its configuration")
+        assert setup.server.busy == 1
+        assert not host.seen
+        if fails:
+            host.in_force.set_exception(ZeroDivisionError())
+        else:
+            host.in_force.set_result(None)
+        assert await call
+        assert len(host.seen) == 1
+        assert setup.faults() == ({"internal_error": 1} if fails else {})
+
+
 async def test_lines_reach_kongs_error_log() -> None:
     host = RecordingHost()
     host.lines.extend([LogLine("notice", "one\nof two"), LogLine("err", "two")])
