@@ -73,7 +73,6 @@ from kong_eventhooks_plugin.settings import Settings, load, read_token
 from kong_eventhooks_plugin.sources.catalogue import REQUEST_SOURCES
 from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.poller_group import PollerGroup, hooks_without_admin_api
-from kong_eventhooks_plugin.sources.requests.active_plugins import NO_ACTIVE_PLUGINS
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
 from kong_eventhooks_plugin.telemetry import logs
@@ -248,8 +247,7 @@ class Components:
             self.lines.writers = {hook.id for hook in hooks if hook.handler in (LogHandler.name, LambdaHandler.name)}
 
     def _sources(self) -> list[LogSource]:
-        plugins = self.plugins if self.settings.admin_url else NO_ACTIVE_PLUGINS
-        attribution = Attribution(groups.infer_rules(self.settings), plugins)
+        attribution = Attribution(groups.infer_rules(self.settings), self.plugins)
         options = groups.request_settings(self.settings)
         return [source.build(attribution, options) for source in REQUEST_SOURCES]
 

@@ -12,6 +12,7 @@ from tests.support.events import SEEN_AT
 
 LOGS = Path(__file__).resolve().parents[1] / "captures" / "logs"
 GROUPS = ("upstream", "auth", "limits", "near")
+UNKNOWN_PLUGINS: ActivePlugins[Answers] = ActivePlugins(read_plugin)
 
 
 @cache

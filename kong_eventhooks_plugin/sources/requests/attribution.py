@@ -33,23 +33,20 @@ first, too.
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from kong_eventhooks_plugin.sources.requests.active_plugins import (
-    NO_ACTIVE_PLUGINS,
-    ActivePluginLookup,
-    active_plugins_on,
-    statuses_of,
-)
+from kong_eventhooks_plugin.kong.admin_api.active_plugins import ActivePlugins
 from kong_eventhooks_plugin.sources.requests.ai_rate_headers import RETRY_AFTER, by_ai_rate_limiting
 from kong_eventhooks_plugin.sources.requests.infer import InferRule, InferRules
 from kong_eventhooks_plugin.sources.requests.plugin_answers import (
     AI_RATE_LIMITING_ADVANCED,
     KONGS_OWN,
+    NEVER,
     RATE_LIMITING,
     RATE_LIMITING_ADVANCED,
     RESPONSE_RATE_LIMITING,
     SERVICE_PROTECTION,
     TOO_MANY_REQUESTS,
     Answers,
+    read_plugin,
 )
 from kong_eventhooks_plugin.sources.requests.plugin_limits import Limit
 from kong_eventhooks_plugin.sources.requests.rate_headers import (
@@ -83,15 +80,15 @@ class LimitVerdict(NamedTuple):
 
 
 class Attribution:
-    """``rules`` are the setting's.
+    """``rules`` are the setting's; ``plugins`` those that run, by default unknown.
 
     One for all the sources: each of them needs the verdict on each refusal, and clients decide how many there are, so
     the last request's verdict is kept until the next request.
     """
 
-    def __init__(self, rules: Collection[InferRule] = (), plugins: ActivePluginLookup = NO_ACTIVE_PLUGINS) -> None:
+    def __init__(self, rules: Collection[InferRule] = (), plugins: ActivePlugins[Answers] | None = None) -> None:
         self._rules = InferRules(rules)
-        self._plugins = plugins
+        self._plugins = plugins or ActivePlugins(read_plugin)
         self._last: tuple[KongLog, int, LimitVerdict | None] | None = None
 
     def statuses(self, source: str) -> frozenset[int]:
@@ -100,7 +97,9 @@ class Attribution:
         return found | self._rules.statuses if source == RATE_LIMITING else found
 
     def plugin_statuses(self, plugin: str) -> frozenset[int]:
-        return statuses_of(plugin, self._plugins)
+        """Return what a plugin is configured to answer with, on any request."""
+        mine = [each for each in self._plugins.every() if each.plugin == plugin]
+        return frozenset().union(*((each.before or NEVER) | (each.after or NEVER) for each in mine))
 
     def verdict(self, log: "KongLog", status: int) -> LimitVerdict | None:
         """Return which limit the answer says is exceeded, None where it says nothing of the kind."""
@@ -112,7 +111,8 @@ class Attribution:
         return found
 
     def active_plugins(self, log: "KongLog") -> Known:
-        return active_plugins_on(log, self._plugins)
+        ids = (None if each is None else each.id for each in (log.service, log.route, log.consumer))
+        return self._plugins.on(log.workspace_name, *ids)
 
     def is_refusal(self, log: "KongLog", status: int) -> bool:
         """Return whether a rate-limiting plugin can have given this answer instead of asking the service."""

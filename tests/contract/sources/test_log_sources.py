@@ -13,7 +13,6 @@ from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.sources.catalogue import BY_NAME, REQUEST_SOURCES, matching_sources
 from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.poller_group import hooks_without_admin_api
-from kong_eventhooks_plugin.sources.requests.active_plugins import NO_ACTIVE_PLUGINS
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.infer import InferRule
 from kong_eventhooks_plugin.sources.requests.kong_log import decode
@@ -27,7 +26,7 @@ from tests.support.enterprise_logs import (
     documented_windows_plugin,
 )
 from tests.support.events import answered, events, make_hook, recorded, seen, serialized
-from tests.support.recorded_logs import plugin, plugin_list, plugins_of, recorded_logs
+from tests.support.recorded_logs import UNKNOWN_PLUGINS, plugin, plugin_list, plugins_of, recorded_logs
 
 Make = Callable[[Any], LogSource]
 
@@ -111,7 +110,7 @@ def test_a_services_own_answer_is_no_event(source: LogSource) -> None:
 
 
 def test_sources_without_events_without_the_admin_api_are_reported() -> None:
-    telling = {name for name, make in MAKES.items() if any(events(make(NO_ACTIVE_PLUGINS), each) for each in SEEN)}
+    telling = {name for name, make in MAKES.items() if any(events(make(UNKNOWN_PLUGINS), each) for each in SEEN)}
     silent = {name for name in MAKES if telling.isdisjoint(matching_sources(name))}
     assert silent == {name for name in MAKES if BY_NAME[name].needs_admin_api}
     hooks = [make_hook(name, source=name) for name in (*MAKES, "crud")]
@@ -187,7 +186,7 @@ def test_a_refusal_is_an_event_of_one_source_at_most(
     service = {"id": "s-1", "name": "demo" if ruled else "other"}
     answer = {"response": {"headers": headers}, "upstream_status": "200" if asked else ""}
     each = seen(serialized(route=route, service=service, **answer), status)
-    known = plugins_of(*plugins) if plugins else NO_ACTIVE_PLUGINS
+    known = plugins_of(*plugins) if plugins else UNKNOWN_PLUGINS
     telling = [name for name, make in MAKES.items() if name != "rate-limit-approaching" and events(make(known), each)]
     assert len(telling) <= 1, telling
 

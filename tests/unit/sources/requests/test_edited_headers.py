@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from kong_eventhooks_plugin.kong.admin_api.active_plugins import ActivePlugins
 from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.sources.catalogue import REQUEST_SOURCES
-from kong_eventhooks_plugin.sources.requests.active_plugins import NO_ACTIVE_PLUGINS, ActivePluginLookup
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
+from kong_eventhooks_plugin.sources.requests.plugin_answers import Answers
 from kong_eventhooks_plugin.sources.requests.request_source import RequestSettings
 from tests.support.events import events
-from tests.support.recorded_logs import edited_logs, plugin_list, plugins_of
+from tests.support.recorded_logs import UNKNOWN_PLUGINS, edited_logs, plugin_list, plugins_of
 
 KNOWN = plugins_of(*plugin_list("edited-plugins.json"))
 Told = tuple[Any, ...]
@@ -63,7 +64,7 @@ BECOMES: dict[str, list[Told]] = {
 }
 
 
-def made(seen: LogObservation, plugins: ActivePluginLookup = KNOWN) -> list[Told]:
+def made(seen: LogObservation, plugins: ActivePlugins[Answers] = KNOWN) -> list[Told]:
     told: list[Told] = []
     for kind in REQUEST_SOURCES:
         source = kind.build(Attribution(plugins=plugins), RequestSettings(80))
@@ -102,9 +103,9 @@ def test_the_order_of_a_repeated_header_does_not_matter(name: str) -> None:
 @pytest.mark.parametrize("name", ["near-upstream-3", "appended-2"])
 def test_a_repeated_header_proves_a_refusal_where_the_plugins_are_unknown(name: str) -> None:
     seen = edited_logs()[name]
-    assert made(seen, NO_ACTIVE_PLUGINS) == made(turned(seen), NO_ACTIVE_PLUGINS) == BECOMES[name]
+    assert made(seen, UNKNOWN_PLUGINS) == made(turned(seen), UNKNOWN_PLUGINS) == BECOMES[name]
 
 
 @pytest.mark.parametrize("name", ["post-forged-2", "pre-forged-2", "replaced-2"])
 def test_a_429_of_kongs_own_approaches_no_limit_where_the_plugins_are_unknown(name: str) -> None:
-    assert made(edited_logs()[name], NO_ACTIVE_PLUGINS) == []
+    assert made(edited_logs()[name], UNKNOWN_PLUGINS) == []

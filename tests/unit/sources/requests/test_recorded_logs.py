@@ -5,7 +5,6 @@ from typing import Any
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.sources.contract import LogSource
-from kong_eventhooks_plugin.sources.requests.active_plugins import NO_ACTIVE_PLUGINS
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.auth import AuthFailed
 from kong_eventhooks_plugin.sources.requests.rate_limit_approaching import RateLimitApproaching
@@ -13,7 +12,7 @@ from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
 from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
 from kong_eventhooks_plugin.sources.requests.upstream import UpstreamError
 from tests.support.events import events
-from tests.support.recorded_logs import plugins_of, recorded_logs
+from tests.support.recorded_logs import UNKNOWN_PLUGINS, plugins_of, recorded_logs
 
 Told = tuple[Any, ...]
 
@@ -87,7 +86,7 @@ BECOMES: dict[str, tuple[list[Told], list[Told] | None]] = {
 
 
 def sources(*, known: bool) -> Iterator[LogSource]:
-    plugins = plugins_of() if known else NO_ACTIVE_PLUGINS
+    plugins = plugins_of() if known else UNKNOWN_PLUGINS
     attribution = Attribution(plugins=plugins)
     for kind in (RateLimiting, ResponseRateLimiting, AuthFailed, UpstreamError):
         yield kind(attribution)
