@@ -71,10 +71,10 @@ from kong_eventhooks_plugin.sandbox.isolation import missing_features
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.settings import Settings, load, read_token
 from kong_eventhooks_plugin.sources.catalogue import REQUEST_SOURCES
-from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.poller_group import PollerGroup, hooks_without_admin_api
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 from kong_eventhooks_plugin.telemetry import logs
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
@@ -246,10 +246,10 @@ class Components:
         if self.settings.kong_error_log is None:
             self.lines.writers = {hook.id for hook in hooks if hook.handler in (LogHandler.name, LambdaHandler.name)}
 
-    def _sources(self) -> list[LogSource]:
+    def _sources(self) -> list[RequestSource]:
         attribution = Attribution(groups.infer_rules(self.settings), self.plugins)
-        options = groups.request_settings(self.settings)
-        return [source.build(attribution, options) for source in REQUEST_SOURCES]
+        percent = self.settings.rate_limit_approaching_percent
+        return [source(attribution, percent) for source in REQUEST_SOURCES]
 
 
 class Worker:

@@ -28,7 +28,6 @@ from kong_eventhooks_plugin.sources.poller_group import PollerGroupSettings
 from kong_eventhooks_plugin.sources.reachability.catalogue import GATEWAY
 from kong_eventhooks_plugin.sources.reachability.poller import ReachabilitySettings
 from kong_eventhooks_plugin.sources.requests.infer import InferRule, parse_infer_rule
-from kong_eventhooks_plugin.sources.requests.request_source import RequestSettings
 
 SPARE_CONNECTIONS = 64
 """HTTP connections beyond those of deliveries in flight: pings never wait for one."""
@@ -79,10 +78,6 @@ def infer_rules(settings: Settings) -> list[InferRule]:
         return [parse_infer_rule(text) for text in settings.infer_rate_limits_on]
     except SettingsError as error:
         raise SettingsError(f"infer_rate_limits_on: {error}") from error
-
-
-def request_settings(settings: Settings) -> RequestSettings:
-    return RequestSettings(approaching_percent=settings.rate_limit_approaching_percent)
 
 
 def address_rules(settings: Settings) -> AddressRules:

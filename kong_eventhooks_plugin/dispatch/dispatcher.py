@@ -36,8 +36,8 @@ from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.queue.contract import LOSSES, Candidate, Clock, Offer, Queue, Receipt
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sources.catalogue import CUSTOM, events_of
-from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, decode
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from kong_eventhooks_plugin.telemetry.raised import raised_at
 
@@ -65,7 +65,7 @@ class Dispatcher:
         self,
         registry: ActiveHooks,
         queue: Queue,
-        sources: Sequence[LogSource],
+        sources: Sequence[RequestSource],
         metrics: Metrics,
         clock: Clock,
         *,
@@ -112,7 +112,7 @@ class Dispatcher:
         """
         return self._publish(event, None)
 
-    def _publish_from(self, source: LogSource, log: KongLog, seen: LogObservation) -> "list[Future[Receipt]]":
+    def _publish_from(self, source: RequestSource, log: KongLog, seen: LogObservation) -> "list[Future[Receipt]]":
         """Publish what one source makes of the request; a failure stops no other source."""
         try:
             events = source.events(log, seen)
@@ -223,11 +223,11 @@ class Dispatcher:
         subscribed = [
             source for source in self._sources if self._matcher.has_subscribers(source.name, events_of(source.name))
         ]
-        by_status: dict[int, tuple[LogSource, ...]] = {}
+        by_status: dict[int, tuple[RequestSource, ...]] = {}
         for source in subscribed:
             for status in source.statuses():  # it reads every plugin's configuration: called once
                 by_status[status] = (*by_status.get(status, ()), source)
-        self._by_status: Mapping[int, tuple[LogSource, ...]] = by_status
+        self._by_status: Mapping[int, tuple[RequestSource, ...]] = by_status
         self.log_statuses = frozenset(self._by_status)
 
 

@@ -13,8 +13,8 @@ from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.ids import hook_id
 from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.queue.contract import HeldBack, Offer, Receipt
-from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.requests.kong_log import decode
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 
 SEEN_AT = 1_795_278_776.25
 ORIGIN = Origin(place="file", key="kong.yml", path="kong.yml: plugins[0].config.hooks[0]")
@@ -83,7 +83,7 @@ def seen(log: Mapping[str, Any], status: int = 429) -> LogObservation:
     return LogObservation("event-hooks", status, json.dumps(log), SEEN_AT)
 
 
-def events(source: LogSource, observation: LogObservation) -> list[Event]:
+def events(source: RequestSource, observation: LogObservation) -> list[Event]:
     """What a source makes of an observation."""
     return source.events(decode(observation.serialized), observation)
 

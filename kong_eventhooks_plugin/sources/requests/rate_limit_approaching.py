@@ -10,14 +10,14 @@ Limits: an answer has events for ``WINDOWS`` windows, the fullest; a service cou
 """
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 from kong_eventhooks_plugin.sources.requests import fields
-from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, WINDOW_PLUGINS, Attribution
+from kong_eventhooks_plugin.sources.requests.attribution import WINDOW_PLUGINS
 from kong_eventhooks_plugin.sources.requests.plugin_answers import RATE_LIMITING
 from kong_eventhooks_plugin.sources.requests.rate_headers import RemainingLimit, numbers, windows_left
-from kong_eventhooks_plugin.sources.requests.request_source import RequestSettings, RequestSource
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 
 if TYPE_CHECKING:
     from kong_eventhooks_plugin.model.event import Event
@@ -72,17 +72,7 @@ ENTRY = SourceEntry(
 
 
 class RateLimitApproaching(RequestSource):
-    """``percent`` of a limit is the threshold."""
-
     entry = ENTRY
-
-    def __init__(self, attribution: Attribution = HEADERS_ALONE, *, percent: float) -> None:
-        super().__init__(attribution)
-        self._percent = percent
-
-    @classmethod
-    def build(cls, attribution: Attribution, settings: RequestSettings) -> Self:
-        return cls(attribution, percent=settings.approaching_percent)
 
     def statuses(self) -> frozenset[int]:
         return _STATUSES

@@ -5,7 +5,7 @@ these sources and Kong waits for ``plugin-info``, which reads the catalogue: so 
 imports nothing but ``typing`` and ``re`` itself.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, Attribution
 
@@ -16,32 +16,28 @@ if TYPE_CHECKING:
     from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 
 
-class RequestSettings(NamedTuple):
-    """``approaching_percent`` of a limit is the threshold of ``rate-limit-approaching``."""
-
-    approaching_percent: float
-
-
 class RequestSource:
-    """A ``LogSource`` with one event; a subclass sets ``entry`` and decides."""
+    """A source with one event; a subclass sets ``entry`` and decides. Pure: no I/O, and each request by itself.
+
+    ``percent`` of a limit is the threshold of ``rate-limit-approaching``.
+    """
 
     entry: ClassVar["SourceEntry"]
 
-    def __init__(self, attribution: Attribution = HEADERS_ALONE) -> None:
+    def __init__(self, attribution: Attribution = HEADERS_ALONE, percent: float = 100.0) -> None:
         self._attribution = attribution
-
-    @classmethod
-    def build(cls, attribution: Attribution, _: RequestSettings) -> Self:
-        return cls(attribution)
+        self._percent = percent
 
     @property
     def name(self) -> str:
         return self.entry.name
 
     def statuses(self) -> frozenset[int]:
+        """Return the statuses that can be events: Kong is asked for no other request's log."""
         raise NotImplementedError
 
     def events(self, log: "KongLog", seen: "LogObservation") -> "list[Event]":
+        """Return what happened, most often nothing. May raise: it is counted, and other sources still run."""
         raise NotImplementedError
 
     def event(self, log: "KongLog", seen_at: float, own: dict[str, Any], *parts: str) -> "Event":

@@ -1,4 +1,4 @@
-"""What every source of the log phase keeps to (``sources/contract.py``), whatever it is given."""
+"""What every source of the log phase keeps to (``sources/requests/request_source.py``), whatever it is given."""
 
 import json
 from collections.abc import Callable
@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.sources.catalogue import BY_NAME, REQUEST_SOURCES, matching_sources
-from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.poller_group import hooks_without_admin_api
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.infer import InferRule
 from kong_eventhooks_plugin.sources.requests.kong_log import decode
-from kong_eventhooks_plugin.sources.requests.request_source import RequestSettings
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 from tests.support.enterprise_logs import (
     documented_advanced_refusal,
     documented_ai_plugin,
@@ -28,7 +27,7 @@ from tests.support.enterprise_logs import (
 from tests.support.events import answered, events, make_hook, recorded, seen, serialized
 from tests.support.recorded_logs import UNKNOWN_PLUGINS, plugin, plugin_list, plugins_of, recorded_logs
 
-Make = Callable[[Any], LogSource]
+Make = Callable[[Any], RequestSource]
 
 RULES = [InferRule("route", "demo-route"), InferRule("service", "demo", 503), InferRule("route", "demo-route", 403)]
 PLUGINS = [
@@ -40,7 +39,7 @@ PLUGINS = [
     plugin("my-plugin", consumer="c-9"),
 ]
 MAKES: dict[str, Make] = {
-    source.entry.name: lambda plugins, source=source: source.build(Attribution(RULES, plugins), RequestSettings(80))
+    source.entry.name: lambda plugins, source=source: source(Attribution(RULES, plugins), 80)
     for source in REQUEST_SOURCES
 }
 ENTRIES = {source.entry.name: source.entry for source in REQUEST_SOURCES}
@@ -58,20 +57,20 @@ SEEN: list[LogObservation] = [
 
 
 @pytest.fixture(params=MAKES, ids=str)
-def source(request: pytest.FixtureRequest) -> LogSource:
+def source(request: pytest.FixtureRequest) -> RequestSource:
     return MAKES[request.param](plugins_of(*PLUGINS))
 
 
-def test_it_has_its_name_and_its_entry(source: LogSource, request: pytest.FixtureRequest) -> None:
+def test_it_has_its_name_and_its_entry(source: RequestSource, request: pytest.FixtureRequest) -> None:
     assert source.name in ENTRIES
     assert source.name == request.node.callspec.params["source"]
 
 
-def test_it_makes_events_of_what_was_recorded_or_documented(source: LogSource) -> None:
+def test_it_makes_events_of_what_was_recorded_or_documented(source: RequestSource) -> None:
     assert any(events(source, each) for each in SEEN)
 
 
-def test_it_names_every_status_of_which_it_makes_events(source: LogSource) -> None:
+def test_it_names_every_status_of_which_it_makes_events(source: RequestSource) -> None:
     statuses = source.statuses()
     assert all(100 <= status <= 599 for status in statuses)
     for each in SEEN:
@@ -79,7 +78,7 @@ def test_it_names_every_status_of_which_it_makes_events(source: LogSource) -> No
             assert events(source, each) == []
 
 
-def test_its_events_have_the_fields_of_the_catalogue(source: LogSource) -> None:
+def test_its_events_have_the_fields_of_the_catalogue(source: RequestSource) -> None:
     (entry,) = ENTRIES[source.name].events
     for each in SEEN:
         for event in events(source, each):
@@ -88,7 +87,7 @@ def test_its_events_have_the_fields_of_the_catalogue(source: LogSource) -> None:
             assert (event.time, event.scope) == (each.seen_at, decode(each.serialized).scope())
 
 
-def test_reported_again_its_events_have_the_same_ids(source: LogSource) -> None:
+def test_reported_again_its_events_have_the_same_ids(source: RequestSource) -> None:
     for each in SEEN:
         later = msgspec.structs.replace(each, seen_at=each.seen_at + 9)
         ids = [event.id for event in events(source, each)]
@@ -96,13 +95,13 @@ def test_reported_again_its_events_have_the_same_ids(source: LogSource) -> None:
         assert len(set(ids)) == len(ids)
 
 
-def test_nothing_of_the_query_string_or_the_requests_headers_is_in_them(source: LogSource) -> None:
+def test_nothing_of_the_query_string_or_the_requests_headers_is_in_them(source: RequestSource) -> None:
     for each in SEEN:
         text = msgspec.json.encode(events(source, each))
         assert not any(secret in text for secret in (b"joekey", b"made-up", b"recorder/1.0", b"apikey"))
 
 
-def test_a_services_own_answer_is_no_event(source: LogSource) -> None:
+def test_a_services_own_answer_is_no_event(source: RequestSource) -> None:
     for each in SEEN:
         log = json.loads(each.serialized) | {"source": "upstream", "upstream_status": str(each.status)}
         got = events(source, seen(log, each.status))

@@ -14,11 +14,11 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.model.scope import HookScope
 from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Receipt
-from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.infer import InferRule
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.events import (
@@ -60,7 +60,7 @@ class Several:
 class Setup:
     """A dispatcher between stand-ins."""
 
-    def __init__(self, *hooks: Hook, sources: tuple[LogSource, ...] = BOTH) -> None:
+    def __init__(self, *hooks: Hook, sources: tuple[RequestSource, ...] = BOTH) -> None:
         self.registry = StandInBook(*hooks)
         self.queue = StandInQueue()
         self.metrics = Metrics()

@@ -12,9 +12,8 @@ from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.sources import catalogue, document
 from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
 from kong_eventhooks_plugin.sources.requests import fields
-from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
-from kong_eventhooks_plugin.sources.requests.request_source import RequestSettings, RequestSource
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 from tests.support.events import events, make_hook, seen, serialized
 
 
@@ -55,7 +54,7 @@ def test_it_is_in_the_catalogue_and_kong_accepts_hooks_on_it() -> None:
 
 
 def test_hooks_on_it_match_its_events() -> None:
-    (source,) = [kind.build(Attribution(), RequestSettings(80)) for kind in catalogue.REQUEST_SOURCES if kind is Teapot]
+    (source,) = [kind() for kind in catalogue.REQUEST_SOURCES if kind is Teapot]
     (event,) = events(source, seen(serialized(), 418))
     assert event.data["status"] == 418
     matcher = Matcher([make_hook("mine", source="teapot"), make_hook("other", source="auth")])

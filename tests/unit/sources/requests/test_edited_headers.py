@@ -13,7 +13,6 @@ from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.sources.catalogue import REQUEST_SOURCES
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.plugin_answers import Answers
-from kong_eventhooks_plugin.sources.requests.request_source import RequestSettings
 from tests.support.events import events
 from tests.support.recorded_logs import UNKNOWN_PLUGINS, edited_logs, plugin_list, plugins_of
 
@@ -67,7 +66,7 @@ BECOMES: dict[str, list[Told]] = {
 def made(seen: LogObservation, plugins: ActivePlugins[Answers] = KNOWN) -> list[Told]:
     told: list[Told] = []
     for kind in REQUEST_SOURCES:
-        source = kind.build(Attribution(plugins=plugins), RequestSettings(80))
+        source = kind(Attribution(plugins=plugins), 80)
         for event in events(source, seen) if seen.status in source.statuses() else ():
             data = event.data
             if event.source == "rate-limit-approaching":

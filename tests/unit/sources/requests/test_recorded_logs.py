@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.auth import AuthFailed
 from kong_eventhooks_plugin.sources.requests.rate_limit_approaching import RateLimitApproaching
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
 from kong_eventhooks_plugin.sources.requests.upstream import UpstreamError
 from tests.support.events import events
@@ -85,7 +85,7 @@ BECOMES: dict[str, tuple[list[Told], list[Told] | None]] = {
 }
 
 
-def sources(*, known: bool) -> Iterator[LogSource]:
+def sources(*, known: bool) -> Iterator[RequestSource]:
     plugins = plugins_of() if known else UNKNOWN_PLUGINS
     attribution = Attribution(plugins=plugins)
     for kind in (RateLimiting, ResponseRateLimiting, AuthFailed, UpstreamError):

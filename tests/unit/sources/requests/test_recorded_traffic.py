@@ -7,10 +7,10 @@ import pytest
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.scope import EventScope
 from kong_eventhooks_plugin.sources.catalogue import BY_NAME
-from kong_eventhooks_plugin.sources.contract import LogSource
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.infer import InferRule
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
+from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
 from tests.support.events import SEEN_AT, events, recorded
 
@@ -46,7 +46,7 @@ BECOMES: dict[int, tuple[int, str | None, dict[str, Any]]] = {
 }
 
 
-def made(line: int, *sources: LogSource) -> list[Event]:
+def made(line: int, *sources: RequestSource) -> list[Event]:
     return [event for source in sources for event in events(source, RECORDED[line])]
 
 
