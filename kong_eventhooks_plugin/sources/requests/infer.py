@@ -5,7 +5,7 @@ it from request-termination or a function of the user's. Only the one who config
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from kong_eventhooks_plugin.errors import SettingsError
@@ -43,19 +43,12 @@ def parse_infer_rule(text: str) -> InferRule:
 
 
 class InferRules:
-    """The rules, indexed by what an answer has."""
-
     def __init__(self, rules: Collection[InferRule]) -> None:
-        named: dict[tuple[Entity, int], set[str]] = {}
-        for rule in rules:
-            named.setdefault((rule.entity, rule.status), set()).add(rule.name_or_id)
-        self._named: Mapping[tuple[Entity, int], set[str]] = named
+        self._rules = frozenset(rules)
         self.statuses = frozenset(rule.status for rule in rules)
 
     def name(self, status: int, scope: "EventScope") -> bool:
         """Return whether a rule names this status on the request's route or service."""
-        if status not in self.statuses:
-            return False
-        routes = self._named.get(("route", status), ())
-        services = self._named.get(("service", status), ())
-        return any(alias in routes for alias in scope.route) or any(alias in services for alias in scope.service)
+        rules = [InferRule("route", alias, status) for alias in scope.route]
+        rules += [InferRule("service", alias, status) for alias in scope.service]
+        return not self._rules.isdisjoint(rules)

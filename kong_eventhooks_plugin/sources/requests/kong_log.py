@@ -180,9 +180,7 @@ class KongLog(msgspec.Struct, gc=False):
 
 def entity_data(entity: LogService | LogConsumer | LogReference | None) -> dict[str, Any]:
     """Return the fields that are set, as JSON within the limits; ``{}`` for no entity."""
-    if entity is None:
-        return {}
-    values = {name: getattr(entity, name) for name in entity.__struct_fields__}
+    values = {} if entity is None else msgspec.structs.asdict(entity)
     return {name: _bounded(value) for name, value in values.items() if value is not None}
 
 
