@@ -6,28 +6,19 @@ Kong's balancer gives it to subscribers of its health events (kong/runloop/balan
 event there. No field holds a time, so that on_change sees the same thing as the same.
 """
 
-from typing import Any
+from msgspec.structs import asdict
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
-from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER, HEALTH
+from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER, ENTRY, HEALTH
 from kong_eventhooks_plugin.sources.balancer.model import HealthChange
 
 
 def health_event(change: HealthChange) -> Event:
     """Return the change's event; the same change gives the same id."""
     address = change.address
-    data: dict[str, Any] = {
-        "upstream_id": change.upstream_id,
-        "ip": address.ip,
-        "port": address.port,
-        "hostname": address.hostname,
-        "health": change.health,
-        "upstream": change.upstream,
-        "target": address.target,
-        "old_health": change.old_health,
-        "node_id": change.node_id,
-    }
+    known = {**asdict(change), **address._asdict()}
+    data = {field.name: known[field.name] for field in ENTRY.events[0].fields}
     identity = (
         change.upstream_id, change.node_id or "", address.target, address.ip or "", str(address.port), change.health,
     )  # fmt: skip

@@ -29,7 +29,7 @@ from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.sources.balancer.decision import UpstreamHealth, compare
 from kong_eventhooks_plugin.sources.balancer.event import health_event
 from kong_eventhooks_plugin.sources.balancer.reading import Upstream, checked_upstreams, read_upstream_health
-from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint, CheckpointRecord
+from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
 from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
 from kong_eventhooks_plugin.sources.pollers.schedule import Schedule
@@ -114,12 +114,7 @@ class BalancerPoller(Poller):
     def _checkpoint_of(self, upstream_id: str) -> Checkpoint[UpstreamHealth]:
         if upstream_id not in self._checkpoints:
             self._checkpoints[upstream_id] = Checkpoint(
-                self._notes,
-                NOTES + upstream_id,
-                CheckpointRecord[UpstreamHealth],
-                UpstreamHealth(),
-                UpstreamHealth.durable,
-                self._publisher,
+                self._notes, NOTES + upstream_id, UpstreamHealth, UpstreamHealth.durable, self._publisher
             )
         return self._checkpoints[upstream_id]
 

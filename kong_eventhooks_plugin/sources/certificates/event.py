@@ -7,6 +7,8 @@ ids sort by time, and one of the future would stay the newest.
 import math
 from typing import Final
 
+from msgspec.structs import asdict
+
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
 from kong_eventhooks_plugin.sources.certificates.catalogue import CERTIFICATE, EXPIRING
@@ -18,24 +20,11 @@ _DAY: Final = 86_400
 def expiring_event(certificate: Certificate, threshold: int, at: float) -> Event:
     """Return the event for no more than ``threshold`` days (0: expired) at the time ``at``."""
     data = {
-        "certificate_id": certificate.entity_id,
-        "kind": certificate.kind,
-        "field": certificate.field,
-        "position": certificate.position,
+        **asdict(certificate),
         "snis": list(certificate.snis),
-        "subject": certificate.subject,
-        "issuer": certificate.issuer,
-        "serial": certificate.serial,
-        "fingerprint": certificate.fingerprint,
         "not_after": int(certificate.not_after),
         "days_left": math.floor((certificate.not_after - at) / _DAY),
         "threshold": threshold,
     }
-    identity = (certificate.kind, certificate.fingerprint, str(threshold))
-    return Event(
-        id=event_id(at, CERTIFICATE, EXPIRING, *identity),
-        source=CERTIFICATE,
-        event=EXPIRING,
-        data=data,
-        time=at,
-    )
+    identity = event_id(at, CERTIFICATE, EXPIRING, certificate.kind, certificate.fingerprint, str(threshold))
+    return Event(id=identity, source=CERTIFICATE, event=EXPIRING, data=data, time=at)

@@ -23,7 +23,7 @@ from kong_eventhooks_plugin.sources.certificates.decision import identity, newly
 from kong_eventhooks_plugin.sources.certificates.event import expiring_event
 from kong_eventhooks_plugin.sources.certificates.model import Kind
 from kong_eventhooks_plugin.sources.certificates.reading import LISTS, CertificateScan, read_certificates
-from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint, CheckpointRecord
+from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
 from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
 
@@ -57,12 +57,7 @@ class CertificatePoller(Poller):
         super().__init__("certificates", context, gate)
         self._settings = settings or CertificateSettings()
         self._checkpoint = Checkpoint(
-            self._notes,
-            CERTIFICATES_NOTE,
-            CheckpointRecord[NotifiedThresholds],
-            NotifiedThresholds(),
-            lambda notified: notified.thresholds,
-            self._publisher,
+            self._notes, CERTIFICATES_NOTE, NotifiedThresholds, lambda notified: notified.thresholds, self._publisher
         )
         self._due = 0.0
         self._logged: set[str] = set()

@@ -94,7 +94,7 @@ def _facts(
     from cryptography.hazmat.primitives import hashes
 
     return Certificate(
-        entity_id=entity_id,
+        certificate_id=entity_id,
         kind=kind,
         field=field,
         position=position,

@@ -31,26 +31,19 @@ class CheckpointRecord(msgspec.Struct, Generic[S], frozen=True):
 class Checkpoint(Generic[S]):
     """The state of one poller, or of one thing that it polls.
 
-    ``empty`` is the first state. ``durable`` returns the part of a state that a restart must not lose, to be
+    ``kind()`` is the first state. ``durable`` returns the part of a state that a restart must not lose, to be
     compared: a state whose durable part is the same is not written, and where it is false there is no note at all.
     """
 
     def __init__(
-        self,
-        notes: NoteStore,
-        name: str,
-        kind: type[CheckpointRecord[S]],
-        empty: S,
-        durable: Callable[[S], Any],
-        publisher: Publisher,
+        self, notes: NoteStore, name: str, kind: type[S], durable: Callable[[S], Any], publisher: Publisher
     ) -> None:
         self._notes = notes
         self._name = name
         self._kind = kind
         self._durable = durable
         self._publisher = publisher
-        self._empty = empty
-        self._note = CheckpointRecord(empty)
+        self._note = CheckpointRecord(kind())
 
     @property
     def state(self) -> S:
@@ -59,10 +52,10 @@ class Checkpoint(Generic[S]):
     async def load(self) -> bool:
         """Read the note and publish what is pending; False where the gate closed meanwhile."""
         content = await self._notes.get(self._name)
-        self._note = CheckpointRecord(self._empty)
+        self._note = CheckpointRecord(self._kind())
         if content is not None:
             try:
-                self._note = msgspec.json.decode(content, type=self._kind)
+                self._note = msgspec.json.decode(content, type=CheckpointRecord[self._kind])  # type: ignore[name-defined]  # msgspec reads it
             except msgspec.MsgspecError as error:
                 _log.warning("checkpoint_unreadable", name=self._name, error=str(error))
         return await self._flush()
@@ -79,7 +72,7 @@ class Checkpoint(Generic[S]):
 
     async def forget(self) -> None:
         await self._notes.drop(self._name)
-        self._note = CheckpointRecord(self._empty)
+        self._note = CheckpointRecord(self._kind())
 
     async def _flush(self) -> bool:
         if not self._note.pending:

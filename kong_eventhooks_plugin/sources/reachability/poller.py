@@ -15,11 +15,12 @@ import msgspec
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.settings import DEFAULTS
-from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint, CheckpointRecord
+from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
 from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
+from kong_eventhooks_plugin.sources.reachability.catalogue import RECOVERED, UNREACHABLE
 from kong_eventhooks_plugin.sources.reachability.decision import database_error, error_of, public_url, step
-from kong_eventhooks_plugin.sources.reachability.event import recovered_event, unreachable_event
+from kong_eventhooks_plugin.sources.reachability.event import outage_event
 from kong_eventhooks_plugin.sources.reachability.model import Outage, Reason
 
 REACHABILITY_NOTE: Final = "gateway"
@@ -54,9 +55,7 @@ class ReachabilityPoller(Poller):
         super().__init__("status", context, gate)
         self._settings = settings or ReachabilitySettings()
         self._admin_url = public_url(self._settings.admin_url)
-        self._checkpoint = Checkpoint(
-            self._notes, REACHABILITY_NOTE, CheckpointRecord[Outages], Outages(), Outages.durable, self._publisher
-        )
+        self._checkpoint = Checkpoint(self._notes, REACHABILITY_NOTE, Outages, Outages.durable, self._publisher)
         self._failures: dict[Reason, str | None] = {}
 
     def state(self) -> dict[str, Any]:
@@ -98,8 +97,7 @@ class ReachabilityPoller(Poller):
             following = step(before, error, now, self._settings.failures)
             if following.outage:
                 outages[reason] = following.outage
-            if following.began:
-                events.append(unreachable_event(reason, self._admin_url, following.began, now))
-            if following.ended:
-                events.append(recovered_event(reason, self._admin_url, following.ended, now))
+            for name, changed in ((UNREACHABLE, following.began), (RECOVERED, following.ended)):
+                if changed:
+                    events.append(outage_event(name, reason, self._admin_url, changed, now))
         return await self._checkpoint.commit(Outages(outages), events)

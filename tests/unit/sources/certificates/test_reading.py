@@ -18,7 +18,7 @@ def test_the_facts_of_a_certificate() -> None:
     found = read_certificates("certificates", [{"id": "c1", "cert": text, "key": key_pem(), "snis": ["a.example", 3]}])
     (certificate,) = found.certificates
     assert msgspec.structs.asdict(certificate) == {
-        "entity_id": "c1", "kind": "certificates", "field": "cert", "position": 0, "snis": ("a.example",),
+        "certificate_id": "c1", "kind": "certificates", "field": "cert", "position": 0, "snis": ("a.example",),
         "subject": "CN=a.example", "issuer": "CN=a.example", "serial": "abc",
         "fingerprint": sha256(PEM_cert_to_DER_cert(text)).hexdigest(), "not_after": END,
     }  # fmt: skip
@@ -61,7 +61,7 @@ def test_what_is_no_certificate_is_named_and_the_others_go_on(text: Any) -> None
     found = read_certificates(
         "ca_certificates", [{"id": "bad", "cert": text}, {"id": "good", "cert": pem("a", END)}, {}]
     )
-    assert [each.entity_id for each in found.certificates] == ["good"]
+    assert [each.certificate_id for each in found.certificates] == ["good"]
     assert found.unreadable == ["bad.cert", "(no id)"]
 
 

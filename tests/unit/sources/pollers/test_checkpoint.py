@@ -3,7 +3,7 @@ from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint, CheckpointRecord
+from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint
 from kong_eventhooks_plugin.sources.pollers.publisher import Publisher
 from tests.support.pollers import World
 
@@ -11,14 +11,8 @@ EVENT = Event("id", "balancer", "health", {"health": "unhealthy", "ip": None, "n
 
 
 def kept(world: World) -> Checkpoint[dict[str, int]]:
-    return Checkpoint(
-        world.notes,
-        "x",
-        CheckpointRecord[dict[str, int]],
-        {},
-        lambda state: state,
-        Publisher(world.dispatcher.publish, world.gate),
-    )
+    publisher = Publisher(world.dispatcher.publish, world.gate)
+    return Checkpoint(world.notes, "x", dict[str, int], lambda state: state, publisher)
 
 
 @pytest.fixture
