@@ -24,16 +24,15 @@ from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Publish
-from kong_eventhooks_plugin.sources.catalogue import BY_NAME, SOURCES
-from kong_eventhooks_plugin.sources.changes.catalogue import CRUD
+from kong_eventhooks_plugin.sources.catalogue import BY_NAME, SOURCES, matching_sources
+from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
 from kong_eventhooks_plugin.sources.changes.errors import change_errors
 from kong_eventhooks_plugin.sources.changes.mirror.key import mirror_key
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver, subscribes_to_changes
+from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerCounts, ReconcilerSettings
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
 from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
-from kong_eventhooks_plugin.sources.pollers.subscribers import has_subscribers
 from kong_eventhooks_plugin.storage.notes import NoteStore
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 
@@ -95,10 +94,10 @@ class PollerGroup:
         self._loops = {name: SupervisedLoop(f"{name} poller") for name in (CRUD, *self._pollers)}
 
     def hooks_changed(self, _: object = None) -> None:
-        self.crud.set_active(subscribes_to_changes(self._hooks()))
+        self.crud.set_active(self._is_wanted(CRUD, DAO_CRUD))
 
-    def _is_wanted(self, source: str) -> bool:
-        return has_subscribers(self._hooks(), source)
+    def _is_wanted(self, *sources: str) -> bool:
+        return has_subscribers(self._hooks(), *sources)
 
     async def run(self) -> None:
         await self._open()
@@ -135,6 +134,11 @@ class PollerGroup:
     def _open_failed(self, error: str) -> None:
         self._open_error = error
         log.error("gateway_store_open_failed", error=error)
+
+
+def has_subscribers(hooks: Iterable[Hook], *sources: str) -> bool:
+    """Return whether an enabled hook receives the events of one of the sources."""
+    return any(hook.enabled and not set(sources).isdisjoint(matching_sources(hook.source)) for hook in hooks)
 
 
 def hooks_without_admin_api(hooks: Iterable[Hook]) -> Iterator[str]:

@@ -18,8 +18,9 @@ from kong_eventhooks_plugin.queue.contract import EventFilter, Publish, Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from kong_eventhooks_plugin.sources.catalogue import events_of
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
-from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver, subscribes_to_changes
+from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
+from kong_eventhooks_plugin.sources.poller_group import has_subscribers
 from kong_eventhooks_plugin.storage.notes import NoteStore
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.admin_node import AdminNode
@@ -129,7 +130,7 @@ class CrudWorld:
             self._publish or self.dispatcher.publish,
             self.metrics.counts,
         )
-        self.observer.set_active(subscribes_to_changes(self._hooks))
+        self.observer.set_active(has_subscribers(self._hooks, "crud", "dao:crud"))
         running = asyncio.create_task(self.observer.run())
         stack.push_async_callback(_ended, running)
         return self

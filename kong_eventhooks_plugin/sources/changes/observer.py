@@ -27,7 +27,7 @@ observation is tried again every ``PAUSE_SECONDS``.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -37,18 +37,15 @@ from kong_eventhooks_plugin.errors import AdminApiError, ObservationError, Queue
 from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.model.entity_path import EntityPath
-from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget
 from kong_eventhooks_plugin.queue.contract import Publish
 from kong_eventhooks_plugin.sources.changes.answer_body import decode_entity
-from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
 from kong_eventhooks_plugin.sources.changes.mirror_lifecycle import GRACE_SECONDS, MirrorLifecycle
 from kong_eventhooks_plugin.sources.changes.model import Actor, RouteChange
 from kong_eventhooks_plugin.sources.changes.observation_queue import BYTES, OBSERVATIONS, ObservationQueue
 from kong_eventhooks_plugin.sources.changes.outbox import OutboxPublisher
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerState
-from kong_eventhooks_plugin.sources.pollers.subscribers import has_subscribers
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from kong_eventhooks_plugin.telemetry.raised import raised_at
 
@@ -86,10 +83,6 @@ class ChangeState(msgspec.Struct, frozen=True):
 
 
 LOSSES: Final = ("changes_overflow", "change_unreadable", "change_failed")
-
-
-def subscribes_to_changes(hooks: Iterable[Hook]) -> bool:
-    return has_subscribers(hooks, CRUD, DAO_CRUD)
 
 
 class ChangeObserver:

@@ -13,7 +13,8 @@ from kong_eventhooks_plugin.errors import AdminApiError, StoreUnavailable
 from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.sources.changes import observer as observer_module
-from kong_eventhooks_plugin.sources.changes.observer import ChangeLimits, ChangeObserver, subscribes_to_changes
+from kong_eventhooks_plugin.sources.changes.observer import ChangeLimits, ChangeObserver
+from kong_eventhooks_plugin.sources.poller_group import has_subscribers
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.crud import (
     AT,
@@ -359,7 +360,7 @@ def test_who_subscribes_to_changes() -> None:
     one = make_hook("a")
     crud_hook, dao_hook = make_hook("b", source="crud", event="consumers"), make_hook("c", source="dao:crud")
     off = make_hook("d", source="crud", enabled=False)
-    assert [subscribes_to_changes([one, *more]) for more in ([], [off], [crud_hook], [dao_hook])] == [
+    assert [has_subscribers([one, *more], "crud", "dao:crud") for more in ([], [off], [crud_hook], [dao_hook])] == [
         False,
         False,
         True,

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from kong_eventhooks_plugin.sources.changes.observer import subscribes_to_changes
+from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
+from kong_eventhooks_plugin.sources.poller_group import has_subscribers
 from tests.support.events import make_hook
 
 
@@ -23,4 +24,5 @@ from tests.support.events import make_hook
     ],
 )
 def test_who_subscribes_to_changes(hooks: list[dict[str, Any]], subscribes: bool) -> None:
-    assert subscribes_to_changes(make_hook(str(at), **fields) for at, fields in enumerate(hooks)) is subscribes
+    subscribed = has_subscribers((make_hook(str(at), **fields) for at, fields in enumerate(hooks)), CRUD, DAO_CRUD)
+    assert subscribed is subscribes
