@@ -30,7 +30,7 @@ from kong_eventhooks_plugin.sources.changes.errors import change_errors
 from kong_eventhooks_plugin.sources.changes.mirror.key import mirror_key
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
 from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver
-from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerCounts, ReconcilerSettings
+from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
 from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
 from kong_eventhooks_plugin.storage.notes import NoteStore
@@ -81,7 +81,7 @@ class PollerGroup:
             settings.reconciler,
             leads=leads,
             on_pending=lambda: self.crud.wake(),
-            counts=ReconcilerCounts(counts.reconciliations, counts.reconciled_changes),
+            counts=counts,
         )
         self.crud = ChangeObserver(self._schema_cache, self._mirror, reconciler, publish, counts, leads=leads)
         context = PollerContext(client, self._notes, publish, counts)

@@ -18,7 +18,7 @@ for the next interval. Memory holds one page at a time; differences are on disk 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 import structlog
@@ -31,7 +31,7 @@ from kong_eventhooks_plugin.sources.changes.lister import Lister, Pace, is_refus
 from kong_eventhooks_plugin.sources.changes.mirror.applier import Applier
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
 from kong_eventhooks_plugin.sources.changes.mirror.scan import Scan
-from kong_eventhooks_plugin.telemetry.metrics import Tally
+from kong_eventhooks_plugin.telemetry.metrics import Counts
 
 RESTARTS: Final = 3
 LEADER_POLL_SECONDS: Final = 1.0
@@ -80,20 +80,6 @@ class ReconcilerState(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-DROPPED: Final = "dropped"
-
-
-class ReconcilerCounts(NamedTuple):
-    """Since the start: reconciliations by outcome, and differences by what became of them.
-
-    That is ``create``, ``update`` or ``delete`` where they were reported, or ``dropped``, since the route touched the
-    entity.
-    """
-
-    reconciliations: Tally[tuple[str]]
-    differences: Tally[tuple[str]]
-
-
 class _LostLeadership(Exception):
     pass
 
@@ -120,7 +106,7 @@ class Reconciler:
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        counts: ReconcilerCounts | None = None,
+        counts: Counts | None = None,
     ) -> None:
         self._mirror = mirror
         self._client = client
@@ -135,7 +121,7 @@ class Reconciler:
         self._pending = 0
         self._state = ReconcilerState()
         self._logged: dict[str, str] = {}
-        self.counts = counts or ReconcilerCounts(Tally(), Tally())
+        self.counts = counts or Counts()
 
     async def run(self) -> None:
         """Reconcile until cancelled: at once, then every interval, and when triggered."""
@@ -243,9 +229,9 @@ class Reconciler:
 
     def _count(self, applier: Applier) -> None:
         for operation, count in applier.published.items():
-            self.counts.differences[operation] += count
-        if applier.dropped:
-            self.counts.differences[DROPPED,] += applier.dropped
+            self.counts.reconciled_changes[operation] += count
+        if applier.dropped:  # the route touched the entity
+            self.counts.reconciled_changes["dropped",] += applier.dropped
         if self._mirror.outbox_size:
             self._on_pending()
 

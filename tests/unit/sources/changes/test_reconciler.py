@@ -71,7 +71,7 @@ async def test_the_first_reconciliation_is_silent_and_the_next_reports_what_diff
     assert {change.seen_by for change in changes} == {"reconciliation"}
     assert world.wakes > 0
     assert await world.reconcile() == []
-    assert world.reconciler.counts.differences == {("delete",): 1, ("update",): 1, ("create",): 1}
+    assert world.reconciler.counts.reconciled_changes == {("delete",): 1, ("update",): 1, ("create",): 1}
 
 
 async def test_what_only_moved_in_time_is_no_difference(world: World) -> None:
@@ -230,7 +230,7 @@ async def test_what_the_route_touched_during_a_reconciliation_is_not_applied_by_
     while await world.gate.next(task):
         pass
     assert await world.publish() == []
-    assert world.reconciler.counts.differences["dropped",] == 1
+    assert world.reconciler.counts.reconciled_changes["dropped",] == 1
     world.held = False
     assert await world.reconcile() == []
 
