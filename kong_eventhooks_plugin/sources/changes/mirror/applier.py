@@ -20,14 +20,14 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from kong_eventhooks_plugin.errors import QueueFull
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
-from kong_eventhooks_plugin.sources.changes.mirror.differences import DifferenceKind, StoredDifference
-from kong_eventhooks_plugin.sources.changes.mirror.normalize import apart, comparable
+from kong_eventhooks_plugin.sources.changes.mirror.differences import Difference, DifferenceKind
+from kong_eventhooks_plugin.sources.changes.mirror.normalize import comparable
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import ABSENT, TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.pairing import PairCandidate, pairs
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
@@ -93,8 +93,8 @@ class Applier:
             return
         yield
         removed: list[PairCandidate] = []
-        for some in self._removed(schema):
-            removed += some
+        for rows in self._unlisted(schema, self._store.candidates_after):
+            removed += [PairCandidate(*row) for row in rows]
             yield
         # In the order of the rows: in any other each transaction would write as many pages as it has pairs, twice.
         for batch in _chunks(sorted(pairs(removed, created)), BATCH):
@@ -103,11 +103,13 @@ class Applier:
             self._scan.differences.drop([i for _, i in batch])
             yield
 
-    def _removed(self, schema: str) -> Iterator[list[PairCandidate]]:
-        """Yield the schema's rows that its list did not show, as many as one read finds each time."""
+    def _unlisted(
+        self, schema: str, read: Callable[[str, str, int], list[tuple[Any, ...]]]
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the schema's rows that its list did not show, without ids, as many as one read finds each time."""
         seen, last = self._mark_listed(schema), ""
-        while rows := self._store.candidates_after(schema, last, IDS_AT_ONCE):
-            yield [candidate for _, candidate in rows if candidate.number not in seen]
+        while rows := read(schema, last, IDS_AT_ONCE):
+            yield [row[1:] for row in rows if row[1] not in seen]
             last = rows[-1][0]
 
     def _renew_some(self, schema: str, batch: list[tuple[int, int]], rev: int) -> None:
@@ -139,20 +141,13 @@ class Applier:
     # removed
 
     def _apply_removed(self, schema: str) -> Iterator[None]:
-        for numbers in self._missing(schema):
-            for some in _chunks(numbers, BATCH):
+        for rows in self._unlisted(schema, self._store.ids_after):
+            for some in _chunks(rows, BATCH):
                 with self._transaction() as rev:
-                    for number in some:
+                    for (number,) in some:
                         self._add_tombstone(number, self._scan.windows[schema], rev)
                 yield
             yield
-
-    def _missing(self, schema: str) -> Iterator[list[int]]:
-        """As ``_removed``, but the rows' numbers alone."""
-        seen, last = self._mark_listed(schema), ""
-        while ids := self._store.ids_after(schema, last, IDS_AT_ONCE):
-            yield [number for _, number in ids if number not in seen]
-            last = ids[-1][0]
 
     def _add_tombstone(self, number: int, window: TimeWindow, rev: int) -> None:
         row = self._store.by_number(number)
@@ -177,16 +172,16 @@ class Applier:
     # different
 
     def _apply_batches(
-        self, schema: str, kind: DifferenceKind, apply: Callable[[list[StoredDifference], int], None]
+        self, schema: str, kind: DifferenceKind, apply: Callable[[list[Difference], int], None]
     ) -> Iterator[None]:
         last = 0
         while batch := self._scan.differences.batch(schema, kind, last, BATCH):
-            last = batch[-1].i
+            last = max(batch)
             with self._transaction() as rev:
-                apply(batch, rev)
+                apply(list(batch.values()), rev)
             yield
 
-    def _apply_different(self, batch: list[StoredDifference], rev: int) -> None:
+    def _apply_different(self, batch: list[Difference], rev: int) -> None:
         rows = self._store.by_numbers([found.number for found in batch if found.number is not None])
         accepted = []
         for found in batch:
@@ -211,9 +206,8 @@ class Applier:
     def _report_update(self, row: Row, snapshot: Snapshot, window: TimeWindow) -> bool:
         if ordering.judge_listed(snapshot.content, row.content, row.others) != "changed":
             return False
-        old, new = comparable(
-            row.masked(), snapshot.masked(), apart(row.rules, snapshot.rules, one_origin=not row.by_route)
-        )
+        same_rules, same_origin = row.rules == snapshot.rules, not row.by_route
+        old, new = comparable(row.masked(), snapshot.masked(), same_rules=same_rules, same_origin=same_origin)
         if self._rules.content(row.schema, old) == self._rules.content(row.schema, new):
             return False
         changed = self._rules.changed(row.schema, old, new)
@@ -223,7 +217,7 @@ class Applier:
 
     # new
 
-    def _apply_created(self, schema: str, silent: bool, batch: list[StoredDifference], rev: int) -> None:
+    def _apply_created(self, schema: str, silent: bool, batch: list[Difference], rev: int) -> None:
         ids = [found.snapshot.id for found in batch]
         there, tombstoned = self._store.known_states(schema, ids), self._store.tombstoned(schema, ids)
         self.dropped += len(there)
@@ -241,7 +235,7 @@ class Applier:
         self._store.put_new(plain)
         self.adopted += len(plain) if silent else 0
 
-    def _apply_one_tombstoned(self, found: StoredDifference, rev: int, *, silent: bool) -> None:
+    def _apply_one_tombstoned(self, found: Difference, rev: int, *, silent: bool) -> None:
         """Apply a listed entity that has a tombstone: it was made again, or listed before it was deleted."""
         snapshot, window = found.snapshot, found.window
         tombstone = self._store.tombstone(snapshot.schema, snapshot.id)

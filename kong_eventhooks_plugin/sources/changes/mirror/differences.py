@@ -36,7 +36,7 @@ CREATE TABLE found (
   workspace TEXT,
   natural BLOB,
   content BLOB NOT NULL,
-  found BLOB NOT NULL,          -- a Difference and its TimeWindow
+  found BLOB NOT NULL,          -- a Difference
   UNIQUE (schema, id)
 );
 CREATE INDEX found_in_turn ON found (schema, kind);
@@ -53,25 +53,19 @@ _DROP_SCHEMA: Final = "DELETE FROM found WHERE schema = ?"
 
 
 class Difference(NamedTuple):
-    """An entity in a list; ``number`` and ``rev`` are those of the row that it differs from, if there is one."""
+    """An entity in a list; ``number`` and ``rev`` are those of the row that it differs from, if there is one.
+
+    ``window`` is the page's.
+    """
 
     snapshot: Snapshot
+    window: TimeWindow
     number: int | None = None
     rev: int | None = None
 
 
-class StoredDifference(NamedTuple):
-    """A ``Difference`` that was kept; ``window`` is the page's."""
-
-    i: int
-    snapshot: Snapshot
-    number: int | None
-    rev: int | None
-    window: TimeWindow
-
-
 _pack: Final = msgspec.msgpack.Encoder().encode
-_unpack: Final = msgspec.msgpack.Decoder(tuple[Difference, TimeWindow]).decode
+_unpack: Final = msgspec.msgpack.Decoder(Difference).decode
 
 
 class Differences:
@@ -97,7 +91,7 @@ class Differences:
         if hasattr(self, "_connection"):
             self._connection.close()
 
-    def add(self, kind: DifferenceKind, found: Sequence[Difference], window: TimeWindow) -> int:
+    def add(self, kind: DifferenceKind, found: Sequence[Difference]) -> int:
         """Keep what a page's comparison found; return how many were new.
 
         The first of an entity stays: two workspaces can list it, and one counts.
@@ -107,18 +101,17 @@ class Differences:
         # One by one they would cost several times as much.
         self._connection.execute("BEGIN")
         try:
-            return self._connection.executemany(_ADD, [_row(kind, each, window) for each in found]).rowcount
+            return self._connection.executemany(_ADD, [_row(kind, each) for each in found]).rowcount
         finally:
             self._connection.execute("COMMIT")
 
-    def batch(self, schema: str, kind: DifferenceKind, after: int, limit: int) -> list[StoredDifference]:
-        """Return the next ones behind the number ``after``, in the order of the list."""
-        return [_difference(row) for row in self._connection.execute(_BATCH, (schema, kind, after, limit))]
+    def batch(self, schema: str, kind: DifferenceKind, after: int, limit: int) -> dict[int, Difference]:
+        """Return the next ones behind the number ``after``, by number, in the order of the list."""
+        return self._found(_BATCH, (schema, kind, after, limit))
 
-    def some(self, numbers: Sequence[int]) -> dict[int, StoredDifference]:
+    def some(self, numbers: Sequence[int]) -> dict[int, Difference]:
         """Return those of the numbers, by number."""
-        rows = self._connection.execute(f"{_SOME}({marks(numbers)})", numbers)
-        return {row[0]: _difference(row) for row in rows}
+        return self._found(f"{_SOME}({marks(numbers)})", numbers)
 
     def created(self, schema: str) -> Iterator[PairCandidate]:
         """Yield what pairs the schema's created entities with removed ones."""
@@ -134,8 +127,11 @@ class Differences:
     def drop_schema(self, schema: str) -> None:
         self._connection.execute(_DROP_SCHEMA, (schema,))
 
+    def _found(self, statement: str, values: Sequence[object]) -> dict[int, Difference]:
+        return {number: _unpack(found) for number, found in self._connection.execute(statement, values)}
 
-def _row(kind: DifferenceKind, found: Difference, window: TimeWindow) -> tuple[object, ...]:
+
+def _row(kind: DifferenceKind, found: Difference) -> tuple[object, ...]:
     snapshot = found.snapshot
     return (
         kind,
@@ -144,10 +140,5 @@ def _row(kind: DifferenceKind, found: Difference, window: TimeWindow) -> tuple[o
         snapshot.workspace,
         snapshot.natural,
         snapshot.content,
-        _pack((found, window)),
+        _pack(found),
     )
-
-
-def _difference(row: tuple[int, bytes]) -> StoredDifference:
-    found, window = _unpack(row[1])
-    return StoredDifference(row[0], *found, window)

@@ -9,28 +9,21 @@ The same state can come in two forms:
   that is masked in one and open in the other. A secret that is set or unset does.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from kong_eventhooks_plugin.kong.admin_api.entities import MaskedEntity
 from kong_eventhooks_plugin.model.masking import MASK
 
-Apart = Literal["nothing", "origin", "rules"]
-"""Why two states may have two forms: one is the route's, or they were masked by different rules."""
 
-
-def apart(old_rules: bytes, new_rules: bytes, *, one_origin: bool) -> Apart:
-    if old_rules != new_rules:
-        return "rules"
-    return "nothing" if one_origin else "origin"
-
-
-def comparable(old: MaskedEntity, new: MaskedEntity, apart: Apart) -> tuple[MaskedEntity, MaskedEntity]:
+def comparable(
+    old: MaskedEntity, new: MaskedEntity, *, same_rules: bool, same_origin: bool
+) -> tuple[MaskedEntity, MaskedEntity]:
     """Return both without what cannot be compared."""
-    if apart == "nothing":
+    if same_rules and same_origin:
         return old, new
     left, right = dict(old.shown), dict(new.shown)
     _keep_common(left, right)
-    dropped = _narrow(left, right, "") if apart == "rules" else []
+    dropped = [] if same_rules else _narrow(left, right, "")
     return _cut(old, left, dropped), _cut(new, right, dropped)
 
 

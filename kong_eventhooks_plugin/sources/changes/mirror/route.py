@@ -31,7 +31,7 @@ from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
 from kong_eventhooks_plugin.sources.changes.mirror.cascade import Cascade
-from kong_eventhooks_plugin.sources.changes.mirror.normalize import apart, comparable
+from kong_eventhooks_plugin.sources.changes.mirror.normalize import comparable
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot, short, snapshot_of
@@ -124,27 +124,30 @@ class _RouteApplier:
         )
 
     def _written(self, operation: Operation, snapshot: Snapshot, before: Row | None) -> EntityChange:
-        change = self._change(operation, snapshot)
+        change = self._change(operation, snapshot, snapshot.id, snapshot.masked().shown)
         if before is None or operation != "update":
             return change
         old = before.masked()
         changed: tuple[str, ...] = ()
         if before.content != snapshot.content:
-            how = apart(before.rules, snapshot.rules, one_origin=before.by_route)
-            changed = self._rules.changed(snapshot.schema, *comparable(old, snapshot.masked(), how))
+            same_rules = before.rules == snapshot.rules
+            both = comparable(old, snapshot.masked(), same_rules=same_rules, same_origin=before.by_route)
+            changed = self._rules.changed(snapshot.schema, *both)
         old_at = self._store.known_at(before)
         return msgspec.structs.replace(change, old_entity=old.shown, old_at=old_at, changed=changed)
 
-    def _change(self, operation: Operation, state: Row | Snapshot) -> EntityChange:
+    def _change(
+        self, operation: Operation, where: Row | Snapshot | EntityPath, entity_id: str, entity: dict[str, Any]
+    ) -> EntityChange:
         return EntityChange(
             identity=secrets.token_hex(16),
             at=self._seen.seen_at,
-            schema=state.schema,
+            schema=where.schema,
             operation=operation,
-            id=state.id,
-            entity=state.masked().shown,
+            id=entity_id,
+            entity=entity,
             actor=self._seen.actor,
-            workspace=state.workspace,
+            workspace=where.workspace,
         )
 
     def _store_state(self, snapshot: Snapshot, row: Row | None, *, created: bool, doubt: bool) -> None:
@@ -174,7 +177,8 @@ class _RouteApplier:
         return [] if rows else self._unknown()
 
     def _deleted(self, row: Row) -> EntityChange:
-        return msgspec.structs.replace(self._change("delete", row), old_at=self._store.known_at(row))
+        change = self._change("delete", row, row.id, row.masked().shown)
+        return msgspec.structs.replace(change, old_at=self._store.known_at(row))
 
     def _named(self) -> list[Row]:
         """Return the rows that the path may mean: one, or none; several where some do not exist any more."""
@@ -207,23 +211,12 @@ class _RouteApplier:
             return []
         low, high = self._window
         self._store.add_tombstone(place.schema, mark, Tombstone(self._rev, self._rev, low, low, high, None, None))
-        return [
-            EntityChange(
-                identity=secrets.token_hex(16),
-                at=self._seen.seen_at,
-                schema=place.schema,
-                operation="delete",
-                id=entity.get("id", ""),
-                entity=entity,
-                actor=self._seen.actor,
-                workspace=place.workspace,
-            )
-        ]
+        return [self._change("delete", place, entity.get("id", ""), entity)]
 
 
 def _comparable_published(published: PublishedState, snapshot: Snapshot) -> tuple[MaskedEntity, MaskedEntity]:
-    how = apart(published.rules, snapshot.rules, one_origin=False)
-    return comparable(published.masked(), snapshot.masked(), how)
+    same_rules = published.rules == snapshot.rules
+    return comparable(published.masked(), snapshot.masked(), same_rules=same_rules, same_origin=False)
 
 
 def _entity_from_path(rules: EntityRules, place: EntityPath) -> tuple[dict[str, Any], str]:

@@ -131,11 +131,11 @@ class Scan:
         by_id = {entity["id"]: entity for entity in page if isinstance(entity.get("id"), str)}
         if not by_id:
             return []
-        created, differing = self._compare(store, rules, fingerprints, source, by_id)
-        self.pending += self.differences.add("differs", differing, window)
+        created, differing = self._compare(store, rules, fingerprints, source, by_id, window)
+        self.pending += self.differences.add("differs", differing)
         if created and self._is_adopted(store, schema):
             return created
-        self._keep_created(schema, created, window)
+        self._keep_created(schema, created)
         return []
 
     def adopt(self, store: Store, schema: str, created: Sequence[Difference], window: TimeWindow) -> None:
@@ -155,10 +155,10 @@ class Scan:
         self.adopted += len(new)
         self.dropped += len(there)
         self.entities[schema] += len(new) + len(there)
-        self._keep_created(schema, [each for each in created if each.snapshot.id in tombstoned], window)
+        self._keep_created(schema, [each for each in created if each.snapshot.id in tombstoned])
 
-    def _keep_created(self, schema: str, created: Sequence[Difference], window: TimeWindow) -> None:
-        added = self.differences.add("created", created, window)
+    def _keep_created(self, schema: str, created: Sequence[Difference]) -> None:
+        added = self.differences.add("created", created)
         self.entities[schema] += added
         self.pending += added
 
@@ -169,6 +169,7 @@ class Scan:
         fingerprints: Fingerprints,
         source: ListSource,
         by_id: dict[str, dict[str, Any]],
+        window: TimeWindow,
     ) -> tuple[list[Difference], list[Difference]]:
         """Return what has no row, and what differs from its row."""
         schema, workspace = source
@@ -179,7 +180,7 @@ class Scan:
         for entity_id, entity in by_id.items():
             row = known.get(entity_id)
             if row is None:
-                created.append(Difference(snapshot_of(rules, schema, entity, workspace)))
+                created.append(Difference(snapshot_of(rules, schema, entity, workspace), window))
             elif row.number not in seen:
                 seen.add(row.number)
                 count += 1
@@ -191,7 +192,8 @@ class Scan:
                 elif self.mark.touched(row.route_rev, row.high):
                     self.dropped += 1
                 else:
-                    differing.append(Difference(snapshot_of(rules, schema, entity, workspace), row.number, row.rev))
+                    snapshot = snapshot_of(rules, schema, entity, workspace)
+                    differing.append(Difference(snapshot, window, row.number, row.rev))
         self.entities[schema] = self.entities.get(schema, 0) + count
         return created, differing
 

@@ -14,7 +14,6 @@ import msgspec
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityReference, MaskedEntity
 from kong_eventhooks_plugin.sources.changes.mirror import statements as sql
 from kong_eventhooks_plugin.sources.changes.mirror.packing import encode, unpacked
-from kong_eventhooks_plugin.sources.changes.mirror.pairing import PairCandidate
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing, columns
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot
 from kong_eventhooks_plugin.sources.changes.model import EntityChange
@@ -138,14 +137,13 @@ class Store:
         """Yield (id, number) of the schema's rows that may be in a workspace; write nothing meanwhile."""
         yield from self._run(sql.IDS, (schema, workspace))
 
-    def ids_after(self, schema: str, entity: str, limit: int) -> list[tuple[str, int]]:
+    def ids_after(self, schema: str, entity: str, limit: int) -> list[tuple[Any, ...]]:
         """Return (id, number) of the schema's rows in the order of their ids, behind ``entity``."""
         return self._run(sql.IDS_AFTER, (schema, entity, limit)).fetchall()
 
-    def candidates_after(self, schema: str, entity: str, limit: int) -> list[tuple[str, PairCandidate]]:
-        """Return (id, candidate) of the schema's rows in the order of their ids, behind ``entity``."""
-        rows = self._run(sql.CANDIDATES_AFTER, (schema, entity, limit))
-        return [(row[0], PairCandidate(*row[1:])) for row in rows]
+    def candidates_after(self, schema: str, entity: str, limit: int) -> list[tuple[Any, ...]]:
+        """Return the same, each row continued as a ``PairCandidate``."""
+        return self._run(sql.CANDIDATES_AFTER, (schema, entity, limit)).fetchall()
 
     def put(self, snapshot: Snapshot, writing: Writing, number: int | None = None) -> None:
         """Write a state, over the row of that number or as a new one; drop its tombstone."""

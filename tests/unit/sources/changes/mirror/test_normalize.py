@@ -6,7 +6,13 @@ import pytest
 
 from kong_eventhooks_plugin.kong.admin_api.entities import MaskedEntity
 from kong_eventhooks_plugin.model.masking import MASK
-from kong_eventhooks_plugin.sources.changes.mirror.normalize import Apart, comparable
+from kong_eventhooks_plugin.sources.changes.mirror.normalize import comparable
+
+APART = {
+    "nothing": {"same_rules": True, "same_origin": True},
+    "origin": {"same_rules": True, "same_origin": False},
+    "rules": {"same_rules": False, "same_origin": True},
+}
 
 
 def hidden(digests: dict[str, str] | None = None, **shown: Any) -> MaskedEntity:
@@ -30,14 +36,14 @@ def hidden(digests: dict[str, str] | None = None, **shown: Any) -> MaskedEntity:
         ("rules", hidden({"c.l": "1"}, c={"l": [MASK]}), hidden({"c.l": "2"}, c={"l": [MASK]}), False),
     ],
 )
-def test_common(apart: Apart, old: MaskedEntity, new: MaskedEntity, same: bool) -> None:
-    one, other = comparable(old, new, apart)
+def test_common(apart: str, old: MaskedEntity, new: MaskedEntity, same: bool) -> None:
+    one, other = comparable(old, new, **APART[apart])
     assert (one == other) is same
-    two, another = comparable(new, old, apart)
+    two, another = comparable(new, old, **APART[apart])
     assert (two == another) is same, "whichever comes first"
 
 
 def test_what_is_handed_in_stays() -> None:
     old, new = hidden(a={"x": 1}, b=1), hidden(a={"y": 2})
-    comparable(old, new, "rules")
+    comparable(old, new, **APART["rules"])
     assert (old, new) == (hidden(a={"x": 1}, b=1), hidden(a={"y": 2}))
