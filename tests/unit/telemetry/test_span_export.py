@@ -111,9 +111,10 @@ async def test_a_collectors_certificate_is_trusted_as_the_systems_are(
     monkeypatch.setattr(span_export, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(span_export, "REQUEST_SECONDS", SECONDS)
     monkeypatch.setattr("random.uniform", lambda *_: 0.0)  # the exporter's pauses
-    context, certificate = self_signed(tmp_path)
-    if trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context, own = self_signed(tmp_path)
+    (tmp_path / "other").mkdir()
+    _, other = self_signed(tmp_path / "other")
+    monkeypatch.setenv("SSL_CERT_FILE", str(own if trusted else other))
     counts = Counts()
     with OtlpReceiver(tls=context) as receiver, capture_logs() as lines:
         export = SpanExport(otlp_exporter(receiver.url, {}), counts)
