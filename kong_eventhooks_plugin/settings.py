@@ -129,8 +129,8 @@ class Settings:
     )
     listen: str = setting(
         "127.0.0.1:8010",
-        "Address and port of the REST API, /healthz, /readyz and /metrics. Port 0 selects a free port. An address "
-        "other than loopback requires `api_token_file`.",
+        "Address and port of the REST API, /healthz, /readyz and /metrics. Port 0 selects a free port, `[::]` "
+        "every address. An address other than loopback requires `api_token_file`.",
     )
     grpc_listen: str | None = setting(
         None, "Address and port of the gRPC API, under the same rule. Unset: the sidecar serves no gRPC API."

@@ -102,10 +102,13 @@ async def test_a_reload_swaps_the_certificate_and_a_broken_one_does_not(tmp_path
             "KONG_EVENTHOOKS_LISTEN": f"127.0.0.1:{listening['port']}",
             "KONG_EVENTHOOKS_API_TLS_CERT": file.cert,
             "KONG_EVENTHOOKS_API_TLS_KEY": file.key,
+            "KONG_EVENTHOOKS_DATA_DIR": str(data),
         }
         for command in (["health", "--ready"], ["hooks", "list"]):
             result = await asyncio.to_thread(CliRunner().invoke, cli, command, env=environment)
             assert result.exit_code == 0, result.output
+        examined = await asyncio.to_thread(CliRunner().invoke, cli, ["doctor"], env=environment)
+        assert f"ok    sidecar    https://127.0.0.1:{listening['port']}: ready" in examined.output
         put(Pair(second.cert, first.key))
         running.signal(signal.SIGHUP)
         refused = await asyncio.to_thread(running.wait_for, "settings_invalid")

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from kong_eventhooks_plugin.api.grpc import server as server_module
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import events_pb2, hooks_pb2
 from kong_eventhooks_plugin.api.grpc.serve import grpc_server
 from kong_eventhooks_plugin.api.grpc.server import GrpcServer
@@ -102,6 +103,23 @@ async def test_one_connection_too_many_closes_an_idle_one_not_a_watch(api: Api) 
         async with asyncio.timeout(SECONDS):
             assert (await watch.read()).event.event.event == "seen"
         watch.cancel()
+
+
+@pytest.mark.parametrize("option", ["grpc.max_connection_idle_ms", "grpc.server_handshake_timeout_ms"])
+async def test_one_without_a_call_or_without_http_2_is_closed(
+    api: Api, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    assert option in dict(server_module.OPTIONS)
+    monkeypatch.setattr(server_module, "OPTIONS", tuple((dict(server_module.OPTIONS) | {option: 100}).items()))
+    async with open_server(api) as client, peers(client.server.port) as hold:
+        if option == "grpc.max_connection_idle_ms":
+            reader = await hold()
+        else:
+            reader, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
+        async with asyncio.timeout(SECONDS):
+            await reader.read()
+        if option != "grpc.max_connection_idle_ms":
+            writer.close()
 
 
 async def test_much_passes_both_ways(api: Api) -> None:

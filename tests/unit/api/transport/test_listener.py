@@ -184,3 +184,12 @@ async def test_a_port_in_use_is_an_error_and_a_later_try_succeeds() -> None:
     await listener.bind(f"127.0.0.1:{port}")
     assert listener.port == port
     listener.close()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_every_address_is_ipv4s_too() -> None:
+    listener = Listener("listen", 1)
+    await listener.bind("[::]:0")
+    for address in ("127.0.0.1", "::1"):
+        socket.create_connection((address, listener.port)).close()
+    listener.close()
