@@ -10,7 +10,7 @@ docs/settings.md is generated from this file (``python -m kong_eventhooks_plugin
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.suggestions import closest, did_you_mean
 
 ENVIRONMENT_PREFIX = "KONG_EVENTHOOKS_"
 
@@ -324,8 +325,14 @@ def _checked(values: Mapping[str, Any], origin: str) -> dict[str, Any]:
     hints = get_type_hints(Settings, include_extras=True)
     unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise SettingsError(f"{origin}: unknown setting {unknown[0]!r}; docs/settings.md lists them")
+        named = ", ".join(f"{name[:100]!r}{_meant(name, hints)}" for name in unknown[:10])
+        raise SettingsError(f"{origin}: unknown setting {named}; docs/settings.md lists them")
     return {key: _convert(key, value, hints[key], origin) for key, value in values.items()}
+
+
+def _meant(name: str, names: Iterable[str]) -> str:
+    meant = closest(name, names)
+    return "" if meant is None else f" (did you mean {meant}?)"
 
 
 def _convert(key: str, value: Any, hint: Any, origin: str) -> Any:
@@ -341,6 +348,7 @@ def _convert(key: str, value: Any, hint: Any, origin: str) -> Any:
         choices = _choices(hint)
         examples = (f"; for example {example}" for meta in _metas(hint) for example in meta.examples or ())
         advice = f"; one of: {', '.join(choices)}" if choices else "".join(examples)
+        advice += did_you_mean(value, choices) if isinstance(value, str) else ""
         raise SettingsError(f"{origin}: {key}: {error}{advice}") from error
 
 

@@ -12,6 +12,7 @@ import click
 
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.errors import EventHooksError
+from kong_eventhooks_plugin.suggestions import did_you_mean
 
 MODULES: Final = {
     "check": "check",
@@ -39,6 +40,14 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(f"{__name__}.{MODULES[cmd_name]}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(error.message.removesuffix(".") + did_you_mean(args[0], MODULES), ctx) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -50,7 +50,11 @@ def test_lists_of_numbers_come_as_text_too(text: str) -> None:
     [
         ({"hook_concurrency": "0"}, "flag: hook_concurrency: Expected `int` >= 1"),
         ({"protocol": "thrift"}, "one of: protobuf, msgpack"),
-        ({"sokcet_path": "x"}, "flag: unknown setting 'sokcet_path'; docs/settings.md lists them"),
+        ({"untrusted_lua": "sandbx"}, "one of: off, sandbox, strict, lax, on; did you mean sandbox?"),
+        (
+            {"sokcet_path": "x"},
+            "flag: unknown setting 'sokcet_path' (did you mean socket_path?); docs/settings.md lists them",
+        ),
         ({"certificate_days": "30,soon"}, "flag: certificate_days: Expected `int`, got `str` - at `$[1]`"),
         (
             {"admin_url": "127.0.0.1:8001"},

@@ -6,6 +6,7 @@ from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.errors import UnknownSource
 from kong_eventhooks_plugin.sources.catalogue import BY_NAME, entry_of
 from kong_eventhooks_plugin.sources.entry import EventEntry
+from kong_eventhooks_plugin.suggestions import did_you_mean
 
 
 def all_sources() -> dict[str, views.Events]:
@@ -15,7 +16,7 @@ def all_sources() -> dict[str, views.Events]:
 def events_of_source(source: str) -> views.Events:
     """May raise ``UnknownSource``."""
     if source not in BY_NAME:
-        raise UnknownSource(f"no source is called '{source[:100]}'")
+        raise UnknownSource(f"no source is called '{source[:100]}'{did_you_mean(source, BY_NAME)}")
     return {event.name: _view(source, event) for event in BY_NAME[source].events}
 
 

@@ -273,3 +273,9 @@ def test_what_is_unrendered_has_no_error_of_its_code(tmp_path: Path) -> None:
     text = f"plugins: [{{name: event-hooks, config: {{hooks: [{hook}]}}}}]"
     (line,) = found(tmp_path, text)
     assert "decK has not filled this in yet" in line
+
+
+def test_a_command_near_ours() -> None:
+    ended = CliRunner().invoke(cli, ["chek", "kong.yml"])
+    assert ended.exit_code == 2
+    assert ended.output.endswith("Error: No such command 'chek'; did you mean check?\n")
