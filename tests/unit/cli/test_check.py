@@ -72,3 +72,14 @@ def test_it_warns_where_deck_reads_another_value(tmp_path: Path) -> None:
     ended = CliRunner().invoke(cli, ["check", str(path)])
     assert ended.exit_code == 0
     assert f'warning: {path}: line 3, column 19: y is the text "y" for Kong and true for decK' in ended.output
+
+
+def test_secret_files_are_where_the_sidecar_takes_them_from(tmp_path: Path) -> None:
+    path = written(tmp_path / "kong.json", webhook("a", secret_file="/srv/hooks/key"))
+    settings = tmp_path / "settings.toml"
+    settings.write_text('secret_file_directories = ["/srv/hooks"]')
+    for option in (["--secret-file-directories", "/srv/hooks,/run/secrets"], ["--settings", str(settings)]):
+        assert CliRunner().invoke(cli, ["check", path, *option]).exit_code == 0
+    ended = CliRunner().invoke(cli, ["check", path])
+    assert ended.exit_code == 1
+    assert "plugins[0].config.hooks[0].handler_config.secret_file: is in no directory of the" in ended.stdout

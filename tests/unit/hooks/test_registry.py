@@ -47,14 +47,21 @@ def change_name(change: HookChange) -> str:
 class World:
     """A registry with its clock, what it had stored, and what it change_name."""
 
-    def __init__(self, stored: Sequence[Hook] = (), environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, stored: Sequence[Hook] = (), environ: dict[str, str] | None = None, secret_directories: Sequence[str] = ()
+    ) -> None:
         self.now = 1_000.0
         self.store = {hook.id: hook for hook in stored}
         self.changes: list[HookChange] = []
         self.metrics = Metrics()
         self.registry = HookRegistry(
-            VALIDATION, self.persist, clock=lambda: self.now, environ=environ or {}, metrics=self.metrics
-        )  # fmt: skip
+            VALIDATION,
+            self.persist,
+            clock=lambda: self.now,
+            environ=environ or {},
+            secret_directories=secret_directories,
+            metrics=self.metrics,
+        )
         self.registry.load(stored)
         self.registry.on_change(self.changes.extend)
 
@@ -451,6 +458,29 @@ class TestReferences:
         world.registry.instance_started(started(*new, instance_id=2, seq=3))
         world.registry.instance_started(started(*old, instance_id=3, seq=2))
         assert world.registry.resolved(world.hook("a"))["secret"] == "new"
+
+    async def test_from_a_secret_file_which_is_read_when_the_hook_appears(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        path.write_text("s3")
+        world = World(secret_directories=(str(tmp_path),))
+        validation = Validation(VALIDATION.known, (str(tmp_path),))
+        hook = to_hook(validation.hook(webhook("a", secret_file=str(path))), Origin("api", "api", "api"))
+        world.registry.set_api_hooks([hook])
+        assert str(world.registry.unresolved()["a"]).startswith(
+            f"no value for secret_file={path} (it was not read yet)"
+        )
+        told = asyncio.Event()
+        world.registry.on_change(lambda _: told.set())
+        reading = asyncio.create_task(world.registry.secret_files.run())
+        await told.wait()
+        assert world.registry.resolved(hook)["secret"] == "s3"
+        assert world.registry.unresolved() == {}
+        path.write_text("new")
+        assert (await world.registry.refreshed(hook))["secret"] == "new"
+        path.unlink()
+        with pytest.raises(UnresolvedReference, match="No such file"):
+            await world.registry.refreshed(hook)
+        reading.cancel()
 
 
 def test_hooks_made_by_our_api() -> None:
