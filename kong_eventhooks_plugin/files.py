@@ -9,6 +9,8 @@ a file without end  the caller's limit
 a link to elsewhere ``read_below`` compares where the opened file really is; ``created`` follows no link
 a directory of      refused by ``own_directory``: who owns a directory can replace what we made in it between two of our
 another user        calls, and a process of root would then write where that user may not
+a lock of somebody  ``locked`` takes it on a file that our user alone can open, not on a directory, which all may read;
+else                it waits no longer than it is told
 =================== ====================================================================================
 
 Reading can still take long, or for ever, where the file system does (NFS, FUSE): on an event loop, call it in a thread.
@@ -17,14 +19,17 @@ Everything raises ``OSError`` whose ``strerror`` says what is wrong with the fil
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK_BYTES = 1 << 20
 ROOT = 0
+_LOCK_PACE = 0.02
 
 
 class ForeignDirectory(PermissionError):
@@ -83,6 +88,40 @@ def created(name: str, directory: int, mode: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(name: str, directory: int, seconds: float) -> Iterator[None]:
+    """Hold the lock of that name in a directory, where nothing is left of it; ``TimeoutError`` after the seconds."""
+    deadline = time.monotonic() + seconds
+    while (descriptor := _lock(name, directory)) is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(errno.ETIMEDOUT, f"another process has held the lock {name} for {seconds:g} s")
+        time.sleep(_LOCK_PACE)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)
+        os.close(descriptor)
+
+
+def _lock(name: str, directory: int) -> int | None:
+    """Return the descriptor of the lock's file, None where another process has the lock, or has just removed it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o600, dir_fd=directory)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found, opened_one = os.stat(name, dir_fd=directory, follow_symlinks=False), os.fstat(descriptor)
+        if (found.st_dev, found.st_ino) == (opened_one.st_dev, opened_one.st_ino):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What a name that somebody else gives may lead to, and what is made beside what somebody else planted."""
 
+import fcntl
 import os
 import stat
 import threading
@@ -85,6 +86,45 @@ class TestBelow:
         monkeypatch.setattr(files.os, "open", swapped)
         with pytest.raises(PermissionError, match="secret_file_directories"):
             files.read_below(str(inside / "key"), [str(inside)], 100)
+
+
+class TestLocked:
+    def test_one_at_a_time_and_nothing_is_left(self, tmp_path: Path) -> None:
+        inside: list[int] = []
+        most: list[int] = []
+
+        def hold() -> None:
+            with files.own_directory(tmp_path) as directory:
+                for _ in range(20):
+                    with files.locked("l", directory, 60):
+                        inside.append(1)
+                        most.append(len(inside))
+                        inside.pop()
+
+        threads = [threading.Thread(target=hold) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(most), max(most)) == (80, 1)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_who_may_only_read_the_directory_holds_up_nobody(self, tmp_path: Path) -> None:
+        reader = os.open(tmp_path, os.O_RDONLY)
+        fcntl.flock(reader, fcntl.LOCK_EX)
+        with files.own_directory(tmp_path) as directory, files.locked("l", directory, 0):
+            assert stat.S_IMODE((tmp_path / "l").stat().st_mode) == 0o600
+            held = pytest.raises(TimeoutError, match="another process has held the lock l for 0 s")
+            with held, files.locked("l", directory, 0):
+                pass
+        os.close(reader)
+
+    def test_a_planted_link_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "l").symlink_to(tmp_path / "victim")
+        refused = pytest.raises(OSError, match="symbolic links")
+        with files.own_directory(tmp_path) as directory, refused, files.locked("l", directory, 0):
+            pass
+        assert not (tmp_path / "victim").exists()
 
 
 class TestCreated:

@@ -1,7 +1,7 @@
 """The listening socket that Kong's calls arrive on, bound beside its path and renamed over it.
 
-The path therefore never refuses a call while one server hands over to the next. The lock that keeps
-two starters apart is on the directory, so that nothing else is left lying there.
+The path therefore never refuses a call while one server hands over to the next. A lock beside it keeps two starters
+apart; nothing of it is left.
 
 Limits, and what happens past them:
 
@@ -16,12 +16,10 @@ somebody else is refused.
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import stat
 import struct
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -34,9 +32,9 @@ BACKLOG = 65_535
 """More than any somaxconn in use: the kernel cuts it down to that."""
 
 _BESIDE = ".new"
+_LOCK = ".lock"
 PATH_BYTES = 107 - len(_BESIDE)
 LOCK_SECONDS = 5.0
-_LOCK_PACE = 0.02
 
 PathState = Literal["ours", "taken", "gone"]
 
@@ -104,7 +102,7 @@ class SocketLease:
         if self._identity is not None:
             # Without the lock another starter could rename over the path between the check and the removal. A path
             # that stays because the lock was held is stale, and the next starter replaces it.
-            with contextlib.suppress(SocketError, OSError), _start_lock(self.path.parent):
+            with contextlib.suppress(SocketError, OSError), _start_lock(self.path):
                 if self.state() == "ours":
                     self.path.unlink()
         self.sock.close()
@@ -113,8 +111,7 @@ class SocketLease:
 def bind(plan: SocketPlan) -> SocketLease:
     """Listen on the plan's path; raises ``SocketInUse`` or a ``SocketError`` that names the setting and the fix."""
     _check_length(plan.path)
-    with _explained_errors(plan.path), files.own_directory(plan.path.parent) as directory:
-        _lock(directory, plan.path.parent)
+    with _explained_errors(plan.path), _start_lock(plan.path) as directory:
         _check_occupant(plan)
         return _bind(plan, directory)
 
@@ -246,27 +243,10 @@ def _holder(path: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def _start_lock(directory: Path) -> Iterator[None]:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _lock(descriptor, directory)
-        yield
-    finally:
-        os.close(descriptor)  # and the lock with it
-
-
-def _lock(descriptor: int, directory: Path) -> None:
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise SocketError(
-                    f"{directory}: another process has held the lock of this directory for {LOCK_SECONDS:g} s; "
-                    "look for a server that hangs while it starts"
-                ) from error
-        time.sleep(_LOCK_PACE)
+def _start_lock(path: Path) -> Iterator[int]:
+    """Keep other starters away from a socket's path; yield a descriptor of its directory."""
+    with files.own_directory(path.parent) as directory, files.locked(path.name + _LOCK, directory, LOCK_SECONDS):
+        yield directory
 
 
 _FIXES = {
@@ -285,6 +265,8 @@ def _explained_errors(path: Path) -> Iterator[None]:
         yield
     except files.ForeignDirectory as error:
         raise SocketError(f"socket_path {path}: {error.strerror}") from error
+    except TimeoutError as error:
+        raise SocketError(f"{path.parent}: {error.strerror}; look for a server that hangs while it starts") from error
     except OSError as error:
         fix = _FIXES.get(error.errno or 0, "{reason}; set another socket_path")
         text = fix.format(directory=path.parent, reason=error.strerror or error)

@@ -6,10 +6,8 @@ mirror's digests.
 """
 
 import errno
-import fcntl
 import os
 import secrets
-import time
 from pathlib import Path
 
 import structlog
@@ -20,7 +18,7 @@ from kong_eventhooks_plugin.kong.admin_api.digests import KEY_SIZE
 
 NAME = "mirror.key"
 LOCK_SECONDS = 5.0
-_LOCK_PACE = 0.02
+_LOCK = f"{NAME}.lock"
 _NO_KEY = frozenset({errno.ELOOP, errno.EINVAL, errno.EFBIG})
 """A link, something else than a file, a file that is too long."""
 
@@ -31,24 +29,11 @@ def mirror_key(data_dir: Path) -> bytes:
     """Return the key, made where it is missing; two processes at once get the same. Raises ``StoreUnavailable``."""
     path = data_dir / NAME
     try:
-        with files.own_directory(data_dir) as directory:
-            _lock(directory)
+        with files.own_directory(data_dir) as directory, files.locked(_LOCK, directory, LOCK_SECONDS):
             key = _kept(path)
             return key if key is not None else _made(path, directory)
     except OSError as error:
         raise StoreUnavailable(f"{path}: {error.strerror}") from error
-
-
-def _lock(directory: int) -> None:
-    """Lock the directory for as long as its descriptor is open. Whoever may read the directory could hold the lock."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_LOCK_PACE)
 
 
 def _kept(path: Path) -> bytes | None:

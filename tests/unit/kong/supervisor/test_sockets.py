@@ -1,4 +1,5 @@
 import contextlib
+import fcntl
 import os
 import select
 import socket
@@ -197,10 +198,22 @@ def test_of_many_starters_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_starter_that_hangs_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "LOCK_SECONDS", 0.1)
     with (
-        sockets._start_lock(tmp_path),
-        pytest.raises(SocketError, match=r"has held the lock of this directory for 0\.1 s"),
+        sockets._start_lock(tmp_path / "s"),
+        pytest.raises(SocketError, match=r"has held the lock s\.lock for 0\.1 s"),
     ):
         bind(SocketPlan(path=tmp_path / "s"))
+
+
+def test_a_lock_on_the_directory_which_all_may_read_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "LOCK_SECONDS", 0.1)
+    reader = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(reader, fcntl.LOCK_EX)
+    with bound(tmp_path / "s"):
+        assert connects(tmp_path / "s")
+    os.close(reader)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_starter_left_beside_the_path_does_not_matter(tmp_path: Path) -> None:
