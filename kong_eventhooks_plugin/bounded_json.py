@@ -9,31 +9,26 @@ that is nested too deep for the parser.
 """
 
 from collections.abc import Iterator
-from typing import Any, TypeVar, overload
+from typing import Any, Final
 
 import msgspec
 
-T = TypeVar("T")
-
-PIECE = 64 << 10
+PIECE: Final = 64 << 10
 """Bytes that are looked at together."""
 
-_SEPARATORS = (b",", b":", b"[", b"{")
+_ANY: Final = msgspec.json.Decoder()
+_SEPARATORS: Final = (b",", b":", b"[", b"{")
 
 
 class TooManyValues(msgspec.DecodeError): ...
 
 
-@overload
-def decode(data: bytes, limit: int) -> Any: ...
-@overload
-def decode(data: bytes, limit: int, kind: type[T]) -> T: ...
-def decode(data: bytes, limit: int, kind: Any = Any) -> Any:
+def decode(data: bytes, limit: int, decoder: msgspec.json.Decoder[Any] = _ANY) -> Any:
     """Return the value of JSON with about ``limit`` values at most; raises ``DecodeError`` and ``UnicodeError``."""
     if has_more_values(data, limit):
         raise TooManyValues(f"more than {limit:,} values")
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoder.decode(data)
     except RecursionError as error:
         raise msgspec.DecodeError("nested too deep") from error
 

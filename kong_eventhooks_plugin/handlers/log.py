@@ -74,12 +74,12 @@ def entries(level: Level, text: str) -> list[LogLine]:
 
 def _parts(line: str) -> Iterator[str]:
     """Yield a line in parts of at most ``PART`` bytes, cut between characters."""
-    raw = line.encode("utf-8", "replace")
-    while len(raw) > PART:
-        part = raw[:PART].decode("utf-8", "ignore")
+    raw, start = line.encode("utf-8", "replace"), 0
+    while len(raw) - start > PART:
+        part = raw[start : start + PART].decode("utf-8", "ignore")
         yield part
-        raw = raw[len(part.encode()) :]
-    yield raw.decode()
+        start += len(part.encode())
+    yield raw[start:].decode()
 
 
 def level_named(name: object) -> Level:

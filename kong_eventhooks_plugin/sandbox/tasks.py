@@ -40,8 +40,11 @@ MAX_TEXT = 4_096
 MAX_TEMPLATES = 10_000
 MAX_LINES = 1_000
 MAX_VERDICTS = 100_000
-"""An answer with more of them is not read: what sends it is no longer our code. A hook has fewer templates, a task
-fewer lines (``SandboxLimits.lines``), an event fewer hooks."""
+LONGEST = 128 << 10
+"""Characters of a line or an error. An answer past one of these is not read: what sends it is no longer our code. A
+hook has fewer templates, an event fewer hooks, and ``SandboxLimits`` bounds a task's lines."""
+
+Text = Annotated[str, Meta(max_length=LONGEST)]
 
 
 class SandboxLimits(msgspec.Struct, frozen=True):
@@ -140,10 +143,10 @@ class Rendered(msgspec.Struct, frozen=True, tag="rendered", array_like=True):
 class Line(msgspec.Struct, frozen=True, array_like=True):
     """A line that a lambda wrote. ``where`` is chunk name and line; ``inspected`` what ``kong.log.inspect`` shows."""
 
-    level: str
-    where: str
-    text: str
-    inspected: str | None = None
+    level: Text
+    where: Text
+    text: Text
+    inspected: Text | None = None
 
 
 class Called(msgspec.Struct, frozen=True, tag="called", array_like=True):
@@ -155,7 +158,7 @@ class Called(msgspec.Struct, frozen=True, tag="called", array_like=True):
     """
 
     end: Literal["done", "refused", "raised"]
-    text: str
+    text: Text
     value: bytes
     lines: Annotated[tuple[Line, ...], Meta(max_length=MAX_LINES)]
 
@@ -163,7 +166,7 @@ class Called(msgspec.Struct, frozen=True, tag="called", array_like=True):
 class Decided(msgspec.Struct, frozen=True, tag="decided", array_like=True):
     """A verdict for each expression: whether it is true, or its error."""
 
-    verdicts: Annotated[tuple[bool | str, ...], Meta(max_length=MAX_VERDICTS)]
+    verdicts: Annotated[tuple[bool | Text, ...], Meta(max_length=MAX_VERDICTS)]
 
 
 class CompileError(msgspec.Struct, frozen=True, array_like=True):
@@ -171,7 +174,7 @@ class CompileError(msgspec.Struct, frozen=True, array_like=True):
 
     line: int
     column: int
-    text: str
+    text: Text
 
     @property
     def place(self) -> str:
@@ -189,7 +192,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", array_like=True):
     """``logged`` is what a log may say in the place of a ``text`` that quotes the event or the code."""
 
     reason: Reason
-    text: str
+    text: Text
     logged: str | None = None
 
     @property

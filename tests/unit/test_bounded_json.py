@@ -49,10 +49,10 @@ def test_what_is_in_a_text_is_no_value(value: Any, piece: int) -> None:
         pytest.param(b"[" + b"[]," * 300_000 + b'"', id="no JSON at its end"),
     ],
 )
-def test_a_megabyte_of_values_is_not_parsed(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(msgspec.json, "decode", None)
+def test_a_megabyte_of_values_is_not_parsed(data: bytes) -> None:
+    decoder: Any = None
     with pytest.raises(TooManyValues):
-        decode(data, 25_000)
+        decode(data, 25_000, decoder)
 
 
 @pytest.mark.parametrize("inside", ["[],", '\\",', "\\\\", '{"a":', "\\\\,"])

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.fields import encode_varint, fields
-from kong_eventhooks_plugin.kong.wire.frames import Oversized
+from kong_eventhooks_plugin.kong.wire.frames import HEAD_BYTES, TAIL_BYTES, Oversized
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -151,8 +151,14 @@ def encode_echo(sequence: int) -> bytes:
 
 
 def parse_partial(damaged: bytes | Oversized) -> MalformedCall:
-    """Return what can still be read of a call that ``parse_call`` refused or that was too long. Never raises."""
-    head, tail = (damaged.head, damaged.tail) if isinstance(damaged, Oversized) else (damaged, damaged)
+    """Return what can still be read of a call that ``parse_call`` refused or that was too long. Never raises.
+
+    Of either the first ``HEAD_BYTES`` and the last ``TAIL_BYTES`` are read: eight million fields fit into a frame.
+    """
+    if isinstance(damaged, Oversized):
+        head, tail = damaged.head, damaged.tail
+    else:
+        head, tail = damaged[:HEAD_BYTES], damaged[-TAIL_BYTES:]
     sequence, kind, name = 0, None, ""
     for number, value in _readable(head):
         if number == _SEQUENCE and isinstance(value, int):

@@ -1,7 +1,8 @@
 """Arguments and results of PDK functions: Python values to messages and back.
 
 Kong's ``nil`` is an empty frame, and its encoder leaves a message's defaults out, so 0, "" and nil look the same here:
-all are None. A result of another type than asked for is ``BadMessage``.
+all are None. A result of another type than asked for is ``BadMessage``, and so is a record of more than
+``RECORD_BYTES``.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +24,9 @@ Argument = Literal["Empty", "String", "ListValue"]
 
 Result = Literal["Empty", "Int", "Number", "String", "ByteString", "Consumer", "AuthenticatedCredential"]
 """Kong's names of the messages that functions return."""
+
+RECORD_BYTES = 256 << 10
+LONGEST_INT = 11
 
 _V = 1
 _STRING_KEY = 0x0A
@@ -65,7 +69,7 @@ def encodable(value: str) -> str:
 def decode_int(frame: bytes) -> int | None:
     if not frame:
         return None
-    found = list(fields(frame))
+    found = list(fields(frame)) if len(frame) <= LONGEST_INT else []
     if len(found) == 1 and found[0][0] == _V and isinstance(found[0][1], int):
         return signed(found[0][1])
     raise BadMessage("not an Int")
@@ -124,6 +128,8 @@ def decode_credential(frame: bytes) -> dict[str, Any] | None:
 
 def _record(message: pb.Consumer | pb.AuthenticatedCredential, frame: bytes) -> dict[str, Any]:
     """Return a record as a dict; one without an id is none: protobuf reads many other messages as one without."""
+    if len(frame) > RECORD_BYTES:
+        raise BadMessage(f"a {message.DESCRIPTOR.name} of more than {RECORD_BYTES:,} bytes")
     try:
         message.ParseFromString(frame)
     except DecodeError as error:

@@ -11,7 +11,8 @@ read, none of which is a secret, and no others: an authentication plugin can put
 
 Limits: a path is kept up to ``PATH_LIMIT`` characters, a text of a service or a consumer up to ``TEXT_LIMIT``, a list
 of theirs up to ``LIST_LIMIT`` texts; the rest is cut off. The size of the JSON as a whole is limited by the plugin
-socket's frame; where something in it is not as expected, it has at most ``MAX_VALUES`` values (``bounded_json``).
+socket's frame; where that is over ``LARGE`` bytes, or something in it is not as expected, more than ``MAX_VALUES``
+values (``bounded_json``) are an ``ObservationError``.
 """
 
 import re
@@ -29,6 +30,7 @@ PATH_LIMIT: Final = 2048
 TEXT_LIMIT: Final = 1024
 LIST_LIMIT: Final = 100
 MAX_VALUES: Final = 100_000
+LARGE: Final = 256 << 10
 
 _NO_TRIES: Final = msgspec.Raw()
 _CREDENTIAL: Final = re.compile(r"(?:(?<=/key-auth/)|(?<=/key-auths/)|(?<=/oauth2_tokens/))/*[^/]+")
@@ -209,6 +211,9 @@ _EMPTY_LIST: Final = len(b"[]")
 def decode(serialized: str | bytes) -> KongLog:
     """Read ``kong.log.serialize``'s JSON. Raises ``ObservationError`` where it is not a JSON object."""
     try:
+        if len(serialized) > LARGE:
+            large: KongLog = bounded_json.decode(_as_bytes(serialized), MAX_VALUES, _decoder)
+            return large
         return _decoder.decode(serialized)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _decode_leniently(serialized)
@@ -220,14 +225,18 @@ def _decode_leniently(serialized: str | bytes) -> KongLog:
     A client can put bytes that are no UTF-8 into its path: they are replaced, so that nobody can keep a
     request out of sight by them.
     """
-    text = serialized.encode("utf-8", "replace") if isinstance(serialized, str) else serialized
+    text = _as_bytes(serialized).decode("utf-8", "replace").encode()
     try:
-        value = bounded_json.decode(text.decode("utf-8", "replace").encode(), MAX_VALUES)
+        value = bounded_json.decode(text, MAX_VALUES)
     except msgspec.DecodeError as error:
         raise ObservationError(f"kong.log.serialize gave no JSON: {error}") from error
     if not isinstance(value, dict):
         raise ObservationError(f"kong.log.serialize gave a JSON {type(value).__name__}, expected an object")
     return _pick(KongLog, value)
+
+
+def _as_bytes(serialized: str | bytes) -> bytes:
+    return serialized.encode("utf-8", "replace") if isinstance(serialized, str) else serialized
 
 
 _NESTED: dict[str, type[msgspec.Struct]] = {

@@ -16,6 +16,7 @@ from kong_eventhooks_plugin.sandbox import pool as pool_module
 from kong_eventhooks_plugin.sandbox import process
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import (
+    LONGEST,
     MAX_LINES,
     MAX_TEMPLATES,
     MAX_VERDICTS,
@@ -312,10 +313,12 @@ async def test_a_failed_start_is_reported_and_tried_again(monkeypatch: pytest.Mo
         ["called", "done", "", [[]] * 1_000_000, []],
         ["called", "done", "", b"", [["", "", "", [[]] * 1_000_000]]],
         ["called", "done", "", b"", [["", "", ""]] * (MAX_LINES + 1)],
+        ["called", "raised", "x" * (LONGEST + 1), b"", []],
+        ["failed", "template", "x" * (LONGEST + 1)],
         ["rendered", [""] * (MAX_TEMPLATES + 1)],
         ["decided", [True] * (MAX_VERDICTS + 1)],
     ],
-    ids=["a value", "an inspected value", "lines", "texts", "verdicts"],
+    ids=["a value", "an inspected value", "lines", "a long error", "a long failure", "texts", "verdicts"],
 )
 def test_an_answer_of_many_values_is_not_read(answer: list[Any]) -> None:
     with pytest.raises(msgspec.ValidationError):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import BadMessage
-from kong_eventhooks_plugin.kong.wire import answers
+from kong_eventhooks_plugin.kong.wire import answers, calls
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.calls import (
     CloseInstance,
@@ -13,6 +13,7 @@ from kong_eventhooks_plugin.kong.wire.calls import (
     GetPluginInfo,
     GetPluginNames,
     HandleEvent,
+    MalformedCall,
     StartInstance,
     UnknownCall,
     encode_echo,
@@ -20,7 +21,8 @@ from kong_eventhooks_plugin.kong.wire.calls import (
     parse_partial,
     split_event,
 )
-from kong_eventhooks_plugin.kong.wire.frames import Oversized, encode_frame
+from kong_eventhooks_plugin.kong.wire.fields import fields
+from kong_eventhooks_plugin.kong.wire.frames import HEAD_BYTES, Oversized, encode_frame
 from tests.support.recordings import every_call
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -143,6 +145,15 @@ class TestDamaged:
     def test_oversized_garbage(self, head: bytes, tail: bytes) -> None:
         broken = parse_partial(Oversized(1 << 30, head, tail))
         pb.RpcReturn.FromString(answers.finished(broken.echo)[8:])
+
+    def test_of_a_damaged_frame_no_more_is_read_than_of_one_that_is_too_long(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[int] = []
+        monkeypatch.setattr(calls, "fields", lambda data: read.append(len(data)) or fields(data))
+        broken = parse_partial(b"\xa2\x02\x00" + b"\x10\x00" * 1_000_000 + b"\x08\x07")
+        assert broken == MalformedCall(b"\x08\x07", "cmd_handle_event", "")
+        assert read == [HEAD_BYTES]
 
     @pytest.mark.parametrize("tail", [b"\x08" + b"\xff" * 60 + b"\x01", b"\xff" * 64, b"\x08" * 64, b"\x08", b""])
     def test_a_tail_that_looks_like_a_sequence(self, tail: bytes) -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.pdk import FUNCTIONS
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
+from kong_eventhooks_plugin.kong.wire import values
 from kong_eventhooks_plugin.kong.wire.frames import FrameReader, encode_frame
-from kong_eventhooks_plugin.kong.wire.values import DECODERS, Argument, Result, checked, encode_request
+from kong_eventhooks_plugin.kong.wire.values import DECODERS, RECORD_BYTES, Argument, Result, checked, encode_request
 from tests.kong_node.answers import string
 from tests.support.recordings import every_call
 
@@ -123,6 +124,23 @@ def test_nil_is_none(result: Result) -> None:
     ],
 )
 def test_another_type_is_a_bad_message(result: Result, frame: bytes) -> None:
+    with pytest.raises(BadMessage):
+        DECODERS[result](frame)
+
+
+@pytest.mark.parametrize(
+    ("result", "frame"),
+    [
+        ("Int", b"\x08\x01" * 6),
+        ("Consumer", pb.Consumer(id="i", tags=["x"] * RECORD_BYTES).SerializeToString()),
+        ("AuthenticatedCredential", pb.AuthenticatedCredential(id="i" * RECORD_BYTES).SerializeToString()),
+    ],
+)
+def test_what_is_too_long_for_its_type_is_not_read(
+    result: Result, frame: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "fields", None)
+    monkeypatch.setattr(values, "MessageToDict", None)
     with pytest.raises(BadMessage):
         DECODERS[result](frame)
 

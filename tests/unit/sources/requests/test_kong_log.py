@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import ObservationError
 from kong_eventhooks_plugin.model.scope import EventScope
-from kong_eventhooks_plugin.sources.requests.kong_log import PATH_LIMIT, KongLog, LogRequest, decode
+from kong_eventhooks_plugin.sources.requests.kong_log import LARGE, PATH_LIMIT, KongLog, LogRequest, decode
 from tests.support.events import recorded, serialized
 
 ODD: list[Any] = [None, True, 7, 1.5, "text", [], {}, ["x"], {"x": {"y": None}}]
@@ -168,8 +168,16 @@ def test_an_incredible_start_is_replaced(started: Any) -> None:
 
 
 def test_a_log_of_too_many_values_is_refused() -> None:
-    with pytest.raises(ObservationError, match="more than 100,000 values"):
-        decode(b'{"request": {"uri": "\xff"}, "more": [' + b"[]," * 100_000 + b"[]]}")
+    many = b'{"request": {"uri": "/%s"}, "response": {"headers": {"x": [' + b"[]," * 100_000 + b"[]]}}}"
+    for uri in (b"x", b"\xff"):
+        with pytest.raises(ObservationError, match="more than 100,000 values"):
+            decode(many % uri)
+
+
+@pytest.mark.parametrize("text", [str, str.encode])
+def test_a_large_log_is_read_as_any_other(text: Any) -> None:
+    large = json.dumps({**serialized(), "more": "[]," * LARGE})
+    assert decode(text(large)) == decode(json.dumps(serialized()))
 
 
 @pytest.mark.parametrize("wrong", ["", "{", "[]", "null", "7", '"text"', "{}x", b"\xff", b"\x00", "[" * 5000, "\ud800"])
