@@ -5,6 +5,7 @@ import os
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
@@ -88,6 +89,47 @@ def test_the_example_kong_yml_is_one_that_kong_takes(kong: Kong, sidecar: Sideca
     kong.declarative = Path(__file__).parents[2] / "kong.yml"
     kong.start()
     assert kong.admin_get("/plugins")["data"]
+
+
+ODD_PAYLOAD = """\
+_format_version: "3.0"
+plugins:
+- name: event-hooks
+  config:
+    hooks:
+    - name: odd
+      source: rate-limiting
+      handler: webhook-custom
+      handler_config:
+        url: http://127.0.0.1:9/
+        method: POST
+        payload:
+          numbers: [9007199254740993, 18446744073709551615, 0.30000000000000004, -0, 1e20, 12:30, 0x1.8, _1, 017]
+          texts: [1_0:30, 0X1F, 0b1, y, 2026-11-21, 1e]
+          places: {1: a, 3: {2: b}}
+          keys: {0: a, -1: b, 1.5: c, 9007199254740993: d, 1e16: e}
+          mixed: {1: a, 12:30: b, x: c}
+          empty: [{}, [], [[]]]
+          nulls: {a: ~, b: [~, [~]]}
+"""
+
+
+def test_a_payload_in_a_file_is_the_one_that_kong_hands_over(kong: Kong, sidecar: Sidecar) -> None:
+    """One kong.yml means one thing: before Kong's first request, and after it."""
+
+    def odd() -> tuple[str, str]:
+        hook: dict[str, Any] = json.loads(sidecar.get("/event-hooks/odd")[1])
+        return hook["declared_in"], json.dumps(hook["config"]["payload"], sort_keys=True)
+
+    kong.declarative.write_text(ODD_PAYLOAD)
+    sidecar.options = ["--kong-yml", str(kong.declarative)]
+    sidecar.start()
+    until(lambda: sidecar.get("/event-hooks/odd")[0] == 200, "the file is read")
+    place, read = odd()
+    assert place.startswith(str(kong.declarative))
+    kong.start()
+    until(lambda: kong.get("/nowhere")[0] and odd()[0].startswith("plugin "), "Kong has handed it over")
+    assert odd()[1] == read
 
 
 def test_a_worker_killed_under_load_loses_nothing(
