@@ -40,13 +40,18 @@ def command(files: tuple[Path, ...], secret_file_directories: str | None, settin
     validation = Validation(known(), settings.secret_file_directories)
     found = check_files([str(file) for file in files], validation)
     for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(f"warning: {_in_one_line(warning)}", err=True)
     for error in found.errors:
-        click.echo(str(error))
+        click.echo(_in_one_line(error))
     checked = f"{_count(len(files), 'file')} checked: {_count(found.hooks, 'hook')}"
     # Not among the errors, which a program may read line by line.
     click.echo(f"{checked}, {_count(len(found.errors), 'error')}", err=bool(found.errors))
     sys.exit(1 if found.errors else 0)
+
+
+def _in_one_line(found: DeclarationError) -> str:
+    """Return its text; a key of the file, which it may quote, is no line of its own and moves no cursor."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(found))
 
 
 def _count(number: int, of: str) -> str:

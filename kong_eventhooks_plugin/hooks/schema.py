@@ -280,13 +280,14 @@ def _reserved_headers() -> list[dict[str, str]]:
     return [*exact, prefix]
 
 
+SPACES_ERR = "a URL may contain spaces in templates only (webhook-custom with url_format)"
 _SPACES_ARE_FOR_TEMPLATES = {
     "conditional": {
         "if_field": "url",
         "if_match": {"required": True, "match": " "},
         "then_field": "url_format",
         "then_match": {"eq": True},
-        "then_err": "a URL may contain spaces in templates only (webhook-custom with url_format)",
+        "then_err": SPACES_ERR,
     }
 }
 """``required`` is in it because every validator passes what is unset: an unset URL would match."""

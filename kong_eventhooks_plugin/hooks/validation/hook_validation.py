@@ -143,11 +143,13 @@ def _simplified(error: Errors, *, handler_guessed: bool) -> Errors:
     whole = [text for text in entity if not text.startswith(schema.NOT_OF_HANDLER)]
     kept = {name: each for name, each in error.items() if name != "@entity"} | ({"@entity": whole} if whole else {})
     foreign = [text.removeprefix(schema.NOT_OF_HANDLER) for text in entity if text not in whole]
-    if foreign and isinstance(kept.get(schema.DECLARED_CONFIG), Mapping):
-        config = {name: each for name, each in kept[schema.DECLARED_CONFIG].items() if name not in foreign}
-        kept[schema.DECLARED_CONFIG] = config | (
-            {} if handler_guessed else {name: own_rules.foreign(name) for name in foreign}
-        )
+    config = kept.get(schema.DECLARED_CONFIG)
+    if isinstance(config, Mapping):
+        twice = {*foreign, *(("url_format",) if schema.SPACES_ERR in config.get("@entity", ()) else ())}
+        config = {name: each for name, each in config.items() if name not in twice}
+        kept[schema.DECLARED_CONFIG] = config | {
+            name: own_rules.foreign(name) for name in foreign if not handler_guessed
+        }
     return kept
 
 
@@ -181,6 +183,7 @@ def _fields_of(errors: Errors) -> set[str]:
     for name, error in errors.items():
         if name == "config" and isinstance(error, Mapping):
             fields |= {f"config.{each}" for each, found in error.items() if each != "@entity" and _hides(each, found)}
+            fields |= {"config.url"} if schema.SPACES_ERR in error.get("@entity", ()) else set()
         elif name != "@entity" and not name.startswith(_IN_PAYLOAD):
             fields.update(_FIELD.findall(name)[:1])
     return fields

@@ -7,6 +7,7 @@ was meant, and reported under that name too. The definition is refused in any ca
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from kong_eventhooks_plugin.errors import merged
 from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG, Field
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.suggestions import closest, did_you_mean
@@ -59,7 +60,7 @@ def _record_as_meant(field: Field, value: Mapping[Any, Any], form: Form) -> tupl
             unset.remove(name)
         meant[name], inner = as_meant(fields[name], each, form) if name in fields else (each, None)
         if inner is not None:
-            errors[name] = inner
+            errors[name] = merged(errors.get(name, {}), inner) if isinstance(inner, Mapping) else inner
     return meant, errors or None
 
 
@@ -71,16 +72,24 @@ def _near(written: str, unset: list[str]) -> str | None:
 def _with_handler_config(
     fields: Mapping[str, Field], hook: Mapping[Any, Any], form: Form, errors: dict[str, Any]
 ) -> dict[Any, Any]:
-    """Return a hook with its handler's record under its name here, and with what stands beside it and belongs in it."""
+    """Return a hook with its handler's record under its name here, and the fields of both where they belong."""
     hook = dict(hook)
     if API_CONFIG in hook:
         errors[API_CONFIG] = form.wrong_name
         config = hook.pop(API_CONFIG)
         hook.setdefault(DECLARED_CONFIG, config)
     config = hook.get(DECLARED_CONFIG, {})
+    if not isinstance(config, Mapping):
+        return hook
     inside = {name for entry in fields[DECLARED_CONFIG]["fields"] for name in entry}
-    misplaced = [name for name in hook if name in inside and name not in fields]
-    if misplaced and isinstance(config, Mapping):
-        errors |= dict.fromkeys(misplaced, f"{texts.UNKNOWN}; it belongs in {form.config_name}")
-        hook[DECLARED_CONFIG] = {name: hook.pop(name) for name in misplaced} | dict(config)
+    beside = [name for name in hook if name in inside and name not in fields]
+    within = [name for name in config if name in fields and name not in inside]
+    if within:
+        errors[DECLARED_CONFIG] = dict.fromkeys(within, f"{texts.UNKNOWN}; it belongs beside {form.config_name}")
+        hook = {name: config[name] for name in within} | hook
+    if beside:
+        errors |= dict.fromkeys(beside, f"{texts.UNKNOWN}; it belongs in {form.config_name}")
+    if beside or within:
+        kept = {name: each for name, each in config.items() if name not in within}
+        hook[DECLARED_CONFIG] = {name: hook.pop(name) for name in beside} | kept
     return hook

@@ -279,3 +279,9 @@ def test_a_command_near_ours() -> None:
     ended = CliRunner().invoke(cli, ["chek", "kong.yml"])
     assert ended.exit_code == 2
     assert ended.output.endswith("Error: No such command 'chek'; did you mean check?\n")
+
+
+def test_a_key_of_the_file_is_no_line_of_its_own(tmp_path: Path) -> None:
+    hook = '{"a\\nb\\e[2J": 1, name: a, source: custom, handler: log}'
+    (line,) = found(tmp_path, f"plugins: [{{name: event-hooks, config: {{hooks: [{hook}]}}}}]")
+    assert line == "plugins[0].config.hooks[0].a\\nb\\x1b[2J: unknown field"

@@ -7,7 +7,7 @@ import pytest
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks import patterns
 from kong_eventhooks_plugin.hooks.definition import to_hook
-from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, Known
+from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, WHSEC_ERR, Known
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.hooks.validation.kong_texts import REQUIRED
@@ -127,6 +127,19 @@ def test_where_templates_may_stand_in_a_url(handler: str, url: str, url_format: 
         assert VALIDATION.hook(hook)["config"]["url"] == url
     else:
         assert error in str(refusal(hook))
+
+
+def test_spaces_in_a_url_are_one_error() -> None:
+    assert refusal(webhook(url="https://a.b/{{ c }}")).fields == {"config": {"@entity": [SPACES]}}
+
+
+def test_fields_of_a_hook_and_of_its_handler_in_each_others_place() -> None:
+    given = {**webhook(snooze=5), "secret": "whsec_"}
+    text = "unknown field; it belongs {} config"
+    assert refusal(given).fields == {
+        "secret": text.format("in"),
+        "config": {"snooze": text.format("beside"), "secret": WHSEC_ERR},
+    }
 
 
 def test_a_filter_a_level_and_a_template_language() -> None:
