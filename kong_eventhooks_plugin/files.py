@@ -44,19 +44,18 @@ def read(path: str | Path, limit: int, flags: int = 0) -> bytes:
 
 def read_below(path: str, directories: Collection[str], limit: int) -> bytes:
     """Return the content of a regular file that is really, behind every link, below one of the directories."""
-    real = [os.path.realpath(directory) for directory in directories]
-    # Not even opened where it is elsewhere: opening a device may do something.
-    if is_below(os.path.realpath(_checked(path)), real):
-        with opened(path) as descriptor:
-            if is_below(Path(f"/proc/self/fd/{descriptor}").readlink(), real):
-                return _content(descriptor, limit)
+    _check_regular(Path(_checked(path)).stat())  # opening a device may do something
+    with opened(path) as descriptor:
+        real = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if is_below(real, directories) or is_below(real, [os.path.realpath(each) for each in directories]):
+            return _content(descriptor, limit)
     raise PermissionError(errno.EACCES, "it is not in a directory of secret_file_directories")
 
 
-def is_below(path: str | Path, directories: Collection[str]) -> bool:
+def is_below(path: str, directories: Collection[str]) -> bool:
     """Return whether the path, as it is written, leads to something below one of the directories."""
-    normal = Path(os.path.normpath(path))
-    return any(Path(os.path.normpath(directory)) in normal.parents for directory in directories)
+    normal = os.path.normpath(path)
+    return any(normal.startswith(f"{os.path.normpath(directory).rstrip('/')}/") for directory in directories)
 
 
 @contextlib.contextmanager
@@ -129,11 +128,15 @@ def opened(path: str | Path, flags: int = 0) -> Iterator[int]:
     """Yield a descriptor of a regular file."""
     descriptor = os.open(_checked(path), _FLAGS | flags)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
+        _check_regular(os.fstat(descriptor))
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _check_regular(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 def _checked(path: str | Path) -> str:

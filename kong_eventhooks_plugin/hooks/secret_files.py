@@ -35,6 +35,7 @@ class SecretFiles:
         self._values: dict[str, str] = {}
         self._errors: dict[str, str] = {}
         self._reading: dict[str, asyncio.Future[str]] = {}
+        self._idle: list[CallThread] = []  # one at most
         self._wanted: frozenset[str] = frozenset()
         self._added = asyncio.Event()
 
@@ -80,14 +81,17 @@ class SecretFiles:
             self._set(path, None, f"the file system has not answered for {READ_SECONDS:g} s")
 
     def _start(self, path: str) -> "asyncio.Future[str]":
-        thread = CallThread("secret file", asyncio.get_running_loop())
+        thread = self._idle.pop() if self._idle else CallThread("secret file", asyncio.get_running_loop())
         reading = thread.call(lambda: _secret(path, self._directories))
-        thread.stop()  # once it has read
-        reading.add_done_callback(lambda _: self._done(path, reading))
+        reading.add_done_callback(lambda _: self._done(path, reading, thread))
         return reading
 
-    def _done(self, path: str, reading: "asyncio.Future[str]") -> None:
+    def _done(self, path: str, reading: "asyncio.Future[str]", thread: CallThread) -> None:
         self._reading.pop(path, None)
+        if self._idle:
+            thread.stop()
+        else:
+            self._idle.append(thread)
         if reading.cancelled() or path not in self._wanted:
             return
         error = reading.exception()
