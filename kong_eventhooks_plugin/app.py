@@ -5,6 +5,8 @@ served without it; events are then counted as lost until it opens.
 """
 
 import asyncio
+import contextlib
+import faulthandler
 import gc
 import os
 import socket
@@ -89,9 +91,13 @@ log = structlog.get_logger()
 def run_worker(flags: Mapping[str, Any], settings_file: Path | None, fd: int, link: int | None) -> int:
     """Run the worker until it is stopped; return its exit status.
 
+    On SIGABRT, with which the supervisor ends a worker that does not answer, it prints where its threads stand.
+
     ``fd`` is the listening socket's descriptor, ``link`` the one to the supervisor.
     """
     refuse_inspection()
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # there is no standard error
+        faulthandler.enable()
     try:
         settings = load(flags, settings_file)
         logs.configure(settings.log_format, settings.log_level)

@@ -12,6 +12,7 @@ a call is read.
 
 import argparse
 import asyncio
+import faulthandler
 import os
 import socket
 import sys
@@ -136,6 +137,7 @@ async def main(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--link", type=int, required=True)

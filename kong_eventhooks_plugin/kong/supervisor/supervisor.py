@@ -11,9 +11,9 @@ a worker dies                   another one at once, then after growing pauses u
                                 connections live on for it (``held_connections``)
 a worker is not ready in 60 s   killed, which counts as a death
 a worker does not answer        it is asked every 0.5 s, and its event loop answers; after ``watchdog_seconds`` without
-                                an answer it is killed, which counts as a death. Whatever hangs it: a blocked loop, a
-                                thread in C that holds Python's lock, SIGSTOP. Only one that waits in the kernel for a
-                                disk ends no sooner than that wait
+                                an answer it prints where it stands and is killed, which counts as a death. It does not
+                                matter what hangs it: a blocked loop, a thread in C that holds Python's lock, SIGSTOP.
+                                Only one that waits in the kernel for a disk ends no sooner than that wait
 we were stopped, or the machine  such a time counts for no limit (``running_clock``)
 a worker exits with 78          before any was ever ready: trying again is useless (settings); we exit with 78 too
 SIGTERM, SIGINT                 the worker drains; after ``drain_seconds``, and 3 s to close its store, it is killed;

@@ -114,6 +114,7 @@ class WorkerProcess:
         self.deadline: float | None = deadline
         self.ready = False
         self.killed = False
+        self.unresponsive = False
         self.asked_at: float | None = None
         self.answered_at = now
         self._asked = False
@@ -179,6 +180,11 @@ class WorkerProcess:
     def terminate(self) -> None:
         """Have it drain and exit."""
         self._process.send_signal(signal.SIGTERM)
+
+    def abort(self, deadline: float) -> None:
+        """End one that does not answer: with SIGABRT, on which it prints where it stands, then as ``deadline`` says."""
+        self.unresponsive, self.deadline = True, deadline
+        self._process.send_signal(signal.SIGABRT)
 
     def kill(self) -> None:
         self.killed = True

@@ -2,7 +2,8 @@
 
 ``states`` says what follows from what; this file carries it out. Limits: a worker has ``READY_SECONDS`` to become
 ready and, once asked to drain, the given seconds and ``CLOSING_SECONDS`` to close its store; the one that serves has
-``watchdog_seconds`` to answer (0: for ever). Past that it is killed.
+``watchdog_seconds`` to answer (0: for ever) and then ``ABORT_SECONDS`` to print where it stands. Past that it is
+killed.
 A replacement waits while ``MAX_DRAINING`` workers drain.
 """
 
@@ -29,6 +30,8 @@ from kong_eventhooks_plugin.kong.supervisor.worker_process import (
 
 READY_SECONDS = 60.0
 CLOSING_SECONDS = 3.0
+ABORT_SECONDS = 1.0
+"""How long a worker that does not answer has to print where it stands. One that was stopped cannot."""
 MAX_DRAINING = 2
 
 
@@ -195,7 +198,8 @@ class Workers:
 
     def _drain(self, worker: WorkerProcess | None) -> None:
         if worker is not None:
-            worker.deadline = self._clock() + self._drain_seconds + CLOSING_SECONDS
+            if not worker.unresponsive:
+                worker.deadline = self._clock() + self._drain_seconds + CLOSING_SECONDS
             worker.terminate()
             self._draining.append(worker)
 
@@ -227,10 +231,11 @@ class Workers:
         else:
             self._count_restart(worker, now)
             # One that hangs soon after each start cannot live either, however long it took to see that.
-            self._on_crash(code, worker.answered_at - worker.started_at if worker.killed else lived, fields)
+            hung = worker.unresponsive or worker.killed
+            self._on_crash(code, worker.answered_at - worker.started_at if hung else lived, fields)
 
     def _count_restart(self, worker: WorkerProcess, now: float) -> None:
-        if worker.ready and worker.killed:
+        if worker.unresponsive:
             self._unresponsive, self._unresponsive_at = self._unresponsive + 1, now
         else:
             self._crashed += 1
@@ -254,21 +259,21 @@ class Workers:
         now = self._clock()
         for worker in self:
             if worker.deadline is not None and now >= worker.deadline and not worker.killed:
-                self._log.warning(
-                    "worker_killed", pid=worker.pid, reason="drain_timeout" if worker.ready else "start_timeout"
-                )
+                if not worker.unresponsive:
+                    reason = "drain_timeout" if worker.ready else "start_timeout"
+                    self._log.warning("worker_killed", pid=worker.pid, reason=reason)
                 worker.kill()
 
     def kill_unresponsive(self) -> None:
         """Ask the worker that serves to answer; kill it where it has not for too long."""
         worker, now = self._serving, self._clock()
-        if worker is None or not worker.ready or worker.killed or not self._watchdog_seconds:
+        if worker is None or not worker.ready or worker.unresponsive or not self._watchdog_seconds:
             return
         worker.ask(now)
         if worker.asked_at is not None and now - worker.asked_at >= self._watchdog_seconds:
             seconds = round(now - worker.asked_at, 3)
             self._log.warning("worker_killed", pid=worker.pid, reason="unresponsive", seconds=seconds)
-            worker.kill()
+            worker.abort(now + ABORT_SECONDS)
 
     def kill_all(self) -> None:
         """Kill every worker and close every held connection."""
