@@ -5,7 +5,7 @@ by being listed, a file by being read. So deliveries that waited over a restart 
 with errors keeps what it declared before.
 
 Everything runs on the event loop and never waits; ``persist`` has definitions stored. Only a configuration of more than
-``AT_ONCE`` bytes is read in a thread, one at a time, since a hook takes half a millisecond; what starts or closes
+``AT_ONCE`` bytes is read in a thread, one at a time, since a hook takes a millisecond or two; what starts or closes
 meanwhile waits for its turn. Limits: 1,000 errors shown; of
 hooks whose code does not compile no more are kept than there are hooks; else those of ``declared``, ``newest_config``
 and ``reference_values``.
@@ -40,7 +40,7 @@ from kong_eventhooks_plugin.model.observation import InstanceClosed, InstanceSta
 from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
-AT_ONCE = 16 << 10
+AT_ONCE = 4 << 10
 
 _log = structlog.get_logger()
 

@@ -28,6 +28,18 @@ def pattern(source: str) -> Callable[[str], re.Match[str] | None]:
     return compiled.match if source.startswith("^") else compiled.search
 
 
+def compile_patterns(field: Any) -> None:
+    """Compile every pattern below a field of the schema: hundreds, which would stop the first call that needs them."""
+    if isinstance(field, Mapping):
+        for name, each in field.items():
+            if name in ("pattern", "match") and isinstance(each, str):
+                pattern(each)
+            compile_patterns(each)
+    elif isinstance(field, list):
+        for each in field:
+            compile_patterns(each)
+
+
 def _eq(value: Any, wanted: Any) -> str | None:
     return None if value == wanted else texts.EQ.format(json.dumps(wanted))
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from kong_eventhooks_plugin.errors import ValidationError, merged
 from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.schema import Known
-from kong_eventhooks_plugin.hooks.validation import json_values, own_rules, schema_interpreter
+from kong_eventhooks_plugin.hooks.validation import field_checks, json_values, own_rules, schema_interpreter
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.meant import Form, as_meant, method_meant
 from kong_eventhooks_plugin.settings import DEFAULTS
@@ -55,6 +55,7 @@ class Validation:
         self.known = known
         self._secret_directories = secret_directories
         self.schema = schema.plugin_config(known)
+        field_checks.compile_patterns(self.schema)
 
     def hook(self, hook: Any) -> Definition:
         """Return one hook of the API's form with its defaults filled in; raises ``ValidationError``."""

@@ -8,11 +8,11 @@ from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks import patterns
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, WHSEC_ERR, Known
-from kong_eventhooks_plugin.hooks.validation import json_values
+from kong_eventhooks_plugin.hooks.validation import field_checks, json_values
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.hooks.validation.kong_texts import REQUIRED
 from kong_eventhooks_plugin.model.hook import Origin
-from tests.support.hooks import VALIDATION, log_hook, webhook
+from tests.support.hooks import KNOWN, VALIDATION, log_hook, webhook
 
 
 def refusal(hook: Any) -> ValidationError:
@@ -297,3 +297,12 @@ def test_luas_empty_tables() -> None:
 def test_a_snooze_of_0_is_none() -> None:
     """The documented default of Kong Enterprise's API: generated clients send it."""
     assert to_hook(VALIDATION.hook(log_hook(snooze=0)), Origin("api", "api", "the API")).snooze is None
+
+
+def test_the_first_hook_waits_for_no_pattern_of_the_schema() -> None:
+    field_checks.pattern.cache_clear()
+    validation = Validation(KNOWN)
+    compiled = field_checks.pattern.cache_info().misses
+    validation.hook(webhook(headers={"a": "b"}, secret="s"))
+    assert compiled > 100
+    assert field_checks.pattern.cache_info().misses <= compiled + 1, "one is our own"
