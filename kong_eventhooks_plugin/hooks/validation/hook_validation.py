@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.errors import ValidationError, merged
 from kong_eventhooks_plugin.hooks import schema
-from kong_eventhooks_plugin.hooks.schema import Known
+from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, Known
 from kong_eventhooks_plugin.hooks.validation import field_checks, json_values, own_rules, schema_interpreter
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.meant import Form, as_meant, method_meant
@@ -105,13 +105,13 @@ class Validation:
         """Return what Kong's schema and our own rules say of a hook whose defaults are filled in."""
         if not_json.whole is not None or isinstance(error, str):
             return CheckedHook(None, not_json.whole or error)
-        simple = _with_all_headers(_simplified(error or {}, handler_guessed="handler" in guessed), hook, form)
+        simple = _with_method_meant(_simplified(error or {}), hook)
+        simple = _with_all_headers(simple, hook, form)
         errors = _renamed(merged(guessed, not_json.errors, not_json.without_follow_ups(simple)))
         suspect = _fields_of(errors) - {name for name in ("source", "handler") if name in guessed}
         if "handler" in guessed:
             suspect |= {own_rules.GUESSED}
-        if "config.method" in suspect:
-            errors["config"]["method"] += method_meant(hook[schema.DECLARED_CONFIG].get("method"))
+            errors = _without_foreign(errors)
         definition, own = own_rules.examined(_renamed(hook), suspect, self.known, self._secret_directories)
         errors = merged(errors, own)
         return CheckedHook(_good_part(definition, errors, suspect) if errors else definition, _renamed(errors))
@@ -135,7 +135,7 @@ def _renamed(hook: Any) -> Any:
     return renamed
 
 
-def _simplified(error: Errors, *, handler_guessed: bool) -> Errors:
+def _simplified(error: Errors) -> Errors:
     """Return Kong's errors of a hook without repetitions.
 
     A field of another handler is an unknown field, as in Kong Enterprise's schema of each handler.
@@ -148,10 +148,25 @@ def _simplified(error: Errors, *, handler_guessed: bool) -> Errors:
     if isinstance(config, Mapping):
         twice = {*foreign, *(("url_format",) if schema.SPACES_ERR in config.get("@entity", ()) else ())}
         config = {name: each for name, each in config.items() if name not in twice}
-        kept[schema.DECLARED_CONFIG] = config | {
-            name: own_rules.foreign(name) for name in foreign if not handler_guessed
-        }
+        kept[schema.DECLARED_CONFIG] = config | {name: own_rules.foreign(name) for name in foreign}
     return kept
+
+
+def _without_foreign(errors: Errors) -> Errors:
+    """Return the errors of a hook without those that only the guess at its handler may have caused."""
+    config = errors.get("config")
+    if not isinstance(config, Mapping):
+        return errors
+    kept = {name: each for name, each in config.items() if name not in HANDLERS_OF or each != own_rules.foreign(name)}
+    return {**errors, "config": kept} if kept else {name: each for name, each in errors.items() if name != "config"}
+
+
+def _with_method_meant(errors: Errors, hook: Any) -> Errors:
+    config = errors.get(schema.DECLARED_CONFIG)
+    if not isinstance(config, Mapping) or not isinstance(config.get("method"), str):
+        return errors
+    text = config["method"] + method_meant(hook[schema.DECLARED_CONFIG].get("method"))
+    return {**errors, schema.DECLARED_CONFIG: {**config, "method": text}}
 
 
 def _with_all_headers(errors: Errors, hook: Any, form: Form) -> Errors:
@@ -211,7 +226,7 @@ def _good_part(definition: Definition, errors: Errors, suspect: set[str]) -> Def
     found = errors.get("config", {})
     config: Definition = {}
     if "config" not in suspect:
-        for name in schema.HANDLERS_OF:
+        for name in HANDLERS_OF:
             unknown = any(f"config.{each}" in suspect for each in _READ_WITH.get(name, ()))
             config[name] = None if unknown else _good(definition["config"].get(name), found.get(name))
     return {name: None if name in suspect else each for name, each in definition.items()} | {"config": config}

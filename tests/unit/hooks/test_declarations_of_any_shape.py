@@ -1,15 +1,18 @@
 """Whatever stands in a file, an instance's configuration or the Admin API's list: hooks and errors, no exception."""
 
 import json
+import math
 from typing import Any
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from kong_eventhooks_plugin.handlers.request_templates import templates
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.declarations import instance_config, kong_yml, listed_plugins
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared
+from kong_eventhooks_plugin.hooks.schema import handler_config
 from tests.support.hooks import VALIDATION, log_hook, webhook
 
 WORDS = (
@@ -152,3 +155,44 @@ def test_an_instance_of_any_bytes(config: bytes) -> None:
 def test_the_admin_apis_list(listed: Any) -> None:
     for declared in listed_plugins.read(listed, VALIDATION).declared.values():
         is_sound(declared)
+
+
+FIELDS = [name for entry in handler_config()["fields"] for name in entry]
+mistaken = st.sampled_from(FIELDS).map(lambda name: f"{name}x") | st.sampled_from([*FIELDS, "snooze", "filter"])
+values = st.sampled_from(
+    [
+        None,
+        True,
+        5,
+        "x",
+        "\0",
+        "post",
+        "http://x/{{ a }}",
+        "whsec_",
+        [],
+        {},
+        {"Host": 5},
+        {"a": math.nan},
+        ["return 1", 5],
+    ]
+)
+
+
+@given(
+    st.sampled_from(["webhook", "webhok", "webhook-custom", "lamda", "log", "?"]),
+    st.dictionaries(mistaken, values, max_size=6),
+    st.sampled_from(["handler_config", "handler_confg", "config"]),
+)
+@example("webhook-custom", {"method": "\0"}, "handler_config")
+@example("webhok", {"headers": "x", "payload": {}}, "handler_config")
+@example("lamda", {"secret": {}, "url": 5}, "config")
+def test_a_handlers_record_with_several_mistakes(handler: str, config: dict[str, Any], name: str) -> None:
+    hook = {"name": "a", "source": "crud", "event": "consumer", "handler": handler, name: config}
+    examined = kong_yml.examine(
+        {"_format_version": "3.0", "plugins": [{"name": "event-hooks", "config": {"hooks": [hook]}}]}, "f", VALIDATION
+    )
+    assert len(examined.hooks) + len(examined.parts) == 1
+    for each in (*examined.hooks, *examined.parts):
+        templates(each.config)
+    of_the_api = VALIDATION.examined({"config" if key == name else key: each for key, each in hook.items()})
+    assert of_the_api.definition is not None
