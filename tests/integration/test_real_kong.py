@@ -132,9 +132,11 @@ def test_a_payload_in_a_file_is_the_one_that_kong_hands_over(kong: Kong, sidecar
     assert odd()[1] == read
 
 
-def test_a_worker_killed_under_load_loses_nothing(
-    kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer
+@pytest.mark.parametrize("ends", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_killed_or_stopped_under_load_loses_nothing(
+    kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer, ends: signal.Signals
 ) -> None:
+    sidecar.options = ["--watchdog-seconds", "1"]
     sidecar.start()
     kong.declare(hooks_document(upstream, [webhook(receiver)]))
     kong.start()
@@ -142,7 +144,7 @@ def test_a_worker_killed_under_load_loses_nothing(
         for _ in range(2):
             enough = sum(seen.values()) + 200
             until(lambda target=enough: sum(seen.values()) >= target, "200 more requests")
-            os.kill(sidecar.worker_pid(), signal.SIGKILL)
+            os.kill(sidecar.worker_pid(), ends)
             until(sidecar.ready, "the worker is back")
         enough = sum(seen.values()) + 100
         until(lambda: sum(seen.values()) >= enough, "100 more requests")
