@@ -7,6 +7,7 @@ that are left out are counted in the next line of their key.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -24,6 +25,14 @@ RECENT_SECONDS: Final = 300.0
 T = TypeVar("T")
 
 log = structlog.get_logger()
+
+
+async def is_set_within(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for an event, at most so many seconds (None: for ever); return whether it is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 async def _retry_pause() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Protocol
 
+from kong_eventhooks_plugin.background import is_set_within
 from kong_eventhooks_plugin.queue.contract import Clock
 
 
@@ -17,14 +18,7 @@ def waiting(clock: Clock) -> Wait:
     """Return what waits in real time, by ``clock``."""
 
     async def wait(event: asyncio.Event, until: float | None) -> None:
-        if until is None:
-            await event.wait()
-            return
-        try:
-            async with asyncio.timeout(max(0.0, until - clock())):
-                await event.wait()
-        except TimeoutError:
-            return
+        await is_set_within(event, None if until is None else max(0.0, until - clock()))
 
     return wait
 

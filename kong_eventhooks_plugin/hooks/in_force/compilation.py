@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from kong_eventhooks_plugin.background import is_set_within
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers.compile_check import compile_violation, has_code
 from kong_eventhooks_plugin.hooks.contract import HookChange
@@ -22,15 +23,6 @@ RETRY_SECONDS: Final = 60.0
 log = structlog.get_logger()
 
 
-async def _pause(changed: asyncio.Event, seconds: float | None) -> None:
-    """Wait until something changed, at most so many seconds (None: for ever)."""
-    try:
-        async with asyncio.timeout(seconds):
-            await changed.wait()
-    except TimeoutError:
-        pass
-
-
 class Compilation:
     """``hooks`` returns the hooks in force; ``report`` is called with the result of each hook with code."""
 
@@ -39,7 +31,7 @@ class Compilation:
         pool: Pool,
         hooks: Callable[[], Mapping[str, Hook]],
         report: Callable[[Hook, ValidationError | None], None],
-        pause: Callable[[asyncio.Event, float | None], Awaitable[None]] = _pause,
+        pause: Callable[[asyncio.Event, float | None], Awaitable[object]] = is_set_within,
     ) -> None:
         self._pool = pool
         self._hooks = hooks

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import structlog
 
-from kong_eventhooks_plugin.background import SupervisedLoop
+from kong_eventhooks_plugin.background import SupervisedLoop, is_set_within
 from kong_eventhooks_plugin.telemetry.raised import bug_fields
 
 GRACE_SECONDS: Final = 600.0
@@ -115,9 +115,4 @@ class MirrorLifecycle:
         return True
 
     async def _active_again(self) -> bool:
-        try:
-            async with asyncio.timeout(self._grace):
-                await self._active.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await is_set_within(self._active, self._grace)

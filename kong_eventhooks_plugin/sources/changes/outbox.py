@@ -25,6 +25,7 @@ from typing import Final
 
 import structlog
 
+from kong_eventhooks_plugin.background import is_set_within
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.queue.contract import Publish, Receipt
 from kong_eventhooks_plugin.sources.changes.events import events_of_change
@@ -79,16 +80,9 @@ class OutboxPublisher:
             if await self._drain_outbox():
                 if not self._pending_event.is_set():
                     self._flushed.set()
-                await self._wait_for_pending()
+                await is_set_within(self._pending_event, self._poll_seconds)
             else:
                 await asyncio.sleep(self._pause)
-
-    async def _wait_for_pending(self) -> None:
-        try:
-            async with asyncio.timeout(self._poll_seconds):
-                await self._pending_event.wait()
-        except TimeoutError:
-            return
 
     async def _drain_outbox(self) -> bool:
         """Publish all there is; False where that failed, which is logged once."""

@@ -23,6 +23,7 @@ from typing import Final, Literal
 import msgspec
 import structlog
 
+from kong_eventhooks_plugin.background import is_set_within
 from kong_eventhooks_plugin.errors import EventHooksError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
@@ -134,7 +135,8 @@ class Reconciler:
             self._triggered.clear()
             complete = await self.run_once(triggered=triggered) in _COMPLETE
             failures, owed = (0, False) if complete else (failures + 1, triggered)
-            await self._wait(self._settings.interval if complete else RETRY_SECONDS * 2 ** min(failures - 1, 16))
+            pause = self._settings.interval if complete else RETRY_SECONDS * 2 ** min(failures - 1, 16)
+            await is_set_within(self._triggered, min(pause, self._settings.interval))
 
     def trigger(self) -> None:
         """Have a reconciliation start at once, without a database too. Never waits."""
@@ -160,13 +162,6 @@ class Reconciler:
         self.counts.reconciliations[outcome,] += 1
         self._report(outcome, seconds, skipped, error)
         return outcome
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(min(seconds, self._settings.interval)):
-                await self._triggered.wait()
-        except TimeoutError:
-            return
 
     async def _reconcile(self, skipped: dict[str, str], *, triggered: bool) -> Outcome:
         configuration = await self._configuration_hash()

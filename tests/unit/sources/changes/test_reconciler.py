@@ -9,6 +9,7 @@ import pytest
 
 from kong_eventhooks_plugin.errors import AdminApiError, QueueFull
 from kong_eventhooks_plugin.kong.admin_api.client import AdminPage
+from kong_eventhooks_plugin.sources.changes import reconciler as reconciler_module
 from kong_eventhooks_plugin.sources.changes.mirror import applier as applier_module
 from kong_eventhooks_plugin.sources.changes.mirror import mirror as mirror_module
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
@@ -572,7 +573,7 @@ async def test_a_reconciliation_that_failed_is_tried_again_soon(world: World, mo
     waits: list[float] = []
     over = asyncio.Event()
 
-    async def wait(seconds: float) -> None:
+    async def wait(_: asyncio.Event, seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == 4:
             world.kong.at_page = None
@@ -585,7 +586,7 @@ async def test_a_reconciliation_that_failed_is_tried_again_soon(world: World, mo
 
     world.kong.at_page = away
     world.kong.configuration_hash = "1"
-    monkeypatch.setattr(world.reconciler, "_wait", wait)
+    monkeypatch.setattr(reconciler_module, "is_set_within", wait)
     world.reconciler.trigger()  # which holds until a reconciliation was completed
     task = asyncio.create_task(world.reconciler.run())
     await asyncio.wait_for(over.wait(), SECONDS)
