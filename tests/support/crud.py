@@ -65,7 +65,7 @@ class StandInSchemaCache:
         self.refreshing: Callable[[], Any] | None = None
 
     def endpoints(self) -> AdminEndpoints:
-        return AdminEndpoints.read(PATHS if self.known else ())
+        return AdminEndpoints(PATHS if self.known else ())
 
     def entities(self) -> Any:
         return self.rules

@@ -28,7 +28,7 @@ from tests.support.clock import FakeClock
 
 RULES: Final = kong_shape.rules()
 SCHEMAS: Final = Schemas()
-ENDPOINTS: Final = AdminEndpoints.read(kong_shape.endpoint_paths(), RULES.targets())
+ENDPOINTS: Final = AdminEndpoints(kong_shape.endpoint_paths(), RULES.targets())
 BEGAN: Final = 1_795_278_830.0
 """Unix seconds at which a world begins: a moment of the recordings."""
 LISTED: Final = ("consumers", "keyauth_credentials", "acls")

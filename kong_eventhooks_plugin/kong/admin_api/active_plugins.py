@@ -22,6 +22,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 Read = TypeVar("Read")
+Reader = Callable[[str, Mapping[str, Any]], Read | None]
+"""Makes of a plugin's name and config what is kept of it (hashable), None for nothing."""
 
 DEFAULT_WORKSPACE: Final = "default"
 """The open-source edition has this workspace alone, and names it in a request's log."""
@@ -116,9 +118,7 @@ class _Plugin(Generic[Read]):
 class PluginList(Generic[Read]):
     """One workspace's plugins, indexed. ``every`` is what can run on any of its requests."""
 
-    def __init__(
-        self, plugins: Iterable[Mapping[str, Any]], read: Callable[[str, Mapping[str, Any]], Read | None]
-    ) -> None:
+    def __init__(self, plugins: Iterable[Mapping[str, Any]], read: Reader[Read]) -> None:
         unique: dict[Read, Read] = {}
         self._plugins: dict[str, _Plugin[Read]] = {}
         for plugin in plugins:
@@ -133,12 +133,7 @@ class PluginList(Generic[Read]):
     def on(self, place: RequestEntities, groups: Collection[str] | None) -> tuple[Read, ...]:
         return tuple(each for plugin in self._plugins.values() for each in plugin.on(place, groups))
 
-    def _add(
-        self,
-        plugin: Mapping[str, Any],
-        read: Callable[[str, Mapping[str, Any]], Read | None],
-        unique: dict[Read, Read],
-    ) -> None:
+    def _add(self, plugin: Mapping[str, Any], read: Reader[Read], unique: dict[Read, Read]) -> None:
         name, config = plugin.get("name"), plugin.get("config")
         if not isinstance(name, str) or plugin.get("enabled") is False or _is_for_streams(plugin.get("protocols")):
             return
@@ -153,12 +148,9 @@ class PluginList(Generic[Read]):
 
 
 class ActivePlugins(Generic[Read]):
-    """The plugins on a request; knows nothing until the first list.
+    """The plugins on a request; knows nothing until the first list."""
 
-    ``read`` makes of a plugin's name and config what is kept of it (hashable), None for nothing.
-    """
-
-    def __init__(self, read: Callable[[str, Mapping[str, Any]], Read | None]) -> None:
+    def __init__(self, read: Reader[Read]) -> None:
         self._read = read
         self._lists: dict[str, PluginList[Read]] = {}
         self._every: frozenset[Read] = frozenset()
@@ -181,18 +173,16 @@ class ActivePlugins(Generic[Read]):
         self._lists[workspace] = listed
         self._cache = {}
         if before is None or before.every != listed.every:
-            self._every = frozenset().union(*(each.every for each in self._lists.values()))
-            self._notify()
+            self._set_every()
 
     def replace(self, plugins: Iterable[Mapping[str, Any]], workspace: str = DEFAULT_WORKSPACE) -> None:
         self.replace_list(self.listed(plugins), workspace)
 
     def forget(self) -> None:
         """Know nothing, as before the first list: Kong has been unreachable for too long."""
-        known = bool(self._lists)
-        self._lists, self._cache, self._every = {}, {}, frozenset()
+        known, self._lists, self._cache = self._lists, {}, {}
         if known:
-            self._notify()
+            self._set_every()
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have ``listener`` called after each change of ``every``."""
@@ -227,7 +217,8 @@ class ActivePlugins(Generic[Read]):
             self._cache[key] = found
         return found
 
-    def _notify(self) -> None:
+    def _set_every(self) -> None:
+        self._every = frozenset().union(*(each.every for each in self._lists.values()))
         for listener in self._listeners:
             listener()
 

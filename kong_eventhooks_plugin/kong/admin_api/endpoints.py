@@ -65,25 +65,20 @@ class _Node:
 
 
 class AdminEndpoints:
-    """The paths of one Kong node. Never changes; safe to share."""
+    """The paths of one Kong node: the list under ``data`` of GET /endpoints. Never changes; safe to share.
 
-    def __init__(self, templates: Iterable[_Template] = (), schemas: Targets | None = None) -> None:
-        known = frozenset(templates)
+    ``schemas`` are the entities that Kong has a schema for, with the foreign fields of each and what they lead to
+    (``EntityRules.targets()``); None where that is unknown: it is then guessed from the paths alone.
+    """
+
+    def __init__(self, paths: Sequence[str] = (), schemas: Targets | None = None) -> None:
+        known = frozenset(_templates(paths))
         self._roots = _roots(known, schemas)
         self._reader = _TemplateReader(known, self._roots, schemas)
         self._enterprise = "workspaces" in self._roots
         self._top = _Node()
         for template in known:
             self._add(template)
-
-    @classmethod
-    def read(cls, paths: Sequence[str], schemas: Targets | None = None) -> "AdminEndpoints":
-        """Read the list under ``data`` of GET /endpoints; what is no path in it is ignored.
-
-        ``schemas`` are the entities that Kong has a schema for, with the foreign fields of each and what they lead
-        to (``EntityRules.targets()``); None where that is unknown: it is then guessed from the paths alone.
-        """
-        return cls(_templates(paths), schemas)
 
     @staticmethod
     def candidates(paths: Sequence[str]) -> tuple[str, ...]:

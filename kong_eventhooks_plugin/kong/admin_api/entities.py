@@ -137,7 +137,7 @@ class EntityRules:
         )
 
     def targets(self) -> dict[str, dict[str, str]]:
-        """Return schema -> foreign field -> the schema it leads to, for each with an id (``AdminEndpoints.read``)."""
+        """Return schema -> foreign field -> the schema it leads to, for each with an id (``AdminEndpoints``)."""
         return {
             schema: {field: target for field, target, _ in rules.references}
             for schema in self._schemas

@@ -219,7 +219,7 @@ class SchemaCache:
     def _use(self, known: _CachedSchemas) -> None:
         self._known = known
         self._entities = EntityRules(known.schemas, known.plugins, self._key, self._open_fields)
-        self._endpoints = AdminEndpoints.read(known.paths, self._entities.targets())
+        self._endpoints = AdminEndpoints(known.paths, self._entities.targets())
 
 
 def _workers(status: Mapping[str, Any]) -> frozenset[int]:

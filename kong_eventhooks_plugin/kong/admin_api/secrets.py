@@ -87,35 +87,25 @@ class MaskBuilder:
 
     def record(self, fields: Mapping[str, SchemaField], secrets: Tree | None, opened: Tree | None) -> Masker:
         """Return the masker of a record: its fields one by one; those that the schema does not have are masked."""
-        inner = {
-            name: self.masker(field, (secrets or {}).get(name), (opened or {}).get(name))
-            for name, field in fields.items()
-        }
-        named = {name: masker for name, masker in inner.items() if masker is not None}
-        for name in (opened or {}).keys() - fields.keys():
-            masker = self.masker(SchemaField("unknown"), None, (opened or {})[name])
-            inner[name] = masker
-            if masker is not None:
-                named[name] = masker
-        return self.by_name(named, frozenset(inner))
-
-    def by_name(self, named: Mapping[str, Masker], known: frozenset[str]) -> Masker:
-        """Return the masker that runs ``named`` over the fields of those names and masks the not ``known``."""
-        maskers = tuple(named.items())
+        secrets, opened = secrets or {}, opened or {}
+        known = {**dict.fromkeys(opened, SchemaField("unknown")), **fields}
+        names = frozenset(known)
+        inner = [(name, self.masker(field, secrets.get(name), opened.get(name))) for name, field in known.items()]
+        maskers = tuple((name, masker) for name, masker in inner if masker is not None)
 
         def mask(value: Any, path: str, digests: dict[str, str]) -> Any:
             if not isinstance(value, dict):
                 return self.secret(value, path, digests)
             prefix = f"{path}." if path else ""
             shown: dict[str, Any] = {}
-            for name, inner in maskers:
+            for name, masker in maskers:
                 each = value.get(name)
                 if each is not None:
-                    seen = inner(each, prefix + name, digests)
+                    seen = masker(each, prefix + name, digests)
                     if seen is not each:
                         shown[name] = seen
-            if not known.issuperset(value):
-                for name in value.keys() - known:
+            if not names.issuperset(value):
+                for name in value.keys() - names:
                     if not isinstance(value[name], bool):
                         shown[name] = self.secret(value[name], prefix + name, digests)
             return {**value, **shown} if shown else value

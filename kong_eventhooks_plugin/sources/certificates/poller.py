@@ -22,7 +22,7 @@ from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.sources.certificates.decision import identity, newly_crossed
 from kong_eventhooks_plugin.sources.certificates.event import expiring_event
 from kong_eventhooks_plugin.sources.certificates.model import Kind
-from kong_eventhooks_plugin.sources.certificates.reading import LISTS, CertificateScan, read_certificates
+from kong_eventhooks_plugin.sources.certificates.reading import FIELDS, CertificateScan, read_certificates
 from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
 from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
@@ -89,8 +89,8 @@ class CertificatePoller(Poller):
     async def _poll_all(self) -> bool:
         seen: set[str] = set()
         sums = {"certificates": 0, "references": 0, "unreadable": 0}
-        for kind, path in LISTS:
-            async for found in self._read(kind, path):
+        for kind in FIELDS:
+            async for found in self._read(kind):
                 seen.update(identity(each) for each in found.certificates)
                 self._add(sums, kind, found)
                 if not await self._publish_found(found):
@@ -101,9 +101,9 @@ class CertificatePoller(Poller):
         self._last = {**sums, "polled_at": self._clock()}
         return True
 
-    async def _read(self, kind: Kind, path: str) -> AsyncIterator[CertificateScan]:
+    async def _read(self, kind: Kind) -> AsyncIterator[CertificateScan]:
         """Yield what each page holds; the page, with its keys, is freed by then."""
-        offset: str | None = None
+        path, offset = f"/{kind}", None
         for _ in range(MAX_PAGES):
             page = await self._client.page(path, offset=offset)
             found = await asyncio.to_thread(read_certificates, kind, page.entities)

@@ -28,13 +28,7 @@ CHAIN: Final = 10
 SNIS: Final = 100
 NAME_CHARACTERS: Final = 1024
 
-LISTS: Final[tuple[tuple[Kind, str], ...]] = (
-    ("certificates", "/certificates"),
-    ("ca_certificates", "/ca_certificates"),
-)
-"""What a kind's entities are listed under."""
-
-_FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {"certificates": ("cert", "cert_alt"), "ca_certificates": ("cert",)}
+FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {"certificates": ("cert", "cert_alt"), "ca_certificates": ("cert",)}
 
 
 class CertificateScan(msgspec.Struct):
@@ -53,7 +47,7 @@ def read_certificates(kind: Kind, entities: Sequence[Mapping[str, Any]]) -> Cert
         if not isinstance(entity_id, str):
             found.unreadable.append("(no id)")
             continue
-        for field in _FIELDS[kind]:
+        for field in FIELDS[kind]:
             _read(found, kind, entity, entity_id, field)
     return found
 

@@ -30,7 +30,7 @@ ENTERPRISE = [
 
 @pytest.fixture(scope="module", params=["guessed", "by schemas"])
 def kong(request: pytest.FixtureRequest) -> AdminEndpoints:
-    return AdminEndpoints.read(endpoint_paths(), TARGETS if request.param == "by schemas" else None)
+    return AdminEndpoints(endpoint_paths(), TARGETS if request.param == "by schemas" else None)
 
 
 def place(schema: str, key: str | None = None, *parents: tuple[str, str], **more: Any) -> dict[str, Any]:
@@ -109,18 +109,14 @@ def test_every_recorded_path_and_only_entities(kong: AdminEndpoints) -> None:
 
 
 def test_without_schemas_the_same_entities_are_found() -> None:
-    assert set(AdminEndpoints.read(endpoint_paths()).lists()) == set(
-        AdminEndpoints.read(endpoint_paths(), TARGETS).lists()
-    )
+    assert set(AdminEndpoints(endpoint_paths()).lists()) == set(AdminEndpoints(endpoint_paths(), TARGETS).lists())
     for path in endpoint_paths():
-        guessed, known = (AdminEndpoints.read(endpoint_paths(), schemas).resolve(path) for schemas in (None, TARGETS))
+        guessed, known = (AdminEndpoints(endpoint_paths(), schemas).resolve(path) for schemas in (None, TARGETS))
         assert guessed == known, path
 
 
 def test_an_entity_without_a_schema_is_none() -> None:
-    kong = AdminEndpoints.read(
-        ["/things", "/things/{things}", "/consumers", "/consumers/{consumers}"], {"consumers": {}}
-    )
+    kong = AdminEndpoints(["/things", "/things/{things}", "/consumers", "/consumers/{consumers}"], {"consumers": {}})
     assert kong.resolve("/things/x") is None
     assert kong.lists() == (("consumers", "/consumers"),)
     assert AdminEndpoints.candidates(["/things", "/things/{things}/{a}"]) == ("a", "things")
@@ -140,7 +136,7 @@ def test_lists_have_what_is_referred_to_first(kong: AdminEndpoints) -> None:
 
 def test_references_in_a_circle_end() -> None:
     paths = [path for name in "ab" for path in (f"/{name}", f"/{name}/{{{name}}}")]
-    assert [schema for schema, _ in AdminEndpoints.read(paths, {"a": {"x": "b"}, "b": {"x": "a"}}).lists()] == [
+    assert [schema for schema, _ in AdminEndpoints(paths, {"a": {"x": "b"}, "b": {"x": "a"}}).lists()] == [
         "a",
         "b",
     ]
@@ -153,7 +149,7 @@ def test_collections_under_another_entity(kong: AdminEndpoints) -> None:
 
 
 def test_enterprise() -> None:
-    kong = AdminEndpoints.read(ENTERPRISE)
+    kong = AdminEndpoints(ENTERPRISE)
     assert kong.resolve("/team-a/admins/ada") == EntityPath(
         "admins", "ada", (), "team-a", None, None, "/team-a/admins/ada"
     )
@@ -169,7 +165,7 @@ def test_enterprise() -> None:
 
 def test_what_an_entity_does_not_refer_to_is_no_parent_of_it() -> None:
     """A membership: to take a consumer out of a group deletes no consumer, and the answer to a POST is no consumer."""
-    kong = AdminEndpoints.read(ENTERPRISE, {**TARGETS, "consumer_groups": {}, "admins": {}})
+    kong = AdminEndpoints(ENTERPRISE, {**TARGETS, "consumer_groups": {}, "admins": {}})
     gold = "consumer_groups", "gold"
     for path in ("consumers", "consumers/grace"):
         found = kong.resolve(f"/consumer_groups/gold/{path}")
@@ -192,7 +188,7 @@ def test_what_an_entity_does_not_refer_to_is_no_parent_of_it() -> None:
     ],
 )
 def test_the_path_for_people(path: str, masked: str) -> None:
-    kong = AdminEndpoints.read([*endpoint_paths(), "/things", "/things/{things}"])
+    kong = AdminEndpoints([*endpoint_paths(), "/things", "/things/{things}"])
     found = kong.resolve(path)
     assert found is not None
     assert found.masked == masked
@@ -220,7 +216,7 @@ WORDS = st.sampled_from([*{part for path in STOCK for part in path.split("/")}, 
 @example("/consumers/" + "x" * MAX_PATH)
 @example("/consumers/\ud800")
 def test_any_path(path: str) -> None:
-    kong = AdminEndpoints.read(STOCK, TARGETS)
+    kong = AdminEndpoints(STOCK, TARGETS)
     found = kong.resolve(path)
     kong.is_config(path)
     if found is not None:
@@ -233,7 +229,7 @@ def test_any_path(path: str) -> None:
 @given(st.text(min_size=1, max_size=50))
 def test_any_key_comes_back(key: str) -> None:
     text = key.encode("utf-8", "replace").decode()
-    found = AdminEndpoints.read(STOCK).resolve("/consumers/grace/key-auth/" + quote(text, safe=""))
+    found = AdminEndpoints(STOCK).resolve("/consumers/grace/key-auth/" + quote(text, safe=""))
     assert found is not None
     assert found.key == text
     assert found.masked == "/consumers/grace/key-auth/***"
@@ -241,7 +237,7 @@ def test_any_key_comes_back(key: str) -> None:
 
 @given(st.lists(st.text(max_size=20) | st.integers() | st.lists(WORDS, max_size=20).map("/".join), max_size=30))
 def test_any_endpoints(paths: list[Any]) -> None:
-    kong = AdminEndpoints.read(paths)
+    kong = AdminEndpoints(paths)
     for path in (*filter(lambda each: isinstance(each, str), paths), "/consumers/x"):
         kong.resolve(path)
     kong.lists()

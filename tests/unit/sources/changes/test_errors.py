@@ -14,7 +14,7 @@ from tests.support.events import make_hook
 WELL = ChangeState(
     active=True, pending_observations=0, lost={}, endpoints_known=True, error=None, reconciler=ReconcilerState()
 )
-KONG = AdminEndpoints.read([*PATHS, "/admins", "/admins/{admins}"])
+KONG = AdminEndpoints([*PATHS, "/admins", "/admins/{admins}"])
 
 
 def errors(*hooks: Hook, **state: object) -> list[str]:
