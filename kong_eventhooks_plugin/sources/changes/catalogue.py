@@ -1,5 +1,6 @@
 """What the catalogue says of changes of Kong's entities."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from kong_eventhooks_plugin.sources.entry import EventEntry, EventFamily, EventField, SourceEntry
@@ -7,7 +8,8 @@ from kong_eventhooks_plugin.sources.entry import EventEntry, EventFamily, EventF
 CRUD = "crud"
 DAO_CRUD = "dao:crud"
 
-OPERATIONS = ("create", "update", "delete")
+OPERATIONS = {"create": "created", "update": "changed", "delete": "deleted"}
+"""Each with what was done, for people."""
 
 ENTITIES = (
     "acls", "acme_storage", "admins", "application_instances", "applications", "basicauth_credentials",
@@ -107,24 +109,18 @@ _NAME = "[a-z][a-z0-9_]*"
 
 _FAMILIES = (
     EventFamily("<entity>", _NAME, _entry("<entity>", "An entity of that kind was created, changed or deleted.")),
-    EventFamily("<entity>:create", f"{_NAME}:create", _entry("<entity>:create", "One was created.")),
-    EventFamily("<entity>:update", f"{_NAME}:update", _entry("<entity>:update", "One was changed.")),
-    EventFamily("<entity>:delete", f"{_NAME}:delete", _entry("<entity>:delete", "One was deleted.")),
+    *(
+        EventFamily(f"<entity>:{name}", f"{_NAME}:{name}", _entry(f"<entity>:{name}", f"One was {done}."))
+        for name, done in OPERATIONS.items()
+    ),
 )
-_OF_A_KIND = "An entity of the kind {} was created, changed or deleted."
-_DONE = {
-    "create": "An entity of the kind {} was created.",
-    "update": "An entity of the kind {} was changed.",
-    "delete": "An entity of the kind {} was deleted.",
-}
 
 
-def _crud_events() -> tuple[EventEntry, ...]:
-    listed = []
+def _crud_events() -> Iterator[EventEntry]:
     for entity in ENTITIES:
-        listed.append(_entry(entity, _OF_A_KIND.format(entity)))
-        listed += [_entry(f"{entity}:{operation}", text.format(entity)) for operation, text in _DONE.items()]
-    return tuple(listed)
+        yield _entry(entity, f"An entity of the kind {entity} was created, changed or deleted.")
+        for name, done in OPERATIONS.items():
+            yield _entry(f"{entity}:{name}", f"An entity of the kind {entity} was {done}.")
 
 
 _WHAT_IT_NEEDS = (
@@ -170,7 +166,7 @@ SOURCES: tuple[SourceEntry, ...] = (
         "An entity of Kong was created, changed or deleted.",
         "0.1.0",
         (CRUD,),
-        _crud_events(),
+        tuple(_crud_events()),
         _FAMILIES,
         notes=(_WHAT_IT_NEEDS, _TWO_EVENTS, _WHAT_IS_NONE, _SECRETS, _WHICH_HOOKS_MATCH, _NOT_AT_ONCE),
         needs_admin_api=True,
@@ -181,11 +177,7 @@ SOURCES: tuple[SourceEntry, ...] = (
         "The same as crud, with the operation as the event.",
         "0.1.0",
         (DAO_CRUD,),
-        (
-            _entry("create", "An entity was created."),
-            _entry("update", "An entity was changed."),
-            _entry("delete", "An entity was deleted."),
-        ),
+        tuple(_entry(name, f"An entity was {done}.") for name, done in OPERATIONS.items()),
         needs_admin_api=True,
     ),
 )
