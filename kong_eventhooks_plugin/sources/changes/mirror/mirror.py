@@ -120,22 +120,21 @@ class Mirror:
 
         def begin(store: Store, rev: int) -> Scan:
             # With another key every digest would differ.
-            mark = blake2b(origin.encode() + rules.name("", "origin"), digest_size=16).hexdigest()
+            keyed = blake2b(origin.encode() + rules.name("", "origin"), digest_size=16).hexdigest()
             before = store.fact(_ORIGIN)
-            if before != mark:
-                store.set_fact(_ORIGIN, mark)
+            if before != keyed:
+                store.set_fact(_ORIGIN, keyed)
                 if before is not None:
                     store.forget()
-            return Scan(self._path.parent, Watermark(rev, self._clock() - lag), store.fact("epoch"))
+            mark = Watermark(rev, self._clock() - lag)
+            return Scan(self._path.parent, mark, store.fact("epoch"), self._fingerprints)
 
         return await self._write(begin)
 
     async def compare(self, scan: Scan, source: ListSource, page: Sequence[dict[str, Any]], window: TimeWindow) -> None:
         """Compare a page with the mirror; differences are kept in the scan."""
         rules = self._entities()
-        created = await self._with_store(
-            lambda store: scan.compare(store, rules, self._fingerprints, source, page, window)
-        )
+        created = await self._with_store(lambda store: scan.compare(store, rules, source, page, window))
         if created:
             # A call of its own, so that the route's waits for one of them at most.
             await self._with_store(lambda store: scan.adopt(store, source.schema, created, window))
@@ -181,7 +180,8 @@ class Mirror:
     async def _checkpoint_wal(self) -> None:
         """Checkpoint the log where it has grown; calls that wait for the thread go first."""
         if self._log_has_grown:
-            await self._call(self._checkpoint_wal_file)
+            with contextlib.suppress(StoreUnavailable):  # what is wrong with the file, the next call says
+                await self._call(lambda: self._file.run(checkpoint_wal))
 
     async def _with_store(self, call: Callable[[Store], T]) -> T:
         return await self._call(lambda: self._run(call))
@@ -204,10 +204,6 @@ class Mirror:
             return result
 
         return self._file.run(run)
-
-    def _checkpoint_wal_file(self) -> None:
-        with contextlib.suppress(StoreUnavailable):  # what is wrong with the file, the next call says
-            self._file.run(checkpoint_wal)
 
 
 def _step(steps: Iterator[None]) -> bool:

@@ -57,9 +57,10 @@ class Scan:
     ``mark``: how far the route had written when it began; ``epoch``: the mirror's then (``Store.forget`` raises it).
     """
 
-    def __init__(self, folder: Path, mark: Watermark, epoch: int) -> None:
+    def __init__(self, folder: Path, mark: Watermark, epoch: int, fingerprints: Fingerprints) -> None:
         self.mark = mark
         self.epoch = epoch
+        self._fingerprints = fingerprints
         self.differences = Differences(folder)
         self.seen: dict[str, Bits] = {}
         self.windows: dict[str, TimeWindow] = {}
@@ -119,7 +120,6 @@ class Scan:
         self,
         store: Store,
         rules: EntityRules,
-        fingerprints: Fingerprints,
         source: ListSource,
         page: Sequence[dict[str, Any]],
         window: TimeWindow,
@@ -131,7 +131,7 @@ class Scan:
         by_id = {entity["id"]: entity for entity in page if isinstance(entity.get("id"), str)}
         if not by_id:
             return []
-        created, differing = self._compare(store, rules, fingerprints, source, by_id, window)
+        created, differing = self._compare(store, rules, source, by_id, window)
         self.pending += self.differences.add("differs", differing)
         if created and self._is_adopted(store, schema):
             return created
@@ -166,7 +166,6 @@ class Scan:
         self,
         store: Store,
         rules: EntityRules,
-        fingerprints: Fingerprints,
         source: ListSource,
         by_id: dict[str, dict[str, Any]],
         window: TimeWindow,
@@ -184,11 +183,11 @@ class Scan:
             elif row.number not in seen:
                 seen.add(row.number)
                 count += 1
-                fingerprint = fingerprints.of(entity, row.number, row.rev)
-                if fingerprints.has(row.number, fingerprint):
+                fingerprint = self._fingerprints.of(entity, row.number, row.rev)
+                if self._fingerprints.has(row.number, fingerprint):
                     continue
                 if _is_same(rules, source, entity, row):
-                    fingerprints.keep(row.number, fingerprint)
+                    self._fingerprints.keep(row.number, fingerprint)
                 elif self.mark.touched(row.route_rev, row.high):
                     self.dropped += 1
                 else:
