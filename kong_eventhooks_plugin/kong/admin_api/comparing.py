@@ -22,7 +22,7 @@ Form = Callable[[Any], Any]
 def form_of(field: SchemaField) -> Form | None:
     """Return what normalizes a value of the field for the comparison; None where nothing has to."""
     if field.kind == "foreign":
-        return _reference
+        return reference
     if field.kind == "record" and field.fields is not None:
         return record_form(field.fields)
     if field.kind == "set":
@@ -78,7 +78,7 @@ def _list_form(inner: Form | None) -> Form:
     return form
 
 
-def _reference(value: Any) -> Any:
+def reference(value: Any) -> Any:
     return value["id"] if isinstance(value, dict) and "id" in value else value
 
 

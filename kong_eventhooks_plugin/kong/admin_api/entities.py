@@ -18,8 +18,8 @@ from kong_eventhooks_plugin.kong.admin_api.comparing import (
     NEVER_COMPARED,
     Form,
     differing,
-    form_of,
     record_form,
+    reference,
 )
 from kong_eventhooks_plugin.kong.admin_api.digests import Digests, canonical, plain, text_bytes
 from kong_eventhooks_plugin.kong.admin_api.entity_metadata import NATURAL_KEYS, PATH_NAMES, PLUGIN_SECRETS, SECRETS
@@ -225,16 +225,11 @@ class _Rules:
 
     def _unknown_mask(self) -> Masker:
         builder = MaskBuilder(self._digest)
-        checks = {"name": _is_text, "tags": _are_texts}
         fields = {name: SchemaField("integer") for name in _ALWAYS_SHOWN}
         known = builder.record(fields, None, self._opened)
 
         def mask(value: Any, path: str, digests: dict[str, str]) -> Any:
-            harmless = {
-                name: each
-                for name, each in value.items()
-                if _is_foreign(each) or (name in checks and checks[name](each))
-            }
+            harmless = {name: each for name, each in value.items() if _is_harmless(name, each)}
             rest = {name: each for name, each in value.items() if name not in harmless}
             shown = known(rest, path, digests)
             return {name: harmless.get(name, shown.get(name)) for name in value}
@@ -246,13 +241,7 @@ class _Rules:
         form = record_form(self._fields, left_out)
         if field is not None:
             return form
-        reference = form_of(SchemaField("foreign"))
-
-        def unknown(value: Any) -> Any:
-            formed = form(value)
-            return {name: reference(each) if reference else each for name, each in formed.items()}
-
-        return unknown
+        return lambda value: {name: reference(each) for name, each in form(value).items()}
 
 
 def _plugin_name(entity: Mapping[str, Any]) -> str | None:
@@ -285,13 +274,10 @@ def _value(value: Any) -> Any:
     return _id(value) if isinstance(value, dict) else value
 
 
-def _is_foreign(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() == {"id"} and isinstance(value["id"], str)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+def _is_harmless(name: str, value: Any) -> bool:
+    """Return whether it is a reference, a name or tags."""
+    if isinstance(value, dict):
+        return value.keys() == {"id"} and isinstance(value["id"], str)
+    if isinstance(value, list):
+        return name == "tags" and all(isinstance(each, str) for each in value)
+    return name == "name" and isinstance(value, str)

@@ -105,8 +105,7 @@ def read_health(pages: list[dict[str, Any]]) -> HealthReading:
     targets: set[str] = set()
     unknown: set[str] = set()
     unreadable = 0
-    for entry in _entries(pages):
-        target = _Target(entry)
+    for target in (_Target(entry) for page in pages for entry in _listed(page.get("data"))):
         if not target.readable:
             unreadable += 1
         elif not target.off:
@@ -148,11 +147,6 @@ class _Target:
                 yield Address(self.text, self._host, ip, port), health
             else:
                 self.unreadable += 1
-
-
-def _entries(pages: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    for page in pages:
-        yield from _listed(page.get("data"))
 
 
 def _listed(value: Any) -> list[Mapping[str, Any]]:

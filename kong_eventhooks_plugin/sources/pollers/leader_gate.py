@@ -67,10 +67,6 @@ class Backoff:
         self._gate = gate
         self._failures = 0
 
-    @property
-    def failures(self) -> int:
-        return self._failures
-
     def reset(self) -> None:
         self._failures = 0
 
