@@ -51,7 +51,7 @@ _ANY_EVENT = (
 )
 
 _CUSTOM_SOURCE = SourceEntry(
-    CUSTOM, "An event that you publish yourself, through the API.", "0.1.0", (CUSTOM,), (), notes=(_ANY_EVENT,)
+    CUSTOM, "An event that you publish yourself, through the API.", "0.1.0", (), notes=(_ANY_EVENT,)
 )
 
 SOURCES: tuple[SourceEntry, ...] = (
@@ -92,7 +92,7 @@ def entry_of(source: str, event: str) -> EventEntry | None:
 def matching_sources(source: str) -> tuple[str, ...]:
     """Return the sources whose events a hook on ``source`` receives; for an unknown one, itself."""
     entry = BY_NAME.get(source)
-    return entry.matches if entry else (source,)
+    return (source, *entry.also_matches) if entry else (source,)
 
 
 def is_named_only(source: str, event: str) -> bool:

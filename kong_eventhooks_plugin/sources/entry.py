@@ -46,8 +46,8 @@ class EventFamily(NamedTuple):
 class SourceEntry(NamedTuple):
     """One source.
 
-    ``since`` is the first release that has it. ``matches`` names the sources whose events a hook on this one receives,
-    its own among them; several make it an alias. ``families`` are the events beyond ``events``; a source with neither
+    ``since`` is the first release that has it. ``also_matches`` names other sources whose events a hook on this one
+    receives: it is an alias then. ``families`` are the events beyond ``events``; a source with neither
     accepts any. ``notes`` are paragraphs for docs/sources.md. Without the setting ``admin_url``, a source with
     ``needs_admin_api`` has no events. ``poller`` names the class that polls the Admin API for it, below ``sources``
     (``balancer.poller:BalancerPoller``): the catalogue must not import it. Events that match ``named_only``, a regular
@@ -57,10 +57,10 @@ class SourceEntry(NamedTuple):
     name: str
     description: str
     since: str
-    matches: tuple[str, ...]
     events: tuple[EventEntry, ...]
     families: tuple[EventFamily, ...] = ()
     notes: tuple[str, ...] = ()
     needs_admin_api: bool = False
     poller: str | None = None
     named_only: str | None = None
+    also_matches: tuple[str, ...] = ()

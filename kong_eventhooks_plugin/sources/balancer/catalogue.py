@@ -11,7 +11,6 @@ ENTRY = SourceEntry(
     BALANCER,
     "A target of an upstream became healthy or unhealthy.",
     "0.1.0",
-    (BALANCER,),
     (
         EventEntry(
             HEALTH,

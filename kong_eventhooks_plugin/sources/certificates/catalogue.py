@@ -11,7 +11,6 @@ ENTRY = SourceEntry(
     CERTIFICATE,
     "A certificate expires soon.",
     "0.1.0",
-    (CERTIFICATE,),
     (
         EventEntry(
             EXPIRING,

@@ -28,7 +28,6 @@ ENTRY = SourceEntry(
     GATEWAY,
     "Kong's Admin API, or its database, became unreachable or recovered.",
     "0.1.0",
-    (GATEWAY,),
     (
         EventEntry(UNREACHABLE, "It has not answered for some time.", _OUTAGE),
         EventEntry(

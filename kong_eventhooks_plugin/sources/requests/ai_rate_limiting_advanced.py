@@ -19,7 +19,6 @@ ENTRY = SourceEntry(
     AI_RATE_LIMITING_ADVANCED,
     "Kong Enterprise's ai-rate-limiting-advanced plugin refused a request.",
     "0.1.0",
-    (AI_RATE_LIMITING_ADVANCED,),
     (
         EventEntry(
             fields.RATE_LIMIT_EXCEEDED,

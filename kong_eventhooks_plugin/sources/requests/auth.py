@@ -28,7 +28,6 @@ ENTRY = SourceEntry(
     "auth",
     "Kong turned a client away.",
     "0.1.0",
-    ("auth",),
     (
         EventEntry(
             "failed",

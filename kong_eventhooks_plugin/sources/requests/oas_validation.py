@@ -25,7 +25,6 @@ ENTRY = SourceEntry(
     OAS_VALIDATION,
     "Kong Enterprise's oas-validation plugin refused a request, or a service's answer.",
     "0.1.0",
-    (OAS_VALIDATION,),
     (
         EventEntry(
             "validation-failed",

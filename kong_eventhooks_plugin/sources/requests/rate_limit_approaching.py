@@ -32,7 +32,6 @@ ENTRY = SourceEntry(
     "rate-limit-approaching",
     "A client has used most of a limit of rate-limiting.",
     "0.1.0",
-    ("rate-limit-approaching",),
     (
         EventEntry(
             "rate-limit-approaching",

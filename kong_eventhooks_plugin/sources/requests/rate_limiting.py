@@ -34,7 +34,6 @@ ENTRY = SourceEntry(
     RATE_LIMITING,
     "Kong's rate-limiting plugin refused a request.",
     "0.1.0",
-    (RATE_LIMITING,),
     (exceeded_event("A client exceeded a limit of rate-limiting."),),
     notes=(_HOW_IT_IS_IDENTIFIED, _EDITED_HEADERS, _WHAT_IS_NOT_INFERRED),
 )

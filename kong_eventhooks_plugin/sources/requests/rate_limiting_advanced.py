@@ -1,7 +1,7 @@
 """The source ``rate-limiting-advanced``: Kong Enterprise's plugin of that name refused a request.
 
 Its events need the node's plugins: its headers alone do not distinguish it from rate-limiting. A hook on it receives
-the events of rate-limiting and response-ratelimiting as well (the entry's ``matches``).
+the events of rate-limiting and response-ratelimiting as well (the entry's ``also_matches``).
 """
 
 from kong_eventhooks_plugin.sources.entry import SourceEntry
@@ -24,7 +24,6 @@ ENTRY = SourceEntry(
     RATE_LIMITING_ADVANCED,
     "Kong's rate-limiting, response-ratelimiting or, under Kong Enterprise, rate-limiting-advanced plugin refused.",
     "0.1.0",
-    (RATE_LIMITING_ADVANCED, RATE_LIMITING, RESPONSE_RATE_LIMITING),
     (
         exceeded_event(
             "A client exceeded a limit of rate-limiting-advanced, rate-limiting or response-ratelimiting.",
@@ -32,6 +31,7 @@ ENTRY = SourceEntry(
         ),
     ),
     notes=(_ALIAS, CONSUMER_GROUPS),
+    also_matches=(RATE_LIMITING, RESPONSE_RATE_LIMITING),
 )
 
 

@@ -22,7 +22,6 @@ ENTRY = SourceEntry(
     RESPONSE_RATE_LIMITING,
     "Kong's response-ratelimiting plugin refused an answer.",
     "0.1.0",
-    (RESPONSE_RATE_LIMITING,),
     (exceeded_event("A client used up a limit that the service counts in its answers."),),
     notes=(_WHICH_NAMED_LIMIT, _BLOCKED_AT_ONCE),
 )

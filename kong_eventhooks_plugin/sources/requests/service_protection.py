@@ -13,7 +13,6 @@ ENTRY = SourceEntry(
     SERVICE_PROTECTION,
     "Kong Enterprise's service-protection plugin refused a request.",
     "0.1.0",
-    (SERVICE_PROTECTION,),
     (
         EventEntry(
             fields.RATE_LIMIT_EXCEEDED,

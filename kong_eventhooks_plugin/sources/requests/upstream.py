@@ -34,7 +34,6 @@ ENTRY = SourceEntry(
     "upstream",
     "Kong could not get an answer from a service.",
     "0.1.0",
-    ("upstream",),
     (
         EventEntry(
             "error",

@@ -23,7 +23,6 @@ class Teapot(RequestSource):
         "teapot",
         "A service is a teapot.",
         "0.2.0",
-        ("teapot",),
         (EventEntry("refused", "It answered 418.", (fields.SERVICE, EventField("status", "418.", 418)), ("service",)),),
     )
 
