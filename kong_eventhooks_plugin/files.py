@@ -60,19 +60,29 @@ def is_below(path: str, directories: Collection[str]) -> bool:
 
 @contextlib.contextmanager
 def own_directory(path: Path) -> Iterator[int]:
-    """Yield a descriptor of a directory that belongs to our user or root; raises ``ForeignDirectory``."""
+    """Yield a descriptor of a directory that belongs to our user or root; raises ``ForeignDirectory``.
+
+    For root, all directories above it do as well: whose one of them is can put another one in its place.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        owner, us = os.fstat(descriptor).st_uid, os.geteuid()
-        if owner not in (us, ROOT):
-            raise ForeignDirectory(
-                errno.EPERM,
-                f"{path} belongs to user {owner}, who could replace what user {us} writes there; give the directory to "
-                f"user {us} (chown {us} {path}), run the sidecar as user {owner}, or name another directory",
-            )
+        _check_owner(path, os.fstat(descriptor))
+        if os.geteuid() == ROOT:
+            for above in Path(os.path.realpath(path)).parents:
+                _check_owner(above, above.stat())
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _check_owner(directory: Path, found: os.stat_result) -> None:
+    owner, us = found.st_uid, os.geteuid()
+    if owner not in (us, ROOT):
+        raise ForeignDirectory(
+            errno.EPERM,
+            f"{directory} belongs to user {owner}, who could replace what user {us} writes there; give the directory "
+            f"to user {us} (chown {us} {directory}), run the sidecar as user {owner}, or name another directory",
+        )
 
 
 @contextlib.contextmanager

@@ -102,6 +102,18 @@ def test_a_directory_of_somebody_else_is_refused_with_the_way_out(tmp_path: Path
     assert list(folder.iterdir()) == []
 
 
+@as_root
+@pytest.mark.parametrize("made", MADE)
+def test_so_is_one_below_a_directory_of_somebody_else(tmp_path: Path, made: str) -> None:
+    folder = belonging_to(OTHER, tmp_path / "theirs") / "ours"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    for path in (folder, tmp_path / "link"):
+        with pytest.raises((SettingsError, SocketError, StoreUnavailable), match=f"{folder.parent} belongs to user"):
+            MADE[made][0](path)
+    assert list(folder.iterdir()) == []
+
+
 def test_a_store_that_is_a_link_is_refused(folder: Path, victim: Path) -> None:
     (folder / DATABASE).symlink_to(victim)
     with pytest.raises(StoreUnavailable, match="is a link or no regular file"):
