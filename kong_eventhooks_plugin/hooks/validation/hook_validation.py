@@ -108,13 +108,14 @@ class Validation:
         simple = _with_method_meant(_simplified(error or {}), hook)
         simple = _with_all_headers(simple, hook, form)
         errors = _renamed(merged(guessed, not_json.errors, not_json.without_follow_ups(simple)))
-        suspect = _fields_of(errors) - {name for name in ("source", "handler") if name in guessed}
+        guesses = _guesses(guessed)
+        suspect = _fields_of(errors) - guesses
         if "handler" in guessed:
             suspect |= {own_rules.GUESSED}
             errors = _without_foreign(errors)
         definition, own = own_rules.examined(_renamed(hook), suspect, self.known, self._secret_directories)
         errors = merged(errors, own)
-        return CheckedHook(_good_part(definition, errors, suspect) if errors else definition, _renamed(errors))
+        return CheckedHook(_good_part(definition, errors, guesses) if errors else definition, _renamed(errors))
 
 
 _OTHER_NAMES = {schema.DECLARED_CONFIG: schema.API_CONFIG, schema.API_CONFIG: schema.DECLARED_CONFIG}
@@ -220,16 +221,24 @@ _READ_WITH = {
 """Without the fields that say what a text is, nothing can be said of it."""
 
 
-def _good_part(definition: Definition, errors: Errors, suspect: set[str]) -> Definition:
-    """Return a definition, with None in place of what has an error."""
-    suspect = suspect | _fields_of(errors)
+def _good_part(definition: Definition, errors: Errors, guesses: set[str]) -> Definition:
+    """Return a definition, with None in place of what has an error and of what cannot be guessed."""
+    suspect = _fields_of(errors) - guesses
     found = errors.get("config", {})
     config: Definition = {}
     if "config" not in suspect:
         for name in HANDLERS_OF:
             unknown = any(f"config.{each}" in suspect for each in _READ_WITH.get(name, ()))
-            config[name] = None if unknown else _good(definition["config"].get(name), found.get(name))
+            error = None if f"config.{name}" in guesses else found.get(name)
+            config[name] = None if unknown else _good(definition["config"].get(name), error)
     return {name: None if name in suspect else each for name, each in definition.items()} | {"config": config}
+
+
+def _guesses(guessed: Errors) -> set[str]:
+    """Return the fields whose value is the one that was probably meant."""
+    config = guessed.get(schema.DECLARED_CONFIG)
+    inside = {f"config.{name}" for name in config if name in HANDLERS_OF} if isinstance(config, Mapping) else set()
+    return {name for name in ("source", "handler") if name in guessed} | inside
 
 
 def _good(value: Any, error: Any) -> Any:

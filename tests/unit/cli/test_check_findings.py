@@ -285,3 +285,24 @@ def test_a_key_of_the_file_is_no_line_of_its_own(tmp_path: Path) -> None:
     hook = '{"a\\nb\\e[2J": 1, name: a, source: custom, handler: log}'
     (line,) = found(tmp_path, f"plugins: [{{name: event-hooks, config: {{hooks: [{hook}]}}}}]")
     assert line == "plugins[0].config.hooks[0].a\\nb\\x1b[2J: unknown field"
+
+
+def test_code_of_a_handler_and_in_a_language_that_were_meant(tmp_path: Path) -> None:
+    text = """
+plugins:
+- name: event-hooks
+  config:
+    hooks:
+    - {name: a, source: custom, handler: lamda, handler_config: {functions: ["return 5 +"]}}
+    - name: b
+      source: custom
+      handler: webhook-custom
+      handler_config: {url: "http://x", method: POST, template: jinja, body: "{% if %}"}
+"""
+    lines = [line.removeprefix("plugins[0].config.") for line in found(tmp_path, text)]
+    assert lines == [
+        "hooks[0].handler: expected one of: webhook, webhook-custom, log, lambda; did you mean lambda?",
+        "hooks[0].handler_config.functions[0]: line 1, column 1: unexpected symbol near '<eof>'",
+        "hooks[1].handler_config.body: line 1, column 1: Expected an expression, got 'end of statement block'",
+        "hooks[1].handler_config.template: expected one of: resty, jinja2; did you mean jinja2?",
+    ]
