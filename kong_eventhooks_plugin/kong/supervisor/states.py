@@ -33,7 +33,7 @@ class Event(Enum):
     START_FAILED = "The system refused to start it"
     REPLACEMENT_READY = "replacement ready"
     REPLACEMENT_EXITED = "replacement exited"
-    EXITED = "The serving worker ended by itself"
+    EXITED = "The serving worker ended by itself, or was ended because it did not answer"
     RELOAD = "SIGHUP"
     REBOUND = "The path had vanished, and now leads to a new socket of ours"
     STOP = "stop"
