@@ -1,6 +1,7 @@
 """Serves the REST API and the health pages until cancelled.
 
-Limits: connections' are in ``api.transport``; a connection without a complete request for ``IDLE_SECONDS`` is closed.
+Limits: connections' are in ``api.transport``, a request's in ``request_protocol``; a connection without a complete
+request for ``IDLE_SECONDS`` is closed.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from kong_eventhooks_plugin.api.rest.request_protocol import RequestProtocol
 from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.background import retry
 
@@ -61,7 +63,7 @@ class RestServer:
         server = cast("web.Server", self._runner.server)
 
         def protocol() -> tuple[asyncio.Protocol, Hashable]:
-            handler = server()
+            handler = RequestProtocol(server)
             return handler, handler
 
         self._listener.start(protocol)
