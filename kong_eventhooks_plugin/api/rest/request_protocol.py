@@ -4,7 +4,8 @@ The other side of ``http_protocol``: extensions of chunks, trailers and bytes th
 take time that Kong's calls need, long before anybody has looked at a token.
 
 Limits of a request, past which the connection is cut: ``HEAD_BYTES`` of its head, with blank lines before it, and
-``CHUNKS_BYTES`` beside its body, which are the chunks' sizes and extensions and the trailers. A read of fewer than
+``CHUNKS_BYTES`` beside its body, which are the chunks' sizes and extensions and the trailers, and ``BODY_BYTES`` of a
+body that is refused long before and whose sender goes on. A read of fewer than
 ``SMALLEST_READ`` bytes counts as so many. What is read at once is parsed in pieces of ``PIECE`` bytes.
 
 Behind a request that cannot be read, nothing more is: aiohttp would parse on, and keep an error, with the bytes that it
@@ -22,6 +23,7 @@ from kong_eventhooks_plugin.http_protocol import PIECE, SMALLEST_READ
 
 HEAD_BYTES = 128 << 10
 CHUNKS_BYTES = 32 << 10
+BODY_BYTES = 8 << 20
 
 
 class RequestProtocol(web.RequestHandler):
@@ -63,5 +65,5 @@ class RequestProtocol(web.RequestHandler):
         self._beside_body = 0
 
     def _is_overrun(self) -> bool:
-        limit = HEAD_BYTES if self._payload.is_eof() else CHUNKS_BYTES
-        return self._beside_body - (self._payload.total_bytes - self._before) > limit
+        limit, body = HEAD_BYTES if self._payload.is_eof() else CHUNKS_BYTES, self._payload.total_bytes
+        return body > BODY_BYTES or self._beside_body - (body - self._before) > limit

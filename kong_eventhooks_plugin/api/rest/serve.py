@@ -23,6 +23,9 @@ IDLE_SECONDS = 75.0
 END_SECONDS = 1.0
 """How long a stopping process waits for calls in progress, twice: Kong's calls and deliveries drain only after them."""
 
+LINGER_SECONDS = 1.0
+"""How long what comes behind a refused body is read and dropped, so that its sender reads the refusal."""
+
 log = structlog.get_logger()
 
 Calling = Callable[[Hashable], AbstractContextManager[Any]]
@@ -50,6 +53,7 @@ class RestServer:
             keepalive_timeout=IDLE_SECONDS,
             auto_decompress=False,
             shutdown_timeout=END_SECONDS,
+            lingering_time=LINGER_SECONDS,
         )
 
     @property

@@ -66,6 +66,7 @@ async def test_proper_requests() -> None:
         pytest.param(POST + b"1;", b"y" * 65_536, id="a chunk's extension"),
         pytest.param(POST, b"1;" + b"y" * 4_096 + b"\r\nz\r\n", id="chunks with extensions"),
         pytest.param(POST, b"1\r\nx\r\n" * 10_000, id="chunks of a byte"),
+        pytest.param(POST, b"10000\r\n" + b"x" * 65_536 + b"\r\n", id="a body"),
         pytest.param(POST + b"0\r\n", b"x: " + b"y" * 8_000 + b"\r\n", id="trailers"),
     ],
 )
