@@ -10,7 +10,7 @@ where they came from: such a call may change nothing.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
 import grpc
@@ -23,7 +23,7 @@ from kong_eventhooks_plugin.api.service.access import AT_ONCE, CALL_SECONDS, Acc
 from kong_eventhooks_plugin.errors import BadArgument, TooBusy
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Calling = Callable[[str], AbstractContextManager[None]]
+Calling = Callable[[str], AbstractAsyncContextManager[None]]
 """See ``api.transport.connections``; the key of a connection is its ``peer``."""
 
 Answer = Callable[[Any, bool], Awaitable[Message]]
@@ -88,9 +88,8 @@ class GrpcCallGuard:
         async def handle(sent: bytes, context: Context) -> Message:
             try:
                 trusted = self._admit(call.kind, context)
-                with self._calling(context.peer()):
-                    async with asyncio.timeout(seconds_left(context)):
-                        return await self._run(call, read(sent), trusted)
+                async with self._calling(context.peer()), asyncio.timeout(seconds_left(context)):
+                    return await self._run(call, read(sent), trusted)
             except Exception as error:  # noqa: BLE001 - every error has its status; the unforeseen is logged there
                 await abort_with(context, error)
 
@@ -100,7 +99,7 @@ class GrpcCallGuard:
         async def handle(sent: bytes, context: Context) -> None:
             try:
                 self._admit(call.kind, context)
-                with self._calling(context.peer()):
+                async with self._calling(context.peer()):
                     await call.stream(read(sent), context)
             except grpc.aio.AbortError:
                 raise

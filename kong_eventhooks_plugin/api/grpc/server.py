@@ -132,7 +132,7 @@ class _Health(health.HealthServicer):
             await abort_with(context, TooBusy(f"{HEALTH_WATCHES} clients watch the health already"))
         self._watching += 1
         try:
-            with self._calling(context.peer()):
+            async with self._calling(context.peer()):
                 await super().Watch(request, context)
         finally:
             self._watching -= 1

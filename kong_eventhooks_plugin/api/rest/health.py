@@ -1,8 +1,8 @@
 """/healthz, /readyz and /metrics, for probes and Prometheus.
 
 Limits: connections' are in ``api.transport``; a request's headers are aiohttp's (8 KiB a line), bodies are not read;
-how often a page is made is in ``kept_page``; an answer lists at most 100 errors and held hooks and how many more there are.
-It holds no secret and no event's data; a caller without the token sees what ``api.service.visibility`` says.
+how often a page is made is in ``kept_page``; an answer lists at most 100 errors and held hooks and how many more there
+are. It holds no secret and no event's data; a caller without the token sees what ``api.service.visibility`` says.
 """
 
 import time

@@ -6,7 +6,7 @@ request for ``IDLE_SECONDS`` is closed.
 
 import asyncio
 from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
 import structlog
@@ -28,16 +28,16 @@ LINGER_SECONDS = 1.0
 
 log = structlog.get_logger()
 
-Calling = Callable[[Hashable], AbstractContextManager[Any]]
+Calling = Callable[[Hashable], AbstractAsyncContextManager[Any]]
 """See ``api.transport.connections``; the key of a connection is its protocol."""
 
 
 def tracked(calling: Calling) -> Middleware:
-    """Return the middleware that says which connections have a call under way."""
+    """Return the middleware that gives each call its turn, and says which connections have one under way."""
 
     @web.middleware
     async def tracked(request: web.Request, handler: Handler) -> web.StreamResponse:
-        with calling(request.protocol):
+        async with calling(request.protocol):
             return await handler(request)
 
     return tracked

@@ -7,10 +7,11 @@ are all about to be refused. One log line in ``LOG_SECONDS``.
 
 import asyncio
 import socket
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager, suppress
 from typing import Final, cast
 
+from kong_eventhooks_plugin.api.transport.turns import Turns
 from kong_eventhooks_plugin.background import RateLimitedLogger
 
 LOG_SECONDS: Final = 60.0
@@ -45,6 +46,7 @@ class ApiConnections:
         self._setting = setting
         self._open: dict[ApiConnection, None] = {}  # the one without a call for the longest time first
         self._by_key: dict[Hashable, ApiConnection] = {}
+        self._turns = Turns()
         self._log = RateLimitedLogger(asyncio.get_running_loop().time, LOG_SECONDS)
 
     def __len__(self) -> int:
@@ -69,9 +71,10 @@ class ApiConnections:
         for connection in tuple(self._open):
             connection.abort()
 
-    @contextmanager
-    def calling(self, key: Hashable) -> Iterator[None]:
-        """While a call runs: its connection is not idle."""
+    @asynccontextmanager
+    async def calling(self, key: Hashable) -> AsyncIterator[None]:
+        """Wait for the call's turn; while it runs, its connection is not idle."""
+        await self._turns.turn()
         connection = self._by_key.get(key)
         if connection is None:
             yield

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final
 
@@ -56,7 +56,7 @@ class Listener:
     def secure(self) -> bool:
         return self._tls is not None
 
-    def calling(self, key: Hashable) -> AbstractContextManager[None]:
+    def calling(self, key: Hashable) -> AbstractAsyncContextManager[None]:
         return self._connections.calling(key)
 
     async def bind(self, listen: str) -> None:
