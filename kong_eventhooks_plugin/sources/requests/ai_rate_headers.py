@@ -39,28 +39,24 @@ def by_ai_rate_limiting(log: "KongLog") -> ExceededLimit | None:
     if log.asked_service or not any(key.startswith(RETRY_AFTER) for key in headers):
         return None
     shown = [each for key in headers if key.startswith(_REMAINING) and (each := _used_up(headers, key))]
-    hidden = [] if shown or _shows(headers) else [_hidden(headers, key) for key in headers]
-    exceeded = shown or [each for each in hidden if each is not None]
+    exceeded = shown
+    if not any(key.startswith(_REMAINING) for key in headers):
+        exceeded = [each for key in headers if (each := _hidden(headers, key))]
     return min(exceeded, key=lambda each: (-(seconds_of(each.window or "") or 0), each.name or ""), default=None)
 
 
 def query_cost(log: "KongLog") -> int | float | None:
     """Return what the request would have cost; None where no header says it."""
-    return next((each for each in numbers(log.response.headers.get(_PREFIX + "query-cost")) if each is not None), None)
-
-
-def _shows(headers: Mapping[str, Any]) -> bool:
-    return any(key.startswith(_REMAINING) for key in headers)
+    return next(iter(numbers(log.response.headers.get(_PREFIX + "query-cost"))), None)
 
 
 def _used_up(headers: Mapping[str, Any], key: str) -> ExceededLimit | None:
     place = _place(key, _REMAINING)
-    remaining = [each for each in numbers(headers[key]) if each is not None]
+    remaining = numbers(headers[key])
     if place is None or not remaining or min(remaining) > 0:
         return None
     window, provider = place
-    limits = [each for each in numbers(headers.get(f"{_LIMIT}{window}-{provider}")) if each is not None and each > 0]
-    limit = limits[0] if limits else None
+    limit = next((each for each in numbers(headers.get(f"{_LIMIT}{window}-{provider}")) if each > 0), None)
     return ExceededLimit(limit, window, provider, _retry_after(headers, f"-{window}-{provider}"))
 
 

@@ -197,9 +197,7 @@ def _bounded(value: Any) -> Any:
 
 
 def _aliases(key: str | None, name: str | None) -> tuple[str, ...]:
-    if key and name:
-        return (key, name)
-    return (key,) if key else (name,) if name else ()
+    return tuple(each for each in (key, name) if each)
 
 
 # Not strict: a port or a time that comes as a text is read as the number it shows.

@@ -142,7 +142,7 @@ def _named(headers: Mapping[str, Any], key: str, expected: Collection[Limit]) ->
     name, dash, window = key[len(_REMAINING) :].rpartition("-")
     if not dash or window not in _RANK:
         return None
-    before = [each for each in numbers(headers.get(_REMAINING + name)) if each is not None]
+    before = numbers(headers.get(_REMAINING + name))
     if before and min(before) > 0:
         return None  # this answer used up the rest: the next one will exceed it
     for limit, remaining in _pairs(headers, f"{name}-{window}"):
@@ -153,7 +153,7 @@ def _named(headers: Mapping[str, Any], key: str, expected: Collection[Limit]) ->
 
 def _pairs(headers: Mapping[str, Any], place: str) -> list[tuple[int | float, int | float]]:
     """Return each limit with what remains of it; of repeated headers the values at the same position, if all are."""
-    limits, remaining = numbers(headers.get(_LIMIT + place)), numbers(headers.get(_REMAINING + place))
+    limits, remaining = ([_number(each) for each in texts(headers.get(kind + place))] for kind in (_LIMIT, _REMAINING))
     both: Iterable[tuple[int | float | None, int | float | None]] = zip(limits, remaining, strict=False)
     if len(limits) != len(remaining):
         both = ((one, other) for one in limits for other in remaining)
@@ -170,12 +170,12 @@ def _is_expected(limit: float, window: str, name: str | None, expected: Collecti
 
 def seconds(value: object) -> int | None:
     """Read the seconds until a retry."""
-    return next((int(each) for each in numbers(value) if each is not None and each >= 0), None)
+    return next((int(each) for each in numbers(value) if each >= 0), None)
 
 
-def numbers(value: object) -> list[int | float | None]:
-    """Read a header's numbers as Kong writes them; a whole one is an int, None stands for what is no number."""
-    return [_number(each) for each in texts(value)]
+def numbers(value: object) -> list[int | float]:
+    """Read a header's numbers as Kong writes them; a whole one is an int, what is no number is left out."""
+    return [number for each in texts(value) if (number := _number(each)) is not None]
 
 
 def texts(value: object) -> list[str]:

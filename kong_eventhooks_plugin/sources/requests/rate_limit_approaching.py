@@ -86,17 +86,17 @@ class RateLimitApproaching(RequestSource):
     def _windows(self, log: "KongLog") -> Collection[RemainingLimit]:
         """Return one limit a window: of a repeated header the one that ``RateLimit-Remaining`` names, or the first."""
         known = self._attribution.active_plugins(log)
+        least = numbers(log.response.headers.get("ratelimit-remaining"))
         if known is None:
-            return _by_window(log, windows_left(log))
+            return _by_window(windows_left(log), least)
         writers = [each for each in known if each.plugin in WINDOW_PLUGINS and each.shows_before]
         if not writers:
             return ()
         all_known = all(each.limits for each in writers)
         found = windows_left(log, [limit for each in writers for limit in each.limits] if all_known else ())
         if {each.plugin for each in writers} == {RATE_LIMITING}:
-            least = min(_least_remaining(log), default=0)
-            found = [left for left in found if left.remaining >= least]
-        return _by_window(log, found)
+            found = [left for left in found if left.remaining >= min(least, default=0)]
+        return _by_window(found, least)
 
     def _event(self, log: "KongLog", left: RemainingLimit, seen_at: float) -> "Event":
         used = _used(left)
@@ -110,12 +110,7 @@ class RateLimitApproaching(RequestSource):
         return self.event(log, seen_at, own, left.window)
 
 
-def _least_remaining(log: "KongLog") -> list[int | float]:
-    return [each for each in numbers(log.response.headers.get("ratelimit-remaining")) if each is not None]
-
-
-def _by_window(log: "KongLog", found: Collection[RemainingLimit]) -> Collection[RemainingLimit]:
-    least = _least_remaining(log)
+def _by_window(found: Collection[RemainingLimit], least: Collection[float]) -> Collection[RemainingLimit]:
     windows: dict[str, RemainingLimit] = {}
     for left in found:
         if left.window not in windows or (left.remaining in least and windows[left.window].remaining not in least):
