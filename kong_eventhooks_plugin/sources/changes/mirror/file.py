@@ -37,7 +37,10 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     use_write_ahead_log(connection, path)
 
     def version() -> int:
-        there = _version(connection)
+        if connection.execute(sql.IS_THERE).fetchone() is None:
+            return 0
+        row = connection.execute(sql.FACT, ("version",)).fetchone()
+        there = int(row[0]) if row else 0
         if there > sql.VERSION:
             raise StoreUnavailable(
                 f"{path}: was written by a newer version of this program (its mirror is {there}, ours "
@@ -59,10 +62,3 @@ def has_grown(path: Path) -> bool:
 def checkpoint_wal(connection: sqlite3.Connection) -> None:
     """Checkpoint the log; it takes some fsyncs."""
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    if connection.execute(sql.IS_THERE).fetchone() is None:
-        return 0
-    row = connection.execute(sql.FACT, ("version",)).fetchone()
-    return int(row[0]) if row else 0

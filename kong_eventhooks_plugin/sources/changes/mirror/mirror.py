@@ -168,7 +168,7 @@ class Mirror:
         await self._write(finish)
 
     async def end(self, scan: Scan) -> None:
-        await self._call(scan.close)
+        await self._call(scan.differences.close)
 
     # in the thread
 

@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 from kong_eventhooks_plugin.kong.admin_api.entities import MaskedEntity
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import KnownState, TimeWindow
-from kong_eventhooks_plugin.sources.changes.mirror.packing import unpacked
-from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot
+from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot, unpacked
 
 
 class Row(NamedTuple):

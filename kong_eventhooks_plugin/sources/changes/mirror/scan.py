@@ -76,9 +76,6 @@ class Scan:
         self.adopted = 0
         """Entities that were adopted silently."""
 
-    def close(self) -> None:
-        self.differences.close()
-
     @contextmanager
     def transaction(self, store: Store) -> Iterator[int]:
         """Begin a transaction as ``Store.transaction``; raises ``StoreUnavailable`` if the mirror was dropped."""

@@ -1,10 +1,15 @@
 """An entity as the mirror keeps it: masked, with its digests, names and references."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityReference, EntityRules, MaskedEntity
-from kong_eventhooks_plugin.sources.changes.mirror.packing import packed, unpacked
+
+encode: Final = msgspec.json.Encoder().encode
+_shown: Final = msgspec.json.Decoder(dict[str, Any]).decode
+_digests: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Snapshot(NamedTuple):
@@ -60,6 +65,15 @@ def with_reference(rules: EntityRules, snapshot: Snapshot, field: str, target: s
         references=rules.references(snapshot.schema, new.shown),
         shown=packed(new)[0],
     )
+
+
+def packed(state: MaskedEntity) -> tuple[bytes, bytes | None]:
+    """Return the columns ``shown`` and ``digests`` of a state."""
+    return encode(state.shown), encode(state.digests) if state.digests else None
+
+
+def unpacked(shown: bytes, digests: bytes | None) -> MaskedEntity:
+    return MaskedEntity(_shown(shown), {} if digests is None else _digests(digests))
 
 
 def short(name: bytes) -> int:

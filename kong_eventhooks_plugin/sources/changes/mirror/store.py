@@ -13,9 +13,8 @@ import msgspec
 
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityReference, MaskedEntity
 from kong_eventhooks_plugin.sources.changes.mirror import statements as sql
-from kong_eventhooks_plugin.sources.changes.mirror.packing import encode, unpacked
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing, columns
-from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot
+from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot, encode, unpacked
 from kong_eventhooks_plugin.sources.changes.model import EntityChange
 from kong_eventhooks_plugin.storage.sqlite import transaction
 
@@ -58,8 +57,6 @@ class KnownRow(NamedTuple):
 
 
 class Store:
-    """Reads and writes rows over one connection."""
-
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._run = connection.execute
         self._run_many = connection.executemany
@@ -113,7 +110,6 @@ class Store:
         return self._run(sql.REFERS, (number, schema, entity)).fetchone() is not None
 
     def referring(self, schema: str, entity: str) -> list[Referring]:
-        """Return what refers to an entity."""
         return [Referring(*row) for row in self._run(sql.REFERENCES_TO, (entity, schema, REFERRING))]
 
     def referred(self, schema: str, entities: Sequence[str]) -> set[str]:
@@ -180,7 +176,6 @@ class Store:
         return range(first, first + len(states))
 
     def _add_words(self, snapshots: Sequence[tuple[int, Snapshot]]) -> None:
-        """Write names and references."""
         self._run_many(sql.ADD_NAME, [(number, name) for number, snapshot in snapshots for name in snapshot.names])
         references = [(number, *reference) for number, snapshot in snapshots for reference in snapshot.references]
         self._run_many(sql.ADD_REFERENCE, references)
@@ -242,7 +237,6 @@ class Store:
         self._run_many(sql.REMOVE_FROM_OUTBOX, [(identity,) for identity in identities])
 
     def outbox(self) -> int:
-        """Return how many changes are in the outbox."""
         return self._run(sql.OUTBOX).fetchone()[0] or 0
 
     def forget(self) -> None:
