@@ -93,6 +93,10 @@ class AdminEndpoints:
         """
         return tuple((schema, "/" + "/".join(self._roots[schema])) for schema in self._reader.in_order())
 
+    def __bool__(self) -> bool:
+        """Whether any list is known."""
+        return bool(self._roots)
+
     @property
     def entities(self) -> frozenset[str]:
         return self._reader.entities
@@ -181,7 +185,6 @@ class _TemplateReader:
         return _Meaning(owner, keys, action="/".join(rest), hidden=hidden)
 
     def nested(self, schema: str) -> tuple[tuple[str, str], ...]:
-        """Return the collections of the schema under one other entity."""
         found = []
         for template, name in self._collections.items():
             keys, end = self._keys(template)

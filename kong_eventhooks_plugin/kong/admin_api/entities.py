@@ -206,7 +206,6 @@ class _Rules:
         return plain(repr((self._schema, self._fields, self._secrets, self._opened)))
 
     def name(self, key: str) -> bytes:
-        """Return the keyed digest of a text that may name an entity in a path."""
         return self._name(text_bytes(key.lower() if _UUID.fullmatch(key) else key))
 
     def mask_deep(self, entity: dict[str, Any], digests: dict[str, str]) -> dict[str, Any]:

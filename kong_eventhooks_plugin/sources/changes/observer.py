@@ -114,8 +114,6 @@ class ChangeObserver:
         self._outbox_publisher = OutboxPublisher(mirror, publish, counts, holds=lambda: self._lifecycle.holds)
         self._logged: set[str] = set()
         self._error: str | None = None
-        self._last_endpoints: AdminEndpoints | None = None
-        self._known = False
         self._running = False
 
     @property
@@ -135,11 +133,11 @@ class ChangeObserver:
         """Return what a request that Kong took can have changed; None where no entity."""
         if method not in _CHANGING:
             return None
-        endpoints = self._endpoints()
-        place = None if endpoints is None else _changed_place(endpoints, path)
+        endpoints = self._schema_cache.endpoints()
+        place = _changed_place(endpoints, path)
         if place is None and method == "POST" and _is_config(endpoints, path):
             return _CONFIG
-        if place is None and endpoints is not None:
+        if place is None and endpoints:
             return None
         return ChangeTarget(place, wants_answer=method != "DELETE")
 
@@ -154,7 +152,7 @@ class ChangeObserver:
             active=self._lifecycle.active,
             pending_observations=len(self._observations),
             lost={reason: count for reason in LOSSES if (count := self._counts.events_lost[reason,])},
-            endpoints_known=self._endpoints() is not None,
+            endpoints_known=bool(self._schema_cache.endpoints()),
             error=self._error or self._outbox_publisher.error or self._lifecycle.error,
             reconciler=self._reconciler.state(),
         )
@@ -197,8 +195,8 @@ class ChangeObserver:
         """Process one observation to its end; False where it has to wait."""
         place = seen.target.place
         if place is None:
-            endpoints = self._endpoints()
-            if endpoints is None:
+            endpoints = self._schema_cache.endpoints()
+            if not endpoints:
                 await self._request_endpoints()
                 return False
             place = _changed_place(endpoints, seen.path)
@@ -244,13 +242,6 @@ class ChangeObserver:
         except (TimeoutError, AdminApiError) as error:
             self._log_once("no_schema", "schema_unknown", schema=schema, error=str(error))
 
-    def _endpoints(self) -> AdminEndpoints | None:
-        """Return the paths as last known; None where none are."""
-        endpoints = self._schema_cache.endpoints()
-        if endpoints is not self._last_endpoints:
-            self._last_endpoints, self._known = endpoints, bool(endpoints.lists())
-        return endpoints if self._known else None
-
     def _count_missed(self, reason: str, **fields: str | None) -> None:
         """Count what the route saw and cannot report, and have a reconciliation find it."""
         self._counts.events_lost[reason,] += 1
@@ -264,10 +255,8 @@ class ChangeObserver:
             _log.warning(event, **fields)
 
 
-def _is_config(endpoints: AdminEndpoints | None, path: str) -> bool:
-    if endpoints is None:
-        return path.partition("?")[0].rstrip("/").endswith("/config")
-    return endpoints.is_config(path)
+def _is_config(endpoints: AdminEndpoints, path: str) -> bool:
+    return endpoints.is_config(path) if endpoints else path.partition("?")[0].rstrip("/").endswith("/config")
 
 
 def _changed_place(endpoints: AdminEndpoints, path: str) -> EntityPath | None:
