@@ -19,8 +19,6 @@ FIRST_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 60.0
 JITTER: Final = 0.1
 
-Wait = Callable[[float], Awaitable[None]]
-
 
 class LeaderGate:
     """``leads``: this process leads; ``wanted``: a hook subscribes; ``dice`` returns a number from 0 to 1."""
@@ -29,7 +27,7 @@ class LeaderGate:
         self,
         leads: Callable[[], bool],
         wanted: Callable[[], bool],
-        wait: Wait = asyncio.sleep,
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
         dice: Callable[[], float] = random.random,
     ) -> None:
         self._leads = leads

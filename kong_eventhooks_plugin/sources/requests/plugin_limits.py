@@ -10,6 +10,7 @@ Limits: ``LIMITS`` of an instance are read; with more of them none is, since onl
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 LIMITS: Final = 32
@@ -104,9 +105,5 @@ def _number(value: object) -> int | float | None:
 
 
 def _bounded(limits: Iterable[Limit]) -> tuple[Limit, ...]:
-    found: list[Limit] = []
-    for limit in limits:
-        found.append(limit)
-        if len(found) > LIMITS:
-            return ()
-    return tuple(found)
+    found = tuple(islice(limits, LIMITS + 1))
+    return found if len(found) <= LIMITS else ()
