@@ -2,6 +2,8 @@
 
 ``handler_confg`` is an error, and what stands in it may have errors of its own: they are looked for under the name that
 was meant, and reported under that name too. The definition is refused in any case.
+
+Limit: of a record ``MAX_UNKNOWN`` unknown names are compared with what may be meant.
 """
 
 from collections.abc import Mapping
@@ -11,6 +13,8 @@ from kong_eventhooks_plugin.errors import merged
 from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG, Field
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.suggestions import closest, did_you_mean
+
+MAX_UNKNOWN: Final = 20
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -50,8 +54,12 @@ def _record_as_meant(field: Field, value: Mapping[Any, Any], form: Form) -> tupl
         value = _with_handler_config(fields, value, form, errors)
     unset = [name for name in fields if name not in value]
     meant: dict[Any, Any] = {}
+    unknown = 0
     for written, each in value.items():
-        name = written if written in fields or not isinstance(written, str) else _near(written, unset)
+        name = written
+        if isinstance(written, str) and written not in fields:
+            unknown += 1
+            name = _near(written, unset) if unknown <= MAX_UNKNOWN else None
         if name is None:
             meant[written] = each
             continue

@@ -11,6 +11,7 @@ from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, WHSEC_ERR, Known
 from kong_eventhooks_plugin.hooks.validation import field_checks, json_values
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.hooks.validation.kong_texts import REQUIRED
+from kong_eventhooks_plugin.hooks.validation.meant import MAX_UNKNOWN
 from kong_eventhooks_plugin.model.hook import Origin
 from tests.support.hooks import KNOWN, VALIDATION, log_hook, webhook
 
@@ -306,3 +307,10 @@ def test_the_first_hook_waits_for_no_pattern_of_the_schema() -> None:
     validation.hook(webhook(headers={"a": "b"}, secret="s"))
     assert compiled > 100
     assert field_checks.pattern.cache_info().misses <= compiled + 1, "one is our own"
+
+
+def test_of_many_unknown_names_few_are_compared() -> None:
+    unknown = {f"handlr{number}": "log" for number in range(MAX_UNKNOWN)}
+    errors = refusal({"source": "rate-limiting", **unknown, "nam": "a"}).fields
+    assert errors["handlr0"] == "unknown field; did you mean handler?"
+    assert errors["nam"] == "unknown field"

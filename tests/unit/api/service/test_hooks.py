@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import uuid
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from kong_eventhooks_plugin.errors import (
     UnknownHook,
     ValidationError,
 )
+from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import hook_id
 from tests.support.api import CAPTURES, RECORDED, Api, running
@@ -47,6 +49,21 @@ class TestCreate:
         hook = await api.service.hooks.create({**LOG, "name": "alert"})
         assert (hook.name, hook.id) == ("alert", hook_id("alert"))
         assert api.service.hooks.get("alert") == hook
+
+    async def test_a_large_definition_is_validated_beside_the_loop(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        on_the_loop, examined = [], Validation.examined
+
+        def noted(validation: Validation, hook: Any) -> Any:
+            on_the_loop.append(threading.current_thread() is threading.main_thread())
+            return examined(validation, hook)
+
+        monkeypatch.setattr(Validation, "examined", noted)
+        await api.service.hooks.create(LOG)
+        with pytest.raises(ValidationError, match=r"^250 schema violations"):
+            await api.service.hooks.create({**LOG, **{f"x{number}": 1 for number in range(250)}})
+        assert on_the_loop == [True, False]
 
     async def test_with_an_id(self, api: Api) -> None:
         hook = await api.service.hooks.create({**LOG, "name": "alert", "id": ID.upper(), "created_at": 7})
