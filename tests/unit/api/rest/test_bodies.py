@@ -2,11 +2,14 @@
 
 import threading
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.api.rest import bodies
 from kong_eventhooks_plugin.api.rest.bodies import AT_ONCE, FORM, JSON, MAX_BODY, MULTIPART, read_object
@@ -65,6 +68,19 @@ async def test_a_form_of_nothing_is_refused(body: bytes) -> None:
 async def test_percent_signs_that_begin_no_code(stray: bytes) -> None:
     assert await sent(b"a=" + stray * 999 + b"%41&b=%", FORM) == {"a": stray.decode() * 999 + "A", "b": "%"}
     assert await sent(b"a=" + stray * 300_000, FORM) == "Too many percent signs that begin no code"
+
+
+@given(st.binary(max_size=30) | st.text(alphabet="a=&+%4\xfcf", max_size=30).map(str.encode), st.integers(3, 9))
+def test_a_form_is_read_as_pythons_library_does(body: bytes, piece: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bodies, "PIECE", piece)
+        try:
+            expected = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
+        except UnicodeDecodeError:
+            with pytest.raises(BadArgument, match="the form is not UTF-8"):
+                bodies._fields(body)
+        else:
+            assert bodies._fields(body) == expected
 
 
 @pytest.mark.parametrize("around", [b"x\r\n" * (MAX_BODY // 3) + b"%s", b"%s" + b"x\r\n" * (MAX_BODY // 3)])
