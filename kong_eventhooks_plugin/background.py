@@ -28,11 +28,11 @@ log = structlog.get_logger()
 
 
 async def is_set_within(event: asyncio.Event, seconds: float | None) -> bool:
-    """Wait for an event, at most so many seconds (None: for ever); return whether it is set."""
+    """Wait for an event, at most so many seconds (None: for ever); return whether it was set, if for a moment."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await event.wait()
-    return event.is_set()
+            return await event.wait()
+    return False
 
 
 async def _retry_pause() -> None:

@@ -1,10 +1,11 @@
-"""Log lines that come seldom, and what they say of those left out."""
+"""Log lines that come seldom, and what they say of those left out; a wait that ends."""
 
+import asyncio
 from typing import Any
 
 from structlog.testing import capture_logs
 
-from kong_eventhooks_plugin.background import KEYS, PERIOD, RateLimitedLogger
+from kong_eventhooks_plugin.background import KEYS, PERIOD, RateLimitedLogger, is_set_within
 
 
 class Hands:
@@ -47,3 +48,13 @@ def test_a_clock_set_back_does_not_silence() -> None:
 def test_keys_are_bounded() -> None:
     hands = Hands()
     assert len(logged(*((0, str(key)) for key in range(KEYS * 3)), clock=hands)) == KEYS + 1
+
+
+async def test_an_event_that_is_set_for_a_moment_ends_the_wait() -> None:
+    event = asyncio.Event()
+    waits = asyncio.create_task(is_set_within(event, 5))
+    await asyncio.sleep(0)
+    event.set()
+    event.clear()
+    assert await waits
+    assert not await is_set_within(event, 0.001)
