@@ -33,6 +33,7 @@ def test_what_is_in_a_text_is_no_value(value: Any, piece: int) -> None:
     data, count = json.dumps(value).encode(), counted(value)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounded_json, "PIECE", piece)
+        patch.setattr(bounded_json, "PIECES", piece)
         assert decode(data, count) == value
         if count:
             with pytest.raises(TooManyValues, match=f"^more than {count - 1:,} values$"):
