@@ -177,7 +177,7 @@ class _Reading:
             for at, entry in self._entries(entity.get(key), f"{path}.{key}" if path else key):
                 if child != "plugins":
                     yield from self._plugins(child, entry, at)
-                elif entry.get("name") in (PLUGIN, CRUD_PLUGIN):
+                elif near_names.name_of(entry) in (PLUGIN, CRUD_PLUGIN):
                     yield _Found(entry, at, kind, entity, path)
                 elif self._is_nearly_ours(entry, at):
                     yield _Found({**entry, "name": PLUGIN}, at, kind, entity, path)
@@ -187,10 +187,11 @@ class _Reading:
 
         Return whether it has.
         """
-        meant = near_names.plugin_meant(plugin.get("name"))
+        name = near_names.name_of(plugin)
+        meant = near_names.plugin_meant(name)
         if meant is None:
             return False
-        text = f"'{plugin['name']}' is another plugin{{}}; did you mean {meant}?"
+        text = f"'{name}' is another plugin{{}}; did you mean {meant}?"
         has_hooks = near_names.has_hooks(plugin)
         if has_hooks:
             self._add_error(f"{path}.name", text.format(", so its hooks are not read"))
@@ -248,7 +249,7 @@ class _Reading:
         """Report keys of a plugin that are nearly its own; return it with these, for the sake of its other errors."""
         for near in near_names.near_plugin_keys(found.entry):
             self._add_error(f"{found.path}.{near.key}", near.text)
-            found = found._replace(entry={**found.entry, near.meant: found.entry[near.key]})
+            found = found._replace(entry={near.meant: found.entry[near.key], **found.entry})
         if found.entry["name"] == PLUGIN and "hooks" in found.entry:
             self._add_error(f"{found.path}.hooks", _HOOKS_BESIDE_CONFIG)
             found = found._replace(entry={"config": {"hooks": found.entry["hooks"]}, **found.entry})

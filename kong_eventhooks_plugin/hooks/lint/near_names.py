@@ -12,7 +12,7 @@ from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN, DECLARED_CONFIG, PL
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.meant import method_meant
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.suggestions import VERY_NEAR, closest
+from kong_eventhooks_plugin.suggestions import NEAR, VERY_NEAR, closest
 
 _LISTS: Final = ("services", "routes", "consumers", "plugins")
 """Which entities a misspelled key may hide hooks in."""
@@ -50,23 +50,36 @@ def method_warnings(hooks: Iterable[Hook]) -> Iterator[DeclarationError]:
 
 def has_hooks(plugin: Mapping[str, Any]) -> bool:
     """Return whether a plugin's config, or what nearly is one, has hooks, or what nearly are some."""
-    meant = {near.meant: plugin[near.key] for near in near_plugin_keys(plugin)}
-    config = meant.get("config", plugin.get("config"))
-    return isinstance(config, Mapping) and ("hooks" in config or any(_near_keys(config, ("hooks",))))
+    config = _plugin_value(plugin, "config")
+    return isinstance(config, Mapping) and ("hooks" in config or any(_near_keys(config, ("hooks",), VERY_NEAR)))
+
+
+def name_of(plugin: Mapping[str, Any]) -> Any:
+    """Return a plugin's name, also where its key is nearly ``name``."""
+    return _plugin_value(plugin, "name")
 
 
 def near_plugin_keys(plugin: Mapping[str, Any]) -> Iterator[NearKey]:
-    return _near_keys(plugin, _PLUGIN_KEYS)
+    """Yield the keys that nearly are a plugin's. Kong refuses every other key."""
+    return _near_keys(plugin, _PLUGIN_KEYS, NEAR)
+
+
+def _plugin_value(plugin: Mapping[str, Any], name: str) -> Any:
+    if name in plugin:
+        return plugin[name]
+    return next((plugin[near.key] for near in near_plugin_keys(plugin) if near.meant == name), None)
 
 
 def near_lists(entity: Mapping[str, Any], nested: tuple[str, ...]) -> Iterator[NearKey]:
     """Yield the keys that nearly are those of ``nested`` entities."""
-    return _near_keys(entity, tuple(name for name in _LISTS if name in nested))
+    known = tuple(name for name in _LISTS if name in nested)
+    # Beside the key that was meant, it may be the name of a plugin's own entities.
+    return (near for near in _near_keys(entity, known, VERY_NEAR) if near.meant not in entity)
 
 
-def _near_keys(entity: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[NearKey]:
+def _near_keys(entity: Mapping[str, Any], known: tuple[str, ...], cutoff: float) -> Iterator[NearKey]:
     for key in entity:
         if isinstance(key, str) and key not in known and not key.startswith("_"):
-            meant = closest(key, known, VERY_NEAR)
-            if meant is not None and meant not in entity:
-                yield NearKey(key, meant, f"{texts.UNKNOWN}; did you mean {meant}?")
+            meant = closest(key, known, cutoff)
+            if meant is not None:
+                yield NearKey(key, meant, texts.UNKNOWN + (f"; did you mean {meant}?" if meant not in entity else ""))

@@ -78,6 +78,23 @@ plugins:
     ]
 
 
+def test_a_plugins_keys_near_name_and_beside_config(tmp_path: Path) -> None:
+    text = """
+plugins:
+- nmae: event-hooks
+  config: {hooks: [{name: a, source: custom, handler: logg}]}
+- name: event-hooks
+  conifg: {hooks: []}
+  config: {hooks: [{name: b, source: custom, handler: logg}]}
+"""
+    assert [re.sub("expected one of: .*;", "...;", line) for line in found(tmp_path, text)] == [
+        "plugins[0].config.hooks[0].handler: ...; did you mean log?",
+        "plugins[0].nmae: unknown field; did you mean name?",
+        "plugins[1].config.hooks[0].handler: ...; did you mean log?",
+        "plugins[1].conifg: unknown field",
+    ]
+
+
 def test_lists_of_plugins_near_ours(tmp_path: Path) -> None:
     text = "plugin:\n- name: event-hooks\nservices:\n- name: s\n  plguins: []\n"
     assert found(tmp_path, text) == [
