@@ -7,6 +7,7 @@ becomes a ``Tagged``, which no schema accepts; a key that is no text a ``Key`` (
 numbers). An alias is the same object again, which may contain itself: whoever walks the result has to bound it.
 """
 
+import re
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
@@ -135,12 +136,15 @@ class _Loader(yaml.CSafeLoader):
                     values.setdefault(key, value)
 
 
-def _explicit(kinds: tuple[type, ...]) -> Callable[[_Loader, Any], Any]:
-    """Return the constructor of a scalar with a tag of YAML's own (``!!int``), whose value is of one of the kinds."""
+def _explicit(kinds: tuple[type, ...], refused: str = "$^") -> Callable[[_Loader, Any], Any]:
+    """Return the constructor of a scalar with a tag of YAML's own (``!!int``), whose value is of one of the kinds.
+
+    ``refused`` matches the notations of such a value that Kong does not read under the tag.
+    """
 
     def construct(_: _Loader, node: Any) -> Any:
         value = yaml_scalars.value_of(node.value) if isinstance(node, yaml.ScalarNode) else node
-        if type(value) not in kinds:
+        if type(value) not in kinds or re.match(refused, node.value):
             problem = f"this cannot be read as {node.tag.rpartition(':')[2]}"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return value
@@ -155,7 +159,7 @@ _Loader.yaml_constructors = {
     _TAGS["map"]: _Loader.construct_map,
     _TAGS["null"]: lambda _loader, _node: None,
     _TAGS["bool"]: _explicit((bool,)),
-    _TAGS["int"]: _explicit((int,)),
-    _TAGS["float"]: _explicit((int, float)),
+    _TAGS["int"]: _explicit((int,), r"[^xX]*[.eE]"),
+    _TAGS["float"]: _explicit((int, float), "[^.]*:[^.]*$"),
     None: lambda _loader, node: Tagged(node.tag),
 }

@@ -88,6 +88,9 @@ def test_values(text: str, value: Any) -> None:
         ("<<: 3", "'<<' takes a mapping or a list of mappings", (1, 5)),
         ("<<: [1]", "'<<' takes a mapping or a list of mappings", (1, 5)),
         ("a: !!int hunter2", "this cannot be read as int", (1, 4)),
+        ("a: !!int 1.0", "this cannot be read as int", (1, 4)),
+        ("a: !!int 1e3", "this cannot be read as int", (1, 4)),
+        ("a: !!float 12:30", "this cannot be read as float", (1, 4)),
         ("a: \x01", "control characters are not allowed at position 3", (None, None)),
     ],
 )
