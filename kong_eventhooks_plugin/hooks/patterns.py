@@ -27,6 +27,7 @@ URL_ERR = "expected a URL that begins with http:// or https:// and contains no s
 NO_HOST = "expected a host"
 BAD_PORT = "expected a port from 1 to 65535"
 SHORT_IPV4 = "expected an IPv4 address as four decimal numbers from 0 to 255, without a dot at the end"
+BAD_IPV6 = "expected an IPv6 address between brackets"
 NEVER_CALLED = "link-local, cloud metadata, multicast and unspecified addresses cannot be called"
 TEMPLATE_IN_HOST = "a template may be in path and query, never in scheme, host or port"
 
@@ -73,7 +74,7 @@ _NEVER_IPV4 = tuple(
     f"{address}[.]?"
     for address in (
         f"169[.]254[.]{_D}[.]{_D}", "100[.]100[.]100[.]200", "168[.]63[.]129[.]16", "192[.]0[.]0[.]192",
-        *(f"{first}[.]{_D}[.]{_D}[.]{_D}" for first in ("0", "22[4-9]", "2[345][0-9]")),
+        *(f"{first}[.]{_D}[.]{_D}[.]{_D}" for first in ("0", "22[4-9]", "2[34][0-9]", "25[0-5]")),
     )
 )  # fmt: skip
 _HEX = "[0-9A-Fa-f]"
@@ -100,6 +101,12 @@ _NEVER_IPV6 = tuple(
         ),
     )
 )
+_NO_IPV6 = (
+    "[ [][0-9A-Fa-f.]*[Z-^]",  # From Z to ^ there is the closing bracket, and no letter of an address.
+    "[ [][0-9A-Fa-f:.]*[G-Zg-z]",
+    "[ [][0-9A-Fa-f:.]*[Z-^][^:/?#]",
+    *(f"[ [][0-9A-Fa-f:.]*{end}" for end in _END),
+)
 _BAD_LABELS = (
     "[.-]",
     f"{_BEFORE}[.][.-]",
@@ -116,6 +123,7 @@ REFUSED_URLS: tuple[dict[str, str], ...] = tuple(
         (LENGTH, ["[.0-9A-z-]" * MAX_NAME + "[.]?[0-9A-z-]"], _REST_END),
         (NEVER_CALLED, _NEVER_IPV4, _NUMBER_END),
         (NEVER_CALLED, _NEVER_IPV6, [""]),
+        (BAD_IPV6, _NO_IPV6, [""]),
         (SHORT_IPV4, _SHORT_IPV4, _NUMBER_END),
         (SHORT_IPV4, ["[0-9][0-9.]*[.]"], _HOST_END),
         (METADATA, [f"{any_case(name)}[.]?" for name in METADATA_NAMES], _HOST_END),

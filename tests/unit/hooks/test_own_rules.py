@@ -92,7 +92,13 @@ class TestFieldsOfOtherHandlers:
         ("http://h:080x/", patterns.BAD_PORT),
         ("http://user:pass@h:70000?q", patterns.BAD_PORT),
         ("http://[::1]:99999/", patterns.BAD_PORT),
-        ("http://[::1/", "not a URL"),
+        ("http://[::1/", patterns.BAD_IPV6),
+        ("http://u:p@[::1", patterns.BAD_IPV6),
+        ("http://[]/", patterns.BAD_IPV6),
+        ("http://[1.2.3.4]/", patterns.BAD_IPV6),
+        ("http://[2001:db8::g]/", patterns.BAD_IPV6),
+        ("http://[::1]x/", patterns.BAD_IPV6),
+        ("http://[12345::]/", "not a URL"),
         ("http://user@", patterns.NO_HOST),
         ("https://user:pass@/x", patterns.NO_HOST),
         ("https://user@:8080/x", patterns.NO_HOST),
@@ -104,6 +110,7 @@ class TestFieldsOfOtherHandlers:
         ("http://a.1/", patterns.SHORT_IPV4),
         ("http://127.0.0.256/", patterns.SHORT_IPV4),
         ("http://127.0.0.01/", patterns.SHORT_IPV4),
+        ("http://256.1.1.1/", patterns.SHORT_IPV4),
         ("http://u@127.0.0.1.:80/", patterns.SHORT_IPV4),
         ("http://127.1./", patterns.SHORT_IPV4),
         ("http://a.0x1?x", patterns.SHORT_IPV4),
@@ -177,6 +184,11 @@ def test_kongs_schema_refuses_every_network_that_is_never_called(network: addres
     spellings = {str(first), str(last), first.exploded, last.exploded, str(last).upper()}
     for host in spellings if network.version == 4 else {f"[{each}]" for each in spellings}:
         assert field_error(f"http://{host}/", FIELDS["url"]) == patterns.NEVER_CALLED, host
+
+
+@pytest.mark.parametrize("host", ["[::1", "[]", "[1.2.3.4]", "[2001:db8::g]", "[::1]x", "[::1]x:80", "u:p@[::1"])
+def test_kongs_schema_refuses_what_is_no_ipv6_address(host: str) -> None:
+    assert field_error(f"http://{host}/", FIELDS["url"]) == patterns.BAD_IPV6
 
 
 @pytest.mark.parametrize("name", host_names.METADATA_NAMES)
