@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from standardwebhooks import Webhook
 
 from tests.integration.conftest import (
@@ -22,6 +23,7 @@ from tests.integration.conftest import (
 )
 from tests.support.waiting import until
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.kong, pytest.mark.timeout(240)]
 
 
@@ -86,7 +88,7 @@ def test_kong_refuses_a_global_crud_plugin_and_bad_hooks(kong: Kong, sidecar: Si
 
 def test_the_example_kong_yml_is_one_that_kong_takes(kong: Kong, sidecar: Sidecar) -> None:
     sidecar.start()
-    kong.declarative = Path(__file__).parents[2] / "kong.yml"
+    kong.declarative = ROOT / "kong.yml"
     kong.start()
     assert kong.admin_get("/plugins")["data"]
 
@@ -132,6 +134,11 @@ def test_a_payload_in_a_file_is_the_one_that_kong_hands_over(kong: Kong, sidecar
     assert odd()[1] == read
 
 
+def refused(receiver: HttpServer) -> int:
+    """Return how many requests' events have arrived."""
+    return len({body["request"]["id"] for body in receiver.bodies() if body["event"] != "ping"})
+
+
 @pytest.mark.parametrize("ends", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_worker_killed_or_stopped_under_load_loses_nothing(
     kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer, ends: signal.Signals
@@ -150,14 +157,35 @@ def test_a_worker_killed_or_stopped_under_load_loses_nothing(
         until(lambda: sum(seen.values()) >= enough, "100 more requests")
     assert set(seen) == {200, 429}
 
-    def heard() -> int:
-        bodies = [json.loads(got["body"]) for got in list(receiver.requests)]
-        return len({body["request"]["id"] for body in bodies if body["event"] != "ping"})
-
     try:
-        until(lambda: heard() == seen[429], f"each of {seen[429]} broken limits is told", seconds=60)
+        until(lambda: refused(receiver) == seen[429], f"each of {seen[429]} broken limits is told", seconds=60)
     finally:
-        print(f"heard {heard()} of {seen}, {len(receiver.requests)} requests", sidecar.get("/readyz"))
+        print(f"{refused(receiver)} of {seen}, {len(receiver.requests)} requests", sidecar.get("/readyz"))
+
+
+def pre_stop() -> list[str]:
+    """What deploy/kubernetes has Kong's container call before it ends, without the wait for the endpoint's removal."""
+    documents = yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "kong.yaml").read_text())
+    (pod,) = (each["spec"]["template"]["spec"] for each in documents if each["kind"] == "StatefulSet")
+    (container,) = pod["containers"]
+    _, _, command = container["lifecycle"]["preStop"]["exec"]["command"][-1].partition("&& kong ")
+    return list(command.split())
+
+
+def test_a_pod_that_ends_under_load_loses_nothing(
+    kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer
+) -> None:
+    """Kong quits first, then its sidecar stops; the pod that follows has the volume of the queue."""
+    sidecar.start()
+    kong.declare(hooks_document(upstream, [webhook(receiver)]))
+    kong.start()
+    with traffic(kong, "/demo/rolling", per_second=400) as seen:
+        until(lambda: seen.get(429, 0) >= 200, "200 requests over the limit")
+        done = kong.run(*pre_stop(), "-p", str(kong.prefix))
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert sidecar.stop() == 0
+    sidecar.start()
+    until(lambda: refused(receiver) >= seen[429], f"each of {seen[429]} refusals is delivered", seconds=60)
 
 
 def test_a_sidecar_restarted_goes_on(kong: Kong, sidecar: Sidecar, upstream: HttpServer, receiver: HttpServer) -> None:
