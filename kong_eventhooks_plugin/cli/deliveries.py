@@ -87,6 +87,8 @@ def describe(delivery: dict[str, Any]) -> str:
     shown = {name: value for name, value in delivery.items() if name not in {"data", "attempts"}}
     shown |= {"event_hook": name_or_id(delivery["event_hook"])}
     shown |= {name: when(shown[name]) for name in ("created_at", "due_at", "settled_at") if shown[name] is not None}
+    if (suppressed := shown["suppressed"]) is not None:
+        shown["suppressed"] = f"{suppressed['count']} since {when(suppressed['since'])}"
     head = "\n".join(f"{name:<13} {'-' if value is None else value}" for name, value in shown.items())
     rows = [
         (str(one["number"]), when(one["started_at"]), f"{one['seconds'] * 1000:.0f} ms", one["outcome"],

@@ -12,6 +12,7 @@ from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivered, Delivery, Outcome, Retry
+from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.trace import new_span_id
 from kong_eventhooks_plugin.queue.contract import Clock, Queue
 from kong_eventhooks_plugin.sources.nulls import without_nulls
@@ -62,7 +63,7 @@ class Attempts:
         hook, trace = ready.hook, delivery.event.trace
         job = DeliveryJob(
             delivery.id,
-            without_nulls(delivery.event),
+            _sent(delivery),
             delivery.source,
             hook,
             ready.config,
@@ -87,6 +88,15 @@ class Attempts:
         except QueueError:
             return None
         return attempts[0] if attempts else None
+
+
+def _sent(delivery: Delivery) -> Event:
+    """Return the event as handlers send it: with ``suppressed`` in its data, unless it has a field of that name."""
+    event, suppressed = without_nulls(delivery.event), delivery.suppressed
+    if suppressed is None or "suppressed" in event.data:
+        return event
+    count = {"count": suppressed.count, "since": int(suppressed.since)}
+    return msgspec.structs.replace(event, data={**event.data, "suppressed": count})
 
 
 def _record(number: int, started_at: float, seconds: float, outcome: Outcome) -> Attempt:

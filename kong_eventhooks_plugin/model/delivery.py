@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.suppression import Suppressed
 
 State = Literal["pending", "leased", "delivered", "dead"]
 """pending -> leased -> delivered | dead | pending; a replay turns dead or delivered into pending."""
@@ -32,6 +33,7 @@ class Delivery(msgspec.Struct, frozen=True):
     due_at: float
     settled_at: float | None = None
     reason: str | None = None
+    suppressed: Suppressed | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):

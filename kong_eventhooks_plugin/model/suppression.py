@@ -16,6 +16,8 @@ one store, or an event reported twice, cannot fire a hook that one of them has j
 
 A hook is silent for no longer than its snooze and ``CLOCK_SLACK``, counted from now: neither a shortened snooze
 nor a clock that was set back leaves it silent for the old time. The slack is for processes whose clocks differ.
+
+A slot counts what it held back; the delivery that fires next carries the count (``Suppressed``), and it begins again.
 """
 
 from typing import Final, Literal
@@ -39,11 +41,27 @@ class SuppressionRule(msgspec.Struct, frozen=True):
         return digest if self.on_change and self.snooze else b""
 
 
+class Suppressed(msgspec.Struct, frozen=True):
+    """How many events on_change and snooze held back before a delivery, and when (Unix seconds) the hook had fired."""
+
+    count: int
+    since: float
+
+
 class SuppressionSlot(msgspec.Struct, frozen=True):
-    """The digest that a hook fired for, and until when (Unix seconds) it is silent."""
+    """The digest that a hook fired for, until when (Unix seconds) it is silent, and what it has held back.
+
+    ``since`` is when it fired; 0 in a slot from before this was kept.
+    """
 
     digest: bytes
     until: float
+    held: int = 0
+    since: float = 0.0
+
+    def hold(self, now: float) -> "SuppressionSlot":
+        """Return the slot with one more held back."""
+        return SuppressionSlot(self.digest, self.until, self.held + 1, self.since or now)
 
 
 def decide_suppression(
@@ -56,4 +74,4 @@ def decide_suppression(
                 return "snoozed"
         elif state.digest == digest:
             return "unchanged"
-    return SuppressionSlot(digest=digest, until=now + rule.snooze if rule.snooze else 0.0)
+    return SuppressionSlot(digest=digest, until=now + rule.snooze if rule.snooze else 0.0, since=now)

@@ -8,7 +8,8 @@ Promises:
 
 - ``offer`` resolves only after the event and all that it caused are committed: a receipt survives a
   ``kill -9``. An event whose id is already there changes nothing; its receipt says ``duplicate``.
-- on_change and snooze are decided inside that transaction (``model.suppression``).
+- on_change and snooze are decided inside that transaction (``model.suppression``), and what they hold back is counted
+  there: a slot's next delivery has the count, and keeps it. A duplicate and an offer past a limit count nothing.
 - ``settle`` changes a delivery's state and records its attempt in one transaction; a delivery whose
   lease was lost meanwhile stays as it is.
 - Past a limit an offer's delivery is refused and counted, never dropped in silence; nothing that was
@@ -48,8 +49,9 @@ class QueueLimits(msgspec.Struct, frozen=True):
     with that reason. ``waiting`` offers may wait for a commit; one more raises ``QueueFull("buffer")``.
     Settled deliveries are deleted ``settled_seconds`` after they settled or when there are more than
     ``settled_count``; events without a delivery are deleted by the same limits. ``suppression_states`` per hook:
-    past it the one that ends soonest is deleted. Bodies of answers that are kept with attempts use at
-    most ``answer_bytes`` in all: past it an attempt is kept without its body.
+    past it the one that ends soonest is deleted; one that has ended is kept ``settled_seconds`` where it held something
+    back. Bodies of answers that are kept with attempts use at most ``answer_bytes`` in all: past it an attempt is kept
+    without its body.
     """
 
     deliveries: int = DEFAULTS.queue_deliveries

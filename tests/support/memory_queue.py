@@ -15,7 +15,7 @@ from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
-from kong_eventhooks_plugin.model.suppression import SuppressionSlot, decide_suppression
+from kong_eventhooks_plugin.model.suppression import Suppressed, SuppressionSlot, decide_suppression
 from kong_eventhooks_plugin.queue.contract import (
     Accepted,
     Candidate,
@@ -142,16 +142,17 @@ class MemoryQueue:
         self._events[event.id] = _KeptEvent(event, self._accepted, self._clock(), held_back)
         for candidate in offer.candidates:
             number = self._hooks.setdefault(candidate.hook_id, len(self._hooks) + 1)
-            reason = self._hold_back(candidate, event, size)
-            if reason is None:
-                fired.append(candidate.hook_id)
-                held = _Held(self._delivery(candidate, event), (self._accepted, number), size)
-                self._held[held.delivery.id] = held
+            verdict = self._decide(candidate, event, size)
+            if isinstance(verdict, str):
+                held_back[candidate.hook_id] = verdict
             else:
-                held_back[candidate.hook_id] = reason
+                fired.append(candidate.hook_id)
+                delivery = self._delivery(candidate, event, verdict if verdict.count else None)
+                held = _Held(delivery, (self._accepted, number), size)
+                self._held[held.delivery.id] = held
         return Receipt(event_id=event.id, duplicate=False, fired=tuple(fired), held_back=held_back)
 
-    def _delivery(self, candidate: Candidate, event: Event) -> Delivery:
+    def _delivery(self, candidate: Candidate, event: Event, suppressed: Suppressed | None) -> Delivery:
         now = self._clock()
         return Delivery(
             id=delivery_id(event.id, candidate.hook_id),
@@ -162,22 +163,27 @@ class MemoryQueue:
             attempts=0,
             created_at=now,
             due_at=now,
+            suppressed=suppressed,
         )
 
-    def _hold_back(self, candidate: Candidate, event: Event, size: int) -> HeldBack | None:
+    def _decide(self, candidate: Candidate, event: Event, size: int) -> HeldBack | Suppressed:
         if candidate.refused is not None:
             return candidate.refused
         if candidate.rule is None:
-            return self._refusal(candidate.hook_id, size)
+            return self._refusal(candidate.hook_id, size) or Suppressed(0, 0.0)
         key = (candidate.hook_id, candidate.source, event.event, candidate.rule.slot_key(candidate.digest))
-        verdict = decide_suppression(candidate.rule, self._states.get(key), candidate.digest, self._clock())
+        before = self._states.get(key)
+        verdict = decide_suppression(candidate.rule, before, candidate.digest, self._clock())
         if not isinstance(verdict, SuppressionSlot):
+            assert before is not None
+            self._states[key] = before.hold(self._clock())
             return verdict
         reason = self._refusal(candidate.hook_id, size)
-        if reason is None:
-            self._states[key] = verdict
-            self._forget_soonest_state(candidate.hook_id)
-        return reason
+        if reason is not None:
+            return reason
+        self._states[key] = verdict
+        self._forget_soonest_state(candidate.hook_id)
+        return Suppressed(0, 0.0) if before is None else Suppressed(before.held, before.since)
 
     def _forget_soonest_state(self, hook_id: str) -> None:
         mine = [key for key in self._states if key[0] == hook_id]
@@ -391,7 +397,8 @@ class MemoryQueue:
         return max(too_many, too_old)
 
     def _sweep_states(self, now: float) -> int:
-        ended = [key for key, state in self._states.items() if 0 < state.until <= now]
+        kept = now - self._limits.settled_seconds
+        ended = [key for key, state in self._states.items() if 0 < state.until <= (kept if state.held else now)]
         for key in ended:
             del self._states[key]
         return len(ended)

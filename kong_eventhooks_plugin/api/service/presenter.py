@@ -11,6 +11,7 @@ from kong_eventhooks_plugin.api.service.feed import LiveEvent
 from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.model.suppression import Suppressed
 from kong_eventhooks_plugin.queue.contract import Accepted, Receipt
 
 NameOf = Callable[[str], str | None]
@@ -34,6 +35,7 @@ class Presenter:
             created_at=delivery.created_at,
             due_at=delivery.due_at if delivery.settled_at is None else None,
             settled_at=delivery.settled_at,
+            suppressed=_suppressed(delivery.suppressed),
         )
 
     def delivery_detail(self, detail: DeliveryDetail) -> views.DeliveryDetailView:
@@ -94,3 +96,7 @@ def _event_fields(event: Event) -> dict[str, Any]:
 
 def _attempt(attempt: Attempt) -> views.AttemptView:
     return views.AttemptView(**asdict(attempt) | {"body": views.BodyBytes(attempt.body)})
+
+
+def _suppressed(suppressed: Suppressed | None) -> views.SuppressedView | None:
+    return None if suppressed is None else views.SuppressedView(suppressed.count, suppressed.since)

@@ -105,6 +105,11 @@ class HookNameView(View, frozen=True):
     name: str | None
 
 
+class SuppressedView(View, frozen=True):
+    count: int
+    since: Annotated[float, Meta(description="When the hook had fired before. Unix seconds.")]
+
+
 class DeliveryView(View, frozen=True):
     id: Annotated[str, Meta(description="Also the webhook-id of every attempt.")]
     event_hook: HookNameView
@@ -117,6 +122,9 @@ class DeliveryView(View, frozen=True):
     created_at: Time
     due_at: Annotated[float | None, Meta(description="When it is tried next; null once it is settled.")]
     settled_at: OptionalTime
+    suppressed: Annotated[
+        SuppressedView | None, Meta(description="How many events on_change and snooze held back before this one.")
+    ]
 
 
 class DeliveryListView(Page[DeliveryView], frozen=True):

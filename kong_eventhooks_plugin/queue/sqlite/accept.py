@@ -12,6 +12,8 @@ from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
 from kong_eventhooks_plugin.queue.sqlite.suppression import Key
 from kong_eventhooks_plugin.queue.sqlite.waiter import Waiter
 
+_NONE_HELD = (0, 0.0)
+
 
 class Offered(Waiter[Receipt]):
     """An offer that waits for its transaction, with its event's ``data`` and ``scope`` as columns."""
@@ -46,13 +48,13 @@ def accept(counters: Counters, batch: Sequence[Offered]) -> None:
         held_back: dict[str, HeldBack] = {}
         for candidate in offer.candidates:
             hook = counters.of_hook(candidate.hook_id)
-            reason = _hold_back(counters, hook, candidate, event.event, size)
-            if reason is None:
+            verdict = _decide(counters, hook, candidate, event.event, size)
+            if isinstance(verdict, str):
+                held_back[candidate.hook_id] = verdict
+            else:
                 counters.add(hook, size)
                 fired.append(candidate.hook_id)
-                deliveries.append((n, hook.n, candidate.source, size, now, now))
-            else:
-                held_back[candidate.hook_id] = reason
+                deliveries.append((n, hook.n, candidate.source, size, now, now, *verdict))
         if not fired:
             counters.totals.idle += 1
         held = encode(held_back).decode() if held_back else ""
@@ -67,19 +69,23 @@ def accept(counters: Counters, batch: Sequence[Offered]) -> None:
     insert_rows(counters.connection, SQL.add_delivery, deliveries)
 
 
-def _hold_back(counters: Counters, hook: HookCounters, candidate: Candidate, event: str, size: int) -> HeldBack | None:
-    """Return why a hook does not fire; where it does, remember that for on_change and snooze."""
+def _decide(
+    counters: Counters, hook: HookCounters, candidate: Candidate, event: str, size: int
+) -> HeldBack | tuple[int, float]:
+    """Return why a hook does not fire or, where it does, how many were held back since when; remember either."""
     if candidate.refused is not None:
         return candidate.refused
     rule = candidate.rule
     if rule is None:
-        return counters.refusal(hook, size)
+        return counters.refusal(hook, size) or _NONE_HELD
     key: Key = (hook.n, candidate.source, event, rule.slot_key(candidate.digest))
-    state = counters.suppression.get(key)
-    verdict = decide_suppression(rule, state, candidate.digest, counters.now)
+    slot = counters.suppression.get(key)
+    verdict = decide_suppression(rule, slot, candidate.digest, counters.now)
     if not isinstance(verdict, SuppressionSlot):
+        counters.suppression.hold(key, counters.now)
         return verdict
     reason = counters.refusal(hook, size)
-    if reason is None:
-        counters.suppression.put(hook, key, verdict, new=state is None)
-    return reason
+    if reason is not None:
+        return reason
+    counters.suppression.put(hook, key, verdict, new=slot is None)
+    return (slot.held, slot.since) if slot is not None and slot.held else _NONE_HELD

@@ -9,7 +9,7 @@ from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
-from kong_eventhooks_plugin.queue.sqlite.rows import delivery_from, event_from, splits
+from kong_eventhooks_plugin.queue.sqlite.rows import delivery_from, event_from, splits, suppressed_from
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
 
@@ -30,8 +30,9 @@ def claim(counters: Counters, hook_id: str, limit: int, lease_seconds: float) ->
             attempts=attempts,
             created_at=created_at,
             due_at=due_at,
+            suppressed=suppressed_from(count, since),
         )
-        for _, source, attempts, created_at, due_at, trace, *event in rows
+        for _, source, attempts, created_at, due_at, count, since, trace, *event in rows
     ]
 
 

@@ -17,8 +17,8 @@ INSERT INTO events (n, id, source, event, time, accepted_at, data, scope, held, 
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, nullif(?, ''));
 
 -- name: add_delivery
-INSERT INTO deliveries (event, hook, source, state, attempts, bytes, created_at, due_at)
-VALUES (?, ?, ?, 'pending', 0, ?, ?, ?);
+INSERT INTO deliveries (event, hook, source, state, attempts, bytes, created_at, due_at, suppressed, suppressed_since)
+VALUES (?, ?, ?, 'pending', 0, ?, ?, ?, ?, ?);
 
 -- name: all_hooks
 SELECT id, n, deliveries, bytes, states FROM hooks;
@@ -36,11 +36,12 @@ SELECT delivered, dead, idle, answer_bytes FROM totals;
 UPDATE totals SET delivered = ?, dead = ?, idle = ?, answer_bytes = ?;
 
 -- name: suppression_state
-SELECT digest, until FROM filter_states WHERE hook = ? AND source = ? AND event = ? AND slot = ?;
+SELECT digest, until, held, since FROM filter_states WHERE hook = ? AND source = ? AND event = ? AND slot = ?;
 
 -- name: write_suppression_state
-INSERT INTO filter_states (hook, source, event, slot, digest, until) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET digest = excluded.digest, until = excluded.until;
+INSERT INTO filter_states (hook, source, event, slot, digest, until, held, since) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+  digest = excluded.digest, until = excluded.until, held = excluded.held, since = excluded.since;
 
 -- name: delete_soonest_states
 -- The states of a hook that end soonest, so many of them.
@@ -49,14 +50,21 @@ DELETE FROM filter_states WHERE (hook, source, event, slot) IN (
 );
 
 -- name: delete_ended_states
--- Those of a hook whose snooze is over; until = 0 is a state of on_change alone, which does not end.
+-- Those of a hook whose snooze is over; until = 0 is a state of on_change alone, which does not end. Those that have held
+-- something back stay for longer: the next delivery reports it.
 DELETE FROM filter_states WHERE (hook, source, event, slot) IN (
-  SELECT hook, source, event, slot FROM filter_states WHERE hook = ? AND until > 0 AND until <= ? LIMIT ?
+  SELECT hook, source, event, slot FROM filter_states INDEXED BY filter_states_idle
+  WHERE hook = :hook AND held = 0 AND until > 0 AND until <= :now
+  UNION ALL
+  SELECT hook, source, event, slot FROM filter_states INDEXED BY filter_states_until
+  WHERE hook = :hook AND held > 0 AND until > 0 AND until <= :kept
+  LIMIT :limit
 );
 
 -- name: due
 -- What a hook can lease now.
-SELECT d.event, d.source, d.attempts, d.created_at, d.due_at, e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
+SELECT d.event, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since,
+       e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
 FROM deliveries AS d INDEXED BY deliveries_due CROSS JOIN events AS e ON e.n = d.event
 WHERE d.hook = :hook AND d.settled_at IS NULL AND d.due_at <= :now
   AND (d.lease_until IS NULL OR d.lease_until <= :now)
@@ -196,14 +204,14 @@ SELECT id, due_at FROM (
 
 -- name: delivery
 SELECT d.event, d.hook,
-       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason,
+       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed, d.suppressed_since,
        e.id, e.source, e.event, e.data, e.time, e.scope
 FROM events AS e CROSS JOIN hooks AS h CROSS JOIN deliveries AS d
 WHERE e.id = :event AND h.id = :hook AND d.event = e.n AND d.hook = h.n;
 
 -- name: page
 SELECT d.event, d.hook,
-       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason,
+       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed, d.suppressed_since,
        e.id, e.source, e.event, e.data, e.time, e.scope
 FROM deliveries AS d CROSS JOIN hooks AS h CROSS JOIN events AS e
 WHERE (d.event, d.hook) < (:event, :hook) AND h.n = d.hook AND e.n = d.event
@@ -217,7 +225,7 @@ ORDER BY d.event DESC, d.hook DESC LIMIT :size;
 -- name: page_unsettled
 -- The same for the states that a lease's end changes without a write.
 SELECT d.event, d.hook,
-       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason,
+       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed, d.suppressed_since,
        e.id, e.source, e.event, e.data, e.time, e.scope
 FROM deliveries AS d INDEXED BY deliveries_unsettled CROSS JOIN hooks AS h CROSS JOIN events AS e
 WHERE d.settled_at IS NULL AND d.event <= :event AND (d.event, d.hook) < (:event, :hook)

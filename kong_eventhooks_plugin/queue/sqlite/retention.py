@@ -72,10 +72,10 @@ def delete_excess_idle(counters: Counters) -> int:
 
 
 def delete_ended_states(counters: Counters) -> int:
-    deleted = 0
+    deleted, kept = 0, counters.now - counters.limits.settled_seconds
     for hook in counters.all_hooks():
         if hook.states and deleted < CHUNK:
-            values = (hook.n, counters.now, CHUNK - deleted)
+            values = {"hook": hook.n, "now": counters.now, "kept": kept, "limit": CHUNK - deleted}
             ended = counters.connection.execute(SQL.delete_ended_states, values).rowcount
             if ended:
                 hook.states -= ended

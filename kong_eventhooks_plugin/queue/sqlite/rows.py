@@ -10,6 +10,7 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.model.scope import NOWHERE, EventScope
+from kong_eventhooks_plugin.model.suppression import Suppressed
 from kong_eventhooks_plugin.model.trace import Trace
 from kong_eventhooks_plugin.queue.contract import HeldBack
 
@@ -56,9 +57,14 @@ def held_from(held: str | None) -> dict[str, HeldBack]:
     return {} if held is None else _held(held)
 
 
+def suppressed_from(count: int, since: float) -> Suppressed | None:
+    return Suppressed(count, since) if count else None
+
+
 def delivery_from(row: Row, now: float) -> Delivery:
     """Return the delivery of a row of the ``delivery`` and ``page`` statements; a lease that ran out is no lease."""
-    _, _, hook_id, source, state, attempts, created_at, due_at, leased_until, settled_at, reason, *event = row
+    _, _, hook_id, source, state, attempts, created_at, due_at, leased_until, settled_at, reason, *rest = row
+    count, since, *event = rest
     return Delivery(
         id=delivery_id(event[0], hook_id),
         event=event_from(tuple(event)),
@@ -70,12 +76,13 @@ def delivery_from(row: Row, now: float) -> Delivery:
         due_at=due_at,
         settled_at=settled_at,
         reason=reason,
+        suppressed=suppressed_from(count, since),
     )
 
 
 def data_size(row: Row) -> int:
     """Return the bytes of the event's data in a row of ``page``."""
-    return len(row[14])
+    return len(row[16])
 
 
 def splits(delivery: str) -> list[tuple[str, str]]:

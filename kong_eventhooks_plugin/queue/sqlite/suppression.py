@@ -2,11 +2,14 @@
 
 At most ``CACHED_STATES`` states stay in memory between transactions; past it all of them are dropped and read again
 when they are needed. What the current transaction has put is not in the file yet and is kept beside them. In the
-file a hook has at most ``QueueLimits.suppression_states``: past it those that end soonest are deleted.
+file a hook has at most ``QueueLimits.suppression_states``: past it those that end soonest are deleted, with the count
+of what they held back. A state whose snooze is over stays ``QueueLimits.settled_seconds`` where it has such a count.
 """
 
 import sqlite3
 from collections.abc import Mapping
+
+from msgspec.structs import astuple
 
 from kong_eventhooks_plugin.model.suppression import SuppressionSlot
 from kong_eventhooks_plugin.queue.sqlite.hook_counters import HookCounters
@@ -35,6 +38,12 @@ class SuppressionState:
             state = self._cache(key, SuppressionSlot(*row))
         return state
 
+    def hold(self, key: Key, now: float) -> None:
+        """Count one more that a state, which was just read, holds back."""
+        state = self.get(key)
+        if state is not None:
+            self._written[key] = self._cache(key, state.hold(now))
+
     def put(self, hook: HookCounters, key: Key, state: SuppressionSlot, *, new: bool) -> None:
         """Remember a state from now on; ``new`` where the slot had none."""
         self._written[key] = self._cache(key, state)
@@ -45,7 +54,7 @@ class SuppressionState:
         if not self._written:
             return
         self._connection.executemany(
-            SQL.write_suppression_state, [(*key, state.digest, state.until) for key, state in self._written.items()]
+            SQL.write_suppression_state, [(*key, *astuple(state)) for key, state in self._written.items()]
         )
         self._written.clear()
         for hook in changed.values():

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from kong_eventhooks_plugin.model.suppression import SuppressionRule
-from kong_eventhooks_plugin.queue.contract import Candidate, Queue, QueueLimits
+from kong_eventhooks_plugin.model.suppression import Suppressed, SuppressionRule
+from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Queue, QueueLimits
 from tests.support.clock import FakeClock
 from tests.support.queue import NAME, SOURCE, held_back, offer
 from tests.support.queue_engines import Store
@@ -119,3 +119,88 @@ async def test_a_duplicate_counts_nothing(queue: Queue) -> None:
     for _ in range(3):
         await queue.offer(offer(1, held))
     assert await held_back(queue) == {("h", NAME, "disabled"): 1}
+
+
+async def suppressed(queue: Queue) -> list[tuple[int, float] | None]:
+    """What each delivery says was held back before it, newest first."""
+    page = await queue.page(DeliveryFilter(), 100)
+    return [one.suppressed and (one.suppressed.count, one.suppressed.since) for one in page.deliveries]
+
+
+async def test_a_delivery_has_how_many_were_held_back_before_it(queue: Queue, clock: FakeClock) -> None:
+    offerer, began = Offerer(queue), clock.now
+    for seconds in (0, 10, 10, 40, 60):
+        clock.advance(seconds)
+        await offerer.offer(SNOOZE, A)
+    assert await suppressed(queue) == [None, (2, began), None]
+    leased = await queue.claim("h", 10, 60)
+    assert [one.suppressed for one in leased] == [None, Suppressed(2, began), None]
+
+
+async def test_each_digest_has_its_own_count(queue: Queue, clock: FakeClock) -> None:
+    offerer, began = Offerer(queue), clock.now
+    for digest in (A, A, B, A, B):
+        await offerer.offer(BOTH, digest)
+    clock.advance(60)
+    for digest in (A, B):
+        await offerer.offer(BOTH, digest)
+    assert await suppressed(queue) == [(1, began), (2, began), None, None]
+
+
+async def test_unchanged_ones_are_counted_until_the_data_changes(queue: Queue, clock: FakeClock) -> None:
+    offerer, began = Offerer(queue), clock.now
+    for digest in (A, A, A, B, A):
+        await offerer.offer(ON_CHANGE, digest)
+    assert await suppressed(queue) == [None, (2, began), None]
+
+
+async def test_duplicates_and_what_a_limit_refuses_are_not_counted_as_held_back(store: Store, clock: FakeClock) -> None:
+    queue = await store.open(QueueLimits(deliveries_per_hook=1))
+    began = clock.now
+    candidate = Candidate("h", SOURCE, SNOOZE, A)
+    for key in (1, 2, 2, 1):
+        await queue.offer(offer(key, candidate))
+    clock.advance(60)
+    assert (await queue.offer(offer(3, candidate))).held_back == {"h": "hook_queue_full"}
+    await queue.fail_pending("h", "room")
+    await queue.offer(offer(4, candidate))
+    assert await suppressed(queue) == [(1, began), None]
+
+
+async def test_a_sweep_keeps_the_count_as_long_as_a_settled_delivery(store: Store, clock: FakeClock) -> None:
+    queue = await store.open(QueueLimits(settled_seconds=1_000))
+    offerer, began = Offerer(queue), clock.now
+    for digest in (A, A, B, B):
+        await offerer.offer(BOTH, digest)
+    clock.advance(100)
+    assert await queue.sweep() == 0
+    await offerer.offer(BOTH, A)
+    assert (await suppressed(queue))[0] == (1, began)
+    clock.advance(960)
+    assert await queue.sweep() == 4  # both states (A has held nothing back since), and the two held events of the start
+    await offerer.offer(BOTH, B)
+    assert (await suppressed(queue))[0] is None
+
+
+async def test_a_replayed_delivery_keeps_its_count(queue: Queue, clock: FakeClock) -> None:
+    offerer, began = Offerer(queue), clock.now
+    for seconds in (0, 1, 60):
+        clock.advance(seconds)
+        await offerer.offer(SNOOZE, A)
+    await queue.fail_pending("h", "why")
+    newest = (await queue.page(DeliveryFilter(), 1)).deliveries[0]
+    assert (await queue.replay(newest.id)).suppressed == Suppressed(1, began)
+    assert (await queue.get(newest.id)).suppressed == Suppressed(1, began)
+
+
+async def test_the_count_outlives_a_restart_and_is_shared_by_processes(durable: Store, clock: FakeClock) -> None:
+    began = clock.now
+    candidate = Candidate("h", SOURCE, SNOOZE, A)
+    one, other = await durable.open(), await durable.open()
+    for key, queue in enumerate([one, other, one, other]):
+        await queue.offer(offer(key, candidate))
+    await one.close()
+    clock.advance(60)
+    again = await durable.open()
+    await again.offer(offer("after", candidate))
+    assert (await suppressed(again))[0] == (3, began)

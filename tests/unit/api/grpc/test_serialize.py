@@ -7,6 +7,7 @@ from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import deliveries_pb2, events
 from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
 from kong_eventhooks_plugin.api.service.presenter import result_view
 from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery, State
+from kong_eventhooks_plugin.model.suppression import Suppressed
 from kong_eventhooks_plugin.queue.contract import HeldBack
 from tests.support.api import Api
 from tests.support.events import make_event
@@ -65,3 +66,12 @@ async def test_a_delivery_is_sent_without_its_oldest_attempts_where_they_are_lar
     assert numbers == list(range(301 - len(numbers), 301))
     assert len(numbers) > 100
     assert (message.attempts[0].duration.nanos, message.delivery.attempt_count) == (250_000_000, 300)
+
+
+async def test_a_delivery_has_what_was_held_back_before_it(api: Api) -> None:
+    for count in (None, Suppressed(12, 5.5)):
+        delivery = Delivery("d", make_event(), "h", "custom", "pending", 0, 1.0, 1.0, suppressed=count)
+        message = serialize.delivery_detail_message(api.service.presenter.delivery_detail(DeliveryDetail(delivery, ())))
+        found = message.delivery
+        assert found.HasField("suppressed") is (count is not None)
+    assert (found.suppressed.count, found.suppressed.since.ToNanoseconds()) == (12, 5_500_000_000)

@@ -38,7 +38,7 @@ ATTEMPT_OUTCOME_RETRY: AttemptOutcome
 ATTEMPT_OUTCOME_DISCARD: AttemptOutcome
 
 class Delivery(_message.Message):
-    __slots__ = ("id", "hook", "source", "event", "event_id", "state", "reason", "attempt_count", "created_at", "due_at", "settled_at")
+    __slots__ = ("id", "hook", "source", "event", "event_id", "state", "reason", "attempt_count", "created_at", "due_at", "settled_at", "suppressed")
     ID_FIELD_NUMBER: _ClassVar[int]
     HOOK_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,7 @@ class Delivery(_message.Message):
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     DUE_AT_FIELD_NUMBER: _ClassVar[int]
     SETTLED_AT_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
     id: str
     hook: _hooks_pb2.HookReference
     source: str
@@ -61,7 +62,16 @@ class Delivery(_message.Message):
     created_at: _timestamp_pb2.Timestamp
     due_at: _timestamp_pb2.Timestamp
     settled_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., hook: _Optional[_Union[_hooks_pb2.HookReference, _Mapping]] = ..., source: _Optional[str] = ..., event: _Optional[str] = ..., event_id: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., reason: _Optional[str] = ..., attempt_count: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    suppressed: Suppressed
+    def __init__(self, id: _Optional[str] = ..., hook: _Optional[_Union[_hooks_pb2.HookReference, _Mapping]] = ..., source: _Optional[str] = ..., event: _Optional[str] = ..., event_id: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., reason: _Optional[str] = ..., attempt_count: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., suppressed: _Optional[_Union[Suppressed, _Mapping]] = ...) -> None: ...
+
+class Suppressed(_message.Message):
+    __slots__ = ("count", "since")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    since: _timestamp_pb2.Timestamp
+    def __init__(self, count: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("number", "started_at", "duration", "outcome", "error", "detail", "status", "body")
