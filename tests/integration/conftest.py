@@ -240,13 +240,13 @@ class Sidecar:
         state = json.loads(self.get("/readyz")[1] or b"{}").get("pollers", {})
         return dict(state.get(name, {}))
 
-    def rounds(self, count: int = 2) -> None:
-        """Wait until so many rounds have ended. The second began after the call, where changes are not rare."""
+    def reconciliations(self, count: int = 2) -> None:
+        """Wait until so many have ended. The second began after the call, where changes are not rare."""
         for _ in range(count):
             before = self.poller("crud")["reconciler"]["ended_at"]
-            until(lambda before=before: self._round_ended(before), "a round ended")
+            until(lambda before=before: self._reconciled(before), "a reconciliation ended")
 
-    def _round_ended(self, before: float | None) -> bool:
+    def _reconciled(self, before: float | None) -> bool:
         state = self.poller("crud")
         if not state or state["reconciler"]["ended_at"] in (None, before):
             return False
@@ -462,4 +462,4 @@ def hooks_document(upstream: HttpServer, hooks: list[dict[str, Any]]) -> dict[st
 def webhook(receiver: HttpServer, **fields: Any) -> dict[str, Any]:
     """Return a webhook hook on rate-limiting that calls the receiver, its secret a vault reference."""
     config = {"url": f"http://127.0.0.1:{receiver.port}/hook", "secret": "{vault://env/event-hooks-secret}"}
-    return {"name": "told", "source": "rate-limiting", "handler": "webhook", "config": config} | fields
+    return {"name": "reported", "source": "rate-limiting", "handler": "webhook", "config": config} | fields

@@ -65,7 +65,7 @@ def test_a_target_goes_and_comes_back_and_each_is_told_once(
     assert sidecar.events("balancer") == [], "healthy targets are no news"
 
     other.close()
-    until(lambda: sidecar.events("balancer"), "the target is told to be ill")
+    until(lambda: sidecar.events("balancer"), "the target is reported to be ill")
     assert sidecar.stop() == 0
     sidecar.start()
     looks_again(sidecar)
@@ -73,7 +73,7 @@ def test_a_target_goes_and_comes_back_and_each_is_told_once(
 
     back = HttpServer(other.port)
     try:
-        until(lambda: len(sidecar.events("balancer")) == 2, "the target is told to be well")
+        until(lambda: len(sidecar.events("balancer")) == 2, "the target is reported to be well")
         looks_again(sidecar)
     finally:
         back.close()
@@ -102,12 +102,12 @@ def test_a_kong_that_stops_is_unreachable_and_recovers(kong: Kong, sidecar: Side
     status_read(sidecar)
     began = time.time()
     kong.stop()
-    until(lambda: sidecar.events("gateway"), "it is told to be away")
+    until(lambda: sidecar.events("gateway"), "it is reported to be away")
     assert sidecar.stop() == 0
     sidecar.start()
     until(lambda: sidecar.poller("gateway")["outages"], "a restarted sidecar knows of it")
     kong.start()
-    until(lambda: len(sidecar.events("gateway")) == 2, "it is told to be back")
+    until(lambda: len(sidecar.events("gateway")) == 2, "it is reported to be back")
     status_read(sidecar)
     away, back = sidecar.events("gateway")
     assert (away["event"], back["event"]) == ("unreachable", "recovered")

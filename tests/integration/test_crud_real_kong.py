@@ -22,7 +22,7 @@ from tests.unit.sources.changes.test_observer import CHANGES, REQUESTS
 
 pytestmark = [pytest.mark.kong, pytest.mark.timeout(240)]
 
-ROUNDS = {"crud_reconcile_seconds": 0.5, "crud_grace_seconds": 0.3}
+RECONCILING = {"crud_reconcile_seconds": 0.5, "crud_grace_seconds": 0.3}
 RECORDED_CREDENTIAL = "33bc34f8-e273-4b3e-907a-a56f5ffff87e"
 NOBODYS_CERTIFICATE = "/certificates/630188fa-d753-4058-8331-aece6ebc5408"
 LISTED = {
@@ -49,7 +49,7 @@ def put_route(kong: Kong, sidecar: Sidecar) -> None:
         assert status == 201, answer
 
     put_into_database(filled_in(kong.admin, sidecar.port), create)
-    # A worker knows all of it from its start on; one that runs hears of it seconds after the other, which may answer.
+    # A worker knows all of it from its start on; one that runs learns of it seconds after the other, which may answer.
     done = kong.run("restart", "-c", str(kong.conf), "-p", str(kong.prefix))
     assert done.returncode == 0, done.stdout + done.stderr
     until(lambda: ask(kong, "GET", "/status")[0] == 200, "the route is there, with all that is on it")
@@ -66,7 +66,7 @@ def straight(kong: Kong, method: str, path: str, body: Any = None) -> tuple[int,
 
 
 def begin(sidecar: Sidecar, kong: Kong, receiver: HttpServer, **settings: object) -> None:
-    """Have the sidecar look at Kong, make hooks for both sources, and wait for the first round, which is silent."""
+    """Have the sidecar poll Kong, make hooks for both sources, wait for the first reconciliation, which is silent."""
     sidecar.stop()
     sidecar.watch(kong, **settings)
     sidecar.start()
@@ -75,7 +75,7 @@ def begin(sidecar: Sidecar, kong: Kong, receiver: HttpServer, **settings: object
         for name, source in (("to-crud", "crud"), ("to-dao", "dao:crud"))
     ]
     sidecar.make_hooks(*hooks)
-    sidecar.rounds(1)
+    sidecar.reconciliations(1)
 
 
 def listed(kong: Kong) -> list[tuple[str, dict[str, Any]]]:
@@ -107,7 +107,7 @@ def told_events(receiver: HttpServer) -> list[dict[str, Any]]:
 def test_the_recorded_list_through_the_route_is_told_at_once_with_who_did_it(
     routed: Kong, sidecar: Sidecar, receiver: HttpServer
 ) -> None:
-    begin(sidecar, routed, receiver, **ROUNDS)
+    begin(sidecar, routed, receiver, **RECONCILING)
 
     def send(method: str, path: str, body: str | None, headers: dict[str, str]) -> tuple[int, Any, dict[str, str]]:
         return routed.send(method, f"/admin{path}", body, {**headers, **WITH_KEY}, admin=False)
@@ -117,13 +117,13 @@ def test_the_recorded_list_through_the_route_is_told_at_once_with_who_did_it(
     assert [line for line in said if "/event-hooks" not in line] == [
         line for line in REQUESTS if "/event-hooks" not in line
     ]
-    sidecar.rounds()
-    told = sidecar.events("dao:crud")
-    credential = next(event["data"]["entity"]["id"] for event in told if "key" in event["data"]["entity"])
-    assert [line.replace(credential, RECORDED_CREDENTIAL) for line in short(told)] == CHANGES
-    assert [event["event"] for event in told] == [change.split(":")[1].split()[0] for change in CHANGES]
+    sidecar.reconciliations()
+    reported = sidecar.events("dao:crud")
+    credential = next(event["data"]["entity"]["id"] for event in reported if "key" in event["data"]["entity"])
+    assert [line.replace(credential, RECORDED_CREDENTIAL) for line in short(reported)] == CHANGES
+    assert [event["event"] for event in reported] == [change.split(":")[1].split()[0] for change in CHANGES]
     assert [event["event"] for event in sidecar.events("crud")] == [change.partition(":")[0] for change in CHANGES]
-    for event in told:
+    for event in reported:
         actor = event["data"]["actor"]
         assert event["data"]["seen_by"] == "route"
         assert actor["consumer"]["username"] == OPERATORS
@@ -143,18 +143,18 @@ def test_the_recorded_list_through_the_route_is_told_at_once_with_who_did_it(
 def test_straight_at_the_admin_port_rounds_tell_the_difference_once(
     routed: Kong, sidecar: Sidecar, receiver: HttpServer
 ) -> None:
-    begin(sidecar, routed, receiver, **ROUNDS)
+    begin(sidecar, routed, receiver, **RECONCILING)
     before = known(routed, sidecar)
     said = send_recorded(lambda *request: routed.send(*request, admin=True))
     assert said == REQUESTS
-    sidecar.rounds()
-    told = sidecar.events("dao:crud")
-    assert {"consumers:create Ada Lovelace", "consumers:create newbie", "key_sets:create ks"} <= set(short(told))
-    assert {event["data"]["seen_by"] for event in told} == {"reconciliation"}
-    assert {event["data"]["actor"] for event in told} == {None}
-    same(folded(told, before), listed(routed))
-    sidecar.rounds()
-    assert len(sidecar.events("dao:crud")) == len(told), "nothing more"
+    sidecar.reconciliations()
+    reported = sidecar.events("dao:crud")
+    assert {"consumers:create Ada Lovelace", "consumers:create newbie", "key_sets:create ks"} <= set(short(reported))
+    assert {event["data"]["seen_by"] for event in reported} == {"reconciliation"}
+    assert {event["data"]["actor"] for event in reported} == {None}
+    same(folded(reported, before), listed(routed))
+    sidecar.reconciliations()
+    assert len(sidecar.events("dao:crud")) == len(reported), "nothing more"
 
 
 def known(kong: Kong, sidecar: Sidecar) -> list[tuple[str, dict[str, Any]]]:
@@ -168,7 +168,7 @@ def known(kong: Kong, sidecar: Sidecar) -> list[tuple[str, dict[str, Any]]]:
 def test_while_rounds_run_and_workers_change_what_the_route_tells_is_told_once(
     routed: Kong, sidecar: Sidecar, receiver: HttpServer
 ) -> None:
-    begin(sidecar, routed, receiver, **ROUNDS)
+    begin(sidecar, routed, receiver, **RECONCILING)
     before = known(routed, sidecar)
     written: list[str] = []
 
@@ -194,17 +194,17 @@ def test_while_rounds_run_and_workers_change_what_the_route_tells_is_told_once(
         else:
             assert straight(routed, "PATCH", f"/consumers/straight-{number}", {"custom_id": f"s{number}"})[0] == 200
     until(sidecar.ready, "the last worker is ready")
-    sidecar.rounds()
+    sidecar.reconciliations()
     assert sidecar.poller("crud")["reconciler"]["ended_at"] > began
-    told = sidecar.events("dao:crud")
-    by_route = [event for event in told if event["data"]["seen_by"] == "route"]
+    reported = sidecar.events("dao:crud")
+    by_route = [event for event in reported if event["data"]["seen_by"] == "route"]
     own = [event["data"]["actor"]["request_id"] for event in by_route if event["data"]["deleted_with"] is None]
     assert own == written
     assert Counter(event["data"]["deleted_with"] is None for event in by_route)[False] == 9, (
         "a credential with each delete"
     )
-    same(folded(told, before), listed(routed))
-    mixed = [event for event in told if event["data"]["entity"].get("username", "").startswith("mixed-")]
+    same(folded(reported, before), listed(routed))
+    mixed = [event for event in reported if event["data"]["entity"].get("username", "").startswith("mixed-")]
     assert {event["data"]["seen_by"] for event in mixed} == {"route"}
 
 
@@ -219,34 +219,34 @@ def test_a_sidecar_that_was_there_before_kong_tells_the_first_change_at_once(
     )
     sidecar.watch(pg_kong, kong_yml=file, crud_reconcile_seconds=3600)
     sidecar.start()
-    until(lambda: sidecar.poller("crud")["reconciler"]["error"], "the first round fails: there is no Kong")
+    until(lambda: sidecar.poller("crud")["reconciler"]["error"], "the first reconciliation fails: there is no Kong")
     pg_kong.start()
     put_route(pg_kong, sidecar)
     assert ask(pg_kong, "POST", "/consumers", {"username": "first"})[0] == 201
-    until(lambda: "consumers:create first" in short(sidecar.events("dao:crud")), "it is told before the next hour")
+    until(lambda: "consumers:create first" in short(sidecar.events("dao:crud")), "it is reported before the next hour")
 
 
 def test_what_changed_while_the_sidecar_was_away_is_told_once_after_its_start(
     routed: Kong, sidecar: Sidecar, receiver: HttpServer
 ) -> None:
-    begin(sidecar, routed, receiver, **ROUNDS)
-    assert ask(routed, "POST", "/consumers", {"username": "told-before"})[0] == 201
-    until(lambda: len(sidecar.events("dao:crud")) == 1, "the first change is told")
+    begin(sidecar, routed, receiver, **RECONCILING)
+    assert ask(routed, "POST", "/consumers", {"username": "reported-before"})[0] == 201
+    until(lambda: len(sidecar.events("dao:crud")) == 1, "the first change is reported")
     assert sidecar.stop() == 0
     send_recorded(lambda *request: routed.send(*request, admin=True))
-    assert straight(routed, "PATCH", "/consumers/told-before", {"custom_id": "away"})[0] == 200
+    assert straight(routed, "PATCH", "/consumers/reported-before", {"custom_id": "away"})[0] == 200
     assert ask(routed, "POST", "/consumers", {"username": "answered-500"})[0] == 500, "made all the same"
     sidecar.start()
-    sidecar.rounds()
+    sidecar.reconciliations()
     wanted = [
         "consumers:create Ada Lovelace", "consumers:create answered-500", "consumers:create newbie",
-        "consumers:update told-before (custom_id)", "key_sets:create ks", "vaults:create env",
+        "consumers:update reported-before (custom_id)", "key_sets:create ks", "vaults:create env",
     ]  # fmt: skip
-    told = sidecar.events("dao:crud")[1:]
-    assert sorted(short(told)) == wanted
+    reported = sidecar.events("dao:crud")[1:]
+    assert sorted(short(reported)) == wanted
     assert sidecar.stop() == 0
     sidecar.start()
-    sidecar.rounds()
+    sidecar.reconciliations()
     assert len(sidecar.events("dao:crud")) == 1 + len(wanted), "nothing more"
 
 
@@ -270,17 +270,17 @@ def test_killed_in_a_burst_every_create_is_told_once(routed: Kong, sidecar: Side
         sidecar.start()
     assert len(answers) == creates
     assert {status for status, _ in answers.values()} <= {201, 500}, "made, though answered 500 while nobody listened"
-    sidecar.rounds()
-    told = sidecar.events("dao:crud")
-    counts = Counter(event["data"]["entity"]["username"] for event in told)
+    sidecar.reconciliations()
+    reported = sidecar.events("dao:crud")
+    counts = Counter(event["data"]["entity"]["username"] for event in reported)
     assert counts == dict.fromkeys(answers, 1)
-    assert {event["event"] for event in told} == {"create"}
-    who = {event["data"]["entity"]["username"]: event["data"]["actor"] for event in told}
+    assert {event["event"] for event in reported} == {"create"}
+    who = {event["data"]["entity"]["username"]: event["data"]["actor"] for event in reported}
     seen = [name for name, (status, _) in answers.items() if status == 201 and who[name] is not None]
     assert [who[name]["request_id"] for name in seen] == [answers[name][1] for name in seen]
     answered = [name for name, (status, _) in answers.items() if status == 201]
-    print(f"{len(answered)} of {creates} answered 201, {len(seen)} of them told with who did it")
-    # Answered means that the sidecar has heard it, in memory: what two kills caught there is told by a round.
+    print(f"{len(answered)} of {creates} answered 201, {len(seen)} of them reported with who did it")
+    # Answered means that the sidecar has it in memory: what two kills caught there a reconciliation reports.
     assert len(seen) >= len(answered) - 20
     assert sorted(event["data"]["entity"]["username"] for event in sidecar.events("crud")) == sorted(counts)
 

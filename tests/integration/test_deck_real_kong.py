@@ -170,11 +170,11 @@ def test_a_second_sync_starts_no_instance_anew_and_tells_no_change(
     hooks = [*HOOKS, {"name": "changes", "source": "crud", "event": "plugins", "handler": "log"}]
     file = deck.written("kong.yml", {"plugins": [{"name": "event-hooks", "config": plugin_config(*hooks)}]})
     deck.sync(file)
-    sidecar.rounds(2)
+    sidecar.reconciliations(2)
     before = database_kong.admin_get("/plugins")["data"]
     seen = len(sidecar.events("crud"))
     deck.sync(file)
-    sidecar.rounds(2)
+    sidecar.reconciliations(2)
     assert database_kong.admin_get("/plugins")["data"] == before, "not even updated_at"
     assert len(sidecar.events("crud")) == seen
 
@@ -220,7 +220,7 @@ def test_through_the_route_with_a_key(deck: Deck, database_kong: Kong, sidecar: 
     routed.sync(*files, more)
     until(
         lambda: [body for body in receiver.bodies() if body.get("entity", {}).get("username") == "by-deck"],
-        "the change is told",
+        "the change is reported",
     )
     routed.sync(*files, more)
 

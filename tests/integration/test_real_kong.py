@@ -48,12 +48,12 @@ def test_kong_starts_with_both_plugins_and_a_429_becomes_a_signed_webhook(
         return [got for got in receiver.requests if json.loads(got["body"])["event"] == "rate-limit-exceeded"]
 
     got = until(of_event, "the webhook arrives")[0]
-    told = Webhook(SECRET).verify(got["body"], got["headers"])
-    assert told["source"] == "rate-limiting"
-    assert (told["limit"], told["rate"], told["window"]) == (2, 3, "hour")
-    assert told["consumer"] == {}
-    assert told["service"]["name"] == "demo"
-    assert told["request"]["path"] == "/demo/a"
+    reported = Webhook(SECRET).verify(got["body"], got["headers"])
+    assert reported["source"] == "rate-limiting"
+    assert (reported["limit"], reported["rate"], reported["window"]) == (2, 3, "hour")
+    assert reported["consumer"] == {}
+    assert reported["service"]["name"] == "demo"
+    assert reported["request"]["path"] == "/demo/a"
     assert b"hidden" not in got["body"]
 
     kong.get("/demo/again")  # the next log phase takes waiting lines along
@@ -158,7 +158,7 @@ def test_a_worker_killed_or_stopped_under_load_loses_nothing(
     assert set(seen) == {200, 429}
 
     try:
-        until(lambda: refused(receiver) == seen[429], f"each of {seen[429]} broken limits is told", seconds=60)
+        until(lambda: refused(receiver) == seen[429], f"each of {seen[429]} broken limits is reported", seconds=60)
     finally:
         print(f"{refused(receiver)} of {seen}, {len(receiver.requests)} requests", sidecar.get("/readyz"))
 
@@ -198,8 +198,8 @@ def test_a_sidecar_restarted_goes_on(kong: Kong, sidecar: Sidecar, upstream: Htt
     assert not sidecar.socket_path.exists()
     assert kong.get("/demo/unheard")[0] == 429  # lost, as promised nowhere; the client is not hurt
     sidecar.start()
-    assert kong.get("/demo/heard")[0] == 429
-    until(lambda: any(b"/demo/heard" in got["body"] for got in receiver.requests), "the event after the restart")
+    assert kong.get("/demo/received")[0] == 429
+    until(lambda: any(b"/demo/received" in got["body"] for got in receiver.requests), "the event after the restart")
     assert not any(b"/demo/unheard" in got["body"] for got in receiver.requests)
 
 
@@ -221,7 +221,7 @@ def test_kong_reload_and_new_configuration(
                     kong.get(path)[0] in {200, 429}
                     and any(path.encode() in got["body"] for got in list(other.requests))
                 ),
-                f"the new URL hears of {path}",
+                f"the new URL learns of {path}",
                 pace=0.2,
             )
             kong.reload()

@@ -1,4 +1,4 @@
-"""What is told of refused and failed requests on a real Kong: limits that hide their headers, auth, upstream."""
+"""What is reported of refused and failed requests on a real Kong: limits that hide their headers, auth, upstream."""
 
 import socket
 from typing import Any
@@ -48,12 +48,12 @@ def test_a_limit_with_hidden_headers_is_told_by_the_plugin_in_force(
         with_path("two", url, limiting, {"name": "request-termination", "config": {"status_code": 429}}),
     ])  # fmt: skip
 
-    def told() -> bool:
+    def reported() -> bool:
         exhaust(kong, "/hidden/a")
         return "hidden" in names(sidecar, "rate-limiting")
 
-    until(told, "the plugins in force are known, and the limit is told", pace=0.3)
-    # Of this one two plugins can have answered so: it is told by none.
+    until(reported, "the plugins in force are known, and the limit is reported", pace=0.3)
+    # Of this one two plugins can have answered so: it is reported by none.
     assert kong.get("/two/a")[0] == 429
     exhaust(kong, "/shown/a")
     until(lambda: "shown" in names(sidecar, "rate-limiting"), "the limit with headers")
@@ -140,7 +140,7 @@ def test_clients_turned_away_and_services_that_do_not_answer(
             assert kong.get("/keyed/x")[0] == 401
             return any(event["data"]["plugins"] == ["key-auth"] for event in sidecar.events("auth"))
 
-        until(known, "a refusal is told, with the plugin in force", pace=0.3)
+        until(known, "a refusal is reported, with the plugin in force", pace=0.3)
         before = len(sidecar.events("auth"))
         assert kong.get("/ended/x")[0] == 403
         assert kong.get("/own/x")[0] == 200

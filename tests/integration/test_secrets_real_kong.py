@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from tests.integration.conftest import HttpServer, Kong, Sidecar
-from tests.integration.test_crud_real_kong import ROUNDS, Change, ask, begin, routed, straight
+from tests.integration.test_crud_real_kong import RECONCILING, Change, ask, begin, routed, straight
 from tests.support.certificates import key_pem, pem
 from tests.support.hooks import plugin_config
 
@@ -77,9 +77,9 @@ def secrets() -> list[tuple[str, str, dict[str, Any]]]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("way", [ask, straight], ids=["by the route", "by a round"])
+@pytest.mark.parametrize("way", [ask, straight], ids=["by the route", "by a reconciliation"])
 def test_no_secret_of_any_entity_leaves(routed: Kong, sidecar: Sidecar, receiver: HttpServer, way: Change) -> None:
-    begin(sidecar, routed, receiver, **ROUNDS)
+    begin(sidecar, routed, receiver, **RECONCILING)
     assert way(routed, "PUT", "/consumers/c", {"tags": ["t"]})[0] == 200
     refused = [
         (method, path, answer)
@@ -88,22 +88,22 @@ def test_no_secret_of_any_entity_leaves(routed: Kong, sidecar: Sidecar, receiver
         if status // 100 != 2
     ]
     assert refused == [], refused
-    sidecar.rounds()
+    sidecar.reconciliations()
     way(routed, "DELETE", "/consumers/c")
     for plugin in routed.admin_get("/plugins?size=1000")["data"]:
         if "hush" in json.dumps(plugin):
             way(routed, "PATCH", f"/plugins/{plugin['id']}", {"tags": ["t"]})
-    sidecar.rounds()
+    sidecar.reconciliations()
 
-    told = sidecar.events("dao:crud")
-    assert {event["data"]["schema"] for event in told} >= {
+    reported = sidecar.events("dao:crud")
+    assert {event["data"]["schema"] for event in reported} >= {
         "keyauth_credentials", "basicauth_credentials", "jwt_secrets", "hmacauth_credentials", "oauth2_credentials",
         "oauth2_tokens", "keys", "certificates", "vaults", "plugins", "upstreams", "services",
     }  # fmt: skip
-    assert [event for event in told if "***" not in json.dumps(event["data"]) and "hush" in json.dumps(event)] == []
+    assert [event for event in reported if "***" not in json.dumps(event["data"]) and "hush" in json.dumps(event)] == []
     private = key_pem().splitlines()[1][:40]
     outside = {
-        "events": json.dumps([told, sidecar.events("crud")]).encode(),
+        "events": json.dumps([reported, sidecar.events("crud")]).encode(),
         "deliveries": b"".join(got["body"] for got in list(receiver.requests)),
         "readyz": sidecar.get("/readyz")[1],
         "metrics": sidecar.get("/metrics")[1],

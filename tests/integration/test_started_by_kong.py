@@ -38,13 +38,17 @@ def started(pg_kong: Kong, sidecar: Sidecar, request: pytest.FixtureRequest) -> 
         assert status == 201, answer
 
     put_into_database(filled_in(pg_kong.admin, sidecar.port), create)
-    # A worker knows all of it from its start on; one that runs hears of it later than the other, which may answer.
+    # A worker knows all of it from its start on; one that runs learns of it later than the other, which may answer.
     done = pg_kong.run("restart", "-c", str(pg_kong.conf), "-p", str(pg_kong.prefix))
     assert done.returncode == 0, done.stdout + done.stderr
     until(lambda: routed(pg_kong, "GET", "/status")[0] == 200, "the route is there, with all that is on it")
     until(sidecar.ready, "the sidecar that Kong started anew is ready", seconds=30)
     sidecar.make_hooks({"name": "to-dao", "source": "dao:crud", "handler": "log"})
-    until(lambda: sidecar.poller("crud")["reconciler"]["ended_at"], "the first round, which is silent", seconds=30)
+    until(
+        lambda: sidecar.poller("crud")["reconciler"]["ended_at"],
+        "the first reconciliation, which is silent",
+        seconds=30,
+    )
     return pg_kong
 
 
@@ -54,19 +58,19 @@ def routed(kong: Kong, method: str, path: str, body: Any = None) -> tuple[int, A
     return kong.send(method, f"/admin{path}", text, {**JSON, **WITH_KEY}, admin=False)[:2]
 
 
-def told(sidecar: Sidecar, name: str) -> list[dict[str, Any]]:
+def reported(sidecar: Sidecar, name: str) -> list[dict[str, Any]]:
     """Return the data of the events of an entity that has such a name."""
     data = [event["data"] for event in sidecar.events("dao:crud")]
     return [each for each in data if name in (each["entity"].get("username"), each["entity"].get("name"))]
 
 
 def assert_heard(kong: Kong, sidecar: Sidecar, tag: str) -> None:
-    """Change entities both ways, and see that both are told, with as much of them as anywhere."""
+    """Change entities both ways, and see that both are reported, with as much of them as anywhere."""
     assert routed(kong, "POST", "/consumers", {"username": f"routed-{tag}"})[0] == 201
-    until(lambda: told(sidecar, f"routed-{tag}"), "what came through the route is told")
+    until(lambda: reported(sidecar, f"routed-{tag}"), "what came through the route is reported")
     assert kong.send("POST", "/consumers", f'{{"username": "straight-{tag}"}}', JSON, admin=True)[0] == 201
-    until(lambda: told(sidecar, f"straight-{tag}"), "what came straight is told by a round")
-    seen = [[each["seen_by"] for each in told(sidecar, f"{way}-{tag}")] for way in ("routed", "straight")]
+    until(lambda: reported(sidecar, f"straight-{tag}"), "what came straight is reported by a reconciliation")
+    seen = [[each["seen_by"] for each in reported(sidecar, f"{way}-{tag}")] for way in ("routed", "straight")]
     assert seen == [["route"], ["reconciliation"]]
     readiness = json.loads(sidecar.get("/readyz")[1])
     assert readiness["status"] == "ready", readiness
@@ -80,7 +84,7 @@ def test_changes_are_told_by_route_and_round(started: Kong, sidecar: Sidecar) ->
     assert_heard(started, sidecar, "first")
     status, made = routed(started, "POST", "/plugins", PLUGIN)
     assert status == 201
-    (plugin,) = until(lambda: told(sidecar, "session"), "the plugin is told")
+    (plugin,) = until(lambda: reported(sidecar, "session"), "the plugin is reported")
     assert plugin["entity"]["config"] == made["config"] | {"secret": "***"}, "the secret is hidden, and nothing else"
 
 
@@ -93,5 +97,5 @@ def test_after_a_reload_changes_are_told_as_before(started: Kong, sidecar: Sidec
     until(lambda: before.isdisjoint(workers()), "new workers answer, and say so", seconds=30)
     until(lambda: routed(started, "GET", "/status")[0] == 200, "and proxy", seconds=30)
     until(lambda: json.loads(sidecar.get("/readyz")[1] or b"{}").get("status") == "ready", "all is well", seconds=30)
-    sidecar.rounds()
+    sidecar.reconciliations()
     assert_heard(started, sidecar, "reloaded")

@@ -210,7 +210,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def has_looked_round(pid: int, times: int = 10) -> None:
+def has_checked(pid: int, times: int = 10) -> None:
     """Return when an idle process has woken up and gone to sleep again so many times: a busy one never does."""
     goal = _rests(pid) + times
     until(lambda: _rests(pid) >= goal, f"process {pid} rests {times} times")

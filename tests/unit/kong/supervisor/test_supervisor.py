@@ -32,7 +32,7 @@ from tests.support.processes import (
     Running,
     StubClient,
     cpu_seconds,
-    has_looked_round,
+    has_checked,
     hold_still,
     is_alive,
     kill_while_all_are_held,
@@ -621,7 +621,7 @@ def test_a_vanished_directory_is_logged_once_and_waited_for(processes: Processes
     (home / "s").unlink()
     home.rmdir()
     supervisor.wait_for("socket_rebind_failed")
-    has_looked_round(supervisor.pid)  # it rests between the checks
+    has_checked(supervisor.pid)  # it rests between the checks
     assert len(supervisor.lines("socket_rebind_failed")) == 1
     home.mkdir()
     supervisor.wait_for("socket_rebound")
@@ -693,7 +693,7 @@ def test_stand_alone_a_parents_end_means_nothing(processes: Processes, path: Pat
     parent, pid = started_by_somebody(path, QUICK, started_by_kong=False)
     until(path.is_socket, "the socket")
     end(parent)
-    has_looked_round(pid)
+    has_checked(pid)
     assert client.call("x")
     os.kill(pid, signal.SIGTERM)
     until(lambda: not is_alive(pid), "the supervisor's end")

@@ -1,4 +1,4 @@
-"""Rounds on a real Kong without a database: what a load of its configuration is told as, and what traffic notices."""
+"""Reconciliations on a real Kong without a database: what a load of its configuration makes, what traffic notices."""
 
 import json
 from typing import Any
@@ -11,31 +11,34 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.kong, pytest.mark.timeout(240)]
 
-ROUNDS = {"crud_reconcile_seconds": 0.5, "crud_grace_seconds": 0.2, "log_level": "debug"}
+RECONCILING = {"crud_reconcile_seconds": 0.5, "crud_grace_seconds": 0.2, "log_level": "debug"}
 HOOKS = ("crud", "dao:crud")
 CONSUMERS = 3_000
 
 
 def ended(sidecar: Sidecar) -> list[str]:
-    """Return the outcomes of the rounds so far: ``done``, or ``same`` where the configuration's hash did not move."""
+    """Return the outcomes so far: ``done``, or ``same`` where the configuration's hash did not move."""
     lines = map(json.loads, sidecar.log.read_text().splitlines())
     return [line["outcome"] for line in lines if line["event"] == "reconciliation_finished"]
 
 
-def round_done(sidecar: Sidecar, rounds: int) -> None:
-    """Wait until a round is done that began after there were so many, and there is nothing left to tell."""
+def reconciliation_done(sidecar: Sidecar, reconciliations: int) -> None:
+    """Wait until a reconciliation is done that began after there were so many, and nothing is left to publish."""
 
     def done() -> bool:
         state = sidecar.poller("crud")
-        return bool("done" in ended(sidecar)[rounds:] and state and not state["reconciler"]["outbox"])
+        return bool("done" in ended(sidecar)[reconciliations:] and state and not state["reconciler"]["outbox"])
 
-    until(done, "a round is done, and what it found is told")
+    until(done, "a reconciliation is done, and what it found is reported")
 
 
 def quiet(sidecar: Sidecar) -> None:
-    """Wait until two more rounds had nothing to do: the configuration is the one that was listed last."""
-    rounds = len(ended(sidecar))
-    until(lambda: ended(sidecar)[rounds:].count("same") >= 2, "rounds that find the configuration unmoved")
+    """Wait until two more reconciliations had nothing to do: the configuration is the one that was listed last."""
+    reconciliations = len(ended(sidecar))
+    until(
+        lambda: ended(sidecar)[reconciliations:].count("same") >= 2,
+        "some find the configuration unmoved",
+    )
 
 
 def document(kong: Kong, sidecar: Sidecar, tag: str, **more: Any) -> dict[str, Any]:
@@ -56,16 +59,16 @@ def load(kong: Kong, name: str) -> tuple[int, Any, dict[str, str]]:
 
 @pytest.fixture
 def watched(kong: Kong, sidecar: Sidecar) -> Kong:
-    sidecar.watch(kong, **ROUNDS)
+    sidecar.watch(kong, **RECONCILING)
     return kong
 
 
 def start(kong: Kong, sidecar: Sidecar) -> None:
-    """Start both and wait for the first round, which is silent."""
+    """Start both and wait for the first reconciliation, which is silent."""
     sidecar.start()
     kong.start()
     sidecar.make_hooks(*({"name": f"to-{name[:3]}", "source": name, "handler": "log"} for name in HOOKS))
-    round_done(sidecar, 0)
+    reconciliation_done(sidecar, 0)
     quiet(sidecar)
     assert sidecar.events("dao:crud") == []
 
@@ -77,15 +80,15 @@ def test_a_new_configuration_with_one_tag_changed_is_one_update(watched: Kong, s
     before = {each["id"] for each in kong.admin_get("/key-auths")["data"]}
 
     kong.declare(document(kong, sidecar, "two"))
-    rounds = len(ended(sidecar))
+    reconciliations = len(ended(sidecar))
     assert load(kong, "by-route")[0] == 201
-    round_done(sidecar, rounds)
+    reconciliation_done(sidecar, reconciliations)
     quiet(sidecar)
     credentials = kong.admin_get("/key-auths")["data"]
     assert len(credentials) == 4
-    (told,) = sidecar.events("dao:crud")
-    data = told["data"]
-    assert (told["event"], data["schema"], data["changed"]) == ("update", "keyauth_credentials", ["tags"])
+    (reported,) = sidecar.events("dao:crud")
+    data = reported["data"]
+    assert (reported["event"], data["schema"], data["changed"]) == ("update", "keyauth_credentials", ["tags"])
     assert (data["old_entity"]["tags"], data["entity"]["tags"]) == (["one"], ["two"])
     assert data["seen_by"] == "reconciliation"
     assert data["entity"]["id"] in {each["id"] for each in credentials}
@@ -97,7 +100,7 @@ def test_a_new_configuration_with_one_tag_changed_is_one_update(watched: Kong, s
     assert len(sidecar.events("dao:crud")) == 1, "nothing of a refused one"
 
     kong.declare(document(kong, sidecar, "two"))
-    rounds = len(ended(sidecar))
+    reconciliations = len(ended(sidecar))
     kong.reload()
     until(lambda: not {each["id"] for each in keys(kong)} & {each["id"] for each in credentials}, "every id is new")
     quiet(sidecar)
@@ -134,10 +137,10 @@ def test_a_round_of_many_finds_nothing_and_traffic_goes_on(
     start(kong, sidecar)
     # The same entities from another text: the hash moves, every credential has a new id, nothing is different.
     kong.declarative.write_text(kong.declarative.read_text() + "\n# once more\n")
-    rounds = len(ended(sidecar))
+    reconciliations = len(ended(sidecar))
     with traffic(kong, "/r", per_second=50) as seen:
         assert kong.post_config() == 201
-        round_done(sidecar, rounds)
+        reconciliation_done(sidecar, reconciliations)
     assert set(seen) == {200}
     assert seen[200] >= 10
     state = sidecar.poller("crud")["reconciler"]
