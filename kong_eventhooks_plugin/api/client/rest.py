@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from kong_eventhooks_plugin.api.client.sse import Message, Parser
-from kong_eventhooks_plugin.api.client.tls import OWN, ClientTls, client_context, tls_advice
+from kong_eventhooks_plugin.api.client.tls import NO_AUTHORITIES, OWN, ClientTls, client_context, tls_advice
 from kong_eventhooks_plugin.errors import RemoteError
 
 SECONDS: Final = 75.0
@@ -55,7 +55,7 @@ class RestClient:
         headers = {b"accept": b"application/json", b"user-agent": b"kong-event-hooks"}
         if target.token is not None:
             headers[b"authorization"] = f"Bearer {target.token}".encode()
-        verify = client_context(target.tls) if target.url.lower().startswith("https:") else True
+        verify = client_context(target.tls) if target.url.lower().startswith("https:") else NO_AUTHORITIES
         try:
             self._http = httpx.Client(
                 base_url=target.url, headers=headers, timeout=SECONDS, trust_env=False, verify=verify

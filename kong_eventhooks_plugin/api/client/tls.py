@@ -19,6 +19,10 @@ class ClientTls(NamedTuple):
     key: str | None = None
 
 
+NO_AUTHORITIES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For plain HTTP: httpx would read the system's authorities, which takes longer than a call."""
+
+
 def client_context(tls: ClientTls, *, verify: bool = True) -> ssl.SSLContext:
     """Return a context; ``verify`` false: any server will do. Raises ``RemoteError``."""
     trusted = tls.pinned or tls.cacert
