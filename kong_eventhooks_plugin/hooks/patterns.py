@@ -80,8 +80,8 @@ _NEVER_IPV4 = tuple(
 _HEX = "[0-9A-Fa-f]"
 _A9FE = any_case("a9fe")
 _NEVER_IPV6 = tuple(
-    # A space cannot stand there; it keeps Python from taking "[[" for a set inside a set.
-    f"[ []{address}"
+    # The slash keeps Python from taking "[[" for a set inside a set; there it is an empty host, refused before.
+    f"[/[]{address}"
     for address in (
         f"[Ff][Ee][89ABab]{_HEX}:",
         f"[Ff][Ff]{_HEX}{_HEX}:",
@@ -102,10 +102,10 @@ _NEVER_IPV6 = tuple(
     )
 )
 _NO_IPV6 = (
-    "[ [][0-9A-Fa-f.]*[Z-^]",  # From Z to ^ there is the closing bracket, and no letter of an address.
-    "[ [][0-9A-Fa-f:.]*[G-Zg-z]",
-    "[ [][0-9A-Fa-f:.]*[Z-^][^:/?#]",
-    *(f"[ [][0-9A-Fa-f:.]*{end}" for end in _END),
+    "[/[][0-9A-Fa-f.]*[Z-^]",  # From Z to ^ there is the closing bracket, and no letter of an address.
+    "[/[][0-9A-Fa-f:.]*[G-Zg-z]",
+    "[/[][0-9A-Fa-f:.]*[Z-^][^:/?#]",
+    *(f"[/[][0-9A-Fa-f:.]*{end}" for end in _END),
 )
 _BAD_LABELS = (
     "[.-]",
