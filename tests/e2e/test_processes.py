@@ -254,6 +254,7 @@ async def test_one_that_cannot_serve_takes_nothing_over(world: World) -> None:
         assert await node.log()
 
 
+@pytest.mark.long
 async def test_after_a_restart_the_plugins_are_not_taken_for_each_other(world: World) -> None:
     """The crud route calls first after the restart: an id that counts anew would hand it the other's events."""
     sidecar = world.sidecar()
@@ -306,6 +307,7 @@ async def test_what_the_route_saw_before_a_stop_is_published_with_who_did_it(wor
     assert sorted(events) == [f"{number:032x}" for number in range(CHANGES)]
 
 
+@pytest.mark.long
 async def test_a_second_stand_alone_sidecar_is_refused_and_the_first_serves_on(world: World) -> None:
     first = world.sidecar()
     await ready(first)
@@ -336,6 +338,7 @@ async def test_the_worker_leaves_when_its_supervisor_is_killed(world: World) -> 
         assert 'socket_unserved_seconds{ended="supervisor killed"}' in (await client.get("/metrics")).text
 
 
+@pytest.mark.long
 async def test_over_msgpack_it_serves_and_comes_back(world: World) -> None:
     """Kong does not repeat a call over this protocol, so what a killed worker was asked is not asked for here."""
     sidecar = world.sidecar("--protocol=msgpack")
@@ -364,6 +367,7 @@ def only_child(pid: int) -> int:
     return int(child)
 
 
+@pytest.mark.long
 async def test_a_log_that_nobody_reads_any_more_ends_nobody(world: World) -> None:
     """Kong's process held the other end of our output, and crashed."""
     reader, writer = os.pipe()

@@ -68,6 +68,7 @@ async def test_a_lease_does_not_outlive_its_burial(queue: Queue) -> None:
     assert await queue.attempts(id_of(1)) == []
 
 
+@pytest.mark.long
 async def test_bury_very_many(queue: Queue) -> None:
     for key in range(1_100):
         await queue.offer(offer(key, "h", "g") if key % 2 else offer(key, "h"))
@@ -190,6 +191,7 @@ async def test_what_a_clock_set_back_left_waiting_is_due_after_a_sweep(queue: Qu
     assert [one.event.id for one in await queue.claim("h", 10, 60)] == [event("tried").id]
 
 
+@pytest.mark.long
 async def test_sweep_very_many(store: Store, clock: FakeClock) -> None:
     queue = await store.open(QueueLimits(settled_seconds=100))
     for key in range(1_200):

@@ -12,10 +12,13 @@ import pytest
 from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.validation import schema_interpreter
 from tests.support.hooks import KNOWN
+from tests.support.sampling import sample
 
 RECORDED = Path(__file__).parents[2] / "captures" / "schema-answers.jsonl"
 ANSWERS = [json.loads(line) for line in RECORDED.read_text().splitlines()]
 FIELD = schema.plugin_config(KNOWN)
+EVERY = 5
+"""Of so many answers `make test` compares one."""
 
 
 def our_answer(config: Any) -> Any:
@@ -43,10 +46,11 @@ def test_there_is_enough_to_compare() -> None:
     assert statuses.count(400) > 1000
 
 
-def test_our_answers_are_kongs() -> None:
+@pytest.mark.parametrize("start", sample(range(EVERY), EVERY))
+def test_our_answers_are_kongs(start: int) -> None:
     different = [
         (recorded, ours)
-        for recorded in ANSWERS
+        for recorded in ANSWERS[start::EVERY]
         if recorded["status"] != 500
         and not is_known_difference(recorded)
         and (ours := our_answer(recorded["config"])) != one_text(recorded["fields"])
@@ -54,8 +58,11 @@ def test_our_answers_are_kongs() -> None:
     assert not different, f"{len(different)} differ; the first: {different[0]}"
 
 
-@pytest.mark.parametrize("status", [400, 500])
-def test_what_kong_refuses_we_refuse(status: int) -> None:
-    refused = [recorded["config"] for recorded in ANSWERS if recorded["status"] == status]
-    assert refused
+def test_what_kong_refuses_in_another_way_we_refuse() -> None:
+    refused = [
+        recorded["config"]
+        for recorded in ANSWERS
+        if recorded["status"] == 500 or (recorded["status"] == 400 and is_known_difference(recorded))
+    ]
+    assert len(refused) > 10
     assert all(our_answer(config) for config in refused)

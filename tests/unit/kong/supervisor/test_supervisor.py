@@ -249,6 +249,7 @@ class TestAConnectionThatIsKept:
         assert ask(idle, "y") == f"y {supervisor.worker()}"
         assert ask(kept(), "again") == f"again {supervisor.worker()}"
 
+    @pytest.mark.long
     def test_many_at_once_are_handed_over_and_still_known(
         self, processes: Processes, path: Path, kept: Callable[[], socket.socket]
     ) -> None:
@@ -364,6 +365,7 @@ def test_a_full_load_of_calls_may_wait_although_the_workers_server_shortened_the
             assert call.recv(100).startswith(f"{number} ".encode())
 
 
+@pytest.mark.long
 def test_a_worker_that_cannot_live_is_started_ever_more_slowly(processes: Processes, path: Path) -> None:
     supervisor = processes.supervisor(path, worker=[*STUB, "--die", "0"])
     supervisor.wait_for("worker_crashed", 5)
@@ -495,6 +497,7 @@ def test_a_second_stand_alone_server_is_refused(processes: Processes, path: Path
     assert client.call("x") == f"x {worker}"
 
 
+@pytest.mark.long
 @pytest.mark.long
 def test_a_take_over_under_load_loses_no_call(processes: Processes, path: Path, client: StubClient) -> None:
     old = processes.supervisor(path, started_by_kong=True)
@@ -643,6 +646,7 @@ def logged(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines if line[:1] == "{" and line.endswith("\n")]
 
 
+@pytest.mark.long
 @pytest.mark.long
 def test_a_reload_of_kong_under_load(processes: Processes, path: Path, client: StubClient) -> None:
     """The old server's Kong process goes some time after the new one's came; the path is the new server's then."""
