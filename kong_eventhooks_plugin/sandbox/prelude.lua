@@ -390,8 +390,10 @@ end
 local function sandbox_require(name)
   if allowed_modules then
     local module = allowed_modules[name]
-    return module and read_only(name, module)
-      or error("module '" .. tostring(name) .. "' is not available (untrusted_lua = " .. MODE .. ")", 2)
+    if not module then
+      error("module '" .. tostring(name) .. "' is not available (untrusted_lua = " .. MODE .. ")", 2)
+    end
+    return type(module) == "table" and read_only(name, module) or module
   end
   local module = modules[name]
   if not module then
