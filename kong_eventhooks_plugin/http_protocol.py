@@ -26,6 +26,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_parser import RawResponseMessage
 
 from kong_eventhooks_plugin.http_errors import AnswerOverrun
+from kong_eventhooks_plugin.outgoing_tls import bound_handshakes
 
 INFORMATIONAL = 16
 BESIDE_BODY = 128 << 10
@@ -97,4 +98,5 @@ class AnswerProtocol(ResponseHandler):
 
 def use_protocol(connector: aiohttp.BaseConnector, protocol: type[AnswerProtocol] = AnswerProtocol) -> None:
     """Make the connector's connections with ``protocol``, for which aiohttp has no argument; on the running loop."""
+    bound_handshakes()
     connector._factory = partial(protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment] # noqa: SLF001

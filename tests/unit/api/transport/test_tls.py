@@ -242,3 +242,34 @@ class TestGrpc:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await hooks_pb2_grpc.HookServiceStub(channel).ListHooks(hooks_pb2.ListHooksRequest(), timeout=SECONDS)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+FFDHE8192 = 0x0104
+P256 = 0x0017
+ALERT, HANDSHAKE = 21, 22
+
+
+@pytest.mark.parametrize(("group", "answer"), [(FFDHE8192, ALERT), (P256, HANDSHAKE)])
+def test_a_client_cannot_choose_a_costly_exchange_of_keys(mutual: TlsFiles, group: int, answer: int) -> None:
+    context = server_context(mutual, "http/1.1")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(incoming, outgoing, server_side=True)
+    incoming.write(client_hello(group))
+    with pytest.raises(ssl.SSLError):
+        server.do_handshake()
+    assert outgoing.read()[0] == answer
+
+
+def client_hello(group: int) -> bytes:
+    """Return TLS 1.3's first message of a client that knows one group (RFC 8446, 4.1.2)."""
+    extensions = (
+        (43, b"\x02\x03\x04"),  # the version
+        (10, b"\x00\x02" + group.to_bytes(2)),  # the group
+        (13, b"\x00\x04\x04\x03\x08\x04"),  # signatures
+        (51, b"\x00\x00"),  # no key yet: a server that takes the group asks for one
+    )
+    listed = b"".join(number.to_bytes(2) + len(data).to_bytes(2) + data for number, data in extensions)
+    suites = b"\x00\x02\x13\x01"
+    body = b"\x03\x03" + bytes(32) + b"\x00" + suites + b"\x01\x00" + len(listed).to_bytes(2) + listed
+    message = b"\x01" + len(body).to_bytes(3) + body
+    return b"\x16\x03\x01" + len(message).to_bytes(2) + message

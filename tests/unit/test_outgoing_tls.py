@@ -1,0 +1,43 @@
+import asyncio
+import ssl
+from base64 import encodebytes
+from pathlib import Path
+
+import pytest
+
+from kong_eventhooks_plugin.errors import HttpError
+from kong_eventhooks_plugin.handlers.aiohttp_transport import SSL_VERIFY
+from kong_eventhooks_plugin.handlers.http_client import make_client
+from kong_eventhooks_plugin.telemetry.metrics import Metrics
+from tests.support.delivery_tls import self_signed
+
+ODD = (1 << 2047) + 1
+"""No prime, which a client does not check; one of 10,000 bits would take it a second."""
+
+
+async def test_a_server_cannot_choose_its_own_diffie_hellman(tmp_path: Path) -> None:
+    context, _ = self_signed(tmp_path)
+    group = tmp_path / "dh.pem"
+    encoded = encodebytes(dh_parameters()).decode()
+    group.write_text(f"-----BEGIN DH PARAMETERS-----\n{encoded}-----END DH PARAMETERS-----\n")
+    context.load_dh_params(group)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("DHE")
+    async with make_client(Metrics()) as client:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        with pytest.raises(HttpError):
+            await client.get(url, extensions={SSL_VERIFY: False})
+        server.close()
+
+
+async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+    writer.close()
+
+
+def dh_parameters() -> bytes:
+    """Return the odd number and 2 as PKCS#3 has them."""
+    number = b"\x00" + ODD.to_bytes(256)
+    content = b"\x02\x82" + len(number).to_bytes(2) + number + b"\x02\x01\x02"
+    return b"\x30\x82" + len(content).to_bytes(2) + content
