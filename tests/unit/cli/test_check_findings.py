@@ -95,6 +95,15 @@ plugins:
     ]
 
 
+def test_a_template_languages_name_hides_no_error_of_its_texts(tmp_path: Path) -> None:
+    config = "url: 'http://x', method: POST, template: jinja, headers: {content-type: text/plain}, payload: {a: '{{ b'}"
+    hook = f"{{name: a, source: custom, handler: webhook-custom, handler_config: {{{config}}}}}"
+    lines = found(tmp_path, f"plugins: [{{name: event-hooks, config: {{hooks: [{hook}]}}}}]")
+    assert [line.removeprefix("plugins[0].config.hooks[0].handler_config.").partition(": ")[0] for line in lines] == [
+        "headers.content-type", "payload.a", "template",
+    ]  # fmt: skip
+
+
 def test_lists_of_plugins_near_ours(tmp_path: Path) -> None:
     text = "plugin:\n- name: event-hooks\nservices:\n- name: s\n  plguins: []\n"
     assert found(tmp_path, text) == [
