@@ -128,13 +128,14 @@ class SqliteQueue:
             return str(error)
 
     async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
-        return await self._write(lambda counters: leases.claim(counters, hook_id, limit, lease_seconds))
+        claimed = partial(leases.claim, hook_id=hook_id, limit=limit, lease_seconds=lease_seconds)
+        return await self._writer().submit(claimed, yields=True)
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """End leases: state and attempt together. Raises ``QueueError`` where a new state is ``leased``."""
         if any(settlement.state == "leased" for settlement in settlements):
             raise QueueError("a settlement ends a lease; it cannot make one")
-        await self._write(lambda counters: settling.settle(counters, settlements))
+        await self._writer().submit(partial(settling.settle, settlements=settlements), yields=True)
 
     async def work(self) -> list[Work]:
         return await self._read(partial(reads.work, now=self._clock()))

@@ -5,7 +5,9 @@ the next transaction. Statements run on the loop's thread, what may block does n
 
 Limits, and what happens past them:
 
-- A transaction has at most ``BATCH`` offers and ``BATCH`` other operations; the rest goes into the next one.
+- A transaction has at most ``BATCH`` of each kind, offers and others; the rest goes into the next one.
+- Accepting comes first: while more offers wait than one transaction holds, claims, settlements and ``heavy`` operations
+  wait, for at most ``YIELDS`` transactions; then they have one, and wait again.
 - Waiting offers are bounded by ``QueueLimits.waiting`` (the engine counts them), other operations by ``WAITING``: one
   more fails with ``StoreUnavailable``.
 - Another process's lock is waited for as long as it lasts, and logged every ``LOCK_LOG_SECONDS``: giving up would lose
@@ -41,6 +43,7 @@ from kong_eventhooks_plugin.storage.thread import CallThread
 T = TypeVar("T")
 
 BATCH = 256
+YIELDS = 8
 WAITING = 10_000
 LOCK_MILLISECONDS = 250
 LOCK_LOG_SECONDS = 5.0
@@ -149,6 +152,8 @@ class GroupCommit:
         self._thread = CallThread("event-hooks-store", self._loop)
         self._offers: deque[Offered] = deque()
         self._operations: deque[WriteOperation[Any]] = deque()
+        self._yielding: deque[WriteOperation[Any]] = deque()
+        self._yielded = 0
         self._heavy: deque[WriteOperation[Any]] = deque()
         self._heavy_next = False
         self._busy = False
@@ -169,9 +174,12 @@ class GroupCommit:
         if not self._busy:
             self._start()
 
-    def submit(self, run: Callable[[Counters], T], *, heavy: bool = False) -> "asyncio.Future[T]":
-        """Put an operation into the next transaction; a ``heavy`` one gets its own, in the thread."""
-        queue = self._heavy if heavy else self._operations
+    def submit(self, run: Callable[[Counters], T], *, heavy: bool = False, yields: bool = False) -> "asyncio.Future[T]":
+        """Put an operation into the next transaction; a ``heavy`` one gets its own, in the thread.
+
+        One that ``yields``, and a heavy one, wait while offers are behind.
+        """
+        queue = self._heavy if heavy else self._yielding if yields else self._operations
         if len(queue) >= WAITING:
             raise StoreUnavailable(f"{self._path}: {WAITING} operations wait already")
         future: asyncio.Future[T] = self._loop.create_future()
@@ -197,6 +205,7 @@ class GroupCommit:
             for waiting in self._waiters():
                 waiting.fail(error)
             self._operations.clear()
+            self._yielding.clear()
             self._heavy.clear()
             self._offers.clear()
             # It was a lock: the thread gives up waiting for it now. Or the disk: the connection stays with the thread.
@@ -215,7 +224,7 @@ class GroupCommit:
 
     def _waiters(self) -> list[Waiter[Any]]:
         current = self._current.waiters() if self._current is not None else ()
-        return [*current, *self._operations, *self._heavy, *self._offers]
+        return [*current, *self._operations, *self._yielding, *self._heavy, *self._offers]
 
     def _start(self) -> None:
         """Begin a transaction in the loop's next iteration: it has all that this iteration offers."""
@@ -233,15 +242,19 @@ class GroupCommit:
             self._begin(batch)
 
     def _take(self) -> Batch | None:
-        """Return the next transaction's operations; heavy ones and others alternate."""
-        light = bool(self._operations or self._offers)
+        """Return the next transaction's operations; offers first; heavy ones and others alternate."""
+        if len(self._offers) > BATCH and (self._yielding or self._heavy) and self._yielded < YIELDS:
+            self._yielded += 1
+            return Batch(_first(self._operations), _first(self._offers))
+        self._yielded = 0
+        light = bool(self._operations or self._yielding or self._offers)
         if self._heavy and (self._heavy_next or not light):
             self._heavy_next = False
             return Batch([self._heavy.popleft()], [], heavy=True)
         self._heavy_next = True
         if not light:
             return None
-        return Batch(_first(self._operations), _first(self._offers))
+        return Batch(_first(self._operations) + _first(self._yielding), _first(self._offers))
 
     def _begin(self, batch: Batch) -> None:
         if batch.heavy:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, group_commit
 from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
 from tests.support.queue import delivered, id_of, offer
@@ -112,3 +113,63 @@ async def test_a_sweep_does_not_hold_up_offers(queue: SqliteQueue, disk: SlowDis
 async def test_very_many_waiting_are_taken_in_turns(queue: SqliteQueue, disk: SlowDisk) -> None:
     await asyncio.gather(*(queue.offer(offer(key)) for key in range(600)))
     assert disk.commits == 3
+
+
+async def waiting_offers(queue: SqliteQueue, disk: SlowDisk, count: int) -> list[asyncio.Future[Receipt]]:
+    """Offer so many while one is being committed; the disk is stalled then."""
+    disk.stall()
+    queue.offer(offer("being committed"))
+    await rounds()
+    return [queue.offer(offer(key)) for key in range(count)]
+
+
+async def test_accepting_comes_before_delivering(
+    queue: SqliteQueue, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "BATCH", 2)
+    monkeypatch.setattr(group_commit, "YIELDS", 3)
+    await queue.offer(offer("old"))
+    (old,) = await queue.claim("h", 1, 60)
+    offers = await waiting_offers(queue, disk, 20)
+    settled = asyncio.ensure_future(queue.settle([delivered(old.id)]))
+    claimed = asyncio.ensure_future(queue.claim("h", 100, 60))
+    lead = asyncio.ensure_future(queue.lead("me", 10))
+    await rounds()
+    disk.go_on()
+    await lead
+    assert sum(future.done() for future in offers) == 2, "a lease is renewed whatever waits"
+    assert not settled.done()
+    ended: list[int] = []
+    for waiting in (settled, claimed):
+        waiting.add_done_callback(lambda _: ended.append(sum(future.done() for future in offers)))
+    await asyncio.gather(*offers, settled, claimed)
+    assert ended == [8, 8], "three transactions of offers alone, then one that delivery shares"
+    assert len(await queue.claim("h", 100, 60)) > 0, "it catches up"
+
+
+async def test_a_heavy_operation_waits_for_as_long(
+    queue: SqliteQueue, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "BATCH", 2)
+    monkeypatch.setattr(group_commit, "YIELDS", 3)
+    offers = await waiting_offers(queue, disk, 20)
+    heavy = queue._writer().submit(lambda _: None, heavy=True)
+    disk.go_on()
+    await heavy
+    assert sum(future.done() for future in offers) == 6
+    await asyncio.gather(*offers)
+
+
+async def test_delivering_goes_on_while_one_transaction_takes_what_waits(
+    queue: SqliteQueue, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "BATCH", 4)
+    await queue.offer(offer("old"))
+    offers = await waiting_offers(queue, disk, 4)
+    claimed = asyncio.ensure_future(queue.claim("h", 1, 60))
+    await rounds()
+    commits = disk.commits
+    disk.go_on()
+    assert [one.id for one in await claimed] == [id_of("old")]
+    assert disk.commits == commits + 2  # the one that was under way, and the one with both
+    assert all(future.done() for future in offers)
