@@ -1,5 +1,6 @@
 """What the composition root decides itself."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,20 @@ def test_a_feature_of_the_kernel_that_is_demanded_and_missing_is_refused(
     ):
         with pytest.raises(SettingsError, match="sandbox_kernel_features: landlock cannot be used"):
             Components(settings)
+
+
+def test_the_collector_leaves_the_calls_of_a_flood_alone() -> None:
+    thresholds = gc.get_threshold()
+    collections: list[str] = []
+    try:
+        app.collect_seldom()
+        gc.callbacks.append(lambda phase, _: collections.append(phase))
+        waiting = [[number] for number in range(2_000)]  # what a thousand calls hold that wait for a commit
+        assert len(waiting) == 2_000
+        assert collections == []
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.callbacks.pop()
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
