@@ -37,6 +37,16 @@ def test_the_health_check_asks_the_sidecar(compose: Compose) -> None:
     assert compose.sidecar("kong-event-hooks", "health").strip() == "alive"
 
 
+def test_the_bill_of_materials_lists_what_is_installed(compose: Compose) -> None:
+    bill = json.loads(compose.sidecar("cat", "/opt/kong-event-hooks/sbom.cdx.json"))
+    listed = {(each["name"], each["version"]) for each in (bill["metadata"]["component"], *bill["components"])}
+    installed = (
+        "import importlib.metadata, json;"
+        "print(json.dumps([(each.name, each.version) for each in importlib.metadata.distributions()]))"
+    )
+    assert listed == {tuple(each) for each in json.loads(compose.sidecar("python", "-c", installed))}
+
+
 @pytest.mark.parametrize("service", ["event-hooks", "kong"])
 def test_either_container_restarts(compose: Compose, service: str) -> None:
     compose.run("restart", service)
