@@ -1,7 +1,8 @@
 """``doctor``: what lies between Kong and this sidecar, checked from outside: one line a check, and what to do.
 
-It reads and changes nothing, but for ``--send``. Limits: ``SECONDS`` for a call of the Admin API, of which one page of
-1,000 event-hooks instances is read; ``SKEW_SECONDS`` between two clocks; ``FREE_SHARE`` of the disk.
+It reads and changes nothing, but for ``--send``. Limits: ``SECONDS`` for a call of the Admin API, of which ``PAGES`` of
+``PAGE_SIZE`` plugins are read, and past which hooks are not compared; ``SKEW_SECONDS`` between two clocks;
+``FREE_SHARE`` of the disk.
 """
 
 import grp
@@ -15,13 +16,13 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from itertools import chain
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import click
 import httpx
 
 from kong_eventhooks_plugin import __version__
-from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
+from kong_eventhooks_plugin.api.client.rest import ApiTarget, Origin, RestClient
 from kong_eventhooks_plugin.api.client.tls import ClientTls
 from kong_eventhooks_plugin.cli.api_calls import api_target
 from kong_eventhooks_plugin.cli.options import FILE, api_url, certificate_options
@@ -34,6 +35,8 @@ from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE
 from kong_eventhooks_plugin.settings import Settings, load, read_token
 
 SECONDS: Final = 5.0
+PAGES: Final = 100
+PAGE_SIZE: Final = 1000
 SKEW_SECONDS: Final = 2.0
 FREE_SHARE: Final = 0.05
 
@@ -69,7 +72,10 @@ def command(settings_file: Path | None, kong_user: str, send: str | None, cert: 
     settings = load({}, settings_file)
     token_file = None if settings.api_token_file is None else Path(settings.api_token_file)
     target = api_target(api_url(settings.listen, tls=settings.api_tls_cert is not None), token_file)
-    target = target._replace(tls=ClientTls(pinned=settings.api_tls_cert, cert=cert, key=key))
+    target = target._replace(
+        tls=ClientTls(pinned=settings.api_tls_cert, cert=cert, key=key),
+        origin=Origin("the setting listen", "the setting api_token_file"),
+    )
     subject = Subject(settings, target, kong_user)
     failed = False
     sent = () if send is None else _send(subject, send)
@@ -128,6 +134,8 @@ def _store(subject: Subject) -> Iterator[Finding]:
         size = (folder / DATABASE).stat().st_size
     except OSError as error:
         fix = "start the sidecar once, or name its data_dir in --settings"
+        if isinstance(error, PermissionError):
+            fix = "run this as the sidecar's user"
         yield Finding("fail", "store", f"{error.filename}: {error.strerror}", fix)
         return
     yield Finding("ok", "store", f"{folder / DATABASE}: {size / 1e6:.1f} MB")
@@ -145,12 +153,16 @@ def _sidecar(subject: Subject) -> Iterator[Finding]:
     try:
         with RestClient(subject.target) as client:
             ready = client.call("GET", "readyz", accept=503)
+            running = client.call("GET", "openapi.json")["info"]["version"]
     except RemoteError as error:
         yield Finding("fail", "sidecar", str(error))
         return
     status = ready["status"]
     level = LEVELS.get(status, "fail")
-    yield Finding(level, "sidecar", f"{subject.target.url}: {status}, {ready['hooks']} hooks; this is {__version__}")
+    yield Finding(level, "sidecar", f"{subject.target.url}: {status}, {ready['hooks']} hooks, {running}")
+    if running != __version__:
+        fix = "restart the sidecar, or call the program that it was started with"
+        yield Finding("warn", "version", f"the sidecar is {running}, this program {__version__}", fix)
     for text in ready["errors"]:
         yield Finding(level, "sidecar", text)
     for hook, reason in ready["held"].items():
@@ -189,7 +201,8 @@ def _enabled(kong: httpx.Client) -> Iterator[Finding]:
         if name in enabled:
             yield Finding("ok", "kong", f"knows the plugin {name}")
         else:
-            fix = f"kong.conf: plugins = bundled,{','.join(plugin_names())}; then kong restart"
+            plugins = f"plugins = bundled,{','.join(plugin_names())}"
+            fix = f"kong.conf: {plugins} and the pluginserver_ lines of README.md; then kong restart"
             yield Finding("fail" if name == PLUGIN else "warn", "kong", f"does not know the plugin {name}", fix)
     # The header has whole seconds.
     if "date" in answer.headers:
@@ -202,8 +215,10 @@ def _enabled(kong: httpx.Client) -> Iterator[Finding]:
 
 def _instances(kong: httpx.Client, target: ApiTarget) -> Iterator[Finding]:
     """Compare the hooks that Kong's configuration declares with those in force here, by name."""
-    answer = kong.get("/plugins", params={"size": 1000}).raise_for_status()
-    instances = [each for each in answer.json()["data"] if each["name"] == PLUGIN]
+    instances = _read_instances(kong)
+    if instances is None:
+        yield Finding("warn", "hooks", f"not compared: Kong has more than {PAGES * PAGE_SIZE} plugins")
+        return
     if not instances:
         yield Finding("warn", "hooks", f"Kong has no instance of {PLUGIN}", "add the plugin, with or without hooks")
         return
@@ -219,10 +234,24 @@ def _instances(kong: httpx.Client, target: ApiTarget) -> Iterator[Finding]:
     except RemoteError as error:
         yield Finding("warn", "hooks", f"not compared: {error}")
         return
+    fix = "kong-event-hooks check finds what is wrong with it; a new one waits for the next poll of the Admin API"
     for name in sorted(str(name) for name in declared - ours if name):
-        yield Finding("fail", "hooks", f"{name} is declared in Kong and not in force here", "check its definition")
+        yield Finding("fail", "hooks", f"{name} is declared in Kong and not in force here", fix)
     if declared <= ours:
         yield Finding("ok", "hooks", f"{len(declared)} declared in Kong, all of them in force; {len(ours)} in all")
+
+
+def _read_instances(kong: httpx.Client) -> list[dict[str, Any]] | None:
+    """Return the plugin's instances, None where there are too many plugins to read."""
+    found: list[dict[str, Any]] = []
+    query: dict[str, str | int] = {"size": PAGE_SIZE}
+    for _ in range(PAGES):
+        page = kong.get("/plugins", params=query).raise_for_status().json()
+        found += [each for each in page["data"] if each["name"] == PLUGIN]
+        if not page.get("offset"):
+            return found
+        query["offset"] = page["offset"]
+    return None
 
 
 def _send(subject: Subject, hook: str) -> Iterator[Finding]:

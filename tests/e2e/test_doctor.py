@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner
 
+from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.cli import cli
 from tests.e2e.test_processes import Processes, World
 from tests.support.admin_node import AdminNode
@@ -38,7 +39,7 @@ def settings_file(folder: Path, world: World, **more: str) -> Path:
     return file
 
 
-async def test_all_is_well(tmp_path: Path) -> None:
+async def test_all_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with AdminNode() as kong:
         kong.behind.create("plugins", name="event-hooks", config={"hooks": HOOKS})
         with Processes() as processes:
@@ -52,6 +53,11 @@ async def test_all_is_well(tmp_path: Path) -> None:
                 until, lambda: (found := doctor(file)).of("hooks")[:1] == WELL and found, "the hook is in force"
             )
             sent = await asyncio.to_thread(doctor, file, "--send", "limits")
+            monkeypatch.setattr("kong_eventhooks_plugin.cli.doctor.__version__", "9.9.9")
+            monkeypatch.setattr("kong_eventhooks_plugin.cli.doctor.PAGE_SIZE", 1)
+            for name in ("correlation-id", "cors"):
+                kong.behind.create("plugins", name=name)
+            newer = await asyncio.to_thread(doctor, file)
     assert seen.of("socket") == [
         f"ok    socket     {world.path} is served",
         f"ok    socket     {getpass.getuser()} may connect",
@@ -61,6 +67,8 @@ async def test_all_is_well(tmp_path: Path) -> None:
     assert "ok    kong       knows the plugin event-hooks" in seen.of("kong")
     assert sent.of("send") == ["ok    send       limits: done"]
     assert (seen.exit_code, sent.exit_code) == (0, 0)
+    assert newer.of("version") == [f"warn  version    the sidecar is {__version__}, this program 9.9.9"]
+    assert newer.of("hooks") == WELL, "the instance is found on whichever page it is"
 
 
 WELL = ["ok    hooks      1 declared in Kong, all of them in force; 1 in all"]
@@ -74,6 +82,7 @@ def test_nothing_is_there(tmp_path: Path, unused_tcp_port: int) -> None:
     assert seen.of("socket") == [f"fail  socket     {world.path}: No such file or directory"]
     assert seen.of("store") == [f"fail  store      {world.data}: No such file or directory"]
     assert seen.of("sidecar")[0].startswith(f"fail  sidecar    no sidecar answers at {url}")
+    assert seen.of("sidecar")[0].endswith("or name its address with the setting listen")
     assert seen.of("kong") == [f"fail  kong       {url}: [Errno 111] Connection refused"]
     assert "                 -> is admin_url right?" in seen.lines
 

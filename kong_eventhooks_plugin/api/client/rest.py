@@ -30,10 +30,18 @@ DEFAULT_URL: Final = "http://127.0.0.1:8010"
 Fields = Sequence[tuple[str, str]]
 
 
+class Origin(NamedTuple):
+    """Where a target's address and the file of its token are named: what errors tell to change."""
+
+    address: str = "--url"
+    credential: str = "--token-file"
+
+
 class ApiTarget(NamedTuple):
     url: str = DEFAULT_URL
     token: str | None = None
     tls: ClientTls = ClientTls()
+    origin: Origin = Origin()
 
     def __repr__(self) -> str:
         return f"ApiTarget(url={self.url!r})"
@@ -61,7 +69,7 @@ class RestClient:
                 base_url=target.url, headers=headers, timeout=SECONDS, trust_env=False, verify=verify
             )
         except (httpx.InvalidURL, TypeError) as error:
-            raise RemoteError(f"--url {target.url}: is not a URL ({error})") from error
+            raise RemoteError(f"{target.origin.address} {target.url}: is not a URL ({error})") from error
 
     def __enter__(self) -> Self:
         return self
@@ -140,36 +148,36 @@ class RestClient:
         if response.status_code == 404:
             raise NotFound(self._not_our_api(_message(404, value)))
         if not response.is_success and response.status_code != accept:
-            raise _error(response.status_code, value)
+            raise self._error(response.status_code, value)
         return value
 
     def _not_our_api(self, answer: str) -> str:
         return (
-            f"{self._target.url} does not answer as a sidecar does ({answer}); is --url right? It is the address of "
-            "the setting 'listen'"
+            f"{self._target.url} does not answer as a sidecar does ({answer}); is {self._target.origin.address} right? "
+            "It is the address of the setting 'listen'"
         )
+
+    def _error(self, status: int, value: Any) -> RemoteError:
+        message = _message(status, value)
+        if status == 401:
+            message = f"{message.partition(';')[0]}; name a file that holds it with {self._target.origin.credential}"
+        return RemoteError(f"{message}; try again in a moment" if status == 503 else message)
 
     def _unreachable(self, error: httpx.HTTPError) -> RemoteError:
         url = self._target.url
         if isinstance(error, httpx.UnsupportedProtocol):
-            return RemoteError(f"--url {url}: must begin with http:// or https://")
+            return RemoteError(f"{self._target.origin.address} {url}: must begin with http:// or https://")
         if (advice := tls_advice(error)) is not None:
             return RemoteError(f"{url}: {advice}")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return Unreachable(
-                f"no sidecar answers at {url}; start one with 'kong-event-hooks serve', or name its address with --url"
+                f"no sidecar answers at {url}; start one with 'kong-event-hooks serve', or name its address with "
+                f"{self._target.origin.address}"
             )
         if isinstance(error, httpx.TimeoutException):
             return Unreachable(f"{url} took too long to answer")
         own = f"; where it asks for a certificate, {OWN}" if url.startswith("https:") else ""
         return Unreachable(f"{url} did not answer ({type(error).__name__}){own}")
-
-
-def _error(status: int, value: Any) -> RemoteError:
-    message = _message(status, value)
-    if status == 401:
-        message = f"{message.partition(';')[0]}; name a file that holds it with --token-file"
-    return RemoteError(f"{message}; try again in a moment" if status == 503 else message)
 
 
 def _message(status: int, value: Any) -> str:
