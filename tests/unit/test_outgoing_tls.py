@@ -4,6 +4,7 @@ from base64 import encodebytes
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kong_eventhooks_plugin.errors import HttpError
 from kong_eventhooks_plugin.handlers.aiohttp_transport import SSL_VERIFY
@@ -11,12 +12,12 @@ from kong_eventhooks_plugin.handlers.http_client import make_client
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.delivery_tls import self_signed
 
-ODD = (1 << 2047) + 1
+ODD = int.from_bytes(b"\xa5" * 256)
 """No prime, which a client does not check; one of 10,000 bits would take it a second."""
 
 
 async def test_a_server_cannot_choose_its_own_diffie_hellman(tmp_path: Path) -> None:
-    context, _ = self_signed(tmp_path)
+    context, _ = self_signed(tmp_path, rsa.generate_private_key(65_537, 2_048))
     group = tmp_path / "dh.pem"
     encoded = encodebytes(dh_parameters()).decode()
     group.write_text(f"-----BEGIN DH PARAMETERS-----\n{encoded}-----END DH PARAMETERS-----\n")
