@@ -45,14 +45,17 @@ _forms: Final = ThreadPoolExecutor(1, "forms")
 async def read_object(request: web.Request, field: Field | None = None) -> dict[str, Any]:
     """Return the body, ``{}`` where it is empty. ``field`` gives a form's values their types.
 
-    Raises ``BadArgument``, ``ValidationError``, and aiohttp's ``HTTPUnsupportedMediaType`` and
+    Raises ``BadArgument``, ``ValidationError``, ``ConnectionError``, and aiohttp's ``HTTPUnsupportedMediaType`` and
     ``HTTPRequestEntityTooLarge``.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise web.HTTPUnsupportedMediaType(text="a compressed body is not accepted")
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
-    body = await request.read()
+    try:
+        body = await request.read()
+    except RuntimeError as error:  # aiohttp's, where the connection has been cut
+        raise ConnectionResetError from error
     if kind == JSON:
         return _from_json(body)
     if kind in (FORM, MULTIPART):

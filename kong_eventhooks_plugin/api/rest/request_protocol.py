@@ -6,7 +6,8 @@ take time that Kong's calls need, long before anybody has looked at a token.
 Limits of a request, past which the connection is cut: ``HEAD_BYTES`` of its head, with blank lines before it, and
 ``CHUNKS_BYTES`` beside its body, which are the chunks' sizes and extensions and the trailers, and ``BODY_BYTES`` of a
 body that is refused long before and whose sender goes on. A read of fewer than
-``SMALLEST_READ`` bytes counts as so many. What is read at once is parsed in pieces of ``PIECE`` bytes.
+``SMALLEST_READ`` bytes counts as so many, and so do chunks that are smaller on average. What is read at once is parsed
+in pieces of ``PIECE`` bytes.
 
 Behind a request that cannot be read, nothing more is: aiohttp would parse on, and keep an error, with the bytes that it
 is about, for each read.
@@ -19,7 +20,7 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from kong_eventhooks_plugin.http_protocol import PIECE, SMALLEST_READ
+from kong_eventhooks_plugin.http_protocol import PIECE, SMALLEST_READ, ChunkCount
 
 HEAD_BYTES = 128 << 10
 CHUNKS_BYTES = 32 << 10
@@ -40,7 +41,7 @@ class RequestProtocol(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if data:
             self._beside_body += max(SMALLEST_READ - len(data), 0)
-        while len(data) > PIECE and not self._unreadable:
+        while len(data) > PIECE and not self._reading_paused and not self._unreadable:
             self._take(data[:PIECE])
             data = data[PIECE:]
         if not self._unreadable:
@@ -48,12 +49,14 @@ class RequestProtocol(web.RequestHandler):
 
     def _take(self, data: bytes) -> None:
         self._beside_body += len(data)
-        requests = self._request_count
+        requests, chunks = self._request_count, ChunkCount(self._payload)
         super().data_received(data)
         if self._request_count != requests and self._messages:
             self._begin(*self._messages[-1])
+            return
+        self._beside_body += chunks.lacking()
         # What a handler has not made room for yet is not parsed: it may be body.
-        elif not self._reading_paused and not self._buffer_paused and self._is_overrun():
+        if not self._reading_paused and not self._buffer_paused and self._is_overrun():
             self._unreadable = True
             if self.transport is not None:
                 self.transport.abort()

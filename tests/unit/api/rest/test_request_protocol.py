@@ -53,6 +53,7 @@ async def test_proper_requests() -> None:
     assert await answered(GET + b"\r\n") == [0, 0]
     assert await answered(GET + (b"x: " + b"y" * 8_000 + b"\r\n") * 15 + b"\r\n", GET + b"\r\n") == [0, 0, 0]
     assert await answered(POST + chunk * 4_000 + b"0\r\n\r\n") == [64 * 4_000, 0]
+    assert await answered(POST + b"1\r\nx\r\n" * 400 + b"0\r\n\r\n") == [400, 0]
     assert await answered(GET + b"content-length: 2000000\r\n\r\n", b"x" * 2_000_000) == [2_000_000, 0]
     assert await answered((GET + b"\r\n") * 200) == [0] * 201
 
@@ -72,6 +73,10 @@ async def test_proper_requests() -> None:
 )
 async def test_what_brings_nothing_is_cut(start: bytes, endless: bytes) -> None:
     assert await answered(start, endless=endless) == []
+
+
+async def test_a_small_chunk_counts_for_what_it_costs() -> None:
+    assert await answered(POST + b"1\r\nx\r\n" * 2_000 + b"0\r\n\r\n") == []
 
 
 async def test_nothing_is_read_behind_a_request_that_cannot_be() -> None:
