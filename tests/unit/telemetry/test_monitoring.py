@@ -61,9 +61,46 @@ def test_every_alert_has_its_section() -> None:
         assert rule["labels"]["severity"] in {"page", "ticket"}
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool (Debian's package prometheus has it)")
-def test_prometheus_takes_the_rules() -> None:
-    checked = subprocess.run(
-        ["promtool", "check", "rules", str(MONITORING / "alerts.yml")], capture_output=True, text=True, check=False
-    )
+def promtool(*arguments: str) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("no promtool (Debian's package prometheus has it)")
+    checked = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_prometheus_takes_the_rules() -> None:
+    promtool("check", "rules", str(MONITORING / "alerts.yml"))
+
+
+LOST = "kong_event_hooks_events_lost_total"
+
+
+@pytest.mark.parametrize(
+    ("values", "minute", "fires"),
+    [
+        ("_x3 5x20", 5, True),  # the first loss makes the series
+        ("5x15 6x20", 18, True),
+        ("_x3 5x30", 20, False),
+    ],
+)
+def test_a_single_burst_of_losses_calls(tmp_path: Path, values: str, minute: int, fires: bool) -> None:
+    labels = {"instance": "a", "reason": "queue_full"}
+    name = "EventHooksEventsLost"
+    seen = {"exp_labels": {**labels, "severity": "page"}, "exp_annotations": annotations(name, **labels)}
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": f'{LOST}{{instance="a",reason="queue_full"}}', "values": values}],
+        "alert_rule_test": [{"eval_time": f"{minute}m", "alertname": name, "exp_alerts": [seen] if fires else []}],
+    }
+    file = tmp_path / "case.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(MONITORING / "alerts.yml")], "tests": [case]}))
+    promtool("test", "rules", str(file))
+
+
+def annotations(alert: str, **labels: str) -> dict[str, str]:
+    groups = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
+    [rule] = [each for group in groups for each in group["rules"] if each["alert"] == alert]
+    found = {}
+    for key, text in rule["annotations"].items():
+        found[key] = re.sub(r"{{ \$labels\.(\w+) }}", lambda label: labels[label[1]], text)
+    return found
