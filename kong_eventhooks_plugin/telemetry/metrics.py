@@ -101,6 +101,7 @@ class Metrics:
             "Seconds before this start in which nobody listened on the plugin socket, by how the last listener ended.",
             ["ended"],
         )
+        self.errors = gauge("errors", "Errors that /readyz lists: invalid declarations, a Kong that does not connect.")
         self.hooks = gauge("hooks", "Active hooks, by origin.", ["origin"])
         self.http_connections = counter("http_connections", "HTTP connections for deliveries: new or reused.", ["kind"])
 

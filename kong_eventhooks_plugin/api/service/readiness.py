@@ -88,7 +88,7 @@ class ReadinessCheck:
         held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
         held |= {name: f"unresolved: {error}" for name, error in self._registry.unresolved().items()}
         pollers = self._poller_status()
-        errors = (*(str(error) for error in self._registry.errors()), *pollers.errors)
+        errors = self._errors(pollers)
         degraded = bool(errors) or any(reason != "disabled" for reason in held.values()) or self._losing()
         return Readiness(
             status="unready" if store != OK else "degraded" if degraded else "ready",
@@ -104,7 +104,11 @@ class ReadinessCheck:
             sandbox=self._sandbox,
         )
 
+    def _errors(self, pollers: PollerStatus) -> tuple[str, ...]:
+        return (*(str(error) for error in self._registry.errors()), *pollers.errors)
+
     async def refresh(self) -> None:
+        self._metrics.errors.set(len(self._errors(self._poller_status())))
         stats, _ = await self._stats()
         if stats is None:
             return

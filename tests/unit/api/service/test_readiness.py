@@ -101,6 +101,8 @@ async def test_the_pollers_errors_and_state_are_shown() -> None:
     ready = await world.check()
     assert (ready.status, ready.errors) == ("degraded", ("crud: no admin_url",))
     assert ready.pollers == {"crud": {"outbox": 0}}
+    await world.look.refresh()
+    assert world.metrics.registry.get_sample_value("kong_event_hooks_errors") == 1
 
 
 async def test_a_loss_is_news_for_a_while_and_stays_counted() -> None:
