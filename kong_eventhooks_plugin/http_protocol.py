@@ -44,10 +44,13 @@ class AnswerProtocol(ResponseHandler):
     _beside_body = 0
     """Counted so far, what has come of the body included."""
 
+    _lacking = 0
+    """What small chunks count more than they have."""
+
     def set_response_params(self, **params: Any) -> None:
         # Called in the request's task, before it is sent.
         self._answered = False
-        self._informational = self._beside_body = 0
+        self._informational = self._beside_body = self._lacking = 0
         super().set_response_params(**params)
 
     def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
@@ -75,9 +78,8 @@ class AnswerProtocol(ResponseHandler):
         self._beside_body += len(data)
         chunks = ChunkCount(self._payload)
         super().data_received(data)
-        self._beside_body += chunks.lacking()
-        # What a reader has not made room for yet is not parsed: it may be body.
-        if not self._reading_paused and (overrun := self._overrun()) is not None:
+        self._lacking += chunks.lacking()
+        if (overrun := self._overrun()) is not None:
             self._fail(AnswerOverrun(overrun))
 
     def _is_failed(self) -> bool:
@@ -85,7 +87,9 @@ class AnswerProtocol(ResponseHandler):
 
     def _overrun(self) -> str | None:
         body = 0 if self._payload is None else self._payload.total_bytes
-        if self._beside_body - body > BESIDE_BODY:
+        # What a reader has not made room for yet is not parsed: it may be body.
+        beside = 0 if self._reading_paused else self._beside_body - body
+        if self._lacking + beside > BESIDE_BODY:
             return f"more than {BESIDE_BODY:,} bytes of headers, chunk sizes and trailers"
         if self._informational > INFORMATIONAL:
             return f"more than {INFORMATIONAL} informational answers"

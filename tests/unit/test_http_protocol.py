@@ -104,6 +104,16 @@ async def test_what_brings_nothing_is_cut(start: bytes, piece: bytes) -> None:
         assert (reads - 1) * max(len(piece) - 1, SMALLEST_READ - 1) <= BESIDE_BODY
 
 
+async def test_small_chunks_count_while_a_reader_falls_behind() -> None:
+    protocol, transport = await connected()
+    protocol.data_received(CHUNKED + b"1\r\nx\r\n" * 20_000)
+    _, payload = await protocol.read()
+    with pytest.raises(AnswerOverrun):
+        await payload.read()
+    assert transport.aborted
+    assert payload.total_bytes < 4_000
+
+
 async def test_each_request_is_counted_anew() -> None:
     protocol, transport = await connected()
     for _ in range(3):

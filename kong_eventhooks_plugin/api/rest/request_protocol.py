@@ -28,12 +28,12 @@ BODY_BYTES = 8 << 20
 
 
 class RequestProtocol(web.RequestHandler):
-    __slots__ = ("_before", "_beside_body", "_payload", "_unreadable")
+    __slots__ = ("_before", "_beside_body", "_lacking", "_payload", "_unreadable")
 
     def __init__(self, server: web.Server) -> None:
         options: dict[str, Any] = server._kwargs  # noqa: SLF001 - what the runner hands to each connection
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
-        self._beside_body = 0
+        self._beside_body = self._lacking = 0
         self._before = 0
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._unreadable = False
@@ -54,9 +54,8 @@ class RequestProtocol(web.RequestHandler):
         if self._request_count != requests and self._messages:
             self._begin(*self._messages[-1])
             return
-        self._beside_body += chunks.lacking()
-        # What a handler has not made room for yet is not parsed: it may be body.
-        if not self._reading_paused and not self._buffer_paused and self._is_overrun():
+        self._lacking += chunks.lacking()
+        if self._is_overrun():
             self._unreadable = True
             if self.transport is not None:
                 self.transport.abort()
@@ -65,8 +64,11 @@ class RequestProtocol(web.RequestHandler):
         """Count anew; what has come of the body already is not counted at all."""
         self._unreadable = not isinstance(message, RawRequestMessage)
         self._payload, self._before = payload, payload.total_bytes
-        self._beside_body = 0
+        self._beside_body = self._lacking = 0
 
     def _is_overrun(self) -> bool:
         limit, body = HEAD_BYTES if self._payload.is_eof() else CHUNKS_BYTES, self._payload.total_bytes
-        return body > BODY_BYTES or self._beside_body - (body - self._before) > limit
+        # What a handler has not made room for yet is not parsed: it may be body.
+        waiting = self._reading_paused or self._buffer_paused
+        beside = 0 if waiting else self._beside_body - (body - self._before)
+        return body > BODY_BYTES or self._lacking + beside > limit
