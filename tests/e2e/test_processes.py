@@ -241,6 +241,7 @@ async def test_a_take_over_under_load_loses_no_call(world: World) -> None:
     assert await world.kept() == sorted(calls.sent)
 
 
+@pytest.mark.long
 async def test_one_that_cannot_serve_takes_nothing_over(world: World) -> None:
     """Kong starts it again and again: each time the socket would be without anybody for seconds."""
     old = world.sidecar("--started-by-kong")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin.cli.demo.run import ENDED, LINES_SHOWN, LOG, _environment, _ErrorLog, _health
-from tests.support.sampling import sample
 from tests.support.waiting import SECONDS
 
 
@@ -28,7 +27,8 @@ def test_the_address_is_what_the_log_says(tmp_path: Path) -> None:
     assert _health(tmp_path) == "http://127.0.0.1:4711"
 
 
-@pytest.mark.parametrize("number", sample([signal.SIGTERM, signal.SIGHUP], 2))
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_its_sidecar_ends_with_it(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "kong_eventhooks_plugin", "demo", "--follow"]
     # Not tmp_path: a unix socket's path may have 107 bytes.

@@ -327,6 +327,7 @@ async def test_enterprise_has_workspaces_admins_and_groups() -> None:
         assert "/admins/{admins}" in (await client.get("/endpoints")).json()["data"]
 
 
+@pytest.mark.long
 async def test_a_hundred_thousand_consumers_are_there_at_once(node: AdminNode, client: httpx.AsyncClient) -> None:
     began = time.monotonic()
     node.behind.fill_consumers(100_000)

@@ -116,6 +116,7 @@ def test_it_is_small_and_sleeps(processes: Processes, path: Path) -> None:
     assert not any(heavy in maps for heavy in ("msgspec", "uvloop", "_ssl", "_sqlite", "_asyncio"))
 
 
+@pytest.mark.long
 def test_a_killed_worker_loses_no_call(processes: Processes, path: Path, client: StubClient) -> None:
     supervisor = processes.supervisor(path)
     supervisor.worker()
