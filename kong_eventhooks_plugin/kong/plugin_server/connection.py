@@ -12,8 +12,9 @@ start its instances anew. Whatever else goes wrong, the call is finished, counte
 Limits: ``STALL_SECONDS`` for a peer that stops in the middle of a frame or does not answer or read, and for one that we
 have ended, whatever it sends; past it the connection is cut. ``AHEAD_BYTES`` that a peer may send ahead while its call
 is being worked on, past it it is not read; ``UNREAD_BYTES`` of ours that it has not read, past it no call of it is
-begun. ``ROUTES`` calls are remembered with what they mean; past it all are forgotten, and found again. Frames have
-theirs in wire.frames, a phase in ``phase_run``.
+begun. ``FRAMES_A_TURN`` that were sent together are taken in one turn of the loop, the rest in the next ones: 64 KiB
+can hold 16,000 empty ones. ``ROUTES`` calls are remembered with what they mean; past it all are forgotten, and found
+again. Frames have theirs in wire.frames, a phase in ``phase_run``.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ STALL_SECONDS = 60.0
 AHEAD_BYTES = 64 << 10
 UNREAD_BYTES = 64 << 10
 ROUTES = 8_192
+FRAMES_A_TURN = 64
 
 _CALL_NAMES: dict[type[Call], tuple[str]] = {
     StartInstance: ("start_instance",),
@@ -86,6 +88,7 @@ class Connection(asyncio.BufferedProtocol):
         "_transport",
         "_unread",
         "_writer",
+        "_yielded",
         "handed_over",
         "slot",
         "state",
@@ -111,6 +114,7 @@ class Connection(asyncio.BufferedProtocol):
         self._phase = PhaseRun(self, context, self._writer)
         self._unread = False  # the peer does not read what we wrote: no call is begun
         self._paused = False  # we do not read what the peer writes
+        self._yielded = False  # what is left of its frames is taken in the next turn of the loop
         self._last_call = False
         self._clean = True  # the last read ended with a frame's end
         self._reads = 0
@@ -179,14 +183,23 @@ class Connection(asyncio.BufferedProtocol):
         return self._unread or self.state is COMMITTING or self.state is ENDED
 
     def _take_waiting(self) -> None:
-        while not self._held:
-            frame = self._reader.next()
+        for _ in range(FRAMES_A_TURN):
+            frame = None if self._held else self._reader.next()
             if frame is None:
                 return
             if isinstance(frame, Oversized):
                 self._take_oversized(frame)
             else:
                 self._receive(frame)
+        self._yield_turn()
+
+    def _yield_turn(self) -> None:
+        """Leave the rest to the next turn of the loop: other connections have theirs before."""
+        if self._held or not self._reader.waiting:
+            return
+        self._pause_reading()
+        self._yielded = True
+        asyncio.get_running_loop().call_soon(self.take_kept)
 
     def _receive(self, frame: bytes) -> None:
         """Take a call, or Kong's answer to the phase under way."""
@@ -294,9 +307,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._marks[self.slot] = UNDER_WAY
         self._reader.keep(data)
-        if self._reader.waiting > AHEAD_BYTES and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._reader.waiting > AHEAD_BYTES:
+            self._pause_reading()
 
     @property
     def has_kept(self) -> bool:
@@ -304,12 +316,18 @@ class Connection(asyncio.BufferedProtocol):
 
     def take_kept(self) -> None:
         """Take what was kept, where nothing holds the peer back any more."""
+        self._yielded = False
         if self._held:
             return
         self._take_waiting()
         self._update_after_write()
-        if not self._held:
+        if not self._held and not self._yielded:
             self._resume_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
         if self._paused and self._transport is not None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import ANSWER_SECONDS
-from kong_eventhooks_plugin.kong.plugin_server.connection import ROUTES
+from kong_eventhooks_plugin.kong.plugin_server.connection import FRAMES_A_TURN, ROUTES
 from kong_eventhooks_plugin.kong.plugin_server.phase_run import ANSWERS
 from kong_eventhooks_plugin.kong.supervisor.call_marks import IDLE, UNDER_WAY
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
@@ -31,6 +31,25 @@ OK, LIMITED = b"\x08\xc8\x01", b"\x08\xad\x03"
 
 def receipt(*fired: str) -> Receipt:
     return Receipt("event", duplicate=False, fired=fired, held_back={})
+
+
+async def test_many_frames_sent_together_are_taken_in_many_turns() -> None:
+    """Other connections have their turns in between; nothing is left, and what comes after is taken too."""
+    peer = Peer()
+    number = peer.start()
+    feed(peer.connection, encode_frame(b"") * 1_000)
+    turns = [peer.faults["unknown_call"]]
+    assert not peer.transport.reading
+    while turns[-1] < 1_000:
+        await asyncio.sleep(0)
+        turns.append(peer.faults["unknown_call"])
+        assert turns[-1] > turns[-2]
+    assert turns[0] == FRAMES_A_TURN
+    assert len(turns) == -(-1_000 // FRAMES_A_TURN)
+    await asyncio.sleep(0)
+    assert peer.transport.reading
+    peer.transport.written.clear()
+    assert peer.event(number) is not None
 
 
 class TestCalls:
@@ -433,6 +452,9 @@ class TestWaiting:
         feed(peer.connection, ahead)
         assert not peer.transport.reading
         future.set_result(None)
+        for _ in range(5_000 // FRAMES_A_TURN):
+            await asyncio.sleep(0)
+            assert not peer.transport.reading
         await asyncio.sleep(0)
         assert peer.transport.reading
         assert len(peer.transport.frames()) == 2 + 2 * 5_000
