@@ -34,7 +34,13 @@ def test_its_sidecar_ends_with_it(number: signal.Signals) -> None:
     # Not tmp_path: a unix socket's path may have 107 bytes.
     with tempfile.TemporaryDirectory() as directory:
         environment = os.environ | {"PYTHONUNBUFFERED": "1", "TMPDIR": directory}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup has it ignored
+        ) as process:
             assert process.stdout is not None
             next(line for line in process.stdout if "Playing the traffic" in line)
             assert list(Path(directory).glob("*/plugin.sock"))
