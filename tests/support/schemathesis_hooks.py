@@ -3,7 +3,7 @@
 Forms are described as flat texts, for their names have a grammar of Kong's: which of them are good no schema can say.
 ``FORMS`` set: only forms are sent, else only JSON. An offset is opaque: a made-up one is refused, rightly. In the
 place of an empty list an empty object is accepted, and the other way round, as in Lua and so in Kong. Which names and
-addresses a URL may have as its host, no pattern can say.
+addresses a URL may have as its host, no pattern can say, nor where a secret file may be: a setting does.
 """
 
 import os
@@ -33,13 +33,14 @@ def filter_case(_context: Any, case: Any) -> bool:
     """Keep the cases of which the document can say whether they are good."""
     # An operation that takes a body may be called without one, which has no type.
     wanted = case.media_type in (WANTED if "FORMS" in os.environ else (*WANTED, None))
-    return wanted and "offset" not in (case.query or {}) and not holds_empty_one(case.body) and plain_url(case.body)
+    if not wanted or "offset" in (case.query or {}) or holds_empty_one(case.body):
+        return False
+    config = case.body.get("config") if isinstance(case.body, dict) else None
+    return not isinstance(config, dict) or (plain_url(config.get("url")) and not config.get("secret_file"))
 
 
-def plain_url(body: Any) -> bool:
+def plain_url(url: Any) -> bool:
     """Return whether a hook's URL has a host of which a pattern can say that it is one: an ASCII name, no address."""
-    config = body.get("config") if isinstance(body, dict) else None
-    url = config.get("url") if isinstance(config, dict) else None
     if not isinstance(url, str) or "://" not in url:
         return True
     host = re.split("[/?#]", url.partition("://")[2])[0]
