@@ -4,10 +4,9 @@ import ssl
 
 import httpx
 
+from kong_eventhooks_plugin.api.client.tls import NO_AUTHORITIES
 from tests.support.waiting import SECONDS
 
-_NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-
-def http_client(base: str = "", verify: ssl.SSLContext = _NO_AUTHORITIES) -> httpx.AsyncClient:
+def http_client(base: str = "", verify: ssl.SSLContext = NO_AUTHORITIES) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=base, timeout=SECONDS, verify=verify, trust_env=False)

@@ -26,6 +26,7 @@ import click
 import httpx
 import msgspec
 
+from kong_eventhooks_plugin.api.client.tls import NO_AUTHORITIES
 from kong_eventhooks_plugin.cli.demo.player import Player
 from kong_eventhooks_plugin.cli.demo.receiver import Received, Receiver
 from kong_eventhooks_plugin.cli.demo.recording import RecordedCall, load, renumber
@@ -197,7 +198,7 @@ async def _until(ask: Callable[[], Any]) -> bool:
 
 
 async def _ask(health: str) -> dict[str, Any] | None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_AUTHORITIES) as client:
         try:
             answer = await client.get(f"{health}/readyz", timeout=5)
         except httpx.HTTPError:
