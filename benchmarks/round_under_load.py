@@ -34,12 +34,12 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.integration.conftest import Kong, Sidecar  # noqa: E402  as the tests do it, from where they are
+from benchmarks.support.processes import children, cpu_seconds  # noqa: E402  from where they are
+from tests.integration.conftest import Kong, Sidecar  # noqa: E402  as the tests do it
 from tests.support.admin_route import WITH_KEY, filled_in, put_into_database  # noqa: E402
 from tests.support.kong_postgres import Postgres  # noqa: E402
 from tests.support.waiting import until  # noqa: E402
 
-TICKS = os.sysconf("SC_CLK_TCK")
 SUPPORT = Path(__file__).resolve().parent / "support"
 SETTLING = 5.0
 """Seconds after a load of the configuration, or a round, that count as neither quiet nor a round."""
@@ -67,18 +67,6 @@ Used = tuple[dict[int, float], dict[int, float], dict[int, float]]
 """CPU seconds so far, by process: the sidecar's, Kong's workers, PostgreSQL's for this Kong."""
 
 
-def cpu_seconds(pids: list[int]) -> dict[int, float]:
-    """Return the CPU seconds so far of those processes that are there."""
-    found = {}
-    for pid in pids:
-        try:
-            after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        found[pid] = (int(after_name[11]) + int(after_name[12])) / TICKS
-    return found
-
-
 def spent(before: Used, after: Used) -> tuple[float, float, float]:
     """Return what was used between two looks; of a process that ended in between nothing."""
     sums = [
@@ -86,11 +74,6 @@ def spent(before: Used, after: Used) -> tuple[float, float, float]:
         for early, late in zip(before, after, strict=True)
     ]
     return sums[0], sums[1], sums[2]
-
-
-def children(pid: int) -> list[int]:
-    """Return the ids of a process's children."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 class Bench:
