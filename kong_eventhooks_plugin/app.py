@@ -27,6 +27,7 @@ from kong_eventhooks_plugin.api.rest.health import health_routes
 from kong_eventhooks_plugin.api.rest.serve import run_rest
 from kong_eventhooks_plugin.api.service.access import Access, require_token_beyond_loopback
 from kong_eventhooks_plugin.api.service.feed import Feed
+from kong_eventhooks_plugin.api.service.hook_states import HookStates
 from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.readiness import PollerStatus, ReadinessCheck
 from kong_eventhooks_plugin.api.service.service import Service, make_service
@@ -73,7 +74,7 @@ from kong_eventhooks_plugin.sandbox.isolation import missing_features
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.settings import Settings, load, read_token
 from kong_eventhooks_plugin.sources.catalogue import REQUEST_SOURCES
-from kong_eventhooks_plugin.sources.poller_group import PollerGroup, hooks_without_admin_api
+from kong_eventhooks_plugin.sources.poller_group import PollerGroup, hooks_without_admin_api, needs_admin_api
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
 from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
@@ -212,7 +213,23 @@ class Components:
             host, self.metrics, instances, infos, max_connections=connections, max_waiting=waiting, link=link
         )
 
-    def service(self, handlers: Mapping[str, Handler], delivery: DeliveryWorker) -> Service:
+    def hook_states(self, delivery: DeliveryWorker) -> HookStates:
+        return HookStates(self.registry, delivery, (self._does_not_compile, self._lacks_admin_api, self._filter_fails))
+
+    def _does_not_compile(self, hook: Hook) -> str | None:
+        error = self.registry.compile_error(hook)
+        return None if error is None else f"invalid: {error}"
+
+    def _lacks_admin_api(self, hook: Hook) -> str | None:
+        if self.settings.admin_url is not None or not needs_admin_api(hook):
+            return None
+        return f"no_admin_api: the source {hook.source} needs the setting admin_url"
+
+    def _filter_fails(self, hook: Hook) -> str | None:
+        error = self.dispatcher.filter_error(hook)
+        return None if error is None else f"filter_failing: {error}"
+
+    def service(self, handlers: Mapping[str, Handler], delivery: DeliveryWorker, states: HookStates) -> Service:
         return make_service(
             registry=self.registry,
             hook_store=self.hook_store,
@@ -223,6 +240,7 @@ class Components:
             publish=self.dispatcher.publish,
             check=partial(compile_errors, self.pool),
             enable=delivery.enable,
+            states=states,
         )
 
     def admin_client(self) -> AdminClient | None:
@@ -315,7 +333,8 @@ class Worker:
         await server.serve(self._listening)
         keeping = self._tasks.run(listening.run())
         status = partial(parts.poller_status, pollers, listening, link)
-        apis = self._serve_apis(parts.service(handlers, delivery), delivery, status)
+        states = parts.hook_states(delivery)
+        apis = self._serve_apis(parts.service(handlers, delivery, states), delivery, status)
         self._tasks.run(parts.definition_writer.run())
         self._tasks.run(parts.compilation.run())
         if pollers is not None:
@@ -377,7 +396,8 @@ class Worker:
     ) -> "list[asyncio.Task[None]]":
         parts, settings = self._parts, self._parts.settings
         queue, registry, metrics, features = parts.queue, parts.registry, parts.metrics, parts.sandbox_features
-        ready = ReadinessCheck(queue, registry, metrics, delivery, time.monotonic, time.time, status, features)
+        states = service.states
+        ready = ReadinessCheck(queue, registry, metrics, delivery, states, time.monotonic, time.time, status, features)
         access = Access(parts.api_token, settings.api_hosts)
         health = health_routes(ready.check, parts.metrics, ready.refresh, access)
         listener = Listener("listen", parts.shares.rest, parts.tls.rest)

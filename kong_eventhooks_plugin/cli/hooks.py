@@ -1,7 +1,8 @@
 """``hooks list``, ``show``, ``create``, ``delete``, ``ping`` and ``test``."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -9,9 +10,6 @@ from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or_file_options, fields_options
 from kong_eventhooks_plugin.cli.options import output_option
 from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, outcome, pretty, printable, table, when
-
-_SWITCHED_OFF: Final = "endpoint_"
-"""What the reason of a hook begins with that is held because its endpoint switched it off."""
 
 
 @click.group("hooks")
@@ -38,25 +36,29 @@ def list_hooks(target: ApiTarget, data_dir: Path | None, *, as_json: bool) -> No
         for hook in hooks
     ]  # fmt: skip
     heads = ("NAME", "EVENT", "HANDLER", "STATE", "WAITING", "DECLARED IN")
-    click.echo(pretty(hooks) if as_json else table(heads, rows, "no hook"))
+    if as_json:
+        click.echo(pretty(hooks))
+        return
+    lines = [printable(line).replace("\n", " ") for line in _reasons(hooks)]
+    click.echo("\n".join((table(heads, rows, "no hook"), *lines)))
 
 
 def _listed(client: RestClient) -> list[dict[str, Any]]:
     hooks = list(client.pages("event-hooks"))
     health = client.call("GET", "readyz", accept=503)
-    waiting, held = health["queue"].get("per_hook", {}), health["held"]
-    for hook in hooks:
-        name = name_or_id(hook)
-        reason = held.get(name, "")
-        off = reason.removeprefix(_SWITCHED_OFF) if reason.startswith(_SWITCHED_OFF) else None
-        hook |= {"waiting": waiting.get(name, 0), "switched_off": off}
-    return hooks
+    waiting = health["queue"].get("per_hook", {})
+    return [{**hook, "waiting": waiting.get(name_or_id(hook), 0)} for hook in hooks]
 
 
 def _state(hook: dict[str, Any]) -> str:
-    if not hook["enabled"]:
-        return "off"
-    return f"off: endpoint {hook['switched_off']}" if hook["switched_off"] else "on"
+    return str(hook["state"]) if hook["held"] is None else f"held: {hook['held'].partition(':')[0]}"
+
+
+def _reasons(hooks: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line for each hook whose reason says more than its word."""
+    for hook in hooks:
+        if hook["held"] is not None and ":" in hook["held"]:
+            yield f"{name_or_id(hook)} is held: {hook['held']}"
 
 
 @command.command("show")

@@ -55,12 +55,11 @@ def hooks(data_dir: Path) -> list[dict[str, Any]]:
 
     async def read(queue: Queue) -> list[dict[str, Any]]:
         waiting = (await queue.stats()).per_hook
-        off = {one.hook_id: one.disabled for one in await queue.endpoints()}
+        off = {one.hook_id: f"endpoint_{one.disabled}" for one in await queue.endpoints() if one.disabled is not None}
         return [
             {
-                **builtins(hook_view(hook, trusted=False)),
+                **builtins(hook_view(hook, off.get(hook.id), trusted=False)),
                 "waiting": waiting.get(hook.id, 0),
-                "switched_off": off.get(hook.id),
             }
             for hook in await queue.definitions()
         ]

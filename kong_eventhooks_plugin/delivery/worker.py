@@ -147,9 +147,10 @@ class DeliveryWorker:
         self._reports.show_leading(value=False)
         await cancel(*self._loops)
 
-    def held(self) -> Mapping[str, str]:
-        """Return hook id -> reason (``readiness``), for hooks whose deliveries are held back now."""
-        return self._readiness.held(self._clock())
+    def held_reason(self, hook_id: str) -> str | None:
+        """Return why the hook's deliveries are held back now (``hook_readiness``), None where they are not."""
+        verdict = self._readiness.check(hook_id, self._clock())
+        return verdict.reason if isinstance(verdict, Block) else None
 
     def ping_changes(self, changes: list[HookChange]) -> None:
         """Ping the endpoints of hooks that were created, changed or deleted; call it when stored definitions change."""

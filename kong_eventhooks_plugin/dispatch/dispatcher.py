@@ -32,6 +32,7 @@ from kong_eventhooks_plugin.dispatch.matcher import Matcher
 from kong_eventhooks_plugin.errors import ObservationError, QueueError, QueueFull
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.queue.contract import LOSSES, Candidate, Clock, Offer, Queue, Receipt
 from kong_eventhooks_plugin.sandbox.pool import Pool
@@ -111,6 +112,10 @@ class Dispatcher:
         the store failed ``StoreUnavailable``. The event is still the caller's then, and not counted as lost.
         """
         return self._publish(event, None)
+
+    def filter_error(self, hook: Hook) -> str | None:
+        """Return the last error of a hook's filter, where it has never been evaluated without one."""
+        return None if self._filters is None or hook.filter is None else self._filters.error(hook.id, hook.filter)
 
     def _publish_from(self, source: RequestSource, log: KongLog, seen: LogObservation) -> "list[Future[Receipt]]":
         """Publish what one source makes of the request; a failure stops no other source."""
@@ -211,6 +216,8 @@ class Dispatcher:
         self._limited_log.error("event_lost", f"{reason} {fields.get('error')}", reason=reason, **fields)
 
     def _hooks_changed(self, _: Collection[HookChange]) -> None:
+        if self._filters is not None:
+            self._filters.forget(self._registry.hooks())
         self._index()
 
     def statuses_changed(self) -> None:

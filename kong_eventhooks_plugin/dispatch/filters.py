@@ -17,11 +17,12 @@ hook's, whose deliveries did nothing. So a filter that never ends costs the othe
 Limits: ``SECONDS`` for an answer, ``COLD_SECONDS`` where no sandbox process has answered yet and one must be started
 first; both leave room in the second that Kong is answered within. How many events wait at once is the pool's limit
 (``Limits.waiting``): past it there is no answer, as above. ``SUSPECTS`` hooks are remembered, past them the first is
-forgotten. ``TEXT`` characters of an error are logged, and the names of ``NAMED`` hooks.
+forgotten. ``TEXT`` characters of an error are kept and logged, and the names of ``NAMED`` hooks. Of each hook in force
+it is known whether its filter ever gave a verdict.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
 from kong_eventhooks_plugin.background import RateLimitedLogger
@@ -49,6 +50,19 @@ class FilterEvaluator:
         self._name_of = name_of
         self._cold = True
         self._suspects: dict[str, None] = {}
+        self._worked: dict[str, str] = {}
+        self._failing: dict[str, tuple[str, str]] = {}
+
+    def error(self, hook_id: str, expression: str) -> str | None:
+        """Return the last error of a hook's filter, where every event so far led to one."""
+        found = self._failing.get(hook_id)
+        return found[1] if found is not None and found[0] == expression else None
+
+    def forget(self, hooks: Container[str]) -> None:
+        """Forget what is known of the filters of other hooks."""
+        for known in (self._worked, self._failing):
+            for hook_id in [each for each in known if each not in hooks]:
+                del known[hook_id]
 
     async def evaluate(
         self, event: Event, candidates: Sequence[Candidate], filters: Mapping[str, str]
@@ -58,7 +72,7 @@ class FilterEvaluator:
         if not asked:
             return tuple(candidates)
         groups = self._groups([one.hook_id for one in asked])
-        verdicts: dict[str, bool | str] = {}
+        verdicts: dict[str, bool | str | None] = {}
         for found in await asyncio.gather(*(self._verdicts(event, group, filters) for group in groups)):
             verdicts |= found
         decided = {one.hook_id: self._refusal(one, verdicts[one.hook_id], filters[one.hook_id]) for one in asked}
@@ -72,7 +86,8 @@ class FilterEvaluator:
 
     async def _verdicts(
         self, event: Event, hooks: tuple[str, ...], filters: Mapping[str, str]
-    ) -> dict[str, bool | str]:
+    ) -> dict[str, bool | str | None]:
+        """Return by hook id what its filter is, an error's text, or None where there was no answer."""
         self._cold = self._cold or not self._pool.processes
         task = Decide(tuple(filters[hook] for hook in hooks), event.data, event.event, event.source)
         try:
@@ -90,7 +105,7 @@ class FilterEvaluator:
         self._failed(hooks, reason, detail)
         if reason in _CAUSED_BY_ONE_FILTER:
             self._suspect(hooks)
-        return dict.fromkeys(hooks, True)
+        return dict.fromkeys(hooks, None)
 
     def _failed(self, hooks: tuple[str, ...], reason: str, detail: str) -> None:
         names = [self._name_of(hook) for hook in hooks[:NAMED]]
@@ -105,11 +120,15 @@ class FilterEvaluator:
         while len(self._suspects) > SUSPECTS:
             del self._suspects[next(iter(self._suspects))]
 
-    def _refusal(self, candidate: Candidate, verdict: bool | str, expression: str) -> Candidate:
-        if verdict is True:
+    def _refusal(self, candidate: Candidate, verdict: bool | str | None, expression: str) -> Candidate:
+        if verdict is None:
             return candidate
-        if verdict is False:
-            return Candidate(candidate.hook_id, candidate.source, refused="filter")
-        name = self._name_of(candidate.hook_id)
-        self._limited_log.warning("filter_failed", name, hook=name, error=loggable(verdict, expression)[:TEXT])
+        if isinstance(verdict, bool):
+            self._worked[candidate.hook_id] = expression
+            self._failing.pop(candidate.hook_id, None)
+            return candidate if verdict else Candidate(candidate.hook_id, candidate.source, refused="filter")
+        name, error = self._name_of(candidate.hook_id), loggable(verdict, expression)[:TEXT]
+        if self._worked.get(candidate.hook_id) != expression:
+            self._failing[candidate.hook_id] = expression, error
+        self._limited_log.warning("filter_failed", name, hook=name, error=error)
         return Candidate(candidate.hook_id, candidate.source, refused="filter_error")

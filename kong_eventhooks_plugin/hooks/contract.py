@@ -5,7 +5,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.model.hook import Hook
 
 
@@ -44,9 +43,6 @@ class ActiveHooks(Protocol):
 
     async def refreshed(self, hook: Hook) -> Mapping[str, Any]:
         """As ``resolved``, after its secret file was read anew."""
-
-    def unresolved(self) -> Mapping[str, UnresolvedReference]:
-        """Return by name the enabled hooks that are held because a reference has no value."""
 
     def errors(self) -> list[DeclarationError]:
         """Return the errors of the declarations as they are now; the last valid ones hold meanwhile."""

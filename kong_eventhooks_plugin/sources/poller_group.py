@@ -144,5 +144,10 @@ def has_subscribers(hooks: Iterable[Hook], *sources: str) -> bool:
 def hooks_without_admin_api(hooks: Iterable[Hook]) -> Iterator[str]:
     """Yield what /readyz reports without the setting ``admin_url``."""
     for hook in hooks:
-        if hook.enabled and (entry := BY_NAME.get(hook.source)) is not None and entry.needs_admin_api:
+        if hook.enabled and needs_admin_api(hook):
             yield f"{hook.name}: the source {hook.source} needs the setting admin_url; the hook never fires"
+
+
+def needs_admin_api(hook: Hook) -> bool:
+    entry = BY_NAME.get(hook.source)
+    return entry is not None and entry.needs_admin_api

@@ -83,6 +83,7 @@ class TestHooks:
         assert (received.pop("created_at"), shown.pop("created_at")) == ("1970-01-01T00:16:40Z", 1_000)
         assert made.updated_at.seconds == shown.pop("updated_at")
         del received["updated_at"]
+        assert (received.pop("state"), shown.pop("state")) == ("HOOK_STATE_ON", "on")
         assert received == {name: value for name, value in shown.items() if value is not None}
 
     async def test_pages(self, client: Client) -> None:

@@ -380,3 +380,13 @@ async def test_three_levels_of_sources(client: httpx.AsyncClient) -> None:
     assert limit["unique"] == ["consumer", "ip", "service"]
     assert limit["fields"][:6] == ["consumer", "ip", "service", "rate", "limit", "window"]
     assert limit["description"]
+
+
+async def test_a_held_hook_says_why_and_its_answer_can_be_sent_back(api: Api, client: httpx.AsyncClient) -> None:
+    hook = (await client.put("/event-hooks/a", json={"source": "crud", "handler": "log"})).json()
+    assert (hook["state"], hook["held"]) == ("on", None)
+    api.held = {hook["id"]: "endpoint_gone"}
+    shown = (await client.get("/event-hooks/a")).json()
+    assert (shown["state"], shown["held"]) == ("held", "endpoint_gone")
+    answer = await client.put("/event-hooks/a", json=shown)
+    assert answer.status_code == 200, answer.text

@@ -151,6 +151,7 @@ class TestReading:
             (one,) = await opened.queue.claim(hook.id, 1, 60)
             await opened.queue.settle([dead(one.id)])
             await opened.queue.save_endpoint(EndpointHealth(hook.id, disabled="gone", disabled_at=1.0))
+            opened.held = {hook.id: "endpoint_gone"}
             yield opened
 
     @pytest.mark.parametrize("output", ["table", "json"])
@@ -191,7 +192,7 @@ class TestReading:
         rows = [line.split("  ") for line in (await ask(api, "hooks", "list")).splitlines()]
         table = {row[0]: [cell.strip() for cell in row if cell] for row in rows}
         assert table["NAME"] == ["NAME", "EVENT", "HANDLER", "STATE", "WAITING", "DECLARED IN"]
-        assert table["a"] == ["a", "custom/*", "webhook", "off: endpoint gone", "2", "the API"]
+        assert table["a"] == ["a", "custom/*", "webhook", "held: endpoint_gone", "2", "the API"]
         declared = table["declared"]
         assert declared[1:5] == ["custom/y", "log", "off", "0"]
         assert declared[5].startswith("/etc/kong/kong.yml: plugins[0]")
@@ -207,17 +208,9 @@ def seconds_masked(text: str) -> str:
 
 
 def health_of(api: Api) -> list[web.RouteDef]:
-    """The health page over an API's store, with a delivery worker's word for what is held."""
-
-    class Delivering:
-        leading = True
-
-        def held(self) -> dict[str, str]:
-            return {hook.id: "endpoint_gone" if hook.enabled else "disabled"
-                    for hook in api.registry.hooks().values() if hook.name == "a" or not hook.enabled}  # fmt: skip
-
+    """The health page over an API's store."""
     metrics = Metrics()
-    ready = ReadinessCheck(api.queue, api.registry, metrics, Delivering(), time.monotonic, time.time)
+    ready = ReadinessCheck(api.queue, api.registry, metrics, api, api.service.states, time.monotonic, time.time)
     return health_routes(ready.check, metrics, ready.refresh, Access())
 
 

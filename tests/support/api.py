@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.api.rest.app import rest_app
 from kong_eventhooks_plugin.api.rest.serve import RestServer
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.feed import Feed
+from kong_eventhooks_plugin.api.service.hook_states import HookStates
 from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.hooks import Check
 from kong_eventhooks_plugin.api.service.service import Service, make_service
@@ -130,6 +131,7 @@ class Api:
         self.persisted: list[tuple[Sequence[Hook], Sequence[str]]] = []
         self.changes: list[HookChange] = []
         self.enabled: list[str] = []
+        self.held: dict[str, str] = {}
         self.recorders = recorders()
         self.handlers: Mapping[str, Handler] = handlers or self.recorders
         self.check = check
@@ -158,7 +160,14 @@ class Api:
             publish=self.dispatcher.publish,
             check=self.check,
             enable=self._enable,
+            states=HookStates(self.registry, self),
         )
+
+    leading = True
+
+    def held_reason(self, hook_id: str) -> str | None:
+        """As the delivery worker: why a hook's deliveries are held back."""
+        return self.held.get(hook_id)
 
     async def _enable(self, hook_id: str) -> bool:
         self.enabled.append(hook_id)

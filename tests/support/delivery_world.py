@@ -225,6 +225,11 @@ class World:
         await asyncio.gather(*[self.queue.offer(Offer(event, candidates)) for event in events])
         return [delivery_id(event.id, hook.id) for event in events for hook in hooks]
 
+    def held(self) -> dict[str, str]:
+        """Return hook id -> why its deliveries are held back."""
+        reasons = {hook_id: self.worker.held_reason(hook_id) for hook_id in self.registry.hooks()}
+        return {hook_id: reason for hook_id, reason in reasons.items() if reason is not None}
+
     async def turn(self, times: int = 30) -> None:
         """Let everything that can happen without time passing or a network happen."""
         for _ in range(times):

@@ -14,11 +14,13 @@ from kong_eventhooks_plugin.api.service.presenter import result_view
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.api.service.tags import tag_filter
 from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.model.hook import Hook
 
 
 class HookCalls:
     def __init__(self, service: Service) -> None:
         self._hooks = service.hooks
+        self._states = service.states
         self._tests = service.test_delivery
 
     def table(self) -> Calls:
@@ -40,20 +42,20 @@ class HookCalls:
 
         async def page(size: int) -> tuple[pb.ListHooksResponse, int]:
             found = self._hooks.page(size, request.page_token or None, tags)
-            hooks = [to_message(pb.Hook, hook_view(hook, trusted=trusted)) for hook in found.hooks]
+            hooks = [self._message(hook, trusted) for hook in found.hooks]
             return pb.ListHooksResponse(hooks=hooks, next_page_token=found.next_offset or ""), len(hooks)
 
         return await fitting(parse.size(request.page_size), page)
 
     async def get(self, request: pb.GetHookRequest, trusted: bool) -> Message:
         hook = self._hooks.get(parse.needed(request.hook, "hook"))
-        return pb.GetHookResponse(hook=to_message(pb.Hook, hook_view(hook, trusted=trusted)))
+        return pb.GetHookResponse(hook=self._message(hook, trusted))
 
     async def create(self, request: pb.CreateHookRequest, trusted: bool) -> Message:
         given = parse.definition(request)
         with parse.below("definition"):
             hook = await self._hooks.create(given)
-        return pb.CreateHookResponse(hook=to_message(pb.Hook, hook_view(hook, trusted=trusted)))
+        return pb.CreateHookResponse(hook=self._message(hook, trusted))
 
     async def update(self, request: pb.UpdateHookRequest, trusted: bool) -> Message:
         key, given = parse.needed(request.hook, "hook"), parse.changes(request)
@@ -63,7 +65,7 @@ class HookCalls:
             )
         with parse.below("definition"):
             hook = await (self._hooks.upsert if request.allow_missing else self._hooks.update)(key, given)
-        return pb.UpdateHookResponse(hook=to_message(pb.Hook, hook_view(hook, trusted=trusted)))
+        return pb.UpdateHookResponse(hook=self._message(hook, trusted))
 
     async def delete(self, request: pb.DeleteHookRequest, _: bool) -> Message:
         await self._hooks.delete(parse.needed(request.hook, "hook"))
@@ -78,6 +80,9 @@ class HookCalls:
             tested = await self._tests.test(key, from_struct(request.data))
         result = to_message(pb.HandlerResult, result_view(tested.answer))
         return pb.TestHookResponse(data=to_struct(tested.data), result=result)
+
+    def _message(self, hook: Hook, trusted: bool) -> pb.Hook:
+        return to_message(pb.Hook, hook_view(hook, self._states.held(hook), trusted=trusted))
 
 
 class SourceCalls:

@@ -28,6 +28,7 @@ class HookCalls:
 
     def __init__(self, service: Service, access: Access, field: Field) -> None:
         self._hooks = service.hooks
+        self._states = service.states
         self._tests = service.test_delivery
         self._deliveries = service.deliveries
         self._access = access
@@ -130,4 +131,4 @@ class HookCalls:
         return json_response(views.ReplayedView(replayed.count, replayed.refused, replayed.more))
 
     def _view(self, request: web.Request, hook: Hook) -> views.HookView:
-        return hook_view(hook, trusted=self._access.trusted(caller_of(request)))
+        return hook_view(hook, self._states.held(hook), trusted=self._access.trusted(caller_of(request)))

@@ -20,10 +20,12 @@ from kong_eventhooks_plugin.model.masking import MASK
 from kong_eventhooks_plugin.model.scope import GLOBAL
 
 READ_ONLY: Final = ("declared_in", "scope")
+IGNORED: Final = ("state", "held")
+"""What a hook does, not what it is: accepted in a definition, so that an answer can be sent back, and ignored."""
 
 
-def hook_view(hook: Hook, *, trusted: bool) -> views.HookView:
-    """Return the hook as the API shows it. ``trusted``: the caller may see everything."""
+def hook_view(hook: Hook, held: str | None, *, trusted: bool) -> views.HookView:
+    """Return the hook as the API shows it; ``held`` as ``HookStates`` says. ``trusted``: the caller may see all."""
     view = views.HookView(
         id=hook.id,
         name=hook.given_name,
@@ -40,13 +42,15 @@ def hook_view(hook: Hook, *, trusted: bool) -> views.HookView:
         updated_at=hook.updated_at,
         declared_in=None if hook.origin.place == "api" else hook.origin.path,
         scope=None if hook.scope == GLOBAL else views.HookScopeView(**asdict(hook.scope)),
+        state="off" if not hook.enabled else "on" if held is None else "held",
+        held=held if hook.enabled else None,
     )
     return view if trusted else without_token(view)
 
 
 def definition_of(hook: Hook, handler: Any) -> dict[str, Any]:
     """Return what would define the hook anew with that handler: what a PATCH is merged into."""
-    view = hook_view(hook, trusted=True)
+    view = hook_view(hook, None, trusted=True)
     return {name: getattr(view, name) for name in _DEFINITION} | {
         "config": {name: hook.config[name] for name in _fields_of(handler) if name in hook.config}
     }

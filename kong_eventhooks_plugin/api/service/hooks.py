@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from kong_eventhooks_plugin.api.service import paging
-from kong_eventhooks_plugin.api.service.entity import READ_ONLY, definition_of, masked_fields
+from kong_eventhooks_plugin.api.service.entity import IGNORED, READ_ONLY, definition_of, masked_fields
 from kong_eventhooks_plugin.api.service.hook_store import ORIGIN, ApiHookStore
 from kong_eventhooks_plugin.api.service.tags import TagFilter
 from kong_eventhooks_plugin.errors import HookDeclared, HookTaken, IdTaken, UnknownHook, ValidationError, merged
@@ -173,7 +173,7 @@ class Hooks:
         """
         errors: dict[str, Any] = {}
         own = _own_fields(given, errors)
-        definition = {name: value for name, value in given.items() if name not in {"id", *_TIMES, *READ_ONLY}}
+        definition = {name: value for name, value in given.items() if name not in {"id", *_TIMES, *READ_ONLY, *IGNORED}}
         nameless = definition.get("name") is None
         if nameless:
             definition["name"] = named or _STAND_IN

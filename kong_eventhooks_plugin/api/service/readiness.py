@@ -5,10 +5,11 @@ Limits: the store has ``STORE_SECONDS`` to answer. A loss degrades the state for
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
+from kong_eventhooks_plugin.api.service.hook_states import DISABLED, Delivering, HookStates
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.queue.contract import Queue, Stats
@@ -40,17 +41,6 @@ class Readiness(msgspec.Struct, frozen=True):
     sandbox: dict[str, str] = {}
 
 
-class Delivering(Protocol):
-    """The part of the delivery worker that is needed here."""
-
-    @property
-    def leading(self) -> bool:
-        """Whether this process delivers."""
-
-    def held(self) -> Mapping[str, str]:
-        """Return hook id -> reason, of hooks whose deliveries are held back."""
-
-
 class PollerStatus(msgspec.Struct, frozen=True):
     """``errors`` need a person, ``state`` and ``socket`` are shown as they are."""
 
@@ -66,6 +56,7 @@ class ReadinessCheck:
         registry: ActiveHooks,
         metrics: Metrics,
         delivery: Delivering,
+        states: HookStates,
         monotonic: Callable[[], float],
         clock: Callable[[], float],
         pollers: Callable[[], PollerStatus] = PollerStatus,
@@ -76,6 +67,7 @@ class ReadinessCheck:
         self._registry = registry
         self._metrics = metrics
         self._delivery = delivery
+        self._states = states
         self._monotonic = monotonic
         self._clock = clock
         self._poller_status = pollers
@@ -85,11 +77,10 @@ class ReadinessCheck:
     async def check(self) -> Readiness:
         stats, store = await self._stats()
         hooks = self._registry.hooks()
-        held = {hooks[hook_id].name: reason for hook_id, reason in self._delivery.held().items() if hook_id in hooks}
-        held |= {name: f"unresolved: {error}" for name, error in self._registry.unresolved().items()}
+        held = self._states.all_held()
         pollers = self._poller_status()
         errors = self._errors(pollers)
-        degraded = bool(errors) or any(reason != "disabled" for reason in held.values()) or self._losing()
+        degraded = bool(errors) or any(reason != DISABLED for reason in held.values()) or self._losing()
         return Readiness(
             status="unready" if store != OK else "degraded" if degraded else "ready",
             store=store,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from kong_eventhooks_plugin.api.service.deliveries import Deliveries
 from kong_eventhooks_plugin.api.service.events import Events
 from kong_eventhooks_plugin.api.service.feed import Feed
+from kong_eventhooks_plugin.api.service.hook_states import HookStates
 from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.hook_tests import TestDelivery
 from kong_eventhooks_plugin.api.service.hooks import Check, Enable, Hooks
@@ -24,6 +25,7 @@ class Service(NamedTuple):
     """Sources are pure functions (``api.service.sources``)."""
 
     hooks: Hooks
+    states: HookStates
     test_delivery: TestDelivery
     deliveries: Deliveries
     events: Events
@@ -41,11 +43,13 @@ def make_service(
     publish: Publish,
     check: Check,
     enable: Enable,
+    states: HookStates,
 ) -> Service:
     """``check`` and ``enable``: see ``api.service.hooks``."""
     hooks = Hooks(registry, hook_store, validation, time.time, check, enable)
     return Service(
         hooks=hooks,
+        states=states,
         test_delivery=TestDelivery(registry, handlers, hooks.get, time.time, enable),
         deliveries=Deliveries(registry, queue),
         events=Events(queue, feed, publish, time.time),

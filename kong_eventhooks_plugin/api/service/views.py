@@ -20,6 +20,9 @@ class BodyBytes(bytes):
     """A body: gRPC carries it as it is, JSON as text with U+FFFD for what is none."""
 
 
+HookState = Literal["on", "off", "held"]
+
+
 class View(Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
@@ -54,6 +57,8 @@ class HookView(View, frozen=True):
     updated_at: int
     declared_in: Annotated[str | None, Meta(description="Where it is declared; null: the API made it.")]
     scope: HookScopeView | None
+    state: Annotated[HookState, Meta(description="off: its definition says enabled: false.")]
+    held: Annotated[str | None, Meta(description="Why it is held: deliveries wait, or it cannot fire.")]
 
 
 class HookListView(Page[HookView], frozen=True):

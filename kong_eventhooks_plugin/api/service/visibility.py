@@ -57,9 +57,13 @@ def host_alone(url: Any) -> Any:
         return MASK
 
 
-def _kinds(reasons: Mapping[str, str]) -> dict[str, str]:
+def _kind(reason: str | None) -> str | None:
     """Of ``unresolved: no value for ...`` the kind alone."""
-    return {name: reason.partition(":")[0] for name, reason in reasons.items()}
+    return None if reason is None else reason.partition(":")[0]
+
+
+def _kinds(reasons: Mapping[str, str]) -> dict[str, str | None]:
+    return {name: _kind(reason) for name, reason in reasons.items()}
 
 
 def _counted(errors: tuple[str, ...]) -> tuple[str, ...]:
@@ -95,7 +99,8 @@ DECISIONS: Final[Mapping[type[Struct], Mapping[str, Decision]]] = {
         **dict.fromkeys(("id", "name", "source", "event", "handler", "on_change", "snooze", "enabled", "tags"), shown),
         "filter": masked,
         "config": _config,
-        **dict.fromkeys(("created_at", "updated_at", "declared_in", "scope"), shown),
+        **dict.fromkeys(("created_at", "updated_at", "declared_in", "scope", "state"), shown),
+        "held": _kind,
     },
     views.HookScopeView: dict.fromkeys(("service", "route", "consumer"), shown),
     views.HookListView: dict.fromkeys(("data", "next", "offset"), shown),

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.errors import UnresolvedReference, ValidationError
+from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks.contract import DeclarationError, HookChange
 from kong_eventhooks_plugin.hooks.declarations import instance_config
 from kong_eventhooks_plugin.hooks.declarations.declared import Declared, at_most
@@ -93,15 +93,10 @@ class HookRegistry:
             await self.secret_files.read(path)
         return self.resolved(hook)
 
-    def unresolved(self) -> dict[str, UnresolvedReference]:
-        held = {}
-        for hook in self._active.values():
-            if hook.enabled:
-                try:
-                    self._secrets.resolve(hook.config)
-                except UnresolvedReference as error:
-                    held[hook.name] = error
-        return held
+    def compile_error(self, hook: Hook) -> ValidationError | None:
+        """Return why the hook's code does not compile, None where it does or was not compiled yet."""
+        found = self._uncompiled.get(hook.id)
+        return None if found is None else found[1]
 
     def errors(self) -> list[DeclarationError]:
         declared = [error for errors in self._errors.values() for error in errors]

@@ -51,7 +51,7 @@ async def test_pings_go_out_and_their_end_is_logged() -> None:
             each["hook"]: each["event"] == "ping_sent" for each in logs if each["event"] in {"ping_sent", "ping_failed"}
         }
         assert said == {"a": True, "b": False}
-        assert w.worker.held() == {}, "a ping switches nothing off"
+        assert w.held() == {}, "a ping switches nothing off"
 
 
 @pytest.mark.parametrize(("answer", "held"), [(Delivered(), {}), (Discard("gone", "still"), {A.id: "endpoint_gone"})])
@@ -68,7 +68,7 @@ async def test_a_hook_that_was_switched_off_and_made_anew_goes_on_where_its_ping
             w.worker.ping_changes(w.registry.set(*hooks))
         await pinged(w, 2)
         await w.turn()
-        assert w.worker.held() == held
+        assert w.held() == held
         assert (await w.queue.get(waits)).state == ("pending" if held else "delivered")
 
 

@@ -76,7 +76,7 @@ async def test_a_discarded_delivery_is_dead_at_once() -> None:
         await w.queue.settled(1)
         stored = await w.queue.get(delivery)
         assert (stored.state, stored.reason) == ("dead", "address_refused")
-        assert w.worker.held() == {}
+        assert w.held() == {}
 
 
 async def test_a_hook_has_eight_in_flight_and_a_hanging_one_delays_no_other() -> None:
@@ -111,7 +111,7 @@ async def test_a_time_out_holds_the_endpoint_and_every_hook_that_shares_it() -> 
         w.handler.outcomes["a"] = [TIMED_OUT, Delivered()]
         await w.offer(A)
         await w.queue.settled(1)
-        assert w.worker.held() == {A.id: "endpoint_held", shared.id: "endpoint_held"}
+        assert w.held() == {A.id: "endpoint_held", shared.id: "endpoint_held"}
         await w.offer(shared, B)
         await w.queue.settled(2)
         w.time.advance(59)
@@ -119,7 +119,7 @@ async def test_a_time_out_holds_the_endpoint_and_every_hook_that_shares_it() -> 
         assert len(w.queue.attempted) == 2
         w.time.advance(1)
         await w.queue.settled(4)
-        assert w.worker.held() == {}
+        assert w.held() == {}
 
 
 async def test_a_time_out_holds_the_endpoint_however_long_the_attempt_took() -> None:
@@ -133,7 +133,7 @@ async def test_a_time_out_holds_the_endpoint_however_long_the_attempt_took() -> 
             await w.turn()
         w.handler.gates["a"].set()
         await w.queue.settled(1)
-        assert w.worker.held() == {A.id: "endpoint_held"}
+        assert w.held() == {A.id: "endpoint_held"}
 
 
 async def test_what_was_claimed_and_not_started_goes_back_when_the_endpoint_is_held() -> None:
@@ -154,7 +154,7 @@ async def test_a_failing_endpoint_gets_a_rest_then_one_probe() -> None:
         w.handler.outcomes["a"] = [FAILED]
         await w.offer(A, count=10)
         await w.queue.settled(10)
-        assert w.worker.held() == {A.id: "breaker_open"}
+        assert w.held() == {A.id: "breaker_open"}
         w.time.advance(1)
         await w.turn()
         assert w.metric("hook_held", hook="a", reason="breaker_open") == 1
@@ -163,11 +163,11 @@ async def test_a_failing_endpoint_gets_a_rest_then_one_probe() -> None:
         await w.turn()
         assert len(w.handler.jobs) == 11
         assert w.queue.claims[-1] == (A.id, 1)
-        assert w.worker.held() == {A.id: "breaker_open"}
+        assert w.held() == {A.id: "breaker_open"}
         w.handler.outcomes["a"] = [Delivered()]
         w.time.advance(30)
         await w.queue.settled(20)
-        assert w.worker.held() == {}
+        assert w.held() == {}
         w.time.advance(1)
         await w.turn()
         assert w.metric("hook_held", hook="a", reason="breaker_open") is None
@@ -183,7 +183,7 @@ async def test_a_hook_that_its_endpoint_refuses_closes_no_other_out() -> None:
             await w.offer(A, shared)
             w.time.advance(1)
             await w.turn()
-        assert w.worker.held() == {A.id: "breaker_open"}
+        assert w.held() == {A.id: "breaker_open"}
         assert len(w.handler.jobs_of("shared")) == 120
 
 
@@ -197,7 +197,7 @@ async def test_a_410_switches_the_hook_off_and_its_deliveries_stay_pending() -> 
         await w.turn()
         assert (await w.queue.get(first)).state == "dead"
         assert (await w.queue.get(second)).state == "pending"
-        assert w.worker.held() == {A.id: "endpoint_gone"}
+        assert w.held() == {A.id: "endpoint_gone"}
         assert await w.queue.endpoints() == [EndpointHealth(A.id, None, "gone", w.time() - 7 * 86_400)]
         w.handler.outcomes["a"] = [Delivered()]
         with structlog.testing.capture_logs() as logs:
@@ -256,7 +256,7 @@ async def test_what_was_enabled_once_and_switched_off_since_stays_off_for_the_ne
             time.advance(1)
             await two.turn()
         assert two.worker.leading
-        assert two.worker.held() == {A.id: "endpoint_gone"}
+        assert two.held() == {A.id: "endpoint_gone"}
         assert two.handler.jobs == []
 
 
@@ -278,15 +278,15 @@ async def test_switched_off_survives_a_restart_and_ends_when_the_definition_chan
     async with world(A, time=time, queue=queue, holder="two") as w:
         await w.offer(A)
         await w.turn()
-        assert w.worker.held() == {A.id: "endpoint_gone"}
+        assert w.held() == {A.id: "endpoint_gone"}
         w.registry.set()
         w.registry.set(A)
         await w.turn()
-        assert w.worker.held() == {A.id: "endpoint_gone"}, "the same definition, taken away and brought back"
+        assert w.held() == {A.id: "endpoint_gone"}, "the same definition, taken away and brought back"
         changed = scripted_hook("a", config={"endpoint": "http://elsewhere:80"})
         w.registry.set(changed)
         await queue.settled(2)
-        assert w.worker.held() == {}
+        assert w.held() == {}
 
 
 async def test_another_process_can_enable_a_hook() -> None:
@@ -328,7 +328,7 @@ async def test_an_endpoint_without_a_success_for_120_hours_is_switched_off() -> 
         w.handler.outcomes["a"] = [FAILED]
         with structlog.testing.capture_logs() as logs:
             hours = 0
-            while w.worker.held().get(A.id) != "endpoint_failing":
+            while w.held().get(A.id) != "endpoint_failing":
                 await w.offer(A)
                 before = len(w.queue.attempted)
                 await w.turn()
@@ -346,7 +346,7 @@ async def test_a_hook_whose_secret_has_no_value_is_held_and_sends_nothing() -> N
         await w.offer(A)
         w.time.advance(3600)
         await w.turn()
-        assert (w.handler.jobs, w.worker.held()) == ([], {A.id: "unresolved"})
+        assert (w.handler.jobs, w.held()) == ([], {A.id: "unresolved"})
         w.registry.unresolved.clear()
         w.time.advance(1)
         await w.queue.settled(1)
@@ -358,7 +358,7 @@ async def test_a_disabled_hook_and_one_without_a_handler_are_held() -> None:
         w.registry.set(scripted_hook("a", enabled=False), other)
         await w.offer(A, other)
         await w.turn()
-        assert (w.handler.jobs, w.worker.held()) == ([], {A.id: "disabled", other.id: "no_handler"})
+        assert (w.handler.jobs, w.held()) == ([], {A.id: "disabled", other.id: "no_handler"})
         w.registry.set(A, other)
         await w.queue.settled(1)
 
@@ -393,7 +393,7 @@ async def test_a_handler_that_raises_costs_an_attempt_and_its_text_is_not_told()
         [attempt] = await w.queue.attempts(delivery)
         assert (attempt.error, attempt.detail) == ("internal", "the handler raised ValueError")
         assert "pw@host" not in repr(logs)
-        assert w.worker.held() == {}, "our bug is not the endpoint's"
+        assert w.held() == {}, "our bug is not the endpoint's"
 
 
 async def test_a_handler_that_never_ends_is_ended() -> None:
@@ -403,7 +403,7 @@ async def test_a_handler_that_never_ends_is_ended() -> None:
         await w.queue.settled(1)
         [attempt] = await w.queue.attempts(delivery)
         assert (attempt.error, attempt.outcome) == ("timeout", "retry")
-        assert w.worker.held() == {A.id: "endpoint_held"}
+        assert w.held() == {A.id: "endpoint_held"}
 
 
 async def test_work_of_another_process_is_found_by_the_poll() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.dispatch import filters
@@ -124,6 +125,23 @@ async def test_each_hook_has_its_own_verdict(pool: Pool) -> None:
     assert (line["event"], line["hook"]) == ("filter_failed", "named")
     assert "username" in line["error"]
     assert setup.metrics.counts.events_lost == {}
+
+
+async def test_a_filter_that_always_fails_is_known_until_it_gives_a_verdict(pool: Pool) -> None:
+    hook, other = make_hook("named", filter="data.name == 'Joe'"), make_hook("other", filter="data.name == 'Ann'")
+    setup = Setup(pool, hook)
+    assert setup.dispatcher.filter_error(hook) is None
+    await setup.offered(limit=4)
+    assert "name" in str(setup.dispatcher.filter_error(hook))
+    assert setup.dispatcher.filter_error(replace(hook, filter="true")) is None, "of another definition"
+    await setup.offered(name="Ann")
+    assert setup.dispatcher.filter_error(hook) is None
+    await setup.offered(limit=4)
+    assert setup.dispatcher.filter_error(hook) is None, "it does not always fail"
+    setup.registry.change(other)
+    await setup.offered(limit=4)
+    assert setup.dispatcher.filter_error(other) is not None
+    assert setup.dispatcher.filter_error(hook) is None, "nothing is kept of a hook that is gone"
 
 
 async def test_a_missing_field_is_logged_once_in_a_while(pool: Pool) -> None:

@@ -8,12 +8,14 @@ from typing import Final
 
 from kong_eventhooks_plugin.api.rest.openapi.json_schema import Schema, of_record
 from kong_eventhooks_plugin.api.rest.openapi.structs import of_structs
+from kong_eventhooks_plugin.api.service.entity import IGNORED
 from kong_eventhooks_plugin.api.service.hooks import LATEST
 from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.patterns import STRICT_URL
 from kong_eventhooks_plugin.hooks.schema import Known
 
 _SECONDS: Final[Schema] = {"type": ["integer", "null"], "minimum": 0, "maximum": LATEST}
+_IGNORED: Final[Schema] = {"description": "Accepted as the API answers it, and ignored."}
 _READ_ONLY: Final[Schema] = {"type": "null", "description": "Read-only."}
 
 
@@ -58,6 +60,7 @@ def _own_inputs(name: Schema) -> dict[str, Schema]:
         "updated_at": {**_SECONDS, "description": "Accepted, and set anew by every change."},
         "declared_in": _READ_ONLY,
         "scope": _READ_ONLY,
+        **dict.fromkeys(IGNORED, _IGNORED),
     }
 
 

@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kong_eventhooks_plugin.api.grpc import parse
 from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import hooks_pb2 as pb
 from kong_eventhooks_plugin.api.grpc.structs import to_struct
+from kong_eventhooks_plugin.api.service.entity import IGNORED
 from kong_eventhooks_plugin.errors import ValidationError
 
 
@@ -37,7 +38,9 @@ def test_every_field_of_the_message_is_read() -> None:
     hook.MergeFrom(pb.Hook(tags=["t"], filter="f", config=to_struct({"a": 1}), declared_in="d"))
     hook.MergeFrom(pb.Hook(created_at=Timestamp(seconds=1), updated_at=Timestamp(seconds=2)))
     hook.scope.service = "s"
-    assert set(parse.definition(pb.CreateHookRequest(definition=hook))) == set(pb.Hook.DESCRIPTOR.fields_by_name)
+    hook.MergeFrom(pb.Hook(state=pb.HOOK_STATE_HELD, held="endpoint_gone"))
+    fields = set(pb.Hook.DESCRIPTOR.fields_by_name)
+    assert set(parse.definition(pb.CreateHookRequest(definition=hook))) == fields.difference(IGNORED)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.support.api import Api
 
 
 def entity(hook: Hook, *, trusted: bool) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.to_builtins(hook_view(hook, trusted=trusted))
+    shown: dict[str, Any] = msgspec.to_builtins(hook_view(hook, None, trusted=trusted))
     return shown
 
 
@@ -48,6 +48,7 @@ async def test_enterprises_fields_and_ours(api: Api) -> None:
                    "previous_secret": None, "secret_file": None},
         "created_at": hook.created_at, "updated_at": hook.updated_at,
         "name": None, "filter": None, "enabled": True, "tags": None, "declared_in": None, "scope": None,
+        "state": "on", "held": None,
     }  # fmt: skip
 
 

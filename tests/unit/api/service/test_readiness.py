@@ -1,9 +1,11 @@
 """What /readyz reports: what stops the daemon, what needs a person, what was lost."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
+from kong_eventhooks_plugin.api.service.hook_states import HookStates
 from kong_eventhooks_plugin.api.service.readiness import RECENT_SECONDS, PollerStatus, Readiness, ReadinessCheck
 from kong_eventhooks_plugin.errors import StoreUnavailable, UnresolvedReference
 from kong_eventhooks_plugin.model.hook import Hook
@@ -19,15 +21,17 @@ class Delivery:
     def __init__(self) -> None:
         self.reasons: dict[str, str] = {}
 
-    def held(self) -> Mapping[str, str]:
-        return self.reasons
+    def held_reason(self, hook_id: str) -> str | None:
+        return self.reasons.get(hook_id)
 
 
 class Book(StandInBook):
-    missing: Mapping[str, UnresolvedReference] = {}
+    missing: UnresolvedReference | None = None
 
-    def unresolved(self) -> Mapping[str, UnresolvedReference]:
-        return self.missing
+    def resolved(self, hook: Hook) -> Mapping[str, Any]:
+        if self.missing is not None:
+            raise self.missing
+        return super().resolved(hook)
 
 
 class World:
@@ -38,9 +42,11 @@ class World:
         self.metrics = Metrics()
         self.delivery = Delivery()
         self.poller_status = PollerStatus()
+        self.checked: dict[str, str] = {}
         self.look = ReadinessCheck(
-            self.queue, self.registry, self.metrics, self.delivery, lambda: self.now, lambda: self.now,
-            lambda: self.poller_status,
+            self.queue, self.registry, self.metrics, self.delivery,
+            HookStates(self.registry, self.delivery, (lambda hook: self.checked.get(hook.id),)),
+            lambda: self.now, lambda: self.now, lambda: self.poller_status,
         )  # fmt: skip
 
     async def check(self) -> Readiness:
@@ -81,17 +87,26 @@ async def test_a_held_hook_names_what_is_missing() -> None:
     hook = make_hook("a", source="rate-limiting")
     world = World(hook)
     world.delivery.reasons = {hook.id: "unresolved"}
-    world.registry.missing = {hook.name: UnresolvedReference({"secret": "{vault://env/x}"})}
+    world.registry.missing = UnresolvedReference({"secret": "{vault://env/x}"})
     ready = await world.check()
     assert ready.status == "degraded"
     assert ready.held[hook.name].startswith("unresolved: no value for secret={vault://env/x}: see docs/")
 
 
 async def test_a_disabled_hook_is_no_trouble() -> None:
-    hook = make_hook("a", source="rate-limiting")
-    world = World(hook)
-    world.delivery.reasons = {hook.id: "disabled"}
-    assert (await world.check()).status == "ready"
+    world = World(make_hook("a", source="rate-limiting", enabled=False))
+    world.registry.missing = UnresolvedReference({"secret": "{vault://env/x}"})
+    ready = await world.check()
+    assert (ready.status, ready.held) == ("ready", {"a": "disabled"})
+
+
+async def test_what_does_not_end_by_itself_goes_before_an_endpoint_s_pause() -> None:
+    a, b = make_hook("a", source="rate-limiting"), make_hook("b", source="rate-limiting")
+    world = World(a, b)
+    world.delivery.reasons = {a.id: "endpoint_held", b.id: "breaker_open"}
+    world.checked = {a.id: "filter_failing: no such key"}
+    ready = await world.check()
+    assert (ready.status, ready.held) == ("degraded", {"a": "filter_failing: no such key", "b": "breaker_open"})
 
 
 async def test_the_pollers_errors_and_state_are_shown() -> None:

@@ -25,6 +25,7 @@ from kong_eventhooks_plugin.api.rest.hooks_calls import HookCalls
 from kong_eventhooks_plugin.api.rest.routes import Endpoint
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.api.service.access import Access
+from kong_eventhooks_plugin.api.service.hook_states import HookStates
 from kong_eventhooks_plugin.api.service.readiness import PollerStatus, Readiness, ReadinessCheck
 from kong_eventhooks_plugin.api.service.visibility import CONFIG, DECISIONS, METRIC_LABELS, masked, shown, without_token
 from kong_eventhooks_plugin.hooks.schema import handler_config
@@ -178,18 +179,16 @@ async def test_every_grpc_call_without_the_token(planted: Api) -> None:
 class Delivering:
     leading = True
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
-
-    def held(self) -> dict[str, str]:
-        return {hook.id: f"unresolved: no value for {SECRET}" for hook in self._api.registry.hooks().values()}
+    def held_reason(self, _: str) -> str:
+        return f"unresolved: no value for {SECRET}"
 
 
 async def test_the_health_pages_without_the_token(planted: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics, access = Metrics(), Access(TOKEN)
     status = PollerStatus((f"a text with {SECRET}",) * 2, {"crud": {"error": SECRET}}, {"path": f"/run/{SECRET}"})
+    states = HookStates(planted.registry, Delivering())
     check = ReadinessCheck(
-        planted.queue, planted.registry, metrics, Delivering(planted), time.monotonic, time.time, lambda: status
+        planted.queue, planted.registry, metrics, Delivering(), states, time.monotonic, time.time, lambda: status
     )
     monkeypatch.setattr(planted.queue, "error", lambda: f"/var/lib/{SECRET}: disk full")
     health = health_routes(check.check, metrics, check.refresh, access)

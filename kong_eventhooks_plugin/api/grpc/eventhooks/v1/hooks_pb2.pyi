@@ -4,6 +4,7 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -11,8 +12,19 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class HookState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HOOK_STATE_UNSPECIFIED: _ClassVar[HookState]
+    HOOK_STATE_ON: _ClassVar[HookState]
+    HOOK_STATE_OFF: _ClassVar[HookState]
+    HOOK_STATE_HELD: _ClassVar[HookState]
+HOOK_STATE_UNSPECIFIED: HookState
+HOOK_STATE_ON: HookState
+HOOK_STATE_OFF: HookState
+HOOK_STATE_HELD: HookState
+
 class Hook(_message.Message):
-    __slots__ = ("id", "name", "source", "event", "handler", "on_change", "snooze", "enabled", "tags", "filter", "config", "created_at", "updated_at", "declared_in", "scope")
+    __slots__ = ("id", "name", "source", "event", "handler", "on_change", "snooze", "enabled", "tags", "filter", "config", "created_at", "updated_at", "declared_in", "scope", "state", "held")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +40,8 @@ class Hook(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     DECLARED_IN_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     source: str
@@ -43,7 +57,9 @@ class Hook(_message.Message):
     updated_at: _timestamp_pb2.Timestamp
     declared_in: str
     scope: HookScope
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., source: _Optional[str] = ..., event: _Optional[str] = ..., handler: _Optional[str] = ..., on_change: _Optional[bool] = ..., snooze: _Optional[int] = ..., enabled: _Optional[bool] = ..., tags: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., declared_in: _Optional[str] = ..., scope: _Optional[_Union[HookScope, _Mapping]] = ...) -> None: ...
+    state: HookState
+    held: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., source: _Optional[str] = ..., event: _Optional[str] = ..., handler: _Optional[str] = ..., on_change: _Optional[bool] = ..., snooze: _Optional[int] = ..., enabled: _Optional[bool] = ..., tags: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., declared_in: _Optional[str] = ..., scope: _Optional[_Union[HookScope, _Mapping]] = ..., state: _Optional[_Union[HookState, str]] = ..., held: _Optional[str] = ...) -> None: ...
 
 class HookScope(_message.Message):
     __slots__ = ("service", "route", "consumer")
