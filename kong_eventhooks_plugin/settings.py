@@ -232,8 +232,8 @@ class Settings:
     )
     keep_answer_bytes: Annotated[int, Meta(ge=0)] = setting(
         1 << 28,
-        "Maximum size of all kept answers of endpoints in bytes. At the maximum, an attempt is kept without its "
-        "answer.",
+        "Maximum size in bytes of all requests and answers that are kept with attempts. At the maximum, an attempt is "
+        "kept without them.",
     )
     untrusted_lua: Literal["off", "sandbox", "strict", "lax", "on"] = setting(
         "sandbox",

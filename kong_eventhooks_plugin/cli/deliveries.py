@@ -96,7 +96,16 @@ def describe(delivery: dict[str, Any]) -> str:
         for one in delivery["attempts"]
     ]  # fmt: skip
     attempts = table(("ATTEMPT", "AT", "TOOK", "OUTCOME", "STATUS", "ERROR", "DETAIL"), rows, "no attempt yet")
-    return printable(f"{head}\n\n{pretty(delivery['data'])}\n\n{attempts}")
+    last = next((one["request"] for one in reversed(delivery["attempts"]) if one["request"] is not None), None)
+    return printable("\n\n".join([head, pretty(delivery["data"]), attempts, *([] if last is None else [_sent(last)])]))
+
+
+def _sent(request: dict[str, Any]) -> str:
+    """Return the last request as it was sent."""
+    lines = [f"sent  {request['method']} {request['url']}"]
+    lines += [f"      {name}: {value}" for name, value in request["headers"].items()]
+    body = request["body"][:BODY_SHOWN]
+    return "\n".join([*lines, "", f"      {body}{'...' if request['size'] > len(body.encode()) else ''}"])
 
 
 @command.command("replay")

@@ -63,7 +63,7 @@ class Attempts:
         hook, trace = ready.hook, delivery.event.trace
         job = DeliveryJob(
             delivery.id,
-            _sent(delivery),
+            sent_event(delivery),
             delivery.source,
             hook,
             ready.config,
@@ -90,7 +90,7 @@ class Attempts:
         return attempts[0] if attempts else None
 
 
-def _sent(delivery: Delivery) -> Event:
+def sent_event(delivery: Delivery) -> Event:
     """Return the event as handlers send it: with ``suppressed`` in its data, unless it has a field of that name."""
     event, suppressed = without_nulls(delivery.event), delivery.suppressed
     if suppressed is None or "suppressed" in event.data:
@@ -110,4 +110,6 @@ def _record(number: int, started_at: float, seconds: float, outcome: Outcome) ->
         detail=outcome.note if isinstance(outcome, Delivered) else outcome.detail,
         status=outcome.answer.status,
         body=outcome.answer.body,
+        headers=outcome.answer.headers,
+        request=outcome.request,
     )

@@ -34,7 +34,7 @@ from kong_eventhooks_plugin.handlers.address_rules import is_literal
 from kong_eventhooks_plugin.handlers.aiohttp_transport import STOPPED, UNREADABLE
 from kong_eventhooks_plugin.handlers.retry_after import retry_after_seconds
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry, with_notes
-from kong_eventhooks_plugin.model.masking import MASK
+from kong_eventhooks_plugin.model.masking import without
 
 MAX_BODY_BYTES = 20_000
 KEPT_HEADERS = 100
@@ -57,7 +57,7 @@ async def exchange(
         return Retry(kind, str(error), hold=kind == "timeout")
     body, unread = await _read_body(response)
     hidden = [*sensitive]
-    answer = Answer(response.status_code, _masked(body, hidden)[:MAX_BODY_BYTES], tuple(_shown(response, hidden)))
+    answer = Answer(response.status_code, without(hidden, body)[:MAX_BODY_BYTES], tuple(_shown(response, hidden)))
     outcome = outcome_of(answer, response.headers.get("retry-after"), now)
     unread = response.extensions.get(UNREADABLE, unread)
     return with_notes(outcome, [f"the answer could not be read to its end: {unread}"]) if unread else outcome
@@ -78,13 +78,7 @@ def outcome_of(answer: Answer, retry_after: str | None, now: float) -> Outcome:
 def _shown(response: httpx.Response, hidden: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     """Yield the answer's headers that are kept, spelled as they came."""
     for name, value in islice(response.headers.raw, KEPT_HEADERS):
-        yield name.decode("latin-1"), _masked(value, hidden).decode("latin-1")
-
-
-def _masked(text: bytes, hidden: Iterable[bytes]) -> bytes:
-    for secret in hidden:
-        text = text.replace(secret, MASK.encode())
-    return text
+        yield name.decode("latin-1"), without(hidden, value).decode("latin-1")
 
 
 async def _read_body(response: httpx.Response) -> tuple[bytes, str | None]:

@@ -51,7 +51,7 @@ LONGEST_RENDERED = 4_096
 """Bytes. nginx and Apache take lines of 8 KiB."""
 
 _SHORTEST_SECRET = 6
-_OPEN = frozenset({b"content-type", *BASE_HEADERS})
+OPEN = frozenset({b"content-type", *BASE_HEADERS})
 """Headers that hold no credential: masked, an answer's own ``application/json`` would be lost."""
 
 
@@ -83,7 +83,7 @@ def header_secrets(headers: Mapping[bytes, bytes]) -> Iterator[bytes]:
     """Yield what may be a credential in them: each value, and its last word."""
     for name, value in headers.items():
         for part in (value, value.rpartition(b" ")[2]):
-            if len(part) >= _SHORTEST_SECRET and name not in _OPEN:
+            if len(part) >= _SHORTEST_SECRET and name not in OPEN:
                 yield part
 
 

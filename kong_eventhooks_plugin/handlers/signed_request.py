@@ -4,19 +4,28 @@ Headers, the later winning: ``user-agent``, ``accept``, ``accept-encoding`` and,
 user and password that the URL holds; the definition's own; ``webhook-id`` (the delivery's id, the same for every
 attempt) and ``webhook-timestamp``; and with a ``secret`` ``webhook-signature`` and ``x-kong-signature``
 (``signatures``).
+
+The outcome has the request as a person may see it: of the URL without what may be a credential, and without its path
+where the whole URL is a secret; of the headers that the definition or the URL adds the names alone.
+Limits: ``MAX_BODY_BYTES`` of its body, ``KEPT_HEADERS`` of its headers.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import httpx
+import msgspec
 
 from kong_eventhooks_plugin.handlers.aiohttp_transport import SSL_VERIFY
-from kong_eventhooks_plugin.handlers.exchange import exchange
-from kong_eventhooks_plugin.handlers.request_headers import BASE_HEADERS, header_secrets
+from kong_eventhooks_plugin.handlers.exchange import KEPT_HEADERS, MAX_BODY_BYTES, exchange
+from kong_eventhooks_plugin.handlers.request_headers import BASE_HEADERS, OPEN, header_secrets
 from kong_eventhooks_plugin.handlers.signatures import KongDigest, signed_headers
 from kong_eventhooks_plugin.handlers.target_url import Target
-from kong_eventhooks_plugin.model.delivery import Outcome
+from kong_eventhooks_plugin.model.delivery import Outcome, SentRequest
+from kong_eventhooks_plugin.model.masking import MASK, without
+
+_MASK: Final = MASK.encode()
 
 
 class SignedSender:
@@ -38,10 +47,12 @@ class SignedSender:
         method: str = "POST",
         url: httpx.URL | None = None,
         traceparent: str | None = None,
+        of_event: bool = False,
+        secret_url: bool = False,
     ) -> Outcome:
         """Send ``body`` with ``headers``; raises ``ValidationError``, without sending, for a secret that is none.
 
-        ``url`` is the target's with more in its query. ``now`` is Unix seconds.
+        ``url`` is the target's with more in its query. ``now`` is Unix seconds. ``of_event``: see ``SentRequest``.
         """
         signed = signed_headers(config, body, message_id, int(now), self._digest)
         own = dict(headers)
@@ -55,7 +66,24 @@ class SignedSender:
             stream=httpx.ByteStream(body),
             extensions={SSL_VERIFY: config.get("ssl_verify") is not False},
         )
-        return await exchange(self._client, request, now, [*target.sensitive, *header_secrets(own)])
+        hidden = [*target.sensitive, *header_secrets(own)]
+        outcome = await exchange(self._client, request, now, hidden)
+        shown = {**base, **{name: value if name in OPEN else _MASK for name, value in own.items()}, **signed}
+        sent = SentRequest(
+            method=method,
+            url=f"{target.endpoint}/{MASK}" if secret_url else _shown_url(target, url),
+            headers=tuple(
+                (name.decode("latin-1"), value.decode("latin-1")) for name, value in islice(shown.items(), KEPT_HEADERS)
+            ),
+            body=without(hidden, body[:MAX_BODY_BYTES]),
+            size=len(body),
+            of_event=of_event,
+        )
+        return msgspec.structs.replace(outcome, request=sent)
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _shown_url(target: Target, url: httpx.URL | None) -> str:
+    return target.shown if url is None else without(target.sensitive, str(url).encode()).decode()

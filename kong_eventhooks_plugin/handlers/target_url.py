@@ -12,6 +12,7 @@ import msgspec
 
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers.host_names import MAX_LABEL, name_error
+from kong_eventhooks_plugin.model.masking import without
 
 CACHED = 1_024
 MAX_URL = 8_192
@@ -25,10 +26,11 @@ class Target(msgspec.Struct, frozen=True):
     """``url`` is without user and password: they are in ``authorization``, a header's value.
 
     ``endpoint`` is scheme, host and port; ``sensitive`` are the parts that may be credentials: password, query values,
-    long path segments.
+    long path segments. ``shown`` is ``url`` without them.
     """
 
     url: httpx.URL
+    shown: str
     endpoint: str
     authorization: bytes | None
     sensitive: tuple[bytes, ...]
@@ -54,11 +56,13 @@ def parse_target(url: str) -> Target:
     if refused is not None:
         raise ValidationError({"config": {"url": refused}})
     host = f"[{_name(clean)}]" if is_ipv6 else _name(clean)
+    sensitive = tuple(_sensitive(parsed))
     return Target(
         url=clean,
+        shown=without(sensitive, str(clean).encode()).decode(),
         endpoint=f"{clean.scheme}://{host}:{port}",
         authorization=_basic(parsed),
-        sensitive=tuple(_sensitive(parsed)),
+        sensitive=sensitive,
     )
 
 

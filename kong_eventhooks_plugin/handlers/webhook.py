@@ -17,6 +17,7 @@ from kong_eventhooks_plugin.handlers.target_url import Target, parse_target
 from kong_eventhooks_plugin.handlers.webhook_body import event_body, ping_body
 from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.masking import is_reference
 from kong_eventhooks_plugin.model.operation import Operation
 
 _JSON = {b"content-type": b"application/json"}
@@ -42,7 +43,7 @@ class WebhookHandler(Handler):
             body = event_body(job.event, job.source)
         except _NOT_JSON as error:
             return Discard("internal", f"the event's data is not JSON ({type(error).__name__})")
-        return await self._post(job.config, body, job.delivery_id, job.now, job.traceparent)
+        return await self._post(job.hook, job.config, body, job.delivery_id, job.now, job.traceparent, of_event=True)
 
     async def ping(self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float) -> Outcome:
         """Post the hook itself, without its secrets."""
@@ -51,20 +52,38 @@ class WebhookHandler(Handler):
         except _NOT_JSON as error:
             return Discard("internal", f"the hook is not JSON ({type(error).__name__})")
         suffix = f"{operation}_{hook.updated_at}" if operation else f"{now * 1000:.0f}"
-        return await self._post(config, body, f"ping_{hook.id}_{suffix}", now)
+        return await self._post(hook, config, body, f"ping_{hook.id}_{suffix}", now)
 
     async def close(self) -> None:
         await self._sender.close()
 
     @never_raises
     async def _post(
-        self, config: Mapping[str, Any], body: bytes, message_id: str, now: float, traceparent: str | None = None
+        self,
+        hook: Hook,
+        config: Mapping[str, Any],
+        body: bytes,
+        message_id: str,
+        now: float,
+        traceparent: str | None = None,
+        *,
+        of_event: bool = False,
     ) -> Outcome:
         try:
             headers = user_headers(config.get("headers"))
             values = _JSON | headers.values
             target = _target(config)
-            outcome = await self._sender.send(config, target, values, body, message_id, now, traceparent=traceparent)
+            outcome = await self._sender.send(
+                config,
+                target,
+                values,
+                body,
+                message_id,
+                now,
+                traceparent=traceparent,
+                of_event=of_event,
+                secret_url=is_reference(hook.config.get("url")),
+            )
             return with_notes(outcome, headers.notes)
         except ValidationError as refused:
             return Retry("config", str(refused))

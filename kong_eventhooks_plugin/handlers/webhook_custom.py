@@ -31,6 +31,7 @@ from kong_eventhooks_plugin.handlers.signatures import KongDigest
 from kong_eventhooks_plugin.handlers.signed_request import SignedSender
 from kong_eventhooks_plugin.handlers.target_url import MAX_URL, Target, authority, parse_target
 from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry, with_notes
+from kong_eventhooks_plugin.model.masking import is_reference
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Failed, Render, Rendered
 
@@ -99,6 +100,7 @@ class WebhookCustomHandler(Handler):
                 method=str(config.get("method") or "POST"),
                 url=_with_query(target.url, encoded.query),
                 traceparent=job.traceparent,
+                secret_url=is_reference(job.hook.config.get("url")),
             )
             return with_notes(outcome, headers.notes)
         except ValidationError as refused:

@@ -36,18 +36,33 @@ class Delivery(msgspec.Struct, frozen=True):
     suppressed: Suppressed | None = None
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What the endpoint answered: its status, and at most the first 20,000 bytes of its body.
+Headers = tuple[tuple[str, str], ...]
 
-    ``headers`` are for a hook's test; they are not stored with the attempt.
-    """
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the endpoint answered: its status, its headers, and at most the first 20,000 bytes of its body."""
 
     status: int | None = None
     body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
 
 
 NO_ANSWER = Answer()
+
+
+class SentRequest(msgspec.Struct, frozen=True, array_like=True):
+    """A request as it was sent, with its secrets masked (``handlers.signed_request``).
+
+    ``body`` has its first 20,000 bytes, ``size`` is what it had. ``of_event``: the body is the event's own
+    (``handlers.webhook_body.event_body``), and a stored attempt is without it.
+    """
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes
+    size: int
+    of_event: bool = False
 
 
 class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
@@ -55,6 +70,7 @@ class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
 
     answer: Answer = NO_ANSWER
     note: str | None = None
+    request: SentRequest | None = None
 
 
 class Retry(msgspec.Struct, frozen=True, tag="retry"):
@@ -70,6 +86,7 @@ class Retry(msgspec.Struct, frozen=True, tag="retry"):
     retry_after: float | None = None
     hold: bool = False
     logged: str | None = None
+    request: SentRequest | None = None
 
 
 class Discard(msgspec.Struct, frozen=True, tag="discard"):
@@ -80,6 +97,7 @@ class Discard(msgspec.Struct, frozen=True, tag="discard"):
     answer: Answer = NO_ANSWER
     disable: bool = False
     logged: str | None = None
+    request: SentRequest | None = None
 
 
 Outcome = Delivered | Retry | Discard
@@ -103,7 +121,8 @@ def with_notes(outcome: Outcome, notes: Sequence[str]) -> Outcome:
 class Attempt(msgspec.Struct, frozen=True):
     """One attempt of a delivery, as stored. ``number`` counts from 1; ``started_at`` is Unix seconds.
 
-    ``detail`` is an error's text or, where it was delivered, a note.
+    ``detail`` is an error's text or, where it was delivered, a note. ``headers`` and ``body`` are the answer's, as far
+    as they are kept; ``request`` is None where nothing was sent, and where there was no room for it.
     """
 
     number: int
@@ -114,3 +133,5 @@ class Attempt(msgspec.Struct, frozen=True):
     detail: str | None
     status: int | None
     body: bytes
+    headers: Headers = ()
+    request: SentRequest | None = None

@@ -50,8 +50,8 @@ class QueueLimits(msgspec.Struct, frozen=True):
     Settled deliveries are deleted ``settled_seconds`` after they settled or when there are more than
     ``settled_count``; events without a delivery are deleted by the same limits. ``suppression_states`` per hook:
     past it the one that ends soonest is deleted; one that has ended is kept ``settled_seconds`` where it held something
-    back. Bodies of answers that are kept with attempts use at most ``answer_bytes`` in all: past it an attempt is kept
-    without its body.
+    back. Requests and answers that are kept with attempts use at most ``answer_bytes`` in all: past it an attempt is
+    kept without them.
     """
 
     deliveries: int = DEFAULTS.queue_deliveries

@@ -100,7 +100,9 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "removed_hook_cleanup_failed": "Pending deliveries of a removed hook could not be ended.",
     "removed_hook_deliveries_dead": "Pending deliveries of a removed hook became dead letters.",
     "replacement_worker_failed": "A new worker ended before it was ready; the old one continues to serve.",
-    "response_bodies_dropped": "The limit on kept response bodies is reached; attempts are kept without them.",
+    "response_bodies_dropped": (
+        "The limit on kept requests and answers is reached (`keep_answer_bytes`); attempts are kept without them."
+    ),
     "retention_sweep_failed": "Old deliveries and events could not be deleted; tried again.",
     "retention_swept": "Old deliveries, events and suppression states were deleted (`rows`).",
     "sandbox_feature_unused": "The sandbox does without a `feature` of the kernel, for the `reason`.",

@@ -16,7 +16,7 @@ from kong_eventhooks_plugin.api.grpc.structs import from_struct, to_struct, to_t
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.kong.wire.fields import encode_varint
-from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Discard
+from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Discard, SentRequest
 from kong_eventhooks_plugin.queue.contract import Settlement
 from tests.support.api import Api, running
 from tests.support.grpc_server import Client, open_server, refused
@@ -405,7 +405,8 @@ class TestEvents:
 async def kill(api: Api, hook_id: str, count: int = 1) -> list[str]:
     """Have deliveries of a hook tried once and die."""
     claimed = await api.queue.claim(hook_id, count, 60.0)
-    attempt = Attempt(1, 1_700_000_000.25, 0.125, "discard", "status", "answered 400", 400, b"no")
+    sent = SentRequest("PUT", "http://x/***", (("x-a", "1"),), b"{}", 2)
+    attempt = Attempt(1, 1_700_000_000.25, 0.125, "discard", "status", "answered 400", 400, b"no", (("x", "y"),), sent)
     await api.queue.settle([Settlement(one.id, "dead", attempt, reason="discarded") for one in claimed])
     return [one.id for one in claimed]
 
@@ -427,6 +428,11 @@ class TestDeliveries:
         assert (attempt.outcome, attempt.status, attempt.body) == (deliveries_pb2.ATTEMPT_OUTCOME_DISCARD, 400, b"no")
         assert attempt.started_at == to_timestamp(1_700_000_000.25)
         assert attempt.duration.ToMilliseconds() == 125
+        assert dict(attempt.headers) == {"x": "y"}
+        sent = attempt.request
+        assert (sent.method, sent.url, dict(sent.headers), sent.body, sent.size) == (
+            "PUT", "http://x/***", {"x-a": "1"}, b"{}", 2,
+        )  # fmt: skip
 
     async def test_a_list_with_filters(self, api: Api, client: Client) -> None:
         one, other = await make(client), await make(client, name="other", event="deploy")

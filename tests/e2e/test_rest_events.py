@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.api.client.sse import Message, Parser
 from kong_eventhooks_plugin.api.rest import bodies, hooks_calls, routes, stream
 from kong_eventhooks_plugin.api.rest.sending import cut
 from kong_eventhooks_plugin.api.service import feed
+from kong_eventhooks_plugin.model.delivery import SentRequest
 from kong_eventhooks_plugin.model.ids import delivery_id
 from tests.support.api import Api, running
 from tests.support.queue import dead, delivered
@@ -97,7 +98,8 @@ async def test_deliveries(api: Api, client: httpx.AsyncClient) -> None:
     ids = [delivery_id((await client.post("/events", json={"event": "x", "data": {"n": n}})).json()["id"], hook)
            for n in range(3)]  # fmt: skip
     await api.queue.claim(hook, 2, 60)
-    await api.queue.settle([dead(ids[0]), delivered(ids[1])])
+    sent = SentRequest("POST", "http://x/***", (("x-a", "1"),), b"", 40, of_event=True)
+    await api.queue.settle([dead(ids[0]), delivered(ids[1], headers=(("x-b", "1"), ("x-b", "2")), request=sent)])
     for path in ("/deliveries", "/event-hooks/a/deliveries", f"/default/event-hooks/{hook}/deliveries"):
         assert [one["id"] for one in (await client.get(path)).json()["data"]] == ids[::-1]
         assert [one["id"] for one in (await client.get(f"{path}?state=dead")).json()["data"]] == [ids[0]]
@@ -112,6 +114,13 @@ async def test_deliveries(api: Api, client: httpx.AsyncClient) -> None:
     (attempt,) = one["attempts"]
     assert (attempt["number"], attempt["status"], attempt["outcome"]) == (1, 503, "discard")
     assert attempt["body"] == "\ufffd\x00sorry"
+    assert attempt["request"] is None
+    (attempt,) = (await client.get(f"/deliveries/{ids[1]}")).json()["attempts"]
+    assert attempt["headers"] == {"x-b": "1, 2"}
+    body = '{"source":"custom","event":"x","n":1}'
+    assert attempt["request"] == {
+        "method": "POST", "url": "http://x/***", "headers": {"x-a": "1"}, "body": body, "size": 40,
+    }  # fmt: skip
 
 
 async def test_replay(api: Api, client: httpx.AsyncClient) -> None:

@@ -34,6 +34,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Stats,
     Work,
 )
+from kong_eventhooks_plugin.queue.exchange_record import exchange_of, kept_attempt
 from kong_eventhooks_plugin.queue.limits import (
     FURTHEST_DUE,
     LARGEST_PAGE,
@@ -238,9 +239,10 @@ class MemoryQueue:
             held.change(settled_at=now)
 
     def _with_room(self, attempt: Attempt) -> Attempt:
-        kept = sum(len(one.body) for held in self._held.values() for one in held.attempts)
-        too_much = kept + len(attempt.body) > self._limits.answer_bytes
-        return msgspec.structs.replace(attempt, body=b"") if too_much else attempt
+        attempt = kept_attempt(attempt)
+        kept = sum(_size(one) for held in self._held.values() for one in held.attempts)
+        too_much = kept + _size(attempt) > self._limits.answer_bytes
+        return msgspec.structs.replace(attempt, body=b"", headers=(), request=None) if too_much else attempt
 
     async def work(self) -> list[Work]:
         """Return every hook with pending deliveries. Leases that ran out count as pending."""
@@ -472,3 +474,7 @@ def _is_asked_for(where: EventFilter, one: Accepted) -> bool:
     until = where.until is None or one.accepted_at < where.until
     hook = where.hook_id is None or where.hook_id in one.fired or where.hook_id in one.held_back
     return since and until and hook and all(want is None or want == found for want, found in wanted)
+
+
+def _size(attempt: Attempt) -> int:
+    return len(attempt.body) + len(exchange_of(attempt) or b"")

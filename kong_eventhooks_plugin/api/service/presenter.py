@@ -8,7 +8,10 @@ from msgspec.structs import asdict
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
 from kong_eventhooks_plugin.api.service.feed import LiveEvent
-from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery
+from kong_eventhooks_plugin.delivery.attempts import sent_event
+from kong_eventhooks_plugin.handlers.exchange import MAX_BODY_BYTES
+from kong_eventhooks_plugin.handlers.webhook_body import event_body
+from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery, Headers, SentRequest
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.model.suppression import Suppressed
@@ -42,7 +45,7 @@ class Presenter:
         return views.DeliveryDetailView(
             **asdict(self.delivery(detail.delivery)),
             data=detail.delivery.event.data,
-            attempts=[_attempt(attempt) for attempt in detail.attempts],
+            attempts=[_attempt(attempt, detail.delivery) for attempt in detail.attempts],
         )
 
     def accepted(self, accepted: Accepted) -> views.AcceptedEventView:
@@ -83,19 +86,38 @@ class Presenter:
 
 
 def result_view(answer: Answer) -> views.ResultView:
-    """Return an endpoint's answer as Enterprise's test shows it; repeated headers are joined."""
+    """Return an endpoint's answer as Enterprise's test shows it."""
+    return views.ResultView(views.BodyBytes(answer.body), _headers(answer.headers), answer.status)
+
+
+def _headers(given: Headers) -> dict[str, str]:
+    """Return headers by name; repeated ones are joined."""
     headers: dict[str, str] = {}
-    for name, value in answer.headers:
+    for name, value in given:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return views.ResultView(views.BodyBytes(answer.body), headers, answer.status)
+    return headers
 
 
 def _event_fields(event: Event) -> dict[str, Any]:
     return {name: getattr(event, name) for name in ("id", "source", "event", "time", "data")}
 
 
-def _attempt(attempt: Attempt) -> views.AttemptView:
-    return views.AttemptView(**asdict(attempt) | {"body": views.BodyBytes(attempt.body)})
+def _attempt(attempt: Attempt, delivery: Delivery) -> views.AttemptView:
+    return views.AttemptView(
+        **asdict(attempt)
+        | {
+            "body": views.BodyBytes(attempt.body),
+            "headers": _headers(attempt.headers),
+            "request": None if attempt.request is None else _request(attempt.request, delivery),
+        }
+    )
+
+
+def _request(request: SentRequest, delivery: Delivery) -> views.RequestView:
+    body = event_body(sent_event(delivery), delivery.source)[:MAX_BODY_BYTES] if request.of_event else request.body
+    return views.RequestView(
+        request.method, request.url, _headers(request.headers), views.BodyBytes(body), request.size
+    )
 
 
 def _suppressed(suppressed: Suppressed | None) -> views.SuppressedView | None:

@@ -136,6 +136,16 @@ class DeliveryListView(Page[DeliveryView], frozen=True):
     pass
 
 
+class RequestView(View, frozen=True):
+    """A request as it was sent, its secrets masked. size is its body's in bytes."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: Annotated[BodyBytes, Meta(description="At most the first 20,000 bytes.")]
+    size: int
+
+
 class AttemptView(View, frozen=True):
     number: int
     started_at: Time
@@ -145,6 +155,8 @@ class AttemptView(View, frozen=True):
     detail: str | None
     status: int | None
     body: Annotated[BodyBytes, Meta(description="At most the first 20,000 bytes of the answer.")]
+    headers: Annotated[dict[str, str], Meta(description="The answer's, at most 8,192 bytes of them.")]
+    request: Annotated[RequestView | None, Meta(description="null where nothing was sent, or it was not kept.")]
 
 
 class DeliveryDetailView(DeliveryView, frozen=True):

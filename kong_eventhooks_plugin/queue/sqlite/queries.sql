@@ -94,8 +94,8 @@ UPDATE deliveries SET state = ?, lease = NULL, lease_until = NULL, attempts = ?,
 WHERE event = ? AND hook = ?;
 
 -- name: add_attempt
-INSERT INTO attempts (event, hook, number, started_at, seconds, outcome, error, detail, status, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO attempts (event, hook, number, started_at, seconds, outcome, error, detail, status, body, exchange)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: revive
 UPDATE deliveries SET state = 'pending', due_at = ?, settled_at = NULL, reason = NULL WHERE event = ? AND hook = ?;
@@ -134,7 +134,7 @@ SELECT d.hook, d.state, count(*), sum(d.bytes) FROM temp.chosen AS c CROSS JOIN 
 WHERE d.event = c.event AND d.hook = c.hook GROUP BY d.hook, d.state;
 
 -- name: chosen_answer_bytes
-SELECT coalesce(sum(length(a.body)), 0) FROM temp.chosen AS c CROSS JOIN attempts AS a
+SELECT coalesce(sum(length(a.body) + coalesce(length(a.exchange), 0)), 0) FROM temp.chosen AS c CROSS JOIN attempts AS a
 WHERE a.event = c.event AND a.hook = c.hook;
 
 -- name: fail_chosen
@@ -269,7 +269,7 @@ WHERE d.settled_at IS NOT NULL AND h.n = d.hook AND e.n = d.event
 ORDER BY d.event, d.hook LIMIT :size;
 
 -- name: attempts
-SELECT number, started_at, seconds, outcome, error, detail, status, body FROM attempts
+SELECT number, started_at, seconds, outcome, error, detail, status, body, exchange FROM attempts
 WHERE event = ? AND hook = ? ORDER BY number;
 
 -- name: count_leased

@@ -24,6 +24,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Stats,
     Work,
 )
+from kong_eventhooks_plugin.queue.exchange_record import exchange_from
 from kong_eventhooks_plugin.queue.limits import LARGEST_PAGE, LONGEST_OFFSET, one_page
 from kong_eventhooks_plugin.queue.sqlite.errors import to_queue_error
 from kong_eventhooks_plugin.queue.sqlite.file import open_reader
@@ -98,7 +99,13 @@ def get(connection: sqlite3.Connection, delivery: str, now: float) -> Delivery:
 
 def attempts(connection: sqlite3.Connection, delivery: str) -> list[Attempt]:
     event, hook, *_ = _row(connection, delivery)
-    return [Attempt(*row) for row in connection.execute(SQL.attempts, (event, hook))]
+    rows = connection.execute(SQL.attempts, (event, hook))
+    return [_attempt(*row) for row in rows]
+
+
+def _attempt(*row: Any) -> Attempt:
+    values: tuple[Any, ...] = (*row[:-1], *exchange_from(row[-1]))
+    return Attempt(*values)
 
 
 def page(

@@ -3,7 +3,7 @@
 A settlement counts only where the lease is still this opening's of the store and the attempt's number is the next one:
 a process that lost its lease, or a second attempt of the same delivery in this one, changes nothing.
 
-Bodies of answers are kept up to ``QueueLimits.answer_bytes`` in all; past it an attempt is kept without its body, and
+Requests and answers are kept up to ``QueueLimits.answer_bytes`` in all; past it an attempt is kept without them, and
 the first such attempt is logged.
 """
 
@@ -14,6 +14,7 @@ import structlog
 
 from kong_eventhooks_plugin.model.delivery import Attempt
 from kong_eventhooks_plugin.queue.contract import Settlement
+from kong_eventhooks_plugin.queue.exchange_record import exchange_of
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.sqlite.rows import splits
@@ -70,17 +71,18 @@ def _find(counters: Counters, settlement: Settlement) -> _Lease | None:
 
 
 def _record(counters: Counters, lease: _Lease, attempt: Attempt) -> Row:
-    body = attempt.body
-    if counters.totals.answer_bytes + len(body) > counters.limits.answer_bytes:
+    body, exchange = attempt.body, exchange_of(attempt)
+    size = len(body) + len(exchange or b"")
+    if counters.totals.answer_bytes + size > counters.limits.answer_bytes:
         if not counters.dropping_answers:
             log.warning("response_bodies_dropped", limit_bytes=counters.limits.answer_bytes)
-        counters.dropping_answers, body = True, b""
-    elif body:
+        counters.dropping_answers, size, body, exchange = True, 0, b"", None
+    elif size:
         counters.dropping_answers = False
-    counters.totals.answer_bytes += len(body)
+    counters.totals.answer_bytes += size
     return (
         lease.event, lease.hook.n, attempt.number, attempt.started_at, attempt.seconds, attempt.outcome,
-        attempt.error, attempt.detail, attempt.status, body,
+        attempt.error, attempt.detail, attempt.status, body, exchange,
     )  # fmt: skip
 
 

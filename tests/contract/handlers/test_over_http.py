@@ -120,8 +120,32 @@ async def test_an_interim_status_is_followed_by_the_final_one(make: Any) -> None
         for status in statuses:
             outcome = await deliver(receiver.url)
             expected_answer = Answer(200, headers=(("connection", "close"), ("content-length", "0")))
-            assert outcome == Delivered(expected_answer), status
+            assert outcome == Delivered(expected_answer, request=outcome.request), status
         assert len(receiver.requests) == len(statuses)
+
+
+async def test_the_outcome_has_the_request_without_its_secrets(make: Any) -> None:
+    token, password = "T0000000000000000000001", "hunter2hunter2"
+    secrets = {"headers": {"X-Api-Key": token, "content-type": "application/json"}, "secret": token}
+    async with HttpReceiver(answer(200)) as receiver, make() as deliver:
+        url = receiver.url.replace("://", f"://user:{password}@").rstrip("/")
+        outcome = await deliver(f"{url}/hook/{token}?key={token}", **secrets)
+        (received,) = receiver.requests
+    sent = outcome.request
+    assert (sent.method, sent.url) == ("POST", f"{receiver.url.rstrip('/')}/hook/***?key=***")
+    shown, raw_headers = dict(sent.headers), {name: received.headers[name] for name, _ in sent.headers}
+    masked = {"x-api-key", "authorization"}
+    assert {name for name, value in shown.items() if value == "***"} == masked
+    assert all(raw_headers[name] == value for name, value in shown.items() if name not in masked)
+    assert (sent.body, sent.size) == (received.body, len(received.body))
+    assert token not in str(sent)
+    assert password not in str(sent)
+
+
+async def test_what_was_not_answered_was_sent_all_the_same(make: Any) -> None:
+    async with HttpReceiver(raw(b"")) as receiver, make() as deliver:
+        outcome = await deliver(receiver.url)
+    assert (outcome.error, outcome.request.method) == ("connect", "POST")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from kong_eventhooks_plugin.errors import QueueFull
+from kong_eventhooks_plugin.model.delivery import SentRequest
 from kong_eventhooks_plugin.queue.contract import LOSSES, Queue, QueueLimits
 from tests.support.queue import deliver, delivered, event, held_back, id_of, offer
 from tests.support.queue_engines import Store
@@ -116,3 +118,31 @@ async def test_past_their_limit_answers_are_kept_without_their_body(store: Store
     (claimed,) = await queue.claim("h", 1, 60)
     await queue.settle([delivered(claimed.id, body=b"1234567890")])
     assert (await queue.attempts(id_of(5)))[0].body == b"1234567890"
+
+
+async def test_an_attempt_keeps_what_was_sent_and_the_answers_headers(store: Store) -> None:
+    queue = await store.open(QueueLimits())
+    await queue.offer(offer(1, "h", "other"))
+    headers, sent = (("content-type", "text/plain"), ("x", "\xe9")), SentRequest("POST", "http://x/***", (), b"{}", 2)
+    for hook, request in (("h", sent), ("other", replace(sent, of_event=True))):
+        (claimed,) = await queue.claim(hook, 1, 60)
+        await queue.settle([delivered(claimed.id, headers=(*headers, ("y", "z" * 9_000), ("a", "b")), request=request)])
+    for hook, body in (("h", b"{}"), ("other", b"")):
+        (kept,) = await queue.attempts(id_of(1, hook))
+        assert (kept.headers, kept.request.url, kept.request.body, kept.request.size) == (headers, sent.url, body, 2)
+
+
+async def test_past_the_limit_an_attempt_is_kept_without_what_was_sent(store: Store) -> None:
+    queue = await store.open(QueueLimits(answer_bytes=100, settled_count=0))
+    sent = SentRequest("POST", "http://x/", (), b"." * 90, 90)
+    for key in (1, 2):
+        await queue.offer(offer(key))
+        (claimed,) = await queue.claim("h", 1, 60)
+        await queue.settle([delivered(claimed.id, body=b"", request=replace(sent, body=b"." * (40 * key)))])
+    first, second = [(await queue.attempts(id_of(key)))[0] for key in (1, 2)]
+    assert (first.request.size, second.request) == (90, None)
+    await queue.sweep()
+    await queue.offer(offer(3))
+    (claimed,) = await queue.claim("h", 1, 60)
+    await queue.settle([delivered(claimed.id, body=b"", request=replace(sent, body=b"." * 40))])
+    assert (await queue.attempts(id_of(3)))[0].request is not None
