@@ -11,7 +11,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "admin_paths_unavailable": "Changes from the Admin API's route wait until Kong's list of paths can be read.",
     "admin_plugins_failed": "The Admin API's plugins could not be read because of a bug; the next poll tries again.",
     "api_call_failed": "A REST call failed because of a bug; `error` is the exception's type, `raised_at` the place.",
-    "api_call_rejected": "A REST call was rejected because the store is unavailable or full.",
+    "api_call_rejected": "A REST call was rejected: the store is unavailable or full. `suppressed`: lines left out.",
     "api_connections_limited": (
         "The address `setting` has `limit` connections, its maximum; new ones close those that have been idle longest."
     ),
@@ -57,7 +57,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "filters_failed": "Filters could not be evaluated (`reason`); the hooks fire.",
     "gateway_store_open_failed": "`gateway.db` cannot be opened; tried again.",
     "grpc_call_failed": "A gRPC call failed because of a bug; `error` is the exception's type, `raised_at` the place.",
-    "grpc_call_rejected": "A gRPC call was rejected because the store is unavailable or full.",
+    "grpc_call_rejected": "A gRPC call was rejected: the store is unavailable or full. `suppressed`: lines left out.",
     "grpc_listening": "The gRPC API is served on `port`.",
     "handler_failed": "A handler raised because of a bug; the attempt counts as failed.",
     "hook_added": "A hook was added.",

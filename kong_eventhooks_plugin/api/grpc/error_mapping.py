@@ -8,12 +8,12 @@ fields are named as far as they fit into ``ERROR_BYTES``, and of an endpoint's a
 sent.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
 import grpc
-import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # has types, but says so to nobody
@@ -25,8 +25,9 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # ha
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as above
 
 from kong_eventhooks_plugin.api.service.error_codes import RETRY_SECONDS, code_of, text_of
+from kong_eventhooks_plugin.background import RateLimitedLogger
 from kong_eventhooks_plugin.errors import BadArgument, HookDeclared, HookTestFailed, QueueFull, ValidationError
-from kong_eventhooks_plugin.telemetry.raised import bug_fields
+from kong_eventhooks_plugin.telemetry.raised import bug_fields, bug_text
 
 MESSAGE_BYTES: Final = 1_200
 ERROR_BYTES: Final = 2_300
@@ -35,16 +36,16 @@ DOMAIN: Final = "eventhooks.v1"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 """Where gRPC carries a google.rpc.Status."""
 
-log = structlog.get_logger()
+limited_log = RateLimitedLogger(time.monotonic)  # a full disk fails every call there is
 
 
 async def abort_with(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
     """End a call with the status for what was raised; the unforeseen is logged, without its text."""
     code, status = status_of(error)
     if code is grpc.StatusCode.INTERNAL:
-        log.error("grpc_call_failed", **bug_fields(error))
+        limited_log.error("grpc_call_failed", bug_text(error), **bug_fields(error))
     elif code is grpc.StatusCode.UNAVAILABLE:
-        log.warning("grpc_call_rejected", error=str(error))
+        limited_log.warning("grpc_call_rejected", type(error).__name__, error=str(error))
     metadata = ((DETAILS_KEY, status.SerializeToString()),) if status.details else ()
     await context.abort(code, status.message, metadata)
 

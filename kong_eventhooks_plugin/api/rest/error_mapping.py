@@ -3,19 +3,20 @@
 Kong's bodies where Kong has such an error (kong/db/errors.lua, kong/api/endpoints.lua), else ``{"message": ...}``.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import structlog
 from aiohttp import web
 
 from kong_eventhooks_plugin import errors
 from kong_eventhooks_plugin.api.rest.answers import json_response
 from kong_eventhooks_plugin.api.service.error_codes import RETRY_SECONDS, UNFORESEEN, code_of, text_of
 from kong_eventhooks_plugin.api.service.presenter import result_view
-from kong_eventhooks_plugin.telemetry.raised import bug_fields
+from kong_eventhooks_plugin.background import RateLimitedLogger
+from kong_eventhooks_plugin.telemetry.raised import bug_fields, bug_text
 
-log = structlog.get_logger()
+limited_log = RateLimitedLogger(time.monotonic)  # a full disk fails every call there is
 
 Body = Mapping[str, Any]
 
@@ -27,9 +28,9 @@ def response_for(error: Exception) -> web.Response:
         return json_response({"message": "the connection ended"}, 400)
     code = code_of(error)
     if code is UNFORESEEN:
-        log.error("api_call_failed", **bug_fields(error))
+        limited_log.error("api_call_failed", bug_text(error), **bug_fields(error))
     elif isinstance(error, errors.QueueError) and not isinstance(error, errors.UnknownDelivery):
-        log.warning("api_call_rejected", error=str(error))
+        limited_log.warning("api_call_rejected", type(error).__name__, error=str(error))
     body = next((body for kind, body in _BODIES if isinstance(error, kind)), None)
     message = _HTTP_MESSAGES[404] if code.http == 404 else text_of(error)
     return json_response(body(error) if body else {"message": message}, code.http, _headers(error, code.http))
