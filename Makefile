@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 FOLLOW ?=
 PROFILE ?= dbless
+SECONDS ?= 3600
 # Half of the suite's time is waiting for processes: two workers a processor.
 WORKERS ?= $(shell expr 2 \* $$(nproc))
 DOCKER ?= docker
@@ -18,7 +19,7 @@ LOCKED := $(PIP) --require-hashes --no-deps
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest lint types bench protobuf docs site dist lock compose-up compose-down clean
+.PHONY: help run test test-newest lint types bench soak protobuf docs site dist lock compose-up compose-down clean
 
 help: ## show this list
 	@echo 'make TARGET [PYTHON=python3.12] [VENV=.venv]'
@@ -42,6 +43,9 @@ types: $(DEV) ## mypy, strict
 
 bench: $(DEV) ## every benchmark, one after the other; several minutes
 	for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python "$$each" || exit 1; done
+
+soak: $(DEV) ## faults for an hour: every accepted event arrives (SECONDS=60: for a minute)
+	$(BIN)/python benchmarks/soak.py --seconds $(SECONDS)
 
 protobuf: $(DEV) ## generate the protobuf modules from proto/
 	$(BIN)/python scripts/generate_protobuf.py

@@ -1,0 +1,61 @@
+"""A receiver that keeps what arrives, in a process of its own: ``receiver.py FILE [PORT [hang]]``; prints its port.
+
+Each POST is a line in FILE, written before the answer: when (Unix seconds), its webhook-id, and its event's key, the
+first ``id`` in the body of 32 hex digits. A ping has none and is left out. ``hang``: it reads and never answers.
+"""
+
+import asyncio
+import os
+import re
+import sys
+import time
+from typing import Any
+
+import uvloop
+
+KEY = re.compile(rb'"id":"([0-9a-f]{32})"')
+WEBHOOK_ID = re.compile(rb"\r\nwebhook-id: *([^\r]+)", re.IGNORECASE)
+LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+
+
+class Receive(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, file: int, *, hang: bool) -> None:
+        self.file, self.hang, self.had = file, hang, b""
+
+    def connection_made(self, transport: Any) -> None:
+        """Keep what to answer on."""
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take whole requests."""
+        self.had += data
+        while (end := self.had.find(b"\r\n\r\n")) >= 0:
+            head = self.had[:end]
+            length = LENGTH.search(head)
+            whole = end + 4 + (0 if length is None else int(length[1]))
+            if len(self.had) < whole:
+                return
+            self.take(head, self.had[end + 4 : whole])
+            self.had = self.had[whole:]
+
+    def take(self, head: bytes, body: bytes) -> None:
+        """Write the line, then answer."""
+        key, webhook_id = KEY.search(body), WEBHOOK_ID.search(head)
+        if key is not None and webhook_id is not None:
+            os.write(self.file, b"%.6f %s %s\n" % (time.time(), webhook_id[1], key[1]))
+        if not self.hang:
+            self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+
+async def main(path: str, port: int, *, hang: bool) -> None:
+    """Listen until killed."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    server = await asyncio.get_running_loop().create_server(lambda: Receive(file, hang=hang), "127.0.0.1", port)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1], int((sys.argv[2:] or ["0"])[0]), hang="hang" in sys.argv))
