@@ -2,8 +2,8 @@
 
 ``python benchmarks/delivery.py [--at-once 32 64] [--runs 5] [--requests 3000] [--deliveries 5000]``
 
-Part one, the HTTP client (decision 14): the same signed POST by httpx alone, httpx over the package httpx-aiohttp (left
-out where it is not installed), httpx over our engine, our webhook handler with all that it does, and aiohttp alone;
+Part one, the HTTP client (decision 12): the same signed POST by httpx alone, httpx over the package httpx-aiohttp (left
+out where it is not installed), our client alone, our webhook handler with all that it does, and aiohttp alone;
 in turns, in one run, against a receiver in a process of its own. The median of the runs counts, and its ratio to
 aiohttp alone.
 
@@ -33,7 +33,8 @@ import uvloop
 from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
-from kong_eventhooks_plugin.handlers.http_client import make_client
+from kong_eventhooks_plugin.handlers.http_client import Client, HttpAnswer, HttpClient, HttpRequest
+from kong_eventhooks_plugin.handlers.target_url import parse_target
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered
@@ -111,15 +112,15 @@ def make_event(number: int) -> Event:
 
 async def posted_once(url: str) -> tuple[dict[str, str], bytes]:
     """Return what our handler posts, so that all candidates post the same."""
-    seen: list[httpx.Request] = []
+    seen: list[HttpRequest] = []
 
-    def keep(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(200)
+    class Keep(Client):
+        async def send(self, request: HttpRequest) -> HttpAnswer:
+            seen.append(request)
+            return HttpAnswer(200)
 
-    handler = WebhookHandler(httpx.AsyncClient(transport=httpx.MockTransport(keep)))
-    await handler.deliver(job(url))
-    return dict(seen[0].headers), await seen[0].aread()
+    await WebhookHandler(Keep()).deliver(job(url))
+    return {name.decode(): value.decode() for name, value in seen[0].headers.items()}, seen[0].body
 
 
 @asynccontextmanager
@@ -143,21 +144,20 @@ async def httpx_aiohttp(url: str, headers: dict[str, str], body: bytes, at_once:
 @asynccontextmanager
 async def our_client(url: str, headers: dict[str, str], body: bytes, at_once: int) -> AsyncIterator[Send]:
     """Make the client that all our handlers use."""
-    async with make_client(Metrics()) as client:
-        place, raw = httpx.URL(url), [(name.encode(), value.encode()) for name, value in headers.items()]
+    client, target = HttpClient(Metrics()), parse_target(url)
+    raw = {name.encode(): value.encode() for name, value in headers.items()}
 
-        async def send() -> None:
-            request = httpx.Request("POST", place, headers=raw, stream=httpx.ByteStream(body))
-            response = await client.send(request, stream=True)
-            await response.aread()
+    async def send() -> None:
+        await client.send(HttpRequest("POST", target.origin, target.host, target.path, raw, body))
 
-        yield send
+    yield send
+    await client.close()
 
 
 @asynccontextmanager
 async def our_handler(url: str, headers: dict[str, str], body: bytes, at_once: int) -> AsyncIterator[Send]:
     """Make all that a delivery costs: body, signatures, the answer kept."""
-    handler = WebhookHandler(make_client(Metrics()))
+    handler = WebhookHandler(HttpClient(Metrics()))
     one = job(url)
 
     async def send() -> None:
@@ -182,7 +182,7 @@ async def aiohttp_alone(url: str, headers: dict[str, str], body: bytes, at_once:
 CANDIDATES = {
     "httpx alone": httpx_alone,
     "httpx over httpx-aiohttp": httpx_aiohttp,
-    "httpx over our engine": our_client,
+    "our client": our_client,
     "our webhook handler": our_handler,
     "aiohttp alone": aiohttp_alone,
 }
@@ -262,7 +262,7 @@ async def whole_way(url: str, hanging_url: str, deliveries: int, hanging: int, t
     hook = make_hook("bench", url)
     stuck = [make_hook(f"stuck-{number}", hanging_url) for number in range(hanging)]
     metrics = Metrics()
-    handler = WebhookHandler(make_client(metrics))
+    handler = WebhookHandler(HttpClient(metrics))
     export = SpanExport(otlp_exporter(url.removesuffix("/hook"), {}), metrics.counts) if traced else None
     spans = None if export is None else DeliverySpans(export.record)
     with tempfile.TemporaryDirectory() as directory:

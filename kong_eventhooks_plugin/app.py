@@ -41,7 +41,7 @@ from kong_eventhooks_plugin.dispatch.event_spans import EventSpans
 from kong_eventhooks_plugin.errors import MissingExtra, QueueError, SettingsError
 from kong_eventhooks_plugin.handlers.compile_check import compile_errors
 from kong_eventhooks_plugin.handlers.contract import Handler
-from kong_eventhooks_plugin.handlers.http_client import make_client
+from kong_eventhooks_plugin.handlers.http_client import HttpClient
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
@@ -189,7 +189,8 @@ class Components:
 
     def handlers(self) -> dict[str, Handler]:
         """Return a handler for each name; call it on the loop, where their HTTP client lives."""
-        client = make_client(self.metrics, self._addresses, groups.engine_limits(self.settings, self.shares.deliveries))
+        limits = groups.client_limits(self.settings, self.shares.deliveries)
+        client = HttpClient(self.metrics, self._addresses, limits)
         handlers: list[Handler] = [
             WebhookHandler(client, self.settings.kong_signature),
             WebhookCustomHandler(client, self.pool, self.settings.kong_signature),

@@ -37,9 +37,12 @@ PIECE = 4 << 10
 
 
 class AnswerProtocol(ResponseHandler):
-    """``answered``: the final answer's head has come."""
+    answered = False
+    """The final answer's head has come."""
 
-    _answered = False
+    _first_read = False
+    """Nothing of the answer has come yet."""
+
     _informational = 0
     _beside_body = 0
     """Counted so far, what has come of the body included."""
@@ -49,7 +52,8 @@ class AnswerProtocol(ResponseHandler):
 
     def set_response_params(self, **params: Any) -> None:
         # Called in the request's task, before it is sent.
-        self._answered = False
+        self.answered = False
+        self._first_read = True
         self._informational = self._beside_body = self._lacking = 0
         super().set_response_params(**params)
 
@@ -58,10 +62,18 @@ class AnswerProtocol(ResponseHandler):
         if HTTPStatus.CONTINUE <= status < HTTPStatus.OK and status != HTTPStatus.SWITCHING_PROTOCOLS:
             self._informational += 1
         else:
-            self._answered = True
+            self.answered = True
         super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
+        if self._first_read and 0 < len(data) <= PIECE:
+            self._first_read = False
+            super().data_received(data)
+            if not self._is_whole():
+                self._beside_body += max(len(data), SMALLEST_READ)
+                self._check()
+            return
+        self._first_read = False
         if data:
             self._beside_body += max(SMALLEST_READ - len(data), 0)
         while len(data) > PIECE and not self._reading_paused and not self._is_failed():
@@ -72,13 +84,22 @@ class AnswerProtocol(ResponseHandler):
     def _take(self, data: bytes) -> None:
         if self._is_failed():
             return
-        if data and self._answered and (self._payload is None or self._payload.is_eof()):
+        if data and self.answered and (self._payload is None or self._payload.is_eof()):
             self.close()
             return
         self._beside_body += len(data)
         chunks = ChunkCount(self._payload)
         super().data_received(data)
         self._lacking += chunks.lacking()
+        self._check()
+
+    def _is_whole(self) -> bool:
+        """Return whether all of an answer has come: most come in one read, and there is nothing to count."""
+        if not self.answered or self._informational > INFORMATIONAL:
+            return False
+        return self._payload is None or self._payload.is_eof()
+
+    def _check(self) -> None:
         if (overrun := self._overrun()) is not None:
             self._fail(AnswerOverrun(overrun))
 

@@ -14,7 +14,7 @@ from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.descriptors import DescriptorShares, descriptor_shares
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
-from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
+from kong_eventhooks_plugin.handlers.http_client import ClientLimits
 from kong_eventhooks_plugin.queue.contract import QueueLimits
 from kong_eventhooks_plugin.sandbox.isolation import FEATURES
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules, SandboxLimits
@@ -65,8 +65,8 @@ def api_tls(settings: Settings) -> ApiTls:
     return ApiTls(server_context(files, "http/1.1"), server_context(files, "h2"))
 
 
-def engine_limits(settings: Settings, connections: int) -> EngineLimits:
-    return EngineLimits(
+def client_limits(settings: Settings, connections: int) -> ClientLimits:
+    return ClientLimits(
         connect_seconds=settings.connect_timeout_seconds,
         total_seconds=settings.timeout_seconds,
         connections=connections,

@@ -19,47 +19,44 @@ a request that cannot be written       Retry, ``config``: somebody may fix the d
 
 Where a status line is followed by what cannot be read, the status decides, and a note in the outcome says so.
 
-Limits: ``MAX_BODY_BYTES`` bytes of the answer's body are read and kept; where there is more, the connection is closed.
-The first ``KEPT_HEADERS`` headers are kept. Credentials of the request that an endpoint repeats are masked.
+Limits: ``http_client.MAX_BODY_BYTES`` bytes of the answer's body are read and kept; where there is more, the
+connection is closed. The first ``KEPT_HEADERS`` headers are kept. Credentials of the request that an endpoint repeats
+are masked.
 """
 
-import asyncio
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-import httpx
-
 from kong_eventhooks_plugin.errors import AddressRefused, HttpError
-from kong_eventhooks_plugin.handlers.address_rules import is_literal
-from kong_eventhooks_plugin.handlers.aiohttp_transport import STOPPED, UNREADABLE
+from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES, Client, HttpAnswer, HttpRequest
 from kong_eventhooks_plugin.handlers.retry_after import retry_after_seconds
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.model.masking import without
 
-MAX_BODY_BYTES = 20_000
 KEPT_HEADERS = 100
 HOLDING = frozenset({429, 502, 504})
 HTTP_GONE = 410
 
 
 async def exchange(
-    client: httpx.AsyncClient, request: httpx.Request, now: float, sensitive: Iterable[bytes]
+    client: Client, request: HttpRequest, now: float, sensitive: Iterable[bytes], *, literal: bool
 ) -> Outcome:
-    """Send ``request``. ``now`` is Unix seconds; ``sensitive`` is masked in what is kept of the answer."""
+    """Send ``request``. ``now`` is Unix seconds; ``sensitive`` is masked in what is kept of the answer.
+
+    ``literal``: the URL's host is an address.
+    """
     try:
-        response = await client.send(request, stream=True)
+        answer = await client.send(request)
     except AddressRefused as refused:
         detail = f"address refused: {refused}"
-        literal = is_literal(request.url.raw_host.decode("ascii"))
         return Discard("address_refused", detail) if literal else Retry("address_refused", detail)
     except HttpError as error:
         kind = "connect" if error.kind == "connection" else error.kind
         return Retry(kind, str(error), hold=kind == "timeout")
-    body, unread = await _read_body(response)
     hidden = [*sensitive]
-    answer = Answer(response.status_code, without(hidden, body)[:MAX_BODY_BYTES], tuple(_shown(response, hidden)))
-    outcome = outcome_of(answer, response.headers.get("retry-after"), now)
-    unread = response.extensions.get(UNREADABLE, unread)
+    kept = Answer(answer.status, without(hidden, answer.body)[:MAX_BODY_BYTES], tuple(_shown(answer, hidden)))
+    outcome = outcome_of(kept, _retry_after(answer), now)
+    unread = answer.unread
     return with_notes(outcome, [f"the answer could not be read to its end: {unread}"]) if unread else outcome
 
 
@@ -75,27 +72,15 @@ def outcome_of(answer: Answer, retry_after: str | None, now: float) -> Outcome:
     return Retry("status", f"answered {status}", answer, pause, hold=status in HOLDING)
 
 
-def _shown(response: httpx.Response, hidden: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+def _retry_after(answer: HttpAnswer) -> str | None:
+    """Return the header's value; several are one that cannot be read."""
+    if 200 <= answer.status < 300:
+        return None
+    values = [value for name, value in answer.headers if name.lower() == b"retry-after"]
+    return b", ".join(values).decode("latin-1") if values else None
+
+
+def _shown(answer: HttpAnswer, hidden: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     """Yield the answer's headers that are kept, spelled as they came."""
-    for name, value in islice(response.headers.raw, KEPT_HEADERS):
+    for name, value in islice(answer.headers, KEPT_HEADERS):
         yield name.decode("latin-1"), without(hidden, value).decode("latin-1")
-
-
-async def _read_body(response: httpx.Response) -> tuple[bytes, str | None]:
-    """Return the body as far as it is kept, and why it ended early."""
-    kept = bytearray()
-    try:
-        async for chunk in response.aiter_raw():
-            kept += chunk
-            if len(kept) >= MAX_BODY_BYTES:
-                break
-    except HttpError as error:
-        return bytes(kept), str(error)
-    except asyncio.CancelledError:
-        # As in aiohttp_transport.
-        if not response.is_success:
-            raise
-        return bytes(kept), STOPPED
-    finally:
-        await response.aclose()
-    return bytes(kept), None

@@ -1,52 +1,289 @@
-"""The HTTP client of all handlers: an ``httpx.AsyncClient`` over ``aiohttp_transport``."""
+"""The HTTP client of all handlers: one request at a time over aiohttp's connections and its parser.
 
+It takes from aiohttp what is hard (name resolution, connecting, TLS, kept connections, parsing answers) and leaves its
+session, request and response, which cost more than all of that; benchmarks/delivery.py compares them.
+
+What keeps an endpoint from harming us, and the limits:
+
+- every address is checked at the dial, where aiohttp makes the socket (``address_rules``);
+- no proxies, ``.netrc`` or certificates from the environment, no cookies, no redirects, no decompression: what an
+  endpoint answers changes no later request and cannot unfold in memory. Nothing is sent twice;
+- header lines over 8,190 bytes or more than 128 of them are not read (aiohttp's limits), nor more than so many
+  informational answers and bytes beside the body (``http_protocol``); where a status line is followed by what cannot
+  be read, the answer has that status and nothing else (``status_line``);
+- of a body ``MAX_BODY_BYTES`` are read, and no more than ``READ_BUFFER`` twice over waits unread; a body that is not
+  read to its end costs its connection;
+- ``ClientLimits``: time for a connection and in all, how many connections there are, how long an idle one is kept.
+
+aiohttp's exceptions become ours (``http_errors``) here.
+"""
+
+import asyncio
+import errno
+import socket
 import ssl
-from typing import Any
+from collections.abc import Mapping
+from contextvars import ContextVar
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, Protocol
 
-import httpx
+import aiohttp
+import msgspec
+from aiohttp.client_reqrep import ConnectionKey
+from yarl import URL
 
+from kong_eventhooks_plugin.errors import AddressRefused, HttpError
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
-from kong_eventhooks_plugin.handlers.aiohttp_transport import AiohttpTransport, EngineLimits
+from kong_eventhooks_plugin.handlers.name_resolver import ThreadedNames
+from kong_eventhooks_plugin.handlers.status_line import StatusLine
+from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
+from kong_eventhooks_plugin.http_protocol import AnswerProtocol, use_protocol
+from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
-_DEFAULT_LIMITS = EngineLimits()
+MAX_BODY_BYTES = 20_000
+READ_BUFFER = 32_768
+CACHED_ORIGINS = 1_024
+
+STOPPED = "this process stopped"
+
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods of which a request without a body says nothing of its length."""
 
 
-class _Client(httpx.AsyncClient):
-    """httpx's client without its layers above the transport, which do harm here and cost a quarter of the time.
+class ClientLimits(msgspec.Struct, frozen=True):
+    """Seconds for a connection (name, TCP and TLS together) and for the whole exchange, body included.
 
-    They follow redirects, keep every endpoint's cookies, run authentication, and log whole URLs, which for a webhook
-    are often the credential.
+    ``connections`` open at once: past it a request waits, and its time to connect runs. An idle one is closed
+    after ``keepalive_seconds``.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        # The transport has one timer for the whole exchange.
-        super().__init__(transport=transport, trust_env=False, timeout=None)
-        self._direct = transport
+    connect_seconds: float = DEFAULTS.connect_timeout_seconds
+    total_seconds: float = DEFAULTS.timeout_seconds
+    connections: int = 512
+    keepalive_seconds: float = 30.0
 
-    async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
-        """Send the request as it is; ``auth`` and ``follow_redirects`` have no effect."""
-        if self.is_closed:
+
+class HttpRequest(msgspec.Struct, frozen=True):
+    """``origin`` is scheme, host and port; ``path`` has the query. ``headers`` have no ``host`` and no length.
+
+    ``verify``: whether the endpoint's certificate is checked.
+    """
+
+    method: str
+    origin: str
+    host: bytes
+    path: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes = b""
+    verify: bool = True
+
+
+class HttpAnswer(msgspec.Struct, frozen=True):
+    """``unread`` says why there is less of it than the endpoint sent. A body past ``MAX_BODY_BYTES`` may be cut."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+    unread: str | None = None
+
+
+class Client(Protocol):
+    """What handlers need of a client."""
+
+    async def send(self, request: HttpRequest) -> HttpAnswer:
+        """Send it; raises ``HttpError`` and ``AddressRefused``."""
+
+    async def close(self) -> None:
+        """Close all connections; twice does no harm."""
+
+
+class _Exchange:
+    """What is noted of one request: sockets made, why an address was refused, what has come of its answer."""
+
+    __slots__ = ("body", "headers", "refused", "sockets", "status", "status_line")
+
+    def __init__(self) -> None:
+        self.sockets = 0
+        self.refused: str | None = None
+        self.status_line = StatusLine()
+        self.status: int | None = None
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
+        self.body = b""
+
+    def answer(self, unread: str | None = None) -> HttpAnswer | None:
+        """Return what has come; None where not even the status has."""
+        status = self.status_line.status if self.status is None else self.status
+        return None if status is None else HttpAnswer(status, self.headers, self.body, unread)
+
+
+# aiohttp's tracing would report connections too, at a tenth of the throughput: the socket factory is called anyway.
+_exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
+
+
+class _Protocol(AnswerProtocol):
+    """The protocol of one connection, which notes the status line of an answer whose head cannot be read."""
+
+    _status_line: StatusLine | None = None
+
+    def expect(self, method: str, status_line: StatusLine) -> None:
+        """Prepare for the answer to the next request."""
+        self._status_line = status_line
+        self.set_response_params(
+            skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False, read_bufsize=READ_BUFFER
+        )
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._status_line is not None:
+            if self.answered:
+                self._status_line = None
+            elif not self._status_line.ended:
+                self._status_line.feed(data)
+
+
+class _Dial(aiohttp.ClientRequest):
+    """What aiohttp's connector needs to know of a request: all of an origin's requests share one."""
+
+    _key: ConnectionKey | None = None
+
+    @property
+    def connection_key(self) -> ConnectionKey:
+        if self._key is None:
+            self._key = super().connection_key
+        return self._key
+
+
+class HttpClient(Client):
+    """Dials only what ``addresses`` allows; ``tls`` replaces the system's certificates. Use it from one event loop."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        addresses: AddressRules | None = None,
+        limits: ClientLimits | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._addresses = addresses or AddressRules()
+        self._limits = limits or ClientLimits()
+        self._tls: ssl.SSLContext | bool = tls or True
+        self._connector: aiohttp.TCPConnector | None = None
+        self._closed = False
+        self._names = ThreadedNames()
+        self._new = metrics.http_connections.labels("new")
+        self._reused = metrics.http_connections.labels("reused")
+        # An infinite threshold keeps aiohttp from rounding times up to whole seconds.
+        self._timeout = aiohttp.ClientTimeout(connect=self._limits.connect_seconds, ceil_threshold=float("inf"))
+        self._dial = lru_cache(CACHED_ORIGINS)(self._make_dial)
+
+    async def send(self, request: HttpRequest) -> HttpAnswer:
+        if self._closed:
             raise RuntimeError("the client has been closed")
-        response = await self._direct.handle_async_request(request)
-        response.request = request
-        if not stream:
-            try:
-                await response.aread()
-            except BaseException:
-                await response.aclose()
+        head = _head(request)
+        exchange = _Exchange()
+        token = _exchange.set(exchange)
+        try:
+            async with asyncio.timeout(self._limits.total_seconds):
+                return await self._send(request, head, exchange)
+        except HTTP_ERRORS as error:
+            if exchange.refused and not exchange.sockets and isinstance(error, aiohttp.ClientConnectorError):
+                raise AddressRefused(exchange.refused) from None
+            failure = http_error(error, "the endpoint")
+            if (answer := exchange.answer(str(failure))) is None:
+                raise failure from None
+            return answer
+        except asyncio.CancelledError:
+            # The process drains. An endpoint that has the event would get it again from the next process.
+            answer = exchange.answer(STOPPED)
+            if answer is None or not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
                 raise
-        return response
+            return answer
+        finally:
+            _exchange.reset(token)
+            if exchange.sockets:
+                self._new.inc(exchange.sockets)
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._connector is not None:
+            await self._connector.close()
+        await self._names.close()
+
+    async def _send(self, request: HttpRequest, head: bytes, exchange: _Exchange) -> HttpAnswer:
+        connector = self._connector or self._open()
+        dial = self._dial(request.origin, request.verify)
+        try:
+            connection = await connector.connect(dial, [], self._timeout)
+        except TimeoutError:
+            raise aiohttp.ConnectionTimeoutError from None
+        if not exchange.sockets:
+            self._reused.inc()
+        try:
+            answer = await _converse(connection, request.method, head + request.body, exchange)
+        except BaseException:
+            connection.close()
+            raise
+        connection.release()
+        return answer
+
+    def _open(self) -> aiohttp.TCPConnector:
+        """Make the connector, which belongs to the loop that runs now."""
+        connector = self._connector = aiohttp.TCPConnector(
+            limit=self._limits.connections,
+            keepalive_timeout=self._limits.keepalive_seconds,
+            resolver=self._names,
+            socket_factory=self._socket,
+        )
+        use_protocol(connector, _Protocol)
+        return connector
+
+    def _make_dial(self, origin: str, verify: bool) -> _Dial:
+        # The host is encoded already.
+        return _Dial("GET", URL(origin, encoded=True), ssl=self._tls if verify else False)
+
+    def _socket(self, info: Any) -> socket.socket:
+        """Make the socket for one address just before it is dialled, or refuse to."""
+        family, kind, protocol, _, address = info
+        exchange = _exchange.get()
+        reason = self._addresses.refusal(str(address[0]))
+        if reason is not None:
+            if exchange is not None:
+                exchange.refused = reason
+            raise OSError(errno.EACCES, "address refused")
+        if exchange is not None:
+            exchange.sockets += 1
+        return socket.socket(family, kind, protocol)
 
 
-def make_client(
-    metrics: Metrics,
-    addresses: AddressRules | None = None,
-    limits: EngineLimits = _DEFAULT_LIMITS,
-    tls: ssl.SSLContext | None = None,
-) -> httpx.AsyncClient:
-    """Return a client that dials only what ``addresses`` allows; ``tls`` replaces the system's certificates.
+def _head(request: HttpRequest) -> bytes:
+    """Return the request's head; raises ``HttpError`` where a part of it would end a line."""
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.path), b"host: " + request.host]
+    lines += [b"%b: %b" % header for header in request.headers.items()]
+    if request.body or request.method not in _WITHOUT_BODY:
+        lines.append(b"content-length: %d" % len(request.body))
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
+        raise HttpError("config", "the request cannot be sent")
+    return head + b"\r\n\r\n"
 
-    Redirects are not followed and nothing is read from the environment. Use it from one event loop.
-    """
-    return _Client(AiohttpTransport(metrics, addresses or AddressRules(), limits, tls))
+
+async def _converse(
+    connection: aiohttp.connector.Connection, method: str, message: bytes, exchange: _Exchange
+) -> HttpAnswer:
+    """Send one request and read its answer."""
+    protocol, transport = connection.protocol, connection.transport
+    if not isinstance(protocol, _Protocol) or transport is None:
+        raise aiohttp.ServerDisconnectedError
+    protocol.expect(method, exchange.status_line)
+    transport.write(message)
+    while True:
+        answer, content = await protocol.read()
+        if not HTTPStatus.CONTINUE <= answer.code < HTTPStatus.OK or answer.code == HTTPStatus.SWITCHING_PROTOCOLS:
+            break
+    exchange.status, exchange.headers = answer.code, answer.raw_headers
+    while len(exchange.body) < MAX_BODY_BYTES and (chunk := await content.readany()):
+        exchange.body += chunk
+    if transport.get_write_buffer_size():
+        protocol.force_close()  # it was answered before it was read
+    return HttpAnswer(answer.code, answer.raw_headers, exchange.body)

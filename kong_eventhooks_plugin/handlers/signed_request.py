@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
-import httpx
 import msgspec
 
-from kong_eventhooks_plugin.handlers.aiohttp_transport import SSL_VERIFY
-from kong_eventhooks_plugin.handlers.exchange import KEPT_HEADERS, MAX_BODY_BYTES, exchange
+from kong_eventhooks_plugin.handlers.exchange import KEPT_HEADERS, exchange
+from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES, Client, HttpRequest
 from kong_eventhooks_plugin.handlers.request_headers import BASE_HEADERS, OPEN, header_secrets
 from kong_eventhooks_plugin.handlers.signatures import KongDigest, signed_headers
 from kong_eventhooks_plugin.handlers.target_url import Target
@@ -29,9 +28,9 @@ _MASK: Final = MASK.encode()
 
 
 class SignedSender:
-    """``client`` comes from ``http_client.make_client``; ``digest`` is that of Kong's own signature."""
+    """``digest`` is that of Kong's own signature."""
 
-    def __init__(self, client: httpx.AsyncClient, digest: KongDigest) -> None:
+    def __init__(self, client: Client, digest: KongDigest) -> None:
         self._client = client
         self._digest: KongDigest = digest
 
@@ -45,33 +44,35 @@ class SignedSender:
         now: float,
         *,
         method: str = "POST",
-        url: httpx.URL | None = None,
+        query: str = "",
         traceparent: str | None = None,
         of_event: bool = False,
         secret_url: bool = False,
     ) -> Outcome:
         """Send ``body`` with ``headers``; raises ``ValidationError``, without sending, for a secret that is none.
 
-        ``url`` is the target's with more in its query. ``now`` is Unix seconds. ``of_event``: see ``SentRequest``.
+        ``query`` is added to the target's. ``now`` is Unix seconds. ``of_event``: see ``SentRequest``.
         """
         signed = signed_headers(config, body, message_id, int(now), self._digest)
         own = dict(headers)
         if target.authorization is not None:
             own.setdefault(b"authorization", target.authorization)
         base = BASE_HEADERS if traceparent is None else {**BASE_HEADERS, b"traceparent": traceparent.encode()}
-        request = httpx.Request(
+        request = HttpRequest(
             method,
-            url or target.url,
-            headers=list({**base, **own, **signed}.items()),
-            stream=httpx.ByteStream(body),
-            extensions={SSL_VERIFY: config.get("ssl_verify") is not False},
+            target.origin,
+            target.host,
+            target.path_with(query) if query else target.path,
+            {**base, **own, **signed},
+            body,
+            verify=config.get("ssl_verify") is not False,
         )
         hidden = [*target.sensitive, *header_secrets(own)]
-        outcome = await exchange(self._client, request, now, hidden)
+        outcome = await exchange(self._client, request, now, hidden, literal=target.literal)
         shown = {**base, **{name: value if name in OPEN else _MASK for name, value in own.items()}, **signed}
         sent = SentRequest(
             method=method,
-            url=f"{target.endpoint}/{MASK}" if secret_url else _shown_url(target, url),
+            url=f"{target.endpoint}/{MASK}" if secret_url else target.shown_with(query),
             headers=tuple(
                 (name.decode("latin-1"), value.decode("latin-1")) for name, value in islice(shown.items(), KEPT_HEADERS)
             ),
@@ -82,8 +83,4 @@ class SignedSender:
         return msgspec.structs.replace(outcome, request=sent)
 
     async def close(self) -> None:
-        await self._client.aclose()
-
-
-def _shown_url(target: Target, url: httpx.URL | None) -> str:
-    return target.shown if url is None else without(target.sensitive, str(url).encode()).decode()
+        await self._client.close()

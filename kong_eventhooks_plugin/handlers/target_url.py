@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.handlers.address_rules import is_literal
 from kong_eventhooks_plugin.handlers.host_names import MAX_LABEL, name_error
 from kong_eventhooks_plugin.model.masking import without
 
@@ -23,17 +24,33 @@ _TOKEN_VALUE = 6
 
 
 class Target(msgspec.Struct, frozen=True):
-    """``url`` is without user and password: they are in ``authorization``, a header's value.
+    """A URL without its user and password, which are in ``authorization``, a header's value, and without its fragment.
 
-    ``endpoint`` is scheme, host and port; ``sensitive`` are the parts that may be credentials: password, query values,
-    long path segments. ``shown`` is ``url`` without them.
+    ``endpoint`` is scheme, host and port for people, ``origin`` the same as it is dialled, ``host`` the header's value;
+    ``path`` has the query. ``name`` is the host alone, ``literal`` whether it is an address. ``sensitive`` are the
+    parts that may be credentials: password, query values, long path segments. ``shown`` is the URL without them.
     """
 
-    url: httpx.URL
     shown: str
     endpoint: str
+    origin: str
+    host: bytes
+    path: bytes
+    name: str
+    literal: bool
     authorization: bytes | None
     sensitive: tuple[bytes, ...]
+
+    def path_with(self, query: str) -> bytes:
+        """Return the path with more in its query."""
+        path, _, own = self.path.partition(b"?")
+        return b"%b?%b" % (path, b"&".join(part for part in (own, query.encode()) if part))
+
+    def shown_with(self, query: str) -> str:
+        """Return ``shown`` with more in its query."""
+        if not query:
+            return self.shown
+        return without(self.sensitive, self.origin.encode() + self.path_with(query)).decode()
 
 
 @lru_cache(CACHED)
@@ -51,16 +68,21 @@ def parse_target(url: str) -> Target:
     port = _PORTS[clean.scheme] if clean.port is None else clean.port
     if not 0 < port < 1 << 16:
         raise ValidationError({"config": {"url": "a port is 1 to 65535"}})
-    is_ipv6 = b":" in clean.raw_host
-    refused = None if is_ipv6 else name_error(clean.raw_host.decode("ascii"))
+    name = clean.raw_host.decode("ascii")
+    is_ipv6 = ":" in name
+    refused = None if is_ipv6 else name_error(name)
     if refused is not None:
         raise ValidationError({"config": {"url": refused}})
     host = f"[{_name(clean)}]" if is_ipv6 else _name(clean)
     sensitive = tuple(_sensitive(parsed))
     return Target(
-        url=clean,
         shown=without(sensitive, str(clean).encode()).decode(),
         endpoint=f"{clean.scheme}://{host}:{port}",
+        origin=f"{clean.scheme}://{clean.netloc.decode('ascii')}",
+        host=clean.netloc,
+        path=clean.raw_path,
+        name=name,
+        literal=is_literal(name),
         authorization=_basic(parsed),
         sensitive=sensitive,
     )

@@ -6,10 +6,9 @@ Fails closed: a secret that is there but empty or not readable sends nothing.
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
+from kong_eventhooks_plugin.handlers.http_client import Client
 from kong_eventhooks_plugin.handlers.request_headers import user_headers
 from kong_eventhooks_plugin.handlers.signatures import KongDigest
 from kong_eventhooks_plugin.handlers.signed_request import SignedSender
@@ -25,11 +24,11 @@ _NOT_JSON = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 class WebhookHandler(Handler):
-    """``client`` comes from ``http_client.make_client``; ``digest`` is that of Kong's own signature."""
+    """``digest`` is that of Kong's own signature."""
 
     name = "webhook"
 
-    def __init__(self, client: httpx.AsyncClient, digest: KongDigest = "sha256") -> None:
+    def __init__(self, client: Client, digest: KongDigest = "sha256") -> None:
         self._sender = SignedSender(client, digest)
 
     def endpoint(self, config: Mapping[str, Any]) -> str | None:

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-import httpx
 import msgspec
 
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
+from kong_eventhooks_plugin.handlers.http_client import Client
 from kong_eventhooks_plugin.handlers.payload_encoding import Encoded, encode_payload, json_body_error
 from kong_eventhooks_plugin.handlers.request_headers import user_headers
 from kong_eventhooks_plugin.handlers.request_templates import (
@@ -44,11 +44,11 @@ _BLANK = "".join(map(chr, range(33))) + "\x7f"
 
 
 class WebhookCustomHandler(Handler):
-    """``client`` comes from ``http_client.make_client``; ``pool`` is not closed here."""
+    """``pool`` is not closed here."""
 
     name = "webhook-custom"
 
-    def __init__(self, client: httpx.AsyncClient, pool: Pool, digest: KongDigest = "sha256") -> None:
+    def __init__(self, client: Client, pool: Pool, digest: KongDigest = "sha256") -> None:
         self._sender = SignedSender(client, digest)
         self._pool = pool
 
@@ -98,7 +98,7 @@ class WebhookCustomHandler(Handler):
                 job.delivery_id,
                 job.now,
                 method=str(config.get("method") or "POST"),
-                url=_with_query(target.url, encoded.query),
+                query=encoded.query,
                 traceparent=job.traceparent,
                 secret_url=is_reference(job.hook.config.get("url")),
             )
@@ -140,13 +140,6 @@ def _encoded(config: Mapping[str, Any], request: TemplatedRequest, content_type:
         return encode_payload(request.payload, header, str(config.get("method") or "POST"))
     except (UnicodeEncodeError, msgspec.MsgspecError, OverflowError, TypeError) as error:
         raise ValidationError({"config": {"payload": f"cannot be encoded ({type(error).__name__})"}}) from None
-
-
-def _with_query(url: httpx.URL, query: str) -> httpx.URL:
-    if not query:
-        return url
-    own = url.query.decode("ascii")
-    return url.copy_with(query=(f"{own}&{query}" if own else query).encode())
 
 
 def _refused(config: Mapping[str, Any], refused: ValidationError) -> Outcome:

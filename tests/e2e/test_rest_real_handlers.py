@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from kong_eventhooks_plugin.handlers.compile_check import compile_errors
-from kong_eventhooks_plugin.handlers.http_client import make_client
+from kong_eventhooks_plugin.handlers.http_client import HttpClient
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.log import LogHandler
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
@@ -44,8 +44,8 @@ class World:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     pool, lines, metrics = Pool(UNHURRIED), KeptLines(), Metrics()
     handlers = [
-        WebhookHandler(make_client(metrics)),
-        WebhookCustomHandler(make_client(metrics), pool),
+        WebhookHandler(HttpClient(metrics)),
+        WebhookCustomHandler(HttpClient(metrics), pool),
         LambdaHandler(pool, lines),
         LogHandler(lines),
     ]

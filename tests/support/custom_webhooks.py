@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
-from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
-from kong_eventhooks_plugin.handlers.http_client import make_client
+from kong_eventhooks_plugin.handlers.http_client import ClientLimits, HttpClient
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
 from kong_eventhooks_plugin.handlers.webhook_custom import WebhookCustomHandler
 from kong_eventhooks_plugin.sandbox.pool import Pool
@@ -23,7 +22,7 @@ UNHURRIED = SandboxLimits(wall_seconds=SECONDS, cpu_seconds=SECONDS)
 
 @asynccontextmanager
 async def custom_handler(pool: Pool) -> AsyncIterator[WebhookCustomHandler]:
-    handler = WebhookCustomHandler(make_client(Metrics(), AddressRules()), pool)
+    handler = WebhookCustomHandler(HttpClient(Metrics(), AddressRules()), pool)
     try:
         yield handler
     finally:
@@ -53,7 +52,7 @@ class OwningLambdaHandler(LambdaHandler):
 
 
 def webhook_custom_handler(
-    limits: EngineLimits | None = None,
+    limits: ClientLimits | None = None,
     addresses: AddressRules | None = None,
     tls: ssl.SSLContext | None = None,
     metrics: Metrics | None = None,
@@ -61,7 +60,7 @@ def webhook_custom_handler(
     **options: Any,
 ) -> WebhookCustomHandler:
     """The webhook-custom handler over the real client and a pool, its own where none is given."""
-    client = make_client(metrics or Metrics(), addresses, limits or EngineLimits(), tls)
+    client = HttpClient(metrics or Metrics(), addresses, limits, tls)
     if pool is None:
         return OwningCustomHandler(client, Pool(UNHURRIED), **options)
     return WebhookCustomHandler(client, pool, **options)

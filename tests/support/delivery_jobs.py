@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
-from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
-from kong_eventhooks_plugin.handlers.http_client import make_client
+from kong_eventhooks_plugin.handlers.http_client import ClientLimits, HttpClient
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
@@ -15,7 +14,7 @@ from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.events import SEEN_AT, make_event, make_hook
 
 # For endpoints that never answer: short enough for a test. A machine under load may not be done with one that does.
-IMPATIENT = EngineLimits(connect_seconds=0.5, total_seconds=0.7)
+IMPATIENT = ClientLimits(connect_seconds=0.5, total_seconds=0.7)
 
 
 def make_job(
@@ -28,12 +27,12 @@ def make_job(
 
 
 def webhook_handler(
-    limits: EngineLimits | None = None,
+    limits: ClientLimits | None = None,
     addresses: AddressRules | None = None,
     tls: ssl.SSLContext | None = None,
     metrics: Metrics | None = None,
     **options: Any,
 ) -> WebhookHandler:
     """The webhook handler over the real client."""
-    client = make_client(metrics or Metrics(), addresses, limits or EngineLimits(), tls)
+    client = HttpClient(metrics or Metrics(), addresses, limits, tls)
     return WebhookHandler(client, **options)

@@ -7,8 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kong_eventhooks_plugin.errors import HttpError
-from kong_eventhooks_plugin.handlers.aiohttp_transport import SSL_VERIFY
-from kong_eventhooks_plugin.handlers.http_client import make_client
+from kong_eventhooks_plugin.handlers.http_client import HttpClient, HttpRequest
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.delivery_tls import self_signed
 
@@ -24,12 +23,13 @@ async def test_a_server_cannot_choose_its_own_diffie_hellman(tmp_path: Path) -> 
     context.load_dh_params(group)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("DHE")
-    async with make_client(Metrics()) as client:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
-        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        with pytest.raises(HttpError):
-            await client.get(url, extensions={SSL_VERIFY: False})
-        server.close()
+    client = HttpClient(Metrics())
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    origin = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(HttpError):
+        await client.send(HttpRequest("GET", origin, b"127.0.0.1", b"/", {}, verify=False))
+    server.close()
+    await client.close()
 
 
 async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

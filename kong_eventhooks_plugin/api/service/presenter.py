@@ -9,7 +9,7 @@ from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
 from kong_eventhooks_plugin.api.service.feed import LiveEvent
 from kong_eventhooks_plugin.delivery.attempts import sent_event
-from kong_eventhooks_plugin.handlers.exchange import MAX_BODY_BYTES
+from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES
 from kong_eventhooks_plugin.handlers.webhook_body import event_body
 from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery, Headers, SentRequest
 from kong_eventhooks_plugin.model.event import Event

@@ -25,7 +25,7 @@ from typing import Any, Final
 from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.bounded_json import has_more_values
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.handlers.address_rules import AddressRules, is_literal
+from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.payload_encoding import json_body_error, payload_error
 from kong_eventhooks_plugin.handlers.request_templates import content_type, dialect_of
 from kong_eventhooks_plugin.handlers.signatures import key_of
@@ -194,14 +194,14 @@ def _url_error(hook: Mapping[str, Any]) -> Errors:
 
 def _target_error(url: str) -> str | None:
     try:
-        host = parse_target(url).url.raw_host.decode("ascii")
+        target = parse_target(url)
     except ValidationError as error:
         return str(error.fields["config"]["url"])
-    if is_literal(host):
+    if target.literal:
         # Only link-local addresses have a zone.
-        return NEVER_CALLED if "%" in host or _ANY_ADDRESS.refusal(host) else None
+        return NEVER_CALLED if "%" in target.name or _ANY_ADDRESS.refusal(target.name) else None
     # As browsers and Kong's resolver read it: a name whose last part is a number is an IPv4 address.
-    return SHORT_IPV4 if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) else None
+    return SHORT_IPV4 if _NUMBER.fullmatch(target.name.rstrip(".").rpartition(".")[2]) else None
 
 
 _CURRENT = ("secret", "secret_file")

@@ -16,8 +16,7 @@ import pytest
 import pytest_asyncio
 
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
-from kong_eventhooks_plugin.handlers.aiohttp_transport import EngineLimits
-from kong_eventhooks_plugin.handlers.exchange import MAX_BODY_BYTES
+from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES, ClientLimits
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
@@ -225,7 +224,7 @@ def said(status: int, after: Scripted) -> Scripted:
 async def test_nothing_behind_the_status_line_changes_the_outcome(
     make: Any, status: int, after: Scripted, why: str
 ) -> None:
-    limits = EngineLimits(connect_seconds=0.5, total_seconds=0.7) if "in time" in why else None
+    limits = ClientLimits(connect_seconds=0.5, total_seconds=0.7) if "in time" in why else None
     async with HttpReceiver(said(status, after)) as receiver, make(limits=limits) as deliver:
         outcome = await deliver(receiver.url)
         assert len(receiver.requests) == 1
@@ -251,6 +250,14 @@ async def test_no_method_is_sent_twice_where_the_connection_breaks(method: str) 
             assert (await handler.deliver(job)).answer.status == status
     await handler.close()
     assert len(receiver.requests) == 2
+
+
+async def test_an_answer_to_head_has_no_body_whatever_length_it_names() -> None:
+    handler = webhook_custom_handler()
+    async with HttpReceiver(raw(OK + b"content-length: 9\r\n\r\n", close=False)) as receiver:
+        job = make_job({"url": receiver.url, "method": "HEAD"}, handler="webhook-custom")
+        assert seen(await handler.deliver(job)) == (Delivered, None, False)
+    await handler.close()
 
 
 async def test_an_answer_before_the_request_was_read_counts(make: Any) -> None:
@@ -331,7 +338,7 @@ async def test_an_answer_that_no_request_asked_for_is_no_answer_to_the_next(make
     ],
 )
 async def test_where_the_body_breaks_off_the_status_decides(make: Any, status: int, body: Scripted) -> None:
-    for limits in (IMPATIENT, EngineLimits(total_seconds=10.0)):
+    for limits in (IMPATIENT, ClientLimits(total_seconds=10.0)):
         async with HttpReceiver(said(status, body)) as receiver, make(limits=limits) as deliver:
             outcome = await deliver(receiver.url)
         if outcome.answer.status:  # else the machine was too slow for an impatient one
@@ -433,7 +440,7 @@ async def test_a_host_that_takes_no_connection_in_time(make: Any) -> None:
         for filler in (one, two):
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
-        async with make(limits=EngineLimits(connect_seconds=0.5)) as deliver:
+        async with make(limits=ClientLimits(connect_seconds=0.5)) as deliver:
             outcome = await deliver(f"http://127.0.0.1:{full.getsockname()[1]}/")
     assert seen(outcome) == (Retry, "timeout", True)
     assert outcome.detail == "no connection in time"

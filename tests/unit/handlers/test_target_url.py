@@ -28,8 +28,11 @@ def test_the_endpoint_is_scheme_host_and_port(url: str, endpoint: str) -> None:
 def test_user_and_password_become_a_header_and_leave_the_url() -> None:
     place = parse_target("https://us%20er:p%3Aw@example.com/a%2Fb?x=%2B#part")
     assert place.authorization == b"Basic " + base64.b64encode(b"us er:p:w")
-    assert str(place.url) == "https://example.com/a%2Fb?x=%2B", "nothing is decoded or encoded anew"
+    assert (place.origin, place.path) == ("https://example.com", b"/a%2Fb?x=%2B"), "nothing is decoded or encoded anew"
+    assert place.path_with("y=1") == b"/a%2Fb?x=%2B&y=1"
     assert parse_target("https://example.com").authorization is None
+    assert parse_target("https://example.com").path_with("y=1") == b"/?y=1"
+    assert parse_target("https://example.com/?").path_with("y=1") == b"/?y=1"
 
 
 def test_what_may_be_a_credential_is_known() -> None:

@@ -3,13 +3,12 @@ import json
 import time
 from typing import Any
 
-import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
 from kong_eventhooks_plugin import __version__
-from kong_eventhooks_plugin.handlers.exchange import MAX_BODY_BYTES
-from kong_eventhooks_plugin.handlers.http_client import make_client
+from kong_eventhooks_plugin.errors import HttpError
+from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES, Client, HttpAnswer, HttpClient, HttpRequest
 from kong_eventhooks_plugin.handlers.signatures import kong_signature
 from kong_eventhooks_plugin.handlers.webhook import WebhookHandler
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Retry
@@ -174,21 +173,33 @@ async def test_each_ping_that_somebody_asks_for_has_an_id_of_its_own() -> None:
     assert not any("." in each for each in receiver.ids)
 
 
-async def test_a_bug_below_is_an_outcome() -> None:
-    def broken(_: httpx.Request) -> httpx.Response:
+class BrokenClient(Client):
+    async def send(self, request: HttpRequest) -> HttpAnswer:
         raise ZeroDivisionError
 
-    handler = WebhookHandler(httpx.AsyncClient(transport=httpx.MockTransport(broken)))
+
+async def test_a_bug_below_is_an_outcome() -> None:
+    handler = WebhookHandler(BrokenClient())
     outcome = await handler.deliver(make_job({"url": "http://127.0.0.1:9/"}))
     assert outcome == Retry("internal", "the handler raised ZeroDivisionError")
     await handler.close()
 
 
-async def test_the_client_is_httpx_and_keeps_no_cookies() -> None:
-    async with make_client(Metrics()) as client, HttpReceiver(answer(200, b"ok", {"set-cookie": "a=b"})) as receiver:
-        response = await client.get(receiver.url)
-        assert (response.text, dict(client.cookies)) == ("ok", {})
-        assert (await client.get(receiver.url)).headers["set-cookie"] == "a=b"
-        assert "cookie" not in receiver.requests[1].headers
+def request(headers: dict[bytes, bytes], method: str = "POST", path: bytes = b"/", port: int = 9) -> HttpRequest:
+    return HttpRequest(method, f"http://127.0.0.1:{port}", b"127.0.0.1", path, headers)
+
+
+async def test_a_closed_client_sends_nothing() -> None:
+    client = HttpClient(Metrics())
+    await client.close()
     with pytest.raises(RuntimeError):
-        await client.get(receiver.url)
+        await client.send(request({}))
+
+
+@pytest.mark.parametrize("text", [b"a\r\nb: c", b"a\nb", b"a\rb", b"a\0b"])
+async def test_nothing_in_a_request_begins_a_line_of_its_own(text: bytes) -> None:
+    client = HttpClient(Metrics())
+    for bad in (request({b"x": text}), request({text: b"x"}), request({}, text.decode()), request({}, path=text)):
+        with pytest.raises(HttpError, match=r"^the request cannot be sent$"):
+            await client.send(bad)
+    await client.close()
