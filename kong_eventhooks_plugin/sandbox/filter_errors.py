@@ -1,4 +1,4 @@
-"""What a log may say of a filter that cannot be evaluated: the evaluator quotes the event where a filter names data.
+"""What a log may say of an expression that cannot be evaluated: the evaluator quotes the event, or the answer.
 
 A key (``data.consumer.username``) is said where the expression has it: then it is the filter's word. A text that is not
 one of the known ones becomes the class of the error alone.
@@ -10,6 +10,7 @@ from typing import Final
 from kong_eventhooks_plugin.errors import MissingExtra
 
 MISSING_EXTRA: Final = str(MissingExtra("a filter", "filter"))
+SUCCESS_NEEDS_EXTRA: Final = str(MissingExtra("config.success", "filter"))
 
 _KEY: Final = re.compile(r'NOT_FOUND: Key not found in map : "?(.*?)"?', re.DOTALL)
 _CLASS: Final = re.compile(r"([A-Z_]{1,40}): ")
@@ -22,13 +23,13 @@ _WITHOUT_DATA: Final = re.compile(
 )
 
 
-def loggable(error: str, expression: str) -> str:
-    """Return the error of ``expression`` without what it quotes from the event."""
+def loggable(error: str, expression: str, quoted: str = "the event") -> str:
+    """Return the error of ``expression`` without what it quotes from an event or an answer."""
     key = _KEY.fullmatch(error)
     if key is not None and re.search(rf"(?<!\w){re.escape(key[1])}(?!\w)", expression):
         return error
-    if error == MISSING_EXTRA or _WITHOUT_DATA.fullmatch(error):
+    if error in (MISSING_EXTRA, SUCCESS_NEEDS_EXTRA) or _WITHOUT_DATA.fullmatch(error):
         return error
     found = _CLASS.match(error)
     kind = "an error" if found is None else found[1]
-    return f"{kind} (the text is not shown, because it can quote the event)"
+    return f"{kind} (the text is not shown, because it can quote {quoted})"

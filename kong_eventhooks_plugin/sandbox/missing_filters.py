@@ -1,8 +1,8 @@
-"""In the place of ``filters`` where the extra ``filter`` is not installed: no filter compiles, and none is true."""
+"""In the place of ``filters`` and ``success_rules`` where the extra ``filter`` is missing: none compiles or is true."""
 
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed
-from kong_eventhooks_plugin.sandbox.filter_errors import MISSING_EXTRA
-from kong_eventhooks_plugin.sandbox.tasks import CompileError, Decide, Decided, SandboxLimits
+from kong_eventhooks_plugin.sandbox.filter_errors import MISSING_EXTRA, SUCCESS_NEEDS_EXTRA
+from kong_eventhooks_plugin.sandbox.tasks import CompileError, Decide, Decided, Judge, SandboxLimits
 
 
 class MissingFilters:
@@ -13,3 +13,13 @@ class MissingFilters:
 
     def check(self, _: str) -> None:
         raise CompilationFailed(CompileError(1, 1, MISSING_EXTRA))
+
+
+class MissingSuccessRules:
+    def __init__(self, _: SandboxLimits) -> None: ...
+
+    def judge(self, _: Judge) -> Decided:
+        return Decided((SUCCESS_NEEDS_EXTRA,))
+
+    def check(self, _: str) -> None:
+        raise CompilationFailed(CompileError(1, 1, SUCCESS_NEEDS_EXTRA))

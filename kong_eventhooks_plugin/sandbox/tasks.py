@@ -126,14 +126,23 @@ class Decide(msgspec.Struct, frozen=True, tag="decide", array_like=True):
     source: str
 
 
-class Check(msgspec.Struct, frozen=True, tag="check", array_like=True):
-    """Compile a template, a lambda's function or a filter -> ``Checked``."""
+class Judge(msgspec.Struct, frozen=True, tag="judge", array_like=True):
+    """Evaluate a success rule over an endpoint's answer -> ``Decided``, with one verdict."""
 
-    kind: Literal["resty", "jinja2", "lambda", "filter"]
+    expression: str
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+class Check(msgspec.Struct, frozen=True, tag="check", array_like=True):
+    """Compile a template, a lambda's function, a filter or a success rule -> ``Checked``."""
+
+    kind: Literal["resty", "jinja2", "lambda", "filter", "success"]
     text: str
 
 
-Task = Render | LambdaCall | Decide | Check
+Task = Render | LambdaCall | Decide | Judge | Check
 
 
 class Rendered(msgspec.Struct, frozen=True, tag="rendered", array_like=True):
@@ -246,10 +255,10 @@ def unsendable(error: Exception) -> Failed:
 
 
 def engine_of(task: Task) -> Engine:
-    if isinstance(task, Decide):
+    if isinstance(task, Decide | Judge):
         return "cel"
     dialect = task.dialect if isinstance(task, Render) else task.kind if isinstance(task, Check) else "lambda"
-    return {"jinja2": "jinja2", "filter": "cel"}.get(dialect, "lua")  # type: ignore[return-value]  # the values are engines
+    return {"jinja2": "jinja2", "filter": "cel", "success": "cel"}.get(dialect, "lua")  # type: ignore[return-value]  # the values are engines
 
 
 def is_plain(text: str, dialect: Dialect) -> bool:

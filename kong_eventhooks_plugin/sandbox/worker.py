@@ -22,6 +22,7 @@ from kong_eventhooks_plugin.sandbox.tasks import (
     Decide,
     Engine,
     Failed,
+    Judge,
     LambdaCall,
     Render,
     Result,
@@ -44,6 +45,7 @@ class Languages:
         self._renders: dict[str, Callable[[Render], Result]] = {}
         self._call: Callable[[LambdaCall], Result] | None = None
         self._decide: Callable[[Decide], Result] | None = None
+        self._judge: Callable[[Judge], Result] | None = None
         self.collect_garbage: Callable[[], None] = lambda: None
         loaders: dict[Engine, Callable[[Setup], None]] = {
             "lua": self._load_lua,
@@ -71,6 +73,8 @@ class Languages:
             return self._renders[task.dialect](task)
         if isinstance(task, Decide) and self._decide:
             return self._decide(task)
+        if isinstance(task, Judge) and self._judge:
+            return self._judge(task)
         if isinstance(task, LambdaCall) and self._call:
             return self._call(task)
         if isinstance(task, Check):
@@ -110,12 +114,19 @@ class Languages:
     def _load_cel(self, setup: Setup) -> None:
         try:
             from kong_eventhooks_plugin.sandbox.filters import Filters
+            from kong_eventhooks_plugin.sandbox.success_rules import SuccessRules
         except ModuleNotFoundError:
-            from kong_eventhooks_plugin.sandbox.missing_filters import MissingFilters as Filters  # type: ignore[assignment]
+            from kong_eventhooks_plugin.sandbox.missing_filters import (  # type: ignore[assignment]
+                MissingFilters as Filters,
+            )
+            from kong_eventhooks_plugin.sandbox.missing_filters import (  # type: ignore[assignment]
+                MissingSuccessRules as SuccessRules,
+            )
 
-        filters = Filters(setup.limits)
-        self._checks["filter"] = filters.check
+        filters, rules = Filters(setup.limits), SuccessRules(setup.limits)
+        self._checks |= {"filter": filters.check, "success": rules.check}
         self._decide = filters.decide
+        self._judge = rules.judge
 
 
 class _Channel:

@@ -10,7 +10,7 @@ import pytest
 
 from kong_eventhooks_plugin.app import Components
 from kong_eventhooks_plugin.errors import MissingExtra, SettingsError
-from kong_eventhooks_plugin.sandbox.tasks import Check, CompileError, Decide, Decided, LuaRules, SandboxLimits
+from kong_eventhooks_plugin.sandbox.tasks import Check, CompileError, Decide, Decided, Judge, LuaRules, SandboxLimits
 from kong_eventhooks_plugin.sandbox.worker import Languages, Setup
 from kong_eventhooks_plugin.settings import Settings
 from kong_eventhooks_plugin.sources.certificates.reading import read_certificates
@@ -28,7 +28,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
         for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
             monkeypatch.delitem(sys.modules, loaded)
         monkeypatch.setitem(sys.modules, module, None)
-    for needing in ("sandbox.filters", "telemetry.span_export"):
+    for needing in ("sandbox.expressions", "sandbox.filters", "sandbox.success_rules", "telemetry.span_export"):
         monkeypatch.delitem(sys.modules, f"kong_eventhooks_plugin.{needing}", raising=False)
 
 
@@ -39,6 +39,10 @@ def test_a_filter_does_not_compile_and_is_not_true() -> None:
     checked = languages.answer(Check(kind="filter", text="true"))
     assert checked.error == CompileError(1, 1, text)  # type: ignore[union-attr]
     assert languages.answer(Decide(("true", "false"), {}, "consumers", "crud")) == Decided((text, text))
+    text = text.replace("a filter", "config.success")
+    checked = languages.answer(Check(kind="success", text="true"))
+    assert checked.error == CompileError(1, 1, text)  # type: ignore[union-attr]
+    assert languages.answer(Judge("true", 200, {}, "")) == Decided((text,))
 
 
 def test_certificates_are_not_read(request: pytest.FixtureRequest) -> None:
@@ -68,7 +72,13 @@ def test_no_other_module_needs_an_extra() -> None:
     needing = {
         str(path.relative_to(package)) for path in package.rglob("*.py") if {*imports(path)} & {*MODULES.values()}
     }
-    assert needing == {"sandbox/filters.py", "sources/certificates/reading.py", "telemetry/span_export.py"}
+    assert needing == {
+        "sandbox/expressions.py",
+        "sandbox/filters.py",
+        "sandbox/success_rules.py",
+        "sources/certificates/reading.py",
+        "telemetry/span_export.py",
+    }
 
 
 def test_the_extras_are_what_the_errors_name() -> None:

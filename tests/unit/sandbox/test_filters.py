@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed
-from kong_eventhooks_plugin.sandbox.filters import MAX_FILTER, Filters
+from kong_eventhooks_plugin.sandbox.expressions import MAX_EXPRESSION
+from kong_eventhooks_plugin.sandbox.filters import Filters
 from kong_eventhooks_plugin.sandbox.tasks import CompileError, Decide, SandboxLimits
 from tests.support.sandbox import DATA
 
@@ -63,7 +64,7 @@ def test_an_undecidable_filter_has_its_error(expression: str, error: str) -> Non
         ("true &&\n limit > 3", CompileError(2, 2, UNKNOWN)),
         ("source", CompileError(1, 1, "a filter must be true or false; this one is STRING")),
         ("source > 4", CompileError(1, 8, "found no matching overload for '_>_' applied to '(string, int)'")),
-        ("x" * (MAX_FILTER + 1), CompileError(1, 1, f"a filter may have {MAX_FILTER} characters")),
+        ("x" * (MAX_EXPRESSION + 1), CompileError(1, 1, f"a filter may have {MAX_EXPRESSION} characters")),
     ],
 )  # fmt: skip
 def test_what_does_not_compile_is_refused_with_its_place(expression: str, error: CompileError) -> None:
@@ -71,6 +72,12 @@ def test_what_does_not_compile_is_refused_with_its_place(expression: str, error:
         FILTERS.check(expression)
     assert refused.value.error == error
     assert verdict(expression) == str(error)
+
+
+def test_what_follows_a_nul_is_not_hidden() -> None:
+    assert verdict('data.path.contains("admin")', {"path": "/a\0/admin"}) is True
+    assert verdict('data.paths.exists(path, path.endsWith("b"))', {"paths": ["a\0b"]}) is True
+    assert verdict('"a" in data.names', {"names": {"a\0b": 1}}) is False
 
 
 def test_every_filter_of_an_event_is_asked_at_once() -> None:
