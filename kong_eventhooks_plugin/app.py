@@ -192,7 +192,7 @@ class Components:
         limits = groups.client_limits(self.settings, self.shares.deliveries)
         client = HttpClient(self.metrics, self._addresses, limits)
         handlers: list[Handler] = [
-            WebhookHandler(client, self.settings.kong_signature),
+            WebhookHandler(client, self.settings.kong_signature, self.pool),
             WebhookCustomHandler(client, self.pool, self.settings.kong_signature),
             LambdaHandler(self.pool, self.lines),
             LogHandler(self.lines),

@@ -8,6 +8,7 @@ import structlog
 
 from kong_eventhooks_plugin.delivery.backoff import Decision, Random, decide
 from kong_eventhooks_plugin.delivery.hook_readiness import Ready
+from kong_eventhooks_plugin.delivery.hook_rules import attempt_seconds, retry_policy
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
@@ -56,7 +57,8 @@ class Attempts:
         attempt = _record(delivery.attempts + 1, started_at, self._monotonic() - started, outcome)
         first = await self._first(delivery) if isinstance(outcome, Retry) and delivery.attempts else None
         now = self._clock()
-        decision = decide(delivery.id, outcome, attempt, first, self._limits.retry, now, self._random)
+        policy = retry_policy(ready.config, self._limits.retry)
+        decision = decide(delivery.id, outcome, attempt, first, policy, now, self._random)
         return AttemptResult(outcome, decision, now, span_id)
 
     async def _called(self, delivery: Delivery, ready: Ready, now: float, span_id: str | None) -> Outcome:
@@ -72,7 +74,7 @@ class Attempts:
             traceparent=None if trace is None or span_id is None else trace.traceparent(span_id),
         )
         try:
-            async with asyncio.timeout(self._limits.attempt + self._limits.margin):
+            async with asyncio.timeout(attempt_seconds(ready.config, self._limits.attempt) + self._limits.margin):
                 return await ready.handler.deliver(job)
         except TimeoutError:
             return Retry("timeout", "the handler did not end in time", hold=True)

@@ -4,8 +4,8 @@ Each hook has its own lane, so an endpoint that hangs fills its lane and no othe
 total is too small for all busy lanes, each has an equal share of it; an eighth of the total is kept for lanes that
 have nothing in flight, so that many hanging endpoints do not stop the others.
 
-Limits: ``per_hook`` in flight in a lane, ``total`` in all; ``waiting_per_hook`` claimed and not started: past it
-nothing more is claimed and the rest stays in the queue.
+Limits: ``per_hook`` in flight in a lane, or what its hook asks for (``Lane.most``), ``total`` in all;
+``waiting_per_hook`` claimed and not started: past it nothing more is claimed and the rest stays in the queue.
 """
 
 from collections import deque
@@ -25,10 +25,14 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class Lane:
-    """One hook's lane. ``check_at`` is when there may be something to claim; None: nothing is expected."""
+    """One hook's lane. ``check_at`` is when there may be something to claim; None: nothing is expected.
 
-    def __init__(self, hook_id: str) -> None:
+    ``most`` is how many it may have in flight.
+    """
+
+    def __init__(self, hook_id: str, most: int) -> None:
         self.hook_id = hook_id
+        self.most = most
         self.in_flight = 0
         self.waiting: deque[Claimed] = deque()
         self.check_at: float | None = None
@@ -61,7 +65,7 @@ class Lanes:
         """Return a hook's lane, a new one where it has none."""
         lane = self._lanes.get(hook_id)
         if lane is None:
-            lane = self._lanes[hook_id] = Lane(hook_id)
+            lane = self._lanes[hook_id] = Lane(hook_id, self._limits.per_hook)
         return lane
 
     @property
@@ -76,16 +80,15 @@ class Lanes:
             for lane in self._lanes.values():
                 self._make_ready(lane)
 
-    @property
-    def share(self) -> int:
-        """How many one lane may have in flight now."""
-        return max(1, min(self._limits.per_hook, self.ceiling // max(1, len(self._busy))))
+    def share(self, lane: Lane) -> int:
+        """Return how many a lane may have in flight now."""
+        return max(1, min(lane.most, self.ceiling // max(1, len(self._busy))))
 
     def room(self, lane: Lane) -> int:
         """Return how many may be claimed; 0 while enough of them wait, so that claims come in batches."""
         if len(lane.waiting) > self._limits.waiting_per_hook // 2:
             return 0
-        return self._limits.waiting_per_hook + self._limits.per_hook - len(lane.waiting) - lane.in_flight
+        return self._limits.waiting_per_hook + lane.most - len(lane.waiting) - lane.in_flight
 
     def put(self, lane: Lane, claimed: Iterable[Claimed]) -> None:
         """Add claimed deliveries to a lane."""
@@ -101,7 +104,7 @@ class Lanes:
                 self._ready_lanes.append(lane)
                 continue
             lane.is_ready = False
-            if lane.waiting and lane.in_flight < self.share:
+            if lane.waiting and lane.in_flight < self.share(lane):
                 claimed = lane.waiting.popleft()
                 lane.in_flight += 1
                 self.in_flight += 1
@@ -137,6 +140,6 @@ class Lanes:
 
     def _make_ready(self, lane: Lane) -> None:
         # A lane at its share is skipped until one of its own has ended, or its share has grown.
-        if lane.waiting and not lane.is_ready and lane.in_flight < self.share:
+        if lane.waiting and not lane.is_ready and lane.in_flight < self.share(lane):
             lane.is_ready = True
             self._ready_lanes.append(lane)

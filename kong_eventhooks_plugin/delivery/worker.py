@@ -30,6 +30,7 @@ from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.endpoint_breakers import EndpointBreakers
 from kong_eventhooks_plugin.delivery.endpoint_health import EndpointHealthTracker
 from kong_eventhooks_plugin.delivery.hook_readiness import REMOVED, DeliveryReadiness, Ready
+from kong_eventhooks_plugin.delivery.hook_rules import attempt_seconds, concurrency
 from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
 from kong_eventhooks_plugin.delivery.leadership import Leadership
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
@@ -45,7 +46,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Clock, EndpointHealth, Queue, Settlement
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
-ENDPOINT_ERRORS = frozenset({"connect", "tls", "timeout", "status", "redirect", "protocol"})
+ENDPOINT_ERRORS = frozenset({"connect", "tls", "timeout", "status", "redirect", "rejected", "protocol"})
 """Errors of the endpoint; others (config, template, internal, address_refused) do not concern its health."""
 
 MAX_REMOVED = 1_000
@@ -80,8 +81,6 @@ class DeliveryWorker:
     ) -> None:
         self._queue = queue
         self._limits = limits
-        self._longest = limits.attempt + limits.margin
-        self._lease = max(limits.lease, 3 * self._longest)
         self._clock = clock
         self._wait = wait or waiting(clock)
         self._wakeup = asyncio.Event()
@@ -275,9 +274,12 @@ class DeliveryWorker:
         if isinstance(verdict, Block):
             self._blocked(lane, verdict, now)
             return
+        lane.most = concurrency(verdict.config, self._limits.per_hook)
+        room = self._lanes.room(lane)
         if verdict.breaker is not None and verdict.breaker.probes(now):
-            room = 1
-        self._run(lane, self._claim(lane, room))
+            room = min(room, 1)
+        if room > 0:
+            self._run(lane, self._claim(lane, room, self._lease_of(verdict)))
 
     def _blocked(self, lane: Lane, block: Block, now: float) -> None:
         """Release what was claimed, and check again when the reason may have ended."""
@@ -296,17 +298,24 @@ class DeliveryWorker:
         lane.claiming, lane.check_at, lane.missing_since = True, None, None
         self._task_set.run(work)
 
-    async def _claim(self, lane: Lane, room: int) -> None:
+    def _longest(self, ready: Ready) -> float:
+        """Return how long an attempt can last."""
+        return attempt_seconds(ready.config, self._limits.attempt) + self._limits.margin
+
+    def _lease_of(self, ready: Ready) -> float:
+        return max(self._limits.lease, 3 * self._longest(ready))
+
+    async def _claim(self, lane: Lane, room: int, lease: float) -> None:
         now = self._clock()
         try:
-            found = await self._queue.claim(lane.hook_id, room, self._lease)
+            found = await self._queue.claim(lane.hook_id, room, lease)
         except QueueError as error:
             log.warning("claim_failed", error=type(error).__name__)
             lane.expect_work(now + self._limits.store_pause)
             return
         finally:
             lane.claiming = False
-        self._lanes.put(lane, [Claimed(delivery, now + self._lease) for delivery in found])
+        self._lanes.put(lane, [Claimed(delivery, now + lease) for delivery in found])
         if len(found) == room:
             lane.expect_work(now)
         self._feed()
@@ -373,9 +382,12 @@ class DeliveryWorker:
 
     def _start(self, lane: Lane, claimed: Claimed) -> None:
         now = self._clock()
-        late = now > claimed.until - self._longest
         verdict = self._readiness.check(lane.hook_id, now)
-        if late or isinstance(verdict, Block) or not (verdict.breaker is None or verdict.breaker.start(now)):
+        if (
+            isinstance(verdict, Block)
+            or now > claimed.until - self._longest(verdict)
+            or not (verdict.breaker is None or verdict.breaker.start(now))
+        ):
             self._release_one(claimed.delivery)
             self._lanes.done(lane)
             self._release(lane)

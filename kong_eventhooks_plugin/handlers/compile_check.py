@@ -1,4 +1,4 @@
-"""What only a compiler finds wrong with a hook: its templates, functions, filter. Checked when a hook is made.
+"""What only a compiler finds wrong with a hook: its templates, functions and expressions. Checked when it is made.
 
 Kong's schema and ours cannot know it, and declarations are read without waiting. Limits: those of the sandbox for each
 text; the texts of one hook are checked one after the other.
@@ -15,13 +15,17 @@ from kong_eventhooks_plugin.sandbox.tasks import Check, Checked, Failed
 
 
 def has_code(hook: Hook) -> bool:
-    return hook.filter is not None or hook.handler in _CHECKS
+    return hook.filter is not None or hook.handler in _CHECKS or "success" in hook.config
 
 
 async def compile_errors(pool: Pool, hook: Hook) -> dict[str, Any]:
     """Return what does not compile, in the shape of the definition (``ValidationError.fields``); ``{}``: all does."""
     check = _CHECKS.get(hook.handler)
     errors = {} if check is None else await check(pool, hook.config)
+    if (rule := hook.config.get("success")) is not None:
+        error = await _compile_error(pool, Check(kind="success", text=rule))
+        if error is not None:
+            errors.setdefault("config", {})["success"] = error
     if hook.filter is not None:
         error = await _compile_error(pool, Check(kind="filter", text=hook.filter))
         if error is not None:
@@ -57,7 +61,7 @@ _CHECKS = {"webhook-custom": _template_errors, "lambda": _function_errors}
 
 
 async def _compile_error(pool: Pool, code: Check) -> str | None:
-    """Return what is wrong with a template, function or filter, with line and column; None where nothing is."""
+    """Return what is wrong with a template, function or expression, with line and column; None where nothing is."""
     result = await pool.run(code)
     if isinstance(result, Checked):
         return None if result.error is None else str(result.error)

@@ -4,6 +4,8 @@
 answer                                 outcome
 =====================================  ==========================================================
 2xx                                    Delivered, even where the rest of the answer cannot be read
+any that ``config.success`` is true    Delivered
+of; where it is false of a 2xx         Retry, ``rejected``
 3xx                                    Retry, ``redirect``: none is followed
 410                                    Discard, ``gone``, and the hook is disabled
 429, 502, 504                          Retry, ``status``, the endpoint is held back
@@ -27,7 +29,10 @@ are masked.
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+import msgspec
+
 from kong_eventhooks_plugin.errors import AddressRefused, HttpError
+from kong_eventhooks_plugin.handlers.answer_judge import JudgeAnswer, Verdict
 from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES, Client, HttpAnswer, HttpRequest
 from kong_eventhooks_plugin.handlers.retry_after import retry_after_seconds
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry, with_notes
@@ -39,11 +44,18 @@ HTTP_GONE = 410
 
 
 async def exchange(
-    client: Client, request: HttpRequest, now: float, sensitive: Iterable[bytes], *, literal: bool
+    client: Client,
+    request: HttpRequest,
+    now: float,
+    sensitive: Iterable[bytes],
+    *,
+    literal: bool,
+    judge: JudgeAnswer | None = None,
 ) -> Outcome:
     """Send ``request``. ``now`` is Unix seconds; ``sensitive`` is masked in what is kept of the answer.
 
-    ``literal``: the URL's host is an address.
+    ``literal``: the URL's host is an address. ``judge`` says whether an answer is a success, in the place of its
+    status.
     """
     try:
         answer = await client.send(request)
@@ -55,18 +67,32 @@ async def exchange(
         return Retry(kind, str(error), hold=kind == "timeout")
     hidden = [*sensitive]
     kept = Answer(answer.status, without(hidden, answer.body)[:MAX_BODY_BYTES], tuple(_shown(answer, hidden)))
-    outcome = outcome_of(kept, _retry_after(answer), now)
+    if judge is None:
+        outcome = outcome_of(kept, None if 200 <= answer.status < 300 else _retry_after(answer), now)
+    else:
+        outcome = judged(await judge(answer), kept, _retry_after(answer), now)
     unread = answer.unread
     return with_notes(outcome, [f"the answer could not be read to its end: {unread}"]) if unread else outcome
 
 
-def outcome_of(answer: Answer, retry_after: str | None, now: float) -> Outcome:
+def judged(verdict: Verdict, answer: Answer, retry_after: str | None, now: float) -> Outcome:
+    if verdict.outcome is not None:
+        return msgspec.structs.replace(verdict.outcome, answer=answer)
+    outcome = outcome_of(answer, retry_after, now, success=verdict.success)
+    return outcome if verdict.note is None else with_notes(outcome, [verdict.note])
+
+
+def outcome_of(answer: Answer, retry_after: str | None, now: float, *, success: bool | None = None) -> Outcome:
+    """Return what an answer means; ``success`` is the verdict of the hook's own rule, None where it has none."""
     status = answer.status or 0
-    if 200 <= status < 300:
+    is_2xx = 200 <= status < 300
+    if is_2xx if success is None else success:
         return Delivered(answer)
     if status == HTTP_GONE:
         return Discard("gone", "answered 410", answer, disable=True)
     pause = retry_after_seconds(retry_after, now)
+    if is_2xx:
+        return Retry("rejected", f"answered {status}, but config.success is not true of the answer", answer, pause)
     if 300 <= status < 400:
         return Retry("redirect", f"answered {status}, redirects are not followed", answer, pause)
     return Retry("status", f"answered {status}", answer, pause, hold=status in HOLDING)
@@ -74,8 +100,6 @@ def outcome_of(answer: Answer, retry_after: str | None, now: float) -> Outcome:
 
 def _retry_after(answer: HttpAnswer) -> str | None:
     """Return the header's value; several are one that cannot be read."""
-    if 200 <= answer.status < 300:
-        return None
     values = [value for name, value in answer.headers if name.lower() == b"retry-after"]
     return b", ".join(values).decode("latin-1") if values else None
 

@@ -68,7 +68,7 @@ class ClientLimits(msgspec.Struct, frozen=True):
 class HttpRequest(msgspec.Struct, frozen=True):
     """``origin`` is scheme, host and port; ``path`` has the query. ``headers`` have no ``host`` and no length.
 
-    ``verify``: whether the endpoint's certificate is checked.
+    ``verify``: whether the endpoint's certificate is checked. ``seconds`` for the whole exchange; None: as for all.
     """
 
     method: str
@@ -78,6 +78,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
     headers: Mapping[bytes, bytes]
     body: bytes = b""
     verify: bool = True
+    seconds: float | None = None
 
 
 class HttpAnswer(msgspec.Struct, frozen=True):
@@ -184,7 +185,7 @@ class HttpClient(Client):
         exchange = _Exchange()
         token = _exchange.set(exchange)
         try:
-            async with asyncio.timeout(self._limits.total_seconds):
+            async with asyncio.timeout(self._limits.total_seconds if request.seconds is None else request.seconds):
                 return await self._send(request, head, exchange)
         except HTTP_ERRORS as error:
             if exchange.refused and not exchange.sockets and isinstance(error, aiohttp.ClientConnectorError):

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from kong_eventhooks_plugin.handlers.answer_judge import JudgeAnswer
 from kong_eventhooks_plugin.handlers.exchange import KEPT_HEADERS, exchange
 from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES, Client, HttpRequest
 from kong_eventhooks_plugin.handlers.request_headers import BASE_HEADERS, OPEN, header_secrets
@@ -48,10 +49,12 @@ class SignedSender:
         traceparent: str | None = None,
         of_event: bool = False,
         secret_url: bool = False,
+        judge: JudgeAnswer | None = None,
     ) -> Outcome:
         """Send ``body`` with ``headers``; raises ``ValidationError``, without sending, for a secret that is none.
 
-        ``query`` is added to the target's. ``now`` is Unix seconds. ``of_event``: see ``SentRequest``.
+        ``query`` is added to the target's. ``now`` is Unix seconds. ``of_event``: see ``SentRequest``. ``judge`` as in
+        ``exchange``.
         """
         signed = signed_headers(config, body, message_id, int(now), self._digest)
         own = dict(headers)
@@ -66,9 +69,10 @@ class SignedSender:
             {**base, **own, **signed},
             body,
             verify=config.get("ssl_verify") is not False,
+            seconds=config.get("timeout"),
         )
         hidden = [*target.sensitive, *header_secrets(own)]
-        outcome = await exchange(self._client, request, now, hidden, literal=target.literal)
+        outcome = await exchange(self._client, request, now, hidden, literal=target.literal, judge=judge)
         shown = {**base, **{name: value if name in OPEN else _MASK for name, value in own.items()}, **signed}
         sent = SentRequest(
             method=method,

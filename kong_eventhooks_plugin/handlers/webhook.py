@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.handlers.answer_judge import AnswerJudge
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
 from kong_eventhooks_plugin.handlers.http_client import Client
 from kong_eventhooks_plugin.handlers.request_headers import user_headers
@@ -18,18 +19,20 @@ from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry, with_
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.masking import is_reference
 from kong_eventhooks_plugin.model.operation import Operation
+from kong_eventhooks_plugin.sandbox.pool import Pool
 
 _JSON = {b"content-type": b"application/json"}
 _NOT_JSON = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 class WebhookHandler(Handler):
-    """``digest`` is that of Kong's own signature."""
+    """``digest`` is that of Kong's own signature. ``pool`` evaluates ``config.success``; it is not closed here."""
 
     name = "webhook"
 
-    def __init__(self, client: Client, digest: KongDigest = "sha256") -> None:
+    def __init__(self, client: Client, digest: KongDigest = "sha256", pool: Pool | None = None) -> None:
         self._sender = SignedSender(client, digest)
+        self._judge = AnswerJudge(pool)
 
     def endpoint(self, config: Mapping[str, Any]) -> str | None:
         try:
@@ -42,7 +45,9 @@ class WebhookHandler(Handler):
             body = event_body(job.event, job.source)
         except _NOT_JSON as error:
             return Discard("internal", f"the event's data is not JSON ({type(error).__name__})")
-        return await self._post(job.hook, job.config, body, job.delivery_id, job.now, job.traceparent, of_event=True)
+        return await self._post(
+            job.hook, job.config, body, job.delivery_id, job.now, job.traceparent, attempt=job.attempt, of_event=True
+        )
 
     async def ping(self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float) -> Outcome:
         """Post the hook itself, without its secrets."""
@@ -66,6 +71,7 @@ class WebhookHandler(Handler):
         now: float,
         traceparent: str | None = None,
         *,
+        attempt: int = 1,
         of_event: bool = False,
     ) -> Outcome:
         try:
@@ -82,6 +88,7 @@ class WebhookHandler(Handler):
                 traceparent=traceparent,
                 of_event=of_event,
                 secret_url=is_reference(hook.config.get("url")),
+                judge=self._judge.of(config, hook.id, attempt),
             )
             return with_notes(outcome, headers.notes)
         except ValidationError as refused:

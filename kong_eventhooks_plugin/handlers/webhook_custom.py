@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import msgspec
 
 from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.handlers.answer_judge import AnswerJudge
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
 from kong_eventhooks_plugin.handlers.http_client import Client
 from kong_eventhooks_plugin.handlers.payload_encoding import Encoded, encode_payload, json_body_error
@@ -51,6 +52,7 @@ class WebhookCustomHandler(Handler):
     def __init__(self, client: Client, pool: Pool, digest: KongDigest = "sha256") -> None:
         self._sender = SignedSender(client, digest)
         self._pool = pool
+        self._judge = AnswerJudge(pool)
 
     def endpoint(self, config: Mapping[str, Any]) -> str | None:
         try:
@@ -101,6 +103,7 @@ class WebhookCustomHandler(Handler):
                 query=encoded.query,
                 traceparent=job.traceparent,
                 secret_url=is_reference(job.hook.config.get("url")),
+                judge=self._judge.of(config, job.hook.id, job.attempt),
             )
             return with_notes(outcome, headers.notes)
         except ValidationError as refused:

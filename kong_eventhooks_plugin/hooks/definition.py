@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks.contract import DeclarationError
-from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG, HANDLERS_OF
+from kong_eventhooks_plugin.hooks.schema import API_CONFIG, DECLARED_CONFIG, HANDLERS_OF, RECORDS
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.ids import hook_id
 from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
@@ -29,14 +29,21 @@ def to_hook(definition: dict[str, Any], origin: Origin, scope: HookScope = GLOBA
         filter=definition["filter"],
         config={
             name: value
-            for name, value in definition["config"].items()
-            if value is not None and definition["handler"] in HANDLERS_OF[name]
+            for name, given in definition["config"].items()
+            if definition["handler"] in HANDLERS_OF[name] and (value := _set_part(name, given)) is not None
         },
         origin=origin,
         scope=scope,
         enabled=enabled and definition["enabled"],
         tags=tuple(definition["tags"] or ()),
     )
+
+
+def _set_part(name: str, value: Any) -> Any:
+    """Return a field's value, of a record what is set of it; None where nothing is."""
+    if name not in RECORDS or value is None:
+        return value
+    return {inner: each for inner, each in value.items() if each is not None} or None
 
 
 def to_part(definition: dict[str, Any], origin: Origin) -> Hook:

@@ -22,7 +22,8 @@ Rules for this file:
 - Texts of ``err`` are plain; ``then_err`` is a format in Lua: no ``%`` in either.
 
 Limits of one definition, all enforced by Kong as well: name 128 bytes, URL 8,192, a header's value 8,192
-and 100 of them, a secret 4,096, body 1 MiB, 32 functions of 64 KiB, 64 tags, filter 4,096, 1,000 hooks an instance.
+and 100 of them, a secret 4,096, body 1 MiB, 32 functions of 64 KiB, 64 tags, filter and success
+4,096, 100 attempts, 99 pauses of a day, 100 statuses, a time-out of 120 s, 1,000 hooks an instance.
 """
 
 from collections.abc import Iterable, Mapping
@@ -57,6 +58,13 @@ PROTOCOLS: Field = {
 MAX_HOOKS = 1_000
 MAX_SNOOZE_SECONDS = 366 * 86_400
 """A leap year: longer than that, a hook is better disabled."""
+
+MAX_ATTEMPTS = 100
+LONGEST_PAUSE_SECONDS = 86_400
+MAX_FINAL_STATUSES = 100
+MAX_TIMEOUT_SECONDS = 120
+"""Longer, and one endpoint that hangs would have its share of all deliveries in flight for minutes."""
+MAX_CONCURRENCY = 1_024
 
 RESERVED_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "te", "upgrade")
 """Headers that the HTTP client sets; those that begin with ``webhook-`` belong to Standard Webhooks."""
@@ -102,6 +110,8 @@ HANDLERS_OF: Mapping[str, tuple[str, ...]] = {
         ("method", "payload", "payload_format", "body", "body_format", "headers_format", "url_format", "template"),
         ("webhook-custom",),
     ),
+    **dict.fromkeys(("timeout", "success"), _WEBHOOKS),
+    **dict.fromkeys(("retry", "concurrency"), (*_WEBHOOKS, "lambda")),
     "functions": ("lambda",),
     "level": ("log",),
 }
@@ -132,7 +142,7 @@ def _only_for(handlers: tuple[str, ...], config_name: str, name: str, field: Fie
     ``required`` is off in it: where the whole record is missing, that is the error.
     """
     match: dict[str, Any] = {"eq": None}
-    if field["type"] == "boolean":
+    if field["type"] == "boolean" and "default" in field:
         match = {"ne": not field["default"], "required": False}
     elif "default" in field:
         match = {"match_all": [{"pattern": f"^{field['default']}$", "err": "unknown field"}], "required": False}
@@ -234,7 +244,14 @@ def _event(known: Known) -> Field:
 def handler_config() -> Field:
     """Return the handler's record, with the fields of every handler."""
     return {
-        **_record(*_REQUEST_FIELDS, *_SECRET_FIELDS, *_CUSTOM_FIELDS, *_LAMBDA_AND_LOG_FIELDS, required=True),
+        **_record(
+            *_REQUEST_FIELDS,
+            *_SECRET_FIELDS,
+            *_CUSTOM_FIELDS,
+            *_LAMBDA_AND_LOG_FIELDS,
+            *_DELIVERY_FIELDS,
+            required=True,
+        ),
         "entity_checks": [{"mutually_exclusive": ["secret", "secret_file"]}, _SPACES_ARE_FOR_TEMPLATES],
         "description": "The handler's configuration: its own fields only.",
     }
@@ -404,3 +421,69 @@ _LAMBDA_AND_LOG_FIELDS = (
         description="The level of the line in Kong's error log (log).",
     ),
 )
+
+_DELIVERY_FIELDS = (
+    _field(
+        "retry",
+        **_record(
+            _field(
+                "attempts",
+                type="integer",
+                between=[1, MAX_ATTEMPTS],
+                description="How many attempts a delivery has at most, the first included; past the schedule its last "
+                "pause repeats.",
+            ),
+            _field(
+                "schedule",
+                type="array",
+                len_min=1,
+                len_max=MAX_ATTEMPTS - 1,
+                elements={"type": "integer", "between": [1, LONGEST_PAUSE_SECONDS]},
+                description="The pauses between attempts in seconds.",
+            ),
+            _field(
+                "max_retry_after",
+                type="integer",
+                between=[0, LONGEST_PAUSE_SECONDS],
+                description="Up to how many seconds the Retry-After of an answer counts.",
+            ),
+            _field(
+                "final_statuses",
+                type="array",
+                len_max=MAX_FINAL_STATUSES,
+                elements={"type": "integer", "between": [200, 599]},
+                description="The statuses after which a delivery that failed is not tried again.",
+            ),
+        ),
+        description="When a delivery is tried again (webhook, webhook-custom, lambda).",
+    ),
+    _field(
+        "timeout",
+        type="integer",
+        between=[1, MAX_TIMEOUT_SECONDS],
+        description="Seconds for one attempt; unset, the setting timeout_seconds (webhook, webhook-custom).",
+    ),
+    _field(
+        "concurrency",
+        type="integer",
+        between=[1, MAX_CONCURRENCY],
+        description="How many deliveries are in flight at once; unset, the setting hook_concurrency (webhook, "
+        "webhook-custom, lambda).",
+    ),
+    _field(
+        "success",
+        type="string",
+        len_max=4_096,
+        description="A CEL expression over status, headers and body of the answer, true of one that took the event; "
+        "unset, the status is 2xx (webhook, webhook-custom).",
+    ),
+)
+
+RECORDS: frozenset[str] = frozenset(
+    name
+    for fields in (_DELIVERY_FIELDS,)
+    for entry in fields
+    for name, field in entry.items()
+    if field["type"] == "record"
+)
+"""The handler's fields that are records."""

@@ -12,8 +12,8 @@ State = Literal["pending", "leased", "delivered", "dead"]
 """pending -> leased -> delivered | dead | pending; a replay turns dead or delivered into pending."""
 
 ErrorClass = Literal[
-    "connect", "tls", "timeout", "status", "redirect", "address_refused", "protocol", "gone", "config", "template",
-    "internal",
+    "connect", "tls", "timeout", "status", "redirect", "rejected", "address_refused", "protocol", "gone", "config",
+    "template", "internal",
 ]  # fmt: skip
 
 

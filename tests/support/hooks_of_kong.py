@@ -51,6 +51,20 @@ LONG_CONFIG: tuple[tuple[str, Any], ...] = (
     ("secret", "x" * 4_096), ("secret", "x" * 4_097), ("secret_file", "/" + "x" * 4_096),
     ("headers", {f"x-{n}": "a" for n in range(101)}), ("headers", {"x" * 257: "a"}), ("headers", {"x": "a" * 8_193}),
     ("functions", ["x"] * 33), ("functions", ["x" * 65_537]),
+    ("timeout", 120), ("timeout", 121), ("concurrency", 1_024), ("concurrency", 1_025),
+    ("success", "x" * 4_096), ("success", "x" * 4_097),
+    *(
+        ("retry", retry)
+        for retry in (
+            {"attempts": 1}, {"attempts": 0}, {"attempts": 100}, {"attempts": 101}, {"attempts": None},
+            {"attempts": "3"}, {"schedule": [1, 86_400]}, {"schedule": []}, {"schedule": [0]}, {"schedule": [86_401]},
+            {"schedule": [1.5, "x"]}, {"schedule": [5] * 99}, {"schedule": [5] * 100}, {"schedule": {"a": 1}},
+            {"schedule": [60.0]}, {"max_retry_after": 0}, {"max_retry_after": 86_401}, {"final_statuses": [200, 599]},
+            {"final_statuses": []}, {"final_statuses": [199]}, {"final_statuses": [600, "404"]},
+            {"final_statuses": [404] * 101},
+            {"attempts": 3, "schedule": [1, 2], "max_retry_after": 60, "final_statuses": [400], "bogus": 1},
+        )
+    ),
 )  # fmt: skip
 HOOK_FIELDS = (
     "name", "source", "event", "handler", "on_change", "snooze", "filter", "enabled", "tags", "config",
@@ -58,7 +72,8 @@ HOOK_FIELDS = (
 )  # fmt: skip
 CONFIG_FIELDS = (
     "url", "method", "headers", "ssl_verify", "secret", "previous_secret", "secret_file", "payload", "payload_format",
-    "body", "body_format", "headers_format", "url_format", "template", "functions", "level", "bogus",
+    "body", "body_format", "headers_format", "url_format", "template", "functions", "level", "retry",
+    "timeout", "concurrency", "success", "bogus",
 )  # fmt: skip
 TOGETHER: tuple[dict[str, Any], ...] = tuple(
     {"handler": handler, DECLARED_CONFIG: config}

@@ -91,6 +91,8 @@ CONFIG: Final[Mapping[str, Decision]] = {
     "template": shown,
     "functions": each_masked,
     "level": shown,
+    **dict.fromkeys(("retry", "timeout", "concurrency"), shown),
+    "success": masked,
 }
 """The fields of ``config``."""
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.delivery.backoff import SCHEDULE, Decision, RetryPolicy, decide
-from kong_eventhooks_plugin.model.delivery import Attempt, Delivered, Discard, Outcome, Retry
+from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivered, Discard, Outcome, Retry
 
 NOW = 1_800_000_000.0
 POLICY = RetryPolicy()
@@ -99,3 +99,32 @@ def test_whatever_failed_it_is_pending_in_bounds_or_dead(
         assert number <= 11
     else:
         assert number >= 10
+
+
+def own(policy: RetryPolicy, outcome: Retry, number: int, first: Attempt | None = None) -> Decision:
+    return decide("d", outcome, attempt(number, outcome.error), first, policy, NOW, lambda: 0.5)
+
+
+def test_attempts_of_a_hook_s_own_cut_the_schedule_or_repeat_its_last_pause() -> None:
+    few, many = RetryPolicy(attempts=2), RetryPolicy(attempts=5, schedule=(10, 60))
+    assert [own(few, FAILED, number).settlement.state for number in (1, 2)] == ["pending", "dead"]
+    assert [delay(own(many, FAILED, number, attempt(1))) for number in (1, 2, 3, 4)] == [10, 60, 60, 60]
+    assert own(many, FAILED, 5, attempt(1)).settlement.reason == "exhausted"
+    once = own(RetryPolicy(attempts=1), Retry("connect", "no connection"), 1)
+    assert once.settlement.state == "dead", "one attempt is one, also where the connection failed at once"
+
+
+def test_a_final_status_ends_a_delivery_that_failed() -> None:
+    policy = RetryPolicy(final_statuses=frozenset({200, 422}))
+    for status, state in ((422, "dead"), (500, "pending"), (200, "dead")):
+        assert own(policy, Retry("status", "x", Answer(status)), 1).settlement.state == state
+    ended = own(policy, Retry("status", "x", Answer(422), hold=True), 1)
+    assert (ended.settlement.reason, ended.hold_until) == ("final_status", NOW + 60)
+    assert own(policy, FAILED, 1).settlement.state == "pending", "no answer has no status"
+
+
+def test_an_endpoint_s_wish_counts_up_to_the_hook_s_own_limit() -> None:
+    policy = RetryPolicy(retry_after_cap=120)
+    wished = own(policy, Retry("status", "x", retry_after=3_600, hold=True), 1)
+    assert (delay(wished), wished.hold_until) == (120, NOW + 120)
+    assert delay(own(RetryPolicy(retry_after_cap=0), Retry("status", "x", retry_after=3_600), 1)) == 5

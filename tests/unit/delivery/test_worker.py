@@ -105,6 +105,53 @@ async def test_many_hanging_hooks_leave_room_for_a_healthy_one() -> None:
         assert {settlement.state for settlement in w.queue.attempted} == {"delivered"}
 
 
+async def test_a_hook_has_as_many_in_flight_as_it_asks_for() -> None:
+    one = scripted_hook("one", config={"endpoint": "http://one:80", "concurrency": 1})
+    many = scripted_hook("many", config={"endpoint": "http://many:80", "concurrency": 20})
+    async with world(one, many) as w:
+        for hook, most in ((one, 1), (many, 20)):
+            w.handler.gates[hook.name] = asyncio.Event()
+            await w.offer(hook, count=30)
+            await w.handler.called(most, hook.name)
+            await w.turn()
+            assert w.handler.most[hook.name] == most
+            w.handler.gates[hook.name].set()
+        await w.queue.settled(60)
+        assert w.handler.most == {"one": 1, "many": 20}
+
+
+async def test_a_hook_s_own_schedule_is_kept() -> None:
+    hook = scripted_hook("a", config={"retry": {"attempts": 3, "schedule": [10], "final_statuses": [422]}})
+    async with world(hook) as w:
+        w.handler.outcomes["a"] = [FAILED]
+        [delivery] = await w.offer(hook)
+        for number in (1, 2):
+            await w.queue.settled(number)
+            assert (await w.queue.get(delivery)).due_at == w.time() + 10
+            w.time.advance(10)
+        await w.queue.settled(3)
+        assert (await w.queue.get(delivery)).reason == "exhausted"
+        w.handler.outcomes["a"] = [Retry("status", "answered 422", Answer(422))]
+        [delivery] = await w.offer(hook)
+        await w.queue.settled(4)
+        stored = await w.queue.get(delivery)
+        assert (stored.state, stored.reason) == ("dead", "final_status")
+
+
+async def test_a_lease_is_as_long_as_the_hook_s_own_time_out_needs() -> None:
+    slow = scripted_hook("slow", config={"endpoint": "http://slow:80", "timeout": 120})
+    async with world(slow) as w:
+        w.handler.gates["slow"] = asyncio.Event()
+        [delivery] = await w.offer(slow)
+        await w.handler.called(1)
+        w.time.advance(119)
+        await w.turn()
+        assert (await w.queue.get(delivery)).state == "leased"
+        w.handler.gates["slow"].set()
+        await w.queue.settled(1)
+        assert len(w.handler.jobs) == 1
+
+
 async def test_a_time_out_holds_the_endpoint_and_every_hook_that_shares_it() -> None:
     shared = scripted_hook("shared", config=A.config)
     async with world(A, shared, B) as w:

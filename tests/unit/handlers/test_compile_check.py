@@ -36,6 +36,10 @@ async def pool() -> AsyncIterator[Pool]:
         ({"handler": "lambda", "config": {"functions": ["return function() end", "return 1", "return function() end"]}},
          {"config": {"functions": [None, "line 1, column 1: it must return a function, and returns a number"]}}),
         ({"handler": "webhook", "config": {"url": "{% if %}"}}, {}),
+        ({"handler": "webhook", "config": {"success": "status == 200"}}, {}),
+        ({"handler": "webhook-custom", "config": {"payload": {"a": "{% if %}"}, "success": "code == 1"}},
+         {"config": {"payload": {"a": "line 1, column 9: unexpected symbol near 'if'"},
+                     "success": "line 1, column 1: unknown variable 'code': use status, headers and body"}}),
     ],
 )  # fmt: skip
 async def test_faults_have_the_shape_of_the_definition(

@@ -23,7 +23,7 @@ VALUES: dict[str, Any] = {
     "url": "http://x/", "headers": {"a": "b"}, "ssl_verify": False, "secret": "s", "previous_secret": "s",
     "secret_file": "/run/secrets/s", "method": "PUT", "payload": {"a": "b"}, "payload_format": False, "body": "b",
     "body_format": False, "headers_format": True, "url_format": True, "template": "jinja2", "functions": ["f"],
-    "level": "warn",
+    "level": "warn", "retry": {"attempts": 3}, "timeout": 30, "concurrency": 1, "success": "status == 200",
 }  # fmt: skip
 FIELDS = {name: field for entry in schema.handler_config()["fields"] for name, field in entry.items()}
 

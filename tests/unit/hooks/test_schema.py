@@ -13,7 +13,7 @@ from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.patterns import REFUSED_URLS
 from kong_eventhooks_plugin.hooks.validation import entity_checks, field_checks, schema_interpreter
 from kong_eventhooks_plugin.model.log_line import Level
-from kong_eventhooks_plugin.sandbox.filters import MAX_FILTER
+from kong_eventhooks_plugin.sandbox.expressions import MAX_EXPRESSION
 from kong_eventhooks_plugin.sandbox.tasks import Dialect
 from tests.support.hooks import KNOWN
 
@@ -118,7 +118,8 @@ def test_levels_and_template_languages_are_the_code_s() -> None:
     """The schema imports nothing heavy, so it has them once more."""
     assert get_args(Level) == schema.LEVELS
     assert get_args(Dialect) == schema.TEMPLATE_LANGUAGES
-    assert ALL["config.hooks.elements.filter"]["len_max"] == MAX_FILTER
+    assert ALL["config.hooks.elements.filter"]["len_max"] == MAX_EXPRESSION
+    assert ALL["config.hooks.elements.handler_config.success"]["len_max"] == MAX_EXPRESSION
 
 
 def test_a_choice_lists_its_values() -> None:

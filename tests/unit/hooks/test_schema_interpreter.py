@@ -34,10 +34,13 @@ def is_known_difference(recorded: dict[str, Any]) -> bool:
     """A list in a record's place (Kong: its elements are unknown fields), or `false` (Kong: the field is unset)."""
     hooks = recorded["config"].get("hooks")
     return isinstance(hooks, list) and any(
-        isinstance(record, list) or record is False
-        for hook in hooks
-        for record in (hook, hook.get("handler_config") if isinstance(hook, dict) else None)
+        isinstance(record, list) or record is False for hook in hooks for record in records_of(hook)
     )
+
+
+def records_of(hook: Any) -> list[Any]:
+    config = hook.get("handler_config") if isinstance(hook, dict) else None
+    return [hook, config, *(config.get(name) for name in schema.RECORDS if isinstance(config, dict))]
 
 
 def test_there_is_enough_to_compare() -> None:

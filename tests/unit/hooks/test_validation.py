@@ -300,6 +300,22 @@ def test_a_snooze_of_0_is_none() -> None:
     assert to_hook(VALIDATION.hook(log_hook(snooze=0)), Origin("api", "api", "the API")).snooze is None
 
 
+@pytest.mark.parametrize(
+    ("retry", "kept"),
+    [
+        (None, None),
+        ({}, None),
+        ({"attempts": None, "schedule": None, "max_retry_after": None, "final_statuses": None}, None),
+        ({"attempts": 2, "schedule": None}, {"attempts": 2}),
+        ({"max_retry_after": 0}, {"max_retry_after": 0}),
+    ],
+)
+def test_of_a_record_what_is_set_is_kept(retry: Any, kept: Any) -> None:
+    """Kong and decK fill the others in with null."""
+    config = to_hook(VALIDATION.hook(webhook(retry=retry)), Origin("api", "api", "the API")).config
+    assert config.get("retry") == kept
+
+
 def test_the_first_hook_waits_for_no_pattern_of_the_schema() -> None:
     field_checks.pattern.cache_clear()
     validation = Validation(KNOWN)

@@ -45,7 +45,8 @@ async def test_enterprises_fields_and_ours(api: Api) -> None:
     assert entity(hook, trusted=True) == {
         "id": hook.id, "source": "crud", "event": "consumers", "handler": "webhook", "on_change": None, "snooze": None,
         "config": {"url": "https://x.test/", "headers": {}, "secret": None, "ssl_verify": True,
-                   "previous_secret": None, "secret_file": None},
+                   "previous_secret": None, "secret_file": None, "timeout": None, "success": None, "retry": None,
+                   "concurrency": None},
         "created_at": hook.created_at, "updated_at": hook.updated_at,
         "name": None, "filter": None, "enabled": True, "tags": None, "declared_in": None, "scope": None,
         "state": "on", "held": None,
@@ -74,7 +75,7 @@ async def test_functions_are_a_secret(api: Api) -> None:
     hook = await api.service.hooks.create(
         {"source": "custom", "handler": "lambda", "config": {"functions": ["lua-pa55"]}}
     )
-    assert entity(hook, trusted=False)["config"] == {"functions": ["***"]}
+    assert entity(hook, trusted=False)["config"]["functions"] == ["***"]
 
 
 async def test_a_declared_hook_has_its_place(api: Api) -> None:
