@@ -358,6 +358,9 @@ class Worker:
         await cancel(keeping, *apis)
         # systemd signals the workers of a supervisor that was killed: the signal may come before the link's end.
         self._tasks.run(listening.stop("supervisor exited" if supervisor.exited() else "stopped"))
+        server.stop_accepting()
+        # Where the supervisor was killed, this is the last one open: whoever starts next needs the path now.
+        self._listening.close()
         parts.lines.close()
         ends_at = time.monotonic() + settings.drain_seconds
         await asyncio.gather(server.drain(settings.drain_seconds), delivery.drain(settings.drain_seconds))

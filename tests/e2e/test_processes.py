@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.cli import store_file
+from kong_eventhooks_plugin.kong.supervisor.sockets import is_served
 from tests.kong_node.answers import change
 from tests.kong_node.msgpack_kong import MsgpackKong
 from tests.kong_node.node import CRUD, LOG, KongNode, request_log
@@ -246,11 +248,11 @@ async def test_one_that_cannot_serve_takes_nothing_over(world: World) -> None:
     """Kong starts it again and again: each time the socket would be without anybody for seconds."""
     old = world.sidecar("--started-by-kong")
     await ready(old)
-    socket = world.path.stat().st_ino
+    inode = world.path.stat().st_ino
     new = world.sidecar("--started-by-kong", f"--api-token-file={world.data / 'missing'}")
     assert await asyncio.to_thread(new.wait) == 2
     assert "api_token_file" in new.output[-1]
-    assert world.path.stat().st_ino == socket
+    assert world.path.stat().st_ino == inode
     async with world.kong() as node:
         assert await node.log()
 
@@ -320,12 +322,23 @@ async def test_a_second_stand_alone_sidecar_is_refused_and_the_first_serves_on(w
 
 
 async def test_the_worker_leaves_when_its_supervisor_is_killed(world: World) -> None:
+    """Its successor starts while it still waits for an endpoint."""
     sidecar = world.sidecar()
     worker = await ready(sidecar)
-    sidecar.signal(signal.SIGKILL)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}/"}
+        hook = {"name": "told", "source": "rate-limiting", "handler": "webhook", "handler_config": config}
+        async with world.kong() as node:
+            node.configure(LOG, HOOKS | {"hooks": [hook]})
+            assert await node.log()
+        peer, _ = await asyncio.to_thread(silent.accept)
+        sidecar.signal(signal.SIGKILL)
+        await waited(lambda: not is_served(world.path), "the path is free")
+        again = world.sidecar()
+        await ready(again)
+        assert is_alive(worker)
+        peer.close()
     await waited(lambda: not is_alive(worker), "the worker's end")
-    again = world.sidecar()
-    await ready(again)
     async with world.kong() as node:
         assert await node.log()
     line = await asyncio.to_thread(again.wait_for, "socket_unserved")

@@ -119,10 +119,13 @@ class KongPdkServer:
         self._acceptor.start(sock)
         self._expire()
 
-    async def drain(self, seconds: float) -> None:
-        """Stop accepting, give what is under way at most ``seconds`` to end, then close every connection."""
+    def stop_accepting(self) -> None:
         self._draining = True
         self._acceptor.stop()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting, give what is under way at most ``seconds`` to end, then close every connection."""
+        self.stop_accepting()
         self._wait_for_close()
         try:
             await asyncio.wait_for(self._quiet.wait(), seconds)

@@ -94,6 +94,10 @@ class PluginServer:
             self._link.on_adopt(self._adopt)
         self._check_stalled()
 
+    def stop_accepting(self) -> None:
+        self._draining = True
+        self._acceptor.stop()
+
     async def drain(self, seconds: float) -> None:
         """Stop accepting, give the calls under way at most ``seconds`` to end, then let every connection go.
 
@@ -101,8 +105,7 @@ class PluginServer:
         again, on a new connection, which waits in the backlog. But not so a ``StartInstance``: ended there, Kong
         raises, and outside ``log`` the client gets a 500. So the rest of a call of which half is here is waited for.
         """
-        self._draining = True
-        self._acceptor.stop()
+        self.stop_accepting()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
         for connection in tuple(self._open):
