@@ -120,8 +120,8 @@ class Soak:
         self.disk = Disk(mount, data)
         self.receivers = {name: Receiver(directory / name) for name in ("socket", "api")}
         hooks = [
-            hook("soak-socket", self.receivers["socket"].url, "rate-limiting"),
-            hook("soak-api", self.receivers["api"].url, "custom"),
+            hook("soak-socket", self.receivers["socket"].urls[0], "rate-limiting"),
+            hook("soak-api", self.receivers["api"].urls[0], "custom"),
         ]
         self.sidecar = Sidecar(directory, data, self.clock, kong_yml(hooks, {}), *FLAGS)
         self.faults: list[Fault] = []
@@ -179,8 +179,8 @@ class Soak:
         await self.count_lost()
         self.sidecar.running.signal(signal.SIGKILL)
         await asyncio.to_thread(self.sidecar.running.wait)
-        self.sidecar.start()
-        await self.next_worker(0)
+        await asyncio.to_thread(self.sidecar.restart)
+        self._lost_of_worker = 0
 
     async def stop_worker(self) -> None:
         """SIGSTOP for less than the watchdog waits."""

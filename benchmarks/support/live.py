@@ -51,20 +51,20 @@ class Clock:
 
 
 class Receiver:
-    """A process that keeps what arrives, on one port, however often it is killed and started again."""
+    """A process that keeps what arrives, on the same ports however often it is killed and started again."""
 
-    def __init__(self, file: Path, *, hang: bool = False) -> None:
-        self.file, self.port = file, 0
+    def __init__(self, file: Path, *, ports: int = 1, hang: bool = False) -> None:
+        self.file, self.ports = file, [0] * ports
         self._hang = ["hang"] if hang else []
         self._read_to = 0
         self.start()
 
     def start(self) -> None:
         """Start it, and return when it listens."""
-        command = [sys.executable, str(SUPPORT / "receiver.py"), str(self.file), str(self.port), *self._hang]
+        command = [sys.executable, str(SUPPORT / "receiver.py"), str(self.file), *map(str, self.ports), *self._hang]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        self.port = int(self.process.stdout.readline())
+        self.ports = [int(word) for word in self.process.stdout.readline().split()]
         self.process.stdout.close()
 
     def kill(self) -> None:
@@ -77,9 +77,9 @@ class Receiver:
         self.process.send_signal(number)
 
     @property
-    def url(self) -> str:
-        """Return what hooks call."""
-        return f"http://127.0.0.1:{self.port}/hook"
+    def urls(self) -> list[str]:
+        """Return what hooks call, one a port."""
+        return [f"http://127.0.0.1:{port}/hook" for port in self.ports]
 
     def news(self) -> list[tuple[float, str, str]]:
         """Return what has arrived since the last call: when, webhook-id, key."""
@@ -135,6 +135,19 @@ class Sidecar:
         """The newest supervisor."""
         return self._runs[-1]
 
+    def restart(self) -> None:
+        """Start a supervisor as a service manager does: again where it ends, until there is a worker."""
+
+        def started() -> bool:
+            if self.running.process.poll() is not None:
+                self.running.stop()
+                self.start()
+            return self.workers > 0
+
+        self.start()
+        until(started, "a worker of the next supervisor", PATIENCE)
+        self.ready(0)
+
     def ready(self, since: int | None = None) -> int:
         """Wait for one worker more than ``since`` (as far as is known) to be ready and serve; return its process id."""
         count = self._workers + 1 if since is None else since + 1
@@ -185,6 +198,19 @@ class Sidecar:
         counts = [line for line in lines if line.startswith("kong_event_hooks_events_lost_total{")]
         return sum(int(float(line.rpartition(" ")[2])) for line in counts)
 
+    def pending(self) -> int:
+        """Return how many deliveries are not settled."""
+        deliveries = json.loads(self.get("/readyz"))["queue"]["deliveries"]
+        return int(deliveries["pending"] + deliveries["leased"])
+
+    def memory(self) -> dict[str, float]:
+        """Return the largest RSS so far of supervisor and worker, in MB."""
+        found = {}
+        for name, pid in (("supervisor", self.running.pid), ("worker", self.worker)):
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            found[name] = next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+        return found
+
     def log(self, event: str) -> list[dict[str, Any]]:
         """Return an event's lines of all supervisors."""
         return [line for run in self._runs for line in run.lines(event)]
@@ -206,16 +232,21 @@ class Log:
     def __init__(self, services: list[str]) -> None:
         self._base = request_log()
         self._services = services
-        self._number = 0
+        self._keys: list[str] = []
 
     def next(self, key: str) -> bytes:
         """Return the next one, with ``key`` as the request's id."""
         request = {**self._base["request"], "id": key}
         log = {**self._base, "request": request, "started_at": int(time.time() * 1000)}
         if self._services:
-            log["service"] = {**log["service"], "name": self._services[self._number % len(self._services)]}
-            self._number += 1
+            log["service"] = {**log["service"], "name": self._services[len(self._keys) % len(self._services)]}
+            self._keys.append(key)
         return json.dumps(log).encode()
+
+    def keys_of(self, services: list[str]) -> set[str]:
+        """Return the requests of these services."""
+        turns = len(self._services)
+        return {key for number, key in enumerate(self._keys) if self._services[number % turns] in services}
 
 
 class Traffic:

@@ -1,4 +1,4 @@
-"""A receiver that keeps what arrives, in a process of its own: ``receiver.py FILE [PORT [hang]]``; prints its port.
+"""A receiver that keeps what arrives, in a process of its own: ``receiver.py FILE PORT... [hang]``; prints its ports.
 
 Each POST is a line in FILE, written before the answer: when (Unix seconds), its webhook-id, and its event's key, the
 first ``id`` in the body of 32 hex digits. A ping has none and is left out. ``hang``: it reads and never answers.
@@ -49,13 +49,15 @@ class Receive(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 
 
-async def main(path: str, port: int, *, hang: bool) -> None:
+async def main(path: str, ports: list[int], *, hang: bool) -> None:
     """Listen until killed."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    server = await asyncio.get_running_loop().create_server(lambda: Receive(file, hang=hang), "127.0.0.1", port)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(lambda: Receive(file, hang=hang), "127.0.0.1", port) for port in ports]
+    print(*[server.sockets[0].getsockname()[1] for server in servers], flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], int((sys.argv[2:] or ["0"])[0]), hang="hang" in sys.argv))
+    numbers = [int(word) for word in sys.argv[2:] if word.isdigit()]
+    uvloop.run(main(sys.argv[1], numbers, hang="hang" in sys.argv))
