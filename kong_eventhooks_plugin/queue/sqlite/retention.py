@@ -90,8 +90,9 @@ def return_pages(counters: Counters) -> int:
     pages: int = min(VACUUM_PAGES, free - SPARE_PAGES)
     if pages <= 0:
         return 0
-    # The pragma frees one page a step: all its (empty) rows must be fetched.
-    counters.connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+    # The pragma frees one page a step, and Python's module takes only the first step of what has no columns.
+    for _ in range(pages):
+        counters.connection.execute("PRAGMA incremental_vacuum(1)")
     return pages
 
 
