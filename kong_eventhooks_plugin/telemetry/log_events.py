@@ -132,6 +132,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "span_export_recovered": "The collector takes spans again.",
     "spans_unsent": "The process ended before all spans were sent.",
     "store_close_incomplete": "The store was closed while operations waited; they failed.",
+    "store_checkpoint_failed": "The store's log could not be copied into its file; it grows until that succeeds.",
     "store_locked": "Another process holds the store's lock; `seconds` so far.",
     "store_open_failed": "The store cannot be opened; the worker tries again, and events are lost meanwhile.",
     "store_recovered": "The store commits again.",

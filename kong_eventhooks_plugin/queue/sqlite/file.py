@@ -25,12 +25,14 @@ OPENING_PAUSE = 0.01
 OLDEST_SQLITE = (3, 35, 0)
 """What the statements need: upserts, row values, JSON."""
 
-# 1,000 pages are 4 MB: a checkpoint then costs some milliseconds of the store's thread, and four times as many pages
-# were not cheaper (measured). A reader can keep the log long; after it the file is cut to 16 MB again.
-_WRITER = """
+LOG_PAGES = 65_536
+"""The log's length at which a COMMIT makes a checkpoint. Before, ``checkpoints`` makes them."""
+
+# A reader, or a slow disk, can keep the log long; after it the file is cut to 16 MB again.
+_WRITER = f"""
 PRAGMA busy_timeout = 0;
 PRAGMA synchronous = FULL;
-PRAGMA wal_autocheckpoint = 1000;
+PRAGMA wal_autocheckpoint = {LOG_PAGES};
 PRAGMA journal_size_limit = 16777216;
 PRAGMA cache_size = -8192;
 PRAGMA temp_store = MEMORY;
@@ -60,6 +62,13 @@ def _open_writer(path: Path) -> sqlite3.Connection:
         _migrate(connection, path)
         connection.executescript(_WRITER)
         connection.execute(SQL.create_chosen)
+        return connection
+
+
+def open_checkpointer(path: Path) -> sqlite3.Connection:
+    """Open the store of this process for checkpoints. Blocks. Raises ``StoreUnavailable``."""
+    with _opened(path, "rw") as connection:
+        connection.executescript("PRAGMA busy_timeout = 0; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")
         return connection
 
 

@@ -34,6 +34,7 @@ import structlog
 from kong_eventhooks_plugin.errors import EventHooksError, StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import Clock
 from kong_eventhooks_plugin.queue.sqlite.accept import Offered, accept
+from kong_eventhooks_plugin.queue.sqlite.checkpoints import Checkpoints
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.errors import to_queue_error
 from kong_eventhooks_plugin.queue.sqlite.waiter import Waiter
@@ -150,6 +151,7 @@ class GroupCommit:
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._thread = CallThread("event-hooks-store", self._loop)
+        self._checkpoints = Checkpoints(path, self._loop)
         self._offers: deque[Offered] = deque()
         self._operations: deque[WriteOperation[Any]] = deque()
         self._yielding: deque[WriteOperation[Any]] = deque()
@@ -212,6 +214,7 @@ class GroupCommit:
             if not await self._becomes_idle(2 * LOCK_MILLISECONDS / 1000):
                 self._thread.stop()
                 return
+        await self._checkpoints.close(seconds)
         await self._thread.call(self._connection.close)
         self._thread.stop()
 
@@ -233,6 +236,9 @@ class GroupCommit:
         self._loop.call_soon(self._next)
 
     def _next(self) -> None:
+        if self._checkpoints.wants_pause:
+            self._checkpoints.pause(self._next)
+            return
         batch = self._current = self._take()
         if batch is None:
             self._busy = False
@@ -314,6 +320,7 @@ class GroupCommit:
         if self._failing is not None and self._connection.total_changes > self._changes:
             self._failing = None
             log.info("store_recovered", file=str(self._path))
+        self._checkpoints.committed(self._connection.total_changes - self._changes, heavy=batch.heavy)
         batch.resolve()
         for hook_id in self._counters.take_woken():
             self._wake(hook_id)
