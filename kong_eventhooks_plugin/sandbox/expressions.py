@@ -15,16 +15,23 @@ expression sees U+FFFD in the place of each (``without_nul``).
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
+import msgspec
 from cel_expr_python import cel
 
+from kong_eventhooks_plugin.sandbox.cel_ast import Node, Tree, parts_of, read_tree
+from kong_eventhooks_plugin.sandbox.cel_text import text_of
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed
 from kong_eventhooks_plugin.sandbox.lru import Key, LruCache
-from kong_eventhooks_plugin.sandbox.tasks import MAX_TEXT, CompileError, SandboxLimits
+from kong_eventhooks_plugin.sandbox.tasks import MAX_PARTS, MAX_TEXT, CompileError, Explained, Part, SandboxLimits
 
 MAX_EXPRESSION = 4_096
 """Characters of one expression."""
+
+MAX_VALUE = 300
+"""Characters of a part's value that are shown."""
 
 _AT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _KIND = re.compile(r" \[[A-Z_]+\]$")
@@ -64,6 +71,26 @@ class Expressions:
             return _plain(str(value))
         return value if isinstance(value, bool) else f"it is neither true nor false but {kind.name()}"
 
+    def explain(self, text: str, values: dict[str, Any]) -> Explained:
+        """Return the verdict of an expression and the value of each of its parts."""
+        verdict = self.verdict(text, values)
+        try:
+            tree = read_tree(self._compiled.get((text,), self._compile).serialize())
+        except CompilationFailed:
+            return Explained(verdict, ())
+        shown = islice(parts_of(tree.root), MAX_PARTS)
+        return Explained(verdict, tuple(self._part(tree, node, depth, values) for depth, node in shown))
+
+    def _part(self, tree: Tree, node: Node, depth: int, values: dict[str, Any]) -> Part:
+        text = text_of(node)
+        try:
+            result = self._env.deserialize(tree.alone(node)).eval(data=values)
+            if result.type() == cel.Type.ERROR:
+                return Part(depth, text, None, _plain(str(result.value())))
+            return Part(depth, text, _shown(result.plain_value()))
+        except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+            return Part(depth, text, None, _plain(str(error)))
+
     def _compile(self, key: Key) -> Any:
         (text,) = key
         name = self._words.name
@@ -86,6 +113,14 @@ class Expressions:
         if unknown:
             text = f"unknown variable '{unknown[1]}': {self._words.variables}"
         return CompileError(int(found[1]), int(found[2]), text)
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = msgspec.json.encode(value, enc_hook=str).decode()
+    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
+        text = str(value)
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}..."
 
 
 def without_nul(value: Any) -> Any:

@@ -9,7 +9,7 @@ the error (``has(data.consumer.username)`` checks first).
 from cel_expr_python import cel
 
 from kong_eventhooks_plugin.sandbox.expressions import Expressions, Words, without_nul
-from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided, SandboxLimits
+from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided, Explain, Explained, SandboxLimits
 
 _WORDS = Words("a filter", "use source, event and data; the event's fields are under data")
 
@@ -23,6 +23,11 @@ class Filters:
         """Return a verdict for each expression."""
         values = {"source": task.source, "event": task.event, "data": without_nul(task.data)}
         return Decided(tuple(self._expressions.verdict(text, values) for text in task.expressions))
+
+    def explain(self, task: Explain) -> Explained:
+        """Return the verdict, and the value of each part: also of those that the verdict does not depend on."""
+        values = {"source": task.source, "event": task.event, "data": without_nul(task.data)}
+        return self._expressions.explain(task.expression, values)
 
     def check(self, text: str) -> None:
         """Compile a filter; raises ``CompilationFailed``."""

@@ -2,7 +2,7 @@
 
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed
 from kong_eventhooks_plugin.sandbox.filter_errors import MISSING_EXTRA, SUCCESS_NEEDS_EXTRA
-from kong_eventhooks_plugin.sandbox.tasks import CompileError, Decide, Decided, Judge, SandboxLimits
+from kong_eventhooks_plugin.sandbox.tasks import CompileError, Decide, Decided, Explain, Explained, Judge, SandboxLimits
 
 
 class MissingFilters:
@@ -10,6 +10,9 @@ class MissingFilters:
 
     def decide(self, task: Decide) -> Decided:
         return Decided((MISSING_EXTRA,) * len(task.expressions))
+
+    def explain(self, _: Explain) -> Explained:
+        return Explained(MISSING_EXTRA, ())
 
     def check(self, _: str) -> None:
         raise CompilationFailed(CompileError(1, 1, MISSING_EXTRA))

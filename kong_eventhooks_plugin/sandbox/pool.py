@@ -61,7 +61,7 @@ class Pool:
         lua: LuaRules | None = None,
         counts: dict[tuple[str, str], int] | None = None,
     ) -> None:
-        self._limits = limits or SandboxLimits()
+        self.limits = limits or SandboxLimits()
         self._lua = lua or LuaRules()
         self.counts: dict[tuple[str, str], int] = Counter() if counts is None else counts
         self._urgent: deque[SandboxJob] = deque()
@@ -105,15 +105,15 @@ class Pool:
     async def _run(self, task: Task, lane: str) -> Result:
         if self._closed:
             return Failed("closed", "the sandbox is closed")
-        if self._waiting >= self._limits.waiting:
+        if self._waiting >= self.limits.waiting:
             return Failed("busy", f"{self._waiting} tasks wait already")
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         try:
             job = make_job(task, lane, answer)
         except _UNSENDABLE as error:
             return unsendable(error)
-        if len(job.frame) - HEADER > self._limits.task_bytes:
-            return Failed("data", f"the event has more than {self._limits.task_bytes} bytes")
+        if len(job.frame) - HEADER > self.limits.task_bytes:
+            return Failed("data", f"the event has more than {self.limits.task_bytes} bytes")
         self._put(job)
         self._pump()
         try:
@@ -193,7 +193,7 @@ class Pool:
         if lane is not None and self._needs_worker_alone(lane) and self._may_be_alone():
             assigned = self._assign_alone(takers.pop(0), lane)
         for worker in takers:
-            room = self._limits.batch - len(worker.jobs)
+            room = self.limits.batch - len(worker.jobs)
             jobs = self._next(worker, min(room, max(-(-self._waiting // len(takers)), 1)))
             if jobs:
                 worker.send(jobs)
@@ -215,7 +215,7 @@ class Pool:
         return (
             worker.is_open
             and not self._is_outdated(worker)
-            and len(worker.jobs) < self._limits.batch
+            and len(worker.jobs) < self.limits.batch
             and not (worker.jobs and worker.jobs[0].alone)
         )
 
@@ -223,7 +223,7 @@ class Pool:
         """Return whether one more worker can run a single task: one ready worker is reserved for the others."""
         up = [worker for worker in self._workers if worker.is_open]
         alone = sum(1 for worker in up if worker.jobs and worker.jobs[0].alone)
-        return len(up) - alone > min(1, self._limits.workers - 1)
+        return len(up) - alone > min(1, self.limits.workers - 1)
 
     def _start_missing(self) -> None:
         """Start workers while there are tasks: a free one beside the busy ones. Let outdated ones exit."""
@@ -234,12 +234,12 @@ class Pool:
             return
         staying = [worker for worker in self._workers if not worker.leaving]
         one_more = bool(self._lanes) and not self._may_be_alone()
-        if len(staying) < self._limits.workers and all(each.jobs or (one_more and each.ready) for each in staying):
+        if len(staying) < self.limits.workers and all(each.jobs or (one_more and each.ready) for each in staying):
             self._start()
 
     def _is_outdated(self, worker: SandboxWorker) -> bool:
         """Return whether a worker has run enough tasks, or lacks an engine."""
-        return worker.done >= self._limits.worker_tasks or not self._engines.issubset(worker.engines)
+        return worker.done >= self.limits.worker_tasks or not self._engines.issubset(worker.engines)
 
     def _is_in_the_way(self, worker: SandboxWorker) -> bool:
         """Return whether a worker occupies the place of the new one that a task needs."""
@@ -247,7 +247,7 @@ class Pool:
 
     def _start(self) -> None:
         engines = tuple(engine for engine in _ENGINES if engine in self._engines)
-        worker = SandboxWorker(Setup(engines=engines, limits=self._limits, lua=self._lua), self._listener)
+        worker = SandboxWorker(Setup(engines=engines, limits=self.limits, lua=self._lua), self._listener)
         self._workers[worker] = asyncio.get_running_loop().create_task(worker.run())
 
     # Callbacks of workers
@@ -263,7 +263,7 @@ class Pool:
             return
         self._probation.pop(job.lane, None)
         _resolve(job, result)
-        if len(worker.jobs) * 2 <= self._limits.batch:
+        if len(worker.jobs) * 2 <= self.limits.batch:
             self._pump()
 
     def _on_end(self, worker: SandboxWorker, reason: Reason, text: str) -> None:
@@ -325,7 +325,7 @@ class Pool:
     def _start_idle_timer(self) -> None:
         if self._idle_timer is None and self._workers:
             self._tasks_seen = self._tasks_done()
-            self._idle_timer = asyncio.get_running_loop().call_later(self._limits.idle_seconds, self._end_idle)
+            self._idle_timer = asyncio.get_running_loop().call_later(self.limits.idle_seconds, self._end_idle)
 
     def _end_idle(self) -> None:
         """End the workers where no task came since the last check."""

@@ -40,6 +40,7 @@ MAX_TEXT = 4_096
 MAX_TEMPLATES = 10_000
 MAX_LINES = 1_000
 MAX_VERDICTS = 100_000
+MAX_PARTS = 200
 LONGEST = 128 << 10
 """Characters of a line or an error. An answer past one of these is not read: what sends it is no longer our code. A
 hook has fewer templates, an event fewer hooks, and ``SandboxLimits`` bounds a task's lines."""
@@ -126,6 +127,15 @@ class Decide(msgspec.Struct, frozen=True, tag="decide", array_like=True):
     source: str
 
 
+class Explain(msgspec.Struct, frozen=True, tag="explain", array_like=True):
+    """Evaluate one filter over an event, and each part of it -> ``Explained``."""
+
+    expression: str
+    data: dict[str, Any]
+    event: str
+    source: str
+
+
 class Judge(msgspec.Struct, frozen=True, tag="judge", array_like=True):
     """Evaluate a success rule over an endpoint's answer -> ``Decided``, with one verdict."""
 
@@ -142,7 +152,13 @@ class Check(msgspec.Struct, frozen=True, tag="check", array_like=True):
     text: str
 
 
-Task = Render | LambdaCall | Decide | Judge | Check
+class Measure(msgspec.Struct, frozen=True, tag="measure", array_like=True):
+    """Run a task and measure it -> ``Measured``."""
+
+    task: Render | LambdaCall | Explain
+
+
+Task = Render | LambdaCall | Decide | Explain | Judge | Check | Measure
 
 
 class Rendered(msgspec.Struct, frozen=True, tag="rendered", array_like=True):
@@ -178,6 +194,22 @@ class Decided(msgspec.Struct, frozen=True, tag="decided", array_like=True):
     verdicts: Annotated[tuple[bool | Text, ...], Meta(max_length=MAX_VERDICTS)]
 
 
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """One part of a filter: ``depth`` levels below the whole, with its value as JSON, or why it has none."""
+
+    depth: int
+    text: Text
+    value: Text | None
+    error: Text | None = None
+
+
+class Explained(msgspec.Struct, frozen=True, tag="explained", array_like=True):
+    """``verdict`` is as in ``Decided``; ``parts`` are in the order of the text, the whole filter first."""
+
+    verdict: bool | Text
+    parts: Annotated[tuple[Part, ...], Meta(max_length=MAX_PARTS)]
+
+
 class CompileError(msgspec.Struct, frozen=True, array_like=True):
     """``line`` and ``column`` count from 1."""
 
@@ -209,7 +241,15 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", array_like=True):
         return self.reason in TEMPORARY
 
 
-Result = Rendered | Called | Decided | Checked | Failed
+class Measured(msgspec.Struct, frozen=True, tag="measured", array_like=True):
+    """A task's result, and the seconds that it took."""
+
+    result: Rendered | Called | Explained | Failed
+    wall_seconds: float
+    cpu_seconds: float
+
+
+Result = Rendered | Called | Decided | Explained | Checked | Measured | Failed
 
 
 class Setup(msgspec.Struct, frozen=True):
@@ -255,7 +295,9 @@ def unsendable(error: Exception) -> Failed:
 
 
 def engine_of(task: Task) -> Engine:
-    if isinstance(task, Decide | Judge):
+    if isinstance(task, Measure):
+        return engine_of(task.task)
+    if isinstance(task, Decide | Explain | Judge):
         return "cel"
     dialect = task.dialect if isinstance(task, Render) else task.kind if isinstance(task, Check) else "lambda"
     return {"jinja2": "jinja2", "filter": "cel", "success": "cel"}.get(dialect, "lua")  # type: ignore[return-value]  # the values are engines

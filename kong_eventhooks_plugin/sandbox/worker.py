@@ -8,6 +8,7 @@ After a task that ran out of memory the process exits: its state is undefined.
 import gc
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +22,12 @@ from kong_eventhooks_plugin.sandbox.tasks import (
     Checked,
     Decide,
     Engine,
+    Explain,
     Failed,
     Judge,
     LambdaCall,
+    Measure,
+    Measured,
     Render,
     Result,
     Setup,
@@ -45,6 +49,7 @@ class Languages:
         self._renders: dict[str, Callable[[Render], Result]] = {}
         self._call: Callable[[LambdaCall], Result] | None = None
         self._decide: Callable[[Decide], Result] | None = None
+        self._explain: Callable[[Explain], Result] | None = None
         self._judge: Callable[[Judge], Result] | None = None
         self.collect_garbage: Callable[[], None] = lambda: None
         loaders: dict[Engine, Callable[[Setup], None]] = {
@@ -73,13 +78,22 @@ class Languages:
             return self._renders[task.dialect](task)
         if isinstance(task, Decide) and self._decide:
             return self._decide(task)
+        if isinstance(task, Explain) and self._explain:
+            return self._explain(task)
         if isinstance(task, Judge) and self._judge:
             return self._judge(task)
+        if isinstance(task, Measure):
+            return self._measure(task)
         if isinstance(task, LambdaCall) and self._call:
             return self._call(task)
         if isinstance(task, Check):
             return self._check(task)
         return Failed("unavailable", "this worker lacks the engine")
+
+    def _measure(self, task: Measure) -> Measured:
+        wall, cpu = time.monotonic(), time.process_time()
+        result: Any = self.answer(task.task)
+        return Measured(result, time.monotonic() - wall, time.process_time() - cpu)
 
     def _check(self, task: Check) -> Checked:
         try:
@@ -125,7 +139,7 @@ class Languages:
 
         filters, rules = Filters(setup.limits), SuccessRules(setup.limits)
         self._checks |= {"filter": filters.check, "success": rules.check}
-        self._decide = filters.decide
+        self._decide, self._explain = filters.decide, filters.explain
         self._judge = rules.judge
 
 
@@ -188,6 +202,7 @@ def _answer(languages: Languages, body: bytes) -> Result:
 
 
 def _is_out_of_memory(result: Result) -> bool:
+    result = result.result if isinstance(result, Measured) else result
     return isinstance(result, Failed) and result.reason == "memory"
 
 
