@@ -25,6 +25,7 @@
     |   +-- QueueFull            a limit is reached: count, bytes, hook or buffer
     |   +-- StoreUnavailable     the store itself failed (disk, lock, connection)
     |   +-- UnknownDelivery      no delivery with that id
+    |   +-- UnknownEvent         no event with that id
     +-- ApiError                 a call of our API is refused
     |   +-- BadArgument          a parameter or body is wrong, in Kong's shape where Kong has one
     |   +-- UnknownSource        no source, or no event of it, has that name
@@ -214,6 +215,9 @@ class StoreUnavailable(QueueError): ...
 
 
 class UnknownDelivery(QueueError): ...
+
+
+class UnknownEvent(QueueError): ...
 
 
 class ApiError(EventHooksError): ...

@@ -27,7 +27,7 @@ import msgspec
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.model.suppression import SuppressionRule
+from kong_eventhooks_plugin.model.suppression import SuppressionRule, SuppressionSlot
 from kong_eventhooks_plugin.settings import DEFAULTS
 
 Clock = Callable[[], float]
@@ -257,6 +257,12 @@ class Queue(Protocol):
 
     async def events(self, where: EventFilter, size: int, offset: str | None = None) -> EventPage:
         """Return a page of events, newest first; ``size`` as in ``page``. An event that matched no hook is not kept."""
+
+    async def event(self, event_id: str) -> Event:
+        """Return one event; ``UnknownEvent`` where there is none."""
+
+    async def suppression(self, candidate: Candidate, event: str) -> SuppressionSlot | None:
+        """Return what a hook's rule remembers of such an event, by the candidate's digest; changes nothing."""
 
     async def fail_pending(self, hook_id: str, reason: str) -> int:
         """Make every unsettled delivery of a removed hook dead; return how many."""

@@ -30,6 +30,7 @@ ERROR_CODES: Final[Mapping[type[Exception], ErrorCode]] = {
     errors.BadArgument: ErrorCode(400, "INVALID_ARGUMENT"),
     errors.UnknownHook: ErrorCode(404, "NOT_FOUND"),
     errors.UnknownDelivery: ErrorCode(404, "NOT_FOUND"),
+    errors.UnknownEvent: ErrorCode(404, "NOT_FOUND"),
     errors.UnknownSource: ErrorCode(404, "NOT_FOUND"),
     errors.IdTaken: ErrorCode(400, "ALREADY_EXISTS"),
     errors.HookTaken: ErrorCode(409, "ALREADY_EXISTS"),

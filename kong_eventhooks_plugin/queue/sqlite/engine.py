@@ -18,8 +18,11 @@ import structlog
 
 from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
+from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.suppression import SuppressionSlot
 from kong_eventhooks_plugin.queue.contract import (
+    Candidate,
     Clock,
     DeliveryFilter,
     DeliveryPage,
@@ -171,6 +174,12 @@ class SqliteQueue:
 
     async def events(self, where: EventFilter, size: int, offset: str | None = None) -> EventPage:
         return await self._read(partial(reads.events, where=where, size=size, offset=offset, now=self._clock()))
+
+    async def event(self, event_id: str) -> Event:
+        return await self._read(partial(reads.event, event_id=event_id))
+
+    async def suppression(self, candidate: Candidate, event: str) -> SuppressionSlot | None:
+        return await self._read(partial(reads.suppression, candidate=candidate, event=event))
 
     async def fail_pending(self, hook_id: str, reason: str) -> int:
         return await self._repeat(lambda counters: retention.fail_some(counters, hook_id, reason))

@@ -251,6 +251,12 @@ WHERE n < :before
     OR EXISTS (SELECT 1 FROM json_each(events.held) AS one WHERE one.key = :hook_id))
 ORDER BY n DESC LIMIT :size;
 
+-- name: event
+SELECT id, source, event, data, time, scope FROM events WHERE id = ?;
+
+-- name: hook_number
+SELECT n FROM hooks WHERE id = ?;
+
 -- name: fired_of_events
 -- The deliveries of these events (a JSON array of their numbers), a lease that ran out being none.
 SELECT d.event, h.id, iif(d.state = 'leased' AND d.lease_until <= :now, 'pending', d.state)

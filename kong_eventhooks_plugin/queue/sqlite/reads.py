@@ -10,12 +10,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable, UnknownDelivery
+from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable, UnknownDelivery, UnknownEvent
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
+from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.model.suppression import SuppressionSlot
 from kong_eventhooks_plugin.queue.contract import (
     Accepted,
+    Candidate,
     DeliveryFilter,
     DeliveryPage,
     EndpointHealth,
@@ -143,6 +146,22 @@ def events(connection: sqlite3.Connection, where: EventFilter, size: int, offset
         ),
         next_offset=str(shown[-1][0]) if more else None,
     )
+
+
+def event(connection: sqlite3.Connection, event_id: str) -> Event:
+    row = connection.execute(SQL.event, (event_id,)).fetchone()
+    if row is None:
+        raise UnknownEvent(f"there is no event {event_id}")
+    return event_from(row)
+
+
+def suppression(connection: sqlite3.Connection, candidate: Candidate, event: str) -> SuppressionSlot | None:
+    hook = connection.execute(SQL.hook_number, (candidate.hook_id,)).fetchone()
+    if hook is None or candidate.rule is None:
+        return None
+    key = (*hook, candidate.source, event, candidate.rule.slot_key(candidate.digest))
+    row = connection.execute(SQL.suppression_state, key).fetchone()
+    return None if row is None else SuppressionSlot(*row)
 
 
 def replayable(connection: sqlite3.Connection, where: DeliveryFilter, size: int) -> list[str]:

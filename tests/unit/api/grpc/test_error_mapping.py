@@ -25,6 +25,7 @@ CODES = [
     (errors.BadArgument("no"), StatusCode.INVALID_ARGUMENT),
     (errors.UnknownHook("no hook"), StatusCode.NOT_FOUND),
     (errors.UnknownDelivery("no delivery"), StatusCode.NOT_FOUND),
+    (errors.UnknownEvent("no event"), StatusCode.NOT_FOUND),
     (errors.UnknownSource("no source"), StatusCode.NOT_FOUND),
     (errors.HookTaken("h"), StatusCode.ALREADY_EXISTS),
     (errors.IdTaken("an id"), StatusCode.ALREADY_EXISTS),
