@@ -11,9 +11,10 @@ from typing import Any, Concatenate, ParamSpec, Protocol
 import msgspec
 import structlog
 
-from kong_eventhooks_plugin.model.delivery import Outcome, Retry
+from kong_eventhooks_plugin.model.delivery import Outcome, Retry, SentRequest
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.log_line import LogLine
 from kong_eventhooks_plugin.model.operation import Operation
 
 log = structlog.get_logger()
@@ -39,6 +40,29 @@ class DeliveryJob(msgspec.Struct, frozen=True):
     traceparent: str | None = None
 
 
+class Used(msgspec.Struct, frozen=True):
+    """How much of a limit was used; ``name`` has the unit."""
+
+    name: str
+    used: float
+    limit: float
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What a handler would do with an event. ``outcome`` is set where that is the end already: nothing can be sent.
+
+    ``request`` is what would be sent; ``lines`` what would be written to Kong's error log; ``result`` what a lambda
+    returned, as JSON.
+    """
+
+    request: SentRequest | None = None
+    lines: tuple[LogLine, ...] = ()
+    result: bytes = b""
+    outcome: Outcome | None = None
+    notes: tuple[str, ...] = ()
+    used: tuple[Used, ...] = ()
+
+
 class Handler(Protocol):
     """What the delivery worker calls; a subclass without an endpoint implements ``deliver`` alone."""
 
@@ -50,6 +74,9 @@ class Handler(Protocol):
 
     async def deliver(self, job: DeliveryJob) -> Outcome:
         """Make one attempt."""
+
+    async def preview(self, job: DeliveryJob) -> Preview:
+        """Return what ``deliver`` would do, without sending or writing anything."""
 
     async def ping(
         self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float

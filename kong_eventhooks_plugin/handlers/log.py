@@ -12,7 +12,7 @@ from typing import get_args
 
 import structlog
 
-from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, Preview
 from kong_eventhooks_plugin.model.delivery import Delivered, Discard, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.model.log_line import Level, LineSink, LogLine
 from kong_eventhooks_plugin.sandbox.inspect_box import box
@@ -47,14 +47,24 @@ class LogHandler(Handler):
         self._pid = os.getpid() if pid is None else pid
 
     async def deliver(self, job: DeliveryJob) -> Outcome:
-        level = level_named(job.config.get("level"))
-        header = f"{ENTERPRISES_NAME} [{job.hook.name[:NAME]}]"
-        try:
-            text = box(header, "log callback: ", [job.event.event, job.source, job.event.data, self._pid])
-        except (RecursionError, ValueError) as error:
-            return Discard("internal", f"the event's data cannot be shown ({type(error).__name__})")
+        level, text = level_named(job.config.get("level")), self._text(job)
+        if isinstance(text, Discard):
+            return text
         getattr(log, OUR_LEVELS[level])("log_handler_output", hook=job.hook.name, text=text)
         return await written(self._lines, job, entries(level, text), Delivered())
+
+    async def preview(self, job: DeliveryJob) -> Preview:
+        text = self._text(job)
+        if isinstance(text, Discard):
+            return Preview(outcome=text)
+        return Preview(lines=tuple(entries(level_named(job.config.get("level")), text)), outcome=Delivered())
+
+    def _text(self, job: DeliveryJob) -> str | Discard:
+        header = f"{ENTERPRISES_NAME} [{job.hook.name[:NAME]}]"
+        try:
+            return box(header, "log callback: ", [job.event.event, job.source, job.event.data, self._pid])
+        except (RecursionError, ValueError) as error:
+            return Discard("internal", f"the event's data cannot be shown ({type(error).__name__})")
 
 
 async def written(sink: LineSink, job: DeliveryJob, lines: Sequence[LogLine], outcome: Outcome) -> Outcome:

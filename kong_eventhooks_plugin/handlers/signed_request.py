@@ -10,22 +10,33 @@ where the whole URL is a secret; of the headers that the definition or the URL a
 Limits: ``MAX_BODY_BYTES`` of its body, ``KEPT_HEADERS`` of its headers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from kong_eventhooks_plugin.handlers.answer_judge import JudgeAnswer
 from kong_eventhooks_plugin.handlers.exchange import KEPT_HEADERS, exchange
 from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES, Client, HttpRequest
-from kong_eventhooks_plugin.handlers.request_headers import BASE_HEADERS, OPEN, header_secrets
+from kong_eventhooks_plugin.handlers.request_headers import BASE_HEADERS, OPEN, UserHeaders, header_secrets
 from kong_eventhooks_plugin.handlers.signatures import KongDigest, signed_headers
 from kong_eventhooks_plugin.handlers.target_url import Target
-from kong_eventhooks_plugin.model.delivery import Outcome, SentRequest
-from kong_eventhooks_plugin.model.masking import MASK, without
+from kong_eventhooks_plugin.model.delivery import Outcome, SentRequest, with_notes
+from kong_eventhooks_plugin.model.masking import MASK, is_reference, without
 
 _MASK: Final = MASK.encode()
+
+
+class SignedRequest(NamedTuple):
+    """``own`` are the headers of the definition and the URL, ``target`` the URL's, with ``query`` behind its own."""
+
+    request: HttpRequest
+    own: Mapping[bytes, bytes]
+    target: Target
+    query: str
+    notes: list[str]
+    of_event: bool
 
 
 class SignedSender:
@@ -35,11 +46,11 @@ class SignedSender:
         self._client = client
         self._digest: KongDigest = digest
 
-    async def send(
+    def signed(
         self,
         config: Mapping[str, Any],
         target: Target,
-        headers: dict[bytes, bytes],
+        headers: UserHeaders,
         body: bytes,
         message_id: str,
         now: float,
@@ -48,16 +59,13 @@ class SignedSender:
         query: str = "",
         traceparent: str | None = None,
         of_event: bool = False,
-        secret_url: bool = False,
-        judge: JudgeAnswer | None = None,
-    ) -> Outcome:
-        """Send ``body`` with ``headers``; raises ``ValidationError``, without sending, for a secret that is none.
+    ) -> SignedRequest:
+        """Return a request with ``headers`` and ``body``; raises ``ValidationError`` for a secret that is none.
 
-        ``query`` is added to the target's. ``now`` is Unix seconds. ``of_event``: see ``SentRequest``. ``judge`` as in
-        ``exchange``.
+        ``query`` is added to the target's. ``now`` is Unix seconds. ``of_event``: see ``SentRequest``.
         """
-        signed = signed_headers(config, body, message_id, int(now), self._digest)
-        own = dict(headers)
+        signatures = signed_headers(config, body, message_id, int(now), self._digest)
+        own = dict(headers.values)
         if target.authorization is not None:
             own.setdefault(b"authorization", target.authorization)
         base = BASE_HEADERS if traceparent is None else {**BASE_HEADERS, b"traceparent": traceparent.encode()}
@@ -66,25 +74,46 @@ class SignedSender:
             target.origin,
             target.host,
             target.path_with(query) if query else target.path,
-            {**base, **own, **signed},
+            {**base, **own, **signatures},
             body,
             verify=config.get("ssl_verify") is not False,
             seconds=config.get("timeout"),
         )
+        return SignedRequest(request, own, target, query, headers.notes, of_event)
+
+    async def send(
+        self, signed: SignedRequest, definition: Mapping[str, Any], now: float, judge: JudgeAnswer | None = None
+    ) -> Outcome:
+        """Send it. ``definition`` is the hook's config, its references unresolved; ``judge`` as in ``exchange``."""
+        request, own, target = signed.request, signed.own, signed.target
         hidden = [*target.sensitive, *header_secrets(own)]
         outcome = await exchange(self._client, request, now, hidden, literal=target.literal, judge=judge)
-        shown = {**base, **{name: value if name in OPEN else _MASK for name, value in own.items()}, **signed}
-        sent = SentRequest(
-            method=method,
-            url=f"{target.endpoint}/{MASK}" if secret_url else target.shown_with(query),
-            headers=tuple(
-                (name.decode("latin-1"), value.decode("latin-1")) for name, value in islice(shown.items(), KEPT_HEADERS)
-            ),
-            body=without(hidden, body[:MAX_BODY_BYTES]),
-            size=len(body),
-            of_event=of_event,
+        shown = {name: _MASK if name in own and name not in OPEN else value for name, value in request.headers.items()}
+        secret_url = is_reference(definition.get("url"))
+        sent = sent_request(
+            request,
+            f"{target.endpoint}/{MASK}" if secret_url else target.shown_with(signed.query),
+            shown,
+            hidden,
+            of_event=signed.of_event,
         )
-        return msgspec.structs.replace(outcome, request=sent)
+        return with_notes(msgspec.structs.replace(outcome, request=sent), signed.notes)
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def sent_request(
+    request: HttpRequest, url: str, headers: Mapping[bytes, bytes], hidden: Iterable[bytes], *, of_event: bool = False
+) -> SentRequest:
+    """Return a request as a person may see it: with ``url`` and ``headers``, and its body without what is hidden."""
+    return SentRequest(
+        method=request.method,
+        url=url,
+        headers=tuple(
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in islice(headers.items(), KEPT_HEADERS)
+        ),
+        body=without(hidden, request.body[:MAX_BODY_BYTES]),
+        size=len(request.body),
+        of_event=of_event,
+    )

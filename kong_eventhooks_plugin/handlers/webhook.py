@@ -8,16 +8,16 @@ from typing import Any
 
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers.answer_judge import AnswerJudge
-from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, Preview, never_raises
 from kong_eventhooks_plugin.handlers.http_client import Client
-from kong_eventhooks_plugin.handlers.request_headers import user_headers
+from kong_eventhooks_plugin.handlers.preview_request import preview_of
+from kong_eventhooks_plugin.handlers.request_headers import UserHeaders, user_headers
 from kong_eventhooks_plugin.handlers.signatures import KongDigest
-from kong_eventhooks_plugin.handlers.signed_request import SignedSender
+from kong_eventhooks_plugin.handlers.signed_request import SignedRequest, SignedSender
 from kong_eventhooks_plugin.handlers.target_url import Target, parse_target
 from kong_eventhooks_plugin.handlers.webhook_body import event_body, ping_body
-from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry, with_notes
+from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.model.masking import is_reference
 from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sandbox.pool import Pool
 
@@ -40,15 +40,14 @@ class WebhookHandler(Handler):
         except ValidationError:
             return None
 
+    @never_raises
     async def deliver(self, job: DeliveryJob) -> Outcome:
-        try:
-            body = event_body(job.event, job.source)
-        except _NOT_JSON as error:
-            return Discard("internal", f"the event's data is not JSON ({type(error).__name__})")
-        return await self._post(
-            job.hook, job.config, body, job.delivery_id, job.now, job.traceparent, attempt=job.attempt, of_event=True
-        )
+        return await self._send(self._signed(job), job.hook, job.config, job.now, job.attempt)
 
+    async def preview(self, job: DeliveryJob) -> Preview:
+        return preview_of(self._signed(job), job)
+
+    @never_raises
     async def ping(self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float) -> Outcome:
         """Post the hook itself, without its secrets."""
         try:
@@ -56,41 +55,42 @@ class WebhookHandler(Handler):
         except _NOT_JSON as error:
             return Discard("internal", f"the hook is not JSON ({type(error).__name__})")
         suffix = f"{operation}_{hook.updated_at}" if operation else f"{now * 1000:.0f}"
-        return await self._post(hook, config, body, f"ping_{hook.id}_{suffix}", now)
+        return await self._send(self._request(config, body, f"ping_{hook.id}_{suffix}", now), hook, config, now)
 
     async def close(self) -> None:
         await self._sender.close()
 
-    @never_raises
-    async def _post(
+    async def _send(
+        self, signed: SignedRequest | Outcome, hook: Hook, config: Mapping[str, Any], now: float, attempt: int = 1
+    ) -> Outcome:
+        if not isinstance(signed, SignedRequest):
+            return signed
+        return await self._sender.send(signed, hook.config, now, self._judge.of(config, hook.id, attempt))
+
+    def _signed(self, job: DeliveryJob) -> SignedRequest | Outcome:
+        try:
+            body = event_body(job.event, job.source)
+        except _NOT_JSON as error:
+            return Discard("internal", f"the event's data is not JSON ({type(error).__name__})")
+        return self._request(job.config, body, job.delivery_id, job.now, job.traceparent, of_event=True)
+
+    def _request(
         self,
-        hook: Hook,
         config: Mapping[str, Any],
         body: bytes,
         message_id: str,
         now: float,
         traceparent: str | None = None,
         *,
-        attempt: int = 1,
         of_event: bool = False,
-    ) -> Outcome:
+    ) -> SignedRequest | Outcome:
         try:
-            headers = user_headers(config.get("headers"))
-            values = _JSON | headers.values
+            given = user_headers(config.get("headers"))
+            headers = UserHeaders(_JSON | given.values, given.notes)
             target = _target(config)
-            outcome = await self._sender.send(
-                config,
-                target,
-                values,
-                body,
-                message_id,
-                now,
-                traceparent=traceparent,
-                of_event=of_event,
-                secret_url=is_reference(hook.config.get("url")),
-                judge=self._judge.of(config, hook.id, attempt),
+            return self._sender.signed(
+                config, target, headers, body, message_id, now, traceparent=traceparent, of_event=of_event
             )
-            return with_notes(outcome, headers.notes)
         except ValidationError as refused:
             return Retry("config", str(refused))
 

@@ -17,9 +17,11 @@ import msgspec
 
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers.answer_judge import AnswerJudge
-from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, never_raises
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, Preview, Used, never_raises
 from kong_eventhooks_plugin.handlers.http_client import Client
+from kong_eventhooks_plugin.handlers.measured_run import measure
 from kong_eventhooks_plugin.handlers.payload_encoding import Encoded, encode_payload, json_body_error
+from kong_eventhooks_plugin.handlers.preview_request import preview_of
 from kong_eventhooks_plugin.handlers.request_headers import user_headers
 from kong_eventhooks_plugin.handlers.request_templates import (
     TemplatedRequest,
@@ -29,12 +31,11 @@ from kong_eventhooks_plugin.handlers.request_templates import (
 )
 from kong_eventhooks_plugin.handlers.sandbox_failure import outcome_of
 from kong_eventhooks_plugin.handlers.signatures import KongDigest
-from kong_eventhooks_plugin.handlers.signed_request import SignedSender
+from kong_eventhooks_plugin.handlers.signed_request import SignedRequest, SignedSender
 from kong_eventhooks_plugin.handlers.target_url import MAX_URL, Target, authority, parse_target
-from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry, with_notes
-from kong_eventhooks_plugin.model.masking import is_reference
+from kong_eventhooks_plugin.model.delivery import Discard, Outcome, Retry
 from kong_eventhooks_plugin.sandbox.pool import Pool
-from kong_eventhooks_plugin.sandbox.tasks import Failed, Render, Rendered
+from kong_eventhooks_plugin.sandbox.tasks import Failed, Render, Rendered, Result
 
 _REFUSED = "the request that the templates make cannot be sent"
 _CONTENT_TYPE = b"content-type"
@@ -62,52 +63,72 @@ class WebhookCustomHandler(Handler):
 
     @never_raises
     async def deliver(self, job: DeliveryJob) -> Outcome:
-        request = await self._rendered(job)
-        return await self._send(job, request) if isinstance(request, TemplatedRequest) else request
+        task = _task(job)
+        result = None if task is None else await self._pool.run(task, job.hook.id)
+        signed = self._signed(job, result)
+        if not isinstance(signed, SignedRequest):
+            return signed
+        judge = self._judge.of(job.config, job.hook.id, job.attempt)
+        return await self._sender.send(signed, job.hook.config, job.now, judge)
+
+    async def preview(self, job: DeliveryJob) -> Preview:
+        task = _task(job)
+        measured = None if task is None else await measure(self._pool, task, job)
+        signed = self._signed(job, None if measured is None else measured.result)
+        return preview_of(signed, job, () if measured is None else (*measured.used, *self._output(measured.result)))
 
     async def close(self) -> None:
         await self._sender.close()
 
-    async def _rendered(self, job: DeliveryJob) -> TemplatedRequest | Outcome:
-        wanted = templates(job.config)
-        if not wanted:
-            return TemplatedRequest.of(job.config)
-        task = Render(
-            templates=tuple(wanted),
-            data=job.event.data,
-            event=job.event.event,
-            source=job.source,
-            dialect=dialect_of(job.config),
-        )
-        result = await self._pool.run(task, job.hook.id)
-        if isinstance(result, Rendered):
-            return rendered(job.config, result.texts)
-        return outcome_of(result, job.attempt) if isinstance(result, Failed) else Retry("internal", "no text came back")
+    def _output(self, result: Result) -> tuple[Used, ...]:
+        if not isinstance(result, Rendered):
+            return ()
+        size = sum(len(text.encode("utf-8", "replace")) for text in result.texts)
+        return (Used("sandbox_output_bytes", size, self._pool.limits.output_bytes),)
 
-    async def _send(self, job: DeliveryJob, request: TemplatedRequest) -> Outcome:
+    def _signed(self, job: DeliveryJob, result: Result | None) -> SignedRequest | Outcome:
+        """Return the request with the templates' ``result``; None: there are none."""
+        if isinstance(result, Failed):
+            return outcome_of(result, job.attempt)
         config = job.config
+        if result is None:
+            request = TemplatedRequest.of(config)
+        elif isinstance(result, Rendered):
+            request = rendered(config, result.texts)
+        else:
+            return Retry("internal", "no text came back")
         try:
             target = _checked_target(config, request.url)
             headers = user_headers(request.headers, rendered=bool(config.get("headers_format")))
             encoded = _encoded(config, request, headers.values.get(_CONTENT_TYPE))
             if encoded.content_type is not None:
                 headers.values[_CONTENT_TYPE] = encoded.content_type.encode()
-            outcome = await self._sender.send(
+            return self._sender.signed(
                 config,
                 target,
-                headers.values,
+                headers,
                 encoded.body,
                 job.delivery_id,
                 job.now,
                 method=str(config.get("method") or "POST"),
                 query=encoded.query,
                 traceparent=job.traceparent,
-                secret_url=is_reference(job.hook.config.get("url")),
-                judge=self._judge.of(config, job.hook.id, job.attempt),
             )
-            return with_notes(outcome, headers.notes)
         except ValidationError as refused:
             return _refused(config, refused) if templates(config) else Retry("config", str(refused))
+
+
+def _task(job: DeliveryJob) -> Render | None:
+    wanted = templates(job.config)
+    if not wanted:
+        return None
+    return Render(
+        templates=tuple(wanted),
+        data=job.event.data,
+        event=job.event.event,
+        source=job.source,
+        dialect=dialect_of(job.config),
+    )
 
 
 def _checked_target(config: Mapping[str, Any], url: str) -> Target:
