@@ -238,6 +238,7 @@ class Components:
             feed=self.feed,
             handlers=handlers,
             validation=self.validation,
+            pool=self.pool,
             publish=self.dispatcher.publish,
             check=partial(compile_errors, self.pool),
             enable=delivery.enable,

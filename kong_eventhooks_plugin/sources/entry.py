@@ -51,7 +51,8 @@ class SourceEntry(NamedTuple):
     accepts any. ``notes`` are paragraphs for docs/sources.md. Without the setting ``admin_url``, a source with
     ``needs_admin_api`` has no events. ``poller`` names the class that polls the Admin API for it, below ``sources``
     (``balancer.poller:BalancerPoller``): the catalogue must not import it. Events that match ``named_only``, a regular
-    expression, repeat another event of the source, and reach only hooks that name them.
+    expression, repeat another event of the source, and reach only hooks that name them. ``example`` names the event
+    that stands for the source where a hook names none; the first of them else.
     """
 
     name: str
@@ -64,3 +65,4 @@ class SourceEntry(NamedTuple):
     poller: str | None = None
     named_only: str | None = None
     also_matches: tuple[str, ...] = ()
+    example: str | None = None

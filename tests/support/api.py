@@ -21,7 +21,7 @@ from kong_eventhooks_plugin.api.service.hooks import Check
 from kong_eventhooks_plugin.api.service.service import Service, make_service
 from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
-from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
+from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler, Preview
 from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.hooks.declarations import kong_yml
 from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
@@ -32,6 +32,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.queue.contract import Queue
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
+from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.http import http_client
 from tests.support.waiting import SECONDS
@@ -86,6 +87,9 @@ class Recorder:
             await self.gate.wait()
         return self.outcome
 
+    async def preview(self, job: DeliveryJob) -> Preview:
+        return Preview(outcome=self.outcome)
+
     async def ping(
         self, hook: Hook, config: Mapping[str, Any], operation: Operation | None, now: float
     ) -> Outcome | None:
@@ -135,6 +139,7 @@ class Api:
         self.recorders = recorders()
         self.handlers: Mapping[str, Handler] = handlers or self.recorders
         self.check = check
+        self.pool = Pool()
         self.base = ""
 
     async def open(self) -> None:
@@ -150,6 +155,10 @@ class Api:
         stored = await self.queue.definitions()
         self.registry.load(stored)
         self.hook_store.load(stored)
+        self.serve_handlers()
+
+    def serve_handlers(self) -> None:
+        """Make the use cases of the handlers as they are now."""
         self.service: Service = make_service(
             registry=self.registry,
             hook_store=self.hook_store,
@@ -157,6 +166,7 @@ class Api:
             feed=self.feed,
             handlers=self.handlers,
             validation=self.validation,
+            pool=self.pool,
             publish=self.dispatcher.publish,
             check=self.check,
             enable=self._enable,
@@ -176,6 +186,7 @@ class Api:
     async def close(self) -> None:
         """Let everything go."""
         await self.hook_store.close()
+        await self.pool.close()
         await self.queue.close()
 
     def declare(self, *hooks: dict[str, Any], path: str = "/etc/kong/kong.yml") -> None:

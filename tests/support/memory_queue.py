@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable, UnknownDelivery
+from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable, UnknownDelivery, UnknownEvent
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery, State
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
@@ -308,6 +308,22 @@ class MemoryQueue:
             except QueueFull as full:
                 return Replayed(count, full.reason, more=True)
         return Replayed(min(len(found), REPLAYED_AT_ONCE), more=len(found) > REPLAYED_AT_ONCE)
+
+    async def event(self, event_id: str) -> Event:
+        """Return one event."""
+        self._check_open()
+        kept = self._events.get(event_id)
+        if kept is None:
+            raise UnknownEvent(f"there is no event {event_id}")
+        return msgspec.structs.replace(kept.event, compared={}, trace=None)
+
+    async def suppression(self, candidate: Candidate, event: str) -> SuppressionSlot | None:
+        """Return what a rule remembers."""
+        self._check_open()
+        if candidate.rule is None:
+            return None
+        slot_key = candidate.rule.slot_key(candidate.digest)
+        return self._states.get((candidate.hook_id, candidate.source, event, slot_key))
 
     async def events(self, where: EventFilter, size: int, offset: str | None = None) -> EventPage:
         """Return a page of events, newest first; ``size`` 1 to 1,000."""

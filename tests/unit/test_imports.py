@@ -18,7 +18,7 @@ RANK = {
     "handlers": 4,
     "sources": 5, "hooks": 5,
     "kong.plugin_server": 6, "dispatch": 6, "delivery": 6,
-    "api": 7, "settings_groups": 8, "app": 9, "cli": 10, "__main__": 11,
+    "preview": 7, "api": 8, "settings_groups": 9, "app": 10, "cli": 11, "__main__": 12,
 }  # fmt: skip
 # The same within `hooks`, whose modules are named where they are not in a folder.
 HOOKS_RANK = {

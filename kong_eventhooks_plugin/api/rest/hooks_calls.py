@@ -9,7 +9,7 @@ from kong_eventhooks_plugin.api.rest import queries
 from kong_eventhooks_plugin.api.rest.answers import json_response, page_links
 from kong_eventhooks_plugin.api.rest.bodies import BODY_ERRORS, read_object
 from kong_eventhooks_plugin.api.rest.form_values import Field
-from kong_eventhooks_plugin.api.rest.requests import ReplayRange, replay_range
+from kong_eventhooks_plugin.api.rest.requests import PreviewInput, ReplayRange, preview_input, replay_range
 from kong_eventhooks_plugin.api.rest.routes import Endpoint, caller_of
 from kong_eventhooks_plugin.api.service import sources, views
 from kong_eventhooks_plugin.api.service.access import Access
@@ -17,6 +17,7 @@ from kong_eventhooks_plugin.api.service.entity import hook_view
 from kong_eventhooks_plugin.api.service.presenter import result_view
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.api.service.tags import tag_filter
+from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.model.hook import Hook
 
 _HOOK: Final = "/event-hooks/{hook}"
@@ -30,6 +31,7 @@ class HookCalls:
         self._hooks = service.hooks
         self._states = service.states
         self._tests = service.test_delivery
+        self._previews = service.previews
         self._deliveries = service.deliveries
         self._access = access
         self._field = field
@@ -53,6 +55,9 @@ class HookCalls:
                      (200, views.EventsView), errors=(404,)),
             Endpoint("GET", "/event-hooks/sources/{source}/{event}", self.event, "open", "Describe an event.",
                      (200, views.EventView), errors=(404,)),
+            Endpoint("POST", "/event-hooks/preview", self.preview_definition, "change",
+                     "Show what a definition that is not stored would do with an event.", (200, views.PreviewView),
+                     PreviewInput, forms=True, errors=(*BODY_ERRORS, 404)),
             Endpoint("GET", _HOOK, self.get, "open", "Get a hook by its id or name.", (200, views.HookView),
                      errors=(404,)),
             Endpoint("PATCH", _HOOK, self.update, "change", "Change fields of a hook.", (200, views.HookView),
@@ -65,6 +70,9 @@ class HookCalls:
             Endpoint("POST", f"{_HOOK}/test", self.test, "change",
                      "Run the hook's handler at once with the posted data.", (200, views.TestedView), "TestData",
                      forms=True, errors=(*BODY_ERRORS, 404, 500)),
+            Endpoint("POST", f"{_HOOK}/preview", self.preview, "change",
+                     "Show what the hook would do with an event, without doing it.", (200, views.PreviewView),
+                     PreviewInput, forms=True, errors=(*BODY_ERRORS, 404)),
             Endpoint("GET", f"{_HOOK}/deliveries", self.deliveries, "read", "List a hook's deliveries, newest first.",
                      (200, views.DeliveryListView), query=("state", "since", "until", "size", "offset"),
                      errors=(400, 404)),
@@ -106,6 +114,17 @@ class HookCalls:
     async def test(self, request: web.Request) -> web.Response:
         tested = await self._tests.test(request.match_info["hook"], await read_object(request))
         return json_response(views.TestedView(tested.data, result_view(tested.answer)))
+
+    async def preview(self, request: web.Request) -> web.Response:
+        changes, chosen = preview_input(await read_object(request))
+        preview = await self._previews.of_hook(request.match_info["hook"], chosen, changes)
+        return json_response(self._present.preview(preview))
+
+    async def preview_definition(self, request: web.Request) -> web.Response:
+        definition, chosen = preview_input(await read_object(request))
+        if definition is None:
+            raise ValidationError({"hook": "required field missing"})
+        return json_response(self._present.preview(await self._previews.of_definition(definition, chosen)))
 
     async def sources(self, _: web.Request) -> web.Response:
         return json_response(views.SourcesView(sources.all_sources()))

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from kong_eventhooks_plugin.api.rest import queries
 from kong_eventhooks_plugin.api.service.deliveries import SETTLED, Settled
 from kong_eventhooks_plugin.api.service.events import MAX_KEY, MAX_NAME
+from kong_eventhooks_plugin.api.service.previews import ChosenEvent
 from kong_eventhooks_plugin.errors import ValidationError
 
 _NO_CONTROLS: Final = "^[^\u0000-\u001f\u007f-\u009f]*$"
@@ -33,15 +34,38 @@ class ReplayRange(Struct, frozen=True, forbid_unknown_fields=True):
     state: Settled | None = "dead"
 
 
+class PreviewInput(Struct, frozen=True, forbid_unknown_fields=True):
+    """event_id is a recorded event; else it is made up: event's example, or with data."""
+
+    hook: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Of a hook in force the fields to change, as in a PATCH; else the whole definition."),
+    ] = None
+    event: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)] | None = None
+    event_id: str | None = None
+    data: dict[str, Any] | None = None
+
+
+def preview_input(given: Mapping[str, Any]) -> tuple[dict[str, Any] | None, ChosenEvent]:
+    """Return the hook's definition or changes, and the event; raises ``ValidationError``."""
+    errors = _unknown_fields(given, PreviewInput) | _wrong_types(given, _PREVIEW_TYPES)
+    if errors:
+        raise ValidationError(errors)
+    chosen = ChosenEvent(given.get("event"), given.get("event_id"), given.get("data"))
+    return given.get("hook"), chosen
+
+
+_TEXT: Final = (str, "a string")
+_RECORD: Final = (dict, "a record")
+_PREVIEW_TYPES: Final = {"hook": _RECORD, "event": _TEXT, "event_id": _TEXT, "data": _RECORD}
+_EVENT_TYPES: Final = {"event": _TEXT, "data": _RECORD, "key": _TEXT}
+
+
 def new_event(given: Mapping[str, Any]) -> NewEvent:
     """May raise ``ValidationError``."""
-    wanted = {"event": (str, "a string"), "data": (dict, "a record"), "key": (str, "a string")}
-    errors = _unknown_fields(given, NewEvent)
+    errors = _unknown_fields(given, NewEvent) | _wrong_types(given, _EVENT_TYPES)
     if given.get("event") is None:
         errors["event"] = "required field missing"
-    for name, (kind, text) in wanted.items():
-        if given.get(name) is not None and not isinstance(given[name], kind):
-            errors[name] = f"expected {text}"
     if errors:
         raise ValidationError(errors)
     return NewEvent(given["event"], given.get("data"), given.get("key"))
@@ -57,6 +81,14 @@ def replay_range(given: Mapping[str, Any]) -> tuple[float | None, float | None, 
         queries.as_moment(given.get("until"), "until"),
         "dead" if given.get("state") is None else queries.one_of(given["state"], "state", SETTLED),
     )
+
+
+def _wrong_types(given: Mapping[str, Any], types: Mapping[str, tuple[type, str]]) -> dict[str, str]:
+    return {
+        name: f"expected {text}"
+        for name, (kind, text) in types.items()
+        if given.get(name) is not None and not isinstance(given[name], kind)
+    }
 
 
 def _unknown_fields(given: Mapping[str, Any], kind: type[Struct]) -> dict[str, str]:

@@ -146,6 +146,21 @@ class Hooks:
         async with self._hook_store.lock():
             await self._hook_store.delete(self._changeable(self.get(key)).id)
 
+    async def draft(self, given: Given) -> Hook:
+        """Return what ``create`` would make, without storing it. May raise ``ValidationError``."""
+        own, hook = await self._read(given)
+        return await self._checked(self._complete(hook, own.id or self._new_id(hook.name), own, before=None))
+
+    async def changed(self, key: str, given: Given) -> Hook:
+        """Return the hook as ``update`` would make it, without storing it, also of one that is declared elsewhere.
+
+        Raises ``UnknownHook``, ``ValidationError``.
+        """
+        before = self.get(key)
+        own, hook = await self._read(_merged(definition_of(before, given.get("handler", before.handler)), given))
+        changed = self._complete(hook, before.id, own, before)
+        return await self._checked(msgspec.structs.replace(changed, origin=before.origin, scope=before.scope))
+
     def _find(self, key: str) -> Hook | None:
         hooks = self._registry.hooks()
         by_id = hooks.get(_uuid(key) or key)
@@ -204,10 +219,14 @@ class Hooks:
         created = own.created_at if own.created_at is not None else now if before is None else before.created_at
         return msgspec.structs.replace(hook, id=new_id, name=hook.name or new_id, created_at=created, updated_at=now)
 
-    async def _save(self, hook: Hook, before: Hook | None) -> Hook:
+    async def _checked(self, hook: Hook) -> Hook:
         errors = await self._check(hook)
         if errors:
             raise ValidationError(errors)
+        return hook
+
+    async def _save(self, hook: Hook, before: Hook | None) -> Hook:
+        await self._checked(hook)
         # While it compiled, a file may have declared that id or name.
         known = self._known()
         holder = known.get(hook.id)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
@@ -11,10 +11,19 @@ from kong_eventhooks_plugin.api.service.feed import LiveEvent
 from kong_eventhooks_plugin.delivery.attempts import sent_event
 from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES
 from kong_eventhooks_plugin.handlers.webhook_body import event_body
-from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery, Headers, SentRequest
+from kong_eventhooks_plugin.model.delivery import (
+    Answer,
+    Attempt,
+    Delivered,
+    Delivery,
+    Headers,
+    Outcome,
+    SentRequest,
+)
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.model.suppression import Suppressed
+from kong_eventhooks_plugin.preview.dry_run import FilterVerdict, HookPreview, SuppressionVerdict
 from kong_eventhooks_plugin.queue.contract import Accepted, Receipt
 
 NameOf = Callable[[str], str | None]
@@ -75,6 +84,26 @@ class Presenter:
             held_back=self._held_back(receipt.held_back),
         )
 
+    def preview(self, preview: HookPreview) -> views.PreviewView:
+        hook, handled = preview.hook, preview.handled
+        outcome = handled.outcome
+        return views.PreviewView(
+            event_hook=views.HookNameView(hook.id, hook.given_name),
+            handler=hook.handler,
+            event=views.PreviewEventView(**_event_fields(preview.event)),
+            fires=preview.mismatch is None and preview.held_back is None,
+            mismatch=preview.mismatch,
+            held_back=preview.held_back,
+            filter=None if preview.filter is None else _filter(preview.filter),
+            suppression=None if preview.suppression is None else _suppression(preview.suppression),
+            request=None if handled.request is None else request_view(handled.request),
+            lines=[views.LineView(line.level, line.text) for line in handled.lines],
+            result=handled.result.decode(errors="replace") or None,
+            error=_failure(outcome),
+            notes=list(handled.notes),
+            limits=[views.LimitView(each.name, each.used, each.limit) for each in preview.used],
+        )
+
     def _hook(self, hook_id: str) -> views.HookNameView:
         return views.HookNameView(hook_id, self._name_of(hook_id))
 
@@ -83,6 +112,35 @@ class Presenter:
 
     def _held_back(self, held_back: Mapping[str, str]) -> list[views.HeldBackView]:
         return [views.HeldBackView(self._hook(hook_id), reason) for hook_id, reason in held_back.items()]
+
+
+def request_view(request: SentRequest) -> views.RequestView:
+    headers, body = _headers(request.headers), views.BodyBytes(request.body)
+    return views.RequestView(request.method, request.url, headers, body, request.size)
+
+
+def _failure(outcome: Outcome | None) -> str | None:
+    if not isinstance(outcome, Delivered):
+        return None if outcome is None else outcome.detail
+    # The answer of a lambda that ended with an error is the error.
+    return None if outcome.note is None else outcome.answer.body.decode(errors="replace") or outcome.note
+
+
+def _filter(verdict: FilterVerdict) -> views.FilterVerdictView:
+    parts = [views.FilterPartView(part.depth, part.text, part.value, part.error) for part in verdict.parts]
+    return views.FilterVerdictView(verdict.expression, verdict.holds, verdict.error, parts)
+
+
+def _suppression(verdict: SuppressionVerdict) -> views.SuppressionVerdictView:
+    slot = verdict.slot
+    return views.SuppressionVerdictView(
+        on_change=verdict.on_change,
+        snooze=verdict.snooze,
+        verdict=verdict.verdict,
+        fired_at=None if slot is None else slot.since or None,
+        silent_until=None if slot is None else slot.until or None,
+        held=0 if slot is None else slot.held,
+    )
 
 
 def result_view(answer: Answer) -> views.ResultView:
@@ -114,10 +172,10 @@ def _attempt(attempt: Attempt, delivery: Delivery) -> views.AttemptView:
 
 
 def _request(request: SentRequest, delivery: Delivery) -> views.RequestView:
-    body = event_body(sent_event(delivery), delivery.source)[:MAX_BODY_BYTES] if request.of_event else request.body
-    return views.RequestView(
-        request.method, request.url, _headers(request.headers), views.BodyBytes(body), request.size
-    )
+    if request.of_event:
+        body = event_body(sent_event(delivery), delivery.source)[:MAX_BODY_BYTES]
+        request = replace(request, body=body)
+    return request_view(request)
 
 
 def _suppressed(suppressed: Suppressed | None) -> views.SuppressedView | None:

@@ -15,10 +15,13 @@ from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.hook_tests import TestDelivery
 from kong_eventhooks_plugin.api.service.hooks import Check, Enable, Hooks
 from kong_eventhooks_plugin.api.service.presenter import Presenter
+from kong_eventhooks_plugin.api.service.previews import Previews
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
+from kong_eventhooks_plugin.preview.dry_run import DryRun
 from kong_eventhooks_plugin.queue.contract import Publish, Queue
+from kong_eventhooks_plugin.sandbox.pool import Pool
 
 
 class Service(NamedTuple):
@@ -27,6 +30,7 @@ class Service(NamedTuple):
     hooks: Hooks
     states: HookStates
     test_delivery: TestDelivery
+    previews: Previews
     deliveries: Deliveries
     events: Events
     presenter: Presenter
@@ -40,6 +44,7 @@ def make_service(
     feed: Feed,
     handlers: Mapping[str, Handler],
     validation: Validation,
+    pool: Pool,
     publish: Publish,
     check: Check,
     enable: Enable,
@@ -51,6 +56,7 @@ def make_service(
         hooks=hooks,
         states=states,
         test_delivery=TestDelivery(registry, handlers, hooks.get, time.time, enable),
+        previews=Previews(hooks, queue, DryRun(handlers, pool, time.time, queue.suppression), time.time),
         deliveries=Deliveries(registry, queue),
         events=Events(queue, feed, publish, time.time),
         presenter=Presenter(hooks.name_of),

@@ -110,6 +110,83 @@ class HookNameView(View, frozen=True):
     name: str | None
 
 
+class RequestView(View, frozen=True):
+    """A request, its secrets masked. size is its body's in bytes."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: Annotated[BodyBytes, Meta(description="At most the first 20,000 bytes.")]
+    size: int
+
+
+class FilterPartView(View, frozen=True):
+    """A part of a filter; value is JSON, null where it has none: error says why. depth 0 is the whole."""
+
+    depth: int
+    text: str
+    value: str | None
+    error: str | None
+
+
+class FilterVerdictView(View, frozen=True):
+    """verdict is null where the filter has no value."""
+
+    expression: str
+    verdict: bool | None
+    error: str | None
+    parts: list[FilterPartView]
+
+
+class SuppressionVerdictView(View, frozen=True):
+    """What on_change and snooze say now; fired_at is when the hook last fired for such an event."""
+
+    on_change: bool
+    snooze: int | None
+    verdict: Literal["fires", "snoozed", "unchanged"]
+    fired_at: OptionalTime
+    silent_until: OptionalTime
+    held: Annotated[int, Meta(description="How many events it has held back since.")]
+
+
+class LineView(View, frozen=True):
+    level: str
+    text: str
+
+
+class LimitView(View, frozen=True):
+    name: str
+    used: float
+    limit: float
+
+
+class PreviewEventView(View, frozen=True):
+    id: str
+    source: str
+    event: str
+    time: Time
+    data: dict[str, Any]
+
+
+class PreviewView(View, frozen=True):
+    """What a hook would do with an event. request, lines and result are there whatever holds the hook back."""
+
+    event_hook: HookNameView
+    handler: str
+    event: PreviewEventView
+    fires: bool
+    mismatch: Annotated[str | None, Meta(description="Why the event does not reach the hook at all.")]
+    held_back: Annotated[str | None, Meta(description="Why the hook would not fire, as in GET /events.")]
+    filter: FilterVerdictView | None
+    suppression: SuppressionVerdictView | None
+    request: RequestView | None
+    lines: Annotated[list[LineView], Meta(description="What would be written to Kong's error log.")]
+    result: Annotated[str | None, Meta(description="What a lambda returned, as JSON.")]
+    error: Annotated[str | None, Meta(description="Why nothing can be sent, or how the lambda failed.")]
+    notes: list[str]
+    limits: list[LimitView]
+
+
 class SuppressedView(View, frozen=True):
     count: int
     since: Annotated[float, Meta(description="When the hook had fired before. Unix seconds.")]
@@ -134,16 +211,6 @@ class DeliveryView(View, frozen=True):
 
 class DeliveryListView(Page[DeliveryView], frozen=True):
     pass
-
-
-class RequestView(View, frozen=True):
-    """A request as it was sent, its secrets masked. size is its body's in bytes."""
-
-    method: str
-    url: str
-    headers: dict[str, str]
-    body: Annotated[BodyBytes, Meta(description="At most the first 20,000 bytes.")]
-    size: int
 
 
 class AttemptView(View, frozen=True):

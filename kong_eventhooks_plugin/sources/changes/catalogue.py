@@ -170,6 +170,7 @@ SOURCES: tuple[SourceEntry, ...] = (
         notes=(_WHAT_IT_NEEDS, _TWO_EVENTS, _WHAT_IS_NONE, _SECRETS, _WHICH_HOOKS_MATCH, _NOT_AT_ONCE),
         needs_admin_api=True,
         named_only=".+:.+",
+        example="consumers",
     ),
     SourceEntry(
         DAO_CRUD,
@@ -177,5 +178,6 @@ SOURCES: tuple[SourceEntry, ...] = (
         "0.1.0",
         tuple(_entry(name, f"An entity was {done}.") for name, done in OPERATIONS.items()),
         needs_admin_api=True,
+        example="update",
     ),
 )

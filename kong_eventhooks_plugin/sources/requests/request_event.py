@@ -1,6 +1,7 @@
 """The event of a finished request: its id, and how it names who asked for what."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import uuid4
 
 from kong_eventhooks_plugin.model.event import Event
@@ -37,11 +38,22 @@ def request_event(source: SourceEntry, log: KongLog, seen_at: float, own: dict[s
         time=seen_at,
         scope=log.scope(),
         unique=entry.unique,
-        compared={
-            "consumer": _fields(log.consumer, "id", "username", "custom_id"),
-            "service": _fields(log.service, "id", "name", "host", "port", "protocol", "path"),
-        },
+        compared=compared_fields(values),
     )
+
+
+def compared_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what on_change compares in the place of fields of a request event's data."""
+    return {
+        name: {each: data[name].get(each) for each in identity} if data.get(name) else {}
+        for name, identity in _IDENTITY.items()
+    }
+
+
+_IDENTITY: Final = {
+    "consumer": ("id", "username", "custom_id"),
+    "service": ("id", "name", "host", "port", "protocol", "path"),
+}
 
 
 def _fields(entity: object, *names: str) -> dict[str, Any]:

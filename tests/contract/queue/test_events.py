@@ -2,7 +2,7 @@
 
 import pytest
 
-from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.errors import QueueError, UnknownEvent
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue import limits as queue_limits
 from kong_eventhooks_plugin.queue.contract import Accepted, Candidate, DeliveryFilter, EventFilter, Queue, QueueLimits
@@ -32,6 +32,13 @@ async def test_an_event_with_what_it_led_to(queue: Queue, clock: FakeClock) -> N
     newest, oldest = (await queue.events(EVERYTHING, 10)).events
     assert newest == Accepted(event(2), START + 1, {"a": "leased", "b": "pending"}, {"s": "snoozed", "off": "disabled"})
     assert oldest == Accepted(event(1), START, {"s": "pending"}, {})
+
+
+async def test_one_event(queue: Queue) -> None:
+    await queue.offer(offer(1, "a"))
+    assert await queue.event(event(1).id) == event(1)
+    with pytest.raises(UnknownEvent, match="there is no event nobody"):
+        await queue.event("nobody")
 
 
 async def test_its_deliveries_as_they_are_now(queue: Queue, clock: FakeClock) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kong_eventhooks_plugin.model.suppression import Suppressed, SuppressionRule
+from kong_eventhooks_plugin.model.suppression import Suppressed, SuppressionRule, SuppressionSlot
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Queue, QueueLimits
 from tests.support.clock import FakeClock
 from tests.support.queue import NAME, SOURCE, held_back, offer
@@ -204,3 +204,17 @@ async def test_the_count_outlives_a_restart_and_is_shared_by_processes(durable: 
     again = await durable.open()
     await again.offer(offer("after", candidate))
     assert (await suppressed(again))[0] == (3, began)
+
+
+async def test_what_a_rule_remembers_can_be_read(queue: Queue, clock: FakeClock, offerer: Offerer) -> None:
+    asked = Candidate("h", SOURCE, SNOOZE, A)
+    assert await queue.suppression(asked, NAME) is None
+    await offerer.offer(SNOOZE, A)
+    fired_at = clock.now
+    for _ in range(2):
+        await offerer.offer(SNOOZE, B)
+    for _ in range(2):
+        assert await queue.suppression(asked, NAME) == SuppressionSlot(A, fired_at + 60, 2, fired_at)
+    assert await queue.suppression(asked, "another") is None
+    assert await queue.suppression(Candidate("h", SOURCE, BOTH, A), NAME) is None, "another slot"
+    assert await queue.suppression(Candidate("h", SOURCE), NAME) is None, "it has no rule"

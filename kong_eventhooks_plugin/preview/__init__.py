@@ -1,0 +1,1 @@
+"""What a hook would do with an event, without doing it."""
