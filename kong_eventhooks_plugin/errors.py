@@ -42,9 +42,9 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any, Literal
 
-HttpErrorClass = Literal["timeout", "tls", "connect", "connection", "protocol", "config"]
+HttpErrorClass = Literal["timeout", "tls", "connect", "connection", "protocol", "config", "internal"]
 """``connect``: no connection was made; ``connection``: it broke; ``protocol``: the answer is not HTTP; ``config``: the
-request cannot be sent as it is."""
+request cannot be sent as it is; ``internal``: this process has no descriptor or memory left for a connection."""
 
 
 class EventHooksError(Exception): ...

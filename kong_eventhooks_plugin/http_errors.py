@@ -3,6 +3,7 @@
 The texts are ours: aiohttp's can quote a URL, or bytes that a peer sent.
 """
 
+import errno
 import os
 import ssl
 from collections.abc import Callable
@@ -24,6 +25,8 @@ HTTP_ERRORS: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueEr
 
 def http_error(error: BaseException, peer: str) -> HttpError:
     """Return our exception for one of aiohttp's; ``peer`` is who may have closed the connection."""
+    if getattr(error, "errno", None) in _OURS:
+        return HttpError("internal", _no_connection(error, peer))
     kind, text = next((kind, text) for matches, kind, text in _TABLE if isinstance(error, matches))
     return HttpError(kind, text if isinstance(text, str) else text(error, peer))
 
@@ -51,6 +54,9 @@ def _tls(error: Any, _peer: str) -> str:
 def _overrun(error: Any, peer: str) -> str:
     return f"{peer} sent {error}"
 
+
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What this process or this machine lacks: no fault of the peer's."""
 
 _Row = tuple[tuple[type[BaseException], ...], HttpErrorClass, str | Callable[[Any, str], str]]
 _TABLE: Final[tuple[_Row, ...]] = (

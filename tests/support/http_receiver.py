@@ -5,7 +5,9 @@ Written on bare streams, because a proper server library refuses to misbehave.
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Self
 
@@ -48,6 +50,19 @@ def raw(data: bytes, *, close: bool = True) -> Answer:
             writer.close()
         else:
             await reader.read()
+
+    return send
+
+
+def reset(data: bytes = b"") -> Answer:
+    """These bytes, then a reset of the connection."""
+
+    async def send(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
 
     return send
 
@@ -113,6 +128,12 @@ class HttpReceiver:
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(lambda: len(self.requests) >= count)
         return self.requests
+
+    async def idle(self) -> None:
+        """Wait until no connection is open."""
+        async with asyncio.timeout(SECONDS):
+            while self._writers:  # noqa: ASYNC110 - their ends tell nobody
+                await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

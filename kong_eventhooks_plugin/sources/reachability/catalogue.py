@@ -18,7 +18,8 @@ _OUTAGE = (
     EventField("since", "When the outage began, Unix seconds.", 1795278761.25),
     EventField(
         "error",
-        "`timeout`, `connect`, `tls`, `connection`, `unreadable`, `status_<n>`; `not_reachable` for the database.",
+        "`timeout`, `connect`, `tls`, `connection`, `unreadable`, `status_<n>`; `internal` where the sidecar has no "
+        "file descriptor left; `not_reachable` for the database.",
         "connect",
     ),
     EventField("failures", "How many polls failed in a row.", 3),

@@ -53,7 +53,7 @@ def error_of(error: AdminApiError) -> str:
     """Return the class of a failed poll.
 
     ``status_503``, ``timeout``, ``tls``, ``connect`` (refused, or no such host), ``connection`` (broken on the way),
-    ``unreadable``.
+    ``unreadable``, ``internal`` (no descriptor left here).
     """
     if error.status is not None:
         return f"status_{error.status}"

@@ -24,7 +24,7 @@ from tests.support.custom_webhooks import UNHURRIED, webhook_custom_handler
 from tests.support.delivery_jobs import IMPATIENT, make_job, webhook_handler
 from tests.support.delivery_tls import self_signed
 from tests.support.http_receiver import Answer as Scripted
-from tests.support.http_receiver import HttpReceiver, answer, hang, raw, repeat
+from tests.support.http_receiver import HttpReceiver, answer, hang, raw, repeat, reset
 from tests.support.sandbox import running_pool
 from tests.support.waiting import SECONDS
 
@@ -207,6 +207,7 @@ async def test_what_was_not_answered_was_sent_all_the_same(make: Any) -> None:
         pytest.param(repeat(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000), "protocol", False, id="100 for ever"),
         pytest.param(repeat(b"", b"\r\n" * 10_000), "protocol", False, id="blank lines for ever"),
         pytest.param(raw(b""), "connect", False, id="closes at once"),
+        pytest.param(reset(), "connect", False, id="resets at once"),
         pytest.param(raw(b"HTTP/1.1 2"), "connect", False, id="cut in the status line"),
         pytest.param(raw(b"HTTP/1.1 200"), "connect", False, id="cut where the status may go on"),
         pytest.param(raw(b"HTTP/1.1 100 Continue\r\nx: HTTP/1.1 200 OK\r\n"), "connect", False,
@@ -233,6 +234,7 @@ CUT_SHORT = "the answer could not be read to its end: "
 AFTER_THE_STATUS = [
     pytest.param(raw(b""), "the connection broke: closed by the endpoint", id="closes at once"),
     pytest.param(raw(b"x: y\r\nz"), "the connection broke: closed by the endpoint", id="cut in the headers"),
+    pytest.param(reset(b"x: y\r\n"), "the connection broke: Connection reset by peer", id="resets in the headers"),
     pytest.param(raw(b"x: y", close=False), "no answer in time", id="stops in the headers"),
     pytest.param(repeat(b"x: ", b"y", 0.05), "no answer in time", id="drips a header"),
     pytest.param(raw(b"no colon\r\n\r\n"), "the answer is not HTTP", id="a header without a colon"),
@@ -480,6 +482,23 @@ async def test_a_port_where_nobody_listens(make: Any, unused_tcp_port: int) -> N
         outcome = await deliver(f"http://127.0.0.1:{unused_tcp_port}/")
     assert seen(outcome) == (Retry, "connect", False)
     assert outcome.detail == "no connection: Connection refused"
+
+
+async def test_no_descriptor_left_is_no_fault_of_the_endpoint(make: Any) -> None:
+    _, hard = limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with HttpReceiver(answer(200, headers={"connection": "close"})) as receiver, make() as deliver:
+        assert isinstance(await deliver(receiver.url), Delivered)  # what the sandbox needs is open
+        await receiver.idle()
+        with socket.socket() as next_free:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (next_free.fileno(), hard))
+        try:
+            outcome = await deliver(receiver.url)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        assert (type(outcome), outcome.error, outcome.detail) == (
+            Retry, "internal", "no connection: Too many open files",
+        )  # fmt: skip
+        assert isinstance(await deliver(receiver.url), Delivered)
 
 
 async def test_a_host_that_takes_no_connection_in_time(make: Any) -> None:
