@@ -1,9 +1,10 @@
 """Bounds on TLS of outgoing connections: a handshake runs on the event loop, and Kong waits meanwhile.
 
 A server that we call chooses no finite-field Diffie-Hellman of TLS 1.2, whose modulus is its own: one of 10,000 bits
-takes a second. Nor does it begin a handshake anew on an open connection.
+takes a second; nor one of TLS 1.3, of which ffdhe8192 takes 0.2 s. Nor does it begin a handshake anew on an open
+connection.
 
-Limit: in TLS 1.3 it can choose the group ffdhe8192, which takes 0.2 s. Python refuses groups from 3.15 on.
+Limit: in a Python before 3.15 with OpenSSL linked into it, those of TLS 1.3 stay (``tls_groups``).
 """
 
 import ssl
@@ -12,8 +13,9 @@ from typing import Any, Final
 
 from aiohttp import connector
 
+from kong_eventhooks_plugin.tls_groups import keep_elliptic
+
 _FINITE_FIELD: Final = "kx-dhe"
-_GROUPS: Final = "X25519:P-256:P-384:P-521"
 
 
 @cache
@@ -27,5 +29,4 @@ def _bound(context: Any) -> None:
     chosen = (suite for suite in context.get_ciphers() if suite["protocol"] != "TLSv1.3")  # those stay in any case
     context.set_ciphers(":".join(suite["name"] for suite in chosen if suite["kea"] != _FINITE_FIELD))
     context.options |= ssl.OP_NO_RENEGOTIATION
-    if hasattr(context, "set_groups"):
-        context.set_groups(_GROUPS)
+    keep_elliptic(context)
