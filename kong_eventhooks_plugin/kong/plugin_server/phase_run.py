@@ -52,12 +52,14 @@ class PhaseRun:
 
     __slots__ = (
         "_arrival",
+        "_clock",
         "_connection",
         "_context",
         "_deadlines",
         "_echo",
         "_future",
         "_host",
+        "_monotonic",
         "_pdk_calls",
         "_request",
         "_started",
@@ -70,6 +72,8 @@ class PhaseRun:
         self._connection = connection
         self._context = context
         self._host = context.host
+        self._clock = context.clock
+        self._monotonic = context.monotonic
         self._deadlines = context.deadlines
         self._pdk_calls = context.counts.pdk_calls
         self._write = writer.write
@@ -91,22 +95,25 @@ class PhaseRun:
         if not route.instance.used:
             route.instance.used = True
         try:
-            steps = route.run(self._host, self._context.clock)
+            steps = route.run(self._host, self._clock)
             if steps is None:
                 self._connection.answer(finished(echo))
                 return
             request = next(steps)
         except StopIteration as done:
-            self._started = self._context.monotonic()
+            self._started = self._monotonic()
             self._submit(done.value)
         except Exception as error:  # noqa: BLE001 - a bug in a phase must not reach Kong, or another connection
             self._context.errors("internal_error", error, plugin=route.instance.plugin)
             self._finish()
         else:
-            self._started = self._context.monotonic()
+            self._started = self._monotonic()
             self._steps = steps
             self._connection.state = ASKING
-            self._ask(request)
+            self._request = request  # as _ask, without a call where each event costs one
+            self.known_answers = request.known
+            self._pdk_calls[request.label] += 1
+            self._write(request.frames)
 
     def _ask(self, request: PdkRequest) -> None:
         self._request = request
@@ -141,7 +148,7 @@ class PhaseRun:
         except StopIteration as done:
             self._steps = None
             if done.value is None:
-                self._connection.state = READY  # as _finish, without a call where each event costs one
+                self._connection.state = READY  # as _finish
                 self._connection.answer(finished(self._echo))
             else:
                 self._submit(done.value)
@@ -223,7 +230,7 @@ class PhaseRun:
         self._arrival = None
         request = None
         try:
-            steps = None if self._connection.has_kept else forward_log_lines(self._host, self._context.clock)
+            steps = None if self._connection.has_kept else forward_log_lines(self._host, self._clock)
             if steps is not None:
                 request = next(steps)
         except Exception as error:  # noqa: BLE001 - as in begin
