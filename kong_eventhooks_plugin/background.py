@@ -19,6 +19,8 @@ KEYS: Final = 64
 _OTHERS: Final = "others"
 
 RETRY_SECONDS: Final = 1.0
+REMIND_SECONDS: Final = 600.0
+"""How often an error that stays is reported again."""
 RECENT_SECONDS: Final = 300.0
 """How long the crash of a loop is reported as an error."""
 
@@ -77,15 +79,18 @@ class SupervisedLoop:
 async def retry(
     work: Callable[[], Awaitable[T]], errors: tuple[type[Exception], ...], failed: Callable[[str], None]
 ) -> T:
-    """Return what ``work`` returns, once it does. ``failed`` gets an error's text, when it is another than before."""
-    last = None
+    """Return what ``work`` returns, once it does; until then ``failed`` gets an error's text, once, then rarely."""
+    reported: dict[str, float] = {}
     while True:
         try:
             return await work()
         except errors as error:
-            if str(error) != last:
-                last = str(error)
-                failed(last)
+            text, now = str(error), time.monotonic()
+            # By text: errors that take turns are no news. As many are kept as there are retries in the time.
+            reported = {known: at for known, at in reported.items() if now - at < REMIND_SECONDS}
+            if text not in reported:
+                reported[text] = now
+                failed(text)
         await _retry_pause()
 
 

@@ -9,6 +9,7 @@ docs/settings.md is generated from this file (``python -m kong_eventhooks_plugin
 # ruff: noqa: RUF009 - the call makes the field
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -26,6 +27,9 @@ ENVIRONMENT_PREFIX = "KONG_EVENTHOOKS_"
 
 MAX_FILE_BYTES = 1 << 20
 MAX_TOKEN_BYTES = 64 << 10
+
+ADDRESSES = ("listen", "grpc_listen")
+_ADDRESS = re.compile(r"([^\s:]*|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 
 Seconds = Annotated[float, Meta(gt=0)]
 
@@ -340,6 +344,8 @@ def _convert(key: str, value: Any, hint: Any, origin: str) -> Any:
     if value == "" and not is_list:
         # Mostly an unset variable: to go on without a token's file, say, would be wrong.
         raise SettingsError(f"{origin}: {key}: is empty; leave it out for its default")
+    if key in ADDRESSES and is_text and not _ADDRESS.fullmatch(value):
+        raise SettingsError(f"{origin}: {key}: '{value}' is no address; expected HOST:PORT, for example 127.0.0.1:8010")
     if is_text and is_list:
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:

@@ -20,6 +20,7 @@ from kong_eventhooks_plugin.api.client.tls import ClientTls
 from kong_eventhooks_plugin.cli.options import FILE, Command, api_url, certificate_options, read_text
 from kong_eventhooks_plugin.errors import RemoteError, SettingsError
 from kong_eventhooks_plugin.hooks.references import as_secret
+from kong_eventhooks_plugin.suggestions import did_you_mean
 
 
 def api_options(command: Command) -> Command:
@@ -104,7 +105,23 @@ def api_client(
         except NotFound as error:
             if name is None:
                 raise
-            raise RemoteError(f"there is no {kind} '{name}'; 'kong-event-hooks {listed_by}' lists them") from error
+            raise RemoteError(
+                f"there is no {kind} '{name}'{_meant(client, kind, name)}; 'kong-event-hooks {listed_by}' lists them"
+            ) from error
+
+
+def _meant(client: RestClient, kind: str, name: str) -> str:
+    """Return which one was probably meant: the sidecar compares no name with all others for whoever asks."""
+    try:
+        if kind == "hook":
+            return did_you_mean(name, filter(None, (hook["name"] for hook in client.pages("event-hooks"))))
+        if kind == "source or event":
+            sources = client.call("GET", "event-hooks", "sources")["data"]
+            source, _, event = name.partition("/")
+            return did_you_mean(event, sources[source]) if source in sources else did_you_mean(source, sources)
+    except RemoteError:
+        pass
+    return ""
 
 
 def fields_options(what: str) -> Callable[[Command], Command]:

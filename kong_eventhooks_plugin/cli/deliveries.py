@@ -1,19 +1,24 @@
 """``deliveries list``, ``show`` and ``replay``."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import click
 
-from kong_eventhooks_plugin.api.client.rest import ApiTarget
+from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or_file_options
+from kong_eventhooks_plugin.cli.delivery_ids import short_ids, whole_id
 from kong_eventhooks_plugin.cli.options import output_option
 from kong_eventhooks_plugin.cli.printing import name_or_id, pretty, printable, table, when
 from kong_eventhooks_plugin.model.delivery import State
 
-BODY_SHOWN: Final = 200
-"""Characters of an endpoint's answer in the table; ``--output json`` has all that was kept."""
+ID_LENGTH: Final = 36
+"""Of a hook's id; a removed hook is known by it alone."""
+
+BODY_SHOWN: Final = 2_000
+"""Characters of an endpoint's answer; ``--output json`` has all that was kept."""
 
 
 @click.group("deliveries")
@@ -44,20 +49,24 @@ def list_deliveries(
 
         page = store_file.deliveries(data_dir, hook, state, size, offset)
     else:
-        with api_client(target) as client:
+        with api_client(target, hook) as client:
+            if hook is not None:
+                hook = client.call("GET", "event-hooks", hook)["id"] if len(hook) != ID_LENGTH else hook
             query = {"hook": hook, "state": state, "size": size, "offset": offset}
             page = client.call("GET", "deliveries", query=query)
     following = page.get("offset")
     if as_json:
         click.echo(pretty({"data": page["data"], "offset": following}))
         return
+    short = short_ids(one["id"] for one in page["data"])
     rows = [
-        (when(one["created_at"]), one["state"], str(one["attempt_count"]), name_or_id(one["event_hook"]),
-         f"{one['source']}/{one['event']}", _next(one), one["id"])
+        (short[one["id"]], when(one["created_at"]), name_or_id(one["event_hook"]), f"{one['source']}/{one['event']}",
+         one["state"], str(one["attempt_count"]), str(one["last_status"] or "-"), one["last_error"] or "-", _next(one))
         for one in page["data"]
     ]  # fmt: skip
     more = f"\nmore: --offset {following}" if following else ""
-    click.echo(table(("CREATED", "STATE", "ATTEMPTS", "HOOK", "EVENT", "NEXT", "ID"), rows, "no delivery") + more)
+    heads = ("ID", "CREATED", "HOOK", "EVENT", "STATE", "ATTEMPTS", "STATUS", "ERROR", "NEXT")
+    click.echo(table(heads, rows, "no delivery") + more)
 
 
 def _next(delivery: dict[str, Any]) -> str:
@@ -75,11 +84,24 @@ def show_delivery(target: ApiTarget, data_dir: Path | None, delivery_id: str, *,
     if data_dir is not None:
         from kong_eventhooks_plugin.cli import store_file
 
-        delivery = store_file.delivery(data_dir, delivery_id)
+        found = whole_id(delivery_id, partial(_of_file, data_dir))
+        delivery = store_file.delivery(data_dir, found)
     else:
         with api_client(target, delivery_id, kind="delivery", listed_by="deliveries list") as client:
-            delivery = client.call("GET", "deliveries", delivery_id)
+            delivery = client.call("GET", "deliveries", whole_id(delivery_id, partial(_of_api, client)))
     click.echo(pretty(delivery) if as_json else describe(delivery))
+
+
+def _of_file(data_dir: Path, event_id: str, size: int) -> list[dict[str, Any]]:
+    from kong_eventhooks_plugin.cli import store_file
+
+    found: list[dict[str, Any]] = store_file.deliveries(data_dir, None, None, size, event_id=event_id)["data"]
+    return found
+
+
+def _of_api(client: RestClient, event_id: str, size: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.call("GET", "deliveries", query={"event_id": event_id, "size": size})["data"]
+    return found
 
 
 def describe(delivery: dict[str, Any]) -> str:
@@ -90,12 +112,7 @@ def describe(delivery: dict[str, Any]) -> str:
     if (suppressed := shown["suppressed"]) is not None:
         shown["suppressed"] = f"{suppressed['count']} since {when(suppressed['since'])}"
     head = "\n".join(f"{name:<13} {'-' if value is None else value}" for name, value in shown.items())
-    rows = [
-        (str(one["number"]), when(one["started_at"]), f"{one['seconds'] * 1000:.0f} ms", one["outcome"],
-         str(one["status"] or "-"), one["error"] or "-", one["detail"] or one["body"][:BODY_SHOWN])
-        for one in delivery["attempts"]
-    ]  # fmt: skip
-    attempts = table(("ATTEMPT", "AT", "TOOK", "OUTCOME", "STATUS", "ERROR", "DETAIL"), rows, "no attempt yet")
+    attempts = "\n".join(map(_attempt, delivery["attempts"])) or "no attempt yet"
     last = next((one["request"] for one in reversed(delivery["attempts"]) if one["request"] is not None), None)
     return printable("\n\n".join([head, pretty(delivery["data"]), attempts, *([] if last is None else [_sent(last)])]))
 
@@ -106,6 +123,16 @@ def _sent(request: dict[str, Any]) -> str:
     lines += [f"      {name}: {value}" for name, value in request["headers"].items()]
     body = request["body"][:BODY_SHOWN]
     return "\n".join([*lines, "", f"      {body}{'...' if request['size'] > len(body.encode()) else ''}"])
+
+
+def _attempt(one: dict[str, Any]) -> str:
+    """Return an attempt's line, and below it, indented, the endpoint's words."""
+    took, status = f"{one['seconds'] * 1000:.0f} ms", f", status {one['status']}" if one["status"] else ""
+    why = ": ".join(part for part in (one["error"], one["detail"]) if part)
+    line = f"attempt {one['number']}  {when(one['started_at'])}  {one['outcome']} in {took}{status}"
+    cut = "..." if len(one["body"]) > BODY_SHOWN else ""
+    body = "".join(f"\n    {each}" for each in f"{one['body'][:BODY_SHOWN]}{cut}".splitlines())
+    return f"{line}{f'  {why}' if why else ''}{body}"
 
 
 @command.command("replay")
@@ -129,7 +156,8 @@ def replay(
     """Send a delivery again, or with --hook the dead ones of a hook."""
     if delivery_id is not None and hook is None:
         with api_client(target, delivery_id, kind="delivery", listed_by="deliveries list") as client:
-            replayed = client.call("POST", "deliveries", delivery_id, "replay")
+            found = whole_id(delivery_id, partial(_of_api, client))
+            replayed = client.call("POST", "deliveries", found, "replay")
         text = f"delivery {delivery_id} is {replayed['state']} and due now"
     elif hook is not None and delivery_id is None:
         with api_client(target, hook) as client:

@@ -1,7 +1,7 @@
-"""``events tail``: the accepted events, live, with what each fired."""
+"""``events tail``, the accepted events, live, with what each fired; and ``events publish``."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,9 +10,9 @@ import msgspec
 
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, Unreachable
 from kong_eventhooks_plugin.api.client.sse import Message
-from kong_eventhooks_plugin.cli.api_calls import api_client, api_options
+from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, fields_options
 from kong_eventhooks_plugin.cli.options import output_option
-from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, printable, when
+from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, pretty, printable, when
 
 RECONNECT_SECONDS: Final = 2.0
 DATA_SHOWN: Final = 160
@@ -23,7 +23,7 @@ Write = Callable[[str], None]
 
 @click.group("events")
 def command() -> None:
-    """Watch events."""
+    """Watch events, and publish some of your own."""
 
 
 @command.command("tail")
@@ -40,6 +40,30 @@ def tail(target: ApiTarget, recent: int, *, as_json: bool, **wanted: str | None)
             target, click.echo, lambda text: click.echo(f"kong-event-hooks: {text}", err=True),
             wanted=wanted, recent=recent, as_json=as_json,
         )  # fmt: skip
+
+
+@command.command("publish")
+@click.argument("event")
+@fields_options("the event's data")
+@click.option("--event-key", help="Of two events with the same key the second is none.")
+@api_options
+@output_option
+def publish(target: ApiTarget, event: str, body: dict[str, Any], event_key: str | None, *, as_json: bool) -> None:
+    """Publish an event of the source custom with the name EVENT, and fields as its data; show what it fired."""
+    if "json" in body:
+        body = {"json": {"event": event, "data": body["json"], "key": event_key}}
+    else:
+        about = [("event", event), *((("key", event_key),) if event_key is not None else ())]
+        body = {"form": [*about, *((f"data.{name}", value) for name, value in body["form"])]}
+    with api_client(target) as client:
+        receipt = client.call("POST", "events", **body)
+    if as_json:
+        click.echo(pretty(receipt))
+        return
+    lines = [f"event {receipt['id']}{' is known already' if receipt['duplicate'] else ''}", *_outcome(receipt)]
+    if not receipt["duplicate"] and not (receipt["fired"] or receipt["held_back"]):
+        lines.append("no hook subscribes to it")
+    click.echo(printable("\n".join(lines)))
 
 
 def tail_events(
@@ -94,6 +118,9 @@ def event_lines(event: dict[str, Any]) -> str:
     data = json_line(event["data"])
     cut = data if len(data) <= DATA_SHOWN else f"{data[:DATA_SHOWN]}..."
     lines = [f"{when(event['time'])}  {event['source']}/{event['event']}  {cut}"]
-    lines += [f"    -> {name_or_id(one['event_hook'])}  {one['delivery']}" for one in event["fired"]]
-    lines += [f"    -- {name_or_id(one['event_hook'])}  {one['reason']}" for one in event["held_back"]]
-    return printable("\n".join(lines))
+    return printable("\n".join((*lines, *_outcome(event))))
+
+
+def _outcome(event: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"    -> {name_or_id(one['event_hook'])}  {one['delivery']}" for one in event["fired"])
+    yield from (f"    -- {name_or_id(one['event_hook'])}  {one['reason']}" for one in event["held_back"])

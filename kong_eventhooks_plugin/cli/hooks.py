@@ -1,4 +1,4 @@
-"""``hooks list``, ``show``, ``create``, ``delete``, ``ping`` and ``test``."""
+"""``hooks list``, ``show``, ``create``, ``update``, ``delete``, ``ping`` and ``test``."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +79,17 @@ def create_hook(body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> No
     """Create a hook of fields as in Kong's documentation: config.url=https://...; NAME=@FILE is a file's content."""
     with api_client(target) as client:
         _echo(client.call("POST", "event-hooks", **body), as_json=as_json)
+
+
+@command.command("update")
+@click.argument("hook")
+@fields_options("the fields to change")
+@api_options
+@output_option
+def update_hook(hook: str, body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> None:
+    """Change fields of the hook with the name or id HOOK, which the API created; an empty value unsets one."""
+    with api_client(target, hook) as client:
+        _echo(client.call("PATCH", "event-hooks", hook, **body), as_json=as_json)
 
 
 @command.command("delete")

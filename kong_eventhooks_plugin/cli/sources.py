@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -11,6 +11,8 @@ from kong_eventhooks_plugin.cli.api_calls import api_client, api_options
 from kong_eventhooks_plugin.cli.options import output_option
 from kong_eventhooks_plugin.cli.printing import pretty
 
+EVENTS_SHOWN: Final = 3
+
 
 @click.command("sources")
 @click.argument("source", required=False)
@@ -18,7 +20,7 @@ from kong_eventhooks_plugin.cli.printing import pretty
 @api_options
 @output_option
 def command(target: ApiTarget, source: str | None, event: str | None, *, as_json: bool) -> None:
-    """List the sources that hooks can name with their events, those of SOURCE, or the fields of one EVENT."""
+    """List the sources that hooks can name, the events of SOURCE, or the fields of one EVENT."""
     path = [part for part in (source, event) if part is not None]
     named = "/".join(path) or None
     with api_client(target, named, kind="source or event", listed_by="sources") as client:
@@ -30,7 +32,18 @@ def command(target: ApiTarget, source: str | None, event: str | None, *, as_json
         found = {event: found}
     if source is not None:
         found = {source: found}
-    click.echo("\n".join(_lines(found)) or "no event")
+    lines = _lines(found) if source is not None else _summary(found)
+    click.echo("\n".join(lines) or "no event")
+
+
+def _summary(found: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each source; crud alone has more than a hundred events."""
+    width = max(map(len, found))
+    for source, events in found.items():
+        shown = ", ".join(list(events)[:EVENTS_SHOWN]) or "any event"
+        more = f" and {len(events) - EVENTS_SHOWN} more" if len(events) > EVENTS_SHOWN else ""
+        yield f"{source.ljust(width)}  {shown}{more}"
+    yield f"\n'kong-event-hooks sources {next(iter(found))}' lists a source's events with their fields."
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:

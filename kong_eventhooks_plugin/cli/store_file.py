@@ -4,6 +4,7 @@ Secrets are masked, as the API masks them for a caller without the admin token.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -15,22 +16,32 @@ from kong_eventhooks_plugin.api.service import paging
 from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
 from kong_eventhooks_plugin.api.service.entity import hook_view
 from kong_eventhooks_plugin.api.service.presenter import Presenter
-from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.errors import RemoteError, SettingsError
 from kong_eventhooks_plugin.model.delivery import State
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter, Queue
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
+from kong_eventhooks_plugin.suggestions import did_you_mean
 
 T = TypeVar("T")
 
+_ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-def deliveries(data_dir: Path, hook: str | None, state: State | None, size: int, offset: str | None) -> dict[str, Any]:
-    """Return a page of deliveries, newest first; ``hook`` is a name or an id."""
+
+def deliveries(
+    data_dir: Path,
+    hook: str | None,
+    state: State | None,
+    size: int,
+    offset: str | None = None,
+    event_id: str | None = None,
+) -> dict[str, Any]:
+    """Return a page of deliveries, newest first; ``hook`` is a name or an id, ``event_id`` how the event's begins."""
 
     async def read(queue: Queue) -> dict[str, Any]:
         definitions = await queue.definitions()
         wanted = None if hook is None else _hook_id(hook, definitions)
-        where = DeliveryFilter(hook_id=wanted, state=state)
+        where = DeliveryFilter(hook_id=wanted, state=state, event_prefix=event_id)
         page = await paging.read_page(partial(queue.page, where), size, offset)
         present = _presenter(definitions)
         data = [builtins(present.delivery(one)) for one in page.deliveries]
@@ -90,4 +101,8 @@ def _presenter(definitions: list[Hook]) -> Presenter:
 
 def _hook_id(key: str, definitions: list[Hook]) -> str:
     """Return the id of the hook with that id or name; a hook that is gone is known by its id alone."""
-    return next((hook.id for hook in definitions if key in (hook.id, hook.name)), key)
+    found = next((hook.id for hook in definitions if key in (hook.id, hook.name)), None)
+    if found is None and not _ID.fullmatch(key):
+        meant = did_you_mean(key, (hook.name for hook in definitions))
+        raise RemoteError(f"there is no hook '{key}'{meant}; 'kong-event-hooks hooks list' lists them")
+    return found or key

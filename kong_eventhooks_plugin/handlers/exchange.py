@@ -60,11 +60,11 @@ async def exchange(
     try:
         answer = await client.send(request)
     except AddressRefused as refused:
-        detail = f"address refused: {refused}"
+        detail = f"{request.origin}: address refused: {refused}"
         return Discard("address_refused", detail) if literal else Retry("address_refused", detail)
     except HttpError as error:
         kind = "connect" if error.kind == "connection" else error.kind
-        return Retry(kind, str(error), hold=kind == "timeout")
+        return Retry(kind, f"{request.origin}: {error}", hold=kind == "timeout")
     hidden = [*sensitive]
     kept = Answer(answer.status, without(hidden, answer.body)[:MAX_BODY_BYTES], tuple(_shown(answer, hidden)))
     if judge is None:

@@ -6,9 +6,12 @@ any other vault, and one through a vault entity of another name.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from kong_eventhooks_plugin.model.masking import is_reference
 
 
 class VaultReference(NamedTuple):
@@ -36,6 +39,24 @@ def parse(text: str) -> VaultReference | None:
     whole = len(parts) == 1 or path.endswith("/")
     resource = "/".join(parts if whole else parts[:-1])
     return VaultReference(url.netloc, unquote(resource), None if whole else unquote(parts[-1]), prefix, version)
+
+
+_NEAR_REFERENCE = re.compile(r"\s*\{\s*vault\s*:", re.IGNORECASE)
+_UNRENDERED = re.compile(r"\$\{\{\s*env\b")
+
+NO_REFERENCE = (
+    "looks like a vault reference and is none; write {vault://VAULT/KEY}, for example {vault://env/my-secret}"
+)
+UNRENDERED = "decK replaces this by a variable's value, in files alone; send the value, or a vault reference"
+
+
+def near_reference_error(text: str) -> str | None:
+    """Return what is wrong with a text that looks like a reference, Kong's or decK's, and would be taken literally."""
+    if is_reference(text):
+        return NO_REFERENCE if parse(text) is None else None
+    if _NEAR_REFERENCE.match(text):
+        return NO_REFERENCE
+    return UNRENDERED if _UNRENDERED.search(text) else None
 
 
 def as_secret(text: str) -> str:

@@ -20,7 +20,8 @@ ErrorClass = Literal[
 class Delivery(msgspec.Struct, frozen=True):
     """``source`` is the hook's, which may subscribe to an event's source under another name.
 
-    Times are Unix seconds; ``attempts`` counts the past ones; ``reason`` is why it is dead.
+    Times are Unix seconds; ``attempts`` counts the past ones; ``reason`` is why it is dead. ``last_status`` and
+    ``last_error`` are the last attempt's; not in what ``claim`` returns.
     """
 
     id: str
@@ -34,6 +35,8 @@ class Delivery(msgspec.Struct, frozen=True):
     settled_at: float | None = None
     reason: str | None = None
     suppressed: Suppressed | None = None
+    last_status: int | None = None
+    last_error: str | None = None
 
 
 Headers = tuple[tuple[str, str], ...]

@@ -146,13 +146,17 @@ class EndpointHealth(msgspec.Struct, frozen=True):
 
 
 class DeliveryFilter(msgspec.Struct, frozen=True):
-    """Which deliveries to list: all that is set must hold. since <= ``created_at`` < until."""
+    """Which deliveries to list: all that is set must hold. since <= ``created_at`` < until.
+
+    ``event_prefix`` is how the id of the event begins.
+    """
 
     hook_id: str | None = None
     state: State | None = None
     source: str | None = None
     since: float | None = None
     until: float | None = None
+    event_prefix: str | None = None
 
 
 class DeliveryPage(msgspec.Struct, frozen=True):

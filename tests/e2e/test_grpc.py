@@ -17,6 +17,7 @@ from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.kong.wire.fields import encode_varint
 from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Discard, SentRequest
+from kong_eventhooks_plugin.model.ids import hook_id
 from kong_eventhooks_plugin.queue.contract import Settlement
 from tests.support.api import Api, running
 from tests.support.grpc_server import Client, open_server, refused
@@ -448,7 +449,12 @@ class TestDeliveries:
         assert len(await ids()) == 4
         assert len(await ids(hook="other")) == len(await ids(hook=other.id)) == 2
         assert await ids(hook="desk", state=deliveries_pb2.DELIVERY_STATE_DEAD) == dead
-        assert await ids(source="crud") == await ids(hook="nobody") == []
+        assert await ids(source="crud") == await ids(hook=hook_id("nobody")) == []
+        no = await refused(client.deliveries.ListDeliveries(deliveries_pb2.ListDeliveriesRequest(hook="nobody")))
+        assert violated(no.detail(BadRequest)) == {"hook": "no hook has the id or name 'nobody'"}
+        newest = (await ids())[0]
+        assert newest in await ids(event_id=newest[:23])
+        assert await ids(event_id="x") == []
         assert await ids(until=Timestamp(seconds=5)) == []
         page = await client.deliveries.ListDeliveries(deliveries_pb2.ListDeliveriesRequest(page_size=3))
         rest = await ids(page_size=3, page_token=page.next_page_token)

@@ -16,7 +16,7 @@ from kong_eventhooks_plugin.api.rest import bodies, hooks_calls, routes, stream
 from kong_eventhooks_plugin.api.rest.sending import cut
 from kong_eventhooks_plugin.api.service import feed
 from kong_eventhooks_plugin.model.delivery import SentRequest
-from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.model.ids import delivery_id, hook_id
 from tests.support.api import Api, running
 from tests.support.queue import dead, delivered
 from tests.support.waiting import SECONDS
@@ -85,7 +85,7 @@ async def test_events_with_what_they_led_to(api: Api, client: httpx.AsyncClient)
     assert await found("source=nowhere") == []
     assert await found("hook=s&event=x") == [ids[1], ids[0]]
     assert await found(f"hook={a}") == ids[::-1]
-    assert await found("hook=nobody") == []
+    assert await found(f"hook={hook_id('nobody')}") == []
     assert await found(f"since={middle['accepted_at']}") == [ids[2], ids[1]]
     assert await found("until=2020-01-01T00:00:00Z") == []
     page = (await client.get("/events?size=2&hook=a")).json()
@@ -107,7 +107,9 @@ async def test_deliveries(api: Api, client: httpx.AsyncClient) -> None:
         assert page["next"] == f"{path}?offset={page['offset']}&until=4000000000&size=2"
         assert [one["id"] for one in (await client.get(page["next"])).json()["data"]] == [ids[0]]
     assert (await client.get("/deliveries?hook=a&source=custom&since=0")).json()["data"]
-    assert (await client.get("/deliveries?hook=nobody")).json() == {"data": [], "next": None}
+    assert (await client.get(f"/deliveries?hook={hook_id('nobody')}")).json() == {"data": [], "next": None}
+    no = await client.get("/deliveries?hook=nobody")
+    assert (no.status_code, no.json()["fields"]) == (400, {"hook": "no hook has the id or name 'nobody'"})
     one = (await client.get(f"/deliveries/{ids[0]}")).json()
     assert one["event_hook"] == {"id": hook, "name": "a"}
     assert (one["state"], one["reason"], one["attempt_count"], one["data"]) == ("dead", "410 Gone", 1, {"n": 0})

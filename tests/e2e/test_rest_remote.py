@@ -106,8 +106,10 @@ async def test_what_a_test_brought_back_cannot_move_the_cursor(api: Api) -> None
 
 async def test_sources(api: Api) -> None:
     received = await ask(api, "sources")
-    assert "custom  any event" in received
-    assert "rate-limiting/rate-limit-exceeded  " in received
+    lines = [line.split("  ") for line in received.splitlines()]
+    assert {line[0]: line[-1].strip() for line in lines}["custom"] == "any event"
+    assert len(lines) < 20, "a line for each source"
+    assert "rate-limiting/rate-limit-exceeded  " in await ask(api, "sources", "rate-limiting")
     one = await ask(api, "sources", "rate-limiting", "rate-limit-exceeded")
     assert "unique: consumer, ip, service" in one
     crud = (await ask(api, "sources", "crud")).splitlines()
@@ -116,6 +118,11 @@ async def test_sources(api: Api) -> None:
     assert json.loads(await ask(api, "sources", "custom", "--output", "json")) == {}
     with pytest.raises(RemoteError, match="there is no source or event 'nope/x'"):
         await ask(api, "sources", "nope", "x")
+    with pytest.raises(
+        RemoteError,
+        match=r"'rate-limiting/rate-limit-exceded'; did you mean rate-limit-exceeded\?; 'kong-event-hooks sources'",
+    ):
+        await ask(api, "sources", "rate-limiting", "rate-limit-exceded")
 
 
 async def test_replay(api: Api) -> None:
@@ -128,6 +135,13 @@ async def test_replay(api: Api) -> None:
     assert received == "2 deliveries of hook 'a' are due now"
     received = await ask(api, "deliveries", "replay", "--hook", "a", "--until", "5", "--output", "json")
     assert json.loads(received) == {"replayed": 0, "refused": None, "more": False}
+    with pytest.raises(RemoteError, match=r"there is no hook 'aa'; did you mean a\?; 'kong-event-hooks hooks list'"):
+        await ask(api, "deliveries", "list", "--hook", "aa")
+    listed = (await ask(api, "deliveries", "list", "--hook", "a")).splitlines()
+    assert listed[0].split() == ["ID", "CREATED", "HOOK", "EVENT", "STATE", "ATTEMPTS", "STATUS", "ERROR", "NEXT"]
+    short = listed[1].split()[0]
+    assert len(short) < 30
+    assert (await ask(api, "deliveries", "show", short)).startswith(f"id            {ids[2]}")
     with pytest.raises(RemoteError, match=r"there is no delivery 'x'; 'kong-event-hooks deliveries list'"):
         await ask(api, "deliveries", "replay", "x")
 

@@ -62,9 +62,12 @@ class _Held:
 
     def seen(self, now: float) -> Delivery:
         """Return the delivery as it is told: a lease that ran out is no lease."""
+        changes: dict[str, object] = {}
         if self.delivery.state == "leased" and self.lease_until is not None and self.lease_until <= now:
-            return msgspec.structs.replace(self.delivery, state="pending")
-        return self.delivery
+            changes["state"] = "pending"
+        if self.attempts:
+            changes |= {"last_status": self.attempts[-1].status, "last_error": self.attempts[-1].error}
+        return msgspec.structs.replace(self.delivery, **changes) if changes else self.delivery
 
     @property
     def unsettled(self) -> bool:
@@ -295,7 +298,7 @@ class MemoryQueue:
             raise QueueFull(reason, f"no room to replay {delivery_id}: {reason}")
         held.change(state="pending", due_at=now, settled_at=None, reason=None)
         self._wake({held.delivery.hook_id})
-        return held.delivery
+        return held.seen(now)
 
     async def replay_all(self, where: DeliveryFilter) -> Replayed:
         """Replay every settled delivery that ``where`` names, oldest first."""
@@ -481,7 +484,8 @@ def _matches(where: DeliveryFilter, delivery: Delivery) -> bool:
     wanted = ((where.hook_id, delivery.hook_id), (where.state, delivery.state), (where.source, delivery.source))
     since = where.since is None or delivery.created_at >= where.since
     until = where.until is None or delivery.created_at < where.until
-    return since and until and all(want is None or want == found for want, found in wanted)
+    prefix = delivery.event.id.startswith(where.event_prefix or "")
+    return since and until and prefix and all(want is None or want == found for want, found in wanted)
 
 
 def _is_asked_for(where: EventFilter, one: Accepted) -> bool:

@@ -3,9 +3,12 @@
 import asyncio
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
-from kong_eventhooks_plugin.background import KEYS, PERIOD, RateLimitedLogger, is_set_within
+from kong_eventhooks_plugin import background
+from kong_eventhooks_plugin.background import KEYS, PERIOD, REMIND_SECONDS, RateLimitedLogger, is_set_within, retry
+from kong_eventhooks_plugin.errors import QueueError
 
 
 class Hands:
@@ -58,3 +61,20 @@ async def test_an_event_that_is_set_for_a_moment_ends_the_wait() -> None:
     event.clear()
     assert await waits
     assert not await is_set_within(event, 0.001)
+
+
+async def test_an_error_that_stays_is_reported_once_then_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, texts, reported = [0.0], iter(["a", "b", "a", "b", "a", "b", "a"]), list[str]()
+
+    async def pause() -> None:
+        now[0] += REMIND_SECONDS / 5
+
+    async def fails() -> str:
+        if (text := next(texts, None)) is None:
+            return "opened"
+        raise QueueError(text)
+
+    monkeypatch.setattr(background, "_retry_pause", pause)
+    monkeypatch.setattr(background.time, "monotonic", lambda: now[0])
+    assert await retry(fails, (QueueError,), reported.append) == "opened"
+    assert reported == ["a", "b", "a"], "each again after a while"

@@ -107,3 +107,10 @@ def test_a_collectors_address_holds_no_credential(url: str) -> None:
     with pytest.raises(SettingsError, match=r"otlp_endpoint: .*; for example http://127\.0\.0\.1:4318") as refused:
         settings.load({"otlp_endpoint": url}, environment={})
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("listen", ["8010", "localhost", "[::1]", "127.0.0.1:http", "127.0.0.1:", "::1:8010"])
+def test_an_address_has_a_host_and_a_port(listen: str) -> None:
+    with pytest.raises(SettingsError, match=r"^flag: listen: '.*' is no address; expected HOST:PORT, for example"):
+        settings.load({"listen": listen}, environment={})
+    assert settings.load({"listen": "[::1]:8010", "grpc_listen": "localhost:0"}, environment={}).listen == "[::1]:8010"

@@ -46,6 +46,7 @@ class DeliveryCalls:
             source=parse.given_text(request.source, "source"),
             since=parse.moment(request, "since"),
             until=parse.moment(request, "until"),
+            event_prefix=parse.given_text(request.event_id, "event_id"),
         )
 
         async def page(size: int) -> tuple[pb.ListDeliveriesResponse, int]:

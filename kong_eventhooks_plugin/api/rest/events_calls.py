@@ -1,5 +1,7 @@
 """``/deliveries`` and ``/events``: list, publish, stream, replay. Enterprise has none of it."""
 
+from typing import Final
+
 from aiohttp import web
 
 from kong_eventhooks_plugin.api.rest import queries
@@ -14,6 +16,8 @@ from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.queue.contract import EventFilter
 
+_DELIVERIES: Final = ("hook", "state", "source", "event_id", "since", "until")
+
 
 class EventCalls:
     """``heartbeat`` is a stream's, in seconds."""
@@ -27,7 +31,7 @@ class EventCalls:
         return (
             Endpoint("GET", "/deliveries", self.deliveries, "read", "List deliveries, newest first.",
                      (200, views.DeliveryListView),
-                     query=("hook", "state", "source", "since", "until", "size", "offset"), errors=(400,)),
+                     query=(*_DELIVERIES, "size", "offset"), errors=(400,)),
             Endpoint("GET", "/deliveries/{delivery}", self.delivery, "read",
                      "Get a delivery with its event and attempts.", (200, views.DeliveryDetailView), errors=(404,)),
             Endpoint("POST", "/deliveries/{delivery}/replay", self.replay, "change", "Send a delivery again.",
@@ -44,10 +48,10 @@ class EventCalls:
     async def deliveries(self, request: web.Request) -> web.Response:
         query = request.query
         hook_id = self._service.hooks.id_of(queries.text(query, "hook"))
-        where = queries.delivery_filter(query, hook_id, queries.text(query, "source"))
+        where = queries.delivery_filter(query, hook_id)
         found = await self._service.deliveries.page(where, queries.size(query), query.get("offset"))
         data = [self._present.delivery(delivery) for delivery in found.deliveries]
-        links = page_links(request, found.next_offset, "hook", "state", "source", "since", "until", "size")
+        links = page_links(request, found.next_offset, *_DELIVERIES, "size")
         return json_response(views.DeliveryListView(data, *links))
 
     async def delivery(self, request: web.Request) -> web.Response:

@@ -21,6 +21,7 @@ from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.model.hook import Hook
 
 _HOOK: Final = "/event-hooks/{hook}"
+_DELIVERIES: Final = ("state", "source", "event_id", "since", "until", "size", "offset")
 _HOOK_ERRORS: Final = (*BODY_ERRORS, 409)
 
 
@@ -74,7 +75,7 @@ class HookCalls:
                      "Show what the hook would do with an event, without doing it.", (200, views.PreviewView),
                      PreviewInput, forms=True, errors=(*BODY_ERRORS, 404)),
             Endpoint("GET", f"{_HOOK}/deliveries", self.deliveries, "read", "List a hook's deliveries, newest first.",
-                     (200, views.DeliveryListView), query=("state", "since", "until", "size", "offset"),
+                     (200, views.DeliveryListView), query=_DELIVERIES,
                      errors=(400, 404)),
             Endpoint("POST", f"{_HOOK}/replay", self.replay, "change",
                      "Send a hook's dead or delivered deliveries again.", (200, views.ReplayedView), ReplayRange,
@@ -141,7 +142,7 @@ class HookCalls:
         where = queries.delivery_filter(query, hook.id)
         found = await self._deliveries.page(where, queries.size(query), query.get("offset"))
         data = [self._present.delivery(delivery) for delivery in found.deliveries]
-        links = page_links(request, found.next_offset, "state", "since", "until", "size")
+        links = page_links(request, found.next_offset, *_DELIVERIES[:-1])
         return json_response(views.DeliveryListView(data, *links))
 
     async def replay(self, request: web.Request) -> web.Response:

@@ -61,10 +61,16 @@ def state(query: Query) -> State | None:
     return None if value is None else one_of(value, "state", cast("tuple[State, ...]", get_args(State)))
 
 
-def delivery_filter(query: Query, hook_id: str | None, source: str | None = None) -> DeliveryFilter:
+def delivery_filter(query: Query, hook_id: str | None) -> DeliveryFilter:
     """May raise ``ValidationError``."""
-    since, until = moment(query, "since"), moment(query, "until")
-    return DeliveryFilter(hook_id=hook_id, state=state(query), source=source, since=since, until=until)
+    return DeliveryFilter(
+        hook_id=hook_id,
+        state=state(query),
+        source=text(query, "source"),
+        since=moment(query, "since"),
+        until=moment(query, "until"),
+        event_prefix=text(query, "event_id"),
+    )
 
 
 def one_of(value: Any, name: str, choices: tuple[T, ...]) -> T:

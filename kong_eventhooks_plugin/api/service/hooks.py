@@ -105,9 +105,16 @@ class Hooks:
         return None if hook is None else hook.given_name
 
     def id_of(self, key: str | None) -> str | None:
-        """Return the id of the hook that a filter names; a removed hook is known by its id alone."""
-        hook = None if key is None else self._find(key)
-        return key if hook is None else hook.id
+        """Return the id of the hook that a filter names; raises ``ValidationError``.
+
+        A removed hook is known by its id alone.
+        """
+        if key is None or (by_id := _uuid(key)) is not None:
+            return None if key is None else by_id
+        hook = self._find(key)
+        if hook is None:
+            raise ValidationError({"hook": f"no hook has the id or name '{key}'"})
+        return hook.id
 
     async def create(self, given: Given) -> Hook:
         """May raise ``ValidationError``, ``HookTaken``, ``BadArgument``, ``StoreUnavailable``."""

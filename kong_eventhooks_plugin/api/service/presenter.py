@@ -47,6 +47,8 @@ class Presenter:
             created_at=delivery.created_at,
             due_at=delivery.due_at if delivery.settled_at is None else None,
             settled_at=delivery.settled_at,
+            last_status=delivery.last_status,
+            last_error=delivery.last_error,
             suppressed=_suppressed(delivery.suppressed),
         )
 

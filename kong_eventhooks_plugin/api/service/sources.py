@@ -4,7 +4,7 @@ from msgspec import UNSET
 
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.errors import UnknownSource
-from kong_eventhooks_plugin.sources.catalogue import BY_NAME, entry_of
+from kong_eventhooks_plugin.sources.catalogue import BY_NAME, entry_of, events_of
 from kong_eventhooks_plugin.sources.entry import EventEntry
 from kong_eventhooks_plugin.suggestions import did_you_mean
 
@@ -24,7 +24,8 @@ def event_of_source(source: str, event: str) -> views.EventDescriptionView:
     """May raise ``UnknownSource``."""
     entry = entry_of(source, event)
     if entry is None:
-        raise UnknownSource(f"source '{source[:100]}' has no event '{event[:100]}'")
+        meant = did_you_mean(event, events_of(source))
+        raise UnknownSource(f"source '{source[:100]}' has no event '{event[:100]}'{meant}")
     return _view(source, entry)
 
 

@@ -204,6 +204,8 @@ class DeliveryView(View, frozen=True):
     created_at: Time
     due_at: Annotated[float | None, Meta(description="When it is tried next; null once it is settled.")]
     settled_at: OptionalTime
+    last_status: Annotated[int | None, Meta(description="The status that the last attempt was answered with.")]
+    last_error: Annotated[str | None, Meta(description="The class of the last attempt's error.")]
     suppressed: Annotated[
         SuppressedView | None, Meta(description="How many events on_change and snooze held back before this one.")
     ]

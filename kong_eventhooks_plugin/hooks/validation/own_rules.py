@@ -7,6 +7,7 @@
 - A literal URL has a host and a port that can be called, also in notations that no pattern covers: an international
   name, an IPv4 address inside an IPv6 one.
 - A literal secret has a key, also after ``whsec_``; ``previous_secret`` has another beside it.
+- A secret, a URL or a header's value that looks like a reference, Kong's or decK's, is one.
 - A secret file is below a directory that secrets may come from; ``secret_files`` looks where it really is.
 - A URL contains spaces inside its templates only, and templates only behind scheme, host and port; for a handler that
   does not render its URL it contains none.
@@ -31,7 +32,7 @@ from kong_eventhooks_plugin.handlers.request_templates import content_type, dial
 from kong_eventhooks_plugin.handlers.signatures import key_of
 from kong_eventhooks_plugin.handlers.target_url import authority, parse_target
 from kong_eventhooks_plugin.hooks.patterns import NEVER_CALLED, SHORT_IPV4, STRICT_URL, TEMPLATE_IN_HOST, URL_ERR
-from kong_eventhooks_plugin.hooks.references import as_secret
+from kong_eventhooks_plugin.hooks.references import as_secret, near_reference_error
 from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, Known, handler_config
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
@@ -127,6 +128,18 @@ def _lone_secret_error(hook: Mapping[str, Any]) -> Errors:
     return {"previous_secret": "needs a secret or secret_file beside it, which signs too"}
 
 
+def _reference_error(name: str, hook: Mapping[str, Any]) -> Errors:
+    text = hook["config"][name]
+    error = None if text is None else near_reference_error(text)
+    return {} if error is None else {name: error}
+
+
+def _header_reference_errors(hook: Mapping[str, Any]) -> Errors:
+    headers = hook["config"]["headers"] or {}
+    errors = {name: error for name, text in headers.items() if (error := near_reference_error(text)) is not None}
+    return {"headers": errors} if errors else {}
+
+
 def _key_error(name: str, hook: Mapping[str, Any]) -> Errors:
     secret = hook["config"][name]
     if secret is not None and not is_reference(secret):
@@ -212,6 +225,8 @@ _CONFIG_RULES: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], Errors
     (("handler", GUESSED), _foreign_errors),
     (("config.secret", "config.secret_file"), _two_secrets_error),
     (("config.secret", "config.secret_file", "config.previous_secret"), _lone_secret_error),
+    *(((f"config.{name}",), partial(_reference_error, name)) for name in ("url", "secret", "previous_secret")),
+    (("config.headers",), _header_reference_errors),
     (("config.secret",), partial(_key_error, "secret")),
     (("config.previous_secret",), partial(_key_error, "previous_secret")),
     ((*_TYPE, "config.body", "config.body_format"), _body_error),

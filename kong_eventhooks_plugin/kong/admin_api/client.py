@@ -17,6 +17,7 @@ import time
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -76,6 +77,8 @@ class AdminClient:
     def __init__(self, settings: AdminSettings) -> None:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        self._origin = _origin(settings.url)
+        """What errors name: the URL itself may hold a password."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,16 +101,17 @@ class AdminClient:
 
     async def answer(self, path: str, query: dict[str, str] | None = None) -> Answer:
         """Return the same with the header ``Server``."""
-        # Errors name the path alone: the URL may hold a password.
         try:
             async with asyncio.timeout(self._settings.page_seconds):
                 body, server = await self._body(path, query or {})
         except aiohttp.ConnectionTimeoutError as error:
-            raise AdminApiError(f"{path}: no connection within {self._settings.connect_seconds:g} s") from error
+            raise AdminApiError(
+                f"{self._origin}{path}: no connection within {self._settings.connect_seconds:g} s"
+            ) from error
         except TimeoutError as error:
-            raise AdminApiError(f"{path}: no answer within {self._settings.page_seconds:g} s") from error
+            raise AdminApiError(f"{self._origin}{path}: no answer within {self._settings.page_seconds:g} s") from error
         except HTTP_ERRORS as error:
-            raise AdminApiError(f"{path}: {http_error(error, 'Kong')}") from error
+            raise AdminApiError(f"{self._origin}{path}: {http_error(error, 'Kong')}") from error
         try:
             document = await _read(body)
         except (msgspec.DecodeError, UnicodeError) as error:
@@ -195,3 +199,11 @@ def _data(page: dict[str, Any], path: str) -> list[dict[str, Any]]:
     if not isinstance(data, list) or not all(isinstance(entity, dict) for entity in data):
         raise AdminApiError(f"{path}: a page has no list of entities under data")
     return data
+
+
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # the first call says so
+        return ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

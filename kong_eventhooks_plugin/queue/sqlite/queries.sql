@@ -205,19 +205,24 @@ SELECT id, due_at FROM (
 -- name: delivery
 SELECT d.event, d.hook,
        h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed, d.suppressed_since,
-       e.id, e.source, e.event, e.data, e.time, e.scope
+       e.id, e.source, e.event, e.data, e.time, e.scope,
+       (SELECT a.status FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts),
+       (SELECT a.error FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts)
 FROM events AS e CROSS JOIN hooks AS h CROSS JOIN deliveries AS d
 WHERE e.id = :event AND h.id = :hook AND d.event = e.n AND d.hook = h.n;
 
 -- name: page
 SELECT d.event, d.hook,
        h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed, d.suppressed_since,
-       e.id, e.source, e.event, e.data, e.time, e.scope
+       e.id, e.source, e.event, e.data, e.time, e.scope,
+       (SELECT a.status FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts),
+       (SELECT a.error FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts)
 FROM deliveries AS d CROSS JOIN hooks AS h CROSS JOIN events AS e
 WHERE (d.event, d.hook) < (:event, :hook) AND h.n = d.hook AND e.n = d.event
   AND (:hook_id IS NULL OR d.hook = (SELECT n FROM hooks WHERE id = :hook_id))
   AND (:state IS NULL OR d.state = :state)
   AND (:source IS NULL OR d.source = :source)
+  AND (:prefix IS NULL OR d.event IN (SELECT n FROM events WHERE id >= :prefix AND id < :prefix || '~'))
   AND (:since IS NULL OR d.created_at >= :since)
   AND (:until IS NULL OR d.created_at < :until)
 ORDER BY d.event DESC, d.hook DESC LIMIT :size;
@@ -226,13 +231,16 @@ ORDER BY d.event DESC, d.hook DESC LIMIT :size;
 -- The same for the states that a lease's end changes without a write.
 SELECT d.event, d.hook,
        h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed, d.suppressed_since,
-       e.id, e.source, e.event, e.data, e.time, e.scope
+       e.id, e.source, e.event, e.data, e.time, e.scope,
+       (SELECT a.status FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts),
+       (SELECT a.error FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts)
 FROM deliveries AS d INDEXED BY deliveries_unsettled CROSS JOIN hooks AS h CROSS JOIN events AS e
 WHERE d.settled_at IS NULL AND d.event <= :event AND (d.event, d.hook) < (:event, :hook)
   AND h.n = d.hook AND e.n = d.event
   AND (d.lease_until IS NOT NULL AND d.lease_until > :now) = (:state = 'leased')
   AND (:hook_id IS NULL OR d.hook = (SELECT n FROM hooks WHERE id = :hook_id))
   AND (:source IS NULL OR d.source = :source)
+  AND (:prefix IS NULL OR d.event IN (SELECT n FROM events WHERE id >= :prefix AND id < :prefix || '~'))
   AND (:since IS NULL OR d.created_at >= :since)
   AND (:until IS NULL OR d.created_at < :until)
 ORDER BY d.event DESC, d.hook DESC LIMIT :size;

@@ -118,7 +118,7 @@ def page(
     event, hook = _position(offset, 2)
     values = {
         "event": event, "hook": hook, "hook_id": where.hook_id, "state": where.state, "source": where.source,
-        "since": where.since, "until": where.until, "size": size + 1, "now": now,
+        "since": where.since, "until": where.until, "prefix": where.event_prefix, "size": size + 1, "now": now,
     }  # fmt: skip
     statement = SQL.page_unsettled if where.state in {"pending", "leased"} else SQL.page
     with closing(connection.execute(statement, values)) as rows:

@@ -64,7 +64,7 @@ def suppressed_from(count: int, since: float) -> Suppressed | None:
 def delivery_from(row: Row, now: float) -> Delivery:
     """Return the delivery of a row of the ``delivery`` and ``page`` statements; a lease that ran out is no lease."""
     _, _, hook_id, source, state, attempts, created_at, due_at, leased_until, settled_at, reason, *rest = row
-    count, since, *event = rest
+    count, since, *event, last_status, last_error = rest
     return Delivery(
         id=delivery_id(event[0], hook_id),
         event=event_from(tuple(event)),
@@ -77,6 +77,8 @@ def delivery_from(row: Row, now: float) -> Delivery:
         settled_at=settled_at,
         reason=reason,
         suppressed=suppressed_from(count, since),
+        last_status=last_status,
+        last_error=last_error,
     )
 
 

@@ -481,7 +481,7 @@ async def test_a_port_where_nobody_listens(make: Any, unused_tcp_port: int) -> N
     async with make() as deliver:
         outcome = await deliver(f"http://127.0.0.1:{unused_tcp_port}/")
     assert seen(outcome) == (Retry, "connect", False)
-    assert outcome.detail == "no connection: Connection refused"
+    assert outcome.detail == f"http://127.0.0.1:{unused_tcp_port}: no connection: Connection refused"
 
 
 async def test_no_descriptor_left_is_no_fault_of_the_endpoint(make: Any) -> None:
@@ -496,7 +496,7 @@ async def test_no_descriptor_left_is_no_fault_of_the_endpoint(make: Any) -> None
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limit)
         assert (type(outcome), outcome.error, outcome.detail) == (
-            Retry, "internal", "no connection: Too many open files",
+            Retry, "internal", f"{receiver.url.removesuffix('/hook')}: no connection: Too many open files",
         )  # fmt: skip
         assert isinstance(await deliver(receiver.url), Delivered)
 
@@ -510,9 +510,9 @@ async def test_a_host_that_takes_no_connection_in_time(make: Any) -> None:
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
         async with make(limits=ClientLimits(connect_seconds=0.5)) as deliver:
-            outcome = await deliver(f"http://127.0.0.1:{full.getsockname()[1]}/")
+            outcome = await deliver(url := f"http://127.0.0.1:{full.getsockname()[1]}")
     assert seen(outcome) == (Retry, "timeout", True)
-    assert outcome.detail == "no connection in time"
+    assert outcome.detail == f"{url}: no connection in time"
 
 
 async def test_a_name_that_nobody_knows(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -626,7 +626,8 @@ async def test_a_certificate_is_checked_where_the_hook_does_not_say_otherwise(ma
         async with make() as deliver:
             outcome = await deliver(receiver.url)
             assert seen(outcome) == (Retry, "tls", False)
-            assert outcome.detail == "certificate refused: self-signed certificate"
+            origin = receiver.url.removesuffix("/hook")
+            assert outcome.detail == f"{origin}: certificate refused: self-signed certificate"
             assert isinstance(await deliver(receiver.url, ssl_verify=False), Delivered)
             assert seen(await deliver(receiver.url, ssl_verify=True)) == (Retry, "tls", False), (
                 "not the same connection"

@@ -7,7 +7,7 @@ from kong_eventhooks_plugin.model.delivery import State
 from kong_eventhooks_plugin.queue import limits as queue_limits
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Queue
 from tests.support.clock import START, FakeClock
-from tests.support.queue import dead, deliver, delivered, held_back, id_of, offer, postponed
+from tests.support.queue import dead, deliver, delivered, event, held_back, id_of, offer, postponed
 
 EVERYTHING = DeliveryFilter()
 
@@ -74,6 +74,13 @@ async def test_what_is_asked_for(queue: Queue, clock: FakeClock) -> None:
     assert await listed(queue, DeliveryFilter(state="dead")) == [id_of(1)]
     assert await listed(queue, DeliveryFilter(state="leased")) == [id_of(3)]
     assert await listed(queue, DeliveryFilter(state="pending", hook_id="h")) == [id_of(key) for key in (5, 4, 2)]
+    whole = event(3).id
+    assert await listed(queue, DeliveryFilter(event_prefix=whole)) == [id_of(3, "g"), id_of(3)]
+    assert await listed(queue, DeliveryFilter(event_prefix=whole, state="leased")) == [id_of(3)]
+    assert len(await listed(queue, DeliveryFilter(event_prefix=whole[:3]))) == 12
+    assert await listed(queue, DeliveryFilter(event_prefix=f"{whole}x")) == []
+    last = {one.id: (one.last_status, one.last_error) for one in (await queue.page(EVERYTHING, 100)).deliveries}
+    assert [last[id_of(key)] for key in (0, 1, 4)] == [(200, None), (503, "status"), (None, None)]
     between = DeliveryFilter(since=START + 1, until=START + 3, hook_id="h")
     assert await listed(queue, between) == [id_of(2), id_of(1)]
     assert await listed(queue, DeliveryFilter(since=START + 2, state="pending", source="named")) == [

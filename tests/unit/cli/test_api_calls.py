@@ -15,8 +15,12 @@ from kong_eventhooks_plugin.cli import api_calls, cli, events
 from kong_eventhooks_plugin.errors import SettingsError
 
 HOOK = {"id": "i", "name": "a", "config": {}}
-ANSWERS = {"sources": {"data": {}}, "test": {"result": {"status": 200, "headers": {}, "body": ""}}, "ping": {},
-           "replay": {"state": "pending", "replayed": 0, "refused": None, "more": False}}  # fmt: skip
+ANSWERS = {"sources": {"data": {"a": {}}}, "test": {"result": {"status": 200, "headers": {}, "body": ""}}, "ping": {},
+           "replay": {"state": "pending", "replayed": 0, "refused": None, "more": False},
+           "events": {"id": "e", "duplicate": False, "fired": [], "held_back": []}}  # fmt: skip
+
+
+WHOLE = f"{'e' * 36}_{'f' * 36}"
 
 
 class Call(NamedTuple):
@@ -67,7 +71,12 @@ RANGE = {"since": "5", "until": None, "state": "dead"}
         (["hooks", "test", "a", "b=c"], ("POST", "event-hooks", "a", "test"), {"form": [("b", "c")]}),
         (["sources"], ("GET", "event-hooks", "sources"), {}),
         (["sources", "a", "b"], ("GET", "event-hooks", "sources", "a", "b"), {}),
-        (["deliveries", "replay", "x"], ("POST", "deliveries", "x", "replay"), {}),
+        (["hooks", "update", "a", "snooze=5"], ("PATCH", "event-hooks", "a"), {"form": [("snooze", "5")]}),
+        (["events", "publish", "e", "n=1", "--event-key", "k"], ("POST", "events"),
+         {"form": [("event", "e"), ("key", "k"), ("data.n", "1")]}),
+        (["events", "publish", "e", "--file", "x"], ("POST", "events"),
+         {"json": {"event": "e", "data": {"n": 1}, "key": None}}),
+        (["deliveries", "replay", WHOLE], ("POST", "deliveries", WHOLE, "replay"), {}),
         (["deliveries", "replay", "--hook", "a", "--since", "5"], ("POST", "event-hooks", "a", "replay"),
          {"json": RANGE}),
     ],

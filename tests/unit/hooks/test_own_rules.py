@@ -8,6 +8,7 @@ from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers import address_rules, host_names, target_url
 from kong_eventhooks_plugin.hooks import patterns, schema
 from kong_eventhooks_plugin.hooks.definition import to_hook
+from kong_eventhooks_plugin.hooks.references import NO_REFERENCE, UNRENDERED
 from kong_eventhooks_plugin.hooks.validation.field_checks import field_error
 from kong_eventhooks_plugin.hooks.validation.own_rules import foreign
 from kong_eventhooks_plugin.model.hook import Origin
@@ -212,6 +213,27 @@ def test_a_secret_without_a_key(field: str, secret: str) -> None:
 
 def test_base64_of_no_length_that_base64_has() -> None:
     assert errors(webhook(secret="whsec_MDEyM")) == {"config": {"secret": "after whsec_ there must be base64"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{vault:/env/x}", NO_REFERENCE),
+        ("{vault://env/x", NO_REFERENCE),
+        (" { Vault:env/x }", NO_REFERENCE),
+        ("{vault://env}", NO_REFERENCE),
+        ('${{ env "DECK_X" }}', UNRENDERED),
+    ],
+)
+def test_what_looks_like_a_reference_and_is_none(text: str, error: str) -> None:
+    assert errors(webhook(secret=text)) == {"config": {"secret": error}}
+    assert errors(webhook(secret="s3cret", previous_secret=text)) == {"config": {"previous_secret": error}}
+    assert errors(webhook(headers={"authorization": text})) == {"config": {"headers": {"authorization": error}}}
+
+
+@pytest.mark.parametrize("text", ["{{ vault }}", "price ${{ data.price }}", "a {vault:x}"])
+def test_a_template_looks_like_no_reference(text: str) -> None:
+    assert is_valid(webhook(headers={"x": text}))
 
 
 @pytest.mark.parametrize("secret", ["whsec_MDEyMw==", "whsec_MDEyMw", "whsec_MDEy\n", "Whsec_", "{vault://env/x}"])

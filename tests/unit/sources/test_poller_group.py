@@ -98,7 +98,9 @@ async def test_an_unreachable_kong_is_an_error_of_crud(tmp_path: Path, unused_tc
     async with running(observers):
         await until(lambda: bool(observers.errors()))
         (fault,) = observers.errors()
-        assert fault.startswith("crud: reconciliation failed: /status: no connection")
+        assert fault.startswith(
+            f"crud: reconciliation failed: http://127.0.0.1:{unused_tcp_port}/status: no connection"
+        )
 
 
 async def test_a_file_that_cannot_be_opened_is_an_error_until_it_can(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ _QUERY: Final[dict[str, dict[str, Any]]] = {
     "hook": {"schema": _QUERY_TEXT, "description": "A hook's id or name."},
     "source": {"schema": _QUERY_TEXT},
     "event": {"schema": _QUERY_TEXT},
+    "event_id": {"schema": _QUERY_TEXT, "description": "The id of the event, or how it begins."},
 }
 
 _ERRORS: Final = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,7 @@ async def test_nobody_there_has_no_status(unused_tcp_port: int) -> None:
         with pytest.raises(AdminApiError) as caught:
             await client.get("/")
     assert caught.value.status is None
-    assert str(caught.value) == "/: no connection: Connection refused"
+    assert str(caught.value) == f"http://127.0.0.1:{unused_tcp_port}/: no connection: Connection refused"
 
 
 async def test_an_object_and_its_query(kong: Kong) -> None:
@@ -250,7 +251,7 @@ async def test_what_is_no_http() -> None:
     async with server, AdminClient(AdminSettings(url=f"http://127.0.0.1:{port}")) as client:
         with pytest.raises(AdminApiError) as caught:
             await client.get("/")
-    assert str(caught.value) == "/: the answer is not HTTP"
+    assert str(caught.value) == f"http://127.0.0.1:{port}/: the answer is not HTTP"
 
 
 async def test_a_connection_that_is_cut(kong: Kong) -> None:
@@ -263,7 +264,7 @@ async def test_a_connection_that_is_cut(kong: Kong) -> None:
         return response
 
     kong.answer = answer
-    assert (await refusal(kong)).startswith("/plugins: ")
+    assert re.match(r"http://127.0.0.1:[0-9]+/plugins: ", await refusal(kong))
 
 
 async def test_a_page_has_a_time_limit_however_it_trickles(kong: Kong) -> None:
@@ -281,7 +282,7 @@ async def test_a_page_has_a_time_limit_however_it_trickles(kong: Kong) -> None:
             raise
 
     kong.answer = answer
-    assert await refusal(kong, page_seconds=0.2) == "/plugins: no answer within 0.2 s"
+    assert (await refusal(kong, page_seconds=0.2)).endswith("/plugins: no answer within 0.2 s")
     await asyncio.wait_for(ended.wait(), SECONDS)
 
 
@@ -309,14 +310,14 @@ async def test_headers_without_end(kong: Kong) -> None:
         return web.Response()
 
     kong.answer = answer
-    assert await refusal(kong) == "/plugins: Kong sent more than 16 informational answers"
+    assert (await refusal(kong)).endswith("/plugins: Kong sent more than 16 informational answers")
 
 
 async def test_nobody_there(unused_tcp_port: int) -> None:
     async with AdminClient(AdminSettings(url=f"http://user:hunter2@127.0.0.1:{unused_tcp_port}")) as client:
         with pytest.raises(AdminApiError) as caught:
             await client.entities("/plugins")
-    assert str(caught.value).startswith("/plugins: ")
+    assert str(caught.value).startswith(f"http://127.0.0.1:{unused_tcp_port}/plugins: ")
     assert "hunter2" not in str(caught.value)
 
 

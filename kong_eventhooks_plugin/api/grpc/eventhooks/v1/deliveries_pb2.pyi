@@ -38,7 +38,7 @@ ATTEMPT_OUTCOME_RETRY: AttemptOutcome
 ATTEMPT_OUTCOME_DISCARD: AttemptOutcome
 
 class Delivery(_message.Message):
-    __slots__ = ("id", "hook", "source", "event", "event_id", "state", "reason", "attempt_count", "created_at", "due_at", "settled_at", "suppressed")
+    __slots__ = ("id", "hook", "source", "event", "event_id", "state", "reason", "attempt_count", "created_at", "due_at", "settled_at", "suppressed", "last_status", "last_error")
     ID_FIELD_NUMBER: _ClassVar[int]
     HOOK_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,8 @@ class Delivery(_message.Message):
     DUE_AT_FIELD_NUMBER: _ClassVar[int]
     SETTLED_AT_FIELD_NUMBER: _ClassVar[int]
     SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
+    LAST_STATUS_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
     id: str
     hook: _hooks_pb2.HookReference
     source: str
@@ -63,7 +65,9 @@ class Delivery(_message.Message):
     due_at: _timestamp_pb2.Timestamp
     settled_at: _timestamp_pb2.Timestamp
     suppressed: Suppressed
-    def __init__(self, id: _Optional[str] = ..., hook: _Optional[_Union[_hooks_pb2.HookReference, _Mapping]] = ..., source: _Optional[str] = ..., event: _Optional[str] = ..., event_id: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., reason: _Optional[str] = ..., attempt_count: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., suppressed: _Optional[_Union[Suppressed, _Mapping]] = ...) -> None: ...
+    last_status: int
+    last_error: str
+    def __init__(self, id: _Optional[str] = ..., hook: _Optional[_Union[_hooks_pb2.HookReference, _Mapping]] = ..., source: _Optional[str] = ..., event: _Optional[str] = ..., event_id: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., reason: _Optional[str] = ..., attempt_count: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., suppressed: _Optional[_Union[Suppressed, _Mapping]] = ..., last_status: _Optional[int] = ..., last_error: _Optional[str] = ...) -> None: ...
 
 class Suppressed(_message.Message):
     __slots__ = ("count", "since")
@@ -126,7 +130,7 @@ class SentRequest(_message.Message):
     def __init__(self, method: _Optional[str] = ..., url: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., body: _Optional[bytes] = ..., size: _Optional[int] = ...) -> None: ...
 
 class ListDeliveriesRequest(_message.Message):
-    __slots__ = ("hook", "state", "source", "since", "until", "page_size", "page_token")
+    __slots__ = ("hook", "state", "source", "since", "until", "page_size", "page_token", "event_id")
     HOOK_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +138,7 @@ class ListDeliveriesRequest(_message.Message):
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     hook: str
     state: DeliveryState
     source: str
@@ -141,7 +146,8 @@ class ListDeliveriesRequest(_message.Message):
     until: _timestamp_pb2.Timestamp
     page_size: int
     page_token: str
-    def __init__(self, hook: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., source: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    event_id: str
+    def __init__(self, hook: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., source: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., event_id: _Optional[str] = ...) -> None: ...
 
 class ListDeliveriesResponse(_message.Message):
     __slots__ = ("deliveries", "next_page_token")
