@@ -14,6 +14,7 @@ store_unavailable    the store did not commit
 abandoned            the store let the offer go unanswered (it was closed)
 buffer               too many offers wait for a commit (``QueueFull``'s reason)
 queue_full, ...      committed, but at least one hook misses it by that limit of the queue
+refused              committed on this node, but the store that nodes share cannot keep it (queue/forwarding)
 ===================  ===============================================================================
 
 Limits: what waits for a commit is bounded by the queue (``Limits.waiting``), what waits for filters by the sandbox's
@@ -34,7 +35,7 @@ from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import LogObservation
-from kong_eventhooks_plugin.queue.contract import LOSSES, Candidate, Clock, Offer, Queue, Receipt
+from kong_eventhooks_plugin.queue.contract import LOSSES, Acceptor, Candidate, Clock, Offer, Receipt
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sources.catalogue import CUSTOM, events_of
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, decode
@@ -65,7 +66,7 @@ class Dispatcher:
     def __init__(
         self,
         registry: ActiveHooks,
-        queue: Queue,
+        queue: Acceptor,
         sources: Sequence[RequestSource],
         metrics: Metrics,
         clock: Clock,
@@ -190,6 +191,11 @@ class Dispatcher:
                 self._count_loss(_reason(error), error)
             return
         receipt = future.result()
+        if not receipt.spooled:
+            self.decided(event, receipt)
+
+    def decided(self, event: Event, receipt: Receipt) -> None:
+        """Count and report what an event led to: once it is committed, or once the store that nodes share says."""
         if receipt.duplicate:
             return
         # Who publishes names the event as it likes: a label for each would grow without a limit.

@@ -86,12 +86,16 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The result of an offer, committed. ``held_back`` is hook id -> reason."""
+    """The result of an offer, committed. ``held_back`` is hook id -> reason.
+
+    ``spooled``: it is committed on this node, and the store that nodes share decides later which hooks it fires.
+    """
 
     event_id: str
     duplicate: bool
     fired: tuple[str, ...]
     held_back: Mapping[str, HeldBack]
+    spooled: bool = False
 
 
 Publish = Callable[[Event], "Future[Receipt] | None"]
@@ -208,14 +212,8 @@ class Replayed(msgspec.Struct, frozen=True):
     more: bool = False
 
 
-class Queue(Protocol):
-    """Every method may raise ``StoreUnavailable``."""
-
-    async def open(self) -> None:
-        """Connect, migrate the schema, make leases of a dead process due again."""
-
-    async def close(self) -> None:
-        """Commit what waits and close the store."""
+class Acceptor(Protocol):
+    """Where events are offered: a queue, or what accepts for one."""
 
     def offer(self, offer: Offer) -> "Future[Receipt]":
         """Accept an event. Raises ``QueueFull`` at once where too many offers wait; never blocks."""
@@ -225,6 +223,16 @@ class Queue(Protocol):
 
         None where nothing is wrong. Reads may work while writes fail.
         """
+
+
+class Queue(Acceptor, Protocol):
+    """Every method may raise ``StoreUnavailable``."""
+
+    async def open(self) -> None:
+        """Connect, migrate the schema, make leases of a dead process due again."""
+
+    async def close(self) -> None:
+        """Commit what waits and close the store."""
 
     async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
         """Lease up to ``limit`` due deliveries of a hook, those due first first."""

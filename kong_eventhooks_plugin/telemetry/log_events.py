@@ -121,6 +121,8 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "settings_invalid": "The worker does not start because a setting is unknown or has a wrong value.",
     "settlement_failed": "A batch of outcomes could not be written because of a bug; each is tried alone.",
     "shadowed_hooks_not_deleted": "Stored hooks that are declared elsewhere could not be deleted; tried again.",
+    "shared_store_went_back": "The shared store has less of this node's events than it had (an older backup, a "
+    "failover); they are moved again. `had` and `has` are places in the spool.",
     "socket_rebind_failed": "The socket's path was removed and cannot be bound again.",
     "socket_rebound": "The socket's path had been removed and was bound again.",
     "socket_taken_over": "Another server has bound the socket's path.",
@@ -131,6 +133,10 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "span_export_failed": "The collector of `otlp_endpoint` took no spans; they are dropped and counted until it does.",
     "span_export_recovered": "The collector takes spans again.",
     "spans_unsent": "The process ended before all spans were sent.",
+    "spool_forwarding_failed": "What this node has accepted does not get to the shared store; tried again. "
+    "`suppressed`: lines left out.",
+    "spool_sweep_failed": "What the spool keeps no longer could not be deleted; tried again.",
+    "spooled_event_refused": "The shared store refuses an event for good; it is counted as lost.",
     "store_close_incomplete": "The store was closed while operations waited; they failed.",
     "store_checkpoint_failed": "The store's log could not be copied into its file; it grows until that succeeds.",
     "store_locked": "Another process holds the store's lock; `seconds` so far.",

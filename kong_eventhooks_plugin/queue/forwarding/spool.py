@@ -1,0 +1,304 @@
+"""The spool: what this node has accepted for the shared store, in a file of its own, in order.
+
+Offers that wait share the next transaction, which is written and synced in a thread. An offer stays for
+``KEEP_SECONDS`` after the shared store has committed it: that store may come back from an older backup. Any number of
+processes may have the file open (two overlap while Kong reloads).
+
+Limits: ``QueueLimits.deliveries`` offers and ``QueueLimits.bytes`` wait for the shared store; one more raises
+``QueueFull``. ``QueueLimits.waiting`` wait for the disk. A transaction has ``BATCH`` offers. Kept offers are as many as
+may wait, past it the oldest go first.
+"""
+
+import asyncio
+import sqlite3
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+
+from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.queue.contract import Clock, Offer, QueueLimits
+from kong_eventhooks_plugin.queue.sqlite.statements import named_statements
+from kong_eventhooks_plugin.storage import sqlite
+from kong_eventhooks_plugin.storage.thread import CallThread
+
+T = TypeVar("T")
+
+FILE: Final = "spool.db"
+"""Its name in the data directory."""
+
+BATCH: Final = 256
+KEEP_SECONDS: Final = 3_600.0
+DELETED_AT_ONCE: Final = 1_000
+PATIENCE: Final = 5.0
+"""Seconds that a transaction waits for another process's."""
+
+APPLICATION_ID: Final = 0x4B_45_68_73
+VERSION: Final = 1
+
+SQL: Final = SimpleNamespace(
+    **named_statements((resources.files("kong_eventhooks_plugin.queue.forwarding") / "spool.sql").read_text("utf-8"))
+)
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Offer).decode
+_decode_hook = msgspec.msgpack.Decoder(Hook).decode
+
+
+class Spooled(NamedTuple):
+    """An offer in the spool; ``n`` is its place."""
+
+    n: int
+    accepted_at: float
+    offer: Offer
+
+
+class SpoolState(NamedTuple):
+    """What waits for the shared store, and since when the oldest of it does (None: nothing waits)."""
+
+    offers: int
+    bytes: int
+    oldest: float | None
+
+
+class _Waiting(NamedTuple):
+    data: bytes
+    future: "asyncio.Future[None]"
+
+
+class Spool:
+    """Everything on one event loop. ``added`` is called after each commit."""
+
+    def __init__(self, path: Path, limits: QueueLimits, clock: Clock, added: Callable[[], None]) -> None:
+        self._path = path
+        self._limits = limits
+        self._clock = clock
+        self._added = added
+        self._connection: sqlite3.Connection | None = None
+        self._thread: CallThread | None = None
+        self._waiting: deque[_Waiting] = deque()
+        self._writing = 0
+        self._busy = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._newest = self._mark = (0, 0)
+        self._error: str | None = None
+        self.id = ""
+
+    async def open(self) -> None:
+        """Open or create the file. Raises ``StoreUnavailable``."""
+        self._thread = CallThread("event-hooks-spool", asyncio.get_running_loop())
+        try:
+            self._connection = await self._thread.call(lambda: _opened(self._path))
+            self.id = await self.run(lambda connection: str(connection.execute(SQL.own_name).fetchone()[0]))
+            self._newest, self._mark = await self.run(_positions)
+        except BaseException:
+            self._thread.stop()
+            raise
+
+    async def close(self, seconds: float) -> None:
+        """Commit what waits, for so many seconds at most; what is left fails with ``StoreUnavailable``."""
+        if self._thread is None or self._connection is None:
+            return
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+            await self._thread.call(self._connection.close)
+        except TimeoutError:
+            self._fail(self._taken(len(self._waiting)), StoreUnavailable(f"{self._path}: closed before it was written"))
+        self._thread.stop()
+        self._connection = None
+
+    def add(self, offer: Offer) -> "asyncio.Future[None]":
+        """Return a future that ends when the offer is committed. Raises ``QueueFull``, ``QueueError``."""
+        if self._connection is None:
+            raise StoreUnavailable(f"{self._path}: is not open")
+        if len(self._waiting) + self._writing >= self._limits.waiting:
+            raise QueueFull("buffer", f"{self._limits.waiting} offers wait for the disk already")
+        offers, size = self._sizes()
+        if offers >= self._limits.deliveries:
+            raise QueueFull("queue_full", f"{offers} events wait for the shared store already")
+        if size >= self._limits.bytes:
+            raise QueueFull("queue_bytes", f"{size} bytes of events wait for the shared store already")
+        try:
+            data = _encode(offer)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise QueueError(f"event {offer.event.id} cannot be written: {error}") from error
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(data, future))
+        if not self._busy:
+            self._write()
+        return future
+
+    def error(self) -> str | None:
+        """Return why nothing can be written, as the last transaction showed."""
+        return self._error
+
+    async def first(self, limit: int, *, after: int = 0) -> list[Spooled]:
+        """Return the first offers that wait for the shared store, of those ``after`` a place."""
+        start = max(after, self._mark[0])
+        rows = await self.run(lambda connection: connection.execute(SQL.after, (start, limit)).fetchall())
+        return [Spooled(n, accepted_at, _decode(offer)) for n, accepted_at, offer in rows]
+
+    @property
+    def position(self) -> int:
+        """The place of the last offer that the shared store has committed."""
+        return self._mark[0]
+
+    async def forwarded(self, n: int) -> None:
+        """Remember that the shared store has committed everything up to a place."""
+        await self._move_mark(SQL.set_mark, n)
+
+    async def go_back(self, n: int) -> None:
+        """Have everything after a place wait again, as far as it is kept."""
+        await self._move_mark(SQL.go_back, n)
+
+    async def sweep(self) -> int:
+        """Delete what is kept no longer; return how many."""
+        kept = self._limits.deliveries
+        newest = self._newest[0]
+
+        def delete(connection: sqlite3.Connection) -> int:
+            (oldest,) = connection.execute("SELECT coalesce(min(n), 0) FROM offers").fetchone()
+            until = self._clock() - KEEP_SECONDS if newest - oldest < kept else self._clock() + 1
+            return connection.execute(SQL.delete_kept, (until, DELETED_AT_ONCE)).rowcount
+
+        total = 0
+        while deleted := await self.run(delete):
+            total += deleted
+        return total
+
+    async def state(self) -> SpoolState:
+        mark = self._mark[0]
+        oldest = await self.run(lambda connection: connection.execute(SQL.oldest_after, (mark,)).fetchone())
+        return SpoolState(*self._sizes(), None if oldest is None else oldest[0])
+
+    async def definitions(self) -> list[Hook]:
+        """Return the definitions that were kept last."""
+        rows = await self.run(lambda connection: connection.execute(SQL.definitions).fetchall())
+        return [_decode_hook(row[0]) for row in rows]
+
+    async def keep_definitions(self, hooks: Sequence[Hook]) -> None:
+        rows = [(hook.id, _encode(hook)) for hook in hooks]
+
+        def replace(connection: sqlite3.Connection) -> None:
+            with sqlite.transaction(connection):
+                connection.execute(SQL.clear_definitions)
+                connection.executemany(SQL.add_definition, rows)
+
+        await self.run(replace)
+
+    async def run(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        """Call with the connection, in the thread. SQLite's errors become ``StoreUnavailable``."""
+        connection, thread = self._connection, self._thread
+        if connection is None or thread is None:
+            raise StoreUnavailable(f"{self._path}: is not open")
+        try:
+            return await thread.call(lambda: call(connection))
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{self._path}: {error}") from error
+
+    def _sizes(self) -> tuple[int, int]:
+        return self._newest[0] - self._mark[0], self._newest[1] - self._mark[1]
+
+    async def _move_mark(self, statement: str, n: int) -> None:
+        def move(connection: sqlite3.Connection) -> tuple[tuple[int, int], tuple[int, int]]:
+            connection.execute(statement, (n,))
+            return _positions(connection)
+
+        self._newest, self._mark = await self.run(move)
+
+    def _write(self) -> None:
+        """Write the next batch in the thread."""
+        connection, thread = self._connection, self._thread
+        if connection is None or thread is None:
+            return
+        batch = self._taken(BATCH)
+        self._busy = True
+        self._idle.clear()
+        self._writing = len(batch)
+        now = self._clock()
+        thread.run(
+            lambda: _add(connection, [waiting.data for waiting in batch], now),
+            lambda newest, error: self._written(batch, newest, error),
+        )
+
+    def _written(self, batch: list[_Waiting], newest: tuple[int, int] | None, error: Exception | None) -> None:
+        self._writing = 0
+        if newest is None:
+            self._error = f"{self._path}: {error}"
+            self._fail(batch, StoreUnavailable(self._error))
+        else:
+            self._error = None
+            self._newest = newest
+            for waiting in batch:
+                if not waiting.future.done():
+                    waiting.future.set_result(None)
+            self._added()
+        if self._waiting:
+            self._write()
+        else:
+            self._busy = False
+            self._idle.set()
+
+    def _taken(self, limit: int) -> list[_Waiting]:
+        return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
+
+    def _fail(self, batch: Sequence[_Waiting], error: StoreUnavailable) -> None:
+        for waiting in batch:
+            if not waiting.future.done():
+                waiting.future.set_exception(error)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        sqlite.create(path, with_directory=True)
+        with sqlite.connection_to(path, PATIENCE) as connection:
+            application, version = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+            )
+            if application not in (0, APPLICATION_ID):
+                raise StoreUnavailable(f"{path}: belongs to another program; choose another directory")
+            if version > VERSION:
+                raise StoreUnavailable(f"{path}: was written by a newer version of this program; run that version")
+            sqlite.use_write_ahead_log(connection, path)
+            connection.executescript("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;")
+            _create(connection)
+            return connection
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"{path}: {error}") from error
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    with sqlite.transaction(connection):
+        if connection.execute("PRAGMA user_version").fetchone()[0]:
+            return
+        for statement in sqlite.statements_of(SQL.schema):
+            connection.execute(statement)
+        connection.execute(SQL.name_itself, (str(uuid.uuid4()),))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _add(connection: sqlite3.Connection, offers: Sequence[bytes], now: float) -> tuple[int, int]:
+    """Commit offers; return place and total of the last."""
+    with sqlite.transaction(connection):
+        newest, _ = _positions(connection)
+        total = newest[1]
+        rows = []
+        for offer in offers:
+            total += len(offer)
+            rows.append((total, now, offer))
+        connection.executemany(SQL.add, rows)
+        (last,) = connection.execute("SELECT max(n) FROM offers").fetchone()
+    return last, total
+
+
+def _positions(connection: sqlite3.Connection) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return place and total of the newest offer, and of the last that was forwarded."""
+    mark = connection.execute(SQL.mark).fetchone()
+    return connection.execute(SQL.newest).fetchone() or mark, mark

@@ -1,0 +1,70 @@
+-- name: schema
+-- `total` is the bytes of all offers up to this one, ever: what waits is a difference of two totals.
+CREATE TABLE offers (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    total INTEGER NOT NULL,
+    accepted_at REAL NOT NULL,
+    offer BLOB NOT NULL
+) STRICT;
+-- `n` and `total` of the last offer that the shared store has committed.
+CREATE TABLE forwarded (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    n INTEGER NOT NULL,
+    total INTEGER NOT NULL
+) STRICT;
+INSERT INTO forwarded VALUES (1, 0, 0);
+-- The file's name for itself in the shared store, by which that store keeps how far it has come.
+CREATE TABLE spool (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    id TEXT NOT NULL
+) STRICT;
+-- Definitions of hooks as they were read last: for a start without the shared store.
+CREATE TABLE definitions (
+    id TEXT PRIMARY KEY,
+    hook BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- name: name_itself
+INSERT INTO spool VALUES (1, ?);
+
+-- name: own_name
+SELECT id FROM spool;
+
+-- name: newest
+SELECT n, total FROM offers ORDER BY n DESC LIMIT 1;
+
+-- name: add
+INSERT INTO offers (total, accepted_at, offer) VALUES (?, ?, ?);
+
+-- name: after
+SELECT n, accepted_at, offer FROM offers WHERE n > ? ORDER BY n LIMIT ?;
+
+-- name: oldest_after
+SELECT accepted_at FROM offers WHERE n > ? ORDER BY n LIMIT 1;
+
+-- name: mark
+SELECT n, total FROM forwarded;
+
+-- name: set_mark
+UPDATE forwarded SET n = ?1, total = coalesce((SELECT total FROM offers WHERE n = ?1), total) WHERE n < ?1;
+
+-- name: go_back
+UPDATE forwarded
+SET n = ?1, total = coalesce((SELECT total FROM offers WHERE n <= ?1 ORDER BY n DESC LIMIT 1),
+                             (SELECT total - length(offer) FROM offers ORDER BY n LIMIT 1), total)
+WHERE n > ?1;
+
+-- name: delete_kept
+-- What is forwarded and older: in steps, oldest first.
+DELETE FROM offers WHERE n IN (
+    SELECT n FROM offers WHERE n <= (SELECT n FROM forwarded) AND accepted_at < ? ORDER BY n LIMIT ?
+);
+
+-- name: definitions
+SELECT hook FROM definitions;
+
+-- name: clear_definitions
+DELETE FROM definitions;
+
+-- name: add_definition
+INSERT INTO definitions VALUES (?, ?);

@@ -1,0 +1,118 @@
+import asyncio
+
+import pytest
+
+from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.queue.contract import Candidate, Offer, QueueLimits
+from kong_eventhooks_plugin.queue.forwarding import spool as module
+from kong_eventhooks_plugin.queue.forwarding.spool import FILE, Spool
+from tests.support.clock import START
+from tests.support.queue import SOURCE, event, hook, offer
+from tests.unit.queue.forwarding.conftest import World
+
+
+async def test_an_offer_comes_back_as_it_was_also_for_another_process(world: World) -> None:
+    given = Offer(
+        event(1, umlaut="grüße", nested={"list": [1, None, 2.5]}), (Candidate("h", SOURCE, digest=b"\0\xff"),)
+    )
+    await world.spool.add(given)
+    another = await world.open()
+    (found,) = await another.first(10)
+    assert (found.offer, found.accepted_at) == (given, START)
+
+
+async def test_offers_that_wait_share_a_transaction_and_keep_their_order(world: World) -> None:
+    await asyncio.gather(*(world.spool.add(offer(number, "hook")) for number in range(1, 101)))
+    assert world.added == 2
+    assert [one.offer.event.id for one in await world.spool.first(100)] == [event(n).id for n in range(1, 101)]
+
+
+async def test_its_state_says_what_waits_and_since_when(world: World) -> None:
+    assert await world.spool.state() == (0, 0, None)
+    await world.accept(1)
+    world.clock.advance(5)
+    await world.accept(2)
+    offers, size, oldest = await world.spool.state()
+    assert (offers, oldest) == (2, START)
+    assert size > 100
+    (first, _) = await world.spool.first(2)
+    await world.spool.forwarded(first.n)
+    assert (await world.spool.state()).oldest == START + 5
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"), [(QueueLimits(deliveries=1), "queue_full"), (QueueLimits(bytes=1), "queue_bytes")]
+)
+async def test_past_a_limit_an_offer_is_refused(world: World, limits: QueueLimits, reason: str) -> None:
+    await world.open(limits)
+    await world.accept(1)
+    with pytest.raises(QueueFull) as refused:
+        world.spool.add(offer(2, "hook"))
+    assert refused.value.reason == reason
+    await world.spool.forwarded(1)
+    await world.accept(2)
+
+
+async def test_only_so_many_wait_for_the_disk(world: World) -> None:
+    await world.open(QueueLimits(waiting=1))
+    first = world.spool.add(offer(1, "hook"))
+    with pytest.raises(QueueFull) as refused:
+        world.spool.add(offer(2, "hook"))
+    assert refused.value.reason == "buffer"
+    await first
+
+
+async def test_what_cannot_be_written_is_an_error_of_its_own(world: World) -> None:
+    with pytest.raises(QueueError, match="cannot be written"):
+        world.spool.add(Offer(Event(id="e", source="s", event="e", data={"bad": object()}, time=1.0), ()))
+
+
+async def test_forwarded_offers_are_kept_for_a_store_that_goes_back(world: World) -> None:
+    await world.accept(1, 2)
+    await world.spool.forwarded(2)
+    assert await world.spool.sweep() == 0
+    await world.spool.go_back(1)
+    assert [one.n for one in await world.spool.first(10)] == [2]
+    world.clock.advance(module.KEEP_SECONDS + 1)
+    assert await world.spool.sweep() == 1
+    assert [one.n for one in await world.spool.first(10)] == [2]
+
+
+async def test_sizes_hold_after_going_back_past_what_is_kept(world: World) -> None:
+    await world.accept(1, 2)
+    before = await world.spool.state()
+    await world.spool.forwarded(1)
+    world.clock.advance(module.KEEP_SECONDS + 1)
+    await world.spool.sweep()
+    await world.spool.go_back(0)
+    after = await world.spool.state()
+    assert after.bytes == before.bytes // 2
+
+
+async def test_a_disk_that_fails_is_an_error_until_it_works_again(world: World) -> None:
+    await world.spool.run(lambda connection: connection.execute("PRAGMA query_only = ON"))
+    with pytest.raises(StoreUnavailable, match=FILE):
+        await world.spool.add(offer(1, "hook"))
+    assert FILE in str(world.spool.error())
+    await world.spool.run(lambda connection: connection.execute("PRAGMA query_only = OFF"))
+    await world.accept(2)
+    assert world.spool.error() is None
+
+
+async def test_definitions_are_those_that_were_kept_last(world: World) -> None:
+    await world.spool.keep_definitions([hook("one"), hook("two")])
+    await world.spool.keep_definitions([hook("two")])
+    assert await world.spool.definitions() == [hook("two")]
+
+
+async def test_a_file_of_another_program_is_left_alone(world: World) -> None:
+    (world.folder / "other").mkdir()
+    path = world.folder / "other" / FILE
+    await world.spool.run(lambda connection: connection.execute("VACUUM INTO ?", (str(path),)))
+    other = Spool(path, QueueLimits(), world.clock, lambda: None)
+    await other.open()
+    await other.run(lambda connection: connection.execute("PRAGMA application_id = 1"))
+    await other.close(1)
+    with pytest.raises(StoreUnavailable, match="another program"):
+        await Spool(path, QueueLimits(), world.clock, lambda: None).open()
