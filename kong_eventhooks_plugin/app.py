@@ -21,6 +21,7 @@ import uvloop
 
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin import settings_groups as groups
+from kong_eventhooks_plugin.api.console.console import Console
 from kong_eventhooks_plugin.api.grpc.serve import run_grpc
 from kong_eventhooks_plugin.api.rest.app import rest_app
 from kong_eventhooks_plugin.api.rest.health import health_routes
@@ -404,15 +405,32 @@ class Worker:
         states = service.states
         ready = ReadinessCheck(queue, registry, metrics, delivery, states, time.monotonic, time.time, status, features)
         access = Access(parts.api_token, settings.api_hosts)
-        health = health_routes(ready.check, parts.metrics, ready.refresh, access)
+        pages = health_routes(ready.check, parts.metrics, ready.refresh, access)
+        if settings.console:
+            console = self._console(service, access, delivery, ready)
+            pages += console.routes()
+            self._tasks.run(console.run())
         listener = Listener("listen", parts.shares.rest, parts.tls.rest)
-        app = rest_app(service, access, parts.feed, known(), health=health, calling=listener.calling)
+        app = rest_app(service, access, parts.feed, known(), health=pages, calling=listener.calling)
         serving = [self._tasks.run(run_rest(app, listener, settings.listen))]
         if settings.grpc_listen is not None:
             listener = Listener("grpc_listen", parts.shares.grpc, parts.tls.grpc)
             folder = Path(settings.data_dir)
             serving.append(self._tasks.run(run_grpc(service, access, listener, settings.grpc_listen, folder)))
         return serving
+
+    def _console(self, service: Service, access: Access, delivery: DeliveryWorker, ready: ReadinessCheck) -> Console:
+        parts = self._parts
+        return Console(
+            service,
+            access,
+            delivery,
+            parts.registry.hooks,
+            lambda: parts.metrics.counts.held_back,
+            ready.check,
+            known(),
+            groups.queue_limits(parts.settings),
+        )
 
     async def _until_stopped(
         self, link: WorkerLink, delivery: DeliveryWorker, apis: "list[asyncio.Task[None]]"

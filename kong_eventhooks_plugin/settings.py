@@ -137,6 +137,11 @@ class Settings:
         "Address and port of the REST API, /healthz, /readyz and /metrics. Port 0 selects a free port, `[::]` "
         "every address. An address other than loopback requires `api_token_file`.",
     )
+    console: bool = setting(
+        True,
+        "Serve the console at `/` of `listen`: pages for people, behind a login with the token of `api_token_file`. "
+        "Without that token they are open, as the API is, and `listen` is loopback.",
+    )
     grpc_listen: str | None = setting(
         None, "Address and port of the gRPC API, under the same rule. Unset: the sidecar serves no gRPC API."
     )

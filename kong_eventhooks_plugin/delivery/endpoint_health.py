@@ -56,6 +56,9 @@ class EndpointHealthTracker:
         health = self._known.get(hook_id)
         return None if health is None else health.disabled
 
+    def of(self, hook_id: str) -> EndpointHealth:
+        return self._known.get(hook_id) or EndpointHealth(hook_id)
+
     def note(self, hook_id: str, now: float, *, ok: bool) -> bool:
         """Record an attempt; return whether it switched the hook off."""
         before = self._known.get(hook_id) or EndpointHealth(hook_id)

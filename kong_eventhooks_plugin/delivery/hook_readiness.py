@@ -42,6 +42,14 @@ class Ready(msgspec.Struct, frozen=True):
     breaker: Breaker | None
 
 
+class EndpointStanding(msgspec.Struct, frozen=True):
+    """Since when no attempt has arrived, when it switched the hook off, until when it is spared: Unix seconds."""
+
+    failing_since: float | None = None
+    disabled_at: float | None = None
+    held_until: float | None = None
+
+
 class DeliveryReadiness:
     def __init__(
         self,
@@ -80,3 +88,8 @@ class DeliveryReadiness:
         """Return hook id -> reason, for every hook in force that may not deliver now."""
         verdicts = {hook_id: self.check(hook_id, now) for hook_id in self._active.hooks()}
         return {hook_id: verdict.reason for hook_id, verdict in verdicts.items() if isinstance(verdict, Block)}
+
+    def standing(self, hook_id: str, now: float) -> EndpointStanding:
+        health, verdict = self._health.of(hook_id), self.check(hook_id, now)
+        until = verdict.until if isinstance(verdict, Block) else None
+        return EndpointStanding(health.failing_since, health.disabled_at, until)

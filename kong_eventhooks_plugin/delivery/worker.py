@@ -22,6 +22,7 @@ from typing import Any
 import structlog
 
 from kong_eventhooks_plugin.background import SupervisedLoop, TaskSet, cancel
+from kong_eventhooks_plugin.delivery.activity import Activity, PastAttempt
 from kong_eventhooks_plugin.delivery.attempts import AttemptResult, Attempts
 from kong_eventhooks_plugin.delivery.backoff import Random
 from kong_eventhooks_plugin.delivery.breaker import Block
@@ -29,7 +30,7 @@ from kong_eventhooks_plugin.delivery.concurrency_throttle import BEAT, Concurren
 from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.endpoint_breakers import EndpointBreakers
 from kong_eventhooks_plugin.delivery.endpoint_health import EndpointHealthTracker
-from kong_eventhooks_plugin.delivery.hook_readiness import REMOVED, DeliveryReadiness, Ready
+from kong_eventhooks_plugin.delivery.hook_readiness import REMOVED, DeliveryReadiness, EndpointStanding, Ready
 from kong_eventhooks_plugin.delivery.hook_rules import attempt_seconds, concurrency
 from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
 from kong_eventhooks_plugin.delivery.leadership import Leadership
@@ -98,6 +99,7 @@ class DeliveryWorker:
             queue, holder, limits.leadership, clock, self._wait, won=self._won, lost=self._wakeup.set
         )
         self._pings = Pings(active, handlers, lambda: self._working, clock, self._wait, self._ping_arrived)
+        self.activity = Activity(clock())
         self._draining = False
         self._feeding = False
         self._measuring = False
@@ -150,6 +152,10 @@ class DeliveryWorker:
         """Return why the hook's deliveries are held back now (``hook_readiness``), None where they are not."""
         verdict = self._readiness.check(hook_id, self._clock())
         return verdict.reason if isinstance(verdict, Block) else None
+
+    def standing(self, hook_id: str) -> EndpointStanding:
+        """Return since when the hook's endpoint fails, and until when it is spared."""
+        return self._readiness.standing(hook_id, self._clock())
 
     def ping_changes(self, changes: list[HookChange]) -> None:
         """Ping the endpoints of hooks that were created, changed or deleted; call it when stored definitions change."""
@@ -414,6 +420,9 @@ class DeliveryWorker:
             lane.expect_work(settlement.due_at)
         self._update_endpoint(ready, made)
         self._reports.attempted(ready.hook, delivery, made.outcome, settlement, made.at)
+        if (attempt := settlement.attempt) is not None:
+            past = PastAttempt(made.at, attempt.outcome, attempt.error, attempt.status, delivery.id)
+            self.activity.record(delivery.hook_id, past)
         if self._spans is not None and made.span_id is not None:
             self._spans.attempted(made.span_id, delivery, ready, settlement)
 

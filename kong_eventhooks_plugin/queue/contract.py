@@ -175,6 +175,7 @@ class EventFilter(msgspec.Struct, frozen=True):
 
     ``hook_id`` is a hook that the event fired or that was held back on it. ``since`` and ``until`` are on when it was
     accepted. ``after`` is the id of an event: those accepted after it; none where that event has been deleted.
+    ``held_back``: only those on which some hook was held back.
     """
 
     source: str | None = None
@@ -183,6 +184,7 @@ class EventFilter(msgspec.Struct, frozen=True):
     since: float | None = None
     until: float | None = None
     after: str | None = None
+    held_back: bool = False
 
 
 class Accepted(msgspec.Struct, frozen=True):

@@ -34,6 +34,10 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "change_store_unavailable": "Changes of the route wait: the mirror's store fails; `error`: the exception's type.",
     "checkpoint_unreadable": "A poller's checkpoint cannot be read; the poller starts from nothing.",
     "claim_failed": "Due deliveries could not be claimed from the queue.",
+    "console_login": "Somebody logged in to the console with the admin token (`address`).",
+    "console_login_refused": (
+        "A login to the console was refused: the token is wrong, or too many from this `address` were."
+    ),
     "damaged_file_moved": "A file that SQLite cannot read was moved aside as `*.damaged` and is created anew.",
     "declarative_file_invalid": "A declarative file has errors; its last valid hooks stay active.",
     "declarative_file_loaded": "Hooks were loaded from a declarative file.",

@@ -340,6 +340,7 @@ class MemoryQueue:
             (kept.place, Accepted(kept.event, kept.accepted_at, self._fired(kept.event.id, now), kept.held_back))
             for kept in self._events.values()
             if kept.place < before and self._comes_after(kept, where.after)
+            if kept.held_back or not where.held_back
         ]
         found = [(place, one) for place, one in found if _is_asked_for(where, one)]
         found.sort(key=lambda entry: entry[0], reverse=True)

@@ -253,6 +253,7 @@ WHERE n < :before
   AND (:name IS NULL OR event = :name)
   AND (:since IS NULL OR accepted_at >= :since)
   AND (:until IS NULL OR accepted_at < :until)
+  AND (:held_back = 0 OR held IS NOT NULL)
   AND (:hook_id IS NULL
     OR EXISTS (SELECT 1 FROM deliveries AS d
                WHERE d.event = events.n AND d.hook = (SELECT h.n FROM hooks AS h WHERE h.id = :hook_id))

@@ -132,6 +132,7 @@ def events(connection: sqlite3.Connection, where: EventFilter, size: int, offset
     values = {
         "before": _position(offset, 1)[0], "after": where.after, "source": where.source, "name": where.event,
         "hook_id": where.hook_id, "since": where.since, "until": where.until, "size": size + 1,
+        "held_back": where.held_back,
     }  # fmt: skip
     with closing(connection.execute(SQL.page_events, values)) as rows:
         shown, more = one_page(rows, size, lambda row: len(row[4]))

@@ -1,0 +1,156 @@
+"""What is wrong, in words for whoever is on call: a title, what it means, and what to do about it.
+
+The keys are the words that /readyz, the log and the metrics use. A test compares them with where they are defined.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+
+class Advice(NamedTuple):
+    """``title`` follows a hook's name where it is about a hook."""
+
+    title: str
+    meaning: str
+    action: str
+
+
+HELD: Final[Mapping[str, Advice]] = {
+    "disabled": Advice(
+        "is disabled",
+        "Its definition says enabled: false. It fires for nothing.",
+        "Enable it, where that is not meant.",
+    ),
+    "endpoint_gone": Advice(
+        "is switched off: its endpoint answered 410 Gone",
+        "The receiver says that this address is no longer used. Deliveries wait.",
+        "Correct the hook's URL, or bring the endpoint back and test the hook: a test that arrives switches it on.",
+    ),
+    "endpoint_failing": Advice(
+        "is switched off: its endpoint has failed for days",
+        "No attempt has arrived for five days. Deliveries wait.",
+        "Repair the endpoint, then test the hook: a test that arrives switches it on.",
+    ),
+    "endpoint_held": Advice(
+        "waits: its endpoint timed out or asked for a pause",
+        "Nothing is lost. Deliveries go on when the pause ends.",
+        "Nothing, unless it lasts: then look at the endpoint's load.",
+    ),
+    "breaker_open": Advice(
+        "is paused: most of its last attempts failed",
+        "It is spared for a moment, then one attempt shows whether it works. Deliveries wait, nothing is lost.",
+        "Look at the last attempt's answer and repair the endpoint. It goes on by itself.",
+    ),
+    "breaker_probing": Advice(
+        "is being probed after many failures",
+        "One attempt is under way. If it arrives, deliveries go on.",
+        "Wait for its end, then look again.",
+    ),
+    "unresolved": Advice(
+        "is held: a reference in its definition has no value",
+        "A secret or URL that it names is not there. It is never sent without it.",
+        "Give the reference its value where the sidecar runs (environment or secret file), then reload.",
+    ),
+    "no_handler": Advice(
+        "is held: its handler does not run here",
+        "This version of the program lacks the handler.",
+        "Run a version that has it.",
+    ),
+    "invalid": Advice(
+        "cannot work: its code does not compile",
+        "A template, function or filter of it has an error.",
+        "Correct the definition.",
+    ),
+    "no_admin_api": Advice(
+        "cannot fire: its source needs the Admin API",
+        "The setting admin_url is not set, so this source has no events.",
+        "Set admin_url, or remove the hook.",
+    ),
+    "filter_failing": Advice(
+        "may never fire: its filter has only failed so far",
+        "An expression that fails does not match. It may read a field that the events do not have.",
+        "Try the filter on a recorded event and correct it.",
+    ),
+}
+"""By the reason for which a hook is held (``api.service.hook_states``), what stands before its colon."""
+
+UNKNOWN_HFAILING: Final = Advice(
+    "fails: its last attempts did not arrive",
+    "They are tried again, less and less often. Nothing is lost yet.",
+    "Look at the last attempt's answer and repair the endpoint.",
+)
+
+OLD: Final = Advice("is held", "Its deliveries wait.", "Look at the reason and docs/delivery.md, Held hooks.")
+
+LOSSES: Final[Mapping[str, Advice]] = {
+    "queue_full": Advice(
+        "The queue has no room",
+        "It holds queue_deliveries deliveries. What is refused is lost.",
+        "Find the hook with the most pending deliveries and repair its endpoint, or disable it.",
+    ),
+    "queue_bytes": Advice(
+        "The queue has no room",
+        "It holds queue_bytes bytes. What is refused is lost.",
+        "Find the hook with the most pending deliveries and repair its endpoint, or disable it.",
+    ),
+    "hook_queue_full": Advice(
+        "A hook has too many pending deliveries",
+        "It has queue_deliveries_per_hook of them. What is refused is lost for this hook alone.",
+        "Repair its endpoint, or disable the hook.",
+    ),
+}
+"""By the reason of ``kong_event_hooks_events_lost_total``."""
+
+UNKNOWN_LOSS: Final = Advice(
+    "Events were lost",
+    "They could not be accepted.",
+    "The log says why (event_lost); docs/operations.md, Events are lost, says what to do.",
+)
+
+STORE: Final = Advice(
+    "Events cannot be accepted",
+    "The store does not take them. Kong is served; what happens meanwhile is lost.",
+    "Free space on the disk of data_dir, or repair it. The sidecar goes on by itself.",
+)
+
+NOT_DELIVERING: Final = Advice(
+    "This process does not deliver",
+    "It accepts events. Another process on the same data_dir delivers them, or takes a moment to begin.",
+    "Where there is no other, look for delivery_lease_… in the log.",
+)
+
+ERROR: Final = Advice(
+    "Something needs you",
+    "/readyz lists it as an error.",
+    "Follow what it says; the sidecar notices when it is repaired.",
+)
+
+OLD: Final = Advice(
+    "Deliveries have waited for long",
+    "The oldest one is not delivered yet. Its endpoint fails, is slow, or its hook is held.",
+    "Look at the oldest pending deliveries and their last answers.",
+)
+
+FULL: Final = Advice(
+    "The queue fills up",
+    "At its limit, new deliveries are refused, which is loss.",
+    "Find the hook with the most pending deliveries and repair its endpoint, or disable it.",
+)
+
+DEAD: Final = Advice(
+    "Deliveries are dead letters",
+    "Their attempts are used up, or they could never arrive. They are kept, and can be replayed.",
+    "Look at the last answer, repair what is wrong, then replay them.",
+)
+
+HELD_BACK: Final[Mapping[str, str]] = {
+    "snoozed": "the hook had fired less than its snooze ago",
+    "unchanged": "on_change: the event's data is what it was when the hook last fired",
+    "disabled": "the hook is disabled",
+    "filter": "its filter is false for this event",
+    "filter_error": "its filter has no value for this event: it may read a field that is missing",
+    "queue_full": "lost: the queue was full",
+    "queue_bytes": "lost: the queue was full",
+    "hook_queue_full": "lost: the hook had too many pending deliveries",
+}
+"""Why a hook that matched did not fire (``queue.contract.HeldBack``)."""

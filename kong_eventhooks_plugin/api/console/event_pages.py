@@ -1,0 +1,74 @@
+"""The pages of events: what was accepted and what it led to, what was held back and why, and events as they come."""
+
+from collections import defaultdict
+from typing import Final
+
+from aiohttp import web
+
+from kong_eventhooks_plugin.api.console import advice
+from kong_eventhooks_plugin.api.console.guard import Visit
+from kong_eventhooks_plugin.api.console.parts import Parts
+from kong_eventhooks_plugin.api.rest import queries
+from kong_eventhooks_plugin.api.rest.stream import HEARTBEAT, stream
+from kong_eventhooks_plugin.api.service.feed import WatchFilter
+from kong_eventhooks_plugin.queue.contract import EventFilter
+
+PAGE: Final = 50
+
+
+class EventPages:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def index(self, visit: Visit) -> web.StreamResponse:
+        return await self._page(visit, "events.html", held_back=False)
+
+    async def held_back(self, visit: Visit) -> web.StreamResponse:
+        return await self._page(visit, "held_back.html", held_back=True)
+
+    async def live(self, visit: Visit) -> web.StreamResponse:
+        query = visit.request.query
+        given = {name: queries.text(query, name) or "" for name in ("source", "hook")}
+        values = {"given": given, **self._choices()}
+        return self._parts.guard.render("live.html", visit, values)
+
+    async def stream(self, visit: Visit) -> web.StreamResponse:
+        query, service = visit.request.query, self._parts.service
+        wanted = WatchFilter(
+            source=queries.text(query, "source"), hook_id=service.hooks.id_of(queries.text(query, "hook"))
+        )
+        last = visit.request.headers.get("last-event-id") or None
+        last = last if last is None or (len(last) <= queries.MAX_TEXT and last.isprintable()) else None
+        return await stream(visit.request, service, wanted, last, HEARTBEAT)
+
+    async def _page(self, visit: Visit, template: str, *, held_back: bool) -> web.Response:
+        query, service = visit.request.query, self._parts.service
+        given = {name: queries.text(query, name) or "" for name in ("source", "event", "hook")}
+        where = EventFilter(
+            source=given["source"] or None,
+            event=given["event"] or None,
+            hook_id=service.hooks.id_of(given["hook"] or None),
+            held_back=held_back,
+        )
+        page = await service.events.page(where, PAGE, query.get("offset"))
+        totals: dict[str, dict[str, int]] = defaultdict(dict)
+        for (name, reason), count in sorted(self._parts.held_back().items()):
+            totals[name][reason] = count
+        values = {
+            "events": [service.presenter.accepted(each) for each in page.events],
+            "given": given,
+            "filtered": any(given.values()),
+            "offset": query.get("offset", ""),
+            "next": page.next_offset,
+            "totals": sorted(totals.items(), key=lambda each: -sum(each[1].values()))[:PAGE],
+            "reasons": advice.HELD_BACK,
+            "now": self._parts.clock(),
+            **self._choices(),
+        }
+        return self._parts.guard.render(template, visit, values)
+
+    def _choices(self) -> dict[str, list[str]]:
+        return {
+            "sources": sorted(self._parts.known.sources),
+            "names": sorted(each.name for each in self._parts.hooks().values())[:500],
+        }
