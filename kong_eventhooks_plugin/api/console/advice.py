@@ -74,13 +74,7 @@ HELD: Final[Mapping[str, Advice]] = {
 }
 """By the reason for which a hook is held (``api.service.hook_states``), what stands before its colon."""
 
-UNKNOWN_HFAILING: Final = Advice(
-    "fails: its last attempts did not arrive",
-    "They are tried again, less and less often. Nothing is lost yet.",
-    "Look at the last attempt's answer and repair the endpoint.",
-)
-
-OLD: Final = Advice("is held", "Its deliveries wait.", "Look at the reason and docs/delivery.md, Held hooks.")
+UNKNOWN_HOLD: Final = Advice("is held", "Its deliveries wait.", "Look at the reason and docs/delivery.md, Held hooks.")
 
 LOSSES: Final[Mapping[str, Advice]] = {
     "queue_full": Advice(
@@ -123,6 +117,12 @@ ERROR: Final = Advice(
     "Something needs you",
     "/readyz lists it as an error.",
     "Follow what it says; the sidecar notices when it is repaired.",
+)
+
+FAILING: Final = Advice(
+    "fails: its last attempts did not arrive",
+    "They are tried again, less and less often. Nothing is lost yet.",
+    "Look at the last attempt's answer and repair the endpoint.",
 )
 
 OLD: Final = Advice(

@@ -6,8 +6,8 @@ from typing import Final
 from aiohttp import web
 
 from kong_eventhooks_plugin.api.console.guard import Visit, see_other
+from kong_eventhooks_plugin.api.console.parsing import moment, shown_moment
 from kong_eventhooks_plugin.api.console.parts import Parts
-from kong_eventhooks_plugin.api.console.query import moment, shown_moment
 from kong_eventhooks_plugin.api.console.rendering import segment
 from kong_eventhooks_plugin.api.rest import queries
 from kong_eventhooks_plugin.errors import BadArgument, UnknownDelivery

@@ -5,7 +5,7 @@ they are long; headers are ``name: value`` on lines; whatever else is JSON. A se
 it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.api.rest.form_values import Field, number
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks.schema import API_CONFIG, HANDLERS_OF, NEEDED
 from kong_eventhooks_plugin.hooks.validation.json_values import MAX_SEPARATORS
+from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.masking import MASK, is_reference
 
 LONG: Final = 1_024
@@ -163,6 +164,45 @@ def definition(
     if errors:
         raise ValidationError(errors)
     return given
+
+
+def changes(
+    schema: Field, handler: str, form: Mapping[str, Any], before: Mapping[str, Any], names: Collection[str]
+) -> dict[str, Any] | None:
+    """Return what a form changes of these fields; None: nothing. Raises ``ValidationError``."""
+    posted = definition(schema, handler, form, before)
+    found: dict[str, Any] = {}
+    for name in names:
+        group, _, field = name.rpartition(".")
+        new, old = (posted.get(group, {}), _record(before.get(group))) if group else (posted, before)
+        if field in new and new[field] != old.get(field):
+            (found.setdefault(group, {}) if group else found)[field] = new[field]
+    return found or None
+
+
+def values(hook: Hook) -> dict[str, Any]:
+    """Return a hook's values as its definition has them."""
+    names = ("source", "event", "on_change", "snooze", "filter", "enabled")
+    return {name: getattr(hook, name) for name in names} | {
+        "name": hook.given_name,
+        "tags": list(hook.tags) or None,
+        "config": dict(hook.config),
+    }
+
+
+def reposted(field: Input, form: Mapping[str, Any]) -> Input:
+    """Return an input with what was posted, where the form is shown again."""
+    if not form or field.kind == "secret":
+        return field
+    value: Any = form
+    for step in field.name.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    if field.kind == "flag":
+        return field._replace(value=bool(value))
+    if field.kind == "texts":
+        texts = value if isinstance(value, list) else [value]
+        return field._replace(value=[*(each for each in texts if isinstance(each, str) and each), ""])
+    return field._replace(value=value if isinstance(value, str) else "")
 
 
 def _read_record(

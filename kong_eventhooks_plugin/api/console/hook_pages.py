@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from aiohttp import web
 
-from kong_eventhooks_plugin import bounded_json
 from kong_eventhooks_plugin.api.console import advice, hook_form
 from kong_eventhooks_plugin.api.console.advice import Advice
 from kong_eventhooks_plugin.api.console.guard import Visit, see_other
+from kong_eventhooks_plugin.api.console.parsing import by_path, json_object
 from kong_eventhooks_plugin.api.console.parts import Parts
 from kong_eventhooks_plugin.api.console.rendering import segment
 from kong_eventhooks_plugin.api.console.sparkline import Sparkline, sparkline
@@ -20,7 +20,6 @@ from kong_eventhooks_plugin.errors import BadArgument, HookTaken, HookTestFailed
 from kong_eventhooks_plugin.handlers.target_url import parse_target
 from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.masking import masked
-from kong_eventhooks_plugin.hooks.validation.json_values import MAX_SEPARATORS
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.masking import is_reference
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter
@@ -88,7 +87,7 @@ class HookPages:
 
     async def edit(self, visit: Visit) -> web.StreamResponse:
         hook = self._hook(visit)
-        return self._form(visit, hook.handler, _values(hook), hook, {})
+        return self._form(visit, hook.handler, hook_form.values(hook), hook, {})
 
     async def update(self, visit: Visit) -> web.StreamResponse:
         hook = self._hook(visit)
@@ -109,7 +108,7 @@ class HookPages:
     async def test(self, visit: Visit) -> web.StreamResponse:
         hook, given = self._hook(visit), visit.field("data")
         try:
-            tested = await self._parts.service.test_delivery.test(hook.id, _object(given))
+            tested = await self._parts.service.test_delivery.test(hook.id, json_object(given))
         except msgspec.DecodeError as error:
             return await self._shown(visit, hook, given, {"error": f"That is not JSON: {error}", "answer": None})
         except HookTestFailed as error:
@@ -128,10 +127,12 @@ class HookPages:
     async def _saved(self, visit: Visit, handler: str, before: Hook | None) -> web.StreamResponse:
         hooks = self._parts.service.hooks
         try:
-            given = hook_form.definition(self._schema, handler, visit.form, None if before is None else _values(before))
+            given = hook_form.definition(
+                self._schema, handler, visit.form, None if before is None else hook_form.values(before)
+            )
             saved = await (hooks.create(given) if before is None else hooks.update(before.id, given))
         except ValidationError as error:
-            errors = _by_path(error)
+            errors = by_path(error)
         except (HookTaken, IdTaken) as error:
             errors = {"name": str(error)}
         except BadArgument as error:
@@ -146,7 +147,8 @@ class HookPages:
         sections = hook_form.sections(self._schema, handler, values, errors)
         placed = {each.name for section in sections for each in section.inputs if each.error}
         rows = [
-            section._replace(inputs=[_reposted(each, visit.form) for each in section.inputs]) for section in sections
+            section._replace(inputs=[hook_form.reposted(each, visit.form) for each in section.inputs])
+            for section in sections
         ]
         shown = {
             "sections": rows,
@@ -218,14 +220,6 @@ def _target(hook: Hook) -> str:
         return str(masked(hook).config["url"])
 
 
-def _object(text: str) -> dict[str, Any]:
-    """Return a JSON object. Raises ``ValidationError`` and ``DecodeError``."""
-    data = bounded_json.decode(text.encode("utf-8", "replace"), MAX_SEPARATORS)
-    if not isinstance(data, dict):
-        raise ValidationError({"data": "expected a JSON object"})
-    return data
-
-
 def _matches(hook: Hook, text: str) -> bool:
     words = (hook.name, hook.source, hook.event or "", hook.handler, *hook.tags)
     return not text or any(text in word.lower() for word in words)
@@ -235,40 +229,8 @@ def _page(text: str | None) -> int:
     return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 6 else 0
 
 
-def _values(hook: Hook) -> dict[str, Any]:
-    """Return a hook's values as its definition has them."""
-    names = ("source", "event", "on_change", "snooze", "filter", "enabled")
-    return {name: getattr(hook, name) for name in names} | {
-        "name": hook.given_name,
-        "tags": list(hook.tags) or None,
-        "config": dict(hook.config),
-    }
-
-
 def _posted(form: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in form.items() if name != "config"} | {"config": {}}
-
-
-def _reposted(field: hook_form.Input, form: Mapping[str, Any]) -> hook_form.Input:
-    """Return an input with what was posted, where the form is shown again."""
-    if not form or field.kind == "secret":
-        return field
-    value: Any = form
-    for step in field.name.split("."):
-        value = value.get(step) if isinstance(value, Mapping) else None
-    if field.kind == "flag":
-        return field._replace(value=bool(value))
-    if field.kind == "texts":
-        texts = value if isinstance(value, list) else [value]
-        return field._replace(value=[*(each for each in texts if isinstance(each, str) and each), ""])
-    return field._replace(value=value if isinstance(value, str) else "")
-
-
-def _by_path(error: ValidationError) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for path, text in error.leaves():
-        found[path] = f"{found[path]}; {text}" if path in found else text
-    return found
 
 
 def _example(hook: Hook) -> str:

@@ -11,6 +11,7 @@ from kong_eventhooks_plugin.api.console.hook_pages import HookPages
 from kong_eventhooks_plugin.api.console.login_pages import LoginPages
 from kong_eventhooks_plugin.api.console.overview_page import OverviewPage
 from kong_eventhooks_plugin.api.console.parts import Parts
+from kong_eventhooks_plugin.api.console.preview_page import PreviewPage
 
 _STATIC_HEADERS: Final = {
     **rendering.HEADERS,
@@ -22,7 +23,7 @@ _STATIC_HEADERS: Final = {
 def console_routes(parts: Parts) -> list[web.RouteDef]:
     guard = parts.guard
     login, overview, hooks = LoginPages(parts), OverviewPage(parts), HookPages(parts)
-    deliveries, events = DeliveryPages(parts), EventPages(parts)
+    deliveries, events, preview = DeliveryPages(parts), EventPages(parts), PreviewPage(parts)
     hook, delivery = "/console/hooks/{hook}", "/console/deliveries/{delivery}"
     pages = [
         web.get("/", guard.page(overview.show)),
@@ -38,6 +39,8 @@ def console_routes(parts: Parts) -> list[web.RouteDef]:
         web.post(f"{hook}/switch", guard.page(hooks.switch)),
         web.post(f"{hook}/test", guard.page(hooks.test)),
         web.post(f"{hook}/replay", guard.page(hooks.replay)),
+        web.get(f"{hook}/preview", guard.page(preview.show)),
+        web.post(f"{hook}/preview", guard.page(preview.run)),
         web.get("/console/deliveries", guard.page(deliveries.index)),
         web.get(delivery, guard.page(deliveries.show)),
         web.post(f"{delivery}/replay", guard.page(deliveries.replay_one)),
