@@ -34,6 +34,13 @@ async def test_an_event_with_what_it_led_to(queue: Queue, clock: FakeClock) -> N
     assert oldest == Accepted(event(1), START, {"s": "pending"}, {})
 
 
+async def test_those_on_which_a_hook_was_held_back(queue: Queue) -> None:
+    for key in (1, 2, 3):
+        await queue.offer(offer(key, SNOOZED if key < 3 else "a"))
+    assert await listed(queue, EventFilter(held_back=True)) == ["2"]
+    assert await listed(queue, EventFilter(held_back=True, hook_id="a")) == []
+
+
 async def test_one_event(queue: Queue) -> None:
     await queue.offer(offer(1, "a"))
     assert await queue.event(event(1).id) == event(1)
