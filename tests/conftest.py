@@ -4,9 +4,13 @@ import gc
 import os
 import socket
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Cluster, StoreDatabase
 
 # Read when grpc is imported, here and in every process that a test starts with this environment: its core would write
 # lines of its own into the tests' output. What the core has to say of an error reaches the caller as a status.
@@ -53,6 +57,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="all examples of hypothesis, all of the API's calls, and what is marked as long; else a sample",
     )
     parser.addoption(
+        "--postgres",
+        action="store_true",
+        default=os.environ.get("POSTGRES_TESTS") == "required",
+        help="fail where PostgreSQL's programs are not installed, in place of skipping what needs them",
+    )
+    parser.addoption(
         "--kong-bin",
         metavar="PATH",
         default=os.environ.get("KONG_BIN"),
@@ -80,6 +90,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("KONG_PG"),
         help="a PostgreSQL for that Kong, as a role that may create databases: postgresql://USER:PASSWORD@HOST:PORT/DB",
     )
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster(request: pytest.FixtureRequest) -> "Iterator[Cluster]":
+    """A PostgreSQL of this process of tests. Skips where there are no programs, unless --postgres asks for them."""
+    from tests.support import postgres
+
+    programs = postgres.binaries()
+    if programs is None:
+        missing = f"no PostgreSQL is installed: no initdb in {', '.join(postgres.PLACES)} or on PATH"
+        if request.config.getoption("--postgres"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with postgres.cluster(programs) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def postgres_database(postgres_cluster: "Cluster") -> "Iterator[StoreDatabase]":
+    from tests.support import postgres
+
+    with postgres.store_database(postgres_cluster) as made:
+        yield made
+
+
+@pytest.fixture
+def postgres_store(postgres_database: "StoreDatabase") -> str:
+    """The URL of a store that has its schema and no row."""
+    postgres_database.empty()
+    return postgres_database.url
 
 
 @pytest.fixture

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.queue.contract import HeldBack, QueueLimits
 
 T = TypeVar("T")
+
+_LAST = (1 << 63) - 1
 
 LARGEST_PAGE = 1_000
 """Deliveries or events a page has at most; asked for more, ``page`` and ``events`` raise ``QueueError``."""
@@ -19,6 +22,9 @@ LONGEST_OFFSET = 40
 FURTHEST_DUE = 2 * 86_400.0
 """Seconds: no delivery is due later than that from now. The longest pause between attempts is a day and its jitter;
 a later time was written before the clock was set back."""
+
+LONGEST_LEADERSHIP = 120.0
+"""Seconds: a delivery lease that seems to end later was written before the clock was set back."""
 
 REPLAYED_AT_ONCE = 100_000
 """Deliveries that one ``replay_all`` replays at most; where there are more, its answer says so."""
@@ -37,6 +43,21 @@ def one_page(entries: Iterable[T], size: int, bytes_of: Callable[[T], int]) -> t
         page.append(entry)
         room -= bytes_of(entry)
     return page, False
+
+
+def check_size(size: int) -> None:
+    if not 1 <= size <= LARGEST_PAGE:
+        raise QueueError(f"a page has 1 to {LARGEST_PAGE} entries, not {size}")
+
+
+def position(offset: str | None, count: int) -> list[int]:
+    """Return the numbers of a page's offset: those of the last row of the previous page."""
+    if offset is None:
+        return [_LAST] * count
+    parts = offset.split(".")
+    if len(offset) > LONGEST_OFFSET or len(parts) != count or not all(part.isdecimal() for part in parts):
+        raise QueueError(f"{offset!r} is no page's next_offset")
+    return [min(int(part), _LAST) for part in parts]
 
 
 def refusal(limits: QueueLimits, of_hook: int, deliveries: int, held_bytes: int, size: int) -> HeldBack | None:

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from kong_eventhooks_plugin.queue.contract import Clock, Queue, QueueLimits
+from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from tests.support.clock import FakeClock
 from tests.support.memory_queue import MemoryQueue
@@ -11,17 +14,27 @@ from tests.support.memory_queue import MemoryQueue
 Maker = Callable[[QueueLimits, Clock], Queue]
 
 
-def memory(_folder: Path) -> Maker:
+def memory(_request: pytest.FixtureRequest, _folder: Path) -> Maker:
     """Queues that share nothing."""
     return MemoryQueue
 
 
-def sqlite(folder: Path) -> Maker:
+def sqlite(_request: pytest.FixtureRequest, folder: Path) -> Maker:
     """Queues over one file in ``folder``."""
     return lambda limits, clock: SqliteQueue(folder / "queue.db", limits, clock)
 
 
-ENGINES: dict[str, Callable[[Path], Maker]] = {"memory": memory, "sqlite": sqlite}
+def postgresql(request: pytest.FixtureRequest, _folder: Path) -> Maker:
+    """Queues over one database, which is empty."""
+    url = request.getfixturevalue("postgres_store")
+    return lambda limits, clock: PostgresQueue(url, limits, clock, database_time=False)
+
+
+ENGINES: dict[str, Callable[[pytest.FixtureRequest, Path], Maker]] = {
+    "memory": memory,
+    "sqlite": sqlite,
+    "postgresql": postgresql,
+}
 DURABLE = [name for name in ENGINES if name != "memory"]
 
 

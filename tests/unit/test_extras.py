@@ -17,7 +17,12 @@ from kong_eventhooks_plugin.sources.certificates.reading import read_certificate
 from tests.support.certificates import pem
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"filter": "cel_expr_python", "certificate": "cryptography", "tracing": "opentelemetry"}
+MODULES = {
+    "filter": "cel_expr_python",
+    "certificate": "cryptography",
+    "tracing": "opentelemetry",
+    "postgresql": "asyncpg",
+}
 """What an extra installs, by the name that it is imported under."""
 
 
@@ -73,6 +78,8 @@ def test_no_other_module_needs_an_extra() -> None:
         str(path.relative_to(package)) for path in package.rglob("*.py") if {*imports(path)} & {*MODULES.values()}
     }
     assert needing == {
+        "queue/postgresql/connection.py",
+        "queue/postgresql/errors.py",
         "sandbox/expressions.py",
         "sandbox/filters.py",
         "sandbox/success_rules.py",

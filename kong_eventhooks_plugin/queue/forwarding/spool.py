@@ -24,8 +24,8 @@ import msgspec
 from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Clock, Offer, QueueLimits
-from kong_eventhooks_plugin.queue.sqlite.statements import named_statements
 from kong_eventhooks_plugin.storage import sqlite
+from kong_eventhooks_plugin.storage.named_sql import named_statements
 from kong_eventhooks_plugin.storage.thread import CallThread
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ import msgspec
 from msgspec.structs import astuple
 
 from kong_eventhooks_plugin.queue.contract import HeldBack, QueueLimits
+from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.limits import refusal
-from kong_eventhooks_plugin.queue.sqlite.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 from kong_eventhooks_plugin.queue.sqlite.suppression import SuppressionState
 
@@ -108,6 +108,10 @@ class Counters:
     def refusal(self, hook: HookCounters, size: int) -> HeldBack | None:
         """Return the limit that another unsettled delivery of ``size`` bytes would break."""
         return refusal(self.limits, hook.deliveries, self._deliveries, self._bytes, size)
+
+    def add_idle(self) -> None:
+        """Count an event without a delivery."""
+        self.totals.idle += 1
 
     def add(self, hook: HookCounters, size: int) -> None:
         """Count a delivery that became unsettled, and wake its hook after the commit."""

@@ -21,6 +21,7 @@ from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.suppression import SuppressionSlot
+from kong_eventhooks_plugin.queue.accepting import Offered
 from kong_eventhooks_plugin.queue.contract import (
     Candidate,
     Clock,
@@ -38,13 +39,12 @@ from kong_eventhooks_plugin.queue.contract import (
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
+from kong_eventhooks_plugin.queue.rows import encoded
 from kong_eventhooks_plugin.queue.sqlite import leases, reads, retention, settling, small_tables
-from kong_eventhooks_plugin.queue.sqlite.accept import Offered
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.file import open_writer
 from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
 from kong_eventhooks_plugin.queue.sqlite.reads import Reader
-from kong_eventhooks_plugin.queue.sqlite.rows import encoded
 from kong_eventhooks_plugin.storage.thread import CallThread
 
 T = TypeVar("T")

@@ -32,12 +32,13 @@ from typing import Any, TypeVar
 import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError, StoreUnavailable
+from kong_eventhooks_plugin.queue.accepting import Offered
 from kong_eventhooks_plugin.queue.contract import Clock
-from kong_eventhooks_plugin.queue.sqlite.accept import Offered, accept
+from kong_eventhooks_plugin.queue.sqlite.accept import accept
 from kong_eventhooks_plugin.queue.sqlite.checkpoints import Checkpoints
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.errors import to_queue_error
-from kong_eventhooks_plugin.queue.sqlite.waiter import Waiter
+from kong_eventhooks_plugin.queue.waiter import Waiter
 from kong_eventhooks_plugin.storage.sqlite import is_busy
 from kong_eventhooks_plugin.storage.thread import CallThread
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.queue.rows import delivery_from, event_from, splits, suppressed_from
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
-from kong_eventhooks_plugin.queue.sqlite.rows import delivery_from, event_from, splits, suppressed_from
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable, UnknownDelivery, UnknownEvent
+from kong_eventhooks_plugin.errors import StoreUnavailable, UnknownDelivery, UnknownEvent
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
@@ -27,11 +27,9 @@ from kong_eventhooks_plugin.queue.contract import (
     Stats,
     Work,
 )
-from kong_eventhooks_plugin.queue.exchange_record import exchange_from
-from kong_eventhooks_plugin.queue.limits import LARGEST_PAGE, LONGEST_OFFSET, one_page
-from kong_eventhooks_plugin.queue.sqlite.errors import to_queue_error
-from kong_eventhooks_plugin.queue.sqlite.file import open_reader
-from kong_eventhooks_plugin.queue.sqlite.rows import (
+from kong_eventhooks_plugin.queue.limits import check_size, one_page, position
+from kong_eventhooks_plugin.queue.rows import (
+    attempt_from,
     data_size,
     delivery_from,
     encode,
@@ -40,14 +38,14 @@ from kong_eventhooks_plugin.queue.sqlite.rows import (
     hook_from,
     splits,
 )
+from kong_eventhooks_plugin.queue.sqlite.errors import to_queue_error
+from kong_eventhooks_plugin.queue.sqlite.file import open_reader
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 from kong_eventhooks_plugin.storage.thread import CallThread
 
 T = TypeVar("T")
 
 WAITING = 1_000
-
-_LAST = (1 << 63) - 1
 
 
 class Reader:
@@ -102,20 +100,14 @@ def get(connection: sqlite3.Connection, delivery: str, now: float) -> Delivery:
 
 def attempts(connection: sqlite3.Connection, delivery: str) -> list[Attempt]:
     event, hook, *_ = _row(connection, delivery)
-    rows = connection.execute(SQL.attempts, (event, hook))
-    return [_attempt(*row) for row in rows]
-
-
-def _attempt(*row: Any) -> Attempt:
-    values: tuple[Any, ...] = (*row[:-1], *exchange_from(row[-1]))
-    return Attempt(*values)
+    return [attempt_from(row) for row in connection.execute(SQL.attempts, (event, hook))]
 
 
 def page(
     connection: sqlite3.Connection, where: DeliveryFilter, size: int, offset: str | None, now: float
 ) -> DeliveryPage:
-    _check_size(size)
-    event, hook = _position(offset, 2)
+    check_size(size)
+    event, hook = position(offset, 2)
     values = {
         "event": event, "hook": hook, "hook_id": where.hook_id, "state": where.state, "source": where.source,
         "since": where.since, "until": where.until, "prefix": where.event_prefix, "size": size + 1, "now": now,
@@ -128,9 +120,9 @@ def page(
 
 
 def events(connection: sqlite3.Connection, where: EventFilter, size: int, offset: str | None, now: float) -> EventPage:
-    _check_size(size)
+    check_size(size)
     values = {
-        "before": _position(offset, 1)[0], "after": where.after, "source": where.source, "name": where.event,
+        "before": position(offset, 1)[0], "after": where.after, "source": where.source, "name": where.event,
         "hook_id": where.hook_id, "since": where.since, "until": where.until, "size": size + 1,
         "held_back": where.held_back,
     }  # fmt: skip
@@ -197,24 +189,9 @@ def endpoints(connection: sqlite3.Connection) -> list[EndpointHealth]:
     return [EndpointHealth(*row) for row in connection.execute(SQL.all_endpoints)]
 
 
-def _check_size(size: int) -> None:
-    if not 1 <= size <= LARGEST_PAGE:
-        raise QueueError(f"a page has 1 to {LARGEST_PAGE} entries, not {size}")
-
-
 def _row(connection: sqlite3.Connection, delivery: str) -> tuple[Any, ...]:
     for event, hook in splits(delivery):
         row: tuple[Any, ...] | None = connection.execute(SQL.delivery, {"event": event, "hook": hook}).fetchone()
         if row is not None:
             return row
     raise UnknownDelivery(f"there is no delivery {delivery}")
-
-
-def _position(offset: str | None, count: int) -> list[int]:
-    """Return the numbers of a page's offset: those of the last row of the previous page."""
-    if offset is None:
-        return [_LAST] * count
-    parts = offset.split(".")
-    if len(offset) > LONGEST_OFFSET or len(parts) != count or not all(part.isdecimal() for part in parts):
-        raise QueueError(f"{offset!r} is no page's next_offset")
-    return [min(int(part), _LAST) for part in parts]

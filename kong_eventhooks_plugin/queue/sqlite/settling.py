@@ -15,9 +15,9 @@ import structlog
 from kong_eventhooks_plugin.model.delivery import Attempt
 from kong_eventhooks_plugin.queue.contract import Settlement
 from kong_eventhooks_plugin.queue.exchange_record import exchange_of
+from kong_eventhooks_plugin.queue.hook_counters import HookCounters
+from kong_eventhooks_plugin.queue.rows import splits
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
-from kong_eventhooks_plugin.queue.sqlite.hook_counters import HookCounters
-from kong_eventhooks_plugin.queue.sqlite.rows import splits
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
 
 log = structlog.get_logger()

@@ -5,18 +5,16 @@ from collections.abc import Sequence
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import EndpointHealth
 from kong_eventhooks_plugin.queue.holders import exited
+from kong_eventhooks_plugin.queue.limits import LONGEST_LEADERSHIP
+from kong_eventhooks_plugin.queue.rows import encode
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
-from kong_eventhooks_plugin.queue.sqlite.rows import encode
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
-
-MAX_LEASE_SECONDS = 120.0
-"""Seconds: a lease that seems to end later was written before the clock was set back."""
 
 
 def leader(counters: Counters) -> str | None:
     """Return who delivers now, None where nobody does or that process has exited."""
     row = counters.connection.execute(SQL.leader).fetchone()
-    if row is None or not counters.now < row[1] <= counters.now + MAX_LEASE_SECONDS or exited(row[0]):
+    if row is None or not counters.now < row[1] <= counters.now + LONGEST_LEADERSHIP or exited(row[0]):
         return None
     return str(row[0])
 

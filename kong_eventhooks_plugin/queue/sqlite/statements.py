@@ -1,37 +1,18 @@
-"""The named statements of ``queries.sql`` and the migrations, read once at import."""
+"""The named statements of ``queries.sql`` and the migrations, read once at import; rows, many a statement."""
 
-import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from itertools import chain
-from types import MappingProxyType, SimpleNamespace
 
-_HERE = resources.files("kong_eventhooks_plugin.queue.sqlite")
-_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-_COMMENT = re.compile(r"--.*$", re.MULTILINE)
+from kong_eventhooks_plugin.storage.named_sql import read_migrations, read_statements
 
+_HERE = "kong_eventhooks_plugin.queue.sqlite"
 
-def named_statements(text: str) -> dict[str, str]:
-    """Return name -> statement for the ``-- name:`` blocks of ``text``; raises ``ValueError`` for a repeated name."""
-    _, *parts = _NAME.split(text)
-    names = parts[::2]
-    if len(set(names)) != len(names):
-        raise ValueError("a statement's name is there twice")
-    return {name: _COMMENT.sub("", body).strip() for name, body in zip(names, parts[1::2], strict=True)}
-
-
-def _migrations() -> dict[int, str]:
-    files = (entry for entry in (_HERE / "migrations").iterdir() if entry.name.endswith(".sql"))
-    return {int(entry.name.partition("_")[0]): entry.read_text("utf-8") for entry in files}
-
-
-SQL = SimpleNamespace(**named_statements((_HERE / "queries.sql").read_text("utf-8")))
+SQL = read_statements(_HERE)
 """Every statement under its name: ``SQL.add_event``."""
 
-MIGRATIONS: Mapping[int, str] = MappingProxyType(_migrations())
-"""By the version that they lead to, from 1, without a gap."""
+MIGRATIONS: Mapping[int, str] = read_migrations(_HERE)
 
 ROWS_AT_ONCE = (64, 8)
 """How many rows one statement inserts, while there are as many: a tenth of an offer's whole cost is saved by it."""

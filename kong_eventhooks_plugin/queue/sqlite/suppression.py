@@ -12,14 +12,11 @@ from collections.abc import Mapping
 from msgspec.structs import astuple
 
 from kong_eventhooks_plugin.model.suppression import SuppressionSlot
-from kong_eventhooks_plugin.queue.sqlite.hook_counters import HookCounters
+from kong_eventhooks_plugin.queue.accepting import Key
+from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
 CACHED_STATES = 10_000
-
-
-Key = tuple[int, str, str, bytes]
-"""Hook's number, source and event as the hook names them, slot."""
 
 
 class SuppressionState:

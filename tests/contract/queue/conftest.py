@@ -17,14 +17,14 @@ def clock() -> FakeClock:
 
 @pytest.fixture(params=list(ENGINES))
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
-    opened = Store(ENGINES[request.param](tmp_path), clock)
+    opened = Store(ENGINES[request.param](request, tmp_path), clock)
     yield opened
     await opened.close()
 
 
 @pytest.fixture(params=DURABLE)
 async def durable(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
-    opened = Store(ENGINES[request.param](tmp_path), clock)
+    opened = Store(ENGINES[request.param](request, tmp_path), clock)
     yield opened
     await opened.close()
 

@@ -181,9 +181,11 @@ async def test_a_replay_stops_at_a_limit(store: Store, clock: FakeClock) -> None
 
 
 async def test_a_replay_of_very_many(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("tests.support.memory_queue", "kong_eventhooks_plugin.queue.sqlite.engine"):
+    engines = [f"kong_eventhooks_plugin.queue.{name}.engine" for name in ("sqlite", "postgresql")]
+    for module in ("tests.support.memory_queue", *engines):
         monkeypatch.setattr(f"{module}.REPLAYED_AT_ONCE", 7)
-    monkeypatch.setattr("kong_eventhooks_plugin.queue.sqlite.engine.REPLAYED_TOGETHER", 3)
+    for module in engines:
+        monkeypatch.setattr(f"{module}.REPLAYED_TOGETHER", 3)
     assert queue_limits.REPLAYED_AT_ONCE == 100_000
     for key in range(9):
         await queue.offer(offer(key))

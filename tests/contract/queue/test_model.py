@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Off
 from tests.support.clock import FakeClock
 from tests.support.memory_queue import MemoryQueue
 from tests.support.queue import SOURCE, attempt, event, held_back, hook, id_of
-from tests.support.queue_engines import DURABLE, ENGINES
+from tests.support.queue_engines import DURABLE, ENGINES, Maker
 
 # Not filter_states: an engine may take several offers before it forgets a state.
 LIMITS = QueueLimits(
@@ -66,7 +66,7 @@ async def result_of(call: Awaitable[Any]) -> Any:
 class Twins(RuleBasedStateMachine):
     """Does the same to both, and compares what they answer and what can be seen of them."""
 
-    engine: ClassVar[str]
+    make: ClassVar[Callable[[Path], Maker]]
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Twins(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.queues: list[Queue] = [
             MemoryQueue(LIMITS, self.clock),
-            ENGINES[self.engine](Path(self.folder.name))(LIMITS, self.clock),
+            type(self).make(Path(self.folder.name))(LIMITS, self.clock),
         ]
         self.woken: list[set[str]] = [set(), set()]
         for queue, woken in zip(self.queues, self.woken, strict=True):
@@ -178,14 +178,23 @@ class Twins(RuleBasedStateMachine):
             woken.clear()
 
 
+SLOWER = {"postgresql": 6}
+"""Every call is a conversation with the server, and each step makes some dozens of them."""
+
+
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("engine", DURABLE)
-def test_an_engine_does_what_the_model_does(engine: str) -> None:
-    machine = type("Twins", (Twins,), {"engine": engine})
+def test_an_engine_does_what_the_model_does(engine: str, request: pytest.FixtureRequest) -> None:
+    def make(folder: Path) -> Maker:
+        if engine == "postgresql":
+            request.getfixturevalue("postgres_database").empty()
+        return ENGINES[engine](request, folder)
+
+    machine = type("Twins", (Twins,), {"make": staticmethod(make)})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=settings().max_examples // 2,
+            max_examples=settings().max_examples // SLOWER.get(engine, 2),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

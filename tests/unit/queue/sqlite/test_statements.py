@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin.queue.sqlite import file
-from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows, named_statements
+from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
+from kong_eventhooks_plugin.storage.named_sql import named_statements
 from kong_eventhooks_plugin.storage.sqlite import statements_of
 
 PACKAGE = Path(file.__file__).parent

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from kong_eventhooks_plugin.errors import QueueError
-from kong_eventhooks_plugin.model.delivery import Delivery
+from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
@@ -13,6 +13,7 @@ from kong_eventhooks_plugin.model.scope import NOWHERE, EventScope
 from kong_eventhooks_plugin.model.suppression import Suppressed
 from kong_eventhooks_plugin.model.trace import Trace
 from kong_eventhooks_plugin.queue.contract import HeldBack
+from kong_eventhooks_plugin.queue.exchange_record import exchange_from
 
 encode = msgspec.json.Encoder().encode
 
@@ -80,6 +81,12 @@ def delivery_from(row: Row, now: float) -> Delivery:
         last_status=last_status,
         last_error=last_error,
     )
+
+
+def attempt_from(row: Row) -> Attempt:
+    """Return the attempt of a row of the ``attempts`` statement, whose last column is ``exchange``."""
+    values: Row = (*row[:-1], *exchange_from(row[-1]))
+    return Attempt(*values)
 
 
 def data_size(row: Row) -> int:

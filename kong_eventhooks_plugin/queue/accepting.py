@@ -1,0 +1,140 @@
+"""Decides a batch of offers: which hooks fire, what is held back and why, and the rows that say so. No I/O.
+
+The engine brings what is there: which events are known, what the limits count, the state of on_change and snooze.
+"""
+
+from asyncio import Future
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+
+from kong_eventhooks_plugin.model.suppression import SuppressionSlot, decide_suppression
+from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Offer, Receipt
+from kong_eventhooks_plugin.queue.hook_counters import HookCounters
+from kong_eventhooks_plugin.queue.rows import encode
+from kong_eventhooks_plugin.queue.waiter import Waiter
+
+Key = tuple[int, str, str, bytes]
+"""A slot's: hook's number, source and event as the hook names them, slot."""
+
+Rows = list[tuple[Any, ...]]
+
+_NONE_HELD = (0, 0.0)
+
+
+class Offered(Waiter[Receipt]):
+    """An offer that waits for its transaction, with its event's ``data`` and ``scope`` as columns."""
+
+    __slots__ = ("data", "offer", "scope")
+
+    def __init__(self, offer: Offer, data: bytes, scope: bytes | None, future: "Future[Receipt]") -> None:
+        super().__init__(future)
+        self.offer = offer
+        self.data = data
+        self.scope = scope
+
+
+class Slots(Protocol):
+    """What on_change and snooze remember; changes are written with the transaction."""
+
+    def get(self, key: Key) -> SuppressionSlot | None: ...
+
+    def hold(self, key: Key, now: float) -> None:
+        """Count one more that a slot, which is there, holds back."""
+
+    def put(self, hook: HookCounters, key: Key, state: SuppressionSlot, *, new: bool) -> None:
+        """Remember a slot from now on; ``new`` where there was none."""
+
+
+class AcceptCounters(Protocol):
+    """What a transaction knows of the store; changes are written with it."""
+
+    @property
+    def now(self) -> float: ...
+
+    @property
+    def suppression(self) -> Slots: ...
+
+    def of_hook(self, hook_id: str) -> HookCounters: ...
+
+    def next_event(self) -> int: ...
+
+    def refusal(self, hook: HookCounters, size: int) -> HeldBack | None:
+        """Return the limit that another unsettled delivery of ``size`` bytes would break."""
+
+    def add(self, hook: HookCounters, size: int) -> None:
+        """Count a delivery that became unsettled."""
+
+    def add_idle(self) -> None:
+        """Count an event without a delivery."""
+
+
+def decide(counters: AcceptCounters, batch: Sequence[Offered], known: Collection[str]) -> tuple[Rows, Rows]:
+    """Give each offer its receipt as its answer; return the new rows of ``events`` and of ``deliveries``.
+
+    ``known`` are the ids among them that are there already. An empty text stands for NULL: Python's sqlite3 looks for
+    an adapter of None, which takes it microseconds.
+    """
+    seen = set(known)
+    events: Rows = []
+    deliveries: Rows = []
+    now = counters.now
+    for offered in batch:
+        offer = offered.offer
+        event = offer.event
+        if event.id in seen:
+            offered.answer = Receipt(event_id=event.id, duplicate=True, fired=(), held_back={})
+            continue
+        seen.add(event.id)
+        n = counters.next_event()
+        size = len(offered.data)
+        fired: list[str] = []
+        held_back: dict[str, HeldBack] = {}
+        for candidate in offer.candidates:
+            hook = counters.of_hook(candidate.hook_id)
+            verdict = _decide(counters, hook, candidate, event.event, size)
+            if isinstance(verdict, str):
+                held_back[candidate.hook_id] = verdict
+            else:
+                counters.add(hook, size)
+                fired.append(candidate.hook_id)
+                deliveries.append((n, hook.n, candidate.source, size, now, now, *verdict))
+        if not fired:
+            counters.add_idle()
+        held = encode(held_back).decode() if held_back else ""
+        trace = "" if event.trace is None else encode(event.trace).decode()
+        row = (
+            n, event.id, event.source, event.event, event.time, now,
+            offered.data, offered.scope, held, len(fired), trace,
+        )  # fmt: skip
+        events.append(row)
+        offered.answer = Receipt(event_id=event.id, duplicate=False, fired=tuple(fired), held_back=held_back)
+    return events, deliveries
+
+
+def slot_of(hook: HookCounters, candidate: Candidate, event: str) -> Key | None:
+    """Return the key of the slot that a candidate is judged by, None where it has none."""
+    if candidate.refused is not None or candidate.rule is None:
+        return None
+    return hook.n, candidate.source, event, candidate.rule.slot_key(candidate.digest)
+
+
+def _decide(
+    counters: AcceptCounters, hook: HookCounters, candidate: Candidate, event: str, size: int
+) -> HeldBack | tuple[int, float]:
+    """Return why a hook does not fire or, where it does, how many were held back since when; remember either."""
+    if candidate.refused is not None:
+        return candidate.refused
+    rule = candidate.rule
+    if rule is None:
+        return counters.refusal(hook, size) or _NONE_HELD
+    key: Key = (hook.n, candidate.source, event, rule.slot_key(candidate.digest))
+    slot = counters.suppression.get(key)
+    verdict = decide_suppression(rule, slot, candidate.digest, counters.now)
+    if not isinstance(verdict, SuppressionSlot):
+        counters.suppression.hold(key, counters.now)
+        return verdict
+    reason = counters.refusal(hook, size)
+    if reason is not None:
+        return reason
+    counters.suppression.put(hook, key, verdict, new=slot is None)
+    return (slot.held, slot.since) if slot is not None and slot.held else _NONE_HELD

@@ -1,0 +1,35 @@
+"""The durable queue in PostgreSQL, shared by nodes.
+
+The modules, from the outside in (each imports only those below it):
+
+- ``engine``: ``PostgresQueue``, the contract's methods.
+- ``group_commit``: offers, settlements and claims that wait share the next transaction.
+- ``accept``, ``settling``, ``leases``, ``retention``, ``small_tables``: what operations do inside a transaction.
+- ``reads``: everything that only reads, on connections of its own.
+- ``lane``: a connection that writes: transactions one after another, repeated where that is right.
+- ``transaction``: what one transaction knows and counts.
+- ``schema``: creates and migrates the schema.
+- ``connection``: where the store is, and connections to it.
+- ``errors``: what a failure is, and what it says.
+- ``statements``, ``queries.sql``, ``migrations/``: all SQL.
+
+What nodes that write at the same time may rely on (READ COMMITTED throughout, so every statement sees what was
+committed before it):
+
+- An event is one: its id is unique, and a batch that finds at its INSERT that another node was faster begins again.
+- on_change and snooze are decided by whoever holds the slot's row; rows are locked in one order (``lock_slots``).
+- Limits are exact: far from them nodes accept side by side, near them one after the other (``transaction``).
+- Counters are a row for each writer, summed when read: nobody waits for another's.
+- A lease names its writer, a row of ``writers``: this opening of the store by this process. Whoever lost one settles
+  nothing.
+- Locks are taken in this order: deliveries (event, hook), the advisory lock, slots, events (id). What only cleans up
+  skips what is locked. Should two nodes lock each other out all the same, PostgreSQL ends one, which begins again.
+- After a connection that broke in a COMMIT, the writer's row says whether the transaction was committed (``lane``).
+
+Time is the database's: nodes' clocks differ, and a lease that one node takes is judged by another. What a node plans by
+its own clock (``Settlement.due_at``) and what it is told to plan by (``Work.due_at``) is converted at the border.
+"""
+
+from kong_eventhooks_plugin.queue.postgresql.engine import PostgresQueue
+
+__all__ = ["PostgresQueue"]

@@ -1,0 +1,72 @@
+"""Accepts offers, a batch of them at once, in as many statements as one takes."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import astuple
+
+from kong_eventhooks_plugin.queue.accepting import Key, Offered, decide, slot_of
+from kong_eventhooks_plugin.queue.contract import Receipt
+from kong_eventhooks_plugin.queue.postgresql.statements import SQL
+from kong_eventhooks_plugin.queue.postgresql.transaction import BeginAgain, Transaction, columns
+
+
+async def accept(
+    transaction: Transaction, batch: Sequence[Offered], ours: Mapping[str, Receipt], *, alone: bool
+) -> None:
+    """Write a batch of offers; each has its receipt as its answer then.
+
+    ``ours`` are receipts of a transaction of ours of which it became known only later that it was committed: such an
+    event is no duplicate. Raises ``BeginAgain``.
+    """
+    connection = transaction.connection
+    await transaction.lock_accepting(alone=alone)
+    known = {row[0] for row in await connection.fetch(SQL.known_events, [one.offer.event.id for one in batch])}
+    new = [one for one in batch if one.offer.event.id not in known]
+    if new:
+        await _read(transaction, new)
+    events, deliveries = decide(transaction, batch, known)
+    for one in batch:
+        if one.answer is not None and one.answer.duplicate:
+            one.answer = ours.get(one.offer.event.id, one.answer)
+    if events:
+        # Fewer than ours: another node has inserted one since we looked, and what was decided for it does not hold.
+        if await connection.execute(SQL.add_events, *columns(events)) != f"INSERT 0 {len(events)}":
+            raise BeginAgain
+        if deliveries:
+            await connection.execute(SQL.add_deliveries, *columns(deliveries))
+        await _write_slots(transaction)
+
+
+async def _read(transaction: Transaction, new: Sequence[Offered]) -> None:
+    hook_ids = {candidate.hook_id for one in new for candidate in one.offer.candidates}
+    await transaction.number_events(len(new))
+    if not hook_ids:
+        return
+    await transaction.count(sorted(hook_ids))
+    keys: set[Key] = set()
+    for one in new:
+        for candidate in one.offer.candidates:
+            key = slot_of(transaction.of_hook(candidate.hook_id), candidate, one.offer.event.event)
+            if key is not None:
+                keys.add(key)
+    if keys:
+        wanted = list(keys)
+        arrays = columns(wanted)
+        await transaction.connection.execute(SQL.lock_slots, *arrays)
+        transaction.suppression.load(wanted, await transaction.connection.fetch(SQL.slots, *arrays))
+
+
+async def _write_slots(transaction: Transaction) -> None:
+    connection, states = transaction.connection, transaction.suppression
+    if states.written:
+        rows = [(*key, *astuple(state)) for key, state in states.written.items()]
+        await connection.execute(SQL.write_slots, *columns(rows))
+    unused = states.unused()
+    if unused:
+        await connection.execute(SQL.delete_unused_slots, *columns(unused))
+    for hook, states_before in transaction.hooks_with_new_slots():
+        transaction.shift(hook.n, 0, 0, hook.states - states_before)
+        excess = hook.states - transaction.limits.suppression_states
+        if excess > 0:
+            deleted = await connection.execute(SQL.delete_soonest_slots, hook.n, excess)
+            transaction.shift(hook.n, 0, 0, -int(deleted.rpartition(" ")[2]))

@@ -1,0 +1,84 @@
+"""Where the store is, and connections to it.
+
+``CONNECTING`` seconds is how long a connection may take, ``STATEMENT`` how long a statement: past it the connection is
+given up. A transaction of which the server hears nothing for ``IDLE_IN_TRANSACTION`` (its node is stopped, or cut off)
+is rolled back by the server, so that nobody waits for it longer; ``LOCK`` is how long a statement waits for a row.
+"""
+
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+import asyncpg
+from asyncpg import Connection as Connection
+
+from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.queue.postgresql.errors import to_queue_error
+from kong_eventhooks_plugin.queue.postgresql.statements import SQL
+
+SCHEMA: Final = "kong_event_hooks"
+
+CONNECTING = 10.0
+STATEMENT = 30.0
+IDLE_IN_TRANSACTION = 10.0
+LOCK = 15.0
+
+_SCHEMES = ("postgresql", "postgres")
+_EXAMPLE = "postgresql://event_hooks@db.example.com:5432/kong?sslmode=verify-full"
+
+
+class Address:
+    """A store's address: a URL as libpq takes it. Its texts never have the password."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        try:
+            parts = urlsplit(url)
+            options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        except ValueError as error:
+            raise SettingsError(f"is not a URL: {error}; for example {_EXAMPLE}") from None
+        if parts.scheme not in _SCHEMES:
+            raise SettingsError(f"is not the URL of a PostgreSQL; for example {_EXAMPLE}")
+        hosts = parts.netloc.rpartition("@")[2] or options.get("host") or "the local socket"
+        self.name = f"PostgreSQL {hosts}/{parts.path.lstrip('/') or options.get('dbname', '')}".rstrip("/")
+        """What logs and errors call the store."""
+
+    def __repr__(self) -> str:
+        return f"Address({self.name!r})"
+
+    async def connect(self, application: str = "kong-event-hooks") -> Connection:
+        """Raise ``StoreUnavailable``, which says what to do."""
+        connection: Connection | None = None
+        try:
+            connection = await asyncpg.connect(
+                self._url,
+                timeout=CONNECTING,
+                command_timeout=STATEMENT,
+                statement_cache_size=200,
+                max_cached_statement_lifetime=0,
+                server_settings=_settings(application),
+            )
+            # asyncpg asks the server what an array's type is, for tens of milliseconds: once for all of them.
+            await connection.fetchrow(SQL.array_types, [], [], [], [], [])
+        except Exception as error:
+            if connection is not None:
+                connection.terminate()
+            raise to_queue_error(error, self.name) from error
+        return connection
+
+
+def _settings(application: str) -> dict[str, str]:
+    def milliseconds(seconds: float) -> str:
+        return str(int(seconds * 1000))
+
+    return {
+        "application_name": application,
+        "search_path": SCHEMA,
+        "default_transaction_isolation": "read committed",
+        "idle_in_transaction_session_timeout": milliseconds(IDLE_IN_TRANSACTION),
+        "lock_timeout": milliseconds(LOCK),
+        "statement_timeout": milliseconds(STATEMENT),
+        # Each statement has an index for its rows. A table that was small when its plan was made grows by thousands of
+        # rows before the plan is made anew.
+        "enable_seqscan": "off",
+        "jit": "off",
+    }

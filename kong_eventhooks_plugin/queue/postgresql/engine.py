@@ -1,0 +1,295 @@
+"""``PostgresQueue``: the queue's contract (its docstrings are there) over one schema of a PostgreSQL.
+
+Any number of nodes may have one store open; limits, duplicates, suppression and leases hold across them.
+Connections: one for offers, claims and settlements, one for all other changes, and those of ``reads``.
+``CLOSING`` seconds is how long ``close`` waits for what is not committed.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.suppression import SuppressionSlot
+from kong_eventhooks_plugin.queue.accepting import Offered
+from kong_eventhooks_plugin.queue.contract import (
+    Candidate,
+    Clock,
+    DeliveryFilter,
+    DeliveryPage,
+    EndpointHealth,
+    EventFilter,
+    EventPage,
+    Offer,
+    QueueLimits,
+    Receipt,
+    Replayed,
+    Settlement,
+    Stats,
+    Work,
+)
+from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
+from kong_eventhooks_plugin.queue.postgresql import leases, reads, retention, small_tables
+from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
+from kong_eventhooks_plugin.queue.postgresql.group_commit import GroupCommit
+from kong_eventhooks_plugin.queue.postgresql.lane import Hooks, Lane, StoreClock
+from kong_eventhooks_plugin.queue.postgresql.reads import Reader
+from kong_eventhooks_plugin.queue.postgresql.schema import migrate
+from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction
+from kong_eventhooks_plugin.queue.rows import encoded, splits
+
+T = TypeVar("T")
+
+CLOSING = 5.0
+REPLAYED_TOGETHER = 500
+
+log = structlog.get_logger()
+
+
+class PostgresQueue:
+    """The durable queue that nodes share. All methods are called on the loop that ``open`` ran on.
+
+    ``clock`` is this node's, in Unix seconds. The store's time is the database's; where ``database_time`` is False, in
+    tests, it is ``clock``'s.
+    """
+
+    def __init__(
+        self, url: str, limits: QueueLimits | None = None, clock: Clock = time.time, *, database_time: bool = True
+    ) -> None:
+        self._address = Address(url)
+        self._limits = limits or QueueLimits()
+        self._clock = StoreClock(clock, database=database_time)
+        self._listeners: list[Callable[[str], None]] = []
+        self._group_commit: GroupCommit | None = None
+        self._others: Lane[Any] | None = None
+        self._reader: Reader | None = None
+        self._writers: tuple[Lane[Any], ...] = ()
+        self._leading = False
+
+    async def open(self) -> None:
+        """Connect and migrate; make leases due again where nobody delivers."""
+        name = self._address.name
+        connection = await self._address.connect()
+        try:
+            await migrate(connection, name)
+            await self._clock.read(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        offering: Lane[Any] = Lane(self._address, self._limits, self._clock, self._committed_late)
+        self._others = Lane(self._address, self._limits, self._clock, connection=connection)
+        self._writers = (offering, self._others)
+        self._reader = Reader(self._address)
+        self._group_commit = GroupCommit(offering, name, self._wake)
+        try:
+            await self._write(self._release_orphaned_leases)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Commit what waits, for at most ``CLOSING`` seconds, and close the connections."""
+        reader, self._reader = self._reader, None
+        others, self._others = self._others, None
+        group_commit, self._group_commit = self._group_commit, None
+        if group_commit is not None:
+            await group_commit.close(CLOSING)
+        if others is not None:
+            await others.close()
+        if reader is not None:
+            await reader.close()
+
+    def offer(self, offer: Offer) -> "asyncio.Future[Receipt]":
+        group = self._group()
+        if group.waiting >= self._limits.waiting:
+            raise QueueFull("buffer", f"{group.waiting} offers wait for the store already")
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        try:
+            data, scope = encoded(offer.event)
+        except QueueError as error:
+            future.set_exception(error)
+        else:
+            group.offer(Offered(offer, data, scope, future))
+        return future
+
+    def error(self) -> str | None:
+        try:
+            return self._group().error()
+        except StoreUnavailable as error:
+            return str(error)
+
+    async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
+        return await self._group().claim(leases.Claim(hook_id, limit, lease_seconds))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """End leases: state and attempt together. Raises ``QueueError`` where a new state is ``leased``."""
+        if any(settlement.state == "leased" for settlement in settlements):
+            raise QueueError("a settlement ends a lease; it cannot make one")
+        await self._group().settle([self._in_store_time(settlement) for settlement in settlements])
+
+    async def work(self) -> list[Work]:
+        found = await self._read(reads.work)
+        return [Work(hook_id=one.hook_id, due_at=self._clock.to_node(one.due_at)) for one in found]
+
+    def on_work(self, wake: Callable[[str], None]) -> None:
+        """Have ``wake(hook_id)`` called after this process's commits; another's show only in ``work``."""
+        self._listeners.append(wake)
+
+    async def get(self, delivery_id: str) -> Delivery:
+        return await self._read(partial(reads.get, delivery=delivery_id))
+
+    async def attempts(self, delivery_id: str) -> list[Attempt]:
+        return await self._reading().read(partial(reads.attempts, delivery=delivery_id))
+
+    async def page(self, where: DeliveryFilter, size: int, offset: str | None = None) -> DeliveryPage:
+        return await self._read(partial(reads.page, where=where, size=size, offset=offset))
+
+    async def replay(self, delivery_id: str) -> Delivery:
+        hook_ids = [hook_id for _, hook_id in splits(delivery_id)]
+        return await self._write(partial(leases.replay, delivery=delivery_id), hook_ids)
+
+    async def replay_all(self, where: DeliveryFilter) -> Replayed:
+        """Replay every settled delivery that ``where`` names, ``REPLAYED_TOGETHER`` a transaction."""
+        found = await self._reading().read(partial(reads.replayable, where=where, size=REPLAYED_AT_ONCE + 1))
+        more, found = len(found) > REPLAYED_AT_ONCE, found[:REPLAYED_AT_ONCE]
+        total = 0
+        for start in range(0, len(found), REPLAYED_TOGETHER):
+            some = found[start : start + REPLAYED_TOGETHER]
+            hook_ids = list({hook_id for _, hook_id in some})
+            count, refused = await self._write(partial(leases.replay_some, deliveries=some), hook_ids)
+            total += count
+            if refused is not None:
+                return Replayed(total, refused, more=True)
+        return Replayed(total, more=more)
+
+    async def events(self, where: EventFilter, size: int, offset: str | None = None) -> EventPage:
+        return await self._read(partial(reads.events, where=where, size=size, offset=offset))
+
+    async def event(self, event_id: str) -> Event:
+        return await self._reading().read(partial(reads.event, event_id=event_id))
+
+    async def suppression(self, candidate: Candidate, event: str) -> SuppressionSlot | None:
+        return await self._reading().read(partial(reads.suppression, candidate=candidate, event=event))
+
+    async def fail_pending(self, hook_id: str, reason: str) -> int:
+        return await self._repeat(partial(retention.fail_some, hook_id=hook_id, reason=reason), [hook_id])
+
+    async def stats(self) -> Stats:
+        return await self._read(reads.stats)
+
+    async def sweep(self) -> int:
+        if self._clock.was_set_back:
+            await self._repeat(retention.make_due)
+            self._clock.was_set_back = False
+        deleted = sum([await self._repeat(retention.exclusively(step)) for step in retention.STEPS])
+        await self._write(retention.fold_writers)
+        return deleted
+
+    async def lead(self, holder: str, ttl: float) -> bool:
+        async def lead(transaction: Transaction) -> bool:
+            leading = await small_tables.lead(transaction, holder, ttl)
+            if leading and not self._leading:
+                # The previous leader delivers no more: what it leased is due.
+                await leases.release_others(transaction, self._own_writers())
+            return leading
+
+        self._leading = await self._write(lead)
+        return self._leading
+
+    async def resign(self, holder: str) -> None:
+        await self._write(partial(small_tables.resign, holder=holder))
+        self._leading = False
+
+    async def definitions(self) -> list[Hook]:
+        return await self._reading().read(reads.definitions)
+
+    async def store_definitions(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
+        await self._write(partial(small_tables.store_definitions, hooks=hooks, removed=removed))
+
+    async def endpoints(self) -> list[EndpointHealth]:
+        return await self._reading().read(reads.endpoints)
+
+    async def save_endpoint(self, health: EndpointHealth) -> None:
+        await self._write(partial(small_tables.save_endpoint, health=health))
+
+    async def spool_position(self, spool: str) -> int:
+        """Return how far the store has come with a spool; 0 for one that it does not know."""
+        return await self._reading().read(partial(reads.spool_position, spool=spool))
+
+    async def keep_spool_position(self, spool: str, n: int) -> None:
+        await self._write(partial(small_tables.keep_spool_position, spool=spool, n=n))
+
+    def _group(self) -> GroupCommit:
+        if self._group_commit is None:
+            raise StoreUnavailable(f"{self._address.name}: is not open")
+        return self._group_commit
+
+    def _reading(self) -> Reader:
+        if self._reader is None:
+            raise StoreUnavailable(f"{self._address.name}: is not open")
+        return self._reader
+
+    async def _read(self, read: Callable[[Connection, float], Awaitable[T]]) -> T:
+        """Read what depends on the time."""
+
+        async def at_this_time(connection: Connection) -> T:
+            return await read(connection, now=await self._clock.read(connection))  # type: ignore[call-arg]
+
+        return await self._reading().read(at_this_time)
+
+    async def _write(self, work: Callable[[Transaction], Awaitable[T]], hook_ids: Sequence[str] = ()) -> T:
+        """Run work in a transaction beside the offers', then wake the hooks that have new work."""
+        if self._others is None:
+            raise StoreUnavailable(f"{self._address.name}: is not open")
+        woken: set[str] = set()
+
+        async def run(transaction: Transaction) -> T:
+            answer = await work(transaction)
+            nonlocal woken
+            woken = transaction.woken
+            return answer
+
+        answer: T = await self._others.run(run, Hooks(known=hook_ids))
+        for hook_id in woken:
+            self._wake(hook_id)
+        return answer
+
+    async def _repeat(self, step: retention.Step, hook_ids: Sequence[str] = ()) -> int:
+        """Run a step, a transaction each time, until it has nothing to do."""
+        total = 0
+        while done := await self._write(step, hook_ids):
+            total += done
+        return total
+
+    async def _release_orphaned_leases(self, transaction: Transaction) -> None:
+        """Make leases of exited processes due again; where another process delivers they are its own."""
+        if await small_tables.leader(transaction) is None:
+            await leases.release_others(transaction, self._own_writers())
+
+    def _own_writers(self) -> list[int]:
+        return [lane.writer for lane in self._writers if lane.writer is not None]
+
+    def _in_store_time(self, settlement: Settlement) -> Settlement:
+        if settlement.due_at is None:
+            return settlement
+        return msgspec.structs.replace(settlement, due_at=self._clock.to_store(settlement.due_at))
+
+    def _committed_late(self, batch: Any) -> None:
+        if self._group_commit is not None:
+            self._group_commit.committed_late(batch)
+
+    def _wake(self, hook_id: str) -> None:
+        for wake in self._listeners:
+            try:
+                wake(hook_id)
+            except Exception:
+                # A listener's error must not keep the next transaction from starting.
+                log.exception("work_listener_failed", hook_id=hook_id)

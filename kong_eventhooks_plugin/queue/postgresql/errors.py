@@ -1,0 +1,85 @@
+"""What an exception of the driver means: whether to try again, and what to tell people. Nothing else maps them.
+
+No text holds a password: the store is named by host, port and database (``connection.Address.name``), and PostgreSQL's
+messages are quoted without their detail, which may quote a row.
+"""
+
+import ssl
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import asyncpg
+
+from kong_eventhooks_plugin.errors import EventHooksError, QueueError, StoreUnavailable
+
+Kind = Literal["conflict", "lost", "data", "other"]
+"""``conflict``: begin the transaction again; ``lost``: the connection is of no use any more; ``data``: an operation's
+own values are refused; ``other``: the store fails."""
+
+_CONFLICTS = frozenset({"40001", "40P01", "55P03"})
+"""Serialization failure, deadlock, a lock that was waited for too long."""
+
+_LOST = frozenset({"25006", "25P03", "57P01", "57P02", "57P03", "57P05"})
+"""Read-only after a failover, ended by the server or an administrator."""
+
+_DATA_CLASSES = frozenset({"22", "23", "54"})
+
+_ADVICE: Final[Mapping[str, str]] = {
+    "25006": "it is read-only: a standby, or a failover is under way; name every host of the cluster in `store`, with "
+    "`target_session_attrs=read-write`",
+    "28000": "it refuses the login: check the role in `store`, its password and the server's pg_hba.conf",
+    "28P01": "it refuses the login: check the role in `store`, its password and the server's pg_hba.conf",
+    "3D000": "there is no such database: create it, and a role that owns the schema (docs/cluster.md)",
+    "42501": "the role may not do that: it has to own the schema (docs/cluster.md)",
+    "53100": "its disk is full",
+    "53300": "it has no connection left: raise its max_connections",
+    "57P03": "it is starting or stopping",
+}
+
+
+def kind_of(error: BaseException) -> Kind:
+    state = _state(error)
+    if state in _CONFLICTS:
+        return "conflict"
+    if state in _LOST or state.startswith("08"):
+        return "lost"
+    if state:
+        return "data" if state[:2] in _DATA_CLASSES else "other"
+    if isinstance(error, asyncpg.exceptions.DataError | UnicodeError | OverflowError | TypeError):
+        return "data"
+    if isinstance(error, asyncpg.InterfaceError):
+        return "data" if isinstance(error, ValueError) else "lost"
+    return "lost" if isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError) else "other"
+
+
+def to_queue_error(error: Exception, name: str) -> EventHooksError:
+    """Return our exception for ``error``; ``name`` is the store's. Ours stay as they are."""
+    if isinstance(error, EventHooksError):
+        return error
+    if kind_of(error) == "data":
+        return QueueError(f"the store cannot keep this: {type(error).__name__}: {_message(error)}")
+    return StoreUnavailable(f"{name}: {_text(error)}")
+
+
+def _text(error: Exception) -> str:
+    advice = _ADVICE.get(_state(error))
+    if advice is not None:
+        return f"{advice} ({_message(error)})"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error}; check `sslmode` and `sslrootcert` in `store`"
+    if isinstance(error, TimeoutError):
+        return "did not answer in time"
+    if isinstance(error, OSError):
+        return f"cannot be reached: {error.strerror or error}; check that PostgreSQL runs there and accepts this host"
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return f"no host of `store` can be written to: a failover may be under way ({_message(error)})"
+    return _message(error)
+
+
+def _state(error: BaseException) -> str:
+    """Return the SQLSTATE, empty where the server has not said the error."""
+    return (getattr(error, "sqlstate", None) or "") if isinstance(error, asyncpg.PostgresError) else ""
+
+
+def _message(error: BaseException) -> str:
+    return str(error.args[0] if error.args else error).partition("\n")[0] or type(error).__name__

@@ -1,0 +1,222 @@
+"""A connection that writes: transactions one after another, each repeated where that is right.
+
+- A conflict (a deadlock, an event that another node inserted meanwhile) begins the transaction again, up to ``TRIES``
+  times.
+- A connection that is lost before the COMMIT is made anew, once, and the transaction run again.
+- A connection that is lost in the COMMIT leaves its outcome unknown. The next connection asks the writer's row, whose
+  lock waits for a transaction that is still under way: it was committed, and has the answer that it had, or it runs
+  again. Where no connection can be had the callers get ``StoreUnavailable``, and the question stays for the next one.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.queue.contract import Clock, QueueLimits
+from kong_eventhooks_plugin.queue.holders import this_process
+from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
+from kong_eventhooks_plugin.queue.postgresql.errors import kind_of, to_queue_error
+from kong_eventhooks_plugin.queue.postgresql.statements import SQL
+from kong_eventhooks_plugin.queue.postgresql.texts import plain
+from kong_eventhooks_plugin.queue.postgresql.transaction import BeginAgain, HookNumbers, Transaction, WriterGone
+
+T = TypeVar("T")
+
+TRIES = 20
+PAUSE = 0.05
+"""Seconds: the longest random pause before a conflict's second try."""
+
+Work = Callable[[Transaction], Awaitable[T]]
+
+
+class StoreClock:
+    """The store's time, which is the database's, and how far this node's clock is from it.
+
+    ``database`` is False in tests, which set the time.
+    """
+
+    def __init__(self, clock: Clock, *, database: bool) -> None:
+        self._clock = clock
+        self._database = database
+        self._ahead = 0.0
+        self._last = 0.0
+        self.was_set_back = True
+        """Since whoever asks has set it to False; True at first, as it may have happened before."""
+
+    async def read(self, connection: Connection) -> float:
+        """Return the store's time."""
+        here = now = self._clock()
+        if self._database:
+            now = float(await connection.fetchval(SQL.now))
+            self._ahead = now - here
+        self.was_set_back |= now < self._last
+        self._last = now
+        return now
+
+    def to_store(self, time: float) -> float:
+        """Return the store's time for a time of this node."""
+        return time + self._ahead
+
+    def to_node(self, time: float) -> float:
+        return time - self._ahead
+
+
+class Hooks(NamedTuple):
+    """Which hooks a transaction names: ``made`` get a number, in this order; ``known`` may have one."""
+
+    made: Collection[str] = ()
+    known: Collection[str] = ()
+
+
+NO_HOOKS = Hooks()
+
+
+class _Unknown(NamedTuple):
+    """A transaction that may be committed: the writer's row says it by its number."""
+
+    writer: int
+    number: int
+    answer: Any
+
+
+class Lane(Generic[T]):
+    """``committed_late(answer)`` is called for a transaction whose callers had given up before it was known."""
+
+    def __init__(
+        self,
+        address: Address,
+        limits: QueueLimits,
+        clock: StoreClock,
+        committed_late: Callable[[Any], None] = lambda _: None,
+        connection: Connection | None = None,
+    ) -> None:
+        self._address = address
+        self._limits = limits
+        self._clock = clock
+        self._committed_late = committed_late
+        self._lock = asyncio.Lock()
+        self._connection = connection
+        self._hooks = HookNumbers()
+        self._number = 0
+        self._unknown: _Unknown | None = None
+        self.writer: int | None = None
+        """Which row of ``writers`` it has; its leases carry it."""
+
+    async def run(self, work: Work[T], hooks: Hooks = NO_HOOKS) -> T:
+        """Run ``work`` in a transaction, as often as it takes.
+
+        ``work`` may raise one of our errors as its answer: the transaction is rolled back.
+        """
+        async with self._lock:
+            try:
+                return await self._run(work, hooks)
+            except asyncio.CancelledError:
+                self._drop()
+                raise
+
+    async def close(self) -> None:
+        async with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                with contextlib.suppress(Exception):
+                    await connection.close(timeout=1)
+
+    async def _run(self, work: Work[T], hooks: Hooks) -> T:
+        lost = False
+        for attempt in range(TRIES):
+            connection, known = await self._connected()
+            if known is not None:
+                if lost:
+                    return known.answer  # type: ignore[no-any-return]  # what this very work answered
+                self._committed_late(known.answer)
+            try:
+                return await self._once(connection, work, hooks)
+            except BeginAgain as again:
+                await self._roll_back(connection)
+                if isinstance(again, WriterGone):
+                    self.writer = None
+            except Exception as error:
+                kind = kind_of(error)
+                if kind == "lost":
+                    self._drop()
+                    if not lost:
+                        lost = True
+                        continue
+                else:
+                    await self._roll_back(connection)
+                if kind != "conflict" or attempt + 1 == TRIES:
+                    raise to_queue_error(error, self._address.name) from error
+                await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311  # so that two nodes do not meet again
+        raise StoreUnavailable(f"{self._address.name}: {TRIES} transactions in a row met those of other nodes")
+
+    async def _once(self, connection: Connection, work: Work[T], hooks: Hooks) -> T:
+        await self._number_hooks(connection, hooks)
+        if self.writer is None:
+            self.writer = await connection.fetchval(SQL.add_writer, this_process(), await self._clock.read(connection))
+            assert self.writer is not None  # noqa: S101  # an INSERT that returns has a row
+        self._number += 1
+        await connection.execute("BEGIN")
+        transaction = Transaction(
+            connection, self._limits, self.writer, await self._clock.read(connection), self._hooks
+        )
+        answer = await work(transaction)
+        await transaction.flush(self._number)
+        self._unknown = _Unknown(self.writer, self._number, answer)
+        try:
+            ended = await connection.execute("COMMIT")
+        except Exception as error:
+            if kind_of(error) != "lost":
+                self._unknown = None  # the server has said that it is rolled back
+            raise
+        self._unknown = None
+        if ended != "COMMIT":
+            raise BeginAgain  # an error of a statement was passed over
+        return answer
+
+    async def _number_hooks(self, connection: Connection, hooks: Hooks) -> None:
+        """Outside of a transaction, so that what is remembered is committed."""
+        made = [hook_id for hook_id in hooks.made if hook_id not in self._hooks]
+        if made:
+            await connection.execute(SQL.add_hooks, made)
+        wanted = [*made, *(hook_id for hook_id in hooks.known if hook_id not in self._hooks)]
+        if wanted:
+            self._hooks.learn(await connection.fetch(SQL.hook_numbers, [plain(hook_id) for hook_id in wanted]))
+
+    async def _connected(self) -> tuple[Connection, _Unknown | None]:
+        """Return a connection and, where the outcome of a transaction was unknown and it was committed, that one."""
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            connection = await self._address.connect()
+            self._connection = connection
+            # Another server may answer now, one that has not everything: nothing that was remembered holds.
+            self._hooks = HookNumbers()
+        try:
+            return connection, await self._resolved(connection)
+        except Exception as error:
+            self._drop()
+            raise to_queue_error(error, self._address.name) from error
+
+    async def _resolved(self, connection: Connection) -> _Unknown | None:
+        unknown = self._unknown
+        if unknown is None:
+            return None
+        last = await connection.fetchval(SQL.last_transaction, unknown.writer)
+        self._unknown = None
+        if last is None:
+            self.writer = None
+            return None
+        return unknown if last >= unknown.number else None
+
+    async def _roll_back(self, connection: Connection) -> None:
+        try:
+            await connection.execute("ROLLBACK")
+        except Exception:  # noqa: BLE001  # whatever it is: another connection
+            self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()

@@ -1,0 +1,402 @@
+-- Every statement of the shared store, by name. A line "-- name: x" begins one.
+-- $1, $2 are the parameters in their order; arrays of one length are the columns of rows (unnest).
+
+-- name: array_types
+SELECT $1::bigint[], $2::integer[], $3::float8[], $4::bytea[], $5::text[];
+
+-- name: schema_exists
+SELECT to_regnamespace($1::text) IS NOT NULL;
+
+-- name: version_exists
+SELECT to_regclass('schema_version') IS NOT NULL;
+
+-- name: version
+SELECT version FROM schema_version;
+
+-- name: create_version
+CREATE TABLE schema_version (one boolean PRIMARY KEY CHECK (one), version integer NOT NULL);
+INSERT INTO schema_version VALUES (true, 0);
+
+-- name: write_version
+UPDATE schema_version SET version = $1;
+
+-- name: read_only
+SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean;
+
+-- name: now
+SELECT extract(epoch FROM clock_timestamp())::float8;
+
+-- name: lock_alone
+-- Nobody else accepts until this transaction ends.
+SELECT pg_advisory_xact_lock($1::integer, $2::integer);
+
+-- name: lock_shared
+SELECT pg_advisory_xact_lock_shared($1::integer, $2::integer);
+
+-- name: try_lock
+SELECT pg_try_advisory_xact_lock($1::integer, $2::integer);
+
+-- name: add_writer
+INSERT INTO writers (process, opened_at, seen_at) VALUES ($1, $2, $2) RETURNING n;
+
+-- name: last_transaction
+-- Waits for the writer's transaction where it is still under way.
+SELECT transactions FROM writers WHERE n = $1 FOR UPDATE;
+
+-- name: end_transaction
+UPDATE writers SET
+  transactions = $2, seen_at = $3,
+  delivered = delivered + $4, dead = dead + $5, idle = idle + $6, answer_bytes = answer_bytes + $7
+WHERE n = $1 RETURNING n;
+
+-- name: add_counts
+INSERT INTO counters AS c (writer, hook, deliveries, bytes, states)
+SELECT $1::bigint, u.* FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::bigint[]) AS u
+ON CONFLICT (hook, writer) DO UPDATE SET
+  deliveries = c.deliveries + excluded.deliveries, bytes = c.bytes + excluded.bytes, states = c.states + excluded.states;
+
+-- name: totals
+SELECT sum(delivered)::bigint, sum(dead)::bigint, sum(idle)::bigint, sum(answer_bytes)::bigint FROM writers;
+
+-- name: fold_writers
+-- Take over what writers counted that have not been seen for long, and remove them.
+WITH gone AS (
+  SELECT n, delivered, dead, idle, answer_bytes FROM writers WHERE seen_at < $2 AND n <> $1
+  ORDER BY n FOR UPDATE SKIP LOCKED
+), counted AS (
+  DELETE FROM counters AS c USING gone WHERE c.writer = gone.n RETURNING c.hook, c.deliveries, c.bytes, c.states
+), removed AS (
+  DELETE FROM writers AS w USING gone WHERE w.n = gone.n
+), added AS (
+  INSERT INTO counters AS c (writer, hook, deliveries, bytes, states)
+  SELECT $1::bigint, hook, sum(deliveries), sum(bytes), sum(states) FROM counted GROUP BY hook
+  ON CONFLICT (hook, writer) DO UPDATE SET
+    deliveries = c.deliveries + excluded.deliveries, bytes = c.bytes + excluded.bytes,
+    states = c.states + excluded.states
+)
+SELECT coalesce(sum(delivered), 0)::bigint, coalesce(sum(dead), 0)::bigint, coalesce(sum(idle), 0)::bigint,
+       coalesce(sum(answer_bytes), 0)::bigint
+FROM gone;
+
+-- name: hook_numbers
+SELECT id, n FROM hooks WHERE id = ANY($1::text[]);
+
+-- name: add_hooks
+INSERT INTO hooks (id) SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS u(id, at) ORDER BY at
+ON CONFLICT (id) DO NOTHING;
+
+-- name: known_events
+SELECT id FROM events WHERE id = ANY($1::text[]);
+
+-- name: counted
+-- What these hooks hold, and in the row without a hook what all hold.
+SELECT hook, sum(deliveries)::bigint, sum(bytes)::bigint, sum(states)::bigint
+FROM counters WHERE hook = ANY($1::integer[]) GROUP BY hook
+UNION ALL
+SELECT NULL, coalesce(sum(deliveries), 0)::bigint, coalesce(sum(bytes), 0)::bigint, 0 FROM counters;
+
+-- name: numbers
+SELECT nextval('events_n') FROM generate_series(1, $1::integer);
+
+-- name: lock_slots
+-- Slots that are there are locked and stay as they are (WHERE false), others are made; all in one order, so that two
+-- nodes that want the same ones wait and never lock each other out.
+INSERT INTO suppression_slots AS s (hook, source, event, slot, digest, until, held, since)
+SELECT hook, source, event, slot, NULL, 0, 0, 0
+FROM unnest($1::integer[], $2::text[], $3::text[], $4::bytea[]) AS u(hook, source, event, slot)
+ORDER BY hook, source, event, slot
+ON CONFLICT (hook, source, event, slot) DO UPDATE SET held = s.held WHERE false;
+
+-- name: slots
+SELECT s.hook, s.source, s.event, s.slot, s.digest, s.until, s.held, s.since
+FROM unnest($1::integer[], $2::text[], $3::text[], $4::bytea[]) AS u(hook, source, event, slot)
+JOIN suppression_slots AS s USING (hook, source, event, slot)
+WHERE s.digest IS NOT NULL;
+
+-- name: write_slots
+UPDATE suppression_slots AS s SET digest = u.digest, until = u.until, held = u.held, since = u.since
+FROM unnest($1::integer[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::float8[], $7::bigint[], $8::float8[])
+  AS u(hook, source, event, slot, digest, until, held, since)
+WHERE s.hook = u.hook AND s.source = u.source AND s.event = u.event AND s.slot = u.slot;
+
+-- name: delete_unused_slots
+DELETE FROM suppression_slots AS s
+USING unnest($1::integer[], $2::text[], $3::text[], $4::bytea[]) AS u(hook, source, event, slot)
+WHERE s.hook = u.hook AND s.source = u.source AND s.event = u.event AND s.slot = u.slot AND s.digest IS NULL;
+
+-- name: delete_soonest_slots
+-- The states of a hook that end soonest, so many of them; what another node is just using stays.
+WITH chosen AS (
+  SELECT hook, source, event, slot FROM suppression_slots WHERE hook = $1
+  ORDER BY until, source, event, slot LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM suppression_slots AS s USING chosen AS c
+WHERE s.hook = c.hook AND s.source = c.source AND s.event = c.event AND s.slot = c.slot;
+
+-- name: delete_ended_slots
+-- Those whose snooze is over; until = 0 is a state of on_change alone, which does not end. Those that have held something
+-- back stay for longer: the next delivery reports it.
+WITH chosen AS (
+  SELECT hook, source, event, slot FROM suppression_slots
+  WHERE until > 0 AND until <= $1 AND (held = 0 OR until <= $2) LIMIT $3 FOR UPDATE SKIP LOCKED
+), deleted AS (
+  DELETE FROM suppression_slots AS s USING chosen AS c
+  WHERE s.hook = c.hook AND s.source = c.source AND s.event = c.event AND s.slot = c.slot RETURNING s.hook
+)
+SELECT hook, count(*) FROM deleted GROUP BY hook;
+
+-- name: add_events
+INSERT INTO events (n, id, source, event, time, accepted_at, data, scope, held, deliveries, trace)
+SELECT n, id, source, event, time, accepted_at, data, scope, nullif(held, '')::jsonb, deliveries, nullif(trace, '')
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::float8[], $7::bytea[], $8::bytea[],
+            $9::text[], $10::integer[], $11::text[])
+  AS u(n, id, source, event, time, accepted_at, data, scope, held, deliveries, trace)
+ORDER BY id
+ON CONFLICT (id) DO NOTHING;
+
+-- name: add_deliveries
+INSERT INTO deliveries (event, hook, source, bytes, created_at, due_at, suppressed, suppressed_since, state, attempts)
+SELECT u.*, 'pending', 0
+FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::bigint[], $5::float8[], $6::float8[], $7::bigint[],
+            $8::float8[]) AS u;
+
+-- name: claim
+-- What hooks can lease now: for each so many, those due first.
+WITH due AS (
+  SELECT d.event, d.hook, w.until
+  FROM unnest($1::integer[], $2::integer[], $3::float8[]) AS w(hook, most, until) CROSS JOIN LATERAL (
+    SELECT event, hook FROM deliveries
+    WHERE hook = w.hook AND settled_at IS NULL AND due_at <= $4::float8
+      AND (lease_until IS NULL OR lease_until <= $4::float8)
+    ORDER BY due_at, event LIMIT w.most FOR UPDATE SKIP LOCKED
+  ) AS d
+), leased AS (
+  UPDATE deliveries AS d SET state = 'leased', lease = $5::bigint, lease_until = due.until
+  FROM due WHERE d.event = due.event AND d.hook = due.hook
+  RETURNING d.event, d.hook, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since
+)
+SELECT l.hook, l.source, l.attempts, l.created_at, l.due_at, l.suppressed, l.suppressed_since,
+       e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
+FROM leased AS l JOIN events AS e ON e.n = l.event ORDER BY l.hook, l.due_at, l.event;
+
+-- name: leased
+-- Deliveries that this writer holds, by the place in the arrays; locked in one order.
+SELECT u.at, d.event, d.hook, d.attempts, d.bytes
+FROM unnest($1::integer[], $2::text[], $3::integer[]) AS u(at, id, hook)
+JOIN events AS e ON e.id = u.id JOIN deliveries AS d ON d.event = e.n AND d.hook = u.hook
+WHERE d.lease = $4::bigint ORDER BY d.event, d.hook, u.at FOR UPDATE OF d;
+
+-- name: end_leases
+UPDATE deliveries AS d SET
+  state = u.state, lease = NULL, lease_until = NULL, attempts = u.attempts, due_at = coalesce(u.due_at, d.due_at),
+  settled_at = u.settled_at, reason = u.reason
+FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::integer[], $5::float8[], $6::float8[], $7::text[])
+  AS u(event, hook, state, attempts, due_at, settled_at, reason)
+WHERE d.event = u.event AND d.hook = u.hook;
+
+-- name: add_attempts
+INSERT INTO attempts (event, hook, number, started_at, seconds, outcome, error, detail, status, body, exchange)
+SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::float8[], $5::float8[], $6::text[], $7::text[],
+                     $8::text[], $9::integer[], $10::bytea[], $11::bytea[]);
+
+-- name: to_replay
+-- Locked in one order. A delivery's place in the arrays first.
+SELECT u.at, d.event, d.hook, h.id, d.state, d.bytes, d.settled_at
+FROM unnest($1::integer[], $2::text[], $3::text[]) AS u(at, id, hook_id)
+JOIN events AS e ON e.id = u.id JOIN hooks AS h ON h.id = u.hook_id
+JOIN deliveries AS d ON d.event = e.n AND d.hook = h.n
+ORDER BY d.event, d.hook FOR UPDATE OF d;
+
+-- name: revive
+UPDATE deliveries AS d SET state = 'pending', due_at = $3, settled_at = NULL, reason = NULL
+FROM unnest($1::bigint[], $2::integer[]) AS u(event, hook) WHERE d.event = u.event AND d.hook = u.hook;
+
+-- name: release_others_leases
+-- Returns the hooks of which a writer that is none of these held leases.
+WITH others AS (
+  SELECT event, hook FROM deliveries WHERE lease_until IS NOT NULL AND lease <> ALL($1::bigint[])
+  ORDER BY event, hook FOR UPDATE
+), released AS (
+  UPDATE deliveries AS d SET state = 'pending', lease = NULL, lease_until = NULL
+  FROM others AS o WHERE d.event = o.event AND d.hook = o.hook RETURNING d.hook
+)
+SELECT DISTINCT h.id FROM released AS r JOIN hooks AS h ON h.n = r.hook;
+
+-- name: fail_some
+WITH chosen AS (
+  SELECT event, hook FROM deliveries WHERE hook = $1 AND settled_at IS NULL
+  ORDER BY event, hook LIMIT $4 FOR UPDATE
+), failed AS (
+  UPDATE deliveries AS d SET state = 'dead', lease = NULL, lease_until = NULL, settled_at = $2, reason = $3
+  FROM chosen AS c WHERE d.event = c.event AND d.hook = c.hook RETURNING d.bytes
+)
+SELECT count(*), coalesce(sum(bytes), 0)::bigint FROM failed;
+
+-- name: make_due
+-- Those that wait for a time which a clock set back has put off: at most so many.
+WITH chosen AS (
+  SELECT d.event, d.hook FROM hooks AS h CROSS JOIN LATERAL (
+    SELECT event, hook FROM deliveries
+    WHERE hook = h.n AND settled_at IS NULL AND due_at > $1 AND (attempts = 0 OR due_at > $2)
+    LIMIT $3 FOR UPDATE SKIP LOCKED
+  ) AS d LIMIT $3
+), made AS (
+  UPDATE deliveries AS d SET due_at = $1 FROM chosen AS c WHERE d.event = c.event AND d.hook = c.hook RETURNING d.hook
+)
+SELECT h.id, count(*) FROM made JOIN hooks AS h ON h.n = made.hook GROUP BY h.id;
+
+-- name: delete_settled
+-- Deliveries that were settled first and not after $1, at most $2, with their attempts; their events need them no more.
+WITH chosen AS (
+  SELECT event, hook, state FROM deliveries WHERE settled_at IS NOT NULL AND settled_at <= $1
+  ORDER BY settled_at, event, hook LIMIT $2 FOR UPDATE SKIP LOCKED
+), bodies AS (
+  DELETE FROM attempts AS a USING chosen AS c WHERE a.event = c.event AND a.hook = c.hook
+  RETURNING octet_length(a.body) + coalesce(octet_length(a.exchange), 0) AS size
+), deleted AS (
+  DELETE FROM deliveries AS d USING chosen AS c WHERE d.event = c.event AND d.hook = c.hook
+), released AS (
+  UPDATE events AS e SET deliveries = e.deliveries - c.count
+  FROM (SELECT event, count(*) AS count FROM chosen GROUP BY event) AS c WHERE e.n = c.event
+  RETURNING e.deliveries
+)
+SELECT count(*) FILTER (WHERE state = 'delivered'), count(*) FILTER (WHERE state <> 'delivered'),
+       (SELECT count(*) FROM released WHERE deliveries = 0), (SELECT coalesce(sum(size), 0)::bigint FROM bodies)
+FROM chosen;
+
+-- name: delete_idle
+WITH chosen AS (
+  SELECT n FROM events WHERE deliveries = 0 AND accepted_at <= $1 ORDER BY accepted_at, n LIMIT $2
+  FOR UPDATE SKIP LOCKED
+), deleted AS (
+  DELETE FROM events AS e USING chosen AS c WHERE e.n = c.n RETURNING 1
+)
+SELECT count(*) FROM deleted;
+
+-- name: spool_position
+SELECT n FROM spools WHERE id = $1;
+
+-- name: keep_spool_position
+INSERT INTO spools (id, n) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = excluded.n;
+
+-- name: leader
+SELECT holder, until FROM leadership FOR UPDATE;
+
+-- name: acquire_leadership
+UPDATE leadership SET holder = $1, until = $2;
+
+-- name: release_leadership
+UPDATE leadership SET holder = '', until = 0 WHERE holder = $1;
+
+-- name: write_definitions
+INSERT INTO definitions (id, hook) SELECT id, hook FROM unnest($1::text[], $2::bytea[]) AS u(id, hook) ORDER BY id
+ON CONFLICT (id) DO UPDATE SET hook = excluded.hook;
+
+-- name: delete_definitions
+WITH chosen AS (SELECT id FROM definitions WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE)
+DELETE FROM definitions AS d USING chosen AS c WHERE d.id = c.id;
+
+-- name: all_definitions
+SELECT hook FROM definitions;
+
+-- name: write_endpoint
+INSERT INTO endpoints (hook_id, failing_since, disabled, disabled_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (hook_id) DO UPDATE SET
+  failing_since = excluded.failing_since, disabled = excluded.disabled, disabled_at = excluded.disabled_at;
+
+-- name: all_endpoints
+SELECT hook_id, failing_since, disabled, disabled_at FROM endpoints ORDER BY hook_id;
+
+-- name: work
+-- Each hook's first delivery that nobody holds.
+SELECT h.id, d.due_at
+FROM hooks AS h CROSS JOIN LATERAL (
+  SELECT due_at FROM deliveries
+  WHERE hook = h.n AND settled_at IS NULL AND (lease_until IS NULL OR lease_until <= $1) ORDER BY due_at LIMIT 1
+) AS d
+ORDER BY d.due_at, h.id;
+
+-- name: delivery
+SELECT d.event, d.hook, h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at,
+       d.reason, d.suppressed, d.suppressed_since, e.id, e.source, e.event, e.data, e.time, e.scope, a.status, a.error
+FROM events AS e JOIN deliveries AS d ON d.event = e.n JOIN hooks AS h ON h.n = d.hook
+  LEFT JOIN attempts AS a ON a.event = d.event AND a.hook = d.hook AND a.number = d.attempts
+WHERE e.id = $1 AND h.id = $2;
+
+-- name: page
+SELECT d.event, d.hook, h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at,
+       d.reason, d.suppressed, d.suppressed_since, e.id, e.source, e.event, e.data, e.time, e.scope, a.status, a.error
+FROM deliveries AS d JOIN hooks AS h ON h.n = d.hook JOIN events AS e ON e.n = d.event
+  LEFT JOIN attempts AS a ON a.event = d.event AND a.hook = d.hook AND a.number = d.attempts
+WHERE (d.event, d.hook) < ($1::bigint, $2::bigint)
+  AND ($3::text IS NULL OR d.hook = (SELECT n FROM hooks WHERE id = $3))
+  AND ($4::text IS NULL OR d.state = $4)
+  AND ($5::text IS NULL OR d.source = $5)
+  AND ($9::text IS NULL OR d.event IN (SELECT n FROM events WHERE id >= $9 AND id < $9 || '~'))
+  AND ($6::float8 IS NULL OR d.created_at >= $6)
+  AND ($7::float8 IS NULL OR d.created_at < $7)
+ORDER BY d.event DESC, d.hook DESC LIMIT $8;
+
+-- name: page_unsettled
+-- The same for the states that a lease's end changes without a write.
+SELECT d.event, d.hook, h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at,
+       d.reason, d.suppressed, d.suppressed_since, e.id, e.source, e.event, e.data, e.time, e.scope, a.status, a.error
+FROM deliveries AS d JOIN hooks AS h ON h.n = d.hook JOIN events AS e ON e.n = d.event
+  LEFT JOIN attempts AS a ON a.event = d.event AND a.hook = d.hook AND a.number = d.attempts
+WHERE d.settled_at IS NULL AND (d.event, d.hook) < ($1::bigint, $2::bigint)
+  AND (d.lease_until IS NOT NULL AND d.lease_until > $10::float8) = ($4::text = 'leased')
+  AND ($3::text IS NULL OR d.hook = (SELECT n FROM hooks WHERE id = $3))
+  AND ($5::text IS NULL OR d.source = $5)
+  AND ($9::text IS NULL OR d.event IN (SELECT n FROM events WHERE id >= $9 AND id < $9 || '~'))
+  AND ($6::float8 IS NULL OR d.created_at >= $6)
+  AND ($7::float8 IS NULL OR d.created_at < $7)
+ORDER BY d.event DESC, d.hook DESC LIMIT $8;
+
+-- name: page_events
+SELECT n, id, source, event, data, time, scope, accepted_at, held FROM events
+WHERE n < $1::bigint
+  AND ($2::text IS NULL OR n > (SELECT n FROM events WHERE id = $2))
+  AND ($3::text IS NULL OR source = $3)
+  AND ($4::text IS NULL OR event = $4)
+  AND ($5::text IS NULL
+    OR EXISTS (SELECT 1 FROM deliveries AS d
+               WHERE d.event = events.n AND d.hook = (SELECT h.n FROM hooks AS h WHERE h.id = $5))
+    OR held ? $5)
+  AND ($6::float8 IS NULL OR accepted_at >= $6)
+  AND ($7::float8 IS NULL OR accepted_at < $7)
+ORDER BY n DESC LIMIT $8;
+
+-- name: event
+SELECT id, source, event, data, time, scope FROM events WHERE id = $1;
+
+-- name: fired_of_events
+-- The deliveries of these events, a lease that ran out being none.
+SELECT d.event, h.id, CASE WHEN d.state = 'leased' AND d.lease_until <= $2 THEN 'pending' ELSE d.state END
+FROM deliveries AS d JOIN hooks AS h ON h.n = d.hook
+WHERE d.event = ANY($1::bigint[]) ORDER BY d.event, h.id;
+
+-- name: replayable
+-- Settled deliveries by event's and hook's id, oldest first.
+SELECT e.id, h.id FROM deliveries AS d JOIN hooks AS h ON h.n = d.hook JOIN events AS e ON e.n = d.event
+WHERE d.settled_at IS NOT NULL
+  AND ($1::text IS NULL OR d.hook = (SELECT n FROM hooks WHERE id = $1))
+  AND ($2::text IS NULL OR d.state = $2)
+  AND ($3::text IS NULL OR d.source = $3)
+  AND ($4::float8 IS NULL OR d.created_at >= $4)
+  AND ($5::float8 IS NULL OR d.created_at < $5)
+ORDER BY d.event, d.hook LIMIT $6;
+
+-- name: attempts
+SELECT number, started_at, seconds, outcome, error, detail, status, body, exchange FROM attempts
+WHERE event = $1 AND hook = $2 ORDER BY number;
+
+-- name: sizes
+-- By hook: unsettled deliveries and their bytes.
+SELECT h.id, sum(c.deliveries)::bigint, sum(c.bytes)::bigint
+FROM counters AS c JOIN hooks AS h ON h.n = c.hook GROUP BY h.id;
+
+-- name: count_leased
+SELECT count(*) FROM deliveries WHERE lease_until > $1;
+
+-- name: oldest_unsettled
+SELECT created_at FROM deliveries WHERE settled_at IS NULL ORDER BY event, hook LIMIT 1;
