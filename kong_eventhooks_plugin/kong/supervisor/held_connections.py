@@ -44,10 +44,6 @@ class _Held:
         self.slot: int | None = None
         self.ending_until: float | None = None
 
-    @property
-    def is_unassigned(self) -> bool:
-        return self.worker is None and self.ending_until is None
-
 
 class HeldConnections:
     """The connections of all workers; call ``poll`` when ``fileno`` is readable. ``clock`` gives seconds."""
@@ -58,6 +54,9 @@ class HeldConnections:
         self._by_inode: dict[int, _Held] = {}
         self._by_descriptor: dict[int, _Held] = {}
         self._by_slot: dict[tuple[int | None, int | None], _Held] = {}  # by worker and slot
+        # The few that the supervisor looks for in each iteration: a flood has thousands of others.
+        self._unassigned: dict[int, _Held] = {}  # by inode, as _ending
+        self._ending: dict[int, _Held] = {}
 
     def __len__(self) -> int:
         return len(self._by_inode)
@@ -105,21 +104,20 @@ class HeldConnections:
 
     def waiting(self) -> bool:
         """Return whether connections wait for a worker."""
-        return any(held.is_unassigned for held in self._by_inode.values())
+        return bool(self._unassigned)
 
     def offer(self, worker: int, send: Callable[[socket.socket], bool]) -> None:
         """Hand the waiting connections to a worker; ``send`` returns False when it accepts no more for now."""
-        for held in self._by_inode.values():
-            if held.is_unassigned:
-                if not send(held.sock):
-                    return
-                held.worker = worker
+        for held in list(self._unassigned.values()):
+            if not send(held.sock):
+                return
+            held.worker = worker
+            del self._unassigned[held.inode]
 
     def end_waiting(self) -> None:
         """End the connections that wait for a worker: none will come."""
-        for held in self._by_inode.values():
-            if held.is_unassigned:
-                self._end(held)
+        for held in list(self._unassigned.values()):
+            self._end(held)
 
     def poll(self) -> None:
         """Drop the connections that have ended, drain those that are ending."""
@@ -131,13 +129,13 @@ class HeldConnections:
     def prune(self) -> None:
         """Close the connections that take too long to end."""
         now = self._clock()
-        for held in list(self._by_inode.values()):
+        for held in list(self._ending.values()):
             if held.ending_until is not None and now >= held.ending_until:
                 self._drop(held)
 
     def ending(self) -> bool:
         """Return whether connections are ending."""
-        return any(held.ending_until is not None for held in self._by_inode.values())
+        return bool(self._ending)
 
     def close(self) -> None:
         """Close every connection."""
@@ -150,16 +148,21 @@ class HeldConnections:
         self._unassign(held)
         held.worker, held.slot = worker, slot
         self._by_slot[worker, slot] = held
+        self._unassigned.pop(held.inode, None)
 
     def _unassign(self, held: _Held) -> None:
         if self._by_slot.get((held.worker, held.slot)) is held:
             del self._by_slot[held.worker, held.slot]
         held.worker = held.slot = None
+        if held.ending_until is None:
+            self._unassigned[held.inode] = held
 
     def _end(self, held: _Held) -> None:
         with contextlib.suppress(OSError):  # it has ended already
             held.sock.shutdown(socket.SHUT_WR)
         held.ending_until = self._clock() + ENDING_SECONDS
+        self._unassigned.pop(held.inode, None)
+        self._ending[held.inode] = held
         self._epoll.modify(held.sock.fileno(), select.EPOLLIN)
 
     def _drop(self, held: _Held) -> None:
@@ -167,6 +170,8 @@ class HeldConnections:
         self._by_inode.pop(held.inode, None)
         self._by_descriptor.pop(descriptor, None)
         self._unassign(held)
+        self._unassigned.pop(held.inode, None)
+        self._ending.pop(held.inode, None)
         self._epoll.unregister(descriptor)
         held.sock.close()
 
