@@ -13,6 +13,7 @@ from typing import Any
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
+from kong_eventhooks_plugin.kong.plugin_server.log_first import LogFirst
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.wire.frames import FrameReader, Oversized
 from kong_eventhooks_plugin.model.log_line import LogLine
@@ -57,9 +58,10 @@ class RecordingHost:
         self.written_lines: list[LogLine] = []
         self.line_arrival: Future[None] | None = None
         self.fired: list[str] = []
+        self.log_first = LogFirst()
 
     def plugin_host(self) -> PluginHost:
-        return PluginHost(requests=self, lifecycle=self, lines=self, changes=self)
+        return PluginHost(requests=self, lifecycle=self, lines=self, changes=self, log_first=self.log_first)
 
     def observe(self, seen: LogObservation) -> "Future[Any] | None":
         self._fail()

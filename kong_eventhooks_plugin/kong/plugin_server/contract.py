@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
+from kong_eventhooks_plugin.kong.plugin_server.log_first import LogFirst
 from kong_eventhooks_plugin.model.observation import (
     ChangeObservation,
     ChangeTarget,
@@ -82,3 +83,4 @@ class PluginHost(msgspec.Struct, frozen=True, eq=False):
     lifecycle: InstanceLifecycle
     lines: LineSource
     changes: ChangeObserver | None = None
+    log_first: LogFirst = msgspec.field(default_factory=LogFirst)

@@ -7,7 +7,8 @@ and hands the result to ``submit_observation``. For an answer of another type, o
 counts ``BadMessage`` and throws it where the phase waits; the phase raises it for an answer that is impossible.
 
 - ``event-hooks`` / ``log``: asks nothing where no hook can fire; else for the status, and for the request's log only
-  where some hook can fire for that status (decision 6).
+  where some hook can fire for that status (decision 6). While one request after another is such a one, it asks for the
+  log first, and mostly for nothing else (``log_first``).
 - ``event-hooks-crud`` / ``response``: asks nothing where no hook subscribes to changes; else for the method, which ends
   a read, then the status, which ends what the Admin API refused, then the path, which ends what changes nothing. The
   status is the Admin API's own: another plugin may give the client another one, and the change was made all the same.
@@ -28,6 +29,7 @@ from typing import Any
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, Committed, LineSource, PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
+from kong_eventhooks_plugin.kong.plugin_server.log_first import status_in
 from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest, pdk_request
 from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget, LogObservation
 from kong_eventhooks_plugin.queue.contract import Clock
@@ -81,15 +83,23 @@ def forward_log_lines(host: PluginHost, clock: Clock) -> Steps | None:
 
 
 def _observe(host: PluginHost, clock: Clock) -> Steps:
+    first, statuses = host.log_first, host.requests.log_statuses
+    serialized = (yield from _if_readable(_SERIALIZE)) if first.now else None
+    status = status_in(serialized)
+    if status not in statuses:
+        status = yield _GET_STATUS
+        if not isinstance(status, int):
+            raise BadMessage("kong.response.get_status gave no number")
     seen = None
-    status = yield _GET_STATUS
-    if not isinstance(status, int):
-        raise BadMessage("kong.response.get_status gave no number")
-    if status in host.requests.log_statuses:
-        serialized = yield _SERIALIZE
+    if status in statuses:
+        if serialized is None:
+            serialized = yield _SERIALIZE
+            first.wanted(status, serialized)
         if not isinstance(serialized, str | bytes):
             raise BadMessage("kong.log.serialize gave no text")
         seen = LogObservation(EVENT_HOOKS, status, serialized, clock())
+    else:
+        first.unwanted()
     line = host.lines.pop()
     if line is not None:
         yield from _forward(host.lines, line)

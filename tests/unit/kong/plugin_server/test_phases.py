@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from kong_eventhooks_plugin.errors import BadMessage
+from kong_eventhooks_plugin.kong.plugin_server.log_first import STREAK
 from kong_eventhooks_plugin.kong.plugin_server.pdk import FUNCTIONS
 from kong_eventhooks_plugin.kong.plugin_server.phases import (
     LINES_PER_CALL,
@@ -55,6 +56,41 @@ def test_another_status_ends_after_one_question() -> None:
 def test_a_status_that_a_hook_cares_for() -> None:
     seen = LogObservation("event-hooks", 429, "{}", NOW)
     assert run(RecordingHost(429, 503), "event-hooks", "log", status=429, log="{}") == ([STATUS, LOG], seen)
+
+
+REFUSED, SERVED = '{"response": {"status": 429}}', '{"response": {"status": 200}}'
+
+
+def flooded(log: str = REFUSED) -> RecordingHost:
+    """A host that has seen as many refusals in a row as it takes to ask for the log first."""
+    host = RecordingHost(429)
+    for _ in range(STREAK):
+        assert run(host, "event-hooks", "log", status=429, log=log)[0] == [STATUS, LOG]
+    return host
+
+
+def test_in_a_flood_the_log_is_asked_for_and_nothing_else() -> None:
+    seen = LogObservation("event-hooks", 429, REFUSED, NOW)
+    assert run(flooded(), "event-hooks", "log", log=REFUSED) == ([LOG], seen)
+
+
+def test_a_flood_ends_with_the_first_other_status() -> None:
+    host = flooded()
+    assert run(host, "event-hooks", "log", status=200, log=SERVED) == ([LOG, STATUS], None)
+    assert run(host, "event-hooks", "log", status=429, log=REFUSED)[0] == [STATUS, LOG]
+
+
+def test_a_log_that_another_plugin_has_edited_decides_nothing() -> None:
+    seen = LogObservation("event-hooks", 429, SERVED, NOW)
+    assert run(flooded(), "event-hooks", "log", status=429, log=SERVED) == ([LOG, STATUS], seen)
+    assert run(flooded(SERVED), "event-hooks", "log", status=429, log=SERVED) == ([STATUS, LOG], seen)
+
+
+@pytest.mark.parametrize("log", [None, "", "[]", '{"response": {"status": "429"}}', '{"response": {}}', b"\xff"])
+def test_in_a_flood_a_log_without_a_status_is_no_obstacle(log: Any) -> None:
+    host = flooded()
+    assert run(host, "event-hooks", "log", status=200, log=log) == ([LOG, STATUS], None)
+    assert not host.log_first.now
 
 
 def test_the_crud_plugin_only_answers_where_nobody_hears_of_changes() -> None:

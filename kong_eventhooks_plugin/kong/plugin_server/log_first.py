@@ -1,0 +1,60 @@
+"""Whether to ask Kong for a request's log at once, and not for its status first.
+
+Mostly the status decides that no hook is interested, and the log, which costs more, is left alone. In a flood of
+refusals it is the other way round: the log is wanted every time, and has the status in it. Each PDK call is a round
+trip for Kong and for us, so after ``STREAK`` requests in a row whose log was wanted, the log is asked for first.
+
+A plugin can write another status into the log than Kong's own (``kong.log.set_serialize_value``). So a status in the
+log that interests no hook is not believed, and requests count for the streak only where both were the same.
+
+Limit: a log over ``LONGEST`` bytes is not searched.
+"""
+
+from typing import Any
+
+import msgspec
+
+STREAK = 8
+LONGEST = 256 << 10
+
+
+class _Response(msgspec.Struct, gc=False):
+    status: int
+
+
+class _Log(msgspec.Struct, gc=False):
+    response: _Response
+
+
+_decoder = msgspec.json.Decoder(_Log)
+
+
+class LogFirst:
+    """Shared by all calls: most Kongs have one instance of the plugin in each of their workers."""
+
+    __slots__ = ("_streak",)
+
+    def __init__(self) -> None:
+        self._streak = 0
+
+    @property
+    def now(self) -> bool:
+        return self._streak >= STREAK
+
+    def unwanted(self) -> None:
+        """Note a request whose log no hook wanted."""
+        self._streak = 0
+
+    def wanted(self, status: int, serialized: Any) -> None:
+        """Note a request whose log was asked for because of its status."""
+        self._streak = self._streak + 1 if status_in(serialized) == status else 0
+
+
+def status_in(serialized: Any) -> int | None:
+    """Return the status that a request's log has, where it can be read."""
+    if not isinstance(serialized, str | bytes) or len(serialized) > LONGEST:
+        return None
+    try:
+        return _decoder.decode(serialized).response.status
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
