@@ -190,13 +190,15 @@ class NoPing(HookError):
 class HookTestFailed(HookError):
     """A ping or a test did not arrive.
 
-    ``error`` is a ``model.delivery.ErrorClass``; ``answer`` a ``model.delivery.Answer`` (which this file cannot
-    import), None without one.
+    ``error`` is a ``model.delivery.ErrorClass``; ``answer`` an ``Answer`` and ``request`` a ``SentRequest`` from there,
+    ``verdict`` a ``preview.dry_run.FilterVerdict`` (which this file cannot import); each None without one.
     """
 
-    def __init__(self, error: str, detail: str, answer: Any = None) -> None:
+    def __init__(self, error: str, detail: str, answer: Any = None, request: Any = None, verdict: Any = None) -> None:
         self.error = error
         self.answer = answer
+        self.request = request
+        self.verdict = verdict
         super().__init__(detail)
 
 

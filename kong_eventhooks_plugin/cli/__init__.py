@@ -26,6 +26,7 @@ MODULES: Final = {
     "plugin-info": "plugin_info",
     "serve": "serve",
     "sources": "sources",
+    "try": "try_",
     "worker": "worker",
 }
 """Command -> the module of this package whose ``command`` it is."""

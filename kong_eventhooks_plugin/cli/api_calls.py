@@ -134,7 +134,7 @@ def fields_options(what: str) -> Callable[[Command], Command]:
         def with_body(*arguments: Any, fields: tuple[str, ...], file: Path | None, **named: Any) -> Any:
             if file is not None and fields:
                 raise RemoteError("name fields or --file, not both")
-            body = {"form": parse_fields(fields)} if file is None else {"json": _json_file(file)}
+            body = {"form": parse_fields(fields)} if file is None else {"json": json_file(file)}
             return command(*arguments, body=body, **named)
 
         return with_body
@@ -159,7 +159,7 @@ def _file(path: str) -> str:
     return read_text(Path(path).expanduser(), f"{path}: cannot be read", RemoteError)
 
 
-def _json_file(path: Path) -> Any:
+def json_file(path: Path) -> Any:
     try:
         return msgspec.json.decode(_file(str(path)))
     except msgspec.DecodeError as error:

@@ -26,7 +26,7 @@ from kong_eventhooks_plugin.api.client.rest import ApiTarget, Origin, RestClient
 from kong_eventhooks_plugin.api.client.tls import ClientTls
 from kong_eventhooks_plugin.cli.api_calls import api_target
 from kong_eventhooks_plugin.cli.options import FILE, api_url, certificate_options
-from kong_eventhooks_plugin.cli.printing import outcome, printable
+from kong_eventhooks_plugin.cli.printing import FAILED, outcome, printable
 from kong_eventhooks_plugin.errors import EventHooksError, RemoteError
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_names
@@ -257,8 +257,9 @@ def _read_instances(kong: httpx.Client) -> list[dict[str, Any]] | None:
 def _send(subject: Subject, hook: str) -> Iterator[Finding]:
     try:
         with RestClient(subject.target) as client:
-            result = client.call("POST", "event-hooks", hook, "test", json={})["result"]
+            tested = client.call("POST", "event-hooks", hook, "test", json={})
     except EventHooksError as error:
         yield Finding("fail", "send", f"{hook}: {error}")
         return
-    yield Finding("ok", "send", f"{hook}: {outcome(result)}")
+    failed = outcome(tested).startswith(FAILED)
+    yield Finding("fail" if failed else "ok", "send", f"{hook}: {outcome(tested)}")

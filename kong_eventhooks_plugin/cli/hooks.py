@@ -1,5 +1,6 @@
 """``hooks list``, ``show``, ``create``, ``update``, ``delete``, ``ping`` and ``test``."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import click
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or_file_options, fields_options
 from kong_eventhooks_plugin.cli.options import output_option
-from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, outcome, pretty, printable, table, when
+from kong_eventhooks_plugin.cli.preview_text import filter_text, request_text
+from kong_eventhooks_plugin.cli.printing import FAILED, json_line, name_or_id, outcome, pretty, printable, table, when
+from kong_eventhooks_plugin.errors import RemoteError
 
 
 @click.group("hooks")
@@ -119,15 +122,35 @@ def ping_hook(hook: str, target: ApiTarget, *, as_json: bool) -> None:
 @api_options
 @output_option
 def test_hook(hook: str, body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> None:
-    """Run the handler of the hook with the name or id HOOK at once, with fields as the event's data."""
+    """Run the handler of the hook with the name or id HOOK at once, with fields as the event's data.
+
+    Whatever the hook's filter says of them, which is shown. Nothing is sent by 'kong-event-hooks try'.
+    """
     with api_client(target, hook) as client:
-        tested = client.call("POST", "event-hooks", hook, "test", **body)
-    if as_json:
+        tested = client.call("POST", "event-hooks", hook, "test", accept=500, **body)
+    failed = tested.get("message")
+    if as_json and failed is None:
         click.echo(pretty(tested))
+    else:
+        click.echo(printable("\n\n".join(_test_lines(tested))))
+    if failed is not None:
+        raise RemoteError(failed)
+    if outcome(tested).startswith(FAILED):
+        sys.exit(1)
+
+
+def _test_lines(tested: dict[str, Any]) -> Iterator[str]:
+    """Yield what the filter says, what was sent and what came back, as far as they are there."""
+    if (verdict := tested.get("filter")) is not None:
+        yield filter_text(verdict)
+    if (request := tested.get("request")) is not None:
+        yield f"sent  {request_text(request, indent=6)}"
+    if (result := tested.get("result")) is None:
         return
-    result = tested["result"]
-    headers = "\n".join(f"{name}: {value}" for name, value in result["headers"].items())
-    click.echo(printable("\n".join(part for part in (outcome(result), headers, result["body"]) if part)))
+    headers = [f"{name}: {value}" for name, value in result["headers"].items()]
+    came = f"answered {result['status']}" if "message" in tested else outcome(tested)
+    body = "" if result["body"] == tested.get("error") else result["body"]
+    yield "\n".join(part for part in (came, *headers, body) if part)
 
 
 def _echo(hook: dict[str, Any], *, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -30,9 +30,16 @@ def name_or_id(hook: Mapping[str, Any]) -> str:
     return str(hook["name"] or hook["id"])
 
 
-def outcome(result: Mapping[str, Any]) -> str:
+FAILED: Final = "failed: "
+"""What the outcome of a test begins with that ran a lambda which ended with an error."""
+
+
+def outcome(tested: Mapping[str, Any]) -> str:
     """Return what a test of a hook came to: the status of its endpoint's answer, where it has an endpoint."""
-    return "done" if result["status"] is None else f"answered {result['status']}"
+    if tested["error"] is not None:
+        return f"{FAILED}{tested['error']}"
+    status = tested["result"]["status"]
+    return "done" if status is None else f"answered {status}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> str:

@@ -62,7 +62,7 @@ class LambdaHandler(Handler):
 
     async def preview(self, job: DeliveryJob) -> Preview:
         """Call the functions with globals and upvalues of their own, not with those of the hook's deliveries."""
-        result, used = await measure(self._pool, self._task(job, f"preview of {job.hook.id}"), job)
+        result, used = await measure(self._pool, self._task(job, f"preview of {job.hook.id}"), job.hook)
         outcome, lines = _ended(job, result)
         if isinstance(result, Called):
             used = (
@@ -100,7 +100,7 @@ def _ended(job: DeliveryJob, result: Result) -> tuple[Outcome, list[Line]]:
 def _called(job: DeliveryJob, result: Called) -> tuple[Outcome, list[Line]]:
     if result.end == "raised":
         answer = Answer(body=result.text.encode()[:MAX_OUTPUT])
-        return Delivered(answer, RAISED), [*result.lines, Line("err", "", result.text)]
+        return Delivered(answer, RAISED, raised=result.text), [*result.lines, Line("err", "", result.text)]
     if result.end == "done":
         return Delivered(Answer(body=result.value[:MAX_OUTPUT])), list(result.lines)
     return template_outcome(result.text, "a function returned an error", job.attempt), list(result.lines)

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Used
+from kong_eventhooks_plugin.handlers.contract import Used
+from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Explain, LambdaCall, Measure, Measured, Render, Result
 
@@ -12,8 +13,8 @@ class MeasuredRun(NamedTuple):
     used: tuple[Used, ...]
 
 
-async def measure(pool: Pool, task: Render | LambdaCall | Explain, job: DeliveryJob) -> MeasuredRun:
-    result = await pool.run(Measure(task), f"preview of {job.hook.id}")
+async def measure(pool: Pool, task: Render | LambdaCall | Explain, hook: Hook) -> MeasuredRun:
+    result = await pool.run(Measure(task), f"preview of {hook.id}")
     if not isinstance(result, Measured):
         return MeasuredRun(result, ())
     limits = pool.limits

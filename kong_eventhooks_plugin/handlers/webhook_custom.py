@@ -73,7 +73,7 @@ class WebhookCustomHandler(Handler):
 
     async def preview(self, job: DeliveryJob) -> Preview:
         task = _task(job)
-        measured = None if task is None else await measure(self._pool, task, job)
+        measured = None if task is None else await measure(self._pool, task, job.hook)
         signed = self._signed(job, None if measured is None else measured.result)
         return preview_of(signed, job, () if measured is None else (*measured.used, *self._output(measured.result)))
 

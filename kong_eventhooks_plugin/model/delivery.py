@@ -69,11 +69,12 @@ class SentRequest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
-    """``note`` is what a person should know of it all the same."""
+    """``note`` is what a person should know of it all the same; ``raised`` the error with which a lambda ended."""
 
     answer: Answer = NO_ANSWER
     note: str | None = None
     request: SentRequest | None = None
+    raised: str | None = None
 
 
 class Retry(msgspec.Struct, frozen=True, tag="retry"):

@@ -99,12 +99,11 @@ class DryRun:
             self._running -= 1
 
     async def _run(self, hook: Hook, event: Event, *, scoped: bool) -> HookPreview:
-        job = self._job(hook, event)
         anywhere = hook if scoped else msgspec.structs.replace(hook, scope=GLOBAL)
         matched = Matcher([msgspec.structs.replace(anywhere, enabled=True)]).match(event)
-        verdict, used = await self._filter(hook, event, job)
+        verdict, used = await self._filter(hook, event)
         suppression = await self._suppression(matched[0], event) if matched else None
-        handled = await self._handled(job)
+        handled = await self._handled(self._job(hook, event))
         return HookPreview(
             hook=hook,
             event=event,
@@ -120,12 +119,14 @@ class DryRun:
         config = _stand_ins(hook.config)
         return DeliveryJob(f"preview_{event.id}", without_nulls(event), hook.source, hook, config, 1, self._clock())
 
-    async def _filter(
-        self, hook: Hook, event: Event, job: DeliveryJob
-    ) -> tuple[FilterVerdict | None, tuple[Used, ...]]:
+    async def explain(self, hook: Hook, event: Event) -> FilterVerdict | None:
+        """Return what the hook's filter says of the event, None where it has none."""
+        return (await self._filter(hook, event))[0]
+
+    async def _filter(self, hook: Hook, event: Event) -> tuple[FilterVerdict | None, tuple[Used, ...]]:
         if hook.filter is None:
             return None, ()
-        run = await measure(self._pool, Explain(hook.filter, event.data, event.event, event.source), job)
+        run = await measure(self._pool, Explain(hook.filter, event.data, event.event, event.source), hook)
         used = tuple(msgspec.structs.replace(each, name=f"filter: {each.name}") for each in run.used)
         if isinstance(run.result, Explained):
             verdict = run.result.verdict

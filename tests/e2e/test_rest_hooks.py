@@ -351,6 +351,7 @@ class TestPingAndTest:
         assert (answer.status_code, answer.json()) == (200, {
             "data": data,
             "result": {"body": "ok", "headers": {"Content-Type": "text/plain", "X-A": "1, 2"}, "status": 200},
+            "request": None, "filter": None, "error": None,
         })  # fmt: skip
 
     async def test_a_test_with_a_form(self, api: Api, client: httpx.AsyncClient) -> None:
@@ -364,7 +365,13 @@ class TestPingAndTest:
         result = {"body": "why", "headers": {"X": "y"}, "status": 503}
         for answer in (await client.post("/event-hooks/a/test", json={}), await client.get("/event-hooks/a/ping")):
             assert answer.status_code == 500
-            assert answer.json() == {"message": "answered 503", "error": "status", "result": result}
+            assert answer.json() == {
+                "message": "answered 503",
+                "error": "status",
+                "result": result,
+                "request": None,
+                "filter": None,
+            }
 
 
 async def test_three_levels_of_sources(client: httpx.AsyncClient) -> None:

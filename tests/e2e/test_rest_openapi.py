@@ -95,4 +95,4 @@ async def test_the_document_names_every_call_of_the_application(tmp_path: Path) 
     named = {(method, path) for path, calls in described["paths"].items() for method in calls}
     assert named == alone
     assert below == {(method, path) for method, path in alone if path.startswith("/event-hooks")}
-    assert len(named) == 20
+    assert len(named) == 22

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
@@ -23,7 +23,7 @@ from kong_eventhooks_plugin.cli import cli
 from kong_eventhooks_plugin.cli.api_calls import parse_fields
 from kong_eventhooks_plugin.cli.events import tail_events
 from kong_eventhooks_plugin.errors import RemoteError
-from kong_eventhooks_plugin.model.delivery import Answer, Delivered
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Retry, SentRequest
 from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EndpointHealth
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
@@ -32,6 +32,7 @@ from tests.support.http_receiver import HttpReceiver, answer, raw
 from tests.support.queue import dead
 from tests.support.waiting import SECONDS
 
+LAMBDA = "return function() error('boom') end"
 TOKEN = "correct-horse-battery-staple"
 
 
@@ -59,6 +60,11 @@ def run(*arguments: str) -> str:
 async def ask(api: Api, *arguments: str) -> str:
     """Run a command beside the loop that serves it."""
     return await asyncio.to_thread(run, *arguments, "--url", api.base)
+
+
+async def run_command(api: Api, *arguments: str) -> Result:
+    """Run a command that may fail."""
+    return await asyncio.to_thread(CliRunner().invoke, cli, [*arguments, "--url", api.base])
 
 
 async def test_a_hooks_life(api: Api, tmp_path: Path) -> None:
@@ -102,6 +108,35 @@ async def test_what_a_test_brought_back_cannot_move_the_cursor(api: Api) -> None
     await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
     api.recorders["log"].outcome = Delivered(Answer(None, b"\x1b[2Jgone\r\n\tok"))
     assert (await ask(api, "hooks", "test", "a")) == "done\n\ufffd[2Jgone\ufffd\n\tok"
+
+
+async def test_a_lambda_that_crashed_is_not_done(api: Api) -> None:
+    await api.service.hooks.create(
+        {"name": "a", "source": "custom", "handler": "lambda", "config": {"functions": [LAMBDA]}}
+    )
+    api.recorders["lambda"].outcome = Delivered(Answer(None, b"[string]:1: boom"), raised="[string]:1: boom")
+    result = await run_command(api, "hooks", "test", "a")
+    assert (result.exit_code, result.output) == (1, "failed: [string]:1: boom\n")
+
+
+async def test_a_test_says_what_the_filter_says_and_what_was_sent(api: Api) -> None:
+    await api.service.hooks.create(
+        {"name": "a", "source": "custom", "handler": "webhook", "filter": "data.n == 5", "config": {"url": "http://x/"}}
+    )
+    sent = SentRequest("POST", "http://x/", (("webhook-id", "test_1"),), b'{"n":4}', 7)
+    api.recorders["webhook"].outcome = Retry("status", "answered 500", Answer(500, b"why"), request=sent)
+    result = await run_command(api, "hooks", "test", "a", "n=4")
+    assert isinstance(result.exception, RemoteError)
+    assert (str(result.exception), result.output.splitlines()) == (
+        "answered 500",
+        ["filter      false", '    data.n == 5  false', '      data.n     "4"', "",
+         "sent  POST http://x/", "      webhook-id: test_1", "      ", "      {", '        "n": 4', "      }", "",
+         "answered 500", "why"],
+    )  # fmt: skip
+    api.recorders["webhook"].outcome = Delivered(Answer(200, b""), request=sent)
+    assert (await ask(api, "hooks", "test", "a", "n=4")).splitlines()[:3] == [
+        "filter      false", '    data.n == 5  false', '      data.n     "4"',
+    ]  # fmt: skip
 
 
 async def test_sources(api: Api) -> None:

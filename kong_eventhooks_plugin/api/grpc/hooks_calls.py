@@ -10,7 +10,8 @@ from kong_eventhooks_plugin.api.grpc.serialize import fitting, to_message
 from kong_eventhooks_plugin.api.grpc.structs import from_struct, to_struct
 from kong_eventhooks_plugin.api.service import sources
 from kong_eventhooks_plugin.api.service.entity import hook_view
-from kong_eventhooks_plugin.api.service.presenter import result_view
+from kong_eventhooks_plugin.api.service.presenter import tested_view
+from kong_eventhooks_plugin.api.service.previews import ChosenEvent
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.api.service.tags import tag_filter
 from kong_eventhooks_plugin.errors import ValidationError
@@ -22,6 +23,8 @@ class HookCalls:
         self._hooks = service.hooks
         self._states = service.states
         self._tests = service.test_delivery
+        self._previews = service.previews
+        self._present = service.presenter
 
     def table(self) -> Calls:
         return Calls(
@@ -34,6 +37,7 @@ class HookCalls:
                 Unary("DeleteHook", self.delete, "change", keeps=True),
                 Unary("PingHook", self.ping, "change"),
                 Unary("TestHook", self.test, "change"),
+                Unary("PreviewHook", self.preview, "change"),
             ),
         )
 
@@ -78,8 +82,20 @@ class HookCalls:
         key = parse.needed(request.hook, "hook")
         with parse.below("data"):
             tested = await self._tests.test(key, from_struct(request.data))
-        result = to_message(pb.HandlerResult, result_view(tested.answer))
-        return pb.TestHookResponse(data=to_struct(tested.data), result=result)
+        return to_message(pb.TestHookResponse, tested_view(tested))
+
+    async def preview(self, request: pb.PreviewHookRequest, _: bool) -> Message:
+        key = parse.given_text(request.hook, "hook")
+        with parse.below("data"):
+            data = from_struct(request.data) if request.HasField("data") else None
+        event, event_id = parse.given_text(request.event, "event"), parse.given_text(request.event_id, "event_id")
+        chosen = ChosenEvent(event, event_id, data)
+        given = parse.definition(request) if key is None or request.HasField("definition") else None
+        if key is not None:
+            found = await self._previews.of_hook(key, chosen, given)
+        else:
+            found = await self._previews.of_definition(given or {}, chosen)
+        return to_message(pb.PreviewHookResponse, self._present.preview(found))
 
     def _message(self, hook: Hook, trusted: bool) -> pb.Hook:
         return to_message(pb.Hook, hook_view(hook, self._states.held(hook), trusted=trusted))

@@ -12,7 +12,7 @@ from aiohttp import web
 from kong_eventhooks_plugin import errors
 from kong_eventhooks_plugin.api.rest.answers import json_response
 from kong_eventhooks_plugin.api.service.error_codes import RETRY_SECONDS, UNFORESEEN, code_of, text_of
-from kong_eventhooks_plugin.api.service.presenter import result_view
+from kong_eventhooks_plugin.api.service.presenter import filter_view, request_view, result_view
 from kong_eventhooks_plugin.background import RateLimitedLogger
 from kong_eventhooks_plugin.telemetry.raised import bug_fields, bug_text
 
@@ -29,7 +29,7 @@ def response_for(error: Exception) -> web.Response:
     code = code_of(error)
     if code is UNFORESEEN:
         limited_log.error("api_call_failed", bug_text(error), **bug_fields(error))
-    elif isinstance(error, errors.QueueError) and not isinstance(error, errors.UnknownDelivery):
+    elif isinstance(error, errors.QueueError) and not isinstance(error, errors.UnknownDelivery | errors.UnknownEvent):
         limited_log.warning("api_call_rejected", type(error).__name__, error=str(error))
     body = next((body for kind, body in _BODIES if isinstance(error, kind)), None)
     message = _HTTP_MESSAGES[404] if code.http == 404 else text_of(error)
@@ -69,7 +69,9 @@ def _bad_argument(error: errors.BadArgument) -> Body:
 
 def _test_failed(error: errors.HookTestFailed) -> Body:
     result = None if error.answer is None else result_view(error.answer)
-    return {"message": str(error), "error": error.error, "result": result}
+    request = None if error.request is None else request_view(error.request)
+    verdict = None if error.verdict is None else filter_view(error.verdict)
+    return {"message": str(error), "error": error.error, "result": result, "request": request, "filter": verdict}
 
 
 def _unauthorized(error: errors.TokenNeeded) -> Body:

@@ -14,7 +14,7 @@ from kong_eventhooks_plugin.api.rest.routes import Endpoint, caller_of
 from kong_eventhooks_plugin.api.service import sources, views
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.entity import hook_view
-from kong_eventhooks_plugin.api.service.presenter import result_view
+from kong_eventhooks_plugin.api.service.presenter import tested_view
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.api.service.tags import tag_filter
 from kong_eventhooks_plugin.errors import ValidationError
@@ -114,7 +114,7 @@ class HookCalls:
 
     async def test(self, request: web.Request) -> web.Response:
         tested = await self._tests.test(request.match_info["hook"], await read_object(request))
-        return json_response(views.TestedView(tested.data, result_view(tested.answer)))
+        return json_response(tested_view(tested))
 
     async def preview(self, request: web.Request) -> web.Response:
         changes, chosen = preview_input(await read_object(request))

@@ -1,7 +1,8 @@
-"""The use cases ``ping`` and ``test``: a hook's handler is called at once, without queue, filters and ``enabled``.
+"""The use cases ``ping`` and ``test``: a hook's handler is called at once, whatever queue, filter and ``enabled`` say.
 
-Nothing is stored, counted or retried; but one that arrives enables a hook again that its endpoint had disabled
-(docs/delivery.md). Limits: ``AT_ONCE`` run at the same time, one more is refused; each has ``MAX_SECONDS``.
+A test says what the filter says. Nothing is stored, counted or retried; but one that arrives enables a hook again that
+its endpoint had disabled (docs/delivery.md). Limits: ``AT_ONCE`` run at the same time, one more is refused; each has
+``MAX_SECONDS``.
 """
 
 import asyncio
@@ -24,9 +25,10 @@ from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
 from kong_eventhooks_plugin.handlers.webhook_body import ping_body
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.hooks.validation import json_values
-from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome, SentRequest
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.preview.dry_run import FilterVerdict
 from kong_eventhooks_plugin.sources.catalogue import events_of, patterns_of
 from kong_eventhooks_plugin.sources.nulls import without_nulls
 
@@ -35,10 +37,18 @@ MAX_SECONDS: Final = 20.0
 
 T = TypeVar("T")
 
+Explain = Callable[[Hook, Event], Awaitable[FilterVerdict | None]]
+"""Returns what a hook's filter says of an event, None where it has none."""
+
 
 class HookTestResult(NamedTuple):
+    """``request`` is what was sent, None without an endpoint. ``error`` is how a lambda failed that counts as done."""
+
     data: dict[str, Any]
     answer: Answer
+    request: SentRequest | None
+    filter: FilterVerdict | None
+    error: str | None
 
 
 class TestDelivery:
@@ -51,12 +61,14 @@ class TestDelivery:
         find: Callable[[str], Hook],
         clock: Callable[[], float],
         enable: Enable,
+        explain: Explain,
     ) -> None:
         self._registry = registry
         self._handlers = handlers
         self._find = find
         self._clock = clock
         self._enable = enable
+        self._explain = explain
         self._running = 0
 
     async def ping(self, key: str) -> dict[str, Any]:
@@ -88,26 +100,25 @@ class TestDelivery:
         if error is not None:
             raise ValidationError({error.path or "@entity": error.text if error.path else [error.text]})
         now = self._clock()
-        event = without_nulls(
-            Event(id=str(uuid.uuid4()), source=hook.source, event=_event_name(hook, data), data=data, time=now)
-        )
+        event = Event(id=str(uuid.uuid4()), source=hook.source, event=_event_name(hook, data), data=data, time=now)
+        sent = without_nulls(event)
         handler = self._handler(hook)
 
-        async def deliver() -> Outcome:
+        async def deliver() -> tuple[FilterVerdict | None, Outcome]:
             config = await self._config(hook)
-            return await handler.deliver(
-                DeliveryJob(f"test_{event.id}", event, hook.source, hook, config, 1, now, test=True)
-            )
+            job = DeliveryJob(f"test_{event.id}", sent, hook.source, hook, config, 1, now, test=True)
+            return await self._explain(hook, event), await handler.deliver(job)
 
-        outcome = await self._run(deliver)
-        return HookTestResult(data, await self._arrived(hook, outcome))
+        verdict, outcome = await self._run(deliver)
+        arrived = await self._arrived(hook, outcome, verdict)
+        return HookTestResult(data, arrived.answer, arrived.request, verdict, arrived.raised)
 
-    async def _arrived(self, hook: Hook, outcome: Outcome) -> Answer:
+    async def _arrived(self, hook: Hook, outcome: Outcome, verdict: FilterVerdict | None = None) -> Delivered:
         if not isinstance(outcome, Delivered):
             answer = outcome.answer if outcome.answer.status is not None else None
-            raise HookTestFailed(outcome.error, outcome.detail, answer)
+            raise HookTestFailed(outcome.error, outcome.detail, answer, outcome.request, verdict)
         await self._enable(hook.id)
-        return outcome.answer
+        return outcome
 
     def _handler(self, hook: Hook) -> Handler:
         handler = self._handlers.get(hook.handler)

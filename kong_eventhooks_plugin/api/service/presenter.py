@@ -8,6 +8,7 @@ from msgspec.structs import asdict, replace
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
 from kong_eventhooks_plugin.api.service.feed import LiveEvent
+from kong_eventhooks_plugin.api.service.hook_tests import HookTestResult
 from kong_eventhooks_plugin.delivery.attempts import sent_event
 from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES
 from kong_eventhooks_plugin.handlers.webhook_body import event_body
@@ -96,7 +97,7 @@ class Presenter:
             fires=preview.mismatch is None and preview.held_back is None,
             mismatch=preview.mismatch,
             held_back=preview.held_back,
-            filter=None if preview.filter is None else _filter(preview.filter),
+            filter=None if preview.filter is None else filter_view(preview.filter),
             suppression=None if preview.suppression is None else _suppression(preview.suppression),
             request=None if handled.request is None else request_view(handled.request),
             lines=[views.LineView(line.level, line.text) for line in handled.lines],
@@ -116,19 +117,28 @@ class Presenter:
         return [views.HeldBackView(self._hook(hook_id), reason) for hook_id, reason in held_back.items()]
 
 
+def tested_view(tested: HookTestResult) -> views.TestedView:
+    return views.TestedView(
+        data=tested.data,
+        result=result_view(tested.answer),
+        request=None if tested.request is None else request_view(tested.request),
+        filter=None if tested.filter is None else filter_view(tested.filter),
+        error=tested.error,
+    )
+
+
 def request_view(request: SentRequest) -> views.RequestView:
     headers, body = _headers(request.headers), views.BodyBytes(request.body)
     return views.RequestView(request.method, request.url, headers, body, request.size)
 
 
 def _failure(outcome: Outcome | None) -> str | None:
-    if not isinstance(outcome, Delivered):
-        return None if outcome is None else outcome.detail
-    # The answer of a lambda that ended with an error is the error.
-    return None if outcome.note is None else outcome.answer.body.decode(errors="replace") or outcome.note
+    if isinstance(outcome, Delivered):
+        return outcome.raised
+    return None if outcome is None else outcome.detail
 
 
-def _filter(verdict: FilterVerdict) -> views.FilterVerdictView:
+def filter_view(verdict: FilterVerdict) -> views.FilterVerdictView:
     parts = [views.FilterPartView(part.depth, part.text, part.value, part.error) for part in verdict.parts]
     return views.FilterVerdictView(verdict.expression, verdict.holds, verdict.error, parts)
 

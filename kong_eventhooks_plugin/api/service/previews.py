@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from kong_eventhooks_plugin.api.service.hooks import Given, Hooks
-from kong_eventhooks_plugin.errors import UnknownSource, ValidationError
+from kong_eventhooks_plugin.errors import UnknownEvent, UnknownSource, ValidationError
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
@@ -44,7 +44,7 @@ class Previews:
     async def of_hook(self, key: str, chosen: ChosenEvent = EXAMPLE, changes: Given | None = None) -> HookPreview:
         """Preview the hook with that id or name, with ``changes`` as ``Hooks.update`` takes them.
 
-        Raises ``UnknownHook``, ``UnknownEvent``, ``ValidationError``, ``TooBusy``, ``StoreUnavailable``.
+        Raises ``UnknownHook``, ``ValidationError``, ``TooBusy``, ``StoreUnavailable``.
         """
         hook = self._hooks.get(key) if changes is None else await self._hooks.changed(key, changes)
         return await self._preview(hook, chosen)
@@ -57,7 +57,10 @@ class Previews:
         if chosen.event_id is not None:
             if chosen.event is not None or chosen.data is not None:
                 raise ValidationError({"event_id": "names an event that was recorded: leave event and data out"})
-            event = await self._queue.event(chosen.event_id)
+            try:
+                event = await self._queue.event(chosen.event_id)
+            except UnknownEvent as error:
+                raise ValidationError({"event_id": str(error)}) from error
             return await self._dry_run.run(hook, comparable(event))
         return await self._dry_run.run(hook, made_up(hook, chosen.event, chosen.data, self._clock()), scoped=False)
 

@@ -52,11 +52,12 @@ def make_service(
 ) -> Service:
     """``check`` and ``enable``: see ``api.service.hooks``."""
     hooks = Hooks(registry, hook_store, validation, time.time, check, enable)
+    dry_run = DryRun(handlers, pool, time.time, queue.suppression)
     return Service(
         hooks=hooks,
         states=states,
-        test_delivery=TestDelivery(registry, handlers, hooks.get, time.time, enable),
-        previews=Previews(hooks, queue, DryRun(handlers, pool, time.time, queue.suppression), time.time),
+        test_delivery=TestDelivery(registry, handlers, hooks.get, time.time, enable, dry_run.explain),
+        previews=Previews(hooks, queue, dry_run, time.time),
         deliveries=Deliveries(registry, queue),
         events=Events(queue, feed, publish, time.time),
         presenter=Presenter(hooks.name_of),

@@ -100,11 +100,6 @@ class ResultView(View, frozen=True):
     status: int | None
 
 
-class TestedView(View, frozen=True):
-    data: dict[str, Any]
-    result: ResultView
-
-
 class HookNameView(View, frozen=True):
     id: str
     name: str | None
@@ -158,6 +153,16 @@ class LimitView(View, frozen=True):
     name: str
     used: float
     limit: float
+
+
+class TestedView(View, frozen=True):
+    """What a test did. filter is what the hook's filter says of data: a test runs whatever it says."""
+
+    data: dict[str, Any]
+    result: ResultView
+    request: Annotated[RequestView | None, Meta(description="What was sent; null where there is no endpoint.")]
+    filter: FilterVerdictView | None
+    error: Annotated[str | None, Meta(description="How a lambda failed, whose answer is in result.")]
 
 
 class PreviewEventView(View, frozen=True):

@@ -15,7 +15,8 @@ from kong_eventhooks_plugin.cli import api_calls, cli, events
 from kong_eventhooks_plugin.errors import SettingsError
 
 HOOK = {"id": "i", "name": "a", "config": {}}
-ANSWERS = {"sources": {"data": {"a": {}}}, "test": {"result": {"status": 200, "headers": {}, "body": ""}}, "ping": {},
+ANSWERS = {"sources": {"data": {"a": {}}}, "ping": {},
+           "test": {"result": {"status": 200, "headers": {}, "body": ""}, "error": None},
            "replay": {"state": "pending", "replayed": 0, "refused": None, "more": False},
            "events": {"id": "e", "duplicate": False, "fired": [], "held_back": []}}  # fmt: skip
 
@@ -68,7 +69,7 @@ RANGE = {"since": "5", "until": None, "state": "dead"}
         (["hooks", "create", "--file", "x"], ("POST", "event-hooks"), {"json": {"n": 1}}),
         (["hooks", "delete", "a"], ("DELETE", "event-hooks", "a"), {}),
         (["hooks", "ping", "a"], ("GET", "event-hooks", "a", "ping"), {}),
-        (["hooks", "test", "a", "b=c"], ("POST", "event-hooks", "a", "test"), {"form": [("b", "c")]}),
+        (["hooks", "test", "a", "b=c"], ("POST", "event-hooks", "a", "test"), {"accept": 500, "form": [("b", "c")]}),
         (["sources"], ("GET", "event-hooks", "sources"), {}),
         (["sources", "a", "b"], ("GET", "event-hooks", "sources", "a", "b"), {}),
         (["hooks", "update", "a", "snooze=5"], ("PATCH", "event-hooks", "a"), {"form": [("snooze", "5")]}),
@@ -179,7 +180,7 @@ print("httpx" in sys.modules or "kong_eventhooks_plugin.cli.api_calls" in sys.mo
 def test_every_command_is_there() -> None:
     assert set(cli.list_commands(None)) == {  # type: ignore[arg-type]
         "check", "deliveries", "demo", "doctor", "events", "health", "hooks", "listen", "plugin-info", "serve",
-        "sources", "worker",
+        "sources", "try", "worker",
     }  # fmt: skip
     shown = run("--help").output
     assert "deliveries" in shown

@@ -63,7 +63,7 @@ async def test_a_test_calls_the_handler_with_what_was_posted(api: Api) -> None:
     (job,) = api.recorders["webhook"].jobs
     assert (job.event.data, job.hook, job.source) == ({"consumer": {"username": "Jane"}}, hook, "rate-limiting")
     assert (job.event.event, job.attempt) == ("rate-limit-exceeded", 1)
-    assert tested == (job.event.data, api.recorders["webhook"].outcome.answer)
+    assert tested == (job.event.data, api.recorders["webhook"].outcome.answer, None, None, None)
     assert (await api.queue.stats()).depth == {"pending": 0, "leased": 0, "delivered": 0, "dead": 0}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kong_eventhooks_plugin.api.service.previews import ChosenEvent
-from kong_eventhooks_plugin.errors import UnknownEvent, UnknownHook, ValidationError
+from kong_eventhooks_plugin.errors import UnknownHook, ValidationError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.handlers.http_client import HttpClient
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
@@ -139,7 +139,7 @@ async def test_a_recorded_event_and_what_suppression_remembers(api: Api) -> None
     assert (await api.service.previews.of_hook("own", ChosenEvent(event_id=receipt.event_id))).held_back == "snoozed"
     page = await api.queue.events(EventFilter(hook_id=hook.id), 10)
     assert len(page.events) == 1, "a preview stores nothing"
-    with pytest.raises(UnknownEvent):
+    with pytest.raises(ValidationError, match="there is no event nobody"):
         await api.service.previews.of_hook("own", ChosenEvent(event_id="nobody"))
     with pytest.raises(UnknownHook):
         await api.service.previews.of_hook("nobody")

@@ -71,6 +71,11 @@ class HookServiceStub:
                 request_serializer=eventhooks_dot_v1_dot_hooks__pb2.TestHookRequest.SerializeToString,
                 response_deserializer=eventhooks_dot_v1_dot_hooks__pb2.TestHookResponse.FromString,
                 _registered_method=True)
+        self.PreviewHook = channel.unary_unary(
+                '/eventhooks.v1.HookService/PreviewHook',
+                request_serializer=eventhooks_dot_v1_dot_hooks__pb2.PreviewHookRequest.SerializeToString,
+                response_deserializer=eventhooks_dot_v1_dot_hooks__pb2.PreviewHookResponse.FromString,
+                _registered_method=True)
 
 
 class HookServiceServicer:
@@ -127,6 +132,13 @@ class HookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewHook(self, request, context):
+        """Returns what a hook would do with an event, without doing it: nothing is sent or stored, no state changes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HookServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +176,11 @@ def add_HookServiceServicer_to_server(servicer, server):
                     servicer.TestHook,
                     request_deserializer=eventhooks_dot_v1_dot_hooks__pb2.TestHookRequest.FromString,
                     response_serializer=eventhooks_dot_v1_dot_hooks__pb2.TestHookResponse.SerializeToString,
+            ),
+            'PreviewHook': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewHook,
+                    request_deserializer=eventhooks_dot_v1_dot_hooks__pb2.PreviewHookRequest.FromString,
+                    response_serializer=eventhooks_dot_v1_dot_hooks__pb2.PreviewHookResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -357,6 +374,33 @@ class HookService:
             '/eventhooks.v1.HookService/TestHook',
             eventhooks_dot_v1_dot_hooks__pb2.TestHookRequest.SerializeToString,
             eventhooks_dot_v1_dot_hooks__pb2.TestHookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewHook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eventhooks.v1.HookService/PreviewHook',
+            eventhooks_dot_v1_dot_hooks__pb2.PreviewHookRequest.SerializeToString,
+            eventhooks_dot_v1_dot_hooks__pb2.PreviewHookResponse.FromString,
             options,
             channel_credentials,
             insecure,
