@@ -383,6 +383,22 @@ def plain(hint: Any) -> Any:
     return plain(get_args(hint)[0]) if get_origin(hint) is Annotated else hint
 
 
+GROUPS: Mapping[str, str] = {
+    "socket_path": "Kong's plugin socket",
+    "data_dir": "Store and declared hooks",
+    "admin_url": "Kong's Admin API",
+    "crud_reconcile_seconds": "Sources",
+    "listen": "API",
+    "log_format": "Log and traces",
+    "infer_rate_limits_on": "Rate limits without headers",
+    "kong_signature": "Delivery",
+    "queue_deliveries": "Limits of the queue",
+    "untrusted_lua": "Lua, templates and filters",
+    "drain_seconds": "Process",
+}
+"""The first setting of a group -> the group's name, in the order of the settings."""
+
+
 class Described(msgspec.Struct, frozen=True):
     """A setting as documentation and the command line need it."""
 
@@ -390,6 +406,7 @@ class Described(msgspec.Struct, frozen=True):
     hint: Any
     default: Any
     description: str
+    group: str
 
     @property
     def flag(self) -> str:
@@ -398,9 +415,11 @@ class Described(msgspec.Struct, frozen=True):
 
 
 def described() -> Iterator[Described]:
+    group = ""
     hints = get_type_hints(Settings, include_extras=True)
     for one in fields(Settings):
-        yield Described(one.name, hints[one.name], one.default, one.metadata["description"])
+        group = GROUPS.get(one.name, group)
+        yield Described(one.name, hints[one.name], one.default, one.metadata["description"], group)
 
 
 _HEAD = """\
@@ -433,7 +452,7 @@ restart only.
 def markdown() -> str:
     rows = []
     for setting in described():
-        default = "unset" if setting.default in (None, ()) else f"`{_literal(setting.default)}`"
+        default = "unset" if setting.default in (None, ()) else f"`{literal(setting.default)}`"
         row = (f"`{setting.name}`<br>`{setting.flag}`", _value(setting), default, setting.description)
         rows.append(f"| {' | '.join(row)} |\n")
     return _HEAD + "".join(rows)
@@ -465,9 +484,9 @@ def _range(metas: Sequence[Meta]) -> str:
     return "".join(f", {sign}{bound:,}" for sign, bound in bounds if bound is not None)
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     if isinstance(value, tuple):
-        return ", ".join(map(_literal, value))
+        return ", ".join(map(literal, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from kong_eventhooks_plugin.errors import EventHooksError, SettingsError
-from kong_eventhooks_plugin.settings import described
+from kong_eventhooks_plugin.settings import Described, described, literal
 
 MAX_BYTES: Final = 16 << 20
 
@@ -52,7 +52,10 @@ def read_text(path: Path, label: str, raised: type[EventHooksError] = SettingsEr
 
 
 def settings_options(command: Command) -> Command:
-    """Add one flag for each setting, and ``--settings FILE``: ``settings_file``, and ``flags`` by name."""
+    """Add one flag for each setting, and ``--settings FILE``: ``settings_file``, and ``flags`` by name.
+
+    The command's class is ``SettingsCommand``, which groups them.
+    """
     for setting in reversed(list(described())):
         is_switch = setting.name == "started_by_kong"
         command = click.option(
@@ -63,9 +66,28 @@ def settings_options(command: Command) -> Command:
             flag_value="true" if is_switch else None,
             type=str,
             metavar=None if is_switch else "VALUE",
-            help=setting.description.replace("`", ""),
+            help=_help(setting),
         )(command)
     return click.option("--settings", "settings_file", type=FILE, help="TOML file with settings.")(command)
+
+
+def _help(setting: Described) -> str:
+    default = "" if setting.default in (None, (), False) else f"  [default: {literal(setting.default)}]"
+    return setting.description.replace("`", "") + default
+
+
+class SettingsCommand(click.Command):
+    """Shows its settings in their groups, with what else it has before them."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups = {setting.name: setting.group for setting in described()}
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                sections.setdefault(groups.get(parameter.name or "", "Options"), []).append(record)
+        for name, records in sections.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
 
 
 def output_option(command: Command) -> Command:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from kong_eventhooks_plugin import files
-from kong_eventhooks_plugin.cli.options import settings_options
+from kong_eventhooks_plugin.cli.options import SettingsCommand, settings_options
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.kong.supervisor.sockets import is_served
 from kong_eventhooks_plugin.kong.supervisor.supervise import Supervision, become
@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.settings import Settings, described, load
 _PROBE = ".writable"
 
 
-@click.command("serve")
+@click.command("serve", cls=SettingsCommand)
 @settings_options
 def command(settings_file: Path | None, **flags: Any) -> NoReturn:
     """Serve Kong's plugin socket and deliver: the sidecar itself."""

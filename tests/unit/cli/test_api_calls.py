@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from kong_eventhooks_plugin.api.client.rest import ApiTarget
 from kong_eventhooks_plugin.cli import api_calls, cli, events
 from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.settings import GROUPS, described
 
 HOOK = {"id": "i", "name": "a", "config": {}}
 ANSWERS = {"sources": {"data": {"a": {}}}, "ping": {},
@@ -186,3 +187,11 @@ def test_every_command_is_there() -> None:
     assert "deliveries" in shown
     assert "worker" not in shown
     assert run("hokks").exit_code == 2
+
+
+def test_the_settings_of_serve_are_grouped_and_have_their_defaults() -> None:
+    shown = " ".join(run("serve", "--help").output.split())
+    places = [shown.index(f"{group}: --{first.replace('_', '-')} ") for first, group in GROUPS.items()]
+    assert places == sorted(places)
+    assert all(f"{setting.flag} " in shown for setting in described())
+    assert "[default: 127.0.0.1:8010]" in shown
