@@ -75,6 +75,7 @@ from kong_eventhooks_plugin.sandbox.isolation import missing_features
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.settings import Settings, load, read_token
 from kong_eventhooks_plugin.sources.catalogue import REQUEST_SOURCES
+from kong_eventhooks_plugin.sources.own.publisher import OwnEvents
 from kong_eventhooks_plugin.sources.poller_group import PollerGroup, hooks_without_admin_api, needs_admin_api
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
@@ -158,6 +159,8 @@ class Components:
             accepted=self.feed.publish,
             spans=self._event_spans(),
         )
+        limits = groups.queue_limits(settings)
+        self.own_events = OwnEvents(self.dispatcher.publish, self.registry.hooks, self.queue, limits, time.time)
         self.plugins.on_change(self.dispatcher.statuses_changed)
         self.admin_token = read_token(settings.admin_token_file, "admin_token_file")
         self.api_token = read_token(settings.api_token_file, "api_token_file")
@@ -314,6 +317,7 @@ class Worker:
             groups.delivery_limits(settings),
             holder=this_process(),
             spans=parts.delivery_spans(),
+            incidents=parts.own_events,
         )
         parts.registry.on_change(delivery.ping_changes)
         parts.registry.on_change(parts.compilation.hooks_changed)
@@ -340,6 +344,8 @@ class Worker:
         apis = self._serve_apis(parts.service(handlers, delivery, states), delivery, status)
         self._tasks.run(parts.definition_writer.run())
         self._tasks.run(parts.compilation.run())
+        rounds = partial(parts.own_events.run, states.held, lambda: delivery.leading)
+        self._tasks.run(SupervisedLoop("reporting of our own events").run(rounds))
         if pollers is not None:
             self._polling.append(self._tasks.run(pollers.run()))
         parts.metrics.counts.worker_restarts["crashed",] = link.restarts.crashed

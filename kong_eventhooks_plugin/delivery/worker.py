@@ -36,7 +36,7 @@ from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
 from kong_eventhooks_plugin.delivery.leadership import Leadership
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.pings import Pings
-from kong_eventhooks_plugin.delivery.reports import DeliveryReporter
+from kong_eventhooks_plugin.delivery.reports import DeliveryReporter, Incidents
 from kong_eventhooks_plugin.delivery.settler import Settler
 from kong_eventhooks_plugin.delivery.waiting import Wait, pause, waiting
 from kong_eventhooks_plugin.errors import QueueError
@@ -62,7 +62,7 @@ class DeliveryWorker:
     """``holder`` names this process in the lease.
 
     ``clock`` returns Unix seconds and ``wait`` goes with it; ``monotonic`` returns seconds of a clock that never jumps.
-    ``spans`` is there where tracing is on.
+    ``spans`` is there where tracing is on. ``incidents`` takes what hooks can hear of.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class DeliveryWorker:
         wait: Wait | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         spans: DeliverySpans | None = None,
+        incidents: Incidents | None = None,
     ) -> None:
         self._queue = queue
         self._limits = limits
@@ -94,7 +95,7 @@ class DeliveryWorker:
         self._health = EndpointHealthTracker(limits, self._settler.save_health)
         self._endpoints = EndpointBreakers(limits.breaker)
         self._readiness = DeliveryReadiness(active, handlers, self._health, self._endpoints)
-        self._reports = DeliveryReporter(metrics, active)
+        self._reports = DeliveryReporter(metrics, active, incidents)
         self._leadership = Leadership(
             queue, holder, limits.leadership, clock, self._wait, won=self._won, lost=self._wakeup.set
         )
@@ -169,19 +170,21 @@ class DeliveryWorker:
         stored on return; the process that delivers, where it is another one, reads it every ``reread_health``. Raises
         ``StoreUnavailable``.
         """
-        was_off = self._health.enable(hook_id)
-        stored = await self._queue.endpoints()
-        was_off |= any(health.hook_id == hook_id and health.disabled is not None for health in stored)
-        if was_off:
+        known = [self._health.of(hook_id)]
+        self._health.enable(hook_id)
+        known += [health for health in await self._queue.endpoints() if health.hook_id == hook_id]
+        was_off = next((health for health in known if health.disabled is not None), None)
+        if was_off is not None:
             await self._queue.save_endpoint(EndpointHealth(hook_id))
-            self._reports.hook_enabled(hook_id)
+            self._reports.hook_enabled(was_off)
         self._health.mark_enable_stored(hook_id)
         self._wakeup.set()
-        return was_off
+        return was_off is not None
 
     def _ping_arrived(self, hook_id: str) -> None:
+        was = self._health.of(hook_id)
         if self._health.enable(hook_id):
-            self._reports.hook_enabled(hook_id)
+            self._reports.hook_enabled(was)
             self._wakeup.set()
 
     @property
@@ -439,7 +442,7 @@ class DeliveryWorker:
     def _update_endpoint(self, ready: Ready, made: AttemptResult) -> None:
         """Update breaker and health; switch the hook off where that follows."""
         if made.decision.disable and self._health.disable_gone(ready.hook.id, made.at):
-            self._reports.hook_disabled(ready.hook, "gone")
+            self._reports.hook_disabled(ready.hook, self._health.of(ready.hook.id))
         breaker = ready.breaker
         if breaker is None:
             return
@@ -452,7 +455,7 @@ class DeliveryWorker:
         was_closed = breaker.state == "closed"
         breaker.record(made.at, ok=ok)
         if self._health.note(ready.hook.id, made.at, ok=ok):
-            self._reports.hook_disabled(ready.hook, "failing")
+            self._reports.hook_disabled(ready.hook, self._health.of(ready.hook.id))
         if not (was_closed and ok):
             # A breaker or a hold may have changed: some lanes must stop now, or may go on.
             self._wakeup.set()

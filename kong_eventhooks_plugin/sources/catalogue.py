@@ -17,6 +17,7 @@ from kong_eventhooks_plugin.sources.balancer import catalogue as balancer
 from kong_eventhooks_plugin.sources.certificates import catalogue as certificates
 from kong_eventhooks_plugin.sources.changes import catalogue as changes
 from kong_eventhooks_plugin.sources.entry import EventEntry, SourceEntry
+from kong_eventhooks_plugin.sources.own import catalogue as own
 from kong_eventhooks_plugin.sources.reachability import catalogue as reachability
 from kong_eventhooks_plugin.sources.requests.ai_rate_limiting_advanced import AiRateLimitingAdvanced
 from kong_eventhooks_plugin.sources.requests.auth import AuthFailed
@@ -60,6 +61,7 @@ SOURCES: tuple[SourceEntry, ...] = (
     balancer.ENTRY,
     certificates.ENTRY,
     reachability.ENTRY,
+    own.ENTRY,
     _CUSTOM_SOURCE,
 )
 

@@ -86,6 +86,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "outcome_dropped": "The outcome of a delivery could not be written because of a bug; it is delivered again.",
     "outcomes_unwritten": "The process exits before all outcomes are written; those deliveries are delivered again.",
     "outcomes_write_failed": "Outcomes of attempts could not be written; tried again.",
+    "own_event_lost": "The queue did not accept an event of the source event-hooks for long; it was dropped.",
     "part_close_failed": "A part could not be closed when the worker stopped.",
     "ping_dropped": "A ping was dropped; `reason` is `too_many_waiting` or `unresolved_reference`.",
     "ping_failed": "A ping did not reach its endpoint; `error` and `detail` say why.",

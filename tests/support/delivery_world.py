@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.delivery.reports import Incidents
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Handler
@@ -187,6 +188,7 @@ class World:
         time: FakeTime | None = None,
         holder: str = "one",
         spans: DeliverySpans | None = None,
+        incidents: Incidents | None = None,
     ) -> None:
         self.time = time or FakeTime()
         self.queue = queue or WatchedQueue(clock=self.time)
@@ -205,6 +207,7 @@ class World:
             monotonic=self.time,
             random=lambda: 0.5,
             spans=spans,
+            incidents=incidents,
         )
 
     async def __aenter__(self) -> Self:

@@ -1,6 +1,7 @@
 """The worker over the queue in memory, a scripted handler and a clock that the test moves."""
 
 import asyncio
+from typing import Any
 
 import pytest
 import structlog
@@ -8,8 +9,9 @@ import structlog
 from kong_eventhooks_plugin.delivery import leadership
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.errors import StoreUnavailable
-from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Retry
-from kong_eventhooks_plugin.queue.contract import EndpointHealth
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Delivery, Discard, Retry
+from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.queue.contract import EndpointHealth, Settlement
 from tests.support.delivery_time import FakeTime
 from tests.support.delivery_world import World, scripted_hook, world
 from tests.support.events import make_hook
@@ -668,3 +670,31 @@ async def test_cancelling_ends_everything() -> None:
         await w.handler.called(1)
     assert made.running.cancelled()
     assert made.handler.in_flight == {"a": 0}
+
+
+class Heard:
+    """Takes what hooks can hear of."""
+
+    def __init__(self) -> None:
+        self.incidents: list[tuple[str, str, Any]] = []
+
+    def endpoint_disabled(self, hook: Hook, health: EndpointHealth) -> None:
+        self.incidents.append(("disabled", hook.name, health.disabled))
+
+    def endpoint_recovered(self, health: EndpointHealth) -> None:
+        self.incidents.append(("recovered", health.hook_id, health.disabled))
+
+    def delivery_dead(self, hook: Hook, delivery: Delivery, _: Any, settlement: Settlement, __: float) -> None:
+        self.incidents.append(("dead", delivery.id, settlement.reason))
+
+
+async def test_what_hooks_can_hear_of_is_reported() -> None:
+    heard = Heard()
+    async with world(A, incidents=heard) as w:
+        w.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True)]
+        [delivery] = await w.offer(A)
+        await w.queue.settled(1)
+        await w.turn()
+        assert await w.worker.enable(A.id)
+        assert not await w.worker.enable(A.id)
+    assert heard.incidents == [("disabled", "a", "gone"), ("dead", delivery, "gone"), ("recovered", A.id, "gone")]
