@@ -80,6 +80,7 @@ from kong_eventhooks_plugin.sources.poller_group import PollerGroup, hooks_witho
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
 from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
+from kong_eventhooks_plugin.storage.data_directory import claim as claim_data_directory
 from kong_eventhooks_plugin.telemetry import logs
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
@@ -115,6 +116,8 @@ def run_worker(flags: Mapping[str, Any], settings_file: Path | None, fd: int, li
     try:
         settings = load(flags, settings_file)
         logs.configure(settings.log_format, settings.log_level)
+        # For as long as this process runs.
+        claim_data_directory(Path(settings.data_dir), settings.socket_path, settings.kong_yml)
         parts = Components(settings)
     except SettingsError as error:
         log.error("settings_invalid", error=str(error))
