@@ -239,6 +239,12 @@ class Queue(Acceptor, Protocol):
     async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
         """Lease up to ``limit`` due deliveries of a hook, those due first first."""
 
+    async def claim_first(self, hook_id: str, lease_seconds: float) -> list[Delivery]:
+        """Lease a hook's first unsettled delivery in the order of acceptance; none where that is leased or not due.
+
+        From then on ``on_work`` is also called when a delivery of the hook has settled and others have not.
+        """
+
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """End leases: state and attempt together."""
 

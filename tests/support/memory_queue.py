@@ -100,6 +100,7 @@ class MemoryQueue:
         self._definitions: dict[str, Hook] = {}
         self._endpoints: dict[str, EndpointHealth] = {}
         self._listeners: list[Callable[[str], None]] = []
+        self._in_order: set[str] = set()
 
     async def open(self) -> None:
         """Nothing to connect to."""
@@ -213,6 +214,19 @@ class MemoryQueue:
             held.lease_until = now + lease_seconds
         return [held.delivery for held in due[: max(limit, 0)]]
 
+    async def claim_first(self, hook_id: str, lease_seconds: float) -> list[Delivery]:
+        """Lease a hook's first unsettled delivery in the order of acceptance; none where that is leased or not due."""
+        now = self._now()
+        if hook_id in self._hooks:
+            self._in_order.add(hook_id)
+        unsettled = [held for held in self._held.values() if held.unsettled and held.delivery.hook_id == hook_id]
+        first = min(unsettled, key=lambda held: held.place, default=None)
+        if first is None or first.delivery.due_at > now or first.seen(now).state == "leased":
+            return []
+        first.change(state="leased")
+        first.lease_until = now + lease_seconds
+        return [first.delivery]
+
     def _free(self, now: float) -> list[_Held]:
         return [held for held in self._held.values() if held.seen(now).state == "pending"]
 
@@ -240,6 +254,10 @@ class MemoryQueue:
             self._wake({held.delivery.hook_id})
         else:
             held.change(settled_at=now)
+            hook_id = held.delivery.hook_id
+            more = any(each.unsettled for each in self._held.values() if each.delivery.hook_id == hook_id)
+            if more and hook_id in self._in_order:
+                self._wake({hook_id})
 
     def _with_room(self, attempt: Attempt) -> Attempt:
         attempt = kept_attempt(attempt)

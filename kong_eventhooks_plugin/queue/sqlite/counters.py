@@ -8,6 +8,7 @@ Bounded by the number of hooks that ever had a delivery or were held back.
 """
 
 import sqlite3
+from collections import deque
 
 import msgspec
 from msgspec.structs import astuple
@@ -44,6 +45,8 @@ class Counters:
         """Hooks of which this transaction made a delivery pending."""
         self.dropping_answers = False
         """The last answer's body found no room."""
+        self.in_order: dict[int, deque[int]] = {}
+        """Hooks that ``leases.claim_first`` was called for -> the first events of their unsettled deliveries."""
         self.clock_was_set_back = True
         """Since ``retention.make_due`` last ran; True at first, as it may have happened before."""
         self._seen_version: int | None = None
@@ -78,6 +81,7 @@ class Counters:
         """Drop everything, after a rollback; the next ``begin`` reads it again."""
         self._seen_version = None
         self._changed.clear()
+        self._forget_order()
         self.woken.clear()
 
     def take_woken(self) -> set[str]:
@@ -132,7 +136,12 @@ class Counters:
         else:
             self.totals.dead += count
 
+    def _forget_order(self) -> None:
+        for events in self.in_order.values():
+            events.clear()
+
     def _read(self) -> None:
+        self._forget_order()
         rows = self.connection.execute(SQL.all_hooks).fetchall()
         self._by_hook = {row[0]: HookCounters(*row) for row in rows}
         self._deliveries = sum(row[2] for row in rows)

@@ -134,6 +134,10 @@ class SqliteQueue:
         claimed = partial(leases.claim, hook_id=hook_id, limit=limit, lease_seconds=lease_seconds)
         return await self._writer().submit(claimed, yields=True)
 
+    async def claim_first(self, hook_id: str, lease_seconds: float) -> list[Delivery]:
+        claimed = partial(leases.claim_first, hook_id=hook_id, lease_seconds=lease_seconds)
+        return await self._writer().submit(claimed, yields=True)
+
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """End leases: state and attempt together. Raises ``QueueError`` where a new state is ``leased``."""
         if any(settlement.state == "leased" for settlement in settlements):

@@ -70,6 +70,17 @@ WHERE d.hook = :hook AND d.settled_at IS NULL AND d.due_at <= :now
   AND (d.lease_until IS NULL OR d.lease_until <= :now)
 ORDER BY d.due_at, d.event LIMIT :limit;
 
+-- name: unsettled_in_order
+-- The first of a hook's unsettled deliveries as they were accepted.
+SELECT event FROM deliveries INDEXED BY deliveries_due WHERE hook = ? AND settled_at IS NULL ORDER BY event LIMIT ?;
+
+-- name: first
+-- An unsettled delivery, and until when somebody holds it.
+SELECT d.lease_until, d.event, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since,
+       e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
+FROM deliveries AS d CROSS JOIN events AS e ON e.n = d.event
+WHERE d.event = ? AND d.hook = ? AND d.settled_at IS NULL;
+
 -- name: make_due
 -- Those of a hook that wait for a time which a clock set back has put off: at most so many.
 UPDATE deliveries SET due_at = :now WHERE hook = :hook AND event IN (

@@ -107,6 +107,10 @@ class Twins(RuleBasedStateMachine):
     def claim(self, hook_id: str, limit: int, seconds: float) -> None:
         self.both(lambda queue: queue.claim(hook_id, limit, seconds))
 
+    @rule(hook_id=hooks, seconds=st.sampled_from([5, 50]))
+    def claim_first(self, hook_id: str, seconds: float) -> None:
+        self.both(lambda queue: queue.claim_first(hook_id, seconds))
+
     @rule(ending=endings, which=st.lists(st.integers(0, 5), min_size=1, max_size=3), later=st.sampled_from([0, 30]))
     def settle(self, ending: tuple[Any, bool, int], which: list[int], later: float) -> None:
         leased = self.both(lambda queue: queue.page(DeliveryFilter(state="leased"), 1_000)).deliveries
