@@ -141,7 +141,11 @@ class Components:
         directories = settings.secret_file_directories
         self.validation = Validation(known(), directories)
         self.registry = HookRegistry(
-            self.validation, self.definition_writer.persist, metrics=self.metrics, secret_directories=directories
+            self.validation,
+            self.definition_writer.persist,
+            metrics=self.metrics,
+            secret_directories=directories,
+            tls=groups.endpoint_tls(settings),
         )
         self.sandbox_features = groups.sandbox_features(settings, missing_features())
         tasks = self.metrics.counts.sandbox_tasks

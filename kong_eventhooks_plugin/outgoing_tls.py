@@ -1,4 +1,4 @@
-"""Bounds on TLS of outgoing connections: a handshake runs on the event loop, and Kong waits meanwhile.
+"""Contexts of outgoing TLS, with bounds: a handshake runs on the event loop, and Kong waits meanwhile.
 
 A server that we call chooses no finite-field Diffie-Hellman of TLS 1.2, whose modulus is its own: one of 10,000 bits
 takes a second; nor one of TLS 1.3, of which ffdhe8192 takes 0.2 s. Nor does it begin a handshake anew on an open
@@ -23,6 +23,20 @@ def bound_handshakes() -> None:
     """Bound aiohttp's contexts, which all clients share: authorities of their own would cost each one a megabyte."""
     for context in (connector._SSL_CONTEXT_VERIFIED, connector._SSL_CONTEXT_UNVERIFIED):  # noqa: SLF001
         _bound(context)
+
+
+def client_context(authorities: str | None, *, verify: bool) -> ssl.SSLContext:
+    """Return a context of its own, bounded as aiohttp's are; ``authorities`` (PEM) replace the system's.
+
+    Blocks, and costs a megabyte with the system's. Raises ``ssl.SSLError`` for what is no PEM.
+    """
+    context = ssl.create_default_context(cadata=authorities)
+    context.set_alpn_protocols(("http/1.1",))
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    _bound(context)
+    return context
 
 
 def _bound(context: Any) -> None:

@@ -219,10 +219,23 @@ class Settings:
         (), "Networks that hooks may call while `allow_private_addresses` is `false`."
     )
     deny_cidrs: tuple[str, ...] = setting((), "Networks that hooks may not call.")
+    endpoint_client_cert: str | None = setting(
+        None,
+        "File with the certificate in PEM, and its chain, that is shown to the endpoints of hooks without a "
+        "`client_cert_file` of their own. It is in a directory of `secret_file_directories`, and read every second.",
+    )
+    endpoint_client_key: str | None = setting(
+        None, "File with its key in PEM, without a passphrase, under the same rules. Unset: it is in the same file."
+    )
+    endpoint_ca: str | None = setting(
+        None,
+        "File with certificates in PEM of the authorities that hooks without a `ca_file` trust in the place of the "
+        "system's, under the same rules.",
+    )
     secret_file_directories: tuple[Annotated[str, Meta(pattern="^/", examples=["/run/secrets"])], ...] = setting(
         ("/run/secrets", "/var/run/secrets", "/etc/kong-event-hooks/secrets"),
-        "Directories that a hook's `secret_file` may be in, at any depth. A link that leads out of them is refused. "
-        "`/` allows every file that the sidecar can read, an empty list none.",
+        "Directories that the files of hooks (secrets, certificates, keys) may be in, at any depth. A link that leads "
+        "out of them is refused. `/` allows every file that the sidecar can read, an empty list none.",
     )
     queue_deliveries: Annotated[int, Meta(ge=1)] = setting(
         1_000_000, "Maximum number of pending deliveries. At the maximum, new ones are refused and counted."

@@ -13,8 +13,10 @@ from kong_eventhooks_plugin.api.transport.tls import server_context, tls_files
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.descriptors import DescriptorShares, descriptor_shares
 from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.files import is_below
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.http_client import ClientLimits
+from kong_eventhooks_plugin.hooks.reference_values import TlsPaths
 from kong_eventhooks_plugin.queue.contract import QueueLimits
 from kong_eventhooks_plugin.sandbox.isolation import FEATURES
 from kong_eventhooks_plugin.sandbox.tasks import LuaRules, SandboxLimits
@@ -71,6 +73,17 @@ def client_limits(settings: Settings, connections: int) -> ClientLimits:
         total_seconds=settings.timeout_seconds,
         connections=connections,
     )
+
+
+def endpoint_tls(settings: Settings) -> TlsPaths:
+    """Return the TLS of hooks without their own. Its files are read later, by the rules of secret files."""
+    named = {name: getattr(settings, name) for name in ("endpoint_client_cert", "endpoint_client_key", "endpoint_ca")}
+    for name, path in named.items():
+        if path is not None and not is_below(path, settings.secret_file_directories):
+            raise SettingsError(f"{name}: {path}: is in no directory of secret_file_directories")
+    if settings.endpoint_client_key is not None and settings.endpoint_client_cert is None:
+        raise SettingsError("endpoint_client_key: needs endpoint_client_cert beside it")
+    return TlsPaths(*named.values())
 
 
 def infer_rules(settings: Settings) -> list[InferRule]:

@@ -35,5 +35,10 @@ def attempt_seconds(config: Mapping[str, Any], default: float) -> float:
 
 def concurrency(config: Mapping[str, Any], default: int) -> int:
     """Return how many deliveries may be in flight at once."""
-    most: int = config.get("concurrency", default)
+    most: int = 1 if is_ordered(config) else config.get("concurrency", default)
     return most
+
+
+def is_ordered(config: Mapping[str, Any]) -> bool:
+    """Return whether deliveries are attempted one after the other, in the order of acceptance."""
+    return config.get("ordered") is True

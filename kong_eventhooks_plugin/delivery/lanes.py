@@ -27,7 +27,7 @@ class Claimed(msgspec.Struct, frozen=True):
 class Lane:
     """One hook's lane. ``check_at`` is when there may be something to claim; None: nothing is expected.
 
-    ``most`` is how many it may have in flight.
+    ``most`` is how many it may have in flight. ``in_order``: one at a time, claimed in the order of acceptance.
     """
 
     def __init__(self, hook_id: str, most: int) -> None:
@@ -39,6 +39,7 @@ class Lane:
         self.claiming = False
         self.missing_since: float | None = None
         self.is_ready = False
+        self.in_order = False
 
     def expect_work(self, at: float) -> None:
         self.check_at = at if self.check_at is None else min(self.check_at, at)
@@ -86,6 +87,8 @@ class Lanes:
 
     def room(self, lane: Lane) -> int:
         """Return how many may be claimed; 0 while enough of them wait, so that claims come in batches."""
+        if lane.in_order:
+            return 0 if lane.busy else 1
         if len(lane.waiting) > self._limits.waiting_per_hook // 2:
             return 0
         return self._limits.waiting_per_hook + lane.most - len(lane.waiting) - lane.in_flight

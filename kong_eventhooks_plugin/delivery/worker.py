@@ -2,8 +2,9 @@
 
 It works in the process that holds the lease (``leadership``). Each hook has a lane (``lanes``); a lane claims in small
 batches when the queue announces work, when something becomes due, or when the poll finds work of another process.
-``readiness`` decides whether a hook may deliver, ``backoff`` what follows an outcome; ``settler`` writes outcomes in
-batches.
+An ordered hook's lane has one delivery at a time: the first unsettled one, after the outcome of the one before it is
+committed. ``readiness`` decides whether a hook may deliver, ``backoff`` what follows an outcome; ``settler`` writes
+outcomes in batches.
 
 A claimed delivery is leased for ``lease`` seconds. After a crash or an error of the store between sending and settling
 the lease expires, and the delivery is sent again under the same id: at least once.
@@ -31,7 +32,7 @@ from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.endpoint_breakers import EndpointBreakers
 from kong_eventhooks_plugin.delivery.endpoint_health import EndpointHealthTracker
 from kong_eventhooks_plugin.delivery.hook_readiness import REMOVED, DeliveryReadiness, EndpointStanding, Ready
-from kong_eventhooks_plugin.delivery.hook_rules import attempt_seconds, concurrency
+from kong_eventhooks_plugin.delivery.hook_rules import attempt_seconds, concurrency, is_ordered
 from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
 from kong_eventhooks_plugin.delivery.leadership import Leadership
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
@@ -283,12 +284,20 @@ class DeliveryWorker:
         if isinstance(verdict, Block):
             self._blocked(lane, verdict, now)
             return
-        lane.most = concurrency(verdict.config, self._limits.per_hook)
+        self._apply_rules(lane, verdict)
         room = self._lanes.room(lane)
         if verdict.breaker is not None and verdict.breaker.probes(now):
             room = min(room, 1)
         if room > 0:
             self._run(lane, self._claim(lane, room, self._lease_of(verdict)))
+
+    def _apply_rules(self, lane: Lane, ready: Ready) -> None:
+        """Adopt what the hook's definition says now of its deliveries in flight."""
+        lane.most = concurrency(ready.config, self._limits.per_hook)
+        in_order = is_ordered(ready.config)
+        if in_order != lane.in_order:
+            self._release(lane)
+            lane.in_order = in_order
 
     def _blocked(self, lane: Lane, block: Block, now: float) -> None:
         """Release what was claimed, and check again when the reason may have ended."""
@@ -317,7 +326,10 @@ class DeliveryWorker:
     async def _claim(self, lane: Lane, room: int, lease: float) -> None:
         now = self._clock()
         try:
-            found = await self._queue.claim(lane.hook_id, room, lease)
+            if lane.in_order:
+                found = await self._queue.claim_first(lane.hook_id, lease)
+            else:
+                found = await self._queue.claim(lane.hook_id, room, lease)
         except QueueError as error:
             log.warning("claim_failed", error=type(error).__name__)
             lane.expect_work(now + self._limits.store_pause)
@@ -325,7 +337,7 @@ class DeliveryWorker:
         finally:
             lane.claiming = False
         self._lanes.put(lane, [Claimed(delivery, now + lease) for delivery in found])
-        if len(found) == room:
+        if len(found) == room and not lane.in_order:
             lane.expect_work(now)
         self._feed()
         self._consider(lane)
@@ -395,6 +407,7 @@ class DeliveryWorker:
         if (
             isinstance(verdict, Block)
             or now > claimed.until - self._longest(verdict)
+            or lane.in_order != is_ordered(verdict.config)
             or not (verdict.breaker is None or verdict.breaker.start(now))
         ):
             self._release_one(claimed.delivery)
@@ -419,6 +432,8 @@ class DeliveryWorker:
             raise
         settlement = made.decision.settlement
         self._settler.settle(settlement)
+        if lane.in_order:
+            lane.check_at = None  # until this is on record, it is the first
         if settlement.due_at is not None:
             lane.expect_work(settlement.due_at)
         self._update_endpoint(ready, made)

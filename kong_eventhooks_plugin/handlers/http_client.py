@@ -35,6 +35,7 @@ from yarl import URL
 
 from kong_eventhooks_plugin.errors import AddressRefused, HttpError
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
+from kong_eventhooks_plugin.handlers.client_tls import TlsContexts, TlsMaterial
 from kong_eventhooks_plugin.handlers.name_resolver import ThreadedNames
 from kong_eventhooks_plugin.handlers.status_line import StatusLine
 from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
@@ -69,6 +70,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
     """``origin`` is scheme, host and port; ``path`` has the query. ``headers`` have no ``host`` and no length.
 
     ``verify``: whether the endpoint's certificate is checked. ``seconds`` for the whole exchange; None: as for all.
+    ``tls`` is the hook's own certificate and authorities.
     """
 
     method: str
@@ -79,6 +81,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
     body: bytes = b""
     verify: bool = True
     seconds: float | None = None
+    tls: TlsMaterial | None = None
 
 
 class HttpAnswer(msgspec.Struct, frozen=True):
@@ -171,6 +174,7 @@ class HttpClient(Client):
         self._tls: ssl.SSLContext | bool = tls or True
         self._connector: aiohttp.TCPConnector | None = None
         self._closed = False
+        self._contexts = TlsContexts()
         self._names = ThreadedNames()
         self._new = metrics.http_connections.labels("new")
         self._reused = metrics.http_connections.labels("reused")
@@ -213,7 +217,10 @@ class HttpClient(Client):
 
     async def _send(self, request: HttpRequest, head: bytes, exchange: _Exchange) -> HttpAnswer:
         connector = self._connector or self._open()
-        dial = self._dial(request.origin, request.verify)
+        tls = self._tls if request.verify else False
+        if request.tls is not None:
+            tls = await self._contexts.get(request.tls, verify=request.verify)
+        dial = self._dial(request.origin, tls)
         try:
             connection = await connector.connect(dial, [], self._timeout)
         except TimeoutError:
@@ -239,9 +246,9 @@ class HttpClient(Client):
         use_protocol(connector, _Protocol)
         return connector
 
-    def _make_dial(self, origin: str, verify: bool) -> _Dial:
+    def _make_dial(self, origin: str, tls: ssl.SSLContext | bool) -> _Dial:
         # The host is encoded already.
-        return _Dial("GET", URL(origin, encoded=True), ssl=self._tls if verify else False)
+        return _Dial("GET", URL(origin, encoded=True), ssl=tls)
 
     def _socket(self, info: Any) -> socket.socket:
         """Make the socket for one address just before it is dialled, or refuse to."""

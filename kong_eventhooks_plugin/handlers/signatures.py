@@ -7,14 +7,17 @@ Standard Webhooks 1.0: ``webhook-signature`` holds ``v1,<base64>`` for each secr
 ``<id>.<timestamp>.<body>``. A secret written ``whsec_<base64>`` stands for the decoded bytes, any other for its
 UTF-8 bytes.
 
-During a rotation ``previous_secret`` signs too; Kong's own header has room for one and holds the new. Fails closed: a
-secret that is empty or not a text raises, and so does a ``previous_secret`` alone.
+A definition's own header, ``config.signature``, has one more HMAC-SHA256 with the same keys as Standard Webhooks, over
+the body, in one of ``_FORMS``; ``t,v1`` is Stripe's, ``t=<timestamp>,v1=<hex>`` over ``<timestamp>.<body>``.
+
+During a rotation ``previous_secret`` signs too; Kong's own header and the forms without ``v1`` have room for one and
+hold the new. Fails closed: a secret that is empty or not a text raises, and so does a ``previous_secret`` alone.
 """
 
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from kong_eventhooks_plugin.errors import ValidationError
@@ -39,6 +42,9 @@ def signed_headers(
         keys.append(_key("previous_secret", previous))
     headers[b"webhook-signature"] = standard_signature(keys, message_id, timestamp, body).encode()
     headers[b"x-kong-signature"] = kong_signature(secret, body, digest).encode()
+    if (own := config.get("signature")) is not None:
+        value = _FORMS[own.get("form") or "sha256=hex"](keys, timestamp, body)
+        headers[own["header"].lower().encode()] = value.encode()
     return headers
 
 
@@ -79,3 +85,16 @@ def standard_signature(keys: Sequence[bytes], message_id: str, timestamp: int, b
     """Return the value of ``webhook-signature``: one signature a key, as a receiver may have either in a rotation."""
     signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
     return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys)
+
+
+def _timed_signature(keys: Sequence[bytes], timestamp: int, body: bytes) -> str:
+    signed = b"%d.%b" % (timestamp, body)
+    return ",".join([f"t={timestamp}", *(f"v1={hmac.digest(key, signed, 'sha256').hex()}" for key in keys)])
+
+
+_FORMS: Mapping[str, Callable[[Sequence[bytes], int, bytes], str]] = {
+    "sha256=hex": lambda keys, _, body: f"sha256={hmac.digest(keys[0], body, 'sha256').hex()}",
+    "hex": lambda keys, _, body: hmac.digest(keys[0], body, "sha256").hex(),
+    "base64": lambda keys, _, body: base64.b64encode(hmac.digest(keys[0], body, "sha256")).decode(),
+    "t,v1": _timed_signature,
+}

@@ -78,6 +78,7 @@ class SignedSender:
             body,
             verify=config.get("ssl_verify") is not False,
             seconds=config.get("timeout"),
+            tls=config.get("tls"),
         )
         return SignedRequest(request, own, target, query, headers.notes, of_event)
 

@@ -1,4 +1,4 @@
-"""Where a reference gets its value: from Kong, which resolved it, this process's environment, a secret file.
+"""Where a reference gets its value: from Kong, which resolved it, this process's environment, a file.
 
 Fails closed: a hook with a reference without a value is not delivered to, never sent unsigned. Values are kept in
 memory only and never logged. Limits: 10,000 values from Kong, past which the oldest is dropped; those of
@@ -6,11 +6,12 @@ memory only and never logged. Limits: 10,000 values from Kong, past which the ol
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.errors import UnresolvedReference
+from kong_eventhooks_plugin.handlers.client_tls import TlsMaterial
 from kong_eventhooks_plugin.hooks.references import as_secret, from_environment
-from kong_eventhooks_plugin.hooks.schema import handler_config
+from kong_eventhooks_plugin.hooks.schema import TLS_FILES, handler_config
 from kong_eventhooks_plugin.hooks.secret_files import SecretFiles
 from kong_eventhooks_plugin.model.masking import is_reference
 
@@ -22,10 +23,24 @@ _SECRETS = ("secret", "previous_secret")
 _MAPS = tuple(name for name, field in _FIELDS.items() if field.get("values", {}).get("referenceable"))
 
 
+class TlsPaths(NamedTuple):
+    """The files of ``TlsMaterial`` that apply to a hook without its own."""
+
+    cert: str | None = None
+    key: str | None = None
+    ca: str | None = None
+
+
+NO_TLS = TlsPaths()
+
+
 class Secrets:
-    def __init__(self, environ: Mapping[str, str], files: SecretFiles) -> None:
+    """``tls`` applies to every hook that calls an endpoint and has no certificate, or no authorities, of its own."""
+
+    def __init__(self, environ: Mapping[str, str], files: SecretFiles, tls: TlsPaths = NO_TLS) -> None:
         self._environ = environ
         self._files = files
+        self._tls = tls
         self._from_kong: dict[str, str] = {}
 
     def learn(self, values: Mapping[str, str]) -> None:
@@ -37,7 +52,7 @@ class Secrets:
             del self._from_kong[next(iter(self._from_kong))]
 
     def resolve(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a hook's config with values in place of references, a secret file's content as ``secret``.
+        """Return a hook's config with values in place of references, files' content as ``secret`` and ``tls``.
 
         Raises ``UnresolvedReference`` with all that is missing.
         """
@@ -54,9 +69,39 @@ class Secrets:
             resolved["secret"] = self._files.value(path)
             if resolved["secret"] is None:
                 missing["secret_file"] = f"{path} ({self._files.error(path)})"
+        paths = self.tls_paths(resolved)
+        if paths is not None:
+            for name in TLS_FILES:
+                resolved.pop(name, None)
+            resolved["tls"] = self._material(paths, missing)
         if missing:
             raise UnresolvedReference(missing)
         return resolved
+
+    def files(self, config: Mapping[str, Any]) -> list[str]:
+        """Return the paths of the files that a hook's config needs."""
+        return [path for path in (config.get("secret_file"), *(self.tls_paths(config) or ())) if path is not None]
+
+    def tls_paths(self, config: Mapping[str, Any]) -> TlsPaths | None:
+        """Return the files of a hook's TLS, None where it has none."""
+        if "url" not in config:
+            return None
+        cert, ca = config.get("client_cert_file"), config.get("ca_file")
+        if cert is None and ca is None and self._tls == NO_TLS:
+            return None
+        own = TlsPaths(cert, config.get("client_key_file")) if cert is not None else self._tls
+        if ca is None and config.get("ssl_verify") is not False:
+            ca = self._tls.ca
+        return TlsPaths(own.cert, own.key, ca)
+
+    def _material(self, paths: TlsPaths, missing: dict[str, str]) -> TlsMaterial:
+        texts: list[str | None] = []
+        for name, path in zip(TLS_FILES, paths, strict=True):
+            text = None if path is None else self._files.value(path)
+            if path is not None and text is None:
+                missing[name] = f"{path} ({self._files.error(path)})"
+            texts.append(text)
+        return TlsMaterial(*texts)
 
     def _value(self, reference: str) -> str | None:
         value = self._from_kong.get(reference) or from_environment(reference, self._environ) or ""

@@ -39,6 +39,7 @@ CRUD_PLUGIN = "event-hooks-crud"
 
 AVAILABLE_HANDLERS: tuple[str, ...] = ("webhook", "webhook-custom", "log", "lambda")
 TEMPLATE_LANGUAGES: tuple[str, ...] = ("resty", "jinja2")
+SIGNATURE_FORMS: tuple[str, ...] = ("sha256=hex", "hex", "base64", "t,v1")
 LEVELS: tuple[str, ...] = ("debug", "info", "notice", "warn", "err", "crit", "alert")
 
 DECLARED_CONFIG = "handler_config"
@@ -65,6 +66,8 @@ MAX_FINAL_STATUSES = 100
 MAX_TIMEOUT_SECONDS = 120
 """Longer, and one endpoint that hangs would have its share of all deliveries in flight for minutes."""
 MAX_CONCURRENCY = 1_024
+
+TLS_FILES = ("client_cert_file", "client_key_file", "ca_file")
 
 RESERVED_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "te", "upgrade")
 """Headers that the HTTP client sets; those that begin with ``webhook-`` belong to Standard Webhooks."""
@@ -110,8 +113,8 @@ HANDLERS_OF: Mapping[str, tuple[str, ...]] = {
         ("method", "payload", "payload_format", "body", "body_format", "headers_format", "url_format", "template"),
         ("webhook-custom",),
     ),
-    **dict.fromkeys(("timeout", "success"), _WEBHOOKS),
-    **dict.fromkeys(("retry", "concurrency"), (*_WEBHOOKS, "lambda")),
+    **dict.fromkeys(("timeout", "success", "signature", *TLS_FILES), _WEBHOOKS),
+    **dict.fromkeys(("retry", "concurrency", "ordered"), (*_WEBHOOKS, "lambda")),
     "functions": ("lambda",),
     "level": ("log",),
 }
@@ -247,6 +250,8 @@ def handler_config() -> Field:
         **_record(
             *_REQUEST_FIELDS,
             *_SECRET_FIELDS,
+            *_TLS_FIELDS,
+            _SIGNATURE_FIELD,
             *_CUSTOM_FIELDS,
             *_LAMBDA_AND_LOG_FIELDS,
             *_DELIVERY_FIELDS,
@@ -286,13 +291,19 @@ def _secret(name: str, description: str) -> Field:
     )
 
 
+def _file(name: str, description: str) -> Field:
+    absolute = [{"pattern": "^/", "err": "expected an absolute path"}]
+    return _field(name, type="string", len_max=4_096, match_all=absolute, description=description)
+
+
 def _choice(available: Iterable[str]) -> dict[str, Any]:
     names = list(available)
     return {"one_of": names, "err": f"expected one of: {', '.join(names)}"}
 
 
-def _reserved_headers() -> list[dict[str, str]]:
-    exact = [{"pattern": f"^{any_case(name)}$", "err": f"the header {name} cannot be set"} for name in RESERVED_HEADERS]
+def _reserved_headers(*more: str) -> list[dict[str, str]]:
+    names = (*RESERVED_HEADERS, *more)
+    exact = [{"pattern": f"^{any_case(name)}$", "err": f"the header {name} cannot be set"} for name in names]
     prefix = {"pattern": f"^{any_case('webhook-')}", "err": "headers that begin with webhook- cannot be set"}
     return [*exact, prefix]
 
@@ -313,6 +324,8 @@ NO_METHOD = "CONNECT, TRACE and PRI cannot carry an event: use POST, PUT or PATC
 _NO_METHODS = [{"pattern": f"^{name}$", "err": NO_METHOD} for name in ("CONNECT", "TRACE", "PRI")]
 """CONNECT asks a proxy for a tunnel. A TRACE request has no body, and its answer shows its headers, signatures among
 them (RFC 9110, 9.3.8). PRI begins HTTP/2's preface (RFC 9113, 3.4)."""
+
+_HEADER_NAME = "^[A-Za-z0-9_.-]+$"
 
 _REQUEST_FIELDS = (
     _field(
@@ -341,10 +354,7 @@ _REQUEST_FIELDS = (
             "len_max": 256,
             "match_none": _reserved_headers(),
             "match_all": [
-                {
-                    "pattern": "^[A-Za-z0-9_.-]+$",
-                    "err": "expected header names of letters, digits, '-', '_' and '.'",
-                }
+                {"pattern": _HEADER_NAME, "err": "expected header names of letters, digits, '-', '_' and '.'"},
             ],
         },
         values={
@@ -362,13 +372,36 @@ _REQUEST_FIELDS = (
 _SECRET_FIELDS = (
     _secret("secret", "The key of the signatures, preferably a vault reference."),
     _secret("previous_secret", "The previous key: while it is set, requests are signed with both."),
-    _field(
-        "secret_file",
-        type="string",
-        len_max=4_096,
-        match_all=[{"pattern": "^/", "err": "expected an absolute path"}],
-        description="A file that contains the secret, readable by the sidecar.",
+    _file("secret_file", "A file that contains the secret, readable by the sidecar."),
+)
+
+_TLS_FIELDS = (
+    _file("client_cert_file", "The certificate in PEM that is shown to the endpoint, and its chain."),
+    _file("client_key_file", "The key of client_cert_file in PEM, where it is not in that file."),
+    _file("ca_file", "Certificates in PEM of the authorities to trust in the place of the system's."),
+)
+
+_SIGNATURE_FIELD = _field(
+    "signature",
+    **_record(
+        _field(
+            "header",
+            type="string",
+            len_max=256,
+            match_none=_reserved_headers("content-type", "x-kong-signature"),
+            match_all=[
+                {"pattern": _HEADER_NAME, "err": "expected a header's name of letters, digits, '-', '_' and '.'"}
+            ],
+            description="The header's name.",
+        ),
+        _field(
+            "form",
+            type="string",
+            one_of=list(SIGNATURE_FORMS),
+            description="How the signature is written; unset, sha256=hex.",
+        ),
     ),
+    description="One more header with a signature, by a name and in a form of your own (webhook, webhook-custom).",
 )
 
 _CUSTOM_FIELDS = (
@@ -471,6 +504,12 @@ _DELIVERY_FIELDS = (
         "webhook-custom, lambda).",
     ),
     _field(
+        "ordered",
+        type="boolean",
+        description="Deliver one event after the other, in the order of acceptance; one that fails holds up those "
+        "behind it (webhook, webhook-custom, lambda).",
+    ),
+    _field(
         "success",
         type="string",
         len_max=4_096,
@@ -481,8 +520,7 @@ _DELIVERY_FIELDS = (
 
 RECORDS: frozenset[str] = frozenset(
     name
-    for fields in (_DELIVERY_FIELDS,)
-    for entry in fields
+    for entry in (_SIGNATURE_FIELD, *_DELIVERY_FIELDS)
     for name, field in entry.items()
     if field["type"] == "record"
 )

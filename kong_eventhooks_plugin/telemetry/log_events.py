@@ -122,7 +122,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "schema_fetch_failed": "Kong does not answer with a schema now.",
     "schema_limit_reached": "Kong has more schemas than are kept; `path` is not fetched.",
     "schema_unknown": "An entity's schema is not known; fields that may hold a secret are masked.",
-    "secret_file_unreadable": "A hook's secret file has no value (`error`); the hook's deliveries wait for one.",
+    "secret_file_unreadable": "A file of a hook (a secret, a key) has no value (`error`); its deliveries wait for one.",
     "settings_invalid": "The worker does not start because a setting is unknown or has a wrong value.",
     "settlement_failed": "A batch of outcomes could not be written because of a bug; each is tried alone.",
     "shadowed_hooks_not_deleted": "Stored hooks that are declared elsewhere could not be deleted; tried again.",

@@ -54,6 +54,15 @@ LONG_CONFIG: tuple[tuple[str, Any], ...] = (
     ("timeout", 120), ("timeout", 121), ("concurrency", 1_024), ("concurrency", 1_025),
     ("success", "x" * 4_096), ("success", "x" * 4_097),
     *(
+        ("signature", signature)
+        for signature in (
+            {"header": "X-Hub-Signature-256"}, {"header": "Host"}, {"header": "WEBHOOK-id"},
+            {"header": "x-Kong-signature"}, {"header": "content-type"}, {"header": "x y"}, {"header": ""},
+            {"header": "x" * 257}, {"form": "hex"},
+            {"header": "x-sign", "form": "t,v1"}, {"header": "x-sign", "form": "md5"}, {"header": 1, "form": None},
+        )
+    ),
+    *(
         ("retry", retry)
         for retry in (
             {"attempts": 1}, {"attempts": 0}, {"attempts": 100}, {"attempts": 101}, {"attempts": None},
@@ -73,7 +82,8 @@ HOOK_FIELDS = (
 CONFIG_FIELDS = (
     "url", "method", "headers", "ssl_verify", "secret", "previous_secret", "secret_file", "payload", "payload_format",
     "body", "body_format", "headers_format", "url_format", "template", "functions", "level", "retry",
-    "timeout", "concurrency", "success", "bogus",
+    "timeout", "concurrency", "ordered", "success", "signature",
+    "client_cert_file", "client_key_file", "ca_file", "bogus",
 )  # fmt: skip
 TOGETHER: tuple[dict[str, Any], ...] = tuple(
     {"handler": handler, DECLARED_CONFIG: config}

@@ -81,7 +81,7 @@ CONFIG: Final[Mapping[str, Decision]] = {
     "ssl_verify": shown,
     "secret": masked,
     "previous_secret": masked,
-    "secret_file": masked,
+    **dict.fromkeys(("secret_file", "client_cert_file", "client_key_file", "ca_file"), masked),
     "payload": masked,
     "payload_format": shown,
     "body": masked,
@@ -91,7 +91,7 @@ CONFIG: Final[Mapping[str, Decision]] = {
     "template": shown,
     "functions": each_masked,
     "level": shown,
-    **dict.fromkeys(("retry", "timeout", "concurrency"), shown),
+    **dict.fromkeys(("retry", "timeout", "concurrency", "ordered", "signature"), shown),
     "success": masked,
 }
 """The fields of ``config``."""

@@ -31,7 +31,7 @@ from kong_eventhooks_plugin.hooks.definition import as_placed, declaration_error
 from kong_eventhooks_plugin.hooks.in_force.newest_config import InstanceConfigs
 from kong_eventhooks_plugin.hooks.in_force.precedence import HookSet, merge
 from kong_eventhooks_plugin.hooks.in_force.scope_comparison import same_scope
-from kong_eventhooks_plugin.hooks.reference_values import Secrets
+from kong_eventhooks_plugin.hooks.reference_values import NO_TLS, Secrets, TlsPaths
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
 from kong_eventhooks_plugin.hooks.secret_files import SecretFiles
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
@@ -59,6 +59,7 @@ class HookRegistry:
         clock: Callable[[], float] = time.time,
         environ: Mapping[str, str] = process_environ,
         secret_directories: Collection[str] = DEFAULTS.secret_file_directories,
+        tls: TlsPaths = NO_TLS,
         metrics: Metrics | None = None,
     ) -> None:
         self._validation = validation
@@ -66,7 +67,7 @@ class HookRegistry:
         self._clock = clock
         self._metrics = metrics
         self.secret_files = SecretFiles(secret_directories, lambda: self._notify([]))
-        self._secrets = Secrets(environ, self.secret_files)
+        self._secrets = Secrets(environ, self.secret_files, tls)
         self._instances = InstanceConfigs()
         self._reading = asyncio.Lock()
         self._sets: dict[tuple[OriginPlace, str], HookSet] = {}
@@ -89,7 +90,7 @@ class HookRegistry:
         return self._secrets.resolve(hook.config)
 
     async def refreshed(self, hook: Hook) -> Mapping[str, Any]:
-        if (path := hook.config.get("secret_file")) is not None:
+        for path in self._secrets.files(hook.config):
             await self.secret_files.read(path)
         return self.resolved(hook)
 
@@ -295,8 +296,8 @@ class HookRegistry:
                 _log.exception("hook_listener_failed")
 
     def _want_secret_files(self) -> None:
-        paths = (hook.config.get("secret_file") for hook in self._active.values())
-        self.secret_files.want(frozenset(path for path in paths if path is not None))
+        paths = (path for hook in self._active.values() for path in self._secrets.files(hook.config))
+        self.secret_files.want(frozenset(paths))
 
     def _count(self) -> None:
         if self._metrics is not None:

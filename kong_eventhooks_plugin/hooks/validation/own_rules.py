@@ -8,11 +8,14 @@
   name, an IPv4 address inside an IPv6 one.
 - A literal secret has a key, also after ``whsec_``; ``previous_secret`` has another beside it.
 - A secret, a URL or a header's value that looks like a reference, Kong's or decK's, is one.
+- A certificate's key has a certificate beside it, and authorities have something to verify.
 - A secret file is below a directory that secrets may come from; ``secret_files`` looks where it really is.
 - A URL contains spaces inside its templates only, and templates only behind scheme, host and port; for a handler that
   does not render its URL it contains none.
 - A payload has a content type by which it can be encoded; a literal body is JSON where its content type is.
 - A payload that is a text is a JSON object of at most ``MAX_PAYLOAD`` characters, without repeated keys.
+- A signature header of its own has a name, and a secret beside it.
+- What is ordered has a concurrency of 1.
 - Values can be stored and sent as JSON (``hooks.validation.json_values``).
 """
 
@@ -33,7 +36,7 @@ from kong_eventhooks_plugin.handlers.signatures import key_of
 from kong_eventhooks_plugin.handlers.target_url import authority, parse_target
 from kong_eventhooks_plugin.hooks.patterns import NEVER_CALLED, SHORT_IPV4, STRICT_URL, TEMPLATE_IN_HOST, URL_ERR
 from kong_eventhooks_plugin.hooks.references import as_secret, near_reference_error
-from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, Known, handler_config
+from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, TLS_FILES, Known, handler_config
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.field_checks import pattern
@@ -47,6 +50,9 @@ _TAG = re.compile(r"\{\{.*?\}\}|\{\*.*?\*\}|\{%.*?%\}|\{#.*?#\}")
 """A template's tag, in either dialect."""
 
 MAX_PAYLOAD = 1 << 20
+
+UNSIGNED: Final = "needs a secret or secret_file beside it"
+ORDERED_IS_ONE: Final = "with ordered there is one delivery at a time: leave it out"
 
 GUESSED: Final = "?"
 """In place of a field's name: see ``examined``."""
@@ -75,8 +81,9 @@ def examined(
     for fields, rule in _CONFIG_RULES:
         if suspect.isdisjoint(fields):
             config = rule(hook) | config
-    if "config.secret_file" not in suspect:
-        config = _secret_file_error(hook["config"]["secret_file"], secret_directories) | config
+    for name in ("secret_file", *TLS_FILES):
+        if f"config.{name}" not in suspect:
+            config = _file_error(name, hook["config"][name], secret_directories) | config
     payload = hook["config"]["payload"]
     if isinstance(payload, str) and "config.payload" not in suspect:
         payload, error = _parsed(payload)
@@ -150,11 +157,11 @@ def _key_error(name: str, hook: Mapping[str, Any]) -> Errors:
     return {}
 
 
-def _secret_file_error(path: str | None, directories: Collection[str]) -> Errors:
+def _file_error(name: str, path: str | None, directories: Collection[str]) -> Errors:
     if path is None or files.is_below(path, directories):
         return {}
     allowed = ", ".join(directories) or "none"
-    return {"secret_file": f"is in no directory of the sidecar's setting secret_file_directories ({allowed})"}
+    return {name: f"is in no directory of the sidecar's setting secret_file_directories ({allowed})"}
 
 
 def _body_error(hook: Mapping[str, Any]) -> Errors:
@@ -180,6 +187,31 @@ def _known_content_type(hook: Mapping[str, Any]) -> str | None:
     header = content_type(config["headers"] or {}) or ""
     is_template = config["headers_format"] and not is_plain(header, dialect_of(config))
     return None if hook["handler"] != "webhook-custom" or is_reference(header) or is_template else header
+
+
+def _lone_key_error(hook: Mapping[str, Any]) -> Errors:
+    config = hook["config"]
+    lone = config["client_key_file"] is not None and config["client_cert_file"] is None
+    return {"client_key_file": "needs client_cert_file beside it"} if lone else {}
+
+
+def _authorities_error(hook: Mapping[str, Any]) -> Errors:
+    config = hook["config"]
+    unused = config["ca_file"] is not None and config["ssl_verify"] is False
+    return {"ca_file": "has no effect where ssl_verify is false"} if unused else {}
+
+
+def _signature_error(hook: Mapping[str, Any]) -> Errors:
+    signature = hook["config"]["signature"]
+    if signature is None or signature.get("header") is None:
+        needed = signature is not None and signature.get("form") is not None
+        return {"signature": {"header": texts.REQUIRED}} if needed else {}
+    return {} if any(hook["config"][name] is not None for name in _CURRENT) else {"signature": UNSIGNED}
+
+
+def _concurrency_error(hook: Mapping[str, Any]) -> Errors:
+    config = hook["config"]
+    return {"concurrency": ORDERED_IS_ONE} if config["ordered"] and config["concurrency"] not in (None, 1) else {}
 
 
 def _event_error(source: str, event: str | None, known: Known) -> str | None:
@@ -232,5 +264,9 @@ _CONFIG_RULES: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], Errors
     ((*_TYPE, "config.body", "config.body_format"), _body_error),
     ((*_TYPE, "config.payload", "config.body", "config.method"), _payload_type_error),
     (("handler", "config.url", "config.url_format"), _url_error),
+    (("config.client_cert_file", "config.client_key_file"), _lone_key_error),
+    (("config.ca_file", "config.ssl_verify"), _authorities_error),
+    (("config.ordered", "config.concurrency"), _concurrency_error),
+    (("config.signature", "config.secret", "config.secret_file"), _signature_error),
 )
 """The fields that a rule reads, and the rule: it returns errors of ``config``. Of two of a field the first counts."""

@@ -122,6 +122,81 @@ async def test_a_hook_has_as_many_in_flight_as_it_asks_for() -> None:
         assert w.handler.most == {"one": 1, "many": 20}
 
 
+ORDERED = scripted_hook("ordered", config={"ordered": True, "retry": {"attempts": 2, "schedule": [10]}})
+
+
+async def test_an_ordered_hook_delivers_one_after_the_other() -> None:
+    async with world(ORDERED) as w:
+        ids = await w.offer(ORDERED, count=5)
+        await w.queue.settled(5)
+        ids += await w.offer(ORDERED, count=3)
+        await w.queue.settled(8)
+        assert [job.delivery_id for job in w.handler.jobs] == ids
+        assert w.handler.most["ordered"] == 1
+        assert not w.queue.claims, "never as many as there is room for"
+
+
+async def test_the_next_is_sent_after_the_outcome_of_the_one_before_is_stored() -> None:
+    async with world(ORDERED) as w:
+        w.handler.gates["ordered"] = asyncio.Event()
+        await w.offer(ORDERED, count=2)
+        await w.handler.called(1)
+        w.queue.failing = StoreUnavailable("the disk is full")
+        w.handler.gates["ordered"].set()
+        await w.turn(50)
+        assert len(w.handler.jobs) == 1
+        w.queue.failing = None
+        w.time.advance(1)
+        await w.queue.settled(2)
+
+
+async def test_a_failing_head_holds_those_behind_it_until_it_is_dead_and_a_replay_goes_first() -> None:
+    async with world(ORDERED) as w:
+        w.handler.outcomes["ordered"] = [FAILED, FAILED, Delivered()]
+        first, second = await w.offer(ORDERED, count=2)
+        await w.queue.settled(1)
+        for _ in range(9):
+            w.time.advance(1)
+            await w.turn()
+        assert [job.delivery_id for job in w.handler.jobs] == [first]
+        w.time.advance(1)
+        await w.queue.settled(3)
+        assert [job.delivery_id for job in w.handler.jobs] == [first, first, second]
+        assert (await w.queue.get(first)).state == "dead"
+
+        w.handler.outcomes["ordered"] = [FAILED, Delivered()]
+        third, _ = await w.offer(ORDERED, count=2)
+        await w.queue.settled(4)
+        await w.queue.replay(first)
+        w.time.advance(10)
+        await w.queue.settled(7)
+        assert [job.delivery_id for job in w.handler.jobs[3:6]] == [third, first, third]
+
+
+async def test_a_definition_that_becomes_ordered_applies_to_what_waits() -> None:
+    async with world(A) as w:
+        w.handler.gates["a"] = asyncio.Event()
+        ids = await w.offer(A, count=20)
+        await w.handler.called(8)
+        w.registry.set(scripted_hook("a", config={**A.config, "ordered": True}))
+        w.handler.gates["a"].set()
+        await w.queue.settled(20)
+        assert [job.delivery_id for job in w.handler.jobs[8:]] == ids[8:]
+
+
+async def test_another_process_goes_on_in_order() -> None:
+    clock = FakeTime()
+    async with world(ORDERED, time=clock) as w:
+        w.handler.outcomes["ordered"] = [Delivered(), FAILED]
+        _, second, third = await w.offer(ORDERED, count=3)
+        await w.queue.settled(2)
+        queue = w.queue
+    async with world(ORDERED, time=clock, queue=queue, holder="two") as w:
+        clock.advance(10)
+        await w.queue.settled(4)
+        assert [job.delivery_id for job in w.handler.jobs] == [second, third]
+
+
 async def test_a_hook_s_own_schedule_is_kept() -> None:
     hook = scripted_hook("a", config={"retry": {"attempts": 3, "schedule": [10], "final_statuses": [422]}})
     async with world(hook) as w:

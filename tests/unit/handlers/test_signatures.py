@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from kong_eventhooks_plugin.handlers.signatures import key_of, kong_signature, standard_signature
+from kong_eventhooks_plugin.handlers.signatures import (
+    _FORMS,
+    key_of,
+    kong_signature,
+    signed_headers,
+    standard_signature,
+)
+from kong_eventhooks_plugin.hooks.schema import SIGNATURE_FORMS
 
 
 @given(st.binary(min_size=1, max_size=64), st.text(st.characters(codec="utf-8", exclude_characters="."), min_size=1))
@@ -52,3 +59,34 @@ def test_kongs_signature_is_over_the_body_with_the_secret_as_written(digest: str
     secret = "whsec_AQID"
     expected = hmac.new(secret.encode(), b"body", getattr(hashlib, digest)).hexdigest()
     assert kong_signature(secret, b"body", digest) == f"{digest}={expected}"
+
+
+def own_header(form: str | None, **secrets: str) -> str:
+    signature = {"header": "X-Hub-Signature-256"} | ({} if form is None else {"form": form})
+    headers = signed_headers({"signature": signature, **secrets}, b"Hello, World!", "e_h", 1_700_000_000, "sha1")
+    return headers[b"x-hub-signature-256"].decode()
+
+
+def test_a_header_of_one_s_own_is_what_others_verify() -> None:
+    """The first value is that of GitHub's documentation, the last is made as Stripe's describes."""
+    secret = "It's a Secret to Everybody"
+    github = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    assert own_header(None, secret=secret) == own_header("sha256=hex", secret=secret) == f"sha256={github}"
+    assert own_header("hex", secret=secret) == github
+    assert base64.b64decode(own_header("base64", secret=secret)).hex() == github
+    stripe = hmac.new(secret.encode(), b"1700000000.Hello, World!", hashlib.sha256).hexdigest()
+    old = hmac.new(b"old", b"1700000000.Hello, World!", hashlib.sha256).hexdigest()
+    assert own_header("t,v1", secret=secret) == f"t=1700000000,v1={stripe}"
+    assert own_header("t,v1", secret=secret, previous_secret="old") == f"t=1700000000,v1={stripe},v1={old}"
+    assert own_header("hex", secret=secret, previous_secret="old") == github
+
+
+def test_every_form_of_the_schema_is_made() -> None:
+    assert tuple(_FORMS) == SIGNATURE_FORMS
+
+
+def test_nothing_is_signed_without_a_secret() -> None:
+    assert signed_headers({"signature": {"header": "x-sign"}}, b"", "e_h", 1, "sha256").keys() == {
+        b"webhook-id",
+        b"webhook-timestamp",
+    }

@@ -10,7 +10,7 @@ from kong_eventhooks_plugin.hooks import patterns, schema
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.references import NO_REFERENCE, UNRENDERED
 from kong_eventhooks_plugin.hooks.validation.field_checks import field_error
-from kong_eventhooks_plugin.hooks.validation.own_rules import foreign
+from kong_eventhooks_plugin.hooks.validation.own_rules import ORDERED_IS_ONE, UNSIGNED, foreign
 from kong_eventhooks_plugin.model.hook import Origin
 from tests.support.hooks import VALIDATION, log_hook, plugin_config, webhook
 
@@ -25,6 +25,8 @@ VALUES: dict[str, Any] = {
     "secret_file": "/run/secrets/s", "method": "PUT", "payload": {"a": "b"}, "payload_format": False, "body": "b",
     "body_format": False, "headers_format": True, "url_format": True, "template": "jinja2", "functions": ["f"],
     "level": "warn", "retry": {"attempts": 3}, "timeout": 30, "concurrency": 1, "success": "status == 200",
+    "client_cert_file": "/run/secrets/c", "client_key_file": "/run/secrets/k", "ca_file": "/run/secrets/a",
+    "ordered": True, "signature": {"header": "x-sign"},
 }  # fmt: skip
 FIELDS = {name: field for entry in schema.handler_config()["fields"] for name, field in entry.items()}
 
@@ -295,3 +297,22 @@ def test_all_errors_of_a_config_are_reported() -> None:
         headers={"content-type": "text/plain"},
     )
     assert errors(hook)["config"].keys() == {"url", "secret", "headers"}
+
+
+def test_a_signature_header_needs_its_name_and_a_secret() -> None:
+    assert errors(webhook("h", signature={"form": "hex"}, secret="s")) == {
+        "config": {"signature": {"header": "required field missing"}}
+    }
+    assert errors(webhook("h", signature={"header": "x-sign"})) == {"config": {"signature": UNSIGNED}}
+    assert is_valid(webhook("h", signature={"header": "X-Hub-Signature-256"}, secret="{vault://env/x}"))
+    assert is_valid(webhook("h", signature={"header": "x-sign", "form": "t,v1"}, secret_file="/run/secrets/s"))
+    assert is_valid(webhook("h", signature={"header": None, "form": None})), "as decK fills it in"
+    for name in ("Host", "webhook-signature", "X-Kong-Signature", "Content-Type", "x y"):
+        assert "header" in errors(webhook("h", signature={"header": name}, secret="s"))["config"]["signature"]
+
+
+def test_what_is_ordered_has_one_in_flight() -> None:
+    assert errors(webhook("h", ordered=True, concurrency=2)) == {"config": {"concurrency": ORDERED_IS_ONE}}
+    assert is_valid(webhook("h", ordered=True, concurrency=1))
+    assert is_valid(webhook("h", ordered=True))
+    assert is_valid(webhook("h", ordered=False, concurrency=2))
