@@ -176,6 +176,7 @@ class Components:
             require_token_beyond_loopback(settings.grpc_listen, self.api_token, "grpc_listen")
         self.tls = groups.api_tls(settings)
         self._addresses = groups.address_rules(settings)
+        self._proxy = groups.endpoint_proxy(settings)
         self._poller_settings = (
             None if settings.admin_url is None else groups.poller_group_settings(settings, settings.admin_url)
         )
@@ -201,7 +202,7 @@ class Components:
     def handlers(self) -> dict[str, Handler]:
         """Return a handler for each name; call it on the loop, where their HTTP client lives."""
         limits = groups.client_limits(self.settings, self.shares.deliveries)
-        client = HttpClient(self.metrics, self._addresses, limits)
+        client = HttpClient(self.metrics, self._addresses, limits, proxy=self._proxy)
         handlers: list[Handler] = [
             WebhookHandler(client, self.settings.kong_signature, self.pool),
             WebhookCustomHandler(client, self.pool, self.settings.kong_signature),

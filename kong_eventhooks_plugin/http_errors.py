@@ -35,6 +35,14 @@ def _no_connection(error: Any, peer: str) -> str:
     return f"no connection: {_os_text(error, peer)}"
 
 
+def _no_proxy(error: Any, _peer: str) -> str:
+    return f"no connection to the proxy: {_os_text(error, 'the proxy')}"
+
+
+def _proxy_answer(error: Any, _peer: str) -> str:
+    return f"the proxy makes no connection: it answered {error.status}"
+
+
 def _broken(error: Any, peer: str) -> str:
     return f"the connection broke: {_os_text(error, peer)}"
 
@@ -64,7 +72,9 @@ _TABLE: Final[tuple[_Row, ...]] = (
     ((TimeoutError,), "timeout", "no answer in time"),
     ((aiohttp.ClientSSLError, ssl.SSLError), "tls", _tls),
     ((aiohttp.ClientConnectorDNSError,), "connect", "the host's name was not resolved"),
+    ((aiohttp.ClientProxyConnectionError,), "connect", _no_proxy),
     ((aiohttp.ClientConnectorError,), "connect", _no_connection),
+    ((aiohttp.ClientHttpProxyError,), "connect", _proxy_answer),
     ((AnswerOverrun,), "protocol", _overrun),
     (
         (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, HttpProcessingError),

@@ -33,6 +33,7 @@ _ADDRESS = re.compile(r"([^\s:]*|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 
 Seconds = Annotated[float, Meta(gt=0)]
 
+_PROXY = "http://proxy.example.com:3128"
 _COLLECTOR = "http://127.0.0.1:4318"
 
 
@@ -219,6 +220,20 @@ class Settings:
         (), "Networks that hooks may call while `allow_private_addresses` is `false`."
     )
     deny_cidrs: tuple[str, ...] = setting((), "Networks that hooks may not call.")
+    endpoint_proxy: Annotated[str, Meta(pattern=r"^http://[^\s@/?#]+/?$", examples=[_PROXY])] | None = setting(
+        None,
+        f"Forward proxy through which hooks call their endpoints (`{_PROXY}`). The address rules above hold for what "
+        "is dialled directly, and for hosts that are addresses; the proxy resolves names, and its own rules hold for "
+        "them. Unset: endpoints are called directly, whatever the environment says.",
+    )
+    endpoint_proxy_credentials_file: str | None = setting(
+        None, "File with the `user:password` that the proxy asks for (Basic)."
+    )
+    endpoint_proxy_exceptions: tuple[str, ...] = setting(
+        (),
+        "Hosts that are called without the proxy: a host (`hooks.example.com`), a domain (`.example.com`: its hosts "
+        "and itself), or a network (`10.0.0.0/8`), for hosts that are addresses.",
+    )
     endpoint_client_cert: str | None = setting(
         None,
         "File with the certificate in PEM, and its chain, that is shown to the endpoints of hooks without a "

@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.descriptors import DescriptorShares, descriptor_shar
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.files import is_below
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
+from kong_eventhooks_plugin.handlers.forward_proxy import ForwardProxy
 from kong_eventhooks_plugin.handlers.http_client import ClientLimits
 from kong_eventhooks_plugin.hooks.reference_values import TlsPaths
 from kong_eventhooks_plugin.queue.contract import QueueLimits
@@ -73,6 +74,15 @@ def client_limits(settings: Settings, connections: int) -> ClientLimits:
         total_seconds=settings.timeout_seconds,
         connections=connections,
     )
+
+
+def endpoint_proxy(settings: Settings) -> ForwardProxy | None:
+    credentials = read_token(settings.endpoint_proxy_credentials_file, "endpoint_proxy_credentials_file")
+    if settings.endpoint_proxy is None:
+        if credentials is not None or settings.endpoint_proxy_exceptions:
+            raise SettingsError("endpoint_proxy: is not set; its credentials and exceptions need it")
+        return None
+    return ForwardProxy(settings.endpoint_proxy, credentials, settings.endpoint_proxy_exceptions)
 
 
 def endpoint_tls(settings: Settings) -> TlsPaths:

@@ -37,7 +37,7 @@ def tls_context(material: TlsMaterial, *, verify: bool) -> ssl.SSLContext:
     """Return the context of a connection. Blocks. Raises ``HttpError`` where a text cannot be used."""
     try:
         context = client_context(material.ca, verify=verify)
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, ValueError, TypeError):
         raise HttpError("config", "ca_file: has no certificate in PEM") from None
     if material.cert is not None:
         _load(context, material.cert, material.cert if material.key is None else material.key)

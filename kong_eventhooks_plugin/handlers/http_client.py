@@ -5,7 +5,8 @@ session, request and response, which cost more than all of that; benchmarks/deli
 
 What keeps an endpoint from harming us, and the limits:
 
-- every address is checked at the dial, where aiohttp makes the socket (``address_rules``);
+- every address is checked at the dial, where aiohttp makes the socket (``address_rules``). Through a ``proxy`` only a
+  host that is an address can be: it is, before the proxy is asked; the proxy's own address is the operator's choice;
 - no proxies, ``.netrc`` or certificates from the environment, no cookies, no redirects, no decompression: what an
   endpoint answers changes no later request and cannot unfold in memory. Nothing is sent twice;
 - header lines over 8,190 bytes or more than 128 of them are not read (aiohttp's limits), nor more than so many
@@ -33,9 +34,11 @@ import msgspec
 from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
+from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.errors import AddressRefused, HttpError
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.client_tls import TlsContexts, TlsMaterial
+from kong_eventhooks_plugin.handlers.forward_proxy import ForwardProxy, literal_address
 from kong_eventhooks_plugin.handlers.name_resolver import ThreadedNames
 from kong_eventhooks_plugin.handlers.status_line import StatusLine
 from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
@@ -47,6 +50,7 @@ MAX_BODY_BYTES = 20_000
 READ_BUFFER = 32_768
 CACHED_ORIGINS = 1_024
 
+USER_AGENT = f"kong-event-hooks/{__version__}"
 STOPPED = "this process stopped"
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -106,10 +110,11 @@ class Client(Protocol):
 class _Exchange:
     """What is noted of one request: sockets made, why an address was refused, what has come of its answer."""
 
-    __slots__ = ("body", "headers", "refused", "sockets", "status", "status_line")
+    __slots__ = ("body", "headers", "proxied", "refused", "sockets", "status", "status_line")
 
     def __init__(self) -> None:
         self.sockets = 0
+        self.proxied = False
         self.refused: str | None = None
         self.status_line = StatusLine()
         self.status: int | None = None
@@ -151,6 +156,8 @@ class _Dial(aiohttp.ClientRequest):
     """What aiohttp's connector needs to know of a request: all of an origin's requests share one."""
 
     _key: ConnectionKey | None = None
+    refused: str | None = None
+    """Why the proxy is not asked for its host."""
 
     @property
     def connection_key(self) -> ConnectionKey:
@@ -168,7 +175,9 @@ class HttpClient(Client):
         addresses: AddressRules | None = None,
         limits: ClientLimits | None = None,
         tls: ssl.SSLContext | None = None,
+        proxy: ForwardProxy | None = None,
     ) -> None:
+        self._proxy = proxy
         self._addresses = addresses or AddressRules()
         self._limits = limits or ClientLimits()
         self._tls: ssl.SSLContext | bool = tls or True
@@ -217,10 +226,17 @@ class HttpClient(Client):
 
     async def _send(self, request: HttpRequest, head: bytes, exchange: _Exchange) -> HttpAnswer:
         connector = self._connector or self._open()
-        tls = self._tls if request.verify else False
-        if request.tls is not None:
-            tls = await self._contexts.get(request.tls, verify=request.verify)
-        dial = self._dial(request.origin, tls)
+        if request.tls is None:
+            dial = self._dial(request.origin, self._tls if request.verify else False)
+        else:
+            # Not kept: it would keep contexts whose files have changed since.
+            dial = self._make_dial(request.origin, await self._contexts.get(request.tls, verify=request.verify))
+        if dial.proxy is not None:
+            if dial.refused is not None:
+                raise AddressRefused(dial.refused)
+            exchange.proxied = True
+            if not dial.is_ssl():
+                head = _head(request, self._proxy)
         try:
             connection = await connector.connect(dial, [], self._timeout)
         except TimeoutError:
@@ -247,14 +263,22 @@ class HttpClient(Client):
         return connector
 
     def _make_dial(self, origin: str, tls: ssl.SSLContext | bool) -> _Dial:
-        # The host is encoded already.
-        return _Dial("GET", URL(origin, encoded=True), ssl=tls)
+        url = URL(origin, encoded=True)  # The host is encoded already.
+        if self._proxy is None or not self._proxy.applies(url.raw_host or ""):
+            return _Dial("GET", url, ssl=tls)
+        headers = {"user-agent": USER_AGENT}
+        if self._proxy.authorization is not None and url.scheme == "https":
+            headers["proxy-authorization"] = self._proxy.authorization.decode()
+        dial = _Dial("GET", url, ssl=tls, proxy=self._proxy.url, proxy_headers=headers)
+        address = literal_address(url.raw_host or "")
+        dial.refused = None if address is None else self._addresses.refusal(str(address))
+        return dial
 
     def _socket(self, info: Any) -> socket.socket:
         """Make the socket for one address just before it is dialled, or refuse to."""
         family, kind, protocol, _, address = info
         exchange = _exchange.get()
-        reason = self._addresses.refusal(str(address[0]))
+        reason = None if exchange is not None and exchange.proxied else self._addresses.refusal(str(address[0]))
         if reason is not None:
             if exchange is not None:
                 exchange.refused = reason
@@ -264,9 +288,12 @@ class HttpClient(Client):
         return socket.socket(family, kind, protocol)
 
 
-def _head(request: HttpRequest) -> bytes:
-    """Return the request's head; raises ``HttpError`` where a part of it would end a line."""
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.path), b"host: " + request.host]
+def _head(request: HttpRequest, proxy: ForwardProxy | None = None) -> bytes:
+    """Return the request's head, as a proxy wants it; raises ``HttpError`` where a part of it would end a line."""
+    path = request.path if proxy is None else request.origin.encode() + request.path
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), path), b"host: " + request.host]
+    if proxy is not None and proxy.authorization is not None:
+        lines.append(b"proxy-authorization: " + proxy.authorization)
     lines += [b"%b: %b" % header for header in request.headers.items()]
     if request.body or request.method not in _WITHOUT_BODY:
         lines.append(b"content-length: %d" % len(request.body))

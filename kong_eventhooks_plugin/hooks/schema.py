@@ -120,6 +120,9 @@ HANDLERS_OF: Mapping[str, tuple[str, ...]] = {
 }
 """The handlers that have a field. For the others it is unset, or has the default that Kong fills in."""
 
+OWN_RULES = frozenset({"retry", "timeout", "concurrency", "ordered", "success", "signature", *TLS_FILES})
+"""A hook's own rules of delivery, over the settings'."""
+
 NOT_OF_HANDLER = "unknown field of this handler: "
 """How Kong's error begins of a field that the hook's handler does not have; the field's name follows."""
 

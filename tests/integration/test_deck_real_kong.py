@@ -49,7 +49,12 @@ HOOKS: list[dict[str, Any]] = [
          "url": "https://h.example/", "timeout": 30, "concurrency": 2,
          "success": "status == 200 && !body.contains('error')",
          "retry": {"attempts": 4, "schedule": [10, 60, 600], "max_retry_after": 0, "final_statuses": [400, 422]},
+         "secret": "{vault://env/event-hooks-secret}", "signature": {"header": "X-Hub-Signature-256", "form": "hex"},
+         "client_cert_file": "/run/secrets/gateway.pem", "client_key_file": "/run/secrets/gateway.key",
+         "ca_file": "/run/secrets/ca.pem",
      }},
+    {"name": "in-order", "source": "crud", "handler": "lambda",
+     "config": {"functions": ["return print"], "ordered": True, "retry": {"schedule": [5]}}},
     {"name": "some-rules", "source": "upstream", "handler": "webhook-custom",
      "config": {"url": "https://h.example/", "method": "POST", "retry": {"attempts": 1}}},
     {"name": "by-file", "source": "auth", "handler": "webhook",
@@ -168,6 +173,12 @@ def test_what_was_synchronised_is_in_force_as_it_was_written(deck: Deck, databas
 
     found = until(in_force, "all hooks are in force")
     assert found["exact"]["config"]["payload"] == json.loads(EXACT)
+    own = next(hook["config"] for hook in HOOKS if hook["name"] == "own-rules")
+    assert found["own-rules"]["config"] == own | {
+        "headers": {}, "ssl_verify": True, "previous_secret": None, "secret_file": None,
+    }  # fmt: skip
+    assert found["some-rules"]["config"]["retry"] == {"attempts": 1}, "what decK and Kong fill in with null is unset"
+    assert found["in-order"]["config"] == wanted["in-order"]["config"]
     assert found["nested"]["config"]["payload"] == PAYLOAD
     assert found["lua"]["config"]["functions"] == wanted["lua"]["config"]["functions"]
 

@@ -1,8 +1,9 @@
 """A hook as the API shows it, and as it accepts it back.
 
 As in Kong Enterprise an unset field is null (``headers`` is ``{}``), and ``config`` has the fields of the hook's
-handler. Beyond Enterprise: ``name`` (null where the API made the hook without one), ``filter``, ``enabled``, ``tags``;
-and, for hooks that are declared elsewhere, ``declared_in`` and ``scope``, which cannot be written.
+handler; of its own rules of delivery (``OWN_RULES``) those that are set. Beyond
+Enterprise: ``name`` (null where the API made the hook without one), ``filter``, ``enabled``, ``tags``; and, for hooks
+that are declared elsewhere, ``declared_in`` and ``scope``, which cannot be written.
 
 A caller that is not trusted sees ``***`` where ``visibility`` says so.
 """
@@ -14,7 +15,7 @@ from msgspec.structs import asdict
 
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.api.service.visibility import CONFIG, shown, without_token
-from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF
+from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, OWN_RULES
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.masking import MASK
 from kong_eventhooks_plugin.model.scope import GLOBAL
@@ -37,7 +38,11 @@ def hook_view(hook: Hook, held: str | None, *, trusted: bool) -> views.HookView:
         filter=hook.filter,
         enabled=hook.enabled,
         tags=list(hook.tags) or None,
-        config={name: hook.config.get(name, _UNSET.get(name)) for name in _fields_of(hook.handler)},
+        config={
+            name: hook.config.get(name, _UNSET.get(name))
+            for name in _fields_of(hook.handler)
+            if name in hook.config or name not in OWN_RULES
+        },
         created_at=hook.created_at,
         updated_at=hook.updated_at,
         declared_in=None if hook.origin.place == "api" else hook.origin.path,

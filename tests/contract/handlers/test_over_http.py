@@ -16,10 +16,12 @@ import pytest
 import pytest_asyncio
 
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
+from kong_eventhooks_plugin.handlers.client_tls import TlsMaterial
 from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES, ClientLimits
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
+from tests.support.authority import Authority, Pair
 from tests.support.custom_webhooks import UNHURRIED, webhook_custom_handler
 from tests.support.delivery_jobs import IMPATIENT, make_job, webhook_handler
 from tests.support.delivery_tls import self_signed
@@ -634,6 +636,31 @@ async def test_a_certificate_is_checked_where_the_hook_does_not_say_otherwise(ma
             )
         async with make(tls=ssl.create_default_context(cafile=certificate)) as deliver:
             assert isinstance(await deliver(receiver.url), Delivered)
+
+
+def material(pair: Pair, trusted: Authority) -> TlsMaterial:
+    cert, key, ca = (Path(path).read_text() for path in (*pair, trusted.file))
+    return TlsMaterial(cert, key, ca)
+
+
+async def test_a_hook_shows_its_own_certificate_and_trusts_its_own_authorities(make: Any, tmp_path: Path) -> None:
+    ours, others = Authority(tmp_path), Authority(tmp_path, "others")
+    server = ours.signed("server")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(ours.file))
+    context.load_cert_chain(*server)
+    context.verify_mode = ssl.CERT_REQUIRED
+    good = material(ours.signed("gateway"), ours)
+    bad = material(others.signed("stranger"), ours)
+    async with HttpReceiver(tls=context) as receiver, make() as deliver:
+        assert isinstance(await deliver(receiver.url, tls=good), Delivered)
+        assert isinstance(await deliver(receiver.url, tls=bad), Retry), "its connections are its own"
+        assert isinstance(await deliver(receiver.url, tls=good), Delivered)
+        distrusting = material(ours.signed("gateway"), others)
+        assert seen(await deliver(receiver.url, tls=distrusting)) == (Retry, "tls", False)
+        assert isinstance(await deliver(receiver.url, tls=distrusting, ssl_verify=False), Delivered)
+        unusable = await deliver(receiver.url, tls=TlsMaterial("nonsense"))
+        assert seen(unusable) == (Retry, "config", False)
+        assert "client_cert_file" in unusable.detail
 
 
 async def test_tls_to_a_server_without(make: Any) -> None:

@@ -316,3 +316,17 @@ def test_what_is_ordered_has_one_in_flight() -> None:
     assert is_valid(webhook("h", ordered=True, concurrency=1))
     assert is_valid(webhook("h", ordered=True))
     assert is_valid(webhook("h", ordered=False, concurrency=2))
+
+
+def test_a_certificate_s_key_needs_it_and_authorities_need_verification() -> None:
+    path = "/run/secrets/x"
+    assert errors(webhook("h", client_key_file=path)) == {
+        "config": {"client_key_file": "needs client_cert_file beside it"}
+    }
+    assert errors(webhook("h", ca_file=path, ssl_verify=False)) == {
+        "config": {"ca_file": "has no effect where ssl_verify is false"}
+    }
+    for name in schema.TLS_FILES:
+        found = errors(webhook("h", **{"client_cert_file": path, name: "/etc/passwd"}))["config"]
+        assert "secret_file_directories" in found[name]
+    assert is_valid(webhook("h", client_cert_file=path, client_key_file=path, ca_file=path))

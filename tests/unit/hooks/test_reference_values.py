@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin.errors import UnresolvedReference
+from kong_eventhooks_plugin.handlers.client_tls import TlsMaterial
 from kong_eventhooks_plugin.hooks import reference_values as module
-from kong_eventhooks_plugin.hooks.reference_values import Secrets
+from kong_eventhooks_plugin.hooks.reference_values import Secrets, TlsPaths
+from kong_eventhooks_plugin.hooks.schema import TLS_FILES
 from kong_eventhooks_plugin.hooks.secret_files import SecretFiles
 
 CONFIG = {
@@ -89,3 +91,35 @@ async def test_a_secret_is_the_same_whichever_way_it_comes(
 def test_a_reference_to_nothing_but_a_line_end_has_no_value(value: str) -> None:
     with pytest.raises(UnresolvedReference):
         secrets_of({"A": value}).resolve({"headers": {"authorization": "{vault://env/a}"}})
+
+
+async def test_a_certificate_comes_from_its_files_the_hook_s_own_first(tmp_path: Path) -> None:
+    for name in ("cert", "key", "ca", "all", "all-ca"):
+        (tmp_path / name).write_text(f"the {name}\n")
+    files = SecretFiles((str(tmp_path),))
+    own = {name: str(tmp_path / file) for name, file in zip(TLS_FILES, ("cert", "key", "ca"), strict=True)}
+    of_all = Secrets({}, files, TlsPaths(cert=str(tmp_path / "all"), ca=str(tmp_path / "all-ca")))
+    url = {"url": "https://h/"}
+    files.want(frozenset(of_all.files({**url, **own}) + of_all.files(url)))
+    with pytest.raises(UnresolvedReference) as held:
+        of_all.resolve(url)
+    assert held.value.missing == {
+        "client_cert_file": f"{tmp_path}/all (it was not read yet)",
+        "ca_file": f"{tmp_path}/all-ca (it was not read yet)",
+    }
+    for name in ("cert", "key", "ca", "all", "all-ca"):
+        await files.read(f"{tmp_path}/{name}")
+
+    def tls(secrets: Secrets, **config: object) -> object:
+        resolved = secrets.resolve({**url, **config})
+        assert resolved.keys() <= {"url", "tls", "ssl_verify"}
+        return resolved.get("tls")
+
+    none = Secrets({}, files)
+    assert tls(none) is None
+    assert tls(none, **own) == TlsMaterial("the cert", "the key", "the ca")
+    assert tls(none, ca_file=own["ca_file"]) == TlsMaterial(ca="the ca")
+    assert tls(of_all) == TlsMaterial("the all", None, "the all-ca")
+    assert tls(of_all, ssl_verify=False) == TlsMaterial("the all"), "nothing is verified"
+    assert tls(of_all, client_cert_file=own["client_cert_file"]) == TlsMaterial("the cert", None, "the all-ca")
+    assert of_all.resolve({"functions": ["x"]}) == {"functions": ["x"]}

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from kong_eventhooks_plugin.api.service.entity import hook_view
-from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, handler_config
+from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, OWN_RULES, handler_config
 from kong_eventhooks_plugin.model.hook import Hook
 from tests.support.api import Api
 
@@ -45,9 +45,7 @@ async def test_enterprises_fields_and_ours(api: Api) -> None:
     assert entity(hook, trusted=True) == {
         "id": hook.id, "source": "crud", "event": "consumers", "handler": "webhook", "on_change": None, "snooze": None,
         "config": {"url": "https://x.test/", "headers": {}, "secret": None, "ssl_verify": True,
-                   "previous_secret": None, "secret_file": None, "timeout": None, "success": None, "retry": None,
-                   "concurrency": None, "ordered": None, "signature": None,
-                   "client_cert_file": None, "client_key_file": None, "ca_file": None},
+                   "previous_secret": None, "secret_file": None},
         "created_at": hook.created_at, "updated_at": hook.updated_at,
         "name": None, "filter": None, "enabled": True, "tags": None, "declared_in": None, "scope": None,
         "state": "on", "held": None,
@@ -69,14 +67,23 @@ async def test_a_handlers_config_has_the_fields_that_it_reads(api: Api, handler:
     hook = await api.service.hooks.create({"source": "crud", "handler": handler, "config": own})
     shown = entity(hook, trusted=True)["config"].keys()
     assert shown >= config
-    assert shown == {name for name, handlers in HANDLERS_OF.items() if handler in handlers}
+    assert shown == {name for name, handlers in HANDLERS_OF.items() if handler in handlers} - OWN_RULES
+
+
+async def test_a_hook_s_own_rules_are_shown_where_they_are_set(api: Api) -> None:
+    rules = {"timeout": 30, "retry": {"attempts": 3}, "success": "body == 'a secret word'", "ordered": False}
+    hook = await api.service.hooks.create(
+        {"source": "crud", "handler": "webhook", "config": {"url": "https://x.test/", **rules}}
+    )
+    assert {name: each for name, each in entity(hook, trusted=True)["config"].items() if name in OWN_RULES} == rules
+    assert entity(hook, trusted=False)["config"] | {"success": "***"} == entity(hook, trusted=False)["config"]
 
 
 async def test_functions_are_a_secret(api: Api) -> None:
     hook = await api.service.hooks.create(
         {"source": "custom", "handler": "lambda", "config": {"functions": ["lua-pa55"]}}
     )
-    assert entity(hook, trusted=False)["config"]["functions"] == ["***"]
+    assert entity(hook, trusted=False)["config"] == {"functions": ["***"]}
 
 
 async def test_a_declared_hook_has_its_place(api: Api) -> None:
