@@ -242,7 +242,7 @@ class Queue(Acceptor, Protocol):
     async def claim_first(self, hook_id: str, lease_seconds: float) -> list[Delivery]:
         """Lease a hook's first unsettled delivery in the order of acceptance; none where that is leased or not due.
 
-        From then on ``on_work`` is also called when a delivery of the hook has settled and others have not.
+        From then on ``on_work`` is also called when a delivery of the hook has settled.
         """
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:

@@ -254,10 +254,7 @@ class MemoryQueue:
             self._wake({held.delivery.hook_id})
         else:
             held.change(settled_at=now)
-            hook_id = held.delivery.hook_id
-            more = any(each.unsettled for each in self._held.values() if each.delivery.hook_id == hook_id)
-            if more and hook_id in self._in_order:
-                self._wake({hook_id})
+            self._wake({held.delivery.hook_id} & self._in_order)
 
     def _with_room(self, attempt: Attempt) -> Attempt:
         attempt = kept_attempt(attempt)

@@ -73,6 +73,7 @@ class PostgresQueue:
         self._reader: Reader | None = None
         self._writers: tuple[Lane[Any], ...] = ()
         self._leading = False
+        self._in_order: set[str] = set()
 
     async def open(self) -> None:
         """Connect and migrate; make leases due again where nobody delivers."""
@@ -129,11 +130,19 @@ class PostgresQueue:
     async def claim(self, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
         return await self._group().claim(leases.Claim(hook_id, limit, lease_seconds))
 
+    async def claim_first(self, hook_id: str, lease_seconds: float) -> list[Delivery]:
+        self._in_order.add(hook_id)
+        return await self._group().claim(leases.Claim(hook_id, 1, lease_seconds, in_order=True))
+
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """End leases: state and attempt together. Raises ``QueueError`` where a new state is ``leased``."""
         if any(settlement.state == "leased" for settlement in settlements):
             raise QueueError("a settlement ends a lease; it cannot make one")
         await self._group().settle([self._in_store_time(settlement) for settlement in settlements])
+        ended = (settlement.delivery_id for settlement in settlements if settlement.state != "pending")
+        hooks = {hook_id for delivery in ended for _, hook_id in splits(delivery)} if self._in_order else set()
+        for hook_id in hooks & self._in_order:
+            self._wake(hook_id)
 
     async def work(self) -> list[Work]:
         found = await self._read(reads.work)

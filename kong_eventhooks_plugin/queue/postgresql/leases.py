@@ -4,7 +4,7 @@ A lease carries the number of the writer that took it (``Transaction.writer``).
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
 from kong_eventhooks_plugin.model.delivery import Delivery
@@ -16,38 +16,49 @@ from kong_eventhooks_plugin.queue.rows import delivery_from, event_from, splits,
 
 
 class Claim(NamedTuple):
+    """``in_order``: the first unsettled delivery alone."""
+
     hook_id: str
     limit: int
     lease_seconds: float
+    in_order: bool = False
 
 
 async def claim(transaction: Transaction, claims: Sequence[Claim]) -> list[list[Delivery]]:
-    """Lease due deliveries of hooks, each of them once in ``claims``, in one statement."""
+    """Lease due deliveries of hooks, each of them once in ``claims``, in one statement but for those in order."""
     now = transaction.now
     found: dict[str, list[Delivery]] = {one.hook_id: [] for one in claims}
     wanted = [
         (number, one.limit, now + one.lease_seconds)
         for one in claims
-        if one.limit > 0 and (number := transaction.hooks.number(one.hook_id)) is not None
+        if one.limit > 0 and not one.in_order and (number := transaction.hooks.number(one.hook_id)) is not None
     ]
     if wanted:
         for row in await transaction.connection.fetch(SQL.claim, *columns(wanted), now, transaction.writer):
-            hook, source, attempts, created_at, due_at, count, since, trace, *event = row
-            hook_id = transaction.hooks.hook(hook)
-            found[hook_id].append(
-                Delivery(
-                    id=delivery_id(event[0], hook_id),
-                    event=event_from(tuple(event), trace),
-                    hook_id=hook_id,
-                    source=source,
-                    state="leased",
-                    attempts=attempts,
-                    created_at=created_at,
-                    due_at=due_at,
-                    suppressed=suppressed_from(count, since),
-                )
-            )
+            delivery = _leased(transaction, row)
+            found[delivery.hook_id].append(delivery)
+    for one in claims:
+        if one.in_order and (number := transaction.hooks.number(one.hook_id)) is not None:
+            values = (number, now, now + one.lease_seconds, transaction.writer)
+            rows = await transaction.connection.fetch(SQL.claim_first, *values)
+            found[one.hook_id] = [_leased(transaction, row) for row in rows]
     return [found[one.hook_id] for one in claims]
+
+
+def _leased(transaction: Transaction, row: Sequence[Any]) -> Delivery:
+    hook, source, attempts, created_at, due_at, count, since, trace, *event = row
+    hook_id = transaction.hooks.hook(hook)
+    return Delivery(
+        id=delivery_id(event[0], hook_id),
+        event=event_from(tuple(event), trace),
+        hook_id=hook_id,
+        source=source,
+        state="leased",
+        attempts=attempts,
+        created_at=created_at,
+        due_at=due_at,
+        suppressed=suppressed_from(count, since),
+    )
 
 
 async def replay(transaction: Transaction, delivery: str) -> Delivery:

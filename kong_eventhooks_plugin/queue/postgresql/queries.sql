@@ -179,6 +179,19 @@ SELECT l.hook, l.source, l.attempts, l.created_at, l.due_at, l.suppressed, l.sup
        e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
 FROM leased AS l JOIN events AS e ON e.n = l.event ORDER BY l.hook, l.due_at, l.event;
 
+-- name: claim_first
+-- The first unsettled delivery of a hook as they were accepted, where it is due and nobody holds it.
+WITH leased AS (
+  UPDATE deliveries AS d SET state = 'leased', lease = $4::bigint, lease_until = $3::float8
+  WHERE d.hook = $1::integer AND d.event = (
+    SELECT event FROM deliveries WHERE hook = $1::integer AND settled_at IS NULL ORDER BY event LIMIT 1
+  ) AND d.settled_at IS NULL AND d.due_at <= $2::float8 AND (d.lease_until IS NULL OR d.lease_until <= $2::float8)
+  RETURNING d.event, d.hook, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since
+)
+SELECT l.hook, l.source, l.attempts, l.created_at, l.due_at, l.suppressed, l.suppressed_since,
+       e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
+FROM leased AS l JOIN events AS e ON e.n = l.event;
+
 -- name: leased
 -- Deliveries that this writer holds, by the place in the arrays; locked in one order.
 SELECT u.at, d.event, d.hook, d.attempts, d.bytes

@@ -12,9 +12,9 @@ from typing import Any
 from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.rows import delivery_from, event_from, splits, suppressed_from
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
-from kong_eventhooks_plugin.queue.sqlite.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
 IN_ORDER = 256

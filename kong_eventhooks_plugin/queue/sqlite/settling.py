@@ -95,7 +95,7 @@ def _postpone(counters: Counters, lease: _Lease, settlement: Settlement) -> Row:
 def _end(counters: Counters, lease: _Lease, settlement: Settlement) -> Row:
     counters.shift(lease.hook, -1, -lease.size)
     counters.settle(settlement.state, 1)
-    if lease.hook.deliveries and lease.hook.n in counters.in_order:
+    if lease.hook.n in counters.in_order:
         counters.woken.add(lease.hook.hook_id)
     reason = settlement.reason if settlement.state == "dead" else None
     return settlement.state, lease.attempts, counters.now, reason, lease.event, lease.hook.n

@@ -74,9 +74,6 @@ async def test_who_waits_hears_that_the_one_before_has_settled(queue: Queue) -> 
     await first(queue)
     await queue.settle([delivered(id_of(0))])
     assert woken == ["h"]
-    await first(queue)
-    await queue.settle([delivered(id_of(1))])
-    assert woken == ["h"], "there is no other"
 
 
 async def test_the_order_outlives_the_process_and_another_one_s_replay(durable: Store) -> None:
