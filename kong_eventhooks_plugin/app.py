@@ -25,6 +25,7 @@ from kong_eventhooks_plugin.api.console.console import Console
 from kong_eventhooks_plugin.api.grpc.serve import run_grpc
 from kong_eventhooks_plugin.api.rest.app import rest_app
 from kong_eventhooks_plugin.api.rest.health import health_routes
+from kong_eventhooks_plugin.api.rest.kept_page import KeptPage
 from kong_eventhooks_plugin.api.rest.serve import run_rest
 from kong_eventhooks_plugin.api.service.access import Access, require_token_beyond_loopback
 from kong_eventhooks_plugin.api.service.feed import Feed
@@ -441,7 +442,7 @@ class Worker:
             delivery,
             parts.registry.hooks,
             lambda: parts.metrics.counts.held_back,
-            ready.check,
+            KeptPage(ready.check, time.monotonic).get,
             known(),
             groups.queue_limits(parts.settings),
         )

@@ -32,6 +32,7 @@ async def test_hooks_made_over_rest_are_kept_and_fire(tmp_path: Path) -> None:
         async with http_client(base) as client:
             refused = await client.post("/event-hooks", json={"source": "custom", "handler": "log"})
             assert refused.status_code == 401
+            assert (await client.get("/")).headers["location"] == "/console/login?next=%2F"
             client.headers["kong-admin-token"] = token
             made = await client.post("/event-hooks", json={"source": "custom", "handler": "log", "name": "mine"})
             assert made.status_code == 201
@@ -55,7 +56,7 @@ async def test_kongs_calls_and_probes_get_in_while_the_api_is_flooded(tmp_path: 
         data = tmp_path / "data"
         data.mkdir(mode=0o700)
         world = World(tmp_path, data, processes)
-        running = world.sidecar("--grpc-listen=127.0.0.1:0", under=FEW_DESCRIPTORS)
+        running = world.sidecar("--grpc-listen=127.0.0.1:0", "--console=false", under=FEW_DESCRIPTORS)
         api, rpc = [
             (await asyncio.to_thread(running.wait_for, event))["port"] for event in ("api_listening", "grpc_listening")
         ]
@@ -65,6 +66,7 @@ async def test_kongs_calls_and_probes_get_in_while_the_api_is_flooded(tmp_path: 
                 assert all(await asyncio.gather(*(node.log(429) for _ in range(20))))
             async with http_client() as client:
                 assert (await client.get(f"http://127.0.0.1:{api}/readyz")).status_code == 200
+                assert (await client.get(f"http://127.0.0.1:{api}/")).status_code == 404, "the console is off"
             async with grpc.aio.insecure_channel(f"127.0.0.1:{rpc}") as channel:
                 await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
         finally:

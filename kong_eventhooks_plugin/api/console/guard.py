@@ -4,7 +4,8 @@ A page needs a session, except where the API has no admin token: then it listens
 open as its calls are. A form's post needs the form's token too, and must come from a page of ours. Errors are pages.
 
 Limits: those of the REST API's calls (``api.service.access``): ``AT_ONCE`` of its own at a time, ``CALL_SECONDS`` each;
-a form is read as ``api.rest.bodies`` does.
+a form is read as ``api.rest.bodies`` does. Who is not logged in has others, so that nobody is kept out: ``LOGINS`` at a
+time, ``LOGIN_SECONDS`` each, a form of ``LOGIN_BYTES``.
 """
 
 import asyncio
@@ -29,6 +30,9 @@ from kong_eventhooks_plugin.errors import AccessRefused, TooBusy
 
 LOGIN: Final = "/console/login"
 LONGEST_PATH: Final = 1_000
+LOGINS: Final = 16
+LOGIN_SECONDS: Final = 10.0
+LOGIN_BYTES: Final = 8 << 10
 
 
 log = structlog.get_logger()
@@ -60,7 +64,8 @@ class ConsoleGuard:
         self._sessions = sessions
         self._attempts = attempts
         self._log = RateLimitedLogger(monotonic)
-        self._running = 0
+        self._pages = _Turns(AT_ONCE, CALL_SECONDS)
+        self._logins = _Turns(LOGINS, LOGIN_SECONDS)
 
     @property
     def has_login(self) -> bool:
@@ -74,7 +79,7 @@ class ConsoleGuard:
             session = self._session(request)
             if session is None:
                 return self._to_login(request)
-            return await self._answered(request, session, view)
+            return await self._answered(request, session, view, self._pages)
 
         return handle
 
@@ -85,7 +90,9 @@ class ConsoleGuard:
             number = self._cookie(request)
             known = number is not None and (self._sessions.is_visitor(number) or self._sessions.is_open(number))
             session = number if known and number is not None else self._sessions.visitor()
-            return await self._answered(request, session, view, is_new=not known)
+            if request.method == "POST" and not 0 <= (request.content_length or LOGIN_BYTES + 1) <= LOGIN_BYTES:
+                return self._error(Visit(request, session, {}), 413, "The form is too large.")
+            return await self._answered(request, session, view, self._logins, is_new=not known)
 
         return handle
 
@@ -154,11 +161,11 @@ class ConsoleGuard:
         return see_other(rendering.query(LOGIN, next=following[:LONGEST_PATH]))
 
     async def _answered(
-        self, request: web.Request, session: str, view: View, *, is_new: bool = False
+        self, request: web.Request, session: str, view: View, turns: "_Turns", *, is_new: bool = False
     ) -> web.StreamResponse:
         visit = Visit(request, session, {})
         try:
-            async with self._turn():
+            async with turns.turn():
                 if request.method == "POST":
                     visit = Visit(request, session, await self._form(request, session))
                 answer = await view(visit)
@@ -172,17 +179,6 @@ class ConsoleGuard:
             response_for(error)
             return self._error(visit, code_of(error).http, text_of(error))
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        if self._running >= AT_ONCE:
-            raise TooBusy(f"{AT_ONCE} pages are made already")
-        self._running += 1
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                yield
-        finally:
-            self._running -= 1
-
     async def _form(self, request: web.Request, session: str) -> Mapping[str, Any]:
         """Return what was posted. Raises ``AccessRefused`` where it was not posted by a page of ours."""
         self._access.check_page(caller_of(request))
@@ -194,6 +190,26 @@ class ConsoleGuard:
 
     def _error(self, visit: Visit, status: int, message: str) -> web.Response:
         return self.render("error.html", visit, {"status": status, "message": message}, status)
+
+
+class _Turns:
+    """How many requests may be answered at the same time, and for how long each."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._running = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        if self._running >= self._most:
+            raise TooBusy(f"{self._most} pages are made already")
+        self._running += 1
+        try:
+            async with asyncio.timeout(self._seconds):
+                yield
+        finally:
+            self._running -= 1
 
 
 def see_other(path: str) -> web.Response:

@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.api.console.rendering import segment
 from kong_eventhooks_plugin.api.console.sparkline import Sparkline, sparkline
 from kong_eventhooks_plugin.api.service.entity import hook_view
 from kong_eventhooks_plugin.api.service.presenter import result_view
+from kong_eventhooks_plugin.api.service.readiness import Readiness
 from kong_eventhooks_plugin.delivery.activity import PastAttempt
 from kong_eventhooks_plugin.errors import BadArgument, HookTaken, HookTestFailed, IdTaken, ValidationError
 from kong_eventhooks_plugin.handlers.target_url import parse_target
@@ -51,19 +52,19 @@ class HookPages:
     async def index(self, visit: Visit) -> web.StreamResponse:
         query = visit.request.query
         state, text = query.get("state", ""), query.get("q", "").strip().lower()[:200]
-        waiting = (await self._parts.check()).queue.get("per_hook", {})
-        rows = [self._row(hook, waiting) for hook in self._parts.hooks().values() if _matches(hook, text)]
-        counts = {each: sum(row.state == each for row in rows) for each in _STATES}
-        rows = [row for row in rows if state in {"", row.state}]
-        rows.sort(key=lambda row: (_STATES.index(row.state), row.hook.name))
+        ready = await self._parts.check()
+        found = [(_state(hook, ready), hook) for hook in self._parts.hooks().values() if _matches(hook, text)]
+        counts = {each: sum(one == each for one, _ in found) for each in _STATES}
+        chosen = [(one, hook) for one, hook in found if state in {"", one}]
+        chosen.sort(key=lambda each: (_STATES.index(each[0]), each[1].name))
         page = _page(query.get("page"))
         values = {
-            "rows": rows[page * PAGE : (page + 1) * PAGE],
+            "rows": [self._row(hook, ready) for _, hook in chosen[page * PAGE : (page + 1) * PAGE]],
             "counts": counts,
             "state": state,
             "q": query.get("q", "")[:200],
             "page": page,
-            "more": len(rows) > (page + 1) * PAGE,
+            "more": len(chosen) > (page + 1) * PAGE,
             "now": self._parts.clock(),
         }
         return self._parts.guard.render("hooks.html", visit, values)
@@ -164,11 +165,11 @@ class HookPages:
         self, visit: Visit, hook: Hook, data: str | None = None, tested: Any = None, replayed: Any = None
     ) -> web.Response:
         parts, now = self._parts, self._parts.clock()
-        waiting = (await parts.check()).queue.get("per_hook", {})
+        ready = await parts.check()
         page = await parts.service.deliveries.page(DeliveryFilter(hook_id=hook.id), RECENT)
         held_back = {reason: count for (name, reason), count in parts.held_back().items() if name == hook.name}
         values = {
-            "row": self._row(hook, waiting),
+            "row": self._row(hook, ready),
             "view": hook_view(_masked(hook), None, trusted=True),
             "declared": hook.origin.place != "api",
             "standing": parts.delivering.standing(hook.id),
@@ -184,18 +185,18 @@ class HookPages:
     def _hook(self, visit: Visit) -> Hook:
         return self._parts.service.hooks.get(visit.request.match_info["hook"])
 
-    def _row(self, hook: Hook, waiting: Mapping[str, int]) -> HookRow:
+    def _row(self, hook: Hook, ready: Readiness) -> HookRow:
         parts, now = self._parts, self._parts.clock()
-        held = parts.service.states.held(hook)
+        held = ready.held.get(hook.name)
         reason = None if held is None else held.partition(":")[0]
         activity = parts.delivering.activity
         return HookRow(
             hook=hook,
-            state="off" if not hook.enabled else "on" if held is None else "held",
+            state=_state(hook, ready),
             held=held,
             advice=None if reason is None else advice.HELD.get(reason, advice.UNKNOWN_HOLD),
             target=_target(hook),
-            waiting=waiting.get(hook.name, 0),
+            waiting=ready.queue.get("per_hook", {}).get(hook.name, 0),
             last=tuple(activity.last(hook.id)),
             line=sparkline(activity.minutes(hook.id, now)),
         )
@@ -218,6 +219,10 @@ def _target(hook: Hook) -> str:
         return parse_target(url).shown
     except ValidationError:  # a template may be no URL
         return str(masked(hook).config["url"])
+
+
+def _state(hook: Hook, ready: Readiness) -> str:
+    return "off" if not hook.enabled else "held" if hook.name in ready.held else "on"
 
 
 def _matches(hook: Hook, text: str) -> bool:

@@ -1,14 +1,20 @@
 """Who may see the console, and what a page of another site cannot do."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 from yarl import URL
 
-from kong_eventhooks_plugin.api.console import sessions
+from kong_eventhooks_plugin.api.console import guard, sessions
 from kong_eventhooks_plugin.api.console.guard import local_path
 from kong_eventhooks_plugin.api.console.sessions import LoginAttempts, Sessions
+from kong_eventhooks_plugin.api.transport.tls import TlsFiles, server_context
 from tests.support.api import Api
+from tests.support.authority import Authority
 from tests.support.clock import FakeClock
 from tests.support.console import TOKEN, console_of, form_token, visible
+from tests.support.waiting import SECONDS
 
 PAGES = (
     "/", "/console/hooks", "/console/hooks/new", "/console/hooks/a", "/console/hooks/a/edit",
@@ -52,6 +58,16 @@ async def test_the_login_leads_on_and_its_cookie_is_for_the_browser_alone(api: A
         assert (await browser.get("/console/hooks")).status_code == 303
 
 
+async def test_with_tls_the_cookie_is_for_tls_alone(api: Api, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server = server_context(TlsFiles(*authority.signed("server")), "http/1.1")
+    async with console_of(api, tls=server, verify=authority.client()) as browser:
+        cookie = (await browser.get("/console/login")).headers["set-cookie"]
+        assert cookie.startswith("__Host-event_hooks_")
+        assert "Secure" in cookie
+        assert (await browser.log_in()).status_code == 200
+
+
 async def test_a_session_is_no_token_of_the_api(api: Api) -> None:
     async with console_of(api) as browser:
         await browser.log_in()
@@ -84,6 +100,25 @@ async def test_wrong_tokens_are_limited(api: Api) -> None:
         assert (refused.status_code, "Too many attempts" in refused.text) == (429, True)
         browser.clock.advance(sessions.WINDOW_SECONDS)
         assert (await browser.log_in()).status_code == 200
+
+
+async def test_who_is_not_logged_in_keeps_nobody_out(api: Api) -> None:
+    """Slow and large forms of logins, and who is logged in goes on."""
+    async with console_of(api) as browser:
+        await browser.log_in()
+        large = await browser.client.post("/console/login", data={"token": "x" * guard.LOGIN_BYTES})
+        assert large.status_code == 413
+        host, port = URL(api.base).host, URL(api.base).port
+        head = f"POST /console/login HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 9\r\n\r\n".encode()
+        slow = [await asyncio.open_connection(host, port) for _ in range(guard.LOGINS)]
+        for _, writer in slow:
+            writer.write(head)
+        async with asyncio.timeout(SECONDS):
+            while (await browser.get("/console/login")).status_code != 503:
+                pass
+        assert (await browser.get("/console/hooks")).status_code == 200
+        for _, writer in slow:
+            writer.close()
 
 
 async def test_a_form_of_another_page_changes_nothing(api: Api) -> None:
