@@ -18,6 +18,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import structlog
@@ -27,7 +28,7 @@ from kong_eventhooks_plugin.delivery.activity import Activity, PastAttempt
 from kong_eventhooks_plugin.delivery.attempts import AttemptResult, Attempts
 from kong_eventhooks_plugin.delivery.backoff import Random
 from kong_eventhooks_plugin.delivery.breaker import Block
-from kong_eventhooks_plugin.delivery.concurrency_throttle import BEAT, ConcurrencyThrottle
+from kong_eventhooks_plugin.delivery.concurrency_throttle import BEAT, HANGING, ConcurrencyThrottle
 from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.endpoint_breakers import EndpointBreakers
 from kong_eventhooks_plugin.delivery.endpoint_health import EndpointHealthTracker
@@ -85,6 +86,7 @@ class DeliveryWorker:
         self._queue = queue
         self._limits = limits
         self._clock = clock
+        self._monotonic = monotonic
         self._wait = wait or waiting(clock)
         self._wakeup = asyncio.Event()
         self._attempts = Attempts(queue, limits, clock, monotonic, random, traced=spans is not None)
@@ -110,7 +112,7 @@ class DeliveryWorker:
         self._next_poll = 0.0
         self._next_health = 0.0
         self._loops: list[asyncio.Task[None]] = []
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: dict[asyncio.Task[None], float] = {}  # when each began, the oldest first
         self._removed: OrderedDict[str, Hook] = OrderedDict()
         queue.on_work(self._work_added)
         active.on_change(self._hooks_changed)
@@ -395,7 +397,9 @@ class DeliveryWorker:
 
     def _beat(self, due: float) -> None:
         self._measuring = False
-        self._throttle.beat(asyncio.get_running_loop().time() - due)
+        began_before = self._monotonic() - HANGING
+        hanging = sum(1 for _ in takewhile(lambda began: began <= began_before, self._in_flight.values()))
+        self._throttle.beat(asyncio.get_running_loop().time() - due, hanging)
         self._lanes.ceiling = self._throttle.ceiling
         if self._in_flight:
             self._measure_lag()
@@ -418,7 +422,7 @@ class DeliveryWorker:
         self._idle.clear()
         self._measure_lag()
         task = asyncio.create_task(self._attempt(lane, claimed.delivery, verdict))
-        self._in_flight.add(task)
+        self._in_flight[task] = self._monotonic()
         task.add_done_callback(partial(self._ended, lane))
 
     async def _attempt(self, lane: Lane, delivery: Delivery, ready: Ready) -> None:
@@ -445,7 +449,7 @@ class DeliveryWorker:
             self._spans.attempted(made.span_id, delivery, ready, settlement)
 
     def _ended(self, lane: Lane, task: "asyncio.Task[None]") -> None:
-        self._in_flight.discard(task)
+        self._in_flight.pop(task, None)
         self._lanes.done(lane)
         if not self._in_flight:
             self._idle.set()

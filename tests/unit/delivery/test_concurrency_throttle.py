@@ -1,6 +1,7 @@
+import asyncio
 import time
 
-from kong_eventhooks_plugin.delivery.concurrency_throttle import LATE, LEAST, ConcurrencyThrottle
+from kong_eventhooks_plugin.delivery.concurrency_throttle import HANGING, LATE, LEAST, ConcurrencyThrottle
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from tests.support.delivery_world import Noticed, scripted_hook, world
 from tests.support.waiting import SECONDS
@@ -24,6 +25,32 @@ def test_a_small_total_is_kept_to() -> None:
     assert courtesy.ceiling == 3
     courtesy.beat(0.0)
     assert courtesy.ceiling == 3
+
+
+def test_attempts_that_hang_leave_the_others_their_room() -> None:
+    throttle = ConcurrencyThrottle(64)
+    for _ in range(4):
+        throttle.beat(LATE * 2, hanging=8)
+    assert throttle.ceiling == LEAST + 8
+    throttle.beat(LATE * 2, hanging=0)
+    assert throttle.ceiling == LEAST
+    throttle.beat(LATE * 2, hanging=64)
+    assert throttle.ceiling == 64
+
+
+async def test_an_endpoint_that_hangs_holds_nobody_up_while_the_loop_is_busy() -> None:
+    stuck, other = scripted_hook("stuck"), scripted_hook("other")
+    async with world(stuck, other) as w:
+        w.handler.gates = {"stuck": asyncio.Event()}
+        await w.offer(stuck, count=8)
+        await w.handler.called(8)
+        w.time.advance(HANGING)
+        busy_until = time.monotonic() + SECONDS
+        while w.worker._lanes.ceiling > LEAST + 8 and time.monotonic() < busy_until:
+            time.sleep(0.03)  # noqa: ASYNC251 - what a busy loop is
+            await w.turn(3)
+        assert w.worker._lanes.ceiling == LEAST + 8
+        w.handler.gates["stuck"].set()
 
 
 async def test_a_loop_that_others_keep_busy_lowers_what_is_in_flight() -> None:
