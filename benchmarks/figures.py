@@ -51,7 +51,6 @@ SERVICES = [f"service-{number}" for number in range(20)]
 RATE = 500
 SETTLING_SECONDS = 3.0
 """What is sent in the first seconds, while caches and connections are new, does not count."""
-ATTEMPT_SECONDS = 3
 DATA = {"consumer": {"id": "b3f3a9d0-93a4-4f0e-9a3c-2a3c27ffdf41", "username": "alice"}, "rate": 6, "limit": 5}
 
 
@@ -87,7 +86,7 @@ async def latencies(seconds: float, *, hanging: bool) -> list[float]:
         hooks = {service: hook(service, url, "rate-limiting") for service, url in zip(SERVICES, urls, strict=True)}
         log = Log(SERVICES)
         try:
-            with serving(directory, kong_yml([], hooks), f"--timeout-seconds={ATTEMPT_SECONDS}") as sidecar:
+            with serving(directory, kong_yml([], hooks)) as sidecar:
                 over = asyncio.Event()
                 async with KongNode(sidecar.path) as node:
                     traffic = Traffic(over_socket(node, log), RATE)

@@ -44,7 +44,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 from live import Clock as SettableClock
-from live import KongNode, Log, Receiver, Sidecar, Traffic, hook, kong_yml, over_api, over_socket
+from live import KongNode, Log, Receiver, Sidecar, Traffic, hook, kong_yml, over_api, over_socket, until
 
 DISK_MEGABYTES = 96
 ATTEMPT_SECONDS = 1
@@ -100,12 +100,12 @@ class Disk:
                 with contextlib.suppress(OSError):
                     while True:
                         file.write(bytes(4096))
-                with contextlib.suppress(sqlite3.Error), contextlib.closing(self._store()) as connection:
+                with contextlib.suppress(sqlite3.Error), contextlib.closing(self.store()) as connection:
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         yield
         ballast.unlink()
 
-    def _store(self) -> sqlite3.Connection:
+    def store(self) -> sqlite3.Connection:
         return sqlite3.connect(self.data / "events.db", isolation_level=None, timeout=0.5)
 
 
@@ -216,12 +216,54 @@ class Soak:
         await asyncio.sleep(ATTEMPT_SECONDS + self.lasting(0.3, 3))
         receiver.signal(signal.SIGCONT)
 
+    async def reset_by_receiver(self) -> None:
+        """Have one reset every connection, with the event."""
+        await self.misbehave(signal.SIGUSR1)
+
+    async def endless_answers(self) -> None:
+        """Have one answer without end."""
+        await self.misbehave(signal.SIGUSR2)
+
+    async def misbehave(self, how: signal.Signals) -> None:
+        """Change how a receiver answers for a while."""
+        receiver = self.random.choice([*self.receivers.values()])
+        receiver.signal(how)
+        await asyncio.sleep(self.lasting(0.5, 3))
+        receiver.signal(signal.SIGHUP)
+
     async def fill_disk(self) -> None:
-        """No room; then there is again."""
+        """Leave no room until /readyz says so, and for a while."""
         with self.disk.full(self.sidecar.worker):
-            await asyncio.sleep(self.lasting(1, 5))
+            await self.store_is("disk")
+            await asyncio.sleep(self.lasting(0, 4))
+        await self.store_is("ok")
         await asyncio.sleep(1.5)  # /metrics is a page that is kept for a second
         await self.count_lost()
+
+    async def lock_database(self) -> None:
+        """Have another process hold the store's lock until /readyz says so, or for less."""
+        with contextlib.closing(self.disk.store()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(self.lasting(0.5, 4))
+            if self.scale == 1:
+                await self.store_is("lock")
+            connection.execute("ROLLBACK")
+        await self.store_is("ok")
+
+    async def take_descriptors(self) -> None:
+        """Leave the worker no descriptor that it does not have yet."""
+        limit = resource.prlimit(self.sidecar.worker, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.sidecar.worker, resource.RLIMIT_NOFILE, (3, limit[1]))
+        await asyncio.sleep(self.lasting(0.5, 4))
+        resource.prlimit(self.sidecar.worker, resource.RLIMIT_NOFILE, limit)
+
+    async def store_is(self, word: str) -> None:
+        """Wait until /readyz says this of the store: what an operator sees."""
+
+        def said() -> bool:
+            return word in str(msgspec.json.decode(self.sidecar.get("/readyz"))["store"])
+
+        await asyncio.to_thread(until, said, f"/readyz says {word!r} of the store")
 
     async def kill_worker_on_full_disk(self) -> None:
         """Have its successor begin without room."""
@@ -369,6 +411,10 @@ FAULTS: dict[str, Callable[[Soak], Awaitable[None]]] = {
     "supervisor stopped": Soak.stop_supervisor,
     "receiver killed": Soak.kill_receiver,
     "receiver timed out": Soak.stop_receiver,
+    "receiver resets": Soak.reset_by_receiver,
+    "receiver answers without end": Soak.endless_answers,
+    "descriptors exhausted": Soak.take_descriptors,
+    "database locked": Soak.lock_database,
     "disk full": Soak.fill_disk,
     "worker killed on a full disk": Soak.kill_worker_on_full_disk,
     "clock set ahead": Soak.set_clock_ahead,

@@ -153,6 +153,7 @@ class Sidecar:
         count = self._workers + 1 if since is None else since + 1
         line = self.running.wait_for("worker_ready", count, PATIENCE)
         self.running.wait_for("api_listening", 1, PATIENCE)
+        self.running.wait_for("declarative_file_loaded", 1, PATIENCE)  # no event fires before a first start has read it
         self._workers = len(self.running.lines("worker_ready"))
         return int(line["pid"])
 
