@@ -39,6 +39,7 @@ from kong_eventhooks_plugin.queue.contract import (
 from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
 from kong_eventhooks_plugin.queue.postgresql import leases, reads, retention, small_tables
 from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
+from kong_eventhooks_plugin.queue.postgresql.errors import to_queue_error
 from kong_eventhooks_plugin.queue.postgresql.group_commit import GroupCommit
 from kong_eventhooks_plugin.queue.postgresql.lane import Hooks, Lane, StoreClock
 from kong_eventhooks_plugin.queue.postgresql.reads import Reader
@@ -82,6 +83,9 @@ class PostgresQueue:
         try:
             await migrate(connection, name)
             await self._clock.read(connection)
+        except Exception as error:
+            connection.terminate()
+            raise to_queue_error(error, name) from error
         except BaseException:
             connection.terminate()
             raise

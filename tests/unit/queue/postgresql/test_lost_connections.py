@@ -1,0 +1,113 @@
+"""Connections that break: nothing is told twice, nothing is lost, and each answer is what happened."""
+
+import asyncio
+
+import pytest
+
+from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.model.suppression import SuppressionRule
+from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter
+from tests.support.postgres_proxy import Proxy
+from tests.support.queue import SOURCE, attempt, delivered, event, hook, id_of, offer
+from tests.unit.queue.postgresql.conftest import Opener
+
+SNOOZED = Candidate("s", SOURCE, SuppressionRule(on_change=False, snooze=60))
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["committed", "not committed"])
+async def test_a_cut_in_the_commit_of_offers(opened: Opener, proxy: Proxy, *, answered: bool) -> None:
+    async with opened(proxy.url) as queue:
+        await queue.offer(offer(0, SNOOZED))
+        proxy.cut("COMMIT", answered=answered)
+        receipts = await asyncio.gather(queue.offer(offer(1, "h", SNOOZED)), queue.offer(offer(2, "h")))
+        assert proxy.cuts == 1
+        assert [(one.duplicate, one.fired, one.held_back) for one in receipts] == [
+            (False, ("h",), {"s": "snoozed"}),
+            (False, ("h",), {}),
+        ]
+        assert (await queue.stats()).per_hook == {"s": 1, "h": 2}
+        assert (await queue.offer(offer(1, "h"))).duplicate
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["committed", "not committed"])
+async def test_a_receipt_is_what_happened_although_the_store_was_away_when_it_was_unknown(
+    opened: Opener, proxy: Proxy, *, answered: bool
+) -> None:
+    async with opened(proxy.url) as queue:
+        await queue.offer(offer(0, SNOOZED))
+        proxy.cut("COMMIT", answered=answered)
+        proxy.refuse()
+        told = offer(1, "h", SNOOZED)
+        with pytest.raises(StoreUnavailable, match="PostgreSQL"):
+            await queue.offer(told)
+        assert queue.error() is not None
+        proxy.refuse(refuses=False)
+        again = await queue.offer(told)
+        assert (again.duplicate, again.fired, again.held_back) == (False, ("h",), {"s": "snoozed"})
+        assert (await queue.offer(told)).duplicate
+        assert queue.error() is None
+        assert (await queue.stats()).per_hook == {"s": 1, "h": 1}
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["committed", "not committed"])
+async def test_a_cut_in_the_commit_of_a_claim_and_a_settlement(opened: Opener, proxy: Proxy, *, answered: bool) -> None:
+    async with opened(proxy.url) as queue:
+        await queue.offer(offer(1))
+        proxy.cut("COMMIT", answered=answered)
+        assert [one.id for one in await queue.claim("h", 9, 60)] == [id_of(1)]
+        proxy.cut("COMMIT", answered=answered)
+        await queue.settle([delivered(id_of(1))])
+        assert proxy.cuts == 2
+        assert (await queue.get(id_of(1))).state == "delivered"
+        assert await queue.attempts(id_of(1)) == [attempt(1, "delivered")]
+        assert (await queue.stats()).depth == {"pending": 0, "leased": 0, "delivered": 1, "dead": 0}
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["committed", "not committed"])
+async def test_a_cut_in_the_commit_of_another_change(opened: Opener, proxy: Proxy, *, answered: bool) -> None:
+    async with opened(proxy.url) as queue:
+        for key in range(3):
+            await queue.offer(offer(key))
+        proxy.cut("COMMIT", answered=answered)
+        assert await queue.fail_pending("h", "gone") == 3
+        assert (await queue.stats()).depth["dead"] == 3
+        proxy.cut("COMMIT", answered=answered)
+        await queue.store_definitions([hook("one")], [])
+        assert await queue.definitions() == [hook("one")]
+
+
+async def test_a_cut_before_the_commit_runs_the_transaction_again(opened: Opener, proxy: Proxy) -> None:
+    async with opened(proxy.url) as queue:
+        await queue.offer(offer(0))
+        proxy.cut("BEGIN", answered=True)
+        assert (await queue.offer(offer(1))).fired == ("h",)
+        assert proxy.cuts == 1
+
+
+async def test_connections_that_were_closed_while_nobody_used_them(opened: Opener, proxy: Proxy) -> None:
+    async with opened(proxy.url) as queue:
+        await queue.offer(offer(0))
+        await queue.stats()
+        proxy.close_all()
+        assert (await queue.offer(offer(1))).fired == ("h",)
+        assert (await queue.stats()).per_hook == {"h": 2}
+        assert await queue.fail_pending("h", "gone") == 2
+
+
+async def test_who_was_cut_off_and_lost_its_leases_settles_nothing(opened: Opener, proxy: Proxy) -> None:
+    async with opened(proxy.url) as away, opened() as other:
+        await away.lead("away", 60)
+        await away.offer(offer(1))
+        await away.claim("h", 1, 60)
+        proxy.refuse()
+        proxy.close_all()
+        with pytest.raises(StoreUnavailable):
+            await away.settle([delivered(id_of(1))])
+        await other.resign("away")
+        assert await other.lead("other", 60)
+        assert [one.event for one in await other.claim("h", 1, 60)] == [event(1)]
+        proxy.refuse(refuses=False)
+        await away.settle([delivered(id_of(1))])
+        assert (await other.get(id_of(1))).state == "leased"
+        await other.settle([delivered(id_of(1))])
+        assert len((await away.page(DeliveryFilter(state="delivered"), 10)).deliveries) == 1

@@ -1,0 +1,106 @@
+"""What is said where the store cannot be used: the store's name, what to do, and never the password."""
+
+import psycopg
+import pytest
+
+from kong_eventhooks_plugin.errors import QueueError, SettingsError, StoreUnavailable
+from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
+from kong_eventhooks_plugin.queue.postgresql.connection import Address
+from tests.support.queue import SOURCE, attempt, delivered, event, id_of, offer
+from tests.unit.queue.postgresql.conftest import Opener
+
+
+async def refused(url: str) -> str:
+    with pytest.raises(StoreUnavailable) as error:
+        await PostgresQueue(url).open()
+    assert "s3cret" not in str(error.value)
+    return str(error.value)
+
+
+async def test_nobody_listens(unused_tcp_port: int) -> None:
+    text = await refused(f"postgresql://role:s3cret@127.0.0.1:{unused_tcp_port}/kong")
+    assert text.startswith(f"PostgreSQL 127.0.0.1:{unused_tcp_port}/kong: cannot be reached: ")
+    assert text.endswith("check that PostgreSQL runs there and accepts this host")
+
+
+async def test_no_such_database(postgres_store: str) -> None:
+    assert "there is no such database: create it" in await refused(postgres_store.replace("/store?", "/nowhere?"))
+
+
+async def test_no_such_role(postgres_store: str) -> None:
+    text = await refused(postgres_store.replace("postgres@", "nobody:s3cret@"))
+    assert "it refuses the login: check the role in `store`" in text
+
+
+def test_an_address_that_is_none() -> None:
+    for url in ("", "db.example.com", "mysql://root:s3cret@db/kong"):
+        with pytest.raises(SettingsError, match="for example postgresql://") as error:
+            Address(url)
+        assert "s3cret" not in str(error.value)
+    assert "s3cret" not in repr(Address("postgresql://role:s3cret@db/kong"))
+
+
+async def test_a_newer_schema_is_refused_and_left_as_it_is(postgres_store: str) -> None:
+    with psycopg.connect(postgres_store, autocommit=True) as connection:
+        connection.execute("UPDATE kong_event_hooks.schema_version SET version = version + 1")
+        try:
+            assert "was written by a newer version of this program" in await refused(postgres_store)
+        finally:
+            connection.execute("UPDATE kong_event_hooks.schema_version SET version = version - 1")
+
+
+async def test_a_server_that_becomes_read_only(postgres_store: str, opened: Opener) -> None:
+    async with opened() as queue:
+        await queue.offer(offer(1))
+        with psycopg.connect(postgres_store, autocommit=True) as connection:
+            connection.execute("ALTER DATABASE store SET default_transaction_read_only = on")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'kong%'"
+            )
+            try:
+                with pytest.raises(StoreUnavailable, match="it is read-only: a standby, or a failover is under way"):
+                    await queue.offer(offer(2))
+                assert "read-only" in (queue.error() or "")
+                assert (await queue.get(id_of(1))).state == "pending"
+            finally:
+                connection.execute("SET default_transaction_read_only = off")
+                connection.execute("ALTER DATABASE store RESET default_transaction_read_only")
+        assert (await queue.offer(offer(2))).fired == ("h",)
+        assert queue.error() is None
+
+
+async def test_a_role_that_owns_the_schema_needs_nothing_else(postgres_store: str) -> None:
+    with psycopg.connect(postgres_store, autocommit=True) as connection:
+        connection.execute("CREATE ROLE owner LOGIN; CREATE ROLE guest LOGIN")
+        connection.execute("REVOKE ALL ON DATABASE store FROM PUBLIC; GRANT CONNECT ON DATABASE store TO owner, guest")
+        connection.execute(
+            "ALTER SCHEMA kong_event_hooks RENAME TO aside; CREATE SCHEMA kong_event_hooks AUTHORIZATION owner"
+        )
+        try:
+            queue = PostgresQueue(postgres_store.replace("postgres@", "owner@"))
+            await queue.open()
+            assert (await queue.offer(offer(1))).fired == ("h",)
+            await queue.close()
+            text = await refused(postgres_store.replace("postgres@", "guest@"))
+            assert "the role may not do that: it has to own the schema" in text
+        finally:
+            connection.execute("DROP SCHEMA kong_event_hooks CASCADE; ALTER SCHEMA aside RENAME TO kong_event_hooks")
+            connection.execute("DROP OWNED BY owner, guest; DROP ROLE owner, guest")
+
+
+async def test_what_the_store_cannot_keep_fails_alone(opened: Opener) -> None:
+    async with opened() as queue:
+        first, wrong, last = queue.offer(offer(1)), queue.offer(offer(2, name="a\0b")), queue.offer(offer(3))
+        assert ((await first).fired, (await last).fired) == (("h",), ("h",))
+        with pytest.raises(QueueError, match="the store cannot keep this"):
+            await wrong
+        assert queue.error() is None
+
+
+async def test_an_attempts_texts_are_kept_as_far_as_they_can_be(opened: Opener) -> None:
+    async with opened() as queue:
+        await queue.offer(offer(1))
+        await queue.claim("h", 1, 60)
+        await queue.settle([delivered(id_of(1), detail="a\0b \ud800", body=b"\0")])
+        assert await queue.attempts(id_of(1)) == [attempt(1, "delivered", detail="a\ufffdb ?", body=b"\0")]
+        assert (await queue.event(event(1).id)).source == SOURCE
