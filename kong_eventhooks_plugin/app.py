@@ -83,6 +83,7 @@ from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
 from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 from kong_eventhooks_plugin.storage.data_directory import claim as claim_data_directory
 from kong_eventhooks_plugin.telemetry import logs
+from kong_eventhooks_plugin.telemetry.loop_stalls import LoopStalls
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -371,6 +372,7 @@ class Worker:
             if state != "ok":
                 log.warning("sandbox_feature_unused", feature=feature, reason=state)
         collect_seldom()
+        LoopStalls(parts.metrics.counts, asyncio.get_running_loop()).start()
         await self._until_stopped(link, delivery, apis)
         await cancel(keeping, *apis)
         # systemd signals the workers of a supervisor that was killed: the signal may come before the link's end.

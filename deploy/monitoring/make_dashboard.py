@@ -40,6 +40,7 @@ PANELS: list[tuple[str, str, list[tuple[str, str]]]] = [
         (rate("call", "plugin_calls_total"), "{{call}}"),
         (rate("reason", "socket_errors_total"), "error: {{reason}}"),
     ]),
+    ("Held up", "s", [(rate("instance", "stalled_seconds_total"), "{{instance}}")]),
     ("Polls of the Admin API", "ops", [
         (rate("poller, outcome", "polls_total"), "{{poller}} {{outcome}}"),
         (rate("outcome", "reconciliations_total"), "reconciliation {{outcome}}"),

@@ -167,6 +167,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "worker_ready": "A worker serves the plugin socket; `seconds` since its start.",
     "worker_serving": "The worker accepts calls of Kong's on the plugin socket.",
     "worker_start_failed": "The system refused to start a worker.",
+    "worker_stalled": "The event loop was held up for `seconds`; Kong's calls waited meanwhile.",
     "worker_started": "A worker process was started.",
     "worker_stopped": "The worker has ended its calls and deliveries and exits.",
 }

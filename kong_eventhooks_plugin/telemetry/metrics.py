@@ -46,6 +46,7 @@ class Counts(Collector):
         self.reconciled_changes: Tally[tuple[str]] = Tally()
         self.spans: Tally[tuple[str]] = Tally()
         self.worker_restarts: Tally[tuple[str]] = Tally()
+        self.stalled_seconds: dict[tuple[()], float] = {(): 0.0}
 
     FAMILIES = (
         ("plugin_calls", "Calls of Kong's on the plugin socket, by call.", ("call",)),
@@ -63,6 +64,7 @@ class Counts(Collector):
             "Spans for the collector: `exported`, `failed` (not taken) or `dropped` (queue full).",
             ("outcome",),
         ),
+        ("stalled_seconds", "Seconds in which the worker was held up, and Kong's calls waited unread.", ()),
         ("worker_restarts", "Workers replaced since the supervisor's start: crashed, or unresponsive.", ("reason",)),
     )
 

@@ -1,7 +1,7 @@
 """Calls that wait for a commit: how many may, and how long; one timer for all connections.
 
-Each of them is a running timer of the nginx worker that made it, and a worker that has 4,096 drops what comes then,
-uncounted (``lua_max_running_timers``).
+Each of them is a running timer of the nginx worker that made it, and a worker that has 4,096, some 600 of them its own,
+drops what comes then, uncounted (``lua_max_running_timers``).
 
 Limits: ``CALLS`` wait at a time; past it a call is answered at once, its commit goes on, and ``early`` is counted.
 ``ANSWER_SECONDS`` from the call until it is answered, checked every ``TICK_SECONDS`` (together under Kong's and our

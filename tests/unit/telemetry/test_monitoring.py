@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "deploy" / "monitoring"
 METRIC = re.compile(rf"{PREFIX}_[a-z_]+(?:{{[^}}]*}})?")
 SERIES = re.compile(r"_(bucket|sum|count)$")
+KONGS_OWN = re.compile(r"kong_nginx_[a-z_]+{[^}]*}")
 LABEL = re.compile(r"([a-z_]+)\s*[=!]~?")
 
 
@@ -46,7 +47,7 @@ def test_every_metric_and_label_exists(name: str) -> None:
 def test_every_value_in_an_alert_is_one_that_the_package_counts() -> None:
     source = "".join(path.read_text() for path in (ROOT / "kong_eventhooks_plugin").rglob("*.py"))
     for expression in expressions("alerts.yml"):
-        for value in re.findall(r'[=!]~?"([^"]*)"', expression):
+        for value in re.findall(r'[=!]~?"([^"]*)"', KONGS_OWN.sub("", expression)):
             for each in value.split("|"):
                 assert f'"{each}"' in source, expression
 
