@@ -13,8 +13,9 @@ from kong_eventhooks_plugin.api.console.parsing import by_path, json_object
 from kong_eventhooks_plugin.api.console.parts import Parts
 from kong_eventhooks_plugin.api.console.rendering import segment
 from kong_eventhooks_plugin.api.console.sparkline import Sparkline, sparkline
+from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.api.service.entity import hook_view
-from kong_eventhooks_plugin.api.service.presenter import result_view
+from kong_eventhooks_plugin.api.service.presenter import filter_view, request_view, result_view, tested_view
 from kong_eventhooks_plugin.api.service.readiness import Readiness
 from kong_eventhooks_plugin.delivery.activity import PastAttempt
 from kong_eventhooks_plugin.errors import BadArgument, HookTaken, HookTestFailed, IdTaken, ValidationError
@@ -42,6 +43,15 @@ class HookRow(NamedTuple):
     waiting: int
     last: tuple[PastAttempt, ...]
     line: Sparkline
+
+
+class Tested(NamedTuple):
+    """What a test came to: ``error`` is why it did not arrive."""
+
+    error: str | None
+    answer: views.ResultView | None = None
+    request: views.RequestView | None = None
+    filter: views.FilterVerdictView | None = None
 
 
 class HookPages:
@@ -108,17 +118,24 @@ class HookPages:
 
     async def test(self, visit: Visit) -> web.StreamResponse:
         hook, given = self._hook(visit), visit.field("data")
+        return await self._shown(visit, hook, given, await self._tested(hook, given))
+
+    async def _tested(self, hook: Hook, given: str) -> Tested:
         try:
             tested = await self._parts.service.test_delivery.test(hook.id, json_object(given))
         except msgspec.DecodeError as error:
-            return await self._shown(visit, hook, given, {"error": f"That is not JSON: {error}", "answer": None})
-        except HookTestFailed as error:
-            answer = None if error.answer is None else result_view(error.answer)
-            result = {"error": f"{error.error}: {error}", "answer": answer}
-            return await self._shown(visit, hook, given, result)
+            return Tested(f"That is not JSON: {error}")
         except ValidationError as error:
-            return await self._shown(visit, hook, given, {"error": str(error), "answer": None})
-        return await self._shown(visit, hook, given, {"error": None, "answer": result_view(tested.answer)})
+            return Tested(str(error))
+        except HookTestFailed as error:
+            return Tested(
+                f"{error.error}: {error}",
+                None if error.answer is None else result_view(error.answer),
+                None if error.request is None else request_view(error.request),
+                None if error.verdict is None else filter_view(error.verdict),
+            )
+        view = tested_view(tested)
+        return Tested(view.error, view.result, view.request, view.filter)
 
     async def replay(self, visit: Visit) -> web.StreamResponse:
         hook = self._hook(visit)
@@ -162,7 +179,7 @@ class HookPages:
         return self._parts.guard.render("hook_form.html", visit, shown, 400 if errors else 200)
 
     async def _shown(
-        self, visit: Visit, hook: Hook, data: str | None = None, tested: Any = None, replayed: Any = None
+        self, visit: Visit, hook: Hook, data: str | None = None, tested: Tested | None = None, replayed: Any = None
     ) -> web.Response:
         parts, now = self._parts, self._parts.clock()
         ready = await parts.check()

@@ -377,6 +377,7 @@ WHERE n < $1::bigint
     OR held ? $5)
   AND ($6::float8 IS NULL OR accepted_at >= $6)
   AND ($7::float8 IS NULL OR accepted_at < $7)
+  AND (NOT $9::bool OR held IS NOT NULL)
 ORDER BY n DESC LIMIT $8;
 
 -- name: event

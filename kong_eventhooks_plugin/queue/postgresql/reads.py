@@ -133,7 +133,7 @@ async def events(connection: Connection, where: EventFilter, size: int, offset: 
     check_size(size)
     values: list[object] = [
         position(offset, 1)[0], where.after, where.source, where.event, where.hook_id, where.since, where.until,
-        size + 1,
+        size + 1, where.held_back,
     ]  # fmt: skip
     rows = await _rows(connection, SQL.page_events, values, size, _event_size)
     shown, more = one_page(rows, size, _event_size)
