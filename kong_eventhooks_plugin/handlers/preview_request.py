@@ -59,7 +59,7 @@ def _shown(signed: SignedRequest, definition: Mapping[str, Any]) -> SentRequest:
     if is_reference(definition.get("url")):
         url = str(definition["url"])
     headers = {name: _MASK if name in _OURS else own.get(name, value) for name, value in request.headers.items()}
-    return sent_request(request, url, headers, [*in_url, *header_secrets(masked)])
+    return sent_request(request, url, headers, [*signed.keys, *in_url, *header_secrets(masked)])
 
 
 def _header(name: bytes, value: bytes, references: Mapping[bytes, str]) -> bytes:

@@ -29,7 +29,10 @@ _MASK: Final = MASK.encode()
 
 
 class SignedRequest(NamedTuple):
-    """``own`` are the headers of the definition and the URL, ``target`` the URL's, with ``query`` behind its own."""
+    """``own`` are the headers of the definition and the URL, ``target`` the URL's, with ``query`` behind its own.
+
+    ``keys`` are secrets in its body.
+    """
 
     request: HttpRequest
     own: Mapping[bytes, bytes]
@@ -37,6 +40,7 @@ class SignedRequest(NamedTuple):
     query: str
     notes: list[str]
     of_event: bool
+    keys: tuple[bytes, ...] = ()
 
 
 class SignedSender:
@@ -80,14 +84,15 @@ class SignedSender:
             seconds=config.get("timeout"),
             tls=config.get("tls"),
         )
-        return SignedRequest(request, own, target, query, headers.notes, of_event)
+        key = config.get("preset_key")
+        return SignedRequest(request, own, target, query, headers.notes, of_event, (key.encode(),) if key else ())
 
     async def send(
         self, signed: SignedRequest, definition: Mapping[str, Any], now: float, judge: JudgeAnswer | None = None
     ) -> Outcome:
         """Send it. ``definition`` is the hook's config, its references unresolved; ``judge`` as in ``exchange``."""
         request, own, target = signed.request, signed.own, signed.target
-        hidden = [*target.sensitive, *header_secrets(own)]
+        hidden = [*signed.keys, *target.sensitive, *header_secrets(own)]
         outcome = await exchange(self._client, request, now, hidden, literal=target.literal, judge=judge)
         shown = {name: _MASK if name in own and name not in OPEN else value for name, value in request.headers.items()}
         secret_url = is_reference(definition.get("url"))

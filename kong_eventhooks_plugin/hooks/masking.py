@@ -9,7 +9,7 @@ import msgspec
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.masking import MASK, is_reference
 
-_SECRETS = ("secret", "previous_secret")
+_SECRETS = ("secret", "previous_secret", "preset_key")
 _CUSTOM = ("payload", "body")
 
 

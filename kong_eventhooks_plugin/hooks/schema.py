@@ -40,6 +40,7 @@ CRUD_PLUGIN = "event-hooks-crud"
 AVAILABLE_HANDLERS: tuple[str, ...] = ("webhook", "webhook-custom", "log", "lambda")
 TEMPLATE_LANGUAGES: tuple[str, ...] = ("resty", "jinja2")
 SIGNATURE_FORMS: tuple[str, ...] = ("sha256=hex", "hex", "base64", "t,v1")
+PRESETS: tuple[str, ...] = ("slack", "teams", "pagerduty", "opsgenie", "cloudevents", "cloudevents-binary")
 LEVELS: tuple[str, ...] = ("debug", "info", "notice", "warn", "err", "crit", "alert")
 
 DECLARED_CONFIG = "handler_config"
@@ -113,6 +114,7 @@ HANDLERS_OF: Mapping[str, tuple[str, ...]] = {
         ("method", "payload", "payload_format", "body", "body_format", "headers_format", "url_format", "template"),
         ("webhook-custom",),
     ),
+    **dict.fromkeys(("preset", "preset_key"), ("webhook",)),
     **dict.fromkeys(("timeout", "success", "signature", *TLS_FILES), _WEBHOOKS),
     **dict.fromkeys(("retry", "concurrency", "ordered"), (*_WEBHOOKS, "lambda")),
     "functions": ("lambda",),
@@ -120,8 +122,10 @@ HANDLERS_OF: Mapping[str, tuple[str, ...]] = {
 }
 """The handlers that have a field. For the others it is unset, or has the default that Kong fills in."""
 
-OWN_RULES = frozenset({"retry", "timeout", "concurrency", "ordered", "success", "signature", *TLS_FILES})
-"""A hook's own rules of delivery, over the settings'."""
+OWN_RULES = frozenset(
+    {"retry", "timeout", "concurrency", "ordered", "success", "signature", "preset", "preset_key", *TLS_FILES}
+)
+"""A hook's own rules of delivery, over the settings', and its receiver's form."""
 
 NOT_OF_HANDLER = "unknown field of this handler: "
 """How Kong's error begins of a field that the hook's handler does not have; the field's name follows."""
@@ -256,6 +260,7 @@ def handler_config() -> Field:
             *_TLS_FIELDS,
             _SIGNATURE_FIELD,
             *_CUSTOM_FIELDS,
+            *_PRESET_FIELDS,
             *_LAMBDA_AND_LOG_FIELDS,
             *_DELIVERY_FIELDS,
             required=True,
@@ -437,6 +442,23 @@ _CUSTOM_FIELDS = (
         type="string",
         one_of=list(TEMPLATE_LANGUAGES),
         description="The language of the templates; unset, resty, as in Kong Enterprise (webhook-custom).",
+    ),
+)
+
+_PRESET_FIELDS = (
+    _field(
+        "preset",
+        type="string",
+        **_choice(PRESETS),
+        description="The receiver whose form the body has, with its limits and its rule for success (webhook).",
+    ),
+    _field(
+        "preset_key",
+        type="string",
+        referenceable=True,
+        encrypted=True,
+        len_max=4_096,
+        description="The key of a preset that needs one: PagerDuty's routing key, Opsgenie's API key (webhook).",
     ),
 )
 

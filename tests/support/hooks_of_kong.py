@@ -28,7 +28,7 @@ VALUES: tuple[Any, ...] = (
     {"Webhook-Id": "1"}, {"x y": "z"}, {"te": "x"}, {"tea": "x"}, "log", "webhook", "webhook-custom", "lambda", "GET",
     "get", "rate-limit-exceeded", "rate-limiting", "crud", "a/b", "a\nb", ["a/b"], ["a", "b,c"], [None], [1, None, "b"],
     {"a": {"b": [1, 2]}}, "-a", "a~b.c_d-e", [[]], 31_622_400, 31_622_401, "http://h/{{ a }}", "http://{{ a }}/",
-    "resty", "jinja2", "warn", "data.limit > 3",
+    "resty", "jinja2", "warn", "data.limit > 3", "slack", "cloudevents",
     "http://h:99999/", "http://h:65535", "http://h:65536", "http://h:0/x", "http://h:abc", "http://u:p@h:8080/",
     "http://u:99999@h/", "http://u@", "http://u:p@/x", "http://:80/", "http://127.1", "http://u@127.1:80/", "http://0x7f.1/",
     "http://127.0.0.1/", "http://1.2.3.4.example/", "http://169.254.169.254/latest", "http://169.254.169.254.nip.io",

@@ -81,6 +81,8 @@ CONFIG: Final[Mapping[str, Decision]] = {
     "ssl_verify": shown,
     "secret": masked,
     "previous_secret": masked,
+    "preset": shown,
+    "preset_key": masked,
     **dict.fromkeys(("secret_file", "client_cert_file", "client_key_file", "ca_file"), masked),
     "payload": masked,
     "payload_format": shown,

@@ -9,6 +9,7 @@
 - A literal secret has a key, also after ``whsec_``; ``previous_secret`` has another beside it.
 - A secret, a URL or a header's value that looks like a reference, Kong's or decK's, is one.
 - A certificate's key has a certificate beside it, and authorities have something to verify.
+- A preset that needs a key has one, any other preset has none.
 - A secret file is below a directory that secrets may come from; ``secret_files`` looks where it really is.
 - A URL contains spaces inside its templates only, and templates only behind scheme, host and port; for a handler that
   does not render its URL it contains none.
@@ -53,6 +54,7 @@ MAX_PAYLOAD = 1 << 20
 
 UNSIGNED: Final = "needs a secret or secret_file beside it"
 ORDERED_IS_ONE: Final = "with ordered there is one delivery at a time: leave it out"
+KEYED_PRESETS: Final = ("pagerduty", "opsgenie")
 
 GUESSED: Final = "?"
 """In place of a field's name: see ``examined``."""
@@ -145,6 +147,15 @@ def _header_reference_errors(hook: Mapping[str, Any]) -> Errors:
     headers = hook["config"]["headers"] or {}
     errors = {name: error for name, text in headers.items() if (error := near_reference_error(text)) is not None}
     return {"headers": errors} if errors else {}
+
+
+def _preset_key_error(hook: Mapping[str, Any]) -> Errors:
+    preset, key = hook["config"]["preset"], hook["config"]["preset_key"]
+    if preset in KEYED_PRESETS and key is None:
+        return {"preset_key": f"required field missing: the preset {preset} needs one"}
+    if preset not in KEYED_PRESETS and key is not None:
+        return {"preset_key": f"only the presets {' and '.join(KEYED_PRESETS)} have it"}
+    return {}
 
 
 def _key_error(name: str, hook: Mapping[str, Any]) -> Errors:
@@ -251,13 +262,18 @@ def _target_error(url: str) -> str | None:
 
 _CURRENT = ("secret", "secret_file")
 _TWO_SECRETS: Errors = {"@entity": [texts.MUTUALLY_EXCLUSIVE.format("'secret', 'secret_file'")]}
+_REFERENCEABLE = ("url", "secret", "previous_secret", "preset_key")
 _TYPE = ("handler", "config.headers", "config.headers_format", "config.template")
 
 _CONFIG_RULES: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], Errors]], ...] = (
     (("handler", GUESSED), _foreign_errors),
     (("config.secret", "config.secret_file"), _two_secrets_error),
     (("config.secret", "config.secret_file", "config.previous_secret"), _lone_secret_error),
-    *(((f"config.{name}",), partial(_reference_error, name)) for name in ("url", "secret", "previous_secret")),
+    *(
+        ((f"config.{name}",), partial(_reference_error, name))
+        for name in ("url", "secret", "previous_secret", "preset_key")
+    ),
+    (("handler", "config.preset", "config.preset_key"), _preset_key_error),
     (("config.headers",), _header_reference_errors),
     (("config.secret",), partial(_key_error, "secret")),
     (("config.previous_secret",), partial(_key_error, "previous_secret")),

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from standardwebhooks.webhooks import Webhook
 
 from kong_eventhooks_plugin import __version__
@@ -203,3 +204,56 @@ async def test_nothing_in_a_request_begins_a_line_of_its_own(text: bytes) -> Non
         with pytest.raises(HttpError, match=r"^the request cannot be sent$"):
             await client.send(bad)
     await client.close()
+
+
+async def test_a_preset_has_its_form_a_signature_and_a_key_that_no_record_shows() -> None:
+    handler, key = webhook_handler(), "0123456789abcdef0123456789abcdef"
+    async with HttpReceiver(answer(202)) as receiver:
+        config = {"url": receiver.url, "preset": "pagerduty", "preset_key": key, "secret": SECRET}
+        outcome = await handler.deliver(make_job(config, now=time.time()))
+        (request,) = receiver.requests
+    await handler.close()
+    assert isinstance(outcome, Delivered)
+    assert json.loads(request.body)["routing_key"] == key
+    assert Webhook(SECRET).verify(request.body, request.headers)
+    assert outcome.request is not None
+    assert key not in str(outcome.request)
+    assert key.encode() not in outcome.request.body
+
+
+async def test_the_key_of_an_alert_api_is_a_header_and_an_end_has_a_path_of_its_own() -> None:
+    data = {"upstream_id": "u", "ip": "10.0.0.1", "port": 1, "hostname": "h", "node_id": "n"}
+    handler = webhook_handler()
+    async with HttpReceiver(answer(202)) as receiver:
+        for health in ("unhealthy", "healthy"):
+            job = make_job({"url": receiver.url, "preset": "opsgenie", "preset_key": "k3y"}, now=time.time())
+            event = replace(job.event, source="balancer", event="health", data=data | {"health": health})
+            await handler.deliver(replace(job, event=event))
+    await handler.close()
+    opened, closed = receiver.requests
+    assert [one.headers["authorization"] for one in (opened, closed)] == ["GenieKey k3y"] * 2
+    alias = json.loads(opened.body)["alias"]
+    assert (opened.path, closed.path) == ("/hook", f"/hook/{alias}/close?identifierType=alias")
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, Delivered), (400, Discard), (503, Retry)])
+async def test_a_preset_says_what_an_answer_means(status: int, kind: type) -> None:
+    handler = webhook_handler()
+    async with HttpReceiver(answer(status, b"invalid_payload")) as receiver:
+        outcome = await handler.deliver(make_job({"url": receiver.url, "preset": "slack"}, now=time.time()))
+    await handler.close()
+    assert type(outcome) is kind
+    assert outcome.answer.status == status
+
+
+@pytest.mark.parametrize(("preset", "count"), [("slack", 1), ("cloudevents", 1), ("pagerduty", 0), ("opsgenie", 0)])
+async def test_a_ping_has_the_form_too_and_is_no_alarm(preset: str, count: int) -> None:
+    handler = webhook_handler()
+    async with HttpReceiver(answer(200)) as receiver:
+        job = make_job({"url": receiver.url, "preset": preset, "preset_key": "k"})
+        outcome = await handler.ping(job.hook, job.config, "create", time.time())
+        assert isinstance(outcome, Delivered)
+        assert len(receiver.requests) == count
+    await handler.close()
+    assert all(b"ping" in one.body for one in receiver.requests)
+    assert (outcome.note is None) is bool(count)

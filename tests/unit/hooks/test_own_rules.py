@@ -6,11 +6,12 @@ import pytest
 
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers import address_rules, host_names, target_url
+from kong_eventhooks_plugin.handlers.presets import PRESETS
 from kong_eventhooks_plugin.hooks import patterns, schema
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.references import NO_REFERENCE, UNRENDERED
 from kong_eventhooks_plugin.hooks.validation.field_checks import field_error
-from kong_eventhooks_plugin.hooks.validation.own_rules import ORDERED_IS_ONE, UNSIGNED, foreign
+from kong_eventhooks_plugin.hooks.validation.own_rules import KEYED_PRESETS, ORDERED_IS_ONE, UNSIGNED, foreign
 from kong_eventhooks_plugin.model.hook import Origin
 from tests.support.hooks import VALIDATION, log_hook, plugin_config, webhook
 
@@ -27,6 +28,7 @@ VALUES: dict[str, Any] = {
     "level": "warn", "retry": {"attempts": 3}, "timeout": 30, "concurrency": 1, "success": "status == 200",
     "client_cert_file": "/run/secrets/c", "client_key_file": "/run/secrets/k", "ca_file": "/run/secrets/a",
     "ordered": True, "signature": {"header": "x-sign"},
+    "preset": "slack", "preset_key": "k",
 }  # fmt: skip
 FIELDS = {name: field for entry in schema.handler_config()["fields"] for name, field in entry.items()}
 
@@ -231,6 +233,26 @@ def test_what_looks_like_a_reference_and_is_none(text: str, error: str) -> None:
     assert errors(webhook(secret=text)) == {"config": {"secret": error}}
     assert errors(webhook(secret="s3cret", previous_secret=text)) == {"config": {"previous_secret": error}}
     assert errors(webhook(headers={"authorization": text})) == {"config": {"headers": {"authorization": error}}}
+
+
+@pytest.mark.parametrize(
+    ("config", "error"),
+    [
+        ({"preset": "pagerduty"}, "required field missing: the preset pagerduty needs one"),
+        ({"preset": "opsgenie"}, "required field missing: the preset opsgenie needs one"),
+        ({"preset": "slack", "preset_key": "k"}, "only the presets pagerduty and opsgenie have it"),
+        ({"preset_key": "k"}, "only the presets pagerduty and opsgenie have it"),
+        ({"preset": "pagerduty", "preset_key": "{vault:/env/x}"}, NO_REFERENCE),
+    ],
+)
+def test_a_preset_has_the_key_that_it_needs(config: dict[str, Any], error: str) -> None:
+    assert errors(webhook(**config)) == {"config": {"preset_key": error}}
+
+
+@pytest.mark.parametrize("preset", [*schema.PRESETS, None])
+def test_presets(preset: str | None) -> None:
+    assert tuple(PRESETS) == schema.PRESETS, "the schema imports nothing heavy, so it has them once more"
+    assert is_valid(webhook(preset=preset, preset_key="{vault://env/k}" if preset in KEYED_PRESETS else None))
 
 
 @pytest.mark.parametrize("text", ["{{ vault }}", "price ${{ data.price }}", "a {vault:x}"])

@@ -111,7 +111,7 @@ def test_references_work_for_url_headers_and_secrets() -> None:
     referenceable = {
         path.removeprefix("config.hooks.elements.handler_config.") for path, f in ALL.items() if f.get("referenceable")
     }
-    assert referenceable == {"url", "headers.values", "secret", "previous_secret"}
+    assert referenceable == {"url", "headers.values", "secret", "previous_secret", "preset_key"}
 
 
 def test_levels_and_template_languages_are_the_code_s() -> None:

@@ -1,0 +1,117 @@
+"""What every preset is given, and what they have in common: a title, facts, what an event is about.
+
+Limits: ``MAX_FACTS`` facts of ``MAX_VALUE`` characters each.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from kong_eventhooks_plugin.model.event import Event
+
+MAX_FACTS: Final = 40
+MAX_VALUE: Final = 300
+CUT: Final = "..."
+
+_NAMES: Final = ("name", "username", "path", "id")
+"""What stands for an entity or a request, best first."""
+
+
+class Message(NamedTuple):
+    """``source`` is the hook's; ``key`` is ``config.preset_key``, empty where the preset needs none."""
+
+    event: Event
+    source: str
+    hook: str
+    key: str = ""
+
+
+class Rendered(NamedTuple):
+    """``path`` is added to that of the hook's URL."""
+
+    body: bytes
+    headers: Mapping[bytes, bytes] = {b"content-type": b"application/json"}
+    path: str = ""
+
+
+class State(NamedTuple):
+    """What an event is about: the same for its beginning and its end, and whether this is the end."""
+
+    about: tuple[str, ...]
+    ended: bool
+
+
+def title(message: Message) -> str:
+    return f"{message.source}: {message.event.event}"
+
+
+def facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the fields of an event as texts; of an entity its name."""
+    for name, value in list(data.items())[:MAX_FACTS]:
+        if value is not None:
+            yield name, cut(_shown(value), MAX_VALUE)
+
+
+def summary(message: Message, most: int) -> str:
+    """Return the event in one line of at most so many characters."""
+    shown = ", ".join(f"{name}={value}" for name, value in facts(message.event.data))
+    line = f"{title(message)}: {shown}" if shown else title(message)
+    return cut(" ".join(line.split()), most)
+
+
+def cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - len(CUT)] + CUT
+
+
+def time_of(event: Event) -> str:
+    """Return an event's time in RFC 3339."""
+    return datetime.fromtimestamp(event.time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def state_of(event: Event) -> State:
+    """Return what groups an event with its end; an event that has none is about itself alone."""
+    data = event.data
+    fields = _STATES.get((event.source, event.event))
+    if fields is None:
+        return State((event.source, event.id), ended=False)
+    about = tuple(str(data.get(name)) for name in fields)
+    ended = event.event in _ENDS or data.get("health") == "healthy"
+    return State((event.source, *about), ended)
+
+
+def group_key(event: Event) -> str:
+    """Return a short key that is the same for an event and its end."""
+    return "event-hooks-" + blake2b("\0".join(state_of(event).about).encode(), digest_size=16).hexdigest()
+
+
+_STATES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("balancer", "health"): ("upstream_id", "node_id", "hostname", "ip", "port"),
+    ("gateway", "unreachable"): ("admin_url", "reason"),
+    ("gateway", "recovered"): ("admin_url", "reason"),
+    ("certificate", "expiring"): ("certificate_id", "field", "position", "fingerprint"),
+    ("event-hooks", "endpoint.disabled"): ("hook_id",),
+    ("event-hooks", "endpoint.recovered"): ("hook_id",),
+}
+"""The fields that say what a state is of."""
+
+_ENDS: Final = frozenset({"recovered", "endpoint.recovered"})
+
+
+def severity(event: Event) -> str:
+    """Return one of ``critical``, ``error``, ``warning``."""
+    if event.source == "gateway":
+        return "critical"
+    return "error" if event.source in {"balancer", "upstream", "event-hooks"} else "warning"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        found = next((value[name] for name in _NAMES if isinstance(value.get(name), str)), None)
+        if found is not None:
+            return str(found)
+    return msgspec.json.encode(value).decode()
