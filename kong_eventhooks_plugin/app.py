@@ -76,6 +76,7 @@ from kong_eventhooks_plugin.sandbox.isolation import missing_features
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.settings import Settings, load, read_token
 from kong_eventhooks_plugin.sources.catalogue import REQUEST_SOURCES
+from kong_eventhooks_plugin.sources.field_types import field_types
 from kong_eventhooks_plugin.sources.own.publisher import OwnEvents
 from kong_eventhooks_plugin.sources.poller_group import PollerGroup, hooks_without_admin_api, needs_admin_api
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
@@ -153,7 +154,9 @@ class Components:
         tasks = self.metrics.counts.sandbox_tasks
         self.pool = Pool(groups.sandbox_limits(settings), groups.lua_rules(settings), tasks)
         self.registry.on_change(self._index_line_writers)
-        self.compilation = Compilation(self.pool, self.registry.hooks, self.registry.set_compile_error)
+        self.compilation = Compilation(
+            self.pool, self.registry.hooks, self.registry.set_compile_error, field_types=field_types
+        )
         self.feed = Feed()
         self.hook_store = ApiHookStore(self.registry, self.queue)
         self.plugins = ActivePlugins(read_plugin)
@@ -254,7 +257,7 @@ class Components:
             validation=self.validation,
             pool=self.pool,
             publish=self.dispatcher.publish,
-            check=partial(compile_errors, self.pool),
+            check=partial(compile_errors, self.pool, field_types=field_types),
             enable=delivery.enable,
             states=states,
         )

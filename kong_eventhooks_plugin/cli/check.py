@@ -24,6 +24,7 @@ from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.settings import load
+from kong_eventhooks_plugin.sources.field_types import field_types
 
 
 @click.command("check")
@@ -102,7 +103,7 @@ async def _compile_errors(hooks: Sequence[Hook]) -> list[DeclarationError]:
     try:
         found: list[DeclarationError] = []
         for hook in hooks:
-            invalid = await compile_violation(pool, hook)
+            invalid = await compile_violation(pool, hook, field_types)
             if invalid is not None:
                 found += declaration_errors(as_placed(invalid, hook.origin), hook.origin.key, place_in_file(hook))
         return found

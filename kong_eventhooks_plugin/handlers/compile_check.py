@@ -4,7 +4,7 @@ Kong's schema and ours cannot know it, and declarations are read without waiting
 text; the texts of one hook are checked one after the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kong_eventhooks_plugin.errors import ValidationError
@@ -18,7 +18,15 @@ def has_code(hook: Hook) -> bool:
     return hook.filter is not None or hook.handler in _CHECKS or "success" in hook.config
 
 
-async def compile_errors(pool: Pool, hook: Hook) -> dict[str, Any]:
+FieldTypes = Callable[[str, str | None], Mapping[str, Any] | None]
+"""Returns the types of the fields that a filter on that source and event may read (``sandbox.filter_types``)."""
+
+
+def nothing_known(_: str, __: str | None) -> None:
+    return None
+
+
+async def compile_errors(pool: Pool, hook: Hook, field_types: FieldTypes = nothing_known) -> dict[str, Any]:
     """Return what does not compile, in the shape of the definition (``ValidationError.fields``); ``{}``: all does."""
     check = _CHECKS.get(hook.handler)
     errors = {} if check is None else await check(pool, hook.config)
@@ -27,15 +35,17 @@ async def compile_errors(pool: Pool, hook: Hook) -> dict[str, Any]:
         if error is not None:
             errors.setdefault("config", {})["success"] = error
     if hook.filter is not None:
-        error = await _compile_error(pool, Check(kind="filter", text=hook.filter))
+        types = field_types(hook.source, hook.event)
+        fields = None if types is None else dict(types)
+        error = await _compile_error(pool, Check(kind="filter", text=hook.filter, fields=fields))
         if error is not None:
             errors["filter"] = error
     return errors
 
 
-async def compile_violation(pool: Pool, hook: Hook) -> ValidationError | None:
+async def compile_violation(pool: Pool, hook: Hook, field_types: FieldTypes = nothing_known) -> ValidationError | None:
     """Return what does not compile as a refusal; None where all does."""
-    errors = await compile_errors(pool, hook)
+    errors = await compile_errors(pool, hook, field_types)
     return ValidationError(errors) if errors else None
 
 

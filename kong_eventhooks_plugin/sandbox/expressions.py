@@ -71,11 +71,15 @@ class Expressions:
             return _plain(str(value))
         return value if isinstance(value, bool) else f"it is neither true nor false but {kind.name()}"
 
+    def tree(self, text: str) -> Tree:
+        """Return a compiled expression's tree; raises ``CompilationFailed``."""
+        return read_tree(self._compiled.get((text,), self._compile).serialize())
+
     def explain(self, text: str, values: dict[str, Any]) -> Explained:
         """Return the verdict of an expression and the value of each of its parts."""
         verdict = self.verdict(text, values)
         try:
-            tree = read_tree(self._compiled.get((text,), self._compile).serialize())
+            tree = self.tree(text)
         except CompilationFailed:
             return Explained(verdict, ())
         shown = islice(parts_of(tree.root), MAX_PARTS)

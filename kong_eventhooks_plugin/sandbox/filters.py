@@ -6,9 +6,13 @@ A filter sees ``source``, ``event`` and ``data``. One that reads a missing field
 the error (``has(data.consumer.username)`` checks first).
 """
 
+from typing import Any
+
 from cel_expr_python import cel
 
+from kong_eventhooks_plugin.sandbox.errors import CompilationFailed
 from kong_eventhooks_plugin.sandbox.expressions import Expressions, Words, without_nul
+from kong_eventhooks_plugin.sandbox.filter_types import type_error
 from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided, Explain, Explained, SandboxLimits
 
 _WORDS = Words("a filter", "use source, event and data; the event's fields are under data")
@@ -28,6 +32,12 @@ class Filters:
         """Return the verdict, and the value of each part: also of those that the verdict does not depend on."""
         values = {"source": task.source, "event": task.event, "data": without_nul(task.data)}
         return self._expressions.explain(task.expression, values)
+
+    def check_types(self, text: str, fields: dict[str, Any]) -> None:
+        """Check a filter against the types of its source's fields; raises ``CompilationFailed``."""
+        error = type_error(self._expressions.tree(text), text, fields)
+        if error is not None:
+            raise CompilationFailed(error)
 
     def check(self, text: str) -> None:
         """Compile a filter; raises ``CompilationFailed``."""

@@ -1,5 +1,7 @@
 """In the place of ``filters`` and ``success_rules`` where the extra ``filter`` is missing: none compiles or is true."""
 
+from typing import Any
+
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed
 from kong_eventhooks_plugin.sandbox.filter_errors import MISSING_EXTRA, SUCCESS_NEEDS_EXTRA
 from kong_eventhooks_plugin.sandbox.tasks import CompileError, Decide, Decided, Explain, Explained, Judge, SandboxLimits
@@ -13,6 +15,8 @@ class MissingFilters:
 
     def explain(self, _: Explain) -> Explained:
         return Explained(MISSING_EXTRA, ())
+
+    def check_types(self, _: str, __: dict[str, Any]) -> None: ...
 
     def check(self, _: str) -> None:
         raise CompilationFailed(CompileError(1, 1, MISSING_EXTRA))

@@ -146,10 +146,14 @@ class Judge(msgspec.Struct, frozen=True, tag="judge", array_like=True):
 
 
 class Check(msgspec.Struct, frozen=True, tag="check", array_like=True):
-    """Compile a template, a lambda's function, a filter or a success rule -> ``Checked``."""
+    """Compile a template, a lambda's function, a filter or a success rule -> ``Checked``.
+
+    ``fields`` are the types of the fields that a filter may read (``filter_types``); None: nothing is known of them.
+    """
 
     kind: Literal["resty", "jinja2", "lambda", "filter", "success"]
     text: str
+    fields: dict[str, Any] | None = None
 
 
 class Measure(msgspec.Struct, frozen=True, tag="measure", array_like=True):

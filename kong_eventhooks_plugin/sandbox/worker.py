@@ -48,6 +48,7 @@ class Languages:
         self._checks: dict[str, Callable[[str], None]] = {}
         self._renders: dict[str, Callable[[Render], Result]] = {}
         self._call: Callable[[LambdaCall], Result] | None = None
+        self._check_types: Callable[[str, dict[str, Any]], None] | None = None
         self._decide: Callable[[Decide], Result] | None = None
         self._explain: Callable[[Explain], Result] | None = None
         self._judge: Callable[[Judge], Result] | None = None
@@ -98,6 +99,8 @@ class Languages:
     def _check(self, task: Check) -> Checked:
         try:
             self._checks[task.kind](task.text)
+            if task.fields is not None and self._check_types is not None:
+                self._check_types(task.text, task.fields)
         except CompilationFailed as error:
             return Checked(error.error)
         return Checked(None)
@@ -140,6 +143,7 @@ class Languages:
         filters, rules = Filters(setup.limits), SuccessRules(setup.limits)
         self._checks |= {"filter": filters.check, "success": rules.check}
         self._decide, self._explain = filters.decide, filters.explain
+        self._check_types = filters.check_types
         self._judge = rules.judge
 
 

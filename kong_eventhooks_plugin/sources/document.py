@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kong_eventhooks_plugin.sources.catalogue import SOURCES
-from kong_eventhooks_plugin.sources.entry import EventEntry, SourceEntry
+from kong_eventhooks_plugin.sources.entry import EventEntry, Kind, SourceEntry
 from kong_eventhooks_plugin.sources.nulls import present
 
-_Shown = dict[tuple[tuple[str, str], ...], str]
+_Shown = dict[tuple[tuple[str, str, str], ...], str]
 """The fields that have a table, and whose they are."""
 
 _HEAD = """# Sources and events
@@ -26,6 +26,10 @@ should ignore fields that it does not know.
 A field that is null is absent from what a hook sends and from what its templates, its lambdas and its log line see, as
 Kong removes nulls from its own events. A filter and `GET /events` have it as null. Events of `custom` stay as you
 publish them.
+
+The type of a field is what a filter is checked against: `text`, `number`, `boolean`, a list, an object. Of an object
+the description names the fields. Nothing is known of `any`, so a filter may do with it whatever it likes. Any field can
+be null. The examples are those of `kong-event-hooks try` and of the console.
 
 `unique` names the fields that `on_change`, and `snooze` together with it, compare: two events with the same values
 there are the same to the hook.
@@ -69,26 +73,39 @@ def _event(source: SourceEntry, name: str, event: EventEntry, shown: _Shown) -> 
     unique = ", ".join(f"`{name}`" for name in event.unique) or "all fields"
     yield f"{event.description} unique: {unique}.\n"
     title = f"{source.name}, {name}"
-    rows = tuple((field.name, field.description) for field in event.fields)
+    rows = tuple((field.name, kind_text(field.type()), field.description) for field in event.fields)
     first = shown.setdefault(rows, title)
     if first != title:
         yield f"Fields: those of {first}.\n"
-        return
-    yield from _table(rows)
+    else:
+        yield from _table(rows)
     yield f"```json\n{json.dumps(example(source, event), indent=2)}\n```\n"
 
 
-def _table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    yield "| field | what it is |"
-    yield "|---|---|"
-    for name, description in rows:
-        yield f"| `{name}` | {description} |"
+def _table(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    yield "| field | type | what it is |"
+    yield "|---|---|---|"
+    for name, kind, description in rows:
+        yield f"| `{name}` | {kind} | {description} |"
     yield ""
+
+
+def kind_text(kind: Kind) -> str:
+    """Return what a field is, for people."""
+    if isinstance(kind, list):
+        return "list" if kind == ["any"] else f"list of {kind_text(kind[0])}"
+    return "object" if isinstance(kind, dict) else str(kind)
 
 
 def example(source: SourceEntry, event: EventEntry) -> dict[str, Any]:
     """Return what a ``webhook`` hook receives."""
-    return {"source": source.name, "event": event.name, **present(event.example())}
+    name = example_event(source, event)
+    return {"source": source.name, "event": name, **present(event.example())}
+
+
+def example_event(source: SourceEntry, event: EventEntry) -> str:
+    """Return an event's name; for one of a family the member whose example it is."""
+    return event.name.replace("<entity>", source.example or "<entity>")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,34 @@ Kong waits for ``plugin-info``, which reads the catalogue, so this imports nothi
 
 from typing import Any, NamedTuple
 
+Kind = Any
+"""What a field is, for filters: ``text``, ``number``, ``boolean``; ``any``: nothing is known; ``[kind]``: a list;
+``{name: kind}``: an object with these fields, and perhaps others where ``...`` is one of them. Any may be null."""
+
 
 class EventField(NamedTuple):
-    """One field of an event's data. ``example`` is JSON: the fields' examples together are one event's data."""
+    """One field of an event's data. ``example`` is JSON: the fields' examples together are one event's data.
+
+    ``kind`` is set where the example does not show it.
+    """
 
     name: str
     description: str
     example: Any = None
+    kind: Kind = None
+
+    def type(self) -> Kind:
+        return _kind(self.example) if self.kind is None else self.kind
+
+
+def _kind(example: Any) -> Kind:
+    if isinstance(example, bool):
+        return "boolean"
+    if isinstance(example, dict):
+        return {name: _kind(value) for name, value in example.items()}
+    if isinstance(example, list):
+        return [_kind(example[0])] if example else ["any"]
+    return "text" if isinstance(example, str) else "any" if example is None else "number"
 
 
 class EventEntry(NamedTuple):

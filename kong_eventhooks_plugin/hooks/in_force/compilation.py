@@ -13,7 +13,7 @@ import structlog
 
 from kong_eventhooks_plugin.background import is_set_within
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.handlers.compile_check import compile_violation, has_code
+from kong_eventhooks_plugin.handlers.compile_check import FieldTypes, compile_violation, has_code, nothing_known
 from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.sandbox.pool import Pool
@@ -32,11 +32,13 @@ class Compilation:
         hooks: Callable[[], Mapping[str, Hook]],
         report: Callable[[Hook, ValidationError | None], None],
         pause: Callable[[asyncio.Event, float | None], Awaitable[object]] = is_set_within,
+        field_types: FieldTypes = nothing_known,
     ) -> None:
         self._pool = pool
         self._hooks = hooks
         self._report = report
         self._pause = pause
+        self._field_types = field_types
         self._changed = asyncio.Event()
         self._checked: dict[str, Hook] = {}
         self._failed: set[str] = set()
@@ -66,7 +68,7 @@ class Compilation:
                 self._failed.discard(hook.id)
 
     async def _check(self, hook: Hook, *, is_new: bool) -> None:
-        refusal = await compile_violation(self._pool, hook)
+        refusal = await compile_violation(self._pool, hook, self._field_types)
         self._checked[hook.id] = hook
         self._report(hook, refusal)
         if refusal is None:

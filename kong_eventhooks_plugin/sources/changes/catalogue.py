@@ -47,12 +47,14 @@ _FIELDS = (
         "The entity as it is now; of a delete, as it was last known (`{}` where only a path named it). Secrets are "
         "`***`.",
         _CONSUMER,
+        "any",
     ),
     EventField(
         "old_entity",
         "The entity as it was last known before. null for a create, for a delete (as in Kong Enterprise), and where "
         "it was not known.",
         {**_CONSUMER, "username": "Joe", "updated_at": 1795278761},
+        "any",
     ),
     EventField("schema", "The kind of entity: `consumers`, `keyauth_credentials`, ...", "consumers"),
     EventField(
@@ -60,6 +62,7 @@ _FIELDS = (
         "Of an update the fields that differ, as dotted paths (`config.minute`), `created_at` and `updated_at` "
         "aside; empty for a write that changed nothing.",
         ["username"],
+        ["text"],
     ),
     EventField(
         "actor",
@@ -78,17 +81,22 @@ _FIELDS = (
         "When the state before (`old_entity`; of a delete `entity`) was last known to hold, Unix seconds. null where "
         "none was known.",
         1795278761.25,
+        "number",
     ),
-    EventField("workspace", "The workspace's name, under Kong Enterprise where there are several. null else."),
+    EventField(
+        "workspace", "The workspace's name, under Kong Enterprise where there are several. null else.", kind="text"
+    ),
     EventField(
         "deleted_with",
         "The entity whose delete removed this one too, as `schema:id`: a consumer's credentials go with it. null else.",
+        kind="text",
     ),
     EventField(
         "omitted_fields",
         "Fields of `entity` and `old_entity` that are left out because the entity is larger than 1 MiB, as dotted "
         "paths; mostly empty.",
         [],
+        ["text"],
     ),
 )
 
@@ -100,10 +108,23 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 def _entry(name: str, description: str) -> EventEntry:
-    examples = _EXAMPLES.get(name.rpartition(":")[2], {})
+    entity, _, operation = name.partition(":")
+    examples = _of_entity(entity) | _EXAMPLES.get(operation or name, {})
     fields = tuple(field._replace(example=examples.get(field.name, field.example)) for field in _FIELDS)
     return EventEntry(name, description, fields, _UNIQUE)
 
+
+def _of_entity(entity: str) -> dict[str, Any]:
+    """Return what differs in the example of another entity than a consumer."""
+    if entity not in ENTITIES or entity == _EXAMPLE:
+        return {}
+    state = {"id": "4b1c4b6e-4f0a-4b61-8a0e-2c9a3a6f6a11", "name": "example", "created_at": 1795278761}
+    renewed = {**state, "updated_at": 1795278775}
+    return {"entity": renewed, "old_entity": {**state, "name": "before"}, "schema": entity, "changed": ["name"]}
+
+
+_EXAMPLE = "consumers"
+"""The entity that the examples of both sources show."""
 
 _NAME = "[a-z][a-z0-9_]*"
 
@@ -170,7 +191,7 @@ SOURCES: tuple[SourceEntry, ...] = (
         notes=(_WHAT_IT_NEEDS, _TWO_EVENTS, _WHAT_IS_NONE, _SECRETS, _WHICH_HOOKS_MATCH, _NOT_AT_ONCE),
         needs_admin_api=True,
         named_only=".+:.+",
-        example="consumers",
+        example=_EXAMPLE,
     ),
     SourceEntry(
         DAO_CRUD,

@@ -27,7 +27,7 @@ ENTRY = SourceEntry(
                 fields.CONSUMER,
                 fields.IP,
                 fields.SERVICE,
-                EventField("rate", "null: the plugin does not report the usage beyond the limit."),
+                EventField("rate", "null: the plugin does not report the usage beyond the limit.", kind="number"),
                 fields.LIMIT,
                 fields.WINDOW,
                 fields.ROUTE,
@@ -47,7 +47,9 @@ ENTRY = SourceEntry(
                     "total_tokens",
                 ),
                 EventField(
-                    "query_cost", "What this request would have cost (provider `requestPrompt`). null otherwise."
+                    "query_cost",
+                    "What this request would have cost (provider `requestPrompt`). null otherwise.",
+                    kind="number",
                 ),
             ),
             fields.CLIENT_AND_SERVICE,

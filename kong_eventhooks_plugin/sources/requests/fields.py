@@ -22,6 +22,13 @@ CONSUMER: Final = EventField(
         "created_at": 1795278761,
         "updated_at": 1795278761,
     },
+    {
+        **dict.fromkeys(("id", "username", "custom_id", "ws_id"), "text"),
+        **dict.fromkeys(("created_at", "updated_at"), "number"),
+        "tags": ["text"],
+        "type": "any",
+        "...": "any",
+    },
 )
 IP: Final = EventField(
     "ip", "The client's address, as Kong sees it (after `trusted_ips` and `real_ip_header`).", "127.0.0.1"
@@ -48,7 +55,22 @@ SERVICE: Final = EventField(
         "created_at": 1795278761,
         "updated_at": 1795278761,
     },
-)
+    {
+        **dict.fromkeys(("id", "name", "host", "protocol", "path", "ws_id"), "text"),
+        **dict.fromkeys(
+            (
+                "port", "retries", "connect_timeout", "read_timeout", "write_timeout", "tls_verify_depth",
+                "created_at", "updated_at",
+            ),
+            "number",
+        ),
+        **dict.fromkeys(("enabled", "tls_verify"), "boolean"),
+        "tags": ["text"],
+        "ca_certificates": ["text"],
+        "client_certificate": {"id": "text"},
+        "...": "any",
+    },
+)  # fmt: skip
 RATE: Final = EventField(
     "rate",
     "The usage that exceeded the limit: one more than the limit allows. Kong does not report how many requests "
@@ -80,6 +102,7 @@ LIMIT_NAME: Final = EventField(
     "limit_name",
     "The exceeded named limit of response-ratelimiting, spelled as in the response header (lower case). null "
     "otherwise.",
+    kind="text",
 )
 ATTRIBUTED: Final = EventField(
     "attributed",

@@ -36,6 +36,7 @@ ENTRY = SourceEntry(
                 EventField(
                     "err",
                     "null: the error is in the answer's body only (with `verbose_response`), which Kong's log lacks.",
+                    kind="text",
                 ),
                 EventField("phase", "`request` for a refused request, `response` for a refused answer.", "request"),
                 EventField("status", "The client's status: 400 or 406.", 400),

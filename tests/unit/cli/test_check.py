@@ -45,12 +45,23 @@ def test_no_sandbox_is_started_for_files_without_code(tmp_path: Path, monkeypatc
     assert check_files([written(tmp_path / "a.json", log_hook(), webhook())], VALIDATION).errors == []
 
 
+COMPARED = 'data.limit is a number, "5" is text: they cannot be compared; write 5'
+
+
+def test_a_filter_is_checked_against_its_sources_fields(tmp_path: Path) -> None:
+    bad = written(tmp_path / "bad.json", log_hook(filter="data.limt > 4"), log_hook("b", filter='data.limit > "5"'))
+    assert [str(error).partition(": ")[2] for error in check_files([bad], VALIDATION).errors] == [
+        "plugins[0].config.hooks[0].filter: line 1, column 6: data has no field 'limt'; did you mean limit?",
+        f"plugins[0].config.hooks[1].filter: line 1, column 1: {COMPARED}",
+    ]
+
+
 def test_the_command_ends_with_1(tmp_path: Path) -> None:
-    bad = written(tmp_path / "bad.json", log_hook(filter="data.x"), log_hook("b", filter="data.x >"))
+    bad = written(tmp_path / "bad.json", log_hook(filter="data.limit > 1"), log_hook("b", filter="data.x >"))
     ended = CliRunner().invoke(cli, ["check", bad])
     assert ended.exit_code == 1
     assert ended.output.startswith(f"{bad}: plugins[0].config.hooks[1].filter: line 1, column 9: Syntax error")
-    good = written(tmp_path / "good.json", log_hook(filter="data.x == 1"), slack(body="{{ y }}"))
+    good = written(tmp_path / "good.json", log_hook(filter="data.limit == 1"), slack(body="{{ y }}"))
     ended = CliRunner().invoke(cli, ["check", good])
     assert (ended.exit_code, ended.output) == (0, "1 file checked: 2 hooks, no errors\n")
 

@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from kong_eventhooks_plugin.handlers.compile_check import compile_errors, compile_violation, has_code
 from kong_eventhooks_plugin.sandbox.pool import Pool
+from kong_eventhooks_plugin.sources.field_types import field_types
 from tests.support.events import make_hook
 from tests.support.sandbox import running_pool
 
@@ -52,6 +53,14 @@ async def test_faults_have_the_shape_of_the_definition(
     assert (problem is None) == (errors == {})
     if problem is not None:
         assert problem.fields == found
+
+
+async def test_a_filter_is_checked_against_what_is_known_of_its_source(pool: Pool) -> None:
+    wrong = make_hook(filter="data.limt > 4")
+    assert await compile_errors(pool, wrong, field_types) == {
+        "filter": "line 1, column 6: data has no field 'limt'; did you mean limit?"
+    }
+    assert await compile_errors(pool, make_hook(source="custom", filter="data.limt > 4"), field_types) == {}
 
 
 async def test_the_refusal_names_the_place(pool: Pool) -> None:

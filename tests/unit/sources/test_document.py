@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kong_eventhooks_plugin.sources.catalogue import BY_NAME, SOURCES
-from kong_eventhooks_plugin.sources.document import document, example
+from kong_eventhooks_plugin.sources.document import document, example, kind_text
 from kong_eventhooks_plugin.sources.nulls import without_nulls
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
 from tests.support.events import events, recorded
@@ -23,7 +23,10 @@ def test_every_source_event_and_field_is_on_it() -> None:
         shown = [(family.shown, family.entry) for family in source.families]
         for name, event in shown or [(event.name, event) for event in source.events]:
             assert f"### `{name}`" in page
-            assert all(f"| `{field.name}` | {field.description} |" in page for field in event.fields)
+            assert all(
+                f"| `{field.name}` | {kind_text(field.type())} | {field.description} |" in page
+                for field in event.fields
+            )
 
 
 def test_the_example_is_what_a_recorded_request_becomes() -> None:
