@@ -16,6 +16,7 @@ from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided
 from tests.support.custom_webhooks import custom_handler
+from tests.support.delivery_jobs import webhook_handler
 from tests.support.doc_blocks import ROOT, Block, blocks
 from tests.support.events import make_event, make_hook
 from tests.support.http_receiver import HttpReceiver
@@ -49,10 +50,12 @@ def job_of(handler: str, config: dict[str, Any]) -> DeliveryJob:
 )
 async def test_an_example_does_what_the_page_says(pool: Pool, hook: dict[str, Any], shown: Block) -> None:
     config, lines = hook["handler_config"], KeptLines()
-    if hook["handler"] == "webhook-custom":
+    if hook["handler"].startswith("webhook"):
         assert (shown.language, shown.words) == ("json", ("body",))
-        async with HttpReceiver() as receiver, custom_handler(pool) as handler:
-            outcome = await handler.deliver(job_of("webhook-custom", config | {"url": receiver.url}))
+        async with HttpReceiver() as receiver, custom_handler(pool) as custom:
+            handler = custom if hook["handler"] == "webhook-custom" else webhook_handler()
+            outcome = await handler.deliver(job_of(hook["handler"], config | {"url": receiver.url}))
+            await handler.close()
             assert json.loads(receiver.requests[0].body) == json.loads(shown.text)
     else:
         one = LambdaHandler(pool, lines) if hook["handler"] == "lambda" else LogHandler(lines)
@@ -69,5 +72,5 @@ async def test_the_filter_of_the_page_holds(pool: Pool) -> None:
 
 
 async def test_the_page_has_examples_of_every_handler_it_is_about() -> None:
-    assert {hook["handler"] for hook, _ in EXAMPLES} == {"webhook-custom", "lambda", "log"}
+    assert {hook["handler"] for hook, _ in EXAMPLES} == {"webhook", "webhook-custom", "lambda", "log"}
     assert len(EXAMPLES) >= 8
