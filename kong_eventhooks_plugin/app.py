@@ -139,6 +139,8 @@ class Components:
         self.metrics = Metrics()
         log_file = settings.kong_error_log
         self.lines = LineBuffer(self.metrics.counts, None if log_file is None else ErrorLogFile(log_file))
+        if groups.store_url(settings) is not None:
+            raise SettingsError("store: nodes cannot share a store yet; leave it out")
         self.queue = SqliteQueue(Path(settings.data_dir) / DATABASE, groups.queue_limits(settings))
         self.definition_writer = DefinitionWriter(self.queue)
         directories = settings.secret_file_directories

@@ -37,8 +37,12 @@ _PROXY = "http://proxy.example.com:3128"
 _COLLECTOR = "http://127.0.0.1:4318"
 
 
-def setting(default: Any, description: str) -> Any:
-    return field(default=default, metadata={"description": description})
+_STORE = "postgresql://event_hooks@db.example.com/kong?sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem"
+
+
+def setting(default: Any, description: str, *, secret: bool = False) -> Any:
+    """Return a setting's field; a ``secret`` one is not in the text of the settings."""
+    return field(default=default, metadata={"description": description}, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,18 @@ class Settings:
         "Directory of the durable queue, `events.db`, of the state of Kong, `gateway.db`, and of a note on who "
         "listened on the socket. A missing directory is created with mode 0700 where its parent exists. Only the "
         "sidecar's user should be able to write to it.",
+    )
+    store: Annotated[str, Meta(pattern="^postgres(ql)?://", examples=[_STORE])] | None = setting(
+        None,
+        "URL of a PostgreSQL (14 or newer) that the sidecars of a cluster share: "
+        "`postgresql://event_hooks@db.example.com/kong?sslmode=verify-full`. Hosts, `target_session_attrs` and TLS "
+        "(`sslmode`, `sslrootcert`, `sslcert`, `sslkey`) are as libpq names them. A password belongs in "
+        "`store_url_file`. The role has to own the schema `kong_event_hooks`, or be allowed to create it. Unset: each "
+        "sidecar is on its own, with `events.db`.",
+        secret=True,
+    )
+    store_url_file: str | None = setting(
+        None, "File with that URL, in place of `store`: the command line and the environment show no password then."
     )
     kong_yml: tuple[str, ...] = setting(
         (), "Declarative files to load hooks from and to watch: those that a DB-less Kong starts with."

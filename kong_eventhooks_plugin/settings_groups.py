@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kong_eventhooks_plugin.api.transport.tls import server_context, tls_files
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.descriptors import DescriptorShares, descriptor_shares
-from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.errors import MissingExtra, SettingsError
 from kong_eventhooks_plugin.files import is_below
 from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.forward_proxy import ForwardProxy
@@ -46,6 +46,28 @@ def otlp_headers(settings: Settings) -> dict[str, str]:
     if None in found:
         raise SettingsError(f"otlp_headers_file: {settings.otlp_headers_file}: a line is not of the form name: value")
     return {header[1]: header[2] for header in found if header is not None}
+
+
+def store_url(settings: Settings) -> str | None:
+    """Return the URL of the store that nodes share, None without one. No error quotes it: it may hold a password.
+
+    Raises ``SettingsError``, ``MissingExtra``.
+    """
+    if settings.store is not None and settings.store_url_file is not None:
+        raise SettingsError("store_url_file: `store` is set as well; set one of the two")
+    name = "store" if settings.store_url_file is None else f"store_url_file: {settings.store_url_file}"
+    url = settings.store or read_token(settings.store_url_file, "store_url_file")
+    if url is None:
+        return None
+    try:
+        from kong_eventhooks_plugin.queue.postgresql.connection import Address
+    except ModuleNotFoundError as error:
+        raise MissingExtra("store", "postgresql") from error
+    try:
+        Address(url)
+    except SettingsError as error:
+        raise SettingsError(f"{name}: {error}") from None
+    return url
 
 
 def shares(settings: Settings, limit: int) -> DescriptorShares:

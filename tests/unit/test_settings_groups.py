@@ -9,7 +9,7 @@ import pytest
 
 from kong_eventhooks_plugin import settings_groups
 from kong_eventhooks_plugin.errors import SettingsError
-from kong_eventhooks_plugin.settings import Settings
+from kong_eventhooks_plugin.settings import Settings, load
 
 
 def groupings() -> Iterator[tuple[str, str, str]]:
@@ -64,3 +64,32 @@ def test_a_line_that_is_no_header_is_refused_and_not_shown(tmp_path: Path, text:
     with pytest.raises(SettingsError, match=r"otlp_headers_file: .*headers: a line is not of the form") as refused:
         settings_groups.otlp_headers(Settings(otlp_headers_file=str(tmp_path / "headers")))
     assert "s3cr" not in str(refused.value)
+
+
+URL = "postgresql://role:s3cret@db.example.com/kong?sslmode=verify-full"
+
+
+def test_the_shared_stores_url_is_set_or_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text(f"{URL}\n")
+    assert settings_groups.store_url(Settings()) is None
+    assert settings_groups.store_url(Settings(store=URL)) == URL
+    assert settings_groups.store_url(Settings(store_url_file=str(file))) == URL
+    assert "s3cret" not in str(Settings(store=URL))
+    with pytest.raises(SettingsError, match="set one of the two"):
+        settings_groups.store_url(Settings(store=URL, store_url_file=str(file)))
+
+
+@pytest.mark.parametrize("text", ["", "mysql://role:s3cret@db/kong", "postgresql://role:s3cret/x@db/kong"])
+def test_a_file_without_such_a_url_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "url"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=f"^store_url_file: {file}: ") as error:
+        settings_groups.store_url(Settings(store_url_file=str(file)))
+    assert "s3cret" not in str(error.value)
+
+
+def test_a_wrong_store_is_refused_and_not_shown() -> None:
+    with pytest.raises(SettingsError, match=r"store: .* for example postgresql://") as error:
+        load({"store": "mysql://role:s3cret@db/kong"}, environment={})
+    assert "s3cret" not in str(error.value)

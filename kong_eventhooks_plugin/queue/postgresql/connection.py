@@ -5,6 +5,7 @@ given up. A transaction of which the server hears nothing for ``IDLE_IN_TRANSACT
 is rolled back by the server, so that nobody waits for it longer; ``LOCK`` is how long a statement waits for a row.
 """
 
+import re
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -22,6 +23,7 @@ STATEMENT = 30.0
 IDLE_IN_TRANSACTION = 10.0
 LOCK = 15.0
 
+_HOST = re.compile(r"(\[[^\]\s]+\]|[^:@\s\[]*)(:[0-9]+)?")
 _SCHEMES = ("postgresql", "postgres")
 _EXAMPLE = "postgresql://event_hooks@db.example.com:5432/kong?sslmode=verify-full"
 
@@ -34,12 +36,16 @@ class Address:
         try:
             parts = urlsplit(url)
             options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        except ValueError as error:
-            raise SettingsError(f"is not a URL: {error}; for example {_EXAMPLE}") from None
+        except ValueError:
+            raise SettingsError(f"is not a URL; for example {_EXAMPLE}") from None
         if parts.scheme not in _SCHEMES:
             raise SettingsError(f"is not the URL of a PostgreSQL; for example {_EXAMPLE}")
-        hosts = parts.netloc.rpartition("@")[2] or options.get("host") or "the local socket"
-        self.name = f"PostgreSQL {hosts}/{parts.path.lstrip('/') or options.get('dbname', '')}".rstrip("/")
+        hosts = parts.netloc.rpartition("@")[2]
+        if parts.fragment or "@" in parts.path or not all(map(_HOST.fullmatch, hosts.split(","))):
+            # Most probably a part of the password, which must not get into the store's name.
+            raise SettingsError("is not a URL: in a password `/`, `?`, `#`, `@` and `:` have to be percent-encoded")
+        database = parts.path.lstrip("/") or options.get("dbname", "")
+        self.name = f"PostgreSQL {hosts or options.get('host') or 'on this host'}/{database}".rstrip("/")
         """What logs and errors call the store."""
 
     def __repr__(self) -> str:

@@ -33,11 +33,31 @@ async def test_no_such_role(postgres_store: str) -> None:
 
 
 def test_an_address_that_is_none() -> None:
-    for url in ("", "db.example.com", "mysql://root:s3cret@db/kong"):
+    for url in ("", "db.example.com", "mysql://root:s3cret@db/kong", "postgresql://[::1/kong"):
         with pytest.raises(SettingsError, match="for example postgresql://") as error:
             Address(url)
         assert "s3cret" not in str(error.value)
-    assert "s3cret" not in repr(Address("postgresql://role:s3cret@db/kong"))
+
+
+@pytest.mark.parametrize("password", ["s3cret/x", "1/s3cret", "s3cret#x", "s3cret?x", "1#s3cret", "1/s3c@cret"])
+def test_a_password_that_is_not_encoded_is_in_no_name(password: str) -> None:
+    with pytest.raises(SettingsError, match="in a password") as error:
+        Address(f"postgresql://role:{password}@db.example.com/kong")
+    assert "cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://role:s3cret@db/kong", "PostgreSQL db/kong"),
+        ("postgresql://role@a:5432,b:5433/kong?password=s3cret&sslmode=require", "PostgreSQL a:5432,b:5433/kong"),
+        ("postgres://role:s3cret@[::1]:5432/kong", "PostgreSQL [::1]:5432/kong"),
+        ("postgresql:///kong?host=/run/postgresql", "PostgreSQL /run/postgresql/kong"),
+    ],
+)
+def test_what_a_store_is_called(url: str, name: str) -> None:
+    assert Address(url).name == name
+    assert "s3cret" not in repr(Address(url))
 
 
 async def test_a_newer_schema_is_refused_and_left_as_it_is(postgres_store: str) -> None:
