@@ -111,6 +111,8 @@ class Expressions:
 
     def _error(self, message: str) -> CompileError:
         found = _AT.search(message)
+        if "recursion" in message:
+            return CompileError(1, 1, f"{self._words.name} may have 32 levels of parentheses and operators")
         if found is None:
             return CompileError(1, 1, _plain(message))
         text, unknown = found[3].split(" expecting {")[0], _UNKNOWN.search(found[3])

@@ -11,6 +11,7 @@ from kong_eventhooks_plugin.sandbox.tasks import CompileError, Decide, SandboxLi
 from tests.support.sandbox import DATA
 
 FILTERS = Filters(SandboxLimits())
+TOO_DEEP = "a filter may have 32 levels of parentheses and operators"
 UNKNOWN = "unknown variable 'limit': use source, event and data; the event's fields are under data"
 
 
@@ -64,6 +65,8 @@ def test_an_undecidable_filter_has_its_error(expression: str, error: str) -> Non
         ("true &&\n limit > 3", CompileError(2, 2, UNKNOWN)),
         ("source", CompileError(1, 1, "a filter must be true or false; this one is STRING")),
         ("source > 4", CompileError(1, 8, "found no matching overload for '_>_' applied to '(string, int)'")),
+        ("(" * 50 + "true" + ")" * 50, CompileError(1, 1, TOO_DEEP)),
+        ("1" + "+1" * 50 + "==1", CompileError(1, 1, TOO_DEEP)),
         ("x" * (MAX_EXPRESSION + 1), CompileError(1, 1, f"a filter may have {MAX_EXPRESSION} characters")),
     ],
 )  # fmt: skip

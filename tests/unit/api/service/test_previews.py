@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from kong_eventhooks_plugin.api.grpc.eventhooks.v1 import hooks_pb2 as pb
+from kong_eventhooks_plugin.api.grpc.hooks_calls import HookCalls
+from kong_eventhooks_plugin.api.grpc.structs import to_struct
 from kong_eventhooks_plugin.api.service.previews import ChosenEvent
 from kong_eventhooks_plugin.errors import UnknownHook, ValidationError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
@@ -184,3 +187,21 @@ async def test_over_rest(api: Api) -> None:
         seen = await client.post("/event-hooks/preview", json={"hook": definition})
         assert seen.json()["request"]["url"] == "{vault://env/nobody}"
         assert '"health":"unhealthy"' in seen.json()["request"]["body"]
+
+
+async def test_over_grpc(api: Api) -> None:
+    await api.service.hooks.create({**CUSTOM, "snooze": 60})
+    calls = HookCalls(api.service)
+    request = pb.PreviewHookRequest(hook="chat", data=to_struct({"limit": 9, "consumer": {}, "window": "hour"}))
+    seen: Any = await calls.preview(request, True)
+    assert (seen.hook.name, seen.fires, seen.held_back, seen.filter.HasField("verdict")) == (
+        "chat", False, "filter_error", False,
+    )  # fmt: skip
+    assert (seen.suppression.verdict, seen.suppression.HasField("fired_at")) == (pb.SUPPRESSION_OUTCOME_FIRES, False)
+    assert (seen.request.body, seen.event.data["limit"]) == (b'{"text":" has 9 per hour"}', 9)
+    assert seen.filter.parts[1].value == "true"
+    definition = pb.Hook(source="balancer", handler="log")
+    seen = await calls.preview(pb.PreviewHookRequest(definition=definition), True)
+    assert (seen.fires, seen.lines[0].level, seen.event.event) == (True, "notice", "health")
+    with pytest.raises(ValidationError, match="definition: required field missing"):
+        await calls.preview(pb.PreviewHookRequest(), True)
