@@ -17,7 +17,7 @@ from kong_eventhooks_plugin.delivery.hook_readiness import EndpointStanding
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import QueueLimits
 
-WATCH_SECONDS: Final = 10.0
+WATCH_SECONDS: Final = 30.0
 PROBLEMS: Final = 200
 OLD_SECONDS: Final = 300.0
 FULL_SHARE: Final = 0.5

@@ -7,6 +7,8 @@ import pytest
 import structlog
 
 from kong_eventhooks_plugin.delivery import leadership
+from kong_eventhooks_plugin.delivery.activity import PastAttempt
+from kong_eventhooks_plugin.delivery.hook_readiness import EndpointStanding
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Delivery, Discard, Retry
@@ -35,6 +37,20 @@ async def test_an_event_is_delivered_and_the_attempt_recorded() -> None:
         assert job.config == {"endpoint": "http://a:80"}
         assert w.metric("delivery_attempts_total", hook="a", outcome="delivered", error="") == 1
         assert w.metric("delivery_latency_seconds_sum", hook="a") == 2
+        assert w.worker.activity.last(A.id) == (PastAttempt(w.time(), "delivered", None, None, delivery),)
+        assert w.worker.standing(A.id) == EndpointStanding()
+
+
+async def test_since_when_an_endpoint_fails_and_until_when_it_is_spared() -> None:
+    async with world(A) as w:
+        w.handler.outcomes["a"] = [TIMED_OUT]
+        await w.offer(A)
+        await w.queue.settled(1)
+        standing = w.worker.standing(A.id)
+        assert (standing.failing_since, standing.disabled_at) == (w.time(), None)
+        assert standing.held_until is not None
+        assert standing.held_until > w.time()
+        assert w.worker.activity.last(A.id)[0].error == "timeout"
 
 
 async def test_a_failure_is_tried_again_on_schedule_until_the_delivery_is_dead() -> None:

@@ -357,3 +357,4 @@ async def test_other_paths_are_the_apis(api: Api, path: str) -> None:
     async with console_of(api) as browser:
         answer = await browser.get(path)
         assert (answer.status_code, answer.json()) == (404, {"message": "Not found"})
+        assert (await browser.get("/console/event-hooks")).json()["data"] == [], "a workspace of that name"
