@@ -53,6 +53,8 @@ HOOKS: list[dict[str, Any]] = [
          "client_cert_file": "/run/secrets/gateway.pem", "client_key_file": "/run/secrets/gateway.key",
          "ca_file": "/run/secrets/ca.pem",
      }},
+    {"name": "preset", "source": "event-hooks", "event": "endpoint.disabled", "handler": "webhook",
+     "config": {"url": "https://h.example/", "preset": "pagerduty", "preset_key": "{vault://env/event-hooks-secret}"}},
     {"name": "in-order", "source": "crud", "handler": "lambda",
      "config": {"functions": ["return print"], "ordered": True, "retry": {"schedule": [5]}}},
     {"name": "some-rules", "source": "upstream", "handler": "webhook-custom",

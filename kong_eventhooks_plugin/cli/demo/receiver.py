@@ -52,14 +52,17 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class Receiver:
-    """Calls ``on_delivery`` with each request; port 0 is a free one. Raises ``ValueError`` for an invalid secret."""
+    """Calls ``on_delivery`` with each request; a status that it returns is the answer, None: the receiver's own.
+
+    Port 0 is a free one. Raises ``ValueError`` for an invalid secret.
+    """
 
     def __init__(
         self,
         host: str = "127.0.0.1",
         port: int = 0,
         secret: str | None = None,
-        on_delivery: Callable[[Received], None] = lambda _: None,
+        on_delivery: Callable[[Received], int | None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._host = host
@@ -101,10 +104,13 @@ class Receiver:
         errors = () if self._secret is None else tuple(signature_errors(self._secret, headers, body, now))
         verified = None if self._secret is None else not errors
         received = Received(request.method, request.path_qs, headers, body, now, verified, errors)
+        status = None
         try:
-            self._on_delivery(received)
+            status = self._on_delivery(received)
         except Exception:
             log.exception("on_delivery_failed", path=received.path)
+        if status is not None:
+            return web.Response(status=status, text="not now\n")
         if verified is False:
             return web.Response(status=HTTPStatus.UNAUTHORIZED, text="; ".join(errors) + "\n")
         return web.Response(status=HTTPStatus.NO_CONTENT)

@@ -11,6 +11,7 @@ Limits: 60 s for the sidecar to be ready and for the deliveries of one playback 
 import asyncio
 import base64
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,8 @@ CALL_PAUSE_SECONDS = 0.04
 """Seconds between two recorded calls, so that a person sees them come one by one."""
 PLAYBACK_PAUSE_SECONDS = 3.0
 LINES_SHOWN = 4
+RETRIED = "hourly"
+"""The hook whose first delivery is refused once, and whose delivery is replayed."""
 EXPECTED = {"all-limits": 8, "hourly": 1}
 """Eight limits are exceeded: four of rate-limiting, two of response-ratelimiting, two with hidden headers."""
 
@@ -67,8 +71,8 @@ def _hooks(receiver_url: str, secret: str) -> dict[str, Any]:
                 DECLARED_CONFIG: {"url": f"{receiver_url}/all-limits", "secret": secret},
             },
             {
-                "name": "hourly", "source": "rate-limiting", "handler": "webhook", "snooze": 3600,
-                DECLARED_CONFIG: {"url": f"{receiver_url}/hourly", "secret": secret},
+                "name": RETRIED, "source": "rate-limiting", "handler": "webhook", "snooze": 3600,
+                DECLARED_CONFIG: {"url": f"{receiver_url}/{RETRIED}", "secret": secret, "retry": {"schedule": [1]}},
             },
             {"name": "error-log", "source": "response-ratelimiting", "handler": "log", DECLARED_CONFIG: {}},
         ]
@@ -109,9 +113,21 @@ async def _play(player: Player, health: str, arrived: list[Received], *, follow:
         settled = await _settled(health)
         status = _sum_up(player, calls, arrived, time.monotonic() - started, settled=settled)
         if not follow:
-            return status
+            return status or await _replay(health, arrived)
         arrived.clear()
         await asyncio.sleep(PLAYBACK_PAUSE_SECONDS)
+
+
+async def _replay(health: str, arrived: list[Received]) -> int:
+    """Have the delivery that arrived late sent once more; it keeps its id."""
+    before = len(arrived)
+    click.echo(f"\nA replay of what hook '{RETRIED}' has delivered:\n")
+    async with httpx.AsyncClient(trust_env=False, verify=NO_AUTHORITIES) as client:
+        answer = await client.post(f"{health}/event-hooks/{RETRIED}/replay", json={"state": "delivered"}, timeout=5)
+    if answer.status_code != HTTPStatus.OK or not await _settled(health):
+        return ENDED
+    ids = {got.id for got in arrived[:before] if got.path == f"/{RETRIED}"}
+    return 0 if [got.id in ids and got.verified for got in arrived[before:]] == [True] else ENDED
 
 
 @contextlib.contextmanager
@@ -225,18 +241,32 @@ Playing the traffic of a real Kong 3.9.3 through the plugin socket:
     )
 
 
-def _reporter(arrived: list[Received]) -> Callable[[Received], None]:
-    def report(got: Received) -> None:
+def _reporter(arrived: list[Received]) -> Callable[[Received], int | None]:
+    refused: list[str | None] = []  # the one delivery that was, by its id; None once it has arrived
+
+    def report(got: Received) -> int | None:
         body = got.json
         if body.get("event") == "ping":
             click.echo(f"  ping      {got.path[1:]:<10}  {_signature(got)}")
-            return
+            return None
+        if got.path == f"/{RETRIED}" and not refused:
+            refused.append(got.id)
+            click.echo(f"  refused   {got.path[1:]:<10}  answered 503, to be tried again in a second")
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        first = not arrived
         arrived.append(got)
         limit = f"{body['limit']} per {body['window']}" if "limit" in body else "a limit (headers hidden)"
         who = body["consumer"].get("username") or body["ip"]
         where = f"{body['request']['method']} {body['request']['path']}"
         exceeded = f"{who} exceeded {limit}"
-        click.echo(f"  delivery  {got.path[1:]:<10}  {where:<13} {exceeded:<44} {_signature(got)}")
+        again = "  at the second attempt" if got.id in refused else ""
+        click.echo(f"  delivery  {got.path[1:]:<10}  {where:<13} {exceeded:<44} {_signature(got)}{again}")
+        if first:
+            text = json.dumps(body, indent=2)
+            click.echo("\n".join(f"            {line}" for line in text.splitlines()))
+        if got.id in refused:
+            refused[:] = [None]
+        return None
 
     return report
 
@@ -278,14 +308,12 @@ def _sum_up(
 
 
 def _print_next_steps() -> None:
+    program = Path(sys.executable).with_name("kong-event-hooks")
     click.echo(
-        """
-To do this with your Kong (README.md, "With a real Kong", has every step):
+        f"""
+Next:
 
-  kong-event-hooks serve --kong-yml /etc/kong/kong.yml
-  kong.conf:  plugins = bundled,event-hooks,event-hooks-crud
-              pluginserver_names = event-hooks,event-hooks-crud
-              pluginserver_event_hooks_socket = /run/kong-event-hooks/plugin.sock
-              pluginserver_event_hooks_query_cmd = cat /run/kong-event-hooks/event-hooks.json
-              (and the same two lines for event_hooks_crud)"""
+  {program} demo --follow     # the same, again and again, until Ctrl-C
+  {program} serve --help      # every setting, with its default
+  {program} plugin-info event-hooks     # what Kong asks for: README.md, "With a real Kong", has every step"""
     )
