@@ -114,6 +114,7 @@ class GroupCommit:
         self._yielded = 0
         self._alone = False
         self._ours: dict[str, Receipt] = {}
+        self._dropping_answers = False
         self._failing: str | None = None
         self._failed_at = 0.0
         self._began_at: float | None = None
@@ -237,9 +238,16 @@ class GroupCommit:
         if self._failing is not None:
             self._failing = None
             log.info("store_recovered", file=self._name)
+        if batch.settling:
+            self._report_dropped(batch.answers_dropped)
         for one in batch.offers:
             self._ours.pop(one.offer.event.id, None)
         self._end(batch, None)
+
+    def _report_dropped(self, dropped: bool) -> None:
+        if dropped and not self._dropping_answers:
+            log.warning("response_bodies_dropped", limit_bytes=self._lane.limits.answer_bytes)
+        self._dropping_answers = dropped
 
     def _fail(self, batch: Batch, error: StoreUnavailable) -> None:
         if self._failing is None:

@@ -94,7 +94,7 @@ class Lane(Generic[T]):
         connection: Connection | None = None,
     ) -> None:
         self._address = address
-        self._limits = limits
+        self.limits = limits
         self._clock = clock
         self._committed_late = committed_late
         self._lock = asyncio.Lock()
@@ -159,9 +159,7 @@ class Lane(Generic[T]):
             assert self.writer is not None  # noqa: S101  # an INSERT that returns has a row
         self._number += 1
         await connection.execute("BEGIN")
-        transaction = Transaction(
-            connection, self._limits, self.writer, await self._clock.read(connection), self._hooks
-        )
+        transaction = Transaction(connection, self.limits, self.writer, await self._clock.read(connection), self._hooks)
         answer = await work(transaction)
         await transaction.flush(self._number)
         self._unknown = _Unknown(self.writer, self._number, answer)

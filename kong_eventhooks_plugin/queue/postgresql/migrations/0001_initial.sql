@@ -2,7 +2,7 @@
 --
 -- As in the SQLite file, events and hooks are numbered inside, texts are for the edge, and all times are Unix seconds.
 -- Rows that change keep room on their page (fillfactor), so that most updates touch no index; each table that changes
--- much is vacuumed after thousands of rows and not after a fifth of them (docs/cluster.md has the measurement).
+-- much is vacuumed after thousands of rows and not after a fifth of them.
 
 -- One row for each event that was accepted. n is in the order of acceptance within a node's batch; two nodes' batches
 -- interleave, and a lower n may become visible after a higher one.
