@@ -111,7 +111,7 @@ class Publisher(asyncio.Protocol):
         self.free, self.had = free, b""
 
     def connection_made(self, transport: Any) -> None:
-        """It is free now."""
+        """Begin as free."""
         self.transport = transport
         self.free(self)
 
@@ -119,10 +119,8 @@ class Publisher(asyncio.Protocol):
         """Send one event."""
         data = {"number": number, "ip": "192.0.2.7", "service": {"name": "demo"}, "limit": 5, "window": "minute"}
         body = json.dumps({"event": "bench", "data": data}).encode()
-        head = (
-            b"POST /events HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        )
-        self.transport.write(head % len(body) + body)
+        head = b"POST /events HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
 
     def data_received(self, data: bytes) -> None:
         """Take the answer."""

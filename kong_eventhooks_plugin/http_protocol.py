@@ -65,6 +65,11 @@ class AnswerProtocol(ResponseHandler):
             self.answered = True
         super().feed_data(data, size)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # aiohttp calls it after each read, and parses on with nothing where nothing was paused.
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     def data_received(self, data: bytes) -> None:
         if self._first_read and 0 < len(data) <= PIECE:
             self._first_read = False

@@ -1,6 +1,7 @@
 """The yardstick: the least that takes events over HTTP and posts them on, in Python. ``serve_forward.py URL``.
 
-aiohttp as it is, on uvloop: it answers 201 at once, posts with 8 in flight, and keeps, checks, signs and repeats nothing.
+aiohttp as it is, on uvloop: it answers 201 at once, posts with 8 in flight, and keeps, checks, signs and repeats
+nothing.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Writes outcomes to the queue, many in one transaction: while one batch is being committed, the next one gathers.
+"""Writes outcomes to the queue, many in one transaction, and where that can be in one that accepts or claims.
 
 Limits: ``unsettled`` outcomes wait; past it ``full`` is True and the worker starts no attempt. Endpoints' health
 waits beside them, one value a hook. While the store fails, all of it waits and is retried after ``store_pause``;
@@ -31,13 +31,18 @@ class Settler:
         self._on_flush = on_flush
         self._settlements: list[Settlement] = []
         self._health: dict[str, EndpointHealth] = {}
+        self._prompt = False
         self._something = asyncio.Event()
         self._nothing = asyncio.Event()
         self._nothing.set()
 
-    def settle(self, settlement: Settlement) -> None:
+    def settle(self, settlement: Settlement, *, prompt: bool = False) -> None:
+        """Write it with the next transaction; ``prompt``: something waits for it."""
         self._settlements.append(settlement)
         self._woken()
+        if prompt:
+            self._prompt = True
+            self._queue.hurry()
 
     def save_health(self, health: EndpointHealth) -> None:
         """Write an endpoint's health later; only the last value counts."""
@@ -72,25 +77,26 @@ class Settler:
         return self._nothing.is_set()
 
     async def _write_batch(self) -> None:
-        batch = self._settlements[: self._limits.settle_batch]
-        if batch:
-            await self._settle(batch)
-            del self._settlements[: len(batch)]
+        if self._settlements:
+            del self._settlements[: await self._settle()]
         for hook_id, health in list(self._health.items()):
             await self._queue.save_endpoint(health)
             if self._health.get(hook_id) is health:
                 del self._health[hook_id]
 
-    async def _settle(self, batch: list[Settlement]) -> None:
-        """Settle a batch; one that the engine cannot settle must not stop the others."""
+    def _first(self) -> list[Settlement]:
+        return self._settlements[: self._limits.settle_batch]
+
+    async def _settle(self) -> int:
+        """Settle the first batch and return its size; one that the engine cannot settle must not stop the others."""
         try:
-            await self._queue.settle(batch)
+            prompt, self._prompt = self._prompt, False
+            return await self._queue.settle_soon(self._first, prompt=prompt)
         except StoreUnavailable:
             raise
         except Exception:
+            batch = self._first()
             log.exception("settlement_failed", deliveries=len(batch))
-        else:
-            return
         for settlement in batch:
             try:
                 await self._queue.settle([settlement])
@@ -98,6 +104,7 @@ class Settler:
                 raise
             except Exception:
                 log.exception("outcome_dropped", delivery_id=settlement.delivery_id)
+        return len(batch)
 
     def _woken(self) -> None:
         self._something.set()

@@ -1,10 +1,11 @@
 """The delivery worker: claims due deliveries, attempts and settles them. The only place that retries.
 
-It works in the process that holds the lease (``leadership``). Each hook has a lane (``lanes``); a lane claims in small
-batches when the queue announces work, when something becomes due, or when the poll finds work of another process.
-An ordered hook's lane has one delivery at a time: the first unsettled one, after the outcome of the one before it is
-committed. ``readiness`` decides whether a hook may deliver, ``backoff`` what follows an outcome; ``settler`` writes
-outcomes in batches.
+It works in the process that holds the lease (``leadership``). Each hook has a lane (``lanes``). Where nothing of it
+waits in the queue, a lane gets new deliveries with the transaction that accepts them (``queue.contract.Taker``); else
+it claims in small batches, when the queue announces work, when something becomes due, or when the poll finds work of
+another process. An ordered hook's lane has one delivery at a time: the first unsettled one, after the outcome of the
+one before it is committed. ``readiness`` decides whether a hook may deliver, ``backoff`` what follows an outcome;
+``settler`` writes outcomes in batches.
 
 A claimed delivery is leased for ``lease`` seconds. After a crash or an error of the store between sending and settling
 the lease expires, and the delivery is sent again under the same id: at least once.
@@ -16,7 +17,7 @@ import asyncio
 import random as random_module
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -46,7 +47,7 @@ from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.delivery import Delivered, Delivery, Retry
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.queue.contract import Clock, EndpointHealth, Queue, Settlement
+from kong_eventhooks_plugin.queue.contract import NO_ROOM, Clock, EndpointHealth, Queue, Room, Settlement
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 ENDPOINT_ERRORS = frozenset({"connect", "tls", "timeout", "status", "redirect", "rejected", "protocol"})
@@ -115,6 +116,7 @@ class DeliveryWorker:
         self._in_flight: dict[asyncio.Task[None], float] = {}  # when each began, the oldest first
         self._removed: OrderedDict[str, Hook] = OrderedDict()
         queue.on_work(self._work_added)
+        queue.lease_to(self)
         active.on_change(self._hooks_changed)
 
     async def run(self) -> None:
@@ -270,6 +272,29 @@ class DeliveryWorker:
             self._health.load(stored)
 
     # Claiming.
+
+    def room(self, hook_id: str) -> Room:
+        """Return how many new deliveries of a hook to lease: none where others may be due before them."""
+        if not self._working or self._settler.full:
+            return NO_ROOM
+        lane, now = self._lanes.lane(hook_id), self._clock()
+        if lane.claiming or (lane.check_at is not None and lane.check_at <= now):
+            return NO_ROOM
+        verdict = self._readiness.check(hook_id, now)
+        if isinstance(verdict, Block) or (verdict.breaker is not None and verdict.breaker.probes(now)):
+            return NO_ROOM
+        self._apply_rules(lane, verdict)
+        if lane.in_order:
+            return NO_ROOM
+        return Room(self._lanes.room(lane), self._lease_of(verdict))
+
+    def taken(self, hook_id: str, deliveries: Sequence[Delivery], until: float) -> None:
+        lane = self._lanes.lane(hook_id)
+        self._lanes.put(lane, [Claimed(delivery, until) for delivery in deliveries])
+        if self._working:
+            self._feed()
+        else:
+            self._release(lane)
 
     def _consider(self, lane: Lane) -> None:
         """Claim for a lane where work is expected, there is room, and its hook may deliver."""
@@ -435,7 +460,7 @@ class DeliveryWorker:
             self._release_one(delivery)
             raise
         settlement = made.decision.settlement
-        self._settler.settle(settlement)
+        self._settler.settle(settlement, prompt=lane.in_order)
         if lane.in_order:
             lane.check_at = None  # until this is on record, it is the first
         if settlement.due_at is not None:

@@ -317,8 +317,8 @@ async def _converse(
         if not HTTPStatus.CONTINUE <= answer.code < HTTPStatus.OK or answer.code == HTTPStatus.SWITCHING_PROTOCOLS:
             break
     exchange.status, exchange.headers = answer.code, answer.raw_headers
-    while len(exchange.body) < MAX_BODY_BYTES and (chunk := await content.readany()):
-        exchange.body += chunk
+    while len(exchange.body) < MAX_BODY_BYTES and not content.at_eof():
+        exchange.body += await content.readany()
     if transport.get_write_buffer_size():
         protocol.force_close()  # it was answered before it was read
     return HttpAnswer(answer.code, answer.raw_headers, exchange.body)

@@ -4,9 +4,10 @@ The engine brings what is there: which events are known, what the limits count, 
 """
 
 from asyncio import Future
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
+from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.suppression import SuppressionSlot, decide_suppression
 from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Offer, Receipt
 from kong_eventhooks_plugin.queue.hook_counters import HookCounters
@@ -16,7 +17,8 @@ from kong_eventhooks_plugin.queue.waiter import Waiter
 Key = tuple[int, str, str, bytes]
 """A slot's: hook's number, source and event as the hook names them, slot."""
 
-Rows = list[tuple[Any, ...]]
+Row = tuple[Any, ...]
+Rows = list[Row]
 
 _NONE_HELD = (0, 0.0)
 
@@ -68,9 +70,16 @@ class AcceptCounters(Protocol):
         """Count an event without a delivery."""
 
 
-def decide(counters: AcceptCounters, batch: Sequence[Offered], known: Collection[str]) -> tuple[Rows, Rows]:
+Lease = Callable[[Event, bytes, Candidate, HookCounters, Row], bool]
+"""Leases a new delivery, and counts it, where the delivering side has room: event, its data, and the delivery's row."""
+
+
+def decide(
+    counters: AcceptCounters, batch: Sequence[Offered], known: Collection[str], lease: Lease | None = None
+) -> tuple[Rows, Rows]:
     """Give each offer its receipt as its answer; return the new rows of ``events`` and of ``deliveries``.
 
+    Those that ``lease`` takes are left out.
     ``known`` are the ids among them that are there already. An empty text stands for NULL: Python's sqlite3 looks for
     an adapter of None, which takes it microseconds.
     """
@@ -95,18 +104,19 @@ def decide(counters: AcceptCounters, batch: Sequence[Offered], known: Collection
             if isinstance(verdict, str):
                 held_back[candidate.hook_id] = verdict
             else:
-                counters.add(hook, size)
                 fired.append(candidate.hook_id)
-                deliveries.append((n, hook.n, candidate.source, size, now, now, *verdict))
+                row = (n, hook.n, candidate.source, size, now, now, *verdict)
+                if lease is None or not lease(event, offered.data, candidate, hook, row):
+                    counters.add(hook, size)
+                    deliveries.append(row)
         if not fired:
             counters.add_idle()
         held = encode(held_back).decode() if held_back else ""
         trace = "" if event.trace is None else encode(event.trace).decode()
-        row = (
+        events.append((
             n, event.id, event.source, event.event, event.time, now,
             offered.data, offered.scope, held, len(fired), trace,
-        )  # fmt: skip
-        events.append(row)
+        ))  # fmt: skip
         offered.answer = Receipt(event_id=event.id, duplicate=False, fired=tuple(fired), held_back=held_back)
     return events, deliveries
 

@@ -12,6 +12,7 @@ Promises:
   there: a slot's next delivery has the count, and keeps it. A duplicate and an offer past a limit count nothing.
 - ``settle`` changes a delivery's state and records its attempt in one transaction; a delivery whose
   lease was lost meanwhile stays as it is.
+- A lease that an offer's transaction takes for a ``Taker`` is one that ``claim`` could have taken after it.
 - Past a limit an offer's delivery is refused and counted, never dropped in silence; nothing that was
   accepted makes room for something newer.
 
@@ -20,7 +21,7 @@ All times are Unix seconds from the clock given to the engine.
 
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -214,6 +215,29 @@ class Replayed(msgspec.Struct, frozen=True):
     more: bool = False
 
 
+class Room(NamedTuple):
+    """How many new deliveries a hook has room for, and for how long they are leased then."""
+
+    deliveries: int
+    lease_seconds: float
+
+
+NO_ROOM = Room(0, 0.0)
+
+
+class Taker(Protocol):
+    """The delivering side, which can lease a new delivery in the transaction that accepts it.
+
+    Its methods are called on the loop, wait for nothing and raise nothing.
+    """
+
+    def room(self, hook_id: str) -> Room:
+        """Return what new deliveries of a hook would be delivered now, before any other that is due."""
+
+    def taken(self, hook_id: str, deliveries: Sequence[Delivery], until: float) -> None:
+        """Deliver these, which are committed and leased until then (Unix seconds). Nobody is woken for them."""
+
+
 class Acceptor(Protocol):
     """Where events are offered: a queue, or what accepts for one."""
 
@@ -247,6 +271,19 @@ class Queue(Acceptor, Protocol):
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """End leases: state and attempt together."""
+
+    async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> int:
+        """Settle what ``waiting`` returns when the next transaction begins, within 50 ms; return how many those were.
+
+        So they share the transaction of offers or a claim where there is one; ``prompt``: it begins at once.
+        ``waiting`` may be called again where the transaction is repeated; only the last call counts.
+        """
+
+    def hurry(self) -> None:
+        """Begin at once the transaction that ``settle_soon`` waits for."""
+
+    def lease_to(self, taker: Taker) -> None:
+        """Lease new deliveries to ``taker`` as they are accepted, where it has room; an engine may leave that out."""
 
     async def work(self) -> list[Work]:
         """Return every hook with pending deliveries. Leases that ran out count as pending."""

@@ -17,7 +17,9 @@ from kong_eventhooks_plugin.queue.exchange_record import exchange_from
 
 encode = msgspec.json.Encoder().encode
 
-_data = msgspec.json.Decoder(dict[str, Any]).decode
+stored_data = msgspec.json.Decoder(dict[str, Any]).decode
+"""Return an event's data as it is read from its column."""
+
 _held = msgspec.json.Decoder(dict[str, HeldBack]).decode
 _scope = msgspec.json.Decoder(tuple[EventScope, tuple[str, ...]]).decode
 _trace = msgspec.json.Decoder(Trace).decode
@@ -45,7 +47,7 @@ def event_from(row: Row, trace: str | None = None) -> Event:
         id=event_id,
         source=source,
         event=name,
-        data=_data(data),
+        data=stored_data(data),
         time=time,
         scope=where,
         unique=unique,

@@ -17,6 +17,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.model.suppression import Suppressed, SuppressionSlot, decide_suppression
 from kong_eventhooks_plugin.queue.contract import (
+    NO_ROOM,
     Accepted,
     Candidate,
     Clock,
@@ -30,8 +31,10 @@ from kong_eventhooks_plugin.queue.contract import (
     QueueLimits,
     Receipt,
     Replayed,
+    Room,
     Settlement,
     Stats,
+    Taker,
     Work,
 )
 from kong_eventhooks_plugin.queue.exchange_record import exchange_of, kept_attempt
@@ -101,6 +104,7 @@ class MemoryQueue:
         self._endpoints: dict[str, EndpointHealth] = {}
         self._listeners: list[Callable[[str], None]] = []
         self._in_order: set[str] = set()
+        self._taker: Taker | None = None
 
     async def open(self) -> None:
         """Nothing to connect to."""
@@ -130,11 +134,24 @@ class MemoryQueue:
     def _commit(self) -> None:
         waiting, self._waiting = self._waiting, []
         woken: set[str] = set()
+        rooms: dict[str, Room] = {}
+        taken: dict[str, list[Delivery]] = {}
         for offer, size, future in waiting:
             receipt = self._accept(offer, size)
-            woken.update(receipt.fired)
+            for hook_id in receipt.fired:
+                if hook_id not in rooms:
+                    rooms[hook_id] = NO_ROOM if self._taker is None else self._taker.room(hook_id)
+                mine = taken.setdefault(hook_id, [])
+                if len(mine) < rooms[hook_id].deliveries:
+                    held = self._held[delivery_id(offer.event.id, hook_id)]
+                    mine.append(self._lease(held, rooms[hook_id].lease_seconds))
+                else:
+                    woken.add(hook_id)
             if not future.done():
                 future.set_result(receipt)
+        for hook_id, deliveries in taken.items():
+            if self._taker is not None and deliveries:
+                self._taker.taken(hook_id, deliveries, self._clock() + rooms[hook_id].lease_seconds)
         self._wake(woken)
 
     def _accept(self, offer: Offer, size: int) -> Receipt:
@@ -209,10 +226,12 @@ class MemoryQueue:
         now = self._now()
         due = [held for held in self._free(now) if held.delivery.hook_id == hook_id and held.delivery.due_at <= now]
         due.sort(key=lambda held: (held.delivery.due_at, held.place))
-        for held in due[: max(limit, 0)]:
-            held.change(state="leased")
-            held.lease_until = now + lease_seconds
-        return [held.delivery for held in due[: max(limit, 0)]]
+        return [self._lease(held, lease_seconds) for held in due[: max(limit, 0)]]
+
+    def _lease(self, held: _Held, seconds: float) -> Delivery:
+        held.change(state="leased")
+        held.lease_until = self._clock() + seconds
+        return held.delivery
 
     async def claim_first(self, hook_id: str, lease_seconds: float) -> list[Delivery]:
         """Lease a hook's first unsettled delivery in the order of acceptance; none where that is leased or not due."""
@@ -239,6 +258,19 @@ class MemoryQueue:
             held = self._held.get(settlement.delivery_id)
             if held is not None and held.delivery.state == "leased":
                 self._settle(held, settlement)
+
+    def hurry(self) -> None:
+        """Nothing waits."""
+
+    async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> int:
+        """Settle at once."""
+        settlements = waiting()
+        await self.settle(settlements)
+        return len(settlements)
+
+    def lease_to(self, taker: Taker) -> None:
+        """Lease new deliveries to ``taker``."""
+        self._taker = taker
 
     def _settle(self, held: _Held, settlement: Settlement) -> None:
         now, attempt = self._clock(), settlement.attempt

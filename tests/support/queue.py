@@ -1,9 +1,10 @@
 """Values for tests of the queue: events, offers, attempts."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from kong_eventhooks_plugin.model.delivery import Attempt
+from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.model.ids import delivery_id, event_id
@@ -15,12 +16,30 @@ from kong_eventhooks_plugin.queue.contract import (
     Offer,
     Queue,
     QueueLimits,
+    Room,
     Settlement,
 )
 from tests.support.clock import START
 
 SOURCE = "rate-limiting"
 NAME = "rate-limit-exceeded"
+
+
+class Shelf:
+    """A delivering side with as much room as the test gives a hook; it keeps what it was given."""
+
+    def __init__(self, **room: int) -> None:
+        self.rooms = room
+        self.given: list[tuple[str, list[Delivery], float]] = []
+
+    def room(self, hook_id: str) -> Room:
+        return Room(self.rooms.get(hook_id, 0), 60.0)
+
+    def taken(self, hook_id: str, deliveries: Sequence[Delivery], until: float) -> None:
+        self.given.append((hook_id, [*deliveries], until))
+
+    def by_hook(self) -> dict[str, tuple[list[Delivery], float]]:
+        return {hook_id: (deliveries, until) for hook_id, deliveries, until in self.given}
 
 
 def event(key: object, name: str = NAME, **data: Any) -> Event:

@@ -35,6 +35,9 @@ ENGINES: dict[str, Callable[[pytest.FixtureRequest, Path], Maker]] = {
     "sqlite": sqlite,
     "postgresql": postgresql,
 }
+LEASES_AS_IT_ACCEPTS = ("memory", "sqlite")
+"""The engines that lease a new delivery in the transaction that accepts it."""
+
 DURABLE = [name for name in ENGINES if name != "memory"]
 
 

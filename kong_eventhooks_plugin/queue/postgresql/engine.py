@@ -34,6 +34,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Replayed,
     Settlement,
     Stats,
+    Taker,
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
@@ -147,6 +148,17 @@ class PostgresQueue:
         hooks = {hook_id for delivery in ended for _, hook_id in splits(delivery)} if self._in_order else set()
         for hook_id in hooks & self._in_order:
             self._wake(hook_id)
+
+    async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> int:
+        settlements = waiting()
+        await self.settle(settlements)
+        return len(settlements)
+
+    def hurry(self) -> None:
+        """Nothing waits: the server's commits are shared by itself."""
+
+    def lease_to(self, taker: Taker) -> None:
+        """Leave them to ``claim``: which node delivers is known only then."""
 
     async def work(self) -> list[Work]:
         found = await self._read(reads.work)

@@ -1,17 +1,70 @@
-"""Accepts offers, a batch of them at once: every statement costs more than its rows."""
+"""Accepts offers, a batch of them at once: every statement costs more than its rows.
+
+Where the delivering side has room a delivery is leased to it at once: no transaction of its own for the claim.
+"""
 
 from collections.abc import Sequence
 
-from kong_eventhooks_plugin.queue.accepting import Offered, decide
-from kong_eventhooks_plugin.queue.rows import encode
+from msgspec.structs import replace
+
+from kong_eventhooks_plugin.model.delivery import Delivery
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.ids import delivery_id
+from kong_eventhooks_plugin.queue.accepting import Offered, Row, decide
+from kong_eventhooks_plugin.queue.contract import Candidate, Taker
+from kong_eventhooks_plugin.queue.hook_counters import HookCounters
+from kong_eventhooks_plugin.queue.rows import encode, stored_data, suppressed_from
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
 
 
-def accept(counters: Counters, batch: Sequence[Offered]) -> None:
+class _Leases:
+    """What of a batch is leased to the delivering side; how much room it has is asked once a hook."""
+
+    def __init__(self, counters: Counters, taker: Taker) -> None:
+        self._counters = counters
+        self._taker = taker
+        self._room: dict[str, int] = {}
+        self.rows: list[Row] = []
+
+    def lease(self, event: Event, data: bytes, candidate: Candidate, hook: HookCounters, row: Row) -> bool:
+        """Lease a new delivery, whose row this is, and count it; False where there is no room."""
+        hook_id, counters = candidate.hook_id, self._counters
+        if hook_id not in self._room:
+            room = self._taker.room(hook_id)
+            self._room[hook_id] = room.deliveries
+            if room.deliveries > 0:
+                counters.taken[hook_id] = counters.now + room.lease_seconds, []
+        if self._room[hook_id] <= 0:
+            return False
+        self._room[hook_id] -= 1
+        until, taken = counters.taken[hook_id]
+        counters.shift(hook, 1, len(data))
+        self.rows.append((*row, counters.owner, until))
+        taken.append(
+            Delivery(
+                id=delivery_id(event.id, hook_id),
+                event=replace(event, data=stored_data(data), compared={}),
+                hook_id=hook_id,
+                source=candidate.source,
+                state="leased",
+                attempts=0,
+                created_at=counters.now,
+                due_at=counters.now,
+                suppressed=suppressed_from(*row[-2:]),
+            )
+        )
+        return True
+
+
+def accept(counters: Counters, batch: Sequence[Offered], taker: Taker | None) -> None:
     """Write a batch of offers; each has its receipt as its answer then."""
     ids = [offered.offer.event.id for offered in batch]
     rows = counters.connection.execute(SQL.known_events, (encode(ids).decode(),)).fetchall()
-    events, deliveries = decide(counters, batch, {row[0] for row in rows})
+    leases = None if taker is None else _Leases(counters, taker)
+    known = {row[0] for row in rows}
+    events, deliveries = decide(counters, batch, known, None if leases is None else leases.lease)
     insert_rows(counters.connection, SQL.add_event, events)
     insert_rows(counters.connection, SQL.add_delivery, deliveries)
+    if leases is not None:
+        insert_rows(counters.connection, SQL.add_leased_delivery, leases.rows)

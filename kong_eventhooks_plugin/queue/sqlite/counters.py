@@ -13,6 +13,7 @@ from collections import deque
 import msgspec
 from msgspec.structs import astuple
 
+from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.contract import HeldBack, QueueLimits
 from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.limits import refusal
@@ -43,6 +44,8 @@ class Counters:
         self.suppression = SuppressionState(connection, limits.suppression_states)
         self.woken: set[str] = set()
         """Hooks of which this transaction made a delivery pending."""
+        self.taken: dict[str, tuple[float, list[Delivery]]] = {}
+        """Hook id -> what this transaction leased to the delivering side as it accepted it, and until when."""
         self.dropping_answers = False
         """The last answer's body found no room."""
         self.in_order: dict[int, deque[int]] = {}
@@ -83,6 +86,12 @@ class Counters:
         self._changed.clear()
         self._forget_order()
         self.woken.clear()
+        self.taken.clear()
+
+    def take_leased(self) -> dict[str, tuple[float, list[Delivery]]]:
+        """Return what to hand over after the commit."""
+        taken, self.taken = self.taken, {}
+        return taken
 
     def take_woken(self) -> set[str]:
         """Return the hooks to wake after the commit."""

@@ -36,6 +36,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Replayed,
     Settlement,
     Stats,
+    Taker,
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
@@ -76,6 +77,7 @@ class SqliteQueue:
         self._reader: Reader | None = None
         self._group_commit: GroupCommit | None = None
         self._leading = False
+        self._taker: Taker | None = None
 
     async def open(self) -> None:
         """Create or open the file, migrate it; make leases due again where no process delivers."""
@@ -89,6 +91,7 @@ class SqliteQueue:
             owner = secrets.randbits(62) + 1
             counters = Counters(connection, self._limits, owner)
             self._group_commit = GroupCommit(connection, counters, self._path, self._clock, self._wake)
+            self._group_commit.taker = self._taker
             # Where another process has the file locked this happens later; accepting does not wait for it. Where the
             # store fails, the next leader does it.
             releasing = self._group_commit.submit(_release_orphaned_leases)
@@ -139,10 +142,25 @@ class SqliteQueue:
         return await self._writer().submit(claimed, yields=True)
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
-        """End leases: state and attempt together. Raises ``QueueError`` where a new state is ``leased``."""
-        if any(settlement.state == "leased" for settlement in settlements):
-            raise QueueError("a settlement ends a lease; it cannot make one")
         await self._writer().submit(partial(settling.settle, settlements=settlements), yields=True)
+
+    async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> int:
+        def settle(counters: Counters) -> int:
+            settlements = waiting()
+            settling.settle(counters, settlements)
+            return len(settlements)
+
+        writer = self._writer()
+        return await (writer.submit(settle, yields=True) if prompt else writer.submit_soon(settle))
+
+    def hurry(self) -> None:
+        if self._group_commit is not None:
+            self._group_commit.hurry()
+
+    def lease_to(self, taker: Taker) -> None:
+        self._taker = taker
+        if self._group_commit is not None:
+            self._group_commit.taker = taker
 
     async def work(self) -> list[Work]:
         return await self._read(partial(reads.work, now=self._clock()))

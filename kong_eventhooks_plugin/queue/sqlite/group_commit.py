@@ -1,11 +1,13 @@
 """Group commit: everything that writes shares the next transaction, and is answered after its commit.
 
-One transaction at a time. While its COMMIT waits for the disk in the store's thread, new operations collect; they are
+One transaction at a time. Settlements can wait for the next one, for at most ``SETTLED_WITHIN`` seconds: a commit costs
+more than what is in it. While a COMMIT waits for the disk in the store's thread, new operations collect; they are
 the next transaction. Statements run on the loop's thread, what may block does not (the package's docstring says why).
 
 Limits, and what happens past them:
 
 - A transaction has at most ``BATCH`` of each kind, offers and others; the rest goes into the next one.
+- A settlement that waits is lost where the process dies: that delivery is sent again.
 - Accepting comes first: while more offers wait than one transaction holds, claims, settlements and ``heavy`` operations
   wait, for at most ``YIELDS`` transactions; then they have one, and wait again.
 - Waiting offers are bounded by ``QueueLimits.waiting`` (the engine counts them), other operations by ``WAITING``: one
@@ -32,8 +34,9 @@ from typing import Any, TypeVar
 import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError, StoreUnavailable
+from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.accepting import Offered
-from kong_eventhooks_plugin.queue.contract import Clock
+from kong_eventhooks_plugin.queue.contract import Clock, Taker
 from kong_eventhooks_plugin.queue.sqlite.accept import accept
 from kong_eventhooks_plugin.queue.sqlite.checkpoints import Checkpoints
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
@@ -47,6 +50,7 @@ T = TypeVar("T")
 BATCH = 256
 YIELDS = 8
 WAITING = 10_000
+SETTLED_WITHIN = 0.02
 LOCK_MILLISECONDS = 250
 LOCK_LOG_SECONDS = 5.0
 STALLED_SECONDS = 5.0
@@ -71,12 +75,20 @@ class WriteOperation(Waiter[T]):
 class Batch:
     """One transaction's operations. ``heavy``: it runs in the store's thread as a whole. ``apart``: one by one."""
 
-    __slots__ = ("apart", "heavy", "offers", "operations")
+    __slots__ = ("apart", "heavy", "offers", "operations", "taker")
 
-    def __init__(self, operations: list[WriteOperation[Any]], offers: list[Offered], *, heavy: bool = False) -> None:
+    def __init__(
+        self,
+        operations: list[WriteOperation[Any]],
+        offers: list[Offered],
+        *,
+        heavy: bool = False,
+        taker: Taker | None = None,
+    ) -> None:
         self.operations = operations
         self.offers = offers
         self.heavy = heavy
+        self.taker = taker
         self.apart = False
 
     def run(self, counters: Counters, path: Path) -> None:
@@ -90,7 +102,7 @@ class Batch:
             except EventHooksError as error:
                 operation.error = error
         if self.offers:
-            accept(counters, self.offers)
+            accept(counters, self.offers, self.taker)
         counters.flush()
 
     def _run_apart(self, counters: Counters, path: Path) -> None:
@@ -101,7 +113,7 @@ class Batch:
 
             operation.error = _in_savepoint(counters, path, run)
         for offered in self.offers:
-            offered.error = _in_savepoint(counters, path, partial(accept, counters, [offered]))
+            offered.error = _in_savepoint(counters, path, partial(accept, counters, [offered], None))
 
     def resolve(self) -> None:
         """Answer every caller, after the commit."""
@@ -159,6 +171,8 @@ class GroupCommit:
         self._yielded = 0
         self._heavy: deque[WriteOperation[Any]] = deque()
         self._heavy_next = False
+        self._patient: deque[WriteOperation[Any]] = deque()
+        self._patience: asyncio.TimerHandle | None = None
         self._busy = False
         self._failing: str | None = None
         self._failed_at = 0.0
@@ -170,6 +184,8 @@ class GroupCommit:
         self._idle.set()
         self.waiting = 0
         """Offers that are not committed yet."""
+        self.taker: Taker | None = None
+        """Leases new deliveries as they are accepted."""
 
     def offer(self, offered: Offered) -> None:
         self.waiting += 1
@@ -191,6 +207,29 @@ class GroupCommit:
             self._start()
         return future
 
+    def submit_soon(self, run: Callable[[Counters], T]) -> "asyncio.Future[T]":
+        """Put an operation into the next transaction, which is begun for it only after ``SETTLED_WITHIN``."""
+        if len(self._patient) >= WAITING:
+            raise StoreUnavailable(f"{self._path}: {WAITING} operations wait already")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._patient.append(WriteOperation(run, future))
+        if self._patience is None:
+            self._patience = self._loop.call_later(SETTLED_WITHIN, self._patience_ended)
+        return future
+
+    def hurry(self) -> None:
+        """Begin the transaction that ``submit_soon`` waits for."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience_ended()
+
+    def _patience_ended(self) -> None:
+        self._patience = None
+        self._yielding.extend(self._patient)
+        self._patient.clear()
+        if self._yielding and not self._busy:
+            self._start()
+
     def error(self) -> str | None:
         """Return why nothing can be written now, as far as is known without a write."""
         now = time.monotonic()
@@ -201,6 +240,7 @@ class GroupCommit:
 
     async def close(self, seconds: float) -> None:
         """Commit what waits, for so many seconds at most; what is left fails with ``StoreUnavailable``."""
+        self.hurry()
         if not await self._becomes_idle(seconds):
             self._closing = True
             log.error("store_close_incomplete", file=str(self._path), offers=self.waiting)
@@ -252,7 +292,7 @@ class GroupCommit:
         """Return the next transaction's operations; offers first; heavy ones and others alternate."""
         if len(self._offers) > BATCH and (self._yielding or self._heavy) and self._yielded < YIELDS:
             self._yielded += 1
-            return Batch(_first(self._operations), _first(self._offers))
+            return Batch(_first(self._operations), _first(self._offers), taker=self.taker)
         self._yielded = 0
         light = bool(self._operations or self._yielding or self._offers)
         if self._heavy and (self._heavy_next or not light):
@@ -261,7 +301,12 @@ class GroupCommit:
         self._heavy_next = True
         if not light:
             return None
-        return Batch(_first(self._operations) + _first(self._yielding), _first(self._offers))
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        # Settlements before claims: what they postpone may be due.
+        others = _first(self._operations) + _first(self._patient) + _first(self._yielding)
+        return Batch(others, _first(self._offers), taker=self.taker)
 
     def _begin(self, batch: Batch) -> None:
         if batch.heavy:
@@ -323,9 +368,19 @@ class GroupCommit:
             log.info("store_recovered", file=str(self._path))
         self._checkpoints.committed(self._connection.total_changes - self._changes, heavy=batch.heavy)
         batch.resolve()
+        for hook_id, (until, deliveries) in self._counters.take_leased().items():
+            self._hand_over(hook_id, deliveries, until)
         for hook_id in self._counters.take_woken():
             self._wake(hook_id)
         self._continue(batch)
+
+    def _hand_over(self, hook_id: str, deliveries: list[Delivery], until: float) -> None:
+        if self.taker is not None:
+            try:
+                self.taker.taken(hook_id, deliveries, until)
+            except Exception:
+                # Its error must not keep the next transaction from starting.
+                log.exception("work_listener_failed", hook_id=hook_id)
 
     def _fail(self, batch: Batch, error: Exception) -> None:
         self._roll_back()

@@ -26,7 +26,8 @@ def claim(counters: Counters, hook_id: str, limit: int, lease_seconds: float) ->
         return []
     rows = counters.connection.execute(SQL.due, {"hook": hook.n, "now": counters.now, "limit": limit}).fetchall()
     until = counters.now + lease_seconds
-    counters.connection.executemany(SQL.lease, [(counters.owner, until, row[0], hook.n) for row in rows])
+    if rows:
+        counters.connection.executemany(SQL.lease, [(counters.owner, until, row[0], hook.n) for row in rows])
     return [_leased(hook_id, *row) for row in rows]
 
 

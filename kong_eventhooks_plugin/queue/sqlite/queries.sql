@@ -20,6 +20,11 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, nullif(?, ''));
 INSERT INTO deliveries (event, hook, source, state, attempts, bytes, created_at, due_at, suppressed, suppressed_since)
 VALUES (?, ?, ?, 'pending', 0, ?, ?, ?, ?, ?);
 
+-- name: add_leased_delivery
+INSERT INTO deliveries
+  (event, hook, source, state, attempts, bytes, created_at, due_at, suppressed, suppressed_since, lease, lease_until)
+VALUES (?, ?, ?, 'leased', 0, ?, ?, ?, ?, ?, ?, ?);
+
 -- name: all_hooks
 SELECT id, n, deliveries, bytes, states FROM hooks;
 

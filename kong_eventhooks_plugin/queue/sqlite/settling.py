@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
+from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.model.delivery import Attempt
 from kong_eventhooks_plugin.queue.contract import Settlement
 from kong_eventhooks_plugin.queue.exchange_record import exchange_of
@@ -35,7 +36,9 @@ class _Lease(msgspec.Struct):
 
 
 def settle(counters: Counters, settlements: Sequence[Settlement]) -> None:
-    """End leases. No new state is ``leased``. Where a lease is not ours (any more) nothing changes."""
+    """End leases. Where one is not ours (any more) nothing changes. Raises ``QueueError`` for a new one."""
+    if any(settlement.state == "leased" for settlement in settlements):
+        raise QueueError("a settlement ends a lease; it cannot make one")
     ended: set[tuple[int, int]] = set()
     records: list[Row] = []
     postponed: list[Row] = []
@@ -54,8 +57,11 @@ def settle(counters: Counters, settlements: Sequence[Settlement]) -> None:
         else:
             settled.append(_end(counters, lease, settlement))
     insert_rows(counters.connection, SQL.add_attempt, records)
-    counters.connection.executemany(SQL.postpone, postponed)
-    counters.connection.executemany(SQL.end, settled)
+    # Without rows they would cost as much as with one.
+    if postponed:
+        counters.connection.executemany(SQL.postpone, postponed)
+    if settled:
+        counters.connection.executemany(SQL.end, settled)
 
 
 def _find(counters: Counters, settlement: Settlement) -> _Lease | None:

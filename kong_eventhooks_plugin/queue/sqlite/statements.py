@@ -25,7 +25,8 @@ def insert_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[t
         while len(rows) - at >= size:
             connection.execute(_with_rows(statement, size), tuple(chain.from_iterable(rows[at : at + size])))
             at += size
-    connection.executemany(statement, rows[at:])
+    if at < len(rows):
+        connection.executemany(statement, rows[at:])
 
 
 @cache

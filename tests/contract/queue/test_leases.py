@@ -1,11 +1,14 @@
 """Claiming and settling."""
 
+import asyncio
+
 import pytest
 
 from kong_eventhooks_plugin.errors import QueueError
-from kong_eventhooks_plugin.queue.contract import Queue, Settlement
+from kong_eventhooks_plugin.queue.contract import Candidate, Queue, Settlement
 from tests.support.clock import START, FakeClock
-from tests.support.queue import attempt, dead, delivered, event, id_of, offer, postponed
+from tests.support.queue import SOURCE, Shelf, attempt, dead, delivered, event, id_of, offer, postponed
+from tests.support.queue_engines import LEASES_AS_IT_ACCEPTS
 
 
 async def claimed(queue: Queue, limit: int = 10, hook: str = "h") -> list[str]:
@@ -24,6 +27,48 @@ async def test_those_due_first_come_first(queue: Queue, clock: FakeClock) -> Non
     assert await claimed(queue) == [id_of("new"), id_of(1), id_of(3), id_of(2)]
     clock.advance(5)
     assert await claimed(queue) == [id_of(0)]
+
+
+@pytest.mark.parametrize("store", LEASES_AS_IT_ACCEPTS, indirect=True)
+async def test_new_deliveries_are_leased_where_there_is_room(queue: Queue, clock: FakeClock) -> None:
+    shelf, woken = Shelf(h=2), []
+    queue.lease_to(shelf)
+    queue.on_work(woken.append)
+    await asyncio.gather(*(queue.offer(offer(key, "h", "other", more=None)) for key in range(3)))
+    ((hook_id, given, until),) = shelf.given
+    assert (hook_id, [each.id for each in given], until) == ("h", [id_of(0), id_of(1)], START + 60)
+    assert given[0] == await queue.get(id_of(0))
+    assert given[0].state == "leased"
+    assert set(woken) == {"h", "other"}, "for those that are not leased"
+    assert await claimed(queue) == [id_of(2)]
+    assert await claimed(queue, hook="other") == [id_of(key, "other") for key in range(3)]
+    await queue.settle([delivered(id_of(0))])
+    clock.advance(60)
+    assert await claimed(queue) == [id_of(1), id_of(2)], "a lease ends"
+    assert (await queue.stats()).per_hook == {"h": 2, "other": 3}
+
+
+async def test_an_event_that_comes_again_or_is_held_back_is_not_leased(queue: Queue) -> None:
+    await queue.offer(offer(1))
+    shelf = Shelf(h=9)
+    queue.lease_to(shelf)
+    refused = Candidate("h", SOURCE, refused="disabled")
+    await asyncio.gather(queue.offer(offer(1)), queue.offer(offer(2, refused)))
+    assert [given for _, given, _ in shelf.given if given] == []
+
+
+async def test_a_settlement_that_can_wait_is_written_all_the_same(queue: Queue) -> None:
+    for key in range(3):
+        await queue.offer(offer(key))
+    ids = await claimed(queue)
+    waiting = [delivered(ids[0])]
+    settling = asyncio.ensure_future(queue.settle_soon(lambda: [*waiting]))
+    await asyncio.sleep(0)
+    await queue.offer(offer("next"))
+    assert await settling == 1
+    waiting = [delivered(ids[1]), delivered(ids[2])]
+    assert await queue.settle_soon(lambda: waiting) == 2, "without anything that it could share a transaction with"
+    assert (await queue.stats()).depth["delivered"] == 3
 
 
 async def test_what_is_not_due_is_not_claimed(queue: Queue, clock: FakeClock) -> None:

@@ -17,8 +17,8 @@ from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Offer, Queue, QueueLimits, Settlement
 from tests.support.clock import FakeClock
 from tests.support.memory_queue import MemoryQueue
-from tests.support.queue import SOURCE, attempt, event, held_back, hook, id_of
-from tests.support.queue_engines import DURABLE, ENGINES, Maker
+from tests.support.queue import SOURCE, Shelf, attempt, event, held_back, hook, id_of
+from tests.support.queue_engines import DURABLE, ENGINES, LEASES_AS_IT_ACCEPTS, Maker
 
 # Not filter_states: an engine may take several offers before it forgets a state.
 LIMITS = QueueLimits(
@@ -67,6 +67,7 @@ class Twins(RuleBasedStateMachine):
     """Does the same to both, and compares what they answer and what can be seen of them."""
 
     make: ClassVar[Callable[[Path], Maker]]
+    leases: ClassVar[bool]
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,9 +79,13 @@ class Twins(RuleBasedStateMachine):
             type(self).make(Path(self.folder.name))(LIMITS, self.clock),
         ]
         self.woken: list[set[str]] = [set(), set()]
+        self.shelves = [Shelf(), Shelf()]
         for queue, woken in zip(self.queues, self.woken, strict=True):
             self.runner.run(queue.open())
             queue.on_work(woken.add)
+        for queue, shelf in zip(self.queues, self.shelves, strict=True):
+            if self.leases:
+                queue.lease_to(shelf)
 
     def teardown(self) -> None:
         for queue in self.queues:
@@ -102,6 +107,11 @@ class Twins(RuleBasedStateMachine):
             return await asyncio.gather(*(queue.offer(one) for one in offers))
 
         self.both(take)
+
+    @rule(room=st.dictionaries(hooks, st.integers(-1, 3)))
+    def have_room(self, room: dict[str, int]) -> None:
+        for shelf in self.shelves:
+            shelf.rooms = room
 
     @rule(hook_id=hooks, limit=st.integers(0, 4), seconds=st.sampled_from([5, 50]))
     def claim(self, hook_id: str, limit: int, seconds: float) -> None:
@@ -178,6 +188,9 @@ class Twins(RuleBasedStateMachine):
         self.both(held_back)
         self.both(lambda queue: queue.definitions())
         assert self.woken[0] == self.woken[1]
+        assert self.shelves[0].by_hook() == self.shelves[1].by_hook()
+        for shelf in self.shelves:
+            shelf.given.clear()
         for woken in self.woken:
             woken.clear()
 
@@ -194,7 +207,7 @@ def test_an_engine_does_what_the_model_does(engine: str, request: pytest.Fixture
             request.getfixturevalue("postgres_database").empty()
         return ENGINES[engine](request, folder)
 
-    machine = type("Twins", (Twins,), {"make": staticmethod(make)})
+    machine = type("Twins", (Twins,), {"leases": engine in LEASES_AS_IT_ACCEPTS, "make": staticmethod(make)})
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 import structlog
@@ -27,6 +27,11 @@ class Store:
             if settlement.delivery_id in self.poison:
                 raise self.poison[settlement.delivery_id]
         self.batches.append([settlement.delivery_id for settlement in settlements])
+
+    async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool) -> int:
+        settlements = waiting()
+        await self.settle(settlements)
+        return len(settlements)
 
     async def save_endpoint(self, health: EndpointHealth) -> None:
         self.health.append(health)

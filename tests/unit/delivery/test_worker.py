@@ -13,10 +13,10 @@ from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Delivery, Discard, Retry
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.queue.contract import EndpointHealth, Settlement
+from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, Offer, Settlement
 from tests.support.delivery_time import FakeTime
 from tests.support.delivery_world import World, scripted_hook, world
-from tests.support.events import make_hook
+from tests.support.events import make_event, make_hook
 from tests.support.waiting import SECONDS
 
 A, B = scripted_hook("a"), scripted_hook("b")
@@ -548,13 +548,49 @@ async def test_a_handler_that_never_ends_is_ended() -> None:
 
 async def test_work_of_another_process_is_found_by_the_poll() -> None:
     async with world(A) as w:
-        listeners, w.queue._listeners = w.queue._listeners, []
+        listeners, w.queue._listeners, w.queue._taker = w.queue._listeners, [], None
         await w.offer(A)
         await w.turn()
         assert w.handler.jobs == []
         w.time.advance(1)
         await w.queue.settled(1)
         w.queue._listeners = listeners
+
+
+async def test_a_lane_with_room_gets_new_deliveries_without_a_claim() -> None:
+    async with world(A) as w:
+        gate = w.handler.gates["a"] = asyncio.Event()
+        ids = await w.offer(A, count=40)
+        await w.handler.called(8)
+        assert w.queue.claims == []
+        states = [(await w.queue.get(each)).state for each in ids]
+        assert states == ["leased"] * 32 + ["pending"] * 8, "as many as a claim takes"
+        gate.set()
+        await w.queue.settled(40)
+        assert [job.delivery_id for job in w.handler.jobs] == ids
+
+
+@pytest.mark.parametrize("why", ["a claim that goes first", "a hook that is held", "no lease to deliver"])
+async def test_a_lane_without_room_gets_none(why: str) -> None:
+    async with world(A) as w:
+        if why == "a claim that goes first":
+            w.worker._lanes.lane(A.id).expect_work(w.time())
+        elif why == "a hook that is held":
+            w.registry.unresolved.add("a")
+        else:
+            w.worker._leadership._until = 0.0
+        assert w.worker.room(A.id).deliveries == 0
+
+
+async def test_what_was_accepted_while_the_lease_to_deliver_was_lost_is_released() -> None:
+    async with world(A) as w:
+        await w.queue.offer(Offer(make_event(), (Candidate("nobody", A.source),)))
+        [delivery] = await w.queue.claim("nobody", 1, 60)
+        w.worker._leadership._until = 0.0
+        w.worker.taken(A.id, [delivery], w.time() + 60)
+        await w.turn()
+        assert (await w.queue.get(delivery.id)).state == "pending"
+        assert w.handler.jobs == []
 
 
 async def test_nothing_is_claimed_where_nothing_is_to_do() -> None:

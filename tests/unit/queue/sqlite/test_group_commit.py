@@ -47,6 +47,26 @@ async def test_offers_of_one_round_share_a_commit(queue: SqliteQueue, disk: Slow
     assert disk.commits == 1
 
 
+async def test_a_settlement_that_can_wait_shares_the_next_commit(
+    queue: SqliteQueue, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "SETTLED_WITHIN", 60.0)
+    await queue.offer(offer("before"))
+    await queue.claim("h", 1, 60)
+    disk.commits = 0
+    waiting = []
+    settling = asyncio.ensure_future(queue.settle_soon(lambda: waiting))
+    await rounds()
+    assert disk.commits == 0
+    waiting.append(delivered(id_of("before")))
+    await queue.offer(offer("next"))
+    assert (await settling, disk.commits) == (1, 1)
+    settling = asyncio.ensure_future(queue.settle_soon(list))
+    await rounds()
+    await queue.close()
+    assert await settling == 0, "closing waits for it, and it for nothing"
+
+
 async def test_what_comes_meanwhile_shares_the_next(queue: SqliteQueue, disk: SlowDisk) -> None:
     await queue.offer(offer("before"))
     disk.stall()
