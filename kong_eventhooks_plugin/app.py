@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
+from msgspec.structs import replace
 
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin import settings_groups as groups
@@ -30,12 +31,13 @@ from kong_eventhooks_plugin.api.rest.serve import run_rest
 from kong_eventhooks_plugin.api.service.access import Access, require_token_beyond_loopback
 from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.hook_states import HookStates
-from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
+from kong_eventhooks_plugin.api.service.hook_store import REFRESH_SECONDS, SHARED_REFRESH_SECONDS, ApiHookStore
 from kong_eventhooks_plugin.api.service.readiness import PollerStatus, ReadinessCheck
 from kong_eventhooks_plugin.api.service.service import Service, make_service
 from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.background import SupervisedLoop, TaskSet, cancel, retry
 from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
+from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.descriptors import UNLIMITED, descriptor_limit
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
@@ -71,7 +73,6 @@ from kong_eventhooks_plugin.linux import refuse_inspection
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.retention import run_retention
-from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
 from kong_eventhooks_plugin.sandbox.isolation import missing_features
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.settings import Settings, load, read_token
@@ -83,6 +84,7 @@ from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
 from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 from kong_eventhooks_plugin.storage.data_directory import claim as claim_data_directory
+from kong_eventhooks_plugin.stores import Stores, make_stores
 from kong_eventhooks_plugin.telemetry import logs
 from kong_eventhooks_plugin.telemetry.loop_stalls import LoopStalls
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
@@ -94,6 +96,9 @@ OPENING_SECONDS = 2.0
 COLLECT_AFTER = 10_000
 """New objects before the garbage collector looks at them. With 700, as Python has it, it finds each call that waits
 for a commit alive, three times, and takes a sixth of the time under a flood."""
+
+FOREIGN_HOOK_SECONDS = 86_400.0
+"""How long deliveries of a hook that this node does not know stay pending where nodes share the store."""
 
 log = structlog.get_logger()
 
@@ -130,6 +135,12 @@ def run_worker(flags: Mapping[str, Any], settings_file: Path | None, fd: int, li
     return 0
 
 
+def delivery_limits(settings: Settings, stores: Stores) -> DeliveryLimits:
+    """Return the limits; what another node may declare is not known here, and waits longer for its hook."""
+    limits = groups.delivery_limits(settings)
+    return limits if stores.spool is None else replace(limits, removed_grace=FOREIGN_HOOK_SECONDS)
+
+
 class Components:
     """Everything a worker is made of, wired; nothing runs yet. Raises ``SettingsError``."""
 
@@ -139,10 +150,9 @@ class Components:
         self.metrics = Metrics()
         log_file = settings.kong_error_log
         self.lines = LineBuffer(self.metrics.counts, None if log_file is None else ErrorLogFile(log_file))
-        if groups.store_url(settings) is not None:
-            raise SettingsError("store: nodes cannot share a store yet; leave it out")
-        self.queue = SqliteQueue(Path(settings.data_dir) / DATABASE, groups.queue_limits(settings))
-        self.definition_writer = DefinitionWriter(self.queue)
+        self.stores = make_stores(settings, self._count_refused)
+        self.queue = self.stores.queue
+        self.definition_writer = DefinitionWriter(self.stores.declared)
         directories = settings.secret_file_directories
         self.validation = Validation(known(), directories)
         self.registry = HookRegistry(
@@ -160,12 +170,13 @@ class Components:
             self.pool, self.registry.hooks, self.registry.set_compile_error, field_types=field_types
         )
         self.feed = Feed()
-        self.hook_store = ApiHookStore(self.registry, self.queue)
+        refresh = REFRESH_SECONDS if self.stores.spool is None else SHARED_REFRESH_SECONDS
+        self.hook_store = ApiHookStore(self.registry, self.stores.made, refresh)
         self.plugins = ActivePlugins(read_plugin)
         self.span_export = self._span_export()
         self.dispatcher = Dispatcher(
             self.registry,
-            self.queue,
+            self.stores.acceptor,
             self._sources(),
             self.metrics,
             time.time,
@@ -175,6 +186,8 @@ class Components:
         )
         limits = groups.queue_limits(settings)
         self.own_events = OwnEvents(self.dispatcher.publish, self.registry.hooks, self.queue, limits, time.time)
+        if self.stores.spool is not None:
+            self.stores.spool.on_decided(self.dispatcher.decided)
         self.plugins.on_change(self.dispatcher.statuses_changed)
         self.admin_token = read_token(settings.admin_token_file, "admin_token_file")
         self.api_token = read_token(settings.api_token_file, "api_token_file")
@@ -187,6 +200,9 @@ class Components:
         self._poller_settings = (
             None if settings.admin_url is None else groups.poller_group_settings(settings, settings.admin_url)
         )
+
+    def _count_refused(self, reason: str) -> None:
+        self.metrics.counts.events_lost[reason,] += 1
 
     def _span_export(self) -> "SpanExport | None":
         """Return what sends spans; None, and nothing of it loaded, where tracing is off."""
@@ -329,7 +345,7 @@ class Worker:
             parts.registry,
             handlers,
             parts.metrics,
-            groups.delivery_limits(settings),
+            delivery_limits(settings, parts.stores),
             holder=this_process(),
             spans=parts.delivery_spans(),
             incidents=parts.own_events,
@@ -416,8 +432,19 @@ class Worker:
             self._tasks.run(delivery.run())
 
     async def _stored(self) -> list[Hook]:
-        await self._parts.queue.open()
-        return await self._parts.queue.definitions()
+        stores = self._parts.stores
+        if stores.spool is None:
+            await stores.queue.open()
+        else:
+            await stores.spool.open()
+            self._tasks.run(self._open_shared_store())
+        return await stores.declared.definitions()
+
+    async def _open_shared_store(self) -> None:
+        """Meanwhile events are accepted, for the hooks that this node knows."""
+        queue = self._parts.queue
+        await retry(queue.open, (QueueError,), lambda error: log.error("shared_store_open_failed", error=error))
+        log.info("shared_store_open")
 
     def _serve_apis(
         self, service: Service, delivery: DeliveryWorker, status: Callable[[], PollerStatus]
@@ -425,7 +452,18 @@ class Worker:
         parts, settings = self._parts, self._parts.settings
         queue, registry, metrics, features = parts.queue, parts.registry, parts.metrics, parts.sandbox_features
         states = service.states
-        ready = ReadinessCheck(queue, registry, metrics, delivery, states, time.monotonic, time.time, status, features)
+        ready = ReadinessCheck(
+            queue,
+            registry,
+            metrics,
+            delivery,
+            states,
+            time.monotonic,
+            time.time,
+            status,
+            features,
+            spool=parts.stores.spool,
+        )
         access = Access(parts.api_token, settings.api_hosts)
         pages = health_routes(ready.check, parts.metrics, ready.refresh, access)
         if settings.console:
@@ -475,6 +513,8 @@ class Worker:
         for handler in handlers.values():
             await handler.close()
         await self._parts.pool.close()
+        if self._parts.stores.spool is not None:
+            await self._parts.stores.spool.close()
         await self._parts.queue.close()
         if self._parts.span_export is not None:
             await self._parts.span_export.close()

@@ -251,7 +251,17 @@ class Acceptor(Protocol):
         """
 
 
-class Queue(Acceptor, Protocol):
+class Definitions(Protocol):
+    """Where hook definitions are stored."""
+
+    async def definitions(self) -> list[Hook]:
+        """Return every stored hook definition."""
+
+    async def store_definitions(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
+        """Write definitions and delete the removed ids, in one transaction."""
+
+
+class Queue(Acceptor, Definitions, Protocol):
     """Every method may raise ``StoreUnavailable``."""
 
     async def open(self) -> None:
@@ -339,12 +349,6 @@ class Queue(Acceptor, Protocol):
 
     async def resign(self, holder: str) -> None:
         """Release the lease, if it is ours."""
-
-    async def definitions(self) -> list[Hook]:
-        """Return every stored hook definition."""
-
-    async def store_definitions(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
-        """Write definitions and delete the removed ids, in one transaction."""
 
     async def endpoints(self) -> list[EndpointHealth]:
         """Return every endpoint's health."""

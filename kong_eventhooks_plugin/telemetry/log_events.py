@@ -126,6 +126,8 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "settings_invalid": "The worker does not start because a setting is unknown or has a wrong value.",
     "settlement_failed": "A batch of outcomes could not be written because of a bug; each is tried alone.",
     "shadowed_hooks_not_deleted": "Stored hooks that are declared elsewhere could not be deleted; tried again.",
+    "shared_store_open": "The store that nodes share is open; what this node has accepted moves there.",
+    "shared_store_open_failed": "The store that nodes share cannot be opened; tried again. Events are accepted.",
     "shared_store_went_back": "The shared store has less of this node's events than it had (an older backup, a "
     "failover); they are moved again. `had` and `has` are places in the spool.",
     "socket_rebind_failed": "The socket's path was removed and cannot be bound again.",

@@ -94,6 +94,8 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self.depth = gauge("queue_deliveries", "Deliveries in the queue.", ["state"])
+        self.spooled_events = gauge("spooled_events", "Events of this node that wait for the shared store.")
+        self.spooled_age = gauge("spooled_oldest_seconds", "Age of the oldest of them.")
         self.unsettled_bytes = gauge("queue_unsettled_bytes", "Bytes of unsettled deliveries.")
         self.oldest_unsettled_age = gauge("queue_oldest_unsettled_age_seconds", "Age of the oldest unsettled delivery.")
         self.hook_held = gauge("hook_held", "1 where deliveries to a hook are paused.", ["hook", "reason"])

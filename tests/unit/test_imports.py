@@ -19,14 +19,15 @@ RANK = {
     "handlers": 4,
     "sources": 5, "hooks": 5,
     "kong.plugin_server": 6, "dispatch": 6, "delivery": 6,
-    "preview": 7, "api": 8, "settings_groups": 9, "app": 10, "cli": 11, "__main__": 12,
+    "preview": 7, "api": 8, "settings_groups": 9, "stores": 10,
+    "app": 11, "cli": 12, "__main__": 13,
 }  # fmt: skip
 # The same within `hooks`, whose modules are named where they are not in a folder.
 HOOKS_RANK = {
     "contract": 0, "patterns": 0, "references": 0, "schema": 1, "secret_files": 2, "reference_values": 3,
     "validation": 3, "definition": 4, "masking": 4, "lint": 5, "declarations": 6, "in_force": 7,
 }  # fmt: skip
-SETTINGS_READERS = {"settings_groups", "app", "cli"}
+SETTINGS_READERS = {"settings_groups", "stores", "app", "cli"}
 
 
 def part_of(path: Path) -> str:

@@ -9,6 +9,7 @@ Limit: ``MAX_HOOKS`` hooks; one more is refused. Until ``load`` nothing can be c
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
@@ -16,14 +17,17 @@ from typing import Final, Protocol
 
 import structlog
 
+from kong_eventhooks_plugin.background import RateLimitedLogger
 from kong_eventhooks_plugin.errors import BadArgument, QueueError, StoreUnavailable
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.hook import Hook, Origin
-from kong_eventhooks_plugin.queue.contract import Queue
+from kong_eventhooks_plugin.queue.contract import Definitions
 
 MAX_HOOKS: Final = 1_000
 REFRESH_SECONDS: Final = 5.0
 """How often the hooks are read that another process over the same store has made."""
+SHARED_REFRESH_SECONDS: Final = 1.0
+"""The same, where the other process is another node."""
 
 ORIGIN: Final = Origin(place="api", key="api", path="the API")
 
@@ -38,9 +42,11 @@ class ApiHookRegistry(ActiveHooks, Protocol):
 class ApiHookStore:
     """Everything on one event loop."""
 
-    def __init__(self, registry: ApiHookRegistry, store: Queue) -> None:
+    def __init__(self, registry: ApiHookRegistry, store: Definitions, refresh_seconds: float = REFRESH_SECONDS) -> None:
         self._registry = registry
         self._store = store
+        self._refresh_seconds = refresh_seconds
+        self._limited_log = RateLimitedLogger(time.monotonic)
         self._hooks: dict[str, Hook] = {}
         self._loaded = False
         self._changing = asyncio.Lock()
@@ -93,11 +99,11 @@ class ApiHookStore:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(self._refresh_seconds)
             try:
                 await self.refresh()
             except QueueError as error:
-                log.warning("api_hooks_refresh_failed", error=str(error))
+                self._limited_log.warning("api_hooks_refresh_failed", "refresh", error=str(error))
 
     async def close(self) -> None:
         if self._cleaning is not None:

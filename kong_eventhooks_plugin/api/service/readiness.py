@@ -13,6 +13,8 @@ from kong_eventhooks_plugin.api.service.hook_states import DISABLED, Delivering,
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.queue.contract import Queue, Stats
+from kong_eventhooks_plugin.queue.forwarding.acceptor import SpoolAcceptor
+from kong_eventhooks_plugin.queue.forwarding.spool import SpoolState
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 STORE_SECONDS = 2.0
@@ -25,7 +27,8 @@ class Readiness(msgspec.Struct, frozen=True):
     """``unready`` (503): events cannot be accepted. ``degraded`` (200): they are, but something needs a person.
 
     That is an invalid declaration, a held hook, events lost to a limit, or a Kong that cannot be polled.
-    ``sandbox`` has the kernel's features that protect from user code, each ``ok`` or why it is not used.
+    ``sandbox`` has the kernel's features that protect from user code, each ``ok`` or why it is not used. ``spool`` has
+    what waits for the store that nodes share; that this store is away degrades, since events are accepted all the same.
     """
 
     status: Literal["ready", "degraded", "unready"]
@@ -39,6 +42,7 @@ class Readiness(msgspec.Struct, frozen=True):
     pollers: dict[str, Any] = {}
     socket: dict[str, Any] = {}
     sandbox: dict[str, str] = {}
+    spool: dict[str, Any] = {}
 
 
 class PollerStatus(msgspec.Struct, frozen=True):
@@ -61,7 +65,9 @@ class ReadinessCheck:
         clock: Callable[[], float],
         pollers: Callable[[], PollerStatus] = PollerStatus,
         sandbox: Mapping[str, str] = {},
+        spool: SpoolAcceptor | None = None,
     ) -> None:
+        self._spool = spool
         self._sandbox = dict(sandbox)
         self._queue = queue
         self._registry = registry
@@ -76,10 +82,14 @@ class ReadinessCheck:
 
     async def check(self) -> Readiness:
         stats, store = await self._stats()
+        spooled = None if self._spool is None else await self._spooled(self._spool)
+        shared = () if self._spool is None or store == OK else (f"the shared store: {store}",)
+        if self._spool is not None:
+            store = self._spool.error() or OK
         hooks = self._registry.hooks()
         held = self._states.all_held()
         pollers = self._poller_status()
-        errors = self._errors(pollers)
+        errors = (*self._errors(pollers), *shared)
         degraded = bool(errors) or any(reason != DISABLED for reason in held.values()) or self._losing()
         return Readiness(
             status="unready" if store != OK else "degraded" if degraded else "ready",
@@ -93,6 +103,9 @@ class ReadinessCheck:
             pollers=pollers.state,
             socket=pollers.socket,
             sandbox=self._sandbox,
+            spool={}
+            if spooled is None
+            else {"events": spooled.offers, "bytes": spooled.bytes, "oldest_at": spooled.oldest},
         )
 
     def _errors(self, pollers: PollerStatus) -> tuple[str, ...]:
@@ -101,13 +114,26 @@ class ReadinessCheck:
     async def refresh(self) -> None:
         self._metrics.errors.set(len(self._errors(self._poller_status())))
         stats, _ = await self._stats()
+        spooled = None if self._spool is None else await self._spooled(self._spool)
+        if spooled is not None:
+            self._metrics.spooled_events.set(spooled.offers)
+            self._metrics.spooled_age.set(self._age(spooled.oldest))
         if stats is None:
             return
         for state, count in stats.depth.items():
             self._metrics.depth.labels(state=state).set(count)
         self._metrics.unsettled_bytes.set(stats.unsettled_bytes)
-        age = 0.0 if stats.oldest_pending is None else max(0.0, self._clock() - stats.oldest_pending)
-        self._metrics.oldest_unsettled_age.set(age)
+        self._metrics.oldest_unsettled_age.set(self._age(stats.oldest_pending))
+
+    def _age(self, oldest: float | None) -> float:
+        return 0.0 if oldest is None else max(0.0, self._clock() - oldest)
+
+    async def _spooled(self, spool: SpoolAcceptor) -> SpoolState | None:
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                return await spool.spool.state()
+        except (QueueError, TimeoutError):
+            return None
 
     async def _stats(self) -> tuple[Stats | None, str]:
         try:

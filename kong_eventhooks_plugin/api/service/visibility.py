@@ -113,7 +113,7 @@ DECISIONS: Final[Mapping[type[Struct], Mapping[str, Decision]]] = {
     views.EventView: {"data": shown},
     views.EventDescriptionView: dict.fromkeys(("fields", "description", "unique"), shown),
     Readiness: {
-        **dict.fromkeys(("status", "delivering", "hooks", "events_lost", "queue"), shown),
+        **dict.fromkeys(("status", "delivering", "hooks", "events_lost", "queue", "spool"), shown),
         "store": lambda store: OK if store == OK else "unavailable",
         "errors": _counted,
         "held": _kinds,

@@ -11,7 +11,7 @@ import structlog
 
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.queue.contract import Queue
+from kong_eventhooks_plugin.queue.contract import Definitions
 
 PAUSE_SECONDS = 1.0
 
@@ -19,8 +19,8 @@ log = structlog.get_logger()
 
 
 class DefinitionWriter:
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
+    def __init__(self, store: Definitions) -> None:
+        self._store = store
         self._pending: dict[str, Hook | None] = {}
         self._has_pending = asyncio.Event()
 
@@ -43,7 +43,7 @@ class DefinitionWriter:
         if not writing:
             return True
         try:
-            await self._queue.store_definitions(
+            await self._store.store_definitions(
                 [hook for hook in writing.values() if hook is not None],
                 [hook_id for hook_id, hook in writing.items() if hook is None],
             )

@@ -178,19 +178,20 @@ class Spool:
         return SpoolState(*self._sizes(), None if oldest is None else oldest[0])
 
     async def definitions(self) -> list[Hook]:
-        """Return the definitions that were kept last."""
+        """Return every stored hook definition."""
         rows = await self.run(lambda connection: connection.execute(SQL.definitions).fetchall())
         return [_decode_hook(row[0]) for row in rows]
 
-    async def keep_definitions(self, hooks: Sequence[Hook]) -> None:
+    async def store_definitions(self, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
+        """Write definitions and delete the removed ids, in one transaction."""
         rows = [(hook.id, _encode(hook)) for hook in hooks]
 
-        def replace(connection: sqlite3.Connection) -> None:
+        def store(connection: sqlite3.Connection) -> None:
             with sqlite.transaction(connection):
-                connection.execute(SQL.clear_definitions)
-                connection.executemany(SQL.add_definition, rows)
+                connection.executemany(SQL.delete_definition, [(hook_id,) for hook_id in removed])
+                connection.executemany(SQL.write_definition, rows)
 
-        await self.run(replace)
+        await self.run(store)
 
     async def run(self, call: Callable[[sqlite3.Connection], T]) -> T:
         """Call with the connection, in the thread. SQLite's errors become ``StoreUnavailable``."""

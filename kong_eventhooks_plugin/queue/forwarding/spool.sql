@@ -18,7 +18,7 @@ CREATE TABLE spool (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     id TEXT NOT NULL
 ) STRICT;
--- Definitions of hooks as they were read last: for a start without the shared store.
+-- The hooks that this node declares, and a copy of those that the API has made: for a start without the shared store.
 CREATE TABLE definitions (
     id TEXT PRIMARY KEY,
     hook BLOB NOT NULL
@@ -63,8 +63,8 @@ DELETE FROM offers WHERE n IN (
 -- name: definitions
 SELECT hook FROM definitions;
 
--- name: clear_definitions
-DELETE FROM definitions;
+-- name: delete_definition
+DELETE FROM definitions WHERE id = ?;
 
--- name: add_definition
-INSERT INTO definitions VALUES (?, ?);
+-- name: write_definition
+INSERT INTO definitions VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET hook = excluded.hook;

@@ -100,10 +100,10 @@ async def test_a_disk_that_fails_is_an_error_until_it_works_again(world: World) 
     assert world.spool.error() is None
 
 
-async def test_definitions_are_those_that_were_kept_last(world: World) -> None:
-    await world.spool.keep_definitions([hook("one"), hook("two")])
-    await world.spool.keep_definitions([hook("two")])
-    assert await world.spool.definitions() == [hook("two")]
+async def test_definitions_are_those_that_were_stored_last(world: World) -> None:
+    await world.spool.store_definitions([hook("one"), hook("two")], [])
+    await world.spool.store_definitions([hook("two", handler="log")], ["id-one"])
+    assert await world.spool.definitions() == [hook("two", handler="log")]
 
 
 async def test_a_file_of_another_program_is_left_alone(world: World) -> None:

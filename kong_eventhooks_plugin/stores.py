@@ -1,0 +1,45 @@
+"""The stores of a worker: one SQLite file, or a PostgreSQL that nodes share and a spool of this node before it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from kong_eventhooks_plugin import settings_groups as groups
+from kong_eventhooks_plugin.errors import MissingExtra, SettingsError
+from kong_eventhooks_plugin.queue.contract import Acceptor, Definitions, Queue
+from kong_eventhooks_plugin.queue.forwarding.acceptor import SpoolAcceptor
+from kong_eventhooks_plugin.queue.forwarding.definitions import CopiedDefinitions
+from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
+from kong_eventhooks_plugin.settings import Settings
+
+
+class Stores(NamedTuple):
+    """``acceptor`` is offered events, ``queue`` has what they led to. ``spool``: where nodes share the queue."""
+
+    queue: Queue
+    acceptor: Acceptor
+    declared: Definitions
+    """The hooks that this node declares."""
+    made: Definitions
+    """The hooks that the API has made."""
+    spool: SpoolAcceptor | None = None
+
+
+def make_stores(settings: Settings, lost: Callable[[str], None]) -> Stores:
+    """``lost`` is called with a reason for each accepted event that the shared store refuses.
+
+    Raises ``SettingsError``.
+    """
+    data_dir, limits = Path(settings.data_dir), groups.queue_limits(settings)
+    try:
+        url = groups.store_url(settings)
+    except MissingExtra as error:
+        raise SettingsError(str(error)) from error
+    if url is None:
+        queue = SqliteQueue(data_dir / DATABASE, limits)
+        return Stores(queue, queue, queue, queue)
+    from kong_eventhooks_plugin.queue.postgresql.engine import PostgresQueue  # what it needs is there: the URL was read
+
+    shared = PostgresQueue(url, limits)
+    spool = SpoolAcceptor(data_dir, shared, lost, limits)
+    return Stores(shared, spool, spool.spool, CopiedDefinitions(shared, spool.spool), spool)
