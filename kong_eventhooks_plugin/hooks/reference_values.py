@@ -84,10 +84,8 @@ class Secrets:
 
     def tls_paths(self, config: Mapping[str, Any]) -> TlsPaths | None:
         """Return the files of a hook's TLS, None where it has none."""
-        if "url" not in config:
-            return None
         cert, ca = config.get("client_cert_file"), config.get("ca_file")
-        if cert is None and ca is None and self._tls == NO_TLS:
+        if (cert is None and ca is None and self._tls == NO_TLS) or "url" not in config:
             return None
         own = TlsPaths(cert, config.get("client_key_file")) if cert is not None else self._tls
         if ca is None and config.get("ssl_verify") is not False:
