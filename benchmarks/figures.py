@@ -268,11 +268,11 @@ def megabytes(folder: Path) -> float:
     return sum(each.stat().st_size for each in folder.glob("events.db*")) / 1e6
 
 
-async def simulated(hours: float, per_second: int) -> None:
+async def simulated(hours: float, per_second: int, keep: int) -> None:
     """Live so many hours; print each."""
     with tempfile.TemporaryDirectory() as made:
         file, clock = Path(made) / "events.db", FakeTime()
-        queue = SqliteQueue(file, QueueLimits(), clock)
+        queue = SqliteQueue(file, QueueLimits(settled_count=keep), clock)
         await queue.open()
         day = Day(queue, clock)
         running = asyncio.create_task(day.worker.run())
@@ -302,7 +302,7 @@ async def simulated(hours: float, per_second: int) -> None:
 def day(options: argparse.Namespace) -> None:
     """Print a day."""
     print(f"\n{options.hours:g} hours of 50 events a second, offer to handler")
-    uvloop.run(simulated(options.hours, 50))
+    uvloop.run(simulated(options.hours, 50, options.keep))
 
 
 FIGURES = {"latency": latency, "recovery": recovery, "memory": memory, "day": day}
@@ -317,6 +317,7 @@ def main() -> None:
     parser.add_argument("--pending", type=int, default=100_000)
     parser.add_argument("--million", type=int, default=1_000_000)
     parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--keep", type=int, default=100_000, help="settled deliveries that the store keeps in the day")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     for name in options.figures or FIGURES:
