@@ -92,8 +92,9 @@ def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
         yield Sidecar(f"http://127.0.0.1:{running.wait_for('api_listening')['port']}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def chromium() -> Iterator[Any]:
+    """Anew for each test: playwright's loop would run on under the asynchronous tests that come after it."""
     if CHROMIUM is None:
         pytest.skip("there is no chromium: apt-get install chromium")
     from playwright.sync_api import sync_playwright
