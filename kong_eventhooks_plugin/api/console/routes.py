@@ -56,11 +56,20 @@ def console_routes(parts: Parts) -> list[web.RouteDef]:
         web.post("/console/login", guard.login(login.log_in)),
         web.get("/console/stream", guard.stream(events.stream), allow_head=False),
         web.get("/console/static/{name}", _static),
+        web.get("/favicon.ico", _icon),
     ]
 
 
+async def _icon(_: web.Request) -> web.Response:
+    """Return what browsers ask for where a page, an empty one say, names no icon."""
+    return _file("icon.svg")
+
+
 async def _static(request: web.Request) -> web.Response:
-    name = request.match_info["name"]
+    return _file(request.match_info["name"])
+
+
+def _file(name: str) -> web.Response:
     if name not in rendering.STATIC:
         raise web.HTTPNotFound
     return web.Response(
