@@ -4,6 +4,7 @@ import gc
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -93,8 +94,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_cluster(request: pytest.FixtureRequest) -> "Iterator[Cluster]":
-    """A PostgreSQL of this process of tests. Skips where there are no programs, unless --postgres asks for them."""
+def postgres_programs(request: pytest.FixtureRequest) -> Path:
+    """PostgreSQL's programs. Skips where there are none, unless --postgres asks for them."""
     from tests.support import postgres
 
     programs = postgres.binaries()
@@ -103,7 +104,15 @@ def postgres_cluster(request: pytest.FixtureRequest) -> "Iterator[Cluster]":
         if request.config.getoption("--postgres"):
             pytest.fail(missing)
         pytest.skip(missing)
-    with postgres.cluster(programs) as made:
+    return programs
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster(postgres_programs: Path) -> "Iterator[Cluster]":
+    """A PostgreSQL of this process of tests."""
+    from tests.support import postgres
+
+    with postgres.cluster(postgres_programs) as made:
         yield made
 
 
