@@ -114,7 +114,6 @@ class WebhookHandler(Handler):
             message_id or event.id,
             now,
             traceparent,
-            of_event=message_id is not None,
             headers=rendered.headers,
             path=rendered.path,
         )
