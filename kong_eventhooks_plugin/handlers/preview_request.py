@@ -58,7 +58,8 @@ def _shown(signed: SignedRequest, definition: Mapping[str, Any]) -> SentRequest:
     url = f"{request.origin}{without(in_url, request.path).decode('ascii')}"
     if is_reference(definition.get("url")):
         url = str(definition["url"])
-    headers = {name: _MASK if name in _OURS else own.get(name, value) for name, value in request.headers.items()}
+    ours = _OURS | {((definition.get("signature") or {}).get("header") or "").lower().encode()}
+    headers = {name: _MASK if name in ours else own.get(name, value) for name, value in request.headers.items()}
     return sent_request(request, url, headers, [*signed.keys, *in_url, *header_secrets(masked)])
 
 
