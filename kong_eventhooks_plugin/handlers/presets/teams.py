@@ -16,7 +16,7 @@ from kong_eventhooks_plugin.handlers.presets.message import Message, Rendered, f
 MAX_BYTES: Final = 28_000
 FINAL: Final = frozenset({400, 404})
 
-_MARKDOWN: Final = re.compile(r"([\\*_\[\]()`~#>|-])")
+_MARKDOWN: Final = re.compile(r"([\\*_\[\]()`~#<>|!-])")
 _FAILED: Final = (b"Webhook message delivery failed", b"Microsoft Teams endpoint returned HTTP error")
 
 

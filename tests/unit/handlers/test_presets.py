@@ -51,6 +51,8 @@ def test_slack_takes_a_text_in_which_nothing_is_a_link() -> None:
         assert 0 < len(body["text"]) <= 40_000
         assert not re.search("[<>]|&(?!amp;|lt;|gt;)", body["text"])
         assert found.headers[b"content-type"] == b"application/json"
+        assert len(body["text"]) <= 4_000
+    assert rendered("slack", "custom", "e", {f"f{n}": "&<" * 150 for n in range(9)})[0]["text"].endswith(";...")
     text = rendered("slack", "custom", "hostile", HOSTILE)[0]["text"]
     assert "&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;" in text
 
@@ -72,6 +74,8 @@ def test_teams_takes_a_message_with_one_adaptive_card() -> None:
         "value"
     ]
     assert r"\[x\]\(http://evil\) \*\*b\*\*" in text
+    # In Markdown <https://...> is a link too.
+    assert r"\<https://evil.example\|click\>" in text
 
 
 def test_pagerduty_takes_a_trigger() -> None:
