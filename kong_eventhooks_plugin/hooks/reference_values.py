@@ -19,7 +19,7 @@ MAX_VALUES = 10_000
 
 _FIELDS = {name: field for entry in handler_config()["fields"] for name, field in entry.items()}
 _TEXTS = tuple(name for name, field in _FIELDS.items() if field.get("referenceable"))
-_SECRETS = ("secret", "previous_secret")
+_SECRETS = ("secret", "previous_secret", "preset_key")
 _MAPS = tuple(name for name, field in _FIELDS.items() if field.get("values", {}).get("referenceable"))
 
 

@@ -55,6 +55,8 @@ MAX_PAYLOAD = 1 << 20
 UNSIGNED: Final = "needs a secret or secret_file beside it"
 ORDERED_IS_ONE: Final = "with ordered there is one delivery at a time: leave it out"
 KEYED_PRESETS: Final = ("pagerduty", "opsgenie")
+PRINTABLE: Final = "expected letters, digits and signs of ASCII, without spaces and line ends"
+_PRINTABLE: Final = re.compile("[!-~]*")
 
 GUESSED: Final = "?"
 """In place of a field's name: see ``examined``."""
@@ -155,6 +157,8 @@ def _preset_key_error(hook: Mapping[str, Any]) -> Errors:
         return {"preset_key": f"required field missing: the preset {preset} needs one"}
     if preset not in KEYED_PRESETS and key is not None:
         return {"preset_key": f"only the presets {' and '.join(KEYED_PRESETS)} have it"}
+    if key is not None and not is_reference(key) and not _PRINTABLE.fullmatch(as_secret(key)):
+        return {"preset_key": PRINTABLE}
     return {}
 
 

@@ -11,7 +11,13 @@ from kong_eventhooks_plugin.hooks import patterns, schema
 from kong_eventhooks_plugin.hooks.definition import to_hook
 from kong_eventhooks_plugin.hooks.references import NO_REFERENCE, UNRENDERED
 from kong_eventhooks_plugin.hooks.validation.field_checks import field_error
-from kong_eventhooks_plugin.hooks.validation.own_rules import KEYED_PRESETS, ORDERED_IS_ONE, UNSIGNED, foreign
+from kong_eventhooks_plugin.hooks.validation.own_rules import (
+    KEYED_PRESETS,
+    ORDERED_IS_ONE,
+    PRINTABLE,
+    UNSIGNED,
+    foreign,
+)
 from kong_eventhooks_plugin.model.hook import Origin
 from tests.support.hooks import VALIDATION, log_hook, plugin_config, webhook
 
@@ -243,6 +249,8 @@ def test_what_looks_like_a_reference_and_is_none(text: str, error: str) -> None:
         ({"preset": "slack", "preset_key": "k"}, "only the presets pagerduty and opsgenie have it"),
         ({"preset_key": "k"}, "only the presets pagerduty and opsgenie have it"),
         ({"preset": "pagerduty", "preset_key": "{vault:/env/x}"}, NO_REFERENCE),
+        ({"preset": "opsgenie", "preset_key": "k\u00e9y"}, PRINTABLE),
+        ({"preset": "opsgenie", "preset_key": "k\ny"}, PRINTABLE),
     ],
 )
 def test_a_preset_has_the_key_that_it_needs(config: dict[str, Any], error: str) -> None:

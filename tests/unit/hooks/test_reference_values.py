@@ -67,7 +67,7 @@ def test_values_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         secrets.resolve({"url": "{vault://a/2}"})
 
 
-@pytest.mark.parametrize("field", ["secret", "previous_secret"])
+@pytest.mark.parametrize("field", ["secret", "previous_secret", "preset_key"])
 @pytest.mark.parametrize(
     ("written", "secret"),
     [("s3", "s3"), ("s3\n", "s3"), ("s3\r\n", "s3"), ("\ufeffs3\n", "s3"), (" s\n\n", " s\n"), ("s\ufeff", "s\ufeff")],
