@@ -36,6 +36,7 @@ MAX_VALUE = 300
 _AT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _KIND = re.compile(r" \[[A-Z_]+\]$")
 _UNKNOWN = re.compile(r"undeclared reference to '(\w+)")
+_ASSIGNMENT = "Syntax error: token recognition error at: '="
 _KINDS_THAT_DECIDE = ("BOOL", "DYN")
 
 
@@ -116,6 +117,8 @@ class Expressions:
         if found is None:
             return CompileError(1, 1, _plain(message))
         text, unknown = found[3].split(" expecting {")[0], _UNKNOWN.search(found[3])
+        if found[3].startswith(_ASSIGNMENT):
+            text = "a comparison is written with =="
         if unknown:
             text = f"unknown variable '{unknown[1]}': {self._words.variables}"
         return CompileError(int(found[1]), int(found[2]), text)

@@ -62,6 +62,8 @@ def test_an_undecidable_filter_has_its_error(expression: str, error: str) -> Non
     ("expression", "error"),
     [
         ("data.limit >", CompileError(1, 13, "Syntax error: mismatched input '<EOF>'")),
+        ("data.limit = 4", CompileError(1, 12, "a comparison is written with ==")),
+        ("data.limit =4", CompileError(1, 12, "a comparison is written with ==")),
         ("true &&\n limit > 3", CompileError(2, 2, UNKNOWN)),
         ("source", CompileError(1, 1, "a filter must be true or false; this one is STRING")),
         ("source > 4", CompileError(1, 8, "found no matching overload for '_>_' applied to '(string, int)'")),
