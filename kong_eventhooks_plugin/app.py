@@ -349,6 +349,7 @@ class Worker:
             holder=this_process(),
             spans=parts.delivery_spans(),
             incidents=parts.own_events,
+            calls_waiting=lambda: server.waiting,
         )
         parts.registry.on_change(delivery.ping_changes)
         parts.registry.on_change(parts.compilation.hooks_changed)
@@ -363,9 +364,9 @@ class Worker:
         )
         if pollers is not None:
             parts.registry.on_change(pollers.hooks_changed)
+        server = parts.server(link, None if pollers is None else pollers.crud)
         opening = self._tasks.run(self._open_store(delivery, plugins))
         await asyncio.wait({opening}, timeout=OPENING_SECONDS)
-        server = parts.server(link, None if pollers is None else pollers.crud)
         # Not before we have the socket, which another server may have had.
         write_documents(settings.socket_path, settings.protocol)
         await server.serve(self._listening)

@@ -41,6 +41,7 @@ from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.pings import Pings
 from kong_eventhooks_plugin.delivery.reports import DeliveryReporter, Incidents
 from kong_eventhooks_plugin.delivery.settler import Settler
+from kong_eventhooks_plugin.delivery.start_pacing import pause_between_starts
 from kong_eventhooks_plugin.delivery.waiting import Wait, pause, waiting
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.handlers.contract import Handler
@@ -65,7 +66,8 @@ class DeliveryWorker:
     """``holder`` names this process in the lease.
 
     ``clock`` returns Unix seconds and ``wait`` goes with it; ``monotonic`` returns seconds of a clock that never jumps.
-    ``spans`` is there where tracing is on. ``incidents`` takes what hooks can hear of.
+    ``spans`` is there where tracing is on. ``incidents`` takes what hooks can hear of. ``calls_waiting`` returns how
+    many of Kong's calls wait for a commit.
     """
 
     def __init__(
@@ -83,12 +85,14 @@ class DeliveryWorker:
         monotonic: Callable[[], float] = time.monotonic,
         spans: DeliverySpans | None = None,
         incidents: Incidents | None = None,
+        calls_waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self._queue = queue
         self._limits = limits
         self._clock = clock
         self._monotonic = monotonic
         self._wait = wait or waiting(clock)
+        self._calls_waiting = calls_waiting
         self._wakeup = asyncio.Event()
         self._attempts = Attempts(queue, limits, clock, monotonic, random, traced=spans is not None)
         self._spans = spans
@@ -107,6 +111,7 @@ class DeliveryWorker:
         self.activity = Activity(clock())
         self._draining = False
         self._feeding = False
+        self._started_at = 0.0  # of the loop's clock
         self._measuring = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -400,13 +405,22 @@ class DeliveryWorker:
 
     def _feed(self) -> None:
         """Start attempts, a few in each iteration of the loop: it serves Kong's socket as well."""
+        loop = asyncio.get_running_loop()
         for _ in range(self._limits.starts_per_iteration):
+            pause = pause_between_starts(self._calls_waiting())
+            if pause and (due := self._started_at + pause) > loop.time():
+                self._feed_at(due)
+                return
             if self._settler.full or not self._working or (taken := self._lanes.next()) is None:
                 return
+            self._started_at = loop.time()
             self._start(*taken)
+        self._feed_at(0.0)
+
+    def _feed_at(self, due: float) -> None:
         if not self._feeding:
             self._feeding = True
-            asyncio.get_running_loop().call_soon(self._feed_later)
+            asyncio.get_running_loop().call_at(due, self._feed_later)
 
     def _feed_later(self) -> None:
         self._feeding = False

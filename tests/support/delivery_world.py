@@ -189,6 +189,7 @@ class World:
         holder: str = "one",
         spans: DeliverySpans | None = None,
         incidents: Incidents | None = None,
+        calls_waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self.time = time or FakeTime()
         self.queue = queue or WatchedQueue(clock=self.time)
@@ -208,6 +209,7 @@ class World:
             random=lambda: 0.5,
             spans=spans,
             incidents=incidents,
+            calls_waiting=calls_waiting,
         )
 
     async def __aenter__(self) -> Self:

@@ -23,10 +23,11 @@ class Waiting(Protocol):
 
 
 class CommitDeadlines:
-    """``monotonic`` gives seconds."""
+    """``monotonic`` gives seconds. ``committing``: how many wait for a commit, not for the delivery of their lines."""
 
     def __init__(self, monotonic: Callable[[], float], seconds: float = ANSWER_SECONDS, calls: int = CALLS) -> None:
         self.seconds = seconds
+        self.committing = 0
         self._calls = calls
         self._monotonic = monotonic
         self._deadlines: dict[Waiting, float] = {}

@@ -114,6 +114,11 @@ class KongPdkServer:
         """How many calls are being answered and events wait for Kong."""
         return self._busy + len(self._plugins.events)
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a commit."""
+        return self._waiting
+
     async def serve(self, sock: socket.socket) -> None:
         """Begin to accept on ``sock``, which listens already, and return."""
         self._acceptor.start(sock)

@@ -203,6 +203,7 @@ class PhaseRun:
             return
         self._future = future
         self._connection.state = COMMITTING
+        self._deadlines.committing += 1
         self._deadlines.add(self, self._started)
 
     def _on_commit(self, future: "Future[Committed]") -> None:
@@ -212,7 +213,7 @@ class PhaseRun:
         elif (error := future.exception()) is not None:
             self._context.errors("not_accepted", error)
         if future is self._future:
-            self._future = None
+            self._leave_commit()
             self._wait_for_lines(_hooks_fired(future))
 
     def _wait_for_lines(self, fired: Iterable[str]) -> None:
@@ -254,8 +255,13 @@ class PhaseRun:
         self._finish()
         self._connection.take_kept()
 
+    def _leave_commit(self) -> None:
+        if self._future is not None:
+            self._future = None
+            self._deadlines.committing -= 1
+
     def _leave_waiting(self) -> None:
-        self._future = None
+        self._leave_commit()
         arrival, self._arrival = self._arrival, None
         if arrival is not None:
             arrival.cancel()

@@ -87,6 +87,11 @@ class PluginServer:
         """How many of them have a call under way."""
         return sum(connection.busy for connection in self._open)
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a commit."""
+        return self._context.deadlines.committing
+
     async def serve(self, sock: socket.socket) -> None:
         """Begin to accept on ``sock``, which listens already, and return."""
         self._acceptor.start(sock)

@@ -298,6 +298,7 @@ class TestWaiting:
         peer.setup.server._context.deadlines.check()
         assert peer.transport.frames() == peer.end
         assert peer.faults == {"late": 1}
+        assert peer.setup.server.waiting == 0
         future.set_exception(OSError()) if fails else future.set_result(None)
         await asyncio.sleep(0)
         assert peer.transport.frames() == []  # answered once
@@ -324,6 +325,15 @@ class TestWaiting:
         assert not peer.connection.busy
         assert not peer.faults
         assert peer.event(peer.host.started[0].instance_id) == STATUS_FRAMES
+
+    async def test_a_call_that_waits_for_its_lines_waits_for_no_commit(self) -> None:
+        """Else it would slow down the deliveries that it waits for."""
+        peer, commit, _ = self.lines_expected()
+        assert peer.setup.server.waiting == 1
+        commit.set_result(None)
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == []
+        assert peer.setup.server.waiting == 0
 
     async def test_the_lines_are_those_of_the_hooks_that_fired(self) -> None:
         """The receipt of one event, or of each of several, whether one failed or not."""
@@ -387,6 +397,11 @@ class TestWaiting:
         await asyncio.sleep(0.01)
         assert peer.transport.frames() == ended + STATUS_FRAMES
         assert peer.host.lines
+
+    async def test_the_peer_goes_while_it_waits(self) -> None:
+        peer, _ = self.waiting()
+        peer.connection.connection_lost(None)
+        assert peer.setup.server.waiting == 0
 
     async def test_the_peer_goes_while_it_waits_for_lines(self) -> None:
         peer, commit, arrival = self.lines_expected()

@@ -264,7 +264,9 @@ async def test_kong_is_answered_within_a_second_although_nothing_is_committed(no
         async with asyncio.timeout(SECONDS):
             while len(commits) < 20:  # noqa: ASYNC110 - who asks for a commit tells nobody
                 await asyncio.sleep(0.001)
+        assert node.server.waiting == 20
         await a_second()
+        assert node.server.waiting == 0
         assert all(phase.done() for phase in phases)
         await asyncio.gather(*phases)
     assert node.faults() == {"late": 20}
