@@ -1,6 +1,5 @@
 """The worker's metrics and log lines. Never a header, a body, a URL, a secret or data of an event."""
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import structlog
@@ -37,7 +36,6 @@ class DeliveryReporter:
         self._metrics = metrics
         self._active = active
         self._incidents = incidents
-        self._shown: set[tuple[str, str]] = set()
         # Looking a label up costs more than counting; there are as many entries as label values in use.
         self._counters: dict[tuple[str, str, str], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
@@ -83,15 +81,6 @@ class DeliveryReporter:
 
     def show_leading(self, *, value: bool) -> None:
         self._metrics.delivery_leader.set(value)
-
-    def show_held(self, held: Mapping[str, str]) -> None:
-        hooks = self._active.hooks()
-        shown = {(hooks[hook_id].name, reason) for hook_id, reason in held.items() if hook_id in hooks}
-        for labels in self._shown - shown:
-            self._metrics.hook_held.remove(*labels)
-        for labels in shown - self._shown:
-            self._metrics.hook_held.labels(*labels).set(1)
-        self._shown = shown
 
     def _count(self, hook: str, outcome: str, error: str) -> None:
         labels = (hook, outcome, error)

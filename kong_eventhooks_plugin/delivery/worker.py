@@ -268,7 +268,6 @@ class DeliveryWorker:
         except QueueError as error:
             log.warning("queue_poll_failed", error=type(error).__name__)
         self._endpoints.prune(now)
-        self._reports.show_held(self._readiness.held(now))
 
     async def _reread_health(self) -> None:
         writes = self._health.writes

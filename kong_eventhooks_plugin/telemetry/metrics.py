@@ -98,7 +98,9 @@ class Metrics:
         self.spooled_age = gauge("spooled_oldest_seconds", "Age of the oldest of them.")
         self.unsettled_bytes = gauge("queue_unsettled_bytes", "Bytes of unsettled deliveries.")
         self.oldest_unsettled_age = gauge("queue_oldest_unsettled_age_seconds", "Age of the oldest unsettled delivery.")
-        self.hook_held = gauge("hook_held", "1 where deliveries to a hook are paused.", ["hook", "reason"])
+        self.hook_held = gauge(
+            "hook_held", "1 where a hook is held or cannot fire, as /readyz says.", ["hook", "reason"]
+        )
         self.delivery_leader = gauge("delivery_leader", "1 where this process holds the delivery lease.")
         self.socket_unserved = gauge(
             "socket_unserved_seconds",

@@ -78,6 +78,7 @@ class ReadinessCheck:
         self._clock = clock
         self._poller_status = pollers
         self._lost_total = 0
+        self._shown: set[tuple[str, str]] = set()
         self._lost_at = -RECENT_SECONDS
 
     async def check(self) -> Readiness:
@@ -113,6 +114,7 @@ class ReadinessCheck:
 
     async def refresh(self) -> None:
         self._metrics.errors.set(len(self._errors(self._poller_status())))
+        self._show_held()
         stats, _ = await self._stats()
         spooled = None if self._spool is None else await self._spooled(self._spool)
         if spooled is not None:
@@ -124,6 +126,15 @@ class ReadinessCheck:
             self._metrics.depth.labels(state=state).set(count)
         self._metrics.unsettled_bytes.set(stats.unsettled_bytes)
         self._metrics.oldest_unsettled_age.set(self._age(stats.oldest_pending))
+
+    def _show_held(self) -> None:
+        """Set the gauge to what ``check`` reports; a reason's text is no label."""
+        shown = {(hook, reason.partition(":")[0]) for hook, reason in self._states.all_held().items()}
+        for labels in self._shown - shown:
+            self._metrics.hook_held.remove(*labels)
+        for labels in shown - self._shown:
+            self._metrics.hook_held.labels(*labels).set(1)
+        self._shown = shown
 
     def _age(self, oldest: float | None) -> float:
         return 0.0 if oldest is None else max(0.0, self._clock() - oldest)

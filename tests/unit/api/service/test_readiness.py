@@ -109,6 +109,23 @@ async def test_what_does_not_end_by_itself_goes_before_an_endpoint_s_pause() -> 
     assert (ready.status, ready.held) == ("degraded", {"a": "filter_failing: no such key", "b": "breaker_open"})
 
 
+async def test_the_gauge_has_the_same_hooks_and_reasons() -> None:
+    hooks = [make_hook(name, source="rate-limiting") for name in "abcd"]
+    world = World(*hooks, make_hook("off", source="rate-limiting", enabled=False))
+    world.checked = {hooks[0].id: "filter_failing: no such key", hooks[1].id: "no_admin_api: it needs the setting"}
+    world.delivery.reasons = {hooks[0].id: "breaker_open", hooks[2].id: "breaker_open"}
+
+    async def gauge() -> dict[str, str]:
+        await world.look.refresh()
+        (family,) = (each for each in world.metrics.registry.collect() if each.name == "kong_event_hooks_hook_held")
+        return {sample.labels["hook"]: sample.labels["reason"] for sample in family.samples if sample.value == 1}
+
+    assert await gauge() == {"a": "filter_failing", "b": "no_admin_api", "c": "breaker_open", "off": "disabled"}
+    assert await gauge() == {name: reason.split(":")[0] for name, reason in (await world.check()).held.items()}
+    world.checked = world.delivery.reasons = {}
+    assert await gauge() == {"off": "disabled"}
+
+
 async def test_the_pollers_errors_and_state_are_shown() -> None:
     world = World()
     assert (await world.check()).pollers == {}
