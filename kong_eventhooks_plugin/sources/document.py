@@ -33,6 +33,12 @@ be null. The examples are those of `kong-event-hooks try` and of the console.
 
 `unique` names the fields that `on_change`, and `snooze` together with it, compare: two events with the same values
 there are the same to the hook.
+
+A state begins with one event and ends with another: `unreachable` and `recovered` of `gateway`, `expiring` and
+`resolved` of `certificate`, `endpoint.disabled` and `endpoint.recovered` of `event-hooks`, and `health` of `balancer`,
+whose `health` says which. Each has `state` (`open` or `resolved`) and `state_key`, by which a receiver finds the
+beginning that an end belongs to. A hook that names no `event` receives both; one that names an event, or filters
+(`data.state == "resolved"`), only those.
 """
 
 

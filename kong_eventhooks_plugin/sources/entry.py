@@ -3,7 +3,7 @@
 Kong waits for ``plugin-info``, which reads the catalogue, so this imports nothing but ``typing``.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 Kind = Any
 """What a field is, for filters: ``text``, ``number``, ``boolean``; ``any``: nothing is known; ``[kind]``: a list;
@@ -35,6 +35,28 @@ def _kind(example: Any) -> Kind:
     return "text" if isinstance(example, str) else "any" if example is None else "number"
 
 
+class EventState(NamedTuple):
+    """What an event begins or ends: the fields ``of`` have the same values in both, and make the key.
+
+    ``resolved``: whether the event is the end; or the field and the value that say so.
+    """
+
+    of: tuple[str, ...]
+    resolved: bool | tuple[str, Any] = False
+
+
+STATE: Final = "state"
+STATE_KEY: Final = "state_key"
+
+
+def state_fields(example: str, key: str) -> tuple[EventField, EventField]:
+    """Return the fields that every event with an ``EventState`` has; ``sources.state`` fills them."""
+    return (
+        EventField(STATE, "`open`, or `resolved` where this event is the end of a state.", example),
+        EventField(STATE_KEY, "The same for the events that open a state and for its end, and for no other.", key),
+    )
+
+
 class EventEntry(NamedTuple):
     """One event of a source. ``unique`` names the fields that on_change looks at; empty: all of them.
 
@@ -46,6 +68,7 @@ class EventEntry(NamedTuple):
     fields: tuple[EventField, ...]
     unique: tuple[str, ...] = ()
     api_description: str | None = None
+    state: EventState | None = None
 
     def example(self) -> dict[str, Any]:
         """Return an event's data; a family's fields are those of every member."""

@@ -3,6 +3,7 @@
 Limits: ``MAX_FACTS`` facts of ``MAX_VALUE`` characters each.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -16,6 +17,7 @@ MAX_FACTS: Final = 40
 MAX_VALUE: Final = 300
 CUT: Final = "..."
 
+_KEY: Final = re.compile("[A-Za-z0-9_:-]{1,255}")
 _NAMES: Final = ("name", "username", "path", "id")
 """What stands for an entity or a request, best first."""
 
@@ -37,21 +39,14 @@ class Rendered(NamedTuple):
     path: str = ""
 
 
-class State(NamedTuple):
-    """What an event is about: the same for its beginning and its end, and whether this is the end."""
-
-    about: tuple[str, ...]
-    ended: bool
-
-
 def title(message: Message) -> str:
     return f"{message.source}: {message.event.event}"
 
 
 def facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the fields of an event as texts; of an entity its name."""
+    """Yield the fields of an event as texts, but for its key; of an entity its name."""
     for name, value in list(data.items())[:MAX_FACTS]:
-        if value is not None:
+        if value is not None and name != "state_key":
             yield name, cut(_shown(value), MAX_VALUE)
 
 
@@ -71,33 +66,20 @@ def time_of(event: Event) -> str:
     return datetime.fromtimestamp(event.time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def state_of(event: Event) -> State:
-    """Return what groups an event with its end; an event that has none is about itself alone."""
-    data = event.data
-    fields = _STATES.get((event.source, event.event))
-    if fields is None:
-        return State((event.source, event.id), ended=False)
-    about = tuple(str(data.get(name)) for name in fields)
-    ended = event.event in _ENDS or data.get("health") == "healthy"
-    return State((event.source, *about), ended)
+def has_ended(event: Event) -> bool:
+    """Return whether the event is the end of a state: it closes the alert of its ``group_key``."""
+    return _key_of(event) is not None and event.data.get("state") == "resolved"
 
 
 def group_key(event: Event) -> str:
-    """Return a short key that is the same for an event and its end."""
-    return "event-hooks-" + blake2b("\0".join(state_of(event).about).encode(), digest_size=16).hexdigest()
+    """Return a key that is the same for an event and its end; an event that has none is about itself alone."""
+    return _key_of(event) or f"event-hooks-{blake2b(event.id.encode(), digest_size=16).hexdigest()}"
 
 
-_STATES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
-    ("balancer", "health"): ("upstream_id", "node_id", "hostname", "ip", "port"),
-    ("gateway", "unreachable"): ("admin_url", "reason"),
-    ("gateway", "recovered"): ("admin_url", "reason"),
-    ("certificate", "expiring"): ("certificate_id", "field", "position", "fingerprint"),
-    ("event-hooks", "endpoint.disabled"): ("hook_id",),
-    ("event-hooks", "endpoint.recovered"): ("hook_id",),
-}
-"""The fields that say what a state is of."""
-
-_ENDS: Final = frozenset({"recovered", "endpoint.recovered"})
+def _key_of(event: Event) -> str | None:
+    """Return the ``state_key``; an event of somebody's own may have any value there, and an alias is part of a path."""
+    key = event.data.get("state_key")
+    return key if isinstance(key, str) and _KEY.fullmatch(key) else None
 
 
 def severity(event: Event) -> str:

@@ -16,8 +16,8 @@ from kong_eventhooks_plugin.handlers.presets.message import (
     cut,
     facts,
     group_key,
+    has_ended,
     severity,
-    state_of,
     summary,
     title,
 )
@@ -33,7 +33,7 @@ _PRIORITIES: Final = {"critical": "P1", "error": "P2", "warning": "P3"}
 def render(message: Message) -> Rendered:
     event, alias = message.event, group_key(message.event)
     headers = {b"content-type": b"application/json", b"authorization": b"GenieKey " + message.key.encode()}
-    if state_of(event).ended:
+    if has_ended(event):
         body = {"source": "Kong Gateway", "note": summary(message, MAX_MESSAGE)}
         return Rendered(msgspec.json.encode(body), headers, f"/{alias}/close?identifierType=alias")
     alert: dict[str, Any] = {

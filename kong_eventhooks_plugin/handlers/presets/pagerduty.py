@@ -16,8 +16,8 @@ from kong_eventhooks_plugin.handlers.presets.message import (
     Rendered,
     facts,
     group_key,
+    has_ended,
     severity,
-    state_of,
     summary,
     time_of,
 )
@@ -30,7 +30,7 @@ FINAL: Final = frozenset({400})
 def render(message: Message) -> Rendered:
     event = message.event
     found: dict[str, Any] = {"routing_key": message.key, "dedup_key": group_key(event)}
-    if state_of(event).ended:
+    if has_ended(event):
         return Rendered(msgspec.json.encode(found | {"event_action": "resolve"}))
     payload = {
         "summary": summary(message, MAX_SUMMARY),

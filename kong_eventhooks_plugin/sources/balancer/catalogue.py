@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, EventState, SourceEntry, state_fields
 
 BALANCER: Final = "balancer"
 HEALTH: Final = "health"
@@ -38,7 +38,9 @@ ENTRY = SourceEntry(
                     "The Kong node with this view: each node has its own.",
                     "0cbb7c6e-3c8e-4d0b-9f3f-6b1f5f2f1a11",
                 ),
+                *state_fields("open", "event-hooks-17a2a3084fa7f01f48a94d5730a77f4f"),
             ),
+            state=EventState(("upstream_id", "node_id", "hostname", "ip", "port"), resolved=("health", "healthy")),
         ),
     ),
     notes=(

@@ -12,12 +12,14 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
 from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER, ENTRY, HEALTH
 from kong_eventhooks_plugin.sources.balancer.model import HealthChange
+from kong_eventhooks_plugin.sources.state import state_of
 
 
 def health_event(change: HealthChange) -> Event:
     """Return the change's event; the same change gives the same id."""
     address = change.address
     known = {**asdict(change), **address._asdict()}
+    known |= state_of(BALANCER, ENTRY.events[0], known)
     data = {field.name: known[field.name] for field in ENTRY.events[0].fields}
     identity = (
         change.upstream_id, change.node_id or "", address.target, address.ip or "", str(address.port), change.health,

@@ -1,11 +1,12 @@
-"""Reads the certificates of Kong's entities once a day, and publishes which expire soon.
+"""Reads the certificates of Kong's entities once a day; publishes which expire soon, and which of those are gone.
 
-The threshold that was published last for a certificate is kept in one note, until a whole poll does not find that
-certificate any more. It and its events are written together first (``sources.pollers.checkpoint``), so a killed process
-publishes nothing twice.
+What was published of a certificate, with its threshold, is kept in one note, until a whole poll does not find that
+certificate any more: then it is resolved. The note and its events are written together first
+(``sources.pollers.checkpoint``), so a killed process publishes nothing twice.
 
-Limits: a page of entities at a time, ``PAGE_PAUSE_SECONDS`` between two; the note has some 90 bytes for each published
-certificate. Of what cannot be read ``LOGGED`` names are remembered, so that each is logged once; all are counted.
+Limits: a page of entities at a time, ``PAGE_PAUSE_SECONDS`` between two; the note has some 500 bytes for each published
+certificate, and its names (``reading.SNIS``). Of what cannot be read ``LOGGED`` names are remembered, so that each is
+logged once; all are counted.
 """
 
 import asyncio
@@ -19,9 +20,10 @@ from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.kong.admin_api.client import MAX_PAGES
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.settings import DEFAULTS
+from kong_eventhooks_plugin.sources.certificates.catalogue import EXPIRING, RESOLVED
 from kong_eventhooks_plugin.sources.certificates.decision import identity, newly_crossed
-from kong_eventhooks_plugin.sources.certificates.event import expiring_event
-from kong_eventhooks_plugin.sources.certificates.model import Kind
+from kong_eventhooks_plugin.sources.certificates.event import certificate_event
+from kong_eventhooks_plugin.sources.certificates.model import Certificate, Kind
 from kong_eventhooks_plugin.sources.certificates.reading import FIELDS, CertificateScan, read_certificates
 from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
@@ -41,10 +43,17 @@ class CertificateSettings(msgspec.Struct, frozen=True):
     days: tuple[int, ...] = DEFAULTS.certificate_days
 
 
-class NotifiedThresholds(msgspec.Struct, frozen=True):
-    """The threshold published last, by ``decision.identity``."""
+class Notified(msgspec.Struct, frozen=True, array_like=True):
+    """A certificate with an event, and the threshold of its last one."""
 
-    thresholds: dict[str, int] = {}
+    threshold: int
+    certificate: Certificate
+
+
+class NotifiedCertificates(msgspec.Struct, frozen=True):
+    """The certificates that expire soon, by ``decision.identity``."""
+
+    expiring: dict[str, Notified] = {}
 
 
 class CertificatePoller(Poller):
@@ -57,7 +66,7 @@ class CertificatePoller(Poller):
         super().__init__("certificates", context, gate)
         self._settings = settings or CertificateSettings()
         self._checkpoint = Checkpoint(
-            self._notes, CERTIFICATES_NOTE, NotifiedThresholds, lambda notified: notified.thresholds, self._publisher
+            self._notes, CERTIFICATES_NOTE, NotifiedCertificates, lambda notified: notified.expiring, self._publisher
         )
         self._due = 0.0
         self._logged: set[str] = set()
@@ -95,8 +104,7 @@ class CertificatePoller(Poller):
                 self._add(sums, kind, found)
                 if not await self._publish_found(found):
                     return False
-        still = {name: days for name, days in self._checkpoint.state.thresholds.items() if name in seen}
-        if not await self._checkpoint.commit(NotifiedThresholds(still)):
+        if not await self._publish_resolved(seen):
             return False
         self._last = {**sums, "polled_at": self._clock()}
         return True
@@ -117,14 +125,24 @@ class CertificatePoller(Poller):
 
     async def _publish_found(self, found: CertificateScan) -> bool:
         now = self._clock()
-        notified = dict(self._checkpoint.state.thresholds)
+        notified = dict(self._checkpoint.state.expiring)
+        last = {name: each.threshold for name, each in notified.items()}
         events: list[Event] = []
         for certificate in found.certificates:
-            threshold = newly_crossed(certificate, notified, self._settings.days, now)
+            threshold = newly_crossed(certificate, last, self._settings.days, now)
             if threshold is not None:
-                notified[identity(certificate)] = threshold
-                events.append(expiring_event(certificate, threshold, now))
-        return not events or await self._checkpoint.commit(NotifiedThresholds(notified), events)
+                last[identity(certificate)] = threshold
+                notified[identity(certificate)] = Notified(threshold, certificate)
+                events.append(certificate_event(EXPIRING, certificate, threshold, now))
+        return not events or await self._checkpoint.commit(NotifiedCertificates(notified), events)
+
+    async def _publish_resolved(self, seen: set[str]) -> bool:
+        now = self._clock()
+        known = self._checkpoint.state.expiring
+        still = {name: each for name, each in known.items() if name in seen}
+        gone = [each for name, each in known.items() if name not in seen]
+        events = [certificate_event(RESOLVED, each.certificate, each.threshold, now) for each in gone]
+        return await self._checkpoint.commit(NotifiedCertificates(still), events)
 
     def _add(self, sums: dict[str, int], kind: Kind, found: CertificateScan) -> None:
         sums["certificates"] += len(found.certificates)

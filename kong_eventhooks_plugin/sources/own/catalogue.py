@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, EventState, SourceEntry, state_fields
 
 EVENT_HOOKS: Final = "event-hooks"
 ENDPOINT_DISABLED: Final = "endpoint.disabled"
@@ -17,6 +17,8 @@ _HOOK = (
 )
 _LIMIT = "queue_deliveries_per_hook"
 _EVENT_ID = "019ac2f0-6c2a-8b1d-9f3a-2f4c5d6e7f80"
+_OF: Final = ("hook_id",)
+_KEY: Final = "event-hooks-15f9ea9c7285f2ca11c4f149b0f4972c"
 _ENDPOINT = (
     *_HOOK,
     EventField(
@@ -33,14 +35,16 @@ ENTRY = SourceEntry(
         EventEntry(
             ENDPOINT_DISABLED,
             "An endpoint switched its hook off: its deliveries wait until somebody fixes it.",
-            _ENDPOINT,
+            (*_ENDPOINT, *state_fields("open", _KEY)),
             ("hook_id", "reason"),
+            state=EventState(_OF),
         ),
         EventEntry(
             ENDPOINT_RECOVERED,
             "A hook that its endpoint had switched off delivers again.",
-            _ENDPOINT,
+            (*_ENDPOINT, *state_fields("resolved", _KEY)),
             ("hook_id", "reason"),
+            state=EventState(_OF, resolved=True),
         ),
         EventEntry(
             DELIVERY_EXHAUSTED,

@@ -34,6 +34,7 @@ from kong_eventhooks_plugin.queue.contract import (
 )
 from kong_eventhooks_plugin.sources.own import catalogue
 from kong_eventhooks_plugin.sources.own.catalogue import EVENT_HOOKS
+from kong_eventhooks_plugin.sources.state import state_of
 
 ROUND_SECONDS: Final = 10.0
 DEAD_SECONDS: Final = 60.0
@@ -46,7 +47,7 @@ REPORTED: Final = frozenset({"unresolved", "invalid", "no_admin_api", "filter_fa
 """The reasons of held hooks that do not end by themselves and that have no event of their own."""
 
 _DAY, _HOUR = 86_400.0, 3_600.0
-_UNIQUE: Final = {entry.name: entry.unique for entry in catalogue.ENTRY.events}
+_ENTRIES: Final = {entry.name: entry for entry in catalogue.ENTRY.events}
 
 log = structlog.get_logger()
 
@@ -210,7 +211,9 @@ class OwnEvents:
 def _event(name: str, at: float, parts: Iterable[str], now: float, **data: Any) -> Event:
     """Return an event whose id follows from ``at`` and ``parts``."""
     new_id = event_id(at, EVENT_HOOKS, name, *parts)
-    return Event(id=new_id, source=EVENT_HOOKS, event=name, data=data, time=now, unique=_UNIQUE[name])
+    entry = _ENTRIES[name]
+    data |= state_of(EVENT_HOOKS, entry, data)
+    return Event(id=new_id, source=EVENT_HOOKS, event=name, data=data, time=now, unique=entry.unique)
 
 
 def _of_endpoint(name: str, hook: str, health: EndpointHealth, now: float) -> Event:

@@ -2,12 +2,14 @@
 
 from typing import Final
 
-from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
+from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, EventState, SourceEntry, state_fields
 
 GATEWAY: Final = "gateway"
 UNREACHABLE: Final = "unreachable"
 RECOVERED: Final = "recovered"
 
+_OF: Final = ("admin_url", "reason")
+_KEY: Final = "event-hooks-c11cecedee035ac59062fb7e8f6798f2"
 _OUTAGE = (
     EventField(
         "reason",
@@ -30,11 +32,21 @@ ENTRY = SourceEntry(
     "Kong's Admin API, or its database, became unreachable or recovered.",
     "0.1.0",
     (
-        EventEntry(UNREACHABLE, "It has not answered for some time.", _OUTAGE),
+        EventEntry(
+            UNREACHABLE,
+            "It has not answered for some time.",
+            (*_OUTAGE, *state_fields("open", _KEY)),
+            state=EventState(_OF),
+        ),
         EventEntry(
             RECOVERED,
             "It answers again.",
-            (*_OUTAGE, EventField("seconds", "How long the outage lasted, from the first failed poll.", 42.5)),
+            (
+                *_OUTAGE,
+                EventField("seconds", "How long the outage lasted, from the first failed poll.", 42.5),
+                *state_fields("resolved", _KEY),
+            ),
+            state=EventState(_OF, resolved=True),
         ),
     ),
     notes=(

@@ -16,7 +16,8 @@ from kong_eventhooks_plugin.handlers.presets.message import Message, Rendered
 from kong_eventhooks_plugin.handlers.webhook import judge_of_preset
 from kong_eventhooks_plugin.model.delivery import Discard
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.sources.catalogue import SOURCES
+from kong_eventhooks_plugin.sources.catalogue import SOURCES, entry_of
+from tests.support.doc_blocks import ROOT, blocks
 
 KEY = "0123456789abcdef0123456789abcdef"
 EXAMPLES = [(source.name, event.name, event.example()) for source in SOURCES for event in source.events[:3]]
@@ -140,27 +141,46 @@ def test_cloudevents_have_the_required_attributes_in_both_modes() -> None:
 TEAMS_ERROR = (
     b"Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error 429 with ContextId"
 )
-BALANCER = {"upstream_id": "u", "ip": "10.0.0.1", "port": 1, "hostname": "h", "node_id": "n"}
-GATEWAY = {"admin_url": "http://127.0.0.1:8001", "reason": "admin_api"}
 
 
-@pytest.mark.parametrize(
-    ("source", "begin", "end"),
-    [
-        ("balancer", ("health", BALANCER | {"health": "unhealthy"}), ("health", BALANCER | {"health": "healthy"})),
-        ("gateway", ("unreachable", GATEWAY), ("recovered", GATEWAY | {"seconds": 5.0})),
-        ("event-hooks", ("endpoint.disabled", {"hook_id": "h"}), ("endpoint.recovered", {"hook_id": "h"})),
-    ],
-)
-def test_the_end_of_a_state_resolves_its_beginning_and_no_other(source: str, begin: Any, end: Any) -> None:
-    began, ended = (rendered("pagerduty", source, *each)[0] for each in (begin, end))
-    assert (began["event_action"], ended["event_action"]) == ("trigger", "resolve")
-    assert began["dedup_key"] == ended["dedup_key"]
-    assert ended.keys() == {"routing_key", "dedup_key", "event_action"}
-    opened, closed = (rendered("opsgenie", source, *each) for each in (begin, end))
-    assert f"/{opened[0]['alias']}/close" in closed[1].path
-    other = dict.fromkeys(begin[1], "other")
-    assert rendered("pagerduty", source, begin[0], other)[0]["dedup_key"] != began["dedup_key"]
+STATES = [(source.name, event) for source in SOURCES for event in source.events if event.state is not None]
+
+
+def test_the_end_of_a_state_resolves_its_beginning_and_no_other() -> None:
+    for source, event in STATES:
+        opening = event.example() | {"state": "open"}
+        closing = opening | {"state": "resolved"}
+        began, ended = (rendered("pagerduty", source, event.name, data)[0] for data in (opening, closing))
+        assert (began["event_action"], ended["event_action"]) == ("trigger", "resolve")
+        assert began["dedup_key"] == ended["dedup_key"] == opening["state_key"]
+        assert ended.keys() == {"routing_key", "dedup_key", "event_action"}
+        opened, closed = (rendered("opsgenie", source, event.name, data) for data in (opening, closing))
+        assert opened[0]["alias"] == opening["state_key"]
+        assert f"/{opening['state_key']}/close" in closed[1].path
+        assert "state_key" not in opened[0]["details"]
+    assert {source for source, _ in STATES} == {"balancer", "certificate", "gateway", "event-hooks"}
+
+
+def test_the_page_shows_what_opens_and_what_resolves() -> None:
+    shown = {block.words: msgspec.json.decode(block.text) for block in blocks(ROOT / "docs" / "handlers.md")
+             if block.language == "json" and block.words in {("expiring",), ("resolved",)}}  # fmt: skip
+    for (name,), body in shown.items():
+        entry = entry_of("certificate", name)
+        assert entry is not None
+        sent, _ = rendered("pagerduty", "certificate", name, entry.example())
+        assert {key: value for key, value in sent.items() if key in body and key != "payload"} | {
+            key: {each: sent[key][each] for each in body[key]} for key in ("payload",) if key in body
+        } == body
+    assert len(shown) == 2
+
+
+@pytest.mark.parametrize("key", [None, "", 7, "a/../b", "..", "x" * 256, "a?b", "é"])
+def test_an_event_of_its_own_ends_nothing_without_a_good_key(key: Any) -> None:
+    data = {"state": "resolved", "state_key": key}
+    body, found = rendered("opsgenie", "custom", "deployed", data)
+    assert found.path == ""
+    assert body["alias"].startswith("event-hooks-")
+    assert rendered("pagerduty", "custom", "deployed", data)[0]["event_action"] == "trigger"
 
 
 @pytest.mark.parametrize(

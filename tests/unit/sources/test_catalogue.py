@@ -25,6 +25,7 @@ from kong_eventhooks_plugin.sources.entry import SourceEntry
 from kong_eventhooks_plugin.sources.pollers.poller import Poller
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
 from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
+from kong_eventhooks_plugin.sources.state import state_of
 
 ENTERPRISE = {"crud", "dao:crud", "balancer", "rate-limiting-advanced", "ai-rate-limiting-advanced",
               "service-protection", "oas-validation"}  # fmt: skip
@@ -130,6 +131,15 @@ def test_an_example_has_every_field_and_its_unique_ones_are_set(source: SourceEn
         assert json.loads(json.dumps(example)) == example
         if not source.name.endswith("crud"):
             assert all(example[name] is not None for name in event.unique)
+
+
+def test_every_state_has_an_end_and_examples_with_one_key() -> None:
+    for source in SOURCES:
+        shown = [(event, event.example()) for event in source.events if event.state is not None]
+        assert all(example | state_of(source.name, event, example) == example for event, example in shown)
+        assert len({example["state_key"] for _, example in shown}) <= 1
+        ends = [event.state.resolved for event, _ in shown if event.state is not None]
+        assert any(ends) or not ends
 
 
 def test_each_poller_is_found() -> None:

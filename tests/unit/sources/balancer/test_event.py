@@ -1,3 +1,5 @@
+from msgspec.structs import replace
+
 from kong_eventhooks_plugin.sources.balancer.event import health_event
 from kong_eventhooks_plugin.sources.balancer.model import Address, HealthChange
 
@@ -12,7 +14,18 @@ def test_enterprises_fields_first_and_in_its_form_then_ours() -> None:
     assert list(event.data.items()) == [
         ("upstream_id", "u1"), ("ip", "10.0.0.1"), ("port", 8080), ("hostname", "a.local"), ("health", "unhealthy"),
         ("upstream", "up.local"), ("target", "a.local:80"), ("old_health", "healthy"), ("node_id", "n"),
+        ("state", "open"), ("state_key", event.data["state_key"]),
     ]  # fmt: skip
+
+
+def test_an_address_has_one_key_until_it_is_healthy_again() -> None:
+    worse = replace(CHANGE, health="dns_error", old_health="unhealthy", at=6.0)
+    back = replace(CHANGE, health="healthy", old_health="dns_error", at=7.0)
+    data = [health_event(each).data for each in (CHANGE, worse, back)]
+    assert [each["state"] for each in data] == ["open", "open", "resolved"]
+    assert len({each["state_key"] for each in data}) == 1
+    for other in (replace(CHANGE, node_id="m"), replace(CHANGE, address=CHANGE.address._replace(port=81))):
+        assert health_event(other).data["state_key"] != data[0]["state_key"]
 
 
 def test_the_id_is_of_the_change() -> None:

@@ -57,7 +57,7 @@ async def test_a_target_becomes_unhealthy_and_recovers(kong: Kong) -> None:
         assert down == {
             "event": "health", "upstream_id": kong.upstream["id"], "ip": "10.0.0.2", "port": 80, "hostname": "10.0.0.2",
             "health": "unhealthy", "upstream": "up.local", "target": "10.0.0.2:80", "old_health": "healthy",
-            "node_id": kong.node.node_id,
+            "node_id": kong.node.node_id, "state": "open", "state_key": down["state_key"],
         }  # fmt: skip
         kong.set("10.0.0.2", HEALTHY)
         await kong.time.pass_(3)

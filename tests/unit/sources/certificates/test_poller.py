@@ -31,7 +31,11 @@ class Kong(World):
         )
 
     def published(self) -> list[tuple[str, int, int]]:
-        return [(told["subject"], told["days_left"], told["threshold"]) for told in self.dispatcher.take()]
+        """Return what was published since; with a minus before its subject what is resolved."""
+        return [
+            ("-" * (told["state"] == "resolved") + told["subject"], told["days_left"], told["threshold"])
+            for told in self.dispatcher.take()
+        ]
 
 
 @pytest.fixture
@@ -83,12 +87,14 @@ async def test_a_renewed_one_has_events_anew_and_the_old_one_is_dropped(kong: Ko
         assert len(kong.published()) == 1
         kong.node.behind.change("certificates", made["id"], cert=kong.pem("a", 6, serial=2))
         await kong.time.pass_(90)
-        assert [threshold for _, _, threshold in kong.published()] == [7]
+        assert kong.published() == [("CN=a", 5, 7), ("-CN=a", 4, 7)]
         assert len(kong.notes.kept) == 1
         kong.node.behind.change("certificates", made["id"], cert=kong.pem("a", 300, serial=3))
         await kong.time.pass_(90)
-        assert kong.published() == []
+        assert kong.published() == [("-CN=a", 5, 7)]
         assert kong.notes.kept == {}
+        await kong.time.pass_(90)
+        assert kong.published() == []
 
 
 async def test_ca_certificates_and_alternatives(kong: Kong) -> None:
@@ -154,6 +160,49 @@ async def test_killed_at_any_write_it_is_published_once(kong: Kong, writes: int)
     async with kong.running(kong.watch()):
         await kong.time.pass_(30)
     assert len(kong.published()) == 1
+
+
+async def test_its_end_has_what_was_known_and_the_same_key(kong: Kong) -> None:
+    made = kong.make("a", 3)
+    async with kong.running(kong.watch(poll_seconds=60)):
+        await kong.time.pass_(10)
+        (opened,) = kong.dispatcher.take()
+        kong.node.behind.delete("certificates", made["id"])
+        await kong.time.pass_(90)
+        (resolved,) = kong.dispatcher.take()
+    assert resolved == opened | {"event": "resolved", "state": "resolved", "days_left": 2}
+
+
+@pytest.mark.parametrize("writes", [0, 1])
+async def test_killed_at_any_write_its_end_is_published_once(kong: Kong, writes: int) -> None:
+    made = kong.make("a", 3)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(10)
+    assert len(kong.published()) == 1
+    kong.node.behind.delete("certificates", made["id"])
+    kong.notes.die_after = writes
+    await kong.dies(kong.watch())
+    for _ in range(2):
+        async with kong.running(kong.watch()):
+            await kong.time.pass_(30)
+    assert [subject for subject, _, _ in kong.published()] == ["-CN=a"]
+
+
+async def test_one_that_stands_elsewhere_too_or_in_a_poll_that_breaks_off_has_not_ended(kong: Kong) -> None:
+    text = kong.pem("a", 3)
+    first, second = kong.make("a", 0, cert=text), kong.make("b", 0, cert=text)
+    async with kong.running(kong.watch(poll_seconds=60)):
+        await kong.time.pass_(10)
+        kong.node.behind.delete("certificates", first["id"])
+        await kong.time.pass_(90)
+        assert len(kong.published()) == 1
+        kong.node.faults.only, kong.node.faults.status = "/ca_certificates", 500
+        kong.node.behind.delete("certificates", second["id"])
+        await kong.time.pass_(90)
+        assert kong.published() == []
+        kong.node.faults.status = None
+        await kong.time.pass_(300)
+        assert [subject for subject, _, _ in kong.published()] == ["-CN=a"]
 
 
 async def test_many_pages(kong: Kong) -> None:

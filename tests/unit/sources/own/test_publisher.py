@@ -77,7 +77,9 @@ def test_each_has_the_fields_that_the_catalogue_says(world: World) -> None:
         assert entry is not None
         assert list(event.data) == [field.name for field in entry.fields]
         assert event.unique == entry.unique
-    assert world.events[0].data == {"hook": "a", "hook_id": A.id, "reason": "gone", "since": 5.0}
+    key = world.events[0].data["state_key"]
+    about = {"hook": "a", "hook_id": A.id, "reason": "gone", "since": 5.0, "state_key": key}
+    assert [event.data for event in world.events[:2]] == [about | {"state": "open"}, about | {"state": "resolved"}]
     assert world.events[2].data["detail"] == "answered 500", "without the event's data"
 
 

@@ -9,7 +9,8 @@ def test_unreachable() -> None:
     event = outage_event(UNREACHABLE, "admin_api", "http://kong:8001", OUTAGE, 110.0)
     assert (event.source, event.event, event.time) == ("gateway", "unreachable", 110.0)
     assert event.data == {
-        "reason": "admin_api", "admin_url": "http://kong:8001", "since": 100.0, "error": "connect", "failures": 3
+        "reason": "admin_api", "admin_url": "http://kong:8001", "since": 100.0, "error": "connect", "failures": 3,
+        "state": "open", "state_key": event.data["state_key"],
     }  # fmt: skip
 
 
@@ -18,6 +19,9 @@ def test_recovered_has_the_duration() -> None:
     assert (event.source, event.event) == ("gateway", "recovered")
     assert event.data["reason"] == "database"
     assert event.data["seconds"] == 30.5
+    assert event.data["state"] == "resolved"
+    begun = outage_event(UNREACHABLE, "database", "http://kong:8001", OUTAGE, 110.0)
+    assert event.data["state_key"] == begun.data["state_key"]
     assert outage_event(RECOVERED, "database", "", OUTAGE, 90.0).data["seconds"] == 0.0, "a clock that was set back"
 
 

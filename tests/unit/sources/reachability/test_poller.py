@@ -43,7 +43,8 @@ async def test_away_and_back(kong: Kong) -> None:
         (away,) = kong.dispatcher.take()
         assert began - 5 <= away.pop("since") <= began + 5
         assert away == {
-            "event": "unreachable", "reason": "admin_api", "admin_url": kong.node.url, "error": "connect", "failures": 3
+            "event": "unreachable", "reason": "admin_api", "admin_url": kong.node.url, "error": "connect",
+            "failures": 3, "state": "open", "state_key": away["state_key"],
         }  # fmt: skip
         assert list(watch.state()["outages"]) == ["admin_api"]
         assert watch.errors() == ["admin_api: connect"]
@@ -52,7 +53,8 @@ async def test_away_and_back(kong: Kong) -> None:
         await kong.node.start()
         await kong.time.pass_(6)
         (back,) = kong.dispatcher.take()
-        assert (back["event"], back["reason"]) == ("recovered", "admin_api")
+        assert (back["event"], back["reason"], back["state"]) == ("recovered", "admin_api", "resolved")
+        assert back["state_key"] == away["state_key"]
         assert 305 <= back["seconds"] <= 325
         assert watch.state()["outages"] == {}
         assert watch.errors() == []
