@@ -2,8 +2,8 @@
 
 An attempt at a fast receiver takes most of a millisecond of processor time and is over at once, so a limit of those in
 flight does not slow them down. Up to ``FREE`` calls are what one commit takes at a usual rate: nothing is spaced out.
-Beyond it each call that waits adds ``SECONDS_A_CALL`` to the pause, up to ``LONGEST``: after it the next attempt starts,
-or in the next iteration of the event loop where that takes longer. Deliveries never stop altogether.
+Beyond it each call that waits adds ``SECONDS_A_CALL`` to the pause, up to ``LONGEST``: after it the next attempt
+starts, or in the next iteration of the event loop where that takes longer. Deliveries never stop altogether.
 """
 
 FREE = 8
