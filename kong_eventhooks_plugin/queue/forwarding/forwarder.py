@@ -4,7 +4,8 @@ An offer may be moved twice (a crash, an answer that was lost): the shared store
 one. What that store refuses for the event's own sake would be refused for ever: it is counted as lost, and logged.
 
 The shared store keeps how far it has come with this spool. Where that is less than it was, the store has come back from
-an older backup (or behind a failover that lost its last commits): what it has lost is moved again.
+an older backup (or behind a failover that lost its last commits): what it has lost is moved again. After an error so is
+what was moved since the position was last kept: a store that went back by less than that has the same position.
 
 Limits: ``BATCH`` offers are under way at a time. After an error the next try waits ``FIRST_PAUSE`` seconds, twice as
 long after each further one, up to ``LONGEST_PAUSE``. The position is compared and kept once in ``POSITION_SECONDS``.
@@ -51,6 +52,7 @@ class Forwarder:
         self._limited_log = RateLimitedLogger(time.monotonic)
         self._kept: int | None = None
         self._compared_at = 0.0
+        self._failed = False
         self.error: str | None = None
         """Why nothing can be moved now."""
 
@@ -66,6 +68,7 @@ class Forwarder:
             try:
                 moved = await self.move()
             except QueueError as error:
+                self._failed = True
                 self.error = str(error)
                 self._limited_log.warning("spool_forwarding_failed", type(error).__name__, error=self.error)
                 await asyncio.sleep(pause)
@@ -105,17 +108,20 @@ class Forwarder:
     async def _compare(self) -> None:
         """Compare how far the shared store has come with what it had; keep how far it is now."""
         now = time.monotonic()
-        if self._kept is not None and now - self._compared_at < POSITION_SECONDS:
+        if self._kept is not None and now - self._compared_at < POSITION_SECONDS and not self._failed:
             return
         position = self._spool.position
         found = await self._shared.spool_position(self._spool.id)
-        if found < (position if self._kept is None else self._kept):
+        if self._failed and found == self._kept:
+            await self._spool.go_back(found)
+        elif found < (position if self._kept is None else self._kept):
             await self._spool.go_back(found)
             if self._kept is not None:
                 self._limited_log.error("shared_store_went_back", "back", had=self._kept, has=found)
         elif found != position:
             await self._shared.keep_spool_position(self._spool.id, position)
             found = position
+        self._failed = False
         self._kept = found
         self._compared_at = now
 

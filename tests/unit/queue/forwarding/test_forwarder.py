@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
@@ -70,6 +72,29 @@ async def test_what_a_restored_backup_lacks_is_moved_again(world: World, monkeyp
     assert await stored(world) == ids(1)
     await world.forwarder.move()
     assert await stored(world) == ids(1, 2, 3)
+
+
+async def test_what_was_moved_since_the_position_was_kept_is_moved_again_after_an_error(world: World) -> None:
+    """A failover that lost the last commits, and no position with them."""
+    await world.accept(1)
+    await world.forwarder.move()
+    await world.shared.close()
+    backup = Backup(world.shared)
+    await world.shared.open()
+    await world.accept(2)
+    await world.forwarder.move()
+    await world.shared.close()
+    backup.restore(world.shared)
+    await world.shared.open()
+    world.shared.away = True
+    await world.accept(3)
+    running = asyncio.create_task(world.forwarder.run())
+    while world.forwarder.error is None:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0.001)
+    world.shared.away = False
+    while await stored(world) != ids(1, 2, 3):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.001)
+    running.cancel()
 
 
 async def test_what_the_store_refuses_for_good_is_counted_and_holds_up_nothing(world: World) -> None:
