@@ -7,7 +7,7 @@ import pytest
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks import patterns
 from kong_eventhooks_plugin.hooks.definition import to_hook
-from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, WHSEC_ERR, Known
+from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, MAX_TIMEOUT_SECONDS, WHSEC_ERR, Known
 from kong_eventhooks_plugin.hooks.validation import field_checks, json_values
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.hooks.validation.kong_texts import REQUIRED
@@ -330,3 +330,9 @@ def test_of_many_unknown_names_few_are_compared() -> None:
     errors = refusal({"source": "rate-limiting", **unknown, "nam": "a"}).fields
     assert errors["handlr0"] == "unknown field; did you mean handler?"
     assert errors["nam"] == "unknown field"
+
+
+def test_a_timeout_that_is_too_long_says_its_unit() -> None:
+    for given, unit in ((10_000, "; it is in seconds, not milliseconds"), (0, "")):
+        text = f"value should be between 1 and {MAX_TIMEOUT_SECONDS}{unit}"
+        assert refusal(webhook(timeout=given)).fields == {"config": {"timeout": text}}
