@@ -237,6 +237,8 @@ class Book:
     def __init__(self, *hooks: Hook) -> None:
         self._hooks = {hook.id: hook for hook in hooks}
 
+    loaded = True
+
     def hooks(self) -> dict[str, Hook]:
         """Return all."""
         return self._hooks

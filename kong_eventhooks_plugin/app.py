@@ -1,7 +1,8 @@
 """The composition root: makes every part, hands each what it needs of the others, runs them, ends them in order.
 
 The only module that knows every other. Limit of its own: the store has ``OPENING_SECONDS`` to open before Kong is
-served without it; events are then counted as lost until it opens.
+served without it. What hooks of files and of Kong match is then counted as lost until it opens (``store_unavailable``),
+and what no such hook matches, too (``starting``): a hook in the store may want it.
 """
 
 import asyncio
@@ -366,6 +367,10 @@ class Worker:
             parts.registry.on_change(pollers.hooks_changed)
         server = parts.server(link, None if pollers is None else pollers.crud)
         opening = self._tasks.run(self._open_store(delivery, plugins))
+        files = settings.kong_yml
+        # Files that are no longer set are withdrawn after the first read: a hook may have moved to another file.
+        loaded = partial(parts.registry.set_files, files)
+        self._tasks.run(FileWatcher(files, parts.validation, parts.registry.set_file, loaded=loaded).run())
         await asyncio.wait({opening}, timeout=OPENING_SECONDS)
         # Not before we have the socket, which another server may have had.
         write_documents(settings.socket_path, settings.protocol)
@@ -422,10 +427,6 @@ class Worker:
         parts.hook_store.load(stored)
         self._tasks.run(SupervisedLoop("reading of secret files").run(parts.registry.secret_files.run))
         self._tasks.run(parts.hook_store.run())
-        files = parts.settings.kong_yml
-        # Files that are no longer set are withdrawn after the first read: a hook may have moved to another file.
-        loaded = partial(parts.registry.set_files, files)
-        self._tasks.run(FileWatcher(files, parts.validation, parts.registry.set_file, loaded=loaded).run())
         if plugins is not None:
             self._polling.append(self._tasks.run(plugins.run()))
         self._tasks.run(run_retention(parts.queue))
@@ -491,6 +492,7 @@ class Worker:
             KeptPage(ready.check, time.monotonic).get,
             known(),
             groups.queue_limits(parts.settings),
+            shared=parts.stores.spool is not None,
         )
 
     async def _until_stopped(

@@ -216,6 +216,10 @@ class QueueFull(QueueError):
 class StoreUnavailable(QueueError): ...
 
 
+class HooksUnknown(StoreUnavailable):
+    """The stored hooks are not loaded yet: nobody can say whether an event has a hook."""
+
+
 class UnknownDelivery(QueueError): ...
 
 

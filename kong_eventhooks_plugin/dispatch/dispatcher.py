@@ -10,6 +10,7 @@ lost, by reason
 unreadable           what Kong sent is no log of a request
 source_failed        a source raised: a bug
 dispatch_failed      matching or offering raised something unforeseen: a bug
+starting             the stored hooks are not loaded yet, and none that is in force matches
 store_unavailable    the store did not commit
 abandoned            the store let the offer go unanswered (it was closed)
 buffer               too many offers wait for a commit (``QueueFull``'s reason)
@@ -30,7 +31,7 @@ from kong_eventhooks_plugin.background import RateLimitedLogger
 from kong_eventhooks_plugin.dispatch.event_spans import EventSpans
 from kong_eventhooks_plugin.dispatch.filters import FilterEvaluator
 from kong_eventhooks_plugin.dispatch.matcher import Matcher
-from kong_eventhooks_plugin.errors import ObservationError, QueueError, QueueFull
+from kong_eventhooks_plugin.errors import HooksUnknown, ObservationError, QueueError, QueueFull
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
@@ -109,8 +110,9 @@ class Dispatcher:
     def publish(self, event: Event) -> "Future[Receipt] | None":
         """Offer an event from elsewhere to the hooks that match; None where none does.
 
-        Raises ``QueueFull`` where too many offers wait. Where filters are asked first the future raises it, and where
-        the store failed ``StoreUnavailable``. The event is still the caller's then, and not counted as lost.
+        Raises ``QueueFull`` where too many offers wait, ``HooksUnknown`` until the stored hooks are loaded. Where
+        filters are asked first the future raises ``QueueFull``, and where the store failed ``StoreUnavailable``. The
+        event is still the caller's then, and not counted as lost.
         """
         return self._publish(event, None)
 
@@ -131,6 +133,8 @@ class Dispatcher:
         """Publish an event that comes from a request, which nobody can offer again, or from elsewhere."""
         candidates = self._matcher.match(event)
         if not candidates:
+            if not self._registry.loaded:
+                raise HooksUnknown("the stored hooks are not loaded yet")
             return None
         if self._spans is not None:
             event = self._spans.begin(event, seen)
@@ -231,10 +235,15 @@ class Dispatcher:
         self._index()
 
     def _index(self) -> None:
-        """Index the hooks, and the statuses for which an enabled one can fire: Kong is asked for no other log."""
+        """Index the hooks, and the statuses for which an enabled one can fire: Kong is asked for no other log.
+
+        Until the stored hooks are loaded, any source may have a subscriber.
+        """
         self._matcher = Matcher(self._registry.hooks().values())
         subscribed = [
-            source for source in self._sources if self._matcher.has_subscribers(source.name, events_of(source.name))
+            source
+            for source in self._sources
+            if not self._registry.loaded or self._matcher.has_subscribers(source.name, events_of(source.name))
         ]
         by_status: dict[int, tuple[RequestSource, ...]] = {}
         for source in subscribed:
@@ -253,4 +262,6 @@ def _retrieve_exception(future: "Future[Receipt]") -> None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, QueueFull):
         return error.reason
+    if isinstance(error, HooksUnknown):
+        return "starting"
     return "store_unavailable" if isinstance(error, QueueError) else "dispatch_failed"

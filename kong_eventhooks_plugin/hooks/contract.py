@@ -33,6 +33,10 @@ class HookChange(msgspec.Struct, frozen=True):
 class ActiveHooks(Protocol):
     """The hooks in force, merged from every place by precedence."""
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the stored hooks are known; those that are declared may be in force before."""
+
     def hooks(self) -> Mapping[str, Hook]:
         """Return hook id -> hook, disabled ones too."""
 

@@ -16,6 +16,7 @@ from kong_eventhooks_plugin.api.service.readiness import ReadinessCheck
 from kong_eventhooks_plugin.delivery.activity import Activity
 from kong_eventhooks_plugin.delivery.hook_readiness import EndpointStanding
 from kong_eventhooks_plugin.queue.contract import QueueLimits
+from kong_eventhooks_plugin.queue.forwarding.acceptor import SpoolAcceptor
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.api import Api
 from tests.support.clock import FakeClock
@@ -69,15 +70,19 @@ def visible(page: str) -> str:
 
 @asynccontextmanager
 async def console_of(
-    api: Api, token: str | None = TOKEN, limits: QueueLimits | None = None, **options: Any
+    api: Api,
+    token: str | None = TOKEN,
+    limits: QueueLimits | None = None,
+    spool: SpoolAcceptor | None = None,
+    **options: Any,
 ) -> AsyncIterator[Browser]:
     """Serve the API with its console."""
     delivering, metrics, access, clock = Delivering(), Metrics(), Access(token), FakeClock()
     states = HookStates(api.registry, api)
-    check = ReadinessCheck(api.queue, api.registry, metrics, api, states, clock, clock)
+    check = ReadinessCheck(api.queue, api.registry, metrics, api, states, clock, clock, spool=spool)
     console = Console(
         api.service, access, delivering, api.registry.hooks, lambda: metrics.counts.held_back, check.check, api.known,
-        limits or QueueLimits(), monotonic=clock,
+        limits or QueueLimits(), monotonic=clock, shared=spool is not None,
     )  # fmt: skip
     async with api.served(access=access, health=console.routes(), **options) as client:
         yield Browser(client, delivering, metrics, clock)

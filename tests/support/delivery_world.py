@@ -83,6 +83,8 @@ class Book:
         self._listener: list[Callable[[list[HookChange]], None]] = []
         self.unresolved: set[str] = set()
 
+    loaded = True
+
     def hooks(self) -> Mapping[str, Hook]:
         return dict(self._hooks)
 

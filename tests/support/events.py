@@ -118,6 +118,7 @@ class StandInBook:
     def __init__(self, *hooks: Hook) -> None:
         self._hooks = {hook.id: hook for hook in hooks}
         self._listener: list[Callable[[list[HookChange]], None]] = []
+        self.loaded = True
 
     def hooks(self) -> Mapping[str, Hook]:
         return self._hooks

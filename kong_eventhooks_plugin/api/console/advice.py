@@ -92,6 +92,11 @@ LOSSES: Final[Mapping[str, Advice]] = {
         "It has queue_deliveries_per_hook of them. What is refused is lost for this hook alone.",
         "Repair its endpoint, or disable the hook.",
     ),
+    "starting": Advice(
+        "Events came before the store was open",
+        "Which hooks are in it was not known yet. An event counts here even if no hook wanted it.",
+        "Where the store is not open now, look for store_open_failed in the log; else at the disk of data_dir.",
+    ),
 }
 """By the reason of ``kong_event_hooks_events_lost_total``."""
 
@@ -107,10 +112,34 @@ STORE: Final = Advice(
     "Free space on the disk of data_dir, or repair it. The sidecar goes on by itself.",
 )
 
+SHARED_STORE: Final = Advice(
+    "The shared store cannot be reached",
+    "Events are accepted on this node and wait in its spool. Nothing is lost, and nothing is delivered from here.",
+    "Bring PostgreSQL back, or the network to it; see the setting store. The node goes on by itself.",
+)
+
+SPOOL_OLD: Final = Advice(
+    "Events wait on this node for the shared store",
+    "It can be reached, and takes them too slowly or not at all. They are delivered once it has them.",
+    "Look at the load of PostgreSQL, and for spool_forwarding_failed in the log.",
+)
+
+SPOOL_FULL: Final = Advice(
+    "The spool of this node fills up",
+    "It holds queue_deliveries events or queue_bytes bytes. At its limit, new events are lost.",
+    "Bring the shared store back before it is full.",
+)
+
 NOT_DELIVERING: Final = Advice(
     "This process does not deliver",
     "It accepts events. Another process on the same data_dir delivers them, or takes a moment to begin.",
     "Where there is no other, look for delivery_lease_… in the log.",
+)
+
+ANOTHER_DELIVERS: Final = Advice(
+    "This node does not deliver",
+    "It accepts events. Of the nodes that share the store one delivers; this one takes over when that ends.",
+    "Nothing, where another node says that it delivers. Where none does, look for delivery_lease_… in the log.",
 )
 
 ERROR: Final = Advice(

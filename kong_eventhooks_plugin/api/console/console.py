@@ -3,6 +3,8 @@
 It is switched off by the setting ``console``.
 """
 
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -25,7 +27,10 @@ from kong_eventhooks_plugin.queue.contract import QueueLimits
 
 
 class Console:
-    """``check`` is /readyz's; ``held_back`` counts by hook's name and reason; ``limits`` are the queue's."""
+    """``check`` is /readyz's; ``held_back`` counts by hook's name and reason; ``limits`` are the queue's.
+
+    ``shared``: nodes share the store.
+    """
 
     def __init__(
         self,
@@ -39,8 +44,10 @@ class Console:
         limits: QueueLimits,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        shared: bool = False,
     ) -> None:
-        self._overview = OverviewMaker(check, hooks, delivering, limits, clock)
+        self._overview = OverviewMaker(check, hooks, delivering, limits, clock, shared=shared)
         self._parts = Parts(
             guard=ConsoleGuard(access, Sessions(monotonic), LoginAttempts(monotonic), monotonic),
             service=service,
@@ -52,6 +59,9 @@ class Console:
             check=check,
             known=known,
             clock=clock,
+            limits=limits,
+            node=f"{socket.gethostname()}, process {os.getpid()}",
+            shared=shared,
         )
 
     def routes(self) -> list[web.RouteDef]:

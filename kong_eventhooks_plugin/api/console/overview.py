@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 from kong_eventhooks_plugin.api.console import advice
 from kong_eventhooks_plugin.api.console.advice import Advice
 from kong_eventhooks_plugin.api.console.rendering import number, segment, size, span
-from kong_eventhooks_plugin.api.service.readiness import OK, Readiness
+from kong_eventhooks_plugin.api.service.readiness import OK, SHARED_STORE, Readiness
 from kong_eventhooks_plugin.delivery.activity import Activity
 from kong_eventhooks_plugin.delivery.hook_readiness import EndpointStanding
 from kong_eventhooks_plugin.model.hook import Hook
@@ -24,6 +24,10 @@ FULL_SHARE: Final = 0.5
 RECENT_SECONDS: Final = 300.0
 FAILURES: Final = 3
 """Failures in a row after which a hook is said to fail."""
+
+NODE_LINK: Final = (("This node", "/console/node"),)
+ABOUT_NODE: Final = frozenset({"store", "shared_store", "spool_old", "spool_full", "delivering"})
+"""The keys of the problems that are the node's own."""
 
 Level = Literal["bad", "warn", "note"]
 _ORDER: Final[tuple[Level, ...]] = ("bad", "warn", "note")
@@ -61,7 +65,7 @@ class Delivering(Protocol):
 
 
 class OverviewMaker:
-    """``check`` is /readyz's; ``clock`` gives Unix seconds."""
+    """``check`` is /readyz's; ``shared``: nodes share the store; ``clock`` gives Unix seconds."""
 
     def __init__(
         self,
@@ -70,7 +74,10 @@ class OverviewMaker:
         delivering: Delivering,
         limits: QueueLimits,
         clock: Callable[[], float],
+        *,
+        shared: bool = False,
     ) -> None:
+        self._shared = shared
         self._check = check
         self._hooks = hooks
         self._delivering = delivering
@@ -112,14 +119,36 @@ class OverviewMaker:
         yield from self._held(ready)
         yield from self._failing(ready.held)
         for error in ready.errors:
-            yield Problem(f"error {error}", "warn", advice.ERROR, detail=error)
+            if not error.startswith(SHARED_STORE):
+                yield Problem(f"error {error}", "warn", advice.ERROR, detail=error)
+        yield from self._spool(ready)
         if not ready.delivering:
-            yield Problem("delivering", "note", advice.NOT_DELIVERING)
+            known = advice.ANOTHER_DELIVERS if self._shared else advice.NOT_DELIVERING
+            yield Problem("delivering", "note", known, links=NODE_LINK)
         yield from self._queue(ready)
         dead = ready.queue.get("deliveries", {}).get("dead", 0)
         if dead:
             links = (("Dead deliveries", "/console/deliveries?state=dead"),)
             yield Problem("dead", "note", advice.DEAD, detail=f"{number(dead)} of them are kept", links=links)
+
+    def _spool(self, ready: Readiness) -> Iterator[Problem]:
+        """Yield what is wrong between this node and the store that nodes share."""
+        now, spool = self._clock(), ready.spool
+        away = next((each for each in ready.errors if each.startswith(SHARED_STORE)), None)
+        oldest = spool.get("oldest_at")
+        waiting = f"{number(spool.get('events', 0))} events wait on this node"
+        if oldest is not None:
+            waiting += f", the oldest for {span(now - oldest)}"
+        if away is not None:
+            what = f"{away.removeprefix(SHARED_STORE)}; {waiting}"
+            yield Problem("shared_store", "warn", advice.SHARED_STORE, detail=what, links=NODE_LINK)
+        elif oldest is not None and now - oldest > OLD_SECONDS:
+            yield Problem("spool_old", "warn", advice.SPOOL_OLD, detail=waiting, since=oldest, links=NODE_LINK)
+        share = max(spool.get("events", 0) / self._limits.deliveries, spool.get("bytes", 0) / self._limits.bytes)
+        if share >= FULL_SHARE:
+            what = f"{waiting}, {size(spool['bytes'])}: {share:.0%} of the limit"
+            level: Level = "bad" if share >= 1 else "warn"
+            yield Problem("spool_full", level, advice.SPOOL_FULL, detail=what, links=NODE_LINK)
 
     def _losses(self, ready: Readiness) -> Iterator[Problem]:
         now = self._clock()

@@ -23,6 +23,8 @@ class OverviewPage:
         minutes = parts.delivering.activity.all_minutes(now)
         values = {
             "now": now,
+            "node": parts.node,
+            "shared": parts.shared,
             "overview": overview,
             "dead": await self._dead(),
             "hooks": {

@@ -10,10 +10,14 @@ from kong_eventhooks_plugin.api.service.readiness import Readiness
 from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.queue.contract import QueueLimits
 
 
 class Parts(NamedTuple):
-    """``held_back`` counts by hook's name and reason; ``check`` is /readyz's; ``clock`` gives Unix seconds."""
+    """``held_back`` counts by hook's name and reason; ``check`` is /readyz's; ``clock`` gives Unix seconds.
+
+    ``node`` is this process' name; ``shared``: nodes share the store, and ``limits`` are those of the spool, too.
+    """
 
     guard: ConsoleGuard
     service: Service
@@ -25,3 +29,6 @@ class Parts(NamedTuple):
     check: Callable[[], Awaitable[Readiness]]
     known: Known
     clock: Callable[[], float]
+    limits: QueueLimits
+    node: str
+    shared: bool

@@ -9,6 +9,7 @@ from kong_eventhooks_plugin.api.console.delivery_pages import DeliveryPages
 from kong_eventhooks_plugin.api.console.event_pages import EventPages
 from kong_eventhooks_plugin.api.console.hook_pages import HookPages
 from kong_eventhooks_plugin.api.console.login_pages import LoginPages
+from kong_eventhooks_plugin.api.console.node_page import NodePage
 from kong_eventhooks_plugin.api.console.overview_page import OverviewPage
 from kong_eventhooks_plugin.api.console.parts import Parts
 from kong_eventhooks_plugin.api.console.preview_page import PreviewPage
@@ -27,6 +28,7 @@ def console_routes(parts: Parts) -> list[web.RouteDef]:
     hook, delivery = "/console/hooks/{hook}", "/console/deliveries/{delivery}"
     pages = [
         web.get("/", guard.page(overview.show)),
+        web.get("/console/node", guard.page(NodePage(parts).show)),
         web.post("/console/logout", guard.page(login.log_out)),
         web.get("/console/hooks", guard.page(hooks.index)),
         web.get("/console/hooks/new", guard.page(hooks.new)),

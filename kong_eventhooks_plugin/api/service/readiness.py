@@ -22,6 +22,9 @@ RECENT_SECONDS = 300.0
 
 OK = "ok"
 
+SHARED_STORE = "the shared store: "
+"""How the error begins that says why the store that nodes share cannot be reached."""
+
 
 class Readiness(msgspec.Struct, frozen=True):
     """``unready`` (503): events cannot be accepted. ``degraded`` (200): they are, but something needs a person.
@@ -84,8 +87,10 @@ class ReadinessCheck:
     async def check(self) -> Readiness:
         stats, store = await self._stats()
         spooled = None if self._spool is None else await self._spooled(self._spool)
-        shared = () if self._spool is None or store == OK else (f"the shared store: {store}",)
+        shared: tuple[str, ...] = ()
         if self._spool is not None:
+            away = self._spool.forwarding_error() if store == OK else store
+            shared = () if away is None else (f"{SHARED_STORE}{away}",)
             store = self._spool.error() or OK
         hooks = self._registry.hooks()
         held = self._states.all_held()

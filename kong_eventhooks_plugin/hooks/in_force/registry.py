@@ -77,8 +77,13 @@ class HookRegistry:
         self._uncompiled: dict[str, tuple[Hook, ValidationError]] = {}
         self._listeners: list[Callable[[list[HookChange]], None]] = []
         self._loaded = False
+        self._files: frozenset[str] | None = None
 
     # hooks.contract.ActiveHooks
+
+    @property
+    def loaded(self) -> bool:
+        return self._loaded
 
     def hooks(self) -> Mapping[str, Hook]:
         return self._active
@@ -125,6 +130,7 @@ class HookRegistry:
             self._sets.setdefault((place, key), HookSet(place, tuple(hooks), stored=True))
         self._active = {hook.id: hook for hooks in groups.values() for hook in hooks}
         self._loaded = True
+        self._withdraw_other_files()
         self._update(notify_always=True)
 
     def instance_started(self, started: InstanceStarted) -> Future[None] | None:
@@ -172,10 +178,13 @@ class HookRegistry:
 
     def set_files(self, paths: Iterable[str]) -> None:
         """Withdraw the hooks of every other file."""
-        wanted = set(paths)
-        for key in self._keys("file") - wanted:
-            self._withdraw("file", key)
+        self._files = frozenset(paths)
+        self._withdraw_other_files()
         self._update()
+
+    def _withdraw_other_files(self) -> None:
+        for key in set() if self._files is None else self._keys("file") - self._files:
+            self._withdraw("file", key)
 
     def set_file(self, path: str, declared: Declared) -> None:
         """Replace what a file declares; with errors, its last valid hooks hold."""

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.dispatch.dispatcher import REMOVED, Dispatcher
-from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.errors import HooksUnknown, QueueError, QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import LogObservation
@@ -232,6 +232,25 @@ class TestFailures:
         setup.queue.futures[0].cancel()
         await asyncio.sleep(0)
         assert setup.lost == {"abandoned": 1}
+
+    async def test_before_the_stored_hooks_are_loaded_what_no_hook_hears_is_lost(self) -> None:
+        setup = Setup()
+        setup.registry.loaded = False
+        setup.registry.change()
+        assert 429 in setup.dispatcher.log_statuses
+        with capture_logs() as lines:
+            assert setup.dispatcher.observe(LIMITED) is None
+            assert setup.dispatcher.observe(LIMITED) is None
+        assert setup.lost == {"starting": 2}
+        assert [(line["event"], line["reason"]) for line in lines] == [("event_lost", "starting")]
+        with pytest.raises(HooksUnknown):
+            setup.dispatcher.publish(make_event())
+        setup.registry.change(make_hook())
+        assert setup.dispatcher.observe(LIMITED) is not None, "a hook of a file or of Kong is in force at once"
+        setup.registry.loaded = True
+        setup.registry.change()
+        assert setup.dispatcher.observe(LIMITED) is None
+        assert setup.lost == {"starting": 2}
 
     async def test_a_thousand_failures_are_counted_and_logged_once(self) -> None:
         setup = Setup(make_hook())

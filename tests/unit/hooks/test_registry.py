@@ -306,6 +306,18 @@ class TestFiles:
         assert world.reported() == ["-a"]
         assert world.in_force() == {"b": "file"}
 
+    def test_files_may_be_read_before_the_store_is_open(self) -> None:
+        old = World()
+        old.file(log_hook("a"), path="/one.yml")
+        old.file(log_hook("b"), path="/two.yml")
+        registry = HookRegistry(VALIDATION, lambda hooks, removed: None)
+        assert not registry.loaded
+        registry.set_file("/two.yml", Declared((), ()))
+        registry.set_files(["/two.yml", "/three.yml"])
+        registry.load(old.store.values())
+        assert registry.loaded
+        assert registry.hooks() == {}, "one.yml is not set any more, two.yml has no hooks"
+
     def test_two_files_with_the_same_name_in_them(self) -> None:
         world = World()
         world.file(log_hook("a"), path="/one.yml")

@@ -2,7 +2,9 @@
 
 import json
 import re
+import socket
 import time
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -13,10 +15,13 @@ from kong_eventhooks_plugin.delivery import hook_readiness
 from kong_eventhooks_plugin.delivery.activity import PastAttempt
 from kong_eventhooks_plugin.delivery.hook_readiness import EndpointStanding
 from kong_eventhooks_plugin.model.delivery import Answer, Retry, SentRequest
-from kong_eventhooks_plugin.queue.contract import HeldBack, QueueLimits, Settlement
+from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Offer, QueueLimits, Settlement
+from kong_eventhooks_plugin.queue.forwarding.acceptor import SpoolAcceptor
 from tests.support.api import Api
 from tests.support.console import Browser, console_of, visible
+from tests.support.events import make_event
 from tests.support.queue import attempt, dead, delivered
+from tests.support.shared_queue import SharedSqliteQueue
 
 EVIL = '"><script>alert(1)</script><a href="javascript:alert(1)">\'{{7*7}}'
 
@@ -81,6 +86,43 @@ async def test_without_its_store_the_first_page_says_so(api: Api) -> None:
         page = visible((await browser.get("/")).text)
         assert advice.STORE.title in page
         assert (await browser.get("/console/deliveries")).status_code == 503
+
+
+async def test_a_node_without_others_says_what_it_is(api: Api) -> None:
+    async with console_of(api) as browser:
+        page = visible((await browser.log_in()).text)
+        assert "This node delivers" in page
+        assert "In the spool" not in page
+        page = await opened(browser, "/console/node")
+        assert socket.gethostname() in page
+        assert "Delivers yes Store a file of this node, which no other node has" in page
+
+
+async def test_a_node_says_what_waits_for_the_shared_store_and_what_to_do(api: Api, tmp_path: Path) -> None:
+    hook = await api.service.hooks.create({"name": "h", "source": "custom", "handler": "log"})
+    folder = tmp_path / "spool"
+    folder.mkdir(mode=0o700)
+    shared = SharedSqliteQueue(folder / "shared.db", time.time)
+    shared.away = True
+    spool = SpoolAcceptor(folder, shared, lambda reason: None)
+    await spool.open()
+    try:
+        await spool.offer(Offer(make_event(), (Candidate(hook.id, "custom"),)))
+        assert spool.forwarding_error() is not None
+        async with console_of(api, spool=spool, limits=QueueLimits(deliveries=2)) as browser:
+            page = visible((await browser.log_in()).text)
+            assert f"{advice.SHARED_STORE.title} for" in page
+            assert "the shared store is away; 1 events wait on this node, the oldest for" in page
+            assert f"What to do: {advice.SHARED_STORE.action}" in page
+            assert advice.ERROR.title not in page
+            assert advice.SPOOL_FULL.title in page
+            assert "In the spool 1 the oldest for" in page
+            page = await opened(browser, "/console/node")
+            assert "Shared store cannot be reached" in page
+            assert "Events that wait 1 of at most 2" in page
+            assert f"What to do: {advice.SHARED_STORE.action}" in page
+    finally:
+        await spool.close()
 
 
 async def test_hooks_with_their_states(api: Api) -> None:
