@@ -25,6 +25,8 @@ HTTP_ERRORS: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueEr
 
 def http_error(error: BaseException, peer: str) -> HttpError:
     """Return our exception for one of aiohttp's; ``peer`` is who may have closed the connection."""
+    if isinstance(error.__cause__, ssl.SSLError):  # an alert after the handshake, in TLS 1.3 the usual one
+        error = error.__cause__
     if getattr(error, "errno", None) in _OURS:
         return HttpError("internal", _no_connection(error, peer))
     kind, text = next((kind, text) for matches, kind, text in _TABLE if isinstance(error, matches))
@@ -52,16 +54,19 @@ def _os_text(error: Any, peer: str) -> str:
     return os.strerror(number) if isinstance(number, int) and number > 0 else f"closed by {peer}"
 
 
-def _tls(error: Any, _peer: str) -> str:
+def _tls(error: Any, peer: str) -> str:
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"certificate refused: {cause.verify_message}"
-    return f"TLS failed: {getattr(cause, 'reason', None) or 'handshake'}"
+    reason = getattr(cause, "reason", None) or "handshake"
+    return f"TLS failed: {peer} asks for a client certificate" if _ASKS in reason else f"TLS failed: {reason}"
 
 
 def _overrun(error: Any, peer: str) -> str:
     return f"{peer} sent {error}"
 
+
+_ASKS: Final = "CERTIFICATE_REQUIRED"
 
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What this process or this machine lacks: no fault of the peer's."""

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from pathlib import Path
 
+import aiohttp
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from kong_eventhooks_plugin.errors import HttpError
 from kong_eventhooks_plugin.handlers import client_tls
 from kong_eventhooks_plugin.handlers.client_tls import TlsContexts, TlsMaterial, tls_context
+from kong_eventhooks_plugin.http_errors import http_error
 from tests.support.authority import Authority
 
 
@@ -78,3 +80,26 @@ async def test_one_that_could_not_be_made_is_tried_again() -> None:
     for _ in range(2):
         with pytest.raises(HttpError):
             await contexts.get(TlsMaterial("nonsense"), verify=True)
+
+
+def test_an_endpoint_that_asks_for_a_certificate_in_vain_is_named(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.file))
+    server.load_cert_chain(*authority.signed("server"))
+    server.verify_mode = ssl.CERT_REQUIRED
+    context = tls_context(TlsMaterial(ca=text(authority.file)), verify=False)
+    sent, answered = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(answered, sent, server_hostname="127.0.0.1")
+    asking = server.wrap_bio(sent, answered, server_side=True)
+    for side in (client, asking):
+        with pytest.raises(ssl.SSLWantReadError):
+            side.do_handshake()
+    client.do_handshake()
+    with pytest.raises(ssl.SSLError):
+        asking.do_handshake()
+    with pytest.raises(ssl.SSLError) as alert:
+        client.read()
+    error = aiohttp.ClientOSError(alert.value.errno, str(alert.value))
+    error.__cause__ = alert.value
+    found = http_error(error, "the endpoint")
+    assert (found.kind, str(found)) == ("tls", "TLS failed: the endpoint asks for a client certificate")
