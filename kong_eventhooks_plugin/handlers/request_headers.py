@@ -51,7 +51,7 @@ LONGEST_RENDERED = 4_096
 """Bytes. nginx and Apache take lines of 8 KiB."""
 
 _SHORTEST_SECRET = 6
-OPEN = frozenset({b"content-type", *BASE_HEADERS})
+OPEN = frozenset({b"content-type", b"ce-specversion", b"ce-id", b"ce-source", b"ce-type", b"ce-time", *BASE_HEADERS})
 """Headers that hold no credential: masked, an answer's own ``application/json`` would be lost."""
 
 

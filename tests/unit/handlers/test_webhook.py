@@ -223,6 +223,19 @@ async def test_a_preset_has_its_form_a_signature_and_a_key_that_no_record_shows(
     assert outcome.request.body == request.body.replace(key.encode(), b"***")
 
 
+async def test_a_cloud_event_s_attributes_are_no_secrets_to_its_record() -> None:
+    handler = webhook_handler()
+    async with HttpReceiver(answer(200, b"took event-hooks.rate-limiting.rate-limit-exceeded")) as receiver:
+        job = make_job({"url": receiver.url, "preset": "cloudevents-binary"}, now=time.time())
+        outcome = await handler.deliver(job)
+        (request,) = receiver.requests
+    await handler.close()
+    assert outcome.request is not None
+    shown = dict(outcome.request.headers)
+    assert [shown[name] for name in ("ce-id", "ce-type")] == [request.headers[name] for name in ("ce-id", "ce-type")]
+    assert outcome.answer.body == b"took event-hooks.rate-limiting.rate-limit-exceeded"
+
+
 async def test_the_key_of_an_alert_api_is_a_header_and_an_end_has_a_path_of_its_own() -> None:
     data = {"upstream_id": "u", "ip": "10.0.0.1", "port": 1, "hostname": "h", "node_id": "n"}
     handler = webhook_handler()
