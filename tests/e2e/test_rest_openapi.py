@@ -86,7 +86,7 @@ async def test_the_document_names_every_call_of_the_application(tmp_path: Path) 
         described = (await client.get("/openapi.json")).json()
         app = rest_app(api.service, Access(), api.feed, api.known)
     served = {
-        (route.method.lower(), route.resource.canonical.removesuffix("{_slash}"))
+        (route.method.lower(), route.resource.canonical.removesuffix("/"))
         for route in app.router.routes()
         if route.resource is not None and route.method not in ("HEAD", "OPTIONS")
     }

@@ -7,7 +7,7 @@ Headers are aiohttp's: 128 of 8,190 bytes.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
@@ -82,17 +82,17 @@ def caller_of(request: web.Request) -> Caller:
 
 def add_calls(app: web.Application, calls: Iterable[Endpoint], guard: CallGuard) -> None:
     """Add calls to an application: HEAD beside GET, OPTIONS for every path, a slash at a path's end allowed."""
-    allowed: dict[str, list[str]] = {}
+    handlers: dict[str, dict[str, Handler]] = {}
     for call in calls:
         methods = [hdrs.METH_GET, hdrs.METH_HEAD] if call.method == hdrs.METH_GET and not call.stream else [call.method]
-        allowed.setdefault(call.path, []).extend(methods)
-        for method in methods:
-            app.router.add_route(method, call.path + _SLASH, guard.guarded(call))
-    for path, methods in allowed.items():
-        app.router.add_route(hdrs.METH_OPTIONS, path + _SLASH, _options(methods))
-
-
-_SLASH: Final = "{_slash:/?}"
+        handlers.setdefault(call.path, {}).update(dict.fromkeys(methods, guard.guarded(call)))
+    for path, of_path in handlers.items():
+        of_path[hdrs.METH_OPTIONS] = _options([*of_path])
+        # Two plain paths, which aiohttp looks up; an optional slash would be one more pattern for each request to try.
+        for written in (path, f"{path}/"):
+            resource = app.router.add_resource(written)
+            for method, handler in of_path.items():
+                resource.add_route(method, handler)
 
 
 def _options(methods: list[str]) -> Handler:
