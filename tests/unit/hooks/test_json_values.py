@@ -61,3 +61,8 @@ def test_other_kinds_of_values_are_named(value: Any) -> None:
     found = json_values_module.json_error([value])
     assert found is not None
     assert found.path == "[0]"
+
+
+@pytest.mark.parametrize("value", ["\0", "\ud800", float("nan"), 1 << 63, {"a\0": 1}, {1: 2}, {"é\0": 1}])
+def test_what_is_no_json_is_found_inside(value: Any) -> None:
+    assert json_values_module.json_error({"a": ["é", {"b": [value]}]}) is not None
