@@ -49,7 +49,9 @@ ENTRY = SourceEntry(
             "polled every `balancer_poll_seconds`, of one with an unhealthy address every "
             "`balancer_unhealthy_poll_seconds`. After a start, only differences from the last known health are "
             "events. A new healthy address and a "
-            "removed one are no events; nor is switching health checks off."
+            "removed one are no events; nor is switching health checks off. So the state of an unhealthy address that "
+            "is removed, or of a Kong node that does not come back under its `node_id`, has no `resolved`: close such "
+            "an alert by hand, or by a time at the receiver."
         ),
         (
             "Each Kong node checks for itself. The node that `admin_url` names is polled; in hybrid mode the control "
