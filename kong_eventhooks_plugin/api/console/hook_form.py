@@ -3,6 +3,8 @@
 A record's fields stand in the form one by one; a list of texts has one on a line, or a box of its own for each where
 they are long; headers are ``name: value`` on lines; whatever else is JSON. A secret is not shown: an empty field keeps
 it.
+
+Limit: ``MAX_LINES`` lines of a field that is read line by line, more than any field may have of them.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -20,6 +22,8 @@ from kong_eventhooks_plugin.model.masking import MASK, is_reference
 
 LONG: Final = 1_024
 """Bytes from which a text has a box of several lines."""
+
+MAX_LINES: Final = 1_000
 
 LEFT_OUT: Final = frozenset({"handler"})
 SECRET: Final = "encrypted"  # noqa: S105 - an attribute of the schema
@@ -264,9 +268,9 @@ def _parsed(kind: str, posted: Any, field: Field, old: Any) -> Any:
             raise ValueError("expected a number")
         return found
     if kind == "lines":
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return [line.strip() for line in _lines(text)]
     if kind == "pairs":
-        return dict(_pairs(text, old))
+        return dict(_pairs(_lines(text), old))
     if kind == "json":
         return _json(text, field)
     return text if kind == "box" else text.strip()
@@ -281,11 +285,16 @@ def _json(text: str, field: Field) -> Any:
         raise ValueError(f"expected JSON: {error}") from error
 
 
-def _pairs(text: str, old: Any) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
+def _lines(text: str) -> list[str]:
+    lines = text.splitlines()
+    if len(lines) > MAX_LINES:
+        raise ValueError(f"expected at most {MAX_LINES} lines")
+    return [line for line in lines if line.strip()]
+
+
+def _pairs(lines: list[str], old: Any) -> Iterator[tuple[str, str]]:
+    for line in lines:
         name, colon, value = line.partition(":")
-        if not line.strip():
-            continue
         if not colon:
             raise ValueError("expected lines of the form name: value")
         before = _record(old).get(name.strip())

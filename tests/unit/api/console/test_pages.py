@@ -173,6 +173,8 @@ async def test_a_hook_is_made_changed_switched_and_removed(api: Api) -> None:
         assert (hook.snooze, hook.config["secret"]) == (None, "hunter2hunter2")
         assert hook.config.get("retry") is None
         assert hook.config["headers"] == {"x-key": "secret-value", "x-new": "1"}
+        refused = await browser.post(edit, {**changed, "config.headers": "a: b\n" * 1_001})
+        assert "expected at most 1000 lines" in visible(refused.text)
         await browser.post(edit, {**changed, "remove": "secret"})
         assert api.service.hooks.get("chat").config.get("secret") is None
         await browser.post(f"/console/hooks/{hook.id}/switch", {"enabled": "false"}, page=edit)
