@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from kong_eventhooks_plugin.api.console import advice
 from kong_eventhooks_plugin.api.console.advice import Advice
-from kong_eventhooks_plugin.api.console.rendering import number, segment, size, span
+from kong_eventhooks_plugin.api.console.rendering import iso, number, query, segment, size, span
 from kong_eventhooks_plugin.api.service.readiness import OK, SHARED_STORE, Readiness
 from kong_eventhooks_plugin.delivery.activity import Activity
 from kong_eventhooks_plugin.delivery.hook_readiness import EndpointStanding
@@ -129,7 +129,7 @@ class OverviewMaker:
         dead = ready.queue.get("deliveries", {}).get("dead", 0)
         if dead:
             links = (("Dead deliveries", "/console/deliveries?state=dead"),)
-            yield Problem("dead", "note", advice.DEAD, detail=f"{number(dead)} of them are kept", links=links)
+            yield Problem("dead", "note", advice.DEAD, detail=f"{number(dead)} kept", links=links)
 
     def _spool(self, ready: Readiness) -> Iterator[Problem]:
         """Yield what is wrong between this node and the store that nodes share."""
@@ -206,7 +206,9 @@ class OverviewMaker:
     def _queue(self, ready: Readiness) -> Iterator[Problem]:
         now, oldest = self._clock(), ready.queue.get("oldest_unsettled_at")
         if oldest is not None and now - oldest > OLD_SECONDS:
-            links = (("Pending deliveries", "/console/deliveries?state=pending"),)
+            # The list begins with the newest: what came within a minute of the oldest is what is asked for.
+            path = query("/console/deliveries", state="pending", until=iso(oldest + 60))
+            links = (("The oldest pending deliveries", path),)
             yield Problem(
                 "old", "warn", advice.OLD, detail=f"{number(_pending(ready))} wait in all", since=oldest, links=links
             )
