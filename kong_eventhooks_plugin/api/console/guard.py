@@ -123,7 +123,9 @@ class ConsoleGuard:
         self._log.warning("console_login_refused", address, address=address)
         return max(wait, 0.0)
 
-    def new_session(self) -> str:
+    def new_session(self, visit: Visit) -> str:
+        """Return the number of a session in place of the visit's."""
+        self._sessions.close(visit.session)
         return self._sessions.open()
 
     def give_session(self, response: web.StreamResponse, request: web.Request, session: str) -> None:
@@ -219,7 +221,10 @@ def see_other(path: str) -> web.Response:
 
 def local_path(text: str) -> str:
     """Return a path of the console to go on with, ``/`` for anything else."""
-    parts = urlsplit(text[:LONGEST_PATH])
+    try:
+        parts = urlsplit(text[:LONGEST_PATH])
+    except ValueError:
+        return "/"
     ours = not parts.scheme and not parts.netloc and (parts.path == "/" or parts.path.startswith("/console/"))
     plain = ours and text.isprintable() and "\\" not in text and not text.startswith("//")
     return text if plain and len(text) <= LONGEST_PATH else "/"

@@ -22,7 +22,7 @@ class LoginPages:
         wait = self._guard.log_in(visit)
         if wait is None:
             response = see_other(following)
-            self._guard.give_session(response, visit.request, self._guard.new_session())
+            self._guard.give_session(response, visit.request, self._guard.new_session(visit))
             return response
         if wait:
             return self._form(visit, following, f"Too many attempts. Try again in {span(wait)}.", 429)

@@ -7,6 +7,7 @@ from aiohttp import web
 from kong_eventhooks_plugin.api.console import rendering
 from kong_eventhooks_plugin.api.console.delivery_pages import DeliveryPages
 from kong_eventhooks_plugin.api.console.event_pages import EventPages
+from kong_eventhooks_plugin.api.console.guard import see_other
 from kong_eventhooks_plugin.api.console.hook_pages import HookPages
 from kong_eventhooks_plugin.api.console.login_pages import LoginPages
 from kong_eventhooks_plugin.api.console.node_page import NodePage
@@ -59,12 +60,18 @@ def console_routes(parts: Parts) -> list[web.RouteDef]:
         web.get("/console/stream", guard.stream(events.stream), allow_head=False),
         web.get("/console/static/{name}", _static),
         web.get("/favicon.ico", _icon),
+        web.get("/console", _first_page),
+        web.get("/console/", _first_page),
     ]
 
 
 async def _icon(_: web.Request) -> web.Response:
     """Return what browsers ask for where a page, an empty one say, names no icon."""
     return _file("icon.svg")
+
+
+async def _first_page(_: web.Request) -> web.Response:
+    return see_other("/")
 
 
 async def _static(request: web.Request) -> web.Response:

@@ -58,6 +58,15 @@ async def test_the_login_leads_on_and_its_cookie_is_for_the_browser_alone(api: A
         assert (await browser.get("/console/hooks")).status_code == 303
 
 
+async def test_a_new_login_ends_the_session_before(api: Api) -> None:
+    async with console_of(api) as browser:
+        await browser.log_in()
+        ((name, before),) = browser.client.cookies.items()
+        await browser.log_in()
+        browser.client.cookies.clear()
+        assert (await browser.get("/console/hooks", headers={"cookie": f"{name}={before}"})).status_code == 303
+
+
 async def test_with_tls_the_cookie_is_for_tls_alone(api: Api, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     server = server_context(TlsFiles(*authority.signed("server")), "http/1.1")
@@ -168,6 +177,7 @@ async def test_under_a_foreign_name_there_is_no_console(api: Api) -> None:
         "http://evil.example/",
         "javascript:alert(1)",
         "/console/\nx",
+        "//[",
         "/events",
         "x",
         "",

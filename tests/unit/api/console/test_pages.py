@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 from typing import get_args
 
-import pytest
-
 from kong_eventhooks_plugin.api.console import advice, replays
 from kong_eventhooks_plugin.api.service import hook_states
 from kong_eventhooks_plugin.delivery import hook_readiness
@@ -396,9 +394,10 @@ async def test_live_events_over_the_session(api: Api) -> None:
         assert foreign.status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/console", "/console/", "/console/nothing"])
-async def test_other_paths_are_the_apis(api: Api, path: str) -> None:
+async def test_other_paths_are_the_apis(api: Api) -> None:
     async with console_of(api) as browser:
-        answer = await browser.get(path)
+        for path in ("/console", "/console/"):
+            assert (await browser.get(path)).headers["location"] == "/"
+        answer = await browser.get("/console/nothing")
         assert (answer.status_code, answer.json()) == (404, {"message": "Not found"})
         assert (await browser.get("/console/event-hooks")).json()["data"] == [], "a workspace of that name"
