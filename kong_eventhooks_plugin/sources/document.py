@@ -35,10 +35,10 @@ be null. The examples are those of `kong-event-hooks try` and of the console.
 there are the same to the hook.
 
 A state begins with one event and ends with another: `unreachable` and `recovered` of `gateway`, `expiring` and
-`resolved` of `certificate`, `endpoint.disabled` and `endpoint.recovered` of `event-hooks`, and `health` of `balancer`,
-whose `health` says which. Each has `state` (`open` or `resolved`) and `state_key`, by which a receiver finds the
-beginning that an end belongs to. A hook that names no `event` receives both; one that names an event, or filters
-(`data.state == "resolved"`), only those.
+`resolved` of `certificate`, `endpoint.disabled` and `endpoint.recovered` of `event-hooks`. `health` of `balancer` is
+both, its `health` says which, and its `resolved` ends what is no longer seen. Each has `state` (`open` or `resolved`)
+and `state_key`, by which a receiver finds the beginning that an end belongs to. A hook that names no `event` receives
+both; one that names an event, or filters (`data.state == "resolved"`), only those.
 """
 
 

@@ -144,7 +144,7 @@ async def test_ping_and_test(client: httpx.AsyncClient) -> None:
 
 async def test_sources(client: httpx.AsyncClient) -> None:
     sources = (await client.get("/event-hooks/sources")).json()["data"]
-    check(record(balancer=record(health=FIELDS), crud=record(acls=FIELDS, sessions=FIELDS)), sources)
+    check(record(balancer=record(health=FIELDS, resolved=FIELDS), crud=record(acls=FIELDS, sessions=FIELDS)), sources)
     for source, events in sources.items():
         assert (await client.get(f"/event-hooks/sources/{source}")).json() == {"data": events}
         for event, described in events.items():

@@ -24,13 +24,14 @@ class Address(NamedTuple):
 class HealthChange(msgspec.Struct, frozen=True):
     """One address changed its health, as one Kong node sees it (``node_id``; None where Kong does not say).
 
+    ``health`` is None where its state ended without being healthy again: it is removed, or nobody checks it any more.
     ``at`` is when we saw it, Unix seconds. ``upstream`` is its name.
     """
 
     upstream_id: str
     upstream: str
     address: Address
-    health: Health
+    health: Health | None
     old_health: Health
     node_id: str | None
     at: float

@@ -26,7 +26,7 @@ import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.settings import DEFAULTS
-from kong_eventhooks_plugin.sources.balancer.decision import UpstreamHealth, compare
+from kong_eventhooks_plugin.sources.balancer.decision import UpstreamHealth, compare, end
 from kong_eventhooks_plugin.sources.balancer.event import health_event
 from kong_eventhooks_plugin.sources.balancer.reading import Upstream, checked_upstreams, read_upstream_health
 from kong_eventhooks_plugin.sources.pollers.checkpoint import Checkpoint
@@ -132,12 +132,15 @@ class BalancerPoller(Poller):
         )
 
     async def _forget_upstream(self, upstream_id: str) -> None:
-        if kept := self._checkpoints.get(upstream_id):
-            await kept.forget()
-            del self._checkpoints[upstream_id]
         self._upstreams.pop(upstream_id, None)
         self._unread.pop(upstream_id, None)
         self._schedule.drop(upstream_id)
+        if kept := self._checkpoints.get(upstream_id):
+            left, changes = end(upstream_id, kept.state, self._clock())
+            # What is left or could not be published has its turn at the next list.
+            if await kept.commit(left, [health_event(change) for change in changes]) and not left.views:
+                await kept.forget()
+                del self._checkpoints[upstream_id]
 
     async def _poll_upstream(self, upstream: Upstream, began: float) -> None:
         # It is scheduled first: whatever fails here must not keep the others waiting.

@@ -28,6 +28,15 @@ def test_an_address_has_one_key_until_it_is_healthy_again() -> None:
         assert health_event(other).data["state_key"] != data[0]["state_key"]
 
 
+def test_what_is_no_longer_seen_has_an_end_of_its_own_with_the_key_of_its_beginning() -> None:
+    ended = health_event(replace(CHANGE, health=None, old_health="unhealthy", at=6.0))
+    began = health_event(CHANGE)
+    assert ended.event == "resolved", "no hook on Enterprise's event hears it"
+    assert ended.data == began.data | {"health": None, "old_health": "unhealthy", "state": "resolved"}
+    assert list(ended.data) == list(began.data)
+    assert ended.id != health_event(replace(CHANGE, health="healthy", old_health="unhealthy", at=6.0)).id
+
+
 def test_the_id_is_of_the_change() -> None:
     same = HealthChange(
         CHANGE.upstream_id, "renamed", CHANGE.address, CHANGE.health, CHANGE.old_health, CHANGE.node_id, CHANGE.at

@@ -5,6 +5,7 @@ import pytest
 import structlog
 
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
+from kong_eventhooks_plugin.sources.balancer import decision
 from kong_eventhooks_plugin.sources.balancer.poller import NOTES, BalancerPoller, BalancerSettings
 from tests.support.admin_health import HEALTHY, UNHEALTHY
 from tests.support.admin_node import AdminNode
@@ -34,7 +35,7 @@ class Kong(World):
     def set(self, ip: str, health: str, upstream: str = "up.local") -> None:
         self.node.health.set(upstream, ip, 80, health)
 
-    def published(self) -> list[tuple[str, str, str]]:
+    def published(self) -> list[tuple[str, str, str | None]]:
         return [(told["target"], told["old_health"], told["health"]) for told in self.dispatcher.take()]
 
     def polls(self, upstream: dict[str, Any] | None = None) -> int:
@@ -134,11 +135,13 @@ async def test_targets_added_and_removed(kong: Kong) -> None:
         assert kong.published() == [("10.0.0.3:80", "healthy", "unhealthy")]
         kong.node.behind.delete("targets", added["id"])
         await kong.time.pass_(12)
+        assert kong.published() == [("10.0.0.3:80", "unhealthy", None)]
+        await kong.time.pass_(12)
         assert kong.published() == []
         assert kong.notes.kept == {}
 
 
-async def test_checks_switched_off_are_no_event_and_dropped(kong: Kong) -> None:
+async def test_checks_switched_off_end_what_was_unhealthy_once(kong: Kong) -> None:
     kong.set("10.0.0.1", UNHEALTHY)
     async with kong.running(kong.watch()):
         await kong.time.pass_(5)
@@ -146,7 +149,7 @@ async def test_checks_switched_off_are_no_event_and_dropped(kong: Kong) -> None:
         kong.node.behind.change("upstreams", "up.local", healthchecks={"active": {"healthy": {"interval": 0},
                                 "unhealthy": {"interval": 0}}})  # fmt: skip
         await kong.time.pass_(25)
-        assert kong.published() == []
+        assert kong.published() == [("10.0.0.1:80", "unhealthy", None)]
         assert kong.notes.kept == {}
         asked = kong.polls()
         await kong.time.pass_(25)
@@ -164,7 +167,7 @@ async def test_an_upstream_removed_between_list_and_poll_is_no_error(kong: Kong)
         kong.node.behind.delete("upstreams", gone["id"])
         await kong.time.pass_(30)
         assert kong.polls(gone) > looks
-        assert kong.published() == []
+        assert kong.published() == [("10.0.2.1:80", "unhealthy", None)]
         assert kong.notes.kept == {}
         assert watch.state()["error"] is None
         assert set(kong.counts.polls) == {("health", "ok")}
@@ -306,7 +309,7 @@ async def test_what_was_pending_when_its_upstream_was_removed_is_still_published
     kong.node.behind.delete("upstreams", "up.local")
     async with kong.running(kong.watch()):
         await kong.time.pass_(10)
-    assert kong.published() == [("10.0.0.1:80", "healthy", "unhealthy")]
+    assert kong.published() == [("10.0.0.1:80", "healthy", "unhealthy"), ("10.0.0.1:80", "unhealthy", None)]
     assert kong.notes.kept == {}
 
 
@@ -332,14 +335,69 @@ async def test_with_notes_that_cannot_be_written_it_is_published_later(kong: Kon
         assert watch.state()["error"] is None
 
 
-async def test_an_upstream_deleted_while_we_were_dead_leaves_no_note(kong: Kong) -> None:
+async def test_an_upstream_deleted_while_we_were_dead_is_ended_and_leaves_no_note(kong: Kong) -> None:
     kong.set("10.0.0.1", UNHEALTHY)
     async with kong.running(kong.watch()):
         await kong.time.pass_(5)
+        (began,) = kong.dispatcher.take()
         assert list(kong.notes.kept) == [NOTES + kong.upstream["id"]]
     kong.node.behind.delete("upstreams", "up.local")
     async with kong.running(kong.watch()):
         await kong.time.pass_(5)
+        assert kong.notes.kept == {}
+        (ended,) = kong.dispatcher.take()
+        assert ended == began | {"event": "resolved", "health": None, "old_health": "unhealthy", "state": "resolved"}
+        await kong.time.pass_(25)
+        assert kong.published() == []
+
+
+@pytest.mark.parametrize("entity", ["targets", "upstreams"])
+@pytest.mark.parametrize("writes", [0, 1])
+async def test_killed_at_any_write_an_end_is_published_once(kong: Kong, writes: int, entity: str) -> None:
+    sick = kong.node.behind.create("targets", target="10.0.0.3:80", upstream={"id": kong.upstream["id"]})
+    kong.set("10.0.0.3", UNHEALTHY)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        assert len(kong.published()) == 1
+    kong.node.behind.delete(entity, sick["id"] if entity == "targets" else kong.upstream["id"])
+    kong.notes.die_after = writes
+    await kong.dies(kong.watch())
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(30)
+    assert kong.published() == [("10.0.0.3:80", "unhealthy", None)]
+    assert len(kong.dispatcher.offered) == (2 if writes == 0 else 3), "told again with the same id"
+
+
+async def test_the_rest_of_a_large_upstream_is_ended_at_the_next_list(
+    kong: Kong, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decision, "CHANGES", 1)
+    kong.set("10.0.0.1", UNHEALTHY)
+    kong.set("10.0.0.2", UNHEALTHY)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(8)
+        assert len(kong.published()) == 2
+        kong.node.behind.delete("upstreams", "up.local")
+        await kong.time.pass_(25)
+        assert sorted(kong.published()) == [("10.0.0.1:80", "unhealthy", None), ("10.0.0.2:80", "unhealthy", None)]
+        assert kong.notes.kept == {}
+
+
+async def test_an_end_that_no_queue_takes_is_published_later(kong: Kong) -> None:
+    kong.set("10.0.0.1", UNHEALTHY)
+    async with kong.running(kong.watch()):
+        await kong.time.pass_(5)
+        assert len(kong.published()) == 1
+        kong.dispatcher.full = 10_000
+        kong.node.behind.delete("upstreams", "up.local")
+        await kong.time.pass_(30)
+        kong.leads = False
+        kong.dispatcher.full = 0
+        await kong.time.pass_(30)
+        assert kong.published() == []
+        kong.leads = True
+        await kong.time.pass_(30)
+        assert kong.published() == [("10.0.0.1:80", "unhealthy", None)]
         assert kong.notes.kept == {}
 
 
