@@ -18,12 +18,13 @@ from tests.support.doc_blocks import ALL, NEEDS, PAGES, ROOT, Block
 
 WORDS = {
     "sh": {*NEEDS},
-    "json": {"event", "body"},  # tests/unit/handlers/test_handlers_doc.py
+    "json": {"event", "body", "hook", "expiring", "resolved"},  # tests/unit/handlers/test_handlers_doc.py
     "text": {"err", "notice", "warn"},  # the same
     "yaml": set(),
     "ini": set(),
     "toml": set(),
     "cel": set(),
+    "sql": set(),  # tests/unit/queue/postgresql/test_role.py
     "python": set(),
 }
 """Language -> the words that may follow it."""

@@ -237,18 +237,17 @@ async def test_a_cloud_event_s_attributes_are_no_secrets_to_its_record() -> None
 
 
 async def test_the_key_of_an_alert_api_is_a_header_and_an_end_has_a_path_of_its_own() -> None:
-    data = {"upstream_id": "u", "ip": "10.0.0.1", "port": 1, "hostname": "h", "node_id": "n"}
     handler = webhook_handler()
     async with HttpReceiver(answer(202)) as receiver:
-        for health in ("unhealthy", "healthy"):
+        for state in ("open", "resolved"):
             job = make_job({"url": receiver.url, "preset": "opsgenie", "preset_key": "k3y"}, now=time.time())
-            event = replace(job.event, source="balancer", event="health", data=data | {"health": health})
+            event = replace(job.event, source="balancer", event="health", data={"state": state, "state_key": "of-it"})
             await handler.deliver(replace(job, event=event))
     await handler.close()
     opened, closed = receiver.requests
     assert [one.headers["authorization"] for one in (opened, closed)] == ["GenieKey k3y"] * 2
-    alias = json.loads(opened.body)["alias"]
-    assert (opened.path, closed.path) == ("/hook", f"/hook/{alias}/close?identifierType=alias")
+    assert json.loads(opened.body)["alias"] == "of-it"
+    assert (opened.path, closed.path) == ("/hook", "/hook/of-it/close?identifierType=alias")
 
 
 @pytest.mark.parametrize(("status", "kind"), [(200, Delivered), (400, Discard), (503, Retry)])
