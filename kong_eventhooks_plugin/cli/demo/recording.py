@@ -11,6 +11,10 @@ import msgspec
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 
 _SERIALIZE = "kong.log.serialize"
+_BODY = "kong.service.response.get_raw_body"
+_STARTED_AT = "kong.nginx.req_start_time"
+_VARIABLE = "kong.nginx.get_var"
+_CARRIED = resources.files("kong_eventhooks_plugin.cli.demo")
 
 
 class RecordedFrame(msgspec.Struct, frozen=True):
@@ -43,9 +47,20 @@ class RecordedCall(msgspec.Struct, frozen=True):
 
 def load(path: Path | None = None) -> list[RecordedCall]:
     """Return a recording's calls; without a path, those of the proxy traffic that this package carries."""
-    file = path or resources.files("kong_eventhooks_plugin.cli.demo") / "proxy-traffic.jsonl"
+    file = path or _CARRIED / "proxy-traffic.jsonl"
     decode = msgspec.json.Decoder(RecordedCall).decode
     return [decode(line) for line in file.read_bytes().splitlines() if line]
+
+
+def consumer_created(entity: dict[str, Any], now: float) -> RecordedCall:
+    """Return a new request's call of the Admin API's route: ``POST /consumers``, which Kong answered with ``entity``.
+
+    The questions and Kong's other answers are recorded; the client is without a consumer. ``now`` is Unix seconds.
+    """
+    call = msgspec.json.decode((_CARRIED / "admin-traffic.jsonl").read_bytes(), type=RecordedCall)
+    call = _with_answer(call, _BODY, pb.RawBodyResult(content=msgspec.json.encode(entity)).SerializeToString())
+    call = _with_answer(call, _STARTED_AT, pb.Number(v=now).SerializeToString())
+    return _with_answer(call, _VARIABLE, pb.String(v=uuid.uuid4().hex).SerializeToString(), b"kong_request_id")
 
 
 def renumber(calls: Iterable[RecordedCall], now: float) -> list[RecordedCall]:
@@ -82,7 +97,16 @@ def _renumbered(log: dict[str, Any], request_id: str, later: int) -> dict[str, A
 
 def _with_log(call: RecordedCall, log: dict[str, Any]) -> RecordedCall:
     text = pb.String(v=msgspec.json.encode(log).decode()).SerializeToString()
+    return msgspec.structs.replace(_with_answer(call, _SERIALIZE, text), pdk={**call.pdk, _SERIALIZE: log})
+
+
+def _with_answer(call: RecordedCall, function: str, answer: bytes, argument: bytes = b"") -> RecordedCall:
+    """Return the call with another answer to the first question for ``function`` whose argument has ``argument``."""
     frames = list(call.frames)
-    asked = [index for index, frame in enumerate(frames) if frame.payload == _SERIALIZE.encode()]
-    frames[asked[0] + 2] = RecordedFrame("kong", text)
-    return msgspec.structs.replace(call, frames=frames, pdk={**call.pdk, _SERIALIZE: log})
+    at = next(
+        index
+        for index, frame in enumerate(frames)
+        if frame.payload == function.encode() and argument in frames[index + 1].payload
+    )
+    frames[at + 2] = RecordedFrame("kong", answer)
+    return msgspec.structs.replace(call, frames=frames)

@@ -2,10 +2,12 @@
 
 Everything but Kong is real: the sidecar runs as ``serve`` does, supervisor and worker, on a socket and a
 store in a temporary directory; the receiver checks both signatures; the player speaks Kong's protocol and
-answers the sidecar's questions with what a real Kong 3.9.3 answered. It ends by itself when everything that
-was accepted is settled, with exit status 1 where a delivery is missing or a signature is wrong.
+answers the sidecar's questions with what a real Kong 3.9.3 answered; ``AdminApi`` stands in for Kong's Admin API.
+It ends by itself when everything that was accepted is settled, with exit status 1 where a delivery is missing or a
+signature is wrong.
 
-Limits: 60 s for the sidecar to be ready and for the deliveries of one playback to settle.
+Limits: 60 s for the sidecar to be ready, for each thing that it is to notice, and for the deliveries of one playback to
+settle.
 """
 
 import asyncio
@@ -29,11 +31,14 @@ import httpx
 import msgspec
 
 from kong_eventhooks_plugin.api.client.tls import NO_AUTHORITIES
+from kong_eventhooks_plugin.cli.demo.admin_api import AdminApi
 from kong_eventhooks_plugin.cli.demo.player import Player
 from kong_eventhooks_plugin.cli.demo.receiver import Received, Receiver
-from kong_eventhooks_plugin.cli.demo.recording import RecordedCall, load, renumber
-from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG
+from kong_eventhooks_plugin.cli.demo.recording import consumer_created, load, renumber
+from kong_eventhooks_plugin.hooks.schema import DECLARED_CONFIG, PLUGIN
 from kong_eventhooks_plugin.settings import ENVIRONMENT_PREFIX
+from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER
+from kong_eventhooks_plugin.sources.changes.catalogue import CRUD
 
 WAIT_SECONDS = 60.0
 LOG = "sidecar.log"
@@ -45,8 +50,11 @@ PLAYBACK_PAUSE_SECONDS = 3.0
 LINES_SHOWN = 4
 RETRIED = "hourly"
 """The hook whose first delivery is refused once, and whose delivery is replayed."""
-EXPECTED = {"all-limits": 8, "hourly": 1}
-"""Eight limits are exceeded: four of rate-limiting, two of response-ratelimiting, two with hidden headers."""
+POLL_SECONDS = 0.2
+"""Of a target's health, and of a reconciliation's wait for the route: a person waits for both."""
+EXPECTED = {"all-limits": 8, RETRIED: 1, "consumers": 1, "health": 2}
+"""Eight limits are exceeded: four of rate-limiting, two of response-ratelimiting, two with hidden headers. A target
+becomes unhealthy and healthy again."""
 
 
 @click.command("demo")
@@ -64,19 +72,20 @@ def command(*, follow: bool) -> None:
 
 def _hooks(receiver_url: str, secret: str) -> dict[str, Any]:
     """Return the plugin configuration that the played Kong hands over, as kong.yml would declare it."""
+
+    def webhook(name: str, source: str, config: Mapping[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+        endpoint = {"url": f"{receiver_url}/{name}", "secret": secret, **(config or {})}
+        return {"name": name, "source": source, "handler": "webhook", DECLARED_CONFIG: endpoint, **fields}
+
     return {
         "hooks": [
-            {
-                "name": "all-limits", "source": "rate-limiting-advanced", "handler": "webhook",
-                DECLARED_CONFIG: {"url": f"{receiver_url}/all-limits", "secret": secret},
-            },
-            {
-                "name": RETRIED, "source": "rate-limiting", "handler": "webhook", "snooze": 3600,
-                DECLARED_CONFIG: {"url": f"{receiver_url}/{RETRIED}", "secret": secret, "retry": {"schedule": [1]}},
-            },
+            webhook("all-limits", "rate-limiting-advanced"),
+            webhook(RETRIED, "rate-limiting", {"retry": {"schedule": [1]}}, snooze=3600),
             {"name": "error-log", "source": "response-ratelimiting", "handler": "log", DECLARED_CONFIG: {}},
+            webhook("consumers", CRUD, event="consumers:create"),
+            webhook("health", BALANCER),
         ]
-    }  # fmt: skip
+    }
 
 
 async def _demo(directory: Path, *, follow: bool) -> int:
@@ -84,13 +93,14 @@ async def _demo(directory: Path, *, follow: bool) -> int:
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     arrived: list[Received] = []
     receiver = Receiver(secret=secret, on_delivery=_reporter(arrived))
-    async with receiver:
-        with _sidecar(directory) as process:
+    async with receiver, AdminApi() as admin:
+        with _sidecar(directory, admin.url) as process:
             health = await _ready(directory, process)
-            _introduce(directory, health, receiver.url)
-            configs = {"event-hooks": _hooks(receiver.url, secret)}
+            _introduce(directory, health, receiver.url, admin.url)
+            configs = {PLUGIN: _hooks(receiver.url, secret)}
+            admin.plugins = _plugins(configs)
             player = Player(directory / "plugin.sock", configs=configs, on_log=_ErrorLog())
-            status = await _play(player, health, arrived, follow=follow)
+            status = await _play(player, admin, health, arrived, follow=follow)
             player.close()
     _print_next_steps()
     return status
@@ -105,17 +115,50 @@ def _end_orderly() -> None:
                 loop.add_signal_handler(number, task.cancel)
 
 
-async def _play(player: Player, health: str, arrived: list[Received], *, follow: bool) -> int:
+def _plugins(configs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the plugins that the recording starts, as the Admin API lists them."""
+    starts = [call for call in load() if call.call == "cmd_start_instance"]
+    return [
+        {"id": each.config["__plugin_id"], "name": each.name, "config": configs.get(each.name, {})} for each in starts
+    ]
+
+
+async def _play(player: Player, admin: AdminApi, health: str, arrived: list[Received], *, follow: bool) -> int:
     calls = load()
     while True:
-        started = time.monotonic()
+        started, before = time.monotonic(), player.played.answered
         await player.play(renumber(calls, time.time()), pause=CALL_PAUSE_SECONDS)
+        await _use_admin_api(player, admin, health, arrived)
         settled = await _settled(health)
-        status = _sum_up(player, calls, arrived, time.monotonic() - started, settled=settled)
+        made = player.played.answered - before
+        status = _sum_up(player, made, arrived, time.monotonic() - started, settled=settled)
         if not follow:
             return status or await _replay(health, arrived)
         arrived.clear()
         await asyncio.sleep(PLAYBACK_PAUSE_SECONDS)
+
+
+async def _use_admin_api(player: Player, admin: AdminApi, health: str, arrived: list[Received]) -> None:
+    """Create a consumer through Kong's route, and have a target fail and recover."""
+
+    async def reconciled() -> bool:
+        answer = await _ask(health)
+        return answer is not None and answer["pollers"]["crud"]["reconciler"]["ended_at"] is not None
+
+    await _until(reconciled)  # the first one is silent: what it lists was there before
+    await player.make(consumer_created(admin.create_consumer(), time.time()))
+    for admin.healthy in (False, True):
+        if not await _health_arrives(arrived):
+            return
+
+
+async def _health_arrives(arrived: list[Received]) -> bool:
+    before = _count(arrived, "health")
+
+    async def arrives() -> bool:
+        return _count(arrived, "health") > before
+
+    return await _until(arrives)
 
 
 async def _replay(health: str, arrived: list[Received]) -> int:
@@ -131,7 +174,7 @@ async def _replay(health: str, arrived: list[Received]) -> int:
 
 
 @contextlib.contextmanager
-def _sidecar(directory: Path) -> Any:
+def _sidecar(directory: Path, admin_url: str) -> Any:
     """Run ``serve`` as a process of its own; the end of its log is printed when it fails."""
     data = directory / "data"
     data.mkdir(mode=0o700)
@@ -142,6 +185,8 @@ def _sidecar(directory: Path) -> Any:
                 sys.executable, "-m", "kong_eventhooks_plugin", "serve",
                 "--socket-path", str(directory / "plugin.sock"), "--data-dir", str(data),
                 "--listen", "127.0.0.1:0", "--infer-rate-limits-on", "route:hidden", "--log-format", "json",
+                "--admin-url", admin_url, "--balancer-poll-seconds", str(POLL_SECONDS),
+                "--crud-grace-seconds", str(POLL_SECONDS),
             ],
             stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=_environment(os.environ),
         )  # fmt: skip
@@ -226,15 +271,18 @@ async def _ask(health: str) -> dict[str, Any] | None:
 # ---- what a person reads ----
 
 
-def _introduce(directory: Path, health: str, receiver: str) -> None:
+def _introduce(directory: Path, health: str, receiver: str, admin: str) -> None:
     click.echo(
         f"""Event hooks for Kong Gateway: the whole way of an event, on this machine.
 
   sidecar   {directory}/plugin.sock, {health}/readyz, {health}/metrics
   receiver  {receiver}, which checks every signature
+  Kong      its traffic is recorded; its Admin API is a small stand-in, {admin}
   hooks     all-limits  for every exceeded rate limit, calls the receiver
             hourly      for rate-limiting, calls the receiver once an hour at most (snooze: 3600)
             error-log   for response-ratelimiting, writes into Kong's error log
+            consumers   for crud, calls the receiver when a consumer is created through Kong's Admin API
+            health      for balancer, calls the receiver when a target becomes unhealthy or healthy
 
 Playing the traffic of a real Kong 3.9.3 through the plugin socket:
 """
@@ -255,12 +303,9 @@ def _reporter(arrived: list[Received]) -> Callable[[Received], int | None]:
             return HTTPStatus.SERVICE_UNAVAILABLE
         first = not arrived
         arrived.append(got)
-        limit = f"{body['limit']} per {body['window']}" if "limit" in body else "a limit (headers hidden)"
-        who = body["consumer"].get("username") or body["ip"]
-        where = f"{body['request']['method']} {body['request']['path']}"
-        exceeded = f"{who} exceeded {limit}"
+        where, what = _TEXTS.get(body["source"], _limit_text)(body)
         again = "  at the second attempt" if got.id in refused else ""
-        click.echo(f"  delivery  {got.path[1:]:<10}  {where:<13} {exceeded:<44} {_signature(got)}{again}")
+        click.echo(f"  delivery  {got.path[1:]:<10}  {where:<15} {what:<44} {_signature(got)}{again}")
         if first:
             text = json.dumps(body, indent=2)
             click.echo("\n".join(f"            {line}" for line in text.splitlines()))
@@ -269,6 +314,24 @@ def _reporter(arrived: list[Received]) -> Callable[[Received], int | None]:
         return None
 
     return report
+
+
+def _limit_text(body: dict[str, Any]) -> tuple[str, str]:
+    limit = f"{body['limit']} per {body['window']}" if "limit" in body else "a limit (headers hidden)"
+    who = body["consumer"].get("username") or body["ip"]
+    return f"{body['request']['method']} {body['request']['path']}", f"{who} exceeded {limit}"
+
+
+def _change_text(body: dict[str, Any]) -> tuple[str, str]:
+    actor = body["actor"]
+    return f"{actor['method']} {actor['path']}", f"{body['entity']['username']} was created from {actor['ip']}"
+
+
+def _health_text(body: dict[str, Any]) -> tuple[str, str]:
+    return body["upstream"], f"{body['target']} is {body['health']}, was {body['old_health']}"
+
+
+_TEXTS = {CRUD: _change_text, BALANCER: _health_text}
 
 
 def _signature(got: Received) -> str:
@@ -292,19 +355,21 @@ class _ErrorLog:
                 click.echo("            ...")
 
 
-def _sum_up(
-    player: Player, calls: list[RecordedCall], arrived: list[Received], seconds: float, *, settled: bool
-) -> int:
-    counts = {name: sum(got.path == f"/{name}" for got in arrived) for name in EXPECTED}
+def _sum_up(player: Player, calls: int, arrived: list[Received], seconds: float, *, settled: bool) -> int:
+    counts = {name: _count(arrived, name) for name in EXPECTED}
     right = all(got.verified for got in arrived)
     good = settled and right and not player.played.lost and counts == EXPECTED
     click.echo(
-        f"\n{len(calls)} calls played in {seconds:.1f} s, {len(player.played.lost)} lost; "
+        f"\n{calls} calls played in {seconds:.1f} s, {len(player.played.lost)} lost.\n"
         f"{len(arrived)} deliveries ({', '.join(f'{name}: {count}' for name, count in counts.items())}), "
         f"{'every signature right' if right else 'WRONG SIGNATURES'}, "
         f"{'none pending' if settled else 'SOME STILL PENDING'}."
     )
     return 0 if good else 1
+
+
+def _count(arrived: list[Received], hook: str) -> int:
+    return sum(got.path == f"/{hook}" for got in arrived)
 
 
 def _print_next_steps() -> None:

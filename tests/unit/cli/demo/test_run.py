@@ -50,6 +50,17 @@ def test_its_sidecar_ends_with_it(number: signal.Signals) -> None:
         assert list(Path(directory).iterdir()) == [], "it waited for the sidecar, then removed its directory"
 
 
+@pytest.mark.long
+def test_every_hook_fires() -> None:
+    command = [sys.executable, "-m", "kong_eventhooks_plugin", "demo"]
+    with tempfile.TemporaryDirectory() as directory:
+        environment = os.environ | {"TMPDIR": directory}
+        done = subprocess.run(command, check=False, timeout=SECONDS, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for line in ("ada-1 was created", "127.0.0.1:9190 is unhealthy", "127.0.0.1:9190 is healthy", "A replay of"):
+        assert done.stdout.count(line) == 1, line
+
+
 def test_what_nohup_has_ignored_does_not_end_it() -> None:
     program = (
         "import asyncio, os, signal\n"
