@@ -275,6 +275,7 @@ async def test_after_a_restart_the_plugins_are_not_taken_for_each_other(world: W
     assert await world.kept() == ["after", "before"]
 
 
+@pytest.mark.long
 async def test_what_was_answered_before_a_stop_is_kept(world: World) -> None:
     sidecar = world.sidecar()
     worker = await ready(sidecar)
@@ -291,6 +292,7 @@ async def test_what_was_answered_before_a_stop_is_kept(world: World) -> None:
     assert set(calls.answered) <= set(kept)
 
 
+@pytest.mark.long
 async def test_what_the_route_saw_before_a_stop_is_published_with_who_did_it(world: World) -> None:
     def written(number: int) -> dict[str, Any]:
         body = json.dumps({"id": str(uuid.UUID(int=number)), "username": f"c{number}"}).encode()
@@ -321,6 +323,7 @@ async def test_a_second_stand_alone_sidecar_is_refused_and_the_first_serves_on(w
         assert await node.log()
 
 
+@pytest.mark.long
 async def test_the_worker_leaves_when_its_supervisor_is_killed(world: World) -> None:
     """Its successor starts while it still waits for an endpoint."""
     sidecar = world.sidecar()
