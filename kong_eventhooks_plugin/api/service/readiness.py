@@ -87,15 +87,12 @@ class ReadinessCheck:
     async def check(self) -> Readiness:
         stats, store = await self._stats()
         spooled = None if self._spool is None else await self._spooled(self._spool)
-        shared: tuple[str, ...] = ()
-        if self._spool is not None:
-            away = self._spool.forwarding_error() if store == OK else store
-            shared = () if away is None else (f"{SHARED_STORE}{away}",)
-            store = self._spool.error() or OK
         hooks = self._registry.hooks()
         held = self._states.all_held()
         pollers = self._poller_status()
-        errors = (*self._errors(pollers), *shared)
+        errors = self._errors(pollers, store)
+        if self._spool is not None:
+            store = self._spool.error() or OK  # what counts is whether events are accepted
         degraded = bool(errors) or any(reason != DISABLED for reason in held.values()) or self._losing()
         return Readiness(
             status="unready" if store != OK else "degraded" if degraded else "ready",
@@ -114,13 +111,20 @@ class ReadinessCheck:
             else {"events": spooled.offers, "bytes": spooled.bytes, "oldest_at": spooled.oldest},
         )
 
-    def _errors(self, pollers: PollerStatus) -> tuple[str, ...]:
-        return (*(str(error) for error in self._registry.errors()), *pollers.errors)
+    def _errors(self, pollers: PollerStatus, store: str) -> tuple[str, ...]:
+        return (*(str(error) for error in self._registry.errors()), *pollers.errors, *self._shared_store_errors(store))
+
+    def _shared_store_errors(self, store: str) -> tuple[str, ...]:
+        """Return why what is accepted does not get to the store that nodes share; ``store`` is that store's answer."""
+        if self._spool is None:
+            return ()
+        away = self._spool.forwarding_error() if store == OK else store
+        return () if away is None else (f"{SHARED_STORE}{away}",)
 
     async def refresh(self) -> None:
-        self._metrics.errors.set(len(self._errors(self._poller_status())))
         self._show_held()
-        stats, _ = await self._stats()
+        stats, store = await self._stats()
+        self._metrics.errors.set(len(self._errors(self._poller_status(), store)))
         spooled = None if self._spool is None else await self._spooled(self._spool)
         if spooled is not None:
             self._metrics.spooled_events.set(spooled.offers)

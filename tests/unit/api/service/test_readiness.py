@@ -1,6 +1,7 @@
 """What /readyz reports: what stops the daemon, what needs a person, what was lost."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from kong_eventhooks_plugin.api.service.readiness import RECENT_SECONDS, PollerS
 from kong_eventhooks_plugin.errors import StoreUnavailable, UnresolvedReference
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Stats
+from kong_eventhooks_plugin.queue.forwarding.acceptor import SpoolAcceptor
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
+from tests.support.clock import FakeClock
 from tests.support.events import StandInBook, make_hook
 from tests.support.memory_queue import MemoryQueue
+from tests.support.shared_queue import SharedSqliteQueue
 
 
 class Delivery:
@@ -35,7 +39,7 @@ class Book(StandInBook):
 
 
 class World:
-    def __init__(self, *hooks: Hook) -> None:
+    def __init__(self, *hooks: Hook, spool: SpoolAcceptor | None = None) -> None:
         self.now = 1000.0
         self.queue = MemoryQueue()
         self.registry = Book(*hooks)
@@ -46,7 +50,7 @@ class World:
         self.look = ReadinessCheck(
             self.queue, self.registry, self.metrics, self.delivery,
             HookStates(self.registry, self.delivery, (lambda hook: self.checked.get(hook.id),)),
-            lambda: self.now, lambda: self.now, lambda: self.poller_status,
+            lambda: self.now, lambda: self.now, lambda: self.poller_status, spool=spool,
         )  # fmt: skip
 
     async def check(self) -> Readiness:
@@ -135,6 +139,25 @@ async def test_the_pollers_errors_and_state_are_shown() -> None:
     assert ready.pollers == {"crud": {"outbox": 0}}
     await world.look.refresh()
     assert world.metrics.registry.get_sample_value("kong_event_hooks_errors") == 1
+
+
+async def test_a_shared_store_that_is_away_is_an_error_that_the_gauge_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = SpoolAcceptor(tmp_path, SharedSqliteQueue(tmp_path / "shared.db", FakeClock()), lambda _: None)
+    await spool.spool.open()
+    world = World(spool=spool)
+
+    async def away() -> Stats:
+        raise StoreUnavailable("no route to db")
+
+    monkeypatch.setattr(world.queue, "stats", away)
+    ready = await world.check()
+    assert (ready.status, ready.store) == ("degraded", "ok")
+    assert ready.errors == ("the shared store: no route to db",)
+    await world.look.refresh()
+    assert world.metrics.registry.get_sample_value("kong_event_hooks_errors") == 1
+    await spool.close()
 
 
 async def test_a_loss_is_news_for_a_while_and_stays_counted() -> None:
