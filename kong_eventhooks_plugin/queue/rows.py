@@ -64,6 +64,24 @@ def suppressed_from(count: int, since: float) -> Suppressed | None:
     return Suppressed(count, since) if count else None
 
 
+def leased_from(
+    hook_id: str, source: str, attempts: int, created_at: float, due_at: float, count: int, since: float,
+    trace: str | None, *event: Any,
+) -> Delivery:  # fmt: skip
+    """Return the delivery of a row of the ``claim`` statements, behind what each engine keeps of the hook."""
+    return Delivery(
+        id=delivery_id(event[0], hook_id),
+        event=event_from(event, trace),
+        hook_id=hook_id,
+        source=source,
+        state="leased",
+        attempts=attempts,
+        created_at=created_at,
+        due_at=due_at,
+        suppressed=suppressed_from(count, since),
+    )
+
+
 def delivery_from(row: Row, now: float) -> Delivery:
     """Return the delivery of a row of the ``delivery`` and ``page`` statements; a lease that ran out is no lease."""
     _, _, hook_id, source, state, attempts, created_at, due_at, leased_until, settled_at, reason, *rest = row

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
 from kong_eventhooks_plugin.model.delivery import Delivery
-from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction, columns
-from kong_eventhooks_plugin.queue.rows import delivery_from, event_from, splits, suppressed_from
+from kong_eventhooks_plugin.queue.rows import delivery_from, leased_from, splits
 
 
 class Claim(NamedTuple):
@@ -46,19 +45,8 @@ async def claim(transaction: Transaction, claims: Sequence[Claim]) -> list[list[
 
 
 def _leased(transaction: Transaction, row: Sequence[Any]) -> Delivery:
-    hook, source, attempts, created_at, due_at, count, since, trace, *event = row
-    hook_id = transaction.hooks.hook(hook)
-    return Delivery(
-        id=delivery_id(event[0], hook_id),
-        event=event_from(tuple(event), trace),
-        hook_id=hook_id,
-        source=source,
-        state="leased",
-        attempts=attempts,
-        created_at=created_at,
-        due_at=due_at,
-        suppressed=suppressed_from(count, since),
-    )
+    hook, *rest = row
+    return leased_from(transaction.hooks.hook(hook), *rest)
 
 
 async def replay(transaction: Transaction, delivery: str) -> Delivery:

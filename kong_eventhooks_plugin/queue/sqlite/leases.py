@@ -11,9 +11,8 @@ from typing import Any
 
 from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
 from kong_eventhooks_plugin.model.delivery import Delivery
-from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.queue.hook_counters import HookCounters
-from kong_eventhooks_plugin.queue.rows import delivery_from, event_from, splits, suppressed_from
+from kong_eventhooks_plugin.queue.rows import delivery_from, leased_from, splits
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
@@ -28,7 +27,7 @@ def claim(counters: Counters, hook_id: str, limit: int, lease_seconds: float) ->
     until = counters.now + lease_seconds
     if rows:
         counters.connection.executemany(SQL.lease, [(counters.owner, until, row[0], hook.n) for row in rows])
-    return [_leased(hook_id, *row) for row in rows]
+    return [leased_from(hook_id, *row[1:]) for row in rows]
 
 
 def claim_first(counters: Counters, hook_id: str, lease_seconds: float) -> list[Delivery]:
@@ -37,7 +36,7 @@ def claim_first(counters: Counters, hook_id: str, lease_seconds: float) -> list[
     if hook is None or found is None:
         return []
     held_until, *row = found
-    delivery = _leased(hook_id, *row)
+    delivery = leased_from(hook_id, *row[1:])
     if delivery.due_at > counters.now or (held_until or 0.0) > counters.now:
         return []
     counters.connection.execute(SQL.lease, (counters.owner, counters.now + lease_seconds, row[0], hook.n))
@@ -57,23 +56,6 @@ def _first(counters: Counters, hook: HookCounters) -> Any:
         if row is not None:
             return row
         events.popleft()  # it has settled
-
-
-def _leased(
-    hook_id: str, _: int, source: str, attempts: int, created_at: float, due_at: float, count: int, since: float,
-    trace: str | None, *event: Any,
-) -> Delivery:  # fmt: skip
-    return Delivery(
-        id=delivery_id(event[0], hook_id),
-        event=event_from(event, trace),
-        hook_id=hook_id,
-        source=source,
-        state="leased",
-        attempts=attempts,
-        created_at=created_at,
-        due_at=due_at,
-        suppressed=suppressed_from(count, since),
-    )
 
 
 def replay(counters: Counters, delivery: str) -> Delivery:
