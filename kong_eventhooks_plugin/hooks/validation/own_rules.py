@@ -146,8 +146,9 @@ def _reference_error(name: str, hook: Mapping[str, Any]) -> Errors:
 
 
 def _header_reference_errors(hook: Mapping[str, Any]) -> Errors:
-    headers = hook["config"]["headers"] or {}
-    errors = {name: error for name, text in headers.items() if (error := near_reference_error(text)) is not None}
+    # A header whose value is no text has an error of its own, and does not keep the rules from the others.
+    texts_of = {name: text for name, text in (hook["config"]["headers"] or {}).items() if isinstance(text, str)}
+    errors = {name: error for name, text in texts_of.items() if (error := near_reference_error(text)) is not None}
     return {"headers": errors} if errors else {}
 
 

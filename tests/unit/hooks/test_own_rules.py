@@ -263,6 +263,11 @@ def test_presets(preset: str | None) -> None:
     assert is_valid(webhook(preset=preset, preset_key="{vault://env/k}" if preset in KEYED_PRESETS else None))
 
 
+def test_a_header_that_is_no_text_has_its_own_error() -> None:
+    found = errors(webhook(headers={"a": None, "b": 1, "c": "{vault:/env/x}"}))
+    assert found == {"config": {"headers": "a: required field missing; b: expected a string"}}
+
+
 @pytest.mark.parametrize("text", ["{{ vault }}", "price ${{ data.price }}", "a {vault:x}"])
 def test_a_template_looks_like_no_reference(text: str) -> None:
     assert is_valid(webhook(headers={"x": text}))
