@@ -94,7 +94,7 @@ class PostgresQueue:
         self._others = Lane(self._address, self._limits, self._clock, connection=connection)
         self._writers = (offering, self._others)
         self._reader = Reader(self._address)
-        self._group_commit = GroupCommit(offering, name, self._wake)
+        self._group_commit = GroupCommit(offering, name, self._wake, self._in_order)
         try:
             await self._write(self._release_orphaned_leases)
         except BaseException:
@@ -144,10 +144,6 @@ class PostgresQueue:
         if any(settlement.state == "leased" for settlement in settlements):
             raise QueueError("a settlement ends a lease; it cannot make one")
         await self._group().settle([self._in_store_time(settlement) for settlement in settlements])
-        ended = (settlement.delivery_id for settlement in settlements if settlement.state != "pending")
-        hooks = {hook_id for delivery in ended for _, hook_id in splits(delivery)} if self._in_order else set()
-        for hook_id in hooks & self._in_order:
-            self._wake(hook_id)
 
     async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> int:
         settlements = waiting()

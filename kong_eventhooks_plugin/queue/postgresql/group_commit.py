@@ -20,6 +20,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 import structlog
@@ -102,12 +103,18 @@ class Batch:
 
 
 class GroupCommit:
-    """Turns waiting operations into transactions of its lane. Calls ``wake`` with hooks that have new work."""
+    """Turns waiting operations into transactions of its lane. Calls ``wake`` with hooks that have new work.
 
-    def __init__(self, lane: Lane[Any], name: str, wake: Callable[[str], None]) -> None:
+    One of the hooks ``in_order`` has new work where a delivery of its ends, too: the next one was waiting for that.
+    """
+
+    def __init__(
+        self, lane: Lane[Any], name: str, wake: Callable[[str], None], in_order: AbstractSet[str] = frozenset()
+    ) -> None:
         self._lane = lane
         self._name = name
         self._wake = wake
+        self._in_order = in_order
         self._offers: deque[Offered] = deque()
         self._settling: deque[Settling] = deque()
         self._claiming: deque[Claiming] = deque()
@@ -219,7 +226,8 @@ class GroupCommit:
     async def _committed(self, batch: Batch) -> None:
         async def run(transaction: Transaction) -> Batch:
             if batch.settling:
-                await settle(transaction, [one for each in batch.settling for one in each.settlements])
+                settlements = [one for each in batch.settling for one in each.settlements]
+                transaction.woken |= await settle(transaction, settlements) & self._in_order
             if batch.claiming:
                 answers = await claim(transaction, [one.claim for one in batch.claiming])
                 for one, answer in zip(batch.claiming, answers, strict=True):

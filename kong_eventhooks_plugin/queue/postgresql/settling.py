@@ -25,11 +25,15 @@ log = structlog.get_logger()
 Row = tuple[Any, ...]
 
 
-async def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
-    """End leases. No new state is ``leased``. Where a lease is not ours (any more) nothing changes."""
+async def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> set[str]:
+    """End leases; return the hooks that have one unsettled delivery less.
+
+    No new state is ``leased``. Where a lease is not ours (any more) nothing changes.
+    """
     held = await _held(transaction, settlements)
     kept_bytes = (await transaction.connection.fetchrow(SQL.totals))[3] or 0
     ended: set[tuple[int, int]] = set()
+    settled: set[str] = set()
     records: list[Row] = []
     rows: list[Row] = []
     for at, settlement in enumerate(settlements):
@@ -43,10 +47,13 @@ async def settle(transaction: Transaction, settlements: Sequence[Settlement]) ->
             attempts += 1
             records.append((event, hook, *_record(transaction, kept_bytes, settlement.attempt)))
         rows.append(_end(transaction, settlement, (event, hook), attempts, size))
+        if settlement.state != "pending":
+            settled.add(transaction.hooks.hook(hook))
     if records:
         await transaction.connection.execute(SQL.add_attempts, *columns(records))
     if rows:
         await transaction.connection.execute(SQL.end_leases, *columns(rows))
+    return settled
 
 
 async def _held(

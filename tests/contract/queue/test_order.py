@@ -76,6 +76,15 @@ async def test_who_waits_hears_that_the_one_before_has_settled(queue: Queue) -> 
     assert woken == ["h"]
 
 
+async def test_a_settlement_that_changes_nothing_wakes_nobody(queue: Queue) -> None:
+    await queue.offer(offer(0))
+    assert await first(queue) == id_of(0)
+    woken: list[str] = []
+    queue.on_work(woken.append)
+    await queue.settle([delivered(id_of(0), 7)])
+    assert woken == []
+
+
 async def test_the_order_outlives_the_process_and_another_one_s_replay(durable: Store) -> None:
     queue = await durable.open()
     for key in range(3):
