@@ -24,6 +24,7 @@
     +-- QueueError               an operation on the durable queue failed
     |   +-- QueueFull            a limit is reached: count, bytes, hook or buffer
     |   +-- StoreUnavailable     the store itself failed (disk, lock, connection)
+    |   +-- StoreWentBack        the store that nodes share has less of a spool than it had; with how far it is
     |   +-- UnknownDelivery      no delivery with that id
     |   +-- UnknownEvent         no event with that id
     +-- ApiError                 a call of our API is refused
@@ -218,6 +219,12 @@ class StoreUnavailable(QueueError): ...
 
 class HooksUnknown(StoreUnavailable):
     """The stored hooks are not loaded yet: nobody can say whether an event has a hook."""
+
+
+class StoreWentBack(QueueError):
+    def __init__(self, has: int) -> None:
+        super().__init__(f"the shared store has this spool up to {has}, and had more: an older backup, or a failover")
+        self.has = has
 
 
 class UnknownDelivery(QueueError): ...

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.suppression import SuppressionSlot, decide_suppression
-from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Offer, Receipt
+from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Offer, Receipt, SpoolPlace
 from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.rows import encode
 from kong_eventhooks_plugin.queue.waiter import Waiter
@@ -24,12 +24,23 @@ _NONE_HELD = (0, 0.0)
 
 
 class Offered(Waiter[Receipt]):
-    """An offer that waits for its transaction, with its event's ``data`` and ``scope`` as columns."""
+    """An offer that waits for its transaction, with its event's ``data`` and ``scope`` as columns.
 
-    __slots__ = ("data", "offer", "scope")
+    ``place``: where it comes from a spool.
+    """
 
-    def __init__(self, offer: Offer, data: bytes, scope: bytes | None, future: "Future[Receipt]") -> None:
+    __slots__ = ("data", "offer", "place", "scope")
+
+    def __init__(
+        self,
+        offer: Offer,
+        data: bytes,
+        scope: bytes | None,
+        future: "Future[Receipt]",
+        place: SpoolPlace | None = None,
+    ) -> None:
         super().__init__(future)
+        self.place = place
         self.offer = offer
         self.data = data
         self.scope = scope

@@ -86,6 +86,14 @@ class Offer(msgspec.Struct, frozen=True):
     candidates: tuple[Candidate, ...]
 
 
+class SpoolPlace(NamedTuple):
+    """An offer's place in a node's spool. A store that has less of that spool than up to ``before`` has lost it."""
+
+    spool: str
+    before: int
+    n: int
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """The result of an offer, committed. ``held_back`` is hook id -> reason.
 

@@ -1,6 +1,7 @@
 """A relay in front of PostgreSQL that cuts a connection at a chosen message: before the server sees it, or after."""
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qs, quote, urlsplit
@@ -18,7 +19,7 @@ class Proxy:
         self.url = parts._replace(query=f"host={quote(str(folder), safe='')}").geturl()
         self._text: bytes | None = None
         self._answered = False
-        self._refuses = False
+        self._refused: float = 0
         self._held: asyncio.Event | None = None
         self._listening: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -39,9 +40,9 @@ class Proxy:
         """Cut at the next message that holds the text: once the server has answered it, or before it sees it."""
         self._text, self._answered = text.encode(), answered
 
-    def refuse(self, *, refuses: bool = True) -> None:
-        """Refuse new connections, or take them again."""
-        self._refuses = refuses
+    def refuse(self, *, refuses: bool = True, times: float = math.inf) -> None:
+        """Refuse so many new connections, or take them again."""
+        self._refused = times if refuses else 0
 
     def close_all(self) -> None:
         for writer in self._open:
@@ -49,7 +50,8 @@ class Proxy:
         self._open.clear()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._refuses:
+        if self._refused:
+            self._refused -= 1
             writer.transport.abort()
             return
         from_server, to_server = await asyncio.open_unix_connection(self._server)

@@ -4,8 +4,8 @@ import shutil
 from asyncio import Future
 from pathlib import Path
 
-from kong_eventhooks_plugin.errors import StoreUnavailable
-from kong_eventhooks_plugin.queue.contract import Clock, Offer, QueueLimits, Receipt
+from kong_eventhooks_plugin.errors import StoreUnavailable, StoreWentBack
+from kong_eventhooks_plugin.queue.contract import Clock, Offer, QueueLimits, Receipt, SpoolPlace
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 
 
@@ -19,8 +19,10 @@ class SharedSqliteQueue(SqliteQueue):
         self.positions: dict[str, int] = {}
         self.offered: list[str] = []
 
-    def offer(self, offer: Offer) -> "Future[Receipt]":
+    def offer(self, offer: Offer, place: SpoolPlace | None = None) -> "Future[Receipt]":
         self._reach()
+        if place is not None:
+            self._move(place)
         self.offered.append(offer.event.id)
         return super().offer(offer)
 
@@ -28,9 +30,15 @@ class SharedSqliteQueue(SqliteQueue):
         self._reach()
         return self.positions.get(spool, 0)
 
-    async def keep_spool_position(self, spool: str, n: int) -> None:
+    async def move_spool_position(self, place: SpoolPlace) -> None:
         self._reach()
-        self.positions[spool] = n
+        self._move(place)
+
+    def _move(self, place: SpoolPlace) -> None:
+        has = self.positions.get(place.spool, 0)
+        if has < place.before:
+            raise StoreWentBack(has)
+        self.positions[place.spool] = max(has, place.n)
 
     def _reach(self) -> None:
         if self.away:

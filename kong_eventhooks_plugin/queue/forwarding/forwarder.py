@@ -3,12 +3,13 @@
 An offer may be moved twice (a crash, an answer that was lost): the shared store knows its event's id then, and keeps
 one. What that store refuses for the event's own sake would be refused for ever: it is counted as lost, and logged.
 
-The shared store keeps how far it has come with this spool. Where that is less than it was, the store has come back from
-an older backup (or behind a failover that lost its last commits): what it has lost is moved again. After an error so is
-what was moved since the position was last kept: a store that went back by less than that has the same position.
+The shared store keeps how far it has come with this spool, in the transactions that accept what comes from it. Where
+that is less than what this node has moved, the store has lost it: it has come back from an older backup, or behind a
+failover that lost its last commits. It takes nothing more of the spool then, until what it has lost is moved again.
 
 Limits: ``BATCH`` offers are under way at a time. After an error the next try waits ``FIRST_PAUSE`` seconds, twice as
-long after each further one, up to ``LONGEST_PAUSE``. The position is compared and kept once in ``POSITION_SECONDS``.
+long after each further one, up to ``LONGEST_PAUSE``. Where nothing is moved, the store is looked at once in
+``POSITION_SECONDS``.
 """
 
 import asyncio
@@ -17,9 +18,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from kong_eventhooks_plugin.background import RateLimitedLogger, is_set_within
-from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable, StoreWentBack
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.queue.contract import Queue, Receipt
+from kong_eventhooks_plugin.queue.contract import Offer, Queue, Receipt, SpoolPlace
 from kong_eventhooks_plugin.queue.forwarding.spool import Spool, Spooled
 
 BATCH: Final = 256
@@ -34,10 +35,14 @@ Decided = Callable[[Event, Receipt], None]
 class SharedQueue(Queue, Protocol):
     """A queue that nodes share. Every method may raise ``StoreUnavailable``."""
 
+    def offer(self, offer: Offer, place: SpoolPlace | None = None) -> "asyncio.Future[Receipt]":
+        """Accept an offer and its place in one transaction; its future may raise ``StoreWentBack``, too."""
+
     async def spool_position(self, spool: str) -> int:
         """Return how far the store has come with a spool; 0 for one that it does not know."""
 
-    async def keep_spool_position(self, spool: str, n: int) -> None: ...
+    async def move_spool_position(self, place: SpoolPlace) -> None:
+        """Remember a place whose offer the store has refused. Raises ``StoreWentBack``."""
 
 
 class Forwarder:
@@ -50,9 +55,7 @@ class Forwarder:
         self._lost = lost
         self._has_more = asyncio.Event()
         self._limited_log = RateLimitedLogger(time.monotonic)
-        self._kept: int | None = None
-        self._compared_at = 0.0
-        self._failed = False
+        self._compared_at = -POSITION_SECONDS
         self.error: str | None = None
         """Why nothing can be moved now."""
 
@@ -68,7 +71,6 @@ class Forwarder:
             try:
                 moved = await self.move()
             except QueueError as error:
-                self._failed = True
                 self.error = str(error)
                 self._limited_log.warning("spool_forwarding_failed", type(error).__name__, error=self.error)
                 await asyncio.sleep(pause)
@@ -81,18 +83,29 @@ class Forwarder:
 
     async def move(self) -> int:
         """Move the next batch, if there is one; return how many offers. Raises ``QueueError`` where that fails."""
+        try:
+            return await self._move_next()
+        except StoreWentBack as error:
+            self._limited_log.error("shared_store_went_back", "back", had=self._spool.position, has=error.has)
+            await self._spool.go_back(error.has)
+            return await self._move_next()
+
+    async def _move_next(self) -> int:
         await self._compare()
         batch = await self._spool.first(BATCH)
         if batch:
             await self._move(batch)
-            await self._spool.forwarded(batch[-1].n)
         return len(batch)
 
     async def _move(self, batch: list[Spooled]) -> None:
-        results = await asyncio.gather(*(self._offered(one) for one in batch), return_exceptions=True)
+        places = [SpoolPlace(self._spool.id, self._spool.position, one.n) for one in batch]
+        moving = zip(batch, places, strict=True)
+        results = await asyncio.gather(*(self._offered(*one) for one in moving), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException) and not _is_final(result):
                 raise result
+        if isinstance(results[-1], BaseException):
+            await self._shared.move_spool_position(places[-1])
         for one, result in zip(batch, results, strict=True):
             if isinstance(result, BaseException):
                 self._lost("refused")
@@ -101,31 +114,23 @@ class Forwarder:
                 )
             else:
                 self._decided(one.offer.event, result)
+        await self._spool.forwarded(batch[-1].n)
+        self._compared_at = time.monotonic()
 
-    async def _offered(self, one: Spooled) -> Receipt:
-        return await self._shared.offer(one.offer)
+    async def _offered(self, one: Spooled, place: SpoolPlace) -> Receipt:
+        return await self._shared.offer(one.offer, place)
 
     async def _compare(self) -> None:
-        """Compare how far the shared store has come with what it had; keep how far it is now."""
+        """See whether the store has all that was moved, as each batch does. Raises ``StoreWentBack``."""
         now = time.monotonic()
-        if self._kept is not None and now - self._compared_at < POSITION_SECONDS and not self._failed:
+        if now - self._compared_at < POSITION_SECONDS:
             return
-        position = self._spool.position
-        found = await self._shared.spool_position(self._spool.id)
-        if self._failed and found == self._kept:
-            await self._spool.go_back(found)
-        elif found < (position if self._kept is None else self._kept):
-            await self._spool.go_back(found)
-            if self._kept is not None:
-                self._limited_log.error("shared_store_went_back", "back", had=self._kept, has=found)
-        elif found != position:
-            await self._shared.keep_spool_position(self._spool.id, position)
-            found = position
-        self._failed = False
-        self._kept = found
+        has = await self._shared.spool_position(self._spool.id)
+        if has < self._spool.position:
+            raise StoreWentBack(has)
         self._compared_at = now
 
 
 def _is_final(error: BaseException) -> bool:
     """Return whether trying again would end in the same way."""
-    return isinstance(error, QueueError) and not isinstance(error, StoreUnavailable | QueueFull)
+    return isinstance(error, QueueError) and not isinstance(error, StoreUnavailable | StoreWentBack | QueueFull)

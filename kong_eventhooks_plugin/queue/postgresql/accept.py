@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import astuple
 
 from kong_eventhooks_plugin.queue.accepting import Key, Offered, decide, slot_of
-from kong_eventhooks_plugin.queue.contract import Receipt
+from kong_eventhooks_plugin.queue.contract import Receipt, SpoolPlace
+from kong_eventhooks_plugin.queue.postgresql.small_tables import move_spool_position
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.transaction import BeginAgain, Transaction, columns
 
@@ -16,9 +17,13 @@ async def accept(
     """Write a batch of offers; each has its receipt as its answer then.
 
     ``ours`` are receipts of a transaction of ours of which it became known only later that it was committed: such an
-    event is no duplicate. Raises ``BeginAgain``.
+    event is no duplicate. Raises ``BeginAgain`` and ``StoreWentBack``.
     """
     connection = transaction.connection
+    places = [one.place for one in batch if one.place is not None]
+    if places:
+        before, last = min(place.before for place in places), max(place.n for place in places)
+        await move_spool_position(transaction, SpoolPlace(places[0].spool, before, last))
     await transaction.lock_accepting(alone=alone)
     known = {row[0] for row in await connection.fetch(SQL.known_events, [one.offer.event.id for one in batch])}
     new = [one for one in batch if one.offer.event.id not in known]

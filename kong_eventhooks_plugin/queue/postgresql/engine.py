@@ -33,6 +33,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Receipt,
     Replayed,
     Settlement,
+    SpoolPlace,
     Stats,
     Taker,
     Work,
@@ -113,7 +114,7 @@ class PostgresQueue:
         if reader is not None:
             await reader.close()
 
-    def offer(self, offer: Offer) -> "asyncio.Future[Receipt]":
+    def offer(self, offer: Offer, place: SpoolPlace | None = None) -> "asyncio.Future[Receipt]":
         group = self._group()
         if group.waiting >= self._limits.waiting:
             raise QueueFull("buffer", f"{group.waiting} offers wait for the store already")
@@ -123,7 +124,7 @@ class PostgresQueue:
         except QueueError as error:
             future.set_exception(error)
         else:
-            group.offer(Offered(offer, data, scope, future))
+            group.offer(Offered(offer, data, scope, future, place))
         return future
 
     def error(self) -> str | None:
@@ -245,8 +246,8 @@ class PostgresQueue:
         """Return how far the store has come with a spool; 0 for one that it does not know."""
         return await self._reading().read(partial(reads.spool_position, spool=spool))
 
-    async def keep_spool_position(self, spool: str, n: int) -> None:
-        await self._write(partial(small_tables.keep_spool_position, spool=spool, n=n))
+    async def move_spool_position(self, place: SpoolPlace) -> None:
+        await self._write(partial(small_tables.move_spool_position, place=place))
 
     def _group(self) -> GroupCommit:
         if self._group_commit is None:

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from kong_eventhooks_plugin.errors import EventHooksError, QueueError, StoreUnavailable
+from kong_eventhooks_plugin.errors import EventHooksError, QueueError, StoreUnavailable, StoreWentBack
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.accepting import Offered
 from kong_eventhooks_plugin.queue.contract import Receipt, Settlement
@@ -211,17 +211,31 @@ class GroupCommit:
             await self._committed(batch)
         except StoreUnavailable as error:
             self._fail(batch, error)
+        except StoreWentBack as error:
+            self._end(Batch(batch.offers), error)
+            if rest := Batch(settling=batch.settling, claiming=batch.claiming):
+                await self._commit(rest)
         except QueueError as error:
             if batch.size() == 1:
                 self._end(batch, error)
             else:
-                for one in batch.apart():
-                    await self._commit(one)
+                await self._commit_apart(batch)
         except Exception as error:  # whatever it is, it must not keep the next transaction from starting
             log.exception("store_unavailable", file=self._name)
             self._end(batch, QueueError(f"{self._name}: {type(error).__name__}: {error}"))
         finally:
             self._began_at = None
+
+    async def _commit_apart(self, batch: Batch) -> None:
+        """Offers keep their order: after one that the store failed, the others fail too."""
+        unavailable: EventHooksError | None = None
+        for one in batch.apart():
+            if one.offers and unavailable is not None:
+                self._end(one, unavailable)
+                continue
+            await self._commit(one)
+            if one.offers and isinstance(one.offers[0].error, StoreUnavailable):
+                unavailable = one.offers[0].error
 
     async def _committed(self, batch: Batch) -> None:
         async def run(transaction: Transaction) -> Batch:

@@ -78,6 +78,7 @@ class _Unknown(NamedTuple):
     """A transaction that may be committed: the writer's row says it by its number."""
 
     writer: int
+    opened_at: float
     number: int
     answer: Any
 
@@ -104,6 +105,8 @@ class Lane(Generic[T]):
         self._unknown: _Unknown | None = None
         self.writer: int | None = None
         """Which row of ``writers`` it has; its leases carry it."""
+        self._opened_at = 0.0
+        """In that row too: a store that went back gives the row's number away again."""
 
     async def run(self, work: Work[T], hooks: Hooks = NO_HOOKS) -> T:
         """Run ``work`` in a transaction, as often as it takes.
@@ -155,14 +158,15 @@ class Lane(Generic[T]):
     async def _once(self, connection: Connection, work: Work[T], hooks: Hooks) -> T:
         await self._number_hooks(connection, hooks)
         if self.writer is None:
-            self.writer = await connection.fetchval(SQL.add_writer, this_process(), await self._clock.read(connection))
+            self._opened_at = await self._clock.read(connection)
+            self.writer = await connection.fetchval(SQL.add_writer, this_process(), self._opened_at)
             assert self.writer is not None  # noqa: S101  # an INSERT that returns has a row
         self._number += 1
         await connection.execute("BEGIN")
         transaction = Transaction(connection, self.limits, self.writer, await self._clock.read(connection), self._hooks)
         answer = await work(transaction)
-        await transaction.flush(self._number)
-        self._unknown = _Unknown(self.writer, self._number, answer)
+        await transaction.flush(self._number, self._opened_at)
+        self._unknown = _Unknown(self.writer, self._opened_at, self._number, answer)
         try:
             ended = await connection.execute("COMMIT")
         except Exception as error:
@@ -201,7 +205,7 @@ class Lane(Generic[T]):
         unknown = self._unknown
         if unknown is None:
             return None
-        last = await connection.fetchval(SQL.last_transaction, unknown.writer)
+        last = await connection.fetchval(SQL.last_transaction, unknown.writer, unknown.opened_at)
         self._unknown = None
         if last is None:
             self.writer = None

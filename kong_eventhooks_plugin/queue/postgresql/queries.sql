@@ -41,13 +41,13 @@ INSERT INTO writers (process, opened_at, seen_at) VALUES ($1, $2, $2) RETURNING 
 
 -- name: last_transaction
 -- Waits for the writer's transaction where it is still under way.
-SELECT transactions FROM writers WHERE n = $1 FOR UPDATE;
+SELECT transactions FROM writers WHERE n = $1 AND opened_at = $2 FOR UPDATE;
 
 -- name: end_transaction
 UPDATE writers SET
   transactions = $2, seen_at = $3,
   delivered = delivered + $4, dead = dead + $5, idle = idle + $6, answer_bytes = answer_bytes + $7
-WHERE n = $1 RETURNING n;
+WHERE n = $1 AND opened_at = $8 RETURNING n;
 
 -- name: add_counts
 INSERT INTO counters AS c (writer, hook, deliveries, bytes, states)
@@ -289,8 +289,11 @@ SELECT count(*) FROM deleted;
 -- name: spool_position
 SELECT n FROM spools WHERE id = $1;
 
--- name: keep_spool_position
-INSERT INTO spools (id, n) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = excluded.n;
+-- name: move_spool_position
+-- Returns nothing where the store has less of the spool than up to $2.
+INSERT INTO spools AS s (id, n) SELECT $1, $3::bigint WHERE $2::bigint = 0 OR EXISTS (SELECT FROM spools WHERE id = $1)
+ON CONFLICT (id) DO UPDATE SET n = greatest(s.n, excluded.n) WHERE s.n >= $2::bigint
+RETURNING n;
 
 -- name: leader
 SELECT holder, until FROM leadership FOR UPDATE;

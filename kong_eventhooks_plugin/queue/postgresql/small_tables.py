@@ -1,9 +1,10 @@
-"""The small tables: who delivers, hook definitions, endpoints' health."""
+"""The small tables: who delivers, hook definitions, endpoints' health, how far the store has come with spools."""
 
 from collections.abc import Sequence
 
+from kong_eventhooks_plugin.errors import StoreWentBack
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.queue.contract import EndpointHealth
+from kong_eventhooks_plugin.queue.contract import EndpointHealth, SpoolPlace
 from kong_eventhooks_plugin.queue.holders import exited
 from kong_eventhooks_plugin.queue.limits import LONGEST_LEADERSHIP
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
@@ -42,5 +43,7 @@ async def save_endpoint(transaction: Transaction, health: EndpointHealth) -> Non
     await transaction.connection.execute(SQL.write_endpoint, *values)
 
 
-async def keep_spool_position(transaction: Transaction, spool: str, n: int) -> None:
-    await transaction.connection.execute(SQL.keep_spool_position, spool, n)
+async def move_spool_position(transaction: Transaction, place: SpoolPlace) -> None:
+    """Remember how far the store has come with a spool. Raises ``StoreWentBack``."""
+    if await transaction.connection.fetchval(SQL.move_spool_position, *place) is None:
+        raise StoreWentBack(await transaction.connection.fetchval(SQL.spool_position, place.spool) or 0)

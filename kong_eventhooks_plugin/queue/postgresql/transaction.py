@@ -192,12 +192,15 @@ class Transaction:
             if hook.states != before:
                 yield hook, before
 
-    async def flush(self, number: int) -> None:
-        """Write what was counted, and the transaction's number. Raises ``WriterGone``."""
+    async def flush(self, number: int, opened_at: float) -> None:
+        """Write what was counted, and the transaction's number. Raises ``WriterGone``.
+
+        ``opened_at`` is when the writer's row was made.
+        """
         shifts = [(hook, *astuple(shift)) for hook, shift in sorted(self._shifts.items()) if any(astuple(shift))]
         if shifts:
             await self.connection.fetch(SQL.add_counts, self.writer, *columns(shifts))
-        values = (self.writer, number, self.now, *astuple(self.added))
+        values = (self.writer, number, self.now, *astuple(self.added), opened_at)
         if await self.connection.fetchval(SQL.end_transaction, *values) is None:
             raise WriterGone
 
@@ -217,7 +220,7 @@ class Transaction:
 
 
 class WriterGone(BeginAgain):
-    """The writer's row was folded into another's, or a restored backup does not have it."""
+    """The writer's row was folded into another's, or a store that went back does not have it."""
 
 
 def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
