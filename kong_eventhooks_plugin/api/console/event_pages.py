@@ -1,6 +1,7 @@
 """The pages of events: what was accepted and what it led to, what was held back and why, and events as they come."""
 
 from collections import defaultdict
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -39,7 +40,8 @@ class EventPages:
         )
         last = visit.request.headers.get("last-event-id") or None
         last = last if last is None or (len(last) <= queries.MAX_TEXT and last.isprintable()) else None
-        return await stream(visit.request, service, wanted, last, HEARTBEAT)
+        may_read = partial(self._parts.guard.may_see, visit)
+        return await stream(visit.request, service, wanted, last, HEARTBEAT, may_read=may_read)
 
     async def _page(self, visit: Visit, template: str, *, held_back: bool) -> web.Response:
         query, service = visit.request.query, self._parts.service

@@ -146,6 +146,10 @@ class ConsoleGuard:
         }
         return rendering.page(name, {**common, **values}, status)
 
+    def may_see(self, visit: Visit) -> bool:
+        """Return whether who began that visit may still see pages."""
+        return not self.has_login or self._sessions.is_open(visit.session)
+
     def _session(self, request: web.Request) -> str | None:
         number = self._cookie(request)
         if self.has_login:

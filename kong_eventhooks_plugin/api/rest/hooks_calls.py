@@ -9,7 +9,13 @@ from kong_eventhooks_plugin.api.rest import queries
 from kong_eventhooks_plugin.api.rest.answers import json_response, page_links
 from kong_eventhooks_plugin.api.rest.bodies import BODY_ERRORS, read_object
 from kong_eventhooks_plugin.api.rest.form_values import Field
-from kong_eventhooks_plugin.api.rest.requests import PreviewInput, ReplayRange, preview_input, replay_range
+from kong_eventhooks_plugin.api.rest.requests import (
+    DefinitionPreviewInput,
+    PreviewInput,
+    ReplayRange,
+    preview_input,
+    replay_range,
+)
 from kong_eventhooks_plugin.api.rest.routes import Endpoint, caller_of
 from kong_eventhooks_plugin.api.service import sources, views
 from kong_eventhooks_plugin.api.service.access import Access
@@ -58,7 +64,7 @@ class HookCalls:
                      (200, views.EventView), errors=(404,)),
             Endpoint("POST", "/event-hooks/preview", self.preview_definition, "change",
                      "Show what a definition that is not stored would do with an event.", (200, views.PreviewView),
-                     PreviewInput, forms=True, errors=(*BODY_ERRORS, 404)),
+                     DefinitionPreviewInput, forms=True, errors=(*BODY_ERRORS, 404)),
             Endpoint("GET", _HOOK, self.get, "open", "Get a hook by its id or name.", (200, views.HookView),
                      errors=(404,)),
             Endpoint("PATCH", _HOOK, self.update, "change", "Change fields of a hook.", (200, views.HookView),

@@ -37,10 +37,16 @@ class ReplayRange(Struct, frozen=True, forbid_unknown_fields=True):
 class PreviewInput(Struct, frozen=True, forbid_unknown_fields=True):
     """event_id is a recorded event; else it is made up: event's example, or with data."""
 
-    hook: Annotated[
-        dict[str, Any] | None,
-        Meta(description="Of a hook in force the fields to change, as in a PATCH; else the whole definition."),
-    ] = None
+    hook: Annotated[dict[str, Any] | None, Meta(description="The fields to change, as in a PATCH.")] = None
+    event: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)] | None = None
+    event_id: str | None = None
+    data: dict[str, Any] | None = None
+
+
+class DefinitionPreviewInput(Struct, frozen=True, forbid_unknown_fields=True):
+    """event_id is a recorded event; else it is made up: event's example, or with data."""
+
+    hook: Annotated[dict[str, Any], Meta(description="The whole definition.")]
     event: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)] | None = None
     event_id: str | None = None
     data: dict[str, Any] | None = None

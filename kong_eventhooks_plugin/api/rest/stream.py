@@ -4,14 +4,13 @@ Each event is a message with the event's id; ``event: missed`` counts what a slo
 comment every ``HEARTBEAT`` seconds keeps proxies from closing a quiet stream. A reader that reconnects with
 ``Last-Event-ID`` gets what it missed, as far as the store has it.
 
-Limits: those of ``feed``; a reader that reads nothing for ``STALLED`` seconds is disconnected, a closed connection is
-noticed within ``CHECK_SECONDS``, and all streams end when the process exits.
+Limits: those of ``feed``; a reader that reads nothing for ``STALLED`` seconds is disconnected, a closed connection, or
+a session that has ended, is noticed within ``CHECK_SECONDS``, and all streams end when the process exits.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -40,12 +39,22 @@ _HEADERS: Final = {
 
 
 async def stream(
-    request: web.Request, service: Service, wanted: WatchFilter, last: str | None, heartbeat: float
+    request: web.Request,
+    service: Service,
+    wanted: WatchFilter,
+    last: str | None,
+    heartbeat: float,
+    *,
+    may_read: Callable[[], bool] = lambda: True,
 ) -> web.StreamResponse:
-    """Send events until the reader disconnects or the process exits. Raises ``TooBusy`` before it sends anything.
+    """Send events until the reader disconnects, may no longer read, or the process exits.
 
-    ``last`` is the event after which to begin; ``heartbeat`` in seconds.
+    ``last`` is the event after which to begin; ``heartbeat`` in seconds. Raises ``TooBusy`` before it sends anything.
     """
+
+    def goes_on() -> bool:
+        return may_read() and request.transport is not None and not request.transport.is_closing()
+
     with service.events.watch(wanted) as watcher:
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
@@ -53,7 +62,7 @@ async def stream(
             await _write(response, f"retry: {RETRY_MILLISECONDS}\n\n".encode())
             async with (
                 contextlib.aclosing(service.events.follow(watcher, wanted, last)) as entries,
-                contextlib.aclosing(_with_heartbeats(entries, heartbeat, partial(_is_connected, request))) as beating,
+                contextlib.aclosing(_with_heartbeats(entries, heartbeat, goes_on)) as beating,
             ):
                 async for entry in beating:
                     await _write(response, _message(entry, service.presenter))
@@ -76,18 +85,14 @@ def _message(entry: LiveEvent | Missed | None, presenter: Presenter) -> bytes:
     return b"id: %s\ndata: %s\n\n" % (entry.event.id.encode(), encode(presenter.live_event(entry)))
 
 
-def _is_connected(request: web.Request) -> bool:
-    return request.transport is not None and not request.transport.is_closing()
-
-
 async def _with_heartbeats(
-    entries: AsyncGenerator[LiveEvent | Missed], seconds: float, is_connected: Callable[[], bool]
+    entries: AsyncGenerator[LiveEvent | Missed], seconds: float, goes_on: Callable[[], bool]
 ) -> AsyncGenerator[LiveEvent | Missed | None]:
-    """Yield the entries, and None after so many seconds without one; end when the reader has disconnected."""
+    """Yield the entries, and None after so many seconds without one; end when nobody reads any more."""
     waiting: asyncio.Task[LiveEvent | Missed] | None = None
     quiet = 0.0
     try:
-        while is_connected():
+        while goes_on():
             waiting = waiting or asyncio.ensure_future(anext(entries))
             pause = min(CHECK_SECONDS, seconds - quiet)
             done, _ = await asyncio.wait({waiting}, timeout=pause)

@@ -97,7 +97,8 @@ ENTRY = SourceEntry(
             "deliveries fail does not feed itself. `delivery.exhausted` comes at most once a minute for a hook, "
             "`hook.held` once a day for a hook and a reason, `queue.filling` once an hour for a limit, again only "
             "after less than three fifths were used. Of several processes over one store only the one that delivers "
-            "looks at states and at the queue. An event's id follows from what happened: reported twice, it is one."
+            "looks at states and at the queue. An event's id follows from what happened: reported twice, it is one. "
+            "A process that is killed after a delivery has ended and before it reported that, reports it no more."
         ),
         (
             "A hook cannot report its own endpoint through that endpoint: send these events to another one than the "

@@ -86,14 +86,36 @@ LOST = "kong_event_hooks_events_lost_total"
 )
 def test_a_single_burst_of_losses_calls(tmp_path: Path, values: str, minute: int, fires: bool) -> None:
     labels = {"instance": "a", "reason": "queue_full"}
-    name = "EventHooksEventsLost"
-    seen = {"exp_labels": {**labels, "severity": "page"}, "exp_annotations": annotations(name, **labels)}
+    alert = ("EventHooksEventsLost", {**labels, "severity": "page"}, annotations("EventHooksEventsLost", **labels))
+    evaluate(tmp_path, f'{LOST}{{instance="a",reason="queue_full"}}', values, minute, alert, fires=fires)
+
+
+@pytest.mark.parametrize("reason", ["endpoint_gone", "disabled"])
+def test_a_hook_that_somebody_disabled_is_nobody_s_ticket(tmp_path: Path, reason: str) -> None:
+    labels = {"instance": "a", "hook": "h", "reason": reason}
+    alert = ("EventHooksHookHeld", {**labels, "severity": "ticket"}, annotations("EventHooksHookHeld", **labels))
+    series = f'kong_event_hooks_hook_held{{instance="a",hook="h",reason="{reason}"}}'
+    evaluate(tmp_path, series, "1x30", 20, alert, fires=reason != "disabled")
+
+
+def evaluate(
+    folder: Path,
+    series: str,
+    values: str,
+    minute: int,
+    alert: tuple[str, dict[str, str], dict[str, str]],
+    *,
+    fires: bool,
+) -> None:
+    """See that the alert (its name, labels and annotations) fires after so many minutes of the series, or does not."""
+    name, labels, texts = alert
+    seen = {"exp_labels": labels, "exp_annotations": texts}
     case = {
         "interval": "1m",
-        "input_series": [{"series": f'{LOST}{{instance="a",reason="queue_full"}}', "values": values}],
+        "input_series": [{"series": series, "values": values}],
         "alert_rule_test": [{"eval_time": f"{minute}m", "alertname": name, "exp_alerts": [seen] if fires else []}],
     }
-    file = tmp_path / "case.yml"
+    file = folder / "case.yml"
     file.write_text(yaml.safe_dump({"rule_files": [str(MONITORING / "alerts.yml")], "tests": [case]}))
     promtool("test", "rules", str(file))
 

@@ -9,6 +9,7 @@ from yarl import URL
 from kong_eventhooks_plugin.api.console import guard, sessions
 from kong_eventhooks_plugin.api.console.guard import local_path
 from kong_eventhooks_plugin.api.console.sessions import LoginAttempts, Sessions
+from kong_eventhooks_plugin.api.rest import stream
 from kong_eventhooks_plugin.api.transport.tls import TlsFiles, server_context
 from tests.support.api import Api
 from tests.support.authority import Authority
@@ -65,6 +66,17 @@ async def test_a_new_login_ends_the_session_before(api: Api) -> None:
         await browser.log_in()
         browser.client.cookies.clear()
         assert (await browser.get("/console/hooks", headers={"cookie": f"{name}={before}"})).status_code == 303
+
+
+async def test_live_events_end_with_the_session(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "CHECK_SECONDS", 0.01)
+    async with console_of(api) as browser:
+        await browser.log_in()
+        async with asyncio.timeout(SECONDS), browser.client.stream("GET", "/console/stream") as live:
+            lines = live.aiter_lines()
+            assert (await anext(lines)).startswith("retry")
+            await browser.post("/console/logout", {}, page="/console/hooks")
+            assert [line async for line in lines if line] == []
 
 
 async def test_with_tls_the_cookie_is_for_tls_alone(api: Api, tmp_path: Path) -> None:
