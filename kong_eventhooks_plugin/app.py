@@ -39,6 +39,8 @@ from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.background import SupervisedLoop, TaskSet, cancel, retry
 from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.delivery.membership import Membership
+from kong_eventhooks_plugin.delivery.waiting import waiting
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.descriptors import UNLIMITED, descriptor_limit
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
@@ -73,6 +75,7 @@ from kong_eventhooks_plugin.kong.supervisor.worker_process import EXIT_SETTINGS
 from kong_eventhooks_plugin.linux import refuse_inspection
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.holders import this_process
+from kong_eventhooks_plugin.queue.nodes import Node
 from kong_eventhooks_plugin.queue.retention import run_retention
 from kong_eventhooks_plugin.sandbox.isolation import missing_features
 from kong_eventhooks_plugin.sandbox.pool import Pool
@@ -250,6 +253,21 @@ class Components:
             host, self.metrics, instances, infos, max_connections=connections, max_waiting=waiting, link=link
         )
 
+    def membership(self) -> Membership | None:
+        """Return this node's place among those that share the store; None without such a store."""
+        nodes = self.stores.nodes
+        return None if nodes is None else Membership(nodes, self._own_row, time.time, waiting(time.time))
+
+    def _own_row(self) -> Node:
+        spool = self.stores.spool
+        return Node(
+            process=this_process(),
+            id="" if spool is None else spool.spool.id,
+            name=socket.gethostname(),
+            version=__version__,
+            hooks=frozenset(hook.id for hook in self.registry.hooks().values() if hook.origin.place != "api"),
+        )
+
     def hook_states(self, delivery: DeliveryWorker) -> HookStates:
         return HookStates(self.registry, delivery, (self._does_not_compile, self._lacks_admin_api, self._filter_fails))
 
@@ -334,6 +352,7 @@ class Worker:
         self._link_descriptor = link
         self._tasks = TaskSet()
         self._polling: list[asyncio.Task[None]] = []
+        self._membership = parts.membership()
 
     async def run(self) -> None:
         parts, settings = self._parts, self._parts.settings
@@ -447,6 +466,8 @@ class Worker:
         queue = self._parts.queue
         await retry(queue.open, (QueueError,), lambda error: log.error("shared_store_open_failed", error=error))
         log.info("shared_store_open")
+        if self._membership is not None:
+            await SupervisedLoop("heartbeat").run(self._membership.keep)
 
     def _serve_apis(
         self, service: Service, delivery: DeliveryWorker, status: Callable[[], PollerStatus]
@@ -516,6 +537,8 @@ class Worker:
         for handler in handlers.values():
             await handler.close()
         await self._parts.pool.close()
+        if self._membership is not None:
+            await self._membership.leave("gone")
         if self._parts.stores.spool is not None:
             await self._parts.stores.spool.close()
         await self._parts.queue.close()

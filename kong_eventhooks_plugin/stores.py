@@ -9,12 +9,16 @@ from kong_eventhooks_plugin.errors import MissingExtra, SettingsError
 from kong_eventhooks_plugin.queue.contract import Acceptor, Definitions, Queue
 from kong_eventhooks_plugin.queue.forwarding.acceptor import SpoolAcceptor
 from kong_eventhooks_plugin.queue.forwarding.definitions import CopiedDefinitions
+from kong_eventhooks_plugin.queue.nodes import NodeTable
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
 from kong_eventhooks_plugin.settings import Settings
 
 
 class Stores(NamedTuple):
-    """``acceptor`` is offered events, ``queue`` has what they led to. ``spool``: where nodes share the queue."""
+    """``acceptor`` is offered events, ``queue`` has what they led to.
+
+    ``spool`` and ``nodes`` are there where nodes share the queue.
+    """
 
     queue: Queue
     acceptor: Acceptor
@@ -23,6 +27,7 @@ class Stores(NamedTuple):
     made: Definitions
     """The hooks that the API has made."""
     spool: SpoolAcceptor | None = None
+    nodes: NodeTable | None = None
 
 
 def make_stores(settings: Settings, lost: Callable[[str], None]) -> Stores:
@@ -42,4 +47,4 @@ def make_stores(settings: Settings, lost: Callable[[str], None]) -> Stores:
 
     shared = PostgresQueue(url, limits)
     spool = SpoolAcceptor(data_dir, shared, lost, limits)
-    return Stores(shared, spool, spool.spool, CopiedDefinitions(shared, spool.spool), spool)
+    return Stores(shared, spool, spool.spool, CopiedDefinitions(shared, spool.spool), spool, shared.nodes)

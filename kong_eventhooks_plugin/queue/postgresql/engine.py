@@ -1,7 +1,8 @@
 """``PostgresQueue``: the queue's contract (its docstrings are there) over one schema of a PostgreSQL.
 
 Any number of nodes may have one store open; limits, duplicates, suppression and leases hold across them.
-Connections: one for offers, claims and settlements, one for all other changes, and those of ``reads``.
+Connections: one for offers, claims and settlements, one for all other changes, one of ``nodes``, and those of
+``reads``.
 ``CLOSING`` seconds is how long ``close`` waits for what is not committed.
 """
 
@@ -39,11 +40,13 @@ from kong_eventhooks_plugin.queue.contract import (
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
+from kong_eventhooks_plugin.queue.nodes import Node
 from kong_eventhooks_plugin.queue.postgresql import leases, reads, retention, small_tables
 from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
 from kong_eventhooks_plugin.queue.postgresql.errors import to_queue_error
 from kong_eventhooks_plugin.queue.postgresql.group_commit import GroupCommit
 from kong_eventhooks_plugin.queue.postgresql.lane import Hooks, Lane, StoreClock
+from kong_eventhooks_plugin.queue.postgresql.nodes import PostgresNodes
 from kong_eventhooks_plugin.queue.postgresql.reads import Reader
 from kong_eventhooks_plugin.queue.postgresql.schema import migrate
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction
@@ -61,15 +64,23 @@ class PostgresQueue:
     """The durable queue that nodes share. All methods are called on the loop that ``open`` ran on.
 
     ``clock`` is this node's, in Unix seconds. The store's time is the database's; where ``database_time`` is False, in
-    tests, it is ``clock``'s.
+    tests, it is ``clock``'s. ``process`` is what takes the leases (``queue.holders``), this one where it is None.
     """
 
     def __init__(
-        self, url: str, limits: QueueLimits | None = None, clock: Clock = time.time, *, database_time: bool = True
+        self,
+        url: str,
+        limits: QueueLimits | None = None,
+        clock: Clock = time.time,
+        *,
+        database_time: bool = True,
+        process: str | None = None,
     ) -> None:
         self._address = Address(url)
         self._limits = limits or QueueLimits()
         self._clock = StoreClock(clock, database=database_time)
+        self._process = process
+        self.nodes = PostgresNodes(self._address, self._clock)
         self._listeners: list[Callable[[str], None]] = []
         self._group_commit: GroupCommit | None = None
         self._others: Lane[Any] | None = None
@@ -91,11 +102,14 @@ class PostgresQueue:
         except BaseException:
             connection.terminate()
             raise
-        offering: Lane[Any] = Lane(self._address, self._limits, self._clock, self._committed_late)
-        self._others = Lane(self._address, self._limits, self._clock, connection=connection)
+        offering: Lane[Any] = Lane(
+            self._address, self._limits, self._clock, self._committed_late, process=self._process
+        )
+        self._others = Lane(self._address, self._limits, self._clock, connection=connection, process=self._process)
         self._writers = (offering, self._others)
         self._reader = Reader(self._address)
         self._group_commit = GroupCommit(offering, name, self._wake, self._in_order)
+        self.nodes.open()
         try:
             await self._write(self._release_orphaned_leases)
         except BaseException:
@@ -109,6 +123,7 @@ class PostgresQueue:
         group_commit, self._group_commit = self._group_commit, None
         if group_commit is not None:
             await group_commit.close(CLOSING)
+        await self.nodes.close()
         if others is not None:
             await others.close()
         if reader is not None:
@@ -241,6 +256,10 @@ class PostgresQueue:
 
     async def save_endpoint(self, health: EndpointHealth) -> None:
         await self._write(partial(small_tables.save_endpoint, health=health))
+
+    async def all_nodes(self) -> list[Node]:
+        """Return every process that the table of nodes has, by name and start."""
+        return await self._reading().read(reads.all_nodes)
 
     async def spool_position(self, spool: str) -> int:
         """Return how far the store has come with a spool; 0 for one that it does not know."""

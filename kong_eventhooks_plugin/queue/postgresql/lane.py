@@ -84,7 +84,10 @@ class _Unknown(NamedTuple):
 
 
 class Lane(Generic[T]):
-    """``committed_late(answer)`` is called for a transaction whose callers had given up before it was known."""
+    """``committed_late(answer)`` is called for a transaction whose callers had given up before it was known.
+
+    ``process`` is whose leases it takes, ours where it is None.
+    """
 
     def __init__(
         self,
@@ -93,11 +96,13 @@ class Lane(Generic[T]):
         clock: StoreClock,
         committed_late: Callable[[Any], None] = lambda _: None,
         connection: Connection | None = None,
+        process: str | None = None,
     ) -> None:
         self._address = address
         self.limits = limits
         self._clock = clock
         self._committed_late = committed_late
+        self._process = process or this_process()
         self._lock = asyncio.Lock()
         self._connection = connection
         self._hooks = HookNumbers()
@@ -159,7 +164,7 @@ class Lane(Generic[T]):
         await self._number_hooks(connection, hooks)
         if self.writer is None:
             self._opened_at = await self._clock.read(connection)
-            self.writer = await connection.fetchval(SQL.add_writer, this_process(), self._opened_at)
+            self.writer = await connection.fetchval(SQL.add_writer, self._process, self._opened_at)
             assert self.writer is not None  # noqa: S101  # an INSERT that returns has a row
         self._number += 1
         await connection.execute("BEGIN")

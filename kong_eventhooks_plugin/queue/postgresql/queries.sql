@@ -235,6 +235,19 @@ WITH others AS (
 )
 SELECT DISTINCT h.id FROM released AS r JOIN hooks AS h ON h.n = r.hook;
 
+-- name: release_leases_of_gone
+-- Returns the hooks of which processes held leases that are gone; those seen before $1 hold none any more.
+WITH theirs AS (
+  SELECT event, hook FROM deliveries WHERE lease_until IS NOT NULL AND lease IN (
+    SELECT w.n FROM writers AS w JOIN nodes AS o ON o.process = w.process WHERE o.state = 'gone' AND o.seen_at >= $1
+  )
+  ORDER BY event, hook FOR UPDATE SKIP LOCKED
+), released AS (
+  UPDATE deliveries AS d SET state = 'pending', lease = NULL, lease_until = NULL
+  FROM theirs AS t WHERE d.event = t.event AND d.hook = t.hook RETURNING d.hook
+)
+SELECT DISTINCT h.id FROM released AS r JOIN hooks AS h ON h.n = r.hook;
+
 -- name: fail_some
 WITH chosen AS (
   SELECT event, hook FROM deliveries WHERE hook = $1 AND settled_at IS NULL
@@ -303,6 +316,33 @@ UPDATE leadership SET holder = $1, until = $2;
 
 -- name: release_leadership
 UPDATE leadership SET holder = '', until = 0 WHERE holder = $1;
+
+-- name: beat
+UPDATE nodes SET seen_at = $2 WHERE process = $1 AND state <> 'gone' RETURNING true;
+
+-- name: declare_node
+INSERT INTO nodes AS n (process, id, name, version, kong, state, started_at, seen_at, declared_at, hooks)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7, $8)
+ON CONFLICT (process) DO UPDATE SET
+  kong = excluded.kong, state = excluded.state, seen_at = excluded.seen_at, declared_at = excluded.declared_at,
+  hooks = excluded.hooks;
+
+-- name: nodes_seen
+SELECT process, declared_at, seen_at FROM nodes;
+
+-- name: declared_by
+SELECT declared_at, process, id, name, version, kong, state, started_at, seen_at, hooks
+FROM nodes WHERE process = ANY($1::text[]);
+
+-- name: all_nodes
+SELECT process, id, name, version, kong, state, started_at, seen_at, hooks FROM nodes ORDER BY name, started_at;
+
+-- name: set_node_gone
+UPDATE nodes SET state = 'gone', declared_at = $3 WHERE process = $1 AND seen_at = $2 AND state <> 'gone'
+RETURNING true;
+
+-- name: forget_nodes
+DELETE FROM nodes WHERE process = ANY($1::text[]) AND state = 'gone';
 
 -- name: write_definitions
 INSERT INTO definitions (id, hook) SELECT id, hook FROM unnest($1::text[], $2::bytea[]) AS u(id, hook) ORDER BY id

@@ -26,8 +26,10 @@ from kong_eventhooks_plugin.queue.contract import (
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import check_size, one_page, position
+from kong_eventhooks_plugin.queue.nodes import Node
 from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
 from kong_eventhooks_plugin.queue.postgresql.errors import kind_of, to_queue_error
+from kong_eventhooks_plugin.queue.postgresql.nodes import node_from
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.texts import plain
 from kong_eventhooks_plugin.queue.rows import (
@@ -193,6 +195,10 @@ async def definitions(connection: Connection) -> list[Hook]:
 
 async def endpoints(connection: Connection) -> list[EndpointHealth]:
     return [EndpointHealth(*row) for row in await connection.fetch(SQL.all_endpoints)]
+
+
+async def all_nodes(connection: Connection) -> list[Node]:
+    return [node_from(row) for row in await connection.fetch(SQL.all_nodes)]
 
 
 async def spool_position(connection: Connection, spool: str) -> int:

@@ -1,0 +1,73 @@
+"""The nodes that share a queue: what each says of itself, and the table that they say it in.
+
+A node has an id for as long as its data directory lives, and one process or, while Kong reloads, two. Each process says
+with a heartbeat that it lives (``delivery.membership`` judges who does not).
+
+Limit: what is known of a process that is gone is kept for ``REMEMBERED`` seconds; of one in whose place the node has
+another, until its leases have been released.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+REMEMBERED: Final = 3_600.0
+RELEASING: Final = 120.0
+"""How long after its last heartbeat leases of a process that is gone are looked for; they have ended by then."""
+
+NodeState = Literal["live", "leaving", "gone"]
+"""``leaving``: it ends what is under way and delivers nothing more."""
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A process of a node. ``hooks`` are the ids of those that the node itself declares, the API's are not among them.
+
+    ``process`` names it as ``holders`` does. ``kong`` is the id of the Kong node beside it, where that is known.
+    ``seen_at`` is its last heartbeat, in the store's time.
+    """
+
+    process: str
+    id: str
+    name: str
+    version: str
+    hooks: frozenset[str] = frozenset()
+    kong: str | None = None
+    state: NodeState = "live"
+    started_at: float = 0.0
+    seen_at: float = 0.0
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """What a heartbeat found: every process in the table, and when, in the store's time.
+
+    ``lost``: ours had been taken for gone, or the store has forgotten it.
+    """
+
+    nodes: tuple[Node, ...]
+    at: float
+    lost: bool = False
+
+
+class NodeTable(Protocol):
+    """Every method may raise ``StoreUnavailable``."""
+
+    async def beat(self, ours: Node) -> Beat:
+        """Say that our process lives, and what it declares. Its ``started_at`` and ``seen_at`` are the store's."""
+
+    async def set_gone(self, node: Node) -> bool:
+        """Note that a process is gone, unless it has been seen since; return whether that was news."""
+
+    async def release_leases(self) -> Sequence[str]:
+        """Make what processes that are gone have leased due again; return of which hooks."""
+
+
+def forgotten(nodes: Iterable[Node], now: float) -> list[str]:
+    """Return the processes that have been gone for so long that nothing needs to be known of them."""
+    nodes = list(nodes)
+    back = {node.id for node in nodes if node.state != "gone"}
+    return [
+        node.process
+        for node in nodes
+        if node.state == "gone" and abs(now - node.seen_at) >= (RELEASING if node.id in back else REMEMBERED)
+    ]

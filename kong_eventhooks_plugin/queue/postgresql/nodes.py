@@ -1,0 +1,116 @@
+"""The table of nodes (``queue.nodes``), on a connection of its own: no long transaction delays a heartbeat.
+
+Each call has ``PATIENCE`` seconds; past it the connection is given up. What other processes declare is read again only
+where it has changed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from msgspec.structs import replace
+
+from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.queue.nodes import RELEASING, Beat, Node, forgotten
+from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
+from kong_eventhooks_plugin.queue.postgresql.errors import to_queue_error
+from kong_eventhooks_plugin.queue.postgresql.lane import StoreClock
+from kong_eventhooks_plugin.queue.postgresql.statements import SQL
+
+T = TypeVar("T")
+
+PATIENCE: Final = 5.0
+
+
+class PostgresNodes:
+    """``queue.nodes.NodeTable``."""
+
+    def __init__(self, address: Address, clock: StoreClock) -> None:
+        self._address = address
+        self._clock = clock
+        self._connection: Connection | None = None
+        self._lock = asyncio.Lock()
+        self._closed = True
+        self._ours: Node | None = None
+        self._known: dict[str, tuple[float, Node]] = {}
+
+    def open(self) -> None:
+        """Allow calls: the schema is there."""
+        self._closed = False
+
+    async def close(self) -> None:
+        async with self._lock:
+            self._closed = True
+            self._drop()
+
+    async def beat(self, ours: Node) -> Beat:
+        return await self._call(lambda connection: self._beat(connection, ours))
+
+    async def set_gone(self, node: Node) -> bool:
+        async def set_gone(connection: Connection) -> bool:
+            now = await self._clock.read(connection)
+            return bool(await connection.fetchval(SQL.set_node_gone, node.process, node.seen_at, now))
+
+        return await self._call(set_gone)
+
+    async def release_leases(self) -> Sequence[str]:
+        async def release(connection: Connection) -> list[str]:
+            now = await self._clock.read(connection)
+            return [row[0] for row in await connection.fetch(SQL.release_leases_of_gone, now - RELEASING)]
+
+        return await self._call(release)
+
+    async def _call(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        try:
+            async with self._lock, asyncio.timeout(PATIENCE):
+                return await self._connected(work)
+        except TimeoutError as error:
+            raise StoreUnavailable(f"{self._address.name}: no answer within {PATIENCE:g} s") from error
+
+    async def _connected(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        if self._closed:
+            raise StoreUnavailable(f"{self._address.name}: is not open")
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self._address.connect()
+            return await work(self._connection)
+        except Exception as error:
+            self._drop()
+            raise to_queue_error(error, self._address.name) from error
+        except BaseException:
+            self._drop()
+            raise
+
+    async def _beat(self, connection: Connection, ours: Node) -> Beat:
+        now = await self._clock.read(connection)
+        is_there = await connection.fetchval(SQL.beat, ours.process, now)
+        lost = is_there is None and self._ours is not None
+        if is_there is None or ours != self._ours:
+            values = (ours.process, ours.id, ours.name, ours.version, ours.kong, ours.state, now, sorted(ours.hooks))
+            await connection.execute(SQL.declare_node, *values)
+            self._ours = ours
+        seen = {row[0]: (row[1], row[2]) for row in await connection.fetch(SQL.nodes_seen)}
+        await self._read_changed(connection, {process: declared_at for process, (declared_at, _) in seen.items()})
+        nodes = [replace(node, seen_at=seen[process][1]) for process, (_, node) in self._known.items()]
+        if gone := forgotten(nodes, now):
+            await connection.execute(SQL.forget_nodes, gone)
+        return Beat(tuple(nodes), now, lost)
+
+    async def _read_changed(self, connection: Connection, declared: dict[str, float]) -> None:
+        """Read anew of which processes something has changed beside their heartbeat."""
+        self._known = {process: known for process, known in self._known.items() if known[0] == declared.get(process)}
+        changed = [process for process in declared if process not in self._known]
+        if changed:
+            for declared_at, *row in await connection.fetch(SQL.declared_by, changed):
+                self._known[row[0]] = (declared_at, node_from(row))
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+def node_from(row: Sequence[Any]) -> Node:
+    """Return the node of a row as ``all_nodes`` has it."""
+    process, identity, name, version, kong, state, started_at, seen_at, hooks = row
+    return Node(process, identity, name, version, frozenset(hooks), kong, state, started_at, seen_at)
