@@ -26,6 +26,7 @@ MODULES: Final = {
     "plugin-info": "plugin_info",
     "serve": "serve",
     "sources": "sources",
+    "store": "store",
     "try": "try_",
     "worker": "worker",
 }

@@ -160,7 +160,8 @@ class StoreDatabase:
             tables = {row[0] for row in self._connection.execute(query, [SCHEMA])} - {"schema_version", "leadership"}
             deletes = [f"DELETE FROM {SCHEMA}.{table}" for table in sorted(tables)]  # noqa: S608
             nobody = f"UPDATE {SCHEMA}.leadership SET holder = '', until = 0"  # noqa: S608
-            self._emptying = "; ".join([*deletes, nobody])
+            from_one = f"SELECT setval('{SCHEMA}.events_n', 1, false)"
+            self._emptying = "; ".join([*deletes, nobody, from_one])
         self._connection.execute(self._emptying)
 
 

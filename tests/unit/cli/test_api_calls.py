@@ -181,7 +181,7 @@ print("httpx" in sys.modules or "kong_eventhooks_plugin.cli.api_calls" in sys.mo
 def test_every_command_is_there() -> None:
     assert set(cli.list_commands(None)) == {  # type: ignore[arg-type]
         "check", "deliveries", "demo", "doctor", "events", "health", "hooks", "listen", "plugin-info", "serve",
-        "sources", "try", "worker",
+        "sources", "store", "try", "worker",
     }  # fmt: skip
     shown = run("--help").output
     assert "deliveries" in shown

@@ -8,7 +8,7 @@ import pytest
 
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.storage import data_directory
-from kong_eventhooks_plugin.storage.data_directory import FILE, claim
+from kong_eventhooks_plugin.storage.data_directory import FILE, alone, claim
 
 HOLD = """
 import sys
@@ -82,3 +82,20 @@ def test_where_nothing_can_be_locked_nobody_is_refused(tmp_path: Path, monkeypat
     monkeypatch.setattr(data_directory, "PATIENCE", 0.0)
     (tmp_path / "ours").mkdir()
     assert claim(tmp_path / "ours", "/run/one.sock", ("one.yml",)) is not None
+
+
+def test_store_migrate_is_alone(tmp_path: Path) -> None:
+    held = claim(tmp_path, "/run/one.sock", ("one.yml",))
+    assert held is not None
+    with (
+        pytest.raises(SettingsError, match=r"the sidecar of the socket /run/one\.sock uses it; stop that first"),
+        alone(tmp_path),
+    ):
+        pass
+    os.close(held)
+    with alone(tmp_path):
+        with pytest.raises(SettingsError, match=r"`store migrate` reads .*; start when that has ended"):
+            claim(tmp_path, "", ())
+        with pytest.raises(SettingsError, match="another `store migrate` uses it"), alone(tmp_path):
+            pass
+    assert claim(tmp_path, "", ()) is not None

@@ -1,0 +1,10 @@
+-- Version 3: what has been moved here from SQLite files.
+
+-- A row for each file, in the state that it had (queue.migration): how far it has come, and by how much the numbers of its
+-- events are shifted.
+CREATE TABLE migrations (
+  source text PRIMARY KEY,
+  shift bigint NOT NULL,
+  moved bigint NOT NULL,         -- the file's number of the last event that is here
+  began_at float8 NOT NULL
+) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
