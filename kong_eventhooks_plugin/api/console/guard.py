@@ -5,10 +5,11 @@ open as its calls are. A form's post needs the form's token too, and must come f
 
 Limits: those of the REST API's calls (``api.service.access``): ``AT_ONCE`` of its own at a time, ``CALL_SECONDS`` each;
 a form is read as ``api.rest.bodies`` does. Who is not logged in has others, so that nobody is kept out: ``LOGINS`` at a
-time, ``LOGIN_SECONDS`` each, a form of ``LOGIN_BYTES``.
+time, ``LOGINS_OF_ONE`` of an address, ``LOGIN_SECONDS`` each, a form of ``LOGIN_BYTES``.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
@@ -18,7 +19,7 @@ import structlog
 from aiohttp import web
 
 from kong_eventhooks_plugin.api.console import rendering
-from kong_eventhooks_plugin.api.console.sessions import LoginAttempts, Sessions
+from kong_eventhooks_plugin.api.console.sessions import LoginAttempts, Sessions, network_of
 from kong_eventhooks_plugin.api.rest.bodies import read_object
 from kong_eventhooks_plugin.api.rest.error_mapping import response_for
 from kong_eventhooks_plugin.api.rest.routes import caller_of
@@ -31,6 +32,7 @@ from kong_eventhooks_plugin.errors import AccessRefused, TooBusy
 LOGIN: Final = "/console/login"
 LONGEST_PATH: Final = 1_000
 LOGINS: Final = 16
+LOGINS_OF_ONE: Final = 4
 LOGIN_SECONDS: Final = 10.0
 LOGIN_BYTES: Final = 8 << 10
 
@@ -64,8 +66,8 @@ class ConsoleGuard:
         self._sessions = sessions
         self._attempts = attempts
         self._log = RateLimitedLogger(monotonic)
-        self._pages = _Turns(AT_ONCE, CALL_SECONDS)
-        self._logins = _Turns(LOGINS, LOGIN_SECONDS)
+        self._pages = _Turns(AT_ONCE, AT_ONCE, CALL_SECONDS)
+        self._logins = _Turns(LOGINS, LOGINS_OF_ONE, LOGIN_SECONDS)
 
     @property
     def has_login(self) -> bool:
@@ -111,13 +113,17 @@ class ConsoleGuard:
         return handle
 
     def log_in(self, visit: Visit) -> float | None:
-        """Check the token that was posted; return None, or for how many seconds no other may be: 0, for none."""
+        """Check the token that was posted; return None, or for how many seconds to wait with another: 0, for none.
+
+        The right token is never refused: those who share an address with whoever guesses would be kept out, and who
+        guesses can do so at the API.
+        """
         address = visit.request.remote or ""
-        wait = self._attempts.wait(address)
-        if wait <= 0 and self._access.trusted(Caller(token=visit.field("token"))):
+        if self._access.trusted(Caller(token=visit.field("token"))):
             self._attempts.succeeded(address)
             log.info("console_login", address=address)
             return None
+        wait = self._attempts.wait(address)
         if wait <= 0:
             self._attempts.failed(address)
         self._log.warning("console_login_refused", address, address=address)
@@ -171,7 +177,7 @@ class ConsoleGuard:
     ) -> web.StreamResponse:
         visit = Visit(request, session, {})
         try:
-            async with turns.turn():
+            async with turns.turn(request.remote or ""):
                 if request.method == "POST":
                     visit = Visit(request, session, await self._form(request, session))
                 answer = await view(visit)
@@ -199,23 +205,25 @@ class ConsoleGuard:
 
 
 class _Turns:
-    """How many requests may be answered at the same time, and for how long each."""
+    """How many requests may be answered at the same time, in all and of one address, and for how long each."""
 
-    def __init__(self, most: int, seconds: float) -> None:
+    def __init__(self, most: int, most_of_one: int, seconds: float) -> None:
         self._most = most
+        self._most_of_one = most_of_one
         self._seconds = seconds
-        self._running = 0
+        self._running: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        if self._running >= self._most:
-            raise TooBusy(f"{self._most} pages are made already")
-        self._running += 1
+    async def turn(self, address: str) -> AsyncIterator[None]:
+        of_one = self._running[network_of(address)]
+        if self._running.total() >= self._most or of_one >= self._most_of_one:
+            raise TooBusy(f"{self._running.total()} pages are made already, {of_one} of them for this address")
+        self._running[network_of(address)] += 1
         try:
             async with asyncio.timeout(self._seconds):
                 yield
         finally:
-            self._running -= 1
+            self._running -= Counter([network_of(address)])
 
 
 def see_other(path: str) -> web.Response:

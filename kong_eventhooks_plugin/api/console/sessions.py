@@ -5,8 +5,8 @@ that number with a key of the process, so that a page that cannot read the cooki
 admin token nobody logs in: a visitor has a number with its own proof in it, and no row.
 
 Limits: ``SESSIONS`` sessions, for one more the oldest ends; each ends ``SESSION_SECONDS`` after the login. An address
-may fail to log in ``FAILURES`` times in ``WINDOW_SECONDS``; what comes then is refused unread. ``ADDRESSES`` addresses
-are remembered, for one more the oldest is forgotten.
+may fail to log in ``FAILURES`` times in ``WINDOW_SECONDS``; of what comes then only the right token is taken.
+``ADDRESSES`` addresses are remembered, for one more the oldest is forgotten.
 """
 
 import hashlib
@@ -81,12 +81,12 @@ class LoginAttempts:
         self._failed: dict[str, list[float]] = {}
 
     def wait(self, address: str) -> float:
-        """Return for how many seconds that address may not try; 0: it may."""
-        recent = self._recent(_network(address))
+        """Return for how many seconds that address has to wait; 0: it has not."""
+        recent = self._recent(network_of(address))
         return 0.0 if len(recent) < FAILURES else recent[0] + WINDOW_SECONDS - self._monotonic()
 
     def failed(self, address: str) -> None:
-        network = _network(address)
+        network = network_of(address)
         recent = [*self._recent(network), self._monotonic()]
         self._failed.pop(network, None)
         if len(self._failed) >= ADDRESSES:
@@ -94,14 +94,14 @@ class LoginAttempts:
         self._failed[network] = recent[-FAILURES:]
 
     def succeeded(self, address: str) -> None:
-        self._failed.pop(_network(address), None)
+        self._failed.pop(network_of(address), None)
 
     def _recent(self, network: str) -> list[float]:
         begin = self._monotonic() - WINDOW_SECONDS
         return [at for at in self._failed.get(network, ()) if at > begin]
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """Return an address, of IPv6 its network: whoever has one address there has all of them."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
