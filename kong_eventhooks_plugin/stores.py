@@ -47,4 +47,5 @@ def make_stores(settings: Settings, lost: Callable[[str], None]) -> Stores:
 
     shared = PostgresQueue(url, limits)
     spool = SpoolAcceptor(data_dir, shared, lost, limits)
+    shared.nodes.spooled = spool.spool.waiting
     return Stores(shared, spool, spool.spool, CopiedDefinitions(shared, spool.spool), spool, shared.nodes)

@@ -9,7 +9,8 @@ from typing import Final
 import click
 
 from kong_eventhooks_plugin import settings_groups as groups
-from kong_eventhooks_plugin.cli.printing import table
+from kong_eventhooks_plugin.cli.options import output_option
+from kong_eventhooks_plugin.cli.printing import pretty, table
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE
 from kong_eventhooks_plugin.settings import load
@@ -62,6 +63,23 @@ def migrate(data_dir: Path, url: str | None, store_url_file: str | None) -> None
     if moved.file != moved.store:
         click.echo("kong-event-hooks: the counts differ: not everything is in the store.", err=True)
         sys.exit(1)
+
+
+@command.command("status")
+@click.option("--store", "url", help="URL of the PostgreSQL.")
+@URL_FILE
+@output_option
+def status(url: str | None, store_url_file: str | None, *, as_json: bool) -> None:
+    """Show the nodes that share a store, who delivers which hook, and what waits.
+
+    Reads the database itself, and needs no sidecar. Lag is for how long the first delivery of a hook has been due.
+    """
+    store = _url(url, store_url_file, "--store")
+    from kong_eventhooks_plugin.cli import store_status
+    from kong_eventhooks_plugin.queue.postgresql.status import read_status
+
+    found = asyncio.run(read_status(store))
+    click.echo(pretty(store_status.as_data(found)) if as_json else store_status.as_text(found))
 
 
 class _Progress:

@@ -8,7 +8,7 @@ another, until its leases have been released.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -36,6 +36,17 @@ class Node(msgspec.Struct, frozen=True):
     state: NodeState = "live"
     started_at: float = 0.0
     seen_at: float = 0.0
+
+
+class SpoolState(NamedTuple):
+    """What waits for the shared store, and since when the oldest of it does (None: nothing waits)."""
+
+    offers: int
+    bytes: int
+    oldest: float | None
+
+
+NOTHING_SPOOLED: Final = SpoolState(0, 0, None)
 
 
 class Beat(msgspec.Struct, frozen=True):

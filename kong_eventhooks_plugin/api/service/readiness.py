@@ -14,7 +14,7 @@ from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.queue.contract import Queue, Stats
 from kong_eventhooks_plugin.queue.forwarding.acceptor import SpoolAcceptor
-from kong_eventhooks_plugin.queue.forwarding.spool import SpoolState
+from kong_eventhooks_plugin.queue.nodes import SpoolState
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 
 STORE_SECONDS = 2.0

@@ -24,6 +24,7 @@ import msgspec
 from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Clock, Offer, QueueLimits
+from kong_eventhooks_plugin.queue.nodes import SpoolState
 from kong_eventhooks_plugin.storage import sqlite
 from kong_eventhooks_plugin.storage.named_sql import named_statements
 from kong_eventhooks_plugin.storage.thread import CallThread
@@ -58,14 +59,6 @@ class Spooled(NamedTuple):
     offer: Offer
 
 
-class SpoolState(NamedTuple):
-    """What waits for the shared store, and since when the oldest of it does (None: nothing waits)."""
-
-    offers: int
-    bytes: int
-    oldest: float | None
-
-
 class _Waiting(NamedTuple):
     data: bytes
     future: "asyncio.Future[None]"
@@ -87,6 +80,7 @@ class Spool:
         self._idle = asyncio.Event()
         self._idle.set()
         self._newest = self._mark = (0, 0)
+        self._oldest: float | None = None
         self._error: str | None = None
         self.id = ""
 
@@ -142,6 +136,8 @@ class Spool:
         """Return the first offers that wait for the shared store, of those ``after`` a place."""
         start = max(after, self._mark[0])
         rows = await self.run(lambda connection: connection.execute(SQL.after, (start, limit)).fetchall())
+        if after == 0:
+            self._oldest = rows[0][1] if rows else None
         return [Spooled(n, accepted_at, _decode(offer)) for n, accepted_at, offer in rows]
 
     @property
@@ -171,6 +167,11 @@ class Spool:
         while deleted := await self.run(delete):
             total += deleted
         return total
+
+    def waiting(self) -> SpoolState:
+        """Return what waits, without a look at the disk: the oldest is that of the last ``first``."""
+        offers, size = self._sizes()
+        return SpoolState(offers, size, self._oldest if offers else None)
 
     async def state(self) -> SpoolState:
         mark = self._mark[0]

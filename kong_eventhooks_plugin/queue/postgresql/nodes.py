@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
-from kong_eventhooks_plugin.queue.nodes import RELEASING, Beat, Node, forgotten
+from kong_eventhooks_plugin.queue.nodes import NOTHING_SPOOLED, RELEASING, Beat, Node, SpoolState, forgotten
 from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
 from kong_eventhooks_plugin.queue.postgresql.errors import to_queue_error
 from kong_eventhooks_plugin.queue.postgresql.lane import StoreClock
@@ -33,6 +33,8 @@ class PostgresNodes:
         self._closed = True
         self._ours: Node | None = None
         self._known: dict[str, tuple[float, Node]] = {}
+        self.spooled: Callable[[], SpoolState] = lambda: NOTHING_SPOOLED
+        """Returns what waits in this node's spool; each heartbeat says it."""
 
     def open(self) -> None:
         """Allow calls: the schema is there."""
@@ -83,7 +85,9 @@ class PostgresNodes:
 
     async def _beat(self, connection: Connection, ours: Node) -> Beat:
         now = await self._clock.read(connection)
-        is_there = await connection.fetchval(SQL.beat, ours.process, now)
+        spooled = self.spooled()
+        since = None if spooled.oldest is None else self._clock.to_store(spooled.oldest)
+        is_there = await connection.fetchval(SQL.beat, ours.process, now, spooled.offers, spooled.bytes, since)
         lost = is_there is None and self._ours is not None
         if is_there is None or ours != self._ours:
             values = (ours.process, ours.id, ours.name, ours.version, ours.kong, ours.state, now, sorted(ours.hooks))

@@ -318,7 +318,8 @@ UPDATE leadership SET holder = $1, until = $2;
 UPDATE leadership SET holder = '', until = 0 WHERE holder = $1;
 
 -- name: beat
-UPDATE nodes SET seen_at = $2 WHERE process = $1 AND state <> 'gone' RETURNING true;
+UPDATE nodes SET seen_at = $2, spooled = $3, spooled_bytes = $4, spooled_since = $5
+WHERE process = $1 AND state <> 'gone' RETURNING true;
 
 -- name: declare_node
 INSERT INTO nodes AS n (process, id, name, version, kong, state, started_at, seen_at, declared_at, hooks)
@@ -336,6 +337,14 @@ FROM nodes WHERE process = ANY($1::text[]);
 
 -- name: all_nodes
 SELECT process, id, name, version, kong, state, started_at, seen_at, hooks FROM nodes ORDER BY name, started_at;
+
+-- name: all_spooled
+SELECT process, spooled, spooled_bytes, spooled_since FROM nodes;
+
+-- name: store_size
+-- Of all tables and indexes, in bytes.
+SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class AS c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'm', 'p');
 
 -- name: set_node_gone
 UPDATE nodes SET state = 'gone', declared_at = $3 WHERE process = $1 AND seen_at = $2 AND state <> 'gone'

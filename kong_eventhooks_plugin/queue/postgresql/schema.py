@@ -15,13 +15,13 @@ MIGRATING, ACCEPTING, SWEEPING = 1, 2, 3
 
 async def migrate(connection: Connection, name: str) -> None:
     """Bring the schema to our version, all or nothing. Raises ``StoreUnavailable`` for a newer one."""
-    if await _version(connection) == VERSION:
+    if await version_of(connection) == VERSION:
         return
     if await connection.fetchval(SQL.read_only):
         raise StoreUnavailable(f"{name}: it is read-only, and its schema has to be made or migrated first")
     async with connection.transaction():
         await connection.fetchval(SQL.lock_alone, LOCKS, MIGRATING)
-        version = await _version(connection)
+        version = await version_of(connection)
         if version > VERSION:
             raise StoreUnavailable(
                 f"{name}: was written by a newer version of this program (its schema is {version}, ours {VERSION}); "
@@ -34,7 +34,7 @@ async def migrate(connection: Connection, name: str) -> None:
         await connection.execute(SQL.write_version, VERSION)
 
 
-async def _version(connection: Connection) -> int:
+async def version_of(connection: Connection) -> int:
     """Return the schema's version, 0 where there is none."""
     if not await connection.fetchval(SQL.version_exists):
         return 0

@@ -39,6 +39,8 @@ async def test_its_state_says_what_waits_and_since_when(world: World) -> None:
     (first, _) = await world.spool.first(2)
     await world.spool.forwarded(first.n)
     assert (await world.spool.state()).oldest == START + 5
+    assert await world.spool.first(1)
+    assert world.spool.waiting() == await world.spool.state()
 
 
 @pytest.mark.parametrize(
