@@ -67,11 +67,11 @@ dist: ## make a release's sdist and wheel in build/dist, and check them
 lock: ## resolve the dependencies anew into locks/ (UPGRADE=1: the newest of everything)
 	sh scripts/lock.sh "$(PYTHON)"
 
-compose-up: ## Kong, the sidecar and a receiver in containers (PROFILE=postgres: with a database and decK); a few minutes
+compose-up: ## Kong, the sidecar and a receiver in containers (PROFILE=postgres: a database and decK; cluster: two of each); minutes
 	DOCKER="$(DOCKER)" PROFILE="$(PROFILE)" sh docker/up.sh
 
 compose-down: ## end these containers and keep their volumes
-	cd docker && COMPOSE_PROFILES=dbless,postgres,tools $(DOCKER) compose down
+	cd docker && COMPOSE_PROFILES=dbless,postgres,cluster,tools $(DOCKER) compose down
 
 clean: ## remove the virtual environments
 	rm -rf .venv .venv-newest build

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Build the images and start what docker/compose.yml describes; `make compose-up` calls it. PROFILE: dbless or postgres.
+# Build the images and start what docker/compose.yml describes; `make compose-up` calls it. PROFILE: dbless,
+# postgres or cluster.
 set -eu
 cd "$(dirname "$0")"
 docker=${DOCKER:-docker}
@@ -10,21 +11,32 @@ export REVISION VERSION
 
 # Made once, kept out of git. The files are readable for the containers' user, their directory for nobody else.
 (umask 077 && mkdir -p secrets)
-secret() { # NAME PREFIX
-    [ -s "secrets/$1" ] || printf '%s%s' "$2" "$(head -c 32 /dev/urandom | base64 | tr -d '\n')" > "secrets/$1"
+secret() { # NAME VALUE
+    [ -s "secrets/$1" ] || printf '%s' "$2" > "secrets/$1"
     chmod 644 "secrets/$1"
 }
-secret api_token ''
-secret hook_secret whsec_
-secret postgres_password ''
+random() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }
+secret api_token "$(random)"
+secret hook_secret "whsec_$(random)"
+secret postgres_password "$(random)"
+# In a URL `+` and `/` would have to be encoded.
+secret store_password "$(random | tr '+/' '-_')"
+secret store_url "postgresql://event_hooks:$(cat secrets/store_password)@store:5432/event_hooks"
 POSTGRES_PASSWORD=$(cat secrets/postgres_password)
 export POSTGRES_PASSWORD
 
 # The sidecar's image first: Kong's takes the plugin documents from it.
 "$docker" compose build event-hooks
+kong=kong
+port=${PROXY_PORT:-8000}
+who="Kong answers at http://127.0.0.1:$port"
 case $COMPOSE_PROFILES in
     postgres) kong=kong-with-database ;;
-    *) kong=kong ;;
+    cluster)
+        kong=kong-1
+        port=${PROXY_PORT_2:-8002}
+        who="Kong 1 answers at http://127.0.0.1:${PROXY_PORT:-8000}, Kong 2 at http://127.0.0.1:$port"
+        ;;
 esac
 "$docker" compose build "$kong"
 "$docker" compose up --detach --wait
@@ -32,9 +44,9 @@ esac
 
 cat << TEXT
 
-Kong answers at http://127.0.0.1:${PROXY_PORT:-8000}. The fourth request of a minute exceeds the limit:
+$who. The fourth request of a minute exceeds the limit:
 
-  for i in 1 2 3 4; do curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:${PROXY_PORT:-8000}/demo; done
+  for i in 1 2 3 4; do curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:$port/demo; done
   (cd docker && $docker compose logs receiver)      # the webhook, its signature verified
   curl http://127.0.0.1:${API_PORT:-8010}/readyz
   make compose-down                         # ends it and keeps the volumes

@@ -19,6 +19,7 @@ from tests.support.waiting import SECONDS, until
 DOCKER = Path(__file__).parents[2] / "docker"
 RECORDED = Path(__file__).parent / "recorded-kong.yml"
 ARRIVED = re.compile(r"POST /hooks  (.*)")
+REQUEST = re.compile(r'"request": \{[^}]*"id": "([0-9a-f]+)"')
 
 
 def free_port() -> int:
@@ -30,19 +31,20 @@ def free_port() -> int:
 class Compose:
     """One Compose project."""
 
-    def __init__(self, docker: str, secrets_folder: Path, kong_image: str | None) -> None:
+    def __init__(self, docker: str, secrets_folder: Path, kong_image: str | None, profile: str) -> None:
         self._docker = docker
         self.real = kong_image is not None
-        self.proxy_port, self.api_port = free_port(), free_port()
+        ports = {name: free_port() for name in ("PROXY_PORT", "PROXY_PORT_2", "API_PORT", "API_PORT_2")}
+        self._proxy_ports = (ports["PROXY_PORT"], ports["PROXY_PORT_2"])
         self._files = ["--file", str(DOCKER / "compose.yml")]
         if not self.real:
             self._files += ["--file", str(RECORDED)]
         self._environment = os.environ | {
             "COMPOSE_PROJECT_NAME": f"event-hooks-test-{secrets.token_hex(4)}",
-            "COMPOSE_PROFILES": "dbless",
+            "COMPOSE_PROFILES": profile,
             "SECRETS": str(secrets_folder),
-            "PROXY_PORT": str(self.proxy_port),
-            "API_PORT": str(self.api_port),
+            "POSTGRES_PASSWORD": "password-of-the-superuser",
+            **{name: str(port) for name, port in ports.items()},
             **({"KONG_IMAGE": kong_image} if kong_image else {}),
         }
 
@@ -60,50 +62,75 @@ class Compose:
         found: dict[str, Any] = json.loads(done.stdout)[0]
         return found
 
-    def sidecar(self, *arguments: str) -> str:
+    def sidecar(self, *arguments: str, service: str = "event-hooks") -> str:
         """Run a command in the sidecar's container."""
-        return self.run("exec", "--no-TTY", "event-hooks", *arguments)
+        return self.run("exec", "--no-TTY", service, *arguments)
 
     def arrived(self) -> Sequence[str]:
         """What the receiver says of each signature, pings included."""
-        return ARRIVED.findall(self.run("logs", "--no-log-prefix", "receiver"))
+        return ARRIVED.findall(self._receiver_log())
+
+    def requests(self) -> Sequence[str]:
+        """The id of the request that each event is about, as they arrived."""
+        return REQUEST.findall(self._receiver_log())
+
+    def _receiver_log(self) -> str:
+        return self.run("logs", "--no-log-prefix", "receiver")
 
     def exceed(self) -> None:
         """With a real Kong, exceed the limit of kong.yml; the recorded one does so all the time."""
         if not self.real:
             return
-        for _ in range(4):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.proxy_port}/demo", timeout=SECONDS).close()
-            except urllib.error.HTTPError as error:
-                error.close()
-            except OSError:
-                return  # it is still starting; whoever waits asks again
+        for port in self._proxy_ports:
+            for _ in range(4):
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/demo", timeout=SECONDS).close()
+                except urllib.error.HTTPError as error:
+                    error.close()
+                except OSError:
+                    break  # it does not run, or is still starting; whoever waits asks again
 
     def more_arrive(self) -> None:
-        """Wait until deliveries have arrived that had not when this was called."""
-        before = len(self.arrived())
+        """Wait until events have arrived that had not when this was called."""
+        before = len(self.requests())
 
         def more() -> bool:
             self.exceed()
-            return len(self.arrived()) > before
+            return len(self.requests()) > before
 
-        until(more, "a delivery arrives")
+        until(more, "an event arrives")
 
 
 @pytest.fixture(scope="module")
 def compose(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+    yield from started(request, tmp_path_factory, "dbless", "kong")
+
+
+@pytest.fixture(scope="module")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+    yield from started(request, tmp_path_factory, "cluster", "kong-1")
+
+
+def started(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, profile: str, kong: str
+) -> Iterator[Compose]:
     docker = request.config.getoption("--docker")
     if docker is None:
         pytest.skip("no Docker engine: name its client with --docker PATH")
     folder = tmp_path_factory.mktemp("secrets")
-    for name, value in {"api_token": "token-of-the-test", "hook_secret": "whsec_" + "c2VjcmV0" * 4}.items():
+    values = {
+        "api_token": "token-of-the-test",
+        "hook_secret": "whsec_" + "c2VjcmV0" * 4,
+        "store_password": "password-of-the-role",
+        "store_url": "postgresql://event_hooks:password-of-the-role@store:5432/event_hooks",
+    }
+    for name, value in values.items():
         (folder / name).write_text(value)
         (folder / name).chmod(0o644)
-    project = Compose(docker, folder, request.config.getoption("--kong-image"))
+    project = Compose(docker, folder, request.config.getoption("--kong-image"), profile)
     try:
         if project.real:
-            project.run("build", "kong")
+            project.run("build", kong)
         project.run("up", "--detach", "--wait", "--no-build")
         yield project
     finally:
