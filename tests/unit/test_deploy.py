@@ -38,7 +38,13 @@ def test_hooks_are_valid(name: str, config: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["deploy/kubernetes/kong.yaml", "deploy/kubernetes/helm-values.yaml", "docker/compose.yml"]
+    "file",
+    [
+        "deploy/kubernetes/kong.yaml",
+        "deploy/kubernetes/kong-cluster.yaml",
+        "deploy/kubernetes/helm-values.yaml",
+        "docker/compose.yml",
+    ],
 )
 def test_settings_exist(file: str) -> None:
     used = {
@@ -55,13 +61,28 @@ def sidecar(pod: Any) -> dict[str, Any]:
     return dict(container)
 
 
+def stateful_set(path: Path) -> Any:
+    (found,) = (each for each in documents(path) if each["kind"] == "StatefulSet")
+    return found["spec"]
+
+
+def test_a_clusters_manifests_are_those_of_single_pods_and_what_a_shared_store_takes() -> None:
+    alone, cluster = KUBERNETES / "kong.yaml", KUBERNETES / "kong-cluster.yaml"
+    others = [each for each in documents(cluster) if each["kind"] not in ("StatefulSet", "PodDisruptionBudget")]
+    assert others == [each for each in documents(alone) if each["kind"] != "StatefulSet"]
+    expected, found = stateful_set(alone), stateful_set(cluster)
+    pod, clustered = expected["template"]["spec"], found["template"]["spec"]
+    store = {"name": f"{ENVIRONMENT_PREFIX}STORE_URL_FILE", "value": "/run/secrets/kong-event-hooks/store_url"}
+    sidecar(pod)["env"].append(store)
+    sidecar(pod)["volumeMounts"][1]["name"] = expected["volumeClaimTemplates"][0]["metadata"]["name"] = "spool"
+    (spread,) = clustered.pop("topologySpreadConstraints")
+    assert spread["labelSelector"] == expected["selector"]
+    assert found == expected | {"replicas": 3}
+
+
 def test_the_chart_s_values_make_the_same_sidecar_as_the_manifests() -> None:
     (values,) = documents(KUBERNETES / "helm-values.yaml")
-    (pod,) = (
-        each["spec"]["template"]["spec"]
-        for each in documents(KUBERNETES / "kong.yaml")
-        if each["kind"] == "StatefulSet"
-    )
+    pod = stateful_set(KUBERNETES / "kong.yaml")["template"]["spec"]
     ours, theirs = sidecar(values["deployment"]), sidecar(pod)
     for name in ("image", "restartPolicy", "ports", "startupProbe", "livenessProbe", "resources"):
         assert ours[name] == theirs[name], name
