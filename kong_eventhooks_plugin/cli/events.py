@@ -61,7 +61,9 @@ def publish(target: ApiTarget, event: str, body: dict[str, Any], event_key: str 
         click.echo(pretty(receipt))
         return
     lines = [f"event {receipt['id']}{' is known already' if receipt['duplicate'] else ''}", *_outcome(receipt)]
-    if not receipt["duplicate"] and not (receipt["fired"] or receipt["held_back"]):
+    if receipt["undecided"]:
+        lines.append("accepted; the store that nodes share decides next what it fires: 'events tail' shows it")
+    elif not receipt["duplicate"] and not (receipt["fired"] or receipt["held_back"]):
         lines.append("no hook subscribes to it")
     click.echo(printable("\n".join(lines)))
 

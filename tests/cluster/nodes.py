@@ -83,6 +83,7 @@ class Node:
             async with free:
                 answer = await self.client.post("/events", json={"event": "number", "data": {"number": number}})
             assert answer.status_code == 201, answer.text
+            assert answer.json()["undecided"]
 
         await asyncio.gather(*map(one, numbers))
 

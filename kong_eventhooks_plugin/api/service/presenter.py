@@ -85,6 +85,7 @@ class Presenter:
             duplicate=receipt.duplicate,
             fired=self._fired(receipt.event_id, receipt.fired),
             held_back=self._held_back(receipt.held_back),
+            undecided=receipt.spooled,
         )
 
     def preview(self, preview: HookPreview) -> views.PreviewView:

@@ -286,6 +286,13 @@ class ReceiptView(View, frozen=True):
     duplicate: bool
     fired: list[FiredView]
     held_back: list[HeldBackView]
+    undecided: Annotated[
+        bool,
+        Meta(
+            description="The event is accepted, and the store that nodes share decides next which hooks it fires and "
+            "whether it is a duplicate: GET /events has it then. Only where nodes share a store."
+        ),
+    ]
 
 
 class ErrorView(Struct, frozen=True):

@@ -19,7 +19,7 @@ HOOK = {"id": "i", "name": "a", "config": {}}
 ANSWERS = {"sources": {"data": {"a": {}}}, "ping": {},
            "test": {"result": {"status": 200, "headers": {}, "body": ""}, "error": None},
            "replay": {"state": "pending", "replayed": 0, "refused": None, "more": False},
-           "events": {"id": "e", "duplicate": False, "fired": [], "held_back": []}}  # fmt: skip
+           "events": {"id": "e", "duplicate": False, "fired": [], "held_back": [], "undecided": False}}  # fmt: skip
 
 
 WHOLE = f"{'e' * 36}_{'f' * 36}"
@@ -176,6 +176,20 @@ print("httpx" in sys.modules or "kong_eventhooks_plugin.cli.api_calls" in sys.mo
 """
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert printed.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize(
+    ("undecided", "said"),
+    [
+        (False, "no hook subscribes to it"),
+        (True, "accepted; the store that nodes share decides next what it fires: 'events tail' shows it"),
+    ],
+)
+def test_a_published_event_without_an_outcome(
+    calls: list[Call], monkeypatch: pytest.MonkeyPatch, undecided: bool, said: str
+) -> None:
+    monkeypatch.setitem(ANSWERS, "events", ANSWERS["events"] | {"undecided": undecided})
+    assert run("events", "publish", "deploy").stdout.splitlines() == ["event e", said]
 
 
 def test_every_command_is_there() -> None:

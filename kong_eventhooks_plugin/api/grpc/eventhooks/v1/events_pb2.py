@@ -28,15 +28,15 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65venthooks/v1/events.proto\x12\reventhooks.v1\x1a\x1e\x65venthooks/v1/deliveries.proto\x1a\x19\x65venthooks/v1/hooks.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x01\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\r\n\x05\x65vent\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x04\x64\x61ta\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"u\n\x05\x46ired\x12*\n\x04hook\x18\x01 \x01(\x0b\x32\x1c.eventhooks.v1.HookReference\x12\x13\n\x0b\x64\x65livery_id\x18\x02 \x01(\t\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.eventhooks.v1.DeliveryState\"e\n\x08HeldBack\x12*\n\x04hook\x18\x01 \x01(\x0b\x32\x1c.eventhooks.v1.HookReference\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.eventhooks.v1.HeldBackReason\"S\n\x0ePublishRequest\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12%\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0b\n\x03key\x18\x03 \x01(\t\"\x87\x01\n\x0fPublishResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\tduplicate\x18\x02 \x01(\x08\x12#\n\x05\x66ired\x18\x03 \x03(\x0b\x32\x14.eventhooks.v1.Fired\x12*\n\theld_back\x18\x04 \x03(\x0b\x32\x17.eventhooks.v1.HeldBack\"\xb6\x01\n\rAcceptedEvent\x12#\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x14.eventhooks.v1.Event\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05\x66ired\x18\x03 \x03(\x0b\x32\x14.eventhooks.v1.Fired\x12*\n\theld_back\x18\x04 \x03(\x0b\x32\x17.eventhooks.v1.HeldBack\"\xbd\x01\n\x11ListEventsRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\r\n\x05\x65vent\x18\x02 \x01(\t\x12\x0c\n\x04hook\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"[\n\x12ListEventsResponse\x12,\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1c.eventhooks.v1.AcceptedEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x0cWatchRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\r\n\x05\x65vent\x18\x02 \x01(\t\x12\x0c\n\x04hook\x18\x03 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\"o\n\rWatchResponse\x12,\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1b.eventhooks.v1.WatchedEventH\x00\x12\'\n\x06missed\x18\x02 \x01(\x0b\x32\x15.eventhooks.v1.MissedH\x00\x42\x07\n\x05\x65ntry\"\x84\x01\n\x0cWatchedEvent\x12#\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x14.eventhooks.v1.Event\x12#\n\x05\x66ired\x18\x02 \x03(\x0b\x32\x14.eventhooks.v1.Fired\x12*\n\theld_back\x18\x03 \x03(\x0b\x32\x17.eventhooks.v1.HeldBack\"&\n\x06Missed\x12\x12\n\x05\x63ount\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_count*\xb8\x02\n\x0eHeldBackReason\x12 \n\x1cHELD_BACK_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18HELD_BACK_REASON_SNOOZED\x10\x01\x12\x1e\n\x1aHELD_BACK_REASON_UNCHANGED\x10\x02\x12\x1d\n\x19HELD_BACK_REASON_DISABLED\x10\x03\x12\x1b\n\x17HELD_BACK_REASON_FILTER\x10\x04\x12!\n\x1dHELD_BACK_REASON_FILTER_ERROR\x10\x05\x12\x1f\n\x1bHELD_BACK_REASON_QUEUE_FULL\x10\x06\x12 \n\x1cHELD_BACK_REASON_QUEUE_BYTES\x10\x07\x12$\n HELD_BACK_REASON_HOOK_QUEUE_FULL\x10\x08\x32\xf1\x01\n\x0c\x45ventService\x12H\n\x07Publish\x12\x1d.eventhooks.v1.PublishRequest\x1a\x1e.eventhooks.v1.PublishResponse\x12Q\n\nListEvents\x12 .eventhooks.v1.ListEventsRequest\x1a!.eventhooks.v1.ListEventsResponse\x12\x44\n\x05Watch\x12\x1b.eventhooks.v1.WatchRequest\x1a\x1c.eventhooks.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65venthooks/v1/events.proto\x12\reventhooks.v1\x1a\x1e\x65venthooks/v1/deliveries.proto\x1a\x19\x65venthooks/v1/hooks.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x01\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\r\n\x05\x65vent\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x04\x64\x61ta\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"u\n\x05\x46ired\x12*\n\x04hook\x18\x01 \x01(\x0b\x32\x1c.eventhooks.v1.HookReference\x12\x13\n\x0b\x64\x65livery_id\x18\x02 \x01(\t\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.eventhooks.v1.DeliveryState\"e\n\x08HeldBack\x12*\n\x04hook\x18\x01 \x01(\x0b\x32\x1c.eventhooks.v1.HookReference\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.eventhooks.v1.HeldBackReason\"S\n\x0ePublishRequest\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12%\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0b\n\x03key\x18\x03 \x01(\t\"\x9a\x01\n\x0fPublishResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\tduplicate\x18\x02 \x01(\x08\x12#\n\x05\x66ired\x18\x03 \x03(\x0b\x32\x14.eventhooks.v1.Fired\x12*\n\theld_back\x18\x04 \x03(\x0b\x32\x17.eventhooks.v1.HeldBack\x12\x11\n\tundecided\x18\x05 \x01(\x08\"\xb6\x01\n\rAcceptedEvent\x12#\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x14.eventhooks.v1.Event\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05\x66ired\x18\x03 \x03(\x0b\x32\x14.eventhooks.v1.Fired\x12*\n\theld_back\x18\x04 \x03(\x0b\x32\x17.eventhooks.v1.HeldBack\"\xbd\x01\n\x11ListEventsRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\r\n\x05\x65vent\x18\x02 \x01(\t\x12\x0c\n\x04hook\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"[\n\x12ListEventsResponse\x12,\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1c.eventhooks.v1.AcceptedEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x0cWatchRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\r\n\x05\x65vent\x18\x02 \x01(\t\x12\x0c\n\x04hook\x18\x03 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\"o\n\rWatchResponse\x12,\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1b.eventhooks.v1.WatchedEventH\x00\x12\'\n\x06missed\x18\x02 \x01(\x0b\x32\x15.eventhooks.v1.MissedH\x00\x42\x07\n\x05\x65ntry\"\x84\x01\n\x0cWatchedEvent\x12#\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x14.eventhooks.v1.Event\x12#\n\x05\x66ired\x18\x02 \x03(\x0b\x32\x14.eventhooks.v1.Fired\x12*\n\theld_back\x18\x03 \x03(\x0b\x32\x17.eventhooks.v1.HeldBack\"&\n\x06Missed\x12\x12\n\x05\x63ount\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_count*\xb8\x02\n\x0eHeldBackReason\x12 \n\x1cHELD_BACK_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18HELD_BACK_REASON_SNOOZED\x10\x01\x12\x1e\n\x1aHELD_BACK_REASON_UNCHANGED\x10\x02\x12\x1d\n\x19HELD_BACK_REASON_DISABLED\x10\x03\x12\x1b\n\x17HELD_BACK_REASON_FILTER\x10\x04\x12!\n\x1dHELD_BACK_REASON_FILTER_ERROR\x10\x05\x12\x1f\n\x1bHELD_BACK_REASON_QUEUE_FULL\x10\x06\x12 \n\x1cHELD_BACK_REASON_QUEUE_BYTES\x10\x07\x12$\n HELD_BACK_REASON_HOOK_QUEUE_FULL\x10\x08\x32\xf1\x01\n\x0c\x45ventService\x12H\n\x07Publish\x12\x1d.eventhooks.v1.PublishRequest\x1a\x1e.eventhooks.v1.PublishResponse\x12Q\n\nListEvents\x12 .eventhooks.v1.ListEventsRequest\x1a!.eventhooks.v1.ListEventsResponse\x12\x44\n\x05Watch\x12\x1b.eventhooks.v1.WatchRequest\x1a\x1c.eventhooks.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eventhooks.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HELDBACKREASON']._serialized_start=1581
-  _globals['_HELDBACKREASON']._serialized_end=1893
+  _globals['_HELDBACKREASON']._serialized_start=1600
+  _globals['_HELDBACKREASON']._serialized_end=1912
   _globals['_EVENT']._serialized_start=168
   _globals['_EVENT']._serialized_end=299
   _globals['_FIRED']._serialized_start=301
@@ -46,21 +46,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHREQUEST']._serialized_start=523
   _globals['_PUBLISHREQUEST']._serialized_end=606
   _globals['_PUBLISHRESPONSE']._serialized_start=609
-  _globals['_PUBLISHRESPONSE']._serialized_end=744
-  _globals['_ACCEPTEDEVENT']._serialized_start=747
-  _globals['_ACCEPTEDEVENT']._serialized_end=929
-  _globals['_LISTEVENTSREQUEST']._serialized_start=932
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1121
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1123
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1214
-  _globals['_WATCHREQUEST']._serialized_start=1216
-  _globals['_WATCHREQUEST']._serialized_end=1290
-  _globals['_WATCHRESPONSE']._serialized_start=1292
-  _globals['_WATCHRESPONSE']._serialized_end=1403
-  _globals['_WATCHEDEVENT']._serialized_start=1406
-  _globals['_WATCHEDEVENT']._serialized_end=1538
-  _globals['_MISSED']._serialized_start=1540
-  _globals['_MISSED']._serialized_end=1578
-  _globals['_EVENTSERVICE']._serialized_start=1896
-  _globals['_EVENTSERVICE']._serialized_end=2137
+  _globals['_PUBLISHRESPONSE']._serialized_end=763
+  _globals['_ACCEPTEDEVENT']._serialized_start=766
+  _globals['_ACCEPTEDEVENT']._serialized_end=948
+  _globals['_LISTEVENTSREQUEST']._serialized_start=951
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1140
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1142
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1233
+  _globals['_WATCHREQUEST']._serialized_start=1235
+  _globals['_WATCHREQUEST']._serialized_end=1309
+  _globals['_WATCHRESPONSE']._serialized_start=1311
+  _globals['_WATCHRESPONSE']._serialized_end=1422
+  _globals['_WATCHEDEVENT']._serialized_start=1425
+  _globals['_WATCHEDEVENT']._serialized_end=1557
+  _globals['_MISSED']._serialized_start=1559
+  _globals['_MISSED']._serialized_end=1597
+  _globals['_EVENTSERVICE']._serialized_start=1915
+  _globals['_EVENTSERVICE']._serialized_end=2156
 # @@protoc_insertion_point(module_scope)

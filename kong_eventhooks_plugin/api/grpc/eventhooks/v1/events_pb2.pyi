@@ -77,16 +77,18 @@ class PublishRequest(_message.Message):
     def __init__(self, event: _Optional[str] = ..., data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., key: _Optional[str] = ...) -> None: ...
 
 class PublishResponse(_message.Message):
-    __slots__ = ("event_id", "duplicate", "fired", "held_back")
+    __slots__ = ("event_id", "duplicate", "fired", "held_back", "undecided")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     FIRED_FIELD_NUMBER: _ClassVar[int]
     HELD_BACK_FIELD_NUMBER: _ClassVar[int]
+    UNDECIDED_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     duplicate: bool
     fired: _containers.RepeatedCompositeFieldContainer[Fired]
     held_back: _containers.RepeatedCompositeFieldContainer[HeldBack]
-    def __init__(self, event_id: _Optional[str] = ..., duplicate: _Optional[bool] = ..., fired: _Optional[_Iterable[_Union[Fired, _Mapping]]] = ..., held_back: _Optional[_Iterable[_Union[HeldBack, _Mapping]]] = ...) -> None: ...
+    undecided: bool
+    def __init__(self, event_id: _Optional[str] = ..., duplicate: _Optional[bool] = ..., fired: _Optional[_Iterable[_Union[Fired, _Mapping]]] = ..., held_back: _Optional[_Iterable[_Union[HeldBack, _Mapping]]] = ..., undecided: _Optional[bool] = ...) -> None: ...
 
 class AcceptedEvent(_message.Message):
     __slots__ = ("event", "accepted_at", "fired", "held_back")
