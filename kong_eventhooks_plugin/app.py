@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
-from msgspec.structs import replace
 
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin import settings_groups as groups
@@ -38,7 +37,6 @@ from kong_eventhooks_plugin.api.service.service import Service, make_service
 from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.background import SupervisedLoop, TaskSet, cancel, retry
 from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
-from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.membership import Membership
 from kong_eventhooks_plugin.delivery.waiting import waiting
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
@@ -88,7 +86,7 @@ from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
 from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 from kong_eventhooks_plugin.storage.data_directory import claim as claim_data_directory
-from kong_eventhooks_plugin.stores import Stores, make_stores
+from kong_eventhooks_plugin.stores import make_stores
 from kong_eventhooks_plugin.telemetry import logs
 from kong_eventhooks_plugin.telemetry.loop_stalls import LoopStalls
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
@@ -100,9 +98,6 @@ OPENING_SECONDS = 2.0
 COLLECT_AFTER = 10_000
 """New objects before the garbage collector looks at them. With 700, as Python has it, it finds each call that waits
 for a commit alive, three times, and takes a sixth of the time under a flood."""
-
-FOREIGN_HOOK_SECONDS = 86_400.0
-"""How long deliveries of a hook that this node does not know stay pending where nodes share the store."""
 
 log = structlog.get_logger()
 
@@ -137,12 +132,6 @@ def run_worker(flags: Mapping[str, Any], settings_file: Path | None, fd: int, li
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Worker(parts, socket.socket(fileno=fd), link).run())
     return 0
-
-
-def delivery_limits(settings: Settings, stores: Stores) -> DeliveryLimits:
-    """Return the limits; what another node may declare is not known here, and waits longer for its hook."""
-    limits = groups.delivery_limits(settings)
-    return limits if stores.spool is None else replace(limits, removed_grace=FOREIGN_HOOK_SECONDS)
 
 
 class Components:
@@ -256,7 +245,10 @@ class Components:
     def membership(self) -> Membership | None:
         """Return this node's place among those that share the store; None without such a store."""
         nodes = self.stores.nodes
-        return None if nodes is None else Membership(nodes, self._own_row, time.time, waiting(time.time))
+        if nodes is None:
+            return None
+        deliver = self.settings.deliver
+        return Membership(nodes, self._own_row, time.time, waiting(time.time), deliver=deliver)
 
     def _own_row(self) -> Node:
         spool = self.stores.spool
@@ -365,13 +357,16 @@ class Worker:
             parts.registry,
             handlers,
             parts.metrics,
-            delivery_limits(settings, parts.stores),
+            groups.delivery_limits(settings),
             holder=this_process(),
+            membership=self._membership,
             spans=parts.delivery_spans(),
             incidents=parts.own_events,
             calls_waiting=lambda: server.waiting,
         )
         parts.registry.on_change(delivery.ping_changes)
+        if self._membership is not None:
+            parts.registry.on_change(lambda _: None if self._membership is None else self._membership.hurry())
         parts.registry.on_change(parts.compilation.hooks_changed)
         admin = parts.admin_client()
         pollers = parts.pollers(admin, lambda: delivery.leading)

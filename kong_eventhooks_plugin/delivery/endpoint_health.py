@@ -51,6 +51,13 @@ class EndpointHealthTracker:
         for hook_id in unread or ():
             self.enable(hook_id)
 
+    def forget_others(self, owns: Callable[[str], bool]) -> None:
+        """Forget what was seen of hooks that another node delivers: what it stores is what holds."""
+        for hook_id in [hook_id for hook_id in self._known if not owns(hook_id)]:
+            self._known.pop(hook_id)
+            self._stored.pop(hook_id, None)
+            self._failures.pop(hook_id, None)
+
     def disabled(self, hook_id: str) -> str | None:
         """Return why the hook is switched off: ``gone`` or ``failing``."""
         health = self._known.get(hook_id)

@@ -1,4 +1,6 @@
-"""The lease of the one delivering process (decision 5): acquired, renewed every third of its time, released.
+"""The lease of the one leading process (decision 5): acquired, renewed every third of its time, released.
+
+Where nodes share the store, the leader does what is to be done once; else it delivers as well (``share.Share``).
 
 A process leads only until the lease that the store last granted expires: where the store does not answer, it stops in
 time by itself. Releasing the lease waits for the store for at most ``RESIGNING`` seconds: a stalled disk does not keep
@@ -47,6 +49,15 @@ class Leadership:
     def held(self) -> bool:
         """Whether this process is the one that delivers, now."""
         return self._announced and self._clock() < self._until
+
+    def owns(self, _hook_id: str) -> bool:
+        return self.held
+
+    def awaited(self, _hook_id: str) -> bool:
+        return False
+
+    def wake(self, hook_id: str) -> None:
+        """Nobody else delivers."""
 
     async def keep(self) -> None:
         """Acquire and renew the lease until cancelled."""

@@ -1,9 +1,9 @@
 """Pings: report to an endpoint that its hook was created, changed or deleted.
 
-Best effort, and only by the process that delivers. ``on_delivered`` is called for one that arrives: a hook that was
-switched off for its endpoint delivers again. Where a reference has no value yet (Kong hands it over with a hook's
-first request) the ping is sent once it has one, checked every ``RECHECK_SECONDS`` seconds. A ping is void once its
-definition is replaced: the new one has a ping of its own.
+Best effort, and only by the process that delivers the hook: where nodes share the store, ``turn`` says which.
+``on_delivered`` is called for one that arrives: a hook that was switched off for its endpoint delivers again. Where a
+reference has no value yet (Kong hands it over with a hook's first request) the ping is sent once it has one, checked
+every ``RECHECK_SECONDS`` seconds. A ping is void once its definition is replaced: the new one has a ping of its own.
 
 Limits: ``WAITING`` pings wait, and as many for a reference; further ones are dropped and logged; one that could not be
 sent for ``EXPIRES`` seconds, because another process delivers, is dropped (that one sends its own); ``AT_ONCE`` run
@@ -40,12 +40,20 @@ log = structlog.get_logger()
 
 
 class Ping(msgspec.Struct, frozen=True):
-    """One ping to send; ``config`` is resolved at once for a hook that is deleted."""
+    """One ping to send; ``config`` is resolved at once for a hook that is deleted.
+
+    ``owned``: this process delivered the hook when it changed.
+    """
 
     hook: Hook
     operation: Operation
     asked_at: float
     config: Mapping[str, Any] | None = None
+    owned: bool = True
+
+
+Turn = Callable[[Ping], bool | None]
+"""Returns whether to send a ping; None: not now, perhaps later."""
 
 
 def pings_for(change: HookChange) -> Iterator[tuple[Hook, Operation]]:
@@ -62,20 +70,28 @@ def pings_for(change: HookChange) -> Iterator[tuple[Hook, Operation]]:
 
 
 class Pings:
-    """``leading`` returns whether this process delivers; ``on_delivered`` is called with hooks' ids."""
+    """``working`` returns whether this process delivers, ``owns`` whether it does a hook.
+
+    ``on_delivered`` is called with hooks' ids.
+    """
 
     def __init__(
         self,
         active: ActiveHooks,
         handlers: Mapping[str, Handler],
-        leading: Callable[[], bool],
+        working: Callable[[], bool],
         clock: Clock,
         wait: Wait,
         on_delivered: Callable[[str], None],
+        *,
+        owns: Callable[[str], bool] = lambda _: True,
+        turn: Turn = lambda _: True,
     ) -> None:
         self._active = active
         self._handlers = handlers
-        self._leading = leading
+        self._working = working
+        self._owns = owns
+        self._turn = turn
         self._clock = clock
         self._wait = wait
         self._on_delivered = on_delivered
@@ -94,22 +110,31 @@ class Pings:
         """Start what may be sent now; to be called whenever something may have changed."""
         now = self._clock()
         self._recheck_unresolved(now)
+        if not self._working():
+            self._drop_expired(now)
+            return
+        later: list[Ping] = []
         while self._waiting and len(self._running) < AT_ONCE:
-            ping = self._waiting[0]
-            if not self._leading():
-                if now - ping.asked_at < EXPIRES:
-                    return
-                self._waiting.popleft()
-                log.debug("ping_skipped", reason="not_delivering", hook=ping.hook.name, operation=ping.operation)
-                continue
-            self._waiting.popleft()
-            self._running.run(self._send(ping)).add_done_callback(self._ended)
+            ping = self._waiting.popleft()
+            ours = self._turn(ping)
+            if ours:
+                self._running.run(self._send(ping)).add_done_callback(self._ended)
+            elif ours is None:
+                later.append(ping)
+            else:
+                _skip(ping)
+        self._waiting.extendleft(reversed(later))
+        self._drop_expired(now)
 
     async def stop(self) -> None:
         """Cancel those under way, forget those that wait."""
         self._waiting.clear()
         self._unresolved.clear()
         await self._running.finish(0)
+
+    def _drop_expired(self, now: float) -> None:
+        while self._waiting and now - self._waiting[0].asked_at >= EXPIRES:
+            _skip(self._waiting.popleft())
 
     def _add(self, hook: Hook, operation: Operation) -> None:
         if hook.handler not in self._handlers:
@@ -125,7 +150,7 @@ class Pings:
         ):
             operation = "create"  # the same
         config = self._config(hook) if operation == "delete" else None
-        self._waiting.append(Ping(hook, operation, self._clock(), config))
+        self._waiting.append(Ping(hook, operation, self._clock(), config, self._owns(hook.id)))
 
     def _recheck_unresolved(self, now: float) -> None:
         """Queue pings whose references have values now; drop void ones."""
@@ -203,3 +228,7 @@ class Pings:
             return self._active.resolved(hook)
         except UnresolvedReference:
             return None
+
+
+def _skip(ping: Ping) -> None:
+    log.debug("ping_skipped", reason="not_delivering", hook=ping.hook.name, operation=ping.operation)

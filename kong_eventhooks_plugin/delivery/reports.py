@@ -82,6 +82,10 @@ class DeliveryReporter:
     def show_leading(self, *, value: bool) -> None:
         self._metrics.delivery_leader.set(value)
 
+    def show_share(self, *, hooks: int, nodes: int) -> None:
+        self._metrics.delivered_hooks.set(hooks)
+        self._metrics.live_nodes.set(nodes)
+
     def _count(self, hook: str, outcome: str, error: str) -> None:
         labels = (hook, outcome, error)
         counter = self._counters.get(labels)

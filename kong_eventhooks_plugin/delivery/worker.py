@@ -1,11 +1,14 @@
 """The delivery worker: claims due deliveries, attempts and settles them. The only place that retries.
 
-It works in the process that holds the lease (``leadership``). Each hook has a lane (``lanes``). Where nothing of it
-waits in the queue, a lane gets new deliveries with the transaction that accepts them (``queue.contract.Taker``); else
-it claims in small batches, when the queue announces work, when something becomes due, or when the poll finds work of
-another process. An ordered hook's lane has one delivery at a time: the first unsettled one, after the outcome of the
-one before it is committed. ``readiness`` decides whether a hook may deliver, ``backoff`` what follows an outcome;
-``settler`` writes outcomes in batches.
+It delivers its share: all hooks in the process that holds the lease (``leadership``), or those of this node where nodes
+share the store (``membership``). A hook that moves is left to its new owner: what is claimed and not started is
+released, what is under way ends here.
+
+Each hook has a lane (``lanes``). Where nothing of it waits in the queue, a lane gets new deliveries with the
+transaction that accepts them (``queue.contract.Taker``); else it claims in small batches, when the queue announces
+work, when something becomes due, or when the poll finds work of another process. An ordered hook's lane has one
+delivery at a time: the first unsettled one, after the outcome of the one before it is committed. ``readiness`` decides
+whether a hook may deliver, ``backoff`` what follows an outcome; ``settler`` writes outcomes in batches.
 
 A claimed delivery is leased for ``lease`` seconds. After a crash or an error of the store between sending and settling
 the lease expires, and the delivery is sent again under the same id: at least once.
@@ -38,9 +41,12 @@ from kong_eventhooks_plugin.delivery.hook_rules import attempt_seconds, concurre
 from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
 from kong_eventhooks_plugin.delivery.leadership import Leadership
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.delivery.membership import Membership
+from kong_eventhooks_plugin.delivery.ping_turns import PingTurns
 from kong_eventhooks_plugin.delivery.pings import Pings
 from kong_eventhooks_plugin.delivery.reports import DeliveryReporter, Incidents
 from kong_eventhooks_plugin.delivery.settler import Settler
+from kong_eventhooks_plugin.delivery.share import Share
 from kong_eventhooks_plugin.delivery.start_pacing import pause_between_starts
 from kong_eventhooks_plugin.delivery.waiting import Wait, pause, waiting
 from kong_eventhooks_plugin.errors import QueueError
@@ -63,7 +69,7 @@ log = structlog.get_logger()
 
 
 class DeliveryWorker:
-    """``holder`` names this process in the lease.
+    """``holder`` names this process in the lease. ``membership`` is there where nodes share the store.
 
     ``clock`` returns Unix seconds and ``wait`` goes with it; ``monotonic`` returns seconds of a clock that never jumps.
     ``spans`` is there where tracing is on. ``incidents`` takes what hooks can hear of. ``calls_waiting`` returns how
@@ -79,6 +85,7 @@ class DeliveryWorker:
         limits: DeliveryLimits = _DEFAULT_LIMITS,
         *,
         holder: str,
+        membership: Membership | None = None,
         clock: Clock = time.time,
         random: Random = random_module.random,
         wait: Wait | None = None,
@@ -107,7 +114,22 @@ class DeliveryWorker:
         self._leadership = Leadership(
             queue, holder, limits.leadership, clock, self._wait, won=self._won, lost=self._wakeup.set
         )
-        self._pings = Pings(active, handlers, lambda: self._working, clock, self._wait, self._ping_arrived)
+        self._active = active
+        self._membership = membership
+        self._share: Share = membership or self._leadership
+        if membership is not None:
+            membership.follow(self._read_health, self._moved, self._work_elsewhere)
+        self._owned: frozenset[str] = frozenset()
+        self._pings = Pings(
+            active,
+            handlers,
+            lambda: self._working,
+            clock,
+            self._wait,
+            self._ping_arrived,
+            owns=self._share.owns,
+            turn=(lambda _: True) if membership is None else PingTurns(membership, clock),
+        )
         self.activity = Activity(clock())
         self._draining = False
         self._feeding = False
@@ -140,10 +162,12 @@ class DeliveryWorker:
     async def drain(self, seconds: float) -> None:
         """Stop: claim nothing more, let attempts in flight end within ``seconds``, release the rest and the lease.
 
-        An attempt that is cut off may have arrived; the next leader sends it again with the same id. May be called
-        twice, or without ``run``.
+        Other nodes take the hooks over at once. An attempt that is cut off may have arrived; the next owner sends it
+        again with the same id. May be called twice, or without ``run``.
         """
         self._draining = True
+        if self._membership is not None:
+            await self._membership.leave("leaving")
         if not self._loops:
             return
         until = self._clock() + seconds
@@ -155,8 +179,11 @@ class DeliveryWorker:
         await cancel(*self._in_flight)
         if not await self._settler.flush(self._clock() + self._limits.store_pause):
             log.warning("outcomes_unwritten")
+        if self._membership is not None:
+            await self._membership.leave("gone")
         await self._leadership.resign()
         self._reports.show_leading(value=False)
+        self._reports.show_share(hooks=0, nodes=0)
         await cancel(*self._loops)
 
     def held_reason(self, hook_id: str) -> str | None:
@@ -199,16 +226,27 @@ class DeliveryWorker:
 
     @property
     def leading(self) -> bool:
-        """Whether this process is the one that delivers."""
+        """Whether this process does what is to be done by one."""
         return self._leadership.held
 
     @property
+    def delivering(self) -> bool:
+        """Whether this process delivers, all hooks or its share of them."""
+        return self._share.held
+
+    @property
     def _working(self) -> bool:
-        return self._leadership.held and not self._draining
+        return self._share.held and not self._draining
+
+    def _delivers(self, hook_id: str) -> bool:
+        return self._share.owns(hook_id) and not self._draining
 
     # What wakes the worker.
 
     def _work_added(self, hook_id: str) -> None:
+        if self._membership is not None and not self._delivers(hook_id):
+            self._membership.wake(hook_id)
+            return
         lane = self._lanes.lane(hook_id)
         lane.expect_work(self._clock())
         self._consider(lane)
@@ -228,9 +266,35 @@ class DeliveryWorker:
         self._wakeup.set()
 
     async def _won(self) -> None:
+        await self._read_health()
+        self._poll_now()
+
+    async def _read_health(self) -> None:
         self._health.load(await self._queue.endpoints())
+
+    def _poll_now(self) -> None:
         self._next_poll = 0.0
         self._wakeup.set()
+
+    def _work_elsewhere(self, hook_id: str) -> None:
+        """Take the news that another process made work for a hook."""
+        if self._delivers(hook_id):
+            self._work_added(hook_id)
+
+    def _moved(self) -> None:
+        """Leave the hooks that are not ours any more, and take up those that are."""
+        for lane in self._lanes:
+            if not self._share.owns(lane.hook_id):
+                self._release(lane)
+        self._health.forget_others(self._share.owns)
+        self._report_share()
+        self._poll_now()
+
+    def _report_share(self) -> None:
+        before, owned = self._owned, frozenset(filter(self._share.owns, self._active.hooks()))
+        if owned != before:
+            self._owned = owned
+            log.info("delivery_share_changed", hooks=len(owned), gained=len(owned - before), lost=len(before - owned))
 
     async def _watch(self) -> None:
         """Check all lanes whenever something is due or was announced."""
@@ -254,7 +318,8 @@ class DeliveryWorker:
         return min([self._next_poll, *expected])
 
     async def _poll(self, now: float) -> None:
-        self._reports.show_leading(value=self._working)
+        self._reports.show_leading(value=self._leadership.held and not self._draining)
+        self._show_share()
         if not self._working:
             return
         try:
@@ -264,10 +329,20 @@ class DeliveryWorker:
                 self._next_health = now + self._limits.reread_health
                 await self._reread_health()
             for work in await self._queue.work():
-                self._lanes.lane(work.hook_id).expect_work(work.due_at)
+                if self._share.owns(work.hook_id):
+                    self._lanes.lane(work.hook_id).expect_work(work.due_at)
         except QueueError as error:
             log.warning("queue_poll_failed", error=type(error).__name__)
         self._endpoints.prune(now)
+
+    def _show_share(self) -> None:
+        hooks, membership = self._active.hooks(), self._membership
+        if membership is None:
+            self._reports.show_share(hooks=len(hooks) if self._working else 0, nodes=int(self._working))
+        else:
+            self._reports.show_share(
+                hooks=sum(map(self._delivers, hooks)), nodes=len({node.id for node in membership.distribution.live})
+            )
 
     async def _reread_health(self) -> None:
         writes = self._health.writes
@@ -302,8 +377,10 @@ class DeliveryWorker:
 
     def _consider(self, lane: Lane) -> None:
         """Claim for a lane where work is expected, there is room, and its hook may deliver."""
-        if not self._working:
+        if not self._delivers(lane.hook_id):
             self._release(lane)
+            if self._membership is not None:  # whoever delivers it expects its work
+                lane.check_at = lane.missing_since = None
             return
         now = self._clock()
         if lane.claiming or lane.check_at is None or lane.check_at > now or self._settler.full:
@@ -335,7 +412,7 @@ class DeliveryWorker:
         self._release(lane)
         if block.until is not None:
             lane.check_at = block.until
-        if block.reason != REMOVED:
+        if block.reason != REMOVED or self._share.awaited(lane.hook_id):
             lane.missing_since = None
             return
         lane.missing_since = now if lane.missing_since is None else min(lane.missing_since, now)
@@ -376,7 +453,7 @@ class DeliveryWorker:
     async def _fail_pending(self, lane: Lane) -> None:
         """Fail the deliveries of a hook that has been missing for a while.
 
-        Not those of a stored hook: another process over the store knows it, and they wait for it.
+        Not those of a stored hook: it is not read here yet, or another process over the store knows it.
         """
         try:
             if any(hook.id == lane.hook_id for hook in await self._queue.definitions()):
@@ -448,6 +525,7 @@ class DeliveryWorker:
         verdict = self._readiness.check(lane.hook_id, now)
         if (
             isinstance(verdict, Block)
+            or not self._share.owns(lane.hook_id)
             or now > claimed.until - self._longest(verdict)
             or lane.in_order != is_ordered(verdict.config)
             or not (verdict.breaker is None or verdict.breaker.start(now))
@@ -498,9 +576,13 @@ class DeliveryWorker:
 
     def _update_endpoint(self, ready: Ready, made: AttemptResult) -> None:
         """Update breaker and health; switch the hook off where that follows."""
+        breaker = ready.breaker
+        if not self._share.owns(ready.hook.id):
+            if breaker is not None:
+                breaker.abandon()
+            return  # its owner judges
         if made.decision.disable and self._health.disable_gone(ready.hook.id, made.at):
             self._reports.hook_disabled(ready.hook, self._health.of(ready.hook.id))
-        breaker = ready.breaker
         if breaker is None:
             return
         ok = isinstance(made.outcome, Delivered)

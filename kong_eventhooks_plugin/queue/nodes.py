@@ -7,7 +7,7 @@ Limit: what is known of a process that is gone is kept for ``REMEMBERED`` second
 another, until its leases have been released.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -16,8 +16,8 @@ REMEMBERED: Final = 3_600.0
 RELEASING: Final = 120.0
 """How long after its last heartbeat leases of a process that is gone are looked for; they have ended by then."""
 
-NodeState = Literal["live", "leaving", "gone"]
-"""``leaving``: it ends what is under way and delivers nothing more."""
+NodeState = Literal["live", "accepting", "leaving", "gone"]
+"""``accepting``: it delivers nothing; ``leaving``: it ends what is under way and begins nothing more."""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -71,6 +71,12 @@ class NodeTable(Protocol):
 
     async def release_leases(self) -> Sequence[str]:
         """Make what processes that are gone have leased due again; return of which hooks."""
+
+    def wake(self, hook_id: str) -> None:
+        """Tell the other processes soon that a hook has work. Best effort: each polls as well."""
+
+    def on_news(self, has_work: Callable[[str], None], changed: Callable[[], None]) -> None:
+        """Have ``has_work(hook_id)`` called where another process says so, ``changed`` where another has changed."""
 
 
 def forgotten(nodes: Iterable[Node], now: float) -> list[str]:

@@ -45,11 +45,16 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "delivery_exhausted": "A delivery became a dead letter: its attempts are used up.",
     "delivery_failing": "A delivery has failed four times and is retried.",
     "delivery_handed_over": "Another server took the socket over; this worker no longer delivers.",
-    "delivery_lease_acquired": "This process delivers from now on.",
-    "delivery_lease_lost": "This process no longer delivers.",
+    "delivery_lease_acquired": (
+        "This process delivers from now on. Where nodes share the store: it does what one of them is to do."
+    ),
+    "delivery_lease_lost": "Another process does so.",
     "delivery_lease_release_failed": "The delivery lease was not released; another process waits until it expires.",
     "delivery_lease_renewal_failed": "The delivery lease could not be taken or renewed.",
     "delivery_recovered": "A delivery that had failed several times was delivered.",
+    "delivery_share_changed": (
+        "Hooks moved between nodes: this one delivers `hooks` of those that it knows, `gained` and `lost` among them."
+    ),
     "descriptor_limit_raised": "The process may have `limit` open files, the hard limit; `before` is the soft one.",
     "descriptors_scarce": (
         "The limit on open files (`limit`) is small: each part may have only as many connections as the line says."

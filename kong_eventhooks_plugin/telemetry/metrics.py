@@ -101,7 +101,9 @@ class Metrics:
         self.hook_held = gauge(
             "hook_held", "1 where a hook is held or cannot fire, as /readyz says.", ["hook", "reason"]
         )
-        self.delivery_leader = gauge("delivery_leader", "1 where this process holds the delivery lease.")
+        self.delivery_leader = gauge("delivery_leader", "1 where this process leads: it delivers, or polls for all.")
+        self.live_nodes = gauge("live_nodes", "Nodes that share the store and deliver, as this one sees it.")
+        self.delivered_hooks = gauge("delivered_hooks", "Active hooks that this process delivers.")
         self.socket_unserved = gauge(
             "socket_unserved_seconds",
             "Seconds before this start in which nobody listened on the plugin socket, by how the last listener ended.",

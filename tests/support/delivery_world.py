@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from kong_eventhooks_plugin.delivery.delivery_spans import DeliverySpans
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
+from kong_eventhooks_plugin.delivery.membership import Membership
 from kong_eventhooks_plugin.delivery.reports import Incidents
 from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
 from kong_eventhooks_plugin.errors import UnresolvedReference
@@ -189,6 +190,7 @@ class World:
         queue: Any = None,
         time: FakeTime | None = None,
         holder: str = "one",
+        membership: Membership | None = None,
         spans: DeliverySpans | None = None,
         incidents: Incidents | None = None,
         calls_waiting: Callable[[], int] = lambda: 0,
@@ -205,6 +207,7 @@ class World:
             self.metrics,
             limits or DeliveryLimits(),
             holder=holder,
+            membership=membership,
             clock=self.time,
             wait=self.time.wait,
             monotonic=self.time,

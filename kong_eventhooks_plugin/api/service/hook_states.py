@@ -27,8 +27,8 @@ class Delivering(Protocol):
     """The part of the delivery worker that is needed here."""
 
     @property
-    def leading(self) -> bool:
-        """Whether this process delivers."""
+    def delivering(self) -> bool:
+        """Whether this process delivers, all hooks or its share of them."""
 
     def held_reason(self, hook_id: str) -> str | None:
         """Return why the hook's deliveries are held back, None where they are not."""

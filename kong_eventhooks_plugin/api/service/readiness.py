@@ -97,7 +97,7 @@ class ReadinessCheck:
         return Readiness(
             status="unready" if store != OK else "degraded" if degraded else "ready",
             store=store,
-            delivering=self._delivery.leading,
+            delivering=self._delivery.delivering,
             hooks=len(hooks),
             errors=errors,
             held=held,

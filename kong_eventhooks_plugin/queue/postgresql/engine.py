@@ -3,10 +3,11 @@
 Any number of nodes may have one store open; limits, duplicates, suppression and leases hold across them.
 Connections: one for offers, claims and settlements, one for all other changes, one of ``nodes``, and those of
 ``reads``.
-``CLOSING`` seconds is how long ``close`` waits for what is not committed.
+``CLOSING`` seconds is how long ``close`` waits for what is not committed, ``RELEASING`` for the end of its leases.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -55,6 +56,7 @@ from kong_eventhooks_plugin.queue.rows import encoded, splits
 T = TypeVar("T")
 
 CLOSING = 5.0
+RELEASING = 1.0
 REPLAYED_TOGETHER = 500
 
 log = structlog.get_logger()
@@ -86,11 +88,10 @@ class PostgresQueue:
         self._others: Lane[Any] | None = None
         self._reader: Reader | None = None
         self._writers: tuple[Lane[Any], ...] = ()
-        self._leading = False
         self._in_order: set[str] = set()
 
     async def open(self) -> None:
-        """Connect and migrate; make leases due again where nobody delivers."""
+        """Connect and migrate; make leases of processes due again that have exited on this machine."""
         name = self._address.name
         connection = await self._address.connect()
         try:
@@ -111,18 +112,19 @@ class PostgresQueue:
         self._group_commit = GroupCommit(offering, name, self._wake, self._in_order)
         self.nodes.open()
         try:
-            await self._write(self._release_orphaned_leases)
+            await self._write(leases.release_of_exited)
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        """Commit what waits, for at most ``CLOSING`` seconds, and close the connections."""
-        reader, self._reader = self._reader, None
-        others, self._others = self._others, None
+        """Commit what waits, for at most ``CLOSING`` seconds, release leases and close the connections."""
         group_commit, self._group_commit = self._group_commit, None
         if group_commit is not None:
             await group_commit.close(CLOSING)
+            await self._release_own_leases()
+        reader, self._reader = self._reader, None
+        others, self._others = self._others, None
         await self.nodes.close()
         if others is not None:
             await others.close()
@@ -231,19 +233,10 @@ class PostgresQueue:
         return deleted
 
     async def lead(self, holder: str, ttl: float) -> bool:
-        async def lead(transaction: Transaction) -> bool:
-            leading = await small_tables.lead(transaction, holder, ttl)
-            if leading and not self._leading:
-                # The previous leader delivers no more: what it leased is due.
-                await leases.release_others(transaction, self._own_writers())
-            return leading
-
-        self._leading = await self._write(lead)
-        return self._leading
+        return await self._write(partial(small_tables.lead, holder=holder, ttl=ttl))
 
     async def resign(self, holder: str) -> None:
         await self._write(partial(small_tables.resign, holder=holder))
-        self._leading = False
 
     async def definitions(self) -> list[Hook]:
         return await self._reading().read(reads.definitions)
@@ -310,13 +303,12 @@ class PostgresQueue:
             total += done
         return total
 
-    async def _release_orphaned_leases(self, transaction: Transaction) -> None:
-        """Make leases of exited processes due again; where another process delivers they are its own."""
-        if await small_tables.leader(transaction) is None:
-            await leases.release_others(transaction, self._own_writers())
-
-    def _own_writers(self) -> list[int]:
-        return [lane.writer for lane in self._writers if lane.writer is not None]
+    async def _release_own_leases(self) -> None:
+        """Leave what we lease to others; where the store does not answer they find out by themselves."""
+        writers = [lane.writer for lane in self._writers if lane.writer is not None]
+        with contextlib.suppress(QueueError, TimeoutError):
+            async with asyncio.timeout(RELEASING):
+                await self._write(partial(leases.release, writers=writers))
 
     def _in_store_time(self, settlement: Settlement) -> Settlement:
         if settlement.due_at is None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
 from kong_eventhooks_plugin.model.delivery import Delivery
+from kong_eventhooks_plugin.queue.holders import exited
 from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction, columns
@@ -93,7 +94,15 @@ async def replay_some(transaction: Transaction, deliveries: Sequence[tuple[str, 
     return len(revived), refused
 
 
-async def release_others(transaction: Transaction, writers: Sequence[int]) -> None:
-    """Make due what others than these writers have leased."""
-    rows = await transaction.connection.fetch(SQL.release_others_leases, writers)
+async def release(transaction: Transaction, writers: Sequence[int]) -> None:
+    """Make due what these writers have leased."""
+    rows = await transaction.connection.fetch(SQL.release_leases, writers)
     transaction.woken.update(row[0] for row in rows)
+
+
+async def release_of_exited(transaction: Transaction) -> None:
+    """Make due what processes have leased that have certainly exited."""
+    holders = await transaction.connection.fetch(SQL.leasing)
+    writers = [number for number, process in holders if exited(process)]
+    if writers:
+        await release(transaction, writers)

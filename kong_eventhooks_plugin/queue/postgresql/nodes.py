@@ -2,14 +2,21 @@
 
 Each call has ``PATIENCE`` seconds; past it the connection is given up. What other processes declare is read again only
 where it has changed.
+
+The same connection notifies the other processes (NOTIFY) and listens to them, once in ``WAKING`` seconds for all hooks
+that have work: at most ``WOKEN`` of them, the rest is found by polling, as everything is in a database without LISTEN.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
+import asyncpg
+import msgspec
 from msgspec.structs import replace
 
+from kong_eventhooks_plugin.background import cancel
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.queue.nodes import NOTHING_SPOOLED, RELEASING, Beat, Node, SpoolState, forgotten
 from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
@@ -20,6 +27,13 @@ from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 T = TypeVar("T")
 
 PATIENCE: Final = 5.0
+WAKING: Final = 0.02
+WOKEN: Final = 100
+LONGEST_ID: Final = 64
+"""Characters of the id of a hook that is notified of; a payload has less than 8,000 bytes."""
+CHANNEL: Final = "kong_event_hooks"
+
+_decode = msgspec.json.Decoder(list[str]).decode
 
 
 class PostgresNodes:
@@ -35,12 +49,18 @@ class PostgresNodes:
         self._known: dict[str, tuple[float, Node]] = {}
         self.spooled: Callable[[], SpoolState] = lambda: NOTHING_SPOOLED
         """Returns what waits in this node's spool; each heartbeat says it."""
+        self._has_work: Callable[[str], None] = lambda _: None
+        self._changed: Callable[[], None] = lambda: None
+        self._waking: set[str] = set()
+        self._waker: asyncio.Task[None] | None = None
 
     def open(self) -> None:
         """Allow calls: the schema is there."""
         self._closed = False
 
     async def close(self) -> None:
+        if self._waker is not None:
+            await cancel(self._waker)
         async with self._lock:
             self._closed = True
             self._drop()
@@ -51,7 +71,10 @@ class PostgresNodes:
     async def set_gone(self, node: Node) -> bool:
         async def set_gone(connection: Connection) -> bool:
             now = await self._clock.read(connection)
-            return bool(await connection.fetchval(SQL.set_node_gone, node.process, node.seen_at, now))
+            is_news = bool(await connection.fetchval(SQL.set_node_gone, node.process, node.seen_at, now))
+            if is_news:
+                await connection.execute(SQL.notify, CHANNEL, "[]")
+            return is_news
 
         return await self._call(set_gone)
 
@@ -61,6 +84,40 @@ class PostgresNodes:
             return [row[0] for row in await connection.fetch(SQL.release_leases_of_gone, now - RELEASING)]
 
         return await self._call(release)
+
+    def wake(self, hook_id: str) -> None:
+        if self._closed or len(self._waking) >= WOKEN or len(hook_id) > LONGEST_ID:
+            return
+        self._waking.add(hook_id)
+        if self._waker is None or self._waker.done():
+            self._waker = asyncio.get_running_loop().create_task(self._wake_all())
+
+    def on_news(self, has_work: Callable[[str], None], changed: Callable[[], None]) -> None:
+        self._has_work, self._changed = has_work, changed
+
+    async def _wake_all(self) -> None:
+        while self._waking:
+            with contextlib.suppress(StoreUnavailable):
+                await self._call(self._notify_of_work)
+            await asyncio.sleep(WAKING)
+
+    async def _notify_of_work(self, connection: Connection) -> None:
+        payload = msgspec.json.encode(sorted(self._waking)).decode()
+        self._waking.clear()
+        await connection.execute(SQL.notify, CHANNEL, payload)
+
+    def _notified(self, connection: Connection, pid: int, _channel: str, payload: str) -> None:
+        """Take a notification: the ids of hooks that have work, or none of them, where a node has changed."""
+        if pid == connection.get_server_pid():
+            return
+        try:
+            hook_ids = _decode(payload)
+        except msgspec.MsgspecError:
+            return
+        for hook_id in hook_ids:
+            self._has_work(hook_id)
+        if not hook_ids:
+            self._changed()
 
     async def _call(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
@@ -75,6 +132,8 @@ class PostgresNodes:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await self._address.connect()
+                with contextlib.suppress(asyncpg.PostgresError):  # there is no LISTEN: each process polls
+                    await self._connection.add_listener(CHANNEL, self._notified)
             return await work(self._connection)
         except Exception as error:
             self._drop()
@@ -92,6 +151,7 @@ class PostgresNodes:
         if is_there is None or ours != self._ours:
             values = (ours.process, ours.id, ours.name, ours.version, ours.kong, ours.state, now, sorted(ours.hooks))
             await connection.execute(SQL.declare_node, *values)
+            await connection.execute(SQL.notify, CHANNEL, "[]")
             self._ours = ours
         seen = {row[0]: (row[1], row[2]) for row in await connection.fetch(SQL.nodes_seen)}
         await self._read_changed(connection, {process: declared_at for process, (declared_at, _) in seen.items()})

@@ -224,14 +224,18 @@ ORDER BY d.event, d.hook FOR UPDATE OF d;
 UPDATE deliveries AS d SET state = 'pending', due_at = $3, settled_at = NULL, reason = NULL
 FROM unnest($1::bigint[], $2::integer[]) AS u(event, hook) WHERE d.event = u.event AND d.hook = u.hook;
 
--- name: release_others_leases
--- Returns the hooks of which a writer that is none of these held leases.
-WITH others AS (
-  SELECT event, hook FROM deliveries WHERE lease_until IS NOT NULL AND lease <> ALL($1::bigint[])
+-- name: leasing
+-- Which writers hold leases, and of which process they are.
+SELECT n, process FROM writers WHERE n IN (SELECT lease FROM deliveries WHERE lease_until IS NOT NULL);
+
+-- name: release_leases
+-- Returns the hooks of which these writers held leases.
+WITH theirs AS (
+  SELECT event, hook FROM deliveries WHERE lease_until IS NOT NULL AND lease = ANY($1::bigint[])
   ORDER BY event, hook FOR UPDATE
 ), released AS (
   UPDATE deliveries AS d SET state = 'pending', lease = NULL, lease_until = NULL
-  FROM others AS o WHERE d.event = o.event AND d.hook = o.hook RETURNING d.hook
+  FROM theirs AS t WHERE d.event = t.event AND d.hook = t.hook RETURNING d.hook
 )
 SELECT DISTINCT h.id FROM released AS r JOIN hooks AS h ON h.n = r.hook;
 
@@ -345,6 +349,9 @@ SELECT process, spooled, spooled_bytes, spooled_since FROM nodes;
 -- Of all tables and indexes, in bytes.
 SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class AS c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'm', 'p');
+
+-- name: notify
+SELECT pg_notify($1::text, $2::text);
 
 -- name: set_node_gone
 UPDATE nodes SET state = 'gone', declared_at = $3 WHERE process = $1 AND seen_at = $2 AND state <> 'gone'

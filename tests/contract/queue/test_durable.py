@@ -11,7 +11,7 @@ from kong_eventhooks_plugin.model.trace import begin_trace
 from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, QueueLimits
 from tests.support.clock import FakeClock
 from tests.support.queue import SOURCE, attempt, deliver, delivered, held_back, hook, id_of, offer, postponed
-from tests.support.queue_engines import Store
+from tests.support.queue_engines import ONE_DELIVERS, Store
 
 SNOOZE = SuppressionRule(on_change=False, snooze=60)
 
@@ -92,6 +92,7 @@ async def test_a_process_that_only_accepts_leaves_the_deliverers_leases(durable:
     assert (await accepts.get(id_of(1))).state == "delivered"
 
 
+@pytest.mark.parametrize("durable", ONE_DELIVERS, indirect=True)
 async def test_who_takes_over_has_the_others_leases_at_once(durable: Store, clock: FakeClock) -> None:
     killed, heir = await durable.open(), await durable.open()
     await killed.lead("killed", 10)

@@ -8,7 +8,7 @@ CREATE TABLE nodes (
   name text NOT NULL,            -- its host's name
   version text NOT NULL,         -- of this program
   kong text,                     -- the id of the Kong node beside it; NULL: not known
-  state text NOT NULL,           -- live, leaving (it ends what is under way, and begins nothing), gone
+  state text NOT NULL,           -- live, accepting (it delivers nothing), leaving (it begins nothing more), gone
   started_at float8 NOT NULL,
   seen_at float8 NOT NULL,       -- its last heartbeat
   declared_at float8 NOT NULL,   -- when hooks, kong or state last changed

@@ -177,7 +177,7 @@ async def test_every_grpc_call_without_the_token(planted: Api) -> None:
 
 
 class Delivering:
-    leading = True
+    delivering = True
 
     def held_reason(self, _: str) -> str:
         return f"unresolved: no value for {SECRET}"

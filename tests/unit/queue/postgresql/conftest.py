@@ -24,8 +24,10 @@ def opened(postgres_store: str, clock: FakeClock) -> Opener:
     """Opens queues over one store: ``async with opened() as queue``."""
 
     @asynccontextmanager
-    async def opened(url: str = postgres_store, limits: QueueLimits | None = None) -> AsyncIterator[PostgresQueue]:
-        queue = PostgresQueue(url, limits, clock, database_time=False)
+    async def opened(
+        url: str = postgres_store, limits: QueueLimits | None = None, process: str | None = None
+    ) -> AsyncIterator[PostgresQueue]:
+        queue = PostgresQueue(url, limits, clock, database_time=False, process=process)
         await queue.open()
         try:
             yield queue

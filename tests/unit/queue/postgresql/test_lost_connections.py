@@ -7,6 +7,8 @@ import pytest
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter
+from kong_eventhooks_plugin.queue.holders import this_process
+from kong_eventhooks_plugin.queue.nodes import Node
 from tests.support.postgres_proxy import Proxy
 from tests.support.queue import SOURCE, attempt, delivered, event, hook, id_of, offer
 from tests.unit.queue.postgresql.conftest import Opener
@@ -95,16 +97,17 @@ async def test_connections_that_were_closed_while_nobody_used_them(opened: Opene
 
 
 async def test_who_was_cut_off_and_lost_its_leases_settles_nothing(opened: Opener, proxy: Proxy) -> None:
-    async with opened(proxy.url) as away, opened() as other:
-        await away.lead("away", 60)
+    async with opened(proxy.url) as away, opened(process="other") as other:
+        await away.nodes.beat(Node(this_process(), "away", "host", "1"))
         await away.offer(offer(1))
         await away.claim("h", 1, 60)
         proxy.refuse()
         proxy.close_all()
         with pytest.raises(StoreUnavailable):
             await away.settle([delivered(id_of(1))])
-        await other.resign("away")
-        assert await other.lead("other", 60)
+        (row,) = await other.all_nodes()
+        assert await other.nodes.set_gone(row)
+        assert await other.nodes.release_leases() == ["h"]
         assert [one.event for one in await other.claim("h", 1, 60)] == [event(1)]
         proxy.refuse(refuses=False)
         await away.settle([delivered(id_of(1))])

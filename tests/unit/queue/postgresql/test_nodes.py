@@ -1,5 +1,6 @@
 """The table of nodes: heartbeats, who is gone, and what those had leased."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -10,9 +11,11 @@ from msgspec.structs import replace
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.queue.nodes import RELEASING, REMEMBERED, Beat, Node
 from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
+from kong_eventhooks_plugin.queue.postgresql.nodes import LONGEST_ID
 from tests.support.clock import FakeClock
 from tests.support.postgres_proxy import Proxy
 from tests.support.queue import delivered, id_of, offer
+from tests.support.waiting import SECONDS
 
 Nodes = Callable[..., Awaitable[PostgresQueue]]
 
@@ -132,3 +135,44 @@ async def test_heartbeats_go_on_where_a_connection_was_cut(start: Nodes, proxy: 
     await queue.close()
     with pytest.raises(StoreUnavailable):
         await queue.nodes.beat(node("one"))
+
+
+class News:
+    def __init__(self) -> None:
+        self.work: list[str] = []
+        self.changes = 0
+        self._came = asyncio.Event()
+
+    def has_work(self, hook_id: str) -> None:
+        self.work.append(hook_id)
+        self._came.set()
+
+    def changed(self) -> None:
+        self.changes += 1
+        self._came.set()
+
+    async def come(self) -> None:
+        async with asyncio.timeout(SECONDS):
+            await self._came.wait()
+        self._came.clear()
+
+
+async def test_processes_tell_each_other_what_has_work_and_that_they_have_changed(start: Nodes) -> None:
+    one, other = await start("one"), await start("other")
+    news, own = News(), News()
+    other.nodes.on_news(news.has_work, news.changed)
+    one.nodes.on_news(own.has_work, own.changed)
+    await other.nodes.beat(node("other"))
+    await one.nodes.beat(node("one"))
+    await news.come()
+    assert (news.work, news.changes) == ([], 1)
+    await one.nodes.beat(node("one"))
+    for hook_id in ("b", "a", "a"):
+        one.nodes.wake(hook_id)
+    await news.come()
+    assert (news.work, news.changes) == (["a", "b"], 1), "in one notification; a heartbeat alone is no news"
+    assert (own.work, own.changes) == ([], 0)
+    one.nodes.wake("x" * (LONGEST_ID + 1))
+    one.nodes.wake("c")
+    await news.come()
+    assert news.work == ["a", "b", "c"]
