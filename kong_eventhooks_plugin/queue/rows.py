@@ -28,8 +28,15 @@ hook_from = msgspec.json.Decoder(Hook).decode
 Row = tuple[Any, ...]
 
 
+def check_texts(event: Event) -> None:
+    """Raise ``QueueError`` for an event with a NUL in its id, source or name: not every engine can keep it."""
+    if "\0" in event.id or "\0" in event.source or "\0" in event.event:
+        raise QueueError(f"event {event.id!r} ({event.source!r}, {event.event!r}) cannot be kept: its name has a NUL")
+
+
 def encoded(event: Event) -> tuple[bytes, bytes | None]:
-    """Return the columns ``data`` and ``scope`` of an event. Raises ``QueueError`` where it is not JSON-ready."""
+    """Return the columns ``data`` and ``scope`` of an event. Raises ``QueueError`` where it cannot be kept."""
+    check_texts(event)
     try:
         data = encode(event.data)
         if not event.unique and event.scope == NOWHERE:

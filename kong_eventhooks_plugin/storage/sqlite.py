@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.errors import StoreUnavailable
@@ -19,6 +19,11 @@ from kong_eventhooks_plugin.errors import StoreUnavailable
 _PRIMARY_CODE: Final = 0xFF
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
+
+_HEADER: Final = (
+    "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master) "
+    "FROM pragma_application_id, pragma_user_version"
+)
 
 
 def code_of(error: BaseException) -> int | None:
@@ -105,6 +110,36 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+class Format(NamedTuple):
+    """What a file's header says: whose it is (``file`` prints it, too), and the newest version of its schema."""
+
+    application_id: int
+    version: int
+
+    def version_of(self, connection: sqlite3.Connection, path: Path) -> int:
+        """Return the schema's version, 0 for a file without any table. Refuses what is not ours or newer."""
+        # One statement, one view: another process may be creating it right now.
+        application, version, tables = connection.execute(_HEADER).fetchone()
+        if application != self.application_id and (application or version or tables):
+            raise StoreUnavailable(f"{path}: belongs to another program; move it away, or choose another directory")
+        if version > self.version:
+            raise StoreUnavailable(
+                f"{path}: was written by a newer version of this program (its schema is {version}, ours "
+                f"{self.version}); run that version, or choose another directory"
+            )
+        return int(version)
+
+    def migrate(self, connection: sqlite3.Connection, path: Path, steps: Mapping[int, str]) -> None:
+        """Bring the schema to our version; two processes may try at once."""
+
+        def set_version(step: int) -> None:
+            connection.execute(f"PRAGMA user_version = {step}")
+            connection.execute(f"PRAGMA application_id = {self.application_id}")
+
+        if self.version_of(connection, path) < self.version:
+            migrate(connection, steps, lambda: self.version_of(connection, path), set_version)
 
 
 def migrate(

@@ -46,6 +46,7 @@ from kong_eventhooks_plugin.queue.limits import (
     one_page,
     refusal,
 )
+from kong_eventhooks_plugin.queue.rows import check_texts
 
 _SETTLED = ("delivered", "dead")
 
@@ -123,7 +124,10 @@ class MemoryQueue:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Receipt] = loop.create_future()
         try:
+            check_texts(offer.event)
             size = len(msgspec.json.encode(offer.event.data))
+        except QueueError as error:
+            future.set_exception(error)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             future.set_exception(QueueError(f"event {offer.event.id} cannot be written as JSON: {error}"))
         else:

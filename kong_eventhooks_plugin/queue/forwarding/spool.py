@@ -25,6 +25,7 @@ from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailabl
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import Clock, Offer, QueueLimits
 from kong_eventhooks_plugin.queue.nodes import SpoolState
+from kong_eventhooks_plugin.queue.rows import check_texts
 from kong_eventhooks_plugin.storage import sqlite
 from kong_eventhooks_plugin.storage.named_sql import named_statements
 from kong_eventhooks_plugin.storage.thread import CallThread
@@ -40,8 +41,8 @@ DELETED_AT_ONCE: Final = 1_000
 PATIENCE: Final = 5.0
 """Seconds that a transaction waits for another process's."""
 
-APPLICATION_ID: Final = 0x4B_45_68_73
-VERSION: Final = 1
+FORMAT: Final = sqlite.Format(0x4B_45_68_73, 1)
+"""``KEhs``."""
 
 SQL: Final = SimpleNamespace(
     **named_statements((resources.files("kong_eventhooks_plugin.queue.forwarding") / "spool.sql").read_text("utf-8"))
@@ -118,6 +119,7 @@ class Spool:
             raise QueueFull("queue_full", f"{offers} events wait for the shared store already")
         if size >= self._limits.bytes:
             raise QueueFull("queue_bytes", f"{size} bytes of events wait for the shared store already")
+        check_texts(offer.event)
         try:
             data = _encode(offer)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -260,30 +262,14 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         sqlite.create(path, with_directory=True)
         with sqlite.connection_to(path, PATIENCE) as connection:
-            application, version = (
-                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-            )
-            if application not in (0, APPLICATION_ID):
-                raise StoreUnavailable(f"{path}: belongs to another program; choose another directory")
-            if version > VERSION:
-                raise StoreUnavailable(f"{path}: was written by a newer version of this program; run that version")
+            FORMAT.version_of(connection, path)
             sqlite.use_write_ahead_log(connection, path)
             connection.executescript("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;")
-            _create(connection)
+            FORMAT.migrate(connection, path, {1: SQL.schema})
+            connection.execute(SQL.name_itself, (str(uuid.uuid4()),))
             return connection
     except sqlite3.Error as error:
         raise StoreUnavailable(f"{path}: {error}") from error
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    with sqlite.transaction(connection):
-        if connection.execute("PRAGMA user_version").fetchone()[0]:
-            return
-        for statement in sqlite.statements_of(SQL.schema):
-            connection.execute(statement)
-        connection.execute(SQL.name_itself, (str(uuid.uuid4()),))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _add(connection: sqlite3.Connection, offers: Sequence[bytes], now: float) -> tuple[int, int]:

@@ -25,7 +25,8 @@ CREATE TABLE definitions (
 ) STRICT, WITHOUT ROWID;
 
 -- name: name_itself
-INSERT INTO spool VALUES (1, ?);
+-- Once; it keeps the name.
+INSERT INTO spool VALUES (1, ?) ON CONFLICT DO NOTHING;
 
 -- name: own_name
 SELECT id FROM spool;

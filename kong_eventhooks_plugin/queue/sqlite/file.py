@@ -9,13 +9,13 @@ from typing import Literal
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.queue.sqlite.statements import MIGRATIONS, SQL
-from kong_eventhooks_plugin.storage.sqlite import connection_to, create, is_busy, migrate, use_write_ahead_log
-
-APPLICATION_ID = 0x4B_45_68_6B
-"""In the file's header (``KEhk``), so that ``file`` and we know it for ours."""
+from kong_eventhooks_plugin.storage.sqlite import Format, connection_to, create, is_busy, use_write_ahead_log
 
 VERSION = max(MIGRATIONS)
-"""The schema's version that this code reads and writes, kept in ``PRAGMA user_version``."""
+"""The schema's version that this code reads and writes."""
+
+FORMAT = Format(0x4B_45_68_6B, VERSION)
+"""``KEhk``."""
 
 OPENING_PATIENCE = 10.0
 """Seconds that opening waits for another process's lock (it may be migrating); then it fails."""
@@ -78,7 +78,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
         raise StoreUnavailable(f"{path}: there is no such file")
     with _opened(path, "ro") as connection:
         connection.execute("PRAGMA query_only = ON")
-        version = _version(connection, path)
+        version = FORMAT.version_of(connection, path)
         if version != VERSION:
             raise StoreUnavailable(f"{path}: its schema is {version}, ours {VERSION}; `serve` brings it up to date")
         return connection
@@ -96,32 +96,10 @@ def _opened(path: Path, mode: Literal["rw", "ro"]) -> Iterator[sqlite3.Connectio
         raise StoreUnavailable(f"{path}: {error}") from error
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the schema's version; 0 for a file without any table. Refuses what is not ours or newer."""
-    # One statement, one view: another process may be creating it right now.
-    application, version, tables = connection.execute(SQL.header).fetchone()
-    if application != APPLICATION_ID and (application or version or tables):
-        raise StoreUnavailable(f"{path}: belongs to another program; choose another file")
-    if version > VERSION:
-        raise StoreUnavailable(
-            f"{path}: was written by a newer version of this program (its schema is {version}, ours {VERSION}); "
-            "run that version, or choose another file"
-        )
-    return int(version)
-
-
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the schema to our version, all or nothing; two processes may try at once."""
-    version = _version(connection, path)
-    if version == 0:
+    if FORMAT.version_of(connection, path) == 0:
         # Must be set before there is a table. Retention frees space in steps.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     use_write_ahead_log(connection, path)
-    if version == VERSION:
-        return
-
-    def set_version(step: int) -> None:
-        connection.execute(f"PRAGMA user_version = {step}")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-
-    migrate(connection, MIGRATIONS, lambda: _version(connection, path), set_version)
+    FORMAT.migrate(connection, path, MIGRATIONS)

@@ -1,9 +1,5 @@
 -- Every statement of the SQLite store, by name. A line "-- name: x" begins one; statements.py reads the file.
 
--- name: header
-SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)
-FROM pragma_application_id, pragma_user_version;
-
 -- name: known_events
 -- Which of these ids (a JSON array) are already there.
 SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?));

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable, UnknownDelivery
 from kong_eventhooks_plugin.model.event import Event
@@ -75,6 +76,17 @@ async def test_what_cannot_be_kept_harms_no_other(queue: Queue) -> None:
     assert not isinstance(done[1], StoreUnavailable)
     assert (await queue.stats()).per_hook["h"] >= 3
     assert (await queue.offer(offer(4))).fired == ("h",)
+
+
+@pytest.mark.parametrize("field", ["id", "source", "event"])
+async def test_no_engine_takes_a_nul_in_a_name(queue: Queue, field: str) -> None:
+    bad = Offer(replace(event("bad"), **{field: "a\0b"}), (Candidate("h", SOURCE),))
+    good = queue.offer(offer(1))
+    with pytest.raises(QueueError, match="cannot be kept: its name has a NUL"):
+        await queue.offer(bad)
+    assert (await good).fired == ("h",)
+    await queue.offer(Offer(event(2, text="a\0b"), (Candidate("h", SOURCE),)))
+    assert (await queue.get(id_of(2))).event.data["text"] == "a\0b"
 
 
 async def test_only_so_many_offers_wait(store: Store) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import sqlite3
 
 import pytest
 
@@ -114,7 +115,12 @@ async def test_a_file_of_another_program_is_left_alone(world: World) -> None:
     await world.spool.run(lambda connection: connection.execute("VACUUM INTO ?", (str(path),)))
     other = Spool(path, QueueLimits(), world.clock, lambda: None)
     await other.open()
-    await other.run(lambda connection: connection.execute("PRAGMA application_id = 1"))
+    assert other.id == world.spool.id
+    await other.run(lambda connection: connection.execute("PRAGMA user_version = 99"))
     await other.close(1)
-    with pytest.raises(StoreUnavailable, match="another program"):
-        await Spool(path, QueueLimits(), world.clock, lambda: None).open()
+    for change, why in (("application_id = 1", "newer version"), ("application_id = 0", "another program")):
+        with pytest.raises(StoreUnavailable, match=why):
+            await Spool(path, QueueLimits(), world.clock, lambda: None).open()
+        with sqlite3.connect(path) as connection:
+            connection.execute(f"PRAGMA {change}")
+        connection.close()

@@ -78,7 +78,7 @@ async def test_it_says_what_it_is(path: Path) -> None:
     await queue.close()
     connection = sqlite3.connect(path)
     try:
-        assert connection.execute("PRAGMA application_id").fetchone() == (file.APPLICATION_ID,)
+        assert connection.execute("PRAGMA application_id").fetchone() == (file.FORMAT.application_id,)
         assert connection.execute("PRAGMA user_version").fetchone() == (file.VERSION,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     finally:
@@ -130,7 +130,10 @@ async def test_an_empty_file_is_taken(path: Path) -> None:
 @pytest.mark.parametrize("read_only", [False, True])
 async def test_another_programs_file_is_left_alone(path: Path, script: str, read_only: bool) -> None:
     before = make(path, script)
-    assert await refusal(path, read_only=read_only) == f"{path}: belongs to another program; choose another file"
+    assert (
+        await refusal(path, read_only=read_only)
+        == f"{path}: belongs to another program; move it away, or choose another directory"
+    )
     assert contents(path) == before
 
 
@@ -143,7 +146,7 @@ async def test_what_is_no_database_is_left_alone(path: Path, read_only: bool) ->
 
 @pytest.mark.parametrize("read_only", [False, True])
 async def test_a_newer_version_is_left_alone(path: Path, read_only: bool) -> None:
-    script = f"PRAGMA application_id = {file.APPLICATION_ID}; PRAGMA user_version = 999; CREATE TABLE x (a);"
+    script = f"PRAGMA application_id = {file.FORMAT.application_id}; PRAGMA user_version = 999; CREATE TABLE x (a);"
     before = make(path, script)
     results = await refusal(path, read_only=read_only)
     assert "newer version" in results
@@ -156,7 +159,7 @@ async def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 
 async def test_a_store_that_is_old_is_read_when_it_is_migrated(path: Path) -> None:
-    make(path, f"PRAGMA application_id = {file.APPLICATION_ID};")
+    make(path, f"PRAGMA application_id = {file.FORMAT.application_id};")
     assert "`serve` brings it up to date" in await refusal(path, read_only=True)
 
 
@@ -170,7 +173,7 @@ def test_many_may_create_it_at_once(path: Path) -> None:
 def test_a_lock_that_lasts_is_told_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.open_writer(path).close()
     monkeypatch.setattr(file, "OPENING_PATIENCE", 0.05)
-    monkeypatch.setattr(file, "VERSION", NEXT)
+    monkeypatch.setattr(file, "FORMAT", file.FORMAT._replace(version=NEXT))
     monkeypatch.setattr(file, "MIGRATIONS", {**MIGRATIONS, NEXT: "CREATE TABLE two (a);"})
     with locked(path) as lock:
         with pytest.raises(StoreUnavailable, match="locked"):
@@ -186,7 +189,7 @@ def test_migrations_have_no_gap() -> None:
 def test_a_migration_is_made_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.open_writer(path).close()
     before = file.VERSION
-    monkeypatch.setattr(file, "VERSION", NEXT + 1)
+    monkeypatch.setattr(file, "FORMAT", file.FORMAT._replace(version=NEXT + 1))
     half = {NEXT: "CREATE TABLE two (a);", NEXT + 1: "CREATE TABLE three (a);\nINSERT INTO missing VALUES (1);"}
     monkeypatch.setattr(file, "MIGRATIONS", {**MIGRATIONS, **half})
     with pytest.raises(StoreUnavailable, match="missing"):
