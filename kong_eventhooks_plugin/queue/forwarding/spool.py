@@ -11,6 +11,7 @@ may wait, past it the oldest go first.
 
 import asyncio
 import sqlite3
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -66,13 +67,26 @@ class _Waiting(NamedTuple):
 
 
 class Spool:
-    """Everything on one event loop. ``added`` is called after each commit."""
+    """Everything on one event loop. ``added`` is called after each commit.
 
-    def __init__(self, path: Path, limits: QueueLimits, clock: Clock, added: Callable[[], None]) -> None:
+    ``monotonic`` is for how long offers are kept: the clock of day may be set ahead.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        limits: QueueLimits,
+        clock: Clock,
+        added: Callable[[], None],
+        monotonic: Clock = time.monotonic,
+    ) -> None:
         self._path = path
         self._limits = limits
         self._clock = clock
         self._added = added
+        self._monotonic = monotonic
+        self._marks: deque[tuple[float, int]] = deque()
+        """What was forwarded at each sweep; the first is as old as what is not kept any more, or the first of all."""
         self._connection: sqlite3.Connection | None = None
         self._thread: CallThread | None = None
         self._waiting: deque[_Waiting] = deque()
@@ -153,16 +167,18 @@ class Spool:
 
     async def go_back(self, n: int) -> None:
         """Have everything after a place wait again, as far as it is kept."""
+        self._marks.clear()
         await self._move_mark(SQL.go_back, n)
 
     async def sweep(self) -> int:
-        """Delete what is kept no longer; return how many."""
+        """Delete what is kept no longer; return how many. Call it regularly: it notes what is forwarded by now."""
         kept = self._limits.deliveries
-        newest = self._newest[0]
+        newest, forwarded = self._newest[0], self._mark[0]
+        old = self._forwarded_long_ago(forwarded)
 
         def delete(connection: sqlite3.Connection) -> int:
             (oldest,) = connection.execute("SELECT coalesce(min(n), 0) FROM offers").fetchone()
-            until = self._clock() - KEEP_SECONDS if newest - oldest < kept else self._clock() + 1
+            until = old if newest - oldest < kept else forwarded
             return connection.execute(SQL.delete_kept, (until, DELETED_AT_ONCE)).rowcount
 
         total = 0
@@ -205,6 +221,15 @@ class Spool:
             return await thread.call(lambda: call(connection))
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{self._path}: {error}") from error
+
+    def _forwarded_long_ago(self, forwarded: int) -> int:
+        """Return up to which place everything was forwarded ``KEEP_SECONDS`` ago."""
+        now = self._monotonic()
+        self._marks.append((now, forwarded))
+        while len(self._marks) > 1 and self._marks[1][0] <= now - KEEP_SECONDS:
+            self._marks.popleft()
+        at, n = self._marks[0]
+        return n if at <= now - KEEP_SECONDS else 0
 
     def _sizes(self) -> tuple[int, int]:
         return self._newest[0] - self._mark[0], self._newest[1] - self._mark[1]

@@ -56,9 +56,9 @@ SET n = ?1, total = coalesce((SELECT total FROM offers WHERE n <= ?1 ORDER BY n 
 WHERE n > ?1;
 
 -- name: delete_kept
--- What is forwarded and older: in steps, oldest first.
+-- What is forwarded, up to a place: in steps, oldest first.
 DELETE FROM offers WHERE n IN (
-    SELECT n FROM offers WHERE n <= (SELECT n FROM forwarded) AND accepted_at < ? ORDER BY n LIMIT ?
+    SELECT n FROM offers WHERE n <= (SELECT n FROM forwarded) AND n <= ? ORDER BY n LIMIT ?
 );
 
 -- name: definitions

@@ -24,7 +24,7 @@ class World:
         self.added = 0
 
     async def open(self, limits: QueueLimits | None = None) -> Spool:
-        self.spool = Spool(self.folder / FILE, limits or QueueLimits(), self.clock, self._count)
+        self.spool = Spool(self.folder / FILE, limits or QueueLimits(), self.clock, self._count, self.clock)
         await self.spool.open()
         self.spools.append(self.spool)
         self.forwarder = Forwarder(

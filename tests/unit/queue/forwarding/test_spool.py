@@ -77,16 +77,39 @@ async def test_forwarded_offers_are_kept_for_a_store_that_goes_back(world: World
     assert await world.spool.sweep() == 0
     await world.spool.go_back(1)
     assert [one.n for one in await world.spool.first(10)] == [2]
-    world.clock.advance(module.KEEP_SECONDS + 1)
+    assert await world.spool.sweep() == 0
+    world.clock.advance(module.KEEP_SECONDS)
     assert await world.spool.sweep() == 1
     assert [one.n for one in await world.spool.first(10)] == [2]
+
+
+async def test_offers_are_kept_from_when_they_were_forwarded_not_accepted(world: World) -> None:
+    await world.accept(1)
+    assert await world.spool.sweep() == 0
+    world.clock.advance(module.KEEP_SECONDS)
+    await world.spool.forwarded(1)
+    assert await world.spool.sweep() == 0
+    world.clock.advance(module.KEEP_SECONDS / 2)
+    assert await world.spool.sweep() == 0
+    world.clock.advance(module.KEEP_SECONDS / 2)
+    assert await world.spool.sweep() == 1
+
+
+async def test_past_the_number_that_may_wait_the_oldest_are_kept_no_longer(world: World) -> None:
+    await world.open(QueueLimits(deliveries=2))
+    await world.accept(1, 2)
+    await world.spool.forwarded(1)
+    await world.accept(3)
+    assert await world.spool.sweep() == 1
+    assert [one.n for one in await world.spool.first(10)] == [2, 3]
 
 
 async def test_sizes_hold_after_going_back_past_what_is_kept(world: World) -> None:
     await world.accept(1, 2)
     before = await world.spool.state()
     await world.spool.forwarded(1)
-    world.clock.advance(module.KEEP_SECONDS + 1)
+    await world.spool.sweep()
+    world.clock.advance(module.KEEP_SECONDS)
     await world.spool.sweep()
     await world.spool.go_back(0)
     after = await world.spool.state()
