@@ -104,7 +104,12 @@ class PostgresQueue:
             connection.terminate()
             raise
         offering: Lane[Any] = Lane(
-            self._address, self._limits, self._clock, self._committed_late, process=self._process
+            self._address,
+            self._limits,
+            self._clock,
+            self._committed_late,
+            lambda: self._group().store_went_back(),
+            process=self._process,
         )
         self._others = Lane(self._address, self._limits, self._clock, connection=connection, process=self._process)
         self._writers = (offering, self._others)

@@ -31,7 +31,7 @@ from kong_eventhooks_plugin.queue.accepting import Offered
 from kong_eventhooks_plugin.queue.contract import Receipt, Settlement
 from kong_eventhooks_plugin.queue.postgresql.accept import accept
 from kong_eventhooks_plugin.queue.postgresql.lane import Hooks, Lane
-from kong_eventhooks_plugin.queue.postgresql.leases import Claim, claim
+from kong_eventhooks_plugin.queue.postgresql.leases import Claim, claim, release_forgotten
 from kong_eventhooks_plugin.queue.postgresql.settling import settle
 from kong_eventhooks_plugin.queue.postgresql.transaction import NotAlone, Transaction
 from kong_eventhooks_plugin.queue.rows import splits
@@ -121,6 +121,9 @@ class GroupCommit:
         self._yielded = 0
         self._alone = False
         self._ours: dict[str, Receipt] = {}
+        self._held: set[str] = set()
+        """The deliveries that callers have leased."""
+        self._releasing = False
         self._dropping_answers = False
         self._failing: str | None = None
         self._failed_at = 0.0
@@ -153,9 +156,18 @@ class GroupCommit:
         return self._failing if now - self._failed_at < FAILING_SECONDS else None
 
     def committed_late(self, batch: Any) -> None:
-        """Remember the receipts of a transaction that was committed after its callers had given up."""
-        if isinstance(batch, Batch):
-            self._ours = {one.answer.event_id: one.answer for one in batch.offers if one.answer is not None}
+        """Remember the receipts of a transaction whose callers had given up, and release what it leased for them."""
+        if not isinstance(batch, Batch):
+            return
+        self._ours = {one.answer.event_id: one.answer for one in batch.offers if one.answer is not None}
+        leased = [delivery for one in batch.claiming for delivery in one.answer or ()]
+        if leased:
+            released = self.settle([Settlement(delivery.id, "pending", None) for delivery in leased])
+            released.add_done_callback(asyncio.Future.exception)  # where it fails, the leases run out
+
+    def store_went_back(self) -> None:
+        """Make leases due again whose end the store has lost, with the next transaction."""
+        self._releasing = True
 
     async def close(self, seconds: float) -> None:
         """Commit what waits, for so many seconds at most; what is left fails with ``StoreUnavailable``."""
@@ -239,6 +251,8 @@ class GroupCommit:
 
     async def _committed(self, batch: Batch) -> None:
         async def run(transaction: Transaction) -> Batch:
+            if self._releasing:
+                await release_forgotten(transaction, list(self._held))
             if batch.settling:
                 settlements = [one for each in batch.settling for one in each.settlements]
                 transaction.woken |= await settle(transaction, settlements) & self._in_order
@@ -247,12 +261,7 @@ class GroupCommit:
                 for one, answer in zip(batch.claiming, answers, strict=True):
                     one.answer = answer
             if batch.offers:
-                try:
-                    await accept(transaction, batch.offers, self._ours, alone=self._alone)
-                except NotAlone:
-                    self._alone = True
-                    raise
-                self._alone = transaction.is_near_limits
+                await self._accept(transaction, batch.offers)
             batch.woken, batch.answers_dropped = transaction.woken, transaction.answers_dropped
             return batch
 
@@ -260,11 +269,25 @@ class GroupCommit:
         if self._failing is not None:
             self._failing = None
             log.info("store_recovered", file=self._name)
+        self._note_held(batch)
         if batch.settling:
             self._report_dropped(batch.answers_dropped)
         for one in batch.offers:
             self._ours.pop(one.offer.event.id, None)
         self._end(batch, None)
+
+    async def _accept(self, transaction: Transaction, offers: Sequence[Offered]) -> None:
+        try:
+            await accept(transaction, offers, self._ours, alone=self._alone)
+        except NotAlone:
+            self._alone = True
+            raise
+        self._alone = transaction.is_near_limits
+
+    def _note_held(self, batch: Batch) -> None:
+        self._releasing = False
+        self._held.update(delivery.id for one in batch.claiming for delivery in one.answer or ())
+        self._held.difference_update(one.delivery_id for each in batch.settling for one in each.settlements)
 
     def _report_dropped(self, dropped: bool) -> None:
         if dropped and not self._dropping_answers:

@@ -6,6 +6,7 @@
 - A connection that is lost in the COMMIT leaves its outcome unknown. The next connection asks the writer's row, whose
   lock waits for a transaction that is still under way: it was committed, and has the answer that it had, or it runs
   again. Where no connection can be had the callers get ``StoreUnavailable``, and the question stays for the next one.
+- Each new connection is asked for the last transaction: a store that does not have it has gone back.
 """
 
 import asyncio
@@ -77,8 +78,6 @@ NO_HOOKS = Hooks()
 class _Unknown(NamedTuple):
     """A transaction that may be committed: the writer's row says it by its number."""
 
-    writer: int
-    opened_at: float
     number: int
     answer: Any
 
@@ -86,6 +85,7 @@ class _Unknown(NamedTuple):
 class Lane(Generic[T]):
     """``committed_late(answer)`` is called for a transaction whose callers had given up before it was known.
 
+    ``went_back`` is called before the first transaction on a store that has lost some which it had committed.
     ``process`` is whose leases it takes, ours where it is None.
     """
 
@@ -95,6 +95,7 @@ class Lane(Generic[T]):
         limits: QueueLimits,
         clock: StoreClock,
         committed_late: Callable[[Any], None] = lambda _: None,
+        went_back: Callable[[], None] = lambda: None,
         connection: Connection | None = None,
         process: str | None = None,
     ) -> None:
@@ -102,11 +103,14 @@ class Lane(Generic[T]):
         self.limits = limits
         self._clock = clock
         self._committed_late = committed_late
+        self._went_back = went_back
         self._process = process or this_process()
         self._lock = asyncio.Lock()
         self._connection = connection
         self._hooks = HookNumbers()
-        self._number = 0
+        self._number = self._committed = 0
+        self._is_known = connection is not None
+        """Whether the connection has been asked how far the store is."""
         self._unknown: _Unknown | None = None
         self.writer: int | None = None
         """Which row of ``writers`` it has; its leases carry it."""
@@ -171,7 +175,7 @@ class Lane(Generic[T]):
         transaction = Transaction(connection, self.limits, self.writer, await self._clock.read(connection), self._hooks)
         answer = await work(transaction)
         await transaction.flush(self._number, self._opened_at)
-        self._unknown = _Unknown(self.writer, self._opened_at, self._number, answer)
+        self._unknown = _Unknown(self._number, answer)
         try:
             ended = await connection.execute("COMMIT")
         except Exception as error:
@@ -181,6 +185,7 @@ class Lane(Generic[T]):
         self._unknown = None
         if ended != "COMMIT":
             raise BeginAgain  # an error of a statement was passed over
+        self._committed = self._number
         return answer
 
     async def _number_hooks(self, connection: Connection, hooks: Hooks) -> None:
@@ -198,6 +203,7 @@ class Lane(Generic[T]):
         if connection is None or connection.is_closed():
             connection = await self._address.connect()
             self._connection = connection
+            self._is_known = False
             # Another server may answer now, one that has not everything: nothing that was remembered holds.
             self._hooks = HookNumbers()
         try:
@@ -207,15 +213,19 @@ class Lane(Generic[T]):
             raise to_queue_error(error, self._address.name) from error
 
     async def _resolved(self, connection: Connection) -> _Unknown | None:
-        unknown = self._unknown
-        if unknown is None:
+        is_known, self._is_known = self._is_known, True
+        if is_known or self.writer is None:
             return None
-        last = await connection.fetchval(SQL.last_transaction, unknown.writer, unknown.opened_at)
-        self._unknown = None
+        last = await connection.fetchval(SQL.last_transaction, self.writer, self._opened_at)
+        unknown, self._unknown = self._unknown, None
         if last is None:
             self.writer = None
-            return None
-        return unknown if last >= unknown.number else None
+        elif unknown is not None and last >= unknown.number:
+            self._committed = unknown.number
+            return unknown
+        if last is None or last < self._committed:
+            self._went_back()
+        return None
 
     async def _roll_back(self, connection: Connection) -> None:
         try:

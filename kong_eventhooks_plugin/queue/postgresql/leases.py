@@ -94,6 +94,12 @@ async def replay_some(transaction: Transaction, deliveries: Sequence[tuple[str, 
     return len(revived), refused
 
 
+async def release_forgotten(transaction: Transaction, held: Sequence[str]) -> None:
+    """Make due what this writer has leased beside these deliveries."""
+    rows = await transaction.connection.fetch(SQL.release_forgotten_leases, transaction.writer, held)
+    transaction.woken.update(row[0] for row in rows)
+
+
 async def release(transaction: Transaction, writers: Sequence[int]) -> None:
     """Make due what these writers have leased."""
     rows = await transaction.connection.fetch(SQL.release_leases, writers)

@@ -252,6 +252,19 @@ WITH theirs AS (
 )
 SELECT DISTINCT h.id FROM released AS r JOIN hooks AS h ON h.n = r.hook;
 
+-- name: release_forgotten_leases
+-- Returns the hooks of which a writer held leases of other deliveries than these.
+WITH forgotten AS (
+  SELECT d.event, d.hook
+  FROM deliveries AS d JOIN events AS e ON e.n = d.event JOIN hooks AS h ON h.n = d.hook
+  WHERE d.lease_until IS NOT NULL AND d.lease = $1::bigint AND e.id || '_' || h.id <> ALL($2::text[])
+  ORDER BY d.event, d.hook FOR UPDATE OF d
+), released AS (
+  UPDATE deliveries AS d SET state = 'pending', lease = NULL, lease_until = NULL
+  FROM forgotten AS f WHERE d.event = f.event AND d.hook = f.hook RETURNING d.hook
+)
+SELECT DISTINCT h.id FROM released AS r JOIN hooks AS h ON h.n = r.hook;
+
 -- name: fail_some
 WITH chosen AS (
   SELECT event, hook FROM deliveries WHERE hook = $1 AND settled_at IS NULL

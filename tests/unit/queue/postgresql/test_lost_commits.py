@@ -102,6 +102,23 @@ async def test_who_has_a_writers_number_that_was_given_away_again_settles_nothin
                     assert (await other.get(id_of(1))).state == "delivered"
 
 
+async def test_a_lease_whose_end_was_lost_is_due_again_and_one_under_way_is_not(
+    opened: Opener, proxy: Proxy, postgres_store: str
+) -> None:
+    async with opened(proxy.url) as queue:
+        for key in (1, 2):
+            await queue.offer(offer(key))
+        assert len(await queue.claim("h", 2, 60)) == 2
+        with StoreBackup(postgres_store) as backup:
+            await queue.settle([delivered(id_of(1))])
+            backup.restore()
+        proxy.close_all()
+        await queue.offer(offer(3))
+        assert [one.id for one in await queue.claim("h", 9, 60)] == [id_of(1), id_of(3)]
+        await queue.settle([delivered(id_of(key)) for key in (1, 2, 3)])
+        assert (await queue.stats()).depth == {"pending": 0, "leased": 0, "delivered": 3, "dead": 0}
+
+
 async def test_offers_that_are_written_one_by_one_keep_their_order_when_the_store_fails(
     opened: Opener, proxy: Proxy
 ) -> None:

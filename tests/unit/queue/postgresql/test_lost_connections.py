@@ -78,6 +78,17 @@ async def test_a_cut_in_the_commit_of_another_change(opened: Opener, proxy: Prox
         assert await queue.definitions() == [hook("one")]
 
 
+async def test_what_was_leased_for_a_caller_that_had_given_up_is_due_again(opened: Opener, proxy: Proxy) -> None:
+    async with opened(proxy.url) as queue:
+        await queue.offer(offer(1))
+        proxy.cut("COMMIT", answered=True)
+        proxy.refuse(times=1)
+        with pytest.raises(StoreUnavailable):
+            await queue.claim("h", 1, 60)
+        await queue.offer(offer(2))
+        assert [one.id for one in await queue.claim("h", 9, 60)] == [id_of(1), id_of(2)]
+
+
 async def test_a_cut_before_the_commit_runs_the_transaction_again(opened: Opener, proxy: Proxy) -> None:
     async with opened(proxy.url) as queue:
         await queue.offer(offer(0))
