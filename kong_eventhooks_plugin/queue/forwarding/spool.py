@@ -5,8 +5,8 @@ Offers that wait share the next transaction, which is written and synced in a th
 processes may have the file open (two overlap while Kong reloads).
 
 Limits: ``QueueLimits.deliveries`` offers and ``QueueLimits.bytes`` wait for the shared store; one more raises
-``QueueFull``. ``QueueLimits.waiting`` wait for the disk. A transaction has ``BATCH`` offers. Kept offers are as many as
-may wait, past it the oldest go first.
+``QueueFull``. ``QueueLimits.waiting`` wait for the disk. A transaction has ``BATCH`` offers. All that is in the
+file is as much as may wait: past it the oldest kept offers go first.
 """
 
 import asyncio
@@ -172,14 +172,13 @@ class Spool:
 
     async def sweep(self) -> int:
         """Delete what is kept no longer; return how many. Call it regularly: it notes what is forwarded by now."""
-        kept = self._limits.deliveries
-        newest, forwarded = self._newest[0], self._mark[0]
+        (newest, size), forwarded = self._newest, self._mark[0]
         old = self._forwarded_long_ago(forwarded)
 
         def delete(connection: sqlite3.Connection) -> int:
-            (oldest,) = connection.execute("SELECT coalesce(min(n), 0) FROM offers").fetchone()
-            until = old if newest - oldest < kept else forwarded
-            return connection.execute(SQL.delete_kept, (until, DELETED_AT_ONCE)).rowcount
+            oldest, size_before = connection.execute(SQL.oldest).fetchone() or (newest, size)
+            fits = newest - oldest < self._limits.deliveries and size - size_before <= self._limits.bytes
+            return connection.execute(SQL.delete_kept, (old if fits else forwarded, DELETED_AT_ONCE)).rowcount
 
         total = 0
         while deleted := await self.run(delete):

@@ -34,6 +34,9 @@ SELECT id FROM spool;
 -- name: newest
 SELECT n, total FROM offers ORDER BY n DESC LIMIT 1;
 
+-- name: oldest
+SELECT n, total FROM offers ORDER BY n LIMIT 1;
+
 -- name: add
 INSERT INTO offers (total, accepted_at, offer) VALUES (?, ?, ?);
 

@@ -95,13 +95,17 @@ async def test_offers_are_kept_from_when_they_were_forwarded_not_accepted(world:
     assert await world.spool.sweep() == 1
 
 
-async def test_past_the_number_that_may_wait_the_oldest_are_kept_no_longer(world: World) -> None:
-    await world.open(QueueLimits(deliveries=2))
-    await world.accept(1, 2)
+@pytest.mark.parametrize("limits", [QueueLimits(deliveries=2), QueueLimits(bytes=300)], ids=["count", "bytes"])
+async def test_past_what_may_wait_the_oldest_are_kept_no_longer(world: World, limits: QueueLimits) -> None:
+    await world.open(limits)
+    await world.accept(1)
     await world.spool.forwarded(1)
+    await world.accept(2)
+    assert await world.spool.sweep() == 0
+    await world.spool.forwarded(2)
     await world.accept(3)
-    assert await world.spool.sweep() == 1
-    assert [one.n for one in await world.spool.first(10)] == [2, 3]
+    assert await world.spool.sweep() == 2
+    assert [one.n for one in await world.spool.first(10)] == [3]
 
 
 async def test_sizes_hold_after_going_back_past_what_is_kept(world: World) -> None:
