@@ -19,7 +19,7 @@ LOCKED := $(PIP) --require-hashes --no-deps
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest lint types bench soak protobuf docs site dist lock compose-up compose-down clean
+.PHONY: help run test test-newest lint types bench soak soak-cluster protobuf docs site dist lock compose-up compose-down clean
 
 help: ## show this list
 	@echo 'make TARGET [PYTHON=python3.12] [VENV=.venv]'
@@ -46,6 +46,9 @@ bench: $(DEV) ## every benchmark, one after the other; several minutes
 
 soak: $(DEV) ## faults for an hour: every accepted event arrives (SECONDS=60: for a minute)
 	$(BIN)/python benchmarks/soak.py --seconds $(SECONDS)
+
+soak-cluster: $(DEV) ## the same with three nodes over one PostgreSQL, which needs its programs
+	$(BIN)/python benchmarks/soak_cluster.py --seconds $(SECONDS)
 
 protobuf: $(DEV) ## generate the protobuf modules from proto/
 	$(BIN)/python scripts/generate_protobuf.py

@@ -12,7 +12,7 @@ status is 1 where one of these does not hold:
   as the workers counted as lost (``events_lost_total``: those of a full disk). What a worker had counted dies with it:
   where one is killed while its disk is full, Kong's events of that time may be missing. The report says how many.
 - An event has one webhook-id, however often it arrives.
-- Whatever arrives twice was sent near a fault (``cause_of``).
+- Whatever arrives twice was sent near a fault (``Chaos.cause_of``).
 - No log line says that something was a bug.
 
 The worker answers Kong after the commit, however late (``settable_clock``): what is answered early, and is not
@@ -26,7 +26,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import random
 import resource
 import signal
 import sqlite3
@@ -38,19 +37,18 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
+from chaos import Chaos, Fault, arguments
 from live import Clock as SettableClock
-from live import KongNode, Log, Receiver, Sidecar, Traffic, hook, kong_yml, over_api, over_socket, until
+from live import KongNode, Log, Sidecar, Traffic, hook, kong_yml, over_api, over_socket, until
 
 DISK_MEGABYTES = 96
 ATTEMPT_SECONDS = 1
 WATCHDOG_SECONDS = 2
-NEAR_SECONDS = 3.0
-"""How far from a fault a delivery may have been sent that the fault had repeated."""
 STUCK_SECONDS = 30.0
 """So long nothing more may be delivered before the end is given up."""
 IN_NAMESPACE = "SOAK_IN_NAMESPACE"
@@ -60,18 +58,6 @@ FLAGS = (
     "--keep-settled-count=5000",
     "--drain-seconds=5",
 )
-BUGS = (
-    "attempt_unsettled", "background_task_failed", "handler_failed", "loop_crashed", "outcome_dropped",
-    "settlement_failed", "store_rollback_failed", "work_listener_failed", "api_call_failed", "damaged_file_moved",
-)  # fmt: skip
-
-
-class Fault(NamedTuple):
-    """What was done, and from when to when it lasted (Unix seconds)."""
-
-    name: str
-    began: float
-    ended: float
 
 
 class Disk:
@@ -109,52 +95,23 @@ class Disk:
         return sqlite3.connect(self.data / "events.db", isolation_level=None, timeout=0.5)
 
 
-class Soak:
+class Soak(Chaos):
     """One run."""
 
     def __init__(self, options: argparse.Namespace, directory: Path, data: Path, mount: Path | None) -> None:
-        self.options = options
-        self.random = random.Random(options.seed)  # noqa: S311 - a schedule, no secret
-        self.scale = min(1.0, options.seconds / 60)
+        super().__init__(options, directory, ("socket", "api"), FAULTS)
         self.clock = SettableClock(directory / "clock")
         self.disk = Disk(mount, data)
-        self.receivers = {name: Receiver(directory / name) for name in ("socket", "api")}
         hooks = [
             hook("soak-socket", self.receivers["socket"].urls[0], "rate-limiting"),
             hook("soak-api", self.receivers["api"].urls[0], "custom"),
         ]
         self.sidecar = Sidecar(directory, data, self.clock, kong_yml(hooks, {}), *FLAGS)
-        self.faults: list[Fault] = []
         self.blind: list[Fault] = []
         self.counted_lost = 0
         self._lost_of_worker = 0
-        self.arrivals: dict[str, list[float]] = {}
-        self.ids: dict[str, set[str]] = {}
-        self.traffic: dict[str, Traffic] = {}
-        self.began = time.time()
-
-    # ---- progress ----
-
-    def say(self, text: str) -> None:
-        """Print a line of progress."""
-        self.read_arrivals()
-        sent = sum(traffic.sent for traffic in self.traffic.values())
-        accepted = sum(len(traffic.accepted) for traffic in self.traffic.values())
-        counts = f"sent {sent:7,}  accepted {accepted:7,}  arrived {len(self.ids):7,}"
-        print(f"{time.time() - self.began:7.1f} s  {counts}  {text}", flush=True)
-
-    def read_arrivals(self) -> None:
-        """Read what the receivers have written."""
-        for receiver in self.receivers.values():
-            for at, webhook_id, key in receiver.news():
-                self.arrivals.setdefault(key, []).append(at)
-                self.ids.setdefault(key, set()).add(webhook_id)
 
     # ---- faults ----
-
-    def lasting(self, least: float, most: float) -> float:
-        """Return how long a fault lasts; shorter in a short run."""
-        return self.random.uniform(least, most) * self.scale
 
     async def count_lost(self) -> None:
         """Add what the worker has counted since the last time; call it before a worker ends."""
@@ -290,20 +247,6 @@ class Soak:
         self.clock.set(self.clock.ahead - self.random.uniform(60, 7200))
         await asyncio.sleep(self.lasting(0.5, 3))
 
-    async def chaos(self) -> None:
-        """Do one fault after the other until the time is over; each round has all, and the first one is whole."""
-        ends, names, rounds = time.time() + self.options.seconds, list[str](), 0
-        while time.time() < ends or (rounds == 1 and names):
-            if not names:
-                rounds += 1
-                names = self.random.sample(self.options.faults, len(self.options.faults))
-            await asyncio.sleep(self.lasting(0.5, 3))
-            name = names.pop()
-            began = time.time()
-            await FAULTS[name](self)
-            self.faults.append(Fault(name, began, time.time()))
-            self.say(f"{name} ({time.time() - began:.1f} s)")
-
     # ---- the run ----
 
     async def run(self) -> bool:
@@ -360,24 +303,13 @@ class Soak:
 
     # ---- the report ----
 
-    def cause_of(self, at: float) -> str:
-        """Return the fault that is nearest to a delivery which was sent again later."""
-        distances = [(max(fault.began - at, at - fault.ended, 0.0), fault.name) for fault in self.faults]
-        distance, name = min(distances, default=(NEAR_SECONDS, ""))
-        return name if distance < NEAR_SECONDS else "unexplained"
-
     def report(self, status: int) -> bool:
         """Print what came of it."""
-        accepted = {name: traffic.accepted for name, traffic in self.traffic.items()}
-        missing = {name: [key for key in keys if key not in self.ids] for name, keys in accepted.items()}
-        blind = [key for key in missing["socket"] if self._in_blind(*accepted["socket"][key])]
-        repeated = [at for arrivals in self.arrivals.values() for at in sorted(arrivals)[:-1]]
-        duplicates = Counter(map(self.cause_of, repeated))
-        bugs = Counter(line["event"] for event in BUGS for line in self.sidecar.log(event))
-        torn = [line for line in self.sidecar.output() if "Traceback" in line]
+        missing = self.missing()
+        blind = [key for key in missing["socket"] if self._in_blind(*self.traffic["socket"].accepted[key])]
+        duplicates = self.duplicates()
         print(f"\nfull disk: {self.disk.how}; faults: {dict(Counter(fault.name for fault in self.faults))}")
-        for name, keys in accepted.items():
-            print(f"{name}: {self.traffic[name].sent:,} sent, {len(keys):,} accepted, {len(missing[name]):,} missing")
+        self.print_traffic()
         print(f"counted as lost: {self.counted_lost:,}; missing where the counting worker was killed: {len(blind):,}")
         print(f"Kong's calls without an answer: {dict(self.unanswered)}")
         print(f"duplicates: {sum(duplicates.values()):,} {dict(duplicates)}")
@@ -385,14 +317,9 @@ class Soak:
         verdicts = {
             "an event that the API took is missing": bool(missing["api"]),
             f"{unexcused} more of Kong's events are missing than were counted": unexcused > 0,
-            "an event has two ids": any(len(ids) > 1 for ids in self.ids.values()),
-            "a duplicate has no cause": "unexplained" in duplicates,
-            f"bugs in the log: {dict(bugs)} {torn[:1]}": bool(bugs or torn),
             f"the sidecar's exit status is {status}": status != 0,
         }
-        wrong = [text for text, is_wrong in verdicts.items() if is_wrong]
-        print("\n".join(f"WRONG: {text}" for text in wrong) or "all that is promised holds")
-        return not wrong
+        return self.conclude(verdicts, [self.sidecar])
 
     def _in_blind(self, _sent: float, answered: float) -> bool:
         return any(fault.began <= answered <= fault.ended for fault in self.blind)
@@ -400,11 +327,10 @@ class Soak:
     def close(self) -> None:
         """End every process."""
         self.sidecar.stop()
-        for receiver in self.receivers.values():
-            receiver.kill()
+        self.kill_receivers()
 
 
-FAULTS: dict[str, Callable[[Soak], Awaitable[None]]] = {
+FAULTS: dict[str, Callable[[Any], Awaitable[None]]] = {
     "worker killed": Soak.kill_worker,
     "supervisor killed": Soak.kill_supervisor,
     "worker stopped": Soak.stop_worker,
@@ -437,14 +363,7 @@ def enter_namespace() -> None:
 
 def main() -> int:
     """Run; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--socket-rate", type=float, default=100.0)
-    parser.add_argument("--api-rate", type=float, default=50.0)
-    parser.add_argument("--faults", nargs="+", choices=[*FAULTS], default=[*FAULTS])
-    parser.add_argument("--log", type=Path, help="where to write the sidecar's log")
-    options = parser.parse_args()
+    options = arguments(__doc__, FAULTS, socket_rate=100.0, api_rate=50.0).parse_args()
     if IN_NAMESPACE not in os.environ:
         enter_namespace()
     print(f"soak: {options.seconds:g} s, seed {options.seed}", flush=True)

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Any
@@ -113,12 +113,14 @@ def kong_yml(everywhere: Iterable[dict[str, Any]], services: dict[str, dict[str,
 class Sidecar:
     """``serve``, started again whenever it is told; ``ready`` waits for the worker that is newest."""
 
-    def __init__(self, directory: Path, data: Path, clock: Clock, kong_yml: str, *flags: str) -> None:
+    def __init__(
+        self, directory: Path, data: Path, clock: Clock, kong_yml: str, *flags: str, under: Sequence[str] = ()
+    ) -> None:
         self.path, self.data = directory / "plugin.sock", data
         file = directory / "kong.yml"
         file.write_text(kong_yml)
         settings = [f"--socket-path={self.path}", f"--data-dir={data}", f"--kong-yml={file}", "--listen=127.0.0.1:0"]
-        self._command = [sys.executable, "-P", "-m", "kong_eventhooks_plugin", "serve", "--log-format=json"]
+        self._command = [*under, sys.executable, "-P", "-m", "kong_eventhooks_plugin", "serve", "--log-format=json"]
         self._command += [*settings, *flags]
         self._environment = {"PYTHONPATH": str(SUPPORT / "settable_clock"), "SETTABLE_CLOCK": str(clock.path)}
         self._runs: list[Running] = []
@@ -292,12 +294,14 @@ def over_socket(node: KongNode, log: Log) -> Callable[[str], Awaitable[bool]]:
 
 
 @contextlib.asynccontextmanager
-async def over_api(sidecar: Sidecar, over: asyncio.Event) -> AsyncIterator[Callable[[str], Awaitable[bool]]]:
+async def over_api(
+    sidecar: Sidecar, over: asyncio.Event, event: str = "soak"
+) -> AsyncIterator[Callable[[str], Awaitable[bool]]]:
     """Yield what publishes an event, and posts it again where no answer came or a 503 did."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
 
         async def publish(key: str) -> bool:
-            body = {"event": "soak", "data": {"id": key}, "key": key}
+            body = {"event": event, "data": {"id": key}, "key": key}
             while True:
                 try:
                     async with session.post(f"{sidecar.api}/events", json=body) as answer:

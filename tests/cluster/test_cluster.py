@@ -1,21 +1,19 @@
 """Nodes over one PostgreSQL that is stopped, and nodes that are killed: what was accepted arrives, and once."""
 
 import asyncio
-import json
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.cluster.arrived import Arrived
 from tests.cluster.nodes import Nodes
 from tests.kong_node.node import request_log
 from tests.support import postgres
 from tests.support.http_receiver import HttpReceiver
 from tests.support.postgres import Cluster
-from tests.support.waiting import SECONDS
 
 pytestmark = pytest.mark.long
 
@@ -24,14 +22,11 @@ TAKEOVER = 15.0
 SEEN = 2.0
 """Seconds within which a hook that the API made is on every node."""
 
-DURABLE = ("fsync=off", "full_page_writes=off", *postgres.QUIET)
-"""What is committed outlives the server (and not the machine)."""
-
 
 @pytest.fixture
 def store(postgres_programs: Path) -> Iterator[Cluster]:
     """A PostgreSQL that the test may stop."""
-    with postgres.cluster(postgres_programs, DURABLE) as made:
+    with postgres.cluster(postgres_programs, postgres.DURABLE) as made:
         yield made
 
 
@@ -42,7 +37,7 @@ async def receiver() -> AsyncIterator[HttpReceiver]:
 
 
 @pytest.fixture
-def arrived(receiver: HttpReceiver) -> "Arrived":
+def arrived(receiver: HttpReceiver) -> Arrived:
     return Arrived(receiver)
 
 
@@ -50,33 +45,6 @@ def arrived(receiver: HttpReceiver) -> "Arrived":
 async def nodes(tmp_path: Path, store: Cluster, receiver: HttpReceiver) -> AsyncIterator[Nodes]:
     async with Nodes(tmp_path, store.url(), receiver) as made:
         yield made
-
-
-class Arrived:
-    """The events that the receiver has had, beside the pings of hooks that begin."""
-
-    def __init__(self, receiver: HttpReceiver) -> None:
-        self._receiver = receiver
-
-    def events(self) -> list[tuple[Any, str]]:
-        """Return the number that was published or the request that exceeded a limit, and the event's id."""
-        found = []
-        for request in self._receiver.requests:
-            data = json.loads(request.body)
-            if data["event"] != "ping":
-                found.append((data.get("number") or data["request"]["id"], request.headers["webhook-id"]))
-        return found
-
-    async def all_of(self, wanted: Iterable[Any], seconds: float = SECONDS) -> None:
-        """Wait until all of these have arrived."""
-        missing = set(wanted)
-        async with asyncio.timeout(seconds):
-            while missing := missing - {what for what, _ in self.events()}:
-                await self._receiver.received(len(self._receiver.requests) + 1)
-
-    def under_one_id(self) -> list[Any]:
-        """Return what has arrived, sorted; what came more than once came under one id."""
-        return sorted(what for what, _ in set(self.events()))
 
 
 async def test_events_of_two_nodes_arrive_once_each(nodes: Nodes, arrived: Arrived) -> None:

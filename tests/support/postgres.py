@@ -33,6 +33,9 @@ STARTING = 60.0
 NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 QUIET = ("autovacuum=off", "shared_buffers=16MB", "max_connections=60", "max_wal_size=64MB", "log_min_messages=fatal")
 
+DURABLE = ("fsync=off", "full_page_writes=off", *QUIET)
+"""What is committed outlives the server, and not the machine."""
+
 
 def binaries() -> Path | None:
     """Return the directory of the newest PostgreSQL's programs, None where there is none."""
@@ -87,21 +90,46 @@ class Cluster:
             server.send_signal(how)
             server.wait(30)
 
+    def follow(self, primary: "Cluster") -> None:
+        """Make it a copy of a running server that follows it: an asynchronous standby."""
+        self._run(
+            "pg_basebackup", "--pgdata", str(self._folder / "data"), "--host", str(primary._folder),
+            "--username=postgres", "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+        )  # fmt: skip
+
+    def back_up(self) -> None:
+        """Copy the data of a server that is stopped; one copy is kept."""
+        shutil.rmtree(self._folder / "backup", ignore_errors=True)
+        self._run_as_nobody("cp", "--archive", str(self._folder / "data"), str(self._folder / "backup"))
+
+    def restore(self) -> None:
+        """Put the copy in place of the data of a server that is stopped."""
+        shutil.rmtree(self._folder / "data")
+        (self._folder / "backup").rename(self._folder / "data")
+
     def _run(self, program: str, *arguments: str) -> None:
-        command = [*_as_nobody(), str(self._programs / program), *arguments]
-        subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL)
+        self._run_as_nobody(str(self._programs / program), *arguments)
+
+    @staticmethod
+    def _run_as_nobody(*command: str) -> None:
+        subprocess.run([*_as_nobody(), *command], check=True, cwd="/", stdout=subprocess.DEVNULL)
 
 
 @contextmanager
-def cluster(programs: Path, settings: Sequence[str] = (*NOT_DURABLE, *QUIET)) -> Iterator[Cluster]:
-    """Make a cluster in a temporary directory, start it, end it and remove it."""
+def cluster(
+    programs: Path, settings: Sequence[str] = (*NOT_DURABLE, *QUIET), primary: Cluster | None = None
+) -> Iterator[Cluster]:
+    """Make a cluster in a temporary directory, start it, end it and remove it; a standby where there is a primary."""
     folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path has 107 bytes
     made = Cluster(programs, folder, settings)
     try:
         if os.geteuid() == 0:
             user = _nobody()
             os.chown(folder, user.pw_uid, user.pw_gid)
-        made.make()
+        if primary is None:
+            made.make()
+        else:
+            made.follow(primary)
         made.start()
         yield made
     finally:
