@@ -24,6 +24,8 @@ committed before it):
   nothing.
 - Locks are taken in this order: deliveries (event, hook), the advisory lock, slots, events (id). What only cleans up
   skips what is locked. Should two nodes lock each other out all the same, PostgreSQL ends one, which begins again.
+- A store that has lost commits (an older backup, a failover) is noticed with each new connection and by each batch of a
+  spool: leases whose end it has lost are due again, and it takes nothing of a spool before what it has lost of it.
 - After a connection that broke in a COMMIT, the writer's row says whether the transaction was committed (``lane``).
 
 Time is the database's: nodes' clocks differ, and a lease that one node takes is judged by another. What a node plans by

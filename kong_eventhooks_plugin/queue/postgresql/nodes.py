@@ -46,6 +46,8 @@ class PostgresNodes:
         self._lock = asyncio.Lock()
         self._closed = True
         self._ours: Node | None = None
+        self._is_declared = False
+        """Whether the connection has said it: a store that went back may have an older row of ours."""
         self._known: dict[str, tuple[float, Node]] = {}
         self.spooled: Callable[[], SpoolState] = lambda: NOTHING_SPOOLED
         """Returns what waits in this node's spool; each heartbeat says it."""
@@ -132,6 +134,7 @@ class PostgresNodes:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await self._address.connect()
+                self._is_declared = False
                 with contextlib.suppress(asyncpg.PostgresError):  # there is no LISTEN: each process polls
                     await self._connection.add_listener(CHANNEL, self._notified)
             return await work(self._connection)
@@ -148,11 +151,11 @@ class PostgresNodes:
         since = None if spooled.oldest is None else self._clock.to_store(spooled.oldest)
         is_there = await connection.fetchval(SQL.beat, ours.process, now, spooled.offers, spooled.bytes, since)
         lost = is_there is None and self._ours is not None
-        if is_there is None or ours != self._ours:
+        if is_there is None or ours != self._ours or not self._is_declared:
             values = (ours.process, ours.id, ours.name, ours.version, ours.kong, ours.state, now, sorted(ours.hooks))
             await connection.execute(SQL.declare_node, *values)
             await connection.execute(SQL.notify, CHANNEL, "[]")
-            self._ours = ours
+            self._ours, self._is_declared = ours, True
         seen = {row[0]: (row[1], row[2]) for row in await connection.fetch(SQL.nodes_seen)}
         await self._read_changed(connection, {process: declared_at for process, (declared_at, _) in seen.items()})
         nodes = [replace(node, seen_at=seen[process][1]) for process, (_, node) in self._known.items()]

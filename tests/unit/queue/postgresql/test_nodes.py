@@ -1,6 +1,7 @@
 """The table of nodes: heartbeats, who is gone, and what those had leased."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -15,6 +16,7 @@ from kong_eventhooks_plugin.queue.postgresql.nodes import LONGEST_ID
 from tests.support.clock import FakeClock
 from tests.support.postgres_proxy import Proxy
 from tests.support.queue import delivered, id_of, offer
+from tests.support.store_backup import StoreBackup
 from tests.support.waiting import SECONDS
 
 Nodes = Callable[..., Awaitable[PostgresQueue]]
@@ -176,3 +178,19 @@ async def test_processes_tell_each_other_what_has_work_and_that_they_have_change
     one.nodes.wake("c")
     await news.come()
     assert news.work == ["a", "b", "c"]
+
+
+async def test_a_store_that_went_back_learns_anew_what_a_process_declares(
+    start: Nodes, proxy: Proxy, postgres_store: str
+) -> None:
+    one, other = await start("one", proxy.url), await start("other")
+    await one.nodes.beat(node("one", "a"))
+    with StoreBackup(postgres_store) as backup:
+        await one.nodes.beat(node("one", "a", "b"))
+        backup.restore()
+    proxy.close_all()
+    with contextlib.suppress(StoreUnavailable):  # it may have to notice first that its connection is closed
+        await one.nodes.beat(node("one", "a", "b"))
+    await one.nodes.beat(node("one", "a", "b"))
+    found = await other.nodes.beat(node("other"))
+    assert next(each.hooks for each in found.nodes if each.process == "one") == {"a", "b"}
