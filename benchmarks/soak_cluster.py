@@ -117,6 +117,18 @@ class ClusterSoak(Chaos):
         await asyncio.sleep(self.lasting(0, 3))
         await self.back(node)
 
+    async def start_without_store(self) -> None:
+        """Kill a node while it does not reach the store, and have its next start not reach it either."""
+        node = self.a_node()
+        node.proxy.refuse()
+        node.proxy.close_all()
+        await asyncio.sleep(self.lasting(0, 2))
+        node.signal(signal.SIGKILL)
+        await asyncio.to_thread(node.sidecar.running.wait)
+        await self.back(node)
+        await asyncio.sleep(self.lasting(0, 2))
+        node.proxy.refuse(refuses=False)
+
     async def kill_worker(self) -> None:
         """``kill -9``."""
         node = self.a_node()
@@ -366,6 +378,7 @@ class ClusterSoak(Chaos):
 
 FAULTS: dict[str, Callable[[Any], Awaitable[None]]] = {
     "node killed": ClusterSoak.kill_node,
+    "node started without the store": ClusterSoak.start_without_store,
     "worker killed": ClusterSoak.kill_worker,
     "node ended": ClusterSoak.end_node,
     "node stopped": ClusterSoak.stop_node,
