@@ -6,7 +6,7 @@ before 3.10 lost events in which only a number or a boolean changed).
 """
 
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -26,5 +26,10 @@ def digest(event: Event) -> bytes:
     data = event.data
     hashed = {name: data[name] for name in event.unique if name in data} if event.unique else data
     if event.compared:
-        hashed = hashed | {name: value for name, value in event.compared.items() if name in hashed}
+        hashed = hashed | {name: _part(data[name], own) for name, own in event.compared.items() if name in hashed}
     return blake2b(_encoder.encode(hashed), digest_size=SIZE).digest()
+
+
+def _part(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return what counts of an object; ``{}`` of none."""
+    return {name: value.get(name) for name in names} if value else {}

@@ -12,8 +12,8 @@ class Event(msgspec.Struct, frozen=True):
     """``id`` is a UUID, the same when Kong reports the same request again (``model.ids.event_id``).
 
     ``data`` is JSON-ready. ``time`` is Unix seconds. ``unique`` names the fields of ``data`` that a digest covers;
-    empty means all of them. ``compared`` replaces the values of fields for the digest; no queue stores it. ``trace`` is
-    there where tracing is on; of the queue's answers ``claim`` alone has it.
+    empty means all of them. ``compared`` names what alone counts of a field that is an object; no queue stores it.
+    ``trace`` is there where tracing is on; of the queue's answers ``claim`` alone has it.
     """
 
     id: str
@@ -23,5 +23,5 @@ class Event(msgspec.Struct, frozen=True):
     time: float
     scope: EventScope = NOWHERE
     unique: tuple[str, ...] = ()
-    compared: dict[str, Any] = {}
+    compared: dict[str, tuple[str, ...]] = {}
     trace: Trace | None = None

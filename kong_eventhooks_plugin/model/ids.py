@@ -10,10 +10,8 @@ import uuid
 from hashlib import blake2b
 
 _HOOKS = uuid.UUID("6d3f2a0e-5b0c-5f0e-9a53-0c1f5d0a7b11")
-_VERSION_8 = 0x8 << 76
-_VARIANT = 0b10 << 62
-_RANDOM_A = ((1 << 12) - 1) << 64
-_RANDOM_B = (1 << 62) - 1
+_VARIANT = {f"{digit:x}": f"{digit & 0b11 | 0b1000:x}" for digit in range(16)}
+"""A digit of the digest -> the same with the variant in its first two bits."""
 
 
 def event_id(at: float, *parts: str) -> str:
@@ -21,11 +19,9 @@ def event_id(at: float, *parts: str) -> str:
 
     ``parts`` identify it: Kong's request id, the source, the event, a limit's name.
     """
-    digest = int.from_bytes(blake2b("\0".join(parts).encode(), digest_size=10).digest(), "big")
-    milliseconds = round(at * 1000) & ((1 << 48) - 1)
-    number = milliseconds << 80 | _VERSION_8 | _VARIANT | (digest & (_RANDOM_A | _RANDOM_B))
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    digest = blake2b("\0".join(parts).encode(), digest_size=10).hexdigest()
+    time = f"{round(at * 1000) & ((1 << 48) - 1):012x}"
+    return f"{time[:8]}-{time[8:]}-8{digest[1:4]}-{_VARIANT[digest[4]]}{digest[5:8]}-{digest[8:]}"
 
 
 def hook_id(name: str) -> str:

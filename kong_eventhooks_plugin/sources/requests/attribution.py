@@ -111,8 +111,13 @@ class Attribution:
         return found
 
     def active_plugins(self, log: "KongLog") -> Known:
-        ids = (None if each is None else each.id for each in (log.service, log.route, log.consumer))
-        return self._plugins.on(log.workspace_name, *ids)
+        service, route, consumer = log.service, log.route, log.consumer
+        return self._plugins.on(
+            log.workspace_name,
+            None if service is None else service.id,
+            None if route is None else route.id,
+            None if consumer is None else consumer.id,
+        )
 
     def is_refusal(self, log: "KongLog", status: int) -> bool:
         """Return whether a rate-limiting plugin can have given this answer instead of asking the service."""

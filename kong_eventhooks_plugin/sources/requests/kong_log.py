@@ -33,7 +33,8 @@ MAX_VALUES: Final = 100_000
 LARGE: Final = 256 << 10
 
 _NO_TRIES: Final = msgspec.Raw()
-_CREDENTIAL: Final = re.compile(r"(?:(?<=/key-auth/)|(?<=/key-auths/)|(?<=/oauth2_tokens/))/*[^/]+")
+_WITH_CREDENTIAL: Final = ("/key-auth/", "/key-auths/", "/oauth2_tokens/")
+_CREDENTIAL: Final = re.compile(f"(?:{'|'.join(f'(?<={part})' for part in _WITH_CREDENTIAL)})/*[^/]+")
 """A credential's key in a path of Kong's Admin API behind a route, which takes several slashes for one."""
 
 _LATEST_START = 1e15
@@ -44,11 +45,11 @@ Texts = list[str] | dict[str, Any] | None
 """Kong's encoder writes an empty list as an object at times."""
 
 
-class LogReference(msgspec.Struct, gc=False):
+class LogReference(msgspec.Struct, omit_defaults=True, gc=False):
     id: str | None = None
 
 
-class LogService(msgspec.Struct, gc=False):
+class LogService(msgspec.Struct, omit_defaults=True, gc=False):
     """The fields of Kong's schema ``services``."""
 
     id: str | None = None
@@ -77,7 +78,7 @@ class LogRoute(msgspec.Struct, gc=False):
     name: str | None = None
 
 
-class LogConsumer(msgspec.Struct, gc=False):
+class LogConsumer(msgspec.Struct, omit_defaults=True, gc=False):
     """The fields of Kong's schema ``consumers``; ``type`` is Enterprise's."""
 
     id: str | None = None
@@ -102,7 +103,8 @@ class LogRequest(msgspec.Struct, gc=False):
         """Return the path as the client wrote it, without query string and fragment, and without a credential."""
         if self.uri is None:
             return None
-        return _CREDENTIAL.sub(MASK, self.uri.partition("?")[0].partition("#")[0][:PATH_LIMIT])
+        path = self.uri.partition("?")[0].partition("#")[0][:PATH_LIMIT]
+        return _CREDENTIAL.sub(MASK, path) if any(part in path for part in _WITH_CREDENTIAL) else path
 
 
 class LogResponse(msgspec.Struct, gc=False):
@@ -182,22 +184,27 @@ class KongLog(msgspec.Struct, gc=False):
 
 def entity_data(entity: LogService | LogConsumer | LogReference | None) -> dict[str, Any]:
     """Return the fields that are set, as JSON within the limits; ``{}`` for no entity."""
-    values = {} if entity is None else msgspec.structs.asdict(entity)
-    return {name: _bounded(value) for name, value in values.items() if value is not None}
+    if entity is None:
+        return {}
+    values: dict[str, Any] = msgspec.to_builtins(entity)  # ten times as fast as Python
+    for name, value in values.items():
+        kind = type(value)
+        if kind is str:
+            if len(value) > TEXT_LIMIT:
+                values[name] = value[:TEXT_LIMIT]
+        elif kind is list or kind is dict:
+            values[name] = _bounded(getattr(entity, name))
+    return values
 
 
-def _bounded(value: Any) -> Any:
-    if isinstance(value, str):
-        return value[:TEXT_LIMIT]
-    if isinstance(value, list):
-        return [each[:TEXT_LIMIT] for each in value[:LIST_LIMIT]]
-    if isinstance(value, dict):
-        return []
-    return entity_data(value) if isinstance(value, LogReference) else value
+def _bounded(value: Texts | LogReference) -> Any:
+    if isinstance(value, LogReference):
+        return entity_data(value)
+    return [each[:TEXT_LIMIT] for each in value[:LIST_LIMIT]] if isinstance(value, list) else []
 
 
 def _aliases(key: str | None, name: str | None) -> tuple[str, ...]:
-    return tuple(each for each in (key, name) if each)
+    return (key, name) if key and name else tuple(each for each in (key, name) if each)
 
 
 # Not strict: a port or a time that comes as a text is read as the number it shows.

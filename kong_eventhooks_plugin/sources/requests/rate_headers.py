@@ -99,10 +99,15 @@ def _longest_used_up(
 ) -> ExceededLimit | None:
     if log.asked_service:
         return None
-    left = [each for each in windows_left(log, expected) if windows is None or each.window in windows]
-    used_up = [each for each in left if each.remaining == 0]
-    longest = max(used_up, key=lambda each: seconds_of(each.window) or 0, default=None)
-    return longest and ExceededLimit(longest.limit, longest.window, retry_after=seconds(retry_after))
+    used_up = [
+        each
+        for each in windows_left(log, expected)
+        if each.remaining == 0 and (windows is None or each.window in windows)
+    ]
+    if not used_up:
+        return None
+    longest = used_up[0] if len(used_up) == 1 else max(used_up, key=lambda each: seconds_of(each.window) or 0)
+    return ExceededLimit(longest.limit, longest.window, retry_after=seconds(retry_after))
 
 
 def windows_left(log: "KongLog", expected: Collection[Limit] = ()) -> list[RemainingLimit]:
@@ -153,6 +158,10 @@ def _named(headers: Mapping[str, Any], key: str, expected: Collection[Limit]) ->
 
 def _pairs(headers: Mapping[str, Any], place: str) -> list[tuple[int | float, int | float]]:
     """Return each limit with what remains of it; of repeated headers the values at the same position, if all are."""
+    one_limit, one_left = headers.get(_LIMIT + place), headers.get(_REMAINING + place)
+    if type(one_limit) is str and type(one_left) is str:  # most often
+        limit, left = _number(one_limit), _number(one_left)
+        return [] if limit is None or limit <= 0 or left is None else [(limit, left)]
     limits, remaining = ([_number(each) for each in texts(headers.get(kind + place))] for kind in (_LIMIT, _REMAINING))
     both: Iterable[tuple[int | float | None, int | float | None]] = zip(limits, remaining, strict=False)
     if len(limits) != len(remaining):
@@ -161,8 +170,10 @@ def _pairs(headers: Mapping[str, Any], place: str) -> list[tuple[int | float, in
 
 
 def _is_expected(limit: float, window: str, name: str | None, expected: Collection[Limit]) -> bool:
+    if not expected:
+        return True
     length = seconds_of(window)
-    return not expected or any(
+    return any(
         (each.limit, seconds_of(each.window), each.name and each.name.lower()) == (limit, length, name)
         for each in expected
     )
@@ -188,8 +199,9 @@ def texts(value: object) -> list[str]:
 
 
 def _number(shown: str) -> int | float | None:
-    if shown in _SMALL:
-        return _SMALL[shown]
+    small = _SMALL.get(shown)
+    if small is not None:
+        return small
     if not _NUMBER.fullmatch(shown):
         return None
     found = float(shown)

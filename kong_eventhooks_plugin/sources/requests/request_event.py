@@ -1,6 +1,5 @@
 """The event of a finished request: its id, and how it names who asked for what."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 from uuid import uuid4
 
@@ -22,39 +21,29 @@ def request_event(source: SourceEntry, log: KongLog, seen_at: float, own: dict[s
     renews their timestamps.
     """
     (entry,) = source.events
+    request, route = log.request, log.route
     values = {
         "consumer": entity_data(log.consumer),
         "ip": log.client_ip,
         "service": entity_data(log.service),
-        "route": _fields(log.route, "id", "name"),
-        "request": _fields(log.request, "method", "path", "id"),
+        "route": {} if route is None else {"id": route.id, "name": route.name},
+        "request": {"method": request.method, "path": request.path, "id": request.id},
         **own,
     }
     return Event(
-        id=event_id(log.started_seconds(seen_at), log.request.id or uuid4().hex, source.name, entry.name, *parts),
+        id=event_id(log.started_seconds(seen_at), request.id or uuid4().hex, source.name, entry.name, *parts),
         source=source.name,
         event=entry.name,
         data={field.name: values[field.name] for field in entry.fields},
         time=seen_at,
         scope=log.scope(),
         unique=entry.unique,
-        compared=compared_fields(values),
+        compared=COMPARED,
     )
 
 
-def compared_fields(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what on_change compares in the place of fields of a request event's data."""
-    return {
-        name: {each: data[name].get(each) for each in identity} if data.get(name) else {}
-        for name, identity in _IDENTITY.items()
-    }
-
-
-_IDENTITY: Final = {
+COMPARED: Final = {
     "consumer": ("id", "username", "custom_id"),
     "service": ("id", "name", "host", "port", "protocol", "path"),
 }
-
-
-def _fields(entity: object, *names: str) -> dict[str, Any]:
-    return {} if entity is None else {name: getattr(entity, name) for name in names}
+"""What on_change compares of fields of a request event's data."""
