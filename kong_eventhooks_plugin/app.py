@@ -176,6 +176,7 @@ class Components:
             pool=self.pool,
             accepted=self.feed.publish,
             spans=self._event_spans(),
+            snoozed_logs_per_second=settings.snoozed_logs_per_second,
         )
         limits = groups.queue_limits(settings)
         self.own_events = OwnEvents(self.dispatcher.publish, self.registry.hooks, self.queue, limits, time.time)

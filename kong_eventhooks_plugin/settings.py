@@ -72,7 +72,15 @@ class Settings:
         1_000,
         "How many of Kong's calls may wait for their events to be stored. Past it a call is answered at once and its "
         "event stored after (`early` in the metric of socket errors). Each is a running timer in nginx, and a worker "
-        "of Kong's that has 4,096, some 600 of them its own, drops events unseen.",
+        "of Kong's that has 4,096, some 600 of them its own, drops events unseen. Past 256 (`lua_socket_pool_size`) "
+        "each also costs Kong and the sidecar a new connection.",
+    )
+    snoozed_logs_per_second: Annotated[int, Meta(ge=0)] | None = setting(
+        None,
+        "How many requests a second are looked at whose status can fire no hook now: each enabled hook for it has "
+        "`snooze`, not `on_change`, and is silent. Of the others only the status is counted "
+        "(`kong_event_hooks_unread_logs_total`): they are not in `/events`, nor in `suppressed`. Unset: all are "
+        "looked at.",
     )
     data_dir: str = setting(
         "/var/lib/kong-event-hooks",

@@ -48,6 +48,7 @@ class NothingFires:
 
     def __init__(self, case: str) -> None:
         self.log_statuses = frozenset({429} if case == "status" else ())
+        self.quiet = None
 
     def observe(self, seen: LogObservation) -> None:
         """Never called."""

@@ -31,6 +31,7 @@ from kong_eventhooks_plugin.background import RateLimitedLogger
 from kong_eventhooks_plugin.dispatch.event_spans import EventSpans
 from kong_eventhooks_plugin.dispatch.filters import FilterEvaluator
 from kong_eventhooks_plugin.dispatch.matcher import Matcher
+from kong_eventhooks_plugin.dispatch.quiet_flood import QuietFlood
 from kong_eventhooks_plugin.errors import HooksUnknown, ObservationError, QueueError, QueueFull
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.event import Event
@@ -59,10 +60,12 @@ class Dispatcher:
     """A ``kong.plugin_server.contract.RequestObserver``; everything on the event loop.
 
     ``accepted`` is called with each event once it is committed, and what it led to; it must not wait. ``pool``
-    evaluates hooks' filters; without it every filter lets pass. ``spans`` is there where tracing is on.
+    evaluates hooks' filters; without it every filter lets pass. ``spans`` is there where tracing is on. Without
+    ``snoozed_logs_per_second`` each log is read (``quiet_flood``).
     """
 
     log_statuses: frozenset[int]
+    quiet: QuietFlood | None
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class Dispatcher:
         accepted: Callable[[Event, Receipt], None] = _ignore_receipt,
         pool: Pool | None = None,
         spans: EventSpans | None = None,
+        snoozed_logs_per_second: int | None = None,
     ) -> None:
         self._registry = registry
         self._queue = queue
@@ -85,6 +89,8 @@ class Dispatcher:
         self._spans = spans
         self._filters = None if pool is None else FilterEvaluator(pool, clock, self._name_of)
         self._filtering: set[Task[Receipt]] = set()
+        reads = snoozed_logs_per_second
+        self.quiet = None if reads is None else QuietFlood(reads, clock, self._count_unread)
         self._index()
         registry.on_change(self._hooks_changed)
 
@@ -207,6 +213,8 @@ class Dispatcher:
         self._counts.events[event.source, name] += 1
         if receipt.held_back:
             self._count_held_back(receipt)
+        if self.quiet is not None and receipt.fired:
+            self.quiet.fired(event, receipt.fired)
         self._accepted(event, receipt)
         if self._spans is not None:
             self._spans.committed(event, receipt)
@@ -216,6 +224,9 @@ class Dispatcher:
             self._counts.held_back[self._name_of(hook_id), reason] += 1
         for limit in LOSSES.intersection(receipt.held_back.values()):
             self._count_loss(limit, None)
+
+    def _count_unread(self, status: int) -> None:
+        self._counts.unread_logs[(str(status),)] += 1
 
     def _count_loss(self, reason: str, error: BaseException | None, **fields: str) -> None:
         """Count a loss, and log it at a limited rate. Only our own errors' texts hold nothing that a client sent."""
@@ -251,6 +262,9 @@ class Dispatcher:
                 by_status[status] = (*by_status.get(status, ()), source)
         self._by_status: Mapping[int, tuple[RequestSource, ...]] = by_status
         self.log_statuses = frozenset(self._by_status)
+        if self.quiet is not None:
+            # Until the stored hooks are loaded nobody knows which hooks there are.
+            self.quiet.index(self._registry.hooks().values(), by_status if self._registry.loaded else {})
 
 
 def _retrieve_exception(future: "Future[Receipt]") -> None:

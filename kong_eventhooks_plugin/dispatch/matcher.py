@@ -73,6 +73,13 @@ class Matcher:
         ]
 
 
+def fires_for(hook: Hook, source: str, event: str) -> bool:
+    """Return whether a hook matches an event of a source, on whatever entities."""
+    if source not in matching_sources(hook.source):
+        return False
+    return hook.event == event or (hook.event is None and not is_named_only(source, event))
+
+
 def _candidate(hook: Hook) -> Candidate:
     if not hook.enabled:
         return Candidate(hook.id, hook.source, refused="disabled")

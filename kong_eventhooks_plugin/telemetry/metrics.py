@@ -40,6 +40,7 @@ class Counts(Collector):
         self.events: Tally[tuple[str, str]] = Tally()
         self.events_lost: Tally[tuple[str]] = Tally()
         self.held_back: Tally[tuple[str, str]] = Tally()
+        self.unread_logs: Tally[tuple[str]] = Tally()
         self.sandbox_tasks: Tally[tuple[str, str]] = Tally()
         self.polls: Tally[tuple[str, str]] = Tally()
         self.reconciliations: Tally[tuple[str]] = Tally()
@@ -55,6 +56,11 @@ class Counts(Collector):
         ("events", "Events committed to the queue, by source and event.", ("source", "event")),
         ("events_lost", "Events that could not be accepted, by reason.", ("reason",)),
         ("held_back", "Matching hooks that did not fire, by hook and reason.", ("hook", "reason")),
+        (
+            "unread_logs",
+            "Requests of which only the status is known (setting `snoozed_logs_per_second`), by status.",
+            ("status",),
+        ),
         ("sandbox_tasks", "Tasks of user code, by task and outcome.", ("task", "outcome")),
         ("polls", "Polls of Kong's Admin API, by poller and outcome.", ("poller", "outcome")),
         ("reconciliations", "Reconciliations of the mirror with the Admin API, by outcome.", ("outcome",)),

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
+from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost, UnreadLogs
 from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.log_first import LogFirst
@@ -59,6 +59,7 @@ class RecordingHost:
         self.line_arrival: Future[None] | None = None
         self.fired: list[str] = []
         self.log_first = LogFirst()
+        self.quiet: UnreadLogs | None = None
 
     def plugin_host(self) -> PluginHost:
         return PluginHost(requests=self, lifecycle=self, lines=self, changes=self, log_first=self.log_first)

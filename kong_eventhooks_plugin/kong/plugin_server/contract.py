@@ -24,11 +24,26 @@ Committed = Receipt | list[Receipt | BaseException]
 """What an observation led to: of one event, or of each of several."""
 
 
+class UnreadLogs(Protocol):
+    """Says which logs need not be read (``dispatch.quiet_flood.QuietFlood``)."""
+
+    @property
+    def now(self) -> bool:
+        """Whether there may be such: then the status is asked for before the log."""
+
+    def skips(self, status: int) -> bool:
+        """Return whether the log of a request that ended so is not to be read; count it then."""
+
+
 class RequestObserver(Protocol):
     """Takes what the log phase saw (``dispatch.dispatcher.Dispatcher``)."""
 
     log_statuses: frozenset[int]
     """Statuses for which some hook may fire in the log phase; empty: Kong is asked for nothing."""
+
+    @property
+    def quiet(self) -> UnreadLogs | None:
+        """None: the log of each request with such a status is read."""
 
     def observe(self, seen: LogObservation) -> "Future[Committed] | None":
         """Return a future that ends when all that the observation caused is committed; None: nothing to wait for."""

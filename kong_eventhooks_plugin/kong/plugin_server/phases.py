@@ -8,7 +8,7 @@ counts ``BadMessage`` and throws it where the phase waits; the phase raises it f
 
 - ``event-hooks`` / ``log``: asks nothing where no hook can fire; else for the status, and for the request's log only
   where some hook can fire for that status (decision 6). While one request after another is such a one, it asks for the
-  log first, and mostly for nothing else (``log_first``).
+  log first, and mostly for nothing else (``log_first``); not while some logs need not be read (``contract``).
 - ``event-hooks-crud`` / ``response``: asks nothing where no hook subscribes to changes; else for the method, which ends
   a read, then the status, which ends what the Admin API refused, then the path, which ends what changes nothing. The
   status is the Admin API's own: another plugin may give the client another one, and the change was made all the same.
@@ -83,15 +83,16 @@ def forward_log_lines(host: PluginHost, clock: Clock) -> Steps | None:
 
 
 def _observe(host: PluginHost, clock: Clock) -> Steps:
-    first, statuses = host.log_first, host.requests.log_statuses
-    serialized = (yield from _if_readable(_SERIALIZE)) if first.now else None
+    first, statuses, quiet = host.log_first, host.requests.log_statuses, host.requests.quiet
+    log_first = first.now and (quiet is None or not quiet.now)
+    serialized = (yield from _if_readable(_SERIALIZE)) if log_first else None
     status = status_in(serialized)
     if status not in statuses:
         status = yield _GET_STATUS
         if not isinstance(status, int):
             raise BadMessage("kong.response.get_status gave no number")
     seen = None
-    if status in statuses:
+    if status in statuses and (serialized is not None or quiet is None or not quiet.skips(status)):
         if serialized is None:
             serialized = yield _SERIALIZE
             first.wanted(status, serialized)

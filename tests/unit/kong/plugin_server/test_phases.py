@@ -53,6 +53,35 @@ def test_another_status_ends_after_one_question() -> None:
     assert run(RecordingHost(429), "event-hooks", "log", status=200) == ([STATUS], None)
 
 
+class Quiet:
+    """Skips what it is told to."""
+
+    def __init__(self, *skipped: int, now: bool = True) -> None:
+        self.skipped = skipped
+        self.now = now
+
+    def skips(self, status: int) -> bool:
+        return status in self.skipped
+
+
+def test_a_log_that_need_not_be_read_is_not_asked_for() -> None:
+    host = RecordingHost(429, 503)
+    host.quiet = Quiet(429)
+    for _ in range(STREAK):
+        assert run(host, "event-hooks", "log", status=429) == ([STATUS], None)
+    assert run(host, "event-hooks", "log", status=503, log="{}")[0] == [STATUS, LOG]
+
+
+@pytest.mark.parametrize(("quiet", "asked"), [(True, [STATUS]), (False, [LOG])])
+def test_then_the_log_does_not_go_first(quiet: bool, asked: list[str]) -> None:
+    host = RecordingHost(429)
+    log = '{"response": {"status": 429}}'
+    for _ in range(STREAK):
+        run(host, "event-hooks", "log", status=429, log=log)
+    host.quiet = Quiet(429, now=quiet)
+    assert run(host, "event-hooks", "log", status=429, log=log)[0] == asked
+
+
 def test_a_status_that_a_hook_cares_for() -> None:
     seen = LogObservation("event-hooks", 429, "{}", NOW)
     assert run(RecordingHost(429, 503), "event-hooks", "log", status=429, log="{}") == ([STATUS, LOG], seen)
