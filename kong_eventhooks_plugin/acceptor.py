@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 DESCRIPTOR_PAUSE = 0.5
-_AT_ONCE = 64
+_AT_ONCE = 256
+"""Kong makes a connection for each call past the 256 that its workers keep: with fewer they waited to be accepted."""
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 

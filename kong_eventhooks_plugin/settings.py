@@ -69,7 +69,7 @@ class Settings:
         "and exits after its Kong has exited.",
     )
     max_waiting_calls: Annotated[int, Meta(ge=1)] = setting(
-        1_000,
+        200,
         "How many of Kong's calls may wait for their events to be stored. Past it a call is answered at once and its "
         "event stored after (`early` in the metric of socket errors). Each is a running timer in nginx, and a worker "
         "of Kong's that has 4,096, some 600 of them its own, drops events unseen. Past 256 (`lua_socket_pool_size`) "

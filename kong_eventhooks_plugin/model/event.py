@@ -8,7 +8,7 @@ from kong_eventhooks_plugin.model.scope import NOWHERE, EventScope
 from kong_eventhooks_plugin.model.trace import Trace
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """``id`` is a UUID, the same when Kong reports the same request again (``model.ids.event_id``).
 
     ``data`` is JSON-ready. ``time`` is Unix seconds. ``unique`` names the fields of ``data`` that a digest covers;

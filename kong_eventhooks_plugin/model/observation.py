@@ -7,7 +7,7 @@ import msgspec
 from kong_eventhooks_plugin.model.entity_path import EntityPath
 
 
-class LogObservation(msgspec.Struct, frozen=True):
+class LogObservation(msgspec.Struct, frozen=True, gc=False):
     """A finished request, observed in the ``log`` phase.
 
     ``status`` is the client's; ``serialized`` is ``kong.log.serialize``'s JSON, not yet parsed;

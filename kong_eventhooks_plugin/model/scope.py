@@ -7,7 +7,7 @@ entity is referred to by its id or, in a file, by its name, so an event has both
 import msgspec
 
 
-class EventScope(msgspec.Struct, frozen=True):
+class EventScope(msgspec.Struct, frozen=True, gc=False):
     """The entities of one request, each as its aliases: id first, then name (a consumer's username).
 
     Not its custom_id: Kong refers to consumers by id or username, and one's custom_id may be another's username.

@@ -65,7 +65,7 @@ class QueueLimits(msgspec.Struct, frozen=True):
     answer_bytes: int = DEFAULTS.keep_answer_bytes
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A hook that matched. ``source`` is the one it named. Without ``rule`` it always fires.
 
     ``refused`` is a reason found by the caller (``disabled``, ``filter``): it is recorded, nothing fires,
@@ -79,7 +79,7 @@ class Candidate(msgspec.Struct, frozen=True):
     refused: HeldBack | None = None
 
 
-class Offer(msgspec.Struct, frozen=True):
+class Offer(msgspec.Struct, frozen=True, gc=False):
     """An event and the hooks that it matched."""
 
     event: Event
@@ -94,7 +94,7 @@ class SpoolPlace(NamedTuple):
     n: int
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """The result of an offer, committed. ``held_back`` is hook id -> reason.
 
     ``spooled``: it is committed on this node, and the store that nodes share decides later which hooks it fires.

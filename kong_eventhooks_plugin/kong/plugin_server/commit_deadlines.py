@@ -3,7 +3,10 @@
 Each of them is a running timer of the nginx worker that made it, and a worker that has 4,096, some 600 of them its own,
 drops what comes then, uncounted (``lua_max_running_timers``).
 
-Limits: ``CALLS`` wait at a time; past it a call is answered at once, its commit goes on, and ``early`` is counted.
+Limits: ``CALLS`` events wait at a time, those among them whose calls are answered already; past it a call is answered
+at once, its event is made and committed after (``observation_backlog``), and ``early`` is counted. These are fewer than
+the 256 connections that an nginx worker keeps (``lua_socket_pool_size``): past those each call is a new connection,
+which costs more than the call, and the longer calls wait the more of them there are.
 ``ANSWER_SECONDS`` from the call until it is answered, checked every ``TICK_SECONDS`` (together under Kong's and our
 1 s); past it the same, and ``late`` is counted.
 """
@@ -12,7 +15,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-CALLS = 1_000
+CALLS = 200
 ANSWER_SECONDS = 0.8
 TICK_SECONDS = 0.1
 
@@ -23,11 +26,15 @@ class Waiting(Protocol):
 
 
 class CommitDeadlines:
-    """``monotonic`` gives seconds. ``committing``: how many wait for a commit, not for the delivery of their lines."""
+    """``monotonic`` gives seconds. ``committing``: how many calls wait for a commit, not for their lines' delivery.
+
+    ``answered``: how many events wait for a commit whose calls were answered.
+    """
 
     def __init__(self, monotonic: Callable[[], float], seconds: float = ANSWER_SECONDS, calls: int = CALLS) -> None:
         self.seconds = seconds
         self.committing = 0
+        self.answered = 0
         self._calls = calls
         self._monotonic = monotonic
         self._deadlines: dict[Waiting, float] = {}
@@ -39,7 +46,7 @@ class CommitDeadlines:
     @property
     def full(self) -> bool:
         """Whether no more calls may wait."""
-        return len(self._deadlines) >= self._calls
+        return len(self._deadlines) + self.answered >= self._calls
 
     def add(self, call: Waiting, began: float) -> None:
         self._deadlines[call] = began + self.seconds

@@ -23,6 +23,7 @@ from kong_eventhooks_plugin.kong.plugin_server.socket_writer import SocketWriter
 from kong_eventhooks_plugin.kong.wire.answers import finished
 from kong_eventhooks_plugin.kong.wire.frames import encode_frame
 from kong_eventhooks_plugin.kong.wire.values import DECODERS
+from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.queue.contract import Receipt
 
 ANSWERS = 1_024
@@ -52,6 +53,7 @@ class PhaseRun:
 
     __slots__ = (
         "_arrival",
+        "_backlog",
         "_clock",
         "_connection",
         "_context",
@@ -75,6 +77,7 @@ class PhaseRun:
         self._clock = context.clock
         self._monotonic = context.monotonic
         self._deadlines = context.deadlines
+        self._backlog = context.backlog
         self._pdk_calls = context.counts.pdk_calls
         self._write = writer.write
         self._echo = b""
@@ -188,14 +191,20 @@ class PhaseRun:
         if observation is None:
             self._finish()
             return
+        early = self._deadlines.full
         try:
-            future = submit_observation(self._host, observation)
+            if (early or self._backlog) and isinstance(observation, LogObservation):
+                future: Future[Any] | None = self._backlog.add(observation)  # in order, behind those that wait
+            else:
+                future = submit_observation(self._host, observation)
             if future is not None:
-                future.add_done_callback(self._on_commit)  # which is never called from within
+                # Which is never called from within.
+                future.add_done_callback(self._on_late_commit if early else self._on_commit)
         except Exception as error:  # noqa: BLE001 - as in begin
             self._context.errors("internal_error", error, what=type(observation).__name__)
             future = None
-        if future is not None and self._deadlines.full:
+        if future is not None and early:
+            self._deadlines.answered += 1
             self._context.errors("early")
             future = None
         if future is None:
@@ -206,12 +215,20 @@ class PhaseRun:
         self._deadlines.committing += 1
         self._deadlines.add(self, self._started)
 
-    def _on_commit(self, future: "Future[Committed]") -> None:
-        """Answer; a future that is no longer waited for says only whether it failed."""
+    def _on_late_commit(self, future: "Future[Committed]") -> None:
+        """Take the commit of an event whose call was answered when it came."""
+        self._deadlines.answered -= 1
+        self._count_failure(future)
+
+    def _count_failure(self, future: "Future[Committed]") -> None:
         if future.cancelled():
             self._context.errors("not_accepted", what="cancelled")
         elif (error := future.exception()) is not None:
             self._context.errors("not_accepted", error)
+
+    def _on_commit(self, future: "Future[Committed]") -> None:
+        """Answer; a future that is no longer waited for says only whether it failed."""
+        self._count_failure(future)
         if future is self._future:
             self._leave_commit()
             self._wait_for_lines(_hooks_fired(future))

@@ -18,6 +18,7 @@ from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import CALLS, TI
 from kong_eventhooks_plugin.kong.plugin_server.connection import STALL_SECONDS, Connection
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
+from kong_eventhooks_plugin.kong.plugin_server.observation_backlog import ObservationBacklog
 from kong_eventhooks_plugin.kong.plugin_server.server_context import ServerContext
 from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
 from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
@@ -63,6 +64,7 @@ class PluginServer:
             counts=metrics.counts,
             byte_budget=ByteBudget(),
             deadlines=CommitDeadlines(monotonic, calls=max_waiting),
+            backlog=ObservationBacklog(host.requests.observe),
             clock=clock,
             monotonic=monotonic,
             frame_bytes=frame_bytes,
@@ -89,8 +91,8 @@ class PluginServer:
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for a commit."""
-        return self._context.deadlines.committing
+        """How many calls, answered or not, wait for the commit of what they brought."""
+        return self._context.deadlines.committing + self._context.deadlines.answered
 
     async def serve(self, sock: socket.socket) -> None:
         """Begin to accept on ``sock``, which listens already, and return."""
@@ -118,8 +120,10 @@ class PluginServer:
         await self._until(lambda: not self._mid_frame(), min(seconds, LINGER_SECONDS))
         for connection in self._mid_frame():
             connection.end()
+        self._context.backlog.flush()
         await self._until(lambda: not self.busy and not self._opening, seconds)
         await self._until(lambda: not self._open and not self._opening, LINGER_SECONDS)
+        self._context.backlog.flush()  # what the last calls brought
         for connection in tuple(self._open):
             connection.abort()
         await self._until(lambda: not self._open, LINGER_SECONDS)

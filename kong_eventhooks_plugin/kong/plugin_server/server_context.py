@@ -12,6 +12,7 @@ from kong_eventhooks_plugin.kong.plugin_server.call_handler import CallHandler
 from kong_eventhooks_plugin.kong.plugin_server.commit_deadlines import CommitDeadlines
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstance, PluginInstances
+from kong_eventhooks_plugin.kong.plugin_server.observation_backlog import ObservationBacklog
 from kong_eventhooks_plugin.kong.plugin_server.phases import Run
 from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
 from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, ByteBudget
@@ -35,6 +36,7 @@ class ServerContext(msgspec.Struct, frozen=True, eq=False):
     counts: Counts
     byte_budget: ByteBudget
     deadlines: CommitDeadlines
+    backlog: ObservationBacklog
     marks: MutableSequence[int]
     """A byte for each connection's slot: whether a call is under way on it."""
     hands_over: Callable[[], bool]

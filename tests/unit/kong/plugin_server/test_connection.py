@@ -1,6 +1,7 @@
 """One connection, over a transport in memory: what Kong is answered, and what a broken or hostile peer cannot do."""
 
 import asyncio
+import json
 from asyncio import Future
 from typing import Any
 
@@ -360,9 +361,59 @@ class TestWaiting:
         peer.send(LIMITED)
         assert peer.send(string(b"{}")) == peer.end
         assert peer.faults == {"early": 1}
+        assert peer.host.seen == []  # after the answers to all who have called
+        assert peer.setup.server.waiting == 1
+        await asyncio.sleep(0)
+        assert len(peer.host.seen) == 1
         future.set_exception(StoreUnavailable("a disk"))
         await asyncio.sleep(0)
+        await asyncio.sleep(0)
         assert peer.faults == {"early": 1, "not_accepted": 1}
+        assert peer.setup.server.waiting == 0
+
+    async def test_an_event_whose_call_was_answered_counts_until_its_commit(self) -> None:
+        commits: list[Future[Any]] = []
+
+        def accept(seen: LogObservation) -> "Future[Any]":
+            commits.append(asyncio.get_running_loop().create_future())
+            return commits[-1]
+
+        peer = Peer(RecordingHost(429, accept=accept))
+        deadlines = peer.setup.server._context.deadlines
+        instance = peer.start()
+        deadlines._calls = 0
+        peer.event(instance)
+        peer.send(LIMITED)
+        assert peer.send(string(b"{}")) == peer.end
+        deadlines._calls = 1
+        await asyncio.sleep(0)
+        peer.event(instance)
+        peer.send(LIMITED)
+        assert peer.send(string(b"{}")) == peer.end  # the first is not stored yet
+        await asyncio.sleep(0)
+        for commit in commits:
+            commit.set_result(receipt())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert peer.faults == {"early": 2}
+        peer.event(instance)
+        peer.send(LIMITED)
+        assert peer.send(string(b"{}")) == []
+
+    async def test_behind_those_that_were_answered_early_the_order_is_kept(self) -> None:
+        peer = Peer(RecordingHost(429))
+        deadlines = peer.setup.server._context.deadlines
+        instance = peer.start()
+        for limit, number in ((0, 1), (2, 2)):
+            deadlines._calls = limit
+            peer.event(instance)
+            peer.send(LIMITED)
+            answered = peer.send(string(b'{"n": %d}' % number))
+            assert bool(answered) is (number == 1)  # the second waits for its event
+        await asyncio.sleep(0)
+        assert [json.loads(seen.serialized)["n"] for seen in peer.host.seen] == [1, 2]
+        await asyncio.sleep(0)
+        assert peer.transport.frames() == peer.end
 
     async def test_no_line_comes_and_kong_is_answered_in_time(self) -> None:
         peer, commit, arrival = self.lines_expected()
