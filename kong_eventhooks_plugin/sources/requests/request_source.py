@@ -25,8 +25,11 @@ class RequestSource:
     entry: ClassVar["SourceEntry"]
 
     def __init__(self, attribution: Attribution = HEADERS_ALONE, percent: float = 100.0) -> None:
+        from kong_eventhooks_plugin.sources.requests.request_event import request_event
+
         self._attribution = attribution
         self._percent = percent
+        self._request_event = request_event
 
     @property
     def name(self) -> str:
@@ -45,6 +48,4 @@ class RequestSource:
 
         ``parts`` distinguish it from others of the same source and request.
         """
-        from kong_eventhooks_plugin.sources.requests.request_event import request_event
-
-        return request_event(self.entry, log, seen_at, own, *parts)
+        return self._request_event(self.entry, log, seen_at, own, *parts)
