@@ -69,11 +69,11 @@ class Settings:
         "and exits after its Kong has exited.",
     )
     max_waiting_calls: Annotated[int, Meta(ge=1)] = setting(
-        200,
-        "How many of Kong's calls may wait for their events to be stored. Past it a call is answered at once and its "
-        "event stored after (`early` in the metric of socket errors). Each is a running timer in nginx, and a worker "
-        "of Kong's that has 4,096, some 600 of them its own, drops events unseen. Past 256 (`lua_socket_pool_size`) "
-        "each also costs Kong and the sidecar a new connection.",
+        100,
+        "How many events of Kong's calls may wait to be stored before calls are answered at once and their events "
+        "stored after (`early` in the metric of socket errors). A call that waits is a running timer in nginx, and a "
+        "worker of Kong's that has 4,096, some 600 of them its own, drops events unseen. It is also a connection, "
+        "and past the 256 that a worker keeps (`lua_socket_pool_size`) each call costs a new one.",
     )
     snoozed_logs_per_second: Annotated[int, Meta(ge=0)] | None = setting(
         None,

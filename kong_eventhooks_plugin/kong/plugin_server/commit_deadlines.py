@@ -5,8 +5,9 @@ drops what comes then, uncounted (``lua_max_running_timers``).
 
 Limits: ``CALLS`` events wait at a time, those among them whose calls are answered already; past it a call is answered
 at once, its event is made and committed after (``observation_backlog``), and ``early`` is counted. These are fewer than
-the 256 connections that an nginx worker keeps (``lua_socket_pool_size``): past those each call is a new connection,
-which costs more than the call, and the longer calls wait the more of them there are.
+the 256 connections that an nginx worker keeps (``lua_socket_pool_size``), also where a commit ends the wait of all at
+once: past those each call is a new connection, which costs more than the call, and the longer calls wait the more of
+them there are.
 ``ANSWER_SECONDS`` from the call until it is answered, checked every ``TICK_SECONDS`` (together under Kong's and our
 1 s); past it the same, and ``late`` is counted.
 """
@@ -15,7 +16,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-CALLS = 200
+CALLS = 100
 ANSWER_SECONDS = 0.8
 TICK_SECONDS = 0.1
 
