@@ -32,6 +32,7 @@ from kong_eventhooks_plugin.api.service.access import Access, require_token_beyo
 from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.hook_states import HookStates
 from kong_eventhooks_plugin.api.service.hook_store import REFRESH_SECONDS, SHARED_REFRESH_SECONDS, ApiHookStore
+from kong_eventhooks_plugin.api.service.nodes import deliverer
 from kong_eventhooks_plugin.api.service.readiness import PollerStatus, ReadinessCheck
 from kong_eventhooks_plugin.api.service.service import Service, make_service
 from kong_eventhooks_plugin.api.transport.listener import Listener
@@ -261,8 +262,9 @@ class Components:
             hooks=frozenset(hook.id for hook in self.registry.hooks().values() if hook.origin.place != "api"),
         )
 
-    def hook_states(self, delivery: DeliveryWorker) -> HookStates:
-        return HookStates(self.registry, delivery, (self._does_not_compile, self._lacks_admin_api, self._filter_fails))
+    def hook_states(self, delivery: DeliveryWorker, membership: Membership | None) -> HookStates:
+        checks = (self._does_not_compile, self._lacks_admin_api, self._filter_fails)
+        return HookStates(self.registry, delivery, checks, partial(deliverer, membership))
 
     def _does_not_compile(self, hook: Hook) -> str | None:
         error = self.registry.compile_error(hook)
@@ -392,11 +394,11 @@ class Worker:
         await server.serve(self._listening)
         keeping = self._tasks.run(listening.run())
         status = partial(parts.poller_status, pollers, listening, link)
-        states = parts.hook_states(delivery)
+        states = parts.hook_states(delivery, self._membership)
         apis = self._serve_apis(parts.service(handlers, delivery, states), delivery, status)
         self._tasks.run(parts.definition_writer.run())
         self._tasks.run(parts.compilation.run())
-        rounds = partial(parts.own_events.run, states.held, lambda: delivery.leading)
+        rounds = partial(parts.own_events.run, states.held, lambda: delivery.leading, delivery.delivers)
         self._tasks.run(SupervisedLoop("reporting of our own events").run(rounds))
         if pollers is not None:
             self._polling.append(self._tasks.run(pollers.run()))
@@ -482,6 +484,7 @@ class Worker:
             status,
             features,
             spool=parts.stores.spool,
+            members=self._membership,
         )
         access = Access(parts.api_token, settings.api_hosts)
         pages = health_routes(ready.check, parts.metrics, ready.refresh, access)

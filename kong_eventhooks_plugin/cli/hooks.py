@@ -33,17 +33,27 @@ def list_hooks(target: ApiTarget, data_dir: Path | None, *, as_json: bool) -> No
         with api_client(target) as client:
             hooks = _listed(client)
     hooks.sort(key=name_or_id)
-    rows = [
-        (name_or_id(hook), f"{hook['source']}/{hook['event'] or '*'}", hook["handler"], _state(hook),
-         str(hook["waiting"]), hook["declared_in"] or "the API")
-        for hook in hooks
-    ]  # fmt: skip
-    heads = ("NAME", "EVENT", "HANDLER", "STATE", "WAITING", "DECLARED IN")
+    shared = any(hook["delivered_by"] for hook in hooks)
+    rows = [_row(hook, shared=shared) for hook in hooks]
+    heads = ("NAME", "EVENT", "HANDLER", "STATE", "WAITING", "DECLARED IN", *(("DELIVERED BY",) if shared else ()))
     if as_json:
         click.echo(pretty(hooks))
         return
     lines = [printable(line).replace("\n", " ") for line in _reasons(hooks)]
     click.echo("\n".join((table(heads, rows, "no hook"), *lines)))
+
+
+def _row(hook: dict[str, Any], *, shared: bool) -> tuple[str, ...]:
+    event = f"{hook['source']}/{hook['event'] or '*'}"
+    row = (
+        name_or_id(hook),
+        event,
+        hook["handler"],
+        _state(hook),
+        str(hook["waiting"]),
+        hook["declared_in"] or "the API",
+    )
+    return (*row, hook["delivered_by"] or "no node") if shared else row
 
 
 def _listed(client: RestClient) -> list[dict[str, Any]]:

@@ -53,9 +53,6 @@ class Leadership:
     def owns(self, _hook_id: str) -> bool:
         return self.held
 
-    def awaited(self, _hook_id: str) -> bool:
-        return False
-
     def wake(self, hook_id: str) -> None:
         """Nobody else delivers."""
 

@@ -90,15 +90,17 @@ class Membership:
         self._table.on_news(has_work, self.hurry)
 
     @property
+    def process(self) -> str:
+        """Ours; empty before the first heartbeat."""
+        return self._process
+
+    @property
     def held(self) -> bool:
         clock, monotonic = self._until
         return self._state == "live" and self._clock() < clock and self._monotonic() < monotonic
 
     def owns(self, hook_id: str) -> bool:
         return self.held and self._is_ours(self.distribution, hook_id) and self._is_ours(self._prepared, hook_id)
-
-    def awaited(self, hook_id: str) -> bool:
-        return self.distribution.awaited(hook_id)
 
     def declared_elsewhere(self, hook_id: str) -> bool:
         """Return whether another live node declares a hook."""

@@ -35,16 +35,12 @@ class Distribution:
         self._owners: dict[str, Node | None] = {}
 
     def owner(self, hook_id: str) -> Node | None:
-        """Return which process delivers a hook, None where none does now."""
+        """Return which process delivers a hook; None where none does, or only nodes declare it that may come back."""
         if hook_id not in self._owners:
             if len(self._owners) >= REMEMBERED:
                 self._owners.clear()
             self._owners[hook_id] = self._owner(hook_id)
         return self._owners[hook_id]
-
-    def awaited(self, hook_id: str) -> bool:
-        """Return whether a hook is declared only by nodes that deliver nothing now."""
-        return not any(hook_id in node.hooks for node in self.live) and hook_id in self._absent
 
     def declared(self, hook_id: str, *, but: str) -> bool:
         """Return whether a live node other than ``but`` declares a hook."""
@@ -58,6 +54,6 @@ class Distribution:
 
     @cached_property
     def _absent(self) -> frozenset[str]:
-        """What those declare that do not deliver, where their node has no process that does."""
+        """What those processes declare that deliver nothing now, where their node has none that does."""
         back = {node.id for node in self.live}
         return frozenset().union(*(node.hooks for node in self.nodes if node.state != "live" and node.id not in back))

@@ -13,8 +13,5 @@ class Share(Protocol):
     def owns(self, hook_id: str) -> bool:
         """Return whether this process delivers a hook, now."""
 
-    def awaited(self, hook_id: str) -> bool:
-        """Return whether a hook is declared only by a node that does not deliver now, and may again."""
-
     def wake(self, hook_id: str) -> None:
         """Tell whoever delivers a hook that it has work."""

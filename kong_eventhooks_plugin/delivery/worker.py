@@ -204,8 +204,8 @@ class DeliveryWorker:
         """Switch a hook on that was switched off for its endpoint; return whether it was off.
 
         To be called when the endpoint is known to work: a ping or a test arrived, or a person says so. It is
-        stored on return; the process that delivers, where it is another one, reads it every ``reread_health``. Raises
-        ``StoreUnavailable``.
+        stored on return; the process that delivers, where it is another one, reads it soon, at the latest every
+        ``reread_health``. Raises ``StoreUnavailable``.
         """
         known = [self._health.of(hook_id)]
         self._health.enable(hook_id)
@@ -215,6 +215,7 @@ class DeliveryWorker:
             await self._queue.save_endpoint(EndpointHealth(hook_id))
             self._reports.hook_enabled(was_off)
         self._health.mark_enable_stored(hook_id)
+        self._share.wake(hook_id)
         self._wakeup.set()
         return was_off is not None
 
@@ -238,13 +239,14 @@ class DeliveryWorker:
     def _working(self) -> bool:
         return self._share.held and not self._draining
 
-    def _delivers(self, hook_id: str) -> bool:
+    def delivers(self, hook_id: str) -> bool:
+        """Return whether this process delivers a hook, now."""
         return self._share.owns(hook_id) and not self._draining
 
     # What wakes the worker.
 
     def _work_added(self, hook_id: str) -> None:
-        if self._membership is not None and not self._delivers(hook_id):
+        if self._membership is not None and not self.delivers(hook_id):
             self._membership.wake(hook_id)
             return
         lane = self._lanes.lane(hook_id)
@@ -278,8 +280,12 @@ class DeliveryWorker:
 
     def _work_elsewhere(self, hook_id: str) -> None:
         """Take the news that another process made work for a hook."""
-        if self._delivers(hook_id):
+        if self.delivers(hook_id):
             self._work_added(hook_id)
+            read_for = self._clock() + self._limits.reread_health - self._next_health
+            if self._health.disabled(hook_id) is not None and read_for >= self._limits.poll:
+                self._next_health = 0.0  # it may have been enabled there
+                self._poll_now()
 
     def _moved(self) -> None:
         """Leave the hooks that are not ours any more, and take up those that are."""
@@ -340,9 +346,8 @@ class DeliveryWorker:
         if membership is None:
             self._reports.show_share(hooks=len(hooks) if self._working else 0, nodes=int(self._working))
         else:
-            self._reports.show_share(
-                hooks=sum(map(self._delivers, hooks)), nodes=len({node.id for node in membership.distribution.live})
-            )
+            live = {node.id for node in membership.distribution.live} if self._working else ()
+            self._reports.show_share(hooks=sum(map(self.delivers, hooks)), nodes=len(live))
 
     async def _reread_health(self) -> None:
         writes = self._health.writes
@@ -377,7 +382,7 @@ class DeliveryWorker:
 
     def _consider(self, lane: Lane) -> None:
         """Claim for a lane where work is expected, there is room, and its hook may deliver."""
-        if not self._delivers(lane.hook_id):
+        if not self.delivers(lane.hook_id):
             self._release(lane)
             if self._membership is not None:  # whoever delivers it expects its work
                 lane.check_at = lane.missing_since = None
@@ -412,7 +417,7 @@ class DeliveryWorker:
         self._release(lane)
         if block.until is not None:
             lane.check_at = block.until
-        if block.reason != REMOVED or self._share.awaited(lane.hook_id):
+        if block.reason != REMOVED:
             lane.missing_since = None
             return
         lane.missing_since = now if lane.missing_since is None else min(lane.missing_since, now)

@@ -173,7 +173,7 @@ class Api:
             states=HookStates(self.registry, self),
         )
 
-    delivering = True
+    delivering = leading = True
 
     def held_reason(self, hook_id: str) -> str | None:
         """As the delivery worker: why a hook's deliveries are held back."""

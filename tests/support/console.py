@@ -12,6 +12,7 @@ import httpx
 from kong_eventhooks_plugin.api.console.console import Console
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.hook_states import HookStates
+from kong_eventhooks_plugin.api.service.nodes import Members
 from kong_eventhooks_plugin.api.service.readiness import ReadinessCheck
 from kong_eventhooks_plugin.delivery.activity import Activity
 from kong_eventhooks_plugin.delivery.hook_readiness import EndpointStanding
@@ -74,12 +75,13 @@ async def console_of(
     token: str | None = TOKEN,
     limits: QueueLimits | None = None,
     spool: SpoolAcceptor | None = None,
+    members: Members | None = None,
     **options: Any,
 ) -> AsyncIterator[Browser]:
     """Serve the API with its console."""
     delivering, metrics, access, clock = Delivering(), Metrics(), Access(token), FakeClock()
     states = HookStates(api.registry, api)
-    check = ReadinessCheck(api.queue, api.registry, metrics, api, states, clock, clock, spool=spool)
+    check = ReadinessCheck(api.queue, api.registry, metrics, api, states, clock, clock, spool=spool, members=members)
     console = Console(
         api.service, access, delivering, api.registry.hooks, lambda: metrics.counts.held_back, check.check, api.known,
         limits or QueueLimits(), monotonic=clock, shared=spool is not None,

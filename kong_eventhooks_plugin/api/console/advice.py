@@ -138,8 +138,9 @@ NOT_DELIVERING: Final = Advice(
 
 ANOTHER_DELIVERS: Final = Advice(
     "This node does not deliver",
-    "It accepts events. Of the nodes that share the store one delivers; this one takes over when that ends.",
-    "Nothing, where another node says that it delivers. Where none does, look for delivery_lease_… in the log.",
+    "It accepts events, and the other nodes deliver its share. It did not reach the shared store for five seconds, "
+    "stood still, or has the setting deliver = false.",
+    "Nothing, where it begins again by itself. Else look for heartbeat_failed in its log.",
 )
 
 ERROR: Final = Advice(

@@ -98,7 +98,8 @@ class HookCalls:
         return to_message(pb.PreviewHookResponse, self._present.preview(found))
 
     def _message(self, hook: Hook, trusted: bool) -> pb.Hook:
-        return to_message(pb.Hook, hook_view(hook, self._states.held(hook), trusted=trusted))
+        held, delivered_by = self._states.held(hook), self._states.delivered_by(hook)
+        return to_message(pb.Hook, hook_view(hook, held, delivered_by, trusted=trusted))
 
 
 class SourceCalls:

@@ -157,4 +157,5 @@ class HookCalls:
         return json_response(views.ReplayedView(replayed.count, replayed.refused, replayed.more))
 
     def _view(self, request: web.Request, hook: Hook) -> views.HookView:
-        return hook_view(hook, self._states.held(hook), trusted=self._access.trusted(caller_of(request)))
+        held, delivered_by = self._states.held(hook), self._states.delivered_by(hook)
+        return hook_view(hook, held, delivered_by, trusted=self._access.trusted(caller_of(request)))

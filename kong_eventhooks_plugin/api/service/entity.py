@@ -21,12 +21,15 @@ from kong_eventhooks_plugin.model.masking import MASK
 from kong_eventhooks_plugin.model.scope import GLOBAL
 
 READ_ONLY: Final = ("declared_in", "scope")
-IGNORED: Final = ("state", "held")
+IGNORED: Final = ("state", "held", "delivered_by")
 """What a hook does, not what it is: accepted in a definition, so that an answer can be sent back, and ignored."""
 
 
-def hook_view(hook: Hook, held: str | None, *, trusted: bool) -> views.HookView:
-    """Return the hook as the API shows it; ``held`` as ``HookStates`` says. ``trusted``: the caller may see all."""
+def hook_view(hook: Hook, held: str | None, delivered_by: str | None = None, *, trusted: bool) -> views.HookView:
+    """Return the hook as the API shows it; ``held`` and ``delivered_by`` as ``HookStates`` says.
+
+    ``trusted``: the caller may see all.
+    """
     view = views.HookView(
         id=hook.id,
         name=hook.given_name,
@@ -49,6 +52,7 @@ def hook_view(hook: Hook, held: str | None, *, trusted: bool) -> views.HookView:
         scope=None if hook.scope == GLOBAL else views.HookScopeView(**asdict(hook.scope)),
         state="off" if not hook.enabled else "on" if held is None else "held",
         held=held if hook.enabled else None,
+        delivered_by=delivered_by,
     )
     return view if trusted else without_token(view)
 

@@ -27,6 +27,10 @@ class Delivering(Protocol):
     """The part of the delivery worker that is needed here."""
 
     @property
+    def leading(self) -> bool:
+        """Whether this process does what is to be done by one."""
+
+    @property
     def delivering(self) -> bool:
         """Whether this process delivers, all hooks or its share of them."""
 
@@ -37,7 +41,14 @@ class Delivering(Protocol):
 class HookStates:
     """``checks`` are asked in their order, before the delivery worker: what they find does not end by itself."""
 
-    def __init__(self, active: ActiveHooks, delivery: Delivering, checks: Sequence[Check] = ()) -> None:
+    def __init__(
+        self,
+        active: ActiveHooks,
+        delivery: Delivering,
+        checks: Sequence[Check] = (),
+        delivered_by: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
+        self._delivered_by = delivered_by
         self._active = active
         self._delivery = delivery
         self._checks = (self._unresolved, *checks)
@@ -48,6 +59,10 @@ class HookStates:
             return DISABLED
         found = (reason for check in self._checks if (reason := check(hook)) is not None)
         return next(found, None) or self._delivery.held_reason(hook.id)
+
+    def delivered_by(self, hook: Hook) -> str | None:
+        """Return the name of the node that delivers a hook, where nodes share the store."""
+        return self._delivered_by(hook.id)
 
     def all_held(self) -> dict[str, str]:
         """Return by name the hooks that are not on, and why."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from kong_eventhooks_plugin.api.service.hook_states import DISABLED, Delivering, HookStates
+from kong_eventhooks_plugin.api.service.nodes import Members, NodeShare, node_shares
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
 from kong_eventhooks_plugin.queue.contract import Queue, Stats
@@ -32,6 +33,8 @@ class Readiness(msgspec.Struct, frozen=True):
     That is an invalid declaration, a held hook, events lost to a limit, or a Kong that cannot be polled.
     ``sandbox`` has the kernel's features that protect from user code, each ``ok`` or why it is not used. ``spool`` has
     what waits for the store that nodes share; that this store is away degrades, since events are accepted all the same.
+    ``delivering``: this process delivers, all hooks or its share; ``leading``: it does what one process is to do.
+    ``nodes`` has those that share the store.
     """
 
     status: Literal["ready", "degraded", "unready"]
@@ -46,6 +49,8 @@ class Readiness(msgspec.Struct, frozen=True):
     socket: dict[str, Any] = {}
     sandbox: dict[str, str] = {}
     spool: dict[str, Any] = {}
+    leading: bool = False
+    nodes: tuple[NodeShare, ...] = ()
 
 
 class PollerStatus(msgspec.Struct, frozen=True):
@@ -69,8 +74,10 @@ class ReadinessCheck:
         pollers: Callable[[], PollerStatus] = PollerStatus,
         sandbox: Mapping[str, str] = {},
         spool: SpoolAcceptor | None = None,
+        members: Members | None = None,
     ) -> None:
         self._spool = spool
+        self._members = members
         self._sandbox = dict(sandbox)
         self._queue = queue
         self._registry = registry
@@ -109,6 +116,8 @@ class ReadinessCheck:
             spool={}
             if spooled is None
             else {"events": spooled.offers, "bytes": spooled.bytes, "oldest_at": spooled.oldest},
+            leading=self._delivery.leading,
+            nodes=node_shares(self._members, hooks),
         )
 
     def _errors(self, pollers: PollerStatus, store: str) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ class HookView(View, frozen=True):
     scope: HookScopeView | None
     state: Annotated[HookState, Meta(description="off: its definition says enabled: false.")]
     held: Annotated[str | None, Meta(description="Why it is held: deliveries wait, or it cannot fire.")]
+    delivered_by: Annotated[str | None, Meta(description="The node that delivers it, where nodes share the store.")]
 
 
 class HookListView(Page[HookView], frozen=True):

@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from kong_eventhooks_plugin.api.service import views
+from kong_eventhooks_plugin.api.service.nodes import NodeShare
 from kong_eventhooks_plugin.api.service.readiness import OK, Readiness
 from kong_eventhooks_plugin.model.masking import MASK, is_reference
 
@@ -105,6 +106,7 @@ DECISIONS: Final[Mapping[type[Struct], Mapping[str, Decision]]] = {
         "config": _config,
         **dict.fromkeys(("created_at", "updated_at", "declared_in", "scope", "state"), shown),
         "held": _kind,
+        "delivered_by": masked,
     },
     views.HookScopeView: dict.fromkeys(("service", "route", "consumer"), shown),
     views.HookListView: dict.fromkeys(("data", "next", "offset"), shown),
@@ -113,13 +115,14 @@ DECISIONS: Final[Mapping[type[Struct], Mapping[str, Decision]]] = {
     views.EventView: {"data": shown},
     views.EventDescriptionView: dict.fromkeys(("fields", "description", "unique"), shown),
     Readiness: {
-        **dict.fromkeys(("status", "delivering", "hooks", "events_lost", "queue", "spool"), shown),
+        **dict.fromkeys(("status", "delivering", "leading", "hooks", "events_lost", "queue", "spool"), shown),
         "store": lambda store: OK if store == OK else "unavailable",
         "errors": _counted,
         "held": _kinds,
         "sandbox": lambda features: {name: OK if why == OK else "unused" for name, why in features.items()},
-        **dict.fromkeys(("pollers", "socket"), hidden),
+        **dict.fromkeys(("pollers", "socket", "nodes"), hidden),
     },
+    NodeShare: dict.fromkeys(("id", "name", "version", "state", "ours", "seen_at", "hooks"), hidden),
 }
 """Each struct in the answers to calls that need no token."""
 

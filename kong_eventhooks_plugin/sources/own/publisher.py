@@ -104,22 +104,24 @@ class OwnEvents:
         dead = known._replace(died=known.died + 1, last=_of_delivery(hook, delivery, outcome, settlement, at))
         self._dead[hook.id] = self._tell_dead(dead, at)
 
-    async def run(self, held: Held, leads: Callable[[], bool]) -> None:
-        """Look at states in rounds, for ever; ``leads`` returns whether this process delivers."""
+    async def run(self, held: Held, leads: Callable[[], bool], delivers: Callable[[str], bool]) -> None:
+        """Look at states in rounds, for ever; ``delivers`` returns whether this process delivers a hook."""
         while True:
             await asyncio.sleep(ROUND_SECONDS)
-            await self.round(held, leads=leads())
+            await self.round(held, leads=leads(), delivers=delivers)
 
-    async def round(self, held: Held, *, leads: bool) -> None:
+    async def round(self, held: Held, *, leads: bool, delivers: Callable[[str], bool]) -> None:
         now = self._clock()
         for event in [self._pending.popleft() for _ in range(len(self._pending))]:
             self._offer(event)
         told = {hook_id: self._tell_dead(dead, now) for hook_id, dead in self._dead.items()}
         self._dead = {hook_id: dead for hook_id, dead in told.items() if now - dead.told_at < DEAD_SECONDS}
-        if not (leads and self._has_subscribers()):
+        if not self._has_subscribers():
             return
-        for event in self._of_held(held, now):
+        for event in self._of_held(held, now, delivers):
             self._offer(event)
+        if not leads:
+            return
         try:
             stats = await self._queue.stats()
         except QueueError:
@@ -134,8 +136,9 @@ class OwnEvents:
         self._offer(dead.last)
         return _Dead(now, 0, None)
 
-    def _of_held(self, held: Held, now: float) -> Iterator[Event]:
-        reasons = {hook.id: reason for hook in self._hooks().values() if (reason := held(hook)) is not None}
+    def _of_held(self, held: Held, now: float, delivers: Callable[[str], bool]) -> Iterator[Event]:
+        ours = [hook for hook in self._hooks().values() if delivers(hook.id)]
+        reasons = {hook.id: reason for hook in ours if (reason := held(hook)) is not None}
         kinds = {hook_id: reason.partition(":")[0] for hook_id, reason in reasons.items()}
         self._held = {
             hook_id: known if (known := self._held.get(hook_id)) is not None and known[0] == kind else (kind, now)

@@ -238,6 +238,11 @@ async def test_a_hook_that_was_switched_off_stays_so_where_it_moves(cluster: Clu
     await one.offer(*HOOKS)
     await cluster.pass_(5)
     assert two.handler.jobs == []
+    (hook, *_) = [hook for hook in HOOKS if hook.name in two.owned()]
+    two.handler.outcomes = one.handler.outcomes = {}
+    assert await one.worker.enable(hook.id)
+    await cluster.pass_(1)
+    assert two.delivered() == {hook.name}, "another node enabled it"
 
 
 async def test_one_of_all_pings(cluster: Cluster) -> None:

@@ -5,17 +5,20 @@ import re
 import socket
 import time
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from kong_eventhooks_plugin.api.console import advice, replays
 from kong_eventhooks_plugin.api.service import hook_states
 from kong_eventhooks_plugin.delivery import hook_readiness
 from kong_eventhooks_plugin.delivery.activity import PastAttempt
 from kong_eventhooks_plugin.delivery.hook_readiness import EndpointStanding
+from kong_eventhooks_plugin.delivery.rendezvous import Distribution
 from kong_eventhooks_plugin.model.delivery import Answer, Retry, SentRequest
 from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Offer, QueueLimits, Settlement
 from kong_eventhooks_plugin.queue.forwarding.acceptor import SpoolAcceptor
+from kong_eventhooks_plugin.queue.nodes import Node
 from tests.support.api import Api
+from tests.support.clock import START
 from tests.support.console import Browser, console_of, visible
 from tests.support.events import make_event
 from tests.support.queue import attempt, dead, delivered
@@ -121,6 +124,22 @@ async def test_a_node_says_what_waits_for_the_shared_store_and_what_to_do(api: A
             assert f"What to do: {advice.SHARED_STORE.action}" in page
     finally:
         await spool.close()
+
+
+class Members(NamedTuple):
+    process: str
+    distribution: Distribution
+
+
+async def test_a_node_says_which_nodes_share_the_store_and_what_they_deliver(api: Api) -> None:
+    await api.service.hooks.create({"name": "h", "source": "custom", "handler": "log"})
+    ours = Node("p", "id-1", "gateway-1", "1.0", started_at=START, seen_at=START)
+    gone = Node("q", "id-2", "gateway-2", "0.9", state="gone", started_at=START, seen_at=START - 7)
+    async with console_of(api, members=Members("p", Distribution([gone, ours]))) as browser:
+        await browser.log_in()
+        page = await opened(browser, "/console/node")
+        assert "gateway-1 (this one) id-1 live 1.0" in page
+        assert "ago h gateway-2 id-2 gone 0.9" in page
 
 
 async def test_hooks_with_their_states(api: Api) -> None:

@@ -48,7 +48,7 @@ async def test_enterprises_fields_and_ours(api: Api) -> None:
                    "previous_secret": None, "secret_file": None},
         "created_at": hook.created_at, "updated_at": hook.updated_at,
         "name": None, "filter": None, "enabled": True, "tags": None, "declared_in": None, "scope": None,
-        "state": "on", "held": None,
+        "state": "on", "held": None, "delivered_by": None,
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from tests.support.shared_queue import SharedSqliteQueue
 
 
 class Delivery:
-    delivering = True
+    delivering = leading = True
 
     def __init__(self) -> None:
         self.reasons: dict[str, str] = {}

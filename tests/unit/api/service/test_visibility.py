@@ -177,7 +177,7 @@ async def test_every_grpc_call_without_the_token(planted: Api) -> None:
 
 
 class Delivering:
-    delivering = True
+    delivering = leading = True
 
     def held_reason(self, _: str) -> str:
         return f"unresolved: no value for {SECRET}"

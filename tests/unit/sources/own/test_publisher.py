@@ -49,7 +49,7 @@ class World:
         self.now += after
         known = len(self.events)
         await self.queue.open()
-        await self.own.round(lambda hook: self.reasons.get(hook.id), leads=leads)
+        await self.own.round(lambda hook: self.reasons.get(hook.id), leads=leads, delivers=lambda _: leads)
         return self.events[known:]
 
     def die(self, number: int = 1, source: str = "rate-limiting", outcome: Any = None) -> None:

@@ -35,7 +35,7 @@ SUPPRESSION_OUTCOME_SNOOZED: SuppressionOutcome
 SUPPRESSION_OUTCOME_UNCHANGED: SuppressionOutcome
 
 class Hook(_message.Message):
-    __slots__ = ("id", "name", "source", "event", "handler", "on_change", "snooze", "enabled", "tags", "filter", "config", "created_at", "updated_at", "declared_in", "scope", "state", "held")
+    __slots__ = ("id", "name", "source", "event", "handler", "on_change", "snooze", "enabled", "tags", "filter", "config", "created_at", "updated_at", "declared_in", "scope", "state", "held", "delivered_by")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,7 @@ class Hook(_message.Message):
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_BY_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     source: str
@@ -70,7 +71,8 @@ class Hook(_message.Message):
     scope: HookScope
     state: HookState
     held: str
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., source: _Optional[str] = ..., event: _Optional[str] = ..., handler: _Optional[str] = ..., on_change: _Optional[bool] = ..., snooze: _Optional[int] = ..., enabled: _Optional[bool] = ..., tags: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., declared_in: _Optional[str] = ..., scope: _Optional[_Union[HookScope, _Mapping]] = ..., state: _Optional[_Union[HookState, str]] = ..., held: _Optional[str] = ...) -> None: ...
+    delivered_by: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., source: _Optional[str] = ..., event: _Optional[str] = ..., handler: _Optional[str] = ..., on_change: _Optional[bool] = ..., snooze: _Optional[int] = ..., enabled: _Optional[bool] = ..., tags: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., declared_in: _Optional[str] = ..., scope: _Optional[_Union[HookScope, _Mapping]] = ..., state: _Optional[_Union[HookState, str]] = ..., held: _Optional[str] = ..., delivered_by: _Optional[str] = ...) -> None: ...
 
 class HookScope(_message.Message):
     __slots__ = ("service", "route", "consumer")
