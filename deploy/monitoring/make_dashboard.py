@@ -15,7 +15,7 @@ def rate(by: str, metric: str) -> str:
 
 # Title, unit, and for each line its expression and legend.
 PANELS: list[tuple[str, str, list[tuple[str, str]]]] = [
-    ("Sidecars that deliver", "none", [(f"sum({M}_delivery_leader{{{BY}}})", "delivering")]),
+    ("Sidecars that deliver", "none", [(f"max({M}_live_nodes{{{BY}}})", "delivering")]),
     ("Events lost", "ops", [(rate("reason", "events_lost_total"), "{{reason}}")]),
     ("Events accepted", "ops", [
         (rate("source, event", "events_total"), "{{source}} {{event}}"),

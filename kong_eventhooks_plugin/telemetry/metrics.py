@@ -108,7 +108,7 @@ class Metrics:
             "hook_held", "1 where a hook is held or cannot fire, as /readyz says.", ["hook", "reason"]
         )
         self.delivery_leader = gauge("delivery_leader", "1 where this process leads: it delivers, or polls for all.")
-        self.live_nodes = gauge("live_nodes", "Nodes that share the store and deliver, as this one sees it.")
+        self.live_nodes = gauge("live_nodes", "Nodes that deliver, as this one sees it; 0: it does not deliver.")
         self.delivered_hooks = gauge("delivered_hooks", "Active hooks that this process delivers.")
         self.socket_unserved = gauge(
             "socket_unserved_seconds",
