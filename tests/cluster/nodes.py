@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
@@ -70,6 +70,20 @@ class Node:
             os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(self.running.wait)
 
+    async def stop(self) -> None:
+        """Stop it as an orderly shutdown does."""
+        os.kill(self.running.pid, signal.SIGTERM)
+        await asyncio.to_thread(self.running.wait)
+
+    def pause(self) -> None:
+        """Let supervisor and worker stand still."""
+        for pid in (self.running.pid, self.worker):
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for pid in (self.worker, self.running.pid):
+            os.kill(pid, signal.SIGCONT)
+
     def kong(self) -> KongNode:
         node = KongNode(self._world.path)
         node.configure(LOG)
@@ -86,6 +100,11 @@ class Node:
             assert answer.json()["undecided"]
 
         await asyncio.gather(*map(one, numbers))
+
+    async def publish_in_order(self, numbers: Iterable[int]) -> None:
+        """Publish one after the other, each once the one before has been accepted."""
+        for number in numbers:
+            await self.publish([number])
 
     async def readyz(self) -> dict[str, Any]:
         return dict((await self.client.get("/readyz")).json())
@@ -134,8 +153,13 @@ class Nodes:
         await self._closing.aclose()
         await asyncio.to_thread(self._processes.__exit__)
 
-    async def start(self, name: str) -> Node:
-        node = Node(name, self._folder, self._store, self._kong_yml, self._processes)
+    async def start(self, name: str, declared: Mapping[str, Any] | None = None) -> Node:
+        """``declared`` is what its kong.yml has, where that is another than all nodes'."""
+        kong_yml = self._kong_yml
+        if declared is not None:
+            kong_yml = self._folder / f"{name}.yml"
+            kong_yml.write_bytes(msgspec.json.encode(declared))
+        node = Node(name, self._folder, self._store, kong_yml, self._processes)
         self._closing.push_async_callback(node.close)
         await node.start()
         return node
@@ -147,4 +171,8 @@ def declarations(url: str) -> dict[str, Any]:
         {"name": name, "source": source, "handler": "webhook", "handler_config": {"url": url}}
         for name, source in (("numbers", "custom"), ("limits", "rate-limiting"))
     ]
+    return kong_yml_of(hooks)
+
+
+def kong_yml_of(hooks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"_format_version": "3.0", "plugins": [{"name": LOG, "config": {"hooks": hooks}}]}
