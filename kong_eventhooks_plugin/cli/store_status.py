@@ -6,9 +6,11 @@ A node whose heartbeat is older than ``SILENT`` seconds is shown as ``silent``, 
 from collections import Counter
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from kong_eventhooks_plugin.cli.printing import printable, table, when
 from kong_eventhooks_plugin.delivery.membership import GONE
-from kong_eventhooks_plugin.delivery.rendezvous import owner as owner_of
+from kong_eventhooks_plugin.delivery.rendezvous import Distribution
 from kong_eventhooks_plugin.queue.nodes import NOTHING_SPOOLED, Node
 from kong_eventhooks_plugin.queue.postgresql.status import StoreStatus
 
@@ -89,10 +91,11 @@ def _hooks(status: StoreStatus) -> list[dict[str, Any]]:
     waiting = status.stats.per_hook
     due = {one.hook_id: one.due_at for one in status.work}
     off = {one.hook_id: one.disabled for one in status.endpoints}
-    live = [node for node in status.nodes if node.state == "live" and not _is_silent(status, node)]
+    heard = [replace(node, state="gone") if _is_silent(status, node) else node for node in status.nodes]
+    distribution = Distribution(heard)
     hooks = []
     for hook_id in {*made, *declared, *waiting}:
-        owner = owner_of(hook_id, [node for node in live if hook_id in node.hooks] or live)
+        owner = distribution.owner(hook_id)
         hooks.append({
             "id": hook_id,
             "name": made[hook_id].given_name if hook_id in made else None,

@@ -127,7 +127,8 @@ async def test_status_shows_nodes_owners_and_what_waits(postgres_store: str) -> 
             connection.execute("UPDATE kong_event_hooks.nodes SET seen_at = seen_at - 60 WHERE process = 'one'")
         shown = json.loads((await status(postgres_store, "--output", "json")).stdout)
         assert [node["state"] for node in shown["nodes"]] == ["silent", "live"]
-        assert {hook["owner_id"] for hook in shown["hooks"]} == {"id-two"}
+        owners = {hook["id"]: hook["owner_id"] for hook in shown["hooks"]}
+        assert owners == {"of one": None, "of two": "id-two", "of both": "id-two", API.id: "id-two"}
 
 
 async def test_status_of_a_database_without_a_store(postgres_cluster: Cluster) -> None:
