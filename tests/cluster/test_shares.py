@@ -48,7 +48,7 @@ def declared(receiver: HttpReceiver, names: list[str], **config: Any) -> dict[st
     return kong_yml_of(
         [
             {"name": name, "source": "custom", "handler": "webhook",
-             "handler_config": {"url": f"{receiver.url}{name}"} | config}
+             "handler_config": {"url": f"{receiver.url}/{name}"} | config}
             for name in names
         ]
     )  # fmt: skip
