@@ -5,6 +5,7 @@ The modules, from the outside in (each imports only those below it):
 - ``engine``: ``PostgresQueue``, the contract's methods.
 - ``group_commit``: offers, settlements and claims that wait share the next transaction.
 - ``accept``, ``settling``, ``leases``, ``retention``, ``small_tables``: what operations do inside a transaction.
+- ``horizon``: up to which number every event is there.
 - ``reads``: everything that only reads, on connections of its own.
 - ``lane``: a connection that writes: transactions one after another, repeated where that is right.
 - ``transaction``: what one transaction knows and counts.

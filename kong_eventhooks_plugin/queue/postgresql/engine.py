@@ -46,6 +46,7 @@ from kong_eventhooks_plugin.queue.postgresql import leases, reads, retention, sm
 from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
 from kong_eventhooks_plugin.queue.postgresql.errors import to_queue_error
 from kong_eventhooks_plugin.queue.postgresql.group_commit import GroupCommit
+from kong_eventhooks_plugin.queue.postgresql.horizon import Horizon
 from kong_eventhooks_plugin.queue.postgresql.lane import Hooks, Lane, StoreClock
 from kong_eventhooks_plugin.queue.postgresql.nodes import PostgresNodes
 from kong_eventhooks_plugin.queue.postgresql.reads import Reader
@@ -89,6 +90,7 @@ class PostgresQueue:
         self._reader: Reader | None = None
         self._writers: tuple[Lane[Any], ...] = ()
         self._in_order: set[str] = set()
+        self._horizon = Horizon()
 
     async def open(self) -> None:
         """Connect and migrate; make leases of processes due again that have exited on this machine."""
@@ -215,7 +217,8 @@ class PostgresQueue:
         return Replayed(total, more=more)
 
     async def events(self, where: EventFilter, size: int, offset: str | None = None) -> EventPage:
-        return await self._read(partial(reads.events, where=where, size=size, offset=offset))
+        settled = await self._horizon.settled(self._reading())
+        return await self._read(partial(reads.events, where=where, size=size, offset=offset, settled=settled))
 
     async def event(self, event_id: str) -> Event:
         return await self._reading().read(partial(reads.event, event_id=event_id))

@@ -85,6 +85,16 @@ SELECT id, n FROM hooks WHERE id = ANY($1::text[]);
 INSERT INTO hooks (id) SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS u(id, at) ORDER BY at
 ON CONFLICT (id) DO NOTHING;
 
+-- name: last_number
+-- The last number that an event was given, whether or not that is committed.
+SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_n;
+
+-- name: accepting
+-- The transactions that accept now: they hold the lock from before they take numbers until they have ended.
+SELECT virtualtransaction FROM pg_locks
+WHERE locktype = 'advisory' AND classid = $1::integer::oid AND objid = $2::integer::oid AND objsubid = 2 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
 -- name: known_events
 SELECT id FROM events WHERE id = ANY($1::text[]);
 

@@ -30,6 +30,7 @@ from kong_eventhooks_plugin.queue.nodes import Node
 from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
 from kong_eventhooks_plugin.queue.postgresql.errors import kind_of, to_queue_error
 from kong_eventhooks_plugin.queue.postgresql.nodes import node_from
+from kong_eventhooks_plugin.queue.postgresql.schema import ACCEPTING, LOCKS
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.texts import plain
 from kong_eventhooks_plugin.queue.rows import (
@@ -131,11 +132,24 @@ async def page(
     return DeliveryPage(deliveries=deliveries, next_offset=f"{shown[-1][0]}.{shown[-1][1]}" if more else None)
 
 
-async def events(connection: Connection, where: EventFilter, size: int, offset: str | None, now: float) -> EventPage:
+async def last_number(connection: Connection) -> tuple[int, set[str]]:
+    """Return the last number that an event was given, and the transactions that may still be about to commit one."""
+    number = await connection.fetchval(SQL.last_number)
+    return int(number), await accepting(connection)
+
+
+async def accepting(connection: Connection) -> set[str]:
+    return {row[0] for row in await connection.fetch(SQL.accepting, LOCKS, ACCEPTING)}
+
+
+async def events(
+    connection: Connection, where: EventFilter, size: int, offset: str | None, settled: int, now: float
+) -> EventPage:
+    """Return a page of the events up to the number ``settled`` (``horizon``)."""
     check_size(size)
     values: list[object] = [
-        position(offset, 1)[0], where.after, where.source, where.event, where.hook_id, where.since, where.until,
-        size + 1, where.held_back,
+        min(position(offset, 1)[0], settled + 1), where.after, where.source, where.event, where.hook_id, where.since,
+        where.until, size + 1, where.held_back,
     ]  # fmt: skip
     rows = await _rows(connection, SQL.page_events, values, size, _event_size)
     shown, more = one_page(rows, size, _event_size)

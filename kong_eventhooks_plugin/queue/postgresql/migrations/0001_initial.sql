@@ -5,7 +5,7 @@
 -- much is vacuumed after thousands of rows and not after a fifth of them.
 
 -- One row for each event that was accepted. n is in the order of acceptance within a node's batch; two nodes' batches
--- interleave, and a lower n may become visible after a higher one.
+-- interleave, and a lower n may become visible after a higher one (queue/postgresql/horizon.py).
 CREATE SEQUENCE events_n;
 CREATE TABLE events (
   n bigint PRIMARY KEY,

@@ -1,13 +1,15 @@
 """Several nodes at the same time over one store."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 import pytest
 
+from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
-from kong_eventhooks_plugin.queue.contract import Candidate, Offer, QueueLimits, Receipt
-from kong_eventhooks_plugin.queue.postgresql import PostgresQueue, transaction
+from kong_eventhooks_plugin.queue.contract import Candidate, EventFilter, Offer, QueueLimits, Receipt
+from kong_eventhooks_plugin.queue.postgresql import PostgresQueue, horizon, transaction
 from tests.support.clock import FakeClock
 from tests.support.queue import NAME, SOURCE, delivered, event, id_of, offer
 from tests.unit.queue.postgresql.conftest import Opener
@@ -49,6 +51,66 @@ async def test_the_same_events_on_every_node_are_told_once(opened: Opener) -> No
         receipts: list[Receipt] = await asyncio.gather(*waiting)
         assert sum(not receipt.duplicate for receipt in receipts) == 40
         assert (await queues[0].stats()).per_hook == {"h": 40}
+
+
+@pytest.fixture
+def paused(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """The first node to accept an event stops when it has its number, until the second event is set."""
+    has_number, goes_on = asyncio.Event(), asyncio.Event()
+    number = transaction.Transaction.number_events
+
+    async def number_and_wait(self: transaction.Transaction, count: int) -> None:
+        await number(self, count)
+        if not has_number.is_set():
+            has_number.set()
+            await goes_on.wait()
+
+    monkeypatch.setattr(transaction.Transaction, "number_events", number_and_wait)
+    yield has_number, goes_on
+    goes_on.set()
+
+
+async def test_who_goes_on_after_an_event_misses_none_that_was_committed_late(
+    opened: Opener, paused: tuple[asyncio.Event, asyncio.Event]
+) -> None:
+    has_number, goes_on = paused
+    async with AsyncExitStack() as stack:
+        slow, fast = await nodes(stack, opened, 2)
+        late = asyncio.ensure_future(slow.offer(offer("late")))
+        await has_number.wait()
+        await fast.offer(offer("early"))
+        reading = asyncio.create_task(fast.events(EventFilter(), 10))
+        done, _ = await asyncio.wait([reading], timeout=0.05)
+        goes_on.set()
+        await late
+        seen = [one.event.id for one in (await reading).events]
+        seen += [one.event.id for one in (await fast.events(EventFilter(after=seen[0]), 10)).events]
+        assert sorted(seen) == sorted([event("early").id, event("late").id])
+        assert not done
+
+
+async def test_a_node_that_stands_still_keeps_back_only_what_is_new(
+    opened: Opener, paused: tuple[asyncio.Event, asyncio.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(horizon, "WAITING", 0.05)
+    has_number, goes_on = paused
+    async with AsyncExitStack() as stack:
+        slow, fast = await nodes(stack, opened, 2)
+        late = asyncio.ensure_future(slow.offer(offer("late")))
+        await has_number.wait()
+        with pytest.raises(StoreUnavailable, match="does not go on"):
+            await fast.events(EventFilter(), 10)
+        goes_on.set()
+        await late
+        assert [one.event.id for one in (await fast.events(EventFilter(), 10)).events] == [event("late").id]
+        has_number.clear()
+        goes_on.clear()
+        later = asyncio.ensure_future(slow.offer(offer("later")))
+        await has_number.wait()
+        await fast.offer(offer("early"))
+        assert [one.event.id for one in (await fast.events(EventFilter(), 10)).events] == [event("late").id]
+        goes_on.set()
+        await later
 
 
 async def test_limits_are_exact_where_nodes_go_from_side_by_side_to_one_by_one(
