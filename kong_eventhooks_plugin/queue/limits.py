@@ -26,6 +26,21 @@ a later time was written before the clock was set back."""
 LONGEST_LEADERSHIP = 120.0
 """Seconds: a delivery lease that seems to end later was written before the clock was set back."""
 
+BATCH = 256
+"""Offers, and other operations of each kind, that one transaction has at most."""
+
+YIELDS = 8
+"""Transactions that claims and settlements wait for while more offers wait than one transaction has."""
+
+WAITING = 10_000
+"""Operations of a kind beside offers that may wait for a transaction; one more fails with ``StoreUnavailable``."""
+
+STALLED_SECONDS = 5.0
+"""How long a transaction may run before ``error`` says so."""
+
+FAILING_SECONDS = 15.0
+"""How long ``error`` says an error of the store after it."""
+
 REPLAYED_AT_ONCE = 100_000
 """Deliveries that one ``replay_all`` replays at most; where there are more, its answer says so."""
 

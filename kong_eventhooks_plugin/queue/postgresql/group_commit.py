@@ -1,6 +1,6 @@
 """Group commit: offers, settlements and claims that wait share the next transaction, and are answered after its commit.
 
-One transaction at a time; while it runs the next one collects. Limits, and what happens past them:
+One transaction at a time; while it runs the next one collects. Limits (``queue.limits``), and what happens past them:
 
 - A transaction has at most ``BATCH`` offers, ``BATCH`` calls that settle, and one claim of each hook; the rest goes
   into the next one.
@@ -29,6 +29,7 @@ from kong_eventhooks_plugin.errors import EventHooksError, QueueError, StoreUnav
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.accepting import Offered
 from kong_eventhooks_plugin.queue.contract import Receipt, Settlement
+from kong_eventhooks_plugin.queue.limits import BATCH, FAILING_SECONDS, STALLED_SECONDS, WAITING, YIELDS
 from kong_eventhooks_plugin.queue.postgresql.accept import accept
 from kong_eventhooks_plugin.queue.postgresql.lane import Hooks, Lane
 from kong_eventhooks_plugin.queue.postgresql.leases import Claim, claim, release_forgotten
@@ -38,12 +39,6 @@ from kong_eventhooks_plugin.queue.rows import splits
 from kong_eventhooks_plugin.queue.waiter import Waiter
 
 T = TypeVar("T")
-
-BATCH = 256
-YIELDS = 8
-WAITING = 10_000
-STALLED_SECONDS = 5.0
-FAILING_SECONDS = 15.0
 
 log = structlog.get_logger()
 

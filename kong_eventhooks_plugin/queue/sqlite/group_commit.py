@@ -4,7 +4,7 @@ One transaction at a time. Settlements can wait for the next one, for at most ``
 more than what is in it. While a COMMIT waits for the disk in the store's thread, new operations collect; they are
 the next transaction. Statements run on the loop's thread, what may block does not (the package's docstring says why).
 
-Limits, and what happens past them:
+Limits (``queue.limits``), and what happens past them:
 
 - A transaction has at most ``BATCH`` of each kind, offers and others; the rest goes into the next one.
 - A settlement that waits is lost where the process dies: that delivery is sent again.
@@ -37,6 +37,7 @@ from kong_eventhooks_plugin.errors import EventHooksError, StoreUnavailable
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.accepting import Offered
 from kong_eventhooks_plugin.queue.contract import Clock, Taker
+from kong_eventhooks_plugin.queue.limits import BATCH, FAILING_SECONDS, STALLED_SECONDS, WAITING, YIELDS
 from kong_eventhooks_plugin.queue.sqlite.accept import accept
 from kong_eventhooks_plugin.queue.sqlite.checkpoints import Checkpoints
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
@@ -47,14 +48,9 @@ from kong_eventhooks_plugin.storage.thread import CallThread
 
 T = TypeVar("T")
 
-BATCH = 256
-YIELDS = 8
-WAITING = 10_000
 SETTLED_WITHIN = 0.02
 LOCK_MILLISECONDS = 250
 LOCK_LOG_SECONDS = 5.0
-STALLED_SECONDS = 5.0
-FAILING_SECONDS = 15.0
 
 log = structlog.get_logger()
 
