@@ -31,7 +31,7 @@ from kong_eventhooks_plugin.api.rest.serve import run_rest
 from kong_eventhooks_plugin.api.service.access import Access, require_token_beyond_loopback
 from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.hook_states import HookStates
-from kong_eventhooks_plugin.api.service.hook_store import REFRESH_SECONDS, SHARED_REFRESH_SECONDS, ApiHookStore
+from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
 from kong_eventhooks_plugin.api.service.nodes import deliverer
 from kong_eventhooks_plugin.api.service.readiness import PollerStatus, ReadinessCheck
 from kong_eventhooks_plugin.api.service.service import Service, make_service
@@ -164,8 +164,10 @@ class Components:
             self.pool, self.registry.hooks, self.registry.set_compile_error, field_types=field_types
         )
         self.feed = Feed()
-        refresh = REFRESH_SECONDS if self.stores.spool is None else SHARED_REFRESH_SECONDS
-        self.hook_store = ApiHookStore(self.registry, self.stores.made, refresh)
+        news = self.stores.news
+        self.hook_store = ApiHookStore(self.registry, self.stores.made, lambda: news is None or news.listens)
+        if news is not None:
+            news.on_definitions(self.hook_store.hurry)
         self.plugins = ActivePlugins(read_plugin)
         self.span_export = self._span_export()
         self.dispatcher = Dispatcher(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from kong_eventhooks_plugin import settings_groups as groups
 from kong_eventhooks_plugin.errors import MissingExtra, SettingsError
@@ -12,6 +12,15 @@ from kong_eventhooks_plugin.queue.forwarding.definitions import CopiedDefinition
 from kong_eventhooks_plugin.queue.nodes import NodeTable
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
 from kong_eventhooks_plugin.settings import Settings
+
+
+class DefinitionNews(Protocol):
+    """Says when the hooks that the API has made have changed in the store that nodes share."""
+
+    listens: bool
+    """Whether it hears of changes now, as far as is known."""
+
+    def on_definitions(self, changed: Callable[[], None]) -> None: ...
 
 
 class Stores(NamedTuple):
@@ -28,6 +37,7 @@ class Stores(NamedTuple):
     """The hooks that the API has made."""
     spool: SpoolAcceptor | None = None
     nodes: NodeTable | None = None
+    news: DefinitionNews | None = None
 
 
 def make_stores(settings: Settings, lost: Callable[[str], None]) -> Stores:
@@ -48,4 +58,4 @@ def make_stores(settings: Settings, lost: Callable[[str], None]) -> Stores:
     shared = PostgresQueue(url, limits)
     spool = SpoolAcceptor(data_dir, shared, lost, limits)
     shared.nodes.spooled = spool.spool.waiting
-    return Stores(shared, spool, spool.spool, CopiedDefinitions(shared, spool.spool), spool, shared.nodes)
+    return Stores(shared, spool, spool.spool, CopiedDefinitions(shared, spool.spool), spool, shared.nodes, shared.nodes)

@@ -10,14 +10,14 @@ Limit: ``MAX_HOOKS`` hooks; one more is refused. Until ``load`` nothing can be c
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Final, Protocol
 
 import structlog
 
-from kong_eventhooks_plugin.background import RateLimitedLogger
+from kong_eventhooks_plugin.background import RateLimitedLogger, is_set_within
 from kong_eventhooks_plugin.errors import BadArgument, QueueError, StoreUnavailable
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks, HookChange
 from kong_eventhooks_plugin.model.hook import Hook, Origin
@@ -26,8 +26,8 @@ from kong_eventhooks_plugin.queue.contract import Definitions
 MAX_HOOKS: Final = 1_000
 REFRESH_SECONDS: Final = 5.0
 """How often the hooks are read that another process over the same store has made."""
-SHARED_REFRESH_SECONDS: Final = 1.0
-"""The same, where the other process is another node."""
+UNHEARD_REFRESH_SECONDS: Final = 1.0
+"""The same, where the other process is another node and nothing says that its changes are heard of."""
 
 ORIGIN: Final = Origin(place="api", key="api", path="the API")
 
@@ -40,12 +40,13 @@ class ApiHookRegistry(ActiveHooks, Protocol):
 
 
 class ApiHookStore:
-    """Everything on one event loop."""
+    """Everything on one event loop. ``hears`` returns whether ``hurry`` is called where another made a change."""
 
-    def __init__(self, registry: ApiHookRegistry, store: Definitions, refresh_seconds: float = REFRESH_SECONDS) -> None:
+    def __init__(self, registry: ApiHookRegistry, store: Definitions, hears: Callable[[], bool] = lambda: True) -> None:
         self._registry = registry
         self._store = store
-        self._refresh_seconds = refresh_seconds
+        self._hears = hears
+        self._changed = asyncio.Event()
         self._limited_log = RateLimitedLogger(time.monotonic)
         self._hooks: dict[str, Hook] = {}
         self._loaded = False
@@ -97,9 +98,14 @@ class ApiHookStore:
         async with self.lock():
             pass
 
+    def hurry(self) -> None:
+        """Refresh now: another process has changed something."""
+        self._changed.set()
+
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(self._refresh_seconds)
+            await is_set_within(self._changed, REFRESH_SECONDS if self._hears() else UNHEARD_REFRESH_SECONDS)
+            self._changed.clear()
             try:
                 await self.refresh()
             except QueueError as error:

@@ -32,6 +32,8 @@ WOKEN: Final = 100
 LONGEST_ID: Final = 64
 """Characters of the id of a hook that is notified of; a payload has less than 8,000 bytes."""
 CHANNEL: Final = "kong_event_hooks"
+DEFINITIONS: Final = "definitions"
+"""The payload where hooks that the API makes have changed; it is sent with the transaction that changes them."""
 
 _decode = msgspec.json.Decoder(list[str]).decode
 
@@ -53,6 +55,9 @@ class PostgresNodes:
         """Returns what waits in this node's spool; each heartbeat says it."""
         self._has_work: Callable[[str], None] = lambda _: None
         self._changed: Callable[[], None] = lambda: None
+        self._definitions_changed: Callable[[], None] = lambda: None
+        self.listens = False
+        """Whether notifications arrive on this connection: one has."""
         self._waking: set[str] = set()
         self._waker: asyncio.Task[None] | None = None
 
@@ -94,6 +99,10 @@ class PostgresNodes:
         if self._waker is None or self._waker.done():
             self._waker = asyncio.get_running_loop().create_task(self._wake_all())
 
+    def on_definitions(self, changed: Callable[[], None]) -> None:
+        """Have ``changed`` called where the stored definitions have changed, or may have unheard."""
+        self._definitions_changed = changed
+
     def on_news(self, has_work: Callable[[str], None], changed: Callable[[], None]) -> None:
         self._has_work, self._changed = has_work, changed
 
@@ -110,6 +119,10 @@ class PostgresNodes:
 
     def _notified(self, connection: Connection, pid: int, _channel: str, payload: str) -> None:
         """Take a notification: the ids of hooks that have work, or none of them, where a node has changed."""
+        self.listens = True
+        if payload == DEFINITIONS:
+            self._definitions_changed()
+            return
         if pid == connection.get_server_pid():
             return
         try:
@@ -173,6 +186,9 @@ class PostgresNodes:
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
+        if self.listens:
+            self.listens = False
+            self._definitions_changed()
         if connection is not None:
             connection.terminate()
 

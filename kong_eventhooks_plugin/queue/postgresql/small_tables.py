@@ -7,6 +7,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import EndpointHealth, SpoolPlace
 from kong_eventhooks_plugin.queue.holders import exited
 from kong_eventhooks_plugin.queue.limits import LONGEST_LEADERSHIP
+from kong_eventhooks_plugin.queue.postgresql.nodes import CHANNEL, DEFINITIONS
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction
 from kong_eventhooks_plugin.queue.rows import encode
@@ -36,6 +37,7 @@ async def store_definitions(transaction: Transaction, hooks: Sequence[Hook], rem
     gone = [hook_id for hook_id in removed if hook_id not in written]
     await transaction.connection.execute(SQL.delete_definitions, gone)
     await transaction.connection.execute(SQL.write_definitions, list(written), list(written.values()))
+    await transaction.connection.execute(SQL.notify, CHANNEL, DEFINITIONS)
 
 
 async def save_endpoint(transaction: Transaction, health: EndpointHealth) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from kong_eventhooks_plugin.api.service import hooks as hooks_module
 from kong_eventhooks_plugin.api.service.entity import definition_of
+from kong_eventhooks_plugin.api.service.hook_store import REFRESH_SECONDS
 from kong_eventhooks_plugin.api.service.tags import tag_filter
 from kong_eventhooks_plugin.errors import (
     BadArgument,
@@ -467,6 +468,18 @@ class TestAnotherProcess:
             assert (changed.snooze, changed.tags) == (5, ("x",))
             with pytest.raises(HookTaken):
                 await there.service.hooks.create({**LOG, "name": "a", "id": ID})
+
+    async def test_sees_them_at_once_where_it_hears_of_them(self, tmp_path: Path) -> None:
+        async with running(tmp_path) as here, running(tmp_path) as there:
+            changed = asyncio.Event()
+            there.registry.on_change(lambda _: changed.set())
+            task = asyncio.create_task(there.hook_store.run())
+            made = await here.service.hooks.create({**LOG, "name": "a"})
+            there.hook_store.hurry()
+            async with asyncio.timeout(REFRESH_SECONDS / 2):
+                await changed.wait()
+            assert there.service.hooks.get("a") == made
+            task.cancel()
 
     async def test_a_refresh_without_changes_calls_no_listener(self, api: Api) -> None:
         await api.service.hooks.create(LOG)

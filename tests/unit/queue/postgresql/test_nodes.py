@@ -15,7 +15,7 @@ from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
 from kong_eventhooks_plugin.queue.postgresql.nodes import LONGEST_ID
 from tests.support.clock import FakeClock
 from tests.support.postgres_proxy import Proxy
-from tests.support.queue import delivered, id_of, offer
+from tests.support.queue import delivered, hook, id_of, offer
 from tests.support.store_backup import StoreBackup
 from tests.support.waiting import SECONDS
 
@@ -67,6 +67,21 @@ async def test_every_process_finds_what_each_says_of_itself(start: Nodes, clock:
     (seen,) = [each for each in (await other.nodes.beat(node("other"))).nodes if each.process == "one"]
     assert (seen.hooks, seen.seen_at, seen.started_at) == (frozenset({"c"}), began + 2, began)
     assert [each.process for each in await one.all_nodes()] == ["one", "other"]
+
+
+async def test_other_processes_hear_of_changed_definitions(start: Nodes) -> None:
+    one, other = await start("one"), await start("other")
+    heard = asyncio.Event()
+    other.nodes.on_definitions(heard.set)
+    await other.nodes.beat(node("other"))
+    await other.nodes.beat(node("other"))
+    assert other.nodes.listens  # it has heard itself
+    await one.store_definitions([hook("made")], [])
+    async with asyncio.timeout(SECONDS):
+        await heard.wait()
+    heard.clear()
+    await other.nodes.close()  # what changes from now on is not heard
+    assert (heard.is_set(), other.nodes.listens) == (True, False)
 
 
 async def test_a_process_is_gone_only_where_it_was_not_seen_since(start: Nodes, clock: FakeClock) -> None:
