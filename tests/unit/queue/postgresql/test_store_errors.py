@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from kong_eventhooks_plugin.errors import QueueError, SettingsError, StoreUnavailable
+from kong_eventhooks_plugin.queue.contract import Candidate
 from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
 from kong_eventhooks_plugin.queue.postgresql.connection import Address
 from tests.support.queue import SOURCE, attempt, delivered, event, id_of, offer
@@ -110,7 +111,7 @@ async def test_a_role_that_owns_the_schema_needs_nothing_else(postgres_store: st
 
 async def test_what_the_store_cannot_keep_fails_alone(opened: Opener) -> None:
     async with opened() as queue:
-        first, wrong, last = queue.offer(offer(1)), queue.offer(offer(2, name="a\0b")), queue.offer(offer(3))
+        first, wrong, last = queue.offer(offer(1)), queue.offer(offer(2, Candidate("h", "a\0b"))), queue.offer(offer(3))
         assert ((await first).fired, (await last).fired) == (("h",), ("h",))
         with pytest.raises(QueueError, match="the store cannot keep this"):
             await wrong
