@@ -5,7 +5,8 @@ total is too small for all busy lanes, each has an equal share of it; an eighth 
 have nothing in flight, so that many hanging endpoints do not stop the others.
 
 Limits: ``per_hook`` in flight in a lane, or what its hook asks for (``Lane.most``), ``total`` in all;
-``waiting_per_hook`` claimed and not started: past it nothing more is claimed and the rest stays in the queue.
+``waiting_per_hook`` claimed and not started, or up to ``waiting_alone`` as long as ``waiting_shared`` is enough for all
+busy lanes: past it nothing more is claimed and the rest stays in the queue.
 """
 
 from collections import deque
@@ -89,9 +90,16 @@ class Lanes:
         """Return how many may be claimed; 0 while enough of them wait, so that claims come in batches."""
         if lane.in_order:
             return 0 if lane.busy else 1
-        if len(lane.waiting) > self._limits.waiting_per_hook // 2:
+        may_wait = self._may_wait()
+        if len(lane.waiting) > may_wait // 2:
             return 0
-        return self._limits.waiting_per_hook + lane.most - len(lane.waiting) - lane.in_flight
+        return max(0, may_wait + lane.most - len(lane.waiting) - lane.in_flight)
+
+    def _may_wait(self) -> int:
+        """Return how many of one lane may be claimed and not started now."""
+        limits = self._limits
+        share = min(limits.waiting_alone, limits.waiting_shared // max(1, len(self._busy)))
+        return max(limits.waiting_per_hook, share)
 
     def put(self, lane: Lane, claimed: Iterable[Claimed]) -> None:
         """Add claimed deliveries to a lane."""

@@ -27,6 +27,10 @@ class DeliveryLimits(msgspec.Struct, frozen=True):
     """Attempts in flight in all; where many hooks are busy, each has its share."""
     waiting_per_hook: int = 24
     """Deliveries claimed and not yet started, for one hook; further ones stay in the queue."""
+    waiting_alone: int = 128
+    """The same while few hooks are busy: a claim is a transaction, whose cost more deliveries share."""
+    waiting_shared: int = 512
+    """Of which each busy hook has an equal share, where that is more than ``waiting_per_hook``."""
     starts_per_iteration: int = 8
     """Attempts started in one iteration of the event loop, which also serves Kong's socket."""
     attempt: float = DEFAULTS.timeout_seconds

@@ -83,7 +83,7 @@ def test_every_lane_has_at_least_one_even_where_there_are_more_than_the_total() 
 
 
 def test_claims_come_in_batches() -> None:
-    lanes = Lanes(DeliveryLimits(per_hook=8, waiting_per_hook=24))
+    lanes = Lanes(DeliveryLimits(per_hook=8, waiting_per_hook=24, waiting_alone=24))
     lane = lanes.lane("a")
     assert lanes.room(lane) == 32
     lanes.put(lane, claimed(32))
@@ -93,6 +93,28 @@ def test_claims_come_in_batches() -> None:
         lanes.done(lane)
         take_all(lanes)
     assert lanes.room(lane) == 12
+
+
+def test_few_busy_hooks_claim_more_at_once() -> None:
+    lanes = Lanes(DeliveryLimits(per_hook=8, waiting_per_hook=24, waiting_alone=128, waiting_shared=512))
+    rooms = []
+    for number in range(30):
+        lane = lanes.lane(str(number))
+        rooms.append(lanes.room(lane) - 8)
+        lanes.put(lane, claimed(1))
+    assert (rooms[0], rooms[4], rooms[5], rooms[10], rooms[29]) == (128, 128, 102, 51, 24)
+
+
+def test_a_lane_that_holds_more_than_its_share_claims_nothing() -> None:
+    lanes = Lanes(DeliveryLimits(per_hook=200, waiting_per_hook=24, waiting_alone=128, waiting_shared=128))
+    lane = lanes.lane("first")
+    lanes.put(lane, claimed(lanes.room(lane)))
+    take_all(lanes)
+    lanes.put(lane, claimed(10))
+    lane.most = 8
+    for number in range(8):
+        lanes.put(lanes.lane(str(number)), claimed(1))
+    assert lanes.room(lane) == 0
 
 
 def test_what_waits_can_be_taken_back_and_idle_lanes_are_forgotten() -> None:

@@ -554,7 +554,7 @@ async def test_work_of_another_process_is_found_by_the_poll() -> None:
 
 
 async def test_a_lane_with_room_gets_new_deliveries_without_a_claim() -> None:
-    async with world(A) as w:
+    async with world(A, limits=DeliveryLimits(waiting_alone=24)) as w:
         gate = w.handler.gates["a"] = asyncio.Event()
         ids = await w.offer(A, count=40)
         await w.handler.called(8)
