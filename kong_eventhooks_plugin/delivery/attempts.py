@@ -1,6 +1,5 @@
 """One attempt: calls the handler within its time, records the outcome, decides what follows."""
 
-import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -17,6 +16,7 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.trace import new_span_id
 from kong_eventhooks_plugin.queue.contract import Clock, Queue
 from kong_eventhooks_plugin.sources.nulls import without_nulls
+from kong_eventhooks_plugin.time_limits import TimeLimits
 
 log = structlog.get_logger()
 
@@ -48,6 +48,7 @@ class Attempts:
         self._monotonic = monotonic
         self._random = random
         self._traced = traced
+        self._times = TimeLimits()
 
     async def make(self, delivery: Delivery, ready: Ready) -> AttemptResult:
         """Call the handler once. Raises nothing but the task's cancellation."""
@@ -74,7 +75,7 @@ class Attempts:
             traceparent=None if trace is None or span_id is None else trace.traceparent(span_id),
         )
         try:
-            async with asyncio.timeout(attempt_seconds(ready.config, self._limits.attempt) + self._limits.margin):
+            with self._times.within(attempt_seconds(ready.config, self._limits.attempt) + self._limits.margin):
                 return await ready.handler.deliver(job)
         except TimeoutError:
             return Retry("timeout", "the handler did not end in time", hold=True)

@@ -5,7 +5,6 @@ Limits: ``AT_ONCE`` calls run at the same time, one more gets a 503 (the feed li
 Headers are aiohttp's: 128 of 8,190 bytes.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from kong_eventhooks_plugin.api.rest.error_mapping import response_for, response
 from kong_eventhooks_plugin.api.rest.sending import send
 from kong_eventhooks_plugin.api.service.access import AT_ONCE, CALL_SECONDS, Access, Caller, Kind, sent_token
 from kong_eventhooks_plugin.errors import TooBusy
+from kong_eventhooks_plugin.time_limits import TimeLimits
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -44,6 +44,7 @@ class CallGuard:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._running = 0
+        self._times = TimeLimits()
 
     def guarded(self, call: Endpoint) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -63,7 +64,7 @@ class CallGuard:
             raise TooBusy(f"{AT_ONCE} calls run already")
         self._running += 1
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            with self._times.within(CALL_SECONDS):
                 answer = await call.handler(request)
                 await send(answer, request)
                 return answer
