@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from functools import cache, partial
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from kong_eventhooks_plugin.api.rest.answers import json_response
@@ -18,8 +18,8 @@ from kong_eventhooks_plugin.api.rest.events_calls import EventCalls
 from kong_eventhooks_plugin.api.rest.form_values import Field
 from kong_eventhooks_plugin.api.rest.hooks_calls import HookCalls
 from kong_eventhooks_plugin.api.rest.openapi.document import document
-from kong_eventhooks_plugin.api.rest.routes import CallGuard, Endpoint, Handler, add_calls, caller_of
-from kong_eventhooks_plugin.api.rest.serve import Calling, tracked
+from kong_eventhooks_plugin.api.rest.routes import CallGuard, Endpoint, Handler, add_calls
+from kong_eventhooks_plugin.api.rest.serve import Calling
 from kong_eventhooks_plugin.api.rest.stream import HEARTBEAT
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.feed import Feed
@@ -42,9 +42,7 @@ def rest_app(
     calling: Calling = nullcontext,
 ) -> web.Application:
     """``health``: more routes. ``heartbeat`` of a stream in seconds. ``calling``: the listener's."""
-    app = web.Application(
-        client_max_size=MAX_BODY, middlewares=[tracked(calling), _host_checked(access), _kong_error_responses]
-    )
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[entry(access, calling)])
     app.add_routes(health)
     calls = (*HookCalls(service, access, hook_form(known)).calls(), *EventCalls(service, heartbeat).calls())
     openapi = Endpoint("GET", "/openapi.json", _openapi(cache(partial(document, known, calls))), "open")
@@ -73,25 +71,24 @@ def _openapi(make_document: Callable[[], dict[str, Any]]) -> Handler:
     return openapi
 
 
-def _host_checked(access: Access) -> Middleware:
-    """Return what refuses foreign names: a page that makes its own point here, DNS rebinding, reads no answer."""
+def entry(access: Access, calling: Calling) -> Middleware:
+    """Return what every request passes; one middleware, since each costs a request a coroutine.
+
+    It waits for its turn, and says which connections have a request under way. It refuses foreign names: a page that
+    makes its own point here, DNS rebinding, reads no answer. Unknown paths and methods are answered as Kong does; calls
+    have mapped their errors already.
+    """
 
     @web.middleware
-    async def host_checked(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path != ALIVE:
+    async def entry(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async with calling(request.protocol):
             try:
-                access.check_host(caller_of(request))
+                if request.path != ALIVE:
+                    access.check_host(request.headers.get(hdrs.HOST))
+                return await handler(request)
             except AccessRefused as error:
                 return response_for(error)
-        return await handler(request)
+            except web.HTTPException as error:
+                return response_for_http(error)
 
-    return host_checked
-
-
-@web.middleware
-async def _kong_error_responses(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer unknown paths and methods as Kong does; calls have mapped their errors already."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return response_for_http(error)
+    return entry

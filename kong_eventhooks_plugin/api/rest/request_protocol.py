@@ -47,6 +47,11 @@ class RequestProtocol(web.RequestHandler):
         if not self._unreadable:
             self._take(data)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # As in http_protocol: aiohttp calls it after each read.
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     def _take(self, data: bytes) -> None:
         self._beside_body += len(data)
         requests, chunks = self._request_count, ChunkCount(self._payload)

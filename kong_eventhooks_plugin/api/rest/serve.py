@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from kong_eventhooks_plugin.api.rest.request_protocol import RequestProtocol
 from kong_eventhooks_plugin.api.transport.listener import Listener
@@ -30,17 +29,6 @@ log = structlog.get_logger()
 
 Calling = Callable[[Hashable], AbstractAsyncContextManager[Any]]
 """See ``api.transport.connections``; the key of a connection is its protocol."""
-
-
-def tracked(calling: Calling) -> Middleware:
-    """Return the middleware that gives each call its turn, and says which connections have one under way."""
-
-    @web.middleware
-    async def tracked(request: web.Request, handler: Handler) -> web.StreamResponse:
-        async with calling(request.protocol):
-            return await handler(request)
-
-    return tracked
 
 
 class RestServer:

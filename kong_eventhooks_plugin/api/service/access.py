@@ -7,12 +7,14 @@
   (a page that makes its own name point here, DNS rebinding, cannot), and a state-changing call from a browser must come
   from a page of the same address. A browser sends ``Origin`` and ``Sec-Fetch-Site`` for that; curl sends neither.
 
-Limits: ``AT_ONCE`` calls at the same time in each server, ``CALL_SECONDS`` for each.
+Limits: ``AT_ONCE`` calls at the same time in each server, ``CALL_SECONDS`` for each. The verdicts on the last
+``HEADERS_KEPT`` ``Host`` headers are kept.
 """
 
 import hmac
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -25,6 +27,7 @@ CALL_SECONDS: Final = 60.0
 HOW_TO_SEND: Final = "send it as 'Authorization: Bearer <token>' or 'Kong-Admin-Token: <token>'"
 MIN_TOKEN_BYTES: Final = 16
 MAX_TOKEN_BYTES: Final = 4_096
+HEADERS_KEPT: Final = 64
 
 _OWN_NAMES: Final = frozenset({"localhost"})
 _OWN_PAGES: Final = frozenset({"same-origin", "none"})
@@ -53,6 +56,7 @@ class Access:
     def __init__(self, token: str | None = None, hosts: Collection[str] = ()) -> None:
         self._token = None if token is None else token.encode()
         self._hosts = _OWN_NAMES | {host.casefold().rstrip(".") for host in hosts}
+        self._is_ours = lru_cache(HEADERS_KEPT)(self._names_us)  # callers send the same one each time
 
     def trusted(self, caller: Caller) -> bool:
         """Return whether the caller may see and do everything: the token is right, or none is set."""
@@ -76,14 +80,17 @@ class Access:
             wrong = "the admin token is wrong" if caller.token else "this call needs the admin token"
             raise TokenNeeded(f"{wrong}; {HOW_TO_SEND}")
 
-    def check_host(self, caller: Caller) -> None:
-        """Raise ``AccessRefused`` where the name that was called is not one of ours."""
-        name = host_of(caller.host)
-        if name is None or not (name in self._hosts or _address(name)):
+    def check_host(self, header: str | None) -> None:
+        """Raise ``AccessRefused`` where the name that was called, a ``Host`` header's, is not one of ours."""
+        if not self._is_ours(header):
             raise AccessRefused(
-                f"the API was called as '{printable(caller.host)}', which is not a name of it; call it by its address, "
+                f"the API was called as '{printable(header)}', which is not a name of it; call it by its address, "
                 f"as localhost, or add the name to the setting {HOSTS_SETTING}"
             )
+
+    def _names_us(self, header: str | None) -> bool:
+        name = host_of(header)
+        return name is not None and (name in self._hosts or _address(name) is not None)
 
     def check_page(self, caller: Caller) -> None:
         """Raise ``AccessRefused`` where a browser says that a page of another address makes this call."""

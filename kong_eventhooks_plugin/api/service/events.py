@@ -7,10 +7,11 @@ Limits: an event's name 256 characters, its data as deep and large as any defini
 """
 
 import re
-import uuid
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import count
 from typing import Any, Final
 
 from kong_eventhooks_plugin.api.service import paging
@@ -37,6 +38,8 @@ class Events:
         self._feed = feed
         self._publish = publish
         self._clock = clock
+        self._run = secrets.token_hex(16)
+        self._number = count()
 
     async def page(self, where: EventFilter, size: float | None = None, offset: str | None = None) -> EventPage:
         """Return a page of accepted events, newest first. Raises ``BadArgument``, ``StoreUnavailable``."""
@@ -52,7 +55,8 @@ class Events:
         _check_event(name, data, key)
         now = self._clock()
         # The id of a key's event does not depend on the time; 0 is as good as any.
-        new_id = event_id(0.0, SOURCE, "key", key) if key is not None else event_id(now, SOURCE, name, uuid.uuid4().hex)
+        given = ("key", key) if key is not None else (name, f"{self._run}{next(self._number)}")
+        new_id = event_id(now if key is None else 0.0, SOURCE, *given)
         event = Event(id=new_id, source=SOURCE, event=name, data=data, time=now)
         accepted = self._publish(event)
         if accepted is None:

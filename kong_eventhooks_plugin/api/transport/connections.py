@@ -7,8 +7,8 @@ are all about to be refused. One log line in ``LOG_SECONDS``.
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Final, cast
 
 from kong_eventhooks_plugin.api.transport.turns import Turns
@@ -71,21 +71,21 @@ class ApiConnections:
         for connection in tuple(self._open):
             connection.abort()
 
-    @asynccontextmanager
-    async def calling(self, key: Hashable) -> AsyncIterator[None]:
-        """Wait for the call's turn; while it runs, its connection is not idle."""
+    def calling(self, key: Hashable) -> "Call":
+        """Return what waits for the call's turn; while it runs, its connection is not idle."""
+        return Call(self, key)
+
+    async def begin(self, key: Hashable) -> ApiConnection | None:
         await self._turns.turn()
         connection = self._by_key.get(key)
-        if connection is None:
-            yield
-            return
-        connection.calls += 1
-        try:
-            yield
-        finally:
-            connection.calls -= 1
-            if connection in self._open:
-                self._open[connection] = self._open.pop(connection)  # now the last
+        if connection is not None:
+            connection.calls += 1
+        return connection
+
+    def end(self, connection: ApiConnection) -> None:
+        connection.calls -= 1
+        if connection in self._open:
+            self._open[connection] = self._open.pop(connection)  # now the last
 
     def _close_one(self) -> None:
         self._log.warning("api_connections_limited", self._setting, setting=self._setting, limit=self.limit)
@@ -93,6 +93,24 @@ class ApiConnections:
         closed = next(idle, None) or next(iter(self._open))
         self.remove(closed)
         closed.abort()
+
+
+class Call:
+    """One call of a connection, as a context; ``contextlib``'s costs each call a generator more."""
+
+    __slots__ = ("_connection", "_connections", "_key")
+
+    def __init__(self, connections: ApiConnections, key: Hashable) -> None:
+        self._connections = connections
+        self._key = key
+        self._connection: ApiConnection | None = None
+
+    async def __aenter__(self) -> None:
+        self._connection = await self._connections.begin(self._key)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connections.end(self._connection)
 
 
 class TrackedProtocol(asyncio.Protocol):

@@ -13,24 +13,27 @@ from collections import deque
 class Turns:
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._going_on = False
+        self._taken = False
 
     async def turn(self) -> None:
-        """Wait for a turn; first come, first served."""
+        """Wait for a turn; first come, first served. It is at once where no other call has this one."""
         loop = asyncio.get_running_loop()
+        if not self._taken:
+            self._take(loop)
+            return
         mine = loop.create_future()
         self._waiting.append(mine)
-        if not self._going_on:
-            self._going_on = True
-            loop.call_soon(self._next)
         await mine
 
+    def _take(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._taken = True
+        loop.call_soon(self._next)
+
     def _next(self) -> None:
+        self._taken = False
         while self._waiting:
             mine = self._waiting.popleft()
             if not mine.done():  # else its caller has left
+                self._take(asyncio.get_running_loop())
                 mine.set_result(None)
-                break
-        self._going_on = bool(self._waiting)
-        if self._going_on:
-            asyncio.get_running_loop().call_soon(self._next)
+                return

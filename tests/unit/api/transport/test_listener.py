@@ -11,7 +11,9 @@ import structlog
 from aiohttp import web
 
 from kong_eventhooks_plugin.api.rest import serve
-from kong_eventhooks_plugin.api.rest.serve import RestServer, tracked
+from kong_eventhooks_plugin.api.rest.app import entry
+from kong_eventhooks_plugin.api.rest.serve import RestServer
+from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.transport import listener as module
 from kong_eventhooks_plugin.api.transport.listener import Listener
 from tests.support.waiting import SECONDS
@@ -38,7 +40,7 @@ async def serving(limit: int = 8) -> AsyncIterator["Served"]:
         return response
 
     listener = Listener("listen", limit)
-    app = web.Application(middlewares=[tracked(listener.calling)])
+    app = web.Application(middlewares=[entry(Access(), listener.calling)])
     app.add_routes([web.get("/small", small), web.get("/large", large), web.get("/slow", slow)])
     server = RestServer(app, listener)
     await server.open("127.0.0.1:0")
