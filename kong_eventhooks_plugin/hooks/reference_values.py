@@ -42,6 +42,8 @@ class Secrets:
         self._files = files
         self._tls = tls
         self._from_kong: dict[str, str] = {}
+        self._learned = 0
+        self._resolved: dict[str, tuple[Mapping[str, Any], tuple[int, int], Mapping[str, Any]]] = {}
 
     def learn(self, values: Mapping[str, str]) -> None:
         """Remember what Kong resolved, ``""`` where it no longer could."""
@@ -50,6 +52,18 @@ class Secrets:
             self._from_kong[reference] = value
         while len(self._from_kong) > MAX_VALUES:
             del self._from_kong[next(iter(self._from_kong))]
+        self._learned += 1
+
+    def resolved(self, hook_id: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the same as ``resolve``, kept until a value changes or ``forget``; the environment does not change."""
+        values, kept = (self._learned, self._files.changes), self._resolved.get(hook_id)
+        if kept is None or kept[0] is not config or kept[1] != values:
+            kept = self._resolved[hook_id] = config, values, self.resolve(config)
+        return kept[2]
+
+    def forget(self) -> None:
+        """Drop what is kept of hooks' configs, whose definitions may have changed."""
+        self._resolved.clear()
 
     def resolve(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a hook's config with values in place of references, files' content as ``secret`` and ``tls``.

@@ -38,6 +38,8 @@ class SecretFiles:
         self._idle: list[CallThread] = []  # one at most
         self._wanted: frozenset[str] = frozenset()
         self._added = asyncio.Event()
+        self.changes = 0
+        """How often a value, or why there is none, has changed."""
 
     def value(self, path: str) -> str | None:
         """Return a file's secret as it was last read."""
@@ -52,6 +54,7 @@ class SecretFiles:
         if not paths <= self._wanted:
             self._added.set()
         self._wanted = paths
+        self.changes += 1
         for known in (self._values, self._errors):
             for path in known.keys() - paths:
                 del known[path]
@@ -103,12 +106,13 @@ class SecretFiles:
     def _set(self, path: str, value: str | None, error: str) -> None:
         if error and self._errors.get(path) != error:
             _log.warning("secret_file_unreadable", file=path, error=error)
-        before = self._values.pop(path, None)
-        self._errors.pop(path, None)
+        before, before_error = self._values.pop(path, None), self._errors.pop(path, None)
         if value is None:
             self._errors[path] = error
         else:
             self._values[path] = value
+        if (before, before_error) != (value, error or None):
+            self.changes += 1
         if before != value:
             self._on_change()
 

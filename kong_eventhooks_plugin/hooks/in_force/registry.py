@@ -92,7 +92,9 @@ class HookRegistry:
         return self._active.get(hook_id)
 
     def resolved(self, hook: Hook) -> Mapping[str, Any]:
-        return self._secrets.resolve(hook.config)
+        if self._active.get(hook.id) is hook:
+            return self._secrets.resolved(hook.id, hook.config)
+        return self._secrets.resolve(hook.config)  # it is only tested
 
     async def refreshed(self, hook: Hook) -> Mapping[str, Any]:
         for path in self._secrets.files(hook.config):
@@ -254,6 +256,7 @@ class HookRegistry:
         removed = [hook_id for hook_id in before if hook_id not in after]
         to_store = [hook for hook_id, hook in after.items() if hook != before.get(hook_id)]
         self._active = after
+        self._secrets.forget()
         self._want_secret_files()
         self._uncompiled = {
             hook_id: (hook, refusal)
