@@ -59,12 +59,19 @@ class _Leases:
 
 def accept(counters: Counters, batch: Sequence[Offered], taker: Taker | None) -> None:
     """Write a batch of offers; each has its receipt as its answer then."""
-    ids = [offered.offer.event.id for offered in batch]
-    rows = counters.connection.execute(SQL.known_events, (encode(ids).decode(),)).fetchall()
     leases = None if taker is None else _Leases(counters, taker)
-    known = {row[0] for row in rows}
+    known = _known(counters, [offered.offer.event.id for offered in batch])
     events, deliveries = decide(counters, batch, known, None if leases is None else leases.lease)
     insert_rows(counters.connection, SQL.add_event, events)
     insert_rows(counters.connection, SQL.add_delivery, deliveries)
     if leases is not None:
         insert_rows(counters.connection, SQL.add_leased_delivery, leases.rows)
+
+
+def _known(counters: Counters, ids: Sequence[str]) -> set[str]:
+    """Return which events are there already."""
+    if len(ids) == 1:  # at a usual rate; a third of what the list costs
+        rows = counters.connection.execute(SQL.known_event, ids).fetchall()
+    else:
+        rows = counters.connection.execute(SQL.known_events, (encode(ids).decode(),)).fetchall()
+    return {row[0] for row in rows}

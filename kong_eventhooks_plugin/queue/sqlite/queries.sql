@@ -1,5 +1,8 @@
 -- Every statement of the SQLite store, by name. A line "-- name: x" begins one; statements.py reads the file.
 
+-- name: known_event
+SELECT id FROM events WHERE id = ?;
+
 -- name: known_events
 -- Which of these ids (a JSON array) are already there.
 SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?));
