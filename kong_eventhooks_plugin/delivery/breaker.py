@@ -55,6 +55,8 @@ class AttemptWindow:
     def __init__(self, seconds: float) -> None:
         self._slice = seconds / SLICES
         self._counts: dict[int, list[int]] = {}
+        self.has_failures = False
+        """Whether one may be in the window."""
 
     def add(self, now: float, *, ok: bool) -> None:
         """Count one attempt."""
@@ -62,7 +64,9 @@ class AttemptWindow:
         if at not in self._counts:
             self._counts = {key: count for key, count in self._counts.items() if at - SLICES < key <= at}
             self._counts[at] = [0, 0]
+            self.has_failures = any(count[False] for count in self._counts.values())
         self._counts[at][ok] += 1
+        self.has_failures |= not ok
 
     def totals(self, now: float) -> tuple[int, int]:
         """Return (failures, attempts) of the window that ends now."""
@@ -131,6 +135,8 @@ class Breaker:
         self._quiet_since = now
         self._window.add(now, ok=ok)
         if self.state == "closed":
+            if not self._window.has_failures:
+                return
             failed, attempts = self._window.totals(now)
             if attempts >= self._policy.attempts and failed >= attempts * self._policy.failures:
                 self._move("too_many", now)

@@ -27,7 +27,7 @@ KongDigest = Literal["sha256", "sha1"]
 
 WHSEC = "whsec_"
 KEYED = 256
-"""How many keys are kept ready to sign."""
+"""How many keys are kept decoded, and ready to sign."""
 
 
 def signed_headers(
@@ -66,6 +66,7 @@ def _key(name: str, secret: str) -> bytes:
         raise ValidationError({"config": {name: text}}) from None
 
 
+@lru_cache(KEYED)
 def key_of(secret: str) -> bytes:
     """Return the key that a secret stands for; raises ``ValueError`` (without the secret) where it is none."""
     key = secret.encode()
