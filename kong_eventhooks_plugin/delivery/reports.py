@@ -3,7 +3,7 @@
 from typing import Protocol
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
 
 from kong_eventhooks_plugin.delivery.backoff import EXHAUSTED
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
@@ -37,7 +37,6 @@ class DeliveryReporter:
         self._active = active
         self._incidents = incidents
         # Looking a label up costs more than counting; there are as many entries as label values in use.
-        self._counters: dict[tuple[str, str, str], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
 
     def attempted(self, hook: Hook, delivery: Delivery, outcome: Outcome, settlement: Settlement, now: float) -> None:
@@ -87,11 +86,7 @@ class DeliveryReporter:
         self._metrics.live_nodes.set(nodes)
 
     def _count(self, hook: str, outcome: str, error: str) -> None:
-        labels = (hook, outcome, error)
-        counter = self._counters.get(labels)
-        if counter is None:
-            counter = self._counters[labels] = self._metrics.delivery_attempts.labels(*labels)
-        counter.inc()
+        self._metrics.counts.delivery_attempts[hook, outcome, error] += 1
 
     def _delivered_after(self, hook: str) -> Histogram:
         histogram = self._histograms.get(hook)

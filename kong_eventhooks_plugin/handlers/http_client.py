@@ -45,6 +45,7 @@ from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
 from kong_eventhooks_plugin.http_protocol import AnswerProtocol, use_protocol
 from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
+from kong_eventhooks_plugin.time_limits import TimeLimits
 
 MAX_BODY_BYTES = 20_000
 READ_BUFFER = 32_768
@@ -183,10 +184,10 @@ class HttpClient(Client):
         self._tls: ssl.SSLContext | bool = tls or True
         self._connector: aiohttp.TCPConnector | None = None
         self._closed = False
+        self._times = TimeLimits()
         self._contexts = TlsContexts()
         self._names = ThreadedNames()
-        self._new = metrics.http_connections.labels("new")
-        self._reused = metrics.http_connections.labels("reused")
+        self._connections = metrics.counts.http_connections
         # An infinite threshold keeps aiohttp from rounding times up to whole seconds.
         self._timeout = aiohttp.ClientTimeout(connect=self._limits.connect_seconds, ceil_threshold=float("inf"))
         self._dial = lru_cache(CACHED_ORIGINS)(self._make_dial)
@@ -198,7 +199,7 @@ class HttpClient(Client):
         exchange = _Exchange()
         token = _exchange.set(exchange)
         try:
-            async with asyncio.timeout(self._limits.total_seconds if request.seconds is None else request.seconds):
+            with self._times.within(self._limits.total_seconds if request.seconds is None else request.seconds):
                 return await self._send(request, head, exchange)
         except HTTP_ERRORS as error:
             if exchange.refused and not exchange.sockets and isinstance(error, aiohttp.ClientConnectorError):
@@ -216,7 +217,7 @@ class HttpClient(Client):
         finally:
             _exchange.reset(token)
             if exchange.sockets:
-                self._new.inc(exchange.sockets)
+                self._connections["new",] += exchange.sockets
 
     async def close(self) -> None:
         self._closed = True
@@ -242,7 +243,7 @@ class HttpClient(Client):
         except TimeoutError:
             raise aiohttp.ConnectionTimeoutError from None
         if not exchange.sockets:
-            self._reused.inc()
+            self._connections["reused",] += 1
         try:
             answer = await _converse(connection, request.method, head + request.body, exchange)
         except BaseException:
@@ -318,7 +319,7 @@ async def _converse(
             break
     exchange.status, exchange.headers = answer.code, answer.raw_headers
     while len(exchange.body) < MAX_BODY_BYTES and not content.at_eof():
-        exchange.body += await content.readany()
+        exchange.body += content.read_nowait() if content.is_eof() else await content.readany()
     if transport.get_write_buffer_size():
         protocol.force_close()  # it was answered before it was read
     return HttpAnswer(answer.code, answer.raw_headers, exchange.body)

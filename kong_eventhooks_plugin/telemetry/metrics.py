@@ -41,6 +41,8 @@ class Counts(Collector):
         self.events_lost: Tally[tuple[str]] = Tally()
         self.held_back: Tally[tuple[str, str]] = Tally()
         self.unread_logs: Tally[tuple[str]] = Tally()
+        self.delivery_attempts: Tally[tuple[str, str, str]] = Tally()
+        self.http_connections: Tally[tuple[str]] = Tally()
         self.sandbox_tasks: Tally[tuple[str, str]] = Tally()
         self.polls: Tally[tuple[str, str]] = Tally()
         self.reconciliations: Tally[tuple[str]] = Tally()
@@ -61,6 +63,12 @@ class Counts(Collector):
             "Requests of which only the status is known (setting `snoozed_logs_per_second`), by status.",
             ("status",),
         ),
+        (
+            "delivery_attempts",
+            "Delivery attempts, by hook, outcome and error class.",
+            ("hook", "outcome", "error"),
+        ),
+        ("http_connections", "HTTP connections for deliveries: new or reused.", ("kind",)),
         ("sandbox_tasks", "Tasks of user code, by task and outcome.", ("task", "outcome")),
         ("polls", "Polls of Kong's Admin API, by poller and outcome.", ("poller", "outcome")),
         ("reconciliations", "Reconciliations of the mirror with the Admin API, by outcome.", ("outcome",)),
@@ -89,11 +97,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.counts = Counts()
         self.registry.register(self.counts)
-        counter = partial(Counter, namespace=PREFIX, registry=self.registry)
         gauge = partial(Gauge, namespace=PREFIX, registry=self.registry)
-        self.delivery_attempts = counter(
-            "delivery_attempts", "Delivery attempts, by hook, outcome and error class.", ["hook", "outcome", "error"]
-        )
         self.delivery_latency = Histogram(
             f"{PREFIX}_delivery_latency_seconds", "Seconds from an event's time to its delivery, by hook.", ["hook"],
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400),
@@ -117,7 +121,6 @@ class Metrics:
         )
         self.errors = gauge("errors", "Errors that /readyz lists: invalid declarations, a Kong that does not connect.")
         self.hooks = gauge("hooks", "Active hooks, by origin.", ["origin"])
-        self.http_connections = counter("http_connections", "HTTP connections for deliveries: new or reused.", ["kind"])
 
 
 _HEAD = """# Metrics
