@@ -465,6 +465,14 @@ class TestReferences:
         world.registry.instance_started(started(*old, instance_id=3, seq=2))
         assert world.registry.resolved(world.hook("a"))["secret"] == "new"
 
+    def test_the_next_value_of_a_definition_that_stays_counts_at_once(self) -> None:
+        world = World()
+        for number, value in enumerate(("old", "new"), 1):
+            hook = webhook("a", secret=value, **self.REFS)
+            world.registry.instance_started(started(hook, instance_id=number, seq=number))
+            for _ in range(2):
+                assert world.registry.resolved(world.hook("a"))["secret"] == value
+
     async def test_from_a_secret_file_which_is_read_when_the_hook_appears(self, tmp_path: Path) -> None:
         path = tmp_path / "key"
         path.write_text("s3")
