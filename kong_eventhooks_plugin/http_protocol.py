@@ -20,7 +20,6 @@ answer to the next request.
 
 import asyncio
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -34,6 +33,14 @@ INFORMATIONAL = 16
 BESIDE_BODY = 128 << 10
 SMALLEST_READ = 64
 PIECE = 4 << 10
+
+
+_SWITCHING_PROTOCOLS = 101
+
+
+def is_informational(status: int) -> bool:
+    """Return whether the final answer comes after this one."""
+    return 100 <= status < 200 and status != _SWITCHING_PROTOCOLS
 
 
 class AnswerProtocol(ResponseHandler):
@@ -58,8 +65,7 @@ class AnswerProtocol(ResponseHandler):
         super().set_response_params(**params)
 
     def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
-        status = data[0].code
-        if HTTPStatus.CONTINUE <= status < HTTPStatus.OK and status != HTTPStatus.SWITCHING_PROTOCOLS:
+        if is_informational(data[0].code):
             self._informational += 1
         else:
             self.answered = True

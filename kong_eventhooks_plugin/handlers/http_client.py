@@ -42,7 +42,7 @@ from kong_eventhooks_plugin.handlers.forward_proxy import ForwardProxy, literal_
 from kong_eventhooks_plugin.handlers.name_resolver import ThreadedNames
 from kong_eventhooks_plugin.handlers.status_line import StatusLine
 from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
-from kong_eventhooks_plugin.http_protocol import AnswerProtocol, use_protocol
+from kong_eventhooks_plugin.http_protocol import AnswerProtocol, is_informational, use_protocol
 from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from kong_eventhooks_plugin.time_limits import TimeLimits
@@ -315,7 +315,7 @@ async def _converse(
     transport.write(message)
     while True:
         answer, content = await protocol.read()
-        if not HTTPStatus.CONTINUE <= answer.code < HTTPStatus.OK or answer.code == HTTPStatus.SWITCHING_PROTOCOLS:
+        if not is_informational(answer.code):
             break
     exchange.status, exchange.headers = answer.code, answer.raw_headers
     while len(exchange.body) < MAX_BODY_BYTES and not content.at_eof():

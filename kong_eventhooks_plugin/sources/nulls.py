@@ -4,12 +4,15 @@ Events that somebody publishes stay as they are, and so does a null in a list. T
 compare them, and the digests of on_change stay what they were.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.sources.catalogue import CUSTOM
+
+_WHOLE: Final = frozenset({str, int, float, bool})
+"""Most fields have one of these, and nothing in it."""
 
 
 def without_nulls(event: Event) -> Event:
@@ -25,5 +28,9 @@ def without_nulls(event: Event) -> Event:
 def present(value: Any) -> Any:
     """Return a JSON value without the null fields of its objects."""
     if isinstance(value, dict):
-        return {name: present(field) for name, field in value.items() if field is not None}
+        return {
+            name: field if type(field) in _WHOLE else present(field)
+            for name, field in value.items()
+            if field is not None
+        }
     return [present(each) for each in value] if isinstance(value, list | tuple) else value
