@@ -66,6 +66,7 @@ class NoLifecycle:
 async def durable(directory: Path, metrics: Metrics) -> RequestObserver:
     """Return the real dispatcher over a real SQLite queue."""
     # Imported here: the other cases measure the plugin server alone.
+    from kong_eventhooks_plugin.app import collect_seldom
     from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
     from kong_eventhooks_plugin.queue.contract import QueueLimits
     from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
@@ -74,6 +75,7 @@ async def durable(directory: Path, metrics: Metrics) -> RequestObserver:
     limits = QueueLimits(deliveries_per_hook=1_000_000)
     queue = SqliteQueue(directory / "bench.db", limits, time.time)
     await queue.open()
+    collect_seldom()  # as the worker does
     return Dispatcher(Book(), queue, [RateLimiting()], metrics, time.time)
 
 
