@@ -95,8 +95,14 @@ class EntityRules:
         """Return the same with id and times."""
         shown = masked.shown
         rules = self._of(schema, shown)
-        times = [shown.get(name) for name in rules.id_and_times]
-        return plain([rules.form(shown), masked.digests, times])
+        id_and_times = [shown.get(name) for name in ("id", *rules.times)]
+        return plain([rules.form(shown), masked.digests, id_and_times])
+
+    def seen(self, schema: str, shown: Mapping[str, Any], *, times: bool) -> bytes:
+        """Return a 16-byte digest of what people see of a masked state: the same whatever the key, without its id."""
+        rules = self._of(schema, shown)
+        stamps = [shown.get(name) for name in rules.times] if times else []
+        return plain([rules.form(shown), stamps])
 
     def changed(self, schema: str, old: MaskedEntity, new: MaskedEntity) -> tuple[str, ...]:
         """Return the dotted paths that differ, sorted; arrays and sets as a whole."""
@@ -189,7 +195,7 @@ class _Rules:
         self.mask: Masker = self._known_mask() if field else self._unknown_mask()
         self.form: Form = self._form(field)
         stamps = {name for name, each in self._fields.items() if each.stamp}
-        self.id_and_times = tuple(sorted(ID_AND_TIMES | stamps))
+        self.times = tuple(sorted((ID_AND_TIMES | stamps) - {"id"}))
         self.references = tuple(
             (name, each.reference, each.on_delete)
             for name, each in self._fields.items()

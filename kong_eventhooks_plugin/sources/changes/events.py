@@ -8,8 +8,8 @@ crud         ``<schema>:<operation>``  one operation of it
 dao:crud     ``<operation>``           one operation of every entity
 ===========  ========================  ===============================================
 
-All three have the same data and different ids, which come from the change's own identity and time: publishing a change
-again after a crash gives the same events, and the queue keeps one of each.
+All three have the same data and different ids, which come from the change's identity: publishing a change again after a
+crash, or by another node that found it too, gives the same ids, and the queue keeps one of each.
 
 The first four fields are Kong Enterprise's. Of a delete it gives the deleted entity as ``entity`` and no
 ``old_entity`` (Kong's DAO posts it so); we do the same. The other fields are ours and always there, null where unset:
@@ -45,9 +45,9 @@ def events_of_change(change: EntityChange) -> tuple[Event, Event, Event]:
     """Return the three events of a change, in the order of the table above."""
     data, scope = _data(change), _scope(change)
 
-    def event(source: str, name: str) -> Event:
+    def event(source: str, name: str, identity: str) -> Event:
         return Event(
-            id=event_id(change.at, change.identity, source, name),
+            id=event_id(0.0 if change.shared else change.at, identity, source, name),
             source=source,
             event=name,
             data=data,
@@ -56,10 +56,11 @@ def events_of_change(change: EntityChange) -> tuple[Event, Event, Event]:
             unique=_UNIQUE,
         )
 
+    of_operation = change.of_operation or change.identity
     return (
-        event(CRUD, change.schema),
-        event(CRUD, f"{change.schema}:{change.operation}"),
-        event(DAO_CRUD, change.operation),
+        event(CRUD, change.schema, change.identity),
+        event(CRUD, f"{change.schema}:{change.operation}", of_operation),
+        event(DAO_CRUD, change.operation, of_operation),
     )
 
 

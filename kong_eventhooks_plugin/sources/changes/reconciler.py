@@ -199,7 +199,7 @@ class Reconciler:
         self._pending = scan.pending
         await self._sleep(self._settings.grace)
         applier = await self._mirror.apply_scan(
-            scan, schemas, ids_stable=configuration is None, may_continue=self._may_continue
+            scan, schemas, configuration=configuration, may_continue=self._may_continue
         )
         if applier is None:
             raise _LostLeadership

@@ -16,7 +16,6 @@ changes, past which it ends with ``QueueFull`` and a later reconciliation finds 
 read at once.
 """
 
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +26,7 @@ from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
 from kong_eventhooks_plugin.sources.changes.mirror.differences import Difference, DifferenceKind
+from kong_eventhooks_plugin.sources.changes.mirror.identity import Identities
 from kong_eventhooks_plugin.sources.changes.mirror.normalize import comparable
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import ABSENT, TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.pairing import PairCandidate, pairs
@@ -47,18 +47,18 @@ T = TypeVar("T")
 class Applier:
     """``steps`` yields after each transaction, so that other calls get their turn in between.
 
-    ``ids_stable``: Kong has a database. ``published`` counts changes by operation, ``adopted`` states that were adopted
-    silently, ``dropped`` what was skipped.
+    ``configuration``: the hash of a Kong without a database. ``published`` counts changes by operation, ``adopted``
+    states that were adopted silently, ``dropped`` what was skipped.
     """
 
     def __init__(
-        self, store: Store, rules: EntityRules, scan: Scan, schemas: Sequence[str], *, ids_stable: bool
+        self, store: Store, rules: EntityRules, scan: Scan, schemas: Sequence[str], configuration: str | None
     ) -> None:
         self._store = store
         self._rules = rules
         self._scan = scan
         self._schemas = [schema for schema in dict.fromkeys(schemas) if schema in scan.windows]
-        self._ids_stable = ids_stable
+        self._configuration = configuration
         self._own_revs: set[int] = set()
         self.published: Tally[tuple[Operation]] = Tally()
         self.adopted = scan.adopted
@@ -67,7 +67,7 @@ class Applier:
     def steps(self) -> Iterator[None]:
         """Apply a transaction at a time. Raises ``QueueFull``, ``StoreUnavailable`` where the mirror was dropped."""
         for schema in self._schemas:
-            if not self._ids_stable:
+            if self._configuration is not None:
                 yield from self._renew(schema)
             yield from self._apply_removed(schema)
             yield from self._apply_batches(schema, "differs", self._apply_different)
@@ -270,13 +270,16 @@ class Applier:
         changed: tuple[str, ...] = (),
         deleted_with: str | None = None,
     ) -> None:
+        shown = state.masked().shown
+        identities = Identities(self._store, self._rules, self._configuration)
         change = EntityChange(
-            identity=secrets.token_hex(16),
+            **identities.of(operation, state.schema, state.id, shown, window.high)._asdict(),
+            shared=True,
             at=window.high,
             schema=state.schema,
             operation=operation,
             id=state.id,
-            entity=state.masked().shown,
+            entity=shown,
             old_entity=before.masked().shown if before is not None and operation == "update" else None,
             old_at=None if before is None else self._store.known_at(before),
             changed=changed,

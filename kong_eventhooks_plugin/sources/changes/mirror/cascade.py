@@ -9,9 +9,8 @@ Limits: ``MAX_CASCADE`` entities a delete, so that its transaction ends soon; th
 deleted, and with what.
 """
 
-import secrets
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -19,6 +18,7 @@ import structlog
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
+from kong_eventhooks_plugin.sources.changes.mirror.identity import Identities
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import with_reference
@@ -62,7 +62,7 @@ class Cascade:
         if row is None or not ordering.existed(self._window, row.known_state):
             return
         if referring.on_delete == "cascade":
-            self._changes.append(self._change(row, "delete"))
+            self._changes.append(self._change(row, "delete", row.masked().shown))
             self._drop(row, self._root)
         elif referring.on_delete == "null":
             self._changes.append(self._unset(row, referring.field))
@@ -78,16 +78,17 @@ class Cascade:
         snapshot = with_reference(self._rules, self._store.snapshot(row), field, None)
         self._store.put(snapshot, Writing(self._rev, self._rev, row.since, self._window), row.n)
         old, new = row.masked().shown, snapshot.masked().shown
-        return msgspec.structs.replace(self._change(row, "update"), entity=new, old_entity=old, changed=(field,))
+        return msgspec.structs.replace(self._change(row, "update", new), old_entity=old, changed=(field,))
 
-    def _change(self, row: Row, operation: Operation) -> EntityChange:
+    def _change(self, row: Row, operation: Operation, entity: dict[str, Any]) -> EntityChange:
+        identities = Identities(self._store, self._rules)
         return msgspec.structs.replace(
             self._deleted,
-            identity=secrets.token_hex(16),
+            **identities.of(operation, row.schema, row.id, entity, self._window.high)._asdict(),
             schema=row.schema,
             operation=operation,
             id=row.id,
-            entity=row.masked().shown,
+            entity=entity,
             old_at=self._store.known_at(row),
             workspace=row.workspace,
             deleted_with=self._root,

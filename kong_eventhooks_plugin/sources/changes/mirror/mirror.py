@@ -9,7 +9,8 @@ Any number of processes may have one file open; one of them at a time may reconc
 Limits: ``OUTBOX`` pending changes, past which ``apply`` raises ``QueueFull`` and changes nothing: the caller keeps the
 observation, or lets a reconciliation find the change later. Those of ``file``, ``store``, ``cascade`` and ``applier``.
 What reconciliations reported, tombstones and request ids are kept for two reconciliations, at least
-``RETENTION_SECONDS``: an observation that comes later than that may be reported a second time.
+``RETENTION_SECONDS``: an observation that comes later than that may be reported a second time. What was counted of a
+change's identity (some 60 bytes) is kept for ``remember`` seconds, which have to be more than the queue keeps events.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from typing import Any, Final, TypeVar
 
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
+from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.sources.changes.mirror import route
 from kong_eventhooks_plugin.sources.changes.mirror.applier import Applier
 from kong_eventhooks_plugin.sources.changes.mirror.file import PATIENCE, checkpoint_wal, has_grown, prepare
@@ -36,6 +38,7 @@ from kong_eventhooks_plugin.storage.replaceable import ReplaceableFile
 
 OUTBOX: Final = 200_000
 RETENTION_SECONDS: Final = 600.0
+REMEMBER_SECONDS: Final = DEFAULTS.keep_settled_seconds + 86_400.0
 
 _ORIGIN = "origin"
 _HASH = "configuration_hash"
@@ -50,10 +53,17 @@ class Mirror:
     Every method but ``close`` raises ``StoreUnavailable`` where the file fails, and where it is not open.
     """
 
-    def __init__(self, path: Path, entities: Callable[[], EntityRules], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        entities: Callable[[], EntityRules],
+        clock: Callable[[], float] = time.time,
+        remember: float = REMEMBER_SECONDS,
+    ) -> None:
         self._path = path
         self._entities = entities
         self._clock = clock
+        self._remember = remember
         self._file = ReplaceableFile(path, PATIENCE, lambda connection: prepare(connection, path))
         self._thread: ThreadPoolExecutor | None = None
         self._fingerprints = Fingerprints()
@@ -145,11 +155,14 @@ class Mirror:
         return await self._with_store(lambda store: scan.ids(store, source, limit))
 
     async def apply_scan(
-        self, scan: Scan, schemas: Sequence[str], *, ids_stable: bool, may_continue: Callable[[], bool]
+        self, scan: Scan, schemas: Sequence[str], *, configuration: str | None, may_continue: Callable[[], bool]
     ) -> Applier | None:
-        """Apply what the lists differ in; None where ``may_continue`` said no in between. Raises ``QueueFull`` too."""
+        """Apply what the lists differ in; None where ``may_continue`` said no in between. Raises ``QueueFull`` too.
+
+        ``configuration``: the hash of a DB-less node's.
+        """
         rules = self._entities()
-        applier = await self._with_store(lambda store: Applier(store, rules, scan, schemas, ids_stable=ids_stable))
+        applier = await self._with_store(lambda store: Applier(store, rules, scan, schemas, configuration))
         steps = applier.steps()
         while may_continue():
             if not await self._with_store(lambda _: _step(steps)):
@@ -163,6 +176,7 @@ class Mirror:
         def finish(store: Store, _: int) -> None:
             store.set_fact(_HASH, configuration_hash)
             store.drop_older(min(store.fact(_BEGAN) or 0.0, self._clock() - RETENTION_SECONDS))
+            store.drop_identities(self._clock() - self._remember)
             store.set_fact(_BEGAN, began)
 
         await self._write(finish)

@@ -19,7 +19,6 @@ Limit: a name that means several entities, which paths cannot, is left to the ne
 """
 
 import re
-import secrets
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +30,7 @@ from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
 from kong_eventhooks_plugin.sources.changes.mirror.cascade import Cascade
+from kong_eventhooks_plugin.sources.changes.mirror.identity import Identities
 from kong_eventhooks_plugin.sources.changes.mirror.normalize import comparable
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
@@ -137,10 +137,18 @@ class _RouteApplier:
         return msgspec.structs.replace(change, old_entity=old.shown, old_at=old_at, changed=changed)
 
     def _change(
-        self, operation: Operation, where: Row | Snapshot | EntityPath, entity_id: str, entity: dict[str, Any]
+        self,
+        operation: Operation,
+        where: Row | Snapshot | EntityPath,
+        entity_id: str,
+        entity: dict[str, Any],
+        mark: str | None = None,
     ) -> EntityChange:
+        """Return the change; ``mark`` stands for an id that is not known."""
+        identities = Identities(self._store, self._rules)
         return EntityChange(
-            identity=secrets.token_hex(16),
+            **identities.of(operation, where.schema, mark or entity_id, entity, self._seen.seen_at)._asdict(),
+            shared=True,
             at=self._seen.seen_at,
             schema=where.schema,
             operation=operation,
@@ -211,7 +219,7 @@ class _RouteApplier:
             return []
         low, high = self._window
         self._store.add_tombstone(place.schema, mark, Tombstone(self._rev, self._rev, low, low, high, None, None))
-        return [self._change("delete", place, entity.get("id", ""), entity)]
+        return [self._change("delete", place, entity.get("id", ""), entity, mark)]
 
 
 def _comparable_published(published: PublishedState, snapshot: Snapshot) -> tuple[MaskedEntity, MaskedEntity]:

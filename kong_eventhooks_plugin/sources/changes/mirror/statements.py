@@ -7,7 +7,7 @@ Times are Unix seconds; digests are ``kong.admin_api.entities``' (keyed); ``show
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables below, kept in ``mirror_facts``: the file is shared with ``storage.notes``. Raise it with a step."""
 
 STEPS: Final[dict[int, str]] = {
@@ -88,6 +88,15 @@ CREATE TABLE mirror_outbox (n INTEGER PRIMARY KEY AUTOINCREMENT, identity TEXT N
 
 INSERT INTO mirror_facts VALUES ('epoch', 1), ('rev', 1);
 """,
+    2: """
+-- How often a change of an identity was reported, and when last.
+CREATE TABLE mirror_identities (
+  identity BLOB PRIMARY KEY,
+  count INTEGER NOT NULL,
+  at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX mirror_identities_at ON mirror_identities (at);
+""",
 }
 
 IS_THERE: Final = "SELECT 1 FROM sqlite_schema WHERE name = 'mirror_facts'"
@@ -151,6 +160,13 @@ DROP_OLDER: Final = (
     "DELETE FROM mirror_requests WHERE seen_at < ?",
 )  # fmt: skip
 
+COUNT_IDENTITY: Final = (
+    "INSERT INTO mirror_identities VALUES (?, 1, ?) ON CONFLICT (identity) "
+    "DO UPDATE SET count = count + 1, at = excluded.at RETURNING count - 1"
+)
+IDENTITY_COUNT: Final = "SELECT count FROM mirror_identities WHERE identity = ?"
+DROP_IDENTITIES: Final = "DELETE FROM mirror_identities WHERE at < ?"
+
 ADD_TO_OUTBOX: Final = "INSERT INTO mirror_outbox (identity, change) VALUES (?, ?)"
 PENDING: Final = "SELECT change FROM mirror_outbox ORDER BY n LIMIT ?"
 REMOVE_FROM_OUTBOX: Final = "DELETE FROM mirror_outbox WHERE identity = ?"
@@ -171,4 +187,4 @@ FORGET: Final = (
     "DELETE FROM mirror_tombstones", "DELETE FROM mirror_round_told", "DELETE FROM mirror_lists",
     "DELETE FROM mirror_facts WHERE name = 'configuration_hash'",
 )  # fmt: skip
-"""All that is known; the outbox stays."""
+"""All that is known; the outbox and the identities stay."""

@@ -224,6 +224,20 @@ class Store:
         for statement in sql.DROP_OLDER:
             self._run(statement, (at,))
 
+    # identities
+
+    def count_identity(self, identity: bytes, at: float) -> int:
+        """Count a reported identity; return how often it was reported before."""
+        before: int = self._run(sql.COUNT_IDENTITY, (identity, at)).fetchone()[0]
+        return before
+
+    def identity_count(self, identity: bytes) -> int:
+        row = self._run(sql.IDENTITY_COUNT, (identity,)).fetchone()
+        return row[0] if row else 0
+
+    def drop_identities(self, before: float) -> None:
+        self._run(sql.DROP_IDENTITIES, (before,))
+
     # the outbox
 
     def append_outbox(self, changes: Iterable[EntityChange]) -> None:

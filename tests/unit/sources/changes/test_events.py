@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from kong_eventhooks_plugin.dispatch.digest import digest
+from kong_eventhooks_plugin.model.ids import event_id
 from kong_eventhooks_plugin.model.scope import EventScope, HookScope
 from kong_eventhooks_plugin.sources.changes.events import ENTITY_BYTES, events_of_change
 from kong_eventhooks_plugin.sources.changes.model import Actor, EntityChange
@@ -163,3 +164,10 @@ def test_an_entity_of_exactly_the_limit_is_whole() -> None:
     assert data_of(make_change(entity=entity))["omitted_fields"] == []
     longer = {**entity, "text": entity["text"] + "x"}
     assert data_of(make_change(entity=longer))["omitted_fields"] == ["entity.text"]
+
+
+def test_a_change_that_an_older_release_left_in_the_outbox_keeps_its_ids() -> None:
+    """It may have published one of the three before the upgrade."""
+    kept = b'{"identity":"c-1","at":1795278830.0,"schema":"consumers","operation":"create","id":"84cc","entity":{}}'
+    change = msgspec.json.decode(kept, type=EntityChange)
+    assert events_of_change(change)[0].id == event_id(1795278830.0, "c-1", "crud", "consumers")

@@ -197,7 +197,7 @@ async def listed_while(world: World, shown: dict[str, Any], request: Request) ->
         world.mirror.compare(scan, ListSource("consumers", None), [shown], window),
         world.mirror.apply(observation(request)),
     )
-    applier = await world.mirror.apply_scan(scan, ["consumers"], ids_stable=True, may_continue=lambda: True)
+    applier = await world.mirror.apply_scan(scan, ["consumers"], configuration=None, may_continue=lambda: True)
     await world.mirror.end(scan)
     assert applier is not None
     return applier.dropped

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
@@ -157,3 +158,15 @@ async def test_apply_is_quick(mirror: Mirror) -> None:
         await mirror.apply(created(number))
         spent.append(time.perf_counter() - began)
     assert min(spent) < 0.003, min(spent)
+
+
+async def test_a_file_of_the_first_version_keeps_its_outbox(mirror: Mirror, path: Path) -> None:
+    (change,) = await mirror.apply(created(1))
+    await mirror.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "DROP TABLE mirror_identities; UPDATE mirror_facts SET value = 1 WHERE name = 'version'"
+        )
+    await mirror.open()
+    assert await mirror.pending(10) == [change]
+    assert len(await mirror.apply(created(2))) == 1

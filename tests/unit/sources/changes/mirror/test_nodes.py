@@ -1,0 +1,231 @@
+"""Two nodes over one database of Kong's, each with a mirror of its own: one change is one event, whoever saw it.
+
+Hypothesis chooses what is written through whose route or behind both, when each reconciles, and when what it found gets
+to the store that both share, which keeps the first of each id. In the end:
+
+- no state of an entity is reported more often than the entity came into it, by the events of all operations;
+- creates and deletes are not reported more often than there were, by the events that name the operation;
+- every state that a request led to is reported, where the entity has an ``updated_at``;
+- what an observer found is there under its ids, or was found by the other.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.sources.changes.events import events_of_change
+from kong_eventhooks_plugin.sources.changes.mirror import mirror as mirror_module
+from tests.support.mirror_world import RULES, Request, World, observation
+from tests.unit.sources.changes.mirror.test_interleavings import GONE, NAMES, TAGS, state_of
+
+EXAMPLES: Final = hypothesis.settings().max_examples // 2
+NODES: Final = st.integers(0, 1)
+GROUPS: Final = st.sampled_from(["admins", "staff"])
+
+Key = tuple[str, str]
+
+
+class SharedStore:
+    """Keeps the first event of an id."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, Event] = {}
+
+    def names(self, key: Key) -> Counter[str]:
+        return Counter(event.event for event in self._of(key) if event.source == "crud")
+
+    def states(self, key: Key) -> Counter[str]:
+        """Return the states that the events of all operations report of an entity."""
+        found = [event.data for event in self._of(key) if event.event == key[0]]
+        return Counter(GONE if data["operation"] == "delete" else state_of(data["entity"]) for data in found)
+
+    def _of(self, key: Key) -> list[Event]:
+        events = self.events.values()
+        return [event for event in events if (event.data["schema"], event.data["entity"].get("id")) == key]
+
+
+class Nodes(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = Path(tempfile.mkdtemp(prefix="mirrors-"))
+        self.nodes = []
+        for name in ("a", "b"):
+            (self.folder / name).mkdir()
+            self.nodes.append(World(self.folder / name))
+        first, second = self.nodes
+        second.kong, second.time = first.kong, first.time
+        for node in self.nodes:
+            self.run(node.open())
+        self.store = SharedStore()
+        self.history: dict[Key, list[tuple[str, bool]]] = defaultdict(list)
+        self.operations: Counter[tuple[str, str, str]] = Counter()
+        self.recreated: set[Key] = set()
+        self.late: list[list[tuple[Request, int]]] = [[], []]
+        self.reconciled = [0, 0]
+        self.number = 0
+
+    def run(self, call: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(call)
+
+    @property
+    def kong(self) -> Any:
+        return self.nodes[0].kong
+
+    def teardown(self) -> None:
+        try:
+            for node in (0, 1):
+                while self.late[node]:
+                    self.deliver_late(node)
+            for node in (0, 1, 0, 1):
+                self.reconcile(node)
+            for node in (0, 1):
+                self.publish(node)
+            self.check()
+        finally:
+            for node in self.nodes:
+                self.run(node.close())
+            self.runner.close()
+            shutil.rmtree(self.folder)
+
+    # what happens
+
+    @initialize(names=st.sets(NAMES), first=st.sets(NODES))
+    def begin(self, names: set[str], first: set[int]) -> None:
+        for name in sorted(names):
+            self.put("consumers", name, {"username": name}, by_route=False)
+        for node in sorted(first):
+            self.reconcile(node)
+
+    def put(self, schema: str, name: str, fields: dict[str, Any], *, by_route: bool, within: Any = None) -> Any:
+        """Create or change as Kong's PUT does; return what it answers."""
+        self.nodes[0].time.advance()
+        store = self.kong.store
+        row = store.find(schema, name, within)
+        operation = "create" if row is None else "update"
+        row = store.insert(schema, fields) if row is None else store.update(schema, row, fields)
+        if operation == "update" and schema == "consumers" and by_route and self.number % 2:
+            row["created_at"] = row["updated_at"]  # as Kong does, by PUT
+        return self.entered(schema, row["id"], operation, by_route=by_route)
+
+    def entered(self, schema: str, entity: str, operation: str, *, by_route: bool) -> Any:
+        shown = self.kong.shown(schema, entity)
+        state = GONE if shown is None else state_of(RULES.mask(schema, shown).shown)
+        self.history[schema, entity].append((state, by_route))
+        self.operations[schema, entity, operation] += 1
+        return shown
+
+    def seen(self, node: int, method: str, path: str, entity: Any, *, late: bool) -> None:
+        self.number += 1
+        time = self.nodes[0].time
+        request = Request(method, path, entity, time() - 0.5, time.advance(), self.number)
+        if late:
+            self.late[node].append((request, self.reconciled[node]))
+        else:
+            self.run(self.nodes[node].mirror.apply(observation(request)))
+
+    @rule(node=NODES, name=NAMES, tags=TAGS, put=st.booleans(), late=st.booleans())
+    def write_consumer(self, node: int, name: str, tags: Any, put: bool, late: bool) -> None:
+        there = self.kong.store.find("consumers", name) is not None
+        entity = self.put("consumers", name, {"username": name, "tags": tags}, by_route=True)
+        method = "PUT" if put else "PATCH" if there else "POST"
+        path = "/consumers" if method == "POST" else f"/consumers/{name}"
+        self.seen(node, method, path, entity, late=late)
+
+    @rule(node=NODES, name=NAMES, late=st.booleans())
+    def put_consumer_again(self, node: int, name: str, late: bool) -> None:
+        """PUT under an id that was there once."""
+        store = self.kong.store
+        gone = [entity for schema, entity in self.history if schema == "consumers" and not store.find(schema, entity)]
+        if gone and store.find("consumers", name) is None:
+            self.nodes[0].time.advance()
+            store.insert("consumers", {"username": name}, gone[0])
+            self.recreated.add(("consumers", gone[0]))
+            entity = self.entered("consumers", gone[0], "create", by_route=True)
+            self.seen(node, "PUT", f"/consumers/{gone[0]}", entity, late=late)
+
+    @rule(node=NODES, name=NAMES, group=GROUPS, tags=TAGS, late=st.booleans())
+    def write_group(self, node: int, name: str, group: str, tags: Any, late: bool) -> None:
+        parent = self.kong.store.find("consumers", name)
+        if parent is not None:
+            fields = {"group": group, "tags": tags, "consumer": {"id": parent["id"]}}
+            entity = self.put("acls", group, fields, by_route=True, within=("consumer", parent["id"]))
+            self.seen(node, "PUT", f"/consumers/{name}/acls/{group}", entity, late=late)
+
+    @rule(node=NODES, name=NAMES, by_route=st.booleans(), late=st.booleans())
+    def delete_consumer(self, node: int, name: str, by_route: bool, late: bool) -> None:
+        row = self.kong.store.find("consumers", name)
+        if row is not None:
+            self.nodes[0].time.advance()
+            for schema, gone in self.kong.store.delete("consumers", row):
+                self.entered(schema, gone["id"], "delete", by_route=by_route)
+            if by_route:
+                self.seen(node, "DELETE", f"/consumers/{name}", None, late=late)
+
+    @rule(name=NAMES, tags=TAGS)
+    def write_behind(self, name: str, tags: Any) -> None:
+        self.put("consumers", name, {"username": name, "tags": tags}, by_route=False)
+
+    @rule(node=NODES)
+    @precondition(lambda self: any(self.late))
+    def deliver_late(self, node: int) -> None:
+        if self.late[node]:
+            request, _ = self.late[node].pop(0)
+            self.run(self.nodes[node].mirror.apply(observation(request)))
+
+    @rule(node=NODES)
+    def reconcile(self, node: int) -> None:
+        """Reconcile; what the route saw before the one before is delivered first."""
+        while self.late[node] and self.late[node][0][1] < self.reconciled[node]:
+            self.deliver_late(node)
+        self.nodes[0].time.advance(10)
+        assert self.run(self.nodes[node].reconciler.run_once()) == "done"
+        self.reconciled[node] += 1
+
+    @rule(node=NODES)
+    def publish(self, node: int) -> None:
+        for change in self.run(self.nodes[node].publish()):
+            for event in events_of_change(change):
+                self.store.events.setdefault(event.id, event)
+
+    # what must hold
+
+    def check(self) -> None:
+        for key, entries in self.history.items():
+            came, told, names = Counter(state for state, _ in entries), self.store.states(key), self.store.names(key)
+            assert told <= came, f"{key}: reported {told}, was {came}"
+            for operation in ("create", "delete"):
+                happened = self.operations[*key, operation]
+                assert names[f"{key[0]}:{operation}"] <= happened, f"{key}: {names}, {operation}d {happened} times"
+            if key[0] == "consumers":
+                wanted = Counter(state for state, by_route in entries if by_route and state != GONE)
+                assert wanted <= told, f"{key}: reported {told}, requests led to {wanted}"
+            if told and entries[-1][0] == GONE and key not in self.recreated:
+                assert told[GONE] == names[f"{key[0]}:delete"] == 1, key
+        for schema in ("consumers", "acls"):
+            there = {row["id"]: state_of(RULES.mask(schema, row).shown) for row in self.kong.store.all(schema)}
+            for node in self.nodes:
+                assert {each["id"]: state_of(each) for each in node.known(schema)} == there
+
+
+@pytest.mark.timeout(600)
+def test_one_change_is_one_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror_module, "RETENTION_SECONDS", 0.0)
+    run_state_machine_as_test(
+        Nodes,
+        settings=settings(
+            max_examples=EXAMPLES, stateful_step_count=30, deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )  # fmt: skip
