@@ -66,6 +66,7 @@ from kong_eventhooks_plugin.kong.plugin_server.error_log_file import ErrorLogFil
 from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import LineBuffer
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.listening import ListeningRecord
+from kong_eventhooks_plugin.kong.plugin_server.node_question import NodeQuestion
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known, plugin_info, plugin_names
 from kong_eventhooks_plugin.kong.plugin_server.server import PluginServer
 from kong_eventhooks_plugin.kong.plugin_server.worker_link import WorkerLink
@@ -73,6 +74,7 @@ from kong_eventhooks_plugin.kong.supervisor.parent import ParentMonitor
 from kong_eventhooks_plugin.kong.supervisor.worker_process import EXIT_SETTINGS
 from kong_eventhooks_plugin.linux import refuse_inspection
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.kong_node import NodeIdentity
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.nodes import Node
 from kong_eventhooks_plugin.queue.retention import run_retention
@@ -87,6 +89,7 @@ from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
 from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
 from kong_eventhooks_plugin.storage.data_directory import claim as claim_data_directory
+from kong_eventhooks_plugin.storage.turn import Turn
 from kong_eventhooks_plugin.stores import make_stores
 from kong_eventhooks_plugin.telemetry import logs
 from kong_eventhooks_plugin.telemetry.loop_stalls import LoopStalls
@@ -146,6 +149,7 @@ class Components:
         self.lines = LineBuffer(self.metrics.counts, None if log_file is None else ErrorLogFile(log_file))
         self.stores = make_stores(settings, self._count_refused)
         self.queue = self.stores.queue
+        self.identity = NodeIdentity()
         self.definition_writer = DefinitionWriter(self.stores.declared)
         directories = settings.secret_file_directories
         self.validation = Validation(known(), directories)
@@ -233,7 +237,10 @@ class Components:
 
     def server(self, link: WorkerLink, changes: ChangeObserver | None) -> Any:
         """Return the plugin server for the protocol that is set; over ProtoBuf:1 its connections outlive the worker."""
-        host = PluginHost(requests=self.dispatcher, lifecycle=self.registry, lines=self.lines, changes=changes)
+        node = NodeQuestion(self.identity)
+        host = PluginHost(
+            requests=self.dispatcher, lifecycle=self.registry, lines=self.lines, changes=changes, node=node
+        )
         instances = PluginInstances(time.time)
         connections, waiting = self.shares.plugin_socket, self.settings.max_waiting_calls
         infos = {name: plugin_info(name, self.settings.socket_path)["Plugins"][0] for name in plugin_names()}
@@ -313,13 +320,16 @@ class Components:
             settings.admin_pause_factor,
         )
 
-    def pollers(self, client: AdminClient | None, leads: Callable[[], bool]) -> PollerGroup | None:
+    def pollers(
+        self, client: AdminClient | None, leads: Callable[[], bool], own_leads: Callable[[], bool]
+    ) -> PollerGroup | None:
         """Return the pollers of the sources, which close the client; None where there is none. Call it on the loop."""
         settings, hooks = self._poller_settings, self.registry.hooks
         if client is None or settings is None:
             return None
         publish, counts = self.dispatcher.publish, self.metrics.counts
-        return PollerGroup(client, settings, publish, lambda: hooks().values(), counts, leads)
+        own = None if self.stores.spool is None else own_leads
+        return PollerGroup(client, settings, publish, lambda: hooks().values(), counts, leads, own, self.identity)
 
     def poller_status(self, pollers: PollerGroup | None, listening: ListeningRecord, link: WorkerLink) -> PollerStatus:
         """Return what /readyz reports of the pollers, the plugin socket and the worker before."""
@@ -338,6 +348,13 @@ class Components:
         attribution = Attribution(groups.infer_rules(self.settings), self.plugins)
         percent = self.settings.rate_limit_approaching_percent
         return [source(attribution, percent) for source in REQUEST_SOURCES]
+
+
+def _is_our_turn(turn: Turn, link: WorkerLink) -> bool:
+    """Return whether this process is the one of its node that polls; one that ends leaves that to its successor."""
+    if link.taken_over.is_set() or link.drain.is_set():
+        turn.end()
+    return turn.taken()
 
 
 class Worker:
@@ -374,7 +391,8 @@ class Worker:
             parts.registry.on_change(lambda _: None if self._membership is None else self._membership.hurry())
         parts.registry.on_change(parts.compilation.hooks_changed)
         admin = parts.admin_client()
-        pollers = parts.pollers(admin, lambda: delivery.leading)
+        turn = Turn(Path(settings.data_dir))
+        pollers = parts.pollers(admin, lambda: delivery.leading, partial(_is_our_turn, turn, link))
         plugins = None if admin is None else parts.plugin_poller(admin)
         listening = ListeningRecord(
             self._listening,

@@ -26,6 +26,7 @@ from kong_eventhooks_plugin.sources.balancer.catalogue import BALANCER
 from kong_eventhooks_plugin.sources.balancer.poller import BalancerSettings
 from kong_eventhooks_plugin.sources.certificates.catalogue import CERTIFICATE
 from kong_eventhooks_plugin.sources.certificates.poller import CertificateSettings
+from kong_eventhooks_plugin.sources.changes.mirror.mirror import REMEMBER_MARGIN
 from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerSettings
 from kong_eventhooks_plugin.sources.poller_group import PollerGroupSettings
 from kong_eventhooks_plugin.sources.reachability.catalogue import GATEWAY
@@ -174,6 +175,7 @@ def poller_group_settings(settings: Settings, admin_url: str) -> PollerGroupSett
         raise SettingsError(f"crud_reveal: {wrong!r} names no field of an entity: write keyauth_credentials.key")
     return PollerGroupSettings(
         data_dir=Path(settings.data_dir),
+        remember=settings.keep_settled_seconds + REMEMBER_MARGIN,
         reconciler=ReconcilerSettings(
             admin_url=admin_url,
             interval=settings.crud_reconcile_seconds,

@@ -5,19 +5,21 @@ from typing import Any
 import msgspec
 
 from kong_eventhooks_plugin.model.entity_path import EntityPath
+from kong_eventhooks_plugin.model.kong_node import KongNode
 
 
 class LogObservation(msgspec.Struct, frozen=True, gc=False):
     """A finished request, observed in the ``log`` phase.
 
     ``status`` is the client's; ``serialized`` is ``kong.log.serialize``'s JSON, not yet parsed;
-    ``plugin`` the Kong plugin that was called; ``seen_at`` Unix seconds.
+    ``plugin`` the Kong plugin that was called; ``seen_at`` Unix seconds; ``node`` is where.
     """
 
     plugin: str
     status: int
     serialized: str | bytes
     seen_at: float
+    node: KongNode | None = None
 
 
 class InstanceStarted(msgspec.Struct, frozen=True):

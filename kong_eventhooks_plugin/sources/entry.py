@@ -94,7 +94,8 @@ class SourceEntry(NamedTuple):
     receives: it is an alias then. ``families`` are the events beyond ``events``; a source with neither
     accepts any. ``notes`` are paragraphs for docs/sources.md. Without the setting ``admin_url``, a source with
     ``needs_admin_api`` has no events. ``poller`` names the class that polls the Admin API for it, below ``sources``
-    (``balancer.poller:BalancerPoller``): the catalogue must not import it. Events that match ``named_only``, a regular
+    (``balancer.poller:BalancerPoller``): the catalogue must not import it; ``on_each_node``: on every node of a
+    cluster, because it is about that node's Kong, and not on one alone. Events that match ``named_only``, a regular
     expression, repeat another event of the source, and reach only hooks that name them. ``example`` names the event
     that stands for the source where a hook names none; the first of them else.
     """
@@ -107,6 +108,7 @@ class SourceEntry(NamedTuple):
     notes: tuple[str, ...] = ()
     needs_admin_api: bool = False
     poller: str | None = None
+    on_each_node: bool = False
     named_only: str | None = None
     also_matches: tuple[str, ...] = ()
     example: str | None = None

@@ -1,5 +1,8 @@
 """The pollers of Kong's Admin API, with the file that keeps their state.
 
+Where nodes share a store, each node reads its own Kong for changes and for whether it can be reached: a change has the
+same id whoever finds it (``changes.mirror.identity``). What must be found once is polled by the node that leads alone.
+
 They need the setting ``admin_url``. Without it none of them runs, and hooks on their sources never fire:
 ``hooks_without_admin_api`` reports that in /readyz.
 
@@ -23,12 +26,13 @@ from kong_eventhooks_plugin.errors import EventHooksError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.kong_node import NodeIdentity
 from kong_eventhooks_plugin.queue.contract import Publish
 from kong_eventhooks_plugin.sources.catalogue import BY_NAME, SOURCES, matching_sources
 from kong_eventhooks_plugin.sources.changes.catalogue import CRUD, DAO_CRUD
 from kong_eventhooks_plugin.sources.changes.errors import change_errors
 from kong_eventhooks_plugin.sources.changes.mirror.key import mirror_key
-from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
+from kong_eventhooks_plugin.sources.changes.mirror.mirror import REMEMBER_SECONDS, Mirror
 from kong_eventhooks_plugin.sources.changes.observer import ChangeObserver
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerSettings
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
@@ -44,18 +48,23 @@ log = structlog.get_logger()
 
 
 class PollerGroupSettings(msgspec.Struct, frozen=True):
-    """``pollers`` are the pollers' settings by source; ``reveal`` names secret fields to show all the same."""
+    """``pollers`` are the pollers' settings by source; ``reveal`` names secret fields to show all the same.
+
+    ``remember``: see ``changes.mirror``.
+    """
 
     data_dir: Path
     reconciler: ReconcilerSettings
     pollers: Mapping[str, Any] = {}
     reveal: tuple[str, ...] = ()
+    remember: float = REMEMBER_SECONDS
 
 
 class PollerGroup:
     """``crud`` takes what the Admin API's route sees; ``run`` ends when cancelled.
 
-    ``hooks`` returns those in force, ``leads`` whether this process may poll.
+    ``hooks`` returns those in force, ``leads`` whether this process may poll, ``own_leads`` whether it may poll what
+    each node polls of its own Kong (None: the same).
     """
 
     def __init__(
@@ -66,30 +75,33 @@ class PollerGroup:
         hooks: Hooks,
         counts: Counts,
         leads: Callable[[], bool],
+        own_leads: Callable[[], bool] | None = None,
+        node: NodeIdentity | None = None,
     ) -> None:
+        own_leads = own_leads or leads
         self._client = client
         self._hooks = hooks
         file = settings.data_dir / DATABASE
         self._notes = NoteStore(file)
         self._schema_cache = SchemaCache(client, self._notes, partial(mirror_key, settings.data_dir), settings.reveal)
-        self._mirror = Mirror(file, self._schema_cache.entities)
+        self._mirror = Mirror(file, self._schema_cache.entities, remember=settings.remember)
         self._open_error: str | None = None
         reconciler = Reconciler(
             self._mirror,
             client,
             self._schema_cache,
             settings.reconciler,
-            leads=leads,
+            leads=own_leads,
             on_pending=lambda: self.crud.wake(),
             counts=counts,
         )
-        self.crud = ChangeObserver(self._schema_cache, self._mirror, reconciler, publish, counts, leads=leads)
-        context = PollerContext(client, self._notes, publish, counts)
+        self.crud = ChangeObserver(self._schema_cache, self._mirror, reconciler, publish, counts, leads=own_leads)
+        context = PollerContext(client, self._notes, publish, counts, node or NodeIdentity())
         self._pollers: dict[str, Poller] = {}
         for source in SOURCES:
             if source.poller is not None:
                 kind = resolve_name(f"{__package__}.{source.poller}")
-                gate = LeaderGate(leads, partial(self._is_wanted, source.name))
+                gate = LeaderGate(own_leads if source.on_each_node else leads, partial(self._is_wanted, source.name))
                 self._pollers[source.name] = kind(context, gate, settings.pollers.get(source.name))
         self._loops = {name: SupervisedLoop(f"{name} poller") for name in (CRUD, *self._pollers)}
 

@@ -106,6 +106,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "plugin_documents_write_failed": "The documents for Kong's `query_cmd` could not be written beside the socket.",
     "plugin_socket_error": "An error on the plugin socket, of the kind `reason`.",
     "poll_failed": "A poller could not read Kong; tried again. `outcome` is `unanswered`, `failed` or `bug`.",
+    "polling_lock_failed": "The lock by which the processes of one node take turns in polling Kong cannot be taken.",
     "poll_recovered": "A poller reads Kong again.",
     "queue_poll_failed": "Due deliveries could not be read from the queue.",
     "reconciliation_failed": "A reconciliation with the Admin API was not completed.",

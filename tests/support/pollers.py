@@ -9,6 +9,7 @@ from typing import Any
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.model.kong_node import NodeIdentity
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.sources.pollers.leader_gate import LeaderGate
 from kong_eventhooks_plugin.sources.pollers.poller import Poller, PollerContext
@@ -148,13 +149,15 @@ class World:
         self.dispatcher = FakeDispatcher()
         self.notes = MemoryNotes()
         self.counts = Counts()
+        self.identity = NodeIdentity()
         self.leads = True
         self.wanted = True
         self.gate = LeaderGate(lambda: self.leads, lambda: self.wanted, self.time.wait, lambda: 0.5)
 
     def context(self, client: AdminClient) -> PollerContext:
         """What the loops are given, with this world's time."""
-        return PollerContext(client, self.notes, self.dispatcher.publish, self.counts, self.time, self.time)
+        publish = self.dispatcher.publish
+        return PollerContext(client, self.notes, publish, self.counts, self.identity, self.time, self.time)
 
     @asynccontextmanager
     async def running(self, loop: Poller) -> AsyncIterator[None]:

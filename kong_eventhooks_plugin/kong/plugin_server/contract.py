@@ -11,6 +11,7 @@ import msgspec
 
 from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
 from kong_eventhooks_plugin.kong.plugin_server.log_first import LogFirst
+from kong_eventhooks_plugin.kong.plugin_server.node_question import NodeQuestion
 from kong_eventhooks_plugin.model.observation import (
     ChangeObservation,
     ChangeTarget,
@@ -92,10 +93,11 @@ class LineSource(Protocol):
 
 
 class PluginHost(msgspec.Struct, frozen=True, eq=False):
-    """``changes`` is None where there is no Admin API to read."""
+    """``changes`` is None where there is no Admin API to read; ``node`` where Kong is not asked which node it is."""
 
     requests: RequestObserver
     lifecycle: InstanceLifecycle
     lines: LineSource
     changes: ChangeObserver | None = None
     log_first: LogFirst = msgspec.field(default_factory=LogFirst)
+    node: NodeQuestion | None = None

@@ -8,7 +8,8 @@ counts ``BadMessage`` and throws it where the phase waits; the phase raises it f
 
 - ``event-hooks`` / ``log``: asks nothing where no hook can fire; else for the status, and for the request's log only
   where some hook can fire for that status (decision 6). While one request after another is such a one, it asks for the
-  log first, and mostly for nothing else (``log_first``); not while some logs need not be read (``contract``).
+  log first, and mostly for nothing else (``log_first``); not while some logs need not be read (``contract``). Where it
+  has the log, it asks now and then which node this is (``node_question``).
 - ``event-hooks-crud`` / ``response``: asks nothing where no hook subscribes to changes; else for the method, which ends
   a read, then the status, which ends what the Admin API refused, then the path, which ends what changes nothing. The
   status is the Admin API's own: another plugin may give the client another one, and the change was made all the same.
@@ -30,7 +31,9 @@ from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, Committed, LineSource, PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
 from kong_eventhooks_plugin.kong.plugin_server.log_first import status_in
+from kong_eventhooks_plugin.kong.plugin_server.node_question import NodeQuestion
 from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest, pdk_request
+from kong_eventhooks_plugin.model.kong_node import KongNode
 from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget, LogObservation
 from kong_eventhooks_plugin.queue.contract import Clock
 
@@ -48,6 +51,8 @@ READS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 _GET_STATUS = pdk_request("log", "kong.response.get_status")
 _SERIALIZE = pdk_request("log", "kong.log.serialize")
+
+_NODE_ID = pdk_request("log", "kong.node.get_id")
 
 _METHOD = pdk_request("response", "kong.request.get_method")
 _ADMIN_STATUS = pdk_request("response", "kong.service.response.get_status")
@@ -98,7 +103,8 @@ def _observe(host: PluginHost, clock: Clock) -> Steps:
             first.wanted(status, serialized)
         if not isinstance(serialized, str | bytes):
             raise BadMessage("kong.log.serialize gave no text")
-        seen = LogObservation(EVENT_HOOKS, status, serialized, clock())
+        node = (yield from _node(host.node, clock)) if host.node is not None else None
+        seen = LogObservation(EVENT_HOOKS, status, serialized, clock(), node)
     else:
         first.unwanted()
     line = host.lines.pop()
@@ -147,6 +153,13 @@ def _describe_change(
         started_at=(yield from _if_readable(_STARTED_AT)) or seen_at,
         target=target,
     )
+
+
+def _node(question: NodeQuestion, clock: Clock) -> Generator[PdkRequest, Any, KongNode]:
+    """Return which node this is; ask where that is due."""
+    if question.is_due(clock()):
+        question.answered(_text((yield from _if_readable(_NODE_ID))))
+    return question.node
 
 
 def _if_readable(request: PdkRequest) -> Generator[PdkRequest, Any, Any]:

@@ -44,12 +44,12 @@ class EntityChange(msgspec.Struct, frozen=True):
     """One change of one entity, with its secrets masked.
 
     ``identity`` and ``at`` (Unix seconds) stay with the change until it is published, so that publishing it again after
-    a crash gives the same events. ``shared``: it comes from what changed (``mirror.identity``), and ``at`` is no part of
-    the ids; where it is false, a release before that made it. ``of_operation`` stands for it in the events that name the
-    operation, where it is another. ``entity`` is the new state, of a delete the last known one; ``old_entity`` is the
-    last known state before, None for a create and where none is known; ``old_at`` is when it last held. ``changed``
-    names the fields of an update that differ, by dotted path. ``actor`` is None where a reconciliation found the
-    change. ``deleted_with`` is the entity whose delete removed this one too, as ``schema:id``.
+    a crash gives the same events. ``shared``: it comes from what changed (``mirror.identity``), and ``at`` is no part
+    of the ids; where it is false, a release before that made it. ``of_operation`` stands for it in the events that name
+    the operation, where it is another. ``entity`` is the new state, of a delete the last known one; ``old_entity`` is
+    the last known state before, None for a create and where none is known; ``old_at`` is when it last held.
+    ``changed`` names the fields of an update that differ, by dotted path. ``actor`` is None where a reconciliation
+    found the change. ``deleted_with`` is the entity whose delete removed this one too, as ``schema:id``.
     """
 
     identity: str

@@ -41,7 +41,7 @@ class LeaderGate:
     def closed_reason(self) -> str | None:
         """Return the reason for people; None where it is open."""
         if not self._leads():
-            return "another process delivers"
+            return "another process polls"
         return None if self._wanted() else "no hook subscribes to it"
 
     def jittered(self, seconds: float) -> float:

@@ -19,6 +19,7 @@ import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError, EventHooksError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
+from kong_eventhooks_plugin.model.kong_node import NodeIdentity
 from kong_eventhooks_plugin.queue.contract import Publish
 from kong_eventhooks_plugin.sources.pollers.leader_gate import CLOSED_POLL_SECONDS, Backoff, LeaderGate
 from kong_eventhooks_plugin.sources.pollers.publisher import Publisher
@@ -36,6 +37,7 @@ class PollerContext(NamedTuple):
     notes: NoteStore
     publish: Publish
     counts: Counts
+    node: NodeIdentity
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
 

@@ -3,14 +3,16 @@
 from typing import Final
 
 from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, EventState, SourceEntry, state_fields
+from kong_eventhooks_plugin.sources.node_field import NODE
 
 GATEWAY: Final = "gateway"
 UNREACHABLE: Final = "unreachable"
 RECOVERED: Final = "recovered"
 
-_OF: Final = ("admin_url", "reason")
+_OF: Final = ("node", "admin_url", "reason")
 _KEY: Final = "event-hooks-c11cecedee035ac59062fb7e8f6798f2"
 _OUTAGE = (
+    NODE,
     EventField(
         "reason",
         "What is unreachable: `admin_api`, or `database` where the Admin API says that Kong cannot reach it.",
@@ -56,7 +58,9 @@ ENTRY = SourceEntry(
             "A refused answer (401, 503) counts as well. An outage that began before a restart of ours still ends "
             "with `recovered`."
         ),
+        "Each sidecar checks its own Kong, so an outage of one of several nodes is reported of that node.",
     ),
     needs_admin_api=True,
     poller="reachability.poller:ReachabilityPoller",
+    on_each_node=True,
 )

@@ -13,6 +13,7 @@ import msgspec
 
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.http_errors import http_error
+from kong_eventhooks_plugin.model.kong_node import KongNode
 from kong_eventhooks_plugin.sources.reachability.model import Outage
 
 DATABASE_ERROR: Final = "not_reachable"
@@ -30,15 +31,15 @@ class Step(msgspec.Struct, frozen=True):
     ended: Outage | None = None
 
 
-def step(outage: Outage | None, error: str | None, now: float, patience: int) -> Step:
+def step(outage: Outage | None, error: str | None, now: float, patience: int, node: KongNode | None = None) -> Step:
     """Return what follows a poll with this class of ``error``, None for a good one."""
     if error is None:
         return Step(None, ended=outage if outage and outage.counts else None)
     if outage is None:
         outage = Outage(now, 0, error)
-    grown = Outage(outage.since, outage.failures + 1, error, outage.counts)
+    grown = Outage(outage.since, outage.failures + 1, error, outage.counts, outage.node)
     if not grown.counts and grown.failures >= patience:
-        counted = msgspec.structs.replace(grown, counts=True)
+        counted = msgspec.structs.replace(grown, counts=True, node=node)
         return Step(counted, began=counted)
     return Step(grown)
 

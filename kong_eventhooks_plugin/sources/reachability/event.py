@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
+from kong_eventhooks_plugin.model.kong_node import KongNode
 from kong_eventhooks_plugin.sources.reachability.catalogue import ENTRY, GATEWAY, RECOVERED
 from kong_eventhooks_plugin.sources.reachability.model import Outage, Reason
 from kong_eventhooks_plugin.sources.state import state_of
@@ -15,6 +16,7 @@ def outage_event(name: str, reason: Reason, admin_url: str, outage: Outage, at: 
     """Return the event of an outage that counts, or ended, ``at`` (Unix seconds); its error is the last one."""
     since = round(outage.since, 3)
     data: dict[str, Any] = {
+        "node": (outage.node or KongNode()).data(),
         "reason": reason,
         "admin_url": admin_url,
         "since": since,
@@ -24,5 +26,6 @@ def outage_event(name: str, reason: Reason, admin_url: str, outage: Outage, at: 
     if name == RECOVERED:
         data["seconds"] = round(max(0.0, at - outage.since), 3)
     data |= state_of(GATEWAY, _ENTRIES[name], data)
-    identity = event_id(at, GATEWAY, name, reason, admin_url, repr(since))
+    node = "" if outage.node is None else f"{outage.node.id}/{outage.node.hostname}"
+    identity = event_id(at, GATEWAY, name, reason, admin_url, repr(since), node)
     return Event(id=identity, source=GATEWAY, event=name, data=data, time=at)

@@ -3,11 +3,15 @@
 What counts as an outage is ``sources.reachability.decision``; it is kept in a note while it lasts, so one that began
 before our restart still ends with an event, with its whole duration. Fewer failures are in memory alone.
 
+Kong is asked which node it is once it answers, and every ``NODE_SECONDS``; one that does not say (a Kong that starts
+the plugin server answers 500 there) is named by what else is known.
+
 Limit: ``ANSWER_SECONDS`` for an answer. This poller does not back off after failures: its one small request is what
 finds the recovery.
 """
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +29,7 @@ from kong_eventhooks_plugin.sources.reachability.model import Outage, Reason
 
 REACHABILITY_NOTE: Final = "gateway"
 ANSWER_SECONDS: Final = 10.0
+NODE_SECONDS: Final = 600.0
 
 
 class ReachabilitySettings(msgspec.Struct, frozen=True):
@@ -57,6 +62,8 @@ class ReachabilityPoller(Poller):
         self._admin_url = public_url(self._settings.admin_url)
         self._checkpoint = Checkpoint(self._notes, REACHABILITY_NOTE, Outages, Outages.durable, self._publisher)
         self._failures: dict[Reason, str | None] = {}
+        self._identity = context.node
+        self._node_due = 0.0
 
     def state(self) -> dict[str, Any]:
         """Return what /readyz shows: the errors now, and the outages with an event, by when they began."""
@@ -86,7 +93,17 @@ class ReachabilityPoller(Poller):
             return {"admin_api": "timeout"}
         except AdminApiError as error:
             return {"admin_api": error_of(error)}
+        await self._ask_node()
         return {"admin_api": None, "database": database_error(status)}
+
+    async def _ask_node(self) -> None:
+        if self._monotonic() < self._node_due:
+            return
+        self._node_due = self._monotonic() + NODE_SECONDS
+        with contextlib.suppress(AdminApiError, TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                root = await self._client.get("/")
+                self._identity.learn(root.get("node_id"), root.get("hostname"))
 
     async def _update_outages(self) -> bool:
         now = self._clock()
@@ -94,7 +111,7 @@ class ReachabilityPoller(Poller):
         events: list[Event] = []
         for reason, error in self._failures.items():
             before = outages.pop(reason, None)
-            following = step(before, error, now, self._settings.failures)
+            following = step(before, error, now, self._settings.failures, self._identity.node)
             if following.outage:
                 outages[reason] = following.outage
             for name, changed in ((UNREACHABLE, following.began), (RECOVERED, following.ended)):

@@ -32,6 +32,7 @@ ENTRY = SourceEntry(
                 fields.WINDOW,
                 fields.ROUTE,
                 fields.REQUEST,
+                fields.NODE,
                 fields.RETRY_AFTER,
                 fields.ATTRIBUTED,
                 EventField(

@@ -39,6 +39,7 @@ ENTRY = SourceEntry(
                 fields.SERVICE,
                 fields.ROUTE,
                 fields.REQUEST,
+                fields.NODE,
                 EventField(
                     "plugins",
                     "The plugins on the request that can have answered so, in alphabetical order: those of Kong for "
@@ -89,4 +90,4 @@ class AuthFailed(RequestSource):
             "plugins": None if known is None else plugins,
             "www_authenticate": challenges[0][:HEADER] if challenges else None,
         }
-        return [self.event(log, seen.seen_at, own)]
+        return [self.event(log, seen, own)]

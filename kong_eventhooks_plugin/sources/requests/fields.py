@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from kong_eventhooks_plugin.sources import node_field
 from kong_eventhooks_plugin.sources.entry import EventField
 
 RATE_LIMIT_EXCEEDED: Final = "rate-limit-exceeded"
@@ -111,6 +112,8 @@ ATTRIBUTED: Final = EventField(
     "the setting `infer_rate_limits_on` says that this status on this route or service means a rate limit.",
     "headers",
 )
+
+NODE: Final = node_field.NODE
 
 NOT_TRIED: Final = (
     "The open-source gateway does not have this plugin: its answers are modelled on Kong's public documentation and "

@@ -27,7 +27,7 @@ class LimitSource(RequestSource):
         verdict = self._attribution.verdict(log, seen.status)
         if verdict is None or verdict.source != self.name:
             return []
-        return [self.event(log, seen.seen_at, self.values(log, verdict))]
+        return [self.event(log, seen, self.values(log, verdict))]
 
     def values(self, log: "KongLog", verdict: "LimitVerdict") -> dict[str, Any]:
         """Return the fields that are about the limit, of any plugin."""
@@ -49,7 +49,7 @@ def exceeded_event(description: str, api_description: str | None = None) -> Even
         description,
         (
             fields.CONSUMER, fields.IP, fields.SERVICE, fields.RATE, fields.LIMIT, fields.WINDOW, fields.ROUTE,
-            fields.REQUEST, fields.RETRY_AFTER, fields.LIMIT_NAME, fields.ATTRIBUTED,
+            fields.REQUEST, fields.NODE, fields.RETRY_AFTER, fields.LIMIT_NAME, fields.ATTRIBUTED,
         ),
         fields.CLIENT_AND_SERVICE,
         api_description,

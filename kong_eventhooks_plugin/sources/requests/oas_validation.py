@@ -42,6 +42,7 @@ ENTRY = SourceEntry(
                 EventField("status", "The client's status: 400 or 406.", 400),
                 fields.ROUTE,
                 fields.REQUEST,
+                fields.NODE,
             ),
             fields.CLIENT_AND_SERVICE,
         ),
@@ -77,4 +78,4 @@ class OasValidation(RequestSource):
         if {each.plugin for each in known if each.can_answer(seen.status, asked=asked)} != {self.name}:
             return []
         own = {"err": None, "phase": "response" if asked else "request", "status": seen.status}
-        return [self.event(log, seen.seen_at, own)]
+        return [self.event(log, seen, own)]

@@ -49,6 +49,7 @@ ENTRY = SourceEntry(
                 EventField("percent", "The usage in percent of the limit, rounded down to a whole number.", 80),
                 fields.ROUTE,
                 fields.REQUEST,
+                fields.NODE,
             ),
             (*fields.CLIENT_AND_SERVICE, "limit", "window"),
         ),
@@ -81,7 +82,7 @@ class RateLimitApproaching(RequestSource):
         near = [left for left in self._windows(log) if _used(left) * 100 >= self._percent * left.limit]
         if not near or self._attribution.is_refusal(log, seen.status):
             return []
-        return [self._event(log, left, seen.seen_at) for left in _fullest(near)]
+        return [self._event(log, left, seen) for left in _fullest(near)]
 
     def _windows(self, log: "KongLog") -> Collection[RemainingLimit]:
         """Return one limit a window: of a repeated header the one that ``RateLimit-Remaining`` names, or the first."""
@@ -98,7 +99,7 @@ class RateLimitApproaching(RequestSource):
             found = [left for left in found if left.remaining >= min(least, default=0)]
         return _by_window(found, least)
 
-    def _event(self, log: "KongLog", left: RemainingLimit, seen_at: float) -> "Event":
+    def _event(self, log: "KongLog", left: RemainingLimit, seen: "LogObservation") -> "Event":
         used = _used(left)
         own = {
             "used": used,
@@ -107,7 +108,7 @@ class RateLimitApproaching(RequestSource):
             "window": left.window,
             "percent": int(used * 100 / left.limit),
         }
-        return self.event(log, seen_at, own, left.window)
+        return self.event(log, seen, own, left.window)
 
 
 def _by_window(found: Collection[RemainingLimit], least: Collection[float]) -> Collection[RemainingLimit]:

@@ -5,11 +5,15 @@ from uuid import uuid4
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
+from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.sources.entry import SourceEntry
 from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, entity_data
 
+NOWHERE: Final = {"id": None, "hostname": None}
+"""What ``node`` is where nothing says it."""
 
-def request_event(source: SourceEntry, log: KongLog, seen_at: float, own: dict[str, Any], *parts: str) -> Event:
+
+def request_event(source: SourceEntry, log: KongLog, seen: LogObservation, own: dict[str, Any], *parts: str) -> Event:
     """Build the only event of ``source``; see ``RequestSource.event``.
 
     The event's time is when we saw it: the end-to-end metric starts there, and with one clock for it and the
@@ -28,14 +32,15 @@ def request_event(source: SourceEntry, log: KongLog, seen_at: float, own: dict[s
         "service": entity_data(log.service),
         "route": {} if route is None else {"id": route.id, "name": route.name},
         "request": {"method": request.method, "path": request.path, "id": request.id},
+        "node": NOWHERE if seen.node is None else seen.node.data(),
         **own,
     }
     return Event(
-        id=event_id(log.started_seconds(seen_at), request.id or uuid4().hex, source.name, entry.name, *parts),
+        id=event_id(log.started_seconds(seen.seen_at), request.id or uuid4().hex, source.name, entry.name, *parts),
         source=source.name,
         event=entry.name,
         data={field.name: values[field.name] for field in entry.fields},
-        time=seen_at,
+        time=seen.seen_at,
         scope=log.scope(),
         unique=entry.unique,
         compared=COMPARED,

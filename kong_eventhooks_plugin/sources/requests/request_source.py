@@ -43,9 +43,9 @@ class RequestSource:
         """Return what happened, most often nothing. May raise: it is counted, and other sources still run."""
         raise NotImplementedError
 
-    def event(self, log: "KongLog", seen_at: float, own: dict[str, Any], *parts: str) -> "Event":
+    def event(self, log: "KongLog", seen: "LogObservation", own: dict[str, Any], *parts: str) -> "Event":
         """Build the event from the source's ``own`` fields and those that many share, in the entry's order.
 
         ``parts`` distinguish it from others of the same source and request.
         """
-        return self._request_event(self.entry, log, seen_at, own, *parts)
+        return self._request_event(self.entry, log, seen, own, *parts)

@@ -18,7 +18,7 @@ ENTRY = SourceEntry(
             fields.RATE_LIMIT_EXCEEDED,
             "All clients together exceeded a service's limit.",
             (
-                fields.SERVICE, fields.RATE, fields.LIMIT, fields.WINDOW, fields.ROUTE, fields.REQUEST,
+                fields.SERVICE, fields.RATE, fields.LIMIT, fields.WINDOW, fields.ROUTE, fields.REQUEST, fields.NODE,
                 fields.RETRY_AFTER, fields.ATTRIBUTED,
             ),
             ("service",),

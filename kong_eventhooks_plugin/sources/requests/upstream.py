@@ -60,6 +60,7 @@ ENTRY = SourceEntry(
                 fields.IP,
                 fields.ROUTE,
                 fields.REQUEST,
+                fields.NODE,
             ),
             ("status", "service"),
         ),
@@ -93,7 +94,7 @@ class UpstreamError(RequestSource):
             "tries": [_attempt_data(each) for each in tries[:TRIES]],
             "try_count": len(tries),
         }
-        return [self.event(log, seen.seen_at, own)]
+        return [self.event(log, seen, own)]
 
     def _is_from_a_plugin(self, log: "KongLog", status: int) -> bool:
         """Return whether a plugin, not a service, can have made Kong answer so without a try."""

@@ -38,7 +38,9 @@ from kong_eventhooks_plugin.storage.replaceable import ReplaceableFile
 
 OUTBOX: Final = 200_000
 RETENTION_SECONDS: Final = 600.0
-REMEMBER_SECONDS: Final = DEFAULTS.keep_settled_seconds + 86_400.0
+REMEMBER_MARGIN: Final = 86_400.0
+"""How much longer an identity is remembered than the queue keeps what is settled: nothing is settled at once."""
+REMEMBER_SECONDS: Final = DEFAULTS.keep_settled_seconds + REMEMBER_MARGIN
 
 _ORIGIN = "origin"
 _HASH = "configuration_hash"

@@ -268,7 +268,7 @@ async def test_at_a_closed_gate_kong_is_not_polled_and_another_leaders_notes_are
         kong.leads = False
         await kong.time.pass_(5)
         asked = kong.node.requests.total()
-        assert watch.state()["idle_reason"] == "another process delivers"
+        assert watch.state()["idle_reason"] == "another process polls"
         kong.notes.kept.clear()  # what the other leader knows
         await kong.time.pass_(60)
         assert kong.node.requests.total() == asked

@@ -45,6 +45,7 @@ async def test_away_and_back(kong: Kong) -> None:
         assert away == {
             "event": "unreachable", "reason": "admin_api", "admin_url": kong.node.url, "error": "connect",
             "failures": 3, "state": "open", "state_key": away["state_key"],
+            "node": {"id": kong.node.node_id, "hostname": "kong"},
         }  # fmt: skip
         assert list(watch.state()["outages"]) == ["admin_api"]
         assert watch.errors() == ["admin_api: connect"]

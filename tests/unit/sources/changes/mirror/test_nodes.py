@@ -60,14 +60,14 @@ class Nodes(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = Path(tempfile.mkdtemp(prefix="mirrors-"))
-        self.nodes = []
+        self.nodes: list[World] = []
         for name in ("a", "b"):
             (self.folder / name).mkdir()
             self.nodes.append(World(self.folder / name))
         first, second = self.nodes
         second.kong, second.time = first.kong, first.time
-        for node in self.nodes:
-            self.run(node.open())
+        for each in self.nodes:
+            self.run(each.open())
         self.store = SharedStore()
         self.history: dict[Key, list[tuple[str, bool]]] = defaultdict(list)
         self.operations: Counter[tuple[str, str, str]] = Counter()
@@ -94,8 +94,8 @@ class Nodes(RuleBasedStateMachine):
                 self.publish(node)
             self.check()
         finally:
-            for node in self.nodes:
-                self.run(node.close())
+            for each in self.nodes:
+                self.run(each.close())
             self.runner.close()
             shutil.rmtree(self.folder)
 
@@ -215,8 +215,8 @@ class Nodes(RuleBasedStateMachine):
                 assert told[GONE] == names[f"{key[0]}:delete"] == 1, key
         for schema in ("consumers", "acls"):
             there = {row["id"]: state_of(RULES.mask(schema, row).shown) for row in self.kong.store.all(schema)}
-            for node in self.nodes:
-                assert {each["id"]: state_of(each) for each in node.known(schema)} == there
+            for world in self.nodes:
+                assert {each["id"]: state_of(each) for each in world.known(schema)} == there
 
 
 @pytest.mark.timeout(600)
