@@ -183,12 +183,14 @@ class Sidecar:
         self.process: subprocess.Popen[bytes] | None = None
         self.log = directory / "sidecar.log"
         self.options: list[str] = []
+        self.store: str | None = None
 
     def arguments(self) -> list[str]:
         group = ["--socket-group", USER] if has_user() else []
         return [
             *group, "--socket-path", str(self.socket_path), "--data-dir", str(self.data_dir),
             "--listen", f"127.0.0.1:{self.port}", "--log-format", "json", *self.options,
+            *(["--store", self.store] if self.store else []),
         ]  # fmt: skip
 
     def start(self) -> None:
@@ -239,6 +241,11 @@ class Sidecar:
         """Return what /readyz says of a poller; {} while it cannot be asked."""
         state = json.loads(self.get("/readyz")[1] or b"{}").get("pollers", {})
         return dict(state.get(name, {}))
+
+    def spooled(self) -> int | None:
+        """Return how many events have not reached the store that nodes share; None where it cannot be asked."""
+        spool = json.loads(self.get("/readyz")[1] or b"{}").get("spool")
+        return spool and spool["events"]
 
     def reconciliations(self, count: int = 2) -> None:
         """Wait until so many have ended. The second began after the call, where changes are not rare."""

@@ -1,0 +1,112 @@
+"""Two Kong nodes over one database, each with its sidecar, over one shared store: what happens once is told once."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.integration.conftest import HttpServer, Kong, Sidecar
+from tests.integration.test_crud_real_kong import RECONCILING, ask, begin, put_route, send_recorded, short, told_events
+from tests.support.admin_route import WITH_KEY
+from tests.support.kong_postgres import Postgres
+from tests.support.waiting import until
+from tests.unit.sources.changes.test_observer import CHANGES
+
+pytestmark = [pytest.mark.kong, pytest.mark.timeout(300)]
+
+
+class Node(NamedTuple):
+    kong: Kong
+    sidecar: Sidecar
+
+
+@pytest.fixture
+def nodes(kong_bin: str, postgres: Postgres, bootstrapped: str, tmp_path: Path) -> Iterator[list[Node]]:
+    """Both run; the Admin API's route is there, in the one database."""
+    with postgres.database(bootstrapped) as database, postgres.database() as store:
+        made = []
+        for name in ("one", "two"):
+            folder = tmp_path / name
+            folder.mkdir(mode=0o755)
+            sidecar = Sidecar(folder)
+            kong = Kong(kong_bin, folder, sidecar.socket_path)
+            kong.extra_conf |= postgres.conf(database)
+            made.append(Node(kong, sidecar))
+        try:
+            for kong, sidecar in made:
+                sidecar.start()
+                kong.start()
+            put_route(made[0].kong, made[0].sidecar)
+            until(lambda: ask(made[1].kong, "GET", "/status")[0] == 200, "the other node has the route too")
+            url = postgres.url.rpartition("/")[0] + f"/{store}"
+            for _, sidecar in made:
+                sidecar.store = url  # from its next start on
+            yield made
+        finally:
+            for kong, sidecar in made:
+                kong.stop()
+                sidecar.close()
+                print(sidecar.log.read_text()[-6000:])
+
+
+def test_the_recorded_list_through_one_nodes_route_is_told_once(nodes: list[Node], receiver: HttpServer) -> None:
+    (kong, sidecar), (other_kong, other) = nodes
+    begin(sidecar, kong, receiver, **RECONCILING)
+    watch(other, other_kong)
+
+    def send(method: str, path: str, body: str | None, headers: dict[str, str]) -> tuple[int, Any, dict[str, str]]:
+        return kong.send(method, f"/admin{path}", body, {**headers, **WITH_KEY}, admin=False)
+
+    send_recorded(send)
+    for each in (sidecar, other, sidecar, other):
+        each.reconciliations()
+    until(lambda: settled(sidecar, other), "all is in the shared store")
+    reported = sidecar.events("dao:crud")
+    assert Counter(each.rpartition(" ")[0] for each in short(reported)) == Counter(
+        each.rpartition(" ")[0] for each in CHANGES
+    )
+    assert {event["data"]["seen_by"] for event in reported} == {"route"}, "it comes first, and knows who"
+    assert len(sidecar.events("crud")) == len(CHANGES)
+    assert [event["id"] for event in other.events("crud")] == [event["id"] for event in sidecar.events("crud")]
+    until(lambda: len(told_events(receiver)) >= 2 * len(CHANGES), "each is delivered")
+    assert len(told_events(receiver)) == 2 * len(CHANGES), "and delivered once"
+
+
+def test_both_routes_and_what_goes_past_them(nodes: list[Node], receiver: HttpServer) -> None:
+    (kong, sidecar), (other_kong, other) = nodes
+    begin(sidecar, kong, receiver, **RECONCILING)
+    watch(other, other_kong)
+    wanted = []
+    for number in range(10):
+        first, second = (kong, other_kong) if number % 2 else (other_kong, kong)
+        assert ask(first, "PUT", f"/consumers/c{number}", {"custom_id": "a"})[0] == 200
+        assert ask(second, "PATCH", f"/consumers/c{number}", {"custom_id": "b"})[0] == 200
+        wanted += ["create", "update"]
+        if number % 3 == 0:
+            assert ask(first, "DELETE", f"/consumers/c{number}")[0] == 204
+            wanted += ["delete"]
+        body = f'{{"username": "straight-{number}"}}'
+        assert kong.send("POST", "/consumers", body, {"content-type": "application/json"}, admin=True)[0] == 201
+        wanted += ["create"]
+    for each in (sidecar, other, sidecar, other):
+        each.reconciliations()
+    until(lambda: settled(sidecar, other), "all is in the shared store")
+    reported = sidecar.events("dao:crud")
+    assert Counter(event["event"] for event in reported) == Counter(wanted), short(reported)
+    by_route = [event for event in reported if not event["data"]["entity"]["username"].startswith("straight")]
+    assert {event["data"]["seen_by"] for event in by_route if event["event"] != "delete"} == {"route"}
+
+
+def watch(sidecar: Sidecar, kong: Kong) -> None:
+    """Have the other sidecar read its own Kong; the hooks are in the store."""
+    sidecar.stop()
+    sidecar.watch(kong, **RECONCILING)
+    sidecar.start()
+    until(lambda: sidecar.poller("crud").get("active"), "it has the hooks")
+    until(lambda: sidecar.poller("crud")["reconciler"]["ended_at"] is not None, "it knows what is there")
+
+
+def settled(*sidecars: Sidecar) -> bool:
+    return all(sidecar.spooled() == 0 for sidecar in sidecars)
