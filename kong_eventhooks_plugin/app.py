@@ -269,6 +269,7 @@ class Components:
             name=socket.gethostname(),
             version=__version__,
             hooks=frozenset(hook.id for hook in self.registry.hooks().values() if hook.origin.place != "api"),
+            kong=self.identity.node.id,
         )
 
     def hook_states(self, delivery: DeliveryWorker, membership: Membership | None) -> HookStates:

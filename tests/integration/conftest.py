@@ -220,6 +220,7 @@ class Sidecar:
 
     def make_hooks(self, *hooks: dict[str, Any]) -> None:
         """Make hooks through the API, and wait for their pings."""
+        until(lambda: self.get("/deliveries?size=1")[0] == 200, "the store is there; one that nodes share comes later")
         for hook in hooks:
             body = json.dumps(hook).encode()
             headers = {"content-type": "application/json"}

@@ -147,10 +147,10 @@ def _crud_events() -> Iterator[EventEntry]:
 _WHAT_IT_NEEDS = (
     "It needs the setting `admin_url`. Changes made through a route with the plugin `event-hooks-crud` on it "
     "(docs/admin-api-route.md) are reported at once and with who made them. All others (straight at the admin port, by "
-    "another node, by a new kong.yml) are found by the next reconciliation, which reads all entities every "
+    "a node without the route, by a new kong.yml) are found by the next reconciliation, which reads all entities every "
     "`crud_reconcile_seconds`: one event for each entity that differs between two of them. A whole configuration that "
     "is sent through the route (`POST /config` of a DB-less Kong) starts one at once: its changes come within seconds, "
-    "without `actor`. Each change is reported once, whichever way it was seen. The first reconciliation ever reports "
+    "without `actor`. Each change is reported once, whichever way and by whichever node it was seen. The first reconciliation ever reports "
     "nothing; after a restart, and after up to ten minutes without hooks on it, the next one reports what changed "
     "meanwhile."
 )

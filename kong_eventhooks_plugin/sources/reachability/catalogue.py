@@ -58,7 +58,7 @@ ENTRY = SourceEntry(
             "A refused answer (401, 503) counts as well. An outage that began before a restart of ours still ends "
             "with `recovered`."
         ),
-        "Each sidecar checks its own Kong, so an outage of one of several nodes is reported of that node.",
+        "Each sidecar checks its own Kong: `node` says which one is away.",
     ),
     needs_admin_api=True,
     poller="reachability.poller:ReachabilityPoller",

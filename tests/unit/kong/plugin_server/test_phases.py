@@ -7,6 +7,7 @@ import pytest
 
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.log_first import STREAK
+from kong_eventhooks_plugin.kong.plugin_server.node_question import EVERY, NodeQuestion
 from kong_eventhooks_plugin.kong.plugin_server.pdk import FUNCTIONS
 from kong_eventhooks_plugin.kong.plugin_server.phases import (
     LINES_PER_CALL,
@@ -15,6 +16,7 @@ from kong_eventhooks_plugin.kong.plugin_server.phases import (
     Steps,
     submit_observation,
 )
+from kong_eventhooks_plugin.model.kong_node import KongNode, NodeIdentity
 from kong_eventhooks_plugin.model.log_line import LogLine
 from kong_eventhooks_plugin.model.observation import ChangeObservation, LogObservation
 from tests.support.plugin_socket import INFOS, NOW, RecordingHost
@@ -217,3 +219,23 @@ def test_what_was_seen_goes_to_whom_it_is_for() -> None:
     assert submit_observation(host.plugin_host(), log) is committed  # type: ignore[comparison-overlap]
     assert submit_observation(host.plugin_host(), change) is None
     assert (host.seen, host.changes) == ([log], [change])
+
+
+def test_which_node_it_is_is_asked_once_in_a_while_where_the_log_is_asked_for() -> None:
+    identity, now, node_id = NodeIdentity(), NOW, "kong.node.get_id"
+    host = msgspec.structs.replace(RecordingHost(429).plugin_host(), node=NodeQuestion(identity))
+
+    def log(status: int, kongs_id: Any) -> tuple[list[str], Observation | None]:
+        return drive(PHASES["event-hooks", "log"](host, lambda: now), {STATUS: status, LOG: "{}", node_id: kongs_id})
+
+    assert log(200, "n1") == ([STATUS], None)
+    asked, seen = log(429, "n1")
+    assert asked == [STATUS, LOG, node_id]
+    assert isinstance(seen, LogObservation)
+    assert seen.node == KongNode("n1", identity.node.hostname)
+    assert log(429, "n2")[0] == [STATUS, LOG]
+    now += EVERY
+    asked, seen = log(429, None)
+    assert asked == [STATUS, LOG, node_id]
+    assert isinstance(seen, LogObservation)
+    assert seen.node == KongNode("n1", identity.node.hostname), "Kong does not say, and it was said before"

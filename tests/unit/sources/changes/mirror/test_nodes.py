@@ -13,7 +13,8 @@ import asyncio
 import shutil
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.sources.changes.events import events_of_change
 from kong_eventhooks_plugin.sources.changes.mirror import mirror as mirror_module
+from kong_eventhooks_plugin.sources.changes.model import EntityChange
+from tests.support.admin_declared import load
 from tests.support.mirror_world import RULES, Request, World, observation
 from tests.unit.sources.changes.mirror.test_interleavings import GONE, NAMES, TAGS, state_of
 
@@ -229,3 +232,96 @@ def test_one_change_is_one_event(monkeypatch: pytest.MonkeyPatch) -> None:
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )  # fmt: skip
+
+
+@asynccontextmanager
+async def pair(folder: Path, **options: Any) -> AsyncIterator[tuple[World, World]]:
+    """Two nodes with one Kong's entities, and one time."""
+    worlds = []
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        worlds.append(World(folder / name, **options))
+    worlds[1].kong, worlds[1].time = worlds[0].kong, worlds[0].time
+    for world in worlds:
+        await world.open()
+    try:
+        yield worlds[0], worlds[1]
+    finally:
+        for world in worlds:
+            await world.close()
+
+
+def ids(changes: list[EntityChange]) -> Counter[str]:
+    return Counter(event.id for change in changes for event in events_of_change(change))
+
+
+async def test_nodes_that_load_the_same_configuration_find_the_same(tmp_path: Path) -> None:
+    """Each of them gives the credentials ids and times of its own; two that look the same are two."""
+
+    def load_into(world: World, minute: int, keys: list[str]) -> None:
+        consumer = {"username": "ada", "keyauth_credentials": [{"key": key} for key in keys]}
+        limiting = {"name": "rate-limiting", "config": {"minute": minute, "policy": "local"}}
+        load(world.kong.store, {"_format_version": "3.0", "consumers": [consumer], "plugins": [limiting]})
+        world.kong.configuration_hash = f"{minute} {keys}"
+
+    async with pair(tmp_path, schemas=("consumers", "keyauth_credentials", "plugins")) as (one, two):
+        found = []
+        for world in (one, two):
+            load_into(world, 5, ["k1"])
+            await world.reconcile()
+            load_into(world, 6, ["k1", "k2", "k3"])
+            found.append(await world.reconcile())
+            load_into(world, 5, ["k1"])
+            found.append(await world.reconcile())
+        assert [len(changes) for changes in found] == [3, 3, 3, 3]
+        assert ids(found[0]) == ids(found[2])
+        assert ids(found[1]) == ids(found[3])
+        assert not ids(found[0]) & ids(found[1])
+        assert max(ids(found[0] + found[1]).values()) == 1
+
+
+async def test_what_is_deleted_with_another_is_the_same_to_a_route_and_a_reconciliation(tmp_path: Path) -> None:
+    async with pair(tmp_path) as (one, two):
+        store = one.kong.store
+        grace = store.insert("consumers", {"username": "grace"})
+        for key in ("k1", "k2"):
+            store.insert("keyauth_credentials", {"key": key, "consumer": {"id": grace["id"]}})
+        await one.reconcile()
+        await two.reconcile()
+        store.delete("consumers", grace)
+        by_route, by_list = await one.see("DELETE", "/consumers/grace"), await two.reconcile()
+        assert len(by_route) == 3
+        assert ids(by_route) == ids(by_list)
+
+
+async def test_an_entity_that_is_deleted_a_second_time_is_deleted_twice(tmp_path: Path) -> None:
+    async with pair(tmp_path) as (one, two):
+        store, found = one.kong.store, []
+        await one.reconcile()
+        await two.reconcile()
+        for _ in range(2):
+            row = store.insert("consumers", {"username": "grace"}, "84ccf179-b58f-4623-9a59-6bc790cb0b91")
+            created = await one.see("PUT", "/consumers/grace", store.shown("consumers", row))
+            assert ids(created) == ids(await two.reconcile())
+            store.delete("consumers", row)
+            deleted = await one.see("DELETE", "/consumers/grace")
+            assert ids(deleted) == ids(await two.reconcile())
+            found += created + deleted
+        assert len(ids(found)) == 12
+
+
+async def test_a_route_that_does_not_know_an_entity_takes_its_update_for_a_create(tmp_path: Path) -> None:
+    """Its event for all operations is the update's; the one for creates is there already, and is one."""
+    async with pair(tmp_path) as (one, two):
+        store = one.kong.store
+        await one.reconcile()
+        await two.reconcile()
+        row = store.insert("consumers", {"username": "grace"})
+        (created,) = await one.see("PUT", "/consumers/grace", store.shown("consumers", row))
+        row = store.update("consumers", row, {"tags": ["x"]})
+        (mistaken,) = await two.see("PUT", "/consumers/grace", store.shown("consumers", row))
+        (updated,) = await one.reconcile()
+        assert (mistaken.operation, updated.operation) == ("create", "update")
+        once, twice, third = (events_of_change(change) for change in (created, mistaken, updated))
+        assert twice[0].id == third[0].id != once[0].id
+        assert [event.id for event in twice[1:]] == [event.id for event in once[1:]]
