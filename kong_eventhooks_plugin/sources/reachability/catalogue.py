@@ -10,7 +10,7 @@ UNREACHABLE: Final = "unreachable"
 RECOVERED: Final = "recovered"
 
 _OF: Final = ("node", "admin_url", "reason")
-_KEY: Final = "event-hooks-c11cecedee035ac59062fb7e8f6798f2"
+_KEY: Final = "event-hooks-b1fc44425379df53ec2b397ca8c24e2b"
 _OUTAGE = (
     NODE,
     EventField(

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from kong_eventhooks_plugin.model.kong_node import KongNode
 from kong_eventhooks_plugin.sources.catalogue import BY_NAME, SOURCES
 from kong_eventhooks_plugin.sources.document import document, example, kind_text
+from kong_eventhooks_plugin.sources.node_field import NODE
 from kong_eventhooks_plugin.sources.nulls import without_nulls
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
 from tests.support.events import events, recorded
@@ -30,7 +34,8 @@ def test_every_source_event_and_field_is_on_it() -> None:
 
 
 def test_the_example_is_what_a_recorded_request_becomes() -> None:
-    event = without_nulls(*events(RateLimiting(), recorded()[8]))
+    node = KongNode(**NODE.example)
+    event = without_nulls(*events(RateLimiting(), replace(recorded()[8], node=node)))
     shown = example(BY_NAME["rate-limiting"], BY_NAME["rate-limiting"].events[0])
     assert {"source": event.source, "event": event.event, **event.data} == shown
     assert [*shown] == ["source", "event", *event.data]

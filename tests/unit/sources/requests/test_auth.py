@@ -35,6 +35,7 @@ def test_the_fields_of_its_event() -> None:
         "service": {"id": "s-1", "name": "demo", "host": "127.0.0.1", "port": 9190, "protocol": "http", "path": "/a"},
         "route": {"id": "r-1", "name": "demo-route"},
         "request": {"method": "GET", "path": "/demo/x", "id": "699a6f5b9b02ad58255431437282bb62"},
+        "node": {"id": None, "hostname": None},
         "plugins": ["key-auth"],
         "www_authenticate": 'Key realm="demo"',
     }

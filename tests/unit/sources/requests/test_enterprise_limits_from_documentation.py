@@ -112,6 +112,7 @@ class TestServiceProtection:
             "window": "30",
             "route": {"id": "r-1", "name": "demo-route"},
             "request": {"method": "GET", "path": "/demo/x", "id": "699a6f5b9b02ad58255431437282bb62"},
+            "node": {"id": None, "hostname": None},
             "retry_after": 38,
             "attributed": "headers",
         }  # fmt: skip
@@ -132,7 +133,7 @@ class TestAi:
     def test_documented_refusal(self) -> None:
         (event,) = made(documented_ai_refusal(x_ai_ratelimit_query_cost="100"), documented_ai_plugin())
         assert (event.source, event.unique) == ("ai-rate-limiting-advanced", ("consumer", "ip", "service"))
-        got = {name: event.data[name] for name in list(event.data)[3:] if name not in ("route", "request")}
+        got = {name: event.data[name] for name in list(event.data)[3:] if name not in ("route", "request", "node")}
         assert got == {
             "rate": None, "limit": 1000, "window": "30", "retry_after": 1500, "attributed": "headers",
             "provider": "azure", "strategy": "total_tokens", "query_cost": 100,

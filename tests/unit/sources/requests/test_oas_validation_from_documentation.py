@@ -29,7 +29,7 @@ def test_a_refused_request() -> None:
     assert (event.source, event.event, event.unique) == (
         "oas-validation", "validation-failed", ("consumer", "ip", "service"),
     )  # fmt: skip
-    assert list(event.data) == ["consumer", "ip", "service", "err", "phase", "status", "route", "request"]
+    assert list(event.data) == ["consumer", "ip", "service", "err", "phase", "status", "route", "request", "node"]
     assert (event.data["err"], event.data["phase"], event.data["status"]) == (None, "request", 400)
     assert (event.data["consumer"]["username"], event.data["service"]["name"]) == ("Joe", "demo")
 

@@ -33,7 +33,7 @@ def test_the_fields_of_its_event() -> None:
     assert (event.source, event.event) == ("rate-limit-approaching", "rate-limit-approaching")
     names = ("used", "limit", "remaining", "window", "percent")
     assert [event.data[name] for name in names] == [7, 8, 1, "minute", 87]
-    assert list(event.data) == ["consumer", "ip", "service", *names, "route", "request"]
+    assert list(event.data) == ["consumer", "ip", "service", *names, "route", "request", "node"]
 
 
 @pytest.mark.parametrize(

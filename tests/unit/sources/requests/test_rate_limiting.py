@@ -35,6 +35,7 @@ def test_the_fields_of_its_event() -> None:
         "window": "minute",
         "route": {"id": "r-1", "name": "demo-route"},
         "request": {"method": "GET", "path": "/demo/x", "id": "699a6f5b9b02ad58255431437282bb62"},
+        "node": {"id": None, "hostname": None},
         "retry_after": 5,
         "limit_name": None,
         "attributed": "headers",
