@@ -150,9 +150,9 @@ _WHAT_IT_NEEDS = (
     "a node without the route, by a new kong.yml) are found by the next reconciliation, which reads all entities every "
     "`crud_reconcile_seconds`: one event for each entity that differs between two of them. A whole configuration that "
     "is sent through the route (`POST /config` of a DB-less Kong) starts one at once: its changes come within seconds, "
-    "without `actor`. Each change is reported once, whichever way and by whichever node it was seen. The first reconciliation ever reports "
-    "nothing; after a restart, and after up to ten minutes without hooks on it, the next one reports what changed "
-    "meanwhile."
+    "without `actor`. Each change is reported once, whichever way and by whichever node it was seen. The first "
+    "reconciliation ever reports nothing; after a restart, and after up to ten minutes without hooks on it, the next "
+    "one reports what changed meanwhile."
 )
 _TWO_EVENTS = (
     "One change is one event `<entity>` and one `<entity>:<operation>` here, and one of `dao:crud`. A hook that names "
