@@ -16,6 +16,7 @@ from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import EndpointHealth
 from kong_eventhooks_plugin.queue.migration.source import Batch, Counts, Row
 from kong_eventhooks_plugin.queue.postgresql.connection import Connection
+from kong_eventhooks_plugin.queue.postgresql.nodes import CHANNEL, DEFINITIONS
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL as QUEUE_SQL
 from kong_eventhooks_plugin.queue.postgresql.texts import plain
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction, columns
@@ -56,6 +57,7 @@ async def begin(
     made, endpoints = small
     if made:
         await connection.execute(SQL.add_definitions, [hook.id for hook in made], [encode(hook) for hook in made])
+        await connection.execute(QUEUE_SQL.notify, CHANNEL, DEFINITIONS)
     if endpoints:
         await connection.execute(SQL.add_endpoints, *columns([astuple(one) for one in endpoints]))
     await connection.execute(SQL.begin, source, shift, transaction.now)

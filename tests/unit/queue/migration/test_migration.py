@@ -20,10 +20,12 @@ from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Eve
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.migration import source
 from kong_eventhooks_plugin.queue.migration.migration import Migrated, migrate
+from kong_eventhooks_plugin.queue.nodes import Node
 from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from tests.support.clock import FakeClock
 from tests.support.queue import SOURCE, event, hook, offer
+from tests.support.waiting import SECONDS
 from tests.unit.queue.migration.conftest import API, EVENTS, SNOOZE
 
 ROOT = Path(__file__).parents[4]
@@ -128,6 +130,16 @@ async def test_the_file_is_moved_once_however_often(path: Path, postgres_store: 
         result = await moved(path, postgres_store)
         assert (result.file == result.store, result.resumed) == (True, EVENTS)
         assert await shown(queue) == before
+
+
+async def test_nodes_hear_of_its_hooks(path: Path, postgres_store: str, clock: FakeClock) -> None:
+    async with shared(postgres_store, clock) as queue:
+        heard = asyncio.Event()
+        queue.nodes.on_definitions(heard.set)
+        await queue.nodes.beat(Node("process", "id", "name", "1"))
+        await moved(path, postgres_store)
+        async with asyncio.timeout(SECONDS):
+            await heard.wait()
 
 
 async def test_what_the_store_has_of_an_event_stays(path: Path, postgres_store: str, clock: FakeClock) -> None:
