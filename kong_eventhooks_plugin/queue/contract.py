@@ -1,7 +1,7 @@
 """The contract of the durable queue.
 
 An engine stores events, deliveries and their attempts, the state of on_change and snooze, hook
-definitions, endpoints' health and the lease of the one delivering process. tests/contract/queue runs
+definitions, endpoints' health and the lease of the one leading process. tests/contract/queue runs
 one suite over every engine.
 
 Promises:
@@ -353,7 +353,10 @@ class Queue(Acceptor, Definitions, Protocol):
         """
 
     async def lead(self, holder: str, ttl: float) -> bool:
-        """Acquire or renew the lease of the one delivering process for ``ttl`` seconds; False where another has it."""
+        """Acquire or renew the lease of the one leading process for ``ttl`` seconds; False where another has it.
+
+        Where the leader delivers everything, what the one before had leased is due then; else see ``queue.nodes``.
+        """
 
     async def resign(self, holder: str) -> None:
         """Release the lease, if it is ours."""
