@@ -32,7 +32,7 @@ import uvloop
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.support.processes import children, cpu_seconds  # noqa: E402  from where they are
+from benchmarks.support.processes import cpu, processes  # noqa: E402  from where they are
 from tests.support.hooks import plugin_config  # noqa: E402
 from tests.support.processes import Running  # noqa: E402
 
@@ -196,16 +196,6 @@ def forwards(url: str, _directory: Path, _flags: list[str]) -> Iterator[tuple[in
             yield process.pid, int(process.stdout.readline())
         finally:
             process.send_signal(signal.SIGKILL)
-
-
-def processes(pid: int) -> list[int]:
-    """Return a process and all below it."""
-    return [pid, *(below for child in children(pid) for below in processes(child))]
-
-
-def cpu(pid: int) -> float:
-    """Return the CPU seconds of a process and all below it."""
-    return sum(cpu_seconds(processes(pid)).values())
 
 
 def memory(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""Kong's side of the benchmark, in a process of its own: ``driver.py PROTOCOL SOCKET CASE IN_FLIGHT SECONDS``.
+"""Kong's side: ``driver.py PROTOCOL SOCKET CASE IN_FLIGHT SECONDS [FIRST SERVICE...]``, the last two for ``Requests``.
 
 Keeps so many calls in flight, one a connection, warms up, prints ``begin COUNT``, runs for so many seconds, prints
 ``end COUNT``: how many calls were answered so far. Every byte of a server's is compared with what is right, so a fast
@@ -73,10 +73,10 @@ async def start_protobuf(path: str) -> int:
     return status.instance_status.instance_id
 
 
-async def protobuf(path: str, case: str, count: Count) -> Callable[[], asyncio.Protocol]:
+async def protobuf(path: str, case: str, count: Count, requests: Requests) -> Callable[[], asyncio.Protocol]:
     """Return what makes connections."""
     instance_id = await start_protobuf(path)
-    first, requests, status = call(instance_id), Requests(), status_answer(case)
+    first, status = call(instance_id), status_answer(case)
     replies = {"kong.response.get_status": lambda: status, "kong.log.serialize": requests.frame}
     script = [(asked(name), replies[name]) for name in FUNCTIONS[case]] + [(ended(), lambda: first)]
     return lambda: ProtobufCaller(first, script, count)
@@ -123,17 +123,17 @@ async def start_msgpack(path: str) -> int:
             return int(result["Id"])
 
 
-async def msgpack_callers(path: str, case: str, count: Count) -> Callable[[], asyncio.Protocol]:
+async def msgpack_callers(path: str, case: str, count: Count, requests: Requests) -> Callable[[], asyncio.Protocol]:
     """Return what makes connections."""
-    instance_id, requests = await start_msgpack(path), Requests()
+    instance_id = await start_msgpack(path)
     replies = {"kong.response.get_status": lambda: STATUS[case], "kong.log.serialize": requests.json}
     return lambda: MsgpackCaller(instance_id, replies, count)
 
 
-async def drive(protocol: str, path: str, case: str, in_flight: int, seconds: float) -> None:
+async def drive(protocol: str, path: str, case: str, in_flight: int, seconds: float, requests: Requests) -> None:
     """Call."""
     count = Count()
-    make = await {"protobuf": protobuf, "msgpack": msgpack_callers}[protocol](path, case, count)
+    make = await {"protobuf": protobuf, "msgpack": msgpack_callers}[protocol](path, case, count, requests)
     loop = asyncio.get_running_loop()
     for _ in range(in_flight):
         await loop.create_unix_connection(make, path)
@@ -144,4 +144,6 @@ async def drive(protocol: str, path: str, case: str, in_flight: int, seconds: fl
 
 
 if __name__ == "__main__":
-    uvloop.run(drive(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), float(sys.argv[5])))
+    first = int(sys.argv[6]) if sys.argv[6:] else 0
+    logs = Requests(first, sys.argv[7:])
+    uvloop.run(drive(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), float(sys.argv[5]), logs))

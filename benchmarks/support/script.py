@@ -9,7 +9,8 @@ durable    kong.response.get_status, kong.log.serialize                    429: 
 =========  ==============================================================  ==================
 """
 
-from itertools import count
+from collections.abc import Sequence
+from itertools import count, cycle
 
 import msgspec
 
@@ -53,20 +54,22 @@ def status_answer(case: str) -> bytes:
 
 
 class Requests:
-    """Request logs that differ in nothing but the request's id."""
+    """Request logs that differ in nothing but the request's id, counted from ``first``, and the service, by turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0, services: Sequence[str] = ()) -> None:
         """Take the first request of the recording that rate-limiting refused."""
         recorded = next(
             call.pdk["kong.log.serialize"] for call in load() if call.pdk.get("kong.response.get_status") == 429
         )
         recorded["request"]["id"] = recorded["response"]["headers"]["x-kong-request-id"] = _ID.decode()
-        self._parts = msgspec.json.encode(recorded).split(_ID)
-        self._numbers = count()
+        service = recorded["service"]
+        logs = [{**recorded, "service": {**service, "name": name}} for name in services or (service["name"],)]
+        self._parts = cycle([msgspec.json.encode(log).split(_ID) for log in logs])
+        self._numbers = count(first)
 
     def json(self) -> bytes:
         """Return the next request's log."""
-        return (b"%032x" % next(self._numbers)).join(self._parts)
+        return (b"%032x" % next(self._numbers)).join(next(self._parts))
 
     def frame(self) -> bytes:
         """Return it as Kong's answer to serialize."""

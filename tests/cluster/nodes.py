@@ -41,12 +41,14 @@ def machine_of_its_own() -> tuple[str, ...]:
 class Node:
     """``kill`` ends it as a power cut does; ``start`` starts it again over what it has on its disk."""
 
-    def __init__(self, name: str, folder: Path, store: str, kong_yml: Path, processes: Processes) -> None:
+    def __init__(self, name: str, folder: Path, store: str | None, kong_yml: Path, processes: Processes) -> None:
         (folder / name).mkdir(mode=0o700)
+        self.socket = folder / name / "plugin.sock"
         data = folder / name / "data"
         data.mkdir(mode=0o700)
         self._world = World(folder / name, data, processes)
-        self._flags = (f"--store={store}", f"--kong-yml={kong_yml}")
+        shared = () if store is None else (f"--store={store}",)
+        self._flags = (*shared, f"--kong-yml={kong_yml}")
         self._under = (*under, name) if (under := machine_of_its_own()) else ()
         self._closing = AsyncExitStack()
         self.running: Running
@@ -85,7 +87,7 @@ class Node:
             os.kill(pid, signal.SIGCONT)
 
     def kong(self) -> KongNode:
-        node = KongNode(self._world.path)
+        node = KongNode(self.socket)
         node.configure(LOG)
         return node
 

@@ -83,6 +83,11 @@ class Cluster:
                 raise RuntimeError(f"PostgreSQL does not start: {(self._folder / 'log').read_text()[-2_000:]}")
             time.sleep(0.02)
 
+    @property
+    def pid(self) -> int | None:
+        """The server's first process, None where it does not run."""
+        return None if self._server is None else self._server.pid
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the server: SIGINT is its fast shutdown, SIGQUIT its immediate one."""
         server, self._server = self._server, None
