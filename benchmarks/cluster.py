@@ -326,7 +326,9 @@ async def outage(options: argparse.Namespace) -> None:
             await asyncio.to_thread(live.store.stop)
             stopped = time.time()
             await asyncio.sleep(options.outage)
-            waiting = sum([(await node.readyz())["spool"]["events"] for node in live.nodes])
+            spools = [(await node.readyz())["spool"] for node in live.nodes]
+            waiting = sum(spool["events"] for spool in spools)
+            size = sum(spool["bytes"] for spool in spools) / waiting
             await asyncio.to_thread(live.store.start)
             started = time.time()
             before = traffics.accepted(until=started)
@@ -335,8 +337,8 @@ async def outage(options: argparse.Namespace) -> None:
         await live.all_of(set(traffics.accepted()))
         count = len(traffics.accepted(stopped, started))
     print(
-        f"\nPostgreSQL away for {started - stopped:.0f} s: {count:,} events accepted meanwhile, {waiting:,} waited "
-        f"in the spools;\ncaught up in {caught_up:.1f} s, and every event arrived (goal 60 s)"
+        f"\nPostgreSQL away for {started - stopped:.0f} s: {count:,} events accepted meanwhile, {waiting:,} of "
+        f"{size:,.0f} bytes waited in the spools;\ncaught up in {caught_up:.1f} s, and every event arrived (goal 60 s)"
     )
 
 
