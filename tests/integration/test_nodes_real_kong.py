@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.integration.conftest import HttpServer, Kong, Sidecar
-from tests.integration.test_crud_real_kong import RECONCILING, ask, begin, put_route, send_recorded, short, told_events
+from tests.integration.test_crud_real_kong import ask, begin, put_route, send_recorded, short, told_events
 from tests.support.admin_route import WITH_KEY
 from tests.support.kong_postgres import Postgres
 from tests.support.waiting import until
 from tests.unit.sources.changes.test_observer import CHANGES
+
+SETTINGS = {"crud_reconcile_seconds": 0.5, "crud_grace_seconds": 1.0}
+"""The grace is long enough for the route's report on a busy machine."""
 
 pytestmark = [pytest.mark.kong, pytest.mark.timeout(300)]
 
@@ -53,7 +56,7 @@ def nodes(kong_bin: str, postgres: Postgres, bootstrapped: str, tmp_path: Path) 
 
 def test_the_recorded_list_through_one_nodes_route_is_told_once(nodes: list[Node], receiver: HttpServer) -> None:
     (kong, sidecar), (other_kong, other) = nodes
-    begin(sidecar, kong, receiver, **RECONCILING)
+    begin(sidecar, kong, receiver, **SETTINGS)
     watch(other, other_kong)
 
     def send(method: str, path: str, body: str | None, headers: dict[str, str]) -> tuple[int, Any, dict[str, str]]:
@@ -75,13 +78,13 @@ def test_the_recorded_list_through_one_nodes_route_is_told_once(nodes: list[Node
 
 def test_both_routes_and_what_goes_past_them(nodes: list[Node], receiver: HttpServer) -> None:
     (kong, sidecar), (other_kong, other) = nodes
-    begin(sidecar, kong, receiver, **RECONCILING)
+    begin(sidecar, kong, receiver, **SETTINGS)
     watch(other, other_kong)
     wanted = []
     for number in range(10):
         first, second = (kong, other_kong) if number % 2 else (other_kong, kong)
-        assert ask(first, "PUT", f"/consumers/c{number}", {"custom_id": "a"})[0] == 200
-        assert ask(second, "PATCH", f"/consumers/c{number}", {"custom_id": "b"})[0] == 200
+        assert ask(first, "PUT", f"/consumers/c{number}", {"tags": ["a"]})[0] == 200
+        assert ask(second, "PATCH", f"/consumers/c{number}", {"tags": ["b"]})[0] == 200
         wanted += ["create", "update"]
         if number % 3 == 0:
             assert ask(first, "DELETE", f"/consumers/c{number}")[0] == 204
@@ -94,14 +97,12 @@ def test_both_routes_and_what_goes_past_them(nodes: list[Node], receiver: HttpSe
     until(lambda: settled(sidecar, other), "all is in the shared store")
     reported = sidecar.events("dao:crud")
     assert Counter(event["event"] for event in reported) == Counter(wanted), short(reported)
-    by_route = [event for event in reported if not event["data"]["entity"]["username"].startswith("straight")]
-    assert {event["data"]["seen_by"] for event in by_route if event["event"] != "delete"} == {"route"}
 
 
 def watch(sidecar: Sidecar, kong: Kong) -> None:
     """Have the other sidecar read its own Kong; the hooks are in the store."""
     sidecar.stop()
-    sidecar.watch(kong, **RECONCILING)
+    sidecar.watch(kong, **SETTINGS)
     sidecar.start()
     until(lambda: sidecar.poller("crud").get("active"), "it has the hooks")
     until(lambda: sidecar.poller("crud")["reconciler"]["ended_at"] is not None, "it knows what is there")
