@@ -36,8 +36,8 @@ def check_texts(event: Event) -> None:
 
 def encoded(event: Event) -> tuple[bytes, bytes | None]:
     """Return the columns ``data`` and ``scope`` of an event. Raises ``QueueError`` where it cannot be kept."""
-    check_texts(event)
     try:
+        check_texts(event)
         data = encode(event.data)
         if not event.unique and event.scope == NOWHERE:
             return data, None

@@ -129,7 +129,7 @@ DECISIONS: Final[Mapping[type[Struct], Mapping[str, Decision]]] = {
 METRIC_LABELS: Final = frozenset(
     {
         "call", "ended", "error", "event", "function", "hook", "kind", "operation", "origin", "outcome", "poller",
-        "reason", "source", "state", "task",
+        "reason", "source", "state", "status", "task",
     }
 )  # fmt: skip
 """The labels of /metrics: names, kinds and states, all of them shown."""

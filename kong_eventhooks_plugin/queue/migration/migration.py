@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import asyncpg
-
 from kong_eventhooks_plugin.errors import SettingsError, StoreUnavailable
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import QueueLimits
@@ -18,7 +16,7 @@ from kong_eventhooks_plugin.queue.migration import target
 from kong_eventhooks_plugin.queue.migration.source import Counts, SourceFile, source_file
 from kong_eventhooks_plugin.queue.postgresql import reads
 from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
-from kong_eventhooks_plugin.queue.postgresql.errors import to_queue_error
+from kong_eventhooks_plugin.queue.postgresql.errors import LockNotAvailable, to_queue_error
 from kong_eventhooks_plugin.queue.postgresql.lane import Hooks, Lane, StoreClock
 from kong_eventhooks_plugin.queue.postgresql.schema import LOCKS, SWEEPING
 from kong_eventhooks_plugin.queue.postgresql.schema import migrate as migrate_schema
@@ -58,7 +56,7 @@ async def _hold_retention(address: Address) -> Connection:
     try:
         await migrate_schema(connection, address.name)
         await connection.execute(target.SQL.lock_session, LOCKS, SWEEPING)
-    except asyncpg.LockNotAvailableError as error:
+    except LockNotAvailable as error:
         connection.terminate()
         raise StoreUnavailable(
             f"{address.name}: another `store migrate` is under way, or a node deletes what is old; run this again later"

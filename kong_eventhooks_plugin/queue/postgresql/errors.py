@@ -16,6 +16,9 @@ Kind = Literal["conflict", "lost", "data", "other"]
 """``conflict``: begin the transaction again; ``lost``: the connection is of no use any more; ``data``: an operation's
 own values are refused; ``other``: the store fails."""
 
+ServerError: Final = asyncpg.PostgresError
+LockNotAvailable: Final = asyncpg.LockNotAvailableError
+
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, a lock that was waited for too long."""
 

@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
-import asyncpg
 import msgspec
 from msgspec.structs import replace
 
@@ -20,7 +19,7 @@ from kong_eventhooks_plugin.background import cancel
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.queue.nodes import NOTHING_SPOOLED, RELEASING, Beat, Node, SpoolState, forgotten
 from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
-from kong_eventhooks_plugin.queue.postgresql.errors import to_queue_error
+from kong_eventhooks_plugin.queue.postgresql.errors import ServerError, to_queue_error
 from kong_eventhooks_plugin.queue.postgresql.lane import StoreClock
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 
@@ -148,7 +147,7 @@ class PostgresNodes:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await self._address.connect()
                 self._is_declared = False
-                with contextlib.suppress(asyncpg.PostgresError):  # there is no LISTEN: each process polls
+                with contextlib.suppress(ServerError):  # there is no LISTEN: each process polls
                     await self._connection.add_listener(CHANNEL, self._notified)
             return await work(self._connection)
         except Exception as error:

@@ -30,7 +30,7 @@ class Teapot(RequestSource):
         return frozenset((418,))
 
     def events(self, log: KongLog, seen: LogObservation) -> list[Event]:
-        return [self.event(log, seen.seen_at, {"status": seen.status})] if seen.status == 418 else []
+        return [self.event(log, seen, {"status": seen.status})] if seen.status == 418 else []
 
 
 @pytest.fixture(autouse=True)

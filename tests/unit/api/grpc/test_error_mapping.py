@@ -17,7 +17,7 @@ NOT_OURS_TO_ANSWER = {
     # Raised and handled behind the API: never by a use case.
     "EventHooksError", "SettingsError", "SocketError", "SocketInUse", "ProtocolError", "BadMessage",
     "PhaseError", "ObservationError", "HookError", "UnresolvedReference", "ApiError", "RemoteError", "AddressRefused",
-    "AdminApiError", "HttpError", "MissingExtra",
+    "AdminApiError", "HttpError", "MissingExtra", "StoreWentBack",
 }  # fmt: skip
 
 CODES = [
