@@ -15,10 +15,11 @@ that name the operation    shows another state than the route saw, and Kong's PU
 What two observers can see differently is left out: who they are, when they looked, the state before, the workspace (a
 path names it and a list may not), and digests of secrets, whose key is each node's own. Where the same comes again (a
 state that returns within the second of ``updated_at``, or in an entity that has none; an entity that is deleted a
-second time) a number counts how often. So an observer that saw less than another counts less, and reports nothing that
-the other does not: its events are duplicates.
+second time) a number counts how often. So an observer that saw less than another counts less: of what both see, its
+events are duplicates.
 
-Limit: what was counted is forgotten when the queue has forgotten the events (``Mirror``).
+Limits: what was counted is forgotten when the queue has forgotten the events (``Mirror``). A change that only an
+observer sees that counts less (a new node, while the others are away) has the id of the earlier one, and is no event.
 """
 
 from typing import Any, NamedTuple
