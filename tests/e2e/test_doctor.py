@@ -39,6 +39,7 @@ def settings_file(folder: Path, world: World, **more: str) -> Path:
     return file
 
 
+@pytest.mark.long
 async def test_all_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with AdminNode() as kong:
         kong.behind.create("plugins", name="event-hooks", config={"hooks": HOOKS})

@@ -16,6 +16,7 @@ NEEDS = {
     "docker": "an engine and images",
     "kubernetes": "a cluster",
     "machine": "a machine to install on, as root",
+    "store": "a PostgreSQL that nodes share",
     "grpcurl": "that program",
     "minutes": "minutes",
     "gate": "nothing: .ci/run has the same commands",

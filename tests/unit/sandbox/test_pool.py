@@ -119,6 +119,7 @@ async def test_memory_is_bounded_and_the_worker_replaced() -> None:
         assert await text_of(pool, "{{ limit }}") == "4"
 
 
+@pytest.mark.long
 async def test_out_of_memory_is_the_reason() -> None:
     # So full that nothing of Lua's can be called any more.
     body = "local t = {} for i = 1, 1e6 do t['a' .. i] = 1 end"

@@ -421,6 +421,7 @@ def test_a_signal_drains(processes: Processes, path: Path, client: StubClient, n
     assert not is_alive(worker)
 
 
+@pytest.mark.long
 def test_a_worker_that_does_not_drain_is_killed_at_the_limit(processes: Processes, path: Path) -> None:
     supervisor = processes.supervisor(path, worker=[*STUB, "--stubborn"], drain_seconds=0.5)
     worker = supervisor.worker()
@@ -476,6 +477,7 @@ def test_a_reload_that_fails_leaves_the_old_worker(processes: Processes, path: P
     assert client.call("x") == f"x {first}"
 
 
+@pytest.mark.long
 def test_many_reloads_in_a_row_become_few(processes: Processes, path: Path, client: StubClient) -> None:
     supervisor = processes.supervisor(path)
     supervisor.worker()
@@ -547,6 +549,7 @@ def test_after_a_take_over_a_dead_worker_is_not_followed_and_the_path_not_taken_
     assert old.process.poll() is None
 
 
+@pytest.mark.long
 def test_the_one_taken_over_serves_again_when_the_other_has_left(
     processes: Processes, path: Path, client: StubClient
 ) -> None:
@@ -631,6 +634,7 @@ def test_a_vanished_directory_is_logged_once_and_waited_for(processes: Processes
     supervisor.wait_for("socket_rebound")
 
 
+@pytest.mark.long
 def test_it_leaves_after_its_parent_and_removes_its_own_path(processes: Processes, path: Path) -> None:
     parent, pid = started_by_somebody(path)
     until(path.is_socket, "the socket")
@@ -672,6 +676,7 @@ def test_a_reload_of_kong_under_load(processes: Processes, path: Path, client: S
     assert not path.exists()
 
 
+@pytest.mark.long
 def test_when_kongs_process_crashes_the_socket_stays_for_the_successor(
     processes: Processes, path: Path, client: StubClient
 ) -> None:
@@ -694,6 +699,7 @@ def test_when_kongs_process_crashes_the_socket_stays_for_the_successor(
     end(parent)
 
 
+@pytest.mark.long
 def test_stand_alone_a_parents_end_means_nothing(processes: Processes, path: Path, client: StubClient) -> None:
     parent, pid = started_by_somebody(path, QUICK, started_by_kong=False)
     until(path.is_socket, "the socket")
@@ -730,6 +736,7 @@ def test_systemds_socket_is_served_and_left(processes: Processes, path: Path, cl
             assert call.recv(100) == f"between {again.worker()}\n".encode()
 
 
+@pytest.mark.long
 def test_a_reader_of_its_log_that_went_away_does_not_end_it(path: Path, client: StubClient) -> None:
     """Kong's process holds the other end of our output; the next lines come after it has exited."""
     reader, writer = os.pipe()
