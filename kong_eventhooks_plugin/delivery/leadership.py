@@ -77,7 +77,11 @@ class Leadership:
         else:
             self._until = asked_at + self._ttl if ours else 0.0
         if ours and not self._announced:
-            await self._won()
+            try:
+                await self._won()
+            except QueueError as error:  # the store is away again: it is tried with the next renewal
+                log.warning("delivery_lease_renewal_failed", error=type(error).__name__)
+                return
             log.info("delivery_lease_acquired", holder=self._holder)
         elif self._announced and not ours:
             self._ended()
