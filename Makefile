@@ -4,8 +4,8 @@ VENV ?= .venv
 FOLLOW ?=
 PROFILE ?= dbless
 SECONDS ?= 3600
-# Half of the suite's time is waiting for processes: two workers a processor.
-WORKERS ?= $(shell expr 2 \* $$(nproc))
+# A third of the suite's time is waiting for processes; each worker collects the tests for itself, some seconds.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 DOCKER ?= docker
 BIN := $(VENV)/bin
 # Which Python the environment is for: another PYTHON makes a new one.

@@ -20,7 +20,6 @@ from kong_eventhooks_plugin.model.delivery import Answer, Delivered
 from tests.support.api import running
 from tests.support.doc_blocks import ROOT, blocks
 from tests.support.doc_shell import path_with_program, shell
-from tests.support.sampling import sample
 
 DOCS = ROOT / "docs"
 TOKEN = "correct-horse-battery-staple"
@@ -50,7 +49,8 @@ def says(shown: Any, expected: Any, at: str = "") -> list[str]:
     return [] if shown == expected else [f"{at}: {shown!r} is not {expected!r}"]
 
 
-@pytest.mark.parametrize("page", sample(PAGES, 3))
+@pytest.mark.long
+@pytest.mark.parametrize("page", PAGES)
 async def test_a_page(tmp_path: Path, page: str) -> None:
     store, folder = tmp_path / "store", tmp_path / "folder"
     for each in (store, folder):

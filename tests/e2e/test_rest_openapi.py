@@ -1,7 +1,7 @@
 """The OpenAPI document against the running API: schemathesis makes up requests, good and bad, from a fixed seed.
 
 The API runs on a real socket over a real store; its handlers answer without dialling, so that no made-up URL is called.
-Without ``--long`` it is a sample: what is read. ``.ci/run`` makes the whole run: every call, boundary by boundary.
+It takes as long as it sounds: ``.ci/run`` makes the runs, and ``make test`` leaves them out.
 """
 
 import asyncio
@@ -14,23 +14,18 @@ import pytest
 from kong_eventhooks_plugin.api.rest.app import rest_app
 from kong_eventhooks_plugin.api.service.access import Access
 from tests.support.api import Api, running
-from tests.support.sampling import sample
 
 SUPPORT = Path(__file__).parents[1] / "support"
 SEED = 20_260_131
 DEFINITIONS = r"/event-hooks(/preview|/\{hook\}(/preview)?)?$"
 """The calls that take a hook's definition, whose schema is more than schemathesis can make examples of."""
-EXAMPLES = {"long": 6, "short": 1}
+EXAMPLES = 6
 """How many requests are made up for each operation, at the least; what time allows."""
-JSON = {
-    "long": ("--phases", "coverage,fuzzing", "--exclude-path-regex", DEFINITIONS),
-    "short": ("--phases", "fuzzing", "--include-method", "GET"),
-}
-FORMS = {
-    "long": ("--include-method", "POST", "--include-method", "PUT", "--include-method", "PATCH",
-             "--exclude-path", "/deliveries/{delivery}/replay", "--exclude-path-regex", DEFINITIONS),
-    "short": ("--include-name", "POST /events"),
-}  # fmt: skip
+JSON = ("--phases", "coverage,fuzzing", "--exclude-path-regex", DEFINITIONS)
+FORMS = (
+    "--phases", "fuzzing", "--include-method", "POST", "--include-method", "PUT", "--include-method", "PATCH",
+    "--exclude-path", "/deliveries/{delivery}/replay", "--exclude-path-regex", DEFINITIONS,
+)  # fmt: skip
 SOUND = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance",
@@ -38,18 +33,13 @@ SOUND = (
 """Checks that hold whatever was sent; a run that names none makes them all, but for what schemathesis.toml says."""
 
 
-@pytest.fixture(params=sample(["short", "long"], 2))
-def run(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-async def schemathesis(api: Api, folder: Path, examples: int, *arguments: str, **environment: str) -> tuple[int, str]:
+async def schemathesis(api: Api, folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
     """Run it against the API, here; return its exit status and what it printed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(SUPPORT / "schemathesis.toml"), "run",
         f"{api.base}/openapi.json", "--seed", str(SEED), "--exclude-path", "/events/stream", "--no-shrink",
         "--suppress-health-check", "filter_too_much,too_slow", "--warnings", "off",
-        "--max-examples", str(examples), *arguments,
+        "--max-examples", str(EXAMPLES), *arguments,
         cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.support.schemathesis_hooks",
              "PYTHONPATH": str(SUPPORT.parents[1]), "COLUMNS": "200", **environment},
@@ -66,20 +56,19 @@ async def with_something_to_find(api: Api) -> None:
     await api.service.events.publish("deploy", {"a": 1})
 
 
-async def test_json_as_described(tmp_path: Path, run: str) -> None:
+@pytest.mark.long
+async def test_json_as_described(tmp_path: Path) -> None:
     async with running(tmp_path) as api, api.served():
         await with_something_to_find(api)
-        status, printed = await schemathesis(api, tmp_path, EXAMPLES[run], *JSON[run])
+        status, printed = await schemathesis(api, tmp_path, *JSON)
     assert status == 0, printed[-20_000:]
 
 
 @pytest.mark.long
-async def test_no_form_breaks_it(tmp_path: Path, run: str) -> None:
+async def test_no_form_breaks_it(tmp_path: Path) -> None:
     async with running(tmp_path) as api, api.served():
         await with_something_to_find(api)
-        status, printed = await schemathesis(
-            api, tmp_path, EXAMPLES[run], "--phases", "fuzzing", *FORMS[run], "--checks", ",".join(SOUND), FORMS="1"
-        )
+        status, printed = await schemathesis(api, tmp_path, *FORMS, "--checks", ",".join(SOUND), FORMS="1")
     assert status == 0, printed[-20_000:]
 
 
