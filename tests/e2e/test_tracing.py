@@ -47,6 +47,8 @@ async def test_a_trace_goes_on_in_the_next_worker(tmp_path: Path) -> None:
             sidecar = serve(processes, tmp_path, f"--otlp-endpoint={collector.url}")
             worker = int((await asyncio.to_thread(sidecar.wait_for, "worker_ready"))["pid"])
             async with kong(tmp_path, receiver.url) as node:
+                assert await node.log(200)
+                await receiver.received(1)
                 assert await node.log(log=traced_log())
                 await receiver.received(2)
                 await asyncio.to_thread(collector.wait_for, 1)
