@@ -161,10 +161,7 @@ class Soak(Chaos):
 
     async def kill_receiver(self) -> None:
         """Have nobody listen for a while."""
-        receiver = self.random.choice([*self.receivers.values()])
-        receiver.kill()
-        await asyncio.sleep(self.lasting(0.5, 5))
-        await asyncio.to_thread(receiver.start)
+        await self.without_receiver(0.5, 5)
 
     async def stop_receiver(self) -> None:
         """Have one take connections and answer none in time."""

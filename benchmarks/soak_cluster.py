@@ -233,10 +233,7 @@ class ClusterSoak(Chaos):
 
     async def kill_receiver(self) -> None:
         """Have nobody listen for a moment."""
-        receiver = self.random.choice([*self.receivers.values()])
-        receiver.kill()
-        await asyncio.sleep(self.lasting(0.1, 1))
-        await asyncio.to_thread(receiver.start)
+        await self.without_receiver(0.1, 1)
 
     # ---- the run ----
 

@@ -122,6 +122,13 @@ class Chaos:
         print("\n".join(f"WRONG: {text}" for text in wrong) or "all that is promised holds")
         return not wrong
 
+    async def without_receiver(self, least: float, most: float) -> None:
+        """Have nobody listen at one of the addresses, for so many seconds."""
+        receiver = self.random.choice([*self.receivers.values()])
+        receiver.kill()
+        await asyncio.sleep(self.lasting(least, most))
+        await asyncio.to_thread(receiver.start)
+
     def kill_receivers(self) -> None:
         """End them."""
         for receiver in self.receivers.values():
