@@ -388,8 +388,9 @@ class Worker:
             calls_waiting=lambda: server.waiting,
         )
         parts.registry.on_change(delivery.ping_changes)
-        if self._membership is not None:
-            parts.registry.on_change(lambda _: None if self._membership is None else self._membership.hurry())
+        membership = self._membership
+        if membership is not None:
+            parts.registry.on_change(lambda _: membership.hurry())
         parts.registry.on_change(parts.compilation.hooks_changed)
         admin = parts.admin_client()
         turn = Turn(Path(settings.data_dir))

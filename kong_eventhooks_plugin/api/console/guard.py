@@ -215,15 +215,16 @@ class _Turns:
 
     @asynccontextmanager
     async def turn(self, address: str) -> AsyncIterator[None]:
-        of_one = self._running[network_of(address)]
+        network = network_of(address)
+        of_one = self._running[network]
         if self._running.total() >= self._most or of_one >= self._most_of_one:
             raise TooBusy(f"{self._running.total()} pages are made already, {of_one} of them for this address")
-        self._running[network_of(address)] += 1
+        self._running[network] += 1
         try:
             async with asyncio.timeout(self._seconds):
                 yield
         finally:
-            self._running -= Counter([network_of(address)])
+            self._running -= Counter([network])
 
 
 def see_other(path: str) -> web.Response:
