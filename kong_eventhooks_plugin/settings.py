@@ -79,8 +79,8 @@ class Settings:
         None,
         "How many requests a second are looked at whose status can fire no hook now: each enabled hook for it has "
         "`snooze`, not `on_change`, and is silent. Of the others only the status is counted "
-        "(`kong_event_hooks_unread_logs_total`): they are not in `/events`, nor in `suppressed`. Unset: all are "
-        "looked at.",
+        "(`kong_event_hooks_unread_logs_total`): they are not in `/events`, and in `suppressed` only as `unread`. "
+        "Unset: all are looked at.",
     )
     data_dir: str = setting(
         "/var/lib/kong-event-hooks",

@@ -110,7 +110,8 @@ def describe(delivery: dict[str, Any]) -> str:
     shown |= {"event_hook": name_or_id(delivery["event_hook"])}
     shown |= {name: when(shown[name]) for name in ("created_at", "due_at", "settled_at") if shown[name] is not None}
     if (suppressed := shown["suppressed"]) is not None:
-        shown["suppressed"] = f"{suppressed['count']} since {when(suppressed['since'])}"
+        unread = f", and {suppressed['unread']} unread" if suppressed["unread"] else ""
+        shown["suppressed"] = f"{suppressed['count']}{unread} since {when(suppressed['since'])}"
     head = "\n".join(f"{name:<13} {'-' if value is None else value}" for name, value in shown.items())
     attempts = "\n".join(map(_attempt, delivery["attempts"])) or "no attempt yet"
     last = next((one["request"] for one in reversed(delivery["attempts"]) if one["request"] is not None), None)

@@ -99,6 +99,8 @@ def sent_event(delivery: Delivery) -> Event:
     if suppressed is None or "suppressed" in event.data:
         return event
     count = {"count": suppressed.count, "since": int(suppressed.since)}
+    if suppressed.unread:
+        count["unread"] = suppressed.unread
     return msgspec.structs.replace(event, data={**event.data, "suppressed": count})
 
 

@@ -151,6 +151,8 @@ class Dispatcher:
         return self._enqueue(event, candidates, ours=ours)
 
     def _enqueue(self, event: Event, candidates: tuple[Candidate, ...], *, ours: bool) -> "Future[Receipt]":
+        if self.quiet is not None:
+            candidates = self.quiet.with_unread(event.event, candidates)
         future = self._queue.offer(Offer(event, candidates))
         future.add_done_callback(partial(self._on_committed, event, ours))
         return future

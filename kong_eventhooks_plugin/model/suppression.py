@@ -42,10 +42,14 @@ class SuppressionRule(msgspec.Struct, frozen=True):
 
 
 class Suppressed(msgspec.Struct, frozen=True):
-    """How many events on_change and snooze held back before a delivery, and when (Unix seconds) the hook had fired."""
+    """How many events on_change and snooze held back before a delivery, and when (Unix seconds) the hook had fired.
+
+    Beside ``count`` at most ``unread`` more: requests whose logs were not read (``dispatch.quiet_flood``).
+    """
 
     count: int
     since: float
+    unread: int = 0
 
 
 class SuppressionSlot(msgspec.Struct, frozen=True):

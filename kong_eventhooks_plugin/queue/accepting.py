@@ -20,7 +20,7 @@ Key = tuple[int, str, str, bytes]
 Row = tuple[Any, ...]
 Rows = list[Row]
 
-_NONE_HELD = (0, 0.0)
+_NONE_HELD = (0, 0.0, 0)
 
 
 class Offered(Waiter[Receipt]):
@@ -141,8 +141,8 @@ def slot_of(hook: HookCounters, candidate: Candidate, event: str) -> Key | None:
 
 def _decide(
     counters: AcceptCounters, hook: HookCounters, candidate: Candidate, event: str, size: int
-) -> HeldBack | tuple[int, float]:
-    """Return why a hook does not fire or, where it does, how many were held back since when; remember either."""
+) -> HeldBack | tuple[int, float, int]:
+    """Return why a hook does not fire or, where it does, the columns of what was held back; remember either."""
     if candidate.refused is not None:
         return candidate.refused
     rule = candidate.rule
@@ -158,4 +158,6 @@ def _decide(
     if reason is not None:
         return reason
     counters.suppression.put(hook, key, verdict, new=slot is None)
-    return (slot.held, slot.since) if slot is not None and slot.held else _NONE_HELD
+    if slot is not None and slot.held:
+        return slot.held, slot.since, candidate.unread
+    return (0, candidate.unread_since, candidate.unread) if candidate.unread else _NONE_HELD

@@ -65,11 +65,12 @@ class QueueLimits(msgspec.Struct, frozen=True):
     answer_bytes: int = DEFAULTS.keep_answer_bytes
 
 
-class Candidate(msgspec.Struct, frozen=True, gc=False):
+class Candidate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A hook that matched. ``source`` is the one it named. Without ``rule`` it always fires.
 
     ``refused`` is a reason found by the caller (``disabled``, ``filter``): it is recorded, nothing fires,
-    and the state of on_change and snooze does not change.
+    and the state of on_change and snooze does not change. ``unread`` requests since ``unread_since`` may have been
+    events for it (``dispatch.quiet_flood``): the delivery says so.
     """
 
     hook_id: str
@@ -77,6 +78,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     rule: SuppressionRule | None = None
     digest: bytes = b""
     refused: HeldBack | None = None
+    unread: int = 0
+    unread_since: float = 0.0
 
 
 class Offer(msgspec.Struct, frozen=True, gc=False):

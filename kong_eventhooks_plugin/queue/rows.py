@@ -67,13 +67,13 @@ def held_from(held: str | None) -> dict[str, HeldBack]:
     return {} if held is None else _held(held)
 
 
-def suppressed_from(count: int, since: float) -> Suppressed | None:
-    return Suppressed(count, since) if count else None
+def suppressed_from(count: int, since: float, unread: int) -> Suppressed | None:
+    return Suppressed(count, since, unread) if count or unread else None
 
 
 def leased_from(
     hook_id: str, source: str, attempts: int, created_at: float, due_at: float, count: int, since: float,
-    trace: str | None, *event: Any,
+    unread: int, trace: str | None, *event: Any,
 ) -> Delivery:  # fmt: skip
     """Return the delivery of a row of the ``claim`` statements, behind what each engine keeps of the hook."""
     return Delivery(
@@ -85,14 +85,14 @@ def leased_from(
         attempts=attempts,
         created_at=created_at,
         due_at=due_at,
-        suppressed=suppressed_from(count, since),
+        suppressed=suppressed_from(count, since, unread),
     )
 
 
 def delivery_from(row: Row, now: float) -> Delivery:
     """Return the delivery of a row of the ``delivery`` and ``page`` statements; a lease that ran out is no lease."""
     _, _, hook_id, source, state, attempts, created_at, due_at, leased_until, settled_at, reason, *rest = row
-    count, since, *event, last_status, last_error = rest
+    count, since, unread, *event, last_status, last_error = rest
     return Delivery(
         id=delivery_id(event[0], hook_id),
         event=event_from(tuple(event)),
@@ -104,7 +104,7 @@ def delivery_from(row: Row, now: float) -> Delivery:
         due_at=due_at,
         settled_at=settled_at,
         reason=reason,
-        suppressed=suppressed_from(count, since),
+        suppressed=suppressed_from(count, since, unread),
         last_status=last_status,
         last_error=last_error,
     )
@@ -118,7 +118,7 @@ def attempt_from(row: Row) -> Attempt:
 
 def data_size(row: Row) -> int:
     """Return the bytes of the event's data in a row of ``page``."""
-    return len(row[16])
+    return len(row[17])
 
 
 def splits(delivery: str) -> list[tuple[str, str]]:

@@ -173,7 +173,7 @@ class MemoryQueue:
                 held_back[candidate.hook_id] = verdict
             else:
                 fired.append(candidate.hook_id)
-                delivery = self._delivery(candidate, event, verdict if verdict.count else None)
+                delivery = self._delivery(candidate, event, verdict if verdict.count or verdict.unread else None)
                 held = _Held(delivery, (self._accepted, number), size)
                 self._held[held.delivery.id] = held
         return Receipt(event_id=event.id, duplicate=False, fired=tuple(fired), held_back=held_back)
@@ -209,7 +209,9 @@ class MemoryQueue:
             return reason
         self._states[key] = verdict
         self._forget_soonest_state(candidate.hook_id)
-        return Suppressed(0, 0.0) if before is None else Suppressed(before.held, before.since)
+        if before is None or not before.held:
+            return Suppressed(0, candidate.unread_since, candidate.unread)
+        return Suppressed(before.held, before.since, candidate.unread)
 
     def _forget_soonest_state(self, hook_id: str) -> None:
         mine = [key for key in self._states if key[0] == hook_id]

@@ -192,4 +192,4 @@ def _request(request: SentRequest, delivery: Delivery) -> views.RequestView:
 
 
 def _suppressed(suppressed: Suppressed | None) -> views.SuppressedView | None:
-    return None if suppressed is None else views.SuppressedView(suppressed.count, suppressed.since)
+    return None if suppressed is None else views.SuppressedView(**asdict(suppressed))

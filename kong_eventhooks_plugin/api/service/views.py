@@ -196,6 +196,9 @@ class PreviewView(View, frozen=True):
 class SuppressedView(View, frozen=True):
     count: int
     since: Annotated[float, Meta(description="When the hook had fired before. Unix seconds.")]
+    unread: Annotated[
+        int, Meta(description="Requests whose logs were not read: beside count at most so many more were held back.")
+    ]
 
 
 class DeliveryView(View, frozen=True):

@@ -42,7 +42,7 @@ SELECT n, id, source, event, time, accepted_at, data, scope, held, trace FROM ev
 
 -- name: deliveries
 SELECT d.event, h.id, d.source, d.state, d.attempts, d.bytes, d.created_at, d.due_at, d.settled_at, d.reason,
-       d.suppressed, d.suppressed_since
+       d.suppressed, d.suppressed_since, d.suppressed_unread
 FROM deliveries AS d JOIN hooks AS h ON h.n = d.hook WHERE d.event > ? AND d.event <= ? ORDER BY d.event, d.hook;
 
 -- name: attempts

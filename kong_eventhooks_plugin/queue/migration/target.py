@@ -101,8 +101,8 @@ async def _add_deliveries(
         return set()
     rows = [
         (numbers[event], _number(transaction, hook_id), plain(source), "pending" if state == "leased" else state,
-         *rest, _plain(reason), suppressed, since)
-        for event, hook_id, source, state, *rest, reason, suppressed, since in deliveries
+         *rest, _plain(reason), suppressed, since, unread)
+        for event, hook_id, source, state, *rest, reason, suppressed, since, unread in deliveries
     ]  # fmt: skip
     added = {(row[0], row[1]) for row in await transaction.connection.fetch(SQL.add_deliveries, *columns(rows))}
     for event, hook, _, state, _, size, _, _, settled_at, *_ in rows:

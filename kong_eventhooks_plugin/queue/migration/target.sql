@@ -59,9 +59,9 @@ SELECT id, n, deliveries FROM events WHERE id = ANY($1::text[]) ORDER BY id FOR 
 
 -- name: add_deliveries
 INSERT INTO deliveries (event, hook, source, state, attempts, bytes, created_at, due_at, settled_at, reason, suppressed,
-                        suppressed_since)
+                        suppressed_since, suppressed_unread)
 SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::integer[], $6::bigint[], $7::float8[],
-                     $8::float8[], $9::float8[], $10::text[], $11::bigint[], $12::float8[])
+                     $8::float8[], $9::float8[], $10::text[], $11::bigint[], $12::float8[], $13::bigint[])
 ON CONFLICT (event, hook) DO NOTHING RETURNING event, hook;
 
 -- name: need_events

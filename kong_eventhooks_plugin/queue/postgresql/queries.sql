@@ -165,10 +165,11 @@ ORDER BY id
 ON CONFLICT (id) DO NOTHING;
 
 -- name: add_deliveries
-INSERT INTO deliveries (event, hook, source, bytes, created_at, due_at, suppressed, suppressed_since, state, attempts)
+INSERT INTO deliveries (event, hook, source, bytes, created_at, due_at, suppressed, suppressed_since, suppressed_unread,
+                        state, attempts)
 SELECT u.*, 'pending', 0
 FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::bigint[], $5::float8[], $6::float8[], $7::bigint[],
-            $8::float8[]) AS u;
+            $8::float8[], $9::bigint[]) AS u;
 
 -- name: claim
 -- What hooks can lease now: for each so many, those due first.
@@ -183,10 +184,11 @@ WITH due AS (
 ), leased AS (
   UPDATE deliveries AS d SET state = 'leased', lease = $5::bigint, lease_until = due.until
   FROM due WHERE d.event = due.event AND d.hook = due.hook
-  RETURNING d.event, d.hook, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since
+  RETURNING d.event, d.hook, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since,
+            d.suppressed_unread
 )
 SELECT l.hook, l.source, l.attempts, l.created_at, l.due_at, l.suppressed, l.suppressed_since,
-       e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
+       l.suppressed_unread, e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
 FROM leased AS l JOIN events AS e ON e.n = l.event ORDER BY l.hook, l.due_at, l.event;
 
 -- name: claim_first
@@ -196,10 +198,11 @@ WITH leased AS (
   WHERE d.hook = $1::integer AND d.event = (
     SELECT event FROM deliveries WHERE hook = $1::integer AND settled_at IS NULL ORDER BY event LIMIT 1
   ) AND d.settled_at IS NULL AND d.due_at <= $2::float8 AND (d.lease_until IS NULL OR d.lease_until <= $2::float8)
-  RETURNING d.event, d.hook, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since
+  RETURNING d.event, d.hook, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since,
+            d.suppressed_unread
 )
 SELECT l.hook, l.source, l.attempts, l.created_at, l.due_at, l.suppressed, l.suppressed_since,
-       e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
+       l.suppressed_unread, e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
 FROM leased AS l JOIN events AS e ON e.n = l.event;
 
 -- name: leased
@@ -413,14 +416,16 @@ ORDER BY d.due_at, h.id;
 
 -- name: delivery
 SELECT d.event, d.hook, h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at,
-       d.reason, d.suppressed, d.suppressed_since, e.id, e.source, e.event, e.data, e.time, e.scope, a.status, a.error
+       d.reason, d.suppressed, d.suppressed_since, d.suppressed_unread, e.id, e.source, e.event, e.data, e.time, e.scope,
+       a.status, a.error
 FROM events AS e JOIN deliveries AS d ON d.event = e.n JOIN hooks AS h ON h.n = d.hook
   LEFT JOIN attempts AS a ON a.event = d.event AND a.hook = d.hook AND a.number = d.attempts
 WHERE e.id = $1 AND h.id = $2;
 
 -- name: page
 SELECT d.event, d.hook, h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at,
-       d.reason, d.suppressed, d.suppressed_since, e.id, e.source, e.event, e.data, e.time, e.scope, a.status, a.error
+       d.reason, d.suppressed, d.suppressed_since, d.suppressed_unread, e.id, e.source, e.event, e.data, e.time, e.scope,
+       a.status, a.error
 FROM deliveries AS d JOIN hooks AS h ON h.n = d.hook JOIN events AS e ON e.n = d.event
   LEFT JOIN attempts AS a ON a.event = d.event AND a.hook = d.hook AND a.number = d.attempts
 WHERE (d.event, d.hook) < ($1::bigint, $2::bigint)
@@ -435,7 +440,8 @@ ORDER BY d.event DESC, d.hook DESC LIMIT $8;
 -- name: page_unsettled
 -- The same for the states that a lease's end changes without a write.
 SELECT d.event, d.hook, h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at,
-       d.reason, d.suppressed, d.suppressed_since, e.id, e.source, e.event, e.data, e.time, e.scope, a.status, a.error
+       d.reason, d.suppressed, d.suppressed_since, d.suppressed_unread, e.id, e.source, e.event, e.data, e.time, e.scope,
+       a.status, a.error
 FROM deliveries AS d JOIN hooks AS h ON h.n = d.hook JOIN events AS e ON e.n = d.event
   LEFT JOIN attempts AS a ON a.event = d.event AND a.hook = d.hook AND a.number = d.attempts
 WHERE d.settled_at IS NULL AND (d.event, d.hook) < ($1::bigint, $2::bigint)

@@ -51,7 +51,7 @@ class _Leases:
                 attempts=0,
                 created_at=counters.now,
                 due_at=counters.now,
-                suppressed=suppressed_from(*row[-2:]),
+                suppressed=suppressed_from(*row[-3:]),
             )
         )
         return True

@@ -16,13 +16,15 @@ INSERT INTO events (n, id, source, event, time, accepted_at, data, scope, held, 
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, nullif(?, ''));
 
 -- name: add_delivery
-INSERT INTO deliveries (event, hook, source, state, attempts, bytes, created_at, due_at, suppressed, suppressed_since)
-VALUES (?, ?, ?, 'pending', 0, ?, ?, ?, ?, ?);
+INSERT INTO deliveries (event, hook, source, state, attempts, bytes, created_at, due_at, suppressed, suppressed_since,
+                        suppressed_unread)
+VALUES (?, ?, ?, 'pending', 0, ?, ?, ?, ?, ?, ?);
 
 -- name: add_leased_delivery
 INSERT INTO deliveries
-  (event, hook, source, state, attempts, bytes, created_at, due_at, suppressed, suppressed_since, lease, lease_until)
-VALUES (?, ?, ?, 'leased', 0, ?, ?, ?, ?, ?, ?, ?);
+  (event, hook, source, state, attempts, bytes, created_at, due_at, suppressed, suppressed_since, suppressed_unread, lease,
+   lease_until)
+VALUES (?, ?, ?, 'leased', 0, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: all_hooks
 SELECT id, n, deliveries, bytes, states FROM hooks;
@@ -67,7 +69,7 @@ DELETE FROM filter_states WHERE (hook, source, event, slot) IN (
 
 -- name: due
 -- What a hook can lease now.
-SELECT d.event, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since,
+SELECT d.event, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since, d.suppressed_unread,
        e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
 FROM deliveries AS d INDEXED BY deliveries_due CROSS JOIN events AS e ON e.n = d.event
 WHERE d.hook = :hook AND d.settled_at IS NULL AND d.due_at <= :now
@@ -81,7 +83,7 @@ SELECT event FROM deliveries INDEXED BY deliveries_due WHERE hook = ? AND settle
 -- name: first
 -- An unsettled delivery, and until when somebody holds it.
 SELECT d.lease_until, d.event, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since,
-       e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
+       d.suppressed_unread, e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
 FROM deliveries AS d CROSS JOIN events AS e ON e.n = d.event
 WHERE d.event = ? AND d.hook = ? AND d.settled_at IS NULL;
 
@@ -219,8 +221,8 @@ SELECT id, due_at FROM (
 
 -- name: delivery
 SELECT d.event, d.hook,
-       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed, d.suppressed_since,
-       e.id, e.source, e.event, e.data, e.time, e.scope,
+       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed,
+       d.suppressed_since, d.suppressed_unread, e.id, e.source, e.event, e.data, e.time, e.scope,
        (SELECT a.status FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts),
        (SELECT a.error FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts)
 FROM events AS e CROSS JOIN hooks AS h CROSS JOIN deliveries AS d
@@ -228,8 +230,8 @@ WHERE e.id = :event AND h.id = :hook AND d.event = e.n AND d.hook = h.n;
 
 -- name: page
 SELECT d.event, d.hook,
-       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed, d.suppressed_since,
-       e.id, e.source, e.event, e.data, e.time, e.scope,
+       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed,
+       d.suppressed_since, d.suppressed_unread, e.id, e.source, e.event, e.data, e.time, e.scope,
        (SELECT a.status FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts),
        (SELECT a.error FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts)
 FROM deliveries AS d CROSS JOIN hooks AS h CROSS JOIN events AS e
@@ -245,8 +247,8 @@ ORDER BY d.event DESC, d.hook DESC LIMIT :size;
 -- name: page_unsettled
 -- The same for the states that a lease's end changes without a write.
 SELECT d.event, d.hook,
-       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed, d.suppressed_since,
-       e.id, e.source, e.event, e.data, e.time, e.scope,
+       h.id, d.source, d.state, d.attempts, d.created_at, d.due_at, d.lease_until, d.settled_at, d.reason, d.suppressed,
+       d.suppressed_since, d.suppressed_unread, e.id, e.source, e.event, e.data, e.time, e.scope,
        (SELECT a.status FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts),
        (SELECT a.error FROM attempts AS a WHERE a.event = d.event AND a.hook = d.hook AND a.number = d.attempts)
 FROM deliveries AS d INDEXED BY deliveries_unsettled CROSS JOIN hooks AS h CROSS JOIN events AS e

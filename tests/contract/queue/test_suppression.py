@@ -137,6 +137,18 @@ async def test_a_delivery_has_how_many_were_held_back_before_it(queue: Queue, cl
     assert [one.suppressed for one in leased] == [None, Suppressed(2, began), None]
 
 
+async def test_a_delivery_has_how_many_were_not_read(queue: Queue, clock: FakeClock) -> None:
+    began = clock.now
+    steps = [(0, 0), (30, 3), (30, 5), (60, 8), (60, 0)]  # seconds since the step before, unread
+    for key, (seconds, unread) in enumerate(steps):
+        clock.advance(seconds)
+        await queue.offer(offer(key, Candidate("h", SOURCE, SNOOZE, A, unread=unread, unread_since=began + 1)))
+    wanted = [None, Suppressed(0, began + 1, 8), Suppressed(1, began, 5), None]
+    page = await queue.page(DeliveryFilter(), 100)
+    assert [one.suppressed for one in page.deliveries] == wanted
+    assert [one.suppressed for one in await queue.claim("h", 10, 60)] == wanted[::-1]
+
+
 async def test_each_digest_has_its_own_count(queue: Queue, clock: FakeClock) -> None:
     offerer, began = Offerer(queue), clock.now
     for digest in (A, A, B, A, B):

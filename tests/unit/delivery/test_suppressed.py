@@ -25,6 +25,7 @@ COUNT = Suppressed(12_344, 1795278761.9)
     [
         pytest.param(COUNT, {"limit": 4}, {"count": 12_344, "since": 1795278761}, id="a count"),
         pytest.param(None, {"limit": 4}, None, id="nothing was held back"),
+        pytest.param(Suppressed(0, 9.5, 7), {}, {"count": 0, "since": 9, "unread": 7}, id="not all was read"),
         pytest.param(COUNT, {"suppressed": "mine"}, "mine", id="the event's own field"),
     ],
 )
@@ -49,6 +50,8 @@ async def test_a_body_has_how_many_were_held_back(
 def test_the_command_line_prints_it() -> None:
     delivery = {
         "id": "d", "event_hook": {"id": "h", "name": "h"}, "created_at": 1.0, "due_at": 1.0, "settled_at": None,
-        "suppressed": {"count": 12_344, "since": 0.0}, "data": {}, "attempts": [],
+        "suppressed": {"count": 12_344, "since": 0.0, "unread": 0}, "data": {}, "attempts": [],
     }  # fmt: skip
     assert "suppressed    12344 since 1970-01-01" in describe(delivery)
+    delivery["suppressed"] = {"count": 2, "since": 0.0, "unread": 7}
+    assert "suppressed    2, and 7 unread since 1970-01-01" in describe(delivery)

@@ -9,8 +9,14 @@ from msgspec.structs import replace
 from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
 from kong_eventhooks_plugin.dispatch.quiet_flood import QuietFlood
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.model.suppression import CLOCK_SLACK, SuppressionRule, SuppressionSlot, decide_suppression
-from kong_eventhooks_plugin.queue.contract import QueueLimits, Receipt
+from kong_eventhooks_plugin.model.suppression import (
+    CLOCK_SLACK,
+    Suppressed,
+    SuppressionRule,
+    SuppressionSlot,
+    decide_suppression,
+)
+from kong_eventhooks_plugin.queue.contract import DeliveryFilter, QueueLimits, Receipt
 from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting
 from kong_eventhooks_plugin.sources.requests.response_rate_limiting import ResponseRateLimiting
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
@@ -44,7 +50,7 @@ class Setup:
 
     def offer(self) -> "Future[Receipt]":
         self.now += 0.001
-        offered = self.dispatcher.observe(replace(seen(serialized()), seen_at=self.now))
+        offered = self.dispatcher.observe(replace(seen(serialized(request={"id": f"{self.now}"})), seen_at=self.now))
         assert offered is not None
         return offered
 
@@ -99,6 +105,22 @@ async def test_so_many_a_second_are_read() -> None:
     setup.now += 1
     assert [setup.skips() for _ in range(3)] == [False, False, True]
     assert setup.unread == {("429",): 3}
+
+
+async def test_the_next_delivery_has_how_many_were_not_read() -> None:
+    """Also where the hook has changed meanwhile, and whatever the sweeps have left of its slot."""
+    hook = make_hook("a", snooze=SNOOZE)
+    setup = Setup(hook)
+    await setup.refuse()
+    fired_at = setup.now
+    assert [setup.skips() for _ in range(3)] == [True] * 3
+    setup.registry.change(hook)
+    for _ in range(2):
+        setup.now += SNOOZE
+        await setup.queue.sweep()
+        await setup.offer()
+    page = await setup.queue.page(DeliveryFilter(), 3)
+    assert [one.suppressed for one in page.deliveries] == [None, Suppressed(0, fired_at, 3), None]
 
 
 async def test_all_are_read_after_hooks_have_changed() -> None:

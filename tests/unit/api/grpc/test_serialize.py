@@ -69,9 +69,10 @@ async def test_a_delivery_is_sent_without_its_oldest_attempts_where_they_are_lar
 
 
 async def test_a_delivery_has_what_was_held_back_before_it(api: Api) -> None:
-    for count in (None, Suppressed(12, 5.5)):
+    for count in (None, Suppressed(12, 5.5, 7)):
         delivery = Delivery("d", make_event(), "h", "custom", "pending", 0, 1.0, 1.0, suppressed=count)
         message = serialize.delivery_detail_message(api.service.presenter.delivery_detail(DeliveryDetail(delivery, ())))
         found = message.delivery
         assert found.HasField("suppressed") is (count is not None)
-    assert (found.suppressed.count, found.suppressed.since.ToNanoseconds()) == (12, 5_500_000_000)
+    held = found.suppressed
+    assert (held.count, held.since.ToNanoseconds(), held.unread) == (12, 5_500_000_000, 7)

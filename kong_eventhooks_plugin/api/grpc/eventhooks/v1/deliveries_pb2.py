@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65venthooks/v1/deliveries.proto\x12\reventhooks.v1\x1a\x19\x65venthooks/v1/hooks.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x03\n\x08\x44\x65livery\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x04hook\x18\x02 \x01(\x0b\x32\x1c.eventhooks.v1.HookReference\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05\x65vent\x18\x04 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\x12+\n\x05state\x18\x06 \x01(\x0e\x32\x1c.eventhooks.v1.DeliveryState\x12\x13\n\x06reason\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x15\n\rattempt_count\x18\x08 \x01(\x03\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nsettled_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\nsuppressed\x18\x0c \x01(\x0b\x32\x19.eventhooks.v1.Suppressed\x12\x18\n\x0blast_status\x18\r \x01(\x05H\x01\x88\x01\x01\x12\x17\n\nlast_error\x18\x0e \x01(\tH\x02\x88\x01\x01\x42\t\n\x07_reasonB\x0e\n\x0c_last_statusB\r\n\x0b_last_error\"F\n\nSuppressed\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa5\x03\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x07outcome\x18\x04 \x01(\x0e\x32\x1d.eventhooks.v1.AttemptOutcome\x12\x12\n\x05\x65rror\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06\x64\x65tail\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06status\x18\x07 \x01(\x05H\x02\x88\x01\x01\x12\x0c\n\x04\x62ody\x18\x08 \x01(\x0c\x12\x34\n\x07headers\x18\t \x03(\x0b\x32#.eventhooks.v1.Attempt.HeadersEntry\x12+\n\x07request\x18\n \x01(\x0b\x32\x1a.eventhooks.v1.SentRequest\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06_errorB\t\n\x07_detailB\t\n\x07_status\"\xf1\x01\n\x15ListDeliveriesRequest\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.eventhooks.v1.DeliveryState\x12\x0e\n\x06source\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x08 \x01(\t\"^\n\x16ListDeliveriesResponse\x12+\n\ndeliveries\x18\x01 \x03(\x0b\x32\x17.eventhooks.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x12GetDeliveryRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x91\x01\n\x13GetDeliveryResponse\x12)\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x17.eventhooks.v1.Delivery\x12%\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x08\x61ttempts\x18\x03 \x03(\x0b\x32\x16.eventhooks.v1.Attempt\"#\n\x15ReplayDeliveryRequest\x12\n\n\x02id\x18\x01 \x01(\t\"C\n\x16ReplayDeliveryResponse\x12)\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x17.eventhooks.v1.Delivery\"\xaa\x01\n\x17ReplayDeliveriesRequest\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.eventhooks.v1.DeliveryState\"\\\n\x18ReplayDeliveriesResponse\x12\x10\n\x08replayed\x18\x01 \x01(\x03\x12\x14\n\x07refused\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04more\x18\x03 \x01(\x08\x42\n\n\x08_refused*\x9d\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x19\n\x15\x44\x45LIVERY_STATE_LEASED\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x03\x12\x17\n\x13\x44\x45LIVERY_STATE_DEAD\x10\x04*\x88\x01\n\x0e\x41ttemptOutcome\x12\x1f\n\x1b\x41TTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41TTEMPT_OUTCOME_DELIVERED\x10\x01\x12\x19\n\x15\x41TTEMPT_OUTCOME_RETRY\x10\x02\x12\x1b\n\x17\x41TTEMPT_OUTCOME_DISCARD\x10\x03\x32\x8a\x03\n\x0f\x44\x65liveryService\x12]\n\x0eListDeliveries\x12$.eventhooks.v1.ListDeliveriesRequest\x1a%.eventhooks.v1.ListDeliveriesResponse\x12T\n\x0bGetDelivery\x12!.eventhooks.v1.GetDeliveryRequest\x1a\".eventhooks.v1.GetDeliveryResponse\x12]\n\x0eReplayDelivery\x12$.eventhooks.v1.ReplayDeliveryRequest\x1a%.eventhooks.v1.ReplayDeliveryResponse\x12\x63\n\x10ReplayDeliveries\x12&.eventhooks.v1.ReplayDeliveriesRequest\x1a\'.eventhooks.v1.ReplayDeliveriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65venthooks/v1/deliveries.proto\x12\reventhooks.v1\x1a\x19\x65venthooks/v1/hooks.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x03\n\x08\x44\x65livery\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x04hook\x18\x02 \x01(\x0b\x32\x1c.eventhooks.v1.HookReference\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05\x65vent\x18\x04 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\x12+\n\x05state\x18\x06 \x01(\x0e\x32\x1c.eventhooks.v1.DeliveryState\x12\x13\n\x06reason\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x15\n\rattempt_count\x18\x08 \x01(\x03\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nsettled_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\nsuppressed\x18\x0c \x01(\x0b\x32\x19.eventhooks.v1.Suppressed\x12\x18\n\x0blast_status\x18\r \x01(\x05H\x01\x88\x01\x01\x12\x17\n\nlast_error\x18\x0e \x01(\tH\x02\x88\x01\x01\x42\t\n\x07_reasonB\x0e\n\x0c_last_statusB\r\n\x0b_last_error\"V\n\nSuppressed\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06unread\x18\x03 \x01(\x03\"\xa5\x03\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x07outcome\x18\x04 \x01(\x0e\x32\x1d.eventhooks.v1.AttemptOutcome\x12\x12\n\x05\x65rror\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06\x64\x65tail\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06status\x18\x07 \x01(\x05H\x02\x88\x01\x01\x12\x0c\n\x04\x62ody\x18\x08 \x01(\x0c\x12\x34\n\x07headers\x18\t \x03(\x0b\x32#.eventhooks.v1.Attempt.HeadersEntry\x12+\n\x07request\x18\n \x01(\x0b\x32\x1a.eventhooks.v1.SentRequest\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06_errorB\t\n\x07_detailB\t\n\x07_status\"\xf1\x01\n\x15ListDeliveriesRequest\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.eventhooks.v1.DeliveryState\x12\x0e\n\x06source\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x08 \x01(\t\"^\n\x16ListDeliveriesResponse\x12+\n\ndeliveries\x18\x01 \x03(\x0b\x32\x17.eventhooks.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x12GetDeliveryRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x91\x01\n\x13GetDeliveryResponse\x12)\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x17.eventhooks.v1.Delivery\x12%\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x08\x61ttempts\x18\x03 \x03(\x0b\x32\x16.eventhooks.v1.Attempt\"#\n\x15ReplayDeliveryRequest\x12\n\n\x02id\x18\x01 \x01(\t\"C\n\x16ReplayDeliveryResponse\x12)\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x17.eventhooks.v1.Delivery\"\xaa\x01\n\x17ReplayDeliveriesRequest\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.eventhooks.v1.DeliveryState\"\\\n\x18ReplayDeliveriesResponse\x12\x10\n\x08replayed\x18\x01 \x01(\x03\x12\x14\n\x07refused\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04more\x18\x03 \x01(\x08\x42\n\n\x08_refused*\x9d\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x19\n\x15\x44\x45LIVERY_STATE_LEASED\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x03\x12\x17\n\x13\x44\x45LIVERY_STATE_DEAD\x10\x04*\x88\x01\n\x0e\x41ttemptOutcome\x12\x1f\n\x1b\x41TTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41TTEMPT_OUTCOME_DELIVERED\x10\x01\x12\x19\n\x15\x41TTEMPT_OUTCOME_RETRY\x10\x02\x12\x1b\n\x17\x41TTEMPT_OUTCOME_DISCARD\x10\x03\x32\x8a\x03\n\x0f\x44\x65liveryService\x12]\n\x0eListDeliveries\x12$.eventhooks.v1.ListDeliveriesRequest\x1a%.eventhooks.v1.ListDeliveriesResponse\x12T\n\x0bGetDelivery\x12!.eventhooks.v1.GetDeliveryRequest\x1a\".eventhooks.v1.GetDeliveryResponse\x12]\n\x0eReplayDelivery\x12$.eventhooks.v1.ReplayDeliveryRequest\x1a%.eventhooks.v1.ReplayDeliveryResponse\x12\x63\n\x10ReplayDeliveries\x12&.eventhooks.v1.ReplayDeliveriesRequest\x1a\'.eventhooks.v1.ReplayDeliveriesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,34 +37,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ATTEMPT_HEADERSENTRY']._loaded_options = None
   _globals['_ATTEMPT_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_DELIVERYSTATE']._serialized_start=2050
-  _globals['_DELIVERYSTATE']._serialized_end=2207
-  _globals['_ATTEMPTOUTCOME']._serialized_start=2210
-  _globals['_ATTEMPTOUTCOME']._serialized_end=2346
+  _globals['_DELIVERYSTATE']._serialized_start=2066
+  _globals['_DELIVERYSTATE']._serialized_end=2223
+  _globals['_ATTEMPTOUTCOME']._serialized_start=2226
+  _globals['_ATTEMPTOUTCOME']._serialized_end=2362
   _globals['_DELIVERY']._serialized_start=172
   _globals['_DELIVERY']._serialized_end=656
   _globals['_SUPPRESSED']._serialized_start=658
-  _globals['_SUPPRESSED']._serialized_end=728
-  _globals['_ATTEMPT']._serialized_start=731
-  _globals['_ATTEMPT']._serialized_end=1152
-  _globals['_ATTEMPT_HEADERSENTRY']._serialized_start=1074
-  _globals['_ATTEMPT_HEADERSENTRY']._serialized_end=1120
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1155
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1396
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1398
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1492
-  _globals['_GETDELIVERYREQUEST']._serialized_start=1494
-  _globals['_GETDELIVERYREQUEST']._serialized_end=1526
-  _globals['_GETDELIVERYRESPONSE']._serialized_start=1529
-  _globals['_GETDELIVERYRESPONSE']._serialized_end=1674
-  _globals['_REPLAYDELIVERYREQUEST']._serialized_start=1676
-  _globals['_REPLAYDELIVERYREQUEST']._serialized_end=1711
-  _globals['_REPLAYDELIVERYRESPONSE']._serialized_start=1713
-  _globals['_REPLAYDELIVERYRESPONSE']._serialized_end=1780
-  _globals['_REPLAYDELIVERIESREQUEST']._serialized_start=1783
-  _globals['_REPLAYDELIVERIESREQUEST']._serialized_end=1953
-  _globals['_REPLAYDELIVERIESRESPONSE']._serialized_start=1955
-  _globals['_REPLAYDELIVERIESRESPONSE']._serialized_end=2047
-  _globals['_DELIVERYSERVICE']._serialized_start=2349
-  _globals['_DELIVERYSERVICE']._serialized_end=2743
+  _globals['_SUPPRESSED']._serialized_end=744
+  _globals['_ATTEMPT']._serialized_start=747
+  _globals['_ATTEMPT']._serialized_end=1168
+  _globals['_ATTEMPT_HEADERSENTRY']._serialized_start=1090
+  _globals['_ATTEMPT_HEADERSENTRY']._serialized_end=1136
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1171
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1412
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1414
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1508
+  _globals['_GETDELIVERYREQUEST']._serialized_start=1510
+  _globals['_GETDELIVERYREQUEST']._serialized_end=1542
+  _globals['_GETDELIVERYRESPONSE']._serialized_start=1545
+  _globals['_GETDELIVERYRESPONSE']._serialized_end=1690
+  _globals['_REPLAYDELIVERYREQUEST']._serialized_start=1692
+  _globals['_REPLAYDELIVERYREQUEST']._serialized_end=1727
+  _globals['_REPLAYDELIVERYRESPONSE']._serialized_start=1729
+  _globals['_REPLAYDELIVERYRESPONSE']._serialized_end=1796
+  _globals['_REPLAYDELIVERIESREQUEST']._serialized_start=1799
+  _globals['_REPLAYDELIVERIESREQUEST']._serialized_end=1969
+  _globals['_REPLAYDELIVERIESRESPONSE']._serialized_start=1971
+  _globals['_REPLAYDELIVERIESRESPONSE']._serialized_end=2063
+  _globals['_DELIVERYSERVICE']._serialized_start=2365
+  _globals['_DELIVERYSERVICE']._serialized_end=2759
 # @@protoc_insertion_point(module_scope)

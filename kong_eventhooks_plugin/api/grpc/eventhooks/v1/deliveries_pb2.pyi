@@ -70,12 +70,14 @@ class Delivery(_message.Message):
     def __init__(self, id: _Optional[str] = ..., hook: _Optional[_Union[_hooks_pb2.HookReference, _Mapping]] = ..., source: _Optional[str] = ..., event: _Optional[str] = ..., event_id: _Optional[str] = ..., state: _Optional[_Union[DeliveryState, str]] = ..., reason: _Optional[str] = ..., attempt_count: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., suppressed: _Optional[_Union[Suppressed, _Mapping]] = ..., last_status: _Optional[int] = ..., last_error: _Optional[str] = ...) -> None: ...
 
 class Suppressed(_message.Message):
-    __slots__ = ("count", "since")
+    __slots__ = ("count", "since", "unread")
     COUNT_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_FIELD_NUMBER: _ClassVar[int]
     count: int
     since: _timestamp_pb2.Timestamp
-    def __init__(self, count: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    unread: int
+    def __init__(self, count: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unread: _Optional[int] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("number", "started_at", "duration", "outcome", "error", "detail", "status", "body", "headers", "request")
