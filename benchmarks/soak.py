@@ -49,6 +49,7 @@ from live import KongNode, Log, Sidecar, Traffic, hook, kong_yml, over_api, over
 DISK_MEGABYTES = 96
 ATTEMPT_SECONDS = 1
 WATCHDOG_SECONDS = 2
+ANSWERS_READ_SECONDS = 0.05
 STUCK_SECONDS = 30.0
 """So long nothing more may be delivered before the end is given up."""
 IN_NAMESPACE = "SOAK_IN_NAMESPACE"
@@ -227,6 +228,8 @@ class Soak(Chaos):
         with self.disk.full(self.sidecar.worker):
             await asyncio.sleep(self.lasting(1, 3))
             os.kill(self.sidecar.worker, signal.SIGKILL)
+            # Its last answers may still lie in the sockets; its successor takes longer to start than to read them.
+            await asyncio.sleep(ANSWERS_READ_SECONDS)
             self.blind.append(Fault("", began, time.time()))
             await asyncio.sleep(self.lasting(1, 4))
         await self.next_worker(before)
