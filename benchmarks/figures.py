@@ -12,7 +12,7 @@ recovery    from ``kill -9`` of the worker to the next webhook, 100,000 deliveri
 memory      the largest RSS of supervisor and worker with 1,000,000 deliveries pending, which they    under 250 MB
             deliver, list and count
 day         ``--hours`` of 50 events a second by a clock of ours, as fast as it goes: the store's     both flat
-            size, and p50 and p99 from an event's offer to its handler, for each hour
+            size, p50 and p99 from an event's offer to its handler, and CPU, in each of 24 parts
 ==========  ========================================================================================  =================
 
 ``latency``, ``recovery`` and ``memory`` run ``serve`` and a receiver, each in processes of its own; ``day`` has the
@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -51,6 +52,7 @@ SERVICES = [f"service-{number}" for number in range(20)]
 RATE = 500
 SETTLING_SECONDS = 3.0
 """What is sent in the first seconds, while caches and connections are new, does not count."""
+DAY_PARTS = 24
 DATA = {"consumer": {"id": "b3f3a9d0-93a4-4f0e-9a3c-2a3c27ffdf41", "username": "alice"}, "rate": 6, "limit": 5}
 
 
@@ -269,7 +271,8 @@ def megabytes(folder: Path) -> float:
 
 
 async def simulated(hours: float, per_second: int, keep: int) -> None:
-    """Live so many hours; print each."""
+    """Live so many hours; print each of their parts."""
+    part = max(1, int(hours * 3600 / DAY_PARTS))
     with tempfile.TemporaryDirectory() as made:
         file, clock = Path(made) / "events.db", FakeTime()
         queue = SqliteQueue(file, QueueLimits(settled_count=keep), clock)
@@ -278,25 +281,25 @@ async def simulated(hours: float, per_second: int, keep: int) -> None:
         running = asyncio.create_task(day.worker.run())
         while not day.worker.leading:  # noqa: ASYNC110 - as a person would look
             await asyncio.sleep(0.01)
-        by_hour: dict[int, tuple[float, float, float]] = {}
-        for number in range(int(hours * 3600)):
+        parts: list[tuple[float, float]] = []
+        used = time.process_time()
+        for number in range(1, part * DAY_PARTS + 1):
             await day.second(number, per_second)
-            if number % 10 == 9:
+            if number % 10 == 0:
                 await queue.sweep()
-            if number % 3600 == 3599:
-                size = megabytes(Path(made))
+            if number % part == 0:
+                before, used = used, time.process_time()
+                cpu = (used - before) / len(day.took) * 1e6
                 p50, p99 = (percentile(day.took, share) for share in (0.5, 0.99))
-                by_hour[number // 3600 + 1] = p50, p99, size
-                print(
-                    f"  hour {number // 3600 + 1:2}: p50 {p50:5.1f}  p99 {p99:5.1f} ms  store {size:6.1f} MB",
-                    flush=True,
-                )
+                parts.append((p99, size := megabytes(Path(made))))
+                told = f"p50 {p50:5.1f}  p99 {p99:5.1f} ms  CPU {cpu:5.0f} us an event  store {size:6.1f} MB"
+                print(f"  until {timedelta(seconds=number)!s:>8}: {told}", flush=True)
                 day.took.clear()
         running.cancel()
         await asyncio.wait([running])
         await queue.close()
-    first, last = by_hour[min(2, len(by_hour))], by_hour[max(by_hour)]
-    print(f"  last hour / second: p99 {last[1] / first[1]:.2f}, store {last[2] / first[2]:.2f}")
+    second, last = parts[1], parts[-1]
+    print(f"  last part / second: p99 {last[0] / second[0]:.2f}, store {last[1] / second[1]:.2f}")
 
 
 def day(options: argparse.Namespace) -> None:

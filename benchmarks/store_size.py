@@ -1,11 +1,11 @@
 """Whether the store that nodes share keeps its size while it is renewed again and again.
 
-``python benchmarks/store_size.py [--events 150000] [--keep 10000] [--autovacuum ours|default]``
+``python benchmarks/store_size.py [--renewals 15] [--keep 10000] [--autovacuum ours|default]``
 
 50 events a second by a clock of ours, as fast as it goes, for twenty hooks: offered, claimed, settled with an attempt
 (one in twenty after a retry, one in a hundred dead), every tenth hook with a snooze; a sweep every ten simulated
-seconds. ``--keep`` deliveries stay, so the store is renewed ``--events / --keep`` times; a week with the default of
-100,000 has 302 renewals. What decides about dead rows is scaled with it: our tables' thresholds. autovacuum looks
+seconds. ``--keep`` deliveries stay, and are replaced ``--renewals`` times; a week with the default of 100,000 has 302
+renewals. What decides about dead rows is scaled with it: our tables' thresholds. autovacuum looks
 once a second, in which a larger part of the store is renewed than in its minute in reality.
 
 A line for each renewal: tables and indexes in MB, dead rows, runs of autovacuum. At the end the tables with what they
@@ -122,7 +122,7 @@ async def lived(url: str, options: argparse.Namespace) -> None:
             connection.execute(statement)
         week, began = Week(queue, clock), time.monotonic()
         sizes: list[float] = []
-        for renewal in range(1, options.events // options.keep + 1):
+        for renewal in range(1, options.renewals + 1):
             while week.offered < renewal * options.keep:
                 await week.step()
             tables, indexes, dead, runs = total(connection)
@@ -149,7 +149,7 @@ async def lived(url: str, options: argparse.Namespace) -> None:
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=150_000)
+    parser.add_argument("--renewals", type=int, default=15, help="how often these are replaced (a week: 302)")
     parser.add_argument("--keep", type=int, default=10_000, help="settled deliveries that the store keeps")
     parser.add_argument("--autovacuum", choices=("ours", "default"), default="ours")
     options = parser.parse_args()
@@ -157,7 +157,7 @@ def main() -> None:
     if programs is None:
         parser.exit(message="store_size.py: no PostgreSQL is installed\n")
     with postgres.cluster(programs, SETTINGS) as cluster:
-        print(f"\n{options.events:,} events, {options.keep:,} kept, autovacuum: {options.autovacuum}")
+        print(f"\n{options.renewals} renewals of {options.keep:,} kept, autovacuum: {options.autovacuum}")
         uvloop.run(lived(cluster.url(), options))
 
 
