@@ -171,10 +171,15 @@ class Store:
         return row
 
     def update(self, schema: str, row: Entity, given: Entity, *, replace: bool = False) -> Entity:
-        """Change an entity, or with ``replace`` set what is not given to its default; raises ``Refused``."""
+        """Change an entity, or with ``replace`` set what is not given to its default, ``created_at`` to now.
+
+        Raises ``Refused``.
+        """
         about = self.schemas.entities[schema]
         given, ttl = _without_ttl(schema, given)
-        kept = {name: row[name] for name in ("id", "created_at") if name in row}
+        kept, now = {name: row[name] for name in ("id", "created_at") if name in row}, self._now(about)
+        if replace and "created_at" in kept:
+            kept["created_at"] = given.get("created_at") or now
         given = {name: value for name, value in _shorthand(schema, given).items() if name not in kept}
         whole = given if replace else merged(row, given, self._fields(about, row | given))
         values = self._checked(about, {name: value for name, value in whole.items() if name not in kept})
@@ -183,7 +188,7 @@ class Store:
             if field.get("auto") and new.get(name) is None:
                 new[name] = row.get(name)
         if "updated_at" in about.fields:
-            new["updated_at"] = self._now(about)
+            new["updated_at"] = now
         if schema == "certificates":
             new.pop("snis", None)
         new = _hashed(schema, new, given)

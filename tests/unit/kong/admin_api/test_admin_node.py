@@ -201,6 +201,24 @@ async def test_a_dbless_node_loads_a_document_and_renews_what_kong_renews() -> N
             assert set(ours) == set(theirs)
 
 
+async def test_a_put_sets_created_at_anew_a_patch_and_a_targets_put_keep_it() -> None:
+    """A put upserts the whole entity; a target's updates it, as the probes show (their times differ)."""
+    times = iter(range(100, 1_000, 100))
+    async with AdminNode(clock=lambda: float(next(times))) as node, http_client(node.url) as client:
+        times_of = [
+            [(answer := (await client.request(method, path, json=body)).json())["created_at"], answer["updated_at"]]
+            for method, path, body in (
+                ("PUT", "/consumers/ada", {}),
+                ("PATCH", "/consumers/ada", {"tags": ["x"]}),
+                ("PUT", "/consumers/ada", {}),
+                ("POST", "/upstreams", {"name": "u.test"}),
+                ("POST", "/upstreams/u.test/targets", {"target": "127.0.0.1:9"}),
+                ("PUT", "/upstreams/u.test/targets/127.0.0.1:9", {"weight": 7}),
+            )
+        ]
+    assert [made < changed for made, changed in times_of] == [False, True, False, False, False, True]
+
+
 async def test_health_is_what_the_test_sets(node: AdminNode, client: httpx.AsyncClient) -> None:
     checked = {"passive": {"unhealthy": {"tcp_failures": 1}}}
     upstream = node.behind.create("upstreams", name="up.local", healthchecks=checked)
