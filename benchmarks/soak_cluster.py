@@ -5,11 +5,13 @@
 Three nodes as ``serve`` starts them, each with a machine's name, a data directory, a clock and a plugin socket (a
 recorded Kong) of its own; a real PostgreSQL, which each node reaches through a relay; a receiver for each hook; and the
 faults of ``FAULTS``, as in ``soak.py``. A part of the events is reported to two nodes, by Kong and by the API. One hook
-is ``ordered``, and each node has events for it, one after the other. The exit status is 1 where one of these does not
-hold:
+is ``ordered``, and each node has events for it, one after the other. Consumers are written to a stand-in of the Admin
+API, which all nodes reconcile with: most by the route of one node or two, the others past every route. The exit status
+is 1 where one of these does not hold:
 
-- Each event that the API took (2xx), and each that Kong was answered for, has arrived; none is counted as lost.
-- An event has one webhook-id, however often it arrives, and by however many nodes it was reported.
+- Each event that the API took (2xx), and each that Kong was answered for, has arrived; none is counted as lost. So has
+  each consumer that was made past the routes.
+- An event has one webhook-id, however often it arrives, and by however many nodes it was reported or found.
 - Events of the ordered hook arrive, for the first time, in the order in which their node accepted them.
 - Whatever arrives twice was sent near a fault (``Chaos.cause_of``); one lasts from a backup to its restoration. Nothing
   does where no fault is one of ``REPEATING``.
@@ -32,18 +34,26 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 from chaos import Chaos, arguments
-from live import Clock, KongNode, Log, Sidecar, Traffic, hook, kong_yml, over_api
+from live import PATIENCE, Clock, KongNode, Log, Sidecar, Traffic, hook, kong_yml, over_api, until
 
 from tests.cluster.nodes import machine_of_its_own
+from tests.kong_node.answers import change as change_through_route
 from tests.support import postgres
+from tests.support.admin_node import AdminNode
 from tests.support.postgres_proxy import Proxy
 
 NODES = ("first", "second", "third")
+CHANGES_PER_SECOND = 2.0
+CONSUMERS = 20
+"""So many are written again and again."""
+PAST_THE_ROUTE = 0.25
+"""The part of the changes that reconciliations alone can find; each makes a consumer."""
 TWICE = 0.25
 """The part of the events that two nodes are told of."""
 IN_ORDER_SECONDS = 0.2
@@ -52,7 +62,13 @@ BEYOND_LEASE = 12.0
 """Seconds: longer than the lease of who delivers."""
 STUCK_SECONDS = 45.0
 """So long nothing more may arrive or be settled before the end is given up."""
-FLAGS = ("--timeout-seconds=5", "--drain-seconds=3", "--hook-concurrency=8")
+FLAGS = (
+    "--timeout-seconds=5",
+    "--drain-seconds=3",
+    "--hook-concurrency=8",
+    "--crud-reconcile-seconds=2",
+    "--admin-page-size=1000",
+)
 
 Publish = Callable[[str], Awaitable[bool]]
 
@@ -60,7 +76,7 @@ Publish = Callable[[str], Awaitable[bool]]
 class Node:
     """A sidecar with its clock, and the relay through which it reaches the store."""
 
-    def __init__(self, name: str, folder: Path, proxy: Proxy, hooks: list[dict[str, Any]]) -> None:
+    def __init__(self, name: str, folder: Path, proxy: Proxy, admin: AdminNode, hooks: list[dict[str, Any]]) -> None:
         self.name = name
         self.proxy = proxy
         folder.mkdir(mode=0o700)
@@ -68,8 +84,8 @@ class Node:
         data.mkdir(mode=0o700)
         self.clock = Clock(folder / "clock")
         under = (*under, name) if (under := machine_of_its_own()) else ()
-        store = f"--store={proxy.url}"
-        self.sidecar = Sidecar(folder, data, self.clock, kong_yml(hooks, {}), store, *FLAGS, under=under)
+        flags = (f"--store={proxy.url}", f"--admin-url={admin.url}", *FLAGS)
+        self.sidecar = Sidecar(folder, data, self.clock, kong_yml(hooks, {}), *flags, under=under)
 
     def processes(self) -> tuple[int, int]:
         return self.sidecar.running.pid, self.sidecar.worker
@@ -79,6 +95,15 @@ class Node:
         for pid in self.processes():
             os.kill(pid, number)
 
+    def begun(self) -> None:
+        """Wait until it serves, and knows what there was to begin with."""
+        self.sidecar.ready()
+
+        def reconciled() -> bool:
+            return bool(self.ready()["pollers"]["crud"].get("reconciler", {}).get("ended_at"))
+
+        until(reconciled, f"{self.name} has reconciled", PATIENCE)
+
     def ready(self) -> dict[str, Any]:
         return dict(msgspec.json.decode(self.sidecar.get("/readyz")))
 
@@ -87,16 +112,18 @@ class ClusterSoak(Chaos):
     """One run."""
 
     def __init__(self, options: argparse.Namespace, directory: Path, store: postgres.Cluster) -> None:
-        super().__init__(options, directory, ("socket", "api", "ordered"), FAULTS)
+        super().__init__(options, directory, ("socket", "api", "ordered", "changes"), FAULTS)
         self.directory, self.store = directory, store
+        self.admin = AdminNode()
         self.hooks = [
             hook("soak-socket", self.receivers["socket"].urls[0], "rate-limiting"),
             hook("soak-api", self.receivers["api"].urls[0], "custom", event="soak"),
             hook("soak-ordered", self.receivers["ordered"].urls[0], "custom", event="ordered"),
         ]
+        self.hooks[-1]["handler_config"]["ordered"] = True
+        self.hooks.append(hook("soak-changes", self.receivers["changes"].urls[0], "crud", event="consumers"))
         for each in self.hooks:
             each["handler_config"]["retry"] = {"attempts": 10, "schedule": [1]}
-        self.hooks[-1]["handler_config"]["ordered"] = True
         self.nodes: list[Node] = []
         self.in_order: dict[str, list[str]] = {name: [] for name in NODES}
         self.lost = 0
@@ -225,6 +252,12 @@ class ClusterSoak(Chaos):
         await asyncio.to_thread(self.store.restore)
         await asyncio.to_thread(self.store.start)
 
+    async def without_admin_api(self) -> None:
+        """Have the Admin API answer nobody for a while; nothing is written meanwhile."""
+        await self.admin.stop()
+        await asyncio.sleep(self.lasting(0.5, 4))
+        await self.admin.start()
+
     async def set_clock(self) -> None:
         """Set a node's clock ahead or back, by minutes to hours."""
         clock = self.a_node().clock
@@ -241,14 +274,20 @@ class ClusterSoak(Chaos):
         """Run; return whether all that is promised holds."""
         over = asyncio.Event()
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.admin)
+            http = await stack.enter_async_context(aiohttp.ClientSession(self.admin.url))
             for name in NODES:
                 proxy = await stack.enter_async_context(Proxy(self.store.url()))
-                self.nodes.append(await asyncio.to_thread(Node, name, self.directory / name, proxy, self.hooks))
-            await asyncio.gather(*(asyncio.to_thread(node.sidecar.ready) for node in self.nodes))
+                self.nodes.append(
+                    await asyncio.to_thread(Node, name, self.directory / name, proxy, self.admin, self.hooks)
+                )
+            await asyncio.gather(*(asyncio.to_thread(node.begun) for node in self.nodes))
             kongs = [await stack.enter_async_context(KongNode(node.sidecar.path)) for node in self.nodes]
             apis = [await stack.enter_async_context(over_api(node.sidecar, over)) for node in self.nodes]
             self.began = time.time()
+            self.traffic["changes"] = Traffic(partial(self.change, http, kongs), CHANGES_PER_SECOND)
             sending = [asyncio.create_task(one) for one in await self.senders(stack, kongs, apis, over)]
+            sending.append(asyncio.create_task(self.traffic["changes"].run(over)))
             try:
                 await self.chaos()
             finally:
@@ -291,6 +330,22 @@ class ClusterSoak(Chaos):
         if self.random.random() > TWICE:
             return await send(node)
         return any(await asyncio.gather(send(node), send((node + 1) % len(self.nodes))))
+
+    async def change(self, http: aiohttp.ClientSession, kongs: list[KongNode], key: str) -> bool:
+        """Write a consumer; return whether somebody has to tell of it."""
+        past = self.random.random() < PAST_THE_ROUTE
+        name = key if past else f"consumer-{self.random.randrange(CONSUMERS)}"
+        path, began = f"/consumers/{name}", time.time()
+        try:
+            async with http.put(path, json={"custom_id": key}) as answer:
+                body = await answer.read()
+        except aiohttp.ClientError:
+            return False
+        if past:
+            return answer.status == 200
+        request = {"method": "PUT", "path": path, "status": answer.status, "body": body, "started_at": began}
+        answers = change_through_route(**request, request_id=uuid.uuid4().hex)
+        return await self.tell(self.random.randrange(len(kongs)), lambda at: kongs[at].respond(answers))
 
     async def publish_in_order(self, node: Node, publish: Publish, over: asyncio.Event) -> None:
         """Publish events of the ordered hook on a node, each after the one before was accepted."""
@@ -391,6 +446,7 @@ FAULTS: dict[str, Callable[[Any], Awaitable[None]]] = {
     "store crashed": ClusterSoak.restart_immediate,
     "store read-only": ClusterSoak.read_only,
     "store restored": ClusterSoak.restore_store,
+    "Admin API away": ClusterSoak.without_admin_api,
     "clock set": ClusterSoak.set_clock,
     "receiver killed": ClusterSoak.kill_receiver,
 }

@@ -1,7 +1,8 @@
 """A receiver that keeps what arrives, in a process of its own: ``receiver.py FILE PORT... [hang]``; prints its ports.
 
 Each POST is a line in FILE, written before the answer: when (Unix seconds), its webhook-id, and its event's key, the
-first ``id`` in the body of 32 hex digits. A ping has none and is left out. ``hang``: it reads and never answers.
+first ``id`` or ``custom_id`` in the body of 32 hex digits. A ping has none and is left out. ``hang``: it reads and
+never answers.
 
 A signal changes how it answers from then on:
 
@@ -24,7 +25,7 @@ from typing import Any
 
 import uvloop
 
-KEY = re.compile(rb'"id":"([0-9a-f]{32})"')
+KEY = re.compile(rb'"(?:custom_)?id":"([0-9a-f]{32})"')
 WEBHOOK_ID = re.compile(rb"\r\nwebhook-id: *([^\r]+)", re.IGNORECASE)
 LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
