@@ -30,12 +30,33 @@ class Tally(dict[Labels, int]):
         return 0
 
 
+class CellTally(Tally[tuple[str]]):
+    """What every call of Kong's increments: ``cell(label)[0] += 1``, without a look-up. ``fold`` before reading."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cells: dict[str, list[int]] = {}
+
+    def cell(self, label: str) -> list[int]:
+        return self._cells.setdefault(label, [0])
+
+    def fold(self) -> "CellTally":
+        """Add what is in the cells; return this."""
+        for label, cell in self._cells.items():
+            if cell[0]:
+                self[label,] += cell[0]
+                cell[0] = 0
+        return self
+
+
 class Counts(Collector):
     """Counters, incremented by ``counts.x[labels] += 1``. ``FAMILIES`` documents them and names their labels."""
 
     def __init__(self) -> None:
-        self.plugin_calls: Tally[tuple[str]] = Tally()
-        self.pdk_calls: Tally[tuple[str]] = Tally()
+        self._plugin_calls = CellTally()
+        self._pdk_calls = CellTally()
         self.socket_errors: Tally[tuple[str]] = Tally()
         self.events: Tally[tuple[str, str]] = Tally()
         self.events_lost: Tally[tuple[str]] = Tally()
@@ -81,6 +102,14 @@ class Counts(Collector):
         ("stalled_seconds", "Seconds in which the worker was held up, and Kong's calls waited unread.", ()),
         ("worker_restarts", "Workers replaced since the supervisor's start: crashed, or unresponsive.", ("reason",)),
     )
+
+    @property
+    def plugin_calls(self) -> CellTally:
+        return self._plugin_calls.fold()
+
+    @property
+    def pdk_calls(self) -> CellTally:
+        return self._pdk_calls.fold()
 
     def collect(self) -> Iterator[Metric]:
         for name, text, labels in self.FAMILIES:

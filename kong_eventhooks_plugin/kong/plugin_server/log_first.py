@@ -32,22 +32,21 @@ _decoder = msgspec.json.Decoder(_Log)
 class LogFirst:
     """Shared by all calls: most Kongs have one instance of the plugin in each of their workers."""
 
-    __slots__ = ("_streak",)
+    __slots__ = ("now", "streak")
 
     def __init__(self) -> None:
-        self._streak = 0
-
-    @property
-    def now(self) -> bool:
-        return self._streak >= STREAK
+        self.streak = 0
+        self.now = False
 
     def unwanted(self) -> None:
         """Note a request whose log no hook wanted."""
-        self._streak = 0
+        self.streak = 0
+        self.now = False
 
     def wanted(self, status: int, serialized: Any) -> None:
         """Note a request whose log was asked for because of its status."""
-        self._streak = self._streak + 1 if status_in(serialized) == status else 0
+        self.streak = self.streak + 1 if status_in(serialized) == status else 0
+        self.now = self.streak >= STREAK
 
 
 def status_in(serialized: Any) -> int | None:

@@ -61,15 +61,13 @@ FUNCTIONS: Mapping[str, Function] = {function.name: function for function in _AL
 class PdkRequest:
     """One function that Kong is asked for, with its arguments, and the frames for it over ProtoBuf:1.
 
-    ``label`` counts it in ``Counts.pdk_calls``. ``known`` is for the reader of the answers: frames that were answers
-    before, and their values.
+    ``known`` is for the reader of the answers: frames that were answers before, and their values.
     """
 
-    __slots__ = ("args", "frames", "known", "label", "name", "result")
+    __slots__ = ("args", "frames", "known", "name", "result")
 
     def __init__(self, function: Function, args: tuple[Any, ...]) -> None:
         self.name = function.name
-        self.label = (function.name,)
         self.result = function.result
         self.args = args
         self.known: dict[bytes, Any] = {}

@@ -20,7 +20,7 @@ from kong_eventhooks_plugin.kong.plugin_server.pdk import NO_REQUEST, PdkRequest
 from kong_eventhooks_plugin.kong.plugin_server.phases import Observation, Steps, forward_log_lines, submit_observation
 from kong_eventhooks_plugin.kong.plugin_server.server_context import CallRoute, ServerContext
 from kong_eventhooks_plugin.kong.plugin_server.socket_writer import SocketWriter
-from kong_eventhooks_plugin.kong.wire.answers import finished
+from kong_eventhooks_plugin.kong.wire.answers import FINISHED, finished
 from kong_eventhooks_plugin.kong.wire.frames import encode_frame
 from kong_eventhooks_plugin.kong.wire.values import DECODERS
 from kong_eventhooks_plugin.model.observation import LogObservation
@@ -78,7 +78,7 @@ class PhaseRun:
         self._monotonic = context.monotonic
         self._deadlines = context.deadlines
         self._backlog = context.backlog
-        self._pdk_calls = context.counts.pdk_calls
+        self._pdk_calls = context.pdk_calls
         self._write = writer.write
         self._echo = b""
         self._steps: Steps | None = None
@@ -100,7 +100,7 @@ class PhaseRun:
         try:
             steps = route.run(self._host, self._clock)
             if steps is None:
-                self._connection.answer(finished(echo))
+                self._connection.answer(FINISHED[len(echo)] + echo)  # as _finish, without calls
                 return
             request = next(steps)
         except StopIteration as done:
@@ -115,13 +115,13 @@ class PhaseRun:
             self._connection.state = ASKING
             self._request = request  # as _ask, without a call where each event costs one
             self.known_answers = request.known
-            self._pdk_calls[request.label] += 1
+            self._pdk_calls[request.name][0] += 1
             self._write(request.frames)
 
     def _ask(self, request: PdkRequest) -> None:
         self._request = request
         self.known_answers = request.known
-        self._pdk_calls[request.label] += 1
+        self._pdk_calls[request.name][0] += 1
         self._write(request.frames)
 
     def take_answer(self, frame: bytes) -> None:
@@ -151,8 +151,9 @@ class PhaseRun:
         except StopIteration as done:
             self._steps = None
             if done.value is None:
-                self._connection.state = READY  # as _finish
-                self._connection.answer(finished(self._echo))
+                connection, echo = self._connection, self._echo
+                connection.state = READY  # as _finish
+                connection.answer(FINISHED[len(echo)] + echo)
             else:
                 self._submit(done.value)
         except BadMessage as error:

@@ -88,7 +88,8 @@ def forward_log_lines(host: PluginHost, clock: Clock) -> Steps | None:
 
 
 def _observe(host: PluginHost, clock: Clock) -> Steps:
-    first, statuses, quiet = host.log_first, host.requests.log_statuses, host.requests.quiet
+    first, requests = host.log_first, host.requests
+    statuses, quiet = requests.log_statuses, requests.quiet
     log_first = first.now and (quiet is None or not quiet.now)
     serialized = (yield from _if_readable(_SERIALIZE)) if log_first else None
     status = status_in(serialized)
@@ -105,7 +106,7 @@ def _observe(host: PluginHost, clock: Clock) -> Steps:
             raise BadMessage("kong.log.serialize gave no text")
         node = (yield from _node(host.node, clock)) if host.node is not None else None
         seen = LogObservation(EVENT_HOOKS, status, serialized, clock(), node)
-    else:
+    elif first.streak:
         first.unwanted()
     line = host.lines.pop()
     if line is not None:

@@ -14,12 +14,13 @@ from kong_eventhooks_plugin.kong.wire.frames import EMPTY_FRAME, encode_frame
 from kong_eventhooks_plugin.kong.wire.values import encodable
 
 _ECHO_BYTES = 12
-_FINISHED = tuple(EMPTY_FRAME + size.to_bytes(4, "little") for size in range(_ECHO_BYTES))
+FINISHED = tuple(EMPTY_FRAME + size.to_bytes(4, "little") for size in range(_ECHO_BYTES))
+"""By an echo's length: what goes before it at the end of a ``handle_event``."""
 
 
 def finished(echo: bytes) -> bytes:
     """Return the end of a ``handle_event``: no more PDK functions, and the bare return."""
-    return _FINISHED[len(echo)] + echo
+    return FINISHED[len(echo)] + echo
 
 
 def returned(echo: bytes) -> bytes:

@@ -118,6 +118,11 @@ def split_event(data: bytes) -> tuple[bytes, bytes] | None:
     return data[_FRAME_AT:end], echo
 
 
+def echo_pattern(size: int) -> tuple[int, int]:
+    """Return a mask for an echo of ``size`` bytes, read as ``int.from_bytes``, and what is left under it."""
+    return (_ECHO_MASKS[size], _ECHO_BITS[size]) if size < _ECHO_SIZES else (0, -1)
+
+
 def _sequence_first(data: bytes) -> tuple[bytes, bytes] | None:
     end = _FRAME_AT + 2
     while data[end - 1] > 0x7F:
