@@ -143,7 +143,7 @@ class Attribution:
 
     def _verdict(self, log: "KongLog", status: int) -> LimitVerdict | None:
         known = self.active_plugins(log)
-        named = bool(self._rules.statuses) and self._rules.name(status, log.scope())
+        named = bool(self._rules.statuses) and self._rules.name(status, log.scope)
         proven = _after(log, status, known) if log.asked_service else _before(log, status, known, named=named)
         return proven or _by_plugins(log, status, known) or (_by_rule(log, status, known) if named else None)
 

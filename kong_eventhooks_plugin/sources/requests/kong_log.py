@@ -12,10 +12,12 @@ read, none of which is a secret, and no others: an authentication plugin can put
 Limits: a path is kept up to ``PATH_LIMIT`` characters, a text of a service or a consumer up to ``TEXT_LIMIT``, a list
 of theirs up to ``LIST_LIMIT`` texts; the rest is cut off. The size of the JSON as a whole is limited by the plugin
 socket's frame; where that is over ``LARGE`` bytes, or something in it is not as expected, more than ``MAX_VALUES``
-values (``bounded_json``) are an ``ObservationError``.
+values (``bounded_json``) are an ``ObservationError``. ``REMEMBERED`` services are remembered that have at most
+``REMEMBERED_BYTES`` as JSON, as many routes, and consumers; past it all of the kind are forgotten.
 """
 
 import re
+from collections.abc import Container
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -24,15 +26,18 @@ import msgspec
 from kong_eventhooks_plugin import bounded_json
 from kong_eventhooks_plugin.errors import ObservationError
 from kong_eventhooks_plugin.model.masking import MASK
-from kong_eventhooks_plugin.model.scope import EventScope
+from kong_eventhooks_plugin.model.scope import NOWHERE, EventScope
 
 PATH_LIMIT: Final = 2048
 TEXT_LIMIT: Final = 1024
 LIST_LIMIT: Final = 100
 MAX_VALUES: Final = 100_000
+REMEMBERED: Final = 256
+REMEMBERED_BYTES: Final = 2 << 10
 LARGE: Final = 256 << 10
 
 _NO_TRIES: Final = msgspec.Raw()
+_NOTHING: Final = msgspec.Raw()
 _WITH_CREDENTIAL: Final = ("/key-auth/", "/key-auths/", "/oauth2_tokens/")
 _CREDENTIAL: Final = re.compile(f"(?:{'|'.join(f'(?<={part})' for part in _WITH_CREDENTIAL)})/*[^/]+")
 """A credential's key in a path of Kong's Admin API behind a route, which takes several slashes for one."""
@@ -111,6 +116,7 @@ class LogResponse(msgspec.Struct, gc=False):
     """The answer's headers, names in lower case as Kong gives them; a repeated header's value is a list."""
 
     headers: dict[str, Any] = {}
+    status: Any = None
 
 
 class Try(msgspec.Struct, gc=False):
@@ -124,6 +130,22 @@ class Try(msgspec.Struct, gc=False):
     balancer_latency: int | float | None = None
     state: str | None = None
     code: int | None = None
+
+
+class _Read(msgspec.Struct, gc=False):
+    """A log as it is read: its entities repeat, and are read once."""
+
+    source: str | None = None
+    client_ip: str | None = None
+    started_at: float | None = None
+    upstream_status: str | int | float | None = None
+    workspace_name: str | None = None
+    tries: msgspec.Raw = _NO_TRIES
+    request: LogRequest = msgspec.field(default_factory=LogRequest)
+    response: LogResponse = msgspec.field(default_factory=LogResponse)
+    service: msgspec.Raw = _NOTHING
+    route: msgspec.Raw = _NOTHING
+    consumer: msgspec.Raw = _NOTHING
 
 
 class KongLog(msgspec.Struct, gc=False):
@@ -145,6 +167,12 @@ class KongLog(msgspec.Struct, gc=False):
     service: LogService | None = None
     route: LogRoute | None = None
     consumer: LogConsumer | None = None
+    service_data: dict[str, Any] = {}
+    """``service`` as JSON within the limits, which other requests' logs share, as those below."""
+    route_data: dict[str, Any] = {}
+    consumer_data: dict[str, Any] = {}
+    scope: EventScope = NOWHERE
+    """The request's entities by their aliases."""
 
     @property
     def asked_service(self) -> bool:
@@ -172,15 +200,6 @@ class KongLog(msgspec.Struct, gc=False):
         started = self.started_at
         return started / 1000 if started is not None and 0 < started < _LATEST_START else otherwise
 
-    def scope(self) -> EventScope:
-        """Return the request's entities by their aliases."""
-        service, route, consumer = self.service, self.route, self.consumer
-        return EventScope(
-            service=_aliases(service.id, service.name) if service is not None else (),
-            route=_aliases(route.id, route.name) if route is not None else (),
-            consumer=_aliases(consumer.id, consumer.username) if consumer is not None else (),
-        )
-
 
 def entity_data(entity: LogService | LogConsumer | LogReference | None) -> dict[str, Any]:
     """Return the fields that are set, as JSON within the limits; ``{}`` for no entity."""
@@ -207,8 +226,59 @@ def _aliases(key: str | None, name: str | None) -> tuple[str, ...]:
     return (key, name) if key and name else tuple(each for each in (key, name) if each)
 
 
+_Entity = LogService | LogRoute | LogConsumer
+_Known = tuple[_Entity | None, dict[str, Any], tuple[str, ...]]
+"""An entity, its data and its aliases."""
+
+
+class _Entities:
+    """Reads entities of one kind, each as often as its JSON differs."""
+
+    def __init__(self, kind: type[_Entity]) -> None:
+        self._decode = msgspec.json.Decoder(kind | None, strict=False).decode
+        self._known: dict[bytes, _Known] = {}
+
+    def read(self, raw: msgspec.Raw) -> _Known:
+        """Return an entity; raises as the decoder does."""
+        key = bytes(raw)
+        found = self._known.get(key)
+        if found is None:
+            found = _known(self._decode(key) if key else None)
+            if len(key) <= REMEMBERED_BYTES:
+                if len(self._known) >= REMEMBERED:
+                    self._known.clear()
+                self._known[key] = found
+        return found
+
+
+def _known(entity: _Entity | None) -> _Known:
+    if entity is None:
+        return None, {}, ()
+    if isinstance(entity, LogRoute):
+        return entity, {"id": entity.id, "name": entity.name}, _aliases(entity.id, entity.name)
+    name = entity.username if isinstance(entity, LogConsumer) else entity.name
+    return entity, entity_data(entity), _aliases(entity.id, name)
+
+
+_services, _routes, _consumers = _Entities(LogService), _Entities(LogRoute), _Entities(LogConsumer)
+
+
+def _with_entities(read: _Read, services: _Known, routes: _Known, consumers: _Known) -> KongLog:
+    service: Any
+    route: Any
+    consumer: Any
+    service, service_data, service_aliases = services
+    route, route_data, route_aliases = routes
+    consumer, consumer_data, consumer_aliases = consumers
+    return KongLog(
+        read.source, read.client_ip, read.started_at, read.upstream_status, read.workspace_name, read.tries,
+        read.request, read.response, service, route, consumer, service_data, route_data, consumer_data,
+        EventScope(service_aliases, route_aliases, consumer_aliases),
+    )  # fmt: skip
+
+
 # Not strict: a port or a time that comes as a text is read as the number it shows.
-_decoder = msgspec.json.Decoder(KongLog, strict=False)
+_decoder = msgspec.json.Decoder(_Read, strict=False)
 _tries_decoder = msgspec.json.Decoder(list[Try], strict=False)
 _EMPTY_LIST: Final = len(b"[]")
 
@@ -217,9 +287,11 @@ def decode(serialized: str | bytes) -> KongLog:
     """Read ``kong.log.serialize``'s JSON. Raises ``ObservationError`` where it is not a JSON object."""
     try:
         if len(serialized) > LARGE:
-            large: KongLog = bounded_json.decode(_as_bytes(serialized), MAX_VALUES, _decoder)
-            return large
-        return _decoder.decode(serialized)
+            read: _Read = bounded_json.decode(_as_bytes(serialized), MAX_VALUES, _decoder)
+        else:
+            read = _decoder.decode(serialized)
+        entities = _services.read(read.service), _routes.read(read.route), _consumers.read(read.consumer)
+        return _with_entities(read, *entities)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _decode_leniently(serialized)
 
@@ -237,25 +309,30 @@ def _decode_leniently(serialized: str | bytes) -> KongLog:
         raise ObservationError(f"kong.log.serialize gave no JSON: {error}") from error
     if not isinstance(value, dict):
         raise ObservationError(f"kong.log.serialize gave a JSON {type(value).__name__}, expected an object")
-    return _pick(KongLog, value)
+    service, route, consumer = (
+        _known(_pick(kind, value[name]) if isinstance(value.get(name), dict) else None)
+        for name, kind in _ENTITIES.items()
+    )
+    return _with_entities(_pick(_Read, value, without=_ENTITIES), service, route, consumer)
 
 
 def _as_bytes(serialized: str | bytes) -> bytes:
     return serialized.encode("utf-8", "replace") if isinstance(serialized, str) else serialized
 
 
-_NESTED: dict[str, type[msgspec.Struct]] = {
-    "request": LogRequest, "response": LogResponse, "service": LogService, "route": LogRoute, "consumer": LogConsumer,
-}  # fmt: skip
+_NESTED: dict[str, type[msgspec.Struct]] = {"request": LogRequest, "response": LogResponse}
+_ENTITIES: dict[str, type[_Entity]] = {"service": LogService, "route": LogRoute, "consumer": LogConsumer}
 
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
-def _pick(kind: type[_Struct], value: dict[str, Any]) -> _Struct:
+def _pick(kind: type[_Struct], value: dict[str, Any], without: Container[str] = ()) -> _Struct:
     """Return a struct of those fields of ``value`` that have the right type."""
     found: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
+        if field.name in without:
+            continue
         given, nested = value.get(field.name), _NESTED.get(field.name)
         if nested is not None:
             if isinstance(given, dict):

@@ -27,7 +27,7 @@ Limits: a number over 2**53 is no limit of Kong's and is not read; of a repeated
 """
 
 import re
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kong_eventhooks_plugin.sources.requests.plugin_limits import SECONDS, Limit, seconds_of
@@ -41,6 +41,7 @@ WINDOWS: Final = tuple(SECONDS)
 _RANK: Final = {window: rank for rank, window in enumerate(WINDOWS)}
 _REMAINING: Final = "x-ratelimit-remaining-"
 _LIMIT: Final = "x-ratelimit-limit-"
+_REMAINING_OF: Final = {window: _REMAINING + window for window in WINDOWS}
 
 VALUES: Final = 16
 
@@ -80,9 +81,20 @@ class RemainingLimit(NamedTuple):
 def by_rate_limiting(log: "KongLog", expected: Collection[Limit] = ()) -> ExceededLimit | None:
     """Return the longest used-up window where the headers prove that rate-limiting refused the request."""
     headers = log.response.headers
-    resets = texts(headers.get("ratelimit-reset"))
-    retries = [each for each in texts(headers.get("retry-after")) if each in resets or not resets]
-    return _longest_used_up(log, retries, expected, _RANK) if retries else None
+    retry, reset = headers.get("retry-after"), headers.get("ratelimit-reset")
+    if retry is None or log.asked_service:
+        return None
+    if type(retry) is not str or retry != reset:  # else, most often, it counts as it is
+        resets = texts(reset)
+        retry = [each for each in texts(retry) if each in resets or not resets]
+        if not retry:
+            return None
+    for window, key in _REMAINING_OF.items():  # the longest first
+        if key in headers:
+            for limit, remaining in _pairs(headers, window):
+                if remaining == 0 and (not expected or _is_expected(limit, window, None, expected)):
+                    return ExceededLimit(limit, window, None, seconds(retry))
+    return None
 
 
 def by_enterprise(log: "KongLog", expected: Collection[Limit] = ()) -> ExceededLimit | None:
@@ -91,23 +103,13 @@ def by_enterprise(log: "KongLog", expected: Collection[Limit] = ()) -> ExceededL
     Only of use where one of them may have run: otherwise they say less.
     """
     headers = log.response.headers
-    return _longest_used_up(log, headers["retry-after"], expected) if "retry-after" in headers else None
-
-
-def _longest_used_up(
-    log: "KongLog", retry_after: object, expected: Collection[Limit], windows: Container[str] | None = None
-) -> ExceededLimit | None:
-    if log.asked_service:
+    if "retry-after" not in headers or log.asked_service:
         return None
-    used_up = [
-        each
-        for each in windows_left(log, expected)
-        if each.remaining == 0 and (windows is None or each.window in windows)
-    ]
+    used_up = [each for each in windows_left(log, expected) if each.remaining == 0]
     if not used_up:
         return None
-    longest = used_up[0] if len(used_up) == 1 else max(used_up, key=lambda each: seconds_of(each.window) or 0)
-    return ExceededLimit(longest.limit, longest.window, retry_after=seconds(retry_after))
+    longest = max(used_up, key=lambda each: seconds_of(each.window) or 0)
+    return ExceededLimit(longest.limit, longest.window, retry_after=seconds(headers["retry-after"]))
 
 
 def windows_left(log: "KongLog", expected: Collection[Limit] = ()) -> list[RemainingLimit]:
@@ -181,6 +183,8 @@ def _is_expected(limit: float, window: str, name: str | None, expected: Collecti
 
 def seconds(value: object) -> int | None:
     """Read the seconds until a retry."""
+    if type(value) is str and (small := _SMALL.get(value)) is not None:
+        return small
     return next((int(each) for each in numbers(value) if each >= 0), None)
 
 

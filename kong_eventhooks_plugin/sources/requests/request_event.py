@@ -7,7 +7,7 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import event_id
 from kong_eventhooks_plugin.model.observation import LogObservation
 from kong_eventhooks_plugin.sources.entry import SourceEntry
-from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, entity_data
+from kong_eventhooks_plugin.sources.requests.kong_log import KongLog
 
 NOWHERE: Final = {"id": None, "hostname": None}
 """What ``node`` is where nothing says it."""
@@ -25,12 +25,12 @@ def request_event(source: SourceEntry, log: KongLog, seen: LogObservation, own: 
     renews their timestamps.
     """
     (entry,) = source.events
-    request, route = log.request, log.route
+    request = log.request
     values = {
-        "consumer": entity_data(log.consumer),
+        "consumer": log.consumer_data,
         "ip": log.client_ip,
-        "service": entity_data(log.service),
-        "route": {} if route is None else {"id": route.id, "name": route.name},
+        "service": log.service_data,
+        "route": log.route_data,
         "request": {"method": request.method, "path": request.path, "id": request.id},
         "node": NOWHERE if seen.node is None else seen.node.data(),
         **own,
@@ -41,7 +41,7 @@ def request_event(source: SourceEntry, log: KongLog, seen: LogObservation, own: 
         event=entry.name,
         data={field.name: values[field.name] for field in entry.fields},
         time=seen.seen_at,
-        scope=log.scope(),
+        scope=log.scope,
         unique=entry.unique,
         compared=COMPARED,
     )

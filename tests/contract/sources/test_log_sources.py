@@ -84,7 +84,7 @@ def test_its_events_have_the_fields_of_the_catalogue(source: RequestSource) -> N
         for event in events(source, each):
             assert (event.source, event.event, event.unique) == (source.name, entry.name, entry.unique)
             assert list(event.data) == [field.name for field in entry.fields]
-            assert (event.time, event.scope) == (each.seen_at, decode(each.serialized).scope())
+            assert (event.time, event.scope) == (each.seen_at, decode(each.serialized).scope)
 
 
 def test_reported_again_its_events_have_the_same_ids(source: RequestSource) -> None:

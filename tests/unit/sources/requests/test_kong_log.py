@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from kong_eventhooks_plugin.errors import ObservationError
 from kong_eventhooks_plugin.model.scope import EventScope
-from kong_eventhooks_plugin.sources.requests.kong_log import LARGE, PATH_LIMIT, KongLog, LogRequest, decode
+from kong_eventhooks_plugin.sources.requests import kong_log
+from kong_eventhooks_plugin.sources.requests.kong_log import (
+    LARGE,
+    PATH_LIMIT,
+    REMEMBERED,
+    REMEMBERED_BYTES,
+    KongLog,
+    LogRequest,
+    decode,
+)
 from tests.support.events import recorded, serialized
 
 ODD: list[Any] = [None, True, 7, 1.5, "text", [], {}, ["x"], {"x": {"y": None}}]
@@ -26,7 +35,7 @@ def test_it_reads_what_sources_use() -> None:
     log = read()
     assert (log.source, log.client_ip, log.request.method) == ("kong", "192.0.2.7", "GET")
     assert (log.service and log.service.port, log.route and log.route.name) == (9190, "demo-route")
-    assert log.scope() == EventScope(("s-1", "demo"), ("r-1", "demo-route"), ("c-1", "Joe"))
+    assert log.scope == EventScope(("s-1", "demo"), ("r-1", "demo-route"), ("c-1", "Joe"))
 
 
 @pytest.mark.parametrize("line", recorded())
@@ -73,7 +82,7 @@ def test_the_path_names_no_credential(uri: str, path: str) -> None:
 
 def test_an_entity_may_be_known_by_id_or_name_alone() -> None:
     log = read(service={"id": "s-1"}, route={"name": "demo-route"}, consumer={"id": "", "custom_id": "42"})
-    assert log.scope() == EventScope(("s-1",), ("demo-route",), ())
+    assert log.scope == EventScope(("s-1",), ("demo-route",), ())
 
 
 def test_headers_of_the_request_are_not_read() -> None:
@@ -90,6 +99,25 @@ def test_tries_may_be_anything(tries: Any) -> None:
 )
 def test_whether_the_service_was_asked(status: Any, asked: bool) -> None:
     assert read(upstream_status=status).asked_service is asked
+
+
+def test_entities_that_repeat_are_read_once_and_never_taken_for_others() -> None:
+    one, same = read(), read()
+    assert one.service_data is same.service_data and one.route is same.route
+    other = read(service={"id": "s-2", "name": "demo"})
+    assert (other.service_data, other.scope.service) == ({"id": "s-2", "name": "demo"}, ("s-2", "demo"))
+    assert other.route is one.route
+    assert (read(service=None).service, read(service=None).service_data) == (None, {})
+
+
+def test_remembered_entities_are_bounded() -> None:
+    known = kong_log._services._known
+    for number in range(REMEMBERED + 10):
+        assert read(service={"id": str(number)}).scope.service == (str(number),)
+        assert len(known) <= REMEMBERED
+    known.clear()
+    assert read(service={"name": "x" * REMEMBERED_BYTES}).scope.service == ("x" * REMEMBERED_BYTES,)
+    assert not known
 
 
 @pytest.mark.parametrize("status", ["", None])
@@ -126,7 +154,7 @@ class TestAttempts:
 
 @pytest.mark.parametrize("field", serialized())
 def test_a_field_of_another_type_costs_nothing_but_itself(field: str) -> None:
-    whole, others = read(), [name for name in KongLog.__struct_fields__ if name != field]
+    whole, others = read(), [name for name in serialized() if name in KongLog.__struct_fields__ and name != field]
     for value in ODD:
         log = read(**{field: value})
         assert [getattr(log, name) for name in others] == [getattr(whole, name) for name in others], value
@@ -208,7 +236,7 @@ names = st.sampled_from([*serialized(), *serialized()["request"], "headers", "na
 def test_any_object_is_read(value: dict[str, Any]) -> None:
     log = decode(json.dumps(value))
     assert isinstance(log.response.headers, dict)
-    assert isinstance(log.scope(), EventScope)
+    assert isinstance(log.scope, EventScope)
     assert log.started_seconds(5.0) > 0
 
 
