@@ -104,7 +104,7 @@ class Dispatcher:
         if sources is None:
             return None
         try:
-            log = decode(seen.serialized)
+            log: KongLog = decode(seen.serialized) if seen.log is None else seen.log
         except ObservationError as error:
             self._count_loss("unreadable", error)
             return None

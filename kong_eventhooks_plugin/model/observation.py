@@ -12,7 +12,8 @@ class LogObservation(msgspec.Struct, frozen=True, gc=False):
     """A finished request, observed in the ``log`` phase.
 
     ``status`` is the client's; ``serialized`` is ``kong.log.serialize``'s JSON, not yet parsed;
-    ``plugin`` the Kong plugin that was called; ``seen_at`` Unix seconds; ``node`` is where.
+    ``plugin`` the Kong plugin that was called; ``seen_at`` Unix seconds; ``node`` is where. ``log`` is what
+    ``sources.requests.kong_log`` reads of ``serialized``, where that is done.
     """
 
     plugin: str
@@ -20,6 +21,7 @@ class LogObservation(msgspec.Struct, frozen=True, gc=False):
     serialized: str | bytes
     seen_at: float
     node: KongNode | None = None
+    log: Any = None
 
 
 class InstanceStarted(msgspec.Struct, frozen=True):

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from kong_eventhooks_plugin.kong.plugin_server.contract import PluginHost, UnreadLogs
 from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
@@ -66,7 +68,7 @@ class RecordingHost:
 
     def observe(self, seen: LogObservation) -> "Future[Any] | None":
         self._fail()
-        self.seen.append(seen)
+        self.seen.append(replace(seen, log=None))
         return self.accept(seen)
 
     def change_target(self, method: str, path: str) -> ChangeTarget | None:

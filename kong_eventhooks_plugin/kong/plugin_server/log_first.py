@@ -7,26 +7,16 @@ trip for Kong and for us, so after ``STREAK`` requests in a row whose log was wa
 A plugin can write another status into the log than Kong's own (``kong.log.set_serialize_value``). So a status in the
 log that interests no hook is not believed, and requests count for the streak only where both were the same.
 
-Limit: a log over ``LONGEST`` bytes is not searched.
+Limit: a log over ``LONGEST`` bytes is not read here.
 """
 
 from typing import Any
 
-import msgspec
+from kong_eventhooks_plugin.errors import ObservationError
+from kong_eventhooks_plugin.sources.requests.kong_log import KongLog, decode
 
 STREAK = 8
 LONGEST = 256 << 10
-
-
-class _Response(msgspec.Struct, gc=False):
-    status: int
-
-
-class _Log(msgspec.Struct, gc=False):
-    response: _Response
-
-
-_decoder = msgspec.json.Decoder(_Log)
 
 
 class LogFirst:
@@ -43,17 +33,23 @@ class LogFirst:
         self.streak = 0
         self.now = False
 
-    def wanted(self, status: int, serialized: Any) -> None:
+    def wanted(self, status: int, log: KongLog | None) -> None:
         """Note a request whose log was asked for because of its status."""
-        self.streak = self.streak + 1 if status_in(serialized) == status else 0
+        self.streak = self.streak + 1 if status_in(log) == status else 0
         self.now = self.streak >= STREAK
 
 
-def status_in(serialized: Any) -> int | None:
-    """Return the status that a request's log has, where it can be read."""
+def read_log(serialized: Any) -> KongLog | None:
+    """Return a request's log, where it can be read and is not too long."""
     if not isinstance(serialized, str | bytes) or len(serialized) > LONGEST:
         return None
     try:
-        return _decoder.decode(serialized).response.status
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return decode(serialized)
+    except ObservationError:
         return None
+
+
+def status_in(log: KongLog | None) -> int | None:
+    """Return the status that a request's log has, where it is one."""
+    status = None if log is None else log.response.status
+    return status if type(status) is int else None

@@ -30,7 +30,7 @@ from typing import Any
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.contract import ChangeObserver, Committed, LineSource, PluginHost
 from kong_eventhooks_plugin.kong.plugin_server.error_log_lines import WaitingLine
-from kong_eventhooks_plugin.kong.plugin_server.log_first import status_in
+from kong_eventhooks_plugin.kong.plugin_server.log_first import read_log, status_in
 from kong_eventhooks_plugin.kong.plugin_server.node_question import NodeQuestion
 from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest, pdk_request
 from kong_eventhooks_plugin.model.kong_node import KongNode
@@ -92,7 +92,8 @@ def _observe(host: PluginHost, clock: Clock) -> Steps:
     statuses, quiet = requests.log_statuses, requests.quiet
     log_first = first.now and (quiet is None or not quiet.now)
     serialized = (yield from _if_readable(_SERIALIZE)) if log_first else None
-    status = status_in(serialized)
+    log = read_log(serialized) if log_first else None
+    status = status_in(log)
     if status not in statuses:
         status = yield _GET_STATUS
         if not isinstance(status, int):
@@ -101,11 +102,12 @@ def _observe(host: PluginHost, clock: Clock) -> Steps:
     if status in statuses and (serialized is not None or quiet is None or not quiet.skips(status)):
         if serialized is None:
             serialized = yield _SERIALIZE
-            first.wanted(status, serialized)
+            log = read_log(serialized)
+            first.wanted(status, log)
         if not isinstance(serialized, str | bytes):
             raise BadMessage("kong.log.serialize gave no text")
         node = (yield from _node(host.node, clock)) if host.node is not None else None
-        seen = LogObservation(EVENT_HOOKS, status, serialized, clock(), node)
+        seen = LogObservation(EVENT_HOOKS, status, serialized, clock(), node, log)
     elif first.streak:
         first.unwanted()
     line = host.lines.pop()

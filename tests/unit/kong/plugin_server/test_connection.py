@@ -123,7 +123,7 @@ class TestCalls:
     def test_an_unknown_instance_ends_the_connection_and_nothing_else(self, *, known: bool) -> None:
         peer = Peer()
         number = peer.start()
-        if known:
+        for _ in range(3 if known else 0):
             assert peer.event(number) == peer.end  # so that the call's meaning is remembered
         peer.call(cmd_close_instance=pb.CmdCloseInstance(instance_id=number))
         other, transport = peer.another()
@@ -226,6 +226,29 @@ class TestEvents:
                 assert peer.send(string(b"{}")) == peer.end
             assert len(peer.connection._phase.known_answers) <= ANSWERS
         assert 0 < len(peer.connection._phase.known_answers) < ANSWERS
+
+    def test_calls_of_two_instances_take_turns_on_one_connection(self) -> None:
+        peer = Peer()
+        one, other = peer.start(), peer.start()
+        for number in (one, one, other, other, one, other, one):
+            assert peer.event(number) == peer.end
+        assert peer.setup.counts.plugin_calls["handle_event",] == 7
+        peer.call(cmd_close_instance=pb.CmdCloseInstance(instance_id=one))
+        assert peer.event(other) == peer.end
+        peer.event(one)
+        assert peer.faults == {"unknown_instance": 1}
+
+    @pytest.mark.parametrize("echo", [b"\x08\x85", b"\x09\x05", b"\x08\x05\x08\x06", b"\x85\x05", b"\x00\x00"])
+    def test_a_call_that_only_begins_like_the_one_before(self, echo: bytes) -> None:
+        fresh, used = Peer(instances=5), Peer(instances=5)
+        one, other = fresh.start(), used.start()
+        for _ in range(3):
+            assert used.event(other) == used.end
+        call = lambda number: pb.RpcCall(  # noqa: E731
+            cmd_handle_event=pb.CmdHandleEvent(instance_id=number, event_name="log")
+        ).SerializeToString()
+        assert used.send(call(other) + echo) == fresh.send(call(one) + echo)
+        assert used.faults == fresh.faults
 
     def test_remembered_calls_are_bounded(self) -> None:
         peer = Peer()

@@ -103,7 +103,8 @@ def test_whether_the_service_was_asked(status: Any, asked: bool) -> None:
 
 def test_entities_that_repeat_are_read_once_and_never_taken_for_others() -> None:
     one, same = read(), read()
-    assert one.service_data is same.service_data and one.route is same.route
+    assert one.service_data is same.service_data
+    assert one.route is same.route
     other = read(service={"id": "s-2", "name": "demo"})
     assert (other.service_data, other.scope.service) == ({"id": "s-2", "name": "demo"}, ("s-2", "demo"))
     assert other.route is one.route
