@@ -82,9 +82,18 @@ from kong_eventhooks_plugin.sandbox.isolation import missing_features
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.settings import Settings, load, read_token
 from kong_eventhooks_plugin.sources.catalogue import REQUEST_SOURCES
+from kong_eventhooks_plugin.sources.changes.catalogue import CRUD
+from kong_eventhooks_plugin.sources.changes.forwarder import ChangeForwarder
 from kong_eventhooks_plugin.sources.field_types import field_types
 from kong_eventhooks_plugin.sources.own.publisher import OwnEvents
-from kong_eventhooks_plugin.sources.poller_group import PollerGroup, hooks_without_admin_api, needs_admin_api
+from kong_eventhooks_plugin.sources.poller_group import (
+    PollerGroup,
+    PollingCluster,
+    has_change_subscribers,
+    hooks_without_admin_api,
+    lacks_admin_api,
+)
+from kong_eventhooks_plugin.sources.pollers.lease_holders import LeaseHolders
 from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.plugin_answers import read_plugin
 from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
@@ -198,6 +207,9 @@ class Components:
         self.tls = groups.api_tls(settings)
         self._addresses = groups.address_rules(settings)
         self._proxy = groups.endpoint_proxy(settings)
+        self.members = self._membership()
+        polling = self.stores.polling
+        self.holders = None if polling is None or settings.admin_url is not None else LeaseHolders(polling)
         self._poller_settings = (
             None if settings.admin_url is None else groups.poller_group_settings(settings, settings.admin_url)
         )
@@ -253,7 +265,7 @@ class Components:
             host, self.metrics, instances, infos, max_connections=connections, max_waiting=waiting, link=link
         )
 
-    def membership(self) -> Membership | None:
+    def _membership(self) -> Membership | None:
         """Return this node's place among those that share the store; None without such a store."""
         nodes = self.stores.nodes
         if nodes is None:
@@ -281,9 +293,19 @@ class Components:
         return None if error is None else f"invalid: {error}"
 
     def _lacks_admin_api(self, hook: Hook) -> str | None:
-        if self.settings.admin_url is not None or not needs_admin_api(hook):
+        if self.settings.admin_url is not None or not lacks_admin_api(hook, self._is_polled):
             return None
         return f"no_admin_api: the source {hook.source} needs the setting admin_url"
+
+    def _is_polled(self, hook: Hook, source: str) -> bool:
+        """Return whether another node polls a source for this one, and has the hook."""
+        holder = None if self.holders is None else self.holders.holder(source)
+        if holder is None or self.members is None:
+            return False
+        nodes = self.members.distribution.nodes
+        return hook.origin.place == "api" or any(
+            node.process == holder.process and hook.id in node.hooks for node in nodes
+        )
 
     def _filter_fails(self, hook: Hook) -> str | None:
         error = self.dispatcher.filter_error(hook)
@@ -324,18 +346,43 @@ class Components:
     def pollers(
         self, client: AdminClient | None, leads: Callable[[], bool], own_leads: Callable[[], bool]
     ) -> PollerGroup | None:
-        """Return the pollers of the sources, which close the client; None where there is none. Call it on the loop."""
+        """Return the pollers of the sources, which close the client; None where there is none. Call it on the loop.
+
+        ``leads``: this process leads; ``own_leads``: it is the one of its node that polls, where nodes share the store.
+        """
         settings, hooks = self._poller_settings, self.registry.hooks
         if client is None or settings is None:
             return None
         publish, counts = self.dispatcher.publish, self.metrics.counts
-        own = None if self.stores.spool is None else own_leads
-        return PollerGroup(client, settings, publish, lambda: hooks().values(), counts, leads, own, self.identity)
+        cluster = self._polling_cluster()
+        leads = leads if cluster is None else own_leads
+        return PollerGroup(client, settings, publish, lambda: hooks().values(), counts, leads, self.identity, cluster)
 
-    def poller_status(self, pollers: PollerGroup | None, listening: ListeningRecord, link: WorkerLink) -> PollerStatus:
+    def _polling_cluster(self) -> PollingCluster | None:
+        shared, news = self.stores.polling, self.stores.news
+        if shared is None or news is None:
+            return None
+        return PollingCluster(shared, this_process(), socket.gethostname(), news.on_forwarded)
+
+    def forwarder(self) -> ChangeForwarder | None:
+        """Return what hands changes to other nodes; None where this node reads its own Admin API, or is alone."""
+        shared, hooks = self.stores.polling, self.registry.hooks
+        if shared is None or self.holders is None:
+            return None
+        subscribed = partial(has_change_subscribers, lambda: hooks().values())
+        return ChangeForwarder(shared, self.holders, subscribed, self.metrics.counts)
+
+    def poller_status(
+        self,
+        pollers: PollerGroup | None,
+        forwarder: ChangeForwarder | None,
+        listening: ListeningRecord,
+        link: WorkerLink,
+    ) -> PollerStatus:
         """Return what /readyz reports of the pollers, the plugin socket and the worker before."""
         if pollers is None:
-            errors, state = list(hooks_without_admin_api(self.registry.hooks().values())), {}
+            errors = list(hooks_without_admin_api(self.registry.hooks().values(), self._is_polled))
+            state = {} if forwarder is None else {CRUD: forwarder.state()}
         else:
             errors, state = pollers.errors(), pollers.state()
         return PollerStatus((*errors, *listening.errors(), *link.errors()), state, listening.state())
@@ -367,7 +414,7 @@ class Worker:
         self._link_descriptor = link
         self._tasks = TaskSet()
         self._polling: list[asyncio.Task[None]] = []
-        self._membership = parts.membership()
+        self._membership = parts.members
 
     async def run(self) -> None:
         parts, settings = self._parts, self._parts.settings
@@ -404,7 +451,9 @@ class Worker:
         )
         if pollers is not None:
             parts.registry.on_change(pollers.hooks_changed)
-        server = parts.server(link, None if pollers is None else pollers.crud)
+        forwarder = parts.forwarder()
+        changes = forwarder if pollers is None else pollers.crud
+        server = parts.server(link, changes)
         opening = self._tasks.run(self._open_store(delivery, plugins))
         files = settings.kong_yml
         # Files that are no longer set are withdrawn after the first read: a hook may have moved to another file.
@@ -415,15 +464,14 @@ class Worker:
         write_documents(settings.socket_path, settings.protocol)
         await server.serve(self._listening)
         keeping = self._tasks.run(listening.run())
-        status = partial(parts.poller_status, pollers, listening, link)
+        status = partial(parts.poller_status, pollers, forwarder, listening, link)
         states = parts.hook_states(delivery, self._membership)
         apis = self._serve_apis(parts.service(handlers, delivery, states), delivery, status)
         self._tasks.run(parts.definition_writer.run())
         self._tasks.run(parts.compilation.run())
         rounds = partial(parts.own_events.run, states.held, lambda: delivery.leading, delivery.delivers)
         self._tasks.run(SupervisedLoop("reporting of our own events").run(rounds))
-        if pollers is not None:
-            self._polling.append(self._tasks.run(pollers.run()))
+        self._start_polling(pollers, forwarder)
         parts.metrics.counts.worker_restarts["crashed",] = link.restarts.crashed
         parts.metrics.counts.worker_restarts["unresponsive",] = link.restarts.unresponsive
         link.ready()
@@ -449,14 +497,22 @@ class Worker:
         parts.lines.close()
         ends_at = time.monotonic() + settings.drain_seconds
         await asyncio.gather(server.drain(settings.drain_seconds), delivery.drain(settings.drain_seconds))
-        if pollers is not None:
-            await pollers.crud.drain(max(1.0, ends_at - time.monotonic()))
+        if changes is not None:
+            await changes.drain(max(1.0, ends_at - time.monotonic()))
         await cancel(*self._polling)
         if pollers is not None:
             await pollers.close()
         await self._end(handlers)
         link.close()
         log.info("worker_stopped", pid=os.getpid())
+
+    def _start_polling(self, pollers: PollerGroup | None, forwarder: ChangeForwarder | None) -> None:
+        """Start what reads Kong, or what follows a node that does."""
+        if pollers is not None:
+            self._polling.append(self._tasks.run(pollers.run()))
+        elif forwarder is not None and self._parts.holders is not None:
+            for name, loop in (("poll lease holders", self._parts.holders.run), ("change forwarding", forwarder.run)):
+                self._polling.append(self._tasks.run(SupervisedLoop(name).run(loop)))
 
     async def _open_store(self, delivery: DeliveryWorker, plugins: PluginPoller | None) -> None:
         """Open the store, however long it takes; then load what it holds and start what depends on it."""

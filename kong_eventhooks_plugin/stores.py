@@ -10,23 +10,26 @@ from kong_eventhooks_plugin.queue.contract import Acceptor, Definitions, Queue
 from kong_eventhooks_plugin.queue.forwarding.acceptor import SpoolAcceptor
 from kong_eventhooks_plugin.queue.forwarding.definitions import CopiedDefinitions
 from kong_eventhooks_plugin.queue.nodes import NodeTable
+from kong_eventhooks_plugin.queue.polling import SharedPolling
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
 from kong_eventhooks_plugin.settings import Settings
 
 
-class DefinitionNews(Protocol):
-    """Says when the hooks that the API has made have changed in the store that nodes share."""
+class StoreNews(Protocol):
+    """Says what has changed in the store that nodes share: the hooks that the API has made, changes forwarded to us."""
 
     listens: bool
     """Whether it hears of changes now, as far as is known."""
 
     def on_definitions(self, changed: Callable[[], None]) -> None: ...
 
+    def on_forwarded(self, forwarded: Callable[[], None]) -> None: ...
+
 
 class Stores(NamedTuple):
     """``acceptor`` is offered events, ``queue`` has what they led to.
 
-    ``spool`` and ``nodes`` are there where nodes share the queue.
+    ``spool`` and what follows are there where nodes share the queue.
     """
 
     queue: Queue
@@ -37,7 +40,8 @@ class Stores(NamedTuple):
     """The hooks that the API has made."""
     spool: SpoolAcceptor | None = None
     nodes: NodeTable | None = None
-    news: DefinitionNews | None = None
+    news: StoreNews | None = None
+    polling: SharedPolling | None = None
 
 
 def make_stores(settings: Settings, lost: Callable[[str], None]) -> Stores:
@@ -58,4 +62,5 @@ def make_stores(settings: Settings, lost: Callable[[str], None]) -> Stores:
     shared = PostgresQueue(url, limits)
     spool = SpoolAcceptor(data_dir, shared, lost, limits)
     shared.nodes.spooled = spool.spool.waiting
-    return Stores(shared, spool, spool.spool, CopiedDefinitions(shared, spool.spool), spool, shared.nodes, shared.nodes)
+    made = CopiedDefinitions(shared, spool.spool)
+    return Stores(shared, spool, spool.spool, made, spool, shared.nodes, shared.nodes, shared.polling)

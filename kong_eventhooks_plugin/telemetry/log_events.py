@@ -64,6 +64,11 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "events_not_accepted": "The queue did not accept a poller's events; tried again.",
     "filter_failed": "A hook's filter could not be evaluated for an event; the hook does not fire.",
     "filters_failed": "Filters could not be evaluated (`reason`); the hooks fire.",
+    "forwarded_change_overtaken": (
+        "A change that another node saw is no event of its own: its entity was changed again, or deleted, before it was "
+        "read."
+    ),
+    "forwarded_changes_failed": "Changes that nodes without `admin_url` saw wait in the shared store. It is tried again.",
     "gateway_store_open_failed": "`gateway.db` cannot be opened; tried again.",
     "grpc_call_failed": "A gRPC call failed because of a bug; `error` is the exception's type, `raised_at` the place.",
     "grpc_call_rejected": "A gRPC call was rejected: the store is unavailable or full. `suppressed`: lines left out.",
@@ -106,6 +111,9 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "plugin_documents_write_failed": "The documents for Kong's `query_cmd` could not be written beside the socket.",
     "plugin_socket_error": "An error on the plugin socket, of the kind `reason`.",
     "poll_failed": "A poller could not read Kong; tried again. `outcome` is `unanswered`, `failed` or `bug`.",
+    "poll_lease_renewal_failed": (
+        "The shared store was not asked who polls Kong for all nodes; this node stops in time where it was the one."
+    ),
     "polling_lock_failed": "The lock by which the processes of one node take turns in polling Kong cannot be taken.",
     "poll_recovered": "A poller reads Kong again.",
     "queue_poll_failed": "Due deliveries could not be read from the queue.",

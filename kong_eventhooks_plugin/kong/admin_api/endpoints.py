@@ -41,6 +41,11 @@ _CONFIG = "config"
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
+def is_open_key(schema: str, key: str) -> bool:
+    """Return whether an entity's key in a path is certainly no secret."""
+    return is_open_name(schema) or _UUID.fullmatch(key) is not None
+
+
 class _Meaning(NamedTuple):
     """One of Kong's paths; positions count its segments. ``hidden``: names in braces that are no entity."""
 
@@ -127,7 +132,7 @@ class AdminEndpoints:
         keys = []
         for at, schema in meaning.keys:
             text = segments[start + at]
-            if not is_open_name(schema) and not _UUID.fullmatch(text):
+            if not is_open_key(schema, text):
                 shown[start + at] = MASK
             keys.append((schema, unquote_plus(text)))
         for at in meaning.hidden:

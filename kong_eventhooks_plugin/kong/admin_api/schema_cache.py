@@ -126,6 +126,10 @@ class SchemaCache:
         """Return the last known paths; replaced as a whole by ``refresh`` and ``learn``."""
         return self._endpoints
 
+    def paths(self) -> tuple[str, ...]:
+        """Return the last known paths as Kong lists them."""
+        return self._known.paths
+
     def entities(self) -> EntityRules:
         """Return the last known rules; replaced as a whole by ``refresh`` and ``learn``."""
         return self._entities

@@ -49,6 +49,7 @@ from kong_eventhooks_plugin.queue.postgresql.group_commit import GroupCommit
 from kong_eventhooks_plugin.queue.postgresql.horizon import Horizon
 from kong_eventhooks_plugin.queue.postgresql.lane import Hooks, Lane, StoreClock
 from kong_eventhooks_plugin.queue.postgresql.nodes import PostgresNodes
+from kong_eventhooks_plugin.queue.postgresql.polling import PostgresPolling
 from kong_eventhooks_plugin.queue.postgresql.reads import Reader
 from kong_eventhooks_plugin.queue.postgresql.schema import migrate
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction
@@ -84,6 +85,7 @@ class PostgresQueue:
         self._clock = StoreClock(clock, database=database_time)
         self._process = process
         self.nodes = PostgresNodes(self._address, self._clock)
+        self.polling = PostgresPolling(self._write, self._reading, self._clock)
         self._listeners: list[Callable[[str], None]] = []
         self._group_commit: GroupCommit | None = None
         self._others: Lane[Any] | None = None

@@ -33,6 +33,8 @@ LONGEST_ID: Final = 64
 CHANNEL: Final = "kong_event_hooks"
 DEFINITIONS: Final = "definitions"
 """The payload where hooks that the API makes have changed; it is sent with the transaction that changes them."""
+CHANGES: Final = "changes"
+"""The payload where changes have been forwarded (``queue.polling``)."""
 
 _decode = msgspec.json.Decoder(list[str]).decode
 
@@ -55,6 +57,7 @@ class PostgresNodes:
         self._has_work: Callable[[str], None] = lambda _: None
         self._changed: Callable[[], None] = lambda: None
         self._definitions_changed: Callable[[], None] = lambda: None
+        self._changes_forwarded: Callable[[], None] = lambda: None
         self.listens = False
         """Whether notifications arrive on this connection: one has."""
         self._waking: set[str] = set()
@@ -102,6 +105,10 @@ class PostgresNodes:
         """Have ``changed`` called where the stored definitions have changed, or may have unheard."""
         self._definitions_changed = changed
 
+    def on_forwarded(self, forwarded: Callable[[], None]) -> None:
+        """Have ``forwarded`` called where another process has forwarded changes."""
+        self._changes_forwarded = forwarded
+
     def on_news(self, has_work: Callable[[str], None], changed: Callable[[], None]) -> None:
         self._has_work, self._changed = has_work, changed
 
@@ -121,6 +128,9 @@ class PostgresNodes:
         self.listens = True
         if payload == DEFINITIONS:
             self._definitions_changed()
+            return
+        if payload == CHANGES:
+            self._changes_forwarded()
             return
         if pid == connection.get_server_pid():
             return

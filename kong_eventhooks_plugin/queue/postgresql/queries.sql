@@ -502,3 +502,64 @@ SELECT count(*) FROM deliveries WHERE lease_until > $1;
 
 -- name: oldest_unsettled
 SELECT created_at FROM deliveries WHERE settled_at IS NULL ORDER BY event, hook LIMIT 1;
+
+-- name: poll_lease_processes
+SELECT process FROM poll_leases WHERE name = ANY($1::text[]) AND process <> $2;
+
+-- name: acquire_poll_leases
+-- $5: now; $6: when one ends that is from before the clock was set back; $7: processes that have exited.
+INSERT INTO poll_leases AS l (name, process, node, term, until)
+SELECT name, $2::text, $3::text, 1, $4::float8 FROM unnest($1::text[]) AS u(name) ORDER BY name
+ON CONFLICT (name) DO UPDATE SET
+  process = excluded.process, node = excluded.node, until = excluded.until,
+  term = l.term + (l.process <> excluded.process OR l.until <= $5::float8)::integer
+WHERE l.process = excluded.process OR l.until <= $5::float8 OR l.until > $6::float8 OR l.process = ANY($7::text[])
+RETURNING name, term;
+
+-- name: release_poll_leases
+UPDATE poll_leases SET until = 0 WHERE name = ANY($1::text[]) AND process = $2;
+
+-- name: poll_lease_holders
+SELECT name, process, node, term FROM poll_leases WHERE until > $1 AND until <= $2;
+
+-- name: lock_poll_lease
+-- Nobody takes the lease until this transaction ends.
+SELECT 1 FROM poll_leases WHERE name = $1 AND term = $2 AND until > $3 FOR UPDATE;
+
+-- name: poll_lease_adopted
+SELECT adopted FROM poll_leases WHERE name = $1;
+
+-- name: set_poll_lease_adopted
+UPDATE poll_leases SET adopted = true WHERE name = $1;
+
+-- name: poll_note
+SELECT value FROM poll_notes WHERE lease = $1 AND name = $2;
+
+-- name: poll_note_names
+SELECT name FROM poll_notes WHERE lease = $1 AND starts_with(name, $2) ORDER BY name;
+
+-- name: other_poll_notes_size
+SELECT coalesce(sum(length(value)), 0)::bigint FROM poll_notes WHERE lease <> $1 OR name <> $2;
+
+-- name: put_poll_note
+INSERT INTO poll_notes (lease, name, value) VALUES ($1, $2, $3)
+ON CONFLICT (lease, name) DO UPDATE SET value = excluded.value;
+
+-- name: drop_poll_note
+DELETE FROM poll_notes WHERE lease = $1 AND name = $2;
+
+-- name: count_forwarded_changes
+SELECT count(*) FROM forwarded_changes;
+
+-- name: delete_old_forwarded_changes
+DELETE FROM forwarded_changes WHERE seen_at < $1;
+
+-- name: add_forwarded_changes
+INSERT INTO forwarded_changes (seen_at, change)
+SELECT seen_at, change FROM unnest($1::float8[], $2::bytea[]) WITH ORDINALITY AS u(seen_at, change, at) ORDER BY at;
+
+-- name: first_forwarded_changes
+SELECT n, seen_at, change FROM forwarded_changes ORDER BY n LIMIT $1;
+
+-- name: delete_forwarded_changes
+DELETE FROM forwarded_changes WHERE n = ANY($1::bigint[]);

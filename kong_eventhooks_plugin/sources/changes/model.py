@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from kong_eventhooks_plugin.model.entity_path import EntityPath
+from kong_eventhooks_plugin.model.observation import ChangeObservation
 from kong_eventhooks_plugin.model.operation import Operation
 
 SeenBy = Literal["route", "reconciliation"]
@@ -24,6 +25,18 @@ class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
     ip: str | None = None
     user_agent: str | None = None
     request_id: str | None = None
+
+
+def actor_of(seen: ChangeObservation, masked_path: str) -> Actor:
+    return Actor(
+        method=seen.method,
+        path=masked_path,
+        consumer=seen.consumer or None,
+        credential=seen.credential,
+        ip=seen.ip,
+        user_agent=seen.user_agent,
+        request_id=seen.request_id,
+    )
 
 
 class RouteChange(msgspec.Struct, frozen=True):

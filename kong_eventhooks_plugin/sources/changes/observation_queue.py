@@ -6,6 +6,7 @@ triggers a reconciliation, which finds the change without its actor.
 
 import asyncio
 from collections import deque
+from itertools import islice
 from typing import Final
 
 from kong_eventhooks_plugin.model.observation import ChangeObservation
@@ -44,8 +45,13 @@ class ObservationQueue:
         await self._not_empty.wait()
         return self._pending[0]
 
-    def done(self) -> None:
-        self._bytes -= _size(self._pending.popleft())
+    def first(self, limit: int) -> list[ChangeObservation]:
+        """Return the oldest ones; they stay until ``done``."""
+        return list(islice(self._pending, limit))
+
+    def done(self, count: int = 1) -> None:
+        for _ in range(count):
+            self._bytes -= _size(self._pending.popleft())
         if not self._pending:
             self._not_empty.clear()
             self._empty.set()

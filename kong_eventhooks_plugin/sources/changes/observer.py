@@ -34,7 +34,6 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import AdminApiError, ObservationError, QueueError
-from kong_eventhooks_plugin.kong.admin_api.endpoints import AdminEndpoints
 from kong_eventhooks_plugin.kong.admin_api.schema_cache import SchemaCache
 from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.model.observation import ChangeObservation, ChangeTarget
@@ -42,18 +41,16 @@ from kong_eventhooks_plugin.queue.contract import Publish
 from kong_eventhooks_plugin.sources.changes.answer_body import decode_entity
 from kong_eventhooks_plugin.sources.changes.mirror.mirror import Mirror
 from kong_eventhooks_plugin.sources.changes.mirror_lifecycle import GRACE_SECONDS, MirrorLifecycle
-from kong_eventhooks_plugin.sources.changes.model import Actor, RouteChange
+from kong_eventhooks_plugin.sources.changes.model import RouteChange, actor_of
 from kong_eventhooks_plugin.sources.changes.observation_queue import BYTES, OBSERVATIONS, ObservationQueue
 from kong_eventhooks_plugin.sources.changes.outbox import OutboxPublisher
 from kong_eventhooks_plugin.sources.changes.reconciler import Reconciler, ReconcilerState
+from kong_eventhooks_plugin.sources.changes.targets import change_target, changed_place
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from kong_eventhooks_plugin.telemetry.raised import raised_at
 
 LEARN_SECONDS: Final = 1.0
 PAUSE_SECONDS: Final = 1.0
-
-_CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_CONFIG: Final = ChangeTarget(config=True)
 
 _log = structlog.get_logger()
 
@@ -131,21 +128,13 @@ class ChangeObserver:
 
     def change_target(self, method: str, path: str) -> ChangeTarget | None:
         """Return what a request that Kong took can have changed; None where no entity."""
-        if method not in _CHANGING:
-            return None
-        endpoints = self._schema_cache.endpoints()
-        place = _changed_place(endpoints, path)
-        if place is None and method == "POST" and _is_config(endpoints, path):
-            return _CONFIG
-        if place is None and endpoints:
-            return None
-        return ChangeTarget(place, wants_answer=method != "DELETE")
+        return change_target(self._schema_cache.endpoints(), method, path)
 
     def observe_change(self, seen: ChangeObservation) -> None:
         if seen.target.config:
             self._reconciler.trigger()
         elif not self._observations.put(seen):
-            self._count_missed("changes_overflow")
+            self.count_missed("changes_overflow")
 
     def state(self) -> ChangeState:
         return ChangeState(
@@ -199,7 +188,7 @@ class ChangeObserver:
             if not endpoints:
                 await self._request_endpoints()
                 return False
-            place = _changed_place(endpoints, seen.path)
+            place = changed_place(endpoints, seen.path)
         try:
             await self._apply(seen, place)
         except QueueError as error:
@@ -207,9 +196,9 @@ class ChangeObserver:
             self._error = f"changes wait for the mirror's store: {error}"
             return False
         except ObservationError as error:
-            self._count_missed("change_unreadable", detail=str(error))
+            self.count_missed("change_unreadable", detail=str(error))
         except Exception as error:  # noqa: BLE001  one that our code fails on must not hold up the others
-            self._count_missed("change_failed", kind=type(error).__name__, raised_at=raised_at(error))
+            self.count_missed("change_failed", kind=type(error).__name__, raised_at=raised_at(error))
         else:
             self._logged.clear()
         self._error = None
@@ -219,11 +208,19 @@ class ChangeObserver:
         if place is None:
             return
         entity = None if seen.method == "DELETE" else _answered_entity(seen, place.schema)
-        if entity is not None:
-            await self._learn_schema(place.schema, entity)
-        change = RouteChange(place, seen.method, entity, _actor(seen, place.masked), seen.started_at, seen.seen_at)
+        actor = actor_of(seen, place.masked)
+        await self.apply(RouteChange(place, seen.method, entity, actor, seen.started_at, seen.seen_at))
+
+    async def apply(self, change: RouteChange) -> None:
+        """Apply a change of this node's route, or of another's. Raises ``QueueError`` and ``ObservationError``."""
+        if change.entity is not None:
+            await self._learn_schema(change.place.schema, change.entity)
         if await self._mirror.apply(change):
             self._outbox_publisher.wake()
+
+    async def published(self) -> None:
+        """Wait until what was applied is published, or held for subscribers that may come back."""
+        await self._outbox_publisher.flush()
 
     async def _request_endpoints(self) -> None:
         try:
@@ -242,7 +239,7 @@ class ChangeObserver:
         except (TimeoutError, AdminApiError) as error:
             self._log_once("no_schema", "schema_unknown", schema=schema, error=str(error))
 
-    def _count_missed(self, reason: str, **fields: str | None) -> None:
+    def count_missed(self, reason: str, **fields: str | None) -> None:
         """Count what the route saw and cannot report, and have a reconciliation find it."""
         self._counts.events_lost[reason,] += 1
         self._log_once(reason, "change_deferred", reason=reason, **fields)
@@ -253,16 +250,6 @@ class ChangeObserver:
         if key not in self._logged:
             self._logged.add(key)
             _log.warning(event, **fields)
-
-
-def _is_config(endpoints: AdminEndpoints, path: str) -> bool:
-    return endpoints.is_config(path) if endpoints else path.partition("?")[0].rstrip("/").endswith("/config")
-
-
-def _changed_place(endpoints: AdminEndpoints, path: str) -> EntityPath | None:
-    """Return where a path leads; None where to no entity, or to an action, which changes none."""
-    place = endpoints.resolve(path)
-    return None if place is None or place.action is not None else place
 
 
 def _answered_entity(seen: ChangeObservation, schema: str) -> dict[str, Any]:
@@ -276,15 +263,3 @@ def _answered_entity(seen: ChangeObservation, schema: str) -> dict[str, Any]:
     if not isinstance(entity.get("id"), str):
         raise ObservationError("the answer has no id")
     return entity
-
-
-def _actor(seen: ChangeObservation, masked_path: str) -> Actor:
-    return Actor(
-        method=seen.method,
-        path=masked_path,
-        consumer=seen.consumer or None,
-        credential=seen.credential,
-        ip=seen.ip,
-        user_agent=seen.user_agent,
-        request_id=seen.request_id,
-    )

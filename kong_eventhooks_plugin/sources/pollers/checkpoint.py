@@ -9,18 +9,32 @@ poller starts from nothing.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import structlog
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.sources.pollers.publisher import Publisher
-from kong_eventhooks_plugin.storage.notes import NoteStore
 
 S = TypeVar("S")
 
 _log = structlog.get_logger()
+
+
+class Notes(Protocol):
+    """Small durable values by name: of a node (``storage.notes.NoteStore``), or of all that share a store.
+
+    Every method may raise ``StoreUnavailable``.
+    """
+
+    async def get(self, name: str) -> bytes | None: ...
+
+    async def put(self, name: str, value: bytes) -> None: ...
+
+    async def names(self, prefix: str = "") -> list[str]: ...
+
+    async def drop(self, name: str) -> None: ...
 
 
 class CheckpointRecord(msgspec.Struct, Generic[S], frozen=True):
@@ -36,7 +50,7 @@ class Checkpoint(Generic[S]):
     """
 
     def __init__(
-        self, notes: NoteStore, name: str, kind: type[S], durable: Callable[[S], Any], publisher: Publisher
+        self, notes: Notes, name: str, kind: type[S], durable: Callable[[S], Any], publisher: Publisher
     ) -> None:
         self._notes = notes
         self._name = name

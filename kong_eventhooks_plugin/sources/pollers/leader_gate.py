@@ -2,7 +2,8 @@
 
 It polls only in the process that leads, and only while some hook subscribes to its source: otherwise the gate is closed
 and Kong is not asked. At a closed gate a poller drops its state, and it loads its notes when the gate opens: another
-process may have led meanwhile.
+process may have led meanwhile. The same where this process has led anew since (the gate's ``term``): another may have
+led in between.
 
 Limits: a closed gate is checked every ``CLOSED_POLL_SECONDS``. After failures in a row a poller waits
 ``FIRST_SECONDS``, twice as long each time, at most ``LONGEST_SECONDS``. Intervals and those waits are up to ``JITTER``
@@ -21,11 +22,14 @@ JITTER: Final = 0.1
 
 
 class LeaderGate:
-    """``leads``: this process leads; ``wanted``: a hook subscribes; ``dice`` returns a number from 0 to 1."""
+    """``leads`` gives the term in which this process leads, 0 while it does not; True and False where that is all.
+
+    ``wanted``: a hook subscribes; ``dice`` returns a number from 0 to 1.
+    """
 
     def __init__(
         self,
-        leads: Callable[[], bool],
+        leads: Callable[[], int],
         wanted: Callable[[], bool],
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
         dice: Callable[[], float] = random.random,
@@ -36,7 +40,11 @@ class LeaderGate:
         self._random = dice
 
     def is_open(self) -> bool:
-        return self._leads() and self._wanted()
+        return self.term() != 0
+
+    def term(self) -> int:
+        """Return the term in which it is open, 0 where it is closed."""
+        return self._leads() if self._wanted() else 0
 
     def closed_reason(self) -> str | None:
         """Return the reason for people; None where it is open."""

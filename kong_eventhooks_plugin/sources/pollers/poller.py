@@ -21,9 +21,9 @@ from kong_eventhooks_plugin.errors import AdminApiError, EventHooksError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient
 from kong_eventhooks_plugin.model.kong_node import NodeIdentity
 from kong_eventhooks_plugin.queue.contract import Publish
+from kong_eventhooks_plugin.sources.pollers.checkpoint import Notes
 from kong_eventhooks_plugin.sources.pollers.leader_gate import CLOSED_POLL_SECONDS, Backoff, LeaderGate
 from kong_eventhooks_plugin.sources.pollers.publisher import Publisher
-from kong_eventhooks_plugin.storage.notes import NoteStore
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from kong_eventhooks_plugin.telemetry.raised import bug_text
 
@@ -34,7 +34,7 @@ class PollerContext(NamedTuple):
     """What pollers share. ``clock`` returns Unix seconds, ``monotonic`` those of a stopwatch."""
 
     client: AdminClient
-    notes: NoteStore
+    notes: Notes
     publish: Publish
     counts: Counts
     node: NodeIdentity
@@ -58,15 +58,18 @@ class Poller(ABC):
         self._error: str | None = None
         self._suspended = True
         self._loaded = False
+        self._term = 0
 
     async def run(self) -> None:
         while True:
-            if self._gate.is_open():
+            term = self._gate.term()
+            if term != self._term and not self._suspended:
+                self._suspend()
+            self._term = term
+            if term:
                 self._suspended = False
                 await self._try()
             else:
-                if not self._suspended:
-                    self._suspend()
                 await self._gate.pause(CLOSED_POLL_SECONDS)
 
     @abstractmethod
