@@ -65,10 +65,10 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "filter_failed": "A hook's filter could not be evaluated for an event; the hook does not fire.",
     "filters_failed": "Filters could not be evaluated (`reason`); the hooks fire.",
     "forwarded_change_overtaken": (
-        "A change that another node saw is no event of its own: its entity was changed again, or deleted, before it was "
-        "read."
+        "A change that another node saw is no event of its own: its entity was changed again, or deleted, before it "
+        "was read."
     ),
-    "forwarded_changes_failed": "Changes that nodes without `admin_url` saw wait in the shared store. It is tried again.",
+    "forwarded_changes_failed": "Changes that nodes without `admin_url` saw wait in the shared store; tried again.",
     "gateway_store_open_failed": "`gateway.db` cannot be opened; tried again.",
     "grpc_call_failed": "A gRPC call failed because of a bug; `error` is the exception's type, `raised_at` the place.",
     "grpc_call_rejected": "A gRPC call was rejected: the store is unavailable or full. `suppressed`: lines left out.",

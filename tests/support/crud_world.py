@@ -107,7 +107,7 @@ class CrudWorld:
 
     async def __aenter__(self) -> Self:
         stack = self._stack
-        client = await stack.enter_async_context(AdminClient(AdminSettings(url=self.node.url)))
+        self.client = client = await stack.enter_async_context(AdminClient(AdminSettings(url=self.node.url)))
         self.http = await stack.enter_async_context(http_client(self.node.url))
         notes = NoteStore(self.folder / "gateway.db")
         self.schema_cache = SchemaCache(client, notes, lambda: b"k" * 32)

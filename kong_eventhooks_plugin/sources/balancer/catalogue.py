@@ -81,7 +81,8 @@ ENTRY = SourceEntry(
             "begins anew. A hook that names the event `health` does not receive `resolved`."
         ),
         (
-            "Each Kong node checks for itself. The node that `admin_url` names is polled; in hybrid mode the control "
+            "Each Kong node checks for itself. The node that `admin_url` names is polled, of several sidecars over one "
+            "store that of one of them (docs/cluster.md); in hybrid mode the control "
             "plane has no balancer, so there are no events. A restarted Kong assumes that all is healthy, which may "
             "be an event. A name that does not resolve is an event at the second poll."
         ),

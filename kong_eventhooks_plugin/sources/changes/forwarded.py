@@ -7,8 +7,8 @@ before leaves it to the next one, whose mirror knows the request, or whose event
 ==========================================  ==============================================================
 a change                                    then
 ==========================================  ==============================================================
-of an entity that was changed again, or     no event of its own: what is there now is that of the later one
-deleted, before it was read
+of an entity that was changed again, or     no event of its own: what is there now is that of the later one. Of
+deleted, before it was read                 an entity that was not known it is the create, with what is there now
 without an id, of an entity whose key in    counted (``change_unreadable``); a reconciliation finds it,
 the path is hidden, or that Kong refuses    without its actor
 older than ``AGE``                          the same, counted as ``changes_overflow``
@@ -141,11 +141,17 @@ class ForwardedChanges:
             entity = None
         else:
             entity = await self._read(change)
-            if entity is None or entity.get("updated_at") != change.updated_at:
+            if entity is None or await self._is_overtaken(change, entity):
                 _log.debug("forwarded_change_overtaken", schema=change.place.schema, id=change.id)
                 return
         began = seen_at - change.seconds
         await self._observer.apply(RouteChange(change.place, change.method, entity, change.actor, began, seen_at))
+
+    async def _is_overtaken(self, change: ForwardedChange, entity: dict[str, Any]) -> bool:
+        """Return whether the state is not the one that the change led to, and a later change reports it."""
+        if entity.get("updated_at") == change.updated_at:
+            return False
+        return await self._observer.knows(change.place.schema, str(entity.get("id")))
 
     async def _read(self, change: ForwardedChange) -> dict[str, Any] | None:
         """Return the entity as it is now; None where it is gone."""

@@ -218,6 +218,10 @@ class ChangeObserver:
         if await self._mirror.apply(change):
             self._outbox_publisher.wake()
 
+    async def knows(self, schema: str, entity: str) -> bool:
+        """Return whether the mirror has an entity. Raises ``QueueError``."""
+        return await self._mirror.knows(schema, entity)
+
     async def published(self) -> None:
         """Wait until what was applied is published, or held for subscribers that may come back."""
         await self._outbox_publisher.flush()

@@ -104,6 +104,9 @@ class Mirror:
 
         return await self._write(apply)
 
+    async def knows(self, schema: str, entity: str) -> bool:
+        return await self._with_store(lambda store: store.by_id(schema, entity) is not None)
+
     async def pending(self, limit: int) -> list[EntityChange]:
         """Return up to ``limit`` changes of the outbox, oldest first."""
         return await self._with_store(lambda store: store.pending(limit))
