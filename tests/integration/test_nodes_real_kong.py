@@ -1,5 +1,6 @@
 """Two Kong nodes over one database, each with its sidecar, over one shared store: what happens once is told once."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from tests.integration.conftest import HttpServer, Kong, Sidecar
 from tests.integration.test_crud_real_kong import ask, begin, put_route, send_recorded, short, told_events
-from tests.support.admin_route import WITH_KEY
+from tests.support.admin_route import OPERATORS, WITH_KEY
 from tests.support.kong_postgres import Postgres
 from tests.support.waiting import until
 from tests.unit.sources.changes.test_observer import CHANGES
@@ -97,6 +98,40 @@ def test_both_routes_and_what_goes_past_them(nodes: list[Node], receiver: HttpSe
     until(lambda: settled(sidecar, other), "all is in the shared store")
     reported = sidecar.events("dao:crud")
     assert Counter(event["event"] for event in reported) == Counter(wanted), short(reported)
+
+
+def test_a_sidecar_without_admin_url_hands_on_what_its_route_sees(nodes: list[Node], receiver: HttpServer) -> None:
+    (kong, sidecar), (other_kong, other) = nodes
+    begin(sidecar, kong, receiver, crud_reconcile_seconds=0.5, crud_grace_seconds=5.0)
+    other.stop()
+    other.start()
+    until(lambda: other.poller("crud").get("forwarded_to"), "it knows who takes what it sees")
+    until(lambda: json.loads(other.get("/readyz")[1])["errors"] == [], "and that is no error")
+    wanted = []
+    for method, path, body, told in (
+        ("POST", "/consumers", {"username": "grace"}, ["consumers:create grace"]),
+        ("PATCH", "/consumers/grace", {"custom_id": "g1"}, ["consumers:update grace (custom_id)"]),
+        ("PUT", "/consumers/newbie", {"tags": ["a"]}, ["consumers:create newbie"]),
+        ("POST", "/consumers/grace/acls", {"group": "admins"}, ["acls:create admins"]),
+        ("POST", "/upstreams", {"name": "up"}, ["upstreams:create up"]),
+        ("POST", "/upstreams/up/targets", {"target": "127.0.0.1:9"}, ["targets:create 127.0.0.1:9"]),
+        ("PATCH", "/upstreams/up/targets/127.0.0.1:9", {"weight": 7}, ["targets:update 127.0.0.1:9 (weight)"]),
+        ("DELETE", "/upstreams/up", None, ["upstreams:delete up", "targets:delete 127.0.0.1:9 < upstreams"]),
+        ("DELETE", "/consumers/newbie", None, ["consumers:delete newbie"]),
+    ):
+        assert ask(other_kong, method, path, body)[0] // 100 == 2
+        wanted += told
+        until(lambda: len(sidecar.events("dao:crud")) >= len(wanted), f"{method} {path} is reported")
+    for each in (sidecar, sidecar):
+        each.reconciliations()
+    until(lambda: settled(sidecar, other), "all is in the shared store")
+    reported = sidecar.events("dao:crud")
+    assert sorted(short(reported)) == sorted(wanted)
+    assert {event["data"]["seen_by"] for event in reported} == {"route"}
+    assert {event["data"]["actor"]["consumer"]["username"] for event in reported} == {OPERATORS}
+    until(lambda: len(told_events(receiver)) == 2 * len(wanted), "each is delivered once to each hook")
+    sidecar.stop()
+    until(lambda: any("to-crud" in error for error in json.loads(other.get("/readyz")[1])["errors"]), "now it is one")
 
 
 def watch(sidecar: Sidecar, kong: Kong) -> None:

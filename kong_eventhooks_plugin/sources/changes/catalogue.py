@@ -150,8 +150,8 @@ _WHAT_IT_NEEDS = (
     "a node without the route, by a new kong.yml) are found by the next reconciliation, which reads all entities every "
     "`crud_reconcile_seconds`: one event for each entity that differs between two of them. A whole configuration that "
     "is sent through the route (`POST /config` of a DB-less Kong) starts one at once: its changes come within seconds, "
-    "without `actor`. Each change is reported once, whichever way and by whichever node it was seen. Where nodes share a "
-    "store, one with `admin_url` reports what the routes of those without it see (docs/cluster.md). The first "
+    "without `actor`. Each change is reported once, whichever way and by whichever node it was seen. Where nodes share "
+    "a store, one with `admin_url` reports what the routes of those without it see (docs/cluster.md). The first "
     "reconciliation ever reports nothing; after a restart, and after up to ten minutes without hooks on it, the next "
     "one reports what changed meanwhile."
 )
