@@ -24,6 +24,9 @@ def read_statements(package: str) -> SimpleNamespace:
 
 
 def read_migrations(package: str) -> Mapping[int, str]:
-    """Return a package's migrations by the version that they lead to, from 1, without a gap."""
-    files = (entry for entry in (resources.files(package) / "migrations").iterdir() if entry.name.endswith(".sql"))
-    return MappingProxyType({int(entry.name.partition("_")[0]): entry.read_text("utf-8") for entry in files})
+    """Return a package's migrations by the version that they lead to, from 1, without a gap; else ``ValueError``."""
+    files = [entry for entry in (resources.files(package) / "migrations").iterdir() if entry.name.endswith(".sql")]
+    found = {int(entry.name.partition("_")[0]): entry.read_text("utf-8") for entry in files}
+    if sorted(found) != list(range(1, len(files) + 1)):
+        raise ValueError(f"a version of {package}'s migrations is missing, or there twice")
+    return MappingProxyType(found)

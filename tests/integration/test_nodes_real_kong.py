@@ -107,7 +107,11 @@ def test_a_sidecar_without_admin_url_hands_on_what_its_route_sees(nodes: list[No
     other.start()
     until(lambda: other.poller("crud").get("forwarded_to"), "it knows who takes what it sees")
     until(lambda: json.loads(other.get("/readyz")[1])["errors"] == [], "and that is no error")
-    wanted = []
+    wanted: list[str] = []
+
+    def reported_so_far() -> bool:
+        return len(sidecar.events("dao:crud")) >= len(wanted)
+
     for method, path, body, told in (
         ("POST", "/consumers", {"username": "grace"}, ["consumers:create grace"]),
         ("PATCH", "/consumers/grace", {"custom_id": "g1"}, ["consumers:update grace (custom_id)"]),
@@ -121,7 +125,7 @@ def test_a_sidecar_without_admin_url_hands_on_what_its_route_sees(nodes: list[No
     ):
         assert ask(other_kong, method, path, body)[0] // 100 == 2
         wanted += told
-        until(lambda: len(sidecar.events("dao:crud")) >= len(wanted), f"{method} {path} is reported")
+        until(reported_so_far, f"{method} {path} is reported")
     for each in (sidecar, sidecar):
         each.reconciliations()
     until(lambda: settled(sidecar, other), "all is in the shared store")

@@ -9,7 +9,7 @@ import pytest
 
 from kong_eventhooks_plugin.queue.sqlite import file
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
-from kong_eventhooks_plugin.storage.named_sql import named_statements
+from kong_eventhooks_plugin.storage.named_sql import named_statements, read_migrations
 from kong_eventhooks_plugin.storage.sqlite import statements_of
 
 PACKAGE = Path(file.__file__).parent
@@ -99,3 +99,17 @@ def test_rows_are_all_inserted_in_their_order(count: int) -> None:
     insert_rows(connection, "INSERT INTO x (a, b, c)\nVALUES (?, ?, 'fixed');", rows)
     assert connection.execute("SELECT a, b FROM x ORDER BY rowid").fetchall() == rows
     connection.close()
+
+
+@pytest.mark.parametrize("files", [("0001_a", "0001_b"), ("0001_a", "0003_b"), ("0002_a",)])
+def test_a_version_of_the_migrations_that_is_missing_or_there_twice_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[str, ...]
+) -> None:
+    package = f"migrations_{'_'.join(files)}"
+    (tmp_path / package / "migrations").mkdir(parents=True)
+    (tmp_path / package / "__init__.py").touch()
+    for name in files:
+        (tmp_path / package / "migrations" / f"{name}.sql").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match="is missing, or there twice"):
+        read_migrations(package)
