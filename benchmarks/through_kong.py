@@ -5,7 +5,9 @@
 One Kong with one nginx worker and a route for each plugin and status, one sidecar, one upstream, one receiver. A client
 with 32 connections (wrk where there is one) sends as fast as it is answered, to one route after the other, in turns. A
 run ends when Kong, the plugin and the deliveries are idle again, so that its CPU includes what came after the answers.
-Medians of the runs:
+Each run has a Kong of its own start: LuaJIT finds a text by a hash of some of its bytes, and which ones is drawn at a
+start. So the same log can cost Kong ten times as much after one start as after another, for each plugin that makes a
+text of it (docs/performance.md). Medians of the runs:
 
 - answers a second that clients get
 - Kong's CPU for an answer, its worker's alone; the plugin's beside it, all its processes. For ours it includes the
@@ -220,15 +222,19 @@ def main() -> None:
         declare(kong, plugins, upstream, receiver, Path(chosen.go_pdk or "").name)
         sidecar.start()
         stack.callback(kong.stop)
-        kong.start()
         bench = Bench(kong, sidecar, go)
         for case in chosen.case or CASES:
-            for plugin in plugins:
-                bench.run(plugin, case, 1)  # to warm up: the limit is exceeded, the instance started, Lua compiled
             runs: dict[str, list[Run]] = {plugin: [] for plugin in plugins}
             for _ in range(chosen.runs):
+                kong.start()
+                for plugin in plugins:
+                    bench.run(plugin, case, 1)  # to warm up: the limit is exceeded, the instance started, Lua compiled
                 for plugin, seen in runs.items():
                     seen.append(bench.run(plugin, case, chosen.seconds))
+                    print(
+                        f"  {plugin:9}{seen[-1].rate:12,.0f}{seen[-1].kong:17,.0f}{seen[-1].plugin:19,.0f}", flush=True
+                    )
+                kong.stop()
             report(case, runs)
 
 
