@@ -39,7 +39,10 @@ def machine_of_its_own() -> tuple[str, ...]:
 
 
 class Node:
-    """``kill`` ends it as a power cut does; ``start`` starts it again over what it has on its disk."""
+    """``kill`` ends it as a power cut does; ``start`` starts it again over what it has on its disk.
+
+    ``store`` is what nodes share, from the next start on; None: it is on its own.
+    """
 
     def __init__(self, name: str, folder: Path, store: str | None, kong_yml: Path, processes: Processes) -> None:
         (folder / name).mkdir(mode=0o700)
@@ -47,15 +50,16 @@ class Node:
         data = folder / name / "data"
         data.mkdir(mode=0o700)
         self._world = World(folder / name, data, processes)
-        shared = () if store is None else (f"--store={store}",)
-        self._flags = (*shared, f"--kong-yml={kong_yml}")
+        self.store = store
+        self._kong_yml = kong_yml
         self._under = (*under, name) if (under := machine_of_its_own()) else ()
         self._closing = AsyncExitStack()
         self.running: Running
         self.worker = 0
 
     async def start(self) -> None:
-        self.running = self._world.sidecar(*self._flags, under=self._under)
+        shared = () if self.store is None else (f"--store={self.store}",)
+        self.running = self._world.sidecar(*shared, f"--kong-yml={self._kong_yml}", under=self._under)
         port = (await asyncio.to_thread(self.running.wait_for, "api_listening"))["port"]
         self.worker = await ready(self.running)
         self.client = await self._closing.enter_async_context(http_client(f"http://127.0.0.1:{port}"))
@@ -99,7 +103,7 @@ class Node:
             async with free:
                 answer = await self.client.post("/events", json={"event": "number", "data": {"number": number}})
             assert answer.status_code == 201, answer.text
-            assert answer.json()["undecided"]
+            assert answer.json()["undecided"] == (self.store is not None)
 
         await asyncio.gather(*map(one, numbers))
 
