@@ -17,7 +17,6 @@ from tests.support.processes import Processes
 pytestmark = pytest.mark.long
 
 
-
 @pytest.fixture
 async def receiver() -> AsyncIterator[HttpReceiver]:
     async with HttpReceiver() as made:

@@ -7,8 +7,13 @@ import pytest
 
 from kong_eventhooks_plugin import app
 from kong_eventhooks_plugin.app import Components
+from kong_eventhooks_plugin.delivery.rendezvous import Distribution
 from kong_eventhooks_plugin.errors import SettingsError
+from kong_eventhooks_plugin.model.hook import Origin
+from kong_eventhooks_plugin.queue.nodes import Node
+from kong_eventhooks_plugin.queue.polling import LeaseHolder
 from kong_eventhooks_plugin.settings import Settings
+from tests.support.events import make_hook
 
 
 @pytest.mark.parametrize(
@@ -57,3 +62,27 @@ def test_the_collector_leaves_the_calls_of_a_flood_alone() -> None:
         gc.callbacks.pop()
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+async def test_a_node_without_an_admin_api_is_right_where_another_one_polls_for_its_hooks(tmp_path: Path) -> None:
+    components = Components(Settings(data_dir=str(tmp_path), store="postgresql://127.0.0.1/none"))
+    holders, members = components.holders, components.members
+    assert holders is not None
+    assert members is not None
+    declared, unknown = (make_hook(name, source="dao:crud") for name in ("declared", "unknown"))
+    made = make_hook("made", source="balancer", origin=Origin("api", "", ""))
+    health = make_hook("health", source="gateway", origin=Origin("api", "", ""))
+    hooks = (declared, unknown, made, health)
+    assert all(components._lacks_admin_api(hook) for hook in hooks), "nobody does yet"
+    holders._holders = {name: LeaseHolder("other", "node-b", 1) for name in ("crud", "balancer")}
+    members.distribution = Distribution([Node("other", "id", "node-b", "1", frozenset({declared.id}))])
+    lacking = [hook for hook in hooks if components._lacks_admin_api(hook)]
+    assert lacking == [unknown, health], "the other has no such hook, and does not poll that for us"
+
+
+def test_who_follows_other_nodes(tmp_path: Path) -> None:
+    shared = "postgresql://127.0.0.1/none"
+    assert Components(Settings(data_dir=str(tmp_path))).forwarder() is None
+    assert Components(Settings(data_dir=str(tmp_path), store=shared)).forwarder() is not None
+    with_api = Settings(data_dir=str(tmp_path), store=shared, admin_url="http://127.0.0.1:8001")
+    assert Components(with_api).forwarder() is None

@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kong_eventhooks_plugin import background
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.observation import ChangeObservation
+from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
+from kong_eventhooks_plugin.sources.changes import forwarded
+from kong_eventhooks_plugin.sources.changes.forwarded_change import forwarded_change
 from kong_eventhooks_plugin.sources.changes.reconciler import ReconcilerSettings
-from kong_eventhooks_plugin.sources.poller_group import PollerGroup, PollerGroupSettings
+from kong_eventhooks_plugin.sources.poller_group import PollerGroup, PollerGroupSettings, PollingCluster
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.admin_node import AdminNode
 from tests.support.crud import Publisher
@@ -25,12 +29,18 @@ from tests.support.waiting import SECONDS
 HOOK = make_hook("h", source="crud", event="consumer:create")
 
 
-def make(folder: Path, url: str, *hooks: Hook, publisher: Publisher | None = None) -> PollerGroup:
+def make(
+    folder: Path,
+    url: str,
+    *hooks: Hook,
+    publisher: Publisher | None = None,
+    cluster: PollingCluster | None = None,
+) -> PollerGroup:
     rounds = ReconcilerSettings(admin_url=url, interval=3_600, grace=0.0, pause_factor=0.0)
     client = AdminClient(AdminSettings(url=url))
-    return PollerGroup(
-        client, PollerGroupSettings(folder, rounds), publisher or Publisher(), lambda: hooks, Counts(), lambda: True
-    )
+    settings = PollerGroupSettings(folder, rounds)
+    publish = publisher or Publisher()
+    return PollerGroup(client, settings, publish, lambda: hooks, Counts(), lambda: True, cluster=cluster)
 
 
 @asynccontextmanager
@@ -171,3 +181,30 @@ async def test_what_cannot_be_closed_holds_up_nothing_else(tmp_path: Path, monke
         assert observers._client._session is not None
         assert observers._client._session.closed
         await close()
+
+
+async def test_where_nodes_share_a_store_what_others_forward_is_reported(
+    tmp_path: Path, postgres_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarded, "POLL_SECONDS", 0.05)
+    queue = PostgresQueue(postgres_store, process="us")
+    await queue.open()
+    published = Publisher()
+    async with AdminNode() as node:
+        hooks = (make_hook("h", source="crud"), make_hook("b", source="balancer"), make_hook("g", source="gateway"))
+        cluster = PollingCluster(queue.polling, "us", "node-b", queue.nodes.on_forwarded)
+        observers = make(tmp_path, node.url, *hooks, publisher=published, cluster=cluster)
+        async with running(observers):
+            await until(lambda: observers.state()["crud"]["reconciler"]["ended_at"] is not None)
+            await until(lambda: observers.state()["balancer"]["idle_reason"] is None)
+            assert (await queue.polling.holders()).keys() == {"crud", "balancer"}, "of the gateway each has its own"
+            body = json.dumps(node.behind.create("consumers", username="ada")).encode()
+            seen = ChangeObservation("POST", "/consumers", 201, body, time.time(), time.time(), user_agent="deck")
+            place = observers._schema_cache.endpoints().resolve("/consumers")
+            assert place is not None
+            await queue.polling.send([(time.time(), msgspec.json.encode(forwarded_change(seen, place)))])
+            await until(lambda: bool(published.events))
+            assert published.events[0].data["actor"]["user_agent"] == "deck"
+            assert observers.errors() == []
+        assert await queue.polling.holders() == {}, "it leaves them to others"
+    await queue.close()
