@@ -11,6 +11,7 @@ import faulthandler
 import gc
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -112,6 +113,10 @@ COLLECT_AFTER = 10_000
 """New objects before the garbage collector looks at them. With 700, as Python has it, it finds each call that waits
 for a commit alive, three times, and takes a sixth of the time under a flood."""
 
+TURN_SECONDS = 0.000_5
+"""How long a thread runs Python while another one waits to. With 5 ms, as Python has it, the loop waits so long each
+time that it comes back from the kernel while a thread of ours works: the mirror's, the one that sends spans."""
+
 log = structlog.get_logger()
 
 
@@ -121,6 +126,11 @@ def collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)
+
+
+def take_short_turns() -> None:
+    """Let no thread hold the loop up for long."""
+    sys.setswitchinterval(TURN_SECONDS)
 
 
 def run_worker(flags: Mapping[str, Any], settings_file: Path | None, fd: int, link: int | None) -> int:
@@ -486,6 +496,7 @@ class Worker:
             if state != "ok":
                 log.warning("sandbox_feature_unused", feature=feature, reason=state)
         collect_seldom()
+        take_short_turns()
         LoopStalls(parts.metrics.counts, asyncio.get_running_loop()).start()
         await self._until_stopped(link, delivery, apis)
         await cancel(keeping, *apis)

@@ -66,7 +66,7 @@ class NoLifecycle:
 async def durable(directory: Path, metrics: Metrics) -> RequestObserver:
     """Return the real dispatcher over a real SQLite queue."""
     # Imported here: the other cases measure the plugin server alone.
-    from kong_eventhooks_plugin.app import collect_seldom
+    from kong_eventhooks_plugin.app import collect_seldom, take_short_turns
     from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
     from kong_eventhooks_plugin.queue.contract import QueueLimits
     from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
@@ -76,6 +76,7 @@ async def durable(directory: Path, metrics: Metrics) -> RequestObserver:
     queue = SqliteQueue(directory / "bench.db", limits, time.time)
     await queue.open()
     collect_seldom()  # as the worker does
+    take_short_turns()
     return Dispatcher(Book(), queue, [RateLimiting()], metrics, time.time)
 
 

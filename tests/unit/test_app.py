@@ -1,6 +1,7 @@
 """What the composition root decides itself."""
 
 import gc
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,12 @@ def test_who_follows_other_nodes(tmp_path: Path) -> None:
     assert Components(Settings(data_dir=str(tmp_path), store=shared)).forwarder() is not None
     with_api = Settings(data_dir=str(tmp_path), store=shared, admin_url="http://127.0.0.1:8001")
     assert Components(with_api).forwarder() is None
+
+
+def test_a_thread_that_works_lets_the_loop_in_soon() -> None:
+    turn = sys.getswitchinterval()
+    try:
+        app.take_short_turns()
+        assert sys.getswitchinterval() <= 0.001
+    finally:
+        sys.setswitchinterval(turn)
