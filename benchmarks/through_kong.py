@@ -207,6 +207,7 @@ def main() -> None:
     if not chosen.kong_bin:
         print("not measured: name a real Kong's executable with --kong-bin PATH or KONG_BIN")
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no Kong is left behind
     plugins = chosen.plugin or ["none", "file-log", "http-log", *(["go-pdk"] if chosen.go_pdk else []), "ours"]
     with ExitStack() as stack:
         directory = stack.enter_context(open_directory())
