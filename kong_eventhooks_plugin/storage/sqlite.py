@@ -26,6 +26,15 @@ _HEADER: Final = (
 )
 
 
+def _null(_value: None) -> None:
+    """Adapt None to itself."""
+
+
+# Python's sqlite3 asks for an adapter of these two, and makes an exception where there is none: microseconds each.
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), _null)
+
+
 def code_of(error: BaseException) -> int | None:
     """Return SQLite's primary result code; None for any other error."""
     code = getattr(error, "sqlite_errorcode", None)

@@ -14,7 +14,7 @@ from kong_eventhooks_plugin.queue.accepting import Offered, Row, decide
 from kong_eventhooks_plugin.queue.contract import Candidate, Taker
 from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.rows import encode, stored_data, suppressed_from
-from kong_eventhooks_plugin.queue.sqlite.counters import Counters
+from kong_eventhooks_plugin.queue.sqlite.counters import Counters, Lease
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
 
 
@@ -41,9 +41,11 @@ class _Leases:
         until, taken = counters.taken[hook_id]
         counters.shift(hook, 1, len(data))
         self.rows.append((*row, counters.owner, until))
+        own_id = delivery_id(event.id, hook_id)
+        counters.remember_lease(own_id, Lease(row[0], hook, 0, len(data)))
         taken.append(
             Delivery(
-                id=delivery_id(event.id, hook_id),
+                id=own_id,
                 event=replace(event, data=stored_data(data), compared={}),
                 hook_id=hook_id,
                 source=candidate.source,

@@ -4,7 +4,8 @@ The counts are in the file and change in the transaction that changes what they 
 every process on it. Between transactions they stay in memory, so that a limit costs a comparison. After another
 process's commit (``PRAGMA data_version`` shows it) and after a rollback they are read again.
 
-Bounded by the number of hooks that ever had a delivery or were held back.
+Bounded by the number of hooks that ever had a delivery or were held back. Of ``LEASES`` deliveries that we hold it is
+kept where they are; past that, after a rollback and after another process's commit a settlement looks its delivery up.
 """
 
 import sqlite3
@@ -20,6 +21,8 @@ from kong_eventhooks_plugin.queue.limits import refusal
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 from kong_eventhooks_plugin.queue.sqlite.suppression import SuppressionState
 
+LEASES = 4_096
+
 
 class Totals(msgspec.Struct):
     """The row of ``totals``: settled deliveries by state, events without a delivery, bytes of answers' bodies."""
@@ -28,6 +31,15 @@ class Totals(msgspec.Struct):
     dead: int = 0
     idle: int = 0
     answer_bytes: int = 0
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A delivery that we hold: its event's number, its hook, its attempts before, its bytes."""
+
+    event: int
+    hook: HookCounters
+    attempts: int
+    size: int
 
 
 class Counters:
@@ -52,6 +64,7 @@ class Counters:
         """Hooks that ``leases.claim_first`` was called for -> the first events of their unsettled deliveries."""
         self.clock_was_set_back = True
         """Since ``retention.make_due`` last ran; True at first, as it may have happened before."""
+        self._leases: dict[str, Lease] = {}
         self._seen_version: int | None = None
         self._by_hook: dict[str, HookCounters] = {}
         self._changed: dict[int, HookCounters] = {}
@@ -87,6 +100,15 @@ class Counters:
         self._forget_order()
         self.woken.clear()
         self.taken.clear()
+
+    def remember_lease(self, delivery: str, lease: Lease) -> None:
+        """Keep what a settlement needs; whether the lease is still ours the row says."""
+        if len(self._leases) >= LEASES:
+            self._leases.clear()
+        self._leases[delivery] = lease
+
+    def take_lease(self, delivery: str) -> Lease | None:
+        return self._leases.pop(delivery, None)
 
     def take_leased(self) -> dict[str, tuple[float, list[Delivery]]]:
         """Return what to hand over after the commit."""
@@ -151,6 +173,7 @@ class Counters:
 
     def _read(self) -> None:
         self._forget_order()
+        self._leases.clear()
         rows = self.connection.execute(SQL.all_hooks).fetchall()
         self._by_hook = {row[0]: HookCounters(*row) for row in rows}
         self._deliveries = sum(row[2] for row in rows)

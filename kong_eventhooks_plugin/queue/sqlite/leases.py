@@ -13,10 +13,13 @@ from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.rows import delivery_from, leased_from, splits
-from kong_eventhooks_plugin.queue.sqlite.counters import Counters
+from kong_eventhooks_plugin.queue.sqlite.counters import Counters, Lease
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
 IN_ORDER = 256
+
+_DUE_AT = 5
+"""A column of what ``SQL.first`` finds."""
 
 
 def claim(counters: Counters, hook_id: str, limit: int, lease_seconds: float) -> list[Delivery]:
@@ -27,7 +30,7 @@ def claim(counters: Counters, hook_id: str, limit: int, lease_seconds: float) ->
     until = counters.now + lease_seconds
     if rows:
         counters.connection.executemany(SQL.lease, [(counters.owner, until, row[0], hook.n) for row in rows])
-    return [leased_from(hook_id, *row[1:]) for row in rows]
+    return [_leased(counters, hook, row) for row in rows]
 
 
 def claim_first(counters: Counters, hook_id: str, lease_seconds: float) -> list[Delivery]:
@@ -36,11 +39,18 @@ def claim_first(counters: Counters, hook_id: str, lease_seconds: float) -> list[
     if hook is None or found is None:
         return []
     held_until, *row = found
-    delivery = leased_from(hook_id, *row[1:])
-    if delivery.due_at > counters.now or (held_until or 0.0) > counters.now:
+    if row[_DUE_AT] > counters.now or (held_until or 0.0) > counters.now:
         return []
     counters.connection.execute(SQL.lease, (counters.owner, counters.now + lease_seconds, row[0], hook.n))
-    return [delivery]
+    return [_leased(counters, hook, row)]
+
+
+def _leased(counters: Counters, hook: HookCounters, row: Any) -> Delivery:
+    """Return the delivery of a row that is leased now, and remember what its settlement needs."""
+    event, size, source, attempts, *rest = row
+    delivery = leased_from(hook.hook_id, source, attempts, *rest)
+    counters.remember_lease(delivery.id, Lease(event, hook, attempts, size))
+    return delivery
 
 
 def _first(counters: Counters, hook: HookCounters) -> Any:

@@ -69,8 +69,8 @@ DELETE FROM filter_states WHERE (hook, source, event, slot) IN (
 
 -- name: due
 -- What a hook can lease now.
-SELECT d.event, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since, d.suppressed_unread,
-       e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
+SELECT d.event, d.bytes, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since,
+       d.suppressed_unread, e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
 FROM deliveries AS d INDEXED BY deliveries_due CROSS JOIN events AS e ON e.n = d.event
 WHERE d.hook = :hook AND d.settled_at IS NULL AND d.due_at <= :now
   AND (d.lease_until IS NULL OR d.lease_until <= :now)
@@ -82,7 +82,8 @@ SELECT event FROM deliveries INDEXED BY deliveries_due WHERE hook = ? AND settle
 
 -- name: first
 -- An unsettled delivery, and until when somebody holds it.
-SELECT d.lease_until, d.event, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since,
+SELECT d.lease_until, d.event, d.bytes, d.source, d.attempts, d.created_at, d.due_at, d.suppressed,
+       d.suppressed_since,
        d.suppressed_unread, e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
 FROM deliveries AS d CROSS JOIN events AS e ON e.n = d.event
 WHERE d.event = ? AND d.hook = ? AND d.settled_at IS NULL;
@@ -98,17 +99,17 @@ UPDATE deliveries SET due_at = :now WHERE hook = :hook AND event IN (
 UPDATE deliveries SET state = 'leased', lease = ?, lease_until = ? WHERE event = ? AND hook = ?;
 
 -- name: leased
--- A delivery that this opening of the store holds.
+-- A delivery that this opening of the store holds: what a settlement needs that is not in memory any more.
 SELECT d.event, d.attempts, d.bytes FROM events AS e CROSS JOIN deliveries AS d
 WHERE e.id = ? AND d.event = e.n AND d.hook = ? AND d.lease = ?;
 
 -- name: postpone
 UPDATE deliveries SET state = 'pending', lease = NULL, lease_until = NULL, attempts = ?, due_at = ?
-WHERE event = ? AND hook = ?;
+WHERE event = ? AND hook = ? AND lease = ? AND attempts = ?;
 
 -- name: end
 UPDATE deliveries SET state = ?, lease = NULL, lease_until = NULL, attempts = ?, settled_at = ?, reason = ?
-WHERE event = ? AND hook = ?;
+WHERE event = ? AND hook = ? AND lease = ? AND attempts = ?;
 
 -- name: add_attempt
 INSERT INTO attempts (event, hook, number, started_at, seconds, outcome, error, detail, status, body, exchange)

@@ -9,16 +9,14 @@ the first such attempt is logged.
 
 from collections.abc import Sequence
 
-import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.model.delivery import Attempt
 from kong_eventhooks_plugin.queue.contract import Settlement
 from kong_eventhooks_plugin.queue.exchange_record import exchange_of
-from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.rows import splits
-from kong_eventhooks_plugin.queue.sqlite.counters import Counters
+from kong_eventhooks_plugin.queue.sqlite.counters import Counters, Lease
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
 
 log = structlog.get_logger()
@@ -26,57 +24,39 @@ log = structlog.get_logger()
 Row = tuple[object, ...]
 
 
-class _Lease(msgspec.Struct):
-    """A delivery that we hold: its event's number, its hook, its attempts so far, its bytes."""
-
-    event: int
-    hook: HookCounters
-    attempts: int
-    size: int
-
-
 def settle(counters: Counters, settlements: Sequence[Settlement]) -> None:
     """End leases. Where one is not ours (any more) nothing changes. Raises ``QueueError`` for a new one."""
     if any(settlement.state == "leased" for settlement in settlements):
         raise QueueError("a settlement ends a lease; it cannot make one")
-    ended: set[tuple[int, int]] = set()
     records: list[Row] = []
-    postponed: list[Row] = []
-    settled: list[Row] = []
     for settlement in settlements:
         lease = _find(counters, settlement)
-        if lease is None or (lease.event, lease.hook.n) in ended:
+        if lease is None or not _end(counters, lease, settlement):
             log.info("lease_lost", delivery_id=settlement.delivery_id, state=settlement.state)
-            continue
-        ended.add((lease.event, lease.hook.n))
-        if settlement.attempt is not None:
-            lease.attempts += 1
+        elif settlement.attempt is not None:
             records.append(_record(counters, lease, settlement.attempt))
-        if settlement.state == "pending":
-            postponed.append(_postpone(counters, lease, settlement))
-        else:
-            settled.append(_end(counters, lease, settlement))
     insert_rows(counters.connection, SQL.add_attempt, records)
-    # Without rows they would cost as much as with one.
-    if postponed:
-        counters.connection.executemany(SQL.postpone, postponed)
-    if settled:
-        counters.connection.executemany(SQL.end, settled)
 
 
-def _find(counters: Counters, settlement: Settlement) -> _Lease | None:
-    attempt = settlement.attempt
-    for event_id, hook_id in splits(settlement.delivery_id):
+def _find(counters: Counters, settlement: Settlement) -> Lease | None:
+    """Return the lease that is to be ended, None where there is none; whether it is ours yet its row says."""
+    known = counters.take_lease(settlement.delivery_id)
+    return known if known is not None else _looked_up(counters, settlement.delivery_id)
+
+
+def _looked_up(counters: Counters, delivery_id: str) -> Lease | None:
+    for event_id, hook_id in splits(delivery_id):
         hook = counters.known(hook_id)
         if hook is None:
             continue
         row = counters.connection.execute(SQL.leased, (event_id, hook.n, counters.owner)).fetchone()
-        if row is not None and (attempt is None or attempt.number == row[1] + 1):
-            return _Lease(row[0], hook, row[1], row[2])
+        if row is not None:
+            event, attempts, size = row
+            return Lease(event, hook, attempts, size)
     return None
 
 
-def _record(counters: Counters, lease: _Lease, attempt: Attempt) -> Row:
+def _record(counters: Counters, lease: Lease, attempt: Attempt) -> Row:
     body, exchange = attempt.body, exchange_of(attempt)
     size = len(body) + len(exchange or b"")
     if counters.totals.answer_bytes + size > counters.limits.answer_bytes:
@@ -92,16 +72,26 @@ def _record(counters: Counters, lease: _Lease, attempt: Attempt) -> Row:
     )  # fmt: skip
 
 
-def _postpone(counters: Counters, lease: _Lease, settlement: Settlement) -> Row:
-    counters.woken.add(lease.hook.hook_id)
-    due_at = counters.now if settlement.due_at is None else settlement.due_at
-    return lease.attempts, due_at, lease.event, lease.hook.n
-
-
-def _end(counters: Counters, lease: _Lease, settlement: Settlement) -> Row:
-    counters.shift(lease.hook, -1, -lease.size)
-    counters.settle(settlement.state, 1)
-    if lease.hook.n in counters.in_order:
-        counters.woken.add(lease.hook.hook_id)
+def _end(counters: Counters, lease: Lease, settlement: Settlement) -> bool:
+    """End the lease, where it is still ours and the attempt is its next one; return whether it was."""
+    hook, attempts = lease.hook, lease.attempts
+    if settlement.attempt is not None:
+        attempts += 1
+        if settlement.attempt.number != attempts:
+            return False
+    held = (lease.event, hook.n, counters.owner, lease.attempts)
+    if settlement.state == "pending":
+        due_at = counters.now if settlement.due_at is None else settlement.due_at
+        if counters.connection.execute(SQL.postpone, (attempts, due_at, *held)).rowcount != 1:
+            return False
+        counters.woken.add(hook.hook_id)
+        return True
     reason = settlement.reason if settlement.state == "dead" else None
-    return settlement.state, lease.attempts, counters.now, reason, lease.event, lease.hook.n
+    values = (settlement.state, attempts, counters.now, reason, *held)
+    if counters.connection.execute(SQL.end, values).rowcount != 1:
+        return False
+    counters.shift(hook, -1, -lease.size)
+    counters.settle(settlement.state, 1)
+    if hook.n in counters.in_order:
+        counters.woken.add(hook.hook_id)
+    return True
