@@ -63,16 +63,17 @@ class Attempts:
         return AttemptResult(outcome, decision, now, span_id)
 
     async def _called(self, delivery: Delivery, ready: Ready, now: float, span_id: str | None) -> Outcome:
-        hook, trace = ready.hook, delivery.event.trace
+        hook, trace, event = ready.hook, delivery.event.trace, sent_event(delivery)
         job = DeliveryJob(
             delivery.id,
-            sent_event(delivery),
+            event,
             delivery.source,
             hook,
             ready.config,
             delivery.attempts + 1,
             now,
             traceparent=None if trace is None or span_id is None else trace.traceparent(span_id),
+            data=delivery.data if event is delivery.event else b"",
         )
         try:
             with self._times.within(attempt_seconds(ready.config, self._limits.attempt) + self._limits.margin):
@@ -95,7 +96,9 @@ class Attempts:
 
 def sent_event(delivery: Delivery) -> Event:
     """Return the event as handlers send it: with ``suppressed`` in its data, unless it has a field of that name."""
-    event, suppressed = without_nulls(delivery.event), delivery.suppressed
+    event, suppressed = delivery.event, delivery.suppressed
+    if not delivery.data or b"null" in delivery.data:  # else there is none to leave out
+        event = without_nulls(event)
     if suppressed is None or "suppressed" in event.data:
         return event
     count = {"count": suppressed.count, "since": int(suppressed.since)}

@@ -26,7 +26,7 @@ class DeliveryJob(msgspec.Struct, frozen=True):
     ``config`` is the hook's, with every reference resolved. ``source`` is the one that the hook names, which may differ
     from the event's. ``attempt`` counts from 1. ``now`` is Unix seconds.
     ``test``: a person waits for the outcome, and nobody repeats it.
-    ``traceparent`` is the attempt's, where tracing is on.
+    ``traceparent`` is the attempt's, where tracing is on. ``data`` is the event's as JSON, where that is at hand.
     """
 
     delivery_id: str
@@ -38,6 +38,7 @@ class DeliveryJob(msgspec.Struct, frozen=True):
     now: float
     test: bool = False
     traceparent: str | None = None
+    data: bytes = b""
 
 
 class Used(msgspec.Struct, frozen=True):

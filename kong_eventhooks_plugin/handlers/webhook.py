@@ -87,7 +87,7 @@ class WebhookHandler(Handler):
                 preset, job.event, job.source, job.hook, job.config, job.now, job.delivery_id, job.traceparent
             )
         try:
-            body = event_body(job.event, job.source)
+            body = event_body(job.event, job.source, job.data)
         except _NOT_JSON as error:
             return Discard("internal", f"the event's data is not JSON ({type(error).__name__})")
         return self._request(job.config, body, job.delivery_id, job.now, job.traceparent, of_event=True)

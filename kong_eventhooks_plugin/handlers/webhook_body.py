@@ -23,18 +23,20 @@ PING_SOURCE = "kong:event_hooks"
 PING_EVENT = "ping"
 
 _ENVELOPE = ("source", "event")
-_encoder = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
 
 
-def event_body(event: Event, source: str) -> bytes:
-    """Return the JSON body.
+def event_body(event: Event, source: str, data: bytes = b"") -> bytes:
+    """Return the JSON body. ``data`` is the event's as JSON, where that is at hand: it need not be written again.
 
     Raises ``TypeError``, ``ValueError``, ``OverflowError`` or ``RecursionError`` where the data is not JSON-ready.
     """
+    if len(data) > len(b"{}") and "source" not in event.data and "event" not in event.data:
+        return b"".join((b'{"source":', _encode(source), b',"event":', _encode(event.event), b",", data[1:]))
     body: dict[str, Any] = {"source": source, "event": event.event}
     for name, value in event.data.items():
         body[_free_name(name, event.data) if name in _ENVELOPE else name] = value
-    return _encoder.encode(body)
+    return _encode(body)
 
 
 def ping_body(hook: Hook, operation: Operation | None) -> bytes:
@@ -52,7 +54,7 @@ def ping_body(hook: Hook, operation: Operation | None) -> bytes:
         "updated_at": hook.updated_at,
     }
     ping = {"source": PING_SOURCE, "event": PING_EVENT, "event_hooks": entity}
-    return _encoder.encode(ping | {"operation": operation} if operation else ping)
+    return _encode(ping | {"operation": operation} if operation else ping)
 
 
 def _public_config(config: Mapping[str, Any]) -> dict[str, Any]:

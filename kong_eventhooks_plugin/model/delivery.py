@@ -21,7 +21,7 @@ class Delivery(msgspec.Struct, frozen=True):
     """``source`` is the hook's, which may subscribe to an event's source under another name.
 
     Times are Unix seconds; ``attempts`` counts the past ones; ``reason`` is why it is dead. ``last_status`` and
-    ``last_error`` are the last attempt's; not in what ``claim`` returns.
+    ``last_error`` are the last attempt's; not in what ``claim`` returns. ``data`` is the event's, as JSON.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Delivery(msgspec.Struct, frozen=True):
     suppressed: Suppressed | None = None
     last_status: int | None = None
     last_error: str | None = None
+    data: bytes = b""
 
 
 Headers = tuple[tuple[str, str], ...]

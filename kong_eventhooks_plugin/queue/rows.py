@@ -86,6 +86,7 @@ def leased_from(
         created_at=created_at,
         due_at=due_at,
         suppressed=suppressed_from(count, since, unread),
+        data=event[3],
     )
 
 
@@ -107,6 +108,7 @@ def delivery_from(row: Row, now: float) -> Delivery:
         suppressed=suppressed_from(count, since, unread),
         last_status=last_status,
         last_error=last_error,
+        data=event[3],
     )
 
 

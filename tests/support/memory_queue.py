@@ -46,7 +46,7 @@ from kong_eventhooks_plugin.queue.limits import (
     one_page,
     refusal,
 )
-from kong_eventhooks_plugin.queue.rows import check_texts
+from kong_eventhooks_plugin.queue.rows import check_texts, encode
 
 _SETTLED = ("delivered", "dead")
 
@@ -190,6 +190,7 @@ class MemoryQueue:
             created_at=now,
             due_at=now,
             suppressed=suppressed,
+            data=encode(event.data),
         )
 
     def _decide(self, candidate: Candidate, event: Event, size: int) -> HeldBack | Suppressed:

@@ -54,6 +54,7 @@ class _Leases:
                 created_at=counters.now,
                 due_at=counters.now,
                 suppressed=suppressed_from(*row[-3:]),
+                data=data,
             )
         )
         return True

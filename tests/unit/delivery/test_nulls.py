@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -45,7 +46,8 @@ async def attempted(handler: Handler, event: Event, **config: Any) -> Answer:
     """Make one attempt of a delivery, as the worker does."""
     attempts = Attempts(StandInQueue(), DeliveryLimits(), time.time, time.monotonic, random.random)
     hook = make_hook("h", source=event.source, handler=handler.name, config=config)
-    delivery = Delivery("d", event, hook.id, event.source, "pending", 0, 1.0, 1.0)
+    stored = msgspec.json.encode(event.data)
+    delivery = Delivery("d", event, hook.id, event.source, "pending", 0, 1.0, 1.0, data=stored)
     outcome = (await attempts.make(delivery, Ready(hook, handler, config, None))).outcome
     assert isinstance(outcome, Delivered), outcome
     return outcome.answer

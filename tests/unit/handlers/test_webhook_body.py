@@ -33,6 +33,16 @@ def test_a_field_called_source_or_event_moves_aside() -> None:
     }
 
 
+NAMES = st.text() | st.sampled_from(["source", "event", "data_event"])
+
+
+@given(st.dictionaries(NAMES, st.integers(-9, 9) | st.text() | st.none() | st.floats(), max_size=4), st.text())
+def test_what_is_stored_as_json_makes_the_same_body(data: dict[str, object], source: str) -> None:
+    stored = msgspec.json.encode(data)
+    event = make_event(data=msgspec.json.decode(stored), event=source)
+    assert event_body(event, source, stored) == event_body(event, source)
+
+
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.none(), max_size=6))
 def test_no_field_is_lost(data: dict[str, object]) -> None:
     try:
