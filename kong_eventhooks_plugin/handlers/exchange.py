@@ -26,7 +26,7 @@ connection is closed. The first ``KEPT_HEADERS`` headers are kept. Credentials o
 are masked.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 
 import msgspec
@@ -35,7 +35,7 @@ from kong_eventhooks_plugin.errors import AddressRefused, HttpError
 from kong_eventhooks_plugin.handlers.answer_judge import JudgeAnswer, Verdict
 from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES, Client, HttpAnswer, HttpRequest
 from kong_eventhooks_plugin.handlers.retry_after import retry_after_seconds
-from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Outcome, Retry, with_notes
+from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Headers, Outcome, Retry, with_notes
 from kong_eventhooks_plugin.model.masking import without
 
 KEPT_HEADERS = 100
@@ -65,8 +65,10 @@ async def exchange(
     except HttpError as error:
         kind = "connect" if error.kind == "connection" else error.kind
         return Retry(kind, f"{request.origin}: {error}", hold=kind == "timeout")
-    hidden = [*sensitive]
-    kept = Answer(answer.status, without(hidden, answer.body)[:MAX_BODY_BYTES], tuple(_shown(answer, hidden)))
+    hidden, headers = [*sensitive], answer.headers
+    if hidden:
+        headers = tuple((name, without(hidden, value)) for name, value in headers[:KEPT_HEADERS])
+    kept = Answer(answer.status, without(hidden, answer.body)[:MAX_BODY_BYTES], decoded(headers))
     if judge is None:
         outcome = outcome_of(kept, None if 200 <= answer.status < 300 else _retry_after(answer), now)
     else:
@@ -104,7 +106,6 @@ def _retry_after(answer: HttpAnswer) -> str | None:
     return b", ".join(values).decode("latin-1") if values else None
 
 
-def _shown(answer: HttpAnswer, hidden: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    """Yield the answer's headers that are kept, spelled as they came."""
-    for name, value in islice(answer.headers, KEPT_HEADERS):
-        yield name.decode("latin-1"), without(hidden, value).decode("latin-1")
+def decoded(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return the headers that are kept, spelled as they came."""
+    return tuple([(str(name, "latin-1"), str(value, "latin-1")) for name, value in islice(headers, KEPT_HEADERS)])

@@ -292,16 +292,17 @@ class HttpClient(Client):
 def _head(request: HttpRequest, proxy: ForwardProxy | None = None) -> bytes:
     """Return the request's head, as a proxy wants it; raises ``HttpError`` where a part of it would end a line."""
     path = request.path if proxy is None else request.origin.encode() + request.path
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), path), b"host: " + request.host]
+    lines = [request.method.encode() + b" " + path + b" HTTP/1.1", b"host: " + request.host]
     if proxy is not None and proxy.authorization is not None:
         lines.append(b"proxy-authorization: " + proxy.authorization)
-    lines += [b"%b: %b" % header for header in request.headers.items()]
+    lines += map(b": ".join, request.headers.items())
     if request.body or request.method not in _WITHOUT_BODY:
         lines.append(b"content-length: %d" % len(request.body))
-    head = b"\r\n".join(lines)
-    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
+    whole = b"".join(lines)
+    if b"\n" in whole or b"\r" in whole or b"\0" in whole:
         raise HttpError("config", "the request cannot be sent")
-    return head + b"\r\n\r\n"
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
 
 
 async def _converse(

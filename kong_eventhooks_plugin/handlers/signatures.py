@@ -99,8 +99,8 @@ def kong_signature(secret: str, body: bytes, digest: KongDigest) -> str:
 
 def standard_signature(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:
     """Return the value of ``webhook-signature``: one signature a key, as a receiver may have either in a rotation."""
-    signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
-    return " ".join("v1," + base64.b64encode(_hmac(key, "sha256", signed)).decode() for key in keys)
+    signed = b".".join((message_id.encode(), b"%d" % timestamp, body))
+    return " ".join(["v1," + binascii.b2a_base64(_hmac(key, "sha256", signed), newline=False).decode() for key in keys])
 
 
 def _timed_signature(keys: Sequence[bytes], timestamp: int, body: bytes) -> str:

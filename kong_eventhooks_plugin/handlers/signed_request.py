@@ -11,13 +11,12 @@ Limits: ``MAX_BODY_BYTES`` of its body, ``KEPT_HEADERS`` of its headers.
 """
 
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from kong_eventhooks_plugin.handlers.answer_judge import JudgeAnswer
-from kong_eventhooks_plugin.handlers.exchange import KEPT_HEADERS, exchange
+from kong_eventhooks_plugin.handlers.exchange import decoded, exchange
 from kong_eventhooks_plugin.handlers.http_client import MAX_BODY_BYTES, Client, HttpRequest
 from kong_eventhooks_plugin.handlers.request_headers import BASE_HEADERS, OPEN, UserHeaders, header_secrets
 from kong_eventhooks_plugin.handlers.signatures import KongDigest, signed_headers
@@ -94,12 +93,14 @@ class SignedSender:
         request, own, target = signed.request, signed.own, signed.target
         hidden = [*signed.keys, *target.sensitive, *header_secrets(own)]
         outcome = await exchange(self._client, request, now, hidden, literal=target.literal, judge=judge)
-        shown = {name: _MASK if name in own and name not in OPEN else value for name, value in request.headers.items()}
+        headers = request.headers
+        if own.keys() - OPEN:
+            headers = {name: _MASK if name in own and name not in OPEN else value for name, value in headers.items()}
         secret_url = is_reference(definition.get("url"))
         sent = sent_request(
             request,
             f"{target.endpoint}/{MASK}" if secret_url else target.shown_with(signed.query),
-            shown,
+            headers,
             hidden,
             of_event=signed.of_event,
         )
@@ -116,9 +117,7 @@ def sent_request(
     return SentRequest(
         method=request.method,
         url=url,
-        headers=tuple(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in islice(headers.items(), KEPT_HEADERS)
-        ),
+        headers=decoded(headers.items()),
         body=without(hidden, request.body[:MAX_BODY_BYTES]),
         size=len(request.body),
         of_event=of_event,
