@@ -105,6 +105,8 @@ class Breaker:
 
     def block(self, now: float) -> Block | None:
         """Return why nothing may be sent to the endpoint now, None where it may."""
+        if self.state == "closed" and now >= self._hold.until:
+            return None
         if self._hold.lasts(now):
             return Block("endpoint_held", self._hold.until)
         rested_at = self._opened_at + self._policy.rest

@@ -69,6 +69,9 @@ class EndpointHealthTracker:
     def note(self, hook_id: str, now: float, *, ok: bool) -> bool:
         """Record an attempt; return whether it switched the hook off."""
         before = self._known.get(hook_id) or EndpointHealth(hook_id)
+        if ok and before.failing_since is None and before == (self._stored.get(hook_id) or EndpointHealth(hook_id)):
+            self._failures.pop(hook_id, None)
+            return False
         self._failures[hook_id] = failures = 0 if ok else self._failures.get(hook_id, 0) + 1
         after = after_attempt(before, now, self._limits, failures)
         self._known[hook_id] = after

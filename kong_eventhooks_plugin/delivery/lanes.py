@@ -40,6 +40,7 @@ class Lane:
         self.claiming = False
         self.missing_since: float | None = None
         self.is_ready = False
+        self.has_share = False
         self.in_order = False
 
     def expect_work(self, at: float) -> None:
@@ -56,9 +57,9 @@ class Lanes:
         self._limits = limits
         self._lanes: dict[str, Lane] = {}
         self._ready_lanes: deque[Lane] = deque()
-        self._busy: set[str] = set()
+        self._busy = 0
         self.in_flight = 0
-        self._ceiling = limits.total
+        self._ceiling = self._each = limits.total
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(list(self._lanes.values()))
@@ -78,13 +79,14 @@ class Lanes:
     @ceiling.setter
     def ceiling(self, most: int) -> None:
         raised, self._ceiling = most > self._ceiling, most
+        self._divide()
         if raised:
             for lane in self._lanes.values():
                 self._make_ready(lane)
 
     def share(self, lane: Lane) -> int:
         """Return how many a lane may have in flight now."""
-        return max(1, min(lane.most, self.ceiling // max(1, len(self._busy))))
+        return min(lane.most, self._each)
 
     def room(self, lane: Lane) -> int:
         """Return how many may be claimed; 0 while enough of them wait, so that claims come in batches."""
@@ -98,7 +100,7 @@ class Lanes:
     def _may_wait(self) -> int:
         """Return how many of one lane may be claimed and not started now."""
         limits = self._limits
-        share = min(limits.waiting_alone, limits.waiting_shared // max(1, len(self._busy)))
+        share = min(limits.waiting_alone, limits.waiting_shared // max(1, self._busy))
         return max(limits.waiting_per_hook, share)
 
     def put(self, lane: Lane, claimed: Iterable[Claimed]) -> None:
@@ -108,10 +110,10 @@ class Lanes:
 
     def next(self) -> tuple[Lane, Claimed] | None:
         """Return the next to start, which is then in flight; None where none may start."""
-        free = self.ceiling - self.in_flight
+        free = self._ceiling - self.in_flight
         for _ in range(len(self._ready_lanes) if free > 0 else 0):
             lane = self._ready_lanes.popleft()
-            if lane.in_flight and free <= self.ceiling // 8:
+            if lane.in_flight and free <= self._ceiling // 8:
                 self._ready_lanes.append(lane)
                 continue
             lane.is_ready = False
@@ -119,9 +121,14 @@ class Lanes:
                 claimed = lane.waiting.popleft()
                 lane.in_flight += 1
                 self.in_flight += 1
-                self._changed(lane)
+                self._make_ready(lane)
                 return lane, claimed
         return None
+
+    @property
+    def any_ready(self) -> bool:
+        """Whether a lane may have one to start."""
+        return bool(self._ready_lanes)
 
     def done(self, lane: Lane) -> None:
         """Note that one in flight has ended."""
@@ -143,11 +150,14 @@ class Lanes:
                 del self._lanes[lane.hook_id]
 
     def _changed(self, lane: Lane) -> None:
-        if lane.busy:
-            self._busy.add(lane.hook_id)
-        else:
-            self._busy.discard(lane.hook_id)
+        if lane.busy != lane.has_share:
+            lane.has_share = not lane.has_share
+            self._busy += 1 if lane.has_share else -1
+            self._divide()
         self._make_ready(lane)
+
+    def _divide(self) -> None:
+        self._each = max(1, self._ceiling // max(1, self._busy))
 
     def _make_ready(self, lane: Lane) -> None:
         # A lane at its share is skipped until one of its own has ended, or its share has grown.
