@@ -21,9 +21,8 @@ import random as random_module
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import partial
 from itertools import takewhile
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -140,7 +139,7 @@ class DeliveryWorker:
         self._next_poll = 0.0
         self._next_health = 0.0
         self._loops: list[asyncio.Task[None]] = []
-        self._in_flight: dict[asyncio.Task[None], float] = {}  # when each began, the oldest first
+        self._in_flight: dict[asyncio.Task[None], tuple[float, Lane]] = {}  # since when, the oldest first
         self._removed: OrderedDict[str, Hook] = OrderedDict()
         queue.on_work(self._work_added)
         queue.lease_to(self)
@@ -486,17 +485,23 @@ class DeliveryWorker:
 
     def _feed(self) -> None:
         """Start attempts, a few in each iteration of the loop: it serves Kong's socket as well."""
-        loop = asyncio.get_running_loop()
         for _ in range(self._limits.starts_per_iteration):
-            pause = pause_between_starts(self._calls_waiting())
-            if pause and (due := self._started_at + pause) > loop.time():
-                self._feed_at(due)
+            if (taken := self._next()) is None:
                 return
-            if self._settler.full or not self._working or (taken := self._lanes.next()) is None:
-                return
-            self._started_at = loop.time()
             self._start(*taken)
         self._feed_at(0.0)
+
+    def _next(self) -> tuple[Lane, Claimed] | None:
+        """Return what to start now, None where nothing may start."""
+        loop = asyncio.get_running_loop()
+        pause = pause_between_starts(self._calls_waiting())
+        if pause and (due := self._started_at + pause) > loop.time():
+            self._feed_at(due)
+            return None
+        if self._settler.full or not self._working or (taken := self._lanes.next()) is None:
+            return None
+        self._started_at = loop.time()
+        return taken
 
     def _feed_at(self, due: float) -> None:
         if not self._feeding:
@@ -518,7 +523,7 @@ class DeliveryWorker:
     def _beat(self, due: float) -> None:
         self._measuring = False
         began_before = self._monotonic() - HANGING
-        hanging = sum(1 for _ in takewhile(lambda began: began <= began_before, self._in_flight.values()))
+        hanging = sum(1 for _ in takewhile(lambda began: began[0] <= began_before, self._in_flight.values()))
         self._throttle.beat(asyncio.get_running_loop().time() - due, hanging)
         self._lanes.ceiling = self._throttle.ceiling
         if self._in_flight:
@@ -526,6 +531,14 @@ class DeliveryWorker:
             self._feed()
 
     def _start(self, lane: Lane, claimed: Claimed) -> None:
+        ready = self._begun(lane, claimed)
+        if ready is not None:
+            task = asyncio.create_task(self._run_attempts(lane, claimed.delivery, ready))
+            self._in_flight[task] = self._monotonic(), lane
+            task.add_done_callback(self._ended)
+
+    def _begun(self, lane: Lane, claimed: Claimed) -> Ready | None:
+        """Begin an attempt, or release the delivery where there may be none."""
         now = self._clock()
         verdict = self._readiness.check(lane.hook_id, now)
         if (
@@ -539,15 +552,32 @@ class DeliveryWorker:
             self._lanes.done(lane)
             self._release(lane)
             lane.expect_work(now)
-            return
+            return None
         self._idle.clear()
         self._measure_lag()
-        task = asyncio.create_task(self._attempt(lane, claimed.delivery, verdict))
-        self._in_flight[task] = self._monotonic()
-        task.add_done_callback(partial(self._ended, lane))
+        return verdict
 
-    async def _attempt(self, lane: Lane, delivery: Delivery, ready: Ready) -> None:
-        """Make one attempt and settle it."""
+    async def _run_attempts(self, lane: Lane, delivery: Delivery, ready: Ready) -> None:
+        """Make an attempt and, while each had an answer to wait for, the next one: a task costs more than a turn."""
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        while await self._attempt(lane, delivery, ready):
+            del self._in_flight[task]
+            self._lanes.done(lane)
+            ended, taken = lane, self._next()
+            begun = None
+            if taken is not None:
+                lane, claimed = taken
+                delivery, begun = claimed.delivery, self._begun(lane, claimed)
+            if begun is not None:
+                ready, self._in_flight[task] = begun, (self._monotonic(), lane)
+            self._consider(ended)
+            if begun is None:
+                return
+            if self._lanes.any_ready:
+                self._feed()
+
+    async def _attempt(self, lane: Lane, delivery: Delivery, ready: Ready) -> bool:
+        """Make one attempt and settle it; return whether it had an answer to wait for."""
         try:
             made = await self._attempts.make(delivery, ready)
         except asyncio.CancelledError:
@@ -568,16 +598,19 @@ class DeliveryWorker:
             self.activity.record(delivery.hook_id, past)
         if self._spans is not None and made.span_id is not None:
             self._spans.attempted(made.span_id, delivery, ready, settlement)
+        return isinstance(made.outcome, Delivered) and ready.breaker is not None
 
-    def _ended(self, lane: Lane, task: "asyncio.Task[None]") -> None:
-        self._in_flight.pop(task, None)
-        self._lanes.done(lane)
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        _, lane = self._in_flight.pop(task, (0.0, None))
+        if lane is not None:
+            self._lanes.done(lane)
         if not self._in_flight:
             self._idle.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("attempt_unsettled", exc_info=error)
         self._feed()
-        self._consider(lane)
+        if lane is not None:
+            self._consider(lane)
 
     def _update_endpoint(self, ready: Ready, made: AttemptResult) -> None:
         """Update breaker and health; switch the hook off where that follows."""
