@@ -6,8 +6,9 @@
 
 As on any node, ``observe_change`` never waits: a change is in memory until it is in the shared store, and one that is
 lost with the process is found by a reconciliation of another node, without its actor. Nothing is taken while no node
-takes such changes: one with an Admin API whose hooks subscribe to them. It is asked for the paths that its Kong knows,
-since those say what is an entity, and what in a path may be a secret.
+takes such changes, one with an Admin API whose hooks subscribe to them, and ``LINGER_SECONDS`` after: it may be about
+to start again, or another in its place. It says which paths its Kong knows, since those say what is an entity, and what
+in a path may be a secret.
 
 =====================  =====================================================================================
 lost, by reason        what happens
@@ -46,6 +47,7 @@ from kong_eventhooks_plugin.telemetry.raised import raised_at
 BATCH: Final = 100
 PAUSE_SECONDS: Final = 1.0
 PATHS_SECONDS: Final = 60.0
+LINGER_SECONDS: Final = 60.0
 
 PATHS_NOTE: Final = "paths"
 """Under the lease of changes: what its holder's Kong knows, for those who forward."""
@@ -89,7 +91,7 @@ class ChangeForwarder:
 
     @property
     def has_change_subscribers(self) -> bool:
-        return self._subscribed() if not self._holders.known else self._taker() is not None
+        return self._holders.held_within(CRUD, LINGER_SECONDS) if self._holders.known else self._subscribed()
 
     def change_target(self, method: str, path: str) -> ChangeTarget | None:
         target = change_target(self._endpoints, method, path)

@@ -4,7 +4,8 @@ Limit: the store is asked every ``FOLLOW_SECONDS``; while it does not answer, wh
 """
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from kong_eventhooks_plugin.errors import QueueError
@@ -16,14 +17,21 @@ FOLLOW_SECONDS: Final = 2.0
 class LeaseHolders:
     """``run`` ends when cancelled."""
 
-    def __init__(self, shared: SharedPolling) -> None:
+    def __init__(self, shared: SharedPolling, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._shared = shared
+        self._monotonic = monotonic
         self._holders: Mapping[str, LeaseHolder] = {}
+        self._held_at: dict[str, float] = {}
         self.known = False
         """Whether the store has ever said it."""
 
     def holder(self, lease: str) -> LeaseHolder | None:
         return self._holders.get(lease)
+
+    def held_within(self, lease: str, seconds: float) -> bool:
+        """Return whether somebody holds a lease, or did so many seconds ago."""
+        held_at = self._held_at.get(lease)
+        return lease in self._holders or (held_at is not None and self._monotonic() - held_at < seconds)
 
     async def run(self) -> None:
         while True:
@@ -36,3 +44,4 @@ class LeaseHolders:
         except QueueError:  # that the store is away, /readyz says already
             return
         self.known = True
+        self._held_at.update(dict.fromkeys(self._holders, self._monotonic()))

@@ -16,7 +16,7 @@ from kong_eventhooks_plugin.queue.polling import AGE
 from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
 from kong_eventhooks_plugin.sources.changes import forwarded as forwarded_module
 from kong_eventhooks_plugin.sources.changes.forwarded import ForwardedChanges
-from kong_eventhooks_plugin.sources.changes.forwarder import ChangeForwarder
+from kong_eventhooks_plugin.sources.changes.forwarder import LINGER_SECONDS, ChangeForwarder
 from kong_eventhooks_plugin.sources.pollers.lease_holders import LeaseHolders
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.admin_node import AdminNode
@@ -336,6 +336,22 @@ class TestSender:
         async with sender.running():
             await sender.sent()
         assert await queues[1].polling.waiting(1) == []
+
+    async def test_goes_on_while_who_takes_them_starts_again(self, sender: Sender, taker: Taker) -> None:
+        await sender.route("POST", "/consumers", username="grace")
+        await sender.sent()
+        await taker.take()
+        await taker.polling.release(["crud"], "taker")
+        await sender.holders.follow()
+        assert sender.forwarder.state()["forwarded_to"] is None
+        assert await sender.route("DELETE", "/consumers/grace") is not None
+        await sender.sent()
+        await taker.lead()
+        assert len(await taker.take()) == 2
+        await taker.polling.release(["crud"], "taker")
+        await sender.holders.follow()
+        sender.holders._monotonic = lambda: time.monotonic() + LINGER_SECONDS
+        assert not sender.forwarder.has_change_subscribers
 
     async def test_says_where_changes_go(self, sender: Sender) -> None:
         assert sender.forwarder.state() == {"forwarded_to": "node-b", "pending_observations": 0, "error": None}
