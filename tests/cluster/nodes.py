@@ -41,7 +41,7 @@ def machine_of_its_own() -> tuple[str, ...]:
 class Node:
     """``kill`` ends it as a power cut does; ``start`` starts it again over what it has on its disk.
 
-    ``store`` is what nodes share, from the next start on; None: it is on its own.
+    ``store`` is what nodes share, from the next start on (None: it is on its own), ``flags`` are its other settings.
     """
 
     def __init__(self, name: str, folder: Path, store: str | None, kong_yml: Path, processes: Processes) -> None:
@@ -51,6 +51,7 @@ class Node:
         data.mkdir(mode=0o700)
         self._world = World(folder / name, data, processes)
         self.store = store
+        self.flags: Sequence[str] = ()
         self._kong_yml = kong_yml
         self._under = (*under, name) if (under := machine_of_its_own()) else ()
         self._closing = AsyncExitStack()
@@ -59,7 +60,8 @@ class Node:
 
     async def start(self) -> None:
         shared = () if self.store is None else (f"--store={self.store}",)
-        self.running = self._world.sidecar(*shared, f"--kong-yml={self._kong_yml}", under=self._under)
+        flags = (*shared, f"--kong-yml={self._kong_yml}", *self.flags)
+        self.running = self._world.sidecar(*flags, under=self._under)
         port = (await asyncio.to_thread(self.running.wait_for, "api_listening"))["port"]
         self.worker = await ready(self.running)
         self.client = await self._closing.enter_async_context(http_client(f"http://127.0.0.1:{port}"))
@@ -159,13 +161,14 @@ class Nodes:
         await self._closing.aclose()
         await asyncio.to_thread(self._processes.__exit__)
 
-    async def start(self, name: str, declared: Mapping[str, Any] | None = None) -> Node:
-        """``declared`` is what its kong.yml has, where that is another than all nodes'."""
+    async def start(self, name: str, declared: Mapping[str, Any] | None = None, *flags: str) -> Node:
+        """``declared`` is what its kong.yml has, where that is another than all nodes'; ``flags`` are more settings."""
         kong_yml = self._kong_yml
         if declared is not None:
             kong_yml = self._folder / f"{name}.yml"
             kong_yml.write_bytes(msgspec.json.encode(declared))
         node = Node(name, self._folder, self._store, kong_yml, self._processes)
+        node.flags = flags
         self._closing.push_async_callback(node.close)
         await node.start()
         return node
