@@ -108,7 +108,9 @@ class Dispatcher:
         except ObservationError as error:
             self._count_loss("unreadable", error)
             return None
-        offered = [future for source in sources for future in self._publish_from(source, log, seen)]
+        offered: list[Future[Receipt]] = []
+        for source in sources:
+            self._publish_from(source, log, seen, offered)
         if not offered:
             return None
         return offered[0] if len(offered) == 1 else gather(*offered, return_exceptions=True)
@@ -126,14 +128,23 @@ class Dispatcher:
         """Return the last error of a hook's filter, where it has never been evaluated without one."""
         return None if self._filters is None or hook.filter is None else self._filters.error(hook.id, hook.filter)
 
-    def _publish_from(self, source: RequestSource, log: KongLog, seen: LogObservation) -> "list[Future[Receipt]]":
-        """Publish what one source makes of the request; a failure stops no other source."""
+    def _publish_from(
+        self, source: RequestSource, log: KongLog, seen: LogObservation, offered: "list[Future[Receipt]]"
+    ) -> None:
+        """Publish what one source makes of the request, into ``offered``; a failure stops no other source."""
         try:
             events = source.events(log, seen)
         except Exception as error:  # noqa: BLE001  a source's bug must reach neither Kong nor another source
             self._count_loss("source_failed", error, source=source.name)
-            return []
-        return [future for event in events if (future := self._offer(event, seen)) is not None]
+            return
+        for event in events:
+            try:
+                future = self._publish(event, seen)
+            except Exception as error:  # noqa: BLE001  whatever the bug, Kong is answered
+                self._count_loss(_reason(error), error)
+            else:
+                if future is not None:
+                    offered.append(future)
 
     def _publish(self, event: Event, seen: LogObservation | None) -> "Future[Receipt] | None":
         """Publish an event that comes from a request, which nobody can offer again, or from elsewhere."""
@@ -182,14 +193,6 @@ class Dispatcher:
     def _name_of(self, hook_id: str) -> str:
         hook = self._registry.get(hook_id)
         return REMOVED if hook is None else hook.name
-
-    def _offer(self, event: Event, seen: LogObservation) -> "Future[Receipt] | None":
-        """Publish an event that nobody can offer again."""
-        try:
-            return self._publish(event, seen)
-        except Exception as error:  # noqa: BLE001  whatever the bug, Kong is answered
-            self._count_loss(_reason(error), error)
-            return None
 
     def _on_committed(self, event: Event, ours: bool, future: "Future[Receipt]") -> None:
         """Count the outcome of an offer. Reading the exception also marks it as retrieved."""

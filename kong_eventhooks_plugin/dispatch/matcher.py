@@ -4,10 +4,12 @@ A hook matches an event where its source includes the event's (``rate-limiting-a
 names the event or none, and where its scope covers the entities of the request. An event that repeats another one of
 its source (``consumers:create`` beside ``consumers``) matches only hooks that name it. A disabled hook matches as well,
 so that what it misses is counted and can be listed.
+
+Limit: of ``REMEMBERED`` events it is remembered which hooks name them or none; past it all are forgotten.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -18,6 +20,8 @@ from kong_eventhooks_plugin.model.scope import GLOBAL, HookScope
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate
 from kong_eventhooks_plugin.sources.catalogue import is_named_only, matching_sources
+
+REMEMBERED: Final = 1_024
 
 
 class _Subscriber(NamedTuple):
@@ -36,6 +40,7 @@ class Matcher:
 
     def __init__(self, hooks: Iterable[Hook]) -> None:
         self._subscribers: dict[tuple[str, str | None], list[_Subscriber]] = {}
+        self._by_event: dict[tuple[str, str], tuple[list[_Subscriber], bool]] = {}
         self.enabled: set[tuple[str, str | None]] = set()
         self.filters: dict[str, str] = {}
         for hook in hooks:
@@ -53,24 +58,28 @@ class Matcher:
 
     def match(self, event: Event) -> tuple[Candidate, ...]:
         """Return the hooks that match, with the event's digest where a hook suppresses by it."""
-        found = self._matching(event)
-        if not any(candidate.rule is not None for candidate in found):
-            return tuple(found)
+        subscribers, suppressing = self._subscribers_of(event.source, event.event)
+        scope = event.scope
+        found = tuple([one for where, one in subscribers if where is None or where.covers(scope)])
+        if not suppressing or all(one.rule is None for one in found):
+            return found
         data_digest = digest(event)
         return tuple(one if one.rule is None else replace(one, digest=data_digest) for one in found)
 
-    def _matching(self, event: Event) -> list[Candidate]:
-        named = self._subscribers.get((event.source, event.event), [])
-        every = self._subscribers.get((event.source, None), [])
-        if every and is_named_only(event.source, event.event):
-            every = []
-        scope = event.scope
-        return [
-            subscriber.candidate
-            for subscribers in (named, every)
-            for subscriber in subscribers
-            if subscriber.scope is None or subscriber.scope.covers(scope)
-        ]
+    def _subscribers_of(self, source: str, event: str) -> tuple[list[_Subscriber], bool]:
+        """Return the hooks that name the event or none, and whether one of them has a rule."""
+        known = self._by_event.get((source, event))
+        if known is not None:
+            return known
+        named = self._subscribers.get((source, event), [])
+        every = [] if is_named_only(source, event) else self._subscribers.get((source, None), [])
+        both = [*named, *every]
+        found = both, any(one.candidate.rule is not None for one in both)
+        if both:  # who publishes names events as it likes; hooks name few
+            if len(self._by_event) >= REMEMBERED:
+                self._by_event.clear()
+            self._by_event[source, event] = found
+        return found
 
 
 def fires_for(hook: Hook, source: str, event: str) -> bool:

@@ -115,7 +115,7 @@ class LineBuffer:
 
         Whoever stops waiting cancels it.
         """
-        if self._closed.is_set() or not (self._arrival is None or self._arrival.done()):
+        if not self.writers or self._closed.is_set() or not (self._arrival is None or self._arrival.done()):
             return None
         if not any(hook_id in self.writers for hook_id in fired):
             return None

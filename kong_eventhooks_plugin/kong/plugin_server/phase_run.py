@@ -192,7 +192,8 @@ class PhaseRun:
         if observation is None:
             self._finish()
             return
-        early = self._deadlines.full
+        deadlines = self._deadlines
+        early = deadlines.full
         try:
             if (early or self._backlog) and isinstance(observation, LogObservation):
                 future: Future[Any] | None = self._backlog.add(observation)  # in order, behind those that wait
@@ -205,7 +206,7 @@ class PhaseRun:
             self._context.errors("internal_error", error, what=type(observation).__name__)
             future = None
         if future is not None and early:
-            self._deadlines.answered += 1
+            deadlines.answered += 1
             self._context.errors("early")
             future = None
         if future is None:
@@ -213,8 +214,8 @@ class PhaseRun:
             return
         self._future = future
         self._connection.state = COMMITTING
-        self._deadlines.committing += 1
-        self._deadlines.add(self, self._started)
+        deadlines.committing += 1
+        deadlines.add(self, self._started)
 
     def _on_late_commit(self, future: "Future[Committed]") -> None:
         """Take the commit of an event whose call was answered when it came."""
@@ -230,12 +231,10 @@ class PhaseRun:
     def _on_commit(self, future: "Future[Committed]") -> None:
         """Answer; a future that is no longer waited for says only whether it failed."""
         self._count_failure(future)
-        if future is self._future:
-            self._leave_commit()
-            self._wait_for_lines(_hooks_fired(future))
-
-    def _wait_for_lines(self, fired: Iterable[str]) -> None:
-        arrival = self._host.lines.arrival(fired)
+        if future is not self._future:
+            return
+        self._leave_commit()
+        arrival = self._host.lines.arrival(_hooks_fired(future))
         if arrival is None:
             self._stop_waiting()
         else:

@@ -65,10 +65,16 @@ def accept(counters: Counters, batch: Sequence[Offered], taker: Taker | None) ->
     leases = None if taker is None else _Leases(counters, taker)
     known = _known(counters, [offered.offer.event.id for offered in batch])
     events, deliveries = decide(counters, batch, known, None if leases is None else leases.lease)
-    insert_rows(counters.connection, SQL.add_event, events)
+    insert_rows(counters.connection, SQL.add_event, [_with_bytearrays(row) for row in events])
     insert_rows(counters.connection, SQL.add_delivery, deliveries)
     if leases is not None:
         insert_rows(counters.connection, SQL.add_leased_delivery, leases.rows)
+
+
+def _with_bytearrays(row: Row) -> Row:
+    """Return a row of ``events`` whose bytes sqlite3 binds as they are: for bytes it looks for an adapter first."""
+    n, event_id, source, event, time, now, data, scope, *rest = row
+    return (n, event_id, source, event, time, now, bytearray(data), None if scope is None else bytearray(scope), *rest)
 
 
 def _known(counters: Counters, ids: Sequence[str]) -> set[str]:

@@ -109,7 +109,7 @@ class LogRequest(msgspec.Struct, gc=False):
         if self.uri is None:
             return None
         path = self.uri.partition("?")[0].partition("#")[0][:PATH_LIMIT]
-        return _CREDENTIAL.sub(MASK, path) if any(part in path for part in _WITH_CREDENTIAL) else path
+        return _CREDENTIAL.sub(MASK, path) if "/key-auth" in path or "/oauth2_tokens/" in path else path
 
 
 class LogResponse(msgspec.Struct, gc=False):
