@@ -236,7 +236,9 @@ class PhaseRun:
         self._leave_commit()
         arrival = self._host.lines.arrival(_hooks_fired(future))
         if arrival is None:
-            self._stop_waiting()
+            self._deadlines.discard(self)
+            self._finish()
+            self._connection.take_kept()
         else:
             self._arrival = arrival
             arrival.add_done_callback(self._on_arrival)

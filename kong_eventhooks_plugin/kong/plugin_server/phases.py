@@ -91,9 +91,14 @@ def _observe(host: PluginHost, clock: Clock) -> Steps:
     first, requests = host.log_first, host.requests
     statuses, quiet = requests.log_statuses, requests.quiet
     log_first = first.now and (quiet is None or not quiet.now)
-    serialized = (yield from _if_readable(_SERIALIZE)) if log_first else None
-    log = read_log(serialized) if log_first else None
-    status = status_in(log)
+    serialized = log = status = None
+    if log_first:
+        try:
+            serialized = yield _SERIALIZE
+        except BadMessage:
+            serialized = None
+        log = read_log(serialized)
+        status = status_in(log)
     if status not in statuses:
         status = yield _GET_STATUS
         if not isinstance(status, int):
