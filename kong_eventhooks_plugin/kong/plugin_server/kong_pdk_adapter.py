@@ -87,7 +87,7 @@ class KongPdkServer:
         answer_seconds: float = ANSWER_SECONDS,
         max_waiting: int = CALLS,
     ) -> None:
-        self._counts = metrics.counts
+        self._plugin_calls = metrics.counts.plugin_calls
         self._errors = SocketErrors(metrics.counts, clock=monotonic)
         self._plugins = PdkPlugins(
             host, metrics.counts, self._errors, instances, plugin_infos, clock=clock, monotonic=monotonic
@@ -213,7 +213,7 @@ class KongPdkServer:
     async def _call(self, request: RpcRequest) -> tuple[bytes, bool]:
         """Return the answer, and whether Kong is expected to continue the event."""
         method = _METHODS.get(request.method)
-        self._counts.plugin_calls[_COUNTED.get(method or "", _OTHER)] += 1
+        self._plugin_calls[_COUNTED.get(method or "", _OTHER)] += 1
         if method is None:
             self._errors("unknown_call", call=request.method)
             return msgpack_rpc.error(request, f"{request.method} is not known here"), False

@@ -148,7 +148,7 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         self.events: OrderedDict[int, _Event] = OrderedDict()
         self.event_id = secrets.randbits(_EVENT_ID_BITS)
         self._host = host
-        self._counts = counts
+        self._pdk_calls = counts.pdk_calls
         self._errors = errors
         self._ids = instances
         self._infos = infos
@@ -228,7 +228,7 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
     def _resume(self, event_id: int, event: _Event, answer: Any = None) -> PhaseTurn:
         data = event.resume(answer)
         if data != MSG_RET:
-            self._counts.pdk_calls[data["Method"],] += 1
+            self._pdk_calls[data["Method"],] += 1
             event.touched = self._monotonic()
             self.events[event_id] = event  # at the end: the order is that of waiting
             if len(self.events) > self._max_events:
