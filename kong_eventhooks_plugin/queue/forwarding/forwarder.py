@@ -78,7 +78,7 @@ class Forwarder:
                 continue
             self.error = None
             pause = FIRST_PAUSE
-            if not moved:
+            if not moved or self._spool.is_drained:
                 await is_set_within(self._has_more, POSITION_SECONDS)
 
     async def move(self) -> int:

@@ -4,18 +4,24 @@ Offers that wait share the next transaction, which is written and synced in a th
 ``KEEP_SECONDS`` after the shared store has committed it: that store may come back from an older backup. Any number of
 processes may have the file open (two overlap while Kong reloads).
 
+What was just committed is forwarded from memory. How far the shared store has come is written with the next offers, by
+``sweep`` and ``close``: after a crash some offers are moved again, and that store knows their events.
+
 Limits: ``QueueLimits.deliveries`` offers and ``QueueLimits.bytes`` wait for the shared store; one more raises
 ``QueueFull``. ``QueueLimits.waiting`` wait for the disk. A transaction has ``BATCH`` offers. All that is in the
-file is as much as may wait: past it the oldest kept offers go first.
+file is as much as may wait: past it the oldest kept offers go first. ``RECENT`` offers of ``RECENT_BYTES`` are kept in
+memory; where more wait, they are read from the file.
 """
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final, NamedTuple, TypeVar
@@ -39,6 +45,8 @@ FILE: Final = "spool.db"
 BATCH: Final = 256
 KEEP_SECONDS: Final = 3_600.0
 DELETED_AT_ONCE: Final = 1_000
+RECENT: Final = 1_024
+RECENT_BYTES: Final = 4 << 20
 PATIENCE: Final = 5.0
 """Seconds that a transaction waits for another process's."""
 
@@ -54,14 +62,16 @@ _decode_hook = msgspec.msgpack.Decoder(Hook).decode
 
 
 class Spooled(NamedTuple):
-    """An offer in the spool; ``n`` is its place."""
+    """An offer in the spool; ``n`` is its place, ``total`` the bytes of all up to it."""
 
     n: int
     accepted_at: float
     offer: Offer
+    total: int
 
 
 class _Waiting(NamedTuple):
+    offer: Offer
     data: bytes
     future: "asyncio.Future[None]"
 
@@ -94,7 +104,11 @@ class Spool:
         self._busy = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._newest = self._mark = (0, 0)
+        self._newest = self._mark = self._saved_mark = (0, 0)
+        self._going_back = False
+        self._recent: deque[Spooled] = deque()
+        self._first: dict[int, int] = {}
+        """Place and total of what the last ``first`` returned."""
         self._oldest: float | None = None
         self._error: str | None = None
         self.id = ""
@@ -106,6 +120,7 @@ class Spool:
             self._connection = await self._thread.call(lambda: _opened(self._path))
             self.id = await self.run(lambda connection: str(connection.execute(SQL.own_name).fetchone()[0]))
             self._newest, self._mark = await self.run(_positions)
+            self._saved_mark = self._mark
         except BaseException:
             self._thread.stop()
             raise
@@ -116,6 +131,8 @@ class Spool:
             return
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)
+            with contextlib.suppress(StoreUnavailable):
+                await self._save_mark()
             await self._thread.call(self._connection.close)
         except TimeoutError:
             self._fail(self._taken(len(self._waiting)), StoreUnavailable(f"{self._path}: closed before it was written"))
@@ -139,7 +156,7 @@ class Spool:
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise QueueError(f"event {offer.event.id} cannot be written: {error}") from error
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(data, future))
+        self._waiting.append(_Waiting(offer, data, future))
         if not self._busy:
             self._write()
         return future
@@ -151,10 +168,19 @@ class Spool:
     async def first(self, limit: int, *, after: int = 0) -> list[Spooled]:
         """Return the first offers that wait for the shared store, of those ``after`` a place."""
         start = max(after, self._mark[0])
-        rows = await self.run(lambda connection: connection.execute(SQL.after, (start, limit)).fetchall())
+        found = self._in_memory(start, limit)
+        if not found:
+            rows = await self.run(lambda connection: connection.execute(SQL.after, (start, limit)).fetchall())
+            found = [Spooled(n, accepted_at, _decode(offer), total) for n, accepted_at, offer, total in rows]
         if after == 0:
-            self._oldest = rows[0][1] if rows else None
-        return [Spooled(n, accepted_at, _decode(offer)) for n, accepted_at, offer in rows]
+            self._oldest = found[0].accepted_at if found else None
+        self._first = {one.n: one.total for one in found}
+        return found
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether all that this process has added is forwarded."""
+        return self._mark[0] >= self._newest[0]
 
     @property
     def position(self) -> int:
@@ -163,15 +189,24 @@ class Spool:
 
     async def forwarded(self, n: int) -> None:
         """Remember that the shared store has committed everything up to a place."""
-        await self._move_mark(SQL.set_mark, n)
+        if n in self._first:
+            self._mark = max(self._mark, (n, self._first[n]))
+        else:
+            await self._move_mark(SQL.set_mark, n)
 
     async def go_back(self, n: int) -> None:
         """Have everything after a place wait again, as far as it is kept."""
         self._marks.clear()
-        await self._move_mark(SQL.go_back, n)
+        await self._save_mark()
+        self._going_back = True  # what is written behind it does not move the mark again
+        try:
+            await self._move_mark(SQL.go_back, n)
+        finally:
+            self._going_back = False
 
     async def sweep(self) -> int:
         """Delete what is kept no longer; return how many. Call it regularly: it notes what is forwarded by now."""
+        await self._save_mark()
         (newest, size), forwarded = self._newest, self._mark[0]
         old = self._forwarded_long_ago(forwarded)
 
@@ -233,12 +268,28 @@ class Spool:
     def _sizes(self) -> tuple[int, int]:
         return self._newest[0] - self._mark[0], self._newest[1] - self._mark[1]
 
+    def _in_memory(self, start: int, limit: int) -> list[Spooled]:
+        """Return what follows a place, if the next is there."""
+        recent = self._recent
+        while recent and recent[0].n <= self._mark[0]:
+            recent.popleft()
+        if not recent or recent[0].n > start + 1:
+            return []
+        return [one for one in islice(recent, limit + start - self._mark[0]) if one.n > start][:limit]
+
+    async def _save_mark(self) -> None:
+        if self._mark != self._saved_mark:
+            mark = self._mark
+            await self.run(lambda connection: connection.execute(SQL.set_mark, (mark[0],)))
+            self._saved_mark = mark
+
     async def _move_mark(self, statement: str, n: int) -> None:
         def move(connection: sqlite3.Connection) -> tuple[tuple[int, int], tuple[int, int]]:
             connection.execute(statement, (n,))
             return _positions(connection)
 
         self._newest, self._mark = await self.run(move)
+        self._saved_mark = self._mark
 
     def _write(self) -> None:
         """Write the next batch in the thread."""
@@ -249,20 +300,28 @@ class Spool:
         self._busy = True
         self._idle.clear()
         self._writing = len(batch)
-        now = self._clock()
+        now, mark = self._clock(), None if self._going_back else self._mark
         thread.run(
-            lambda: _add(connection, [waiting.data for waiting in batch], now),
-            lambda newest, error: self._written(batch, newest, error),
+            lambda: _add(connection, [waiting.data for waiting in batch], now, mark[0] if mark else 0),
+            lambda newest, error: self._written(batch, newest, error, now, mark),
         )
 
-    def _written(self, batch: list[_Waiting], newest: tuple[int, int] | None, error: Exception | None) -> None:
+    def _written(
+        self,
+        batch: list[_Waiting],
+        newest: tuple[int, int] | None,
+        error: Exception | None,
+        now: float,
+        mark: tuple[int, int] | None,
+    ) -> None:
         self._writing = 0
         if newest is None:
             self._error = f"{self._path}: {error}"
             self._fail(batch, StoreUnavailable(self._error))
         else:
             self._error = None
-            self._newest = newest
+            self._newest, self._saved_mark = newest, mark or self._saved_mark
+            self._keep(batch, newest, now)
             for waiting in batch:
                 if not waiting.future.done():
                     waiting.future.set_result(None)
@@ -272,6 +331,18 @@ class Spool:
         else:
             self._busy = False
             self._idle.set()
+
+    def _keep(self, batch: Sequence[_Waiting], newest: tuple[int, int], now: float) -> None:
+        """Keep in memory what was committed last, without a gap."""
+        recent = self._recent
+        n, total = newest[0] - len(batch), newest[1] - sum(len(waiting.data) for waiting in batch)
+        if recent and recent[-1].n != n:
+            recent.clear()
+        for waiting in batch:
+            n, total = n + 1, total + len(waiting.data)
+            recent.append(Spooled(n, now, waiting.offer, total))
+        if len(recent) > RECENT or recent[-1].total - recent[0].total > RECENT_BYTES:
+            recent.clear()
 
     def _taken(self, limit: int) -> list[_Waiting]:
         return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
@@ -296,9 +367,10 @@ def _opened(path: Path) -> sqlite3.Connection:
         raise StoreUnavailable(f"{path}: {error}") from error
 
 
-def _add(connection: sqlite3.Connection, offers: Sequence[bytes], now: float) -> tuple[int, int]:
-    """Commit offers; return place and total of the last."""
+def _add(connection: sqlite3.Connection, offers: Sequence[bytes], now: float, mark: int) -> tuple[int, int]:
+    """Commit offers, and up to which place all is forwarded; return place and total of the last."""
     with sqlite.transaction(connection):
+        connection.execute(SQL.set_mark, (mark,))
         newest, _ = _positions(connection)
         total = newest[1]
         rows = []

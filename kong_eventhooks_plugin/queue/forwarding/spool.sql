@@ -41,7 +41,7 @@ SELECT n, total FROM offers ORDER BY n LIMIT 1;
 INSERT INTO offers (total, accepted_at, offer) VALUES (?, ?, ?);
 
 -- name: after
-SELECT n, accepted_at, offer FROM offers WHERE n > ? ORDER BY n LIMIT ?;
+SELECT n, accepted_at, offer, total FROM offers WHERE n > ? ORDER BY n LIMIT ?;
 
 -- name: oldest_after
 SELECT accepted_at FROM offers WHERE n > ? ORDER BY n LIMIT 1;

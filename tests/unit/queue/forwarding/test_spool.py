@@ -151,3 +151,27 @@ async def test_a_file_of_another_program_is_left_alone(world: World) -> None:
         with sqlite3.connect(path) as connection:
             connection.execute(f"PRAGMA {change}")
         connection.close()
+
+
+async def test_how_far_the_store_is_is_written_with_the_next_offers(world: World) -> None:
+    spool = world.spool
+    await world.accept(1, 2)
+    await spool.first(1)
+    await spool.forwarded(1)
+    assert (spool.position, (await world.open()).position) == (1, 0)
+    await spool.add(offer(3))
+    assert (await world.open()).position == 1
+    assert [one.n for one in await spool.first(10)] == [2, 3]
+
+
+async def test_what_is_too_much_to_keep_in_memory_is_read_from_the_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECENT", 2)
+    for number in range(1, 6):
+        await world.accept(number)
+    seen = []
+    while found := await world.spool.first(2):
+        seen += [one.n for one in found]
+        await world.spool.forwarded(found[-1].n)
+    assert seen == [1, 2, 3, 4, 5]
