@@ -205,11 +205,11 @@ class ClusterSoak(Chaos):
             node.proxy.refuse(refuses=False)
 
     async def cut_commits(self) -> None:
-        """Cut connections in their COMMIT, on each side of the server; some cannot be made anew at once."""
+        """Cut connections in a COMMIT or any call, on each side of the server; some cannot be made anew at once."""
         for node in self.nodes:
             for answered in (True, False):
                 cuts = node.proxy.cuts
-                node.proxy.cut("COMMIT", answered=answered)
+                node.proxy.cut(self.random.choice(("COMMIT", "")), answered=answered)
                 node.proxy.refuse(times=self.random.randrange(4))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(3):

@@ -358,7 +358,7 @@ class DeliveryWorker:
 
     def room(self, hook_id: str) -> Room:
         """Return how many new deliveries of a hook to lease: none where others may be due before them."""
-        if not self._working or self._settler.full:
+        if not self.delivers(hook_id) or self._settler.full:
             return NO_ROOM
         lane, now = self._lanes.lane(hook_id), self._clock()
         if lane.claiming or (lane.check_at is not None and lane.check_at <= now):

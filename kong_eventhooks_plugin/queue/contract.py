@@ -304,7 +304,7 @@ class Queue(Acceptor, Definitions, Protocol):
         """Begin at once the transaction that ``settle_soon`` waits for."""
 
     def lease_to(self, taker: Taker) -> None:
-        """Lease new deliveries to ``taker`` as they are accepted, where it has room; an engine may leave that out."""
+        """Lease new deliveries to ``taker`` as they are accepted, where it has room."""
 
     async def work(self) -> list[Work]:
         """Return every hook with pending deliveries. Leases that ran out count as pending."""

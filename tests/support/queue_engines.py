@@ -35,8 +35,6 @@ ENGINES: dict[str, Callable[[pytest.FixtureRequest, Path], Maker]] = {
     "sqlite": sqlite,
     "postgresql": postgresql,
 }
-LEASES_AS_IT_ACCEPTS = ("memory", "sqlite")
-"""The engines that lease a new delivery in the transaction that accepts it."""
 
 ONE_DELIVERS = ("sqlite",)
 """The durable engines of which the leader delivers everything; for the others see ``queue.nodes``."""

@@ -3,8 +3,10 @@
 The modules, from the outside in (each imports only those below it):
 
 - ``engine``: ``PostgresQueue``, the contract's methods.
-- ``group_commit``: offers, settlements and claims that wait share the next transaction.
-- ``accept``, ``settling``, ``leases``, ``retention``, ``small_tables``: what operations do inside a transaction.
+- ``group_commit``: offers, settlements and claims that wait share the next transaction (``batch``).
+- ``write``: such a batch as one call of a function in the store, a transaction by itself; ``settling`` for its part.
+- ``accept``, ``leases``, ``retention``, ``small_tables``: what operations do inside a transaction of several steps.
+- ``taking``: what is leased to the delivering side as it is accepted.
 - ``horizon``: up to which number every event is there.
 - ``reads``: everything that only reads, on connections of its own.
 - ``lane``: a connection that writes: transactions one after another, repeated where that is right.
@@ -27,7 +29,8 @@ committed before it):
   skips what is locked. Should two nodes lock each other out all the same, PostgreSQL ends one, which begins again.
 - A store that has lost commits (an older backup, a failover) is noticed with each new connection and by each batch of a
   spool: leases whose end it has lost are due again, and it takes nothing of a spool before what it has lost of it.
-- After a connection that broke in a COMMIT, the writer's row says whether the transaction was committed (``lane``).
+- After a connection that broke in a COMMIT or a call, the writer's row says whether that was committed (``lane``).
+  What a call answered is found by the transaction that wrote the rows: the writer's row has the same (xmin).
 
 Time is the database's: nodes' clocks differ, and a lease that one node takes is judged by another. What a node plans by
 its own clock (``Settlement.due_at``) and what it is told to plan by (``Work.due_at``) is converted at the border.

@@ -4,20 +4,23 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import astuple
 
-from kong_eventhooks_plugin.queue.accepting import Key, Offered, decide, slot_of
-from kong_eventhooks_plugin.queue.contract import Receipt, SpoolPlace
+from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.queue.accepting import Key, Offered, Row, decide, slot_of
+from kong_eventhooks_plugin.queue.contract import Candidate, Receipt, SpoolPlace
+from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.postgresql.small_tables import move_spool_position
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
+from kong_eventhooks_plugin.queue.postgresql.taking import Leases
 from kong_eventhooks_plugin.queue.postgresql.transaction import BeginAgain, Transaction, columns
 
 
 async def accept(
-    transaction: Transaction, batch: Sequence[Offered], ours: Mapping[str, Receipt], *, alone: bool
+    transaction: Transaction, batch: Sequence[Offered], ours: Mapping[str, Receipt], leases: Leases, *, alone: bool
 ) -> None:
     """Write a batch of offers; each has its receipt as its answer then.
 
     ``ours`` are receipts of a transaction of ours of which it became known only later that it was committed: such an
-    event is no duplicate. Raises ``BeginAgain`` and ``StoreWentBack``.
+    event is no duplicate. ``leases`` are the delivering side's. Raises ``BeginAgain`` and ``StoreWentBack``.
     """
     connection = transaction.connection
     places = [one.place for one in batch if one.place is not None]
@@ -29,7 +32,16 @@ async def accept(
     new = [one for one in batch if one.offer.event.id not in known]
     if new:
         await _read(transaction, new)
-    events, deliveries = decide(transaction, batch, known)
+
+    def lease(event: Event, data: bytes, candidate: Candidate, hook: HookCounters, row: Row) -> bool:
+        is_leased = leases.lease(event, data, candidate, hook, row)
+        if is_leased:
+            transaction.hold(hook, len(data))
+        return is_leased
+
+    events, rows = decide(transaction, batch, known, lease)
+    deliveries = [(*row, None) for row in rows]
+    deliveries += [(*one.row, transaction.now + one.seconds) for one in leases.leases]
     for one in batch:
         if one.answer is not None and one.answer.duplicate:
             one.answer = ours.get(one.offer.event.id, one.answer)
@@ -38,7 +50,7 @@ async def accept(
         if await connection.execute(SQL.add_events, *columns(events)) != f"INSERT 0 {len(events)}":
             raise BeginAgain
         if deliveries:
-            await connection.execute(SQL.add_deliveries, *columns(deliveries))
+            await connection.execute(SQL.add_deliveries, *columns(deliveries), transaction.writer)
         await _write_slots(transaction)
 
 

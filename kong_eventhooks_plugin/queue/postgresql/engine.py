@@ -82,7 +82,9 @@ class PostgresQueue:
     ) -> None:
         self._address = Address(url)
         self._limits = limits or QueueLimits()
+        self._node_clock = clock
         self._clock = StoreClock(clock, database=database_time)
+        self._taker: Taker | None = None
         self._process = process
         self.nodes = PostgresNodes(self._address, self._clock)
         self.polling = PostgresPolling(self._write, self._reading, self._clock)
@@ -118,7 +120,8 @@ class PostgresQueue:
         self._others = Lane(self._address, self._limits, self._clock, connection=connection, process=self._process)
         self._writers = (offering, self._others)
         self._reader = Reader(self._address)
-        self._group_commit = GroupCommit(offering, name, self._wake, self._in_order)
+        self._group_commit = GroupCommit(offering, name, self._wake, self._node_clock, self._in_order)
+        self._group_commit.taker = self._taker
         self.nodes.open()
         try:
             await self._write(leases.release_of_exited)
@@ -170,18 +173,23 @@ class PostgresQueue:
         """End leases: state and attempt together. Raises ``QueueError`` where a new state is ``leased``."""
         if any(settlement.state == "leased" for settlement in settlements):
             raise QueueError("a settlement ends a lease; it cannot make one")
-        await self._group().settle([self._in_store_time(settlement) for settlement in settlements])
+        await self._group().settle(lambda: [self._in_store_time(settlement) for settlement in settlements])
 
     async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> int:
-        settlements = waiting()
-        await self.settle(settlements)
-        return len(settlements)
+        def collect() -> list[Settlement]:
+            return [self._in_store_time(settlement) for settlement in waiting()]
+
+        group = self._group()
+        return await (group.settle(collect) if prompt else group.settle_soon(collect))
 
     def hurry(self) -> None:
-        """Nothing waits: the server's commits are shared by itself."""
+        if self._group_commit is not None:
+            self._group_commit.hurry()
 
     def lease_to(self, taker: Taker) -> None:
-        """Leave them to ``claim``: which node delivers is known only then."""
+        self._taker = taker
+        if self._group_commit is not None:
+            self._group_commit.taker = taker
 
     async def work(self) -> list[Work]:
         found = await self._read(reads.work)

@@ -44,7 +44,7 @@ _ADVICE: Final[Mapping[str, str]] = {
 
 
 def kind_of(error: BaseException) -> Kind:
-    state = _state(error)
+    state = state_of(error)
     if state in _CONFLICTS:
         return "conflict"
     if state in _LOST or state.startswith("08"):
@@ -68,7 +68,7 @@ def to_queue_error(error: Exception, name: str) -> EventHooksError:
 
 
 def _text(error: Exception) -> str:
-    advice = _ADVICE.get(_state(error))
+    advice = _ADVICE.get(state_of(error))
     if advice is not None:
         return f"{advice} ({_message(error)})"
     if isinstance(error, ssl.SSLError):
@@ -82,7 +82,7 @@ def _text(error: Exception) -> str:
     return _message(error)
 
 
-def _state(error: BaseException) -> str:
+def state_of(error: BaseException) -> str:
     """Return the SQLSTATE, empty where the server has not said the error."""
     return (getattr(error, "sqlstate", None) or "") if isinstance(error, asyncpg.PostgresError) else ""
 

@@ -1,6 +1,8 @@
 """Group commit: offers, settlements and claims that wait share the next transaction, and are answered after its commit.
 
-One transaction at a time; while it runs the next one collects. Limits (``queue.limits``), and what happens past them:
+One transaction at a time; while it runs the next one collects. Settlements can wait for one, for at most
+``SETTLED_WITHIN`` seconds. A transaction is one call (``write``); only offers that have a rule, or are near a limit,
+have one of their own, behind it (``accept``). Limits (``queue.limits``), and what happens past them:
 
 - A transaction has at most ``BATCH`` offers, ``BATCH`` calls that settle, and one claim of each hook; the rest goes
   into the next one.
@@ -17,84 +19,33 @@ been committed, or for ``FAILING_SECONDS``.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError, QueueError, StoreUnavailable, StoreWentBack
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.accepting import Offered
-from kong_eventhooks_plugin.queue.contract import Receipt, Settlement
+from kong_eventhooks_plugin.queue.contract import Clock, Receipt, Settlement, Taker
 from kong_eventhooks_plugin.queue.limits import BATCH, FAILING_SECONDS, STALLED_SECONDS, WAITING, YIELDS
 from kong_eventhooks_plugin.queue.postgresql.accept import accept
-from kong_eventhooks_plugin.queue.postgresql.lane import Hooks, Lane
-from kong_eventhooks_plugin.queue.postgresql.leases import Claim, claim, release_forgotten
-from kong_eventhooks_plugin.queue.postgresql.settling import settle
-from kong_eventhooks_plugin.queue.postgresql.transaction import NotAlone, Transaction
-from kong_eventhooks_plugin.queue.rows import splits
-from kong_eventhooks_plugin.queue.waiter import Waiter
+from kong_eventhooks_plugin.queue.postgresql.batch import Batch, Claiming, Settling
+from kong_eventhooks_plugin.queue.postgresql.lane import Lane
+from kong_eventhooks_plugin.queue.postgresql.leases import Claim, release_forgotten
+from kong_eventhooks_plugin.queue.postgresql.taking import Leases
+from kong_eventhooks_plugin.queue.postgresql.transaction import NotAlone, Spare, Transaction
+from kong_eventhooks_plugin.queue.postgresql.write import Write, is_plain
 
 T = TypeVar("T")
 
+SETTLED_WITHIN: Final = 0.02
+
 log = structlog.get_logger()
-
-
-class Settling(Waiter[None]):
-    __slots__ = ("settlements",)
-
-    def __init__(self, settlements: Sequence[Settlement], future: "asyncio.Future[None]") -> None:
-        super().__init__(future)
-        self.settlements = settlements
-
-
-class Claiming(Waiter[list[Delivery]]):
-    __slots__ = ("claim",)
-
-    def __init__(self, wanted: Claim, future: "asyncio.Future[list[Delivery]]") -> None:
-        super().__init__(future)
-        self.claim = wanted
-
-
-class Batch:
-    """One transaction's operations."""
-
-    def __init__(
-        self,
-        offers: Sequence[Offered] = (),
-        settling: Sequence[Settling] = (),
-        claiming: Sequence[Claiming] = (),
-    ) -> None:
-        self.offers = offers
-        self.settling = settling
-        self.claiming = claiming
-        self.woken: set[str] = set()
-        self.answers_dropped = False
-
-    def __bool__(self) -> bool:
-        return bool(self.offers or self.settling or self.claiming)
-
-    def hooks(self) -> Hooks:
-        offered = dict.fromkeys(candidate.hook_id for one in self.offers for candidate in one.offer.candidates)
-        pairs = (pair for one in self.settling for each in one.settlements for pair in splits(each.delivery_id))
-        return Hooks(offered, {hook_id for _, hook_id in pairs} | {one.claim.hook_id for one in self.claiming})
-
-    def waiters(self) -> Iterator[Waiter[Any]]:
-        yield from self.settling
-        yield from self.claiming
-        yield from self.offers
-
-    def apart(self) -> "Iterator[Batch]":
-        """Yield each operation as a batch of its own."""
-        yield from (Batch(settling=[one]) for one in self.settling)
-        yield from (Batch(claiming=[one]) for one in self.claiming)
-        yield from (Batch(offers=[one]) for one in self.offers)
-
-    def size(self) -> int:
-        return len(self.offers) + len(self.settling) + len(self.claiming)
 
 
 class GroupCommit:
@@ -104,15 +55,24 @@ class GroupCommit:
     """
 
     def __init__(
-        self, lane: Lane[Any], name: str, wake: Callable[[str], None], in_order: AbstractSet[str] = frozenset()
+        self,
+        lane: Lane[Any],
+        name: str,
+        wake: Callable[[str], None],
+        clock: Clock = time.time,
+        in_order: AbstractSet[str] = frozenset(),
     ) -> None:
         self._lane = lane
+        self._spare = Spare(lane.limits)
+        self._clock = clock
         self._name = name
         self._wake = wake
         self._in_order = in_order
         self._offers: deque[Offered] = deque()
         self._settling: deque[Settling] = deque()
         self._claiming: deque[Claiming] = deque()
+        self._patient: deque[Settling] = deque()
+        self._patience: asyncio.TimerHandle | None = None
         self._yielded = 0
         self._alone = False
         self._ours: dict[str, Receipt] = {}
@@ -127,16 +87,34 @@ class GroupCommit:
         self._task: asyncio.Task[None] | None = None
         self.waiting = 0
         """Offers that are not committed yet."""
+        self.taker: Taker | None = None
+        """Leases new deliveries as they are accepted."""
 
     def offer(self, offered: Offered) -> None:
         self.waiting += 1
         self._offers.append(offered)
         self._start()
 
-    def settle(self, settlements: Sequence[Settlement]) -> "asyncio.Future[None]":
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._submit(self._settling, Settling(settlements, future))
+    def settle(self, collect: Callable[[], Sequence[Settlement]]) -> "asyncio.Future[int]":
+        """Settle with the next transaction what ``collect`` returns then."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._submit(self._settling, Settling(collect, future))
         return future
+
+    def settle_soon(self, collect: Callable[[], Sequence[Settlement]]) -> "asyncio.Future[int]":
+        """Settle with the next transaction, which is begun for it only after ``SETTLED_WITHIN``."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = loop.create_future()
+        self._append(self._patient, Settling(collect, future))
+        if self._patience is None:
+            self._patience = loop.call_later(SETTLED_WITHIN, self.hurry)
+        return future
+
+    def hurry(self) -> None:
+        """Begin the transaction that ``settle_soon`` waits for."""
+        self._end_patience()
+        if self._settling:
+            self._start()
 
     def claim(self, wanted: Claim) -> "asyncio.Future[list[Delivery]]":
         future: asyncio.Future[list[Delivery]] = asyncio.get_running_loop().create_future()
@@ -154,11 +132,12 @@ class GroupCommit:
         """Remember the receipts of a transaction whose callers had given up, and release what it leased for them."""
         if not isinstance(batch, Batch):
             return
-        self._ours = {one.answer.event_id: one.answer for one in batch.offers if one.answer is not None}
-        leased = [delivery for one in batch.claiming for delivery in one.answer or ()]
-        if leased:
-            released = self.settle([Settlement(delivery.id, "pending", None) for delivery in leased])
-            released.add_done_callback(asyncio.Future.exception)  # where it fails, the leases run out
+        self._ours.clear()  # in place: a call that is about to be made has it
+        receipts = (one.answer for one in batch.offers if one.answer is not None)
+        self._ours.update((receipt.event_id, receipt) for receipt in receipts if not receipt.duplicate)
+        released = [Settlement(delivery.id, "pending", None) for delivery in batch.leased()]
+        if released:
+            self.settle(lambda: released).add_done_callback(asyncio.Future.exception)  # else the leases run out
 
     def store_went_back(self) -> None:
         """Make leases due again whose end the store has lost, with the next transaction."""
@@ -166,6 +145,7 @@ class GroupCommit:
 
     async def close(self, seconds: float) -> None:
         """Commit what waits, for so many seconds at most; what is left fails with ``StoreUnavailable``."""
+        self.hurry()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=seconds)
             if not self._task.done():
@@ -178,10 +158,20 @@ class GroupCommit:
         await self._lane.close()
 
     def _submit(self, queue: deque[T], operation: T) -> None:
+        self._append(queue, operation)
+        self._start()
+
+    def _append(self, queue: deque[T], operation: T) -> None:
         if len(queue) >= WAITING:
             raise StoreUnavailable(f"{self._name}: {WAITING} operations wait already")
         queue.append(operation)
-        self._start()
+
+    def _end_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        self._settling.extend(self._patient)
+        self._patient.clear()
 
     def _start(self) -> None:
         """Begin to commit in the loop's next iteration: the transaction has all that this iteration offers."""
@@ -193,13 +183,32 @@ class GroupCommit:
             self._batch = self._take()
             await self._commit(self._batch)
             self._batch = Batch()
+            if self._releasing:
+                await self._release_forgotten()
+
+    async def _release_forgotten(self) -> None:
+        """Where that fails it is tried again with the next transaction; in the end the leases run out."""
+
+        async def run(transaction: Transaction) -> set[str]:
+            await release_forgotten(transaction, list(self._held))
+            return transaction.woken
+
+        with contextlib.suppress(QueueError):
+            woken = await self._lane.run(run)
+            self._releasing = False
+            for hook_id in woken:
+                self._wake(hook_id)
 
     def _take(self) -> Batch:
         if len(self._offers) > BATCH and (self._settling or self._claiming) and self._yielded < YIELDS:
             self._yielded += 1
             return Batch(_first(self._offers))
         self._yielded = 0
-        return Batch(_first(self._offers), _first(self._settling), self._one_claim_of_each())
+        self._end_patience()
+        settling = _first(self._settling)
+        for one in settling:
+            one.settlements = one.collect()
+        return Batch(_first(self._offers), settling, self._one_claim_of_each())
 
     def _one_claim_of_each(self) -> list[Claiming]:
         taken: dict[str, Claiming] = {}
@@ -213,9 +222,13 @@ class GroupCommit:
         return list(taken.values())
 
     async def _commit(self, batch: Batch) -> None:
+        in_steps = bool(batch.offers) and (self._alone or not is_plain(batch.offers))
+        if in_steps and (rest := Batch(settling=batch.settling, claiming=batch.claiming)):
+            await self._commit(rest)
+            batch = Batch(batch.offers)
         self._began_at = time.monotonic()
         try:
-            await self._committed(batch)
+            await (self._accepted(batch) if in_steps else self._written(batch))
         except StoreUnavailable as error:
             self._fail(batch, error)
         except StoreWentBack as error:
@@ -244,45 +257,46 @@ class GroupCommit:
             if one.offers and isinstance(one.offers[0].error, StoreUnavailable):
                 unavailable = one.offers[0].error
 
-    async def _committed(self, batch: Batch) -> None:
+    async def _accepted(self, batch: Batch) -> None:
+        """Accept offers in a transaction of several steps."""
+
         async def run(transaction: Transaction) -> Batch:
-            if self._releasing:
-                await release_forgotten(transaction, list(self._held))
-            if batch.settling:
-                settlements = [one for each in batch.settling for one in each.settlements]
-                transaction.woken |= await settle(transaction, settlements) & self._in_order
-            if batch.claiming:
-                answers = await claim(transaction, [one.claim for one in batch.claiming])
-                for one, answer in zip(batch.claiming, answers, strict=True):
-                    one.answer = answer
-            if batch.offers:
-                await self._accept(transaction, batch.offers)
-            batch.woken, batch.answers_dropped = transaction.woken, transaction.answers_dropped
+            began_at, leases = self._clock(), Leases(self.taker)
+            await self._accept(transaction, batch.offers, leases)
+            batch.woken, batch.taken = transaction.woken, {}
+            leases.taken(began_at, transaction.now, batch.taken)
             return batch
 
         await self._lane.run(run, batch.hooks())
+        self._committed(batch)
+
+    async def _written(self, batch: Batch) -> None:
+        call = Write(batch, self._spare, self._clock, self.taker, self._ours, self._in_order)
+        if await self._lane.call(call, batch.hooks()) is None:
+            self._alone = True
+            await self._commit(batch)
+        else:
+            self._committed(batch)
+
+    def _committed(self, batch: Batch) -> None:
         if self._failing is not None:
             self._failing = None
             log.info("store_recovered", file=self._name)
-        self._note_held(batch)
+        self._held.difference_update(one.delivery_id for one in batch.settlements)
+        self._held.update(delivery.id for delivery in batch.leased())
         if batch.settling:
             self._report_dropped(batch.answers_dropped)
         for one in batch.offers:
             self._ours.pop(one.offer.event.id, None)
         self._end(batch, None)
 
-    async def _accept(self, transaction: Transaction, offers: Sequence[Offered]) -> None:
+    async def _accept(self, transaction: Transaction, offers: Sequence[Offered], leases: Leases) -> None:
         try:
-            await accept(transaction, offers, self._ours, alone=self._alone)
+            await accept(transaction, offers, self._ours, leases, alone=self._alone)
         except NotAlone:
             self._alone = True
             raise
         self._alone = transaction.is_near_limits
-
-    def _note_held(self, batch: Batch) -> None:
-        self._releasing = False
-        self._held.update(delivery.id for one in batch.claiming for delivery in one.answer or ())
-        self._held.difference_update(one.delivery_id for each in batch.settling for one in each.settlements)
 
     def _report_dropped(self, dropped: bool) -> None:
         if dropped and not self._dropping_answers:
@@ -302,8 +316,19 @@ class GroupCommit:
             waiting.error = error
             waiting.resolve()
         if error is None:
+            for hook_id, (until, deliveries) in batch.taken.items():
+                self._hand_over(hook_id, deliveries, until)
             for hook_id in batch.woken:
                 self._wake(hook_id)
+
+    def _hand_over(self, hook_id: str, deliveries: Sequence[Delivery], until: float) -> None:
+        if self.taker is None:
+            return
+        try:
+            self.taker.taken(hook_id, deliveries, until)
+        except Exception:
+            # Its error must not keep the next transaction from starting.
+            log.exception("work_listener_failed", hook_id=hook_id)
 
 
 def _first(queue: "deque[T]") -> list[T]:

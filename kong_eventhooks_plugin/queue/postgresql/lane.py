@@ -3,7 +3,8 @@
 - A conflict (a deadlock, an event that another node inserted meanwhile) begins the transaction again, up to ``TRIES``
   times.
 - A connection that is lost before the COMMIT is made anew, once, and the transaction run again.
-- A connection that is lost in the COMMIT leaves its outcome unknown. The next connection asks the writer's row, whose
+- A connection that is lost in the COMMIT, or in a call that is a transaction by itself, leaves the outcome unknown. The
+  next connection asks the writer's row, whose
   lock waits for a transaction that is still under way: it was committed, and has the answer that it had, or it runs
   again. Where no connection can be had the callers get ``StoreUnavailable``, and the question stays for the next one.
 - Each new connection is asked for the last transaction: a store that does not have it has gone back.
@@ -12,19 +13,28 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Collection
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.errors import StoreUnavailable, StoreWentBack
 from kong_eventhooks_plugin.queue.contract import Clock, QueueLimits
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
-from kong_eventhooks_plugin.queue.postgresql.errors import kind_of, to_queue_error
+from kong_eventhooks_plugin.queue.postgresql.errors import kind_of, state_of, to_queue_error
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.texts import plain
-from kong_eventhooks_plugin.queue.postgresql.transaction import BeginAgain, HookNumbers, Transaction, WriterGone
+from kong_eventhooks_plugin.queue.postgresql.transaction import (
+    BeginAgain,
+    HookNumbers,
+    LimitsNear,
+    Transaction,
+    WriterGone,
+)
 
 T = TypeVar("T")
+A = TypeVar("A")
+Answer = TypeVar("Answer", covariant=True)
 
 TRIES = 20
 PAUSE = 0.05
@@ -49,9 +59,19 @@ class StoreClock:
 
     async def read(self, connection: Connection) -> float:
         """Return the store's time."""
-        here = now = self._clock()
+        here = self._clock()
+        return self._note(here, here if not self._database else float(await connection.fetchval(SQL.now)))
+
+    def given(self) -> float | None:
+        """Return the time to give to the store; None where that has its own."""
+        return None if self._database else self.note(self._clock())
+
+    def note(self, now: float) -> float:
+        """Take the store's time from what it has answered."""
+        return self._note(self._clock(), now)
+
+    def _note(self, here: float, now: float) -> float:
         if self._database:
-            now = float(await connection.fetchval(SQL.now))
             self._ahead = now - here
         self.was_set_back |= now < self._last
         self._last = now
@@ -75,10 +95,28 @@ class Hooks(NamedTuple):
 NO_HOOKS = Hooks()
 
 
+class Call(Protocol[Answer]):
+    """A call of ``write``, for one batch."""
+
+    def values(self, hooks: HookNumbers) -> list[Any]:
+        """Return the parameters behind those that say who writes."""
+
+    def answer(self, rows: Sequence[Sequence[Any]], hooks: HookNumbers) -> Answer: ...
+
+    async def recovered(self, connection: Connection, writer: int, hooks: HookNumbers) -> Answer:
+        """Return the answer, which was lost: the call was committed, and is this writer's last transaction."""
+
+
 class _Unknown(NamedTuple):
     """A transaction that may be committed: the writer's row says it by its number."""
 
     number: int
+    answer: Callable[[Connection], Awaitable[Any]]
+
+
+class _Known(NamedTuple):
+    """What a transaction answered of which it was unknown whether it was committed."""
+
     answer: Any
 
 
@@ -122,12 +160,11 @@ class Lane(Generic[T]):
 
         ``work`` may raise one of our errors as its answer: the transaction is rolled back.
         """
-        async with self._lock:
-            try:
-                return await self._run(work, hooks)
-            except asyncio.CancelledError:
-                self._drop()
-                raise
+        return await self._locked(lambda connection: self._once(connection, work, hooks))
+
+    async def call(self, call: Call[T], hooks: Hooks) -> T | None:
+        """Make a call, as often as it takes: it is a transaction by itself. None: a limit is near, nothing is done."""
+        return await self._locked(lambda connection: self._called(connection, call, hooks))
 
     async def close(self) -> None:
         async with self._lock:
@@ -136,7 +173,15 @@ class Lane(Generic[T]):
                 with contextlib.suppress(Exception):
                     await connection.close(timeout=1)
 
-    async def _run(self, work: Work[T], hooks: Hooks) -> T:
+    async def _locked(self, once: Callable[[Connection], Awaitable[A]]) -> A:
+        async with self._lock:
+            try:
+                return await self._run(once)
+            except asyncio.CancelledError:
+                self._drop()
+                raise
+
+    async def _run(self, once: Callable[[Connection], Awaitable[A]]) -> A:
         lost = False
         for attempt in range(TRIES):
             connection, known = await self._connected()
@@ -145,7 +190,7 @@ class Lane(Generic[T]):
                     return known.answer  # type: ignore[no-any-return]  # what this very work answered
                 self._committed_late(known.answer)
             try:
-                return await self._once(connection, work, hooks)
+                return await once(connection)
             except BeginAgain as again:
                 await self._roll_back(connection)
                 if isinstance(again, WriterGone):
@@ -165,17 +210,12 @@ class Lane(Generic[T]):
         raise StoreUnavailable(f"{self._address.name}: {TRIES} transactions in a row met those of other nodes")
 
     async def _once(self, connection: Connection, work: Work[T], hooks: Hooks) -> T:
-        await self._number_hooks(connection, hooks)
-        if self.writer is None:
-            self._opened_at = await self._clock.read(connection)
-            self.writer = await connection.fetchval(SQL.add_writer, self._process, self._opened_at)
-            assert self.writer is not None  # noqa: S101  # an INSERT that returns has a row
-        self._number += 1
+        writer = await self._prepared(connection, hooks)
         await connection.execute("BEGIN")
-        transaction = Transaction(connection, self.limits, self.writer, await self._clock.read(connection), self._hooks)
+        transaction = Transaction(connection, self.limits, writer, await self._clock.read(connection), self._hooks)
         answer = await work(transaction)
         await transaction.flush(self._number, self._opened_at)
-        self._unknown = _Unknown(self._number, answer)
+        self._unknown = _Unknown(self._number, lambda _: _value(answer))
         try:
             ended = await connection.execute("COMMIT")
         except Exception as error:
@@ -188,6 +228,40 @@ class Lane(Generic[T]):
         self._committed = self._number
         return answer
 
+    async def _called(self, connection: Connection, call: Call[T], hooks: Hooks) -> T | None:
+        writer = await self._prepared(connection, hooks)
+        try:
+            values = (writer, self._opened_at, self._number, self._clock.given(), *call.values(self._hooks))
+            self._unknown = _Unknown(self._number, partial(self._recovered, call, hooks, writer))
+            rows = await connection.fetch(SQL.write, *values)
+        except LimitsNear:
+            return None
+        except Exception as error:
+            if kind_of(error) == "lost":
+                raise
+            self._unknown = None  # the server has said that it is rolled back
+            if (ours := _raised(error)) is None:
+                return None
+            raise ours from error
+        self._unknown = None
+        self._committed = self._number
+        self._clock.note(rows[-1][5])
+        return call.answer(rows, self._hooks)
+
+    async def _recovered(self, call: Call[T], hooks: Hooks, writer: int, connection: Connection) -> T:
+        await self._number_hooks(connection, hooks)
+        return await call.recovered(connection, writer, self._hooks)
+
+    async def _prepared(self, connection: Connection, hooks: Hooks) -> int:
+        """Return which row of ``writers`` the next transaction has; its hooks have numbers."""
+        await self._number_hooks(connection, hooks)
+        if self.writer is None:
+            self._opened_at = await self._clock.read(connection)
+            self.writer = await connection.fetchval(SQL.add_writer, self._process, self._opened_at)
+            assert self.writer is not None  # noqa: S101  # an INSERT that returns has a row
+        self._number += 1
+        return self.writer
+
     async def _number_hooks(self, connection: Connection, hooks: Hooks) -> None:
         """Outside of a transaction, so that what is remembered is committed."""
         made = [hook_id for hook_id in hooks.made if hook_id not in self._hooks]
@@ -197,8 +271,8 @@ class Lane(Generic[T]):
         if wanted:
             self._hooks.learn(await connection.fetch(SQL.hook_numbers, [plain(hook_id) for hook_id in wanted]))
 
-    async def _connected(self) -> tuple[Connection, _Unknown | None]:
-        """Return a connection and, where the outcome of a transaction was unknown and it was committed, that one."""
+    async def _connected(self) -> tuple[Connection, _Known | None]:
+        """Return a connection and, where the outcome of a transaction was unknown and it was committed, its answer."""
         connection = self._connection
         if connection is None or connection.is_closed():
             connection = await self._address.connect()
@@ -212,22 +286,26 @@ class Lane(Generic[T]):
             self._drop()
             raise to_queue_error(error, self._address.name) from error
 
-    async def _resolved(self, connection: Connection) -> _Unknown | None:
+    async def _resolved(self, connection: Connection) -> _Known | None:
         is_known, self._is_known = self._is_known, True
         if is_known or self.writer is None:
             return None
         last = await connection.fetchval(SQL.last_transaction, self.writer, self._opened_at)
-        unknown, self._unknown = self._unknown, None
+        unknown = self._unknown
+        if last is not None and unknown is not None and last >= unknown.number:
+            known = _Known(await unknown.answer(connection))
+            self._unknown, self._committed = None, unknown.number
+            return known
+        self._unknown = None
         if last is None:
             self.writer = None
-        elif unknown is not None and last >= unknown.number:
-            self._committed = unknown.number
-            return unknown
         if last is None or last < self._committed:
             self._went_back()
         return None
 
     async def _roll_back(self, connection: Connection) -> None:
+        if not connection.is_in_transaction():
+            return
         try:
             await connection.execute("ROLLBACK")
         except Exception:  # noqa: BLE001  # whatever it is: another connection
@@ -237,3 +315,19 @@ class Lane(Generic[T]):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+
+async def _value(value: T) -> T:
+    return value
+
+
+def _raised(error: Exception) -> Exception | None:
+    """Return what ``write`` has raised as ours, None where a limit is near; any other error as it is."""
+    match state_of(error):
+        case "KE001":
+            return None
+        case "KE002":
+            return WriterGone()
+        case "KE003":
+            return StoreWentBack(int(str(error)))
+    return error

@@ -1,10 +1,10 @@
-"""Claims, replays and releases deliveries inside a transaction; ``settling`` ends leases.
+"""Replays and releases deliveries inside a transaction; ``write`` claims them and ends their leases.
 
 A lease carries the number of the writer that took it (``Transaction.writer``).
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kong_eventhooks_plugin.errors import QueueFull, UnknownDelivery
 from kong_eventhooks_plugin.model.delivery import Delivery
@@ -12,7 +12,7 @@ from kong_eventhooks_plugin.queue.holders import exited
 from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction, columns
-from kong_eventhooks_plugin.queue.rows import delivery_from, leased_from, splits
+from kong_eventhooks_plugin.queue.rows import delivery_from, splits
 
 
 class Claim(NamedTuple):
@@ -22,32 +22,6 @@ class Claim(NamedTuple):
     limit: int
     lease_seconds: float
     in_order: bool = False
-
-
-async def claim(transaction: Transaction, claims: Sequence[Claim]) -> list[list[Delivery]]:
-    """Lease due deliveries of hooks, each of them once in ``claims``, in one statement but for those in order."""
-    now = transaction.now
-    found: dict[str, list[Delivery]] = {one.hook_id: [] for one in claims}
-    wanted = [
-        (number, one.limit, now + one.lease_seconds)
-        for one in claims
-        if one.limit > 0 and not one.in_order and (number := transaction.hooks.number(one.hook_id)) is not None
-    ]
-    if wanted:
-        for row in await transaction.connection.fetch(SQL.claim, *columns(wanted), now, transaction.writer):
-            delivery = _leased(transaction, row)
-            found[delivery.hook_id].append(delivery)
-    for one in claims:
-        if one.in_order and (number := transaction.hooks.number(one.hook_id)) is not None:
-            values = (number, now, now + one.lease_seconds, transaction.writer)
-            rows = await transaction.connection.fetch(SQL.claim_first, *values)
-            found[one.hook_id] = [_leased(transaction, row) for row in rows]
-    return [found[one.hook_id] for one in claims]
-
-
-def _leased(transaction: Transaction, row: Sequence[Any]) -> Delivery:
-    hook, *rest = row
-    return leased_from(transaction.hooks.hook(hook), *rest)
 
 
 async def replay(transaction: Transaction, delivery: str) -> Delivery:

@@ -165,60 +165,34 @@ ORDER BY id
 ON CONFLICT (id) DO NOTHING;
 
 -- name: add_deliveries
+-- Those with a time are leased until then by the writer $11.
 INSERT INTO deliveries (event, hook, source, bytes, created_at, due_at, suppressed, suppressed_since, suppressed_unread,
-                        state, attempts)
-SELECT u.*, 'pending', 0
+                        lease_until, state, lease, attempts)
+SELECT u.*, CASE WHEN u.until IS NULL THEN 'pending' ELSE 'leased' END, CASE WHEN u.until IS NOT NULL THEN $11::bigint END, 0
 FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::bigint[], $5::float8[], $6::float8[], $7::bigint[],
-            $8::float8[], $9::bigint[]) AS u;
+            $8::float8[], $9::bigint[], $10::float8[])
+  AS u(event, hook, source, bytes, created_at, due_at, suppressed, since, unread, until);
 
--- name: claim
--- What hooks can lease now: for each so many, those due first.
-WITH due AS (
-  SELECT d.event, d.hook, w.until
-  FROM unnest($1::integer[], $2::integer[], $3::float8[]) AS w(hook, most, until) CROSS JOIN LATERAL (
-    SELECT event, hook FROM deliveries
-    WHERE hook = w.hook AND settled_at IS NULL AND due_at <= $4::float8
-      AND (lease_until IS NULL OR lease_until <= $4::float8)
-    ORDER BY due_at, event LIMIT w.most FOR UPDATE SKIP LOCKED
-  ) AS d
-), leased AS (
-  UPDATE deliveries AS d SET state = 'leased', lease = $5::bigint, lease_until = due.until
-  FROM due WHERE d.event = due.event AND d.hook = due.hook
-  RETURNING d.event, d.hook, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since,
-            d.suppressed_unread
-)
-SELECT l.hook, l.source, l.attempts, l.created_at, l.due_at, l.suppressed, l.suppressed_since,
-       l.suppressed_unread, e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
-FROM leased AS l JOIN events AS e ON e.n = l.event ORDER BY l.hook, l.due_at, l.event;
+-- name: write
+-- Settlements, claims and offers: a transaction by itself (migrations/0006_write.sql).
+SELECT * FROM write(
+  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+  $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46,
+  $47, $48
+);
 
--- name: claim_first
--- The first unsettled delivery of a hook as they were accepted, where it is due and nobody holds it.
-WITH leased AS (
-  UPDATE deliveries AS d SET state = 'leased', lease = $4::bigint, lease_until = $3::float8
-  WHERE d.hook = $1::integer AND d.event = (
-    SELECT event FROM deliveries WHERE hook = $1::integer AND settled_at IS NULL ORDER BY event LIMIT 1
-  ) AND d.settled_at IS NULL AND d.due_at <= $2::float8 AND (d.lease_until IS NULL OR d.lease_until <= $2::float8)
-  RETURNING d.event, d.hook, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since,
-            d.suppressed_unread
-)
-SELECT l.hook, l.source, l.attempts, l.created_at, l.due_at, l.suppressed, l.suppressed_since,
-       l.suppressed_unread, e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
-FROM leased AS l JOIN events AS e ON e.n = l.event;
+-- name: outcome_of_offers
+-- Which of these events a writer's last transaction has written, and when: it has written the writer's row as well.
+SELECT id, accepted_at FROM events
+WHERE id = ANY($2::text[]) AND xmin = (SELECT xmin FROM writers WHERE n = $1);
 
--- name: leased
--- Deliveries that this writer holds, by the place in the arrays; locked in one order.
-SELECT u.at, d.event, d.hook, d.attempts, d.bytes
-FROM unnest($1::integer[], $2::text[], $3::integer[]) AS u(at, id, hook)
-JOIN events AS e ON e.id = u.id JOIN deliveries AS d ON d.event = e.n AND d.hook = u.hook
-WHERE d.lease = $4::bigint ORDER BY d.event, d.hook, u.at FOR UPDATE OF d;
-
--- name: end_leases
-UPDATE deliveries AS d SET
-  state = u.state, lease = NULL, lease_until = NULL, attempts = u.attempts, due_at = coalesce(u.due_at, d.due_at),
-  settled_at = u.settled_at, reason = u.reason
-FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::integer[], $5::float8[], $6::float8[], $7::text[])
-  AS u(event, hook, state, attempts, due_at, settled_at, reason)
-WHERE d.event = u.event AND d.hook = u.hook;
+-- name: outcome_of_claims
+-- What a writer's last transaction has leased.
+SELECT d.hook, d.source, d.attempts, d.created_at, d.due_at, d.suppressed, d.suppressed_since, d.suppressed_unread,
+       e.trace, e.id, e.source, e.event, e.data, e.time, e.scope
+FROM deliveries AS d JOIN events AS e ON e.n = d.event
+WHERE d.lease_until IS NOT NULL AND d.lease = $1 AND d.xmin = (SELECT xmin FROM writers WHERE n = $1)
+ORDER BY d.hook, d.due_at, d.event;
 
 -- name: add_attempts
 INSERT INTO attempts (event, hook, number, started_at, seconds, outcome, error, detail, status, body, exchange)

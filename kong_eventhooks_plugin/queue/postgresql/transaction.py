@@ -7,6 +7,7 @@ exclusive lock, where it sees everything that was accepted. Past ``NODES`` nodes
 rest accepts at one moment.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -32,6 +33,10 @@ class BeginAgain(Exception):
 
 class NotAlone(BeginAgain):
     """A limit is near: only one node may accept at a time."""
+
+
+class LimitsNear(Exception):
+    """A call has changed nothing, because a limit is near; what it offered has to be accepted in a transaction."""
 
 
 class Totals(msgspec.Struct):
@@ -170,10 +175,14 @@ class Transaction:
         return refusal(self.limits, hook.deliveries, deliveries, self._before.bytes + self._all.bytes, size)
 
     def add(self, hook: HookCounters, size: int) -> None:
+        self.hold(hook, size)
+        self.woken.add(hook.hook_id)
+
+    def hold(self, hook: HookCounters, size: int) -> None:
+        """Count a delivery that became unsettled and is leased already."""
         hook.deliveries += 1
         hook.bytes += size
         self.shift(hook.n, 1, size)
-        self.woken.add(hook.hook_id)
 
     def add_idle(self) -> None:
         self.added.idle += 1
@@ -223,9 +232,32 @@ class WriterGone(BeginAgain):
     """The writer's row was folded into another's, or a store that went back does not have it."""
 
 
-def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Return rows as the arrays that ``unnest`` takes; there is at least one row."""
-    return [list(column) for column in zip(*rows, strict=True)]
+class Spare:
+    """What offers may add, and what may be there before them, far from every limit."""
+
+    def __init__(self, limits: QueueLimits) -> None:
+        self.limits = limits
+        self.most = tuple(
+            int(limit - limit * SPARE) for limit in (limits.deliveries, limits.deliveries_per_hook, limits.bytes)
+        )
+        """Deliveries in all and of one hook, and bytes in all."""
+
+    def check(self, fired: Sequence[Sequence[Any]]) -> None:
+        """Raise ``LimitsNear`` for more than a node's share of new deliveries: rows of event, hook, source, bytes."""
+        limits = self.limits
+        of_hook = Counter(row[1] for row in fired)
+        added = (
+            (len(fired), limits.deliveries),
+            (max(of_hook.values(), default=0), limits.deliveries_per_hook),
+            (sum(row[3] for row in fired), limits.bytes),
+        )
+        if any(count > limit * SPARE / NODES for count, limit in added):
+            raise LimitsNear
+
+
+def columns(rows: Sequence[Sequence[Any]], width: int = 0) -> list[list[Any]]:
+    """Return rows as the arrays that ``unnest`` takes: ``width`` of them where there is no row."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
 def _near(before: int, added: int, limit: int) -> bool:

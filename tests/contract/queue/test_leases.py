@@ -8,7 +8,6 @@ from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.queue.contract import Candidate, Queue, Settlement
 from tests.support.clock import START, FakeClock
 from tests.support.queue import SOURCE, Shelf, attempt, dead, delivered, event, id_of, offer, postponed
-from tests.support.queue_engines import LEASES_AS_IT_ACCEPTS
 
 
 async def claimed(queue: Queue, limit: int = 10, hook: str = "h") -> list[str]:
@@ -29,7 +28,6 @@ async def test_those_due_first_come_first(queue: Queue, clock: FakeClock) -> Non
     assert await claimed(queue) == [id_of(0)]
 
 
-@pytest.mark.parametrize("store", LEASES_AS_IT_ACCEPTS, indirect=True)
 async def test_new_deliveries_are_leased_where_there_is_room(queue: Queue, clock: FakeClock) -> None:
     shelf, woken = Shelf(h=2), []
     queue.lease_to(shelf)

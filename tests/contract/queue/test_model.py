@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Off
 from tests.support.clock import FakeClock
 from tests.support.memory_queue import MemoryQueue
 from tests.support.queue import SOURCE, Shelf, attempt, event, held_back, hook, id_of
-from tests.support.queue_engines import DURABLE, ENGINES, LEASES_AS_IT_ACCEPTS, Maker
+from tests.support.queue_engines import DURABLE, ENGINES, Maker
 
 # Not filter_states: an engine may take several offers before it forgets a state.
 LIMITS = QueueLimits(
@@ -67,7 +67,6 @@ class Twins(RuleBasedStateMachine):
     """Does the same to both, and compares what they answer and what can be seen of them."""
 
     make: ClassVar[Callable[[Path], Maker]]
-    leases: ClassVar[bool]
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,8 +83,7 @@ class Twins(RuleBasedStateMachine):
             self.runner.run(queue.open())
             queue.on_work(woken.add)
         for queue, shelf in zip(self.queues, self.shelves, strict=True):
-            if self.leases:
-                queue.lease_to(shelf)
+            queue.lease_to(shelf)
 
     def teardown(self) -> None:
         for queue in self.queues:
@@ -216,7 +214,7 @@ def test_an_engine_does_what_the_model_does(engine: str, request: pytest.Fixture
             request.getfixturevalue("postgres_database").empty()
         return ENGINES[engine](request, folder)
 
-    machine = type("Twins", (Twins,), {"leases": engine in LEASES_AS_IT_ACCEPTS, "make": staticmethod(make)})
+    machine = type("Twins", (Twins,), {"make": staticmethod(make)})
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -7,15 +7,19 @@ from pathlib import Path
 import pytest
 
 from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable
-from kong_eventhooks_plugin.queue.contract import EventFilter, QueueLimits
+from kong_eventhooks_plugin.model.suppression import SuppressionRule
+from kong_eventhooks_plugin.queue.contract import Candidate, EventFilter, QueueLimits
 from kong_eventhooks_plugin.queue.forwarding.forwarder import Forwarder
 from kong_eventhooks_plugin.queue.forwarding.spool import FILE, Spool
 from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
 from tests.support.clock import FakeClock
 from tests.support.postgres_proxy import Proxy
-from tests.support.queue import delivered, event, id_of, offer
+from tests.support.queue import SOURCE, delivered, event, id_of, offer
 from tests.support.store_backup import StoreBackup
 from tests.unit.queue.postgresql.conftest import Opener
+
+RULED = Candidate("s", SOURCE, SuppressionRule(on_change=False, snooze=60))
+"""A transaction of several steps."""
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ async def test_a_commit_of_the_forwarder_that_is_cut(
         moving = forwarder(spool, queue)
         for key in (1, 2):
             await spool.add(offer(key))
-        proxy.cut("COMMIT", answered=answered)
+        proxy.cut(event(1).id, answered=answered)
         proxy.refuse(times=1)
         with pytest.raises(StoreUnavailable):
             await moving.move()
@@ -126,7 +130,7 @@ async def test_offers_that_are_written_one_by_one_keep_their_order_when_the_stor
         await queue.offer(offer(0))
         proxy.cut("COMMIT", answered=False)
         proxy.refuse(times=1)
-        offers = [queue.offer(one) for one in (offer(1), offer(2, "h", "h"), offer(3))]
+        offers = [queue.offer(one) for one in (offer(1, RULED), offer(2, "h", "h"), offer(3))]
         results = await asyncio.gather(*offers, return_exceptions=True)
         assert [type(one) for one in results] == [StoreUnavailable] * 3
         assert await stored(queue) == [event(0).id]

@@ -10,10 +10,12 @@ from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.nodes import Node
 from tests.support.postgres_proxy import Proxy
-from tests.support.queue import SOURCE, attempt, delivered, event, hook, id_of, offer
+from tests.support.queue import SOURCE, Shelf, attempt, delivered, event, hook, id_of, offer
 from tests.unit.queue.postgresql.conftest import Opener
 
 SNOOZED = Candidate("s", SOURCE, SuppressionRule(on_change=False, snooze=60))
+NEXT = ""
+"""In every message."""
 
 
 @pytest.mark.parametrize("answered", [True, False], ids=["committed", "not committed"])
@@ -29,6 +31,35 @@ async def test_a_cut_in_the_commit_of_offers(opened: Opener, proxy: Proxy, *, an
         ]
         assert (await queue.stats()).per_hook == {"s": 1, "h": 2}
         assert (await queue.offer(offer(1, "h"))).duplicate
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["committed", "not committed"])
+@pytest.mark.parametrize("given_up", [True, False], ids=["late", "at once"])
+async def test_a_cut_in_a_call_with_offers(opened: Opener, proxy: Proxy, *, answered: bool, given_up: bool) -> None:
+    """The receipts are what happened, and what was leased as it was accepted is with the delivering side or due."""
+    async with opened(proxy.url) as queue:
+        shelf = Shelf(h=2)
+        queue.lease_to(shelf)
+        await queue.offer(offer(0, "other"))
+        told = [offer(0, "other"), offer(1, "h", "other"), offer(2, "h"), offer(2, "h"), offer(3, "h")]
+        proxy.cut(event(1).id, answered=answered)
+        if given_up:
+            proxy.refuse(times=1)
+            results = await asyncio.gather(*map(queue.offer, told), return_exceptions=True)
+            assert [type(one) for one in results] == [StoreUnavailable] * 5
+            shelf.rooms["h"] = 0
+        receipts = await asyncio.gather(*map(queue.offer, told))
+        assert proxy.cuts == 1
+        assert [(one.duplicate, one.fired) for one in receipts[:3]] == [
+            (True, ()),
+            (False, ("h", "other")),
+            (False, ("h",)),
+        ]
+        assert [(one.duplicate, one.fired) for one in receipts[4:]] == [(False, ("h",))]
+        assert (await queue.stats()).per_hook == {"other": 2, "h": 3}
+        taken = [one.id for _, given, _ in shelf.given for one in given]
+        assert {*taken, *(one.id for one in await queue.claim("h", 9, 60))} == {id_of(key) for key in (1, 2, 3)}
+        assert len(taken) == (0 if given_up else 2)
 
 
 @pytest.mark.parametrize("answered", [True, False], ids=["committed", "not committed"])
@@ -52,12 +83,12 @@ async def test_a_receipt_is_what_happened_although_the_store_was_away_when_it_wa
 
 
 @pytest.mark.parametrize("answered", [True, False], ids=["committed", "not committed"])
-async def test_a_cut_in_the_commit_of_a_claim_and_a_settlement(opened: Opener, proxy: Proxy, *, answered: bool) -> None:
+async def test_a_cut_in_a_call_with_claims_and_settlements(opened: Opener, proxy: Proxy, *, answered: bool) -> None:
     async with opened(proxy.url) as queue:
         await queue.offer(offer(1))
-        proxy.cut("COMMIT", answered=answered)
+        proxy.cut(NEXT, answered=answered)
         assert [one.id for one in await queue.claim("h", 9, 60)] == [id_of(1)]
-        proxy.cut("COMMIT", answered=answered)
+        proxy.cut(NEXT, answered=answered)
         await queue.settle([delivered(id_of(1))])
         assert proxy.cuts == 2
         assert (await queue.get(id_of(1))).state == "delivered"
@@ -81,7 +112,7 @@ async def test_a_cut_in_the_commit_of_another_change(opened: Opener, proxy: Prox
 async def test_what_was_leased_for_a_caller_that_had_given_up_is_due_again(opened: Opener, proxy: Proxy) -> None:
     async with opened(proxy.url) as queue:
         await queue.offer(offer(1))
-        proxy.cut("COMMIT", answered=True)
+        proxy.cut(NEXT, answered=True)
         proxy.refuse(times=1)
         with pytest.raises(StoreUnavailable):
             await queue.claim("h", 1, 60)
@@ -93,7 +124,7 @@ async def test_a_cut_before_the_commit_runs_the_transaction_again(opened: Opener
     async with opened(proxy.url) as queue:
         await queue.offer(offer(0))
         proxy.cut("BEGIN", answered=True)
-        assert (await queue.offer(offer(1))).fired == ("h",)
+        assert (await queue.offer(offer(1, SNOOZED))).fired == ("s",)
         assert proxy.cuts == 1
 
 

@@ -15,6 +15,8 @@ from tests.support.queue import NAME, SOURCE, delivered, event, id_of, offer
 from tests.unit.queue.postgresql.conftest import Opener
 
 SNOOZE = SuppressionRule(on_change=True, snooze=60)
+RULED = Candidate("h", SOURCE, SNOOZE)
+"""A transaction of several steps."""
 SLOTS = [bytes([number]) for number in range(6)]
 
 
@@ -76,7 +78,7 @@ async def test_who_goes_on_after_an_event_misses_none_that_was_committed_late(
     has_number, goes_on = paused
     async with AsyncExitStack() as stack:
         slow, fast = await nodes(stack, opened, 2)
-        late = asyncio.ensure_future(slow.offer(offer("late")))
+        late = asyncio.ensure_future(slow.offer(offer("late", RULED)))
         await has_number.wait()
         await fast.offer(offer("early"))
         reading = asyncio.create_task(fast.events(EventFilter(), 10))
@@ -96,7 +98,7 @@ async def test_a_node_that_stands_still_keeps_back_only_what_is_new(
     has_number, goes_on = paused
     async with AsyncExitStack() as stack:
         slow, fast = await nodes(stack, opened, 2)
-        late = asyncio.ensure_future(slow.offer(offer("late")))
+        late = asyncio.ensure_future(slow.offer(offer("late", RULED)))
         await has_number.wait()
         with pytest.raises(StoreUnavailable, match="does not go on"):
             await fast.events(EventFilter(), 10)
@@ -105,7 +107,7 @@ async def test_a_node_that_stands_still_keeps_back_only_what_is_new(
         assert [one.event.id for one in (await fast.events(EventFilter(), 10)).events] == [event("late").id]
         has_number.clear()
         goes_on.clear()
-        later = asyncio.ensure_future(slow.offer(offer("later")))
+        later = asyncio.ensure_future(slow.offer(offer("later", RULED)))
         await has_number.wait()
         await fast.offer(offer("early"))
         assert [one.event.id for one in (await fast.events(EventFilter(), 10)).events] == [event("late").id]
