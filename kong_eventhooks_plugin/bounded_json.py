@@ -38,7 +38,10 @@ def decode(data: bytes, limit: int, decoder: msgspec.json.Decoder[Any] = _ANY) -
 def has_more_values(data: bytes, limit: int) -> bool:
     """Return whether JSON has more than ``limit`` values; of what is no JSON, what stands before its first error."""
     # In pieces, so that in a thread the loop has its turn between two.
-    if sum(_separators(data[start : start + PIECES]) for start in range(0, len(data), PIECES)) <= limit:
+    if (
+        len(data) <= limit
+        or sum(_separators(data[start : start + PIECES]) for start in range(0, len(data), PIECES)) <= limit
+    ):
         return False
     # Most of them are in texts, or it is refused.
     count = 0

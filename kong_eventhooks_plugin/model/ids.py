@@ -6,8 +6,11 @@ such schemes; the first 48 bits are the time in milliseconds, so that ids sort b
 on them grows at its end.
 """
 
+import secrets
 import uuid
+from collections.abc import Callable
 from hashlib import blake2b
+from itertools import count
 
 _HOOKS = uuid.UUID("6d3f2a0e-5b0c-5f0e-9a53-0c1f5d0a7b11")
 _VARIANT = {f"{digit:x}": f"{digit & 0b11 | 0b1000:x}" for digit in range(16)}
@@ -22,6 +25,21 @@ def event_id(at: float, *parts: str) -> str:
     digest = blake2b("\0".join(parts).encode(), digest_size=10).hexdigest()
     time = f"{round(at * 1000) & ((1 << 48) - 1):012x}"
     return f"{time[:8]}-{time[8:]}-8{digest[1:4]}-{_VARIANT[digest[4]]}{digest[5:8]}-{digest[8:]}"
+
+
+def unique_ids() -> Callable[[float], str]:
+    """Return what makes ids like ``event_id``'s for what nobody reports again: a third of the cost.
+
+    They differ by a number that counts from a random one, and by 26 random bits of the caller.
+    """
+    numbers = count(secrets.randbits(47))
+    ours = f"8{secrets.randbits(12):03x}-{8 << 12 | secrets.randbits(14):x}"
+
+    def unique_id(at: float) -> str:
+        time = round(at * 1000) & ((1 << 48) - 1)
+        return "%08x-%04x-%s-%012x" % (time >> 16, time & 0xFFFF, ours, next(numbers))  # noqa: UP031 - half the cost
+
+    return unique_id
 
 
 def hook_id(name: str) -> str:

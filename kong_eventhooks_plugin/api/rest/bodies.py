@@ -51,13 +51,13 @@ async def read_object(request: web.Request, field: Field | None = None) -> dict[
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise web.HTTPUnsupportedMediaType(text="a compressed body is not accepted")
     content_type = request.headers.get("content-type", "")
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = media_type(content_type)
     try:
         body = await _whole(request)
     except RuntimeError as error:  # aiohttp's, where the connection has been cut
         raise ConnectionResetError from error
     if kind == JSON:
-        return _from_json(body)
+        return from_json(body)
     if kind in (FORM, MULTIPART):
         if len(body) <= AT_ONCE:
             return read_form(body, content_type, field)
@@ -65,6 +65,10 @@ async def read_object(request: web.Request, field: Field | None = None) -> dict[
     if body or kind:
         raise web.HTTPUnsupportedMediaType(text=f"send {JSON}, {FORM} or {MULTIPART}")
     return {}
+
+
+def media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 async def _whole(request: web.Request) -> bytes:
@@ -82,7 +86,8 @@ def read_form(body: bytes, content_type: str, field: Field | None) -> dict[str, 
     return typed
 
 
-def _from_json(body: bytes) -> dict[str, Any]:
+def from_json(body: bytes) -> dict[str, Any]:
+    """May raise ``BadArgument``."""
     try:
         value = bounded_json.decode(body, MAX_SEPARATORS)
     except bounded_json.TooManyValues as error:

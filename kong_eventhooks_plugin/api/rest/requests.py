@@ -6,13 +6,16 @@ The errors have the texts of Kong's schemas, which a decoder of JSON does not.
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
+import msgspec
 from msgspec import Meta, Struct
 
 from kong_eventhooks_plugin.api.rest import queries
+from kong_eventhooks_plugin.api.rest.bodies import from_json
 from kong_eventhooks_plugin.api.service.deliveries import SETTLED, Settled
 from kong_eventhooks_plugin.api.service.events import MAX_KEY, MAX_NAME
 from kong_eventhooks_plugin.api.service.previews import ChosenEvent
 from kong_eventhooks_plugin.errors import ValidationError
+from kong_eventhooks_plugin.hooks.validation.json_values import MAX_SEPARATORS
 
 _NO_CONTROLS: Final = "^[^\u0000-\u001f\u007f-\u009f]*$"
 
@@ -65,6 +68,27 @@ _TEXT: Final = (str, "a string")
 _RECORD: Final = (dict, "a record")
 _PREVIEW_TYPES: Final = {"hook": _RECORD, "event": _TEXT, "event_id": _TEXT, "data": _RECORD}
 _EVENT_TYPES: Final = {"event": _TEXT, "data": _RECORD, "key": _TEXT}
+
+
+class GivenEvent(Struct, frozen=True, forbid_unknown_fields=True):
+    """A ``NewEvent`` whose texts nobody has looked at."""
+
+    event: str
+    data: dict[str, Any] | None = None
+    key: str | None = None
+
+
+_GIVEN_EVENT: Final = msgspec.json.Decoder(GivenEvent)
+
+
+def read_new_event(body: bytes) -> GivenEvent | NewEvent:
+    """Return the event of a body of JSON. Raises ``BadArgument`` and ``ValidationError``."""
+    if len(body) > MAX_SEPARATORS:
+        return new_event(from_json(body))
+    try:
+        return _GIVEN_EVENT.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return new_event(from_json(body))  # it has the texts of what is wrong
 
 
 def new_event(given: Mapping[str, Any]) -> NewEvent:

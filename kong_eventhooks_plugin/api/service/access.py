@@ -70,15 +70,11 @@ class Access:
         """Return whether the caller is trusted; raises ``AccessRefused`` where it may not make the call."""
         if kind == "change":
             self.check_page(caller)
-        if kind != "open":
-            self.need_token(caller)
-        return self.trusted(caller)
-
-    def need_token(self, caller: Caller) -> None:
-        """Raise ``TokenNeeded`` where the caller is not trusted."""
-        if not self.trusted(caller):
+        trusted = self.trusted(caller)
+        if kind != "open" and not trusted:
             wrong = "the admin token is wrong" if caller.token else "this call needs the admin token"
             raise TokenNeeded(f"{wrong}; {HOW_TO_SEND}")
+        return trusted
 
     def check_host(self, header: str | None) -> None:
         """Raise ``AccessRefused`` where the name that was called, a ``Host`` header's, is not one of ours."""

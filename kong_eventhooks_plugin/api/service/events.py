@@ -7,11 +7,10 @@ Limits: an event's name 256 characters, its data as deep and large as any defini
 """
 
 import re
-import secrets
+from asyncio import Future
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from itertools import count
 from typing import Any, Final
 
 from kong_eventhooks_plugin.api.service import paging
@@ -20,7 +19,7 @@ from kong_eventhooks_plugin.api.service.feed import Feed, LiveEvent, Missed, Wat
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.model.event import Event
-from kong_eventhooks_plugin.model.ids import event_id
+from kong_eventhooks_plugin.model.ids import event_id, unique_ids
 from kong_eventhooks_plugin.queue.contract import Accepted, EventFilter, EventPage, Publish, Queue, Receipt
 from kong_eventhooks_plugin.sources.catalogue import CUSTOM
 
@@ -38,8 +37,7 @@ class Events:
         self._feed = feed
         self._publish = publish
         self._clock = clock
-        self._run = secrets.token_hex(16)
-        self._number = count()
+        self._unique_id = unique_ids()
 
     async def page(self, where: EventFilter, size: float | None = None, offset: str | None = None) -> EventPage:
         """Return a page of accepted events, newest first. Raises ``BadArgument``, ``StoreUnavailable``."""
@@ -52,16 +50,20 @@ class Events:
         The same ``key`` again is the same event: it fires nothing twice, and its receipt is a ``duplicate``. Raises
         ``ValidationError``, ``QueueFull``, ``StoreUnavailable``.
         """
+        offered = self.offer(name, data, key)
+        return offered if isinstance(offered, Receipt) else await offered
+
+    def offer(self, name: str, data: dict[str, Any], key: str | None) -> "Receipt | Future[Receipt]":
+        """As ``publish``; the receipt is there at once where no hook subscribes."""
         _check_event(name, data, key)
         now = self._clock()
         # The id of a key's event does not depend on the time; 0 is as good as any.
-        given = ("key", key) if key is not None else (name, f"{self._run}{next(self._number)}")
-        new_id = event_id(now if key is None else 0.0, SOURCE, *given)
+        new_id = self._unique_id(now) if key is None else event_id(0.0, SOURCE, "key", key)
         event = Event(id=new_id, source=SOURCE, event=name, data=data, time=now)
         accepted = self._publish(event)
         if accepted is None:
             return Receipt(event_id=event.id, duplicate=False, fired=(), held_back={})
-        return await accepted
+        return accepted
 
     def watch(self, wanted: WatchFilter) -> AbstractContextManager[Watcher]:
         """May raise ``TooBusy``."""
@@ -97,7 +99,7 @@ def _receipt(accepted: Accepted) -> Receipt:
 
 
 def _is_word(text: str, longest: int) -> bool:
-    return 1 <= len(text) <= longest and _CONTROL.search(text) is None
+    return 1 <= len(text) <= longest and (text.isprintable() or _CONTROL.search(text) is None)
 
 
 def _check_event(name: str, data: dict[str, Any], key: str | None) -> None:

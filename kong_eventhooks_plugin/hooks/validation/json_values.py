@@ -71,6 +71,8 @@ def json_error(value: Any, path: str = "", limit: int = MAX_VALUES) -> JsonError
 
 
 _ALL_TEXT: Final = frozenset({str})
+_LEAST: Final = -(1 << 63)
+_MOST: Final = (1 << 63) - 1
 
 
 def _is_json(value: Any, limit: int) -> bool:
@@ -80,7 +82,7 @@ def _is_json(value: Any, limit: int) -> bool:
         inside: list[Any] = []
         for each in level:
             kind = type(each)
-            if kind is str and each.isascii() and "\0" not in each:
+            if (kind is str and each.isascii() and "\0" not in each) or (kind is int and _LEAST <= each <= _MOST):
                 continue
             if kind is dict and _ALL_TEXT.issuperset(map(type, each)):
                 inside += each
@@ -170,7 +172,7 @@ def _text_error(value: str) -> str | None:
 
 _SCALARS: dict[type, Callable[[Any], str | None]] = {
     str: _text_error,
-    int: lambda value: None if -(1 << 63) <= value < (1 << 63) else "does not fit into a signed 64-bit integer",
+    int: lambda value: None if _LEAST <= value <= _MOST else "does not fit into a signed 64-bit integer",
     float: lambda value: None if math.isfinite(value) else "is not a finite number",
     Key: lambda value: f"the key {value.text[:100]!r} is not a string; put it in quotes",
     Tagged: lambda value: f"a value with the tag {value.tag} is not allowed here",

@@ -5,7 +5,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kong_eventhooks_plugin.model.ids import delivery_id, event_id, hook_id
+from kong_eventhooks_plugin.model.ids import delivery_id, event_id, hook_id, unique_ids
 
 AT = 1_795_278_775.522
 
@@ -22,6 +22,15 @@ def test_event_ids_sort_by_time(one: int, other: int) -> None:
     earlier, later = sorted((one, other))
     if earlier < later:
         assert event_id(earlier / 1000, "x") < event_id(later / 1000, "x")
+
+
+@given(st.lists(st.floats(0, 2**48 / 1000 - 1), min_size=1, max_size=9))
+def test_unique_ids_are_of_the_same_kind(times: list[float]) -> None:
+    one, other = unique_ids(), unique_ids()
+    ids = [uuid.UUID(make(at)) for at in times for make in (one, one, other)]
+    assert {(each.version, each.variant) for each in ids} == {(8, uuid.RFC_4122)}
+    assert [each.int >> 80 for each in ids[::3]] == [round(at * 1000) for at in times]
+    assert len(set(ids)) == len(ids)
 
 
 def test_every_part_and_the_time_distinguish_events() -> None:

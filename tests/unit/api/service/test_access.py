@@ -19,7 +19,7 @@ TOKEN = "correct-horse-battery-staple"
 
 def test_without_a_token_everybody_is_trusted() -> None:
     assert Access().trusted(Caller())
-    Access().need_token(Caller(token="whatever"))
+    assert Access().admit("read", Caller(token="whatever"))
 
 
 @pytest.mark.parametrize("sent", [None, "", "wrong", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "\udcff", "ü" * 30])
@@ -28,7 +28,7 @@ def test_with_one_set_no_other_caller_is(sent: str | None) -> None:
     assert access.trusted(Caller(token=TOKEN))
     assert not access.trusted(Caller(token=sent))
     with pytest.raises(TokenNeeded) as refused:
-        access.need_token(Caller(token=sent))
+        access.admit("read", Caller(token=sent))
     assert "Authorization: Bearer" in str(refused.value)
     assert TOKEN not in str(refused.value)
 
