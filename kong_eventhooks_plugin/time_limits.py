@@ -7,8 +7,9 @@ Limit: as many entries as pieces run; each user bounds its own.
 """
 
 import asyncio
+from collections.abc import Hashable
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
 TICK: Final = 0.05
 
@@ -17,21 +18,21 @@ class TimeLimits:
     """Use it from one event loop."""
 
     def __init__(self) -> None:
-        self._running: dict[TimeLimit, float] = {}
+        self._running: dict[Limited, float] = {}
         self._ticking = False
 
     def within(self, seconds: float) -> "TimeLimit":
         """Return a context for a piece of the current task, which raises ``TimeoutError`` where it takes longer."""
         return TimeLimit(self, seconds)
 
-    def begin(self, piece: "TimeLimit", seconds: float) -> None:
+    def begin(self, piece: "Limited", seconds: float) -> None:
         loop = asyncio.get_running_loop()
         self._running[piece] = loop.time() + seconds
         if not self._ticking:
             self._ticking = True
             loop.call_later(TICK, self._tick)
 
-    def end(self, piece: "TimeLimit") -> None:
+    def end(self, piece: "Limited") -> None:
         self._running.pop(piece, None)
 
     def _tick(self) -> None:
@@ -43,6 +44,12 @@ class TimeLimits:
         self._ticking = bool(self._running)
         if self._ticking:
             loop.call_later(TICK, self._tick)
+
+
+class Limited(Hashable, Protocol):
+    """``expire`` is called when its time is over, unless it has ended."""
+
+    def expire(self) -> None: ...
 
 
 class TimeLimit:

@@ -5,7 +5,7 @@ Limits: ``AT_ONCE`` calls run at the same time, one more gets a 503 (the feed li
 Headers are aiohttp's: 128 of 8,190 bytes.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
@@ -14,7 +14,7 @@ from kong_eventhooks_plugin.api.rest.error_mapping import response_for, response
 from kong_eventhooks_plugin.api.rest.sending import send
 from kong_eventhooks_plugin.api.service.access import AT_ONCE, CALL_SECONDS, Access, Caller, Kind, sent_token
 from kong_eventhooks_plugin.errors import TooBusy
-from kong_eventhooks_plugin.time_limits import TimeLimits
+from kong_eventhooks_plugin.time_limits import Limited, TimeLimits
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -60,9 +60,7 @@ class CallGuard:
         return handle
 
     async def _limited(self, call: Endpoint, request: web.Request) -> web.StreamResponse:
-        if self._running >= AT_ONCE:
-            raise TooBusy(f"{AT_ONCE} calls run already")
-        self._running += 1
+        self._count()
         try:
             with self._times.within(CALL_SECONDS):
                 answer = await call.handler(request)
@@ -71,13 +69,31 @@ class CallGuard:
         finally:
             self._running -= 1
 
+    def begin(self, call: Limited) -> None:
+        """Count a call that no task makes, and begin its time; raises ``TooBusy``."""
+        self._count()
+        self._times.begin(call, CALL_SECONDS)
+
+    def end(self, call: Limited) -> None:
+        self._times.end(call)
+        self._running -= 1
+
+    def _count(self) -> None:
+        if self._running >= AT_ONCE:
+            raise TooBusy(f"{AT_ONCE} calls run already")
+        self._running += 1
+
 
 def caller_of(request: web.Request) -> Caller:
+    return caller_from(request.headers)
+
+
+def caller_from(headers: Mapping[str, str]) -> Caller:
     return Caller(
-        token=sent_token(request.headers.get(hdrs.AUTHORIZATION), request.headers.get("kong-admin-token")),
-        host=request.headers.get(hdrs.HOST),
-        origin=request.headers.get(hdrs.ORIGIN),
-        fetch_site=request.headers.get("sec-fetch-site"),
+        token=sent_token(headers.get(hdrs.AUTHORIZATION), headers.get("kong-admin-token")),
+        host=headers.get(hdrs.HOST),
+        origin=headers.get(hdrs.ORIGIN),
+        fetch_site=headers.get("sec-fetch-site"),
     )
 
 

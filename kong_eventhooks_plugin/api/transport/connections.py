@@ -75,8 +75,10 @@ class ApiConnections:
         """Return what waits for the call's turn; while it runs, its connection is not idle."""
         return Call(self, key)
 
-    async def begin(self, key: Hashable) -> ApiConnection | None:
-        await self._turns.turn()
+    def turn(self) -> asyncio.Future[None] | None:
+        return self._turns.turn()
+
+    def begin(self, key: Hashable) -> ApiConnection | None:
         connection = self._by_key.get(key)
         if connection is not None:
             connection.calls += 1
@@ -96,7 +98,10 @@ class ApiConnections:
 
 
 class Call:
-    """One call of a connection, as a context; ``contextlib``'s costs each call a generator more."""
+    """One call of a connection, as a context, whose turn has come; ``contextlib``'s costs each call a generator more.
+
+    Without a task: ``turn`` returns what ends when the turn has come, None where it has; then ``begin``, later ``end``.
+    """
 
     __slots__ = ("_connection", "_connections", "_key")
 
@@ -106,9 +111,20 @@ class Call:
         self._connection: ApiConnection | None = None
 
     async def __aenter__(self) -> None:
-        self._connection = await self._connections.begin(self._key)
+        if (turn := self.turn()) is not None:
+            await turn
+        self.begin()
 
     async def __aexit__(self, *_: object) -> None:
+        self.end()
+
+    def turn(self) -> asyncio.Future[None] | None:
+        return self._connections.turn()
+
+    def begin(self) -> None:
+        self._connection = self._connections.begin(self._key)
+
+    def end(self) -> None:
         if self._connection is not None:
             self._connections.end(self._connection)
 

@@ -10,12 +10,11 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Hashable
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final
 
 from kong_eventhooks_plugin.acceptor import Acceptor
-from kong_eventhooks_plugin.api.transport.connections import ApiConnection, ApiConnections, TrackedProtocol
+from kong_eventhooks_plugin.api.transport.connections import ApiConnection, ApiConnections, Call, TrackedProtocol
 from kong_eventhooks_plugin.background import RateLimitedLogger
 
 BACKLOG: Final = 128
@@ -56,7 +55,7 @@ class Listener:
     def secure(self) -> bool:
         return self._tls is not None
 
-    def calling(self, key: Hashable) -> AbstractAsyncContextManager[None]:
+    def calling(self, key: Hashable) -> Call:
         return self._connections.calling(key)
 
     async def bind(self, listen: str) -> None:

@@ -15,15 +15,15 @@ class Turns:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._taken = False
 
-    async def turn(self) -> None:
-        """Wait for a turn; first come, first served. It is at once where no other call has this one."""
+    def turn(self) -> asyncio.Future[None] | None:
+        """Return what ends when the turn has come; first come, first served. None: no other call has this one."""
         loop = asyncio.get_running_loop()
         if not self._taken:
             self._take(loop)
-            return
+            return None
         mine = loop.create_future()
         self._waiting.append(mine)
-        await mine
+        return mine
 
     def _take(self, loop: asyncio.AbstractEventLoop) -> None:
         self._taken = True
