@@ -12,6 +12,7 @@ import httpx
 from aiohttp import web
 
 from kong_eventhooks_plugin.api.rest.app import rest_app
+from kong_eventhooks_plugin.api.rest.publish_lane import PUBLISHING
 from kong_eventhooks_plugin.api.rest.serve import RestServer
 from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.feed import Feed
@@ -206,8 +207,12 @@ class Api:
         limit: int = 64,
         tls: ssl.SSLContext | None = None,
         verify: ssl.SSLContext | None = None,
+        lane: bool = True,
     ) -> AsyncIterator[httpx.AsyncClient]:
-        """Serve it, on a free port where none is named; the client speaks to it, over TLS with ``verify``."""
+        """Serve it, on a free port where none is named; the client speaks to it, over TLS with ``verify``.
+
+        Without ``lane`` aiohttp answers everything.
+        """
         listener = Listener("listen", limit, tls)
         app = rest_app(
             self.service,
@@ -218,6 +223,8 @@ class Api:
             heartbeat=heartbeat,
             calling=listener.calling,
         )
+        if not lane:
+            del app[PUBLISHING]
         server = RestServer(app, listener)
         await server.open(listen)
         self.base = f"http{'' if tls is None else 's'}://127.0.0.1:{server.port}"

@@ -18,6 +18,7 @@ from kong_eventhooks_plugin.api.rest.events_calls import EventCalls
 from kong_eventhooks_plugin.api.rest.form_values import Field
 from kong_eventhooks_plugin.api.rest.hooks_calls import HookCalls
 from kong_eventhooks_plugin.api.rest.openapi.document import document
+from kong_eventhooks_plugin.api.rest.publish_lane import PUBLISHING, Publishing
 from kong_eventhooks_plugin.api.rest.routes import CallGuard, Endpoint, Handler, add_calls
 from kong_eventhooks_plugin.api.rest.serve import Calling
 from kong_eventhooks_plugin.api.rest.stream import HEARTBEAT
@@ -27,6 +28,7 @@ from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.errors import AccessRefused
 from kong_eventhooks_plugin.hooks import schema
 from kong_eventhooks_plugin.hooks.schema import Known
+from kong_eventhooks_plugin.time_limits import TimeLimits
 
 ALIVE = "/healthz"
 
@@ -46,7 +48,9 @@ def rest_app(
     app.add_routes(health)
     calls = (*HookCalls(service, access, hook_form(known)).calls(), *EventCalls(service, heartbeat).calls())
     openapi = Endpoint("GET", "/openapi.json", _openapi(cache(partial(document, known, calls))), "open")
-    add_calls(app, (*calls, openapi), CallGuard(access))
+    guard = CallGuard(access)
+    add_calls(app, (*calls, openapi), guard)
+    app[PUBLISHING] = Publishing(access, guard, service.events.offer, service.presenter.receipt, TimeLimits())
 
     async def end_streams(_: web.Application) -> None:
         feed.close()

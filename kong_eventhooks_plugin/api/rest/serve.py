@@ -12,6 +12,7 @@ from typing import Any, cast
 import structlog
 from aiohttp import web
 
+from kong_eventhooks_plugin.api.rest.publish_lane import PUBLISHING, PublishLane
 from kong_eventhooks_plugin.api.rest.request_protocol import RequestProtocol
 from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.background import retry
@@ -34,6 +35,7 @@ Calling = Callable[[Hashable], AbstractAsyncContextManager[Any]]
 class RestServer:
     def __init__(self, app: web.Application, listener: Listener) -> None:
         self._listener = listener
+        self._publishing = app.get(PUBLISHING)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -53,9 +55,10 @@ class RestServer:
         await self._listener.bind(listen)
         await self._runner.setup()
         server = cast("web.Server", self._runner.server)
+        publishing, calling = self._publishing, self._listener.calling
 
         def protocol() -> tuple[asyncio.Protocol, Hashable]:
-            handler = RequestProtocol(server)
+            handler = RequestProtocol(server) if publishing is None else PublishLane(server, publishing, calling)
             return handler, handler
 
         self._listener.start(protocol)
