@@ -68,6 +68,7 @@ class Counters:
         self._seen_version: int | None = None
         self._by_hook: dict[str, HookCounters] = {}
         self._changed: dict[int, HookCounters] = {}
+        self._hooks_as_read: dict[int, tuple[int, int, int, int]] = {}
         self._totals_as_read = astuple(self.totals)
         self._last_event = 0
         self._deliveries = 0
@@ -85,8 +86,11 @@ class Counters:
         """Write what changed, before the transaction's COMMIT."""
         self.suppression.flush(self._changed)
         if self._changed:
-            rows = [(hook.deliveries, hook.bytes, hook.states, hook.n) for hook in self._changed.values()]
-            self.connection.executemany(SQL.write_hook, rows)
+            # At a usual rate one delivery comes as another one of its size ends.
+            rows = [row for row in map(_row, self._changed.values()) if row != self._hooks_as_read.get(row[-1])]
+            if rows:
+                self.connection.executemany(SQL.write_hook, rows)
+                self._hooks_as_read.update((row[-1], row) for row in rows)
             self._changed.clear()
         totals = astuple(self.totals)
         if totals != self._totals_as_read:
@@ -176,9 +180,14 @@ class Counters:
         self._leases.clear()
         rows = self.connection.execute(SQL.all_hooks).fetchall()
         self._by_hook = {row[0]: HookCounters(*row) for row in rows}
+        self._hooks_as_read = {hook.n: _row(hook) for hook in self._by_hook.values()}
         self._deliveries = sum(row[2] for row in rows)
         self._bytes = sum(row[3] for row in rows)
         self.totals = Totals(*self.connection.execute(SQL.read_totals).fetchone())
         self._totals_as_read = astuple(self.totals)
         self.suppression.forget()
         (self._last_event,) = self.connection.execute(SQL.last_event).fetchone()
+
+
+def _row(hook: HookCounters) -> tuple[int, int, int, int]:
+    return hook.deliveries, hook.bytes, hook.states, hook.n

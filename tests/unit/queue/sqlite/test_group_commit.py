@@ -67,6 +67,26 @@ async def test_a_settlement_that_can_wait_shares_the_next_commit(
     assert await settling == 0, "closing waits for it, and it for nothing"
 
 
+async def test_counters_that_end_as_they_were_are_not_written(
+    queue: SqliteQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "SETTLED_WITHIN", 60.0)
+    assert queue._group_commit is not None
+    statements: list[str] = []
+    await queue.offer(offer("a"))
+    await queue.claim("h", 1, 60)
+    queue._group_commit._connection.set_trace_callback(statements.append)
+    settling = asyncio.ensure_future(queue.settle_soon(lambda: [delivered(id_of("a"))]))
+    await rounds()
+    await queue.offer(offer("b"))
+    assert await settling == 1
+    assert not [one for one in statements if one.startswith("UPDATE hooks")], "one came, one of its size ended"
+    await queue.offer(offer("c"))
+    assert [one for one in statements if one.startswith("UPDATE hooks")]
+    stats = await queue.stats()
+    assert (stats.per_hook, stats.depth["delivered"]) == ({"h": 2}, 1)
+
+
 async def test_what_comes_meanwhile_shares_the_next(queue: SqliteQueue, disk: SlowDisk) -> None:
     await queue.offer(offer("before"))
     disk.stall()
