@@ -351,6 +351,21 @@ class TestHeld:
             assert asyncio.get_running_loop().time() - began >= 0.2
             writer.close()
 
+    async def test_what_comes_meanwhile_is_answered_after_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lane: bool
+    ) -> None:
+        async with running(tmp_path) as api, api.served(lane=lane):
+            held = Held(api, monkeypatch)
+            reader, writer = await held.publish()
+            writer.write(LAST[:20])
+            await asyncio.sleep(0.01)
+            writer.write(LAST[20:])
+            await asyncio.sleep(0.01)
+            held.accept()
+            async with asyncio.timeout(SECONDS):
+                assert re.findall(rb"HTTP/1.1 (\d+)", await reader.read()) == [b"201", b"404"]
+            writer.close()
+
     async def test_the_end_waits_for_the_answer(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lane: bool
     ) -> None:
