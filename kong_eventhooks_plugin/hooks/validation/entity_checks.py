@@ -72,7 +72,7 @@ def _nonempty(value: Any) -> bool:
 
 
 def _referenced(values: Mapping[str, Any], record: Mapping[str, Any], paths: Iterable[str]) -> bool:
-    return any(field_at(record, path).get("referenceable") and is_reference(value_at(values, path)) for path in paths)
+    return any(is_reference(value_at(values, path)) and field_at(record, path).get("referenceable") for path in paths)
 
 
 def _quoted(names: Iterable[str]) -> str:
