@@ -27,7 +27,6 @@ from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.hooks.declarations import kong_yml
 from kong_eventhooks_plugin.hooks.in_force.registry import HookRegistry
 from kong_eventhooks_plugin.hooks.schema import Known
-from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.operation import Operation
@@ -35,6 +34,7 @@ from kong_eventhooks_plugin.queue.contract import Queue
 from kong_eventhooks_plugin.queue.sqlite.engine import SqliteQueue
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
+from tests.support.hooks import validation_of
 from tests.support.http import http_client
 from tests.support.waiting import SECONDS
 
@@ -132,7 +132,7 @@ class Api:
         self.known = known
         self.folder = folder
         self.queue: Queue = SqliteQueue(folder / "events.db")
-        self.validation = Validation(known)
+        self.validation = validation_of(known)
         self.persisted: list[tuple[Sequence[Hook], Sequence[str]]] = []
         self.changes: list[HookChange] = []
         self.enabled: list[str] = []

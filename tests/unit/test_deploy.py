@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 from kong_eventhooks_plugin.settings import ENVIRONMENT_PREFIX, described
+from tests.support.hooks import validation_of
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -32,7 +32,7 @@ def declared() -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.parametrize(("name", "config"), list(declared()))
 def test_hooks_are_valid(name: str, config: Any) -> None:
-    checked = Validation(known()).config(config)
+    checked = validation_of(known()).config(config)
     assert not checked.error, name
     assert checked.hooks
 

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from kong_eventhooks_plugin.cli.check import check_files
-from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import known
 from kong_eventhooks_plugin.settings import ENVIRONMENT_PREFIX, described
 from tests.support.doc_blocks import ALL, NEEDS, PAGES, ROOT, Block
+from tests.support.hooks import validation_of
 
 WORDS = {
     "sh": {*NEEDS},
@@ -85,7 +85,7 @@ def test_yaml(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "kong.yml"
     if declared := document(block):
         file.write_text(yaml.safe_dump(declared))
-        errors, _, _ = check_files([str(file)], Validation(known()))
+        errors, _, _ = check_files([str(file)], validation_of(known()))
         assert errors == []
 
 
