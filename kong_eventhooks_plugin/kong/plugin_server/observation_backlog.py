@@ -5,8 +5,8 @@ faster than both together: what it then waits for are its timers (``commit_deadl
 is a new connection as well. So once as many calls wait as may, observations are kept here, oldest first, and
 ``A_TURN`` of them are handed on in each turn of the event loop, beside all the calls that the turn has read.
 
-Limits: ``OBSERVATIONS``, and ``BYTES`` of their logs, of which what is read takes as much again; past either the oldest
-is handed on for each that comes. What was answered before is lost where the process is killed; a server that stops
+Limits: ``OBSERVATIONS``, and ``BYTES`` of their logs, of which one that has been read counts ``READ`` times (it was seen
+to take 1.1 times its text beside that, 2.8 times with 200 headers); past either the oldest is handed on for each that comes. What was answered before is lost where the process is killed; a server that stops
 hands everything on.
 """
 
@@ -22,6 +22,7 @@ from kong_eventhooks_plugin.model.observation import LogObservation
 A_TURN = 16
 OBSERVATIONS = 4_096
 BYTES = 32 << 20
+READ = 4
 
 
 class ObservationBacklog:
@@ -41,7 +42,7 @@ class ObservationBacklog:
         loop = asyncio.get_running_loop()
         future: Future[Any] = loop.create_future()
         self._waiting.append((seen, future))
-        self._bytes += len(seen.serialized)
+        self._bytes += _bytes_of(seen)
         if len(self._waiting) > OBSERVATIONS or self._bytes > BYTES:
             self._hand_on()
         if not self._scheduled:
@@ -63,7 +64,7 @@ class ObservationBacklog:
 
     def _hand_on(self) -> None:
         seen, future = self._waiting.popleft()
-        self._bytes -= len(seen.serialized)
+        self._bytes -= _bytes_of(seen)
         try:
             committed = self._submit(seen)
         except Exception as error:  # noqa: BLE001 - a bug in the host; who waits counts and logs it
@@ -73,6 +74,10 @@ class ObservationBacklog:
             future.set_result(None)
         else:
             committed.add_done_callback(partial(_copy, future))
+
+
+def _bytes_of(seen: LogObservation) -> int:
+    return len(seen.serialized) * (1 if seen.log is None else READ)
 
 
 def _copy(future: "Future[Any]", committed: "Future[Any]") -> None:

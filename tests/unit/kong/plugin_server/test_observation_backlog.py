@@ -73,6 +73,17 @@ async def test_past_a_limit_the_oldest_goes_on(monkeypatch: pytest.MonkeyPatch, 
     assert len(backlog) == 2
 
 
+async def test_a_log_that_was_read_counts_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observation_backlog, "BYTES", 2 * observation_backlog.READ - 1)
+    taken = Taken()
+    backlog = ObservationBacklog(taken)
+    for number in range(2):
+        backlog.add(LogObservation("event-hooks", 429, str(number), 0.0, log=object()))
+    assert taken.texts == ["0"]
+    backlog.flush()
+    assert taken.texts == ["0", "1"]
+
+
 async def test_a_server_that_stops_hands_everything_on() -> None:
     taken = Taken()
     backlog = ObservationBacklog(taken)
