@@ -36,14 +36,15 @@ class TimeLimits:
         self._running.pop(piece, None)
 
     def _tick(self) -> None:
+        self._ticking = bool(self._running)
+        if not self._ticking:
+            return
         loop = asyncio.get_running_loop()
+        loop.call_later(TICK, self._tick)  # first: the others' time is over too, where one fails to end
         now = loop.time()
         for piece in [piece for piece, until in self._running.items() if until <= now]:
             del self._running[piece]
             piece.expire()
-        self._ticking = bool(self._running)
-        if self._ticking:
-            loop.call_later(TICK, self._tick)
 
 
 class Limited(Hashable, Protocol):

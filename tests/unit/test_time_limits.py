@@ -62,3 +62,23 @@ async def test_who_cancels_the_task_as_well_has_it_cancelled() -> None:
     await waits.wait()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+async def test_one_that_fails_to_end_keeps_no_other_from_it() -> None:
+    limits = TimeLimits()
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    error, ended = KeyError("its own"), asyncio.Event()
+
+    class Fails:
+        def expire(self) -> None:
+            raise error
+
+    class Ends:
+        def expire(self) -> None:
+            ended.set()
+
+    limits.begin(Fails(), 0.0)
+    limits.begin(Ends(), 0.0)
+    await asyncio.wait_for(ended.wait(), 1)
+    assert errors == [error]
