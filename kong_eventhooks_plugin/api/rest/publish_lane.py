@@ -9,9 +9,10 @@ refused here.
 aiohttp's parser reads a head, so that both sides take the same for a request; one that is the same as one of the last
 ``HEADS`` is not read again. Who calls is checked each time.
 
-Limits, past which the connection is aiohttp's: ``LONGEST_HEAD`` and ``LONGEST_BODY`` bytes, ``READS`` reads of one
-request, ``HELD_SECONDS`` until it has come. What comes while a call runs, at most what is read at once, waits for the
-call's end, and then the connection is aiohttp's; so it is where the peer does not read its answers.
+Limits, past which the connection is aiohttp's: ``LONGEST_HEAD`` and ``LONGEST_BODY`` bytes, a length of
+``LENGTH_DIGITS``, ``READS`` reads of one request, ``HELD_SECONDS`` until it has come. What comes while a call runs, at
+most what is read at once, waits for the call's end, and then the connection is aiohttp's; so it is where the peer does
+not read its answers.
 """
 
 import asyncio
@@ -40,6 +41,7 @@ from kong_eventhooks_plugin.time_limits import TimeLimits
 HEADS: Final = 64
 LONGEST_HEAD: Final = 8 << 10
 LONGEST_BODY: Final = 64 << 10
+LENGTH_DIGITS: Final = 9
 READS: Final = 4
 HELD_SECONDS: Final = 1.0
 
@@ -127,6 +129,8 @@ class PublishLane(RequestProtocol):
         if self._call is not None:
             self._stopped = self._loop.create_future()
             await asyncio.wait([self._stopped], timeout=timeout)
+            if self._offered is not None:
+                self._offered.cancel()
         await super().shutdown(timeout)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -154,7 +158,12 @@ class PublishLane(RequestProtocol):
             self._publishing.held.end(self)
         self._left = True
         had, self._had = self._had, b""
-        super().data_received(had)
+        try:
+            super().data_received(had)
+        except Exception:
+            if self.transport is not None:
+                self.transport.abort()  # as it does itself, where it is the caller
+            raise
 
     def _start(self, body: bytes) -> None:
         if self._reads > 1:
@@ -212,7 +221,7 @@ class PublishLane(RequestProtocol):
             date = rfc822_formatted_time().encode()
             self.transport.write(b"".join((head, b"%d" % len(body), _DATE, date, _SERVER, body)))
             self._stay_open()
-            if self._had:
+            if self._had and not self.transport.is_closing():  # it closes where that found no peer
                 self.transport.resume_reading()
                 self._leave()
 
@@ -273,8 +282,10 @@ def plain_head(head: bytes) -> PlainHead | None:
         and not any(name in headers for name in _UNUSUAL)
         and media_type(headers.get(hdrs.CONTENT_TYPE, "")) == JSON
     )
-    length = int(headers.get(hdrs.CONTENT_LENGTH, 0))
-    return PlainHead(caller_from(headers), length) if is_plain and length <= LONGEST_BODY else None
+    length = headers.get(hdrs.CONTENT_LENGTH, "0")
+    if not is_plain or len(length) > LENGTH_DIGITS or int(length) > LONGEST_BODY:
+        return None
+    return PlainHead(caller_from(headers), int(length))
 
 
 def _head(response: web.Response) -> bytes:

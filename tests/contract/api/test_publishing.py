@@ -1,8 +1,11 @@
 """``POST /events`` has one answer, whether the publish lane gives it or aiohttp: on real connections."""
 
 import asyncio
+import gc
 import itertools
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import structlog
+from aiohttp import http_parser, web_protocol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +112,7 @@ OTHER = {
     "two lengths": post(JSON, BEARER, "Content-Length: 3"),
     "no number": post(JSON, BEARER, length="Content-Length: x"),
     "a sign": post(JSON, BEARER, length="Content-Length: +{}"),
+    "many digits": post(JSON, BEARER, length=f"Content-Length: {'0' * 5_000}{{}}"),
     "a fold": post(JSON, BEARER, "X: a\r\n b"),
     "a control": post(JSON, BEARER, "X: a\x01b"),
     "no colon": post(JSON, BEARER, "X"),
@@ -279,6 +284,46 @@ async def test_what_fails_later(tmp_path: Path, left: list[bytes], error: Except
         assert left == [LAST]
 
 
+async def test_a_rest_that_the_parser_fails_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # aiohttp's own one of Python, which CPython has where there is no other, does with a number of so many digits.
+    monkeypatch.setattr(web_protocol, "HttpRequestParser", http_parser.HttpRequestParserPy)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    async with running(tmp_path) as api, api.served():
+        held = Held(api, monkeypatch)
+        reader, writer = await held.publish()
+        writer.write(post(length=f"Content-Length: {'9' * 5_000}"))
+        await read_meanwhile(writer)
+        held.accept()
+        async with asyncio.timeout(SECONDS):
+            await answer(reader)
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_rest_of_a_peer_that_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
+    async with running(tmp_path) as api, api.served():
+        held = Held(api, monkeypatch)
+        _, writer = await held.publish()
+        writer.write(post(JSON))
+        await read_meanwhile(writer)
+        reset = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        writer.close()
+        await writer.wait_closed()
+        held.accept()
+    gc.collect()  # then a task's error that nobody has seen is told
+    assert errors == []
+
+
+async def read_meanwhile(writer: asyncio.StreamWriter) -> None:
+    """Return when what was written has been read."""
+    await writer.drain()
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 class Held:
     """An API whose store accepts when it is told to, and the answer to one request."""
 
@@ -377,6 +422,18 @@ class TestHeld:
                 asyncio.get_running_loop().call_later(0.05, held.accept)
             async with asyncio.timeout(SECONDS):
                 assert (await reader.read()).startswith(b"HTTP/1.1 201 ")
+            writer.close()
+
+    async def test_the_end_does_not_wait_for_ever(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lane: bool
+    ) -> None:
+        async with running(tmp_path) as api:
+            async with api.served(lane=lane):
+                held = Held(api, monkeypatch)
+                reader, writer = await held.publish()
+            assert held.accepted.cancelled()
+            async with asyncio.timeout(SECONDS):
+                assert await reader.read() == b""
             writer.close()
 
     async def test_a_body_that_does_not_come(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lane: bool) -> None:
