@@ -5,9 +5,9 @@ faster than both together: what it then waits for are its timers (``commit_deadl
 is a new connection as well. So once as many calls wait as may, observations are kept here, oldest first, and
 ``A_TURN`` of them are handed on in each turn of the event loop, beside all the calls that the turn has read.
 
-Limits: ``OBSERVATIONS``, and ``BYTES`` of their logs, of which one that has been read counts ``READ`` times (it was seen
-to take 1.1 times its text beside that, 2.8 times with 200 headers); past either the oldest is handed on for each that comes. What was answered before is lost where the process is killed; a server that stops
-hands everything on.
+Limits: ``OBSERVATIONS``, and ``BYTES`` of their logs, of which one that has been read counts ``READ`` times (it was
+seen to take 1.1 times its text beside that, 2.8 times with 200 headers); past either the oldest is handed on for each
+that comes. What was answered before is lost where the process is killed; a server that stops hands everything on.
 """
 
 import asyncio
