@@ -28,16 +28,19 @@ def event_id(at: float, *parts: str) -> str:
 
 
 def unique_ids() -> Callable[[float], str]:
-    """Return what makes ids like ``event_id``'s for what nobody reports again: a third of the cost.
+    """Return what makes ids like ``event_id``'s for what nobody reports again, at two thirds of the cost.
 
-    They differ by a number that counts from a random one, and by 26 random bits of the caller.
+    They differ by a number of 26 bits, behind the time, so that their beginnings differ soon, as those of digests do; and
+    by 48 random bits of the caller.
     """
-    numbers = count(secrets.randbits(47))
-    ours = f"8{secrets.randbits(12):03x}-{8 << 12 | secrets.randbits(14):x}"
+    numbers = count(secrets.randbits(26))
+    ours = secrets.token_hex(6)
 
     def unique_id(at: float) -> str:
         time = round(at * 1000) & ((1 << 48) - 1)
-        return "%08x-%04x-%s-%012x" % (time >> 16, time & 0xFFFF, ours, next(numbers))  # noqa: UP031 - half the cost
+        number = next(numbers)
+        parts = (time >> 16, time & 0xFFFF, number & 0xFFF, 0x8000 | number >> 12 & 0x3FFF, ours)
+        return "%08x-%04x-8%03x-%04x-%s" % parts  # noqa: UP031 - half the cost
 
     return unique_id
 

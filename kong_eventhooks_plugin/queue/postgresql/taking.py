@@ -66,4 +66,5 @@ def _delivery(lease: Lease, now: float) -> Delivery:
         created_at=now,
         due_at=now,
         suppressed=suppressed_from(*lease.row[-3:]),
+        data=lease.data,
     )

@@ -33,6 +33,12 @@ def test_unique_ids_are_of_the_same_kind(times: list[float]) -> None:
     assert len(set(ids)) == len(ids)
 
 
+def test_unique_ids_of_one_moment_differ_early() -> None:
+    # So that the short ids of `deliveries list` are short.
+    make = unique_ids()
+    assert len({make(AT)[:18] for _ in range(100)}) == 100
+
+
 def test_every_part_and_the_time_distinguish_events() -> None:
     ids = {
         event_id(AT, "request", "rate-limiting", "rate-limit-exceeded"),
