@@ -30,8 +30,8 @@ def event_id(at: float, *parts: str) -> str:
 def unique_ids() -> Callable[[float], str]:
     """Return what makes ids like ``event_id``'s for what nobody reports again, at two thirds of the cost.
 
-    They differ by a number of 26 bits, behind the time, so that their beginnings differ soon, as those of digests do; and
-    by 48 random bits of the caller.
+    They differ by a number of 26 bits, behind the time, so that their beginnings differ soon, as those of digests do;
+    and by 48 random bits of the caller.
     """
     numbers = count(secrets.randbits(26))
     ours = secrets.token_hex(6)
