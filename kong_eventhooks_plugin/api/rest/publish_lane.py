@@ -34,7 +34,7 @@ from kong_eventhooks_plugin.api.rest.routes import CallGuard, caller_from
 from kong_eventhooks_plugin.api.service.access import Access, Caller
 from kong_eventhooks_plugin.api.service.views import ReceiptView
 from kong_eventhooks_plugin.api.transport.connections import Call
-from kong_eventhooks_plugin.errors import AccessRefused, TooBusy
+from kong_eventhooks_plugin.errors import AccessRefused
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.time_limits import TimeLimits
 
@@ -180,22 +180,20 @@ class PublishLane(RequestProtocol):
     def _publish(self, call: Call, body: bytes, _turn: object = None) -> None:
         publishing = self._publishing
         call.begin()
+        end = self._answer
         try:
             publishing.guard.begin(self)
-        except TooBusy as error:
-            self._answer(call, error)
-            return
-        try:
+            end = self._end
             given = read_new_event(body)
-            offered = publishing.offer(given.event, given.data or {}, given.key)
+            result: Receipt | Exception | asyncio.Future[Receipt]
+            result = publishing.offer(given.event, given.data or {}, given.key)
         except Exception as error:  # noqa: BLE001 - every error has its answer; the unforeseen is logged there
-            self._end(call, error)
-            return
-        if isinstance(offered, Receipt):
-            self._end(call, offered)
+            result = error  # answered outside of the handler: aiohttp may log what comes behind it
+        if isinstance(result, asyncio.Future):
+            self._offered = result
+            result.add_done_callback(partial(self._accepted, call))
         else:
-            self._offered = offered
-            offered.add_done_callback(partial(self._accepted, call))
+            end(call, result)
 
     def _accepted(self, call: Call, offered: "asyncio.Future[Receipt]") -> None:
         if offered is not self._offered:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from kong_eventhooks_plugin.api.rest import publish_lane, routes, serve
 from kong_eventhooks_plugin.api.rest.request_protocol import RequestProtocol
 from kong_eventhooks_plugin.api.service.access import Access
+from kong_eventhooks_plugin.api.transport.turns import Turns
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.queue.contract import EventFilter, Receipt
@@ -315,6 +316,27 @@ async def test_a_rest_of_a_peer_that_has_left(tmp_path: Path, monkeypatch: pytes
         held.accept()
     gc.collect()  # then a task's error that nobody has seen is told
     assert errors == []
+
+
+async def test_what_aiohttp_logs_of_a_rest_has_nothing_of_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async with running(tmp_path) as api, api.served():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(api))
+        with monkeypatch.context() as patched:
+            patched.setattr(Turns, "turn", lambda _: turn)
+            for sent in (post(JSON, body=b"{"), b"GET / HTTP/1.1\r\nno colon\r\n\r\n"):
+                writer.write(sent)
+                await read_meanwhile(writer)
+        turn.set_result(None)
+        async with asyncio.timeout(SECONDS):
+            assert (await reader.read()).count(b" 400 Bad Request") == 2
+        writer.close()
+    (info,) = [record.exc_info for record in caplog.records if record.name == "aiohttp.server"]
+    assert info is not None
+    assert info[1] is not None
+    assert info[1].__context__ is None
 
 
 async def read_meanwhile(writer: asyncio.StreamWriter) -> None:
