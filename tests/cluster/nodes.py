@@ -73,8 +73,10 @@ class Node:
         return await asyncio.to_thread(self.running.wait_for, event)
 
     async def kill(self) -> None:
-        """Kill supervisor and worker at once."""
-        for pid in (self.running.pid, self.worker):
+        """Kill supervisor and worker at once: a worker that sees its supervisor go leaves in order."""
+        worker = self.worker
+        os.kill(worker, signal.SIGSTOP)
+        for pid in (self.running.pid, worker):
             os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(self.running.wait)
 
