@@ -132,28 +132,12 @@ class Try(msgspec.Struct, gc=False):
     code: int | None = None
 
 
-class _Read(msgspec.Struct, gc=False):
-    """A log as it is read: its entities repeat, and are read once."""
-
-    source: str | None = None
-    client_ip: str | None = None
-    started_at: float | None = None
-    upstream_status: str | int | float | None = None
-    workspace_name: str | None = None
-    tries: msgspec.Raw = _NO_TRIES
-    request: LogRequest = msgspec.field(default_factory=LogRequest)
-    response: LogResponse = msgspec.field(default_factory=LogResponse)
-    service: msgspec.Raw = _NOTHING
-    route: msgspec.Raw = _NOTHING
-    consumer: msgspec.Raw = _NOTHING
-
-
-class KongLog(msgspec.Struct, gc=False):
-    """One finished request.
+class LogFields(msgspec.Struct, gc=False):
+    """What is each request's own.
 
     ``source`` is ``kong`` where Kong itself answered, ``upstream`` where the service did. ``started_at`` is in
     milliseconds. ``upstream_status`` is the service's status for each try, as a text or a number, ``""`` without a
-    try. ``tries`` is JSON that ``attempts`` reads: few sources need it.
+    try. ``tries`` is JSON that ``KongLog.attempts`` reads: few sources need it.
     """
 
     source: str | None = None
@@ -164,6 +148,19 @@ class KongLog(msgspec.Struct, gc=False):
     tries: msgspec.Raw = _NO_TRIES
     request: LogRequest = msgspec.field(default_factory=LogRequest)
     response: LogResponse = msgspec.field(default_factory=LogResponse)
+
+
+class _Read(LogFields, gc=False):
+    """A log as it is read: its entities repeat, and are read once."""
+
+    service: msgspec.Raw = _NOTHING
+    route: msgspec.Raw = _NOTHING
+    consumer: msgspec.Raw = _NOTHING
+
+
+class KongLog(LogFields, gc=False):
+    """One finished request."""
+
     service: LogService | None = None
     route: LogRoute | None = None
     consumer: LogConsumer | None = None
