@@ -81,7 +81,8 @@ class Reader:
         for last in (False, True):
             if self._closed:
                 raise StoreUnavailable(f"{self._address.name}: is not open")
-            connection = self._free.pop() if self._free else await self._address.connect()
+            # The second time on a new one: what has ended one connection may have ended all that were free.
+            connection = self._free.pop() if self._free and not last else await self._address.connect()
             try:
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     answer = await read(connection)

@@ -131,7 +131,7 @@ async def test_a_cut_before_the_commit_runs_the_transaction_again(opened: Opener
 async def test_connections_that_were_closed_while_nobody_used_them(opened: Opener, proxy: Proxy) -> None:
     async with opened(proxy.url) as queue:
         await queue.offer(offer(0))
-        await queue.stats()
+        await asyncio.gather(queue.stats(), queue.stats())  # on a connection each
         proxy.close_all()
         assert (await queue.offer(offer(1))).fired == ("h",)
         assert (await queue.stats()).per_hook == {"h": 2}
