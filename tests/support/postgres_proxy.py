@@ -1,5 +1,5 @@
 """A relay in front of PostgreSQL that cuts connections (one at a chosen message, before the server sees it or after),
-stalls, refuses new ones, and leads to another server after a failover.
+stalls, refuses new ones, leads to another server after a failover, and leaves out what a pooler does.
 """
 
 import asyncio
@@ -30,6 +30,8 @@ class Proxy:
         self._open: set[asyncio.StreamWriter] = set()
         self.url = ""
         self.cuts = 0
+        self.ignored = b""
+        """A setting, with its value, that new connections ask for in vain."""
 
     async def __aenter__(self) -> Self:
         if self._folder is None:
@@ -88,6 +90,9 @@ class Proxy:
         try:
             while data := await reader.read(CHUNK):
                 await self._flowing.wait()
+                if self.ignored and self.ignored in data:
+                    data = data[4:].replace(self.ignored, b"")
+                    data = (len(data) + 4).to_bytes(4, "big") + data
                 if self._text is not None and self._text in data:
                     self._text = None
                     self.cuts += 1

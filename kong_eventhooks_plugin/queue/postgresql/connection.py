@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg
 from asyncpg import Connection as Connection
 
-from kong_eventhooks_plugin.errors import SettingsError
-from kong_eventhooks_plugin.queue.postgresql.errors import to_queue_error
+from kong_eventhooks_plugin.errors import SettingsError, StoreUnavailable
+from kong_eventhooks_plugin.queue.postgresql.errors import POOLER, to_queue_error
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 
 SCHEMA: Final = "kong_event_hooks"
@@ -22,6 +22,9 @@ CONNECTING = 10.0
 STATEMENT = 30.0
 IDLE_IN_TRANSACTION = 10.0
 LOCK = 15.0
+
+ENCODINGS = ("UTF8", "SQL_ASCII")
+"""Of a database: the second one keeps any bytes."""
 
 _HOST = re.compile(r"(\[[^\]\s]+\]|[^:@\s\[]*)(:[0-9]+)?")
 _SCHEMES = ("postgresql", "postgres")
@@ -63,13 +66,27 @@ class Address:
                 max_cached_statement_lifetime=0,
                 server_settings=_settings(application),
             )
-            # asyncpg asks the server what an array's type is, for tens of milliseconds: once for all of them.
-            await connection.fetchrow(SQL.array_types, [], [], [], [], [])
+            search_path, encoding, *_ = await connection.fetchrow(SQL.session, [], [], [], [], [])
+            wrong = _wrong(search_path, encoding)
+            if wrong is not None:
+                raise StoreUnavailable(f"{self.name}: {wrong}")
         except Exception as error:
             if connection is not None:
                 connection.terminate()
             raise to_queue_error(error, self.name) from error
         return connection
+
+
+def _wrong(search_path: str, encoding: str) -> str | None:
+    """Return what is wrong with a connection, None where nothing is."""
+    if search_path != SCHEMA:
+        return f"it has not set what the connection asked for: {POOLER}"
+    if encoding not in ENCODINGS:
+        return (
+            f"the encoding of its database is {encoding}, which has not every character: make the database with "
+            "ENCODING 'UTF8' TEMPLATE template0"
+        )
+    return None
 
 
 def _settings(application: str) -> dict[str, str]:

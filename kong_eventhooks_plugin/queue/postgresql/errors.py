@@ -27,18 +27,23 @@ _LOST = frozenset({"25006", "25P03", "57P01", "57P02", "57P03", "57P05"})
 
 _DATA_CLASSES = frozenset({"22", "23", "54"})
 
+POOLER: Final = "a pooler (PgBouncer, say) seems to be in between; name PostgreSQL itself in `store`"
+
 _OWN_SCHEMA = "the role may not do that: it has to own the schema `kong_event_hooks`"
 
 _ADVICE: Final[Mapping[str, str]] = {
+    "08P01": POOLER,
     "25006": "it is read-only: a standby, or a failover is under way; name every host of the cluster in `store`, with "
     "`target_session_attrs=read-write`",
+    "26000": POOLER,
     "28000": "it refuses the login: check the role in `store`, its password and the server's pg_hba.conf",
     "28P01": "it refuses the login: check the role in `store`, its password and the server's pg_hba.conf",
     "3D000": "there is no such database: create it, and in it the schema `kong_event_hooks`, which the role owns",
     "3F000": _OWN_SCHEMA,
+    "42P05": POOLER,
     "42501": _OWN_SCHEMA,
     "53100": "its disk is full",
-    "53300": "it has no connection left: raise its max_connections",
+    "53300": "it has no connection left: raise its max_connections, or the role's or the database's limit",
     "57P03": "it is starting or stopping",
 }
 

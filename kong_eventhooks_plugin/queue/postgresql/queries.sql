@@ -1,8 +1,11 @@
 -- Every statement of the shared store, by name. A line "-- name: x" begins one.
 -- $1, $2 are the parameters in their order; arrays of one length are the columns of rows (unnest).
 
--- name: array_types
-SELECT $1::bigint[], $2::integer[], $3::float8[], $4::bytea[], $5::text[];
+-- name: session
+-- What a connection has of what it asked for. The arrays are for asyncpg, which asks the server what an array's type is, for
+-- tens of milliseconds: once for all of them.
+SELECT current_setting('search_path'), current_setting('server_encoding'),
+       $1::bigint[], $2::integer[], $3::float8[], $4::bytea[], $5::text[];
 
 -- name: schema_exists
 SELECT to_regnamespace($1::text) IS NOT NULL;

@@ -1,5 +1,6 @@
 """What is said where the store cannot be used: the store's name, what to do, and never the password."""
 
+import asyncpg
 import psycopg
 import pytest
 
@@ -7,6 +8,8 @@ from kong_eventhooks_plugin.errors import QueueError, SettingsError, StoreUnavai
 from kong_eventhooks_plugin.queue.contract import Candidate
 from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
 from kong_eventhooks_plugin.queue.postgresql.connection import Address
+from kong_eventhooks_plugin.queue.postgresql.errors import POOLER, to_queue_error
+from tests.support.postgres_proxy import Proxy
 from tests.support.queue import SOURCE, attempt, delivered, event, id_of, offer
 from tests.unit.queue.postgresql.conftest import Opener
 
@@ -59,6 +62,25 @@ def test_a_password_that_is_not_encoded_is_in_no_name(password: str) -> None:
 def test_what_a_store_is_called(url: str, name: str) -> None:
     assert Address(url).name == name
     assert "s3cret" not in repr(Address(url))
+
+
+async def test_a_pooler(postgres_store: str, proxy: Proxy) -> None:
+    """One that ignores what a connection asks for would have the tables made in another schema."""
+    proxy.ignored = b"search_path\0kong_event_hooks\0"
+    assert f"it has not set what the connection asked for: {POOLER}" in await refused(proxy.url)
+    refusal = asyncpg.ProtocolViolationError("unsupported startup parameter: search_path")  # another one
+    assert POOLER in str(to_queue_error(refusal, "a store"))
+
+
+async def test_a_database_that_has_not_every_character(postgres_store: str) -> None:
+    """An attempt whose record cannot be written is made again and again."""
+    with psycopg.connect(postgres_store, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE latin1 ENCODING 'LATIN1' TEMPLATE template0")
+        try:
+            text = await refused(postgres_store.replace("/store?", "/latin1?"))
+            assert "the encoding of its database is LATIN1" in text
+        finally:
+            connection.execute("DROP DATABASE latin1 WITH (FORCE)")
 
 
 async def test_a_newer_schema_is_refused_and_left_as_it_is(postgres_store: str) -> None:
