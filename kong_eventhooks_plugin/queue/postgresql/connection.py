@@ -3,6 +3,8 @@
 ``CONNECTING`` seconds is how long a connection may take, ``STATEMENT`` how long a statement: past it the connection is
 given up. A transaction of which the server hears nothing for ``IDLE_IN_TRANSACTION`` (its node is stopped, or cut off)
 is rolled back by the server, so that nobody waits for it longer; ``LOCK`` is how long a statement waits for a row.
+Where nothing is said for ``KEEPALIVE`` seconds, the server asks whether the node is there: what stands between them (a
+NAT, a firewall) forgets a connection on which nothing comes, and says nothing.
 """
 
 import re
@@ -22,6 +24,7 @@ CONNECTING = 10.0
 STATEMENT = 30.0
 IDLE_IN_TRANSACTION = 10.0
 LOCK = 15.0
+KEEPALIVE = 60
 
 ENCODINGS = ("UTF8", "SQL_ASCII")
 """Of a database: the second one keeps any bytes."""
@@ -100,6 +103,9 @@ def _settings(application: str) -> dict[str, str]:
         "idle_in_transaction_session_timeout": milliseconds(IDLE_IN_TRANSACTION),
         "lock_timeout": milliseconds(LOCK),
         "statement_timeout": milliseconds(STATEMENT),
+        "tcp_keepalives_idle": str(KEEPALIVE),
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "3",
         # Each statement has an index for its rows. A table that was small when its plan was made grows by thousands of
         # rows before the plan is made anew.
         "enable_seqscan": "off",
