@@ -9,7 +9,7 @@ What was just committed is forwarded from memory. How far the shared store has c
 
 Limits: ``QueueLimits.deliveries`` offers and ``QueueLimits.bytes`` wait for the shared store; one more raises
 ``QueueFull``. ``QueueLimits.waiting`` wait for the disk. A transaction has ``BATCH`` offers. All that is in the
-file is as much as may wait: past it the oldest kept offers go first. ``RECENT`` offers of ``RECENT_BYTES`` are kept in
+file is as much as may wait: past it the oldest kept offers go first. ``first`` returns ``FIRST_BYTES`` behind the first. ``RECENT`` offers of ``RECENT_BYTES`` are kept in
 memory; where more wait, they are read from the file.
 """
 
@@ -19,7 +19,7 @@ import sqlite3
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from itertools import islice
 from pathlib import Path
@@ -45,6 +45,8 @@ FILE: Final = "spool.db"
 BATCH: Final = 256
 KEEP_SECONDS: Final = 3_600.0
 DELETED_AT_ONCE: Final = 1_000
+FIRST_BYTES: Final = 2 << 20
+"""A batch of it has to get to the shared store in the time that a statement has there, over a slow network too."""
 RECENT: Final = 1_024
 RECENT_BYTES: Final = 4 << 20
 PATIENCE: Final = 5.0
@@ -170,8 +172,7 @@ class Spool:
         start = max(after, self._mark[0])
         found = self._in_memory(start, limit)
         if not found:
-            rows = await self.run(lambda connection: connection.execute(SQL.after, (start, limit)).fetchall())
-            found = [Spooled(n, accepted_at, _decode(offer), total) for n, accepted_at, offer, total in rows]
+            found = await self.run(lambda connection: _small(_read(connection, start, limit)))
         if after == 0:
             self._oldest = found[0].accepted_at if found else None
         self._first = {one.n: one.total for one in found}
@@ -275,7 +276,7 @@ class Spool:
             recent.popleft()
         if not recent or recent[0].n > start + 1:
             return []
-        return [one for one in islice(recent, limit + start - self._mark[0]) if one.n > start][:limit]
+        return _small(islice((one for one in recent if one.n > start), limit))
 
     async def _save_mark(self) -> None:
         if self._mark != self._saved_mark:
@@ -380,6 +381,21 @@ def _add(connection: sqlite3.Connection, offers: Sequence[bytes], now: float, ma
         connection.executemany(SQL.add, rows)
         (last,) = connection.execute("SELECT max(n) FROM offers").fetchone()
     return last, total
+
+
+def _read(connection: sqlite3.Connection, start: int, limit: int) -> Iterator[Spooled]:
+    for n, accepted_at, offer, total in connection.execute(SQL.after, (start, limit)):
+        yield Spooled(n, accepted_at, _decode(offer), total)
+
+
+def _small(offers: Iterable[Spooled]) -> list[Spooled]:
+    """Return the first one, and ``FIRST_BYTES`` of those behind it."""
+    some: list[Spooled] = []
+    for one in offers:
+        if some and one.total - some[0].total > FIRST_BYTES:
+            break
+        some.append(one)
+    return some
 
 
 def _positions(connection: sqlite3.Connection) -> tuple[tuple[int, int], tuple[int, int]]:

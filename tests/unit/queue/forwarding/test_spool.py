@@ -175,3 +175,15 @@ async def test_what_is_too_much_to_keep_in_memory_is_read_from_the_file(
         seen += [one.n for one in found]
         await world.spool.forwarded(found[-1].n)
     assert seen == [1, 2, 3, 4, 5]
+
+
+async def test_a_batch_of_large_events_is_small_enough_for_one_statement(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From memory and from the file, however large the first one is."""
+    monkeypatch.setattr(module, "FIRST_BYTES", 1_000)
+    for number, size in enumerate((400, 400, 2_000, 10), 1):
+        await world.spool.add(offer(number, "hook", junk="x" * size))
+    for spool in (world.spool, await world.open()):
+        assert [one.n for one in await spool.first(10)] == [1, 2]
+        assert [one.n for one in await spool.first(10, after=2)] == [3, 4]
