@@ -4,6 +4,7 @@ The engine brings what is there: which events are known, what the limits count, 
 """
 
 from asyncio import Future
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.suppression import SuppressionSlot, decide_suppression
 from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Offer, Receipt, SpoolPlace
 from kong_eventhooks_plugin.queue.hook_counters import HookCounters
+from kong_eventhooks_plugin.queue.limits import BATCH, BATCH_DELIVERIES
 from kong_eventhooks_plugin.queue.rows import encode
 from kong_eventhooks_plugin.queue.waiter import Waiter
 
@@ -44,6 +46,16 @@ class Offered(Waiter[Receipt]):
         self.offer = offer
         self.data = data
         self.scope = scope
+
+
+def first_offers(waiting: deque[Offered]) -> list[Offered]:
+    """Take the offers of the next transaction."""
+    taken: list[Offered] = []
+    room = BATCH_DELIVERIES
+    while waiting and room > 0 and len(taken) < BATCH:
+        taken.append(one := waiting.popleft())
+        room -= len(one.offer.candidates)
+    return taken
 
 
 class Slots(Protocol):

@@ -29,6 +29,9 @@ LONGEST_LEADERSHIP = 120.0
 BATCH = 256
 """Offers, and other operations of each kind, that one transaction has at most."""
 
+BATCH_DELIVERIES = 8_192
+"""Hooks that the offers of one transaction match in all at most; one offer alone may match more."""
+
 YIELDS = 8
 """Transactions that claims and settlements wait for while more offers wait than one transaction has."""
 

@@ -4,8 +4,8 @@ One transaction at a time; while it runs the next one collects. Settlements can 
 ``SETTLED_WITHIN`` seconds. A transaction is one call (``write``); only offers that have a rule, or are near a limit,
 have one of their own, behind it (``accept``). Limits (``queue.limits``), and what happens past them:
 
-- A transaction has at most ``BATCH`` offers, ``BATCH`` calls that settle, and one claim of each hook; the rest goes
-  into the next one.
+- A transaction has at most ``BATCH`` offers of ``BATCH_DELIVERIES`` deliveries, ``BATCH`` calls that settle, and one claim
+  of each hook; the rest goes into the next one.
 - Accepting comes first: while more offers wait than one transaction holds, claims and settlements wait, for at most
   ``YIELDS`` transactions; then they have one, and wait again.
 - Waiting offers are bounded by ``QueueLimits.waiting`` (the engine counts them), claims and settlements by ``WAITING``:
@@ -30,7 +30,7 @@ import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError, QueueError, StoreUnavailable, StoreWentBack
 from kong_eventhooks_plugin.model.delivery import Delivery
-from kong_eventhooks_plugin.queue.accepting import Offered
+from kong_eventhooks_plugin.queue.accepting import Offered, first_offers
 from kong_eventhooks_plugin.queue.contract import Clock, Receipt, Settlement, Taker
 from kong_eventhooks_plugin.queue.limits import BATCH, FAILING_SECONDS, STALLED_SECONDS, WAITING, YIELDS
 from kong_eventhooks_plugin.queue.postgresql.accept import accept
@@ -202,13 +202,13 @@ class GroupCommit:
     def _take(self) -> Batch:
         if len(self._offers) > BATCH and (self._settling or self._claiming) and self._yielded < YIELDS:
             self._yielded += 1
-            return Batch(_first(self._offers))
+            return Batch(first_offers(self._offers))
         self._yielded = 0
         self._end_patience()
         settling = _first(self._settling)
         for one in settling:
             one.settlements = one.collect()
-        return Batch(_first(self._offers), settling, self._one_claim_of_each())
+        return Batch(first_offers(self._offers), settling, self._one_claim_of_each())
 
     def _one_claim_of_each(self) -> list[Claiming]:
         taken: dict[str, Claiming] = {}

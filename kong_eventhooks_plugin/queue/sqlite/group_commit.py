@@ -6,7 +6,8 @@ the next transaction. Statements run on the loop's thread, what may block does n
 
 Limits (``queue.limits``), and what happens past them:
 
-- A transaction has at most ``BATCH`` of each kind, offers and others; the rest goes into the next one.
+- A transaction has at most ``BATCH`` of each kind, offers and others, and ``BATCH_DELIVERIES`` of offers; the rest goes
+  into the next one.
 - A settlement that waits is lost where the process dies: that delivery is sent again.
 - Accepting comes first: while more offers wait than one transaction holds, claims, settlements and ``heavy`` operations
   wait, for at most ``YIELDS`` transactions; then they have one, and wait again.
@@ -35,7 +36,7 @@ import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError, StoreUnavailable
 from kong_eventhooks_plugin.model.delivery import Delivery
-from kong_eventhooks_plugin.queue.accepting import Offered
+from kong_eventhooks_plugin.queue.accepting import Offered, first_offers
 from kong_eventhooks_plugin.queue.contract import Clock, Taker
 from kong_eventhooks_plugin.queue.limits import BATCH, FAILING_SECONDS, STALLED_SECONDS, WAITING, YIELDS
 from kong_eventhooks_plugin.queue.sqlite.accept import accept
@@ -288,7 +289,7 @@ class GroupCommit:
         """Return the next transaction's operations; offers first; heavy ones and others alternate."""
         if len(self._offers) > BATCH and (self._yielding or self._heavy) and self._yielded < YIELDS:
             self._yielded += 1
-            return Batch(_first(self._operations), _first(self._offers), taker=self.taker)
+            return Batch(_first(self._operations), first_offers(self._offers), taker=self.taker)
         self._yielded = 0
         light = bool(self._operations or self._yielding or self._offers)
         if self._heavy and (self._heavy_next or not light):
@@ -302,7 +303,7 @@ class GroupCommit:
             self._patience = None
         # Settlements before claims: what they postpone may be due.
         others = _first(self._operations) + _first(self._patient) + _first(self._yielding)
-        return Batch(others, _first(self._offers), taker=self.taker)
+        return Batch(others, first_offers(self._offers), taker=self.taker)
 
     def _begin(self, batch: Batch) -> None:
         if batch.heavy:

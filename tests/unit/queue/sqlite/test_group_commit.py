@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kong_eventhooks_plugin.queue import accepting
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, group_commit
 from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
@@ -42,9 +43,23 @@ def disk(queue: SqliteQueue) -> SlowDisk:
     return slow
 
 
+def small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    for module in (group_commit, accepting):
+        monkeypatch.setattr(module, "BATCH", size)
+
+
 async def test_offers_of_one_round_share_a_commit(queue: SqliteQueue, disk: SlowDisk) -> None:
     await asyncio.gather(*(queue.offer(offer(key)) for key in range(100)))
     assert disk.commits == 1
+
+
+async def test_offers_that_match_many_hooks_are_several_transactions(
+    queue: SqliteQueue, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand hooks that all match would stop the loop for seconds."""
+    monkeypatch.setattr(accepting, "BATCH_DELIVERIES", 3)
+    await asyncio.gather(*(queue.offer(offer(key, "h", "i")) for key in range(5)))
+    assert disk.commits == 3
 
 
 async def test_a_settlement_that_can_wait_shares_the_next_commit(
@@ -166,7 +181,7 @@ async def waiting_offers(queue: SqliteQueue, disk: SlowDisk, count: int) -> list
 async def test_accepting_comes_before_delivering(
     queue: SqliteQueue, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "BATCH", 2)
+    small_batches(monkeypatch, 2)
     monkeypatch.setattr(group_commit, "YIELDS", 3)
     await queue.offer(offer("old"))
     (old,) = await queue.claim("h", 1, 60)
@@ -190,7 +205,7 @@ async def test_accepting_comes_before_delivering(
 async def test_a_heavy_operation_waits_for_as_long(
     queue: SqliteQueue, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "BATCH", 2)
+    small_batches(monkeypatch, 2)
     monkeypatch.setattr(group_commit, "YIELDS", 3)
     offers = await waiting_offers(queue, disk, 20)
     heavy = queue._writer().submit(lambda _: None, heavy=True)
@@ -203,7 +218,7 @@ async def test_a_heavy_operation_waits_for_as_long(
 async def test_delivering_goes_on_while_one_transaction_takes_what_waits(
     queue: SqliteQueue, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "BATCH", 4)
+    small_batches(monkeypatch, 4)
     await queue.offer(offer("old"))
     offers = await waiting_offers(queue, disk, 4)
     claimed = asyncio.ensure_future(queue.claim("h", 1, 60))
