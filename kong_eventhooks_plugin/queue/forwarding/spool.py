@@ -9,8 +9,8 @@ What was just committed is forwarded from memory. How far the shared store has c
 
 Limits: ``QueueLimits.deliveries`` offers and ``QueueLimits.bytes`` wait for the shared store; one more raises
 ``QueueFull``. ``QueueLimits.waiting`` wait for the disk. A transaction has ``BATCH`` offers. All that is in the
-file is as much as may wait: past it the oldest kept offers go first. ``first`` returns ``FIRST_BYTES`` behind the first. ``RECENT`` offers of ``RECENT_BYTES`` are kept in
-memory; where more wait, they are read from the file.
+file is as much as may wait: past it the oldest kept offers go first. ``first`` returns ``FIRST_BYTES`` behind the first
+offer. ``RECENT`` offers of ``RECENT_BYTES`` are kept in memory; where more wait, they are read from the file.
 """
 
 import asyncio

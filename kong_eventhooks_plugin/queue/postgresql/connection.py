@@ -70,26 +70,22 @@ class Address:
                 server_settings=_settings(application),
             )
             search_path, encoding, *_ = await connection.fetchrow(SQL.session, [], [], [], [], [])
-            wrong = _wrong(search_path, encoding)
-            if wrong is not None:
-                raise StoreUnavailable(f"{self.name}: {wrong}")
+            self._check(search_path, encoding)
         except Exception as error:
             if connection is not None:
                 connection.terminate()
             raise to_queue_error(error, self.name) from error
         return connection
 
-
-def _wrong(search_path: str, encoding: str) -> str | None:
-    """Return what is wrong with a connection, None where nothing is."""
-    if search_path != SCHEMA:
-        return f"it has not set what the connection asked for: {POOLER}"
-    if encoding not in ENCODINGS:
-        return (
-            f"the encoding of its database is {encoding}, which has not every character: make the database with "
-            "ENCODING 'UTF8' TEMPLATE template0"
-        )
-    return None
+    def _check(self, search_path: str, encoding: str) -> None:
+        """Raise ``StoreUnavailable`` where a connection is none that can be used."""
+        if search_path != SCHEMA:
+            raise StoreUnavailable(f"{self.name}: it has not set what the connection asked for: {POOLER}")
+        if encoding not in ENCODINGS:
+            raise StoreUnavailable(
+                f"{self.name}: the encoding of its database is {encoding}, which has not every character: make the "
+                "database with ENCODING 'UTF8' TEMPLATE template0"
+            )
 
 
 def _settings(application: str) -> dict[str, str]:

@@ -4,8 +4,8 @@ One transaction at a time; while it runs the next one collects. Settlements can 
 ``SETTLED_WITHIN`` seconds. A transaction is one call (``write``); only offers that have a rule, or are near a limit,
 have one of their own, behind it (``accept``). Limits (``queue.limits``), and what happens past them:
 
-- A transaction has at most ``BATCH`` offers of ``BATCH_DELIVERIES`` deliveries, ``BATCH`` calls that settle, and one claim
-  of each hook; the rest goes into the next one.
+- A transaction has at most ``BATCH`` offers of ``BATCH_DELIVERIES``, ``BATCH`` calls that settle, and one claim of each
+  hook; the rest goes into the next one.
 - Accepting comes first: while more offers wait than one transaction holds, claims and settlements wait, for at most
   ``YIELDS`` transactions; then they have one, and wait again.
 - Waiting offers are bounded by ``QueueLimits.waiting`` (the engine counts them), claims and settlements by ``WAITING``:
