@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import click
 import httpx
+import msgspec
 
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, Origin, RestClient
@@ -27,6 +28,7 @@ from kong_eventhooks_plugin.api.client.tls import ClientTls
 from kong_eventhooks_plugin.cli.api_calls import api_target
 from kong_eventhooks_plugin.cli.options import FILE, api_url, certificate_options
 from kong_eventhooks_plugin.cli.printing import FAILED, outcome, printable
+from kong_eventhooks_plugin.cli.readiness_text import Ready, held_hooks, sidecar_problems
 from kong_eventhooks_plugin.errors import EventHooksError, RemoteError
 from kong_eventhooks_plugin.hooks.schema import PLUGIN
 from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_names
@@ -163,15 +165,13 @@ def _sidecar(subject: Subject) -> Iterator[Finding]:
     if running != __version__:
         fix = "restart the sidecar, or call the program that it was started with"
         yield Finding("warn", "version", f"the sidecar is {running}, this program {__version__}", fix)
-    for text in ready["errors"]:
-        yield Finding(level, "sidecar", text)
-    for hook, reason in ready["held"].items():
-        fix = 'docs/delivery.md, "Held hooks", says what ends it'
-        yield Finding("warn", "hook", f"{hook} is held: {reason}", fix)
-    for reason, count in ready["events_lost"].items():
-        yield Finding(
-            "warn", "events", f"{count} lost since the start: {reason}", "docs/operations.md, EventHooksEventsLost"
-        )
+    found = msgspec.convert(ready, Ready, strict=False)
+    for line in sidecar_problems(found):
+        yield Finding("warn" if level == "ok" else level, "sidecar", *line)
+    for line in held_hooks(found.held):
+        yield Finding("warn", "hook", *line)
+    for name in (name for name, why in found.held.items() if why == "disabled"):
+        yield Finding("ok", "hook", f"{name} is disabled: its definition has enabled: false")
 
 
 # ---- Kong ----
@@ -180,7 +180,8 @@ def _sidecar(subject: Subject) -> Iterator[Finding]:
 def _kong(subject: Subject) -> Iterator[Finding]:
     settings = subject.settings
     if settings.admin_url is None:
-        yield Finding("warn", "kong", "admin_url is not set: Kong is not checked", "set it to the Admin API's address")
+        fix = "name the sidecar's settings: --settings FILE, or KONG_EVENTHOOKS_ADMIN_URL with the Admin API's address"
+        yield Finding("warn", "kong", "the setting admin_url is not known here: Kong is not checked", fix)
         return
     token = read_token(settings.admin_token_file, "admin_token_file")
     headers = {} if token is None else {"Kong-Admin-Token": token}

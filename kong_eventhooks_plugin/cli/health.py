@@ -14,15 +14,12 @@ import msgspec
 
 from kong_eventhooks_plugin.api.client.tls import ClientTls, client_context, tls_advice
 from kong_eventhooks_plugin.cli.options import FILE, api_url, certificate_options
+from kong_eventhooks_plugin.cli.printing import printable
+from kong_eventhooks_plugin.cli.readiness_text import Ready, held_hooks, sidecar_problems
 from kong_eventhooks_plugin.settings import load, read_token
 
 SECONDS = 4.0
 MAX_BYTES = 1 << 20
-
-
-class Ready(msgspec.Struct):
-    status: str = ""
-    errors: tuple[str, ...] = ()
 
 
 @click.command("health")
@@ -59,10 +56,12 @@ def _get(opener: OpenerDirector, request: Request) -> tuple[bool, str]:
             return False, _shown(error.read(MAX_BYTES))
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None)
-        return (
-            False,
-            f"{request.full_url}: {tls_advice(reason if isinstance(reason, OSError) else error) or reason or error}",
-        )
+        advice = tls_advice(reason if isinstance(reason, OSError) else error)
+        return False, f"{request.full_url}: {advice or _why(reason or error)}"
+
+
+def _why(error: object) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _shown(body: bytes) -> str:
@@ -70,4 +69,7 @@ def _shown(body: bytes) -> str:
         found = msgspec.json.decode(body, type=Ready)
     except msgspec.MsgspecError:
         return "the answer is not the sidecar's"
-    return "\n".join((found.status, *(f"  {error}" for error in found.errors)))
+    lines = [found.status]
+    for problem in (*sidecar_problems(found), *held_hooks(found.held)):
+        lines += [f"  {problem.text}", *([f"    -> {problem.fix}"] if problem.fix else [])]
+    return printable("\n".join(lines))

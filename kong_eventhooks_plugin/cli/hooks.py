@@ -12,6 +12,7 @@ from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or
 from kong_eventhooks_plugin.cli.options import output_option
 from kong_eventhooks_plugin.cli.preview_text import filter_text, request_text
 from kong_eventhooks_plugin.cli.printing import FAILED, json_line, name_or_id, outcome, pretty, printable, table, when
+from kong_eventhooks_plugin.cli.readiness_text import held_hooks
 from kong_eventhooks_plugin.errors import RemoteError
 
 
@@ -39,8 +40,7 @@ def list_hooks(target: ApiTarget, data_dir: Path | None, *, as_json: bool) -> No
     if as_json:
         click.echo(pretty(hooks))
         return
-    lines = [printable(line).replace("\n", " ") for line in _reasons(hooks)]
-    click.echo("\n".join((table(heads, rows, "no hook"), *lines)))
+    click.echo("\n".join((table(heads, rows, "no hook"), *_reasons(hooks))))
 
 
 def _row(hook: dict[str, Any], *, shared: bool) -> tuple[str, ...]:
@@ -68,10 +68,11 @@ def _state(hook: dict[str, Any]) -> str:
 
 
 def _reasons(hooks: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield a line for each hook whose reason says more than its word."""
-    for hook in hooks:
-        if hook["held"] is not None and ":" in hook["held"]:
-            yield f"{name_or_id(hook)} is held: {hook['held']}"
+    """Yield why hooks are held, and what to do about it."""
+    for line in held_hooks({name_or_id(hook): hook["held"] for hook in hooks if hook["held"] is not None}):
+        yield printable(line.text).replace("\n", " ")
+        if line.fix:
+            yield f"    -> {line.fix}"
 
 
 @command.command("show")

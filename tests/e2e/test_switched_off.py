@@ -38,7 +38,7 @@ async def test_it_is_seen_and_switched_on_again(tmp_path: Path, how: str) -> Non
             await asyncio.to_thread(running.wait_for, "hook_disabled")
             assert (await client.get("/readyz")).json()["held"] == {"pager": "endpoint_gone"}
             for place in (["--data-dir", str(data)], ["--url", base]):
-                await asyncio.to_thread(until, lambda place=place: "held: endpoint_gone" in listed(place), "listed")
+                await asyncio.to_thread(until, lambda place=place: "switches it on" in listed(place), "advised")
             await client.post("/events", json={"event": "second", "data": {"n": 2}})
             if how == "PATCH":
                 assert (await client.patch("/event-hooks/pager", json={"enabled": True})).status_code == 200

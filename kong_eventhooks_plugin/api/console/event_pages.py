@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.console import advice
+from kong_eventhooks_plugin.api import advice
 from kong_eventhooks_plugin.api.console.guard import Visit
 from kong_eventhooks_plugin.api.console.parts import Parts
 from kong_eventhooks_plugin.api.rest import queries

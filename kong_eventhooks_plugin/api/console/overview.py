@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple, Protocol
 
-from kong_eventhooks_plugin.api.console import advice
-from kong_eventhooks_plugin.api.console.advice import Advice
+from kong_eventhooks_plugin.api import advice
+from kong_eventhooks_plugin.api.advice import Advice
 from kong_eventhooks_plugin.api.console.rendering import iso, number, query, segment, size, span
 from kong_eventhooks_plugin.api.service.readiness import OK, SHARED_STORE, Readiness
 from kong_eventhooks_plugin.delivery.activity import Activity

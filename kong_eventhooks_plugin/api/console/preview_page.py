@@ -6,7 +6,8 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from kong_eventhooks_plugin.api.console import advice, hook_form
+from kong_eventhooks_plugin.api import advice
+from kong_eventhooks_plugin.api.console import hook_form
 from kong_eventhooks_plugin.api.console.guard import Visit
 from kong_eventhooks_plugin.api.console.parsing import by_path, json_object
 from kong_eventhooks_plugin.api.console.parts import Parts

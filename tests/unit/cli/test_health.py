@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from kong_eventhooks_plugin.api import advice
 from kong_eventhooks_plugin.cli import cli
 
 
@@ -48,11 +50,41 @@ def test_alive(host: str) -> None:
     assert (result.exit_code, result.stdout, asked) == (0, "alive\n", ["/healthz"])
 
 
-def test_ready_says_what_is_wrong() -> None:
-    with answering(503, b'{"status": "unready", "errors": ["the disk is full"], "store": "closed"}') as (port, asked):
+def test_ready_says_what_is_wrong_and_what_to_do() -> None:
+    found = {
+        "status": "unready",
+        "store": "database or disk is full",
+        "delivering": False,
+        "errors": ["kong.yml: cannot be read"],
+        "events_lost": {"queue_full": 1234},
+        "held": {
+            "desk": 'unresolved: no value for url={vault://env/desk}',
+            "off": "disabled",
+            "pager": "endpoint_gone",
+            "slack": "endpoint_gone",
+            "...": "and 3 more",
+        },
+    }  # fmt: skip
+    with answering(503, msgspec.json.encode(found)) as (port, asked):
         result = health("--ready", listen=f"127.0.0.1:{port}")
     assert (result.exit_code, result.stdout, asked) == (1, "", ["/readyz"])
-    assert result.stderr == "unready\n  the disk is full\n"
+    gone = advice.HELD["endpoint_gone"]
+    assert result.stderr.splitlines() == [
+        "unready",
+        "  the store: database or disk is full",
+        f"    -> {advice.STORE.action}",
+        "  1,234 events lost since the start: queue_full",
+        f"    -> {advice.LOSSES['queue_full'].action}",
+        "  kong.yml: cannot be read",
+        f"  {advice.NOT_DELIVERING.title}",
+        f"    -> {advice.NOT_DELIVERING.action}",
+        "  desk is held: unresolved: no value for url={vault://env/desk}",
+        f"    -> {advice.HELD['unresolved'].action}",
+        f"  pager is held: endpoint_gone: {gone.meaning}",
+        f"  slack is held: endpoint_gone: {gone.meaning}",
+        f"    -> {gone.action}",
+        "  and 3 more are held",
+    ]
 
 
 def test_the_token_goes_to_readyz_alone(tmp_path: Path) -> None:
@@ -75,7 +107,7 @@ def test_somebody_else_answers() -> None:
 def test_nobody_answers(unused_tcp_port: int) -> None:
     result = health(listen=f"127.0.0.1:{unused_tcp_port}")
     assert result.exit_code == 1
-    assert result.stderr == f"http://127.0.0.1:{unused_tcp_port}/healthz: [Errno 111] Connection refused\n"
+    assert result.stderr == f"http://127.0.0.1:{unused_tcp_port}/healthz: Connection refused\n"
 
 
 def test_a_proxy_of_the_environment_is_not_asked(unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:

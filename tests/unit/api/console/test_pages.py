@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from kong_eventhooks_plugin.api.console import advice, replays
+from kong_eventhooks_plugin.api import advice
+from kong_eventhooks_plugin.api.console import replays
 from kong_eventhooks_plugin.api.service import hook_states
 from kong_eventhooks_plugin.delivery import hook_readiness
 from kong_eventhooks_plugin.delivery.activity import PastAttempt

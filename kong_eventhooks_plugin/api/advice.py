@@ -1,6 +1,7 @@
 """What is wrong, in words for whoever is on call: a title, what it means, and what to do about it.
 
-The keys are the words that /readyz, the log and the metrics use. A test compares them with where they are defined.
+The console shows it, and so do ``hooks list``, ``health --ready`` and ``doctor``. The keys are the words that /readyz,
+the log and the metrics use. A test compares them with where they are defined.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,8 @@ HELD: Final[Mapping[str, Advice]] = {
     "endpoint_held": Advice(
         "waits: its endpoint timed out or asked for a pause",
         "Nothing is lost. Deliveries go on when the pause ends.",
-        "Nothing, unless it lasts: then look at the endpoint's load.",
+        "Nothing, unless it lasts: then look at the endpoint's load. The hook that timed out may be another one with the "
+        "same host and port.",
     ),
     "breaker_open": Advice(
         "is paused: most of its last attempts failed",
@@ -49,7 +51,8 @@ HELD: Final[Mapping[str, Advice]] = {
     "unresolved": Advice(
         "is held: a reference in its definition has no value",
         "A secret or URL that it names is not there. It is never sent without it.",
-        "Give the reference its value where the sidecar runs (environment or secret file), then reload.",
+        "Send Kong a request that runs the plugin of this hook: Kong resolves the reference then. Or give the sidecar "
+        "the same environment variable and restart it.",
     ),
     "no_handler": Advice(
         "is held: its handler does not run here",
@@ -103,7 +106,7 @@ LOSSES: Final[Mapping[str, Advice]] = {
 UNKNOWN_LOSS: Final = Advice(
     "Events were lost",
     "They could not be accepted.",
-    "The log says why (event_lost); docs/operations.md, Events are lost, says what to do.",
+    "The log says why (event_lost); docs/operations.md, EventHooksEventsLost, says what to do.",
 )
 
 STORE: Final = Advice(
