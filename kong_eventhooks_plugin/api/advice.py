@@ -35,8 +35,8 @@ HELD: Final[Mapping[str, Advice]] = {
     "endpoint_held": Advice(
         "waits: its endpoint timed out or asked for a pause",
         "Nothing is lost. Deliveries go on when the pause ends.",
-        "Nothing, unless it lasts: then look at the endpoint's load. The hook that timed out may be another one with the "
-        "same host and port.",
+        "Nothing, unless it lasts: then look at the endpoint's load. It may be another hook with the same "
+        "host and port that timed out.",
     ),
     "breaker_open": Advice(
         "is paused: most of its last attempts failed",

@@ -1,6 +1,7 @@
 """``deliveries list``, ``show`` and ``replay``."""
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -8,6 +9,7 @@ from typing import Any, Final, get_args
 import click
 
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
+from kong_eventhooks_plugin.api.durations import span
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or_file_options
 from kong_eventhooks_plugin.cli.delivery_ids import short_ids, whole_id
 from kong_eventhooks_plugin.cli.options import output_option
@@ -29,6 +31,9 @@ def command() -> None:
 @command.command("list")
 @click.option("--hook", help="Only of this hook, by name or id.")
 @click.option("--state", type=click.Choice(get_args(State)), help="Only in this state.")
+@click.option("--source", help="Only of this source.")
+@click.option("--since", metavar="TIME", help="Only those created then or later: 2026-01-31T12:00:00Z.")
+@click.option("--until", metavar="TIME", help="Only those created before.")
 @click.option("--size", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
 @click.option("--offset", help="Go on where the last page ended.")
 @api_or_file_options
@@ -37,23 +42,25 @@ def list_deliveries(
     target: ApiTarget,
     data_dir: Path | None,
     hook: str | None,
-    state: State | None,
     size: int,
     offset: str | None,
     *,
     as_json: bool,
+    **wanted: str | None,
 ) -> None:
     """List deliveries, newest first."""
+    query = {name: value for name, value in wanted.items() if value is not None}
     if data_dir is not None:
         from kong_eventhooks_plugin.cli import store_file
 
-        page = store_file.deliveries(data_dir, hook, state, size, offset)
+        page = store_file.deliveries(data_dir, hook, query, size, offset)
+        held = {each["id"]: each["held"] for each in store_file.hooks(data_dir) if each["held"] is not None}
     else:
         with api_client(target, hook) as client:
             if hook is not None:
                 hook = client.call("GET", "event-hooks", hook)["id"] if len(hook) != ID_LENGTH else hook
-            query = {"hook": hook, "state": state, "size": size, "offset": offset}
-            page = client.call("GET", "deliveries", query=query)
+            page = client.call("GET", "deliveries", query={**query, "hook": hook, "size": size, "offset": offset})
+            held = {} if as_json or not any(map(_due, page["data"])) else _held(client)
     following = page.get("offset")
     if as_json:
         click.echo(pretty({"data": page["data"], "offset": following}))
@@ -61,7 +68,8 @@ def list_deliveries(
     short = short_ids(one["id"] for one in page["data"])
     rows = [
         (short[one["id"]], when(one["created_at"]), name_or_id(one["event_hook"]), f"{one['source']}/{one['event']}",
-         one["state"], str(one["attempt_count"]), str(one["last_status"] or "-"), one["last_error"] or "-", _next(one))
+         one["state"], str(one["attempt_count"]), str(one["last_status"] or "-"), one["last_error"] or "-",
+         _next(one, held))
         for one in page["data"]
     ]  # fmt: skip
     more = f"\nmore: --offset {following}" if following else ""
@@ -69,10 +77,25 @@ def list_deliveries(
     click.echo(table(heads, rows, "no delivery") + more)
 
 
-def _next(delivery: dict[str, Any]) -> str:
+def _held(client: RestClient) -> dict[str, str]:
+    """Return by id the hooks that are held, and why."""
+    return {hook["id"]: hook["held"] for hook in client.pages("event-hooks") if hook["held"] is not None}
+
+
+def _due(delivery: dict[str, Any]) -> bool:
+    return bool(delivery["state"] == "pending" and delivery["due_at"] <= time.time())
+
+
+def _next(delivery: dict[str, Any], held: Mapping[str, str]) -> str:
+    """Return when it is tried next, why it is not, or why it was given up."""
     if delivery["state"] == "dead":
         return str(delivery["reason"] or "-")
-    return f"in {max(0.0, delivery['due_at'] - time.time()):.0f} s" if delivery["state"] == "pending" else "-"
+    if delivery["state"] != "pending":
+        return "-"
+    if not _due(delivery):
+        return f"in {span(delivery['due_at'] - time.time())}"
+    reason = held.get(delivery["event_hook"]["id"])
+    return "due" if reason is None else f"held: {reason.partition(':')[0]}"
 
 
 @command.command("show")
@@ -95,7 +118,7 @@ def show_delivery(target: ApiTarget, data_dir: Path | None, delivery_id: str, *,
 def _of_file(data_dir: Path, event_id: str, size: int) -> list[dict[str, Any]]:
     from kong_eventhooks_plugin.cli import store_file
 
-    found: list[dict[str, Any]] = store_file.deliveries(data_dir, None, None, size, event_id=event_id)["data"]
+    found: list[dict[str, Any]] = store_file.deliveries(data_dir, None, {"event_id": event_id}, size)["data"]
     return found
 
 
@@ -164,10 +187,18 @@ def replay(
         with api_client(target, hook) as client:
             wanted = {"since": since, "until": until, "state": state}
             replayed = client.call("POST", "event-hooks", hook, "replay", json=wanted)
-        text = f"{replayed['replayed']} deliveries of hook '{hook}' are due now{_rest(replayed)}"
+        text = _replayed(replayed, state, hook)
     else:
         raise click.UsageError("name a DELIVERY_ID, or a hook with --hook")
     click.echo(pretty(replayed) if as_json else text)
+
+
+def _replayed(found: dict[str, Any], state: str, hook: str) -> str:
+    count, rest = found["replayed"], _rest(found)
+    if not (count or rest):
+        return f"hook '{hook}' has no {state} delivery to send again"
+    counted = "1 delivery" if count == 1 else f"{count:,} deliveries"
+    return f"{counted} of hook '{hook}' {'is' if count == 1 else 'are'} due now{rest}"
 
 
 def _rest(replayed: dict[str, Any]) -> str:

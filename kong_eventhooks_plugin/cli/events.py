@@ -1,4 +1,4 @@
-"""``events tail``, the accepted events, live, with what each fired; and ``events publish``."""
+"""``events list`` and ``events tail``, the accepted events with what each fired; and ``events publish``."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ import msgspec
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, Unreachable
 from kong_eventhooks_plugin.api.client.sse import Message
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, fields_options
-from kong_eventhooks_plugin.cli.options import output_option
+from kong_eventhooks_plugin.cli.options import Command, output_option
 from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, pretty, printable, when
 
 RECONNECT_SECONDS: Final = 2.0
@@ -23,13 +23,42 @@ Write = Callable[[str], None]
 
 @click.group("events")
 def command() -> None:
-    """Watch events, and publish some of your own."""
+    """List and watch events, and publish some of your own."""
+
+
+def _which_events(command: Command) -> Command:
+    """Add ``--source``, ``--event`` and ``--hook``."""
+    for name, what in (
+        ("--hook", "Only events that fired this hook, or on which it was held back."),
+        ("--event", "Only events of this name."),
+        ("--source", "Only events of this source."),
+    ):
+        command = click.option(name, help=what)(command)
+    return command
+
+
+@command.command("list")
+@_which_events
+@click.option("--since", metavar="TIME", help="Only those accepted then or later: 2026-01-31T12:00:00Z.")
+@click.option("--until", metavar="TIME", help="Only those accepted before.")
+@click.option("--size", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@click.option("--offset", help="Go on where the last page ended.")
+@api_options
+@output_option
+def list_events(target: ApiTarget, hook: str | None, *, as_json: bool, **wanted: Any) -> None:
+    """List accepted events, newest first, with the hooks that each fired and why others did not fire."""
+    with api_client(target, hook) as client:
+        page = client.call("GET", "events", query={**wanted, "hook": hook})
+    following = page.get("offset")
+    if as_json:
+        click.echo(pretty({"data": page["data"], "offset": following}))
+        return
+    lines = [event_lines(event) for event in page["data"]] or ["no event"]
+    click.echo("\n".join([*lines, *([f"more: --offset {following}"] if following else [])]))
 
 
 @command.command("tail")
-@click.option("--source", help="Only events of this source.")
-@click.option("--event", help="Only events of this name.")
-@click.option("--hook", help="Only events that fired this hook, or on which it was held back.")
+@_which_events
 @click.option("--recent", type=click.IntRange(0, 1000), default=10, show_default=True, help="Begin with so many.")
 @api_options
 @output_option

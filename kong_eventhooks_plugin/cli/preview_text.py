@@ -41,7 +41,10 @@ def request_text(request: Mapping[str, Any], indent: int = _WIDTH) -> str:
 def _lines(preview: Mapping[str, Any]) -> Iterator[str]:
     event = preview["event"]
     yield _row("hook", f"{name_or_id(preview['event_hook'])}  {preview['handler']}")
-    yield _row("event", f"{event['source']}/{event['event']}  {json_line(event['data'])}")
+    yield _row("event", f"{event['source']}/{event['event']}")
+    width = max(map(len, event["data"]), default=0)
+    for name, value in event["data"].items():
+        yield _row("", f"{name.ljust(width)}  {json_line(value)}")
     yield _row("verdict", _verdict(preview))
     if preview["filter"] is not None:
         yield filter_text(preview["filter"])
@@ -58,7 +61,14 @@ def _lines(preview: Mapping[str, Any]) -> Iterator[str]:
     for note in preview["notes"]:
         yield _row("note", note)
     for number, limit in enumerate(preview["limits"]):
-        yield _row("" if number else "limits", f"{limit['name']}: {limit['used']:.4g} of {limit['limit']:g}")
+        yield _row("" if number else "limits", _limit(limit))
+
+
+def _limit(limit: Mapping[str, Any]) -> str:
+    name, used, most = limit["name"], limit["used"], limit["limit"]
+    if name.endswith("_seconds"):
+        return f"{name}: {used * 1000:.3g} of {most * 1000:,.0f} ms"
+    return f"{name}: {used:,.0f} of {most:,.0f}"
 
 
 def _row(name: str, text: str) -> str:

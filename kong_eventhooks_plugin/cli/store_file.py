@@ -5,21 +5,21 @@ Secrets are masked, as the API masks them for a caller without the admin token.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kong_eventhooks_plugin.api.rest.answers import builtins
+from kong_eventhooks_plugin.api.rest.queries import delivery_filter
 from kong_eventhooks_plugin.api.service import paging
 from kong_eventhooks_plugin.api.service.deliveries import DeliveryDetail
 from kong_eventhooks_plugin.api.service.entity import hook_view
 from kong_eventhooks_plugin.api.service.presenter import Presenter
 from kong_eventhooks_plugin.errors import RemoteError, SettingsError
-from kong_eventhooks_plugin.model.delivery import State
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.queue.contract import DeliveryFilter, Queue
+from kong_eventhooks_plugin.queue.contract import Queue
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE, SqliteQueue
 from kong_eventhooks_plugin.suggestions import did_you_mean
 
@@ -29,19 +29,14 @@ _ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def deliveries(
-    data_dir: Path,
-    hook: str | None,
-    state: State | None,
-    size: int,
-    offset: str | None = None,
-    event_id: str | None = None,
+    data_dir: Path, hook: str | None, query: Mapping[str, str], size: int, offset: str | None = None
 ) -> dict[str, Any]:
-    """Return a page of deliveries, newest first; ``hook`` is a name or an id, ``event_id`` how the event's begins."""
+    """Return a page of deliveries, newest first; ``hook`` is a name or an id, ``query`` as in ``GET /deliveries``."""
 
     async def read(queue: Queue) -> dict[str, Any]:
         definitions = await queue.definitions()
         wanted = None if hook is None else _hook_id(hook, definitions)
-        where = DeliveryFilter(hook_id=wanted, state=state, event_prefix=event_id)
+        where = delivery_filter(query, wanted)
         page = await paging.read_page(partial(queue.page, where), size, offset)
         present = _presenter(definitions)
         data = [builtins(present.delivery(one)) for one in page.deliveries]

@@ -160,6 +160,25 @@ async def test_sources(api: Api) -> None:
         await ask(api, "sources", "rate-limiting", "rate-limit-exceded")
 
 
+async def test_recorded_events(api: Api) -> None:
+    assert await ask(api, "events", "list") == "no event"
+    for name in ("a", "b"):
+        await api.service.hooks.create({"name": name, "source": "custom", "handler": "log", "snooze": 60})
+    published = [await api.service.events.publish("x", {"n": n}) for n in range(2)]
+    lines = [line.split() for line in (await ask(api, "events", "list", "--hook", "a")).splitlines()]
+    assert [line[1:] for line in lines[::3]] == [["custom/x", '{"n":1}'], ["custom/x", '{"n":0}']]
+    assert sorted(lines[1:3]) == [["--", "a", "snoozed"], ["--", "b", "snoozed"]]
+    assert sorted(line[:2] for line in lines[4:]) == [["->", "a"], ["->", "b"]]
+    listed = json.loads(await ask(api, "events", "list", "--size", "1", "--output", "json"))
+    assert [one["id"] for one in listed["data"]] == [published[1].event_id]
+    more = await ask(api, "events", "list", "--size", "1")
+    assert more.splitlines()[-1] == f"more: --offset {listed['offset']}"
+    assert '{"n":0}' in await ask(api, "events", "list", "--size", "1", "--offset", listed["offset"])
+    assert await ask(api, "events", "list", "--event", "y") == "no event"
+    with pytest.raises(RemoteError, match="no hook has the id or name 'nope'"):
+        await ask(api, "events", "list", "--hook", "nope")
+
+
 async def test_replay(api: Api) -> None:
     hook = await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
     ids = [delivery_id((await api.service.events.publish("x", {"n": n})).event_id, hook.id) for n in range(3)]
@@ -168,6 +187,8 @@ async def test_replay(api: Api) -> None:
     assert await ask(api, "deliveries", "replay", ids[0]) == f"delivery {ids[0]} is pending and due now"
     received = await ask(api, "deliveries", "replay", "--hook", "a", "--since", "2020-01-01T00:00:00Z")
     assert received == "2 deliveries of hook 'a' are due now"
+    received = await ask(api, "deliveries", "replay", "--hook", "a")
+    assert received == "hook 'a' has no dead delivery to send again"
     received = await ask(api, "deliveries", "replay", "--hook", "a", "--until", "5", "--output", "json")
     assert json.loads(received) == {"replayed": 0, "refused": None, "more": False}
     with pytest.raises(RemoteError, match=r"there is no hook 'aa'; did you mean a\?; 'kong-event-hooks hooks list'"):
@@ -176,6 +197,12 @@ async def test_replay(api: Api) -> None:
     assert listed[0].split() == ["ID", "CREATED", "HOOK", "EVENT", "STATE", "ATTEMPTS", "STATUS", "ERROR", "NEXT"]
     short = listed[1].split()[0]
     assert len(short) < 30
+    assert listed[1].split()[-1] == "due"
+    api.held = {hook.id: "breaker_open"}
+    assert (await ask(api, "deliveries", "list", "--since", "2020-01-01T00:00:00Z")).endswith("held: breaker_open")
+    api.held = {}
+    assert await ask(api, "deliveries", "list", "--until", "2020-01-01T00:00:00Z") == "no delivery"
+    assert await ask(api, "deliveries", "list", "--source", "crud") == "no delivery"
     assert (await ask(api, "deliveries", "show", short)).startswith(f"id            {ids[2]}")
     with pytest.raises(RemoteError, match=r"there is no delivery 'x'; 'kong-event-hooks deliveries list'"):
         await ask(api, "deliveries", "replay", "x")

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from kong_eventhooks_plugin.api.console.guard import Visit, local_path, see_other
 from kong_eventhooks_plugin.api.console.parts import Parts
-from kong_eventhooks_plugin.api.console.rendering import span
+from kong_eventhooks_plugin.api.durations import span
 
 
 class LoginPages:

@@ -10,7 +10,8 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from kong_eventhooks_plugin.api import advice
 from kong_eventhooks_plugin.api.advice import Advice
-from kong_eventhooks_plugin.api.console.rendering import iso, number, query, segment, size, span
+from kong_eventhooks_plugin.api.console.rendering import iso, number, query, segment, size
+from kong_eventhooks_plugin.api.durations import span
 from kong_eventhooks_plugin.api.service.readiness import OK, SHARED_STORE, Readiness
 from kong_eventhooks_plugin.delivery.activity import Activity
 from kong_eventhooks_plugin.delivery.hook_readiness import EndpointStanding

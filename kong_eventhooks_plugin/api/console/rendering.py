@@ -22,6 +22,7 @@ import msgspec
 from aiohttp import web
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from kong_eventhooks_plugin.api.durations import span
 from kong_eventhooks_plugin.api.rest.answers import encode
 
 SHOWN: Final = 20_000
@@ -99,16 +100,6 @@ def query(path: str, **values: Any) -> str:
 
 def segment(value: str) -> str:
     return quote(value, safe="")
-
-
-def span(seconds: float) -> str:
-    """Return a duration for people: ``250 ms``, ``5 s``, ``3 min``, ``2 h``, ``4 d``."""
-    if seconds < 1:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f}".removesuffix(".0") + " s"
 
 
 def ago(at: float, now: float) -> str:

@@ -1,6 +1,7 @@
 """``try``: a file's hooks on events, without a sidecar."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,8 @@ def test_every_hook_of_a_file(file: str) -> None:
     assert code == 1, "a lambda fails"
     for line in (
         "verdict     does not fire: filter",
+        "event       rate-limiting/rate-limit-exceeded",
+        '            ip           "127.0.0.1"',
         "    data.limit > 4  false",
         "      data.limit    2",
         "request     POST http://chat.example/",
@@ -59,7 +62,8 @@ def test_every_hook_of_a_file(file: str) -> None:
         assert f"\n{line}\n" in chat
     assert "so far" in broken
     assert "\nerror       [string " in broken
-    assert "no more\nlimits      sandbox_wall_seconds: " in broken
+    assert re.search(r"no more\nlimits      sandbox_wall_seconds: [\d.]+ of 2,000 ms\n", broken)
+    assert re.search(r"            sandbox_output_bytes: \d+ of 1,048,576$", chat)
 
 
 def test_an_event_from_a_file(file: str, tmp_path: Path) -> None:
