@@ -11,13 +11,26 @@ from collections.abc import Callable
 
 import msgpack
 import uvloop
-from script import FUNCTIONS, PLUGIN, STATUS, Requests, asked, call, ended, status_answer
+from script import (
+    FUNCTIONS,
+    NODE,
+    NODE_ID,
+    PLUGIN,
+    STATUS,
+    Requests,
+    asked,
+    call,
+    ended,
+    node_answer,
+    status_answer,
+)
 
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.frames import encode_frame
 
 WARM_UP_SECONDS = 0.4
 SERIALIZE = asked("kong.log.serialize")
+WHICH_NODE, NODE_ANSWER = asked(NODE_ID), node_answer()
 
 
 class Count:
@@ -45,6 +58,9 @@ class ProtobufCaller(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Say what comes next."""
+        if data == WHICH_NODE:
+            self.write(NODE_ANSWER)
+            return
         if data == SERIALIZE and self.at == 0:
             self.at = 1  # ours asks for the log alone after a while
         elif data != self.wanted:
@@ -126,7 +142,11 @@ async def start_msgpack(path: str) -> int:
 async def msgpack_callers(path: str, case: str, count: Count, requests: Requests) -> Callable[[], asyncio.Protocol]:
     """Return what makes connections."""
     instance_id = await start_msgpack(path)
-    replies = {"kong.response.get_status": lambda: STATUS[case], "kong.log.serialize": requests.json}
+    replies = {
+        "kong.response.get_status": lambda: STATUS[case],
+        "kong.log.serialize": requests.json,
+        NODE_ID: lambda: NODE,
+    }
     return lambda: MsgpackCaller(instance_id, replies, count)
 
 

@@ -27,6 +27,9 @@ FUNCTIONS = {
 CASES = tuple(FUNCTIONS)
 STATUS = {"none": 0, "status": 200, "durable": 429}
 PLUGIN = "event-hooks"
+NODE_ID = "kong.node.get_id"
+"""Our server asks it of a call now and then, beside the case's functions."""
+NODE = "0b4c6e4e-3b5e-4f1e-9d58-5b1f4f0f6c11"
 
 _SEQUENCE = 70_000  # three bytes as a varint, as most of a busy worker's
 _ID = b"0123456789abcdef0123456789abcdef"
@@ -51,6 +54,11 @@ def ended() -> bytes:
 def status_answer(case: str) -> bytes:
     """Return Kong's answer to get_status."""
     return encode_frame(pb.Int(v=STATUS[case]).SerializeToString())
+
+
+def node_answer() -> bytes:
+    """Return Kong's answer to get_id."""
+    return encode_frame(pb.String(v=NODE).SerializeToString())
 
 
 class Requests:
