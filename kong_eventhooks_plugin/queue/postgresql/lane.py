@@ -40,6 +40,10 @@ TRIES = 20
 PAUSE = 0.05
 """Seconds: the longest random pause before a conflict's second try."""
 
+OF_CALL = 5
+"""Columns of the rows of ``write`` that are of the call: its time first, at last whether it has written. The last row
+has them; the others have a delivery, behind these."""
+
 Work = Callable[[Transaction], Awaitable[T]]
 
 
@@ -244,8 +248,10 @@ class Lane(Generic[T]):
                 return None
             raise ours from error
         self._unknown = None
-        self._committed = self._number
-        self._clock.note(rows[-1][5])
+        now, *_, written = rows[-1][:OF_CALL]
+        if written:
+            self._committed = self._number
+        self._clock.note(now)
         return call.answer(rows, self._hooks)
 
     async def _recovered(self, call: Call[T], hooks: Hooks, writer: int, connection: Connection) -> T:

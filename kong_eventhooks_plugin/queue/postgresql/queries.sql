@@ -177,11 +177,11 @@ FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::bigint[], $5::float8[],
   AS u(event, hook, source, bytes, created_at, due_at, suppressed, since, unread, until);
 
 -- name: write
--- Settlements, claims and offers: a transaction by itself (migrations/0006_write.sql).
+-- Settlements, claims and offers: a transaction by itself (migrations/0007_write.sql).
 SELECT * FROM write(
   $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
   $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46,
-  $47, $48
+  $47, $48, $49
 );
 
 -- name: outcome_of_offers

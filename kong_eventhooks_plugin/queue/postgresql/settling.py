@@ -18,18 +18,23 @@ from kong_eventhooks_plugin.queue.rows import splits
 
 Row = tuple[Any, ...]
 
-WIDTH = 15
+WIDTH = 16
 
 
 def rows_of(settlements: Sequence[Settlement], hooks: HookNumbers) -> list[Row]:
-    """Return a row for each pair of event and hook that a settlement's id may mean, with its place in front."""
+    """Return a row for each pair of event and hook that a settlement's id may mean.
+
+    Its place is in front; last is the size of all requests and answers up to this one.
+    """
     rows: list[Row] = []
+    size = 0
     for at, settlement in enumerate(settlements):
         said = _said(settlement)
+        size += len(said[-2] or b"") + len(said[-1] or b"")
         for event_id, hook_id in splits(settlement.delivery_id):
             number = hooks.number(hook_id)
             if number is not None:
-                rows.append((at, event_id, number, *said))
+                rows.append((at, event_id, number, *said, size))
     return rows
 
 

@@ -255,9 +255,9 @@ class Spare:
             raise LimitsNear
 
 
-def columns(rows: Sequence[Sequence[Any]], width: int = 0) -> list[list[Any]]:
-    """Return rows as the arrays that ``unnest`` takes: ``width`` of them where there is no row."""
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Return rows as the arrays that ``unnest`` takes."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _near(before: int, added: int, limit: int) -> bool:

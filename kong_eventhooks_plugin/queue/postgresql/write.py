@@ -17,6 +17,7 @@ from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.postgresql import settling
 from kong_eventhooks_plugin.queue.postgresql.batch import Batch
 from kong_eventhooks_plugin.queue.postgresql.connection import Connection
+from kong_eventhooks_plugin.queue.postgresql.lane import OF_CALL
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.taking import Leases
 from kong_eventhooks_plugin.queue.postgresql.transaction import HookNumbers, SlotStates, Spare, columns
@@ -76,25 +77,22 @@ class Write:
         self._spare.check(fired)
         self._new = [one for one in offers if one.answer is not None and not one.answer.duplicate]
         return [
-            *columns(settling.rows_of(self._settlements, hooks), settling.WIDTH),
+            *_part(settling.rows_of(self._settlements, hooks), settling.WIDTH),
             self._spare.limits.answer_bytes,
-            *columns(some, 3),
-            *columns(first, 2),
+            *_part(some, 3),
+            *_part(first, 2),
             *(_place(offers) or (None, None, None)),
             *self._spare.most,
-            *columns([(*row[1:5], *row[6:11]) for row in events], 9),
-            *columns(fired, 8),
+            *_part([(*row[1:5], *row[6:11]) for row in events], 9),
+            *_part(fired, 8),
         ]
 
     def answer(self, rows: Sequence[Sequence[Any]], hooks: HookNumbers) -> Batch:
-        of_kind: dict[str, list[Sequence[Any]]] = {"now": [], "settled": [], "claimed": [], "accepted": []}
-        for row in rows:
-            of_kind[row[0]].append(row)
-        now, dropped = of_kind["now"][0][5], of_kind["now"][0][7]
-        self._batch.answers_dropped = bool(dropped)
-        self._settled({row[1] for row in of_kind["settled"]})
-        self._accepted({row[1] for row in of_kind["accepted"]}, now)
-        self._claimed([_claimed(row[2:], hooks) for row in of_kind["claimed"]])
+        *claimed, (now, settled, accepted, dropped, *_) = rows
+        self._batch.answers_dropped = dropped
+        self._settled(set(settled))
+        self._accepted(set(accepted), now)
+        self._claimed([_claimed(row[OF_CALL:], hooks) for row in claimed])
         return self._batch
 
     async def recovered(self, connection: Connection, writer: int, hooks: HookNumbers) -> Batch:
@@ -140,6 +138,11 @@ class Write:
             of_hook.setdefault(delivery.hook_id, []).append(delivery)
         for one in self._batch.claiming:
             one.answer = of_hook.get(one.claim.hook_id, [])
+
+
+def _part(rows: Sequence[Sequence[Any]], width: int) -> Sequence[list[Any] | None]:
+    """Return rows as columns; a part of a call that has none is not there."""
+    return columns(rows) if rows else [None] * width
 
 
 class _Plan:
